@@ -1,0 +1,53 @@
+# Everything a contributor runs, and all that CI calls. `make demo` needs Python >= 3.11 and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help venv demo test test-all check format bench parity clean
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+venv: $(VENV)/.all            ## .venv with every extra and the development tools
+
+demo: $(VENV)/.demo           ## train nothing, show everything: runs/demo/report.html in a few minutes
+	$(BIN)/densecast run unet_tiny --out runs/demo
+
+test: venv                    ## the default tests
+	$(BIN)/pytest -m "not slow and not gpu"
+
+test-all: venv                ## all tests
+	$(BIN)/pytest -m "not gpu"
+
+check: venv                   ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv                  ## let ruff rewrite what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: venv                   ## compare with what a user would pick instead; results in runs/bench
+	$(BIN)/python benchmarks/unet_engines.py --json runs/bench/unet_engines.json
+	$(BIN)/python benchmarks/label_kernel.py --json runs/bench/label_kernel.json
+
+parity: venv                  ## compare with the original packages, in a venv of their own
+	parity/make_env.sh
+	.venv-parity/bin/python parity/check_networks.py
+
+clean:                        ## remove what can be made again
+	rm -rf runs build dist .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	@test -e $(VENV)/.all || $(PIP) --editable '.[torch,quantize,report]'
+	@touch $@
+
+$(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[all,dev]'
+	@touch $@ $(VENV)/.demo

@@ -1,0 +1,97 @@
+"""The published networks as the original packages build them.
+
+These are mmsegmentation 0.30.0, mmpose 0.29.0 and mmcv 1.7.2.
+They are older than the libraries they run on here. What they import but never use for inference is
+stood in for by empty modules; the networks themselves run unchanged.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def _stand_in_for_torchvision() -> None:
+    """Only links to pre-trained weights (mmcv) and image transforms (mmpose) are looked for in it."""
+    parts = (
+        "torchvision",
+        "torchvision.models",
+        "torchvision.transforms",
+        "torchvision.transforms.functional",
+    )
+    for name in parts:
+        module = ModuleType(name)
+        module.__path__ = []
+        module.__dict__["__version__"] = "0.14.0"
+        sys.modules[name] = module
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], child, module)
+
+
+class _NoOps(ModuleType):
+    """Stands in for mmcv's compiled operators: importable by any name, refusing to be built."""
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def refuse(*_: object, **__: object) -> None:
+            raise RuntimeError(f"mmcv.ops.{name} is not part of any network compared here")
+
+        return type(name, (torch.nn.Module,), {"__init__": refuse})
+
+
+def _import(package: str) -> None:
+    if "mmcv" not in sys.modules:
+        _stand_in_for_torchvision()
+        operators = _NoOps("mmcv.ops")
+        operators.__path__ = []
+        sys.modules["mmcv.ops"] = operators
+    import mmcv
+
+    # mmpose 0.29.0 refuses mmcv above 1.7.0; 1.7.2 builds on current Pythons and has the same code here.
+    installed, mmcv.__version__ = mmcv.__version__, "1.7.0"
+    importlib.import_module(f"{package}.models")
+    mmcv.__version__ = installed
+
+
+def build(package: str, config: str) -> torch.nn.Module:
+    """The network of a config inside the wheel of `package`, in evaluation mode, with arbitrary weights."""
+    _import(package)
+    from mmcv import Config
+
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.origin is not None
+    settings = Config.fromfile(str(Path(spec.origin).parent / ".mim" / "configs" / config))
+    settings.model.pretrained = None
+    if package == "mmpose":
+        from mmpose.models import build_posenet
+
+        return build_posenet(settings.model).eval()
+    from mmseg.models import build_segmentor
+
+    settings.model.train_cfg = None
+    return build_segmentor(settings.model).eval()
+
+
+@torch.no_grad()
+def run(model: Any, image: np.ndarray) -> np.ndarray:
+    """(N, 3, H, W) float32 -> what the last head gives: logits before upsampling, or heatmaps and tags."""
+    x = torch.from_numpy(image)
+    if hasattr(model, "keypoint_head"):
+        return model.forward_dummy(x)[0].numpy()
+    features = model.extract_feat(x)
+    if not isinstance(model.decode_head, torch.nn.ModuleList):
+        return model.decode_head.forward_test(features, None, model.test_cfg).numpy()
+    first, *later = model.decode_head
+    logits = first.forward_test(features, None, model.test_cfg)
+    for head in later:
+        logits = head.forward_test(features, logits, None, model.test_cfg)
+    return logits.numpy()

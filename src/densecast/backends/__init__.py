@@ -1,0 +1,1 @@
+"""One file per engine; each defines what `core.runner.Backend` names."""

@@ -1,0 +1,85 @@
+"""Calibrated int8 with NNCF, for OpenVINO models and ONNX graphs alike."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from densecast.core.errors import MissingExtraError
+from densecast.core.options import QuantizeOptions
+from densecast.core.tensor import Feeds
+
+
+def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions) -> Any:
+    """A new model of the same kind with fake-quantisation around convolutions and matrix products.
+
+    Raises:
+        MissingExtraError: NNCF is not installed.
+    """
+    os.environ.setdefault("NNCF_CI", "1")  # NNCF reports its use over the network unless told that it runs in CI
+    try:
+        import nncf
+    except ImportError:
+        raise MissingExtraError.of("quantize", "int8") from None
+    nncf.set_log_level(logging.ERROR)
+    # NNCF draws progress bars on standard output, where only results belong.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        return nncf.quantize(
+            model,
+            nncf.Dataset(calibration),
+            preset=nncf.QuantizationPreset.PERFORMANCE
+            if options.activations == "symmetric"
+            else nncf.QuantizationPreset.MIXED,
+            target_device=nncf.TargetDevice.CPU,
+            subset_size=len(calibration),
+            fast_bias_correction=options.fast_bias_correction,
+            ignored_scope=nncf.IgnoredScope(
+                types=list(options.ignored_types), patterns=list(options.ignored_names), validate=False
+            ),
+            advanced_parameters=_advanced(options),
+        )
+
+
+def _advanced(options: QuantizeOptions) -> Any:
+    import nncf
+    from nncf.quantization.advanced_parameters import QuantizationParameters
+    from nncf.quantization.range_estimator import (
+        AggregatorType,
+        RangeEstimatorParameters,
+        RangeEstimatorParametersSet,
+        StatisticsCollectorParameters,
+        StatisticsType,
+    )
+
+    named = {
+        "minmax": RangeEstimatorParametersSet.MINMAX,
+        "mean_minmax": RangeEstimatorParametersSet.MEAN_MINMAX,
+        "histogram": RangeEstimatorParametersSet.HISTOGRAM,
+    }
+    if options.estimator == "percentile":
+        side = StatisticsCollectorParameters(
+            statistics_type=StatisticsType.QUANTILE,
+            aggregator_type=AggregatorType.MEAN,
+            quantile_outlier_prob=1 - options.percentile / 100,
+        )
+        estimator = RangeEstimatorParameters(min=side, max=side)
+    else:
+        estimator = named[options.estimator]
+    return nncf.AdvancedQuantizationParameters(
+        # The fix halves weight ranges for CPUs whose int8 sums overflow 16 bits; with VNNI or AMX they do not.
+        overflow_fix=nncf.OverflowFix.DISABLE if _has_wide_sums() else nncf.OverflowFix.FIRST_LAYER,
+        activations_range_estimator_params=estimator,
+        weights_quantization_params=QuantizationParameters(per_channel=options.weights == "per_channel"),
+    )
+
+
+def _has_wide_sums() -> bool:
+    from densecast.core.machine import describe
+
+    return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & set(describe().cpu_flags))

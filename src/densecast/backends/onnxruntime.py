@@ -1,0 +1,167 @@
+"""ONNX Runtime on the CPU: the second engine."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from densecast.backends import _nncf
+from densecast.core import cache, files, machine
+from densecast.core.artifact import Artifact
+from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
+from densecast.core.precision import PRECISIONS, PrecisionRan
+from densecast.core.runner import BuildJob, Built, Capabilities, Plan
+from densecast.core.tensor import Feeds, TensorSpec, check_feeds
+
+_FILE = "model.onnx"
+# Operators that hold nearly all of a network's arithmetic, before and after ONNX Runtime's own fusions.
+_FLOAT_OPERATORS = {"Conv", "FusedConv", "ConvTranspose", "MatMul", "Gemm", "FusedMatMul", "FusedGemm"}
+_INT8_OPERATORS = {
+    "QLinearConv",
+    "QLinearMatMul",
+    "QGemm",
+    "ConvInteger",
+    "MatMulInteger",
+    "DynamicQuantizeMatMul",
+}
+_TYPES = {1: "float32", 10: "float16", 16: "bfloat16", 11: "float64"}
+
+
+def capabilities() -> Capabilities:
+    """ONNX Runtime's execution providers; densecast uses the CPU's."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        return Capabilities("", (), (), missing=f"onnxruntime cannot be imported ({error}): pip install onnxruntime")
+    providers = tuple(onnxruntime.get_available_providers())
+    notes = ("its CPU kernels compute float16 graphs in float32: 16-bit saves disk, not time",)
+    return Capabilities(onnxruntime.__version__, providers, PRECISIONS, notes)
+
+
+def build(job: BuildJob, folder: Path) -> Built:
+    """The graph as it is, with float16 tensors, or with Q/DQ pairs for int8."""
+    import onnx
+
+    model = onnx.load(job.graph)
+    if job.options.precision == "qint8_mixed_float16":
+        model = _nncf.quantize(model, job.calibration, job.options.quantize)
+    elif job.options.precision == "force_float16":
+        if job.options.sixteen_bit == "bf16":
+            raise BackendMissingError("ONNX Runtime's CPU kernels have no bfloat16. Use --sixteen-bit f16 or auto.")
+        model = _to_float16(model)
+    onnx.save(model, folder / _FILE)
+    optimised = _optimise(folder / _FILE, machine.usable_cpus())
+    return Built(_read_back(onnx.load_from_string(optimised)))
+
+
+def load(artifact: Artifact, plan: Plan) -> OnnxRuntimeRunner:
+    """The artifact as a session on the CPU."""
+    return OnnxRuntimeRunner(artifact, plan)
+
+
+class OnnxRuntimeRunner:
+    """One session; it takes every batch size within the artifact's input."""
+
+    def __init__(self, artifact: Artifact, plan: Plan) -> None:
+        import onnx
+
+        ort = _onnxruntime()
+        if artifact.manifest.build is None:
+            raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
+        listed = artifact.manifest.build.shape.batch
+        self._batch_sizes = tuple(sorted(set(listed))) if isinstance(listed, tuple) else None
+        self._input, self._output_name = artifact.spec.input, artifact.spec.output.name
+        here = machine.describe()
+        key = files.sha256_text(repr((artifact.identity, ort.__version__, here.cpu, here.cpu_flags)))
+        optimised = cache.read_blob(key)
+        if optimised is None:
+            optimised = _optimise(artifact.file(_FILE), plan.threads)
+            cache.write_blob(key, optimised)
+        self._precision = _read_back(onnx.load_from_string(optimised))
+        options = _session_options(plan.threads)
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self._session = ort.InferenceSession(optimised, options, providers=["CPUExecutionProvider"])
+
+    @property
+    def input(self) -> TensorSpec:
+        """The one input."""
+        return self._input
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...] | None:
+        """The sizes that were listed; None for a range."""
+        return self._batch_sizes
+
+    @property
+    def precision(self) -> PrecisionRan:
+        """Counted over the optimised graph's operators."""
+        return self._precision
+
+    def run(self, feeds: Feeds) -> Feeds:
+        """One inference into fresh arrays."""
+        check_feeds((self._input,), feeds)
+        batch = feeds[self._input.name].shape[0]
+        if self._batch_sizes and batch not in self._batch_sizes:
+            raise BadShapeError(f"this artifact was built for batches of {self._batch_sizes}, got {batch}.")
+        (output,) = self._session.run([self._output_name], feeds)
+        return {self._output_name: output}
+
+    def close(self) -> None:
+        """Drop the session."""
+        del self._session
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendMissingError(f"ONNX Runtime cannot be imported ({error}): pip install onnxruntime.") from None
+    return onnxruntime
+
+
+def _session_options(threads: int) -> Any:
+    options = _onnxruntime().SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only: that an optimised graph fits one CPU is known here, and keyed
+    return options
+
+
+def _optimise(path: Path, threads: int) -> bytes:
+    """The graph after all of ONNX Runtime's own passes for this CPU."""
+    ort = _onnxruntime()
+    options = _session_options(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "optimised.onnx"
+        options.optimized_model_filepath = str(target)
+        try:
+            ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises several unrelated kinds
+            raise BadGraphError(f"ONNX Runtime cannot use the graph ({str(error).splitlines()[0]}).") from None
+        return target.read_bytes()
+
+
+def _to_float16(model: Any) -> Any:
+    """Weights and activations in float16, inputs and outputs in float32."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of every weight below float16's smallest normal number
+        return convert_float_to_float16(model, keep_io_types=True)
+
+
+def _read_back(model: Any) -> PrecisionRan:
+    """Types of the optimised graph's convolutions and matrix products, by their inputs' types."""
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    types.update({value.name: value.type.tensor_type.elem_type for value in model.graph.value_info})
+    layers: Counter[str] = Counter()
+    for node in model.graph.node:
+        if node.op_type in _INT8_OPERATORS:
+            layers["int8"] += 1
+        elif node.op_type in _FLOAT_OPERATORS:
+            known = next((types[name] for name in reversed(node.input[:2]) if name in types), 1)
+            layers[_TYPES.get(known, "float32")] += 1
+    return PrecisionRan.from_counts(dict(layers), "ONNX Runtime optimised graph")

@@ -1,0 +1,203 @@
+"""OpenVINO on the CPU: the default engine."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from densecast.backends import _nncf
+from densecast.core import cache, files, machine
+from densecast.core.artifact import Artifact
+from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
+from densecast.core.precision import PRECISIONS, PrecisionRan
+from densecast.core.runner import BuildJob, Built, Capabilities, Plan
+from densecast.core.tensor import Dim, Feeds, TensorSpec, check_feeds
+
+_FILE = "model.xml"
+# The layers that hold nearly all of a network's arithmetic, under OpenVINO's names for what it executes.
+_COUNTED = {"Convolution", "Deconvolution", "GroupConvolution", "MatMul", "FullyConnected"}
+_TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
+# Of two 16-bit types, float16 carries three more bits of mantissa: it is taken unless it costs this much more time.
+_FLOAT16_MAY_COST = 1.1
+
+
+def capabilities() -> Capabilities:
+    """What OpenVINO's CPU plug-in says it can do here."""
+    try:
+        import openvino as ov
+    except ImportError as error:
+        return Capabilities("", (), (), missing=f"openvino cannot be imported ({error}): pip install openvino")
+    core = ov.Core()
+    abilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    kinds = ", ".join(sorted(set(abilities) & {"FP32", "FP16", "BF16", "INT8"}))
+    return Capabilities(ov.get_version(), tuple(core.available_devices), PRECISIONS, notes=(f"CPU runs {kinds}",))
+
+
+def build(job: BuildJob, folder: Path) -> Built:
+    """The graph as OpenVINO IR; int8 is quantised on the OpenVINO model."""
+    ov = _openvino()
+    core = ov.Core()
+    try:
+        model = core.read_model(job.graph)
+        model.reshape({job.spec.input.name: _partial_shape(ov, job.spec.input)})
+    except RuntimeError as error:
+        raise BadGraphError(f"OpenVINO cannot use the graph ({str(error).strip().splitlines()[-1]}).") from None
+    if job.options.precision == "qint8_mixed_float16":
+        model = _nncf.quantize(model, job.calibration, job.options.quantize)
+    evidence: dict[str, float] = {}
+    if job.options.precision == "force_float32":
+        hint = "f32"
+    elif job.options.sixteen_bit != "auto":
+        hint = job.options.sixteen_bit
+    else:
+        hint, evidence = _measured_sixteen_bit(core, model, job.spec.input)
+    ov.save_model(model, folder / _FILE, compress_to_fp16=False)
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
+    return Built(_read_back(compiled), {"INFERENCE_PRECISION_HINT": hint}, evidence)
+
+
+def load(artifact: Artifact, plan: Plan) -> OpenVinoRunner:
+    """The artifact compiled for this CPU, or taken from the cache of compiled models."""
+    return OpenVinoRunner(artifact, plan)
+
+
+class OpenVinoRunner:
+    """One compiled model for each listed batch size, made when that size first comes."""
+
+    def __init__(self, artifact: Artifact, plan: Plan) -> None:
+        ov = _openvino()
+        build_options = artifact.manifest.build
+        if build_options is None:
+            raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
+        self._artifact, self._plan, self._core = artifact, plan, ov.Core()
+        self._input = artifact.spec.input
+        listed = build_options.shape.batch
+        self._batch_sizes = tuple(sorted(set(listed))) if isinstance(listed, tuple) else None
+        self._requests: dict[int | None, Any] = {}
+        self._settings = artifact.manifest.settings
+        first = self._batch_sizes[0] if self._batch_sizes else None
+        self._precision = _read_back(self._request(first).get_compiled_model())
+
+    @property
+    def input(self) -> TensorSpec:
+        """The one input."""
+        return self._input
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...] | None:
+        """The sizes compiled one by one; None for a range."""
+        return self._batch_sizes
+
+    @property
+    def precision(self) -> PrecisionRan:
+        """Counted over the compiled graph's layers."""
+        return self._precision
+
+    def run(self, feeds: Feeds) -> Feeds:
+        """One inference. The result is a view of the request's own buffer: the next call overwrites it."""
+        check_feeds((self._input,), feeds)
+        array = np.ascontiguousarray(feeds[self._input.name])
+        request = self._request(array.shape[0] if self._batch_sizes else None)
+        request.infer({0: array}, share_inputs=True, share_outputs=True)
+        return {self._artifact.spec.output.name: request.get_output_tensor(0).data}
+
+    def close(self) -> None:
+        """Drop all compiled models."""
+        self._requests.clear()
+
+    def _request(self, batch: int | None) -> Any:
+        if batch not in self._requests:
+            if batch is not None and self._batch_sizes and batch not in self._batch_sizes:
+                raise BadShapeError(f"this artifact was built for batches of {self._batch_sizes}, got {batch}.")
+            self._requests[batch] = self._compile(batch).create_infer_request()
+        return self._requests[batch]
+
+    def _compile(self, batch: int | None) -> Any:
+        ov = _openvino()
+        config = {
+            **self._settings,
+            "INFERENCE_NUM_THREADS": self._plan.threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+        }
+        here = machine.describe()
+        key = files.sha256_text(
+            repr((self._artifact.identity, batch, config, ov.get_version(), here.cpu, here.cpu_flags))
+        )
+        blob = cache.read_blob(key)
+        if blob is not None:
+            return self._core.import_model(blob, "CPU", config)
+        model = self._core.read_model(self._artifact.file(_FILE))
+        compiled = self._core.compile_model(_fixed(ov, model, self._input, batch), "CPU", config)
+        cache.write_blob(key, compiled.export_model().getvalue())
+        return compiled
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise BackendMissingError(f"OpenVINO cannot be imported ({error}): pip install openvino.") from None
+    return openvino
+
+
+def _partial_shape(ov: Any, spec: TensorSpec) -> Any:
+    return ov.PartialShape([ov.Dimension(size.min, size.max) if isinstance(size, Dim) else size for size in spec.shape])
+
+
+def _fixed(ov: Any, model: Any, spec: TensorSpec, batch: int | None) -> Any:
+    """`model` with the spec's shape, its batch fixed where one is given."""
+    shape = _partial_shape(ov, spec)
+    if batch is not None:
+        shape[0] = batch
+    model.reshape({spec.name: shape})
+    return model
+
+
+def _read_back(compiled: Any) -> PrecisionRan:
+    """Types of the compiled graph's convolutions and matrix products."""
+    layers: Counter[str] = Counter()
+    for operation in compiled.get_runtime_model().get_ops():
+        info = operation.get_rt_info()
+        if info["layerType"].astype(str) in _COUNTED:
+            kind = info["runtimePrecision"].astype(str)
+            layers[_TYPES.get(kind, kind)] += 1
+    return PrecisionRan.from_counts(dict(layers), "OpenVINO runtime model")
+
+
+def _measured_sixteen_bit(core: Any, model: Any, spec: TensorSpec) -> tuple[str, dict[str, float]]:
+    """The 16-bit type that this CPU runs fast, and the median times it was chosen by."""
+    abilities = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    candidates = [hint for name, hint in (("FP16", "f16"), ("BF16", "bf16")) if name in abilities]
+    if len(candidates) < 2:
+        return (candidates[0] if candidates else "f32"), {}
+    shape = [
+        size.min if isinstance(size, Dim) and axis == 0 else _typical(size) for axis, size in enumerate(spec.shape)
+    ]
+    feed = np.random.default_rng(0).random(shape, dtype=np.float32)
+    requests: dict[str, Any] = {}
+    times: dict[str, list[float]] = {hint: [] for hint in candidates}
+    finite: dict[str, bool] = {}
+    for hint in candidates:
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"})
+        requests[hint] = compiled.create_infer_request()
+        finite[hint] = bool(np.isfinite(requests[hint].infer({0: feed})[0]).all())
+    for _ in range(5):
+        for hint in candidates:
+            start = time.perf_counter_ns()
+            requests[hint].infer({0: feed})
+            times[hint].append((time.perf_counter_ns() - start) / 1e6)
+    median = {hint: float(np.median(values)) for hint, values in times.items()}
+    takes_f16 = finite["f16"] and median["f16"] <= _FLOAT16_MAY_COST * median["bf16"]
+    return ("f16" if takes_f16 else "bf16"), {f"{hint}_ms": value for hint, value in median.items()}
+
+
+def _typical(size: int | Dim) -> int:
+    """A fixed size, or of a range one near 512 that it admits."""
+    if isinstance(size, int):
+        return size
+    return min(max(size.min, 512 // size.multiple * size.multiple), size.max)

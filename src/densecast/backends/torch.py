@@ -1,0 +1,120 @@
+"""The original network in PyTorch: what every other engine is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from densecast.core import catalog
+from densecast.core.artifact import Artifact
+from densecast.core.errors import BackendMissingError, BadArtifactError, MissingExtraError
+from densecast.core.precision import PrecisionRan
+from densecast.core.preprocess import Preprocess
+from densecast.core.runner import BuildJob, Built, Capabilities, Plan
+from densecast.core.tensor import Feeds, TensorSpec, check_feeds
+
+if TYPE_CHECKING:
+    import torch
+
+_WEIGHTS, _SCRIPT = "weights.safetensors", "model.pt"
+_SETTING = "autocast"
+
+
+def capabilities() -> Capabilities:
+    """Torch's version and devices."""
+    try:
+        import torch
+    except ImportError:
+        return Capabilities("", (), (), missing=str(MissingExtraError.of("torch", "the torch backend")))
+    devices = ("CPU", "CUDA") if torch.cuda.is_available() else ("CPU",)
+    return Capabilities(torch.__version__, devices, ("force_float32", "force_float16"))
+
+
+def build(job: BuildJob, folder: Path) -> Built:
+    """The network's own weights, as exported; 16-bit is bfloat16 by autocast at run time."""
+    held = [name for name in (_WEIGHTS, _SCRIPT) if name in job.source.manifest.files]
+    if not held:
+        raise BackendMissingError(
+            f"{job.source.folder} came from an ONNX file: there is no original network for the torch backend. "
+            "Use --backend onnxruntime or reference."
+        )
+    for name in held:
+        (folder / name).write_bytes(job.source.file(name).read_bytes())
+    kind = "float32" if job.options.precision == "force_float32" else "bfloat16"
+    return Built(PrecisionRan(kind, {}, "torch autocast setting"), {_SETTING: kind})
+
+
+def load(artifact: Artifact, plan: Plan) -> TorchRunner:
+    """The network with its weights, in evaluation mode."""
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError.of("torch", "the torch backend") from None
+    if artifact.manifest.build is None:
+        raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
+    torch.set_num_threads(plan.threads)
+    return TorchRunner(artifact, _network(artifact))
+
+
+class TorchRunner:
+    """Runs the module under inference mode."""
+
+    def __init__(self, artifact: Artifact, network: torch.nn.Module) -> None:
+        self._spec, self._network = artifact.spec, network
+        self._kind = artifact.manifest.settings.get(_SETTING, "float32")
+
+    @property
+    def input(self) -> TensorSpec:
+        """The one input."""
+        return self._spec.input
+
+    @property
+    def batch_sizes(self) -> None:
+        """Any."""
+        return
+
+    @property
+    def precision(self) -> PrecisionRan:
+        """The autocast type; torch does not report more."""
+        return PrecisionRan(self._kind, {}, "torch autocast setting")
+
+    def run(self, feeds: Feeds) -> Feeds:
+        """One inference into fresh arrays."""
+        import torch
+
+        check_feeds((self._spec.input,), feeds)
+        array = feeds[self._spec.input.name]
+        if array.dtype == np.uint8:
+            array = _normalised(array, self._spec.preprocess)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._kind == "bfloat16"):
+            output = self._network(torch.from_numpy(np.ascontiguousarray(array)))
+        return {self._spec.output.name: output.float().numpy()}
+
+    def close(self) -> None:
+        """Drop the weights."""
+        del self._network
+
+
+def _network(artifact: Artifact) -> Any:
+    import torch
+
+    if _SCRIPT in artifact.manifest.files:
+        return torch.jit.load(artifact.file(_SCRIPT), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    from safetensors.torch import load_file
+
+    reference = artifact.manifest.network
+    if reference is None:
+        raise BadArtifactError(f"{artifact.folder} does not say which network its weights belong to. Export it again.")
+    plugin = catalog.load("networks", reference.name)
+    network = plugin.build(plugin.Options(**reference.options))
+    network.load_state_dict(load_file(artifact.file(_WEIGHTS)), strict=True)
+    return network.eval()
+
+
+def _normalised(array: Any, preprocess: Preprocess) -> Any:
+    """(N, 3, H, W) bytes -> float32, as the exported graph does inside."""
+    order = preprocess.mean, preprocess.std
+    mean, std = (np.asarray(values, dtype=np.float32).reshape(1, 3, 1, 1) for values in order)
+    return (array.astype(np.float32) - mean) / std

@@ -1,0 +1,115 @@
+"""The images that set int8 ranges: from a data set's training split or a folder, sorted, drawn by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from densecast.core import catalog
+from densecast.core.artifact import CalibrationRecord
+from densecast.core.errors import BadDatasetError, BadShapeError, MissingFileError
+from densecast.core.options import QuantizeOptions
+from densecast.core.sample import SplitRecord
+from densecast.core.spec import ModelSpec
+from densecast.core.tensor import Array, Dim, Feeds
+from densecast.imaging.prepare import prepare
+from densecast.imaging.read import read_image
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One calibration image."""
+
+    name: str
+    path: Path
+
+
+class CalibrationFeeds(Sequence[Feeds]):
+    """Prepares an image when it is asked for, so that a thousand images need no more memory than one."""
+
+    def __init__(self, items: Sequence[Item], spec: ModelSpec, progress: Progress | None = None) -> None:
+        self._items, self._spec, self._progress = items, spec, progress
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> Feeds: ...
+    @overload
+    def __getitem__(self, index: slice) -> CalibrationFeeds: ...
+    def __getitem__(self, index: int | slice) -> Feeds | CalibrationFeeds:
+        """One image's feeds, prepared now.
+
+        Raises:
+            BadImageError: it cannot be read.
+            BadShapeError: it does not lead to a shape the model takes.
+        """
+        if isinstance(index, slice):
+            return CalibrationFeeds(self._items[index], self._spec, self._progress)
+        item = self._items[index]
+        if self._progress:
+            self._progress(index % len(self) + 1, len(self))
+        return {self._spec.input.name: _prepared(self._spec, item)}
+
+
+def choose(spec: ModelSpec, options: QuantizeOptions, data: Path) -> tuple[list[Item], CalibrationRecord]:
+    """Which images are used. `data` is the root of the model's data set, or any folder of images.
+
+    Raises:
+        MissingFileError: no such folder.
+        BadDatasetError: no images there.
+    """
+    split: SplitRecord | None = None
+    if spec.evaluation is not None and not _is_plain_folder(data):
+        dataset = catalog.load("datasets", spec.evaluation.dataset).open(data, options.split)
+        everything = [Item(sample.id, sample.image) for sample in dataset.samples]
+        split, source = dataset.record(), f"{dataset.name} {options.split}"
+    else:
+        everything, source = [Item(path.name, path) for path in images_in(data)], f"folder {data.name}"
+    chosen = everything
+    if options.images and options.images < len(everything):
+        picks = np.random.default_rng(options.seed).choice(len(everything), options.images, replace=False)
+        chosen = [everything[index] for index in sorted(picks.tolist())]
+    return chosen, CalibrationRecord(source, len(chosen), tuple(item.name for item in chosen), split)
+
+
+def images_in(folder: Path) -> list[Path]:
+    """All image files directly in a folder, sorted by name.
+
+    Raises:
+        MissingFileError: no such folder.
+        BadDatasetError: no images in it.
+    """
+    if not folder.is_dir():
+        raise MissingFileError(f"folder {folder} does not exist.")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise BadDatasetError(f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
+    return found
+
+
+def _is_plain_folder(data: Path) -> bool:
+    """Whether images lie directly in the folder, which no data set's root has."""
+    return data.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in data.iterdir())
+
+
+def _prepared(spec: ModelSpec, item: Item) -> Array:
+    """(1, 3, h, w): ranges do not depend on the batch, so a model for larger batches is calibrated image by image."""
+    image = read_image(item.path, use_exif=spec.preprocess.use_exif)
+    array, _ = prepare(image, spec.preprocess, dtype=spec.input.dtype)
+    for got, want in zip(array.shape[1:], spec.input.shape[2:], strict=True):
+        if not (want.admits(got) if isinstance(want, Dim) else want == got):
+            raise BadShapeError(
+                f"calibration image {item.name} becomes {array.shape[1]}×{array.shape[2]} pixels high and wide; "
+                f"the model takes {spec.input}."
+            )
+    return array[None]

@@ -1,0 +1,34 @@
+"""The command line: one sub-command a verb, each in its own file, none with logic of its own."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from densecast.cli import benchmark, build, compare, doctor, evaluate, export, infer, models, report, run
+from densecast.core.errors import DensecastError
+
+app = typer.Typer(
+    name="densecast",
+    help="From a trained segmentation or pose network to a fast, verified offline model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (models, export, build, infer, evaluate, benchmark, compare, run, report, doctor):
+    app.command(verb.__name__.rpartition(".")[2])(verb.command)
+
+
+def main() -> None:
+    """Entry point: 0 done, 1 a gate failed, 2 wrong usage, 3 input or backend missing or broken."""
+    try:
+        app()
+    except DensecastError as error:
+        print(f"densecast: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("densecast: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)

@@ -1,0 +1,128 @@
+"""What all sub-commands share: options, progress bars on standard error, JSON files."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from densecast.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from densecast.core.options import InputShape, Range
+
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Also write the result as JSON ('-': standard output, alone)."),
+]
+Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more, on standard error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no remarks.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPUs to use; default all this process may use.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")]
+
+_LINE_EVERY_S = 10.0
+
+
+def set_up(verbose: int, quiet: bool) -> None:
+    """Logging to standard error: warnings, or with -v what is done, or with -vv everything."""
+    level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(level=level, stream=sys.stderr, format="densecast: %(message)s")
+    logging.getLogger("densecast").setLevel(level)
+
+
+def emit(value: object, text: str, json_file: Path | None) -> None:
+    """Print `text`, and write `value` as JSON where it was asked for."""
+    import json
+
+    from densecast.core import files
+
+    serialised = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=True) + "\n"
+    if json_file is not None and str(json_file) == "-":
+        sys.stdout.write(serialised)
+        return
+    print(text)
+    if json_file is not None:
+        files.write_text(json_file, serialised)
+
+
+@contextlib.contextmanager
+def bar(what: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar on a terminal, else a line now and then; both on standard error.
+
+    The block gets a function of (done, total).
+    """
+    if quiet:
+        yield lambda done, total: None
+        return
+    if not sys.stderr.isatty():
+        yield _lines(what)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def steps(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A line for each step of a long run: `[ 4/15] build openvino int8`."""
+    start = time.monotonic()
+
+    def tell(what: str, done: int, total: int) -> None:
+        if not quiet:
+            print(f"[{done:2}/{total}] {time.monotonic() - start:6.1f} s  {what}", file=sys.stderr, flush=True)
+
+    yield tell
+
+
+def input_shape(batch: str, height: str | None, width: str | None) -> InputShape:
+    """`--batch 1,4,16` lists sizes compiled one by one, `1:16` is a range; so is `32:2048` of height and width.
+
+    Raises:
+        UsageError: none of these forms.
+    """
+    from densecast.core.options import InputShape
+
+    sizes = _sizes(batch, "batch")
+    return InputShape((sizes,) if isinstance(sizes, int) else sizes, _side(height, "height"), _side(width, "width"))
+
+
+def _side(text: str | None, name: str) -> int | Range | None:
+    found = None if text is None else _sizes(text, name)
+    if isinstance(found, tuple):
+        raise UsageError(f"--{name} {text!r} must be one size (640) or a range (32:2048).")
+    return found
+
+
+def _sizes(text: str, name: str) -> int | tuple[int, ...] | Range:
+    from densecast.core.options import Range
+
+    try:
+        low, colon, high = text.partition(":")
+        if colon:
+            return Range(int(low), int(high))
+        listed = tuple(int(size) for size in text.split(","))
+    except ValueError:
+        raise UsageError(f"--{name} {text!r} must be a size (640) or a range (32:2048).") from None
+    return listed[0] if len(listed) == 1 else listed
+
+
+def _lines(what: str) -> Callable[[int, int | None], None]:
+    last = time.monotonic()
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LINE_EVERY_S:
+            last = time.monotonic()
+            print(f"{what}: {done}{f' of {total}' if total else ''}", file=sys.stderr, flush=True)
+
+    return tell

@@ -1,0 +1,15 @@
+"""`densecast doctor`: what this machine and this installation can do."""
+
+from __future__ import annotations
+
+from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
+
+
+def command(json: Json = None, verbose: Verbose = 0, quiet: Quiet = False) -> None:
+    """Show CPU features, usable CPUs, engines with their versions, and what is missing."""
+    set_up(verbose, quiet)
+    from densecast import doctor
+    from densecast.core import codec
+
+    found = doctor.examine()
+    emit(codec.to_plain(found), doctor.describe(found), json)

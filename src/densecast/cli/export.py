@@ -1,0 +1,98 @@
+"""`densecast export`: trained weights to one verified ONNX graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from densecast.cli._common import Json, Quiet, Verbose, bar, emit, set_up
+
+if TYPE_CHECKING:
+    from densecast.export import ExportOptions
+    from densecast.export.spec_file import SpecFile
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A model of the zoo, or a .onnx or TorchScript file.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new artifact.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The model's weights; default: shipped, cached or fetched.")
+    ] = None,
+    spec: Annotated[
+        Path | None, typer.Option(help="For a file: TOML or JSON that says task, labels, preprocessing.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="For a file, instead of --spec: names of the classes, by comma.")
+    ] = None,
+    resize: Annotated[str, typer.Option(help="native, scale:0.5, stretch:512x1024 or keep:2048x1024.")] = "native",
+    interpolation: Annotated[str, typer.Option(help="bilinear_opencv or bicubic_pillow.")] = "bilinear_opencv",
+    colour: Annotated[str, typer.Option(help="RGB or BGR.")] = "RGB",
+    mean: Annotated[str, typer.Option(help="Subtracted, in 0..255, one a channel.")] = "0,0,0",
+    std: Annotated[str, typer.Option(help="Divided by, in 0..255, one a channel.")] = "255,255,255",
+    static: Annotated[
+        str | None, typer.Option(metavar="[BxHxW]", help="Fix batch, height and width, as 1x640x959.")
+    ] = None,
+    opset: Annotated[int, typer.Option(min=11, max=23)] = 17,
+    exporter: Annotated[str, typer.Option(help="auto, torchscript or dynamo.")] = "auto",
+    tolerance: Annotated[
+        float,
+        typer.Option(help="Largest allowed difference from the framework, relative to its largest output."),
+    ] = 1e-4,
+    json: Json = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Export to ONNX, check the graph, and compare it with the framework."""
+    set_up(verbose, quiet)
+    from densecast.core import codec
+    from densecast.export import export_file, export_zoo, spec_file
+
+    options = _options(static, opset, exporter, tolerance)
+    if Path(model).suffix in (".onnx", ".pt", ".pth", ".ts", ".torchscript"):
+        described = spec_file.read(spec) if spec else _described(labels, resize, interpolation, colour, mean, std)
+        artifact = export_file(Path(model), described.model(Path(model).stem), out, options)
+    else:
+        with bar(f"fetching weights of {model}", quiet) as progress:
+            artifact = export_zoo(model, out, options, given=checkpoint, progress=progress)
+    parity = artifact.manifest.parity
+    told = (
+        f"largest difference from the framework {parity.absolute_error:.3g}, {parity.relative_error:.1e} of "
+        f"the largest output (tolerance {parity.tolerance:.0e}, {len(parity.shapes)} shapes)"
+        if parity
+        else "checked by ONNX; there is no framework to compare with"
+    )
+    text = f"{artifact.folder}: {artifact.spec.name}, {artifact.spec.input.name} {artifact.spec.input}\n{told}"
+    emit({"artifact": str(artifact.folder), **codec.to_plain(artifact.manifest)}, text, json)
+
+
+def _options(static: str | None, opset: int, exporter: str, tolerance: float) -> ExportOptions:
+    from densecast.core import codec
+    from densecast.core.errors import UsageError
+    from densecast.export import ExportOptions
+
+    plain: dict[str, object] = {"opset": opset, "exporter": exporter, "tolerance": tolerance}
+    if static is not None:
+        try:
+            batch, height, width = (int(size) for size in static.split("x"))
+        except ValueError:
+            raise UsageError(f"--static {static!r} must be BATCHxHEIGHTxWIDTH, as 1x640x959.") from None
+        plain |= {"size_hw": (height, width), "batch": batch}
+    return codec.from_plain(plain, ExportOptions, "command line")
+
+
+def _described(labels: str | None, resize: str, interpolation: str, colour: str, mean: str, std: str) -> SpecFile:
+    from densecast.core import codec
+    from densecast.core.errors import UsageError
+    from densecast.export.spec_file import SpecFile, parse_resize
+
+    if labels is None:
+        raise UsageError("a file does not say what it is: pass --spec FILE, or --labels with --resize, --mean, --std.")
+    try:
+        numbers = {"mean": [float(x) for x in mean.split(",")], "std": [float(x) for x in std.split(",")]}
+    except ValueError:
+        raise UsageError(f"--mean {mean!r} and --std {std!r} must be three numbers each, by comma.") from None
+    resized = codec.to_plain(parse_resize(resize))
+    preprocess = {"resize": resized, "interpolation": interpolation, "colour": colour, **numbers}
+    return codec.from_plain({"labels": labels.split(","), "preprocess": preprocess}, SpecFile, "command line")

@@ -1,0 +1,40 @@
+"""`densecast models`: the zoo."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(help="Only this model, with all details.")] = None,
+    json: Json = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """List the models that densecast knows by name."""
+    set_up(verbose, quiet)
+    from densecast.core import catalog, codec
+    from densecast.report.markdown import table
+
+    entries = {each: catalog.load("zoo", each).ENTRY for each in ([name] if name else catalog.names("zoo"))}
+    plain = {each: codec.to_plain(entry) for each, entry in entries.items()}
+    if name:
+        import json as json_text
+
+        emit(plain[name], json_text.dumps(plain[name], indent=2, ensure_ascii=False), json)
+        return
+    rows = [
+        [
+            each,
+            entry.spec.task,
+            entry.spec.evaluation.dataset if entry.spec.evaluation else "",
+            "shipped" if entry.checkpoint.shipped else entry.checkpoint.file,
+            entry.summary,
+        ]
+        for each, entry in entries.items()
+    ]
+    emit(plain, table(["model", "task", "data", "weights", "what"], rows, "<<<<<"), json)

@@ -1,0 +1,59 @@
+"""`densecast run`: a model through every step, to one report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from densecast.cli._common import Json, Limit, Quiet, Verbose, emit, input_shape, set_up, steps
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A model of the zoo.")],
+    out: Annotated[Path, typer.Option(help="Folder for all artifacts and the report.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Root of the model's data set; default: its variable, or drawn.")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="The model's weights.")] = None,
+    backends: Annotated[str, typer.Option(help="Engines, by comma.")] = "openvino,onnxruntime",
+    precisions: Annotated[str, typer.Option(help="Precisions, by comma.")] = "fp32,fp16,int8",
+    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 1,
+    height: Annotated[
+        str | None,
+        typer.Option(help="Of the network's input: fixed or a range; default: what the data leads to."),
+    ] = None,
+    width: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    split: Annotated[str, typer.Option(help="Evaluated split: val, train or all.")] = "val",
+    calibration_split: Annotated[str, typer.Option(help="Split that sets int8 ranges.")] = "train",
+    limit: Limit = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what was measured before.")] = False,
+    json: Json = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Export, build, evaluate and benchmark in every precision, and write the report."""
+    set_up(verbose, quiet)
+    from densecast.benchmark import BenchmarkOptions
+    from densecast.core import codec, precision
+    from densecast.core.options import BuildOptions, QuantizeOptions
+    from densecast.evaluate import EvaluateOptions
+    from densecast.report import markdown
+    from densecast.run import RunOptions, run
+
+    options = RunOptions(
+        backends=tuple(backends.split(",")),
+        precisions=tuple(precision.parse(name) for name in precisions.split(",")),
+        build=BuildOptions(
+            shape=input_shape(str(batch), height, width),
+            quantize=codec.from_plain({"split": calibration_split}, QuantizeOptions, "--calibration-split"),
+        ),
+        evaluate=codec.from_plain({"split": split, "limit": limit, "batch": batch}, EvaluateOptions, "command line"),
+        benchmark=BenchmarkOptions(batch=batch),
+        fresh=fresh,
+    )
+    with steps(quiet) as progress:
+        report = run(model, out, options, data=data, checkpoint=checkpoint, progress=progress)
+    text = f"{markdown.results(report)}\n\nreport: {out / 'report.html'}, {out / 'report.md'}, {out / 'report.json'}"
+    emit(codec.to_plain(report), text, json)

@@ -1,0 +1,19 @@
+"""What every metric offers: predictions and targets in, one score out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from densecast.core.prediction import Prediction
+from densecast.core.sample import Target
+from densecast.core.score import Score
+
+
+class Accumulator(Protocol):
+    """Counts over a data set; the order of images does not change the score."""
+
+    def add(self, sample_id: str, prediction: Prediction, target: Target) -> None:
+        """Count one image."""
+
+    def score(self) -> Score:
+        """The score so far; NaN with count 0 before the first image."""

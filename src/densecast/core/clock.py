@@ -1,0 +1,46 @@
+"""Stop-watches for a pipeline's stages, by monotonic nanoseconds."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """`with clock("infer"): …` covers one stage."""
+
+    def __call__(self, stage: str) -> AbstractContextManager[object]:
+        """A context that covers the stage's work."""
+
+
+def unclocked(stage: str) -> AbstractContextManager[object]:
+    """Measures nothing."""
+    return nullcontext()
+
+
+class StopWatch:
+    """Keeps every stage's raw times in milliseconds."""
+
+    def __init__(self) -> None:
+        self.samples_ms: dict[str, list[float]] = {}
+
+    def __call__(self, stage: str) -> _Lap:
+        """A context whose duration is added to the stage's samples."""
+        return _Lap(self.samples_ms.setdefault(stage, []))
+
+
+class _Lap:
+    __slots__ = ("_samples_ms", "_start_ns")
+
+    def __init__(self, samples_ms: list[float]) -> None:
+        self._samples_ms = samples_ms
+
+    def __enter__(self) -> None:
+        self._start_ns = time.perf_counter_ns()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._samples_ms.append((time.perf_counter_ns() - self._start_ns) / 1e6)

@@ -1,0 +1,116 @@
+"""Every error densecast raises on purpose, and the exit code each one ends the command line with.
+
+```
+DensecastError                   3  something outside is missing or broken
+├── UsageError                   2  the call itself is wrong
+│   ├── UnknownNameError            no model, precision, backend … of that name; names the nearest
+│   └── BadConfigError              a spec or job file with a wrong key or value
+├── GateFailedError              1  everything ran, and a stated limit was not met
+│   └── ParityError                 two implementations of one network differ by more than the tolerance
+├── BadInputError                3  a file from outside cannot be used
+│   ├── BadImageError               unreadable, empty or too large an image
+│   ├── BadShapeError               an array or image outside what the artifact accepts
+│   ├── BadCheckpointError          missing, foreign, truncated or mismatching weights
+│   ├── BadGraphError               an ONNX or TorchScript file that is not a usable network
+│   ├── BadDatasetError             a data set folder that is not what it claims to be
+│   └── BadArtifactError            a damaged artifact, or one made for something else
+└── MissingError                 3  something has to be installed or fetched first
+    ├── MissingExtraError           an optional part of densecast; says what to install
+    ├── BackendMissingError         an engine, provider or device that is not here
+    └── MissingFileError            a checkpoint or data set that could not be found or fetched
+```
+
+A message states the promise, the fact and the cure, in one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DensecastError(Exception):
+    """Base of all errors raised on purpose."""
+
+    exit_code = 3
+
+
+class UsageError(DensecastError):
+    """The call itself is wrong."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """No thing of that kind has that name."""
+
+    @classmethod
+    def among(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+        """The error for `name` where one of `known` was wanted, naming the nearest."""
+        choices = sorted(known)
+        near = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.4)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        return cls(f"unknown {kind} {name!r}. {hint}Known: {', '.join(choices)}.")
+
+
+class BadConfigError(UsageError):
+    """A spec or job file has a wrong key or value."""
+
+
+class GateFailedError(DensecastError):
+    """Everything ran, and a stated limit was not met."""
+
+    exit_code = 1
+
+
+class ParityError(GateFailedError):
+    """Two implementations of one network differ by more than the tolerance."""
+
+
+class BadInputError(DensecastError):
+    """A file from outside cannot be used."""
+
+
+class BadImageError(BadInputError):
+    """An image is unreadable, empty or too large."""
+
+
+class BadShapeError(BadInputError):
+    """An array or image is outside what the artifact accepts."""
+
+
+class BadCheckpointError(BadInputError):
+    """Weights are missing, foreign, truncated or do not match the network."""
+
+
+class BadGraphError(BadInputError):
+    """An ONNX or TorchScript file is not a usable network."""
+
+
+class BadDatasetError(BadInputError):
+    """A data set folder is not what it claims to be."""
+
+
+class BadArtifactError(BadInputError):
+    """An artifact is damaged, or was made for something else."""
+
+
+class MissingError(DensecastError):
+    """Something has to be installed or fetched first."""
+
+
+class MissingExtraError(MissingError):
+    """An optional part of densecast is not installed."""
+
+    @classmethod
+    def of(cls, extra: str, wanted_for: str) -> MissingExtraError:
+        """The error for `extra`, saying what needs it and how to install it."""
+        return cls(f"{wanted_for} needs the [{extra}] extra: pip install 'densecast[{extra}]'.")
+
+
+class BackendMissingError(MissingError):
+    """An engine, provider or device is not on this machine."""
+
+
+class MissingFileError(MissingError):
+    """A checkpoint or data set could not be found or fetched."""

@@ -1,0 +1,86 @@
+"""What a user may ask of an export and of a build; stored in the manifest of what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from densecast.core.errors import UsageError
+from densecast.core.precision import Precision
+from densecast.core.sample import Split
+
+WeightGranularity = Literal["per_channel", "per_tensor"]
+ActivationScheme = Literal["symmetric", "asymmetric"]
+RangeEstimator = Literal["minmax", "mean_minmax", "percentile", "histogram"]
+SixteenBit = Literal["auto", "bf16", "f16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Sizes from `min` to `max`, both included."""
+
+    min: int
+    max: int
+
+    def __post_init__(self) -> None:
+        """A range holds at least one positive size."""
+        if not 1 <= self.min <= self.max:
+            raise UsageError(f"a size range needs 1 <= min <= max, got {self.min}..{self.max}.")
+
+    def __str__(self) -> str:
+        """`32..2048`."""
+        return f"{self.min}..{self.max}"
+
+
+@dataclass(frozen=True, slots=True)
+class InputShape:
+    """The shapes a built model accepts.
+
+    `batch` lists sizes that are compiled one by one (the fastest form), or is a range compiled once.
+    `height` and `width` are fixed or ranges; None keeps what the model's spec says.
+    """
+
+    batch: tuple[int, ...] | Range = (1,)
+    height: int | Range | None = None
+    width: int | Range | None = None
+
+    def __post_init__(self) -> None:
+        """Sizes are positive, and at least one batch size is named."""
+        listed = self.batch if isinstance(self.batch, tuple) else ()
+        sizes = [*listed, *(size for size in (self.height, self.width) if isinstance(size, int))]
+        if self.batch == () or any(size < 1 for size in sizes):
+            raise UsageError(f"batch sizes, height and width must be at least 1, got {self}.")
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeOptions:
+    """How int8 ranges are found and laid out.
+
+    `images` 0 means all there are. The estimators: `minmax` the extremes over all images, `mean_minmax` the mean
+    of each image's extremes, `percentile` each image's values up to `percentile`, `histogram` the range with the
+    least quantisation error. Weights are always symmetric, which is what int8 kernels multiply fastest.
+    `ignored_types` and `ignored_names` (regular expressions) stay in the 16-bit type.
+    """
+
+    images: int = 300
+    seed: int = 0
+    split: Split = "train"
+    weights: WeightGranularity = "per_channel"
+    activations: ActivationScheme = "asymmetric"
+    estimator: RangeEstimator = "mean_minmax"
+    percentile: float = 99.99
+    fast_bias_correction: bool = True
+    ignored_types: tuple[str, ...] = ()
+    ignored_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """One offline model: engine, precision, shapes, and how to quantise if int8 is asked."""
+
+    backend: str = "openvino"
+    precision: Precision = "force_float32"
+    shape: InputShape = InputShape()
+    quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
+    sixteen_bit: SixteenBit = "auto"
+    uint8_input: bool = False

@@ -1,0 +1,89 @@
+"""Everything that happens to an image before the network sees it, declared once.
+
+The declaration travels with the model in its manifest; `imaging.prepare` carries it out for calibration,
+inference, evaluation and benchmarks alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from densecast.core.geometry import Placement
+
+Interpolation = Literal["bicubic_pillow", "bilinear_opencv"]
+ColourOrder = Literal["RGB", "BGR"]
+TripleFloat = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """The image as it is."""
+
+    kind: Literal["native"] = "native"
+
+    def place(self, image_hw: tuple[int, int]) -> Placement:
+        """Where an image of this size lands."""
+        return Placement.resized(image_hw, image_hw)
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleBy:
+    """Both sides times `factor`, rounded down: `int(factor * side)`, as milesial/Pytorch-UNet does."""
+
+    factor: float
+    kind: Literal["scale_by"] = "scale_by"
+
+    def place(self, image_hw: tuple[int, int]) -> Placement:
+        """Where an image of this size lands; no side becomes less than one pixel."""
+        height, width = image_hw
+        return Placement.resized(image_hw, (max(1, int(self.factor * height)), max(1, int(self.factor * width))))
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Exactly `size_hw`, whatever the image's aspect."""
+
+    size_hw: tuple[int, int]
+    kind: Literal["stretch"] = "stretch"
+
+    def place(self, image_hw: tuple[int, int]) -> Placement:
+        """Where an image of this size lands."""
+        return Placement.resized(image_hw, self.size_hw)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRatio:
+    """As large as fits: the long side up to `long_side`, the short side up to `short_side`.
+
+    The factor is `min(long_side / long, short_side / short)`; sizes are `int(side * factor + 0.5)`
+    (MMCV 1.7 `imrescale`).
+    """
+
+    long_side: int
+    short_side: int
+    kind: Literal["keep_ratio"] = "keep_ratio"
+
+    def place(self, image_hw: tuple[int, int]) -> Placement:
+        """Where an image of this size lands; no side becomes less than one pixel."""
+        factor = min(self.long_side / max(image_hw), self.short_side / min(image_hw))
+        height, width = (max(1, int(side * factor + 0.5)) for side in image_hw)
+        return Placement.resized(image_hw, (height, width))
+
+
+Resize = Native | ScaleBy | Stretch | KeepRatio
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """Resize, colour order, `(x - mean) / std` in float32 on values 0..255, then channels first.
+
+    `use_exif` turns a photo upright by its orientation tag first, as OpenCV does and Pillow does not.
+    """
+
+    resize: Resize
+    interpolation: Interpolation = "bilinear_opencv"
+    colour: ColourOrder = "RGB"
+    mean: TripleFloat = (0.0, 0.0, 0.0)
+    std: TripleFloat = (255.0, 255.0, 255.0)
+    use_exif: bool = False

@@ -1,0 +1,27 @@
+"""One measured accuracy, with what it was measured on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from densecast.core.sample import SplitRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A metric's value over `count` images.
+
+    `others` holds related numbers of other definitions under their own names; `per_image` the metric of
+    each image where it is defined for one, in the order of the data set.
+    """
+
+    name: str
+    value: float
+    unit: Literal["fraction", "percent"]
+    better: Literal["higher", "lower"]
+    count: int
+    per_class: dict[str, float] | None = None
+    others: dict[str, float] = field(default_factory=dict)
+    per_image: dict[str, float] = field(default_factory=dict)
+    data: SplitRecord | None = None

@@ -1,0 +1,78 @@
+"""Compiled artifact + data set  ->  score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from densecast.core import catalog
+from densecast.core.accumulator import Accumulator
+from densecast.core.errors import UsageError
+from densecast.core.prediction import Prediction
+from densecast.core.sample import Dataset, Sample, Split, Target
+from densecast.core.score import Score
+from densecast.imaging.prepare import resize_labels
+from densecast.infer import Pipeline
+
+Progress = Callable[[int, int], None]
+Observer = Callable[[Sample, Prediction, Target], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """Which images, and how many at once. `limit` takes the first so many of the split."""
+
+    split: Split = "val"
+    limit: int | None = None
+    batch: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Counts are positive."""
+        if self.batch < 1 or (self.limit is not None and self.limit < 1):
+            raise UsageError(f"--batch and --limit must be at least 1, got {self.batch} and {self.limit}.")
+
+
+def evaluate(
+    pipeline: Pipeline,
+    data: Path,
+    options: EvaluateOptions = EvaluateOptions(),
+    *,
+    progress: Progress | None = None,
+    observe: Observer | None = None,
+) -> Score:
+    """The model's published metric over its data set at `data`.
+
+    `observe` sees every prediction beside its target, in the frame the metric compares them in.
+
+    Raises:
+        UsageError: the model names no data set and metric.
+        BadDatasetError, BadImageError: the data cannot be used.
+    """
+    protocol = pipeline.spec.evaluation
+    if protocol is None:
+        raise UsageError(f"{pipeline.spec.name} names no data set and metric; its spec file lacks [evaluation].")
+    dataset: Dataset = catalog.load("datasets", protocol.dataset).open(data, options.split, options.seed)
+    counter: Accumulator = catalog.load("metrics", protocol.metric).accumulator()
+    chosen = dataset.samples[: options.limit]
+    done = 0
+    for group in _groups(chosen, options.batch):
+        prepared = [pipeline.prepare(pipeline.read(sample.image)) for sample in group]
+        predictions = pipeline.run(prepared, frame=protocol.frame)
+        for sample, item, prediction in zip(group, prepared, predictions, strict=True):
+            target = dataset.read_target(sample)
+            if protocol.frame == "network":
+                target = resize_labels(target, item.placement.content_hw)
+            counter.add(sample.id, prediction, target)
+            if observe:
+                observe(sample, prediction, target)
+            done += 1
+            if progress:
+                progress(done, len(chosen))
+    return replace(counter.score(), data=dataset.record(options.limit))
+
+
+def _groups(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
+    for start in range(0, len(samples), size):
+        yield samples[start : start + size]

@@ -1,0 +1,148 @@
+"""Graphs and scripts that come as files: checked before anything runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from densecast.core import artifact, files
+from densecast.core.artifact import Artifact, Manifest
+from densecast.core.errors import BadGraphError
+from densecast.core.tensor import Dim, TensorSpec
+from densecast.export import parity
+
+# Protocol buffers end at 2 GiB; a graph with its weights beside it is loaded from its own folder only.
+MAX_BYTES = 2 << 30
+
+
+def export(path: Path, manifest: Manifest, out: Path) -> Artifact:
+    """A ready ONNX file as a float artifact, its tensors described as the file has them.
+
+    Raises:
+        BadGraphError: see `read`; or not one image in and one map out, or it cannot be run.
+    """
+    model = read(path)
+    serialised = model.SerializeToString()
+    spec = manifest.spec
+    input_spec = _described(model, spec.input)
+    run_graph = runner(serialised, input_spec.name)
+    shape = tuple(size if isinstance(size, int) else _some(size) for size in input_spec.shape)
+    try:
+        seen = run_graph(parity.image_like(shape, 0))
+    except Exception as error:  # engines raise their own kinds
+        raise BadGraphError(f"{path} cannot be run at {list(shape)} ({str(error).splitlines()[0]}).") from None
+    if seen.ndim != 4:
+        raise BadGraphError(f"{path} gives {list(seen.shape)}; a map (N, C, h, w) is needed.")
+    output = TensorSpec(
+        model.graph.output[0].name,
+        str(seen.dtype),
+        tuple(
+            size
+            if isinstance(source, int) or axis == 1
+            else Dim(source.name if axis == 0 else f"{source.name}_out", 1, source.max)
+            for axis, (size, source) in enumerate(zip(seen.shape, input_spec.shape, strict=True))
+        ),
+    )
+    with artifact.writing(out) as draft:
+        files.write_bytes(draft.folder / "model.onnx", serialised)
+        draft.finish(replace(manifest, spec=replace(spec, input=input_spec, output=output)))
+    return Artifact.open(out)
+
+
+def read(path: Path) -> Any:
+    """An ONNX model with its weights, checked.
+
+    Raises:
+        BadGraphError: too large, not ONNX, not valid, or its weights are missing.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    if path.stat().st_size > MAX_BYTES:
+        raise BadGraphError(f"{path} is larger than {MAX_BYTES >> 30} GiB.")
+    try:
+        # onnx refuses external files outside the model's own folder.
+        model = onnx.load(path)
+    except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise BadGraphError(f"{path} is not a readable ONNX file ({str(error).splitlines()[0]}).") from None
+    check(model, str(path))
+    return model
+
+
+def check(model: Any, where: str) -> None:
+    """ONNX's own checker, and that something is in there.
+
+    Raises:
+        BadGraphError: says what the checker said.
+    """
+    import onnx
+
+    if not model.graph.node:
+        raise BadGraphError(f"{where} holds no operators.")
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise BadGraphError(f"{where} is not valid ONNX ({str(error).splitlines()[0]}).") from None
+
+
+def runner(serialised: bytes, input_name: str) -> Callable[[parity.F32], parity.F32]:
+    """The graph as a function of one array, run by ONNX Runtime in float32."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises several unrelated kinds
+        raise BadGraphError(f"ONNX Runtime cannot load the graph ({str(error).splitlines()[0]}).") from None
+
+    def run(feed: parity.F32) -> parity.F32:
+        return np.asarray(session.run(None, {input_name: feed})[0])
+
+    return run
+
+
+def load_torchscript(path: Path) -> Any:
+    """A scripted or traced module in evaluation mode.
+
+    Raises:
+        BadGraphError: not TorchScript, or cut off.
+    """
+    import torch
+
+    try:
+        return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError, OSError) as error:
+        raise BadGraphError(
+            f"{path} is no TorchScript module ({str(error).splitlines()[0]}). "
+            "For a state dict name its zoo model: densecast export MODEL --checkpoint FILE."
+        ) from None
+
+
+def _described(model: Any, wanted: TensorSpec) -> TensorSpec:
+    """The graph's one input as the file declares it; `wanted` bounds the sizes the file leaves open."""
+    import onnx
+
+    initialised = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in initialised]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise BadGraphError(f"the graph has {len(inputs)} inputs ({names}); one image input is needed.")
+    tensor = inputs[0].type.tensor_type
+    dims = tensor.shape.dim
+    if len(dims) != 4 or tensor.elem_type != onnx.TensorProto.FLOAT:
+        raise BadGraphError(f"input {inputs[0].name!r} must be float32 (N, 3, H, W); it has {len(dims)} dimensions.")
+    sizes: list[int | Dim] = []
+    for dim, bound in zip(dims, wanted.shape, strict=True):
+        sizes.append(dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else bound)
+    if sizes[1] != wanted.shape[1]:
+        raise BadGraphError(f"input {inputs[0].name!r} has {sizes[1]} channels; an image has {wanted.shape[1]}.")
+    return TensorSpec(inputs[0].name, "float32", tuple(sizes))
+
+
+def _some(size: Dim) -> int:
+    return size.min if size.name == "N" else min(max(size.min, 256 // size.multiple * size.multiple), size.max)

@@ -1,0 +1,28 @@
+"""What a user may ask of an export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from densecast.core.options import Range
+from densecast.export.to_onnx import Exporter
+
+# Summing thousands of products in another order moves the last few of float32's 24 bits; 1e-4 of the largest
+# output is a hundred times the differences seen on sound exports and a tenth of what flips labels visibly.
+DEFAULT_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How a float artifact is made.
+
+    `size_hw` fixes height and width; None keeps them open within `side`. `batch` likewise; None keeps it open.
+    """
+
+    size_hw: tuple[int, int] | None = None
+    batch: int | None = None
+    side: Range = Range(32, 4096)
+    largest_batch: int = 64
+    opset: int = 17
+    exporter: Exporter = "auto"
+    tolerance: float = DEFAULT_TOLERANCE

@@ -1,0 +1,63 @@
+"""Carries out a declared `Preprocess`: an image becomes part of a network's input."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.core.geometry import Placement
+from densecast.core.preprocess import Interpolation, Preprocess
+from densecast.kernels import normalise
+
+Image = npt.NDArray[np.uint8]
+
+
+def prepare(
+    image: Image,
+    preprocess: Preprocess,
+    *,
+    dtype: str = "float32",
+    out: npt.NDArray[np.generic] | None = None,
+) -> tuple[npt.NDArray[np.generic], Placement]:
+    """(H, W, 3) uint8 RGB -> (3, h, w) of `dtype`, and where the image landed.
+
+    With `dtype` "uint8" the values stay 0..255: the network normalises them itself. `out` receives the
+    result where it is given; its shape must be the one `preprocess` leads to.
+    """
+    placement = preprocess.resize.place((image.shape[0], image.shape[1]))
+    resized = resize(image, placement.content_hw, preprocess.interpolation)
+    if out is None:
+        out = np.empty((3, *placement.model_hw), dtype=dtype)
+    reverse = preprocess.colour == "BGR"
+    if out.dtype == np.uint8:
+        normalise.to_planes(resized, reverse, out)
+    else:
+        mean = np.asarray(preprocess.mean, dtype=np.float32)
+        std = np.asarray(preprocess.std, dtype=np.float32)
+        normalise.to_normalised_planes(resized, mean, std, reverse, out)
+    return out, placement
+
+
+def resize(image: Image, size_hw: tuple[int, int], interpolation: Interpolation) -> Image:
+    """(H, W, 3) uint8 -> (*size_hw, 3) uint8; the image itself where the size is already right."""
+    if image.shape[:2] == size_hw:
+        return image
+    height, width = size_hw
+    if interpolation == "bicubic_pillow":
+        from PIL import Image as Pillow
+
+        resized = Pillow.fromarray(image).resize((width, height), Pillow.Resampling.BICUBIC)
+        return np.asarray(resized)
+    import cv2
+
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def resize_labels(labels: Image, size_hw: tuple[int, int]) -> Image:
+    """(H, W) class indices -> `size_hw`, each pixel the nearest one's class (Pillow's rule)."""
+    if labels.shape == size_hw:
+        return labels
+    from PIL import Image as Pillow
+
+    height, width = size_hw
+    return np.asarray(Pillow.fromarray(labels).resize((width, height), Pillow.Resampling.NEAREST))

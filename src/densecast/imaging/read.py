@@ -1,0 +1,109 @@
+"""Reading image and mask files that may be broken, hostile or enormous."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.core.errors import BadImageError
+
+# 2^28 pixels are 800 MB in RGB: beyond any camera, below what would exhaust a small machine.
+MAX_PIXELS = 1 << 28
+MAX_FILE_BYTES = 1 << 30
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
+
+# The bytes a complete file ends with. Decoders fill what a cut-off file lacks with grey and call it a success.
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
+
+
+def size_hw(path: Path) -> tuple[int, int]:
+    """Height and width from the file's header; nothing is decoded.
+
+    Raises:
+        BadImageError: missing, empty, of no known format, zero-sized or enormous.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        length = path.stat().st_size
+        if length == 0:
+            raise BadImageError(f"{path}: the file is empty.")
+        if length > MAX_FILE_BYTES:
+            raise BadImageError(f"{path}: {length >> 20} MiB; images up to {MAX_FILE_BYTES >> 20} MiB are read.")
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+    except OSError as error:
+        if isinstance(error, UnidentifiedImageError):
+            raise BadImageError(f"{path}: not an image of a known format ({', '.join(FORMATS)}).") from None
+        raise BadImageError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    except (Image.DecompressionBombError, ValueError, SyntaxError, EOFError, OverflowError) as error:
+        raise BadImageError(f"{path}: not a usable image ({error}).") from None
+    if width < 1 or height < 1:
+        raise BadImageError(f"{path}: {width}×{height} pixels; an image needs at least one.")
+    if width * height > MAX_PIXELS:
+        raise BadImageError(f"{path}: {width}×{height} pixels; up to {MAX_PIXELS:,} are read. Scale it down first.")
+    return height, width
+
+
+def read_image(path: Path, *, use_exif: bool = False) -> npt.NDArray[np.uint8]:
+    """An image file as (H, W, 3) uint8 RGB; grey and palette images are expanded, transparency is dropped.
+
+    Decodes with OpenCV, which is faster than Pillow and gives the same pixels (both use libjpeg-turbo);
+    what OpenCV does not decode whole goes to Pillow, which says what is wrong.
+
+    Raises:
+        BadImageError: see `size_hw`; or the pixel data is damaged or cut off.
+    """
+    expected_hw = size_hw(path)
+    import cv2
+
+    data = path.read_bytes()
+    if _is_whole(data):
+        flags = cv2.IMREAD_COLOR_RGB | (0 if use_exif else cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+        if image is not None and (use_exif or image.shape[:2] == expected_hw):
+            return np.asarray(image, dtype=np.uint8)
+    return _read_with_pillow(path, use_exif=use_exif)
+
+
+def read_mask(path: Path) -> npt.NDArray[np.uint8]:
+    """A label file as (H, W) uint8: palette indices or grey values, never colours.
+
+    Raises:
+        BadImageError: see `read_image`; or the file holds colours.
+    """
+    size_hw(path)
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.mode == "1":
+                return np.asarray(image).astype(np.uint8)
+            if image.mode not in ("P", "L"):
+                raise BadImageError(
+                    f"{path}: a mask must hold one index a pixel (mode P or L), this one is {image.mode}."
+                )
+            return np.array(image, dtype=np.uint8)
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether a JPEG or PNG ends as it must; other formats are left to Pillow."""
+    # Cameras and editors append padding or metadata, so the end is looked for in the last bytes only.
+    tail = data[-64:]
+    return (data.startswith(_JPEG_START) and _JPEG_END in tail) or (data.startswith(_PNG_START) and _PNG_END in tail)
+
+
+def _read_with_pillow(path: Path, *, use_exif: bool) -> npt.NDArray[np.uint8]:
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            upright = ImageOps.exif_transpose(image) if use_exif else image
+            return np.array(upright.convert("RGB"), dtype=np.uint8)
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None

@@ -1,0 +1,159 @@
+"""Artifact + images  ->  predictions: the pipeline of reading, preprocessing, the engine and decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.core import catalog
+from densecast.core.artifact import Artifact
+from densecast.core.clock import Clock, unclocked
+from densecast.core.errors import BadArtifactError, BadShapeError
+from densecast.core.geometry import Placement
+from densecast.core.machine import usable_cpus
+from densecast.core.prediction import Prediction
+from densecast.core.runner import Plan, Runner
+from densecast.core.spec import Frame, ModelSpec
+from densecast.core.tensor import Array, Dim
+from densecast.imaging.prepare import prepare
+from densecast.imaging.read import read_image
+
+Image = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An image ready for the network: (3, h, w), and where it lies in there."""
+
+    array: Array
+    placement: Placement
+
+
+class Pipeline:
+    """A loaded artifact that turns images into predictions.
+
+    ```python
+    with Pipeline.open("runs/demo/…") as pipeline:
+        prediction = pipeline(image)  # (H, W, 3) uint8 RGB
+    ```
+    """
+
+    def __init__(self, artifact: Artifact, runner: Runner, plan: Plan) -> None:
+        self.artifact, self.runner, self.plan = artifact, runner, plan
+        self._task: ModuleType = catalog.load("tasks", artifact.spec.task)
+
+    @classmethod
+    def open(cls, artifact: Artifact | Path | str, *, threads: int | None = None) -> Self:
+        """Load a compiled artifact; `threads` defaults to the CPUs this process may use.
+
+        Raises:
+            BadArtifactError: damaged, or not compiled.
+            BackendMissingError, MissingExtraError: its engine is not installed.
+        """
+        if not isinstance(artifact, Artifact):
+            artifact = Artifact.open(Path(artifact))
+        build = artifact.manifest.build
+        if build is None:
+            raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
+        plan = Plan(threads or usable_cpus())
+        return cls(artifact, catalog.load("backends", build.backend).load(artifact, plan), plan)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's spec."""
+        return self.artifact.spec
+
+    def __call__(self, image: Image) -> Prediction:
+        """(H, W, 3) uint8 RGB -> prediction in the image's own pixels."""
+        return self.run([self.prepare(image)])[0]
+
+    def predict(self, images: Sequence[Image]) -> list[Prediction]:
+        """Predictions of images of any sizes, in order; those of one network size share batches."""
+        return self.run([self.prepare(image) for image in images])
+
+    def read(self, path: Path) -> Image:
+        """An image file as the model's preprocessing wants it read."""
+        return read_image(path, use_exif=self.spec.preprocess.use_exif)
+
+    def prepare(self, image: Image) -> Prepared:
+        """Resize and normalise.
+
+        Raises:
+            BadShapeError: the image does not lead to a shape the artifact takes.
+        """
+        array, placement = prepare(image, self.spec.preprocess, dtype=self.spec.input.dtype)
+        for axis, got, want in zip(("high", "wide"), array.shape[1:], self.spec.input.shape[2:], strict=True):
+            if not (want.admits(got) if isinstance(want, Dim) else want == got):
+                raise BadShapeError(
+                    f"an image of {image.shape[1]}×{image.shape[0]} pixels becomes {got} {axis} for the network, "
+                    f"which takes {want}. Build an artifact for that size, or with a range of sizes."
+                )
+        return Prepared(array, placement)
+
+    def run(
+        self, prepared: Sequence[Prepared], *, frame: Frame = "image", clock: Clock = unclocked
+    ) -> list[Prediction]:
+        """Inference and decoding, in order; images of one size are batched as the artifact allows."""
+        results: list[Prediction | None] = [None] * len(prepared)
+        for indices, padded in self._batches(prepared):
+            batch = np.zeros((padded, *prepared[indices[0]].array.shape), dtype=self.spec.input.dtype)
+            for row, index in enumerate(indices):
+                batch[row] = prepared[index].array
+            with clock("infer"):
+                output = self.runner.run({self.spec.input.name: batch})[self.spec.output.name]
+            for row, index in enumerate(indices):
+                with clock("postprocess"):
+                    results[index] = self._task.decode(output[row], prepared[index].placement, self.spec, frame)
+        return [result for result in results if result is not None]
+
+    def draw(self, image: Image, prediction: Prediction) -> Image:
+        """The prediction over its image."""
+        drawn: Image = self._task.draw(image, prediction, self.spec)
+        return drawn
+
+    def save(self, path_without_suffix: Path, prediction: Prediction) -> Path:
+        """Write the prediction in the task's own format."""
+        saved: Path = self._task.save(path_without_suffix, prediction)
+        return saved
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _batches(self, prepared: Sequence[Prepared]) -> Iterator[tuple[list[int], int]]:
+        """Indices that run together, and the batch size they run at (larger where the last is filled up)."""
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for index, item in enumerate(prepared):
+            by_shape.setdefault(item.array.shape, []).append(index)
+        for indices in by_shape.values():
+            yield from self._split(indices)
+
+    def _split(self, indices: list[int]) -> Iterator[tuple[list[int], int]]:
+        sizes = self.runner.batch_sizes
+        if sizes is None:
+            most = self.spec.input.shape[0]
+            lowest, largest = (most.min, most.max) if isinstance(most, Dim) else (most, most)
+            for start in range(0, len(indices), largest):
+                chunk = indices[start : start + largest]
+                yield chunk, max(len(chunk), lowest)
+            return
+        rest = indices
+        while rest:
+            # The largest size that can be filled; when none can, the smallest, filled up with zeros.
+            size = max((size for size in sizes if size <= len(rest)), default=sizes[0])
+            yield rest[:size], size
+            rest = rest[size:]

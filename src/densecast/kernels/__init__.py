@@ -1,0 +1,1 @@
+"""The few compiled loops that decide speed."""

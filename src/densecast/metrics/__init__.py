@@ -1,0 +1,1 @@
+"""One metric per file: pure functions, and a thin accumulator over a data set."""

@@ -1,0 +1,39 @@
+"""The fully convolutional head: a few convolutions, and one 1x1 to the classes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from densecast.networks._conv import ConvModule
+
+
+class FCNHead(nn.Module):
+    """`count` convolutions, then (with `concat_input`) one over input and result together, then the logits.
+
+    Keys: `convs.{i}`, `conv_cat`, `conv_seg`. The dropout that training has before `conv_seg` is left out.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        classes: int,
+        *,
+        count: int,
+        kernel: int = 3,
+        concat_input: bool = False,
+    ) -> None:
+        super().__init__()
+        inputs = [in_channels] + [channels] * (count - 1)
+        self.convs = nn.Sequential(*(ConvModule(width, channels, kernel) for width in inputs))
+        self.conv_cat = ConvModule(in_channels + channels, channels, kernel) if concat_input else None
+        self.conv_seg = nn.Conv2d(channels, classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, h, w) -> logits (N, classes, h, w)."""
+        features = self.convs(x)
+        if self.conv_cat is not None:
+            features = self.conv_cat(torch.cat([x, features], dim=1))
+        logits: Tensor = self.conv_seg(features)
+        return logits

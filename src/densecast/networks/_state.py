@@ -1,0 +1,53 @@
+"""What a published checkpoint's state dict tells: its own keys, and which network it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from densecast.core.errors import BadCheckpointError
+
+Found = dict[str, int | tuple[int, ...]]
+"""What the tensors tell, by the option's name. A 0, also inside a tuple, means "cannot be told"."""
+
+
+def clean(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict without what published files carry besides the network's own tensors.
+
+    A leading `module.` (written by data-parallel training) is stripped, and `auxiliary_head.*` (a second head
+    that only training runs) is dropped. Nothing else is touched.
+
+    Raises:
+        BadCheckpointError: a key is there with and without `module.`.
+    """
+    bare = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    if len(bare) != len(state):
+        twice = next(name for name in state if f"module.{name}" in state)
+        raise BadCheckpointError(f"the state dict has both '{twice}' and 'module.{twice}'; keep one of them.")
+    return {name: tensor for name, tensor in bare.items() if not name.startswith("auxiliary_head.")}
+
+
+def count_children(state: Mapping[str, Tensor], prefix: str) -> int:
+    """How many numbered modules lie directly under `prefix`: `layer3.0.…` and `layer3.1.…` are 2."""
+    children = {name[len(prefix) :].split(".", 1)[0] for name in state if name.startswith(prefix)}
+    return sum(child.isdecimal() for child in children)
+
+
+def out_channels(state: Mapping[str, Tensor], name: str) -> int:
+    """Output channels of the convolution whose weight has that name; 0 when there is none of it."""
+    weight = state.get(name)
+    return weight.shape[0] if weight is not None and weight.ndim > 0 else 0
+
+
+def explain_difference(found: Found, options: object) -> str | None:
+    """Name each of the network's `options` that the weights contradict; None when they contradict none."""
+    told = {
+        name: value for name, value in found.items() if (all(value) if isinstance(value, tuple) else value)
+    }
+    wrong = [name for name, value in told.items() if value != getattr(options, name)]
+    if not wrong:
+        return None
+    theirs = ", ".join(f"{name}={told[name]}" for name in wrong)
+    asked = ", ".join(f"{name}={getattr(options, name)}" for name in wrong)
+    return f"these weights were made for {theirs}; the network was asked for {asked}"

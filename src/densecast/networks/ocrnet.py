@@ -1,0 +1,103 @@
+"""OCRNet on HRNet-W18 (hr18, hr18s), as mmsegmentation 0.x publishes it for Cityscapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from densecast.networks._fcn_head import FCNHead
+from densecast.networks._hrnet import HRNet, shape_of
+from densecast.networks._ocr_head import OCRHead
+from densecast.networks._options import require_int, require_ints
+from densecast.networks._state import clean, explain_difference, out_channels
+
+__all__ = ["INPUT_MULTIPLE", "OCRNet", "Options", "build", "clean", "explain_mismatch"]
+
+INPUT_MULTIPLE = 1
+
+_PUBLISHED: dict[object, str] = {(1, 4, 3): "hr18", (1, 3, 2): "hr18s"}
+"""The two published networks, told apart by the modules in their stages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The defaults are hr18; hr18s is `stem_blocks=2, modules=(1, 3, 2), blocks=2`.
+
+    Raises:
+        BadConfigError: a value outside its bounds.
+    """
+
+    classes: int = 19
+    base_width: int = 18
+    stem_width: int = 64
+    stem_blocks: int = 4
+    modules: tuple[int, ...] = (1, 4, 3)
+    blocks: int = 4
+    ocr_channels: int = 512
+    ocr_key_channels: int = 256
+
+    def __post_init__(self) -> None:
+        require_int("classes", self.classes, 1, 256)
+        require_int("base_width", self.base_width, 1, 64)
+        require_int("stem_width", self.stem_width, 1, 128)
+        require_int("stem_blocks", self.stem_blocks, 1, 8)
+        require_ints("modules", self.modules, 3, 1, 8)
+        require_int("blocks", self.blocks, 1, 8)
+        require_int("ocr_channels", self.ocr_channels, 1, 1024)
+        require_int("ocr_key_channels", self.ocr_key_channels, 1, 1024)
+
+
+class OCRNet(nn.Module):
+    """HRNet; all branches side by side; a first head finds the classes, a second one looks at them."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.backbone = HRNet(
+            base_width=options.base_width,
+            stem_width=options.stem_width,
+            stem_blocks=options.stem_blocks,
+            modules=options.modules,
+            blocks=options.blocks,
+            fusion="bilinear",
+            outputs=4,
+        )
+        joined = sum(self.backbone.out_channels)
+        self.decode_head = nn.ModuleList(
+            [
+                FCNHead(joined, joined, options.classes, count=1, kernel=1),
+                OCRHead(joined, options.ocr_channels, options.ocr_key_channels, options.classes),
+            ]
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) float32 -> logits (N, classes, H / 4, W / 4), rounded up."""
+        largest, *others = self.backbone(image)
+        size = largest.shape[-2:]
+        raised = [F.interpolate(x, size=size, mode="bilinear", align_corners=False) for x in others]
+        joined = torch.cat([largest, *raised], dim=1)
+        coarse_head, ocr_head = self.decode_head
+        logits: Tensor = ocr_head(joined, coarse_head(joined))
+        return logits
+
+
+def build(options: Options | None = None) -> nn.Module:
+    """The network with fresh weights; the published hr18 when no options are given."""
+    return OCRNet(options or Options())
+
+
+def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | None:
+    """Why these weights cannot belong to the network of these options, in a sentence; None when not told.
+
+    It matters for hr18 and hr18s: either's weights load into the other without an error wherever missing and
+    surplus keys are tolerated.
+    """
+    state = clean(state)
+    found = shape_of(state) | {"classes": out_channels(state, "decode_head.1.conv_seg.weight")}
+    theirs = _PUBLISHED.get(found["modules"])
+    if found["base_width"] == 18 and theirs is not None and found["modules"] != options.modules:
+        return f"these are {theirs} weights; use ocrnet_{theirs}"
+    return explain_difference(found, options)

@@ -1,0 +1,111 @@
+"""MobileNetV2 for bottom-up pose by associative embedding, as mmpose 0.x publishes it for COCO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from densecast.networks._assembly import BottomUpPose
+from densecast.networks._conv import ConvModule
+from densecast.networks._keypoint_head import DECONVOLUTIONS, KeypointHead, joints_of
+from densecast.networks._options import require_int, require_ints
+from densecast.networks._state import Found, clean, count_children, explain_difference, out_channels
+
+__all__ = ["INPUT_MULTIPLE", "MobileNetV2", "Options", "build", "clean", "explain_mismatch"]
+
+INPUT_MULTIPLE = 64
+"""The network itself needs multiples of 32; the published results were measured with multiples of 64."""
+
+# Table 2 of Sandler et al. 2018 (arXiv:1801.04381): the stride of each of the seven stages.
+_STRIDES = (1, 2, 2, 2, 1, 2, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The defaults are MobileNetV2 x1.0 for COCO's 17 joints. The first stage does not expand.
+
+    Raises:
+        BadConfigError: a value outside its bounds.
+    """
+
+    joints: int = 17
+    stem_width: int = 32
+    widths: tuple[int, ...] = (16, 24, 32, 64, 96, 160, 320)
+    blocks: tuple[int, ...] = (1, 2, 3, 4, 3, 3, 1)
+    expansion: int = 6
+    last_width: int = 1280
+    head_channels: int = 256
+
+    def __post_init__(self) -> None:
+        require_int("joints", self.joints, 1, 256)
+        require_int("stem_width", self.stem_width, 1, 256)
+        require_ints("widths", self.widths, len(_STRIDES), 1, 1024)
+        require_ints("blocks", self.blocks, len(_STRIDES), 1, 16)
+        require_int("expansion", self.expansion, 2, 12)
+        require_int("last_width", self.last_width, 1, 4096)
+        require_int("head_channels", self.head_channels, 1, 1024)
+
+
+class _InvertedResidual(nn.Module):
+    """Widen (unless the expansion is 1), filter each channel, narrow without activation; add the input."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = in_channels * expansion
+        widen = [ConvModule(in_channels, wide, 1, activation="relu6")] if expansion > 1 else []
+        self.conv = nn.Sequential(
+            *widen,
+            ConvModule(wide, wide, 3, stride=stride, groups=wide, activation="relu6"),
+            ConvModule(wide, channels, 1, activation="none"),
+        )
+        self.residual = stride == 1 and in_channels == channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x)
+        return x + out if self.residual else out
+
+
+class MobileNetV2(nn.Module):
+    """The published backbone's parts under its names: `conv1`, `layer1` … `layer7`, `conv2`."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.conv1 = ConvModule(3, options.stem_width, 3, stride=2, activation="relu6")
+        channels = options.stem_width
+        stages = zip(options.widths, options.blocks, _STRIDES, strict=True)
+        for number, (width, count, stride) in enumerate(stages, start=1):
+            expansion = options.expansion if number > 1 else 1
+            first = _InvertedResidual(channels, width, stride, expansion)
+            rest = (_InvertedResidual(width, width, 1, expansion) for _ in range(count - 1))
+            self.add_module(f"layer{number}", nn.Sequential(first, *rest))
+            channels = width
+        self.conv2 = ConvModule(channels, options.last_width, 1, activation="relu6")
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, last_width, H / 32, W / 32), each halving rounded up."""
+        x = image
+        for part in self.children():  # in the order they were added
+            x = part(x)
+        return x
+
+
+def build(options: Options | None = None) -> nn.Module:
+    """(N, 3, H, W) -> (N, 2 * joints, H / 4, W / 4); H and W multiples of 32. Fresh weights."""
+    options = options or Options()
+    head = KeypointHead(options.last_width, options.joints, (options.head_channels,) * DECONVOLUTIONS)
+    return BottomUpPose(MobileNetV2(options), head)
+
+
+def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | None:
+    """Why these weights cannot belong to the network of these options, in a sentence; None when not told."""
+    state = clean(state)
+    stages = range(1, len(_STRIDES) + 1)
+    found: Found = {
+        "blocks": tuple(count_children(state, f"backbone.layer{stage}.") for stage in stages),
+        "stem_width": out_channels(state, "backbone.conv1.conv.weight"),
+        "last_width": out_channels(state, "backbone.conv2.conv.weight"),
+        "joints": joints_of(state),
+    }
+    return explain_difference(found, options)

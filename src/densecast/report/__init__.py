@@ -1,0 +1,38 @@
+"""Scores and timings of one run  ->  `report.json`, `report.md` and `report.html`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from densecast.core import codec, files
+from densecast.core.errors import MissingFileError
+from densecast.report import markdown, page
+from densecast.report.data import Report
+
+__all__ = ["Report", "read", "write"]
+
+_JSON = "report.json"
+
+
+def write(report: Report, folder: Path) -> tuple[Path, Path, Path]:
+    """All three forms into `folder`, where the report's pictures already are.
+
+    Raises:
+        MissingExtraError: the [report] extra is not installed; JSON and Markdown are written all the same.
+    """
+    files.write_text(folder / _JSON, codec.to_json(report))
+    files.write_text(folder / "report.md", markdown.render(report))
+    files.write_text(folder / "report.html", page.render(report, folder))
+    return folder / _JSON, folder / "report.md", folder / "report.html"
+
+
+def read(folder: Path) -> Report:
+    """The report of an earlier run.
+
+    Raises:
+        MissingFileError: no `report.json` there.
+        BadConfigError: it is none of ours.
+    """
+    if not (folder / _JSON).is_file():
+        raise MissingFileError(f"{folder} holds no {_JSON}. Make one with `densecast run MODEL --out {folder}`.")
+    return codec.read(folder / _JSON, Report)

@@ -1,0 +1,141 @@
+"""The report as Markdown: the table that people paste."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from densecast.core.precision import short
+from densecast.report.data import Report, Row
+
+_STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
+    """A Markdown table padded to columns; `align` has one `<` or `>` a column.
+
+    >>> print(table(["name", "n"], [["x", "10"]], "<>"))
+    | name |  n |
+    |:-----|---:|
+    | x    | 10 |
+    """
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    lines = [_line(header, widths, align)]
+    rules = (
+        ":" + "-" * (width + 1) if side == "<" else "-" * (width + 1) + ":"
+        for width, side in zip(widths, align, strict=True)
+    )
+    lines.append("|" + "|".join(rules) + "|")
+    lines += [_line(row, widths, align) for row in rows]
+    return "\n".join(lines)
+
+
+def results(report: Report) -> str:
+    """One line a model: what was asked, what ran, how good, how fast."""
+    metric = report.rows[0].score.name
+    header = [
+        "backend",
+        "asked",
+        "ran",
+        metric,
+        "change",
+        "images/s",
+        "inference only/s",
+        "infer p50 ms",
+        "size MB",
+    ]
+    if report.published:
+        header.insert(5, "published")
+    rows = []
+    for row in report.rows:
+        cells = [
+            row.backend,
+            short(row.asked),
+            str(row.ran),
+            f"{row.score.value:.4f}",
+            f"{report.change(row):+.4f}",
+            f"{row.timing.images_per_s:.1f}",
+            f"{row.timing.inference_only_per_s:.1f}",
+            f"{row.timing.stages()['infer'].p50_ms:.2f}",
+            f"{row.size_mb:.1f}",
+        ]
+        if report.published:
+            published = report.published_for(row.asked)
+            cells.insert(5, f"{published.value:.4f} (n={published.count})" if published else "")
+        rows.append(cells)
+    return table(header, rows, "<<<" + ">" * (len(header) - 3))
+
+
+def stages(report: Report) -> str:
+    """Median, 90th and 99th percentile of every stage of every model, in ms."""
+    header = ["backend", "asked", *(name.replace("_", " ") for name in _STAGES)]
+    rows = [[row.backend, short(row.asked), *_stage_cells(row)] for row in report.rows]
+    return table(header, rows, "<<" + ">" * len(_STAGES))
+
+
+def render(report: Report) -> str:
+    """The whole report."""
+    score, timing = report.rows[0].score, report.rows[0].timing
+    others = sorted({name for row in report.rows for name in row.score.others})
+    parts = [
+        f"# {report.spec.name}",
+        report.summary,
+        results(report),
+        f"{score.name} over {score.count} images ({report.data}). {_parity(report)}",
+        "## Time by stage",
+        f"Milliseconds, median (p90, p99); batch {timing.batch}, {timing.threads} threads, {timing.inputs}, "
+        f"{timing.images} images after {timing.warm_up} warm-up calls.",
+        stages(report),
+        "\n".join(f"- {name}: {text}" for name, text in timing.scope.items()),
+    ]
+    if others:
+        lines = [
+            [row.backend, short(row.asked), *(f"{row.score.others[name]:.4f}" for name in others)]
+            for row in report.rows
+        ]
+        parts += ["## Related scores", table(["backend", "asked", *others], lines, "<<" + ">" * len(others))]
+    parts += ["## How", *how(report)]
+    return "\n\n".join(parts) + "\n"
+
+
+def how(report: Report) -> list[str]:
+    """Calibration, machine and versions, as sentences."""
+    machine = report.machine
+    lines = []
+    if report.calibration:
+        lines.append(f"int8 ranges from {report.calibration.count} images ({report.calibration.source}).")
+    for row in report.rows:
+        if row.evidence:
+            chosen = ", ".join(f"{name} {value:.2f}" for name, value in row.evidence.items())
+            lines.append(
+                f"{row.backend} {short(row.asked)}: {', '.join(row.settings.values())} "
+                f"chosen by measurement ({chosen})."
+            )
+    lines.append(
+        f"{machine.cpu}, {machine.usable_cpus} usable of {machine.logical_cpus} CPUs, {machine.memory_gib} GiB, "
+        f"flags {' '.join(machine.cpu_flags)}; {machine.system}; Python {machine.python}."
+    )
+    lines.append(", ".join(f"{name} {version}" for name, version in machine.packages.items()) + ".")
+    lines.append(f"{report.source}; {report.created}; the whole run took {report.seconds:.0f} s.")
+    return lines
+
+
+def _parity(report: Report) -> str:
+    if report.parity is None:
+        return "No framework to compare the graph with."
+    return (
+        f"The exported graph differs from the framework by at most {report.parity.relative_error:.1e} of the largest "
+        f"output (tolerance {report.parity.tolerance:.0e})."
+    )
+
+
+def _stage_cells(row: Row) -> list[str]:
+    found = row.timing.stages()
+    return [
+        f"{found[name].p50_ms:.2f} ({found[name].p90_ms:.2f}, {found[name].p99_ms:.2f})" if name in found else ""
+        for name in _STAGES
+    ]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], align: str) -> str:
+    padded = (f"{cell:{side}{width}}" for cell, width, side in zip(cells, widths, align, strict=True))
+    return "| " + " | ".join(padded) + " |"

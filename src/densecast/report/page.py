@@ -1,0 +1,63 @@
+"""The report as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import importlib.resources
+import importlib.util
+from pathlib import Path
+
+from densecast.core.errors import MissingExtraError
+from densecast.core.precision import short
+from densecast.report import markdown, plot
+from densecast.report.data import Report, Row
+
+_STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
+
+
+def require_jinja() -> None:
+    """Say what to install where the template engine is missing.
+
+    Raises:
+        MissingExtraError: no jinja2.
+    """
+    if importlib.util.find_spec("jinja2") is None:
+        raise MissingExtraError.of("report", "report.html")
+
+
+def render(report: Report, folder: Path) -> str:
+    """HTML with the charts and the pictures of `folder` inside.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    require_jinja()
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    fastest = max(report.rows, key=lambda row: row.timing.images_per_s)
+
+    def is_fastest(row: Row) -> bool:
+        return row is fastest
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
+    environment.filters["short"] = short
+    environment.tests["fastest"] = is_fastest
+    text = importlib.resources.files("densecast.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(text).render(
+        report=report,
+        timing=report.rows[0].timing,
+        stages=_STAGES,
+        others=sorted({name for row in report.rows for name in row.score.others}),
+        scatter=Markup(plot.accuracy_against_speed(report)),
+        bars=Markup(plot.stage_bars(report)),
+        pictures=[
+            (picture, {title: _inline(folder / name) for title, name in picture.files.items()})
+            for picture in report.pictures
+        ],
+        how=markdown.how(report),
+    )
+
+
+def _inline(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode("ascii")

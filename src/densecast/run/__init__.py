@@ -1,0 +1,196 @@
+"""One click: a model through export, every precision, every engine, accuracy and speed  ->  one report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from densecast import report as report_verb
+from densecast.benchmark import BenchmarkOptions
+from densecast.build import build, default_name
+from densecast.core import artifact as artifact_files
+from densecast.core import catalog, codec, files, machine
+from densecast.core.artifact import Artifact
+from densecast.core.errors import BadConfigError, MissingFileError
+from densecast.core.options import BuildOptions, InputShape
+from densecast.core.precision import PRECISIONS, Precision, short
+from densecast.core.sample import Dataset
+from densecast.core.zoo_entry import ZooEntry
+from densecast.evaluate import EvaluateOptions
+from densecast.export import ExportOptions, export_zoo
+from densecast.report.data import Report, Row
+from densecast.report.page import require_jinja
+from densecast.run import pictures
+from densecast.run.measure import Measured, measure
+
+__all__ = ["RunOptions", "run"]
+
+# What is being done, how far it is, and of how many.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Which builds, and how they are measured."""
+
+    backends: tuple[str, ...] = ("openvino", "onnxruntime")
+    precisions: tuple[Precision, ...] = PRECISIONS
+    export: ExportOptions = field(default_factory=ExportOptions)
+    build: BuildOptions = field(default_factory=BuildOptions)
+    evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
+    benchmark: BenchmarkOptions = field(default_factory=BenchmarkOptions)
+    fresh: bool = False
+
+
+def run(
+    name: str,
+    out: Path,
+    options: RunOptions = RunOptions(),
+    *,
+    data: Path | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Report:
+    """Everything for one zoo model, into `out`; an interrupted run goes on where it stopped.
+
+    Without `data`, a model with procedural data draws it into `out/data`; other models look in the environment
+    variable of their data set. Each step is skipped whose result is there, whole, and made from the same things;
+    `options.fresh` measures again all the same.
+
+    Raises:
+        DensecastError: whatever a step raises; what earlier steps made stays.
+    """
+    start = time.perf_counter()
+    require_jinja()
+    entry: ZooEntry = catalog.load("zoo", name).ENTRY
+    combinations = [(backend, precision) for backend in options.backends for precision in options.precisions]
+    steps = 3 + 2 * len(combinations)
+    step = 0
+
+    def tell(what: str) -> None:
+        nonlocal step
+        step += 1
+        progress(what, step, steps)
+
+    tell("data set")
+    root = data or data_root(entry, out)
+    tell("export")
+    float_artifact = export_zoo(name, out / f"{name}__float", options.export, given=checkpoint)
+    dataset = _dataset(entry, root, options.evaluate)
+    images = tuple(sample.image for sample in dataset.samples[: options.evaluate.limit])
+    shape = options.build.shape if options.build.shape != InputShape() else _common_shape(entry, images)
+    built: list[tuple[Row, Artifact]] = []
+    for backend, precision in combinations:
+        wanted = replace(options.build, backend=backend, precision=precision, shape=shape)
+        tell(f"build {backend} {short(precision)}")
+        artifact = build(float_artifact, out / default_name(float_artifact.spec, wanted), wanted, data=root)
+        tell(f"measure {backend} {short(precision)}")
+        built.append((_row(artifact, _measured(artifact, root, images, options, out)), artifact))
+    tell("report")
+    rows = [row for row, _ in built]
+    first_int8 = next((pair for pair in built if pair[0].asked == "qint8_mixed_float16"), built[-1])
+    shown = [built[0], first_int8] if first_int8 is not built[0] else [built[0]]
+    chosen = pictures.choose([shown[0][0], shown[-1][0]])
+    drawn = pictures.make(chosen, shown, root, options.evaluate, out / "pictures")
+    record = rows[0].score.data
+    report = Report(
+        spec=float_artifact.spec,
+        summary=entry.summary,
+        created=artifact_files.now(),
+        machine=machine.describe(),
+        source=f"densecast run {name}",
+        data=f"{record.dataset} {record.split}, {record.count} of {record.total} images, ids {record.ids_sha256[:12]}"
+        if record
+        else str(root),
+        rows=tuple(rows),
+        parity=float_artifact.manifest.parity,
+        calibration=first_int8[1].manifest.calibration,
+        published=entry.published,
+        pictures=drawn,
+        seconds=time.perf_counter() - start,
+    )
+    report_verb.write(report, out)
+    return report
+
+
+def data_root(entry: ZooEntry, out: Path) -> Path:
+    """Where the model's data is: the data set's environment variable, or drawn into `out/data`.
+
+    Raises:
+        MissingFileError: neither; says how to name the folder.
+    """
+    import os
+
+    if entry.data is not None:
+        root = out / "data"
+        catalog.load("scenes", entry.data.writer).write(root, entry.data.count, seed=entry.data.seed)
+        return root
+    if entry.spec.evaluation is None:
+        raise BadConfigError(f"{entry.spec.name} names no data set; pass --data FOLDER.")
+    variable = catalog.load("datasets", entry.spec.evaluation.dataset).ROOT_VARIABLE
+    if not os.environ.get(variable):
+        raise MissingFileError(
+            f"{entry.spec.name} is evaluated on {entry.spec.evaluation.dataset}: pass --data FOLDER or set ${variable}."
+        )
+    return Path(os.environ[variable])
+
+
+def _dataset(entry: ZooEntry, root: Path, options: EvaluateOptions) -> Dataset:
+    assert entry.spec.evaluation is not None
+    dataset: Dataset = catalog.load("datasets", entry.spec.evaluation.dataset).open(root, options.split, options.seed)
+    return dataset
+
+
+def _common_shape(entry: ZooEntry, images: tuple[Path, ...]) -> InputShape:
+    """The one network size that all images lead to, fixed; open sizes where they lead to several."""
+    from densecast.imaging.read import size_hw
+
+    sizes = {entry.spec.preprocess.resize.place(size_hw(path)).model_hw for path in images}
+    if len(sizes) != 1:
+        return InputShape()
+    height, width = sizes.pop()
+    return InputShape(height=height, width=width)
+
+
+def _measured(artifact: Artifact, root: Path, images: tuple[Path, ...], options: RunOptions, out: Path) -> Measured:
+    """A stored measurement of the same things, or a new one."""
+    data_state = [(path.name, path.stat().st_size) for path in images]
+    parts = (
+        artifact.identity,
+        data_state,
+        codec.to_json(options.evaluate),
+        codec.to_json(options.benchmark),
+        machine.describe(),
+    )
+    key = files.sha256_text(repr(parts))
+    stored = out / "measured" / f"{artifact.folder.name}.json"
+    if stored.is_file() and not options.fresh:
+        try:
+            found = codec.read(stored, Measured)
+        except BadConfigError:
+            found = None
+        if found is not None and found.key == key:
+            return found
+    result = measure(artifact, root, images, options.evaluate, options.benchmark, key)
+    files.write_text(stored, codec.to_json(result))
+    return result
+
+
+def _row(artifact: Artifact, measured: Measured) -> Row:
+    manifest = artifact.manifest
+    assert manifest.build is not None and manifest.precision_asked is not None
+    size = sum((artifact.folder / name).stat().st_size for name in manifest.files)
+    return Row(
+        artifact=artifact.folder.name,
+        backend=manifest.build.backend,
+        asked=manifest.precision_asked,
+        ran=measured.ran,
+        size_mb=size / 1e6,
+        build_seconds=manifest.build_seconds,
+        settings=manifest.settings,
+        evidence=manifest.evidence,
+        score=measured.score,
+        timing=measured.timing,
+    )

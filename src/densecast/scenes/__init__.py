@@ -1,0 +1,1 @@
+"""Procedural pictures with exact ground truth, made deterministically."""

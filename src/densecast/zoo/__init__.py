@@ -1,0 +1,1 @@
+"""One file per published model: its name is the file's, its `ENTRY` says everything about it."""
