@@ -34,7 +34,6 @@ def infer_files(
     if missing:
         raise MissingFileError(f"image {missing[0]} does not exist.")
     _refuse_equal_stems(paths)
-    out.mkdir(parents=True, exist_ok=True)
     written = []
     for start in range(0, len(paths), batch):
         group = paths[start : start + batch]

@@ -159,7 +159,7 @@ def export_any_size(network: torch.nn.Module, path: Path, dynamo: bool) -> None:
         )
 
 
-@pytest.mark.parametrize("dynamo", [False, True], ids=["torchscript", "dynamo"])
+@pytest.mark.parametrize("dynamo", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["torchscript", "dynamo"])
 @pytest.mark.parametrize("variant", ["transposed", "bilinear"])
 def test_one_exported_graph_serves_every_size(variant: str, dynamo: bool, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -1,4 +1,4 @@
-"""Calibrated int8 with NNCF, for OpenVINO models and ONNX graphs alike."""
+"""Calibrated int8 with NNCF, placed where OpenVINO fuses it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from densecast.core import machine
 from densecast.core.errors import MissingExtraError
 from densecast.core.options import QuantizeOptions
 from densecast.core.tensor import Feeds
@@ -73,13 +74,7 @@ def _advanced(options: QuantizeOptions) -> Any:
         estimator = named[options.estimator]
     return nncf.AdvancedQuantizationParameters(
         # The fix halves weight ranges for CPUs whose int8 sums overflow 16 bits; with VNNI or AMX they do not.
-        overflow_fix=nncf.OverflowFix.DISABLE if _has_wide_sums() else nncf.OverflowFix.FIRST_LAYER,
+        overflow_fix=nncf.OverflowFix.DISABLE if machine.has_wide_int8_sums() else nncf.OverflowFix.FIRST_LAYER,
         activations_range_estimator_params=estimator,
         weights_quantization_params=QuantizationParameters(per_channel=options.weights == "per_channel"),
     )
-
-
-def _has_wide_sums() -> bool:
-    from densecast.core.machine import describe
-
-    return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & set(describe().cpu_flags))

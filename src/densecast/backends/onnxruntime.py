@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from densecast.backends import _nncf
+from densecast.backends import _ort_int8
 from densecast.core import cache, files, machine
 from densecast.core.artifact import Artifact
 from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
@@ -45,10 +45,11 @@ def build(job: BuildJob, folder: Path) -> Built:
     """The graph as it is, with float16 tensors, or with Q/DQ pairs for int8."""
     import onnx
 
-    model = onnx.load(job.graph)
     if job.options.precision == "qint8_mixed_float16":
-        model = _nncf.quantize(model, job.calibration, job.options.quantize)
-    elif job.options.precision == "force_float16":
+        model = _ort_int8.quantize(job.graph, job.calibration, job.options.quantize)
+    else:
+        model = onnx.load(job.graph)
+    if job.options.precision == "force_float16":
         if job.options.sixteen_bit == "bf16":
             raise BackendMissingError("ONNX Runtime's CPU kernels have no bfloat16. Use --sixteen-bit f16 or auto.")
         model = _to_float16(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ def build(job: BuildJob, folder: Path) -> Built:
             f"{job.source.folder} came from an ONNX file: there is no original network for the torch backend. "
             "Use --backend onnxruntime or reference."
         )
+    if job.options.precision != "force_float32" and job.options.sixteen_bit == "f16":
+        raise BackendMissingError("torch's autocast on CPUs is bfloat16 here. Use --sixteen-bit bf16 or auto.")
     for name in held:
         (folder / name).write_bytes(job.source.file(name).read_bytes())
     kind = "float32" if job.options.precision == "force_float32" else "bfloat16"
@@ -101,7 +104,9 @@ def _network(artifact: Artifact) -> Any:
     import torch
 
     if _SCRIPT in artifact.manifest.files:
-        return torch.jit.load(artifact.file(_SCRIPT), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch announces the end of the format
+            return torch.jit.load(artifact.file(_SCRIPT), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     from safetensors.torch import load_file
 
     reference = artifact.manifest.network

@@ -45,6 +45,8 @@ def build(
     """
     if source.manifest.kind != "float":
         raise BadArtifactError(f"{source.folder} is already compiled. Build from the exported artifact.")
+    if out.resolve() == source.folder.resolve():
+        raise UsageError(f"{out} is the exported artifact itself. Name another folder for what is built from it.")
     backend = catalog.load("backends", options.backend)
     abilities: Capabilities = backend.capabilities()
     _check_asked(options, abilities, data)

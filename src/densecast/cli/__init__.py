@@ -32,3 +32,6 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:  # a disk that is full, a folder that may not be written
+        print(f"densecast: {error}", file=sys.stderr)
+        sys.exit(DensecastError.exit_code)

@@ -38,11 +38,9 @@ def set_up(verbose: int, quiet: bool) -> None:
 
 def emit(value: object, text: str, json_file: Path | None) -> None:
     """Print `text`, and write `value` as JSON where it was asked for."""
-    import json
+    from densecast.core import codec, files
 
-    from densecast.core import files
-
-    serialised = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=True) + "\n"
+    serialised = codec.json_text(value)
     if json_file is not None and str(json_file) == "-":
         sys.stdout.write(serialised)
         return

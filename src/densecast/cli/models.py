@@ -23,9 +23,7 @@ def command(
     entries = {each: catalog.load("zoo", each).ENTRY for each in ([name] if name else catalog.names("zoo"))}
     plain = {each: codec.to_plain(entry) for each, entry in entries.items()}
     if name:
-        import json as json_text
-
-        emit(plain[name], json_text.dumps(plain[name], indent=2, ensure_ascii=False), json)
+        emit(plain[name], codec.json_text(plain[name]).rstrip(), json)
         return
     rows = [
         [

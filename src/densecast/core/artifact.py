@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from densecast.core import codec, files
-from densecast.core.errors import BadArtifactError, BadConfigError
+from densecast.core.errors import BadArtifactError, BadConfigError, UsageError
 from densecast.core.machine import Machine
 from densecast.core.options import BuildOptions
 from densecast.core.precision import Precision, PrecisionRan
@@ -134,7 +134,12 @@ class Artifact:
 
     @classmethod
     def kept(cls, folder: Path, key: str) -> Artifact | None:
-        """The artifact in `folder`, if it is sound and was made from what `key` stands for; else None."""
+        """The artifact in `folder`, if it is sound and was made from what `key` stands for; else None.
+
+        Raises:
+            UsageError: something is there that is no artifact, and must not be replaced by one.
+        """
+        _refuse_foreign(folder)
         if not (folder / MANIFEST).is_file():
             return None
         try:
@@ -166,7 +171,12 @@ class Artifact:
 
 @contextlib.contextmanager
 def writing(target: Path) -> Iterator[Draft]:
-    """A draft folder; on a good end, and after `finish`, it becomes the artifact at `target`."""
+    """A draft folder; on a good end, and after `finish`, it becomes the artifact at `target`.
+
+    Raises:
+        UsageError: something is there that is no artifact, and must not be replaced by one.
+    """
+    _refuse_foreign(target)
     with files.new_folder(target) as scratch:
         draft = Draft(scratch)
         yield draft
@@ -184,6 +194,16 @@ class Draft:
         """Hash all files and write the manifest."""
         hashes = {path.name: files.sha256(path) for path in sorted(self.folder.iterdir()) if path.name != MANIFEST}
         files.write_text(self.folder / MANIFEST, codec.to_json(replace(manifest, files=hashes)))
+
+
+def _refuse_foreign(target: Path) -> None:
+    """An artifact's folder is replaced as a whole, so a folder of anything else has to be left alone."""
+    if target.is_dir():
+        foreign = not (target / MANIFEST).is_file() and any(target.iterdir())
+    else:
+        foreign = target.exists()
+    if foreign:
+        raise UsageError(f"{target} exists and is no artifact. Name another folder, or remove it first.")
 
 
 def now() -> str:

@@ -25,7 +25,12 @@ def to_plain(value: object) -> Any:
 
 def to_json(value: object) -> str:
     """A dataclass as indented JSON with a newline at the end."""
-    return json.dumps(to_plain(value), indent=2, ensure_ascii=False) + "\n"
+    return json_text(to_plain(value))
+
+
+def json_text(plain: object) -> str:
+    """Plain dicts, lists and numbers as indented JSON with a newline at the end."""
+    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 
 def from_plain(data: object, kind: type[T], where: str) -> T:

@@ -61,7 +61,12 @@ def new_folder(target: Path) -> Iterator[Path]:
         old = _aside(target)
         if target.exists():
             target.replace(old)
-        scratch.replace(target)
+        try:
+            scratch.replace(target)
+        except BaseException:
+            if old.exists():
+                old.replace(target)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)

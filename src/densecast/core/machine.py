@@ -63,6 +63,11 @@ def describe() -> Machine:
     )
 
 
+def has_wide_int8_sums() -> bool:
+    """Whether int8 products are summed in 32 bits, so that weights may use their whole range."""
+    return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & set(_cpu()[1]))
+
+
 def usable_cpus() -> int:
     """CPUs this process may keep busy: its affinity, cut by the control group's quota (rounded up)."""
     affinity = len(os.sched_getaffinity(0))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from densecast.core.errors import BadDatasetError
+from densecast.core.errors import BadDatasetError, MissingFileError
 from densecast.core.sample import CheckReport, Sample, Split, SplitRecord, Target, ids_sha256
 from densecast.imaging import read
 
@@ -62,6 +62,7 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> Carvana:
     them, which differs between machines).
 
     Raises:
+        MissingFileError: no such folder.
         BadDatasetError: no images, or an image without a mask.
     """
     everything = _all(root)
@@ -97,6 +98,8 @@ def check(root: Path) -> CheckReport:
 
 
 def _all(root: Path) -> tuple[Sample, ...]:
+    if not root.is_dir():
+        raise MissingFileError(f"data set folder {root} does not exist.")
     images = sorted((root / "imgs").glob("*.jpg"))
     if not images:
         raise BadDatasetError(f"{root} holds no imgs/*.jpg. Carvana's layout is imgs/<id>.jpg and masks/<id>_mask.gif.")

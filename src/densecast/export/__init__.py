@@ -88,6 +88,7 @@ def export_file(
 ) -> Artifact:
     """A TorchScript `.pt` or ready `.onnx` file as a float artifact at `out`; `spec` says what it is.
 
+    A TorchScript's sizes are open within those of `spec`, unless `options` fix them.
     For an ONNX file the input's open and fixed sizes are the file's own, and there is no framework to compare
     with: the graph is checked by ONNX itself and run once.
 
@@ -104,7 +105,9 @@ def export_file(
         )
     is_onnx = path.suffix == ".onnx"
     if not is_onnx:
-        spec = replace(spec, input=_input(spec.input, options, 1))
+        height, width = options.size_hw or spec.input.shape[2:]
+        sizes = (options.batch or spec.input.shape[0], spec.input.shape[1], height, width)
+        spec = replace(spec, input=replace(spec.input, shape=sizes))
     key = _key(files.sha256(path), spec, options)
     if (kept := Artifact.kept(out, key)) is not None:
         return kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from densecast.core.errors import UsageError
 from densecast.core.options import Range
 from densecast.export.to_onnx import Exporter
 
@@ -26,3 +27,9 @@ class ExportOptions:
     opset: int = 17
     exporter: Exporter = "auto"
     tolerance: float = DEFAULT_TOLERANCE
+
+    def __post_init__(self) -> None:
+        """Sizes are positive, and some difference from the framework is allowed."""
+        sizes = (*(self.size_hw or ()), *(() if self.batch is None else (self.batch,)), self.largest_batch)
+        if min(sizes) < 1 or not self.tolerance >= 0:
+            raise UsageError(f"batch, height, width must be at least 1 and the tolerance at least 0, got {self}.")

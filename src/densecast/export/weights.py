@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from densecast.core import cache
 from densecast.core.errors import BadCheckpointError, MissingFileError
 from densecast.core.zoo_entry import CheckpointSource
 
@@ -20,11 +21,6 @@ _TIMEOUT_S = 30
 _CHUNK = 1 << 20
 
 Progress = Callable[[int, int | None], None]
-
-
-def cache_folder() -> Path:
-    """Where fetched files are kept: `$XDG_CACHE_HOME/densecast` or `~/.cache/densecast`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "densecast"
 
 
 def find(source: CheckpointSource, given: Path | None = None, progress: Progress | None = None) -> Path:
@@ -45,11 +41,11 @@ def find(source: CheckpointSource, given: Path | None = None, progress: Progress
             return check_hash(path, source)
     tried: list[str] = []
     offline = os.environ.get(WEIGHTS_VARIABLE)
-    for folder in [*([Path(offline)] if offline else []), cache_folder() / "weights"]:
+    for folder in [*([Path(offline)] if offline else []), cache.folder() / "weights"]:
         if (folder / source.file).is_file():
             return check_hash(folder / source.file, source)
         tried.append(str(folder / source.file))
-    target = cache_folder() / "weights" / source.file
+    target = cache.folder() / "weights" / source.file
     for url in source.urls:
         try:
             fetch(url, target, source, progress)
@@ -80,8 +76,11 @@ def fetch(url: str, target: Path, source: CheckpointSource, progress: Progress |
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # "range not satisfiable": the part is already all there is
+        if error.code != 416:  # "range not satisfiable": the part is already all there is, or too much
             raise
+        if error.headers.get("Content-Range") not in (None, f"bytes */{have}"):
+            part.unlink()
+            raise ConnectionError("what was fetched earlier is longer than the file; it was thrown away") from None
         response = None
     if response is not None:
         with response:

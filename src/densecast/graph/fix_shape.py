@@ -35,7 +35,7 @@ def apply(model: onnx.ModelProto, spec: TensorSpec) -> PassResult:
         output.type.tensor_type.ClearField("shape")
     del changed.graph.value_info[:]
     try:
-        changed = onnx.shape_inference.infer_shapes(changed, data_prop=True)
+        changed = onnx.shape_inference.infer_shapes(changed, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise BadGraphError(f"the graph cannot take {spec} ({str(error).splitlines()[0]}).") from None
     return PassResult(changed, True, f"{spec.name} is now {spec}")

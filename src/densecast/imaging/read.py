@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import numpy.typing as npt
 
 from densecast.core.errors import BadImageError
 
-# 2^28 pixels are 800 MB in RGB: beyond any camera, below what would exhaust a small machine.
-MAX_PIXELS = 1 << 28
+# Where Pillow stops too: 537 MB in RGB, beyond any camera, below what would exhaust a small machine.
+MAX_PIXELS = 178_956_970
 MAX_FILE_BYTES = 1 << 30
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 
@@ -33,13 +34,17 @@ def size_hw(path: Path) -> tuple[int, int]:
             raise BadImageError(f"{path}: the file is empty.")
         if length > MAX_FILE_BYTES:
             raise BadImageError(f"{path}: {length >> 20} MiB; images up to {MAX_FILE_BYTES >> 20} MiB are read.")
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # at half of its limit; ours is below
+            with Image.open(path, formats=FORMATS) as image:
+                width, height = image.size
+    except Image.DecompressionBombError:
+        raise BadImageError(f"{path}: the header claims more than the {MAX_PIXELS:,} pixels that are read.") from None
     except OSError as error:
         if isinstance(error, UnidentifiedImageError):
             raise BadImageError(f"{path}: not an image of a known format ({', '.join(FORMATS)}).") from None
         raise BadImageError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except (Image.DecompressionBombError, ValueError, SyntaxError, EOFError, OverflowError) as error:
+    except (ValueError, SyntaxError, EOFError, OverflowError) as error:
         raise BadImageError(f"{path}: not a usable image ({error}).") from None
     if width < 1 or height < 1:
         raise BadImageError(f"{path}: {width}×{height} pixels; an image needs at least one.")
