@@ -40,6 +40,7 @@ parity: venv                  ## compare with the original packages, in a venv o
 
 clean:                        ## remove what can be made again
 	rm -rf runs build dist .mypy_cache .ruff_cache .pytest_cache
+	find src -name "*.nb[ic]" -delete
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

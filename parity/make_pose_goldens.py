@@ -2,8 +2,7 @@
 
     python parity/make_pose_goldens.py tests/golden
 
-It needs an environment of its own: Python 3.11, torch 2.13, numpy 1.26, opencv-python-headless 4.11,
-mmcv 1.7.2 (built with MMCV_WITH_OPS=0), mmpose 0.29.0, munkres 1.1.4 and mmpose's imports. densecast is not needed.
+In the environment of make_env.sh; densecast is not needed there.
 Writes `pose_scenes.npz`, for each scene xy_px, score, person_score and the first bytes of its maps' sha256, and
 `munkres_cases.json`: cost matrices and the pairs of munkres 1.1.4.
 """
@@ -21,31 +20,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-
-def stand_in_class(name: str) -> type:
-    """A class of that name that is never made."""
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return type(name, (torch.nn.Module,), {})
+import originals
 
 
 def import_original() -> tuple:
-    """The original's functions. Parts of it that these do not use are stood in for where they fail to import."""
-    stand_ins = ["mmcv.ops"]
-    if importlib.util.find_spec("torchvision") is None:
-        stand_ins += ["torchvision", "torchvision.transforms", "torchvision.transforms.functional"]
-    for name in stand_ins:
-        module = types.ModuleType(name)
-        module.__getattr__ = stand_in_class  # type: ignore[method-assign]
-        module.__path__ = []  # type: ignore[attr-defined]
-        sys.modules.setdefault(name, module)
-    for name, kind in {"int": int, "float": float, "bool": bool, "object": object}.items():
-        if name not in np.__dict__:
-            setattr(np, name, kind)
-    import mmcv
-
-    # mmpose 0.29.0 refuses mmcv above 1.7.0; what it uses here did not change.
-    mmcv.__version__ = "1.7.0"
+    """The original's functions."""
+    originals._import("mmpose")
     from mmpose.core.evaluation import aggregate_scale, aggregate_stage_flip, get_group_preds
     from mmpose.core.evaluation.bottom_up_eval import flip_feature_maps, split_ae_outputs
     from mmpose.core.post_processing.group import HeatmapParser
@@ -77,7 +57,7 @@ def aggregate(original: tuple, scene: object, maps: list[np.ndarray], mirrored: 
     project, flip = options.get("project_to_image", True), options.get("flip", True)
     size = [scene.model_hw[1], scene.model_hw[0]]
     heat_list, tag_list = [], []
-    for scale, array in sorted(zip(scene.scales, maps), key=lambda pair: -pair[0]):
+    for scale, array in sorted(zip(scene.scales, maps, strict=True), key=lambda pair: -pair[0]):
         plain, seen = torch.from_numpy(array[:1].copy()), torch.from_numpy(array[1:].copy())
         heat, tag = split([plain], 17, [True], [True], [0])
         heat_flipped = tag_flipped = None
@@ -89,18 +69,14 @@ def aggregate(original: tuple, scene: object, maps: list[np.ndarray], mirrored: 
         heat_list += aggregate_stage_flip(
             heat, heat_flipped, aggregate_stage="average", aggregate_flip="average", **common
         )
-        both = aggregate_stage_flip(
-            tag, tag_flipped, aggregate_stage="concat", aggregate_flip="concat", **common
-        )
+        both = aggregate_stage_flip(tag, tag_flipped, aggregate_stage="concat", aggregate_flip="concat", **common)
         if scale == 1 or len(maps) == 1:
             tag_list += both
     heat = aggregate_scale(heat_list, align_corners=False, aggregate_scale="average")
     tag = aggregate_scale(tag_list, align_corners=False, aggregate_scale="unsqueeze_concat")
     if heat.shape[2:4] != tag.shape[2:4]:
         resized = [
-            torch.nn.functional.interpolate(
-                tag[..., i], size=heat.shape[2:4], mode="bilinear", align_corners=False
-            )
+            torch.nn.functional.interpolate(tag[..., i], size=heat.shape[2:4], mode="bilinear", align_corners=False)
             for i in range(tag.shape[-1])
         ]
         tag = torch.stack(resized, dim=-1)
@@ -164,6 +140,7 @@ def munkres_cases() -> list[dict[str, object]]:
 
 
 def main() -> None:
+    """Write both files."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("out", type=Path)
     arguments.add_argument("--support", type=Path, default=Path(__file__).parents[1] / "tests" / "support")

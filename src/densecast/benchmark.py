@@ -80,8 +80,8 @@ def benchmark(
         watch.samples_ms["infer"] = alone.samples_ms["infer"]
         done, images_per_s = inferred, inferred / seconds
     return Timing(
-        samples_ms={name: tuple(values) for name, values in watch.samples_ms.items()},
-        scope={name: SCOPE[name] for name in watch.samples_ms},
+        samples_ms={name: tuple(watch.samples_ms[name]) for name in SCOPE if name in watch.samples_ms},
+        scope={name: text for name, text in SCOPE.items() if name in watch.samples_ms},
         images=done,
         batch=options.batch,
         warm_up=options.warm_up,

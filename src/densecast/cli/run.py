@@ -55,5 +55,6 @@ def command(
     )
     with steps(quiet) as progress:
         report = run(model, out, options, data=data, checkpoint=checkpoint, progress=progress)
-    text = f"{markdown.results(report)}\n\nreport: {out / 'report.html'}, {out / 'report.md'}, {out / 'report.json'}"
+    remarks = "".join(f"{line}\n" for line in report.findings())
+    text = f"{markdown.results(report)}\n\n{remarks}report: {out / 'report.html'}, {out / 'report.md'}, {out / 'report.json'}"
     emit(codec.to_plain(report), text, json)

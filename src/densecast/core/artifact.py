@@ -121,7 +121,7 @@ class Artifact:
                 f"{folder} has manifest format {manifest.format}, this densecast reads {FORMAT}. Build it again."
             )
         for name, digest in manifest.files.items():
-            if Path(name).name != name:
+            if Path(name).name != name or name == "..":
                 raise BadArtifactError(f"{path}: file name {name!r} leaves the artifact's folder.")
             file = folder / name
             if not file.is_file():
@@ -198,11 +198,9 @@ class Draft:
 
 def _refuse_foreign(target: Path) -> None:
     """An artifact's folder is replaced as a whole, so a folder of anything else has to be left alone."""
-    if target.is_dir():
-        foreign = not (target / MANIFEST).is_file() and any(target.iterdir())
-    else:
-        foreign = target.exists()
-    if foreign:
+    is_artifact = (target / MANIFEST).is_file()
+    is_empty = target.is_dir() and not any(target.iterdir())
+    if target.exists() and not is_artifact and not is_empty:
         raise UsageError(f"{target} exists and is no artifact. Name another folder, or remove it first.")
 
 

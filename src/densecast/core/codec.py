@@ -47,7 +47,8 @@ def from_plain(data: object, kind: type[T], where: str) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"]) or "top level"
-        raise BadConfigError(f"{where}: {path}: {first['msg']}.") from None
+        hint = _misspelt(data, first["loc"]) if first["type"] == "missing" else ""
+        raise BadConfigError(f"{where}: {path}: {first['msg']}.{hint}") from None
     _refuse_unknown(data, adapter.dump_python(value, mode="json"), where, "")
     return value
 
@@ -68,6 +69,15 @@ def read(path: Path, kind: type[T]) -> T:
     except (ValueError, RecursionError) as error:
         raise BadConfigError(f"{path}: not valid {path.suffix.lstrip('.') or 'JSON'} ({error}).") from None
     return from_plain(data, kind, str(path))
+
+
+def _misspelt(data: object, missing: tuple[int | str, ...]) -> str:
+    """The given key that is nearest to a missing one, as a question."""
+    for part in missing[:-1]:
+        if isinstance(data, dict):
+            data = data.get(part)
+    near = difflib.get_close_matches(str(missing[-1]), map(str, data), n=1) if isinstance(data, dict) else []
+    return f" Is it meant by {near[0]!r}?" if near else ""
 
 
 def _refuse_unknown(given: object, known: object, where: str, path: str) -> None:

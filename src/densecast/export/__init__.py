@@ -146,6 +146,7 @@ def _export_module(
     inputs = [parity.image_like(shape, _SEED) for shape in shapes]
     record = parity.check(lambda feed: _run_torch(network, feed), run_graph, inputs, options.tolerance)
     outputs = [run_graph(feed).shape for feed in inputs]
+    onnx_file.check_classes(spec, outputs[0])
     spec = replace(spec, output=_output(spec.output, spec.input, outputs))
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)

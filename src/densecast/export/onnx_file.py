@@ -13,6 +13,7 @@ import numpy as np
 from densecast.core import artifact, files
 from densecast.core.artifact import Artifact, Manifest
 from densecast.core.errors import BadGraphError
+from densecast.core.spec import ModelSpec
 from densecast.core.tensor import Dim, TensorSpec
 from densecast.export import parity
 
@@ -38,6 +39,7 @@ def export(path: Path, manifest: Manifest, out: Path) -> Artifact:
         raise BadGraphError(f"{path} cannot be run at {list(shape)} ({str(error).splitlines()[0]}).") from None
     if seen.ndim != 4:
         raise BadGraphError(f"{path} gives {list(seen.shape)}; a map (N, C, h, w) is needed.")
+    check_classes(spec, seen.shape)
     output = TensorSpec(
         model.graph.output[0].name,
         str(seen.dtype),
@@ -90,6 +92,19 @@ def check(model: Any, where: str) -> None:
         raise BadGraphError(f"{where} is not valid ONNX ({str(error).splitlines()[0]}).") from None
 
 
+def check_classes(spec: ModelSpec, output_shape: tuple[int, ...]) -> None:
+    """A segmentation has one plane a label.
+
+    Raises:
+        BadGraphError: the output's second size is not the number of labels.
+    """
+    if spec.task == "segmentation" and output_shape[1] != len(spec.labels):
+        raise BadGraphError(
+            f"the network tells {output_shape[1]} classes apart, but {spec.name} has {len(spec.labels)} labels "
+            f"({', '.join(spec.labels[:5])})."
+        )
+
+
 def runner(serialised: bytes, input_name: str) -> Callable[[parity.F32], parity.F32]:
     """The graph as a function of one array, run by ONNX Runtime in float32."""
     import onnxruntime
@@ -117,7 +132,9 @@ def load_torchscript(path: Path) -> Any:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch announces the end of the format, not of the file
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # torch announces the end of the format, not of the file
             return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
         raise BadGraphError(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from densecast.core.errors import BadImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
 
 # Where Pillow stops too: 537 MB in RGB, beyond any camera, below what would exhaust a small machine.
 MAX_PIXELS = 178_956_970
@@ -34,10 +40,8 @@ def size_hw(path: Path) -> tuple[int, int]:
             raise BadImageError(f"{path}: the file is empty.")
         if length > MAX_FILE_BYTES:
             raise BadImageError(f"{path}: {length >> 20} MiB; images up to {MAX_FILE_BYTES >> 20} MiB are read.")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # at half of its limit; ours is below
-            with Image.open(path, formats=FORMATS) as image:
-                width, height = image.size
+        with _opened(path) as image:
+            width, height = image.size
     except Image.DecompressionBombError:
         raise BadImageError(f"{path}: the header claims more than the {MAX_PIXELS:,} pixels that are read.") from None
     except OSError as error:
@@ -81,10 +85,8 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
         BadImageError: see `read_image`; or the file holds colours.
     """
     size_hw(path)
-    from PIL import Image
-
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with _opened(path) as image:
             if image.mode == "1":
                 return np.asarray(image).astype(np.uint8)
             if image.mode not in ("P", "L"):
@@ -94,6 +96,17 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
             return np.array(image, dtype=np.uint8)
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[PillowImage]:
+    """An image of a known format, its header read; Pillow's remarks on odd files and half its limit are not passed on."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=FORMATS) as image:
+            yield image
 
 
 def _is_whole(data: bytes) -> bool:
@@ -107,7 +120,7 @@ def _read_with_pillow(path: Path, *, use_exif: bool) -> npt.NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with _opened(path) as image:
             upright = ImageOps.exif_transpose(image) if use_exif else image
             return np.array(upright.convert("RGB"), dtype=np.uint8)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:

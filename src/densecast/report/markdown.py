@@ -76,11 +76,13 @@ def render(report: Report) -> str:
     """The whole report."""
     score, timing = report.rows[0].score, report.rows[0].timing
     others = sorted({name for row in report.rows for name in row.score.others})
+    findings = report.findings()
     parts = [
         f"# {report.spec.name}",
         report.summary,
         results(report),
         f"{score.name} over {score.count} images ({report.data}). {_parity(report)}",
+        *(["\n".join(f"- {line}" for line in findings)] if findings else []),
         "## Time by stage",
         f"Milliseconds, median (p90, p99); batch {timing.batch}, {timing.threads} threads, {timing.inputs}, "
         f"{timing.images} images after {timing.warm_up} warm-up calls.",

@@ -1,0 +1,43 @@
+"""Every test runs apart from the user's own caches, folders of weights and data sets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+# What the project reads from the environment; each data set's root variable ends in the last word.
+_OWN_VARIABLES = ("DENSECAST_CACHE", "DENSECAST_WEIGHTS", "XDG_CACHE_HOME")
+_DATA_ROOT_SUFFIX = "_DATASETS_PATH"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [*_OWN_VARIABLES, *(each for each in os.environ if each.endswith(_DATA_ROOT_SUFFIX))]:
+            patch.delenv(name, raising=False)
+        patch.setenv("DENSECAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        # The local servers of these tests are never asked through a proxy.
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real images, where there is one."""
+    folder = os.environ.get("DENSECAST_TEST_DATA")
+    if not folder:
+        pytest.skip("set DENSECAST_TEST_DATA to a folder with carvana/imgs and carvana/masks")
+    return Path(folder)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that no other test has written to."""
+    monkeypatch.setenv("DENSECAST_CACHE", str(tmp_path / "own_cache"))
+    return tmp_path / "own_cache"

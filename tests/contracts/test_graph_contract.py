@@ -1,0 +1,98 @@
+"""What holds for every graph pass: the numbers stay, a second run changes nothing, and it says why it did not apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+import tiny_graphs
+from made_pictures import picture
+from onnx.reference import ReferenceEvaluator
+
+from densecast.core import catalog
+from densecast.core.errors import BadGraphError
+from densecast.core.graph_pass import PassResult
+from densecast.core.preprocess import Native, Preprocess
+from densecast.core.tensor import Dim, TensorSpec
+from densecast.graph import fix_shape, uint8_input
+
+MEAN_STD = Preprocess(Native(), mean=(120.0, 110.0, 100.0), std=(60.0, 50.0, 55.0))
+FIXED = TensorSpec("image", "float32", (2, 3, 24, Dim("W", 8, 64)))
+BYTES = np.stack([picture((24, 40), seed).transpose(2, 0, 1) for seed in (0, 1)])
+FLOATS = (BYTES.astype(np.float32) - np.float32([[[120]], [[110]], [[100]]])) / np.float32([[[60]], [[50]], [[55]]])
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a pass is called, and what its result takes where the graph took `FLOATS`."""
+
+    apply: Callable[[onnx.ModelProto], PassResult]
+    feed: np.ndarray
+
+
+CASES = {
+    "fix_shape": Case(lambda model: fix_shape.apply(model, FIXED), FLOATS),
+    "uint8_input": Case(lambda model: uint8_input.apply(model, MEAN_STD), BYTES),
+}
+
+
+@pytest.fixture(params=catalog.names("graph"))
+def case(request: pytest.FixtureRequest) -> Case:
+    if request.param not in CASES:
+        pytest.fail(f"no case for graph pass {request.param}: add one to CASES")
+    return CASES[request.param]
+
+
+def run(model: onnx.ModelProto, array: np.ndarray) -> np.ndarray:
+    return ReferenceEvaluator(model).run(None, {"image": array})[0]
+
+
+def test_numbers_stay_and_the_source_is_left_alone(case: Case) -> None:
+    model = tiny_graphs.segmentation()
+    before = model.SerializeToString()
+    result = case.apply(model)
+    assert result.changed and result.notes
+    assert model.SerializeToString() == before
+    onnx.checker.check_model(result.model, full_check=True)
+    # The same float32 operations in the same order.
+    np.testing.assert_array_equal(run(result.model, case.feed), run(model, FLOATS))
+
+
+def test_second_run_changes_nothing_and_says_why(case: Case) -> None:
+    once = case.apply(tiny_graphs.segmentation())
+    twice = case.apply(once.model)
+    assert not twice.changed
+    assert twice.model.SerializeToString() == once.model.SerializeToString()
+    assert "already" in twice.notes
+
+
+def test_fixed_sizes_reach_the_output() -> None:
+    model = fix_shape.apply(tiny_graphs.segmentation(), FIXED).model
+    dims = model.graph.output[0].type.tensor_type.shape.dim
+    assert [dim.dim_value or dim.dim_param for dim in dims][:3] == [2, 2, 24]
+
+
+def test_sizes_that_contradict_the_graph_are_refused() -> None:
+    with pytest.raises(BadGraphError, match="no input 'picture'"):
+        fix_shape.apply(tiny_graphs.segmentation(), TensorSpec("picture", "float32", FIXED.shape))
+    with pytest.raises(BadGraphError, match="3 dimensions"):
+        fix_shape.apply(tiny_graphs.segmentation(), TensorSpec("image", "float32", (1, 3, 24)))
+    adds_a_map = onnx.parser.parse_model(
+        """
+        <ir_version: 8, opset_import: ["" : 17]>
+        adds (float[N, 3, H, 24] image, float[1, 3, 24, 24] map) => (float[N, 3, H, 24] sum) { sum = Add (image, map) }
+        """
+    )
+    with pytest.raises(BadGraphError, match="cannot take"):
+        fix_shape.apply(adds_a_map, TensorSpec("image", "float32", (1, 3, 25, 24)))
+
+
+def test_a_graph_of_two_inputs_is_left_alone_with_a_reason() -> None:
+    model = tiny_graphs.segmentation()
+    model.graph.input.append(onnx.helper.make_tensor_value_info("mask", onnx.TensorProto.FLOAT, [1]))
+    result = uint8_input.apply(model, MEAN_STD)
+    assert not result.changed and "2 inputs" in result.notes

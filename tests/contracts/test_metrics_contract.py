@@ -1,0 +1,85 @@
+"""What holds for every metric: perfect is best, order does not matter, and nothing counted is NaN."""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from densecast.core import catalog
+from densecast.core.prediction import Prediction, SegmentationMap
+from densecast.core.sample import Target
+from densecast.core.score import Score
+
+Pair = tuple[str, Prediction, Target]
+
+
+def _binary_masks() -> list[Pair]:
+    """Five masks of differing sizes and their noisy predictions."""
+    rng = np.random.default_rng(0)
+    pairs: list[Pair] = []
+    for index in range(5):
+        target = (rng.random((12 + index, 17)) < 0.1 + 0.15 * index).astype(np.uint8)
+        flips = rng.random(target.shape) < 0.2
+        pairs.append((f"{index}", SegmentationMap(target ^ flips.astype(np.uint8)), target))
+    return pairs
+
+
+def _perfect_masks(pairs: list[Pair]) -> list[Pair]:
+    return [(name, SegmentationMap(target), target) for name, _, target in pairs]
+
+
+CASES = {"dice": (_binary_masks, _perfect_masks)}
+
+
+@pytest.fixture(params=catalog.names("metrics"))
+def metric(request: pytest.FixtureRequest) -> tuple[ModuleType, list[Pair], list[Pair]]:
+    if request.param not in CASES:
+        pytest.skip(f"no predictions for metric {request.param}: add them to CASES")
+    make, perfect = CASES[request.param]
+    return catalog.load("metrics", request.param), make(), perfect(make())
+
+
+def score(module: ModuleType, pairs: list[Pair]) -> Score:
+    counter = module.accumulator()
+    for pair in pairs:
+        counter.add(*pair)
+    found: Score = counter.score()
+    return found
+
+
+def numbers(found: Score) -> list[float]:
+    return [found.value, *found.others.values(), *(found.per_class or {}).values()]
+
+
+def test_perfect_is_best(metric: tuple[ModuleType, list[Pair], list[Pair]]) -> None:
+    module, pairs, perfect = metric
+    best, usual = score(module, perfect), score(module, pairs)
+    assert best.value == pytest.approx({"fraction": 1.0, "percent": 100.0}[best.unit] if best.better == "higher" else 0)
+    assert (usual.value < best.value) == (best.better == "higher")
+
+
+def test_order_does_not_matter(metric: tuple[ModuleType, list[Pair], list[Pair]]) -> None:
+    module, pairs, _ = metric
+    forwards, backwards = score(module, pairs), score(module, pairs[::-1])
+    # Means are sums in another order.
+    np.testing.assert_allclose(numbers(backwards), numbers(forwards), rtol=1e-12)
+    assert backwards.count == forwards.count == len(pairs)
+
+
+def test_looking_at_the_score_does_not_change_it(metric: tuple[ModuleType, list[Pair], list[Pair]]) -> None:
+    module, pairs, _ = metric
+    counter = module.accumulator()
+    for pair in pairs:
+        counter.add(*pair)
+        counter.score()
+    assert counter.score() == score(module, pairs)
+
+
+def test_nothing_counted_is_nan_with_count_0(metric: tuple[ModuleType, list[Pair], list[Pair]]) -> None:
+    module, _, _ = metric
+    empty = score(module, [])
+    assert empty.count == 0
+    assert all(math.isnan(number) for number in numbers(empty))

@@ -1,0 +1,103 @@
+"""What holds for every published model: its entry is consistent, and shipped weights are the network's."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from densecast.core import catalog, codec
+from densecast.core.precision import PRECISIONS
+from densecast.core.tensor import Dim
+from densecast.core.zoo_entry import ZooEntry
+
+MODELS = catalog.names("zoo")
+
+
+@pytest.fixture(params=MODELS)
+def entry(request: pytest.FixtureRequest) -> ZooEntry:
+    found: ZooEntry = catalog.load("zoo", request.param).ENTRY
+    assert isinstance(found, ZooEntry)
+    assert found.spec.name == request.param
+    return found
+
+
+def test_there_are_models() -> None:
+    assert "unet_tiny" in MODELS
+
+
+def test_everything_it_names_exists(entry: ZooEntry) -> None:
+    assert entry.network in catalog.names("networks")
+    assert entry.spec.task in catalog.names("tasks")
+    if entry.spec.evaluation:
+        assert entry.spec.evaluation.dataset in catalog.names("datasets")
+        assert entry.spec.evaluation.metric in catalog.names("metrics")
+    if entry.data:
+        assert entry.data.writer in catalog.names("scenes")
+
+
+def test_entry_survives_json(entry: ZooEntry) -> None:
+    assert codec.from_plain(codec.to_plain(entry), ZooEntry, "entry") == entry
+
+
+def test_classes_have_colours_of_their_own(entry: ZooEntry) -> None:
+    if entry.spec.task != "segmentation":
+        pytest.skip("only segmentations have classes")
+    assert len(set(entry.spec.labels)) == len(set(entry.spec.palette)) == len(entry.spec.labels)
+    assert all(0 <= channel <= 255 for colour in entry.spec.palette for channel in colour)
+    assert entry.spec.output.shape[1] == len(entry.spec.labels)
+
+
+def test_weights_are_shipped_or_fetched_safely(entry: ZooEntry) -> None:
+    source = entry.checkpoint
+    assert source.shipped != bool(source.urls)
+    assert all(url.startswith("https://") for url in source.urls)
+    assert re.fullmatch(r"[\w.+-]+", source.file)
+    assert source.sha256 is None or re.fullmatch(r"[0-9a-f]{8,64}", source.sha256)
+    assert source.md5 is None or re.fullmatch(r"[0-9a-f]{32}", source.md5)
+    assert entry.licence and entry.summary
+
+
+def test_published_scores_are_possible(entry: ZooEntry) -> None:
+    for score in entry.published:
+        assert score.precision in PRECISIONS
+        assert 0 < score.value <= 100
+        assert score.count > 0 and score.source and score.metric
+
+
+def test_example_is_an_input_it_takes(entry: ZooEntry) -> None:
+    sizes = (1, 3, *entry.example_size_hw)
+    for size, wanted in zip(sizes, entry.spec.input.shape, strict=True):
+        assert wanted.admits(size) if isinstance(wanted, Dim) else wanted == size
+
+
+@pytest.mark.torch
+def test_network_takes_its_options(entry: ZooEntry) -> None:
+    torch = pytest.importorskip("torch")
+    plugin = catalog.load("networks", entry.network)
+    with torch.device("meta"):
+        network = plugin.build(plugin.Options(**entry.options))
+        output = network.eval()(torch.zeros(1, 3, *entry.example_size_hw))
+    assert all(side % plugin.INPUT_MULTIPLE == 0 for side in entry.example_size_hw)
+    assert output.ndim == 4
+    if entry.spec.task == "segmentation":
+        assert output.shape[1] == len(entry.spec.labels)
+
+
+@pytest.mark.torch
+def test_shipped_weights_fit_and_give_finite_outputs(entry: ZooEntry) -> None:
+    if not entry.checkpoint.shipped:
+        pytest.skip("its weights are fetched, not shipped")
+    torch = pytest.importorskip("torch")
+    from densecast.export import checkpoint, parity, weights
+
+    plugin = catalog.load("networks", entry.network)
+    options = plugin.Options(**entry.options)
+    network = plugin.build(options).eval()
+    state = checkpoint.read(weights.find(entry.checkpoint))
+    checkpoint.load_into(network, state, plugin, options, entry.checkpoint.file)
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(parity.image_like((1, 3, *entry.example_size_hw), 0)))
+    assert torch.isfinite(logits).all()
+    # Trained weights tell pixels apart; a file of zeros does not.
+    assert logits.std() > 0

@@ -1,0 +1,46 @@
+"""Plug-ins by file name, precisions by name or alias, and timings by percentile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from densecast.core import catalog, precision
+from densecast.core.errors import UnknownNameError
+from densecast.core.precision import PrecisionRan
+from densecast.core.timing import StageSummary
+
+
+def test_plug_ins_are_files_without_an_underscore() -> None:
+    assert {"openvino", "onnxruntime", "reference", "torch"} <= set(catalog.names("backends"))
+    for kind in ("networks", "zoo", "graph", "datasets", "tasks", "metrics", "backends"):
+        names = catalog.names(kind)
+        assert names == tuple(sorted(names)) and not any(name.startswith("_") for name in names)
+
+
+@pytest.mark.parametrize("name", ["openvin0", "OpenVINO", "../backends/openvino", "", "_nncf"])
+def test_unknown_plug_ins_are_refused(name: str) -> None:
+    with pytest.raises(UnknownNameError, match="Known: onnxruntime, openvino"):
+        catalog.load("backends", name)
+
+
+@pytest.mark.parametrize("full", precision.PRECISIONS)
+def test_precisions_have_a_short_name(full: precision.Precision) -> None:
+    assert precision.parse(full) == precision.parse(precision.short(full)) == full
+
+
+def test_what_ran_is_the_majority_and_shows_the_rest() -> None:
+    ran = PrecisionRan.from_counts({"int8": 19, "float32": 4}, "engine")
+    assert (ran.compute, str(ran)) == ("int8", "int8 (19 of 23 layers)")
+    assert str(PrecisionRan.from_counts({"float32": 4}, "engine")) == "float32"
+    assert PrecisionRan.from_counts({}, "engine").compute == "none"
+
+
+def test_percentiles_are_numpys() -> None:
+    samples = tuple(np.random.default_rng(0).gamma(2.0, size=101).tolist())
+    summary = StageSummary.of(samples)
+    ordered = sorted(samples)
+    # With 101 samples the percentiles are samples themselves.
+    assert (summary.p50_ms, summary.p90_ms) == (ordered[50], ordered[90])
+    assert summary.p99_ms == pytest.approx(ordered[99])
+    assert summary.mean_ms == pytest.approx(sum(samples) / 101)

@@ -1,0 +1,67 @@
+"""The warp gives OpenCV 4's bits whatever OpenCV is installed; the expected ones were made by OpenCV 4.11."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from densecast.core.errors import BadShapeError
+from densecast.core.pose_geometry import place
+from densecast.kernels.affine_cv4 import three_point_matrix, warp_affine
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "pose_warp.json").read_text())
+
+
+def image(hw):
+    return np.random.RandomState(hw[0] * 10007 + hw[1]).randint(0, 256, (*hw, 3)).astype(np.uint8)
+
+
+def digest(pixels):
+    return hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("case", GOLDEN["placed"], ids=lambda case: f"{case['image_hw']}-{case['scale']}")
+def test_pose_inputs_equal_the_originals_bit_for_bit(case):
+    hw = tuple(case["image_hw"])
+    placed = place(hw, case["short_side"], scale=case["scale"], min_scale=case["min_scale"])
+    matrix = three_point_matrix(*placed.triangles())
+    assert [[value.hex() for value in row] for row in matrix.tolist()] == case["matrix"]
+    assert digest(warp_affine(image(hw), matrix, placed.model_hw)) == case["sha256"]
+
+
+@pytest.mark.parametrize("case", GOLDEN["free"], ids=lambda case: str(case["matrix"]))
+def test_any_matrix_gives_the_pixels_of_opencv_4(case):
+    warped = warp_affine(image(case["image_hw"]), np.array(case["matrix"]), tuple(case["target_hw"]))
+    assert digest(warped) == case["sha256"]
+
+
+def test_grey_images_warp_as_each_channel_does():
+    colour = image((40, 50))
+    matrix = np.array([[1.3, 0.1, -3.0], [-0.1, 1.2, 4.0]])
+    grey = warp_affine(np.ascontiguousarray(colour[..., 1]), matrix, (60, 70))
+    np.testing.assert_array_equal(grey, warp_affine(colour, matrix, (60, 70))[..., 1])
+
+
+@pytest.mark.skipif(not cv2.__version__.startswith("4."), reason="compares with an installed OpenCV 4")
+def test_equals_the_installed_opencv_4():
+    matrix = np.array([[0.7, -0.2, 11.0], [0.25, 0.9, -7.0]])
+    np.testing.assert_array_equal(
+        warp_affine(image((97, 131)), matrix, (90, 80)), cv2.warpAffine(image((97, 131)), matrix, (80, 90))
+    )
+
+
+@pytest.mark.parametrize(
+    ("pixels", "matrix", "size_hw"),
+    [
+        (np.zeros((4, 4, 3), np.float32), np.eye(2, 3), (4, 4)),
+        (np.zeros((0, 4, 3), np.uint8), np.eye(2, 3), (4, 4)),
+        (np.zeros((4, 4, 3), np.uint8), np.eye(3), (4, 4)),
+        (np.zeros((4, 4, 3), np.uint8), np.eye(2, 3), (4, 40000)),
+    ],
+)
+def test_what_cannot_be_warped_is_refused(pixels, matrix, size_hw):
+    with pytest.raises(BadShapeError):
+        warp_affine(pixels, matrix, size_hw)

@@ -1,0 +1,41 @@
+"""Float and compiled artifacts of the tiny graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import tiny_graphs
+
+from densecast.build import build
+from densecast.core.artifact import Artifact
+from densecast.core.options import BuildOptions, Range
+from densecast.core.preprocess import Preprocess, ScaleBy
+from densecast.core.spec import Evaluation, ModelSpec
+from densecast.export import export_file
+from densecast.export.spec_file import SpecFile
+
+PREPROCESS = Preprocess(ScaleBy(0.5), interpolation="bicubic_pillow")
+LABELS = ("background", "car")
+
+
+def spec(preprocess: Preprocess = PREPROCESS) -> ModelSpec:
+    """Half size, two labels, Dice on Carvana; sides of 8 to 512 pixels, up to 8 images at a time."""
+    described = SpecFile(
+        LABELS, preprocess, evaluation=Evaluation("carvana", "dice", "network"), side=Range(8, 512), largest_batch=8
+    )
+    return described.model("tiny")
+
+
+def exported(
+    folder: Path, model: onnx.ModelProto | None = None, preprocess: Preprocess = PREPROCESS, name: str = "float"
+) -> Artifact:
+    """A float artifact at `folder / name`, through the ONNX file beside it."""
+    path = folder / "tiny.onnx"
+    onnx.save(model or tiny_graphs.segmentation(), path)
+    return export_file(path, spec(preprocess), folder / name)
+
+
+def compiled(folder: Path, options: BuildOptions = BuildOptions(), model: onnx.ModelProto | None = None) -> Artifact:
+    """`exported`, then built with `options`, at `folder / "built"`."""
+    return build(exported(folder, model), folder / "built", options)

@@ -1,0 +1,51 @@
+"""Networks small enough to read: ONNX as text, with seeded weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.parser
+
+CLASSES = 2
+
+
+def segmentation(
+    height: int | str = "H", width: int | str = "W", *, batch: int | str = "N", seed: int = 0
+) -> onnx.ModelProto:
+    """(N, 3, H, W) float32 in 0..1 -> two logits a pixel; a 3x3 and a 1x1 convolution."""
+    shape = f"{batch}, {{}}, {height}, {width}"
+    model = onnx.parser.parse_model(
+        f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        tiny (float[{shape.format(3)}] image) => (float[{shape.format(CLASSES)}] logits)
+        <float[8, 3, 3, 3] w1 = {{{_numbers(seed, 216)}}}, float[8] b1 = {{{_numbers(seed + 1, 8)}}},
+         float[2, 8, 1, 1] w2 = {{{_numbers(seed + 2, 16)}}}>
+        {{
+            sums = Conv <pads = [1, 1, 1, 1]> (image, w1, b1)
+            bends = Relu (sums)
+            logits = Conv (bends, w2)
+        }}
+        """
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def brightness() -> onnx.ModelProto:
+    """(N, 3, H, W) in 0..1 -> logits (0, brightness - 0.5): class 1 is where the mean of R, G and B is above 0.5."""
+    third = 1 / 3
+    return onnx.parser.parse_model(
+        f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        tiny (float[N, 3, H, W] image) => (float[N, 2, H, W] logits)
+        <float[2, 3, 1, 1] w = {{0, 0, 0, {third}, {third}, {third}}}, float[2] b = {{0, -0.5}}>
+        {{
+            logits = Conv (image, w, b)
+        }}
+        """
+    )
+
+
+def _numbers(seed: int, count: int) -> str:
+    values = np.random.default_rng(seed).normal(size=count)
+    return ", ".join(f"{value:.6f}" for value in values)

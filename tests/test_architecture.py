@@ -1,0 +1,107 @@
+"""The plan of the house, kept by machine: short files, one line that says what each is for, and light imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import densecast
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "densecast"
+FILES = sorted(SOURCE.rglob("*.py"))
+LONGEST = 300
+
+HEAVY = ("cv2", "nncf", "numba", "numpy", "onnx", "onnxruntime", "openvino", "PIL", "pydantic", "tensorflow", "torch")
+TRAINING = ("nncf", "safetensors", "tensorflow", "torch")
+# What only an extra brings may be imported by these alone.
+NEEDS_TORCH = ("densecast.networks.", "densecast.export", "densecast.backends.torch")
+# Where this machine keeps the project must not show in it, nor work that is left.
+FORBIDDEN_TEXT = ("/work/" + "main", "/work/" + "shared", "/home/" + "runner", "TO" + "DO", "FIX" + "ME", "X" * 3)
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def loaded_by(code: str, wanted: tuple[str, ...]) -> set[str]:
+    """Which of `wanted` a fresh interpreter has loaded after `code`."""
+    script = f"import sys\n{code}\nprint(*(name for name in {wanted!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: module_name(path))
+def test_a_file_is_one_short_thing_and_its_first_line_says_which(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LONGEST
+    said = ast.get_docstring(ast.parse(text))
+    assert said and text.startswith('"""')
+    assert len(said.splitlines()[0]) > 10
+
+
+def test_no_file_hides_a_module_of_the_standard_library_or_is_a_grab_bag() -> None:
+    names = {path.stem for path in FILES} - {"__init__", "__main__"}
+    grab_bags = {"base", "common", "helpers", "misc", "util", "utils"}
+    assert not names & grab_bags
+    assert not names & sys.stdlib_module_names
+
+
+def test_public_names_resolve() -> None:
+    assert densecast.__all__
+    for name in densecast.__all__:
+        assert getattr(densecast, name).__name__ == name
+    assert set(densecast.__all__) <= set(dir(densecast))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = densecast.no_such_name
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_by("import densecast", HEAVY) == set()
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "sys.argv = ['densecast', '--help']\nfrom densecast.cli import main\ntry: main()\nexcept SystemExit: pass"
+    assert loaded_by(code, HEAVY) == set()
+
+
+def test_the_runtime_loads_no_training_framework() -> None:
+    names = [module_name(path) for path in FILES if path.name != "__main__.py"]
+    runtime = [name for name in names if not name.startswith(NEEDS_TORCH)]
+    assert {"densecast.infer", "densecast.build", "densecast.backends.openvino", "densecast.run"} <= set(runtime)
+    code = f"import importlib\nfor name in {runtime!r}: importlib.import_module(name)"
+    assert loaded_by(code, TRAINING) == set()
+
+
+@pytest.mark.torch
+def test_what_needs_torch_imports_with_torch() -> None:
+    pytest.importorskip("torch")
+    names = [module_name(path) for path in FILES if module_name(path).startswith(NEEDS_TORCH)]
+    code = f"import importlib\nfor name in {names!r}: importlib.import_module(name)"
+    assert "torch" in loaded_by(code, TRAINING)
+
+
+def test_no_file_of_the_project_tells_of_this_machine_or_of_work_that_is_left() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    found = []
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        if not path.is_file() or path.suffix in (".npz", ".safetensors", ".png", ".jpg"):
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [f"{name}: {word}" for word in FORBIDDEN_TEXT if word in text]
+    assert not found

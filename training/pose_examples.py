@@ -1,0 +1,114 @@
+"""Training examples for bottom-up pose: pictures turned, zoomed, mirrored and tinted, with their heatmaps."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from densecast.core.coco_person import MIRRORED
+
+STRIDE = 4  # a map's pixel is this many of the picture's
+# In pixels of the maps. The published networks use 2 on pictures of twice the size.
+SIGMA = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One picture, still as JPEG, and its people."""
+
+    jpeg: bytes
+    xy_px: np.ndarray
+    """(people, 17, 2)"""
+    labelled: np.ndarray
+    """(people, 17)"""
+
+
+def read_examples(root: Path, split: str) -> list[Example]:
+    """One split of a folder in COCO's layout."""
+    file = json.loads((root / "annotations" / f"person_keypoints_{split}.json").read_text())
+    points: dict[int, list[np.ndarray]] = {image["id"]: [] for image in file["images"]}
+    for annotation in file["annotations"]:
+        points[annotation["image_id"]].append(np.float32(annotation["keypoints"]).reshape(17, 3))
+    examples = []
+    for image in file["images"]:
+        found = np.stack(points[image["id"]]) if points[image["id"]] else np.zeros((0, 17, 3), np.float32)
+        jpeg = (root / split / image["file_name"]).read_bytes()
+        examples.append(Example(jpeg, found[..., :2], found[..., 2] > 0))
+    return examples
+
+
+def draw_batch(
+    examples: list[Example], count: int, side: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, list[list[np.ndarray]]]:
+    """`count` random examples on squares of `side` pixels, with what the network should say about them.
+
+    Returns:
+        (n, side, side, 3) uint8 pictures; (n, 17, side / 4, side / 4) float32 heatmaps; and for each picture
+        and person the (k, 3) joint, row and column of its joints in those maps.
+
+    """
+    pictures, heatmaps, joints = [], [], []
+    for place in rng.choice(len(examples), count, replace=False):
+        picture, xy, inside = varied(examples[place], side, rng)
+        pictures.append(tinted(picture, rng))
+        heatmaps.append(heat(xy, inside, side // STRIDE))
+        cells = np.floor(xy / STRIDE).astype(np.int64)
+        joints.append(
+            [
+                np.column_stack([np.flatnonzero(there), cell[there][:, ::-1]])
+                for cell, there in zip(cells, inside, strict=True)
+                if there.any()
+            ]
+        )
+    return torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(heatmaps)), joints
+
+
+def varied(example: Example, side: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A square cut-out (side, side, 3), the points in it (people, 17, 2), and which are labelled and inside."""
+    picture = cv2.cvtColor(cv2.imdecode(np.frombuffer(example.jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    height, width = picture.shape[:2]
+    zoom = side / min(height, width) * np.exp(rng.uniform(np.log(0.75), np.log(1.3)))
+    turn = np.clip(rng.normal(0, 0.17), -0.5, 0.5)
+    cosine, sine = zoom * np.cos(turn), zoom * np.sin(turn)
+    mirrored = rng.random() < 0.5
+    linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([-1.0 if mirrored else 1.0, 1.0])
+    # What does not fit is cut off at a random place.
+    slack = np.abs(zoom * np.array([width, height]) - side) / 2 + 0.06 * side
+    middle = side / 2 + rng.uniform(-1, 1, 2) * slack
+    shift = middle - linear @ np.array([width / 2, height / 2])
+    # OpenCV puts the middle of the first pixel at 0, points have it at 0.5.
+    half = np.array([0.5, 0.5])
+    matrix = np.column_stack([linear, linear @ half + shift - half])
+    cut = cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR if zoom > 0.7 else cv2.INTER_AREA)
+    xy = example.xy_px @ linear.T + shift
+    labelled = example.labelled
+    if mirrored:
+        xy, labelled = xy[:, MIRRORED], labelled[:, MIRRORED]
+    return cut, xy, labelled & ((xy >= 0) & (xy < side)).all(axis=-1)
+
+
+def tinted(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Other exposure, contrast and white balance; one in eight without colour."""
+    gain = rng.uniform(0.7, 1.35) * rng.uniform(0.88, 1.12, 3)
+    lift = rng.uniform(-25, 25)
+    table = np.clip(np.arange(256)[:, None] * gain + lift, 0, 255).astype(np.uint8)
+    changed = cv2.LUT(picture, table[None])
+    if rng.random() < 0.125:
+        return np.repeat(cv2.cvtColor(changed, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    return changed
+
+
+def heat(xy_px: np.ndarray, inside: np.ndarray, size: int) -> np.ndarray:
+    """(17, size, size) float32: a Gaussian of height 1 around each joint, the larger where two meet."""
+    maps = np.zeros((17, size, size), np.float32)
+    centres = np.arange(size, dtype=np.float32)
+    for person, joint in np.argwhere(inside):
+        # Not rounded to pixels: how the neighbours of the highest pixel compare tells where between them it is.
+        x, y = xy_px[person, joint] / STRIDE - 0.5
+        across, down = (np.exp(-0.5 * np.square((centres - c) / SIGMA)) for c in (x, y))
+        np.maximum(maps[joint], down[:, None] * across, out=maps[joint])
+    return maps

@@ -1,0 +1,246 @@
+"""Train the small bottom-up pose networks that come with densecast, on pictures of people drawn on the spot.
+
+    python training/pose_tiny.py --model hrnet_w32_ae_tiny --out src/densecast/zoo/weights/hrnet_w32_ae_tiny.safetensors
+
+Pictures go to `--data` and are drawn there when missing. The loss is that of associative embedding (A. Newell,
+Z. Huang, J. Deng, 2017): squared error of the heatmaps, and tags that agree within a person and differ between
+people. Most of the training runs at a half and at two thirds of the size, where a step costs less. The score
+stored with the weights is COCO's AP of the averaged weights, in float32, on pictures of another seed.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from densecast.core import pose_geometry
+from densecast.core.pose_options import PoseDecode
+from densecast.networks import pose_hrnet, pose_mobilenetv2
+from densecast.scenes import people, write_coco
+from densecast.tasks import pose
+from pose_examples import Example, draw_batch, read_examples
+
+TRAIN_SEED, HELD_OUT_SEED = 1, 2  # the demo's pictures are of another seed
+SHORT_SIDE = 256
+MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+# Until this share of the training, sides are this long: (share, pixels, pictures a batch).
+STAGES = ((0.45, 128, 16), (0.75, 192, 8), (1.0, 256, 6))
+TAG_WEIGHT = 0.1
+AVERAGE_OVER = 400  # steps
+SNAPSHOT_IMAGES = 100
+
+MODELS = {
+    "hrnet_w32_ae_tiny": (
+        pose_hrnet,
+        pose_hrnet.Options(base_width=12, stem_width=24, stem_blocks=1, modules=(1, 1, 1), blocks=2),
+        True,
+    ),
+    "mobilenetv2_ae_tiny": (
+        pose_mobilenetv2,
+        pose_mobilenetv2.Options(
+            stem_width=16,
+            widths=(8, 16, 24, 32, 48, 64, 96),
+            blocks=(1, 2, 3, 3, 2, 2, 1),
+            last_width=256,
+            head_channels=64,
+        ),
+        False,  # depthwise convolutions are slower in bfloat16 than in float32
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument(
+        "--data", type=Path, default=Path("/tmp/densecast-people"), help="scratch folder for the pictures"
+    )
+    parser.add_argument("--train-count", type=int, default=4000)
+    parser.add_argument("--held-out-count", type=int, default=400)
+    parser.add_argument("--minutes", type=float, default=40, help="of training; the learning rate falls to fit")
+    parser.add_argument(
+        "--snapshot-minutes", type=float, default=10, help="score and write the weights so far, this often"
+    )
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+
+    torch.manual_seed(arguments.seed)
+    torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(1)
+    train_root = drawn(arguments.data, TRAIN_SEED, arguments.train_count)
+    held_out_root = drawn(arguments.data, HELD_OUT_SEED, arguments.held_out_count)
+    examples = [example for split in write_coco.SPLITS for example in read_examples(train_root, split)]
+    network = train(examples, held_out_root, arguments)
+    scores = evaluate(network, held_out_root)
+    save(network, scores, arguments)
+    module, options, _ = MODELS[arguments.model]
+    module.build(options).load_state_dict(load_file(arguments.out))
+    print(f"{arguments.out}: {arguments.out.stat().st_size} bytes")
+
+
+def save(network: torch.nn.Module, scores: dict[str, float], arguments: argparse.Namespace) -> None:
+    """Write the weights, and in their metadata how they came about and how good they are."""
+    generator = f"{people.NAME} version {people.VERSION}"
+    metadata = {
+        "command": shlex.join(["python", "training/pose_tiny.py", *sys.argv[1:]]),
+        "data": f"{generator}, seed {TRAIN_SEED}, {arguments.train_count} pictures",
+        "score_data": f"{generator}, seed {HELD_OUT_SEED}, short side {SHORT_SIDE}, with the mirrored picture",
+        "seed": str(arguments.seed),
+        "torch": torch.__version__,
+    } | {name: f"{value:.6g}" for name, value in scores.items()}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in network.state_dict().items()
+    }
+    save_file(state, arguments.out, metadata)
+
+
+def drawn(folder: Path, seed: int, count: int) -> Path:
+    """The data set's folder; its pictures are drawn first where they are missing."""
+    root = folder / f"seed{seed}_{count}"
+    print(f"pictures: {root}", flush=True)
+    write_coco.write(root, count, seed=seed)
+    return root
+
+
+def train(examples: list[Example], held_out_root: Path, arguments: argparse.Namespace) -> torch.nn.Module:
+    """The averaged weights, in evaluation mode: AdamW, one cosine from the full learning rate to nothing."""
+    module, options, bfloat16 = MODELS[arguments.model]
+    network = module.build(options).to(memory_format=torch.channels_last)
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / AVERAGE_OVER), use_buffers=True
+    )
+    optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.learning_rate, weight_decay=1e-4)
+    rng = np.random.default_rng([arguments.seed, 1])
+    start, running, step, images, snapshots = time.monotonic(), np.zeros(3), 0, 0, 1
+    network.train()
+    while (progress := (time.monotonic() - start) / (60 * arguments.minutes)) < 1:
+        _, side, count = next(stage for stage in STAGES if progress < stage[0])
+        for group in optimiser.param_groups:
+            warm_up = min(1.0, (step + 1) / 100)
+            group["lr"] = arguments.learning_rate * warm_up * 0.5 * (1 + np.cos(np.pi * progress))
+        batch, heat, joints = draw_batch(examples, count, side, rng)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            maps = network(normalised(batch))
+        losses = heat_loss(maps[:, :17].float(), heat), *tag_losses(maps[:, 17:].float(), joints)
+        loss = losses[0] + TAG_WEIGHT * (losses[1] + losses[2])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        average.update_parameters(network)
+        running += (np.array([float(part.detach()) for part in losses]) - running) / min(step + 1, 50)
+        step, images = step + 1, images + count
+        if step % 50 == 0:
+            heat_now, pull, push = running
+            print(
+                f"step {step:5d}  {images:6d} images  progress {progress:.2f}  side {side}  "
+                f"heat {heat_now:.4f}  pull {pull:.4f}  push {push:.4f}",
+                flush=True,
+            )
+        if time.monotonic() - start > 60 * arguments.snapshot_minutes * snapshots:
+            snapshots += 1
+            average.eval()
+            save(average.module, evaluate(average.module, held_out_root, SNAPSHOT_IMAGES), arguments)
+    return average.module.to(memory_format=torch.contiguous_format).eval()
+
+
+def normalised(batch: Tensor) -> Tensor:
+    """(n, h, w, 3) uint8 -> (n, 3, h, w) float32; channels last in memory, as convolutions on processors like."""
+    x = batch.permute(0, 3, 1, 2).float().div(255)
+    return x.sub_(torch.from_numpy(MEAN)[:, None, None]).div_(torch.from_numpy(STD)[:, None, None])
+
+
+def heat_loss(predicted: Tensor, wanted: Tensor) -> Tensor:
+    """Squared error of (n, 17, h, w) heatmaps, in proportion to the peaks wanted; errors at peaks count more."""
+    error = (predicted - wanted).square() * (1 + 5 * wanted)
+    return error.sum() / (wanted.sum() / 2 + 10)
+
+
+def tag_losses(tags: Tensor, joints: list[list[np.ndarray]]) -> tuple[Tensor, Tensor]:
+    """How much a person's tags spread, and how close people's mean tags are (Newell et al. 2017).
+
+    `joints[image][person]` is (k, 3): joint, row and column in the (n, 17, h, w) tag maps.
+    """
+    pull, push = [tags.sum() * 0], [tags.sum() * 0]
+    for image, persons in enumerate(joints):
+        means = []
+        for person in persons:
+            joint, row, column = torch.from_numpy(person.T)
+            found = tags[image, joint, row, column]
+            means.append(found.mean())
+            pull.append((found - means[-1]).square().mean() / len(persons))
+        if len(means) > 1:
+            mean = torch.stack(means)
+            closeness = torch.exp(-0.5 * (mean[:, None] - mean[None]).square())
+            push.append((closeness.sum() - len(means)) / (len(means) * (len(means) - 1)))
+    return torch.stack(pull).sum() / len(joints), torch.stack(push).sum() / len(joints)
+
+
+@torch.inference_mode()
+def evaluate(network: torch.nn.Module, root: Path, limit: int | None = None) -> dict[str, float]:
+    """COCO's AP and AR of the pictures in a folder, or of the first `limit`, with the mirrored picture's help."""
+    truth: dict = {"images": [], "annotations": []}
+    for split in write_coco.SPLITS:
+        file = json.loads((root / "annotations" / f"person_keypoints_{split}.json").read_text())
+        truth["images"] += [image | {"file_name": f"{split}/{image['file_name']}"} for image in file["images"]]
+        truth["annotations"] += file["annotations"]
+        truth["categories"] = file["categories"]
+    chosen = truth["images"][:limit]
+    detections = []
+    for image in chosen:
+        picture = cv2.cvtColor(cv2.imread(str(root / image["file_name"])), cv2.COLOR_BGR2RGB)
+        detections += detect(network, picture, image["id"])
+    scores = coco_scores(truth, detections, [image["id"] for image in chosen])
+    print("  ".join(f"{name} {value:.4g}" for name, value in scores.items()), flush=True)
+    return scores
+
+
+def detect(network: torch.nn.Module, picture: np.ndarray, image_id: int) -> list[dict]:
+    """The people in one picture, as COCO's results list them."""
+    place = pose_geometry.place(picture.shape[:2], SHORT_SIDE)
+    matrix = cv2.getAffineTransform(*place.triangles())
+    warped = cv2.warpAffine(picture, matrix, place.model_hw[::-1], flags=cv2.INTER_LINEAR)
+    batch = normalised(torch.from_numpy(np.stack([warped, warped[:, ::-1]])))
+    found = pose.decode([network(batch).numpy()], place, PoseDecode())
+    results = []
+    for xy, score, total in zip(found.xy_px, found.score, found.person_score, strict=True):
+        points = np.column_stack([xy, score]).astype(float).reshape(-1).tolist()
+        results.append({"image_id": image_id, "category_id": 1, "keypoints": points, "score": float(total)})
+    return results
+
+
+def coco_scores(truth: dict, detections: list[dict], image_ids: list[int]) -> dict[str, float]:
+    """AP, AP at OKS 0.5 and 0.75, and AR, by COCO's own evaluation, and what was counted."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    reference = COCO()
+    reference.dataset = truth
+    reference.createIndex()
+    evaluation = COCOeval(reference, reference.loadRes(detections or [_nobody(image_ids[0])]), "keypoints")
+    evaluation.params.imgIds = image_ids
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    named = dict(zip(("AP", "AP50", "AP75", "AR"), evaluation.stats[[0, 1, 2, 5]].tolist(), strict=True))
+    return named | {"images": len(image_ids), "people": len(reference.getAnnIds(image_ids)), "found": len(detections)}
+
+
+def _nobody(image_id: int) -> dict:
+    return {"image_id": image_id, "category_id": 1, "keypoints": [0.0] * 51, "score": 0.0}
+
+
+if __name__ == "__main__":
+    main()
