@@ -31,7 +31,7 @@ format: venv                  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 
 bench: venv                   ## compare with what a user would pick instead; results in runs/bench
-	$(BIN)/python benchmarks/unet_engines.py --json runs/bench/unet_engines.json
+	$(BIN)/python benchmarks/engines.py --json runs/bench/engines.json
 	$(BIN)/python benchmarks/label_kernel.py --json runs/bench/label_kernel.json
 
 parity: venv                  ## compare with the original packages, in a venv of their own

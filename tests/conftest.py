@@ -11,9 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-# What the project reads from the environment; each data set's root variable ends in the last word.
+# What the project reads from the environment; each data set's root variables end in the last word.
 _OWN_VARIABLES = ("DENSECAST_CACHE", "DENSECAST_WEIGHTS", "XDG_CACHE_HOME")
-_DATA_ROOT_SUFFIX = "_DATASETS_PATH"
+_DATA_ROOT_SUFFIX = "DATASETS_PATH"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -42,20 +42,20 @@ def read_examples(root: Path, split: str) -> list[Example]:
 
 
 def draw_batch(
-    examples: list[Example], count: int, side: int, rng: np.random.Generator
+    examples: list[Example], count: int, size_hw: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, list[list[np.ndarray]]]:
-    """`count` random examples on squares of `side` pixels, with what the network should say about them.
+    """`count` random examples on `size_hw` pixels, with what the network should say about them.
 
     Returns:
-        (n, side, side, 3) uint8 pictures; (n, 17, side / 4, side / 4) float32 heatmaps; and for each picture
+        (n, h, w, 3) uint8 pictures; (n, 17, h / 4, w / 4) float32 heatmaps; and for each picture
         and person the (k, 3) joint, row and column of its joints in those maps.
 
     """
     pictures, heatmaps, joints = [], [], []
     for place in rng.choice(len(examples), count, replace=False):
-        picture, xy, inside = varied(examples[place], side, rng)
+        picture, xy, inside = varied(examples[place], size_hw, rng)
         pictures.append(tinted(picture, rng))
-        heatmaps.append(heat(xy, inside, side // STRIDE))
+        heatmaps.append(heat(xy, inside, (size_hw[0] // STRIDE, size_hw[1] // STRIDE)))
         cells = np.floor(xy / STRIDE).astype(np.int64)
         joints.append(
             [
@@ -67,28 +67,31 @@ def draw_batch(
     return torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(heatmaps)), joints
 
 
-def varied(example: Example, side: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A square cut-out (side, side, 3), the points in it (people, 17, 2), and which are labelled and inside."""
+def varied(
+    example: Example, size_hw: tuple[int, int], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A cut-out (*size_hw, 3), the points in it (people, 17, 2), and which are labelled and inside."""
     picture = cv2.cvtColor(cv2.imdecode(np.frombuffer(example.jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     height, width = picture.shape[:2]
-    zoom = side / min(height, width) * np.exp(rng.uniform(np.log(0.75), np.log(1.3)))
+    size_xy = np.array(size_hw[::-1])
+    zoom = min(size_hw) / min(height, width) * np.exp(rng.uniform(np.log(0.75), np.log(1.3)))
     turn = np.clip(rng.normal(0, 0.17), -0.5, 0.5)
     cosine, sine = zoom * np.cos(turn), zoom * np.sin(turn)
     mirrored = rng.random() < 0.5
     linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([-1.0 if mirrored else 1.0, 1.0])
     # What does not fit is cut off at a random place.
-    slack = np.abs(zoom * np.array([width, height]) - side) / 2 + 0.06 * side
-    middle = side / 2 + rng.uniform(-1, 1, 2) * slack
+    slack = np.abs(zoom * np.array([width, height]) - size_xy) / 2 + 0.06 * size_xy
+    middle = size_xy / 2 + rng.uniform(-1, 1, 2) * slack
     shift = middle - linear @ np.array([width / 2, height / 2])
     # OpenCV puts the middle of the first pixel at 0, points have it at 0.5.
     half = np.array([0.5, 0.5])
     matrix = np.column_stack([linear, linear @ half + shift - half])
-    cut = cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_LINEAR if zoom > 0.7 else cv2.INTER_AREA)
+    cut = cv2.warpAffine(picture, matrix, size_hw[::-1], flags=cv2.INTER_LINEAR if zoom > 0.7 else cv2.INTER_AREA)
     xy = example.xy_px @ linear.T + shift
     labelled = example.labelled
     if mirrored:
         xy, labelled = xy[:, MIRRORED], labelled[:, MIRRORED]
-    return cut, xy, labelled & ((xy >= 0) & (xy < side)).all(axis=-1)
+    return cut, xy, labelled & ((xy >= 0) & (xy < size_xy)).all(axis=-1)
 
 
 def tinted(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -102,13 +105,13 @@ def tinted(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return changed
 
 
-def heat(xy_px: np.ndarray, inside: np.ndarray, size: int) -> np.ndarray:
-    """(17, size, size) float32: a Gaussian of height 1 around each joint, the larger where two meet."""
-    maps = np.zeros((17, size, size), np.float32)
-    centres = np.arange(size, dtype=np.float32)
+def heat(xy_px: np.ndarray, inside: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """(17, *size_hw) float32: a Gaussian of height 1 around each joint, the larger where two meet."""
+    maps = np.zeros((17, *size_hw), np.float32)
+    rows, columns = (np.arange(size, dtype=np.float32) for size in size_hw)
     for person, joint in np.argwhere(inside):
         # Not rounded to pixels: how the neighbours of the highest pixel compare tells where between them it is.
         x, y = xy_px[person, joint] / STRIDE - 0.5
-        across, down = (np.exp(-0.5 * np.square((centres - c) / SIGMA)) for c in (x, y))
+        across, down = (np.exp(-0.5 * np.square(away / SIGMA)) for away in (columns - x, rows - y))
         np.maximum(maps[joint], down[:, None] * across, out=maps[joint])
     return maps

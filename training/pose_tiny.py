@@ -4,11 +4,13 @@
 
 Pictures go to `--data` and are drawn there when missing. The loss is that of associative embedding (A. Newell,
 Z. Huang, J. Deng, 2017): squared error of the heatmaps, and tags that agree within a person and differ between
-people. Most of the training runs at a half and at two thirds of the size, where a step costs less. The score
+people. Most of the training runs at a half and at three quarters of the size, where a step costs less. The score
 stored with the weights is COCO's AP of the averaged weights, in float32, on pictures of another seed.
 """
 
 import argparse
+import contextlib
+import io
 import json
 import shlex
 import sys
@@ -20,6 +22,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional
 
 from densecast.core import pose_geometry
 from densecast.core.pose_options import PoseDecode
@@ -31,9 +34,12 @@ from pose_examples import Example, draw_batch, read_examples
 TRAIN_SEED, HELD_OUT_SEED = 1, 2  # the demo's pictures are of another seed
 SHORT_SIDE = 256
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
-# Until this share of the training, sides are this long: (share, pixels, pictures a batch).
-STAGES = ((0.45, 128, 16), (0.75, 192, 8), (1.0, 256, 6))
-TAG_WEIGHT = 0.1
+# Until this share of the training, the short and the long side are so long: (share, pixels, pixels, batch).
+STAGES = ((0.3, 128, 160, 16), (0.65, 192, 256, 8), (1.0, 256, 320, 6))
+TAG_WEIGHT, GUIDE_WEIGHT = 0.5, 0.3
+GUIDE_UNTIL = 0.6  # of the training
+GUIDE_SPREAD = 10.0  # how much tags differ between the left and the right edge of the picture
+TAG_MARGIN = 2.5  # grouping wants a person's tags nearer than 1 to each other
 AVERAGE_OVER = 400  # steps
 SNAPSHOT_IMAGES = 100
 
@@ -118,23 +124,23 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
     """The averaged weights, in evaluation mode: AdamW, one cosine from the full learning rate to nothing."""
     module, options, bfloat16 = MODELS[arguments.model]
     network = module.build(options).to(memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / AVERAGE_OVER), use_buffers=True
-    )
+    average = torch.optim.swa_utils.AveragedModel(network, avg_fn=nearer, use_buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.learning_rate, weight_decay=1e-4)
     rng = np.random.default_rng([arguments.seed, 1])
-    start, running, step, images, snapshots = time.monotonic(), np.zeros(3), 0, 0, 1
+    start, running, step, images, snapshots = time.monotonic(), np.zeros(4), 0, 0, 1
     network.train()
     while (progress := (time.monotonic() - start) / (60 * arguments.minutes)) < 1:
-        _, side, count = next(stage for stage in STAGES if progress < stage[0])
+        _, short, long, count = next(stage for stage in STAGES if progress < stage[0])
+        size_hw = ((short, short), (short, long), (long, short))[rng.integers(3)]
         for group in optimiser.param_groups:
             warm_up = min(1.0, (step + 1) / 100)
             group["lr"] = arguments.learning_rate * warm_up * 0.5 * (1 + np.cos(np.pi * progress))
-        batch, heat, joints = draw_batch(examples, count, side, rng)
+        batch, heat, joints = draw_batch(examples, count, size_hw, rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             maps = network(normalised(batch))
         losses = heat_loss(maps[:, :17].float(), heat), *tag_losses(maps[:, 17:].float(), joints)
-        loss = losses[0] + TAG_WEIGHT * (losses[1] + losses[2])
+        guide = GUIDE_WEIGHT * max(0.0, 1 - progress / GUIDE_UNTIL)
+        loss = losses[0] + TAG_WEIGHT * (losses[1] + losses[2]) + guide * losses[3]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -143,10 +149,10 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
         running += (np.array([float(part.detach()) for part in losses]) - running) / min(step + 1, 50)
         step, images = step + 1, images + count
         if step % 50 == 0:
-            heat_now, pull, push = running
+            heat_now, pull, push, guide = running
             print(
-                f"step {step:5d}  {images:6d} images  progress {progress:.2f}  side {side}  "
-                f"heat {heat_now:.4f}  pull {pull:.4f}  push {push:.4f}",
+                f"step {step:5d}  {images:6d} images  progress {progress:.2f}  side {short}  "
+                f"heat {heat_now:.4f}  pull {pull:.4f}  push {push:.4f}  guide {guide:.4f}",
                 flush=True,
             )
         if time.monotonic() - start > 60 * arguments.snapshot_minutes * snapshots:
@@ -154,6 +160,11 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
             average.eval()
             save(average.module, evaluate(average.module, held_out_root, SNAPSHOT_IMAGES), arguments)
     return average.module.to(memory_format=torch.contiguous_format).eval()
+
+
+def nearer(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+    """The running mean of the last `AVERAGE_OVER` steps or so; of fewer at first, to forget the random start."""
+    return average + (current - average) * max(1 / AVERAGE_OVER, 9 / (10 + int(count)))
 
 
 def normalised(batch: Tensor) -> Tensor:
@@ -168,12 +179,16 @@ def heat_loss(predicted: Tensor, wanted: Tensor) -> Tensor:
     return error.sum() / (wanted.sum() / 2 + 10)
 
 
-def tag_losses(tags: Tensor, joints: list[list[np.ndarray]]) -> tuple[Tensor, Tensor]:
-    """How much a person's tags spread, and how close people's mean tags are (Newell et al. 2017).
+def tag_losses(tags: Tensor, joints: list[list[np.ndarray]]) -> tuple[Tensor, Tensor, Tensor]:
+    """How much a person's tags spread, how close people's mean tags are (Newell et al. 2017), and a guide.
+
+    Closeness falls linearly to 0 at the margin, where the paper has a Gaussian: that has no slope where all tags
+    are equal, and a short training would stay there. The guide wants tags to tell where in the picture, from left
+    to right, their person's middle is: a start from which the other two find something better.
 
     `joints[image][person]` is (k, 3): joint, row and column in the (n, 17, h, w) tag maps.
     """
-    pull, push = [tags.sum() * 0], [tags.sum() * 0]
+    pull, push, guide = [tags.sum() * 0], [tags.sum() * 0], [tags.sum() * 0]
     for image, persons in enumerate(joints):
         means = []
         for person in persons:
@@ -181,11 +196,13 @@ def tag_losses(tags: Tensor, joints: list[list[np.ndarray]]) -> tuple[Tensor, Te
             found = tags[image, joint, row, column]
             means.append(found.mean())
             pull.append((found - means[-1]).square().mean() / len(persons))
+            target = GUIDE_SPREAD * ((column.float().mean() + 0.5) / tags.shape[3] - 0.5)
+            guide.append(functional.smooth_l1_loss(found, target.expand_as(found)) / len(persons))
         if len(means) > 1:
             mean = torch.stack(means)
-            closeness = torch.exp(-0.5 * (mean[:, None] - mean[None]).square())
+            closeness = (1 - (mean[:, None] - mean[None]).abs() / TAG_MARGIN).clamp(min=0)
             push.append((closeness.sum() - len(means)) / (len(means) * (len(means) - 1)))
-    return torch.stack(pull).sum() / len(joints), torch.stack(push).sum() / len(joints)
+    return tuple(torch.stack(parts).sum() / len(joints) for parts in (pull, push, guide))
 
 
 @torch.inference_mode()
@@ -226,14 +243,15 @@ def coco_scores(truth: dict, detections: list[dict], image_ids: list[int]) -> di
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    reference = COCO()
-    reference.dataset = truth
-    reference.createIndex()
-    evaluation = COCOeval(reference, reference.loadRes(detections or [_nobody(image_ids[0])]), "keypoints")
-    evaluation.params.imgIds = image_ids
-    evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference = COCO()
+        reference.dataset = truth
+        reference.createIndex()
+        evaluation = COCOeval(reference, reference.loadRes(detections or [_nobody(image_ids[0])]), "keypoints")
+        evaluation.params.imgIds = image_ids
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
     named = dict(zip(("AP", "AP50", "AP75", "AR"), evaluation.stats[[0, 1, 2, 5]].tolist(), strict=True))
     return named | {"images": len(image_ids), "people": len(reference.getAnnIds(image_ids)), "found": len(detections)}
 

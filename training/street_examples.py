@@ -21,11 +21,15 @@ STD = np.array([58.395, 57.12, 57.375], dtype=np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a batch is cut to: the size of its pictures, and by how much they are scaled down or up before."""
+    """What a batch is cut to: the size of its pictures, and by how much they are scaled down or up before.
+
+    Its loss is taken at every `stride`-th pixel each way.
+    """
 
     size_hw: tuple[int, int]
     scale: tuple[float, float]
     batch: int
+    stride: int
 
 
 def read(folder: Path, seed: int, count: int) -> tuple[Bytes, Bytes]:

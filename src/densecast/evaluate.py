@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from densecast.core import catalog
 from densecast.core.accumulator import Accumulator
-from densecast.core.errors import UsageError
+from densecast.core.errors import UnknownNameError, UsageError
 from densecast.core.prediction import Prediction
 from densecast.core.sample import Dataset, Sample, Split, Target
 from densecast.core.score import Score
+from densecast.core.spec import ModelSpec
 from densecast.imaging.prepare import resize_labels
 from densecast.infer import Pipeline
 
@@ -54,7 +56,7 @@ def evaluate(
     if protocol is None:
         raise UsageError(f"{pipeline.spec.name} names no data set and metric; its spec file lacks [evaluation].")
     dataset: Dataset = catalog.load("datasets", protocol.dataset).open(data, options.split, options.seed)
-    counter: Accumulator = catalog.load("metrics", protocol.metric).accumulator()
+    counter: Accumulator = catalog.load("metrics", protocol.metric).accumulator(pipeline.spec)
     chosen = dataset.samples[: options.limit]
     done = 0
     for group in _groups(chosen, options.batch):
@@ -71,6 +73,20 @@ def evaluate(
             if progress:
                 progress(done, len(chosen))
     return replace(counter.score(), data=dataset.record(options.limit))
+
+
+def table_printer(spec: ModelSpec, style: str) -> Callable[[Score], str]:
+    """What prints the model's score as the tables of `style`; nothing where its metric has none.
+
+    Raises:
+        UnknownNameError: the metric has tables, but none of this style.
+    """
+    metric = catalog.load("metrics", spec.evaluation.metric) if spec.evaluation else None
+    if metric is None or not hasattr(metric, "tables"):
+        return lambda score: ""
+    if style not in metric.STYLES:
+        raise UnknownNameError.among("table style", style, metric.STYLES)
+    return functools.partial(metric.tables, style=style)
 
 
 def _groups(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Self
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from densecast.core import catalog
 from densecast.core.artifact import Artifact
+from densecast.core.augment import Augment, View
 from densecast.core.clock import Clock, unclocked
 from densecast.core.errors import BadArtifactError, BadShapeError
 from densecast.core.geometry import Placement
@@ -29,10 +30,20 @@ Image = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An image ready for the network: (3, h, w), and where it lies in there."""
+    """An image ready for the network: a (3, h, w) array for each view, and where the image lies in there."""
 
-    array: Array
-    placement: Placement
+    arrays: tuple[Array, ...]
+    views: tuple[View, ...]
+
+    @property
+    def array(self) -> Array:
+        """The first view."""
+        return self.arrays[0]
+
+    @property
+    def placement(self) -> Placement:
+        """Where the image lies in the first view."""
+        return self.views[0].placement
 
 
 class Pipeline:
@@ -42,14 +53,16 @@ class Pipeline:
     with Pipeline.open("runs/demo/…") as pipeline:
         prediction = pipeline(image)  # (H, W, 3) uint8 RGB
     ```
+
+    With an `augment` that is not plain, every image is seen in several views, whose probabilities are averaged.
     """
 
-    def __init__(self, artifact: Artifact, runner: Runner, plan: Plan) -> None:
-        self.artifact, self.runner, self.plan = artifact, runner, plan
+    def __init__(self, artifact: Artifact, runner: Runner, plan: Plan, augment: Augment = Augment()) -> None:
+        self.artifact, self.runner, self.plan, self.augment = artifact, runner, plan, augment
         self._task: ModuleType = catalog.load("tasks", artifact.spec.task)
 
     @classmethod
-    def open(cls, artifact: Artifact | Path | str, *, threads: int | None = None) -> Self:
+    def open(cls, artifact: Artifact | Path | str, *, threads: int | None = None, augment: Augment = Augment()) -> Self:
         """Load a compiled artifact; `threads` defaults to the CPUs this process may use.
 
         Raises:
@@ -62,7 +75,7 @@ class Pipeline:
         if build is None:
             raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
         plan = Plan(threads or usable_cpus())
-        return cls(artifact, catalog.load("backends", build.backend).load(artifact, plan), plan)
+        return cls(artifact, catalog.load("backends", build.backend).load(artifact, plan), plan, augment)
 
     @property
     def spec(self) -> ModelSpec:
@@ -73,43 +86,67 @@ class Pipeline:
         """(H, W, 3) uint8 RGB -> prediction in the image's own pixels."""
         return self.run([self.prepare(image)])[0]
 
-    def predict(self, images: Sequence[Image]) -> list[Prediction]:
+    def predict(self, images: Sequence[Image], *, probability: bool = False) -> list[Prediction]:
         """Predictions of images of any sizes, in order; those of one network size share batches."""
-        return self.run([self.prepare(image) for image in images])
+        return self.run([self.prepare(image) for image in images], probability=probability)
 
     def read(self, path: Path) -> Image:
         """An image file as the model's preprocessing wants it read."""
         return read_image(path, use_exif=self.spec.preprocess.use_exif)
 
     def prepare(self, image: Image) -> Prepared:
-        """Resize and normalise.
+        """Resize and normalise, for each view.
 
         Raises:
             BadShapeError: the image does not lead to a shape the artifact takes.
         """
-        array, placement = prepare(image, self.spec.preprocess, dtype=self.spec.input.dtype)
-        for axis, got, want in zip(("high", "wide"), array.shape[1:], self.spec.input.shape[2:], strict=True):
-            if not (want.admits(got) if isinstance(want, Dim) else want == got):
-                raise BadShapeError(
-                    f"an image of {image.shape[1]}×{image.shape[0]} pixels becomes {got} {axis} for the network, "
-                    f"which takes {want}. Build an artifact for that size, or with a range of sizes."
-                )
-        return Prepared(array, placement)
+        arrays, views = [], []
+        for ratio in self.augment.ratios:
+            usual = self.spec.preprocess
+            scaled = usual if ratio == 1 else replace(usual, resize=usual.resize.scaled(ratio))
+            array, placement = prepare(image, scaled, dtype=self.spec.input.dtype)
+            self._check_size(image, array)
+            for mirrored in (False, True) if self.augment.flip else (False,):
+                arrays.append(array[:, :, ::-1] if mirrored else array)
+                views.append(View(placement, mirrored))
+        return Prepared(tuple(arrays), tuple(views))
 
     def run(
-        self, prepared: Sequence[Prepared], *, frame: Frame = "image", clock: Clock = unclocked
+        self,
+        prepared: Sequence[Prepared],
+        *,
+        frame: Frame = "image",
+        probability: bool = False,
+        clock: Clock = unclocked,
     ) -> list[Prediction]:
-        """Inference and decoding, in order; images of one size are batched as the artifact allows."""
+        """Inference and decoding, in order; views of one size are batched as the artifact allows.
+
+        With `probability` a segmentation's maps have each pixel's probability, too.
+        """
         results: list[Prediction | None] = [None] * len(prepared)
-        for indices, padded in self._batches(prepared):
-            batch = np.zeros((padded, *prepared[indices[0]].array.shape), dtype=self.spec.input.dtype)
-            for row, index in enumerate(indices):
-                batch[row] = prepared[index].array
+        places = [(index, view) for index, item in enumerate(prepared) for view in range(len(item.views))]
+        arrays = [array for item in prepared for array in item.arrays]
+        held: dict[int, dict[int, Array]] = {}
+        for numbers, padded in self._batches(arrays):
+            batch = np.zeros((padded, *arrays[numbers[0]].shape), dtype=self.spec.input.dtype)
+            for row, number in enumerate(numbers):
+                batch[row] = arrays[number]
             with clock("infer"):
                 output = self.runner.run({self.spec.input.name: batch})[self.spec.output.name]
-            for row, index in enumerate(indices):
+            for row, number in enumerate(numbers):
+                index, view = places[number]
+                item = prepared[index]
+                own = held.setdefault(index, {})
+                # An image of one view is decoded right away; outputs that wait for others are kept as copies.
+                own[view] = output[row] if len(item.views) == 1 else output[row].copy()
+                if len(own) < len(item.views):
+                    continue
+                outputs = [held[index][each] for each in range(len(item.views))]
                 with clock("postprocess"):
-                    results[index] = self._task.decode(output[row], prepared[index].placement, self.spec, frame)
+                    results[index] = self._task.decode_views(
+                        outputs, item.views, self.spec, frame, probability=probability
+                    )
+                del held[index]
         return [result for result in results if result is not None]
 
     def draw(self, image: Image, prediction: Prediction) -> Image:
@@ -134,11 +171,19 @@ class Pipeline:
     ) -> None:
         self.close()
 
-    def _batches(self, prepared: Sequence[Prepared]) -> Iterator[tuple[list[int], int]]:
+    def _check_size(self, image: Image, array: Array) -> None:
+        for axis, got, want in zip(("high", "wide"), array.shape[1:], self.spec.input.shape[2:], strict=True):
+            if not (want.admits(got) if isinstance(want, Dim) else want == got):
+                raise BadShapeError(
+                    f"an image of {image.shape[1]}×{image.shape[0]} pixels becomes {got} {axis} for the network, "
+                    f"which takes {want}. Build an artifact for that size, or with a range of sizes."
+                )
+
+    def _batches(self, arrays: Sequence[Array]) -> Iterator[tuple[list[int], int]]:
         """Indices that run together, and the batch size they run at (larger where the last is filled up)."""
         by_shape: dict[tuple[int, ...], list[int]] = {}
-        for index, item in enumerate(prepared):
-            by_shape.setdefault(item.array.shape, []).append(index)
+        for index, array in enumerate(arrays):
+            by_shape.setdefault(array.shape, []).append(index)
         for indices in by_shape.values():
             yield from self._split(indices)
 

@@ -19,10 +19,13 @@ def infer_files(
     out: Path,
     *,
     overlay: bool = False,
+    scores: bool = False,
     batch: int = 1,
     progress: Progress | None = None,
 ) -> list[tuple[Path, Path]]:
     """Predict every image (folders stand for the images in them); (image, result file) in order.
+
+    With `scores` a segmentation's `<stem>_score.png` is written, too: each pixel's probability in 16 bits.
 
     Raises:
         MissingFileError: an image does not exist.
@@ -38,7 +41,7 @@ def infer_files(
     for start in range(0, len(paths), batch):
         group = paths[start : start + batch]
         read = [pipeline.read(path) for path in group]
-        for path, image, prediction in zip(group, read, pipeline.predict(read), strict=True):
+        for path, image, prediction in zip(group, read, pipeline.predict(read, probability=scores), strict=True):
             written.append((path, pipeline.save(out / path.stem, prediction)))
             if overlay:
                 _write_jpeg(pipeline.draw(image, prediction), out / f"{path.stem}_overlay.jpg")

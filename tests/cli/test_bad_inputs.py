@@ -1,4 +1,4 @@
-"""Images, artifacts, names and files that cannot be used: one line that says why, a fixed exit code, nothing half-written."""
+"""Images, artifacts, names and files that cannot be used: one line, a fixed exit code, nothing half-written."""
 
 from __future__ import annotations
 

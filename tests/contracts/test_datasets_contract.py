@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import made_label_maps
 import made_pictures
 import numpy as np
 import pytest
@@ -27,7 +28,11 @@ class Case:
     splits: tuple[str, ...]
 
 
-CASES = {"carvana": Case(lambda root: made_pictures.carvana(root, count=12), ("train", "val", "all"))}
+CASES = {
+    "carvana": Case(lambda root: made_pictures.carvana(root, count=12), ("train", "val", "all")),
+    "cityscapes": Case(made_label_maps.cityscapes, ("train", "val", "all")),
+    "voc2012": Case(made_label_maps.voc2012, ("train", "val", "all")),
+}
 
 
 @pytest.fixture(params=catalog.names("datasets"))

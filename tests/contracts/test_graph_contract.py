@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -18,7 +18,7 @@ from densecast.core.errors import BadGraphError
 from densecast.core.graph_pass import PassResult
 from densecast.core.preprocess import Native, Preprocess
 from densecast.core.tensor import Dim, TensorSpec
-from densecast.graph import fix_shape, uint8_input
+from densecast.graph import drop_identity_resize, fix_shape, fold_constants, uint8_input
 
 MEAN_STD = Preprocess(Native(), mean=(120.0, 110.0, 100.0), std=(60.0, 50.0, 55.0))
 FIXED = TensorSpec("image", "float32", (2, 3, 24, Dim("W", 8, 64)))
@@ -26,16 +26,40 @@ BYTES = np.stack([picture((24, 40), seed).transpose(2, 0, 1) for seed in (0, 1)]
 FLOATS = (BYTES.astype(np.float32) - np.float32([[[120]], [[110]], [[100]]])) / np.float32([[[60]], [[50]], [[55]]])
 
 
+def resizes(scale: float | None = None) -> onnx.ModelProto:
+    """Of 24x40 pixels: a Resize to the size it has, by arithmetic on shapes or by `scale`, between two operators."""
+    to = "x, none, none, size" if scale is None else "x, none, scales"
+    scales = 1.0 if scale is None else scale
+    return onnx.parser.parse_model(
+        f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        resizes (float[2, 3, 24, 40] image) => (float[2, 3, 24, 40] y)
+        <int64[2] hw = {{2, 3}}, int64[2] nc = {{2, 3}}, float[4] scales = {{1, 1, {scales}, {scales}}}>
+        {{
+            whole = Shape (image)
+            image_hw = Gather (whole, hw)
+            size = Concat <axis = 0> (nc, image_hw)
+            x = Relu (image)
+            same = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> ({to.replace("none", "")})
+            y = Neg (same)
+        }}
+        """
+    )
+
+
 @dataclass(frozen=True)
 class Case:
-    """How a pass is called, and what its result takes where the graph took `FLOATS`."""
+    """How a pass is called, what its result takes where the graph took `FLOATS`, and a graph it applies to."""
 
     apply: Callable[[onnx.ModelProto], PassResult]
-    feed: np.ndarray
+    feed: np.ndarray = field(default_factory=lambda: FLOATS)
+    model: Callable[[], onnx.ModelProto] = tiny_graphs.segmentation
 
 
 CASES = {
-    "fix_shape": Case(lambda model: fix_shape.apply(model, FIXED), FLOATS),
+    "drop_identity_resize": Case(drop_identity_resize.apply, model=lambda: fold_constants.apply(resizes()).model),
+    "fix_shape": Case(lambda model: fix_shape.apply(model, FIXED)),
+    "fold_constants": Case(fold_constants.apply, model=resizes),
     "uint8_input": Case(lambda model: uint8_input.apply(model, MEAN_STD), BYTES),
 }
 
@@ -52,7 +76,7 @@ def run(model: onnx.ModelProto, array: np.ndarray) -> np.ndarray:
 
 
 def test_numbers_stay_and_the_source_is_left_alone(case: Case) -> None:
-    model = tiny_graphs.segmentation()
+    model = case.model()
     before = model.SerializeToString()
     result = case.apply(model)
     assert result.changed and result.notes
@@ -63,11 +87,19 @@ def test_numbers_stay_and_the_source_is_left_alone(case: Case) -> None:
 
 
 def test_second_run_changes_nothing_and_says_why(case: Case) -> None:
-    once = case.apply(tiny_graphs.segmentation())
+    once = case.apply(case.model())
     twice = case.apply(once.model)
     assert not twice.changed
     assert twice.model.SerializeToString() == once.model.SerializeToString()
-    assert "already" in twice.notes
+    assert twice.notes and twice.notes != once.notes
+
+
+def test_a_resize_that_keeps_the_size_is_dropped_and_one_that_moves_pixels_is_not() -> None:
+    dropped = drop_identity_resize.apply(fold_constants.apply(resizes()).model).model
+    assert [node.op_type for node in dropped.graph.node] == ["Relu", "Neg"]
+    assert drop_identity_resize.apply(resizes(scale=1.0)).changed
+    # 24 and 40 times 1.02 are 24 and 40 again, rounded down; but pixel x is read at (x + 0.5) / 1.02 - 0.5.
+    assert not drop_identity_resize.apply(resizes(scale=1.02)).changed
 
 
 def test_fixed_sizes_reach_the_output() -> None:

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import tiny_artifacts
 
 from densecast.core import catalog
 from densecast.core.prediction import Prediction, SegmentationMap
@@ -27,11 +28,21 @@ def _binary_masks() -> list[Pair]:
     return pairs
 
 
+def _label_maps() -> list[Pair]:
+    """Five maps of the tiny model's two classes, some pixels of which are not to be counted."""
+    rng = np.random.default_rng(1)
+    ignored = [
+        (name, prediction, np.where(rng.random(t.shape) < 0.1, 255, t)) for name, prediction, t in _binary_masks()
+    ]
+    return [(name, prediction, target.astype(np.uint8)) for name, prediction, target in ignored]
+
+
 def _perfect_masks(pairs: list[Pair]) -> list[Pair]:
     return [(name, SegmentationMap(target), target) for name, _, target in pairs]
 
 
-CASES = {"dice": (_binary_masks, _perfect_masks)}
+CASES = {"dice": (_binary_masks, _perfect_masks), "iou": (_label_maps, _perfect_masks)}
+SPEC = tiny_artifacts.spec()
 
 
 @pytest.fixture(params=catalog.names("metrics"))
@@ -43,7 +54,7 @@ def metric(request: pytest.FixtureRequest) -> tuple[ModuleType, list[Pair], list
 
 
 def score(module: ModuleType, pairs: list[Pair]) -> Score:
-    counter = module.accumulator()
+    counter = module.accumulator(SPEC)
     for pair in pairs:
         counter.add(*pair)
     found: Score = counter.score()
@@ -51,7 +62,8 @@ def score(module: ModuleType, pairs: list[Pair]) -> Score:
 
 
 def numbers(found: Score) -> list[float]:
-    return [found.value, *found.others.values(), *(found.per_class or {}).values()]
+    of_classes = [value for values in (found.per_class or {}).values() for value in values.values()]
+    return [found.value, *found.others.values(), *(math.nan if value is None else value for value in of_classes)]
 
 
 def test_perfect_is_best(metric: tuple[ModuleType, list[Pair], list[Pair]]) -> None:
@@ -71,7 +83,7 @@ def test_order_does_not_matter(metric: tuple[ModuleType, list[Pair], list[Pair]]
 
 def test_looking_at_the_score_does_not_change_it(metric: tuple[ModuleType, list[Pair], list[Pair]]) -> None:
     module, pairs, _ = metric
-    counter = module.accumulator()
+    counter = module.accumulator(SPEC)
     for pair in pairs:
         counter.add(*pair)
         counter.score()

@@ -29,6 +29,7 @@ numbers = some.floats(allow_nan=False, allow_infinity=False)
 ranges = some.tuples(sizes, sizes).map(lambda pair: Range(min(pair), max(pair)))
 dims = some.builds(Dim, texts, sizes, sizes, sizes)
 tensors = some.builds(TensorSpec, texts, some.sampled_from(["float32", "uint8"]), some.tuples(dims, sizes, dims))
+pairs = some.lists(some.tuples(sizes, sizes), max_size=2).map(tuple)
 triples = some.tuples(numbers, numbers, numbers)
 resizes = some.one_of(
     some.just(Native()),
@@ -107,8 +108,7 @@ manifests = some.builds(
     files=some.dictionaries(texts, texts, max_size=3),
     network=some.none() | some.builds(NetworkRef, texts, some.dictionaries(texts, option_values, max_size=4)),
     weights=some.none() | some.builds(WeightsRecord, texts, texts, sizes),
-    parity=some.none()
-    | some.builds(ParityRecord, some.lists(some.tuples(sizes, sizes), max_size=2).map(tuple), numbers, numbers, numbers),
+    parity=some.none() | some.builds(ParityRecord, pairs, numbers, numbers, numbers),
     build=some.none() | builds,
     calibration=some.none()
     | some.builds(CalibrationRecord, texts, sizes, some.lists(texts, max_size=3).map(tuple), some.none() | splits),

@@ -113,13 +113,13 @@ def test_a_class_is_what_a_ray_through_the_pixels_centre_meets(seed: int) -> Non
     quad = np.stack([corner, corner + across, corner + across + up, corner + up])
     canvas.paint([filled(quad, (0.5, 0.5, 0.5), Kind.BUS)])
     _, classes = canvas.developed()
-    # OpenCV fills samples whose centre is up to half a sample outside, a quarter of a pixel, or 0.36 at corners.
-    turns = np.linspace(0, 2 * np.pi, 12, endpoint=False)
-    around = [ray_meets(camera, size_hw, quad, (0.37 * np.cos(t), 0.37 * np.sin(t))) for t in turns]
+    # OpenCV draws outlines, too: they reach up to a sample, half a pixel, beyond the geometry.
+    turns = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    around = [ray_meets(camera, size_hw, quad, (0.6 * np.cos(t), 0.6 * np.sin(t))) for t in turns]
     inside = ray_meets(camera, size_hw, quad, (0.0, 0.0))
     sure = np.all(around, axis=0) | ~np.any(around, axis=0)
     assert inside.sum() > 500
-    assert (~sure).sum() < 0.8 * 2 * (np.ptp(np.nonzero(inside)[0]) + np.ptp(np.nonzero(inside)[1]))
+    assert (~sure).sum() < 1.4 * 2 * (np.ptp(np.nonzero(inside)[0]) + np.ptp(np.nonzero(inside)[1]))
     np.testing.assert_array_equal((classes == int(Kind.BUS))[sure], inside[sure])
 
 

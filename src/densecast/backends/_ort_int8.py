@@ -29,12 +29,11 @@ def quantize(graph: Path, calibration: Sequence[Feeds], options: QuantizeOptions
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        folded = _fold_constants(graph, Path(folder) / "folded.onnx")
         target = Path(folder) / "int8.onnx"
-        model = onnx.load(folded)
+        model = onnx.load(graph)
         method, method_options = _estimator(options)
         quantize_static(
-            folded,
+            graph,
             target,
             _Reader(calibration),
             quant_format=QuantFormat.QDQ,
@@ -91,18 +90,6 @@ def _excluded(model: Any, options: QuantizeOptions) -> list[str]:
         for node in model.graph.node
         if node.op_type in options.ignored_types or any(pattern.search(node.name) for pattern in patterns)
     ]
-
-
-def _fold_constants(graph: Path, target: Path) -> Path:
-    """ONNX Runtime's basic passes: arithmetic on shapes becomes constants, so that only real layers are left."""
-    import onnxruntime as ort
-
-    session_options = ort.SessionOptions()
-    session_options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    session_options.optimized_model_filepath = str(target)
-    session_options.log_severity_level = 3
-    ort.InferenceSession(str(graph), session_options, providers=["CPUExecutionProvider"])
-    return target
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from pathlib import Path
@@ -130,7 +131,9 @@ class OpenVinoRunner:
         )
         blob = cache.read_blob(key)
         if blob is not None:
-            return self._core.import_model(blob, "CPU", config)
+            # Another build of one version may refuse it; then it is compiled like one that was never kept.
+            with contextlib.suppress(RuntimeError):
+                return self._core.import_model(blob, "CPU", config)
         model = self._core.read_model(self._artifact.file(_FILE))
         compiled = self._core.compile_model(_fixed(ov, model, self._input, batch), "CPU", config)
         cache.write_blob(key, compiled.export_model().getvalue())

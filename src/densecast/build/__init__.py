@@ -19,7 +19,7 @@ from densecast.core.runner import BuildJob, Capabilities
 from densecast.core.shapes import built_input
 from densecast.core.spec import ModelSpec
 from densecast.core.tensor import Dim, Feeds
-from densecast.graph import fix_shape, uint8_input
+from densecast.graph import drop_identity_resize, fix_shape, fold_constants, uint8_input
 
 __all__ = ["build", "default_name"]
 
@@ -65,7 +65,7 @@ def build(
     with artifact.writing(out) as draft:
         graph = draft.folder / "graph.onnx"
         notes = _write_graph(source, spec, options, graph)
-        made = backend.build(BuildJob(source, graph, spec, options, feeds), draft.folder)
+        made = backend.build(BuildJob(source, graph, spec, _for_model(options, spec), feeds), draft.folder)
         graph.unlink()
         draft.finish(
             Manifest(
@@ -112,6 +112,12 @@ def _check_asked(options: BuildOptions, abilities: Capabilities, data: Path | No
         raise UsageError("int8 needs calibration images: pass --data with a data set's root or a folder of images.")
 
 
+def _for_model(options: BuildOptions, spec: ModelSpec) -> BuildOptions:
+    """What was asked, with the operators added that this network never quantises."""
+    ignored = tuple(dict.fromkeys((*options.quantize.ignored_types, *spec.keep_float_types)))
+    return replace(options, quantize=replace(options.quantize, ignored_types=ignored))
+
+
 def _write_graph(source: Artifact, spec: ModelSpec, options: BuildOptions, path: Path) -> Sequence[str]:
     """The float graph with this build's passes applied; what each did."""
     results = []
@@ -120,6 +126,8 @@ def _write_graph(source: Artifact, spec: ModelSpec, options: BuildOptions, path:
         results.append(uint8_input.apply(model, spec.preprocess))
         model = results[-1].model
     results.append(fix_shape.apply(model, spec.input))
+    for graph_pass in (fold_constants, drop_identity_resize):
+        results.append(graph_pass.apply(results[-1].model))
     onnx.save(results[-1].model, path)
     return [result.notes for result in results if result.changed]
 

@@ -9,7 +9,7 @@ from typing import overload
 
 import numpy as np
 
-from densecast.core import catalog
+from densecast.core import catalog, files
 from densecast.core.artifact import CalibrationRecord
 from densecast.core.errors import BadDatasetError, BadShapeError, MissingFileError
 from densecast.core.options import QuantizeOptions
@@ -79,7 +79,8 @@ def choose(spec: ModelSpec, options: QuantizeOptions, data: Path) -> tuple[list[
     if options.images and options.images < len(everything):
         picks = np.random.default_rng(options.seed).choice(len(everything), options.images, replace=False)
         chosen = [everything[index] for index in sorted(picks.tolist())]
-    return chosen, CalibrationRecord(source, len(chosen), tuple(item.name for item in chosen), split)
+    contents = files.sha256_text("".join(files.sha256(item.path) for item in chosen))
+    return chosen, CalibrationRecord(source, len(chosen), tuple(item.name for item in chosen), split, contents)
 
 
 def images_in(folder: Path) -> list[Path]:

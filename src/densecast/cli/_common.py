@@ -15,6 +15,7 @@ import typer
 from densecast.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from densecast.core.augment import Augment
     from densecast.core.options import InputShape, Range
 
 Json = Annotated[
@@ -25,6 +26,11 @@ Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say m
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no remarks.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPUs to use; default all this process may use.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")]
+
+Flip = Annotated[bool, typer.Option("--flip", help="Also see each image mirrored, and average the probabilities.")]
+Ratios = Annotated[
+    str, typer.Option(help="See each image at so many times its size, by comma (0.5,1.0,1.5), and average likewise.")
+]
 
 _LINE_EVERY_S = 10.0
 
@@ -82,6 +88,21 @@ def steps(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     yield tell
 
 
+def augment(ratios: str, flip: bool) -> Augment:
+    """`--ratios` and `--flip` as the views of test-time augmentation.
+
+    Raises:
+        UsageError: not positive numbers.
+    """
+    from densecast.core.augment import Augment
+
+    try:
+        numbers = tuple(float(ratio) for ratio in ratios.split(","))
+    except ValueError:
+        raise UsageError(f"--ratios {ratios!r} must be numbers by comma, as 0.5,1.0,1.5.") from None
+    return Augment(numbers, flip)
+
+
 def input_shape(batch: str, height: str | None, width: str | None) -> InputShape:
     """`--batch 1,4,16` lists sizes compiled one by one, `1:16` is a range; so is `32:2048` of height and width.
 
@@ -119,7 +140,12 @@ def _lines(what: str) -> Callable[[int, int | None], None]:
 
     def tell(done: int, total: int | None) -> None:
         nonlocal last
-        if time.monotonic() - last >= _LINE_EVERY_S:
+        if time.monotonic() - last >= Flip = Annotated[bool, typer.Option("--flip", help="Also see each image mirrored, and average the probabilities.")]
+Ratios = Annotated[
+    str, typer.Option(help="See each image at so many times its size, by comma (0.5,1.0,1.5), and average likewise.")
+]
+
+_LINE_EVERY_S:
             last = time.monotonic()
             print(f"{what}: {done}{f' of {total}' if total else ''}", file=sys.stderr, flush=True)
 

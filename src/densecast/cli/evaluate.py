@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from densecast.cli._common import Json, Limit, Quiet, Threads, Verbose, bar, emit, set_up
+from densecast.cli._common import Flip, Json, Limit, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
 
 
 def command(
@@ -17,6 +17,11 @@ def command(
     limit: Limit = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the split, where the data set draws it.")] = 0,
+    flip: Flip = False,
+    ratios: Ratios = "1.0",
+    table: Annotated[
+        str, typer.Option(help="Of IoU by class: mmseg (as MMSegmentation), ascend (as Ascend's FCN-8s) or none.")
+    ] = "mmseg",
     threads: Threads = None,
     json: Json = None,
     verbose: Verbose = 0,
@@ -25,12 +30,14 @@ def command(
     """Measure the model's published metric."""
     set_up(verbose, quiet)
     from densecast.core import codec
-    from densecast.evaluate import EvaluateOptions, evaluate
+    from densecast.evaluate import EvaluateOptions, evaluate, table_printer
     from densecast.infer import Pipeline
 
     plain_options = {"split": split, "limit": limit, "batch": batch, "seed": seed}
     options = codec.from_plain(plain_options, EvaluateOptions, "command line")
-    with Pipeline.open(artifact, threads=threads) as pipeline, bar("images", quiet) as progress:
+    views = augment(ratios, flip)
+    with Pipeline.open(artifact, threads=threads, augment=views) as pipeline, bar("images", quiet) as progress:
+        tables = table_printer(pipeline.spec, table)
         score = evaluate(pipeline, data, options, progress=progress)
         ran = pipeline.runner.precision
     manifest = pipeline.artifact.manifest
@@ -46,7 +53,9 @@ def command(
         "backend": manifest.build.backend,
         "model": pipeline.spec.name,
         "artifact": str(artifact),
+        "augment": codec.to_plain(views),
     }
     lines = [f"{score.name}: {score.value:.4f} over {score.count} images ({split}), {manifest.build.backend} {ran}"]
     lines += [f"{name}: {value:.4f}" for name, value in score.others.items()]
-    emit(plain, "\n".join(lines), json)
+    printed = tables(score)
+    emit(plain, "\n".join([*([f"{printed}\n"] if printed else []), *lines]), json)

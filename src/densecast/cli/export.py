@@ -34,6 +34,9 @@ def command(
     static: Annotated[
         str | None, typer.Option(metavar="[BxHxW]", help="Fix batch, height and width, as 1x640x959.")
     ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="How images are prepared and outputs decoded: original, or another the model offers.")
+    ] = "original",
     opset: Annotated[int, typer.Option(min=11, max=23)] = 17,
     exporter: Annotated[str, typer.Option(help="auto, torchscript or dynamo.")] = "auto",
     tolerance: Annotated[
@@ -49,7 +52,7 @@ def command(
     from densecast.core import codec
     from densecast.export import export_file, export_zoo, spec_file
 
-    options = _options(static, opset, exporter, tolerance)
+    options = _options(static, opset, exporter, tolerance, protocol)
     if Path(model).suffix in (".onnx", ".pt", ".pth", ".ts", ".torchscript"):
         described = spec_file.read(spec) if spec else _described(labels, resize, interpolation, colour, mean, std)
         artifact = export_file(Path(model), described.model(Path(model).stem), out, options)
@@ -67,12 +70,12 @@ def command(
     emit({"artifact": str(artifact.folder), **codec.to_plain(artifact.manifest)}, text, json)
 
 
-def _options(static: str | None, opset: int, exporter: str, tolerance: float) -> ExportOptions:
+def _options(static: str | None, opset: int, exporter: str, tolerance: float, protocol: str) -> ExportOptions:
     from densecast.core import codec
     from densecast.core.errors import UsageError
     from densecast.export import ExportOptions
 
-    plain: dict[str, object] = {"opset": opset, "exporter": exporter, "tolerance": tolerance}
+    plain: dict[str, object] = {"opset": opset, "exporter": exporter, "tolerance": tolerance, "protocol": protocol}
     if static is not None:
         try:
             batch, height, width = (int(size) for size in static.split("x"))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from densecast.cli._common import Json, Quiet, Threads, Verbose, bar, emit, set_up
+from densecast.cli._common import Flip, Json, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
 
 
 def command(
@@ -15,6 +15,11 @@ def command(
     images: Annotated[list[Path], typer.Argument(help="Image files or folders of images.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write <stem>_overlay.jpg.")] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Also write <stem>_score.png: each pixel's probability, 65535 for 1.")
+    ] = False,
+    flip: Flip = False,
+    ratios: Ratios = "1.0",
     batch: Annotated[int, typer.Option(min=1, help="Images read at a time; those of one size run together.")] = 1,
     threads: Threads = None,
     json: Json = None,
@@ -26,8 +31,9 @@ def command(
     from densecast.infer import Pipeline
     from densecast.infer_files import infer_files
 
-    with Pipeline.open(artifact, threads=threads) as pipeline, bar("images", quiet) as progress:
-        written = infer_files(pipeline, images, out, overlay=overlay, batch=batch, progress=progress)
+    views = augment(ratios, flip)
+    with Pipeline.open(artifact, threads=threads, augment=views) as pipeline, bar("images", quiet) as progress:
+        written = infer_files(pipeline, images, out, overlay=overlay, scores=scores, batch=batch, progress=progress)
         ran = pipeline.runner.precision
     plain = {
         "results": [{"image": str(image), "file": str(file)} for image, file in written],

@@ -56,12 +56,13 @@ class ParityRecord:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationRecord:
-    """The images that set the int8 ranges."""
+    """The images that set the int8 ranges; `contents_sha256` is over their files, in order."""
 
     source: str
     count: int
     ids: tuple[str, ...]
     split: SplitRecord | None
+    contents_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class SegmentationMap:
-    """`class_id` (H, W) uint8: one class index a pixel."""
+    """`class_id` (H, W) uint8: one class index a pixel; `probability` (H, W) float32 its softmax, where asked for."""
 
     class_id: npt.NDArray[np.uint8]
+    probability: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,10 @@ class Native:
         """Where an image of this size lands."""
         return Placement.resized(image_hw, image_hw)
 
+    def scaled(self, ratio: float) -> ScaleBy:
+        """Both sides times `ratio`."""
+        return ScaleBy(ratio)
+
 
 @dataclass(frozen=True, slots=True)
 class ScaleBy:
@@ -39,6 +43,10 @@ class ScaleBy:
         height, width = image_hw
         return Placement.resized(image_hw, (max(1, int(self.factor * height)), max(1, int(self.factor * width))))
 
+    def scaled(self, ratio: float) -> ScaleBy:
+        """The factor times `ratio`."""
+        return ScaleBy(self.factor * ratio)
+
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
@@ -50,6 +58,10 @@ class Stretch:
     def place(self, image_hw: tuple[int, int]) -> Placement:
         """Where an image of this size lands."""
         return Placement.resized(image_hw, self.size_hw)
+
+    def scaled(self, ratio: float) -> Stretch:
+        """The size times `ratio`, rounded down, as MMSegmentation's `img_ratios`."""
+        return Stretch(_times(self.size_hw, ratio))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,15 @@ class KeepRatio:
         factor = min(self.long_side / max(image_hw), self.short_side / min(image_hw))
         height, width = (max(1, int(side * factor + 0.5)) for side in image_hw)
         return Placement.resized(image_hw, (height, width))
+
+    def scaled(self, ratio: float) -> KeepRatio:
+        """Both limits times `ratio`, rounded down, as MMSegmentation's `img_ratios`."""
+        return KeepRatio(*_times((self.long_side, self.short_side), ratio))
+
+
+def _times(sides: tuple[int, int], ratio: float) -> tuple[int, int]:
+    """No side becomes less than one pixel."""
+    return max(1, int(sides[0] * ratio)), max(1, int(sides[1] * ratio))
 
 
 Resize = Native | ScaleBy | Stretch | KeepRatio

@@ -13,7 +13,8 @@ class Score:
     """A metric's value over `count` images.
 
     `others` holds related numbers of other definitions under their own names; `per_image` the metric of
-    each image where it is defined for one, in the order of the data set.
+    each image where it is defined for one, in the order of the data set; `per_class` holds numbers of each class,
+    as `per_class["IoU"]["road"]`, None where the data set says nothing about it.
     """
 
     name: str
@@ -21,7 +22,7 @@ class Score:
     unit: Literal["fraction", "percent"]
     better: Literal["higher", "lower"]
     count: int
-    per_class: dict[str, float] | None = None
+    per_class: dict[str, dict[str, float | None]] | None = None
     others: dict[str, float] = field(default_factory=dict)
     per_image: dict[str, float] = field(default_factory=dict)
     data: SplitRecord | None = None

@@ -11,16 +11,20 @@ from densecast.core.tensor import TensorSpec
 Task = Literal["segmentation", "pose"]
 Frame = Literal["image", "network"]
 Rgb = tuple[int, int, int]
+ToImage = Literal["bilinear_logits", "nearest_labels"]
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentationDecode:
     """Logits to class indices: bilinear to the input's size, then to the image's, then argmax.
 
-    `align_corners` is the convention of both resizes.
+    `align_corners` is the convention of both resizes. With `to_image` "nearest_labels" the argmax comes before the
+    second one, and the labels are brought to the image's size by OpenCV's nearest neighbour, as deployments do whose
+    graph ends in the argmax.
     """
 
     align_corners: bool = False
+    to_image: ToImage = "bilinear_logits"
     kind: Literal["segmentation"] = "segmentation"
 
 
@@ -42,7 +46,10 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model's name, task, tensors, and all that turns an image into a prediction and back."""
+    """A model's name, task, tensors, and all that turns an image into a prediction and back.
+
+    `keep_float_types` are operators that int8 does not pay for in this network; every int8 build leaves them out.
+    """
 
     name: str
     task: Task
@@ -53,6 +60,7 @@ class ModelSpec:
     labels: tuple[str, ...]
     palette: tuple[Rgb, ...]
     evaluation: Evaluation | None = None
+    keep_float_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """One colour for each label."""

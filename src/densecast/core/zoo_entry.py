@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from densecast.core.artifact import Option
+from densecast.core.errors import UnknownNameError
 from densecast.core.precision import Precision
-from densecast.core.spec import ModelSpec
+from densecast.core.preprocess import Preprocess
+from densecast.core.spec import Decode, ModelSpec
+
+ORIGINAL = "original"
+"""The protocol of a model's own publisher, which every model has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +53,19 @@ class ProceduralData:
 
 
 @dataclass(frozen=True, slots=True)
+class Protocol:
+    """Another way than the original's to prepare images and to decode outputs, as some deployment does it."""
+
+    preprocess: Preprocess
+    decode: Decode
+
+
+@dataclass(frozen=True, slots=True)
 class ZooEntry:
-    """A model of the zoo; its name is its file's name."""
+    """A model of the zoo; its name is its file's name.
+
+    `spec` is the original's way, `protocols` are other deployments' by name.
+    """
 
     spec: ModelSpec
     network: str
@@ -61,3 +77,17 @@ class ZooEntry:
     data: ProceduralData | None = None
     example_size_hw: tuple[int, int] = (512, 512)
     tags: tuple[str, ...] = field(default_factory=tuple)
+    protocols: dict[str, Protocol] = field(default_factory=dict)
+
+    def spec_for(self, protocol: str = ORIGINAL) -> ModelSpec:
+        """The spec with the preprocessing and decoding of a protocol.
+
+        Raises:
+            UnknownNameError: this model has no such protocol.
+        """
+        if protocol == ORIGINAL:
+            return self.spec
+        if protocol not in self.protocols:
+            raise UnknownNameError.among(f"protocol of {self.spec.name}", protocol, (ORIGINAL, *self.protocols))
+        chosen = self.protocols[protocol]
+        return replace(self.spec, preprocess=chosen.preprocess, decode=chosen.decode)

@@ -14,7 +14,7 @@ from densecast.core.errors import BadDatasetError, MissingFileError
 from densecast.core.sample import CheckReport, Sample, Split, SplitRecord, Target, ids_sha256
 from densecast.imaging import read
 
-ROOT_VARIABLE = "CARVANA_DATASETS_PATH"
+ROOT_VARIABLES = ("CARVANA_DATASETS_PATH",)
 IMAGES = 5088
 VALIDATION_PERCENT = 10
 

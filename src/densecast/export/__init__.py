@@ -40,7 +40,7 @@ def export_zoo(
     An artifact already at `out` that was made from the same weights with the same options and versions is kept.
 
     Raises:
-        UnknownNameError: no such model.
+        UnknownNameError: no such model, or no such protocol of it.
         MissingFileError: the weights were not found.
         BadCheckpointError: they are damaged, or belong to another network.
         ParityError: graph and framework differ by more than the tolerance.
@@ -53,7 +53,7 @@ def export_zoo(
     network_options = _network_options(plugin, entry, state)
     network = plugin.build(network_options).eval()
     checkpoint.load_into(network, state, plugin, network_options, f"checkpoint {path}")
-    spec = replace(entry.spec, input=_input(entry.spec.input, options, plugin.INPUT_MULTIPLE))
+    spec = replace(entry.spec_for(options.protocol), input=_input(entry.spec.input, options, plugin.INPUT_MULTIPLE))
     key = _key(files.sha256(path), spec, options)
     if (kept := Artifact.kept(out, key)) is not None:
         return kept

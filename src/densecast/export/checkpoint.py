@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import struct
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -102,22 +102,21 @@ def _first_five(what: str, keys: list[str]) -> str:
 
 def _unpacked_size(path: Path) -> int:
     """Bytes a zip container unpacks to; 0 for other containers, whose size is the file's."""
-    if not zipfile.is_zipfile(path):
-        return 0
     try:
+        if not zipfile.is_zipfile(path):
+            return 0
         with zipfile.ZipFile(path) as archive:
             return sum(entry.file_size for entry in archive.infolist())
-    except (OSError, ValueError, NotImplementedError, struct.error, zipfile.BadZipFile):
-        return 0  # torch's own reader will say what is wrong
+    except Exception:  # zipfile raises whatever the damage leads to; torch's reader will say what is wrong
+        return 0
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:  # whatever the damage leads to
         raise BadCheckpointError(f"checkpoint {path} is not a readable safetensors file ({error}).") from None
 
 
@@ -129,24 +128,56 @@ def _read_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch remarks on file formats it may not read; it fails where it cannot
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_harmless_globals()):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
         raise BadCheckpointError(
-            f"checkpoint {path} is not a plain state dict; only tensors are loaded from a pickle ({reason})."
+            f"checkpoint {path} is not a plain state dict: {_refused(error)}. Only tensors and plain values are unpickled."
         ) from None
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-    ) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadCheckpointError(f"checkpoint {path} is cut off or no checkpoint ({reason}). Fetch it again.") from None
+    except Exception as error:  # torch raises whatever the damage leads to
+        raise BadCheckpointError(
+            f"checkpoint {path} is cut off or no checkpoint ({_first_line(error)}). Fetch it again."
+        ) from None
+
+
+def _refused(error: Exception) -> str:
+    """The object that the unpickler would not make, by torch's own message; never its advice to trust the file."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    return f"it holds {found.group(1)}" if found else "it holds something else"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+class _History:
+    """Stands in for MMEngine's `HistoryBuffer`, a training log that its checkpoints carry: accepted, never used."""
+
+    def __setstate__(self, state: object) -> None:
+        """Drop what was logged."""
+
+
+def _harmless_globals() -> list[Any]:
+    """What published checkpoints carry besides tensors: numpy numbers and arrays, and training logs.
+
+    Each only holds data; none calls anything when it is unpickled. A pair gives the name a file uses where it is not the
+    object's own: numpy 2 moved `numpy.core` to `numpy._core`, and MMEngine need not be installed.
+    """
+    import numpy as np
+    from numpy._core import multiarray
+
+    scalar, reconstruct = multiarray.scalar, multiarray._reconstruct
+    kinds = {type(np.dtype(kind)) for kind in (*np.typecodes["AllInteger"], *np.typecodes["Float"], "?")}
+    return [
+        scalar,
+        (scalar, "numpy.core.multiarray.scalar"),
+        reconstruct,
+        (reconstruct, "numpy.core.multiarray._reconstruct"),
+        np.ndarray,
+        np.dtype,
+        *kinds,
+        (_History, "mmengine.logging.history_buffer.HistoryBuffer"),
+    ]
 
 
 def _state_dict(content: object, path: Path) -> dict[str, Tensor]:

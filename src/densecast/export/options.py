@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from densecast.core.errors import UsageError
 from densecast.core.options import Range
+from densecast.core.zoo_entry import ORIGINAL
 from densecast.export.to_onnx import Exporter
 
 # Summing thousands of products in another order moves the last few of float32's 24 bits; 1e-4 of the largest
@@ -18,6 +19,7 @@ class ExportOptions:
     """How a float artifact is made.
 
     `size_hw` fixes height and width; None keeps them open within `side`. `batch` likewise; None keeps it open.
+    `protocol` names one of a zoo model's ways to prepare images and to decode outputs.
     """
 
     size_hw: tuple[int, int] | None = None
@@ -27,6 +29,7 @@ class ExportOptions:
     opset: int = 17
     exporter: Exporter = "auto"
     tolerance: float = DEFAULT_TOLERANCE
+    protocol: str = ORIGINAL
 
     def __post_init__(self) -> None:
         """Sizes are positive, and some difference from the framework is allowed."""

@@ -26,7 +26,7 @@ Progress = Callable[[int, int | None], None]
 def find(source: CheckpointSource, given: Path | None = None, progress: Progress | None = None) -> Path:
     """The checkpoint file, looked for in this order: `given`, the package, `$DENSECAST_WEIGHTS`, the cache, the URLs.
 
-    A file given by hand is taken as it is; all others must have the published hash.
+    All must have the published hash, but for a file given by hand under another name: that one is taken as it is.
 
     Raises:
         MissingFileError: not found; names every place and URL tried, and what to fetch by hand.
@@ -35,7 +35,7 @@ def find(source: CheckpointSource, given: Path | None = None, progress: Progress
     if given is not None:
         if not given.is_file():
             raise MissingFileError(f"checkpoint {given} does not exist.")
-        return given
+        return check_hash(given, source) if given.name == source.file else given
     if source.shipped:
         with importlib.resources.as_file(importlib.resources.files("densecast.zoo") / "weights" / source.file) as path:
             return check_hash(path, source)
@@ -126,5 +126,7 @@ def check_hash(path: Path, source: CheckpointSource) -> Path:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"{error.code} {error.reason}"
     reason = getattr(error, "reason", error)
     return str(reason) or type(error).__name__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +12,8 @@ from densecast.core.preprocess import Interpolation, Preprocess
 from densecast.kernels import normalise
 
 Image = npt.NDArray[np.uint8]
+Plane = TypeVar("Plane", npt.NDArray[np.uint8], npt.NDArray[np.float32])
+Nearest = Literal["pillow", "opencv"]
 
 
 def prepare(
@@ -53,11 +57,18 @@ def resize(image: Image, size_hw: tuple[int, int], interpolation: Interpolation)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def resize_labels(labels: Image, size_hw: tuple[int, int]) -> Image:
-    """(H, W) class indices -> `size_hw`, each pixel the nearest one's class (Pillow's rule)."""
+def resize_labels(labels: Plane, size_hw: tuple[int, int], rule: Nearest = "pillow") -> Plane:
+    """(H, W) of any type that needs no mixing, as class indices -> `size_hw`, each pixel the nearest one's value.
+
+    Pillow reads at the centre of each target pixel, OpenCV at its upper left corner.
+    """
     if labels.shape == size_hw:
         return labels
+    height, width = size_hw
+    if rule == "opencv":
+        import cv2
+
+        return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST), dtype=labels.dtype)
     from PIL import Image as Pillow
 
-    height, width = size_hw
-    return np.asarray(Pillow.fromarray(labels).resize((width, height), Pillow.Resampling.NEAREST))
+    return np.asarray(Pillow.fromarray(labels).resize((width, height), Pillow.Resampling.NEAREST), dtype=labels.dtype)

@@ -41,14 +41,16 @@ def size_hw(path: Path) -> tuple[int, int]:
         if length > MAX_FILE_BYTES:
             raise BadImageError(f"{path}: {length >> 20} MiB; images up to {MAX_FILE_BYTES >> 20} MiB are read.")
         with _opened(path) as image:
-            width, height = image.size
+            width, height = (int(side) for side in image.size)
     except Image.DecompressionBombError:
         raise BadImageError(f"{path}: the header claims more than the {MAX_PIXELS:,} pixels that are read.") from None
     except OSError as error:
         if isinstance(error, UnidentifiedImageError):
             raise BadImageError(f"{path}: not an image of a known format ({', '.join(FORMATS)}).") from None
         raise BadImageError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except (ValueError, SyntaxError, EOFError, OverflowError) as error:
+    except BadImageError:
+        raise
+    except Exception as error:  # Pillow raises whatever the damage leads to
         raise BadImageError(f"{path}: not a usable image ({error}).") from None
     if width < 1 or height < 1:
         raise BadImageError(f"{path}: {width}×{height} pixels; an image needs at least one.")
@@ -94,13 +96,15 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
                     f"{path}: a mask must hold one index a pixel (mode P or L), this one is {image.mode}."
                 )
             return np.array(image, dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except BadImageError:
+        raise
+    except Exception as error:  # Pillow raises whatever the damage leads to
         raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[PillowImage]:
-    """An image of a known format, its header read; Pillow's remarks on odd files and half its limit are not passed on."""
+    """An image of a known format, its header read; Pillow's remarks on odd or large files go no further."""
     from PIL import Image
 
     with warnings.catch_warnings():
@@ -117,11 +121,11 @@ def _is_whole(data: bytes) -> bool:
 
 
 def _read_with_pillow(path: Path, *, use_exif: bool) -> npt.NDArray[np.uint8]:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     try:
         with _opened(path) as image:
             upright = ImageOps.exif_transpose(image) if use_exif else image
             return np.array(upright.convert("RGB"), dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow raises whatever the damage leads to
         raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from densecast.core.prediction import Prediction, SegmentationMap
 from densecast.core.sample import Target
 from densecast.core.score import Score
+from densecast.core.spec import ModelSpec
 
 FOREGROUND = 1
 EPSILON = 1e-6
@@ -64,6 +65,6 @@ class Accumulator:
         )
 
 
-def accumulator() -> Accumulator:
-    """A new, empty one."""
+def accumulator(spec: ModelSpec) -> Accumulator:
+    """A new, empty one; any model whose class 1 is what it looks for."""
     return Accumulator()

@@ -17,6 +17,7 @@ from densecast.core.errors import BadConfigError, MissingFileError
 from densecast.core.options import BuildOptions, InputShape
 from densecast.core.precision import PRECISIONS, Precision, short
 from densecast.core.sample import Dataset
+from densecast.core.spec import ModelSpec
 from densecast.core.zoo_entry import ZooEntry
 from densecast.evaluate import EvaluateOptions
 from densecast.export import ExportOptions, export_zoo
@@ -80,7 +81,7 @@ def run(
     float_artifact = export_zoo(name, out / f"{name}__float", options.export, given=checkpoint)
     dataset = _dataset(entry, root, options.evaluate)
     images = tuple(sample.image for sample in dataset.samples[: options.evaluate.limit])
-    shape = options.build.shape if options.build.shape != InputShape() else _common_shape(entry, images)
+    shape = options.build.shape if options.build.shape != InputShape() else _common_shape(float_artifact.spec, images)
     built: list[tuple[Row, Artifact]] = []
     for backend, precision in combinations:
         wanted = replace(options.build, backend=backend, precision=precision, shape=shape)
@@ -116,7 +117,7 @@ def run(
 
 
 def data_root(entry: ZooEntry, out: Path) -> Path:
-    """Where the model's data is: the data set's environment variable, or drawn into `out/data`.
+    """Where the model's data is: the first of the data set's environment variables that is set, or `out/data`, drawn.
 
     Raises:
         MissingFileError: neither; says how to name the folder.
@@ -129,12 +130,13 @@ def data_root(entry: ZooEntry, out: Path) -> Path:
         return root
     if entry.spec.evaluation is None:
         raise BadConfigError(f"{entry.spec.name} names no data set; pass --data FOLDER.")
-    variable = catalog.load("datasets", entry.spec.evaluation.dataset).ROOT_VARIABLE
-    if not os.environ.get(variable):
+    names = catalog.load("datasets", entry.spec.evaluation.dataset).ROOT_VARIABLES
+    named = next((os.environ[name] for name in names if os.environ.get(name)), None)
+    if named is None:
         raise MissingFileError(
-            f"{entry.spec.name} is evaluated on {entry.spec.evaluation.dataset}: pass --data FOLDER or set ${variable}."
+            f"{entry.spec.name} is evaluated on {entry.spec.evaluation.dataset}: pass --data FOLDER or set ${names[0]}."
         )
-    return Path(os.environ[variable])
+    return Path(named)
 
 
 def _dataset(entry: ZooEntry, root: Path, options: EvaluateOptions) -> Dataset:
@@ -143,11 +145,11 @@ def _dataset(entry: ZooEntry, root: Path, options: EvaluateOptions) -> Dataset:
     return dataset
 
 
-def _common_shape(entry: ZooEntry, images: tuple[Path, ...]) -> InputShape:
+def _common_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
     """The one network size that all images lead to, fixed; open sizes where they lead to several."""
     from densecast.imaging.read import size_hw
 
-    sizes = {entry.spec.preprocess.resize.place(size_hw(path)).model_hw for path in images}
+    sizes = {spec.preprocess.resize.place(size_hw(path)).model_hw for path in images}
     if len(sizes) != 1:
         return InputShape()
     height, width = sizes.pop()

@@ -97,7 +97,16 @@ def _write_one(root: Path, seed: int, index: int) -> tuple[dict[str, Any], list[
     files.write_bytes(root / split_of(index) / _file_name(index), picture.getvalue())
     height, width = scene.image.shape[:2]
     number = index + 1
-    image = {"license": 1, "file_name": _file_name(index), "height": height, "width": width, "id": number}
+    image = {
+        "license": 1,
+        "file_name": _file_name(index),
+        "coco_url": "",
+        "height": height,
+        "width": width,
+        "date_captured": "",
+        "flickr_url": "",
+        "id": number,
+    }
     return image, [_annotation(person, number) for person in scene.people]
 
 
@@ -120,7 +129,8 @@ def _annotation(person: people.Person, image_id: int) -> dict[str, Any]:
 def _polygons(mask: npt.NDArray[np.bool_]) -> list[list[float]]:
     """The outlines of a mask's parts, x y x y …; several where something in front divides a person.
 
-    Outlines run around the outside of the pixels, which OpenCV's do not: there a part one pixel wide is a line.
+    OpenCV's outlines join the middles of pixels, so that a part one pixel wide would be a line: they are taken
+    from a mask of twice the size, a quarter of a pixel inside the true ones.
     """
     twice = np.kron(mask, np.ones((2, 2), dtype=np.uint8)).astype(np.uint8)
     outlines, _ = cv2.findContours(twice, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -135,12 +145,12 @@ def _polygons(mask: npt.NDArray[np.bool_]) -> list[list[float]]:
 
 
 def _annotation_file(entries: list[tuple[dict[str, Any], list[dict[str, Any]]]], wanted: Record) -> dict[str, Any]:
-    annotations = [annotation for _, found in entries for annotation in found]
-    numbers: dict[int, int] = {}
-    for annotation in annotations:
-        # Ids grow with the picture's, whichever file it is in.
-        place = numbers[annotation["image_id"]] = numbers.get(annotation["image_id"], -1) + 1
-        annotation["id"] = annotation["image_id"] * 100 + place
+    # Ids follow from the picture's, so that no two are equal in the two files together.
+    annotations = [
+        annotation | {"id": image["id"] * 100 + place}
+        for image, found in entries
+        for place, annotation in enumerate(found)
+    ]
     return {
         "info": {
             "description": f"densecast {wanted.generator} version {wanted.version}, seed {wanted.seed}",

@@ -2,44 +2,99 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from densecast.core import files
-from densecast.core.errors import BadGraphError
+from densecast.core.augment import View
+from densecast.core.errors import BadGraphError, UsageError
 from densecast.core.geometry import Placement
 from densecast.core.prediction import Prediction, SegmentationMap
 from densecast.core.spec import Frame, ModelSpec
 from densecast.core.tensor import Array
-from densecast.kernels.labels import upsample_argmax
+from densecast.imaging.prepare import resize_labels
+from densecast.kernels.labels import upsample_argmax, upsample_scores
+from densecast.kernels.probabilities import mean_argmax
 
 _OPACITY = 0.5
+_BACKGROUND = "background"
 
 
-def decode(output: Array, placement: Placement, spec: ModelSpec, frame: Frame = "image") -> SegmentationMap:
+def decode(
+    output: Array, placement: Placement, spec: ModelSpec, frame: Frame = "image", *, probability: bool = False
+) -> SegmentationMap:
     """(C, h, w) logits -> one class a pixel of the image, or of the part of the network's input that shows it.
+
+    With `probability` the map has each pixel's softmax probability of its class, which takes several times as long.
 
     Raises:
         BadGraphError: the output is not a map of `len(spec.labels)` classes.
     """
-    if output.ndim != 3 or output.shape[0] != len(spec.labels):
-        raise BadGraphError(
-            f"{spec.name}: expected logits ({len(spec.labels)}, h, w), one plane a label; "
-            f"the network gave {output.shape}."
+    logits, align_corners = _checked(output, spec), spec.decode.align_corners
+    nearest = frame == "image" and spec.decode.to_image == "nearest_labels"
+    sizes = [placement.model_hw] if frame == "network" or nearest else [placement.model_hw, placement.image_hw]
+    if not probability:
+        labels = upsample_argmax(logits, sizes, align_corners=align_corners)
+        return SegmentationMap(resize_labels(labels, placement.image_hw, "opencv") if nearest else labels)
+    labels, winners = upsample_scores(logits, sizes, align_corners=align_corners)
+    if nearest:
+        labels = resize_labels(labels, placement.image_hw, "opencv")
+        winners = resize_labels(winners, placement.image_hw, "opencv")
+    return SegmentationMap(labels, winners)
+
+
+def decode_views(
+    outputs: Sequence[Array],
+    views: Sequence[View],
+    spec: ModelSpec,
+    frame: Frame = "image",
+    *,
+    probability: bool = False,
+) -> SegmentationMap:
+    """One output for each view of an image -> the class of the highest mean probability a pixel.
+
+    A single view that is not mirrored is `decode`d.
+
+    Raises:
+        BadGraphError: as `decode`.
+        UsageError: several views, and they do not meet at the image's size.
+    """
+    if len(views) == 1 and not views[0].mirrored:
+        return decode(outputs[0], views[0].placement, spec, frame, probability=probability)
+    if frame == "image" and spec.decode.to_image == "nearest_labels":
+        raise UsageError(
+            f"{spec.name}: views are averaged as probabilities at the image's size, but this model's labels are "
+            "resized after the argmax. Leave --flip and --ratios out."
         )
-    sizes = [placement.model_hw] if frame == "network" else [placement.model_hw, placement.image_hw]
-    logits = np.asarray(output, dtype=np.float32)
-    return SegmentationMap(upsample_argmax(logits, sizes, align_corners=spec.decode.align_corners))
+    if frame == "network" and len({view.placement.model_hw for view in views}) > 1:
+        raise UsageError(f"{spec.name} is evaluated at the network's size, and --ratios lead to several.")
+    sizes = [
+        [view.placement.model_hw] if frame == "network" else [view.placement.model_hw, view.placement.image_hw]
+        for view in views
+    ]
+    labels, winners = mean_argmax(
+        [_checked(output, spec) for output in outputs],
+        sizes,
+        [view.mirrored for view in views],
+        align_corners=spec.decode.align_corners,
+    )
+    return SegmentationMap(labels, winners if probability else None)
 
 
 def draw(image: npt.NDArray[np.uint8], prediction: Prediction, spec: ModelSpec) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) RGB with each class but the first in its colour, half transparent, outlined."""
+    """(H, W, 3) RGB with each class but the background in its colour, half transparent, outlined.
+
+    What is no class, as ground truth that is not evaluated, is left as it is.
+    """
     assert isinstance(prediction, SegmentationMap)
     class_id = prediction.class_id
-    colours = np.asarray(spec.palette, dtype=np.float32)[class_id]
-    shown = (class_id > 0)[..., None] * np.float32(_OPACITY)
+    palette, opacity = np.zeros((256, 3), np.float32), np.zeros(256, np.float32)
+    palette[: len(spec.palette)] = spec.palette
+    opacity[1 if spec.labels[0] == _BACKGROUND else 0 : len(spec.labels)] = _OPACITY
+    colours, shown = palette[class_id], opacity[class_id][..., None]
     blended = image * (1 - shown) + colours * shown
     edge = np.zeros(class_id.shape, dtype=bool)
     edge[:, 1:] |= class_id[:, 1:] != class_id[:, :-1]
@@ -49,12 +104,30 @@ def draw(image: npt.NDArray[np.uint8], prediction: Prediction, spec: ModelSpec) 
 
 
 def save(path_without_suffix: Path, prediction: Prediction) -> Path:
-    """Write `<path>.png`: 8 bits a pixel, the class index."""
+    """Write `<path>.png`: 8 bits a pixel, the class index.
+
+    Where the prediction has probabilities, `<path>_score.png` too: 16 bits a pixel, 65535 for 1.
+    """
+    assert isinstance(prediction, SegmentationMap)
+    if prediction.probability is not None:
+        _write_png(path_without_suffix, "_score", np.rint(prediction.probability * 65535).astype(np.uint16))
+    return _write_png(path_without_suffix, "", prediction.class_id)
+
+
+def _write_png(stem: Path, suffix: str, pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Path:
     import cv2
 
-    assert isinstance(prediction, SegmentationMap)
-    path = path_without_suffix.with_name(path_without_suffix.name + ".png")
-    done, data = cv2.imencode(".png", prediction.class_id)
-    assert done, "an 8-bit array always encodes"
+    path = stem.with_name(f"{stem.name}{suffix}.png")
+    done, data = cv2.imencode(".png", pixels)
+    assert done, "a plane of whole numbers always encodes"
     files.write_bytes(path, data.tobytes())
     return path
+
+
+def _checked(output: Array, spec: ModelSpec) -> npt.NDArray[np.float32]:
+    if output.ndim != 3 or output.shape[0] != len(spec.labels):
+        raise BadGraphError(
+            f"{spec.name}: expected logits ({len(spec.labels)}, h, w), one plane a label; "
+            f"the network gave {output.shape}."
+        )
+    return np.asarray(output, dtype=np.float32)

@@ -1,0 +1,122 @@
+"""Full-size networks in each engine and precision, against ONNX Runtime in float32.
+
+Inference alone, input ready, threads alike, repetitions interleaved so that a drift of the machine's speed hits all.
+Weights are random: speed does not depend on them; int8 ranges come from procedural pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo
+from densecast.build import build
+from densecast.core import catalog, codec, files, machine
+from densecast.core.precision import Precision, short
+from densecast.report.markdown import table
+from densecast.scenes import write_carvana
+
+# (height, width) of the network's input, and of pictures that the model's own preprocessing leads there.
+MODELS = {
+    "unet_carvana": ((640, 960), (1280, 1920)),
+    "ocrnet_hr18": ((1024, 2048), (512, 1024)),
+    "deeplabv3_r101_d16_mg124": ((1024, 2048), (512, 1024)),
+    "unet_s5_d16": ((1024, 2048), (512, 1024)),
+    "fcn_r50_d8_voc": ((512, 512), (512, 512)),
+}
+CASES: tuple[tuple[str, Precision], ...] = (
+    ("onnxruntime", "force_float32"),
+    ("openvino", "force_float32"),
+    ("openvino", "force_float16"),
+    ("openvino", "qint8_mixed_float16"),
+)
+BASE = "onnxruntime fp32"
+
+
+def random_checkpoint(model: str, path: Path) -> None:
+    """Weights as torch initialises them, and batch statistics as after a little training."""
+    torch.manual_seed(0)
+    entry = catalog.load("zoo", model).ENTRY
+    plugin = catalog.load("networks", entry.network)
+    network = plugin.build(plugin.Options(**entry.options)).train()
+    with torch.no_grad():
+        network(torch.rand(2, 3, 128, 192))
+    torch.save(network.state_dict(), path)
+
+
+def measure(model: str, repetitions: int, folder: Path) -> dict[str, Any]:
+    """Build every case of one model and time them in turn."""
+    size_hw, picture_hw = MODELS[model]
+    random_checkpoint(model, folder / "weights.pth")
+    # Ranges settle after a few pictures of this kind, and speed does not depend on them.
+    write_carvana.write(folder / "data", 4, size_hw=picture_hw, seed=7)
+    exported = export_zoo(model, folder / "float", ExportOptions(), given=folder / "weights.pth")
+    assert exported.manifest.parity is not None
+    pipelines = {}
+    for backend, precision in CASES:
+        shape = InputShape(height=size_hw[0], width=size_hw[1])
+        options = BuildOptions(backend, precision, shape, QuantizeOptions(split="all", images=4))
+        name = f"{backend} {short(precision)}"
+        built = build(exported, folder / name.replace(" ", "_"), options, data=folder / "data" / "imgs")
+        pipelines[name] = Pipeline.open(built)
+    feed = {"image": np.random.default_rng(0).standard_normal((1, 3, *size_hw), dtype=np.float32)}
+    times_ms: dict[str, list[float]] = {name: [] for name in pipelines}
+    for repetition in range(repetitions + 1):
+        for name, pipeline in pipelines.items():
+            start = time.perf_counter_ns()
+            pipeline.runner.run(feed)
+            if repetition:  # the first round warms up
+                times_ms[name].append((time.perf_counter_ns() - start) / 1e6)
+    base = np.asarray(times_ms[BASE])
+    return {
+        "size_hw": size_hw,
+        "threads": next(iter(pipelines.values())).plan.threads,
+        "export_parity": asdict(exported.manifest.parity),
+        "cases": {
+            name: {
+                "ran": str(pipeline.runner.precision),
+                "settings": pipeline.artifact.manifest.settings,
+                "evidence": pipeline.artifact.manifest.evidence,
+                "median_ms": float(np.median(times_ms[name])),
+                "samples_ms": times_ms[name],
+                "times_faster": float(np.median(base / np.asarray(times_ms[name]))),
+            }
+            for name, pipeline in pipelines.items()
+        },
+    }
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("models", nargs="*", choices=[*MODELS, []], help="default: all")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found: dict[str, Any] = {}
+    rows = []
+    for model in arguments.models or MODELS:
+        folder = Path(tempfile.mkdtemp())
+        try:
+            found[model] = measure(model, arguments.repetitions, folder)
+        finally:
+            shutil.rmtree(folder)
+        height, width = found[model]["size_hw"]
+        for name, case in found[model]["cases"].items():
+            figures = [f"{case['median_ms']:.0f}", f"{case['times_faster']:.1f}"]
+            rows.append([model, f"{height}×{width}", name, case["ran"], *figures])
+    print(table(["model", "input", "case", "ran", "median ms", "times ONNX Runtime fp32"], rows, "<<<<>>"))
+    if arguments.json:
+        files.write_text(arguments.json, codec.json_text({"machine": codec.to_plain(machine.describe()), "models": found}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Cityscapes: street scenes with nineteen evaluated classes.
+
+`leftImg8bit/<split>/<city>/<id>_leftImg8bit.png` with `gtFine/<split>/<city>/<id>_gtFine_labelTrainIds.png`, or, where
+those were never made, `_labelIds.png` as the archive has them (https://www.cityscapes-dataset.com).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from densecast.core.errors import BadDatasetError, DensecastError, MissingFileError
+from densecast.core.labels import CITYSCAPES, CITYSCAPES_IDS, IGNORED
+from densecast.core.sample import CheckReport, Sample, Split, SplitRecord, Target, ids_sha256
+from densecast.datasets._label_map import read_label_map
+from densecast.imaging.read import size_hw
+
+ROOT_VARIABLES = ("CITYSCAPES_DATASETS_PATH",)
+IMAGES: dict[Split, int] = {"train": 2975, "val": 500}
+
+_IMAGE_SUFFIX = "_leftImg8bit.png"
+_TRAIN_IDS, _IDS = "_gtFine_labelTrainIds.png", "_gtFine_labelIds.png"
+_KNOWN_TRAIN_IDS = (*range(len(CITYSCAPES)), IGNORED)
+# Ids 0 to 33 of the official label table; the licence plate's -1 is 255 in a byte.
+_KNOWN_IDS = (*range(34), IGNORED)
+
+
+@dataclass(frozen=True, slots=True)
+class Cityscapes:
+    """One split of a Cityscapes folder."""
+
+    root: Path
+    split: Split
+    total: int
+    samples: tuple[Sample, ...]
+    name: str = "cityscapes"
+
+    def read_target(self, sample: Sample) -> Target:
+        """(H, W) uint8: train ids 0 to 18, 255 where nothing is evaluated.
+
+        Raises:
+            BadImageError: the labels cannot be read.
+            BadDatasetError: their size is not their image's, or there are unknown labels among them.
+        """
+        if sample.target.name.endswith(_TRAIN_IDS):
+            return read_label_map(sample, _KNOWN_TRAIN_IDS)
+        train_id = np.full(256, IGNORED, np.uint8)
+        train_id[list(CITYSCAPES_IDS)] = np.arange(len(CITYSCAPES_IDS))
+        return train_id[read_label_map(sample, _KNOWN_IDS)]
+
+    def record(self, limit: int | None = None) -> SplitRecord:
+        """Which images these are, or the first `limit`."""
+        chosen = self.samples[:limit]
+        return SplitRecord(self.name, self.split, len(chosen), self.total, None, ids_sha256(chosen))
+
+
+def open(root: Path, split: Split = "val", seed: int = 0) -> Cityscapes:
+    """The split's samples, sorted by id. The splits are the publisher's: there is nothing for `seed` to draw.
+
+    Raises:
+        MissingFileError: no such folder.
+        BadDatasetError: no images of this split, or an image without labels.
+    """
+    if not root.is_dir():
+        raise MissingFileError(f"data set folder {root} does not exist.")
+    images = {each: _images(root, each) for each in IMAGES}
+    chosen = [path for each in IMAGES if split in (each, "all") for path in images[each]]
+    if not chosen:
+        raise BadDatasetError(_no_images(root, split, {each: len(found) for each, found in images.items()}))
+    samples = tuple(sorted((_sample(root, path) for path in chosen), key=lambda sample: sample.id))
+    missing = [sample.target for sample in samples if not sample.target.is_file()]
+    if missing:
+        raise BadDatasetError(f"{len(missing)} images have no labels, the first lacks {missing[0]} (or …{_TRAIN_IDS}).")
+    return Cityscapes(root, split, sum(map(len, images.values())), samples)
+
+
+def check(root: Path) -> CheckReport:
+    """Pairs, sizes and values of every image; counts by split and city, and by size."""
+    problems: list[str] = []
+    counts: Counter[str] = Counter()
+    for split in IMAGES:
+        samples = tuple(_sample(root, path) for path in _images(root, split))
+        counts[f"{split} images"] = len(samples)
+        opened = Cityscapes(root, split, len(samples), samples)
+        for sample in samples:
+            counts[f"{split} {sample.image.parent.name}"] += 1
+            if not sample.target.is_file():
+                problems.append(f"{sample.image} has no labels")
+                continue
+            try:
+                height, width = size_hw(sample.image)
+                counts[f"{width}×{height} pixels"] += 1
+                opened.read_target(sample)
+            except DensecastError as error:
+                problems.append(str(error))
+        problems += _without_image(root, split)
+    if any(counts[f"{split} images"] != published for split, published in IMAGES.items()):
+        found = " and ".join(f"{counts[f'{split} images']} {split}" for split in IMAGES)
+        problems.append(f"{found} images; the whole data set has {' and '.join(map(str, IMAGES.values()))}")
+    return CheckReport(root, dict(counts), tuple(problems))
+
+
+def _images(root: Path, split: str) -> list[Path]:
+    return sorted((root / "leftImg8bit" / split).glob(f"*/*{_IMAGE_SUFFIX}"))
+
+
+def _sample(root: Path, image: Path) -> Sample:
+    """The image with its labels: train ids where they are, else ids."""
+    name, city = image.name.removesuffix(_IMAGE_SUFFIX), image.parent
+    folder = root / "gtFine" / city.parent.name / city.name
+    train_ids = folder / f"{name}{_TRAIN_IDS}"
+    return Sample(name, image, train_ids if train_ids.is_file() else folder / f"{name}{_IDS}")
+
+
+def _without_image(root: Path, split: str) -> list[str]:
+    """Labels whose image is not there."""
+    found = []
+    for suffix in (_TRAIN_IDS, _IDS):
+        for labels in sorted((root / "gtFine" / split).glob(f"*/*{suffix}")):
+            name = labels.name.removesuffix(suffix)
+            if not (root / "leftImg8bit" / split / labels.parent.name / f"{name}{_IMAGE_SUFFIX}").is_file():
+                found.append(f"{labels} has no image")
+    return found
+
+
+def _no_images(root: Path, split: str, counts: dict[str, int]) -> str:
+    there = {each: count for each, count in counts.items() if count}
+    if not there:
+        layout = f"leftImg8bit/<split>/<city>/*{_IMAGE_SUFFIX}"
+        return f"{root} holds no {layout}. Name the folder above leftImg8bit and gtFine."
+    listed = ", ".join(f"{each} ({count})" for each, count in there.items())
+    return (
+        f"{root} holds no images of the split {split!r}, only of {listed}. Pass --split all (in a run "
+        "--calibration-split all for the calibration), or a folder of images to calibrate with."
+    )

@@ -1,0 +1,40 @@
+"""Turn arithmetic on known shapes into constants, so that later passes and quantisers see real layers only.
+
+Exporters write sizes as chains of Shape, Gather, Sub and Concat nodes. With fixed input sizes all of it is constant; ONNX
+Runtime's basic passes fold it, and fuse nothing that other engines would not read.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import onnx
+
+from densecast.core.errors import BadGraphError
+from densecast.core.graph_pass import PassResult
+
+
+def apply(model: onnx.ModelProto) -> PassResult:
+    """Fold what is constant.
+
+    Raises:
+        BadGraphError: ONNX Runtime cannot load the graph.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 3
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "folded.onnx"
+        options.optimized_model_filepath = str(target)
+        try:
+            ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises several unrelated kinds
+            raise BadGraphError(f"the graph cannot be folded ({str(error).splitlines()[0]}).") from None
+        folded = onnx.load(target)
+    gone = len(model.graph.node) - len(folded.graph.node)
+    if gone <= 0:
+        return PassResult(model, False, "nothing is constant but the weights")
+    return PassResult(folded, True, f"{gone} nodes of constant arithmetic folded")

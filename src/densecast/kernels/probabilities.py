@@ -1,0 +1,91 @@
+"""The class of the highest mean probability over several outputs for one image, without maps at the image's size.
+
+Each output's logits are resized as in `labels`, turned into probabilities by softmax, mirrored back where the network
+saw the mirror image, added up in order, and divided by their number, all in float32, as MMSegmentation's `aug_test`
+does. A few target rows are worked on at a time, so memory never holds a map of every class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+
+from densecast.core.errors import BadInputError, BadShapeError, UsageError
+from densecast.kernels import bilinear
+from densecast.kernels.labels import MAX_CLASSES, Labels, Logits, Probability
+
+
+def mean_argmax(
+    logits: Sequence[Logits],
+    sizes_hw: Sequence[Sequence[tuple[int, int]]],
+    mirrored: Sequence[bool],
+    *,
+    align_corners: bool = False,
+    threads: int = 1,
+) -> tuple[Labels, Probability]:
+    """N outputs (C, h, w) float32 -> (H, W) uint8 labels and (H, W) float32, the winners' mean probability.
+
+    Output i is resized bilinearly to each of `sizes_hw[i]` in turn, at most two; the last must be (H, W) for all.
+    The first of equal classes wins. Labels are those of `torch.nn.functional.interpolate`, `softmax` and `argmax` on a
+    CPU except where two mean probabilities are equal up to rounding.
+
+    Raises:
+        BadShapeError: outputs that are not maps of one number of classes, or sizes outside of the above.
+        BadInputError: a logit is NaN or infinite.
+        UsageError: no outputs, lists of different lengths, or fewer than one thread.
+    """
+    from densecast.kernels.probability_rows import add_softmax, elect
+
+    if not logits or not len(logits) == len(sizes_hw) == len(mirrored) or threads < 1:
+        raise UsageError(
+            f"outputs, lists of sizes and mirrorings must be equally many, at least one, and so must threads; got "
+            f"{len(logits)}, {len(sizes_hw)}, {len(mirrored)} and {threads}."
+        )
+    planes = [_checked(array, logits[0].shape[0]) for array in logits]
+    targets = {tuple(sizes[-1]) if sizes else array.shape[1:] for array, sizes in zip(planes, sizes_hw, strict=True)}
+    if len(targets) != 1:
+        raise BadShapeError(f"all outputs must be resized to one size in the end, got {sorted(targets)}.")
+    height, width = (int(side) for side in targets.pop())
+    plans = [
+        bilinear.plan((array.shape[1], array.shape[2]), sizes, align_corners) or bilinear.unchanged((height, width))
+        for array, sizes in zip(planes, sizes_hw, strict=True)
+    ]
+    if not all(np.isfinite(array).all() for array in planes):
+        raise BadInputError(
+            "logits must be finite, got NaN or infinity. Look for an overflow in the network; float16 ends at 65504."
+        )
+    labels = np.empty((height, width), np.uint8)
+    probability = np.empty((height, width), np.float32)
+
+    def fill_rows(begin: int, end: int) -> None:
+        total = np.empty((ROWS, planes[0].shape[0], width), np.float32)
+        for start in range(begin, end, ROWS):
+            stop = min(start + ROWS, end)
+            band = total[: stop - start]
+            band.fill(0)
+            for array, plan, turned in zip(planes, plans, mirrored, strict=True):
+                add_softmax(array, plan, start, bool(turned), band)
+            elect(band, np.float32(len(planes)), labels[start:stop], probability[start:stop])
+
+    edges = [height * i // threads for i in range(threads + 1)]
+    if threads == 1:
+        fill_rows(0, height)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda edge: fill_rows(*edge), pairwise(edges)))
+    return labels, probability
+
+
+# Rows that are summed up together: enough that resized rows are used again, few enough for a cache of a megabyte.
+ROWS = 8
+
+
+def _checked(array: Logits, classes: int) -> Logits:
+    if array.ndim != 3 or array.dtype != np.float32 or 0 in array.shape or array.shape[0] != classes:
+        raise BadShapeError(f"logits must be (C, h, w) float32 with one C, none zero, got {array.shape} {array.dtype}.")
+    if classes > MAX_CLASSES:
+        raise BadShapeError(f"labels are uint8: at most {MAX_CLASSES} classes, got {classes}.")
+    return np.ascontiguousarray(array)

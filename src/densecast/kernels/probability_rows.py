@@ -1,0 +1,117 @@
+"""Compiled loops that resize logits row by row and add their softmax to a sum."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from densecast.kernels.bilinear import Plan, Taps
+from densecast.kernels.float32 import exp_of_negative, fma
+
+Float32 = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.uint8]
+
+
+@njit(cache=True, nogil=True)
+def add_softmax(logits: Float32, plan: Plan, first_row: int, mirrored: bool, total: Float32) -> None:
+    """Add the probabilities of target rows `first_row` on to `total` (rows, C, W), turned left to right if `mirrored`.
+
+    A row between two others is asked for again by the next target row, so the last two of each resize are kept: row r
+    in line r % 2, which never collides, as the two rows that a target reads are neighbours.
+    """
+    early, late = plan
+    rows, channels, width = total.shape
+    middle_width = early.cols.first.size
+    source = np.empty((2, channels, middle_width), np.float32)
+    source_row = np.full(2, -1)
+    line = np.empty((2, channels, width), np.float32)
+    line_row = np.full(2, -1)
+    middle = np.empty((channels, middle_width), np.float32)
+    values = np.empty((channels, width), np.float32)
+    for i in range(rows):
+        y = first_row + i
+        for row in (int(late.rows.first[y]), int(late.rows.second[y])):
+            if line_row[row % 2] == row:
+                continue
+            if middle_width == 0:
+                _along(logits[:, row], late.cols, line[row % 2])
+            else:
+                for source_y in (int(early.rows.first[row]), int(early.rows.second[row])):
+                    if source_row[source_y % 2] != source_y:
+                        _along(logits[:, source_y], early.cols, source[source_y % 2])
+                        source_row[source_y % 2] = source_y
+                _down(source, early.rows, row, middle)
+                _along(middle, late.cols, line[row % 2])
+            line_row[row % 2] = row
+        _down(line, late.rows, y, values)
+        _softmax(values)
+        for channel in range(channels):
+            if mirrored:
+                for x in range(width):
+                    total[i, channel, width - 1 - x] += values[channel, x]
+            else:
+                for x in range(width):
+                    total[i, channel, x] += values[channel, x]
+
+
+@njit(cache=True, nogil=True)
+def elect(total: Float32, count: np.float32, labels: Labels, probability: Float32) -> None:
+    """(rows, C, W) sums of `count` outputs -> the class of the highest mean, the first of equals, and that mean.
+
+    `total` becomes the mean: it is divided before classes are compared, as the rounding may make two of them equal.
+    """
+    rows, channels, width = total.shape
+    for i in range(rows):
+        best = probability[i]
+        for channel in range(channels):
+            for x in range(width):
+                total[i, channel, x] /= count
+        best[:] = total[i, 0]
+        labels[i] = 0
+        for channel in range(1, channels):
+            for x in range(width):
+                wins = total[i, channel, x] > best[x]
+                labels[i, x] = channel if wins else labels[i, x]
+                best[x] = total[i, channel, x] if wins else best[x]
+
+
+@njit(cache=True, nogil=True)
+def _along(source: Float32, cols: Taps, out: Float32) -> None:
+    """(C, w) -> (C, W): one row of every class, resized."""
+    for channel in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            out[channel, x] = fma(
+                source[channel, cols.first[x]],
+                cols.first_weight[x],
+                source[channel, cols.second[x]] * cols.second_weight[x],
+            )
+
+
+@njit(cache=True, nogil=True)
+def _down(lines: Float32, rows: Taps, y: int, out: Float32) -> None:
+    """(2, C, W) kept lines -> (C, W): target row `y` between the two that it reads."""
+    upper = lines[rows.first[y] % 2]
+    lower = lines[rows.second[y] % 2]
+    upper_weight, lower_weight = rows.first_weight[y], rows.second_weight[y]
+    for channel in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            out[channel, x] = fma(upper[channel, x], upper_weight, lower[channel, x] * lower_weight)
+
+
+@njit(cache=True, nogil=True)
+def _softmax(values: Float32) -> None:
+    """(C, W) logits -> probabilities over the classes, in place."""
+    channels, width = values.shape
+    best = values[0].copy()
+    for channel in range(1, channels):
+        for x in range(width):
+            best[x] = max(best[x], values[channel, x])
+    total = np.zeros(width, np.float32)
+    for channel in range(channels):
+        for x in range(width):
+            values[channel, x] = exp_of_negative(values[channel, x] - best[x])
+            total[x] += values[channel, x]
+    for channel in range(channels):
+        for x in range(width):
+            values[channel, x] /= total[x]

@@ -1,0 +1,74 @@
+"""What MMSegmentation's published networks share: preprocessing, labels, mirrors, and how their scores are printed.
+
+Source of all facts: MMSegmentation 0.30 (configs, model zoo) and the README of magicmind_cloud's mmsegmentation sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from densecast.core.labels import CITYSCAPES, VOC2012
+from densecast.core.precision import PRECISIONS
+from densecast.core.preprocess import KeepRatio, Preprocess
+from densecast.core.spec import Evaluation, ModelSpec, SegmentationDecode
+from densecast.core.tensor import Dim, TensorSpec
+from densecast.core.zoo_entry import CheckpointSource, PublishedScore
+
+MEAN = (123.675, 116.28, 103.53)
+STD = (58.395, 57.12, 57.375)
+# With its attention's matrix products in int8, OpenVINO 2026.4 refuses to compile OCRNet in bfloat16 ("No suitable
+# implementations") and is slow in float32. They are a small share of its arithmetic.
+OCR_KEEPS_FLOAT = ("MatMul",)
+LICENCE = "Apache-2.0 (MMSegmentation's weights); the data set's own terms hold for what was learned from it"
+CITYSCAPES_IMAGES = 500
+
+# The publisher's host; its domain has been out of service at times, so the public web archive is asked next.
+_HOSTS = ("https://download.openmmlab.com", "https://web.archive.org/web/2024id_/https://download.openmmlab.com")
+_SAMPLE = "magicmind_cloud, mmsegmentation README (MLU370, 1024×2048)"
+_OPEN = (Dim("N", 1, 64), 3, Dim("H", 32, 4096), Dim("W", 32, 4096))
+
+
+def cityscapes(
+    name: str, *, long_side: int = 2048, short_side: int = 1024, keep_float_types: tuple[str, ...] = ()
+) -> ModelSpec:
+    """A network of 19 classes, evaluated at the image's size."""
+    resize = KeepRatio(long_side, short_side)
+    spec = _spec(name, tuple(CITYSCAPES), tuple(CITYSCAPES.values()), "cityscapes", resize)
+    return replace(spec, keep_float_types=keep_float_types)
+
+
+def voc2012(name: str, *, long_side: int = 2048, short_side: int = 512) -> ModelSpec:
+    """A network of 21 classes, background among them, evaluated at the image's size."""
+    return _spec(name, tuple(VOC2012), tuple(VOC2012.values()), "voc2012", KeepRatio(long_side, short_side))
+
+
+def checkpoint(method: str, config: str, suffix: str) -> CheckpointSource:
+    """The file `<config>_<suffix>.pth`; the publisher ends its name with the first eight digits of its sha256."""
+    file = f"{config}_{suffix}.pth"
+    path = f"mmsegmentation/v0.5/{method}/{config}/{file}"
+    return CheckpointSource(file, tuple(f"{host}/{path}" for host in _HOSTS), sha256=suffix.rpartition("-")[2])
+
+
+def published(*miou: float) -> tuple[PublishedScore, ...]:
+    """The sample's mIoU in float32, float16 and int8, given in percent as printed."""
+    return tuple(
+        PublishedScore(precision, "mIoU", round(value / 100, 6), CITYSCAPES_IMAGES, _SAMPLE)
+        for precision, value in zip(PRECISIONS, miou, strict=True)
+    )
+
+
+def _spec(
+    name: str, labels: tuple[str, ...], palette: tuple[tuple[int, int, int], ...], dataset: str, resize: KeepRatio
+) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        task="segmentation",
+        input=TensorSpec("image", "float32", _OPEN),
+        output=TensorSpec("logits", "float32", (_OPEN[0], len(labels), *_OPEN[2:])),
+        # OpenCV reads photographs upright, as MMCV's default does.
+        preprocess=Preprocess(resize, "bilinear_opencv", "RGB", MEAN, STD, use_exif=True),
+        decode=SegmentationDecode(),
+        labels=labels,
+        palette=palette,
+        evaluation=Evaluation(dataset=dataset, metric="iou", frame="image"),
+    )

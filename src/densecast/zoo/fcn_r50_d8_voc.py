@@ -1,0 +1,18 @@
+"""FCN with ResNet-50, output stride 8, on VOC2012 with extra annotations, 20k iterations."""
+
+from densecast.core.zoo_entry import PublishedScore, ZooEntry
+from densecast.zoo import _mmseg
+
+ENTRY = ZooEntry(
+    spec=_mmseg.voc2012("fcn_r50_d8_voc"),
+    network="fcn",
+    options={},
+    checkpoint=_mmseg.checkpoint("fcn", "fcn_r50-d8_512x512_20k_voc12aug", "20200617_010715-52dc5306"),
+    summary="FCN, ResNet-50-D8, 20k iterations on VOC2012 with extra annotations",
+    licence=_mmseg.LICENCE,
+    published=(
+        PublishedScore("force_float32", "mIoU", 0.67085, 1449, "MMSegmentation's log; the original 512-pixel pipeline"),
+        PublishedScore("force_float16", "mIoU", 0.6901, 1449, "ModelZoo-PyTorch FCN-8s (Ascend 310, 500×500)"),
+    ),
+    example_size_hw=(256, 256),
+)

@@ -1,0 +1,17 @@
+"""OCRNet with HRNetV2-W18-small on Cityscapes, 80k iterations."""
+
+from densecast.core.zoo_entry import PublishedScore, ZooEntry
+from densecast.zoo import _mmseg
+
+ENTRY = ZooEntry(
+    spec=_mmseg.cityscapes("ocrnet_hr18s", keep_float_types=_mmseg.OCR_KEEPS_FLOAT),
+    network="ocrnet",
+    options={"stem_blocks": 2, "modules": (1, 3, 2), "blocks": 2},
+    checkpoint=_mmseg.checkpoint("ocrnet", "ocrnet_hr18s_512x1024_80k_cityscapes", "20200601_222735-55979e63"),
+    summary="OCRNet, HRNetV2-W18-small, 80k iterations on Cityscapes",
+    licence=_mmseg.LICENCE,
+    published=(
+        PublishedScore("force_float32", "mIoU", 0.7716, _mmseg.CITYSCAPES_IMAGES, "MMSegmentation 0.30 model zoo"),
+    ),
+    example_size_hw=(256, 512),
+)

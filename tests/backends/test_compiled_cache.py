@@ -1,0 +1,123 @@
+"""Compiled models are kept between loads, and never used for another content, version, CPU, or when damaged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import tiny_artifacts
+import tiny_graphs
+
+from densecast.build import build
+from densecast.core import cache, catalog, machine
+from densecast.core.artifact import Artifact
+from densecast.core.options import BuildOptions, InputShape
+from densecast.core.runner import Plan
+
+FEED = np.random.default_rng(0).random((1, 3, 24, 32), dtype=np.float32)
+
+
+@pytest.fixture(params=["openvino", "onnxruntime"])
+def engine(request: pytest.FixtureRequest) -> ModuleType:
+    module = catalog.load("backends", request.param)
+    if module.capabilities().missing:
+        pytest.skip(module.capabilities().missing)
+    return module
+
+
+@pytest.fixture
+def artifact(engine: ModuleType, tmp_path: Path, own_cache: Path) -> Artifact:
+    return built(engine, tmp_path, 0)
+
+
+def built(engine: ModuleType, folder: Path, seed: int) -> Artifact:
+    (folder / f"{seed}").mkdir()
+    source = tiny_artifacts.exported(folder / f"{seed}", tiny_graphs.segmentation(seed=seed))
+    options = BuildOptions(engine.__name__.rpartition(".")[2], shape=InputShape(height=24, width=32))
+    return build(source, folder / f"{seed}" / "built", options)
+
+
+def logits(engine: ModuleType, artifact: Artifact, threads: int = 1) -> np.ndarray:
+    runner = engine.load(artifact, Plan(threads))
+    found = runner.run({"image": FEED})["logits"].copy()
+    runner.close()
+    return found
+
+
+def blobs(own_cache: Path) -> dict[str, tuple[int, bytes]]:
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in (own_cache / "compiled").iterdir()}
+
+
+def test_the_second_load_compiles_nothing_and_gives_the_same(
+    engine: ModuleType, artifact: Artifact, own_cache: Path
+) -> None:
+    first = logits(engine, artifact)
+    kept = blobs(own_cache)
+    assert len(kept) == 1
+    np.testing.assert_array_equal(logits(engine, artifact), first)
+    assert blobs(own_cache) == kept
+
+
+def test_another_content_is_another_model(
+    engine: ModuleType, artifact: Artifact, own_cache: Path, tmp_path: Path
+) -> None:
+    first, second = logits(engine, artifact), logits(engine, built(engine, tmp_path, 1))
+    assert len(blobs(own_cache)) == 2
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_another_cpu_is_another_model(
+    engine: ModuleType, artifact: Artifact, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = logits(engine, artifact)
+    here = machine.describe()
+    monkeypatch.setattr(machine, "describe", lambda: replace(here, cpu_flags=()))
+    np.testing.assert_array_equal(logits(engine, artifact), first)
+    assert len(blobs(own_cache)) == 2
+
+
+def test_another_version_of_the_engine_is_another_model(
+    engine: ModuleType, artifact: Artifact, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits(engine, artifact)
+    if engine.__name__.endswith("openvino"):
+        import openvino
+
+        monkeypatch.setattr(openvino, "get_version", lambda: "0.1")
+    else:
+        import onnxruntime
+
+        monkeypatch.setattr(onnxruntime, "__version__", "0.1")
+    logits(engine, artifact)
+    assert len(blobs(own_cache)) == 2
+
+
+def test_a_damaged_model_is_compiled_again(engine: ModuleType, artifact: Artifact, own_cache: Path) -> None:
+    first = logits(engine, artifact)
+    ((name, (_, whole)),) = blobs(own_cache).items()
+    for damaged in (b"", whole[:-7], whole[:100] + b"?" + whole[101:]):
+        (own_cache / "compiled" / name).write_bytes(damaged)
+        np.testing.assert_array_equal(logits(engine, artifact), first)
+        # Compiled again, and kept again.
+        assert cache.read_blob(name.removesuffix(".blob")) is not None
+
+
+def test_a_cache_that_cannot_be_written_does_not_matter(
+    engine: ModuleType, artifact: Artifact, own_cache: Path
+) -> None:
+    own_cache.write_text("a file where the folder should be")
+    assert np.isfinite(logits(engine, artifact)).all()
+
+
+def test_a_blob_that_the_engine_refuses_is_compiled_again(
+    engine: ModuleType, artifact: Artifact, own_cache: Path
+) -> None:
+    if not engine.__name__.endswith("openvino"):
+        pytest.skip("it keeps an ONNX graph, which no build of the same version refuses")
+    first = logits(engine, artifact)
+    ((name, _),) = blobs(own_cache).items()
+    cache.write_blob(name.removesuffix(".blob"), b"whole by its hash, but of no engine")
+    np.testing.assert_array_equal(logits(engine, artifact), first)

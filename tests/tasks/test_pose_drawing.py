@@ -1,0 +1,76 @@
+"""What is drawn is what was found, on a copy."""
+
+import numpy as np
+import pytest
+
+from densecast.core.errors import BadImageError
+from densecast.core.prediction import People
+from densecast.tasks._pose_drawing import LEFT, MIDDLE, RIGHT, draw
+
+
+def person(**at):
+    from densecast.core.coco_person import JOINTS
+
+    xy, score = np.zeros((1, 17, 2), np.float32), np.zeros((1, 17), np.float32)
+    for name, place in at.items():
+        xy[0, JOINTS.index(name)], score[0, JOINTS.index(name)] = place, 0.9
+    return People(xy, score, np.array([0.5], np.float32))
+
+
+def colours(image):
+    return {tuple(colour) for colour in image.reshape(-1, 3).tolist()}
+
+
+GREY = np.full((600, 800, 3), 40, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "colour"),
+    [
+        ("left_hip", "left_knee", LEFT),
+        ("right_hip", "right_knee", RIGHT),
+        ("left_hip", "right_hip", MIDDLE),
+        ("nose", "left_eye", LEFT),
+    ],
+)
+def test_a_limb_has_the_colour_of_its_side(first, second, colour):
+    drawn = draw(GREY, person(**{first: (100, 300.5), second: (700, 300.5)}))
+    assert tuple(drawn[300, 400]) == colour
+
+
+def test_joints_below_the_score_and_their_limbs_are_left_out():
+    people = person(left_hip=(100, 300.5), left_knee=(700, 300.5))
+    people.score[0, 13] = 0.29
+    drawn = draw(GREY, people)
+    assert tuple(drawn[300, 100]) == LEFT
+    assert (drawn[:, 150:] == 40).all()
+    np.testing.assert_array_equal(draw(GREY, people, min_score=0.95), GREY)
+
+
+def test_lines_are_thicker_on_larger_images():
+    widths = []
+    for side in (400, 1600):
+        image = np.zeros((side, side, 3), np.uint8)
+        drawn = draw(image, person(left_hip=(side / 8, side / 2), left_knee=(side * 7 / 8, side / 2)))
+        # Smoothed edges are lighter.
+        widths.append((drawn[:, side // 2, 2] > LEFT[2] // 2).sum())
+    assert widths[1] >= 2 * widths[0]
+
+
+def test_the_image_is_not_drawn_on_and_nobody_changes_nothing():
+    image = GREY.copy()
+    draw(image, person(left_hip=(100, 300.5), left_knee=(700, 300.5)))
+    np.testing.assert_array_equal(image, GREY)
+    nobody = People(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32), np.zeros(0, np.float32))
+    np.testing.assert_array_equal(draw(image, nobody), GREY)
+
+
+def test_points_outside_the_image_do_no_harm():
+    drawn = draw(GREY, person(left_hip=(-5000, 60), left_knee=(1e30, 60), left_ankle=(np.nan, 3)))
+    assert drawn.shape == GREY.shape
+
+
+@pytest.mark.parametrize("image", [GREY[..., 0], GREY.astype(np.float32), GREY[:0]])
+def test_what_is_no_image_is_refused(image):
+    with pytest.raises(BadImageError):
+        draw(image, person(nose=(1, 1)))
