@@ -115,7 +115,8 @@ def main() -> None:
             rows.append([model, f"{height}×{width}", name, case["ran"], *figures])
     print(table(["model", "input", "case", "ran", "median ms", "times ONNX Runtime fp32"], rows, "<<<<>>"))
     if arguments.json:
-        files.write_text(arguments.json, codec.json_text({"machine": codec.to_plain(machine.describe()), "models": found}))
+        here = codec.to_plain(machine.describe())
+        files.write_text(arguments.json, codec.json_text({"machine": here, "models": found}))
 
 
 if __name__ == "__main__":

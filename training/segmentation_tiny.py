@@ -69,6 +69,7 @@ def main() -> None:
     )
     parser.add_argument("--train-count", type=int, default=2000)
     parser.add_argument("--held-out-count", type=int, default=120)
+    parser.add_argument("--start", type=Path, help="weights of the same model to go on from")
     parser.add_argument("--minutes", type=float, default=14, help="of training; the learning rate falls to fit")
     parser.add_argument("--learning-rate", type=float, default=4e-3)
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
@@ -98,24 +99,26 @@ def main() -> None:
     # The counters of batches seen have no part in evaluation and would take a hundredth of the file.
     kept = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
     save_file({key: value.contiguous() for key, value in kept.items()}, arguments.out, metadata)
-    restored = fresh(arguments.model).eval()
-    differences = restored.load_state_dict(load_file(arguments.out), strict=False)
-    assert not differences.unexpected_keys
-    assert all(key.endswith("num_batches_tracked") for key in differences.missing_keys)
+    restored = built(arguments.model, arguments.out).eval()
     few = held_out[0][:4], held_out[1][:4]
     assert np.array_equal(confusion(restored, *few), confusion(network, *few))
     print(f"{arguments.out}: {arguments.out.stat().st_size} bytes")
 
 
-def fresh(model: str) -> nn.Module:
-    """The untrained network of that name."""
+def built(model: str, weights: Path | None = None) -> nn.Module:
+    """The network of that name, untrained or with the weights of a file that this script wrote."""
     module, options = MODELS[model]
-    return module.build(options)
+    network = module.build(options)
+    if weights:
+        differences = network.load_state_dict(load_file(weights), strict=False)
+        assert not differences.unexpected_keys
+        assert all(key.endswith("num_batches_tracked") for key in differences.missing_keys)
+    return network
 
 
 def train(images: Bytes, classes: Bytes, arguments: argparse.Namespace) -> nn.Module:
     """The averaged network in evaluation mode: AdamW, a short rise of the learning rate, then one cosine."""
-    network = fresh(arguments.model).to(memory_format=torch.channels_last).train()
+    network = built(arguments.model, arguments.start).to(memory_format=torch.channels_last).train()
     averaged = AveragedModel(network, avg_fn=moved_towards, use_buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.learning_rate, weight_decay=1e-3, fused=True)
     weights = torch.from_numpy(class_weights(classes))

@@ -92,9 +92,18 @@ def compare(
 
 def _outputs(pipeline: Pipeline, path: Path):  # type: ignore[no-untyped-def]
     prepared = pipeline.prepare(pipeline.read(path))
-    output = pipeline.runner.run({pipeline.spec.input.name: prepared.array[None]})[pipeline.spec.output.name]
-    prediction = pipeline.run([prepared], frame="network")[0]
-    return np.array(output[0], dtype=np.float64), prediction
+    batch = np.zeros((_smallest_batch(pipeline), *prepared.array.shape), dtype=prepared.array.dtype)
+    batch[0] = prepared.array
+    output = pipeline.runner.run({pipeline.spec.input.name: batch})[pipeline.spec.output.name]
+    kept = np.array(output[0], dtype=np.float64)  # the next inference may overwrite it
+    return kept, pipeline.run([prepared], frame="network")[0]
+
+
+def _smallest_batch(pipeline: Pipeline) -> int:
+    if pipeline.runner.batch_sizes:
+        return pipeline.runner.batch_sizes[0]
+    images = pipeline.spec.input.shape[0]
+    return images if isinstance(images, int) else images.min
 
 
 def _largest_margin(logits, differs) -> float:  # type: ignore[no-untyped-def]

@@ -59,7 +59,7 @@ def test_benchmark(folder: Path, tmp_path: Path) -> None:
     throughput, stages, samples = found["throughput"], found["stages"], found["samples_ms"]
     assert isinstance(throughput, dict) and isinstance(stages, dict) and isinstance(samples, dict)
     assert set(throughput) == {"images_per_s", "inference_only_per_s"}
-    assert throughput["inference_only_per_s"] >= throughput["images_per_s"] > 0
+    assert all(value > 0 for value in throughput.values())
     assert set(stages) == {"decode", "preprocess", "infer", "postprocess", "end_to_end"} == set(found["scope"])  # type: ignore[call-overload]
     for name, summary in stages.items():
         assert set(summary) == {"p50_ms", "p90_ms", "p99_ms", "mean_ms"}

@@ -7,12 +7,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import seeded_people
 import tiny_artifacts
 
 from densecast.core import catalog
-from densecast.core.prediction import Prediction, SegmentationMap
-from densecast.core.sample import Target
+from densecast.core.prediction import People, Prediction, SegmentationMap
+from densecast.core.sample import AnnotatedPeople, Target
 from densecast.core.score import Score
+from densecast.datasets import _coco_annotations
 
 Pair = tuple[str, Prediction, Target]
 
@@ -37,11 +39,35 @@ def _label_maps() -> list[Pair]:
     return [(name, prediction, target.astype(np.uint8)) for name, prediction, target in ignored]
 
 
+def _people() -> list[Pair]:
+    """Images of people, medium and large, found well and badly."""
+    document, found = seeded_people.images()
+    annotated = _coco_annotations.parse(document).people
+    return [(f"{each.image_id:012d}", each.people, annotated[each.image_id]) for each in found]
+
+
+def _perfect_people(pairs: list[Pair]) -> list[Pair]:
+    """Everybody with a joint is found where they are, but for an image of more people than COCO looks at."""
+    perfect: list[Pair] = []
+    for name, _, target in pairs:
+        assert isinstance(target, AnnotatedPeople)
+        score = (target.visibility > 0).astype(np.float32)
+        people = People(target.xy_px.astype(np.float32), score, score.mean(axis=1))
+        if len(people) <= 20:
+            perfect.append((name, people, target))
+    return perfect
+
+
 def _perfect_masks(pairs: list[Pair]) -> list[Pair]:
     return [(name, SegmentationMap(target), target) for name, _, target in pairs]
 
 
-CASES = {"dice": (_binary_masks, _perfect_masks), "iou": (_label_maps, _perfect_masks)}
+CASES = {
+    "coco_keypoints": (_people, _perfect_people),
+    "dice": (_binary_masks, _perfect_masks),
+    "iou": (_label_maps, _perfect_masks),
+}
+EXTRAS = {"coco_keypoints": "pycocotools"}
 SPEC = tiny_artifacts.spec()
 
 
@@ -49,6 +75,8 @@ SPEC = tiny_artifacts.spec()
 def metric(request: pytest.FixtureRequest) -> tuple[ModuleType, list[Pair], list[Pair]]:
     if request.param not in CASES:
         pytest.skip(f"no predictions for metric {request.param}: add them to CASES")
+    if request.param in EXTRAS:
+        pytest.importorskip(EXTRAS[request.param])
     make, perfect = CASES[request.param]
     return catalog.load("metrics", request.param), make(), perfect(make())
 

@@ -117,13 +117,13 @@ manifests = some.builds(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(specs())
 def test_model_specs_survive_json(spec: ModelSpec) -> None:
     assert codec.from_plain(json.loads(codec.to_json(spec)), ModelSpec, "test") == spec
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(manifests)
 def test_manifests_survive_json(manifest: Manifest) -> None:
     read = codec.from_plain(json.loads(codec.to_json(manifest)), Manifest, "test")

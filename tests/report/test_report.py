@@ -83,9 +83,19 @@ def test_page_shows_every_row_and_escapes_what_it_shows(html: str, made: Report)
             f"{row.timing.images_per_s:.1f}",
             f"{row.timing.stages()['infer'].p50_ms:.2f}",
             str(row.ran),
+            f"{0.71 + 0.01 * made.rows.index(row):.4f}",
         ):
             assert cell in text
-    for said in ("0.9914 (n=508)", "3.4e-06", "288 images", "worst: 0a1b", "0.8765", "chosen by measurement"):
+    for said in (
+        "0.9914 (n=508)",
+        "3.4e-06",
+        "288 images",
+        "worst: 0a1b",
+        "0.8765",
+        "chosen by measurement",
+        "IoU by class",
+        "never seen",
+    ):
         assert said in text
     assert html.count("<figure>") == 2 and html.count('class="best"') == 1
 
@@ -100,7 +110,10 @@ def test_markdown_tables_are_rectangular_and_hold_every_row(made: Report) -> Non
         assert short(row.asked) in line and f"{row.score.value:.4f}" in line and f"{made.change(row):+.4f}" in line
     whole = markdown.render(made)
     assert markdown.results(made) in whole and markdown.stages(made) in whole
-    assert all(name in whole for name in ("dice_pooled", "iou_pooled", "tolerance 1e-04", made.machine.cpu))
+    assert all(
+        name in whole
+        for name in ("IoU by class", "| never seen |", "dice_pooled", "iou_pooled", "tolerance 1e-04", made.machine.cpu)
+    )
 
 
 def test_json_is_read_back_equal(html: str, made: Report, folder: Path) -> None:

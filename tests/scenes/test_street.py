@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from densecast.core.labels import CITYSCAPES, IGNORED
 from densecast.scenes import street, street_canvas, street_lens, street_light
 from densecast.scenes.camera import Camera
 from densecast.scenes.street_classes import Kind
@@ -54,6 +55,12 @@ def test_pictures_have_the_size_asked_for(size_hw: tuple[int, int]) -> None:
         assert scene.image.shape == (*size_hw, 3)
         assert scene.classes.shape == size_hw
         assert scene.image.dtype == scene.classes.dtype == np.uint8
+
+
+def test_train_ids_are_the_packages_cityscapes_labels() -> None:
+    names = [Kind(number).name.lower().replace("_", " ") for number in range(19)]
+    assert names == list(CITYSCAPES)
+    assert Kind.UNLABELLED == IGNORED
 
 
 def test_classes_are_train_ids_or_ignored(sixty: list[street.Scene]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from densecast.core.errors import BadConfigError, BadDatasetError
+from densecast.datasets import cityscapes
 from densecast.scenes import street, write_cityscapes
 
 SMALL_HW = (64, 128)
@@ -59,6 +60,16 @@ def test_files_hold_exactly_what_was_drawn(written: Path) -> None:
         with Image.open(write_cityscapes.label_path(written, 5, index)) as label:
             assert (label.format, label.mode, label.size) == ("PNG", "L", (128, 64))
             np.testing.assert_array_equal(np.asarray(label), scene.classes)
+
+
+def test_the_data_sets_reader_takes_the_folder(written: Path) -> None:
+    for split, indices in (("train", (*range(1, 10), 11)), ("val", (0, 10))):
+        opened = cityscapes.open(written, split)
+        by_name = {sample.id: sample for sample in opened.samples}
+        assert set(by_name) == {write_cityscapes.stem(5, index) for index in indices}
+        for index in indices[-2:]:
+            truth = opened.read_target(by_name[write_cityscapes.stem(5, index)])
+            np.testing.assert_array_equal(truth, street.render(5, index, SMALL_HW).classes)
 
 
 def test_number_of_workers_does_not_show(written: Path, tmp_path: Path) -> None:

@@ -122,4 +122,4 @@ def _normalised(array: Any, preprocess: Preprocess) -> Any:
     """(N, 3, H, W) bytes -> float32, as the exported graph does inside."""
     order = preprocess.mean, preprocess.std
     mean, std = (np.asarray(values, dtype=np.float32).reshape(1, 3, 1, 1) for values in order)
-    return (array.astype(np.float32) - mean) / std
+    return (array.astype(np.float32) / np.float32(preprocess.divisor) - mean) / std

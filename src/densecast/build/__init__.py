@@ -21,7 +21,7 @@ from densecast.core.spec import ModelSpec
 from densecast.core.tensor import Dim, Feeds
 from densecast.graph import drop_identity_resize, fix_shape, fold_constants, uint8_input
 
-__all__ = ["build", "default_name"]
+__all__ = ["build", "default_name", "require"]
 
 
 def build(
@@ -47,9 +47,10 @@ def build(
         raise BadArtifactError(f"{source.folder} is already compiled. Build from the exported artifact.")
     if out.resolve() == source.folder.resolve():
         raise UsageError(f"{out} is the exported artifact itself. Name another folder for what is built from it.")
+    abilities = require(options)
+    if options.precision == "qint8_mixed_float16" and data is None:
+        raise UsageError("int8 needs calibration images: pass --data with a data set's root or a folder of images.")
     backend = catalog.load("backends", options.backend)
-    abilities: Capabilities = backend.capabilities()
-    _check_asked(options, abilities, data)
     spec = replace(source.spec, input=built_input(source.spec.input, options.shape, uint8=options.uint8_input))
     spec = replace(spec, output=replace(spec.output, shape=(spec.input.shape[0], *spec.output.shape[1:])))
     feeds: Sequence[Feeds] = ()
@@ -101,15 +102,22 @@ def default_name(spec: ModelSpec, options: BuildOptions) -> str:
     return f"{spec.name}__{short(options.precision)}__{height}x{width}__b{sizes}__{options.backend}"
 
 
-def _check_asked(options: BuildOptions, abilities: Capabilities, data: Path | None) -> None:
+def require(options: BuildOptions) -> Capabilities:
+    """What the engine of `options` can do here, once it is known to have what they ask.
+
+    Raises:
+        UnknownNameError: no such backend.
+        BackendMissingError: it is not installed.
+        UsageError: it does not have the precision.
+    """
+    abilities: Capabilities = catalog.load("backends", options.backend).capabilities()
     if abilities.missing:
         raise BackendMissingError(f"backend {options.backend!r}: {abilities.missing}")
     if options.precision not in abilities.precisions:
         raise UsageError(
             f"backend {options.backend!r} has no {options.precision}; it has {', '.join(abilities.precisions)}."
         )
-    if options.precision == "qint8_mixed_float16" and data is None:
-        raise UsageError("int8 needs calibration images: pass --data with a data set's root or a folder of images.")
+    return abilities
 
 
 def _for_model(options: BuildOptions, spec: ModelSpec) -> BuildOptions:

@@ -140,12 +140,7 @@ def _lines(what: str) -> Callable[[int, int | None], None]:
 
     def tell(done: int, total: int | None) -> None:
         nonlocal last
-        if time.monotonic() - last >= Flip = Annotated[bool, typer.Option("--flip", help="Also see each image mirrored, and average the probabilities.")]
-Ratios = Annotated[
-    str, typer.Option(help="See each image at so many times its size, by comma (0.5,1.0,1.5), and average likewise.")
-]
-
-_LINE_EVERY_S:
+        if time.monotonic() - last >= _LINE_EVERY_S:
             last = time.monotonic()
             print(f"{what}: {done}{f' of {total}' if total else ''}", file=sys.stderr, flush=True)
 

@@ -53,7 +53,7 @@ def command(
         "backend": manifest.build.backend,
         "model": pipeline.spec.name,
         "artifact": str(artifact),
-        "augment": codec.to_plain(views),
+        **({} if views.is_plain else {"augment": codec.to_plain(views)}),
     }
     lines = [f"{score.name}: {score.value:.4f} over {score.count} images ({split}), {manifest.build.backend} {ran}"]
     lines += [f"{name}: {value:.4f}" for name, value in score.others.items()]

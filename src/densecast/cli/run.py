@@ -56,5 +56,6 @@ def command(
     with steps(quiet) as progress:
         report = run(model, out, options, data=data, checkpoint=checkpoint, progress=progress)
     remarks = "".join(f"{line}\n" for line in report.findings())
-    text = f"{markdown.results(report)}\n\n{remarks}report: {out / 'report.html'}, {out / 'report.md'}, {out / 'report.json'}"
+    where = f"report: {out / 'report.html'}, {out / 'report.md'}, {out / 'report.json'}"
+    text = f"{markdown.results(report)}\n\n{remarks}{where}"
     emit(codec.to_plain(report), text, json)

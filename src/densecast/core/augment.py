@@ -37,7 +37,11 @@ class Augment:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where an image lies in one network input; `mirrored` says that the input was then turned left to right."""
+    """Where an image lies in one network input, which is `ratio` times the usual size.
+
+    `mirrored` says that the input was then turned left to right.
+    """
 
     placement: Placement
     mirrored: bool = False
+    ratio: float = 1.0

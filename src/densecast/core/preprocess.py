@@ -6,10 +6,14 @@ inference, evaluation and benchmarks alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from densecast.core import pose_geometry
+from densecast.core.errors import BadConfigError
 from densecast.core.geometry import Placement
+from densecast.core.pose_geometry import PosePlacement
 
 Interpolation = Literal["bicubic_pillow", "bilinear_opencv"]
 ColourOrder = Literal["RGB", "BGR"]
@@ -87,19 +91,48 @@ class KeepRatio:
         return KeepRatio(*_times((self.long_side, self.short_side), ratio))
 
 
+@dataclass(frozen=True, slots=True)
+class PoseAffine:
+    """The short side zoomed to about `short_side`, centred, sizes rounded up to `multiple`, black around the image.
+
+    MMPose 0.29's bottom-up pipeline, bilinear: see `core.pose_geometry`. `scale` multiplies the input's size;
+    `min_scale` is the smallest scale of those used together, which settles what part of the image all of them show.
+    """
+
+    short_side: int = 512
+    multiple: int = 64
+    scale: float = 1.0
+    min_scale: float = 1.0
+    kind: Literal["pose_affine"] = "pose_affine"
+
+    def geometry(self, image_hw: tuple[int, int]) -> PosePlacement:
+        """Where an image of this size lands, with all that the original's rounding depends on."""
+        return pose_geometry.place(image_hw, self.short_side, self.multiple, scale=self.scale, min_scale=self.min_scale)
+
+    def place(self, image_hw: tuple[int, int]) -> Placement:
+        """Where an image of this size lands."""
+        return self.geometry(image_hw).placement
+
+    def scaled(self, ratio: float) -> PoseAffine:
+        """The scale times `ratio`."""
+        return replace(self, scale=self.scale * ratio, min_scale=min(self.min_scale, self.scale * ratio))
+
+
 def _times(sides: tuple[int, int], ratio: float) -> tuple[int, int]:
     """No side becomes less than one pixel."""
     return max(1, int(sides[0] * ratio)), max(1, int(sides[1] * ratio))
 
 
-Resize = Native | ScaleBy | Stretch | KeepRatio
+Resize = Native | ScaleBy | Stretch | KeepRatio | PoseAffine
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """Resize, colour order, `(x - mean) / std` in float32 on values 0..255, then channels first.
+    """Resize, colour order, `(x / divisor - mean) / std` in float32 on values 0..255, then channels first.
 
-    `use_exif` turns a photo upright by its orientation tag first, as OpenCV does and Pillow does not.
+    A `divisor` of 255 is for a mean and deviation of values 0..1; scaling these instead changes the last bits.
+    `interpolation` is not for `PoseAffine`, which has its own. `use_exif` turns a photo upright by its orientation tag
+    first, as OpenCV does and Pillow does not.
     """
 
     resize: Resize
@@ -108,3 +141,20 @@ class Preprocess:
     mean: TripleFloat = (0.0, 0.0, 0.0)
     std: TripleFloat = (255.0, 255.0, 255.0)
     use_exif: bool = False
+    divisor: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check what cannot work.
+
+        Raises:
+            BadConfigError: a divisor that is not positive.
+        """
+        if not self.divisor > 0:
+            raise BadConfigError(f"divisor must be above 0, got {self.divisor}.")
+
+    def at_ratios(self, ratios: Sequence[float]) -> tuple[Preprocess, ...]:
+        """The same preprocessing at each ratio of its usual size, for inputs that are used together."""
+        resize = self.resize
+        if isinstance(resize, PoseAffine):
+            resize = replace(resize, min_scale=resize.scale * min(ratios))
+        return tuple(replace(self, resize=resize if ratio == 1 else resize.scaled(ratio)) for ratio in ratios)

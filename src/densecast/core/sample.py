@@ -11,7 +11,32 @@ import numpy as np
 import numpy.typing as npt
 
 Split = Literal["train", "val", "all"]
-Target = npt.NDArray[np.uint8]
+# (H, W): one class index a pixel of the image.
+LabelMap = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedPeople:
+    """The people COCO's annotators marked in one image, in its pixels.
+
+    `xy_px` (n, 17, 2) float64 and `visibility` (n, 17) uint8: 0 not marked (the point means nothing), 1 hidden,
+    2 seen. `area_px` (n,) is a person's outlined area, `box_xywh_px` (n, 4) left, top, width and height.
+    `is_crowd` (n,) bool marks groups in which nobody was told apart.
+    """
+
+    image_id: int
+    xy_px: npt.NDArray[np.float64]
+    visibility: npt.NDArray[np.uint8]
+    area_px: npt.NDArray[np.float64]
+    box_xywh_px: npt.NDArray[np.float64]
+    is_crowd: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """The number of annotations."""
+        return len(self.area_px)
+
+
+Target = LabelMap | AnnotatedPeople
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from densecast.core.preprocess import Preprocess
+from densecast.core.pose_options import PoseDecode
+from densecast.core.preprocess import PoseAffine, Preprocess
 from densecast.core.tensor import TensorSpec
 
 Task = Literal["segmentation", "pose"]
@@ -28,7 +29,7 @@ class SegmentationDecode:
     kind: Literal["segmentation"] = "segmentation"
 
 
-Decode = SegmentationDecode
+Decode = SegmentationDecode | PoseDecode
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,15 @@ class ModelSpec:
     keep_float_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """One colour for each label."""
+        """One colour for each label, and what the task needs."""
         if len(self.labels) != len(self.palette):
             raise ValueError(f"{self.name}: {len(self.labels)} labels but {len(self.palette)} colours")
+        if self.decode.kind != self.task:
+            raise ValueError(f"{self.name}: outputs of {self.task} cannot be decoded by {self.decode.kind}")
+        if self.task == "pose" and not isinstance(self.preprocess.resize, PoseAffine):
+            raise ValueError(f"{self.name}: pose needs the resize 'pose_affine', not {self.preprocess.resize.kind!r}")
+
+    @property
+    def needs_mirror(self) -> bool:
+        """Whether the network has to see every image mirrored as well."""
+        return isinstance(self.decode, PoseDecode) and self.decode.flip

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from densecast.core.errors import BadDatasetError
-from densecast.core.sample import Sample, Target
+from densecast.core.sample import LabelMap, Sample
 from densecast.imaging import read
 
 _SHOWN = 5
 
 
-def read_label_map(sample: Sample, known: tuple[int, ...]) -> Target:
+def read_label_map(sample: Sample, known: tuple[int, ...]) -> LabelMap:
     """(H, W) uint8 as the sample's file stores it: palette indices or grey values.
 
     Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from densecast.core.errors import BadDatasetError, MissingFileError
-from densecast.core.sample import CheckReport, Sample, Split, SplitRecord, Target, ids_sha256
+from densecast.core.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 from densecast.imaging import read
 
 ROOT_VARIABLES = ("CARVANA_DATASETS_PATH",)
@@ -30,7 +30,7 @@ class Carvana:
     samples: tuple[Sample, ...]
     name: str = "carvana"
 
-    def read_target(self, sample: Sample) -> Target:
+    def read_target(self, sample: Sample) -> LabelMap:
         """(H, W) uint8: 0 background, 1 car.
 
         Raises:

@@ -14,7 +14,7 @@ import numpy as np
 
 from densecast.core.errors import BadDatasetError, DensecastError, MissingFileError
 from densecast.core.labels import CITYSCAPES, CITYSCAPES_IDS, IGNORED
-from densecast.core.sample import CheckReport, Sample, Split, SplitRecord, Target, ids_sha256
+from densecast.core.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 from densecast.datasets._label_map import read_label_map
 from densecast.imaging.read import size_hw
 
@@ -38,7 +38,7 @@ class Cityscapes:
     samples: tuple[Sample, ...]
     name: str = "cityscapes"
 
-    def read_target(self, sample: Sample) -> Target:
+    def read_target(self, sample: Sample) -> LabelMap:
         """(H, W) uint8: train ids 0 to 18, 255 where nothing is evaluated.
 
         Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from densecast.core.errors import BadDatasetError, DensecastError, MissingFileError
 from densecast.core.labels import IGNORED, VOC2012
-from densecast.core.sample import CheckReport, Sample, Split, SplitRecord, Target, ids_sha256
+from densecast.core.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 from densecast.datasets._label_map import read_label_map
 
 ROOT_VARIABLES = ("VOC2012_DATASETS_PATH", "DATASETS_PATH")
@@ -34,7 +34,7 @@ class Voc2012:
     samples: tuple[Sample, ...]
     name: str = "voc2012"
 
-    def read_target(self, sample: Sample) -> Target:
+    def read_target(self, sample: Sample) -> LabelMap:
         """(H, W) uint8: 0 background, 1 to 20 the classes, 255 the borders that are not evaluated.
 
         Raises:

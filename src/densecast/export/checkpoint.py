@@ -132,7 +132,8 @@ def _read_torch(path: Path) -> Any:
                 return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BadCheckpointError(
-            f"checkpoint {path} is not a plain state dict: {_refused(error)}. Only tensors and plain values are unpickled."
+            f"checkpoint {path} is not a plain state dict: {_refused(error)}. "
+            "Only tensors and plain values are unpickled."
         ) from None
     except Exception as error:  # torch raises whatever the damage leads to
         raise BadCheckpointError(
@@ -160,8 +161,8 @@ class _History:
 def _harmless_globals() -> list[Any]:
     """What published checkpoints carry besides tensors: numpy numbers and arrays, and training logs.
 
-    Each only holds data; none calls anything when it is unpickled. A pair gives the name a file uses where it is not the
-    object's own: numpy 2 moved `numpy.core` to `numpy._core`, and MMEngine need not be installed.
+    Each only holds data; none calls anything when it is unpickled. A pair gives the name a file uses where it is
+    not the object's own: numpy 2 moved `numpy.core` to `numpy._core`, and MMEngine need not be installed.
     """
     import numpy as np
     from numpy._core import multiarray

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from densecast.core import codec, palette
+from densecast.core.coco_person import JOINTS
 from densecast.core.errors import BadConfigError
 from densecast.core.options import Range
+from densecast.core.pose_options import PoseDecode
 from densecast.core.preprocess import KeepRatio, Native, Preprocess, Resize, ScaleBy, Stretch
-from densecast.core.spec import Evaluation, ModelSpec, Rgb, SegmentationDecode, Task
+from densecast.core.spec import Decode, Evaluation, ModelSpec, Rgb, SegmentationDecode, Task
 from densecast.core.tensor import Dim, TensorSpec
 
 
@@ -28,21 +30,26 @@ class SpecFile:
     metric = "dice"
     ```
 
-    `side` bounds height and width where the graph leaves them open.
+    `side` bounds height and width where the graph leaves them open. For `task = "pose"` the resize has to be
+    `{ kind = "pose_affine" }`, and the graph gives 17 heatmaps and then 17 tag maps of COCO's joints.
     """
 
     labels: tuple[str, ...]
     preprocess: Preprocess = field(default_factory=lambda: Preprocess(Native()))
     task: Task = "segmentation"
     palette: tuple[Rgb, ...] | None = None
-    decode: SegmentationDecode = SegmentationDecode()
+    decode: Decode | None = None
     evaluation: Evaluation | None = None
     side: Range = Range(16, 4096)
     largest_batch: int = 64
 
     def model(self, name: str) -> ModelSpec:
-        """The model's spec; tensor names and fixed sizes come from the graph later."""
-        if len(self.labels) < 2:
+        """The model's spec; tensor names and fixed sizes come from the graph later.
+
+        Raises:
+            BadConfigError: what is declared does not go together.
+        """
+        if self.task == "segmentation" and len(self.labels) < 2:
             raise BadConfigError(f"a segmentation needs at least two labels, got {len(self.labels)}.")
         sizes = (
             Dim("N", 1, self.largest_batch),
@@ -53,17 +60,22 @@ class SpecFile:
         colours = self.palette or palette.voc(len(self.labels))
         if len(colours) != len(self.labels):
             raise BadConfigError(f"{len(self.labels)} labels but {len(colours)} colours in the palette.")
-        return ModelSpec(
-            name,
-            self.task,
-            TensorSpec("image", "float32", sizes),
-            TensorSpec("logits", "float32", (sizes[0], len(self.labels), *sizes[2:])),
-            self.preprocess,
-            self.decode,
-            self.labels,
-            colours,
-            self.evaluation,
-        )
+        is_pose = self.task == "pose"
+        channels = 2 * len(JOINTS) if is_pose else len(self.labels)
+        try:
+            return ModelSpec(
+                name,
+                self.task,
+                TensorSpec("image", "float32", sizes),
+                TensorSpec("maps" if is_pose else "logits", "float32", (sizes[0], channels, *sizes[2:])),
+                self.preprocess,
+                self.decode or (PoseDecode() if is_pose else SegmentationDecode()),
+                self.labels,
+                colours,
+                self.evaluation,
+            )
+        except ValueError as error:
+            raise BadConfigError(f"{error}.") from None
 
 
 def read(path: Path) -> SpecFile:

@@ -1,14 +1,18 @@
 """Remove Resize nodes that give back their input: bilinear and nearest resampling to the same size is the identity.
 
-MMSegmentation's HRNet resizes every fused branch a second time, in case sizes were odd; at multiples of 32 each of these is
-an identity that engines still execute (22 of the 47 Resize nodes of OCRNet-HR18s at 512×1024).
+MMSegmentation's HRNet resizes every fused branch a second time, in case sizes were odd; at multiples of 32 each of
+these is an identity that engines still execute (22 of the 47 Resize nodes of OCRNet-HR18s at 512×1024).
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
+import numpy.typing as npt
 import onnx
+from onnx import numpy_helper
 
 from densecast.core.graph_pass import PassResult
 
@@ -25,11 +29,12 @@ def apply(model: onnx.ModelProto) -> PassResult:
     values = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
     shapes = {value.name: _static_shape(value) for value in values}
     outputs = {value.name for value in model.graph.output}
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     bypass = {
         node.output[0]: node.input[0]
         for node in model.graph.node
         if node.op_type == "Resize"
-        and _keeps_positions(node)
+        and _keeps_positions(node, constants)
         and node.output[0] not in outputs
         and shapes.get(node.input[0]) is not None
         and shapes.get(node.input[0]) == shapes.get(node.output[0])
@@ -58,7 +63,11 @@ def _static_shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
     return tuple(dim.dim_value for dim in dims)
 
 
-def _keeps_positions(node: onnx.NodeProto) -> bool:
+def _keeps_positions(node: onnx.NodeProto, constants: Mapping[str, npt.NDArray[Any]]) -> bool:
+    """Whether equal sizes mean equal pixels: not where a scale near 1 was given that rounds to the same size."""
+    scales = constants.get(node.input[2]) if len(node.input) == 3 else None
+    if len(node.input) < 4 and (scales is None or (scales != 1).any()):
+        return False
     attributes = {attribute.name: attribute for attribute in node.attribute}
     mode = (
         attributes["coordinate_transformation_mode"].s.decode()

@@ -1,7 +1,7 @@
 """Turn arithmetic on known shapes into constants, so that later passes and quantisers see real layers only.
 
-Exporters write sizes as chains of Shape, Gather, Sub and Concat nodes. With fixed input sizes all of it is constant; ONNX
-Runtime's basic passes fold it, and fuse nothing that other engines would not read.
+Exporters write sizes as chains of Shape, Gather, Sub and Concat nodes. With fixed input sizes all of it is constant;
+ONNX Runtime's basic passes fold it, and fuse nothing that other engines would not read.
 """
 
 from __future__ import annotations

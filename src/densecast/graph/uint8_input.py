@@ -1,9 +1,9 @@
-"""Move normalisation into the graph: bytes in, `(x - mean) / std` as the first two nodes.
+"""Move normalisation into the graph: bytes in, `(x / divisor - mean) / std` as the first nodes.
 
-    image: uint8 [N, 3, H, W] -> Cast float32 -> Sub mean -> Div std -> the network
+    image: uint8 [N, 3, H, W] -> Cast float32 (-> Div divisor) -> Sub mean -> Div std -> the network
 
 A quarter of the bytes cross into the engine, and a program in another language needs no normalisation of its
-own. Exact: the same float32 subtraction and division as `kernels.normalise`.
+own. Exact: the same float32 operations as `kernels.normalise`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,15 @@ def apply(model: onnx.ModelProto, preprocess: Preprocess) -> PassResult:
     for suffix, values in (("mean", preprocess.mean), ("std", preprocess.std)):
         array = np.asarray(values, dtype=np.float32).reshape(1, 3, 1, 1)
         graph.initializer.append(numpy_helper.from_array(array, f"{name}_{suffix}"))
-    first = [
-        helper.make_node("Cast", [name], [f"{name}_float"], f"{name}_to_float", to=TensorProto.FLOAT),
-        helper.make_node("Sub", [f"{name}_float", f"{name}_mean"], [f"{name}_centred"], f"{name}_minus_mean"),
+    scaled = f"{name}_float"
+    first = [helper.make_node("Cast", [name], [scaled], f"{name}_to_float", to=TensorProto.FLOAT)]
+    if preprocess.divisor != 1:
+        divisor = numpy_helper.from_array(np.float32(preprocess.divisor).reshape(1), f"{name}_divisor")
+        graph.initializer.append(divisor)
+        first.append(helper.make_node("Div", [scaled, divisor.name], [f"{name}_scaled"], f"{name}_over_divisor"))
+        scaled = f"{name}_scaled"
+    first += [
+        helper.make_node("Sub", [scaled, f"{name}_mean"], [f"{name}_centred"], f"{name}_minus_mean"),
         helper.make_node("Div", [f"{name}_centred", f"{name}_std"], [normalised], f"{name}_over_std"),
     ]
     rest = list(graph.node)

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.core.geometry import Placement
-from densecast.core.preprocess import Interpolation, Preprocess
-from densecast.kernels import normalise
+from densecast.core.preprocess import Interpolation, PoseAffine, Preprocess
+from densecast.kernels import affine_cv4, normalise
 
 Image = npt.NDArray[np.uint8]
 Plane = TypeVar("Plane", npt.NDArray[np.uint8], npt.NDArray[np.float32])
@@ -28,8 +28,16 @@ def prepare(
     With `dtype` "uint8" the values stay 0..255: the network normalises them itself. `out` receives the
     result where it is given; its shape must be the one `preprocess` leads to.
     """
-    placement = preprocess.resize.place((image.shape[0], image.shape[1]))
-    resized = resize(image, placement.content_hw, preprocess.interpolation)
+    image_hw = (image.shape[0], image.shape[1])
+    if isinstance(preprocess.resize, PoseAffine):
+        geometry = preprocess.resize.geometry(image_hw)
+        placement = geometry.placement
+        resized = affine_cv4.warp_affine(
+            image, affine_cv4.three_point_matrix(*geometry.triangles()), placement.model_hw
+        )
+    else:
+        placement = preprocess.resize.place(image_hw)
+        resized = resize(image, placement.content_hw, preprocess.interpolation)
     if out is None:
         out = np.empty((3, *placement.model_hw), dtype=dtype)
     reverse = preprocess.colour == "BGR"
@@ -38,7 +46,7 @@ def prepare(
     else:
         mean = np.asarray(preprocess.mean, dtype=np.float32)
         std = np.asarray(preprocess.std, dtype=np.float32)
-        normalise.to_normalised_planes(resized, mean, std, reverse, out)
+        normalise.to_normalised_planes(resized, mean, std, reverse, out, preprocess.divisor)
     return out, placement
 
 

@@ -13,13 +13,15 @@ def to_normalised_planes(
     std: npt.NDArray[np.float32],
     reverse: bool,
     out: npt.NDArray[np.generic],
+    divisor: float = 1.0,
 ) -> None:
-    """(H, W, 3) uint8 -> (3, H, W) float32 `(x - mean) / std`; `reverse` swaps the first and last channel.
+    """(H, W, 3) uint8 -> (3, H, W) float32 `(x / divisor - mean) / std`; `reverse` swaps the outer channels.
 
-    Each byte value's result is computed once, in float32 with one subtraction and one division, which is bit
-    for bit what numpy, torch and MMCV give.
+    Each byte value's result is computed once, in float32 with one subtraction and two divisions (by 1 exactly), which
+    is bit for bit what numpy, torch, MMCV and torchvision give.
     """
-    table = (np.arange(256, dtype=np.float32)[None] - mean[:, None]) / std[:, None]
+    values = np.arange(256, dtype=np.float32) / np.float32(divisor)
+    table = (values[None] - mean[:, None]) / std[:, None]
     _lookup(np.ascontiguousarray(image), table, reverse, out)
 
 

@@ -39,7 +39,7 @@ class Accumulator:
 
     def add(self, sample_id: str, prediction: Prediction, target: Target) -> None:
         """Count one image; prediction and target must have one size."""
-        assert isinstance(prediction, SegmentationMap)
+        assert isinstance(prediction, SegmentationMap) and isinstance(target, np.ndarray)
         predicted, wanted = prediction.class_id == FOREGROUND, target == FOREGROUND
         self._per_image[sample_id] = dice(predicted, wanted)
         self._both += int(np.count_nonzero(predicted & wanted))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from densecast.core.errors import BadShapeError
 from densecast.core.labels import IGNORED
 from densecast.core.prediction import Prediction, SegmentationMap
-from densecast.core.sample import Target
+from densecast.core.sample import LabelMap, Target
 from densecast.core.score import Score
 from densecast.core.spec import ModelSpec
 from densecast.metrics._iou_tables import STYLES, tables
@@ -44,7 +44,7 @@ class Ratios:
     aacc: float
 
 
-def count_pixels(predicted: npt.NDArray[np.uint8], target: Target) -> Counts:
+def count_pixels(predicted: LabelMap, target: LabelMap) -> Counts:
     """(H, W) and (H, W) class indices -> (256, 256) int64: pixels by target (rows) and prediction (columns).
 
     Raises:
@@ -92,7 +92,7 @@ class Accumulator:
         Raises:
             BadShapeError: prediction and target are not of one size.
         """
-        assert isinstance(prediction, SegmentationMap)
+        assert isinstance(prediction, SegmentationMap) and isinstance(target, np.ndarray)
         counts = count_pixels(prediction.class_id, target)
         own = ratios(counts, len(self._labels)).miou
         if not np.isnan(own):

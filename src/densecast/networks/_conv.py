@@ -30,9 +30,7 @@ class ConvModule(nn.Module):
     ) -> None:
         super().__init__()
         padding = dilation * (kernel // 2)
-        self.conv = nn.Conv2d(
-            in_channels, out_channels, kernel, stride, padding, dilation, groups=groups, bias=False
-        )
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(out_channels)
         self.activate = _ACTIVATIONS[activation]()
 

@@ -30,9 +30,7 @@ class HRModule(nn.Module):
     def __init__(self, widths: Sequence[int], blocks: int, fusion: Fusion, outputs: int) -> None:
         super().__init__()
         self.fusion = fusion
-        self.branches = nn.ModuleList(
-            nn.Sequential(*(BasicBlock(width) for _ in range(blocks))) for width in widths
-        )
+        self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(width) for _ in range(blocks))) for width in widths)
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(self._path(widths, source, target) for source in range(len(widths)))
             for target in range(outputs)
@@ -43,15 +41,11 @@ class HRModule(nn.Module):
             return nn.Identity()
         if source > target:
             align = False if self.fusion == "bilinear" else None
-            up = nn.Upsample(
-                scale_factor=float(2 ** (source - target)), mode=self.fusion, align_corners=align
-            )
+            up = nn.Upsample(scale_factor=float(2 ** (source - target)), mode=self.fusion, align_corners=align)
             return nn.Sequential(*conv_bn(widths[source], widths[target], 1), up)
         # Down by one power of two a step; only the last step changes the width, and has no ReLU after it.
         keep = widths[source]
-        steps = [
-            nn.Sequential(*conv_bn(keep, keep, 3, stride=2), nn.ReLU()) for _ in range(target - source - 1)
-        ]
+        steps = [nn.Sequential(*conv_bn(keep, keep, 3, stride=2), nn.ReLU()) for _ in range(target - source - 1)]
         return nn.Sequential(*steps, nn.Sequential(*conv_bn(keep, widths[target], 3, stride=2)))
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
@@ -113,9 +107,7 @@ class HRNet(nn.Module):
             ]
         )
         # Branches that exist already pass through; the new one is made from the smallest.
-        self.transition2 = nn.ModuleList(
-            [nn.Identity(), nn.Identity(), _smaller_branch(widths[1], widths[2])]
-        )
+        self.transition2 = nn.ModuleList([nn.Identity(), nn.Identity(), _smaller_branch(widths[1], widths[2])])
         self.transition3 = nn.ModuleList(
             [nn.Identity(), nn.Identity(), nn.Identity(), _smaller_branch(widths[2], widths[3])]
         )

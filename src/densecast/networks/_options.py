@@ -12,9 +12,7 @@ def require_int(name: str, value: object, low: int, high: int) -> None:
         BadConfigError: it is not; a bool is not a number here.
     """
     if type(value) is not int or not low <= value <= high:
-        raise BadConfigError(
-            f"network option '{name}' must be a whole number from {low} to {high}, got {value!r}."
-        )
+        raise BadConfigError(f"network option '{name}' must be a whole number from {low} to {high}, got {value!r}.")
 
 
 def require_ints(name: str, value: object, length: int, low: int, high: int) -> None:
@@ -25,8 +23,7 @@ def require_ints(name: str, value: object, length: int, low: int, high: int) -> 
     """
     if not isinstance(value, tuple) or len(value) != length:
         raise BadConfigError(
-            f"network option '{name}' must be {length} whole numbers, each from {low} to {high}, "
-            f"got {value!r}."
+            f"network option '{name}' must be {length} whole numbers, each from {low} to {high}, got {value!r}."
         )
     for item in value:
         require_int(name, item, low, high)

@@ -31,9 +31,7 @@ class Bottleneck(nn.Module):
 
     EXPANSION = 4
 
-    def __init__(
-        self, in_channels: int, planes: int, *, stride: int = 1, dilation: int = 1, project: bool
-    ) -> None:
+    def __init__(self, in_channels: int, planes: int, *, stride: int = 1, dilation: int = 1, project: bool) -> None:
         super().__init__()
         out_channels = planes * self.EXPANSION
         self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)

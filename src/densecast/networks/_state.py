@@ -42,9 +42,7 @@ def out_channels(state: Mapping[str, Tensor], name: str) -> int:
 
 def explain_difference(found: Found, options: object) -> str | None:
     """Name each of the network's `options` that the weights contradict; None when they contradict none."""
-    told = {
-        name: value for name, value in found.items() if (all(value) if isinstance(value, tuple) else value)
-    }
+    told = {name: value for name, value in found.items() if (all(value) if isinstance(value, tuple) else value)}
     wrong = [name for name, value in told.items() if value != getattr(options, name)]
     if not wrong:
         return None

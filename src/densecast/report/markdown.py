@@ -95,8 +95,22 @@ def render(report: Report) -> str:
             for row in report.rows
         ]
         parts += ["## Related scores", table(["backend", "asked", *others], lines, "<<" + ">" * len(others))]
+    if per_class := classes(report):
+        parts += [f"## {per_class[0]} by class", table(*per_class[1:], "<" + ">" * len(report.rows))]
     parts += ["## How", *how(report)]
     return "\n\n".join(parts) + "\n"
+
+
+def classes(report: Report) -> tuple[str, list[str], list[list[str]]] | None:
+    """The metric's name for classes, a header, and a line a class with each model's value; None without classes."""
+    first = report.rows[0].score.per_class
+    if not first:
+        return None
+    measure, labels = next(iter(first.items()))
+    header = ["class", *(f"{row.backend} {short(row.asked)}" for row in report.rows)]
+    found = [(row.score.per_class or {}).get(measure, {}) for row in report.rows]
+    lines = [[label, *(_number(values.get(label)) for values in found)] for label in labels]
+    return measure, header, lines
 
 
 def how(report: Report) -> list[str]:
@@ -136,6 +150,10 @@ def _stage_cells(row: Row) -> list[str]:
         f"{found[name].p50_ms:.2f} ({found[name].p90_ms:.2f}, {found[name].p99_ms:.2f})" if name in found else ""
         for name in _STAGES
     ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], align: str) -> str:

@@ -55,6 +55,7 @@ def render(report: Report, folder: Path) -> str:
             (picture, {title: _inline(folder / name) for title, name in picture.files.items()})
             for picture in report.pictures
         ],
+        classes=markdown.classes(report),
         how=markdown.how(report),
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from densecast import report as report_verb
 from densecast.benchmark import BenchmarkOptions
-from densecast.build import build, default_name
+from densecast.build import build, default_name, require
 from densecast.core import artifact as artifact_files
 from densecast.core import catalog, codec, files, machine
 from densecast.core.artifact import Artifact
@@ -67,6 +67,8 @@ def run(
     require_jinja()
     entry: ZooEntry = catalog.load("zoo", name).ENTRY
     combinations = [(backend, precision) for backend in options.backends for precision in options.precisions]
+    for backend, precision in combinations:
+        require(replace(options.build, backend=backend, precision=precision))
     steps = 3 + 2 * len(combinations)
     step = 0
 

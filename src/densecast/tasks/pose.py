@@ -1,4 +1,4 @@
-"""Bottom-up pose: from a network's heatmaps and tags to people in image pixels.
+"""Bottom-up pose: from a network's heatmaps and tags to people in image pixels, and pictures of them.
 
 Decoding and grouping of associative embedding (A. Newell, Z. Huang, J. Deng, "Associative Embedding: End-to-End
 Learning for Joint Detection and Grouping", 2017) with the results of MMPose 0.29.0, people in the same order, but
@@ -7,20 +7,30 @@ without its maps at image resolution: see `kernels.pose_field`, `pose_peaks`, `p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from densecast.core import files
+from densecast.core.augment import View
 from densecast.core.coco_person import JOINTS, MIRRORED
-from densecast.core.errors import BadInputError, BadShapeError
+from densecast.core.errors import BadGraphError, BadInputError, BadShapeError, UsageError
 from densecast.core.pose_geometry import PosePlacement
 from densecast.core.pose_options import PoseDecode
-from densecast.core.prediction import People
+from densecast.core.prediction import People, Prediction
+from densecast.core.preprocess import PoseAffine
+from densecast.core.sample import AnnotatedPeople, Target
+from densecast.core.spec import Frame, ModelSpec
+from densecast.core.tensor import Array
 from densecast.kernels import pose_grouping, pose_peaks, pose_refine, pose_scales
 from densecast.kernels.pose_field import LARGEST, Field, ceilings, field, is_in_range, table
+from densecast.tasks import _pose_drawing
 
 Maps = npt.NDArray[np.float32]
 
@@ -85,6 +95,72 @@ def decode(
         score=np.ascontiguousarray(people[..., 2]),
         person_score=person_score,
     )
+
+
+def decode_views(
+    outputs: Sequence[Array],
+    views: Sequence[View],
+    spec: ModelSpec,
+    frame: Frame = "image",
+    *,
+    probability: bool = False,
+) -> People:
+    """One output (34, h, w) for each view of an image -> its people, in pixels of the image or of the usual input.
+
+    Views come ratio by ratio, each as it is and then, if any is, mirrored. Several ratios need 1 among them.
+
+    Raises:
+        BadGraphError: the output is no stack of maps.
+        BadShapeError, BadInputError: as `decode`.
+        UsageError: a probability map was asked for, which people have none of.
+    """
+    if probability:
+        raise UsageError(f"{spec.name} finds people, whose scores are in their file: leave --scores out.")
+    options, resize = spec.decode, spec.preprocess.resize
+    assert isinstance(options, PoseDecode) and isinstance(resize, PoseAffine)
+    if any(output.ndim != 3 for output in outputs):
+        raise BadGraphError(f"{spec.name}: expected maps (channels, h, w), the network gave {outputs[0].shape}.")
+    flip = any(view.mirrored for view in views)
+    step = 2 if flip else 1
+    scales = [view.ratio for view in views[::step]]
+    maps = [
+        np.stack(outputs[start : start + step]).astype(np.float32, copy=False) for start in range(0, len(views), step)
+    ]
+    placement = replace(resize, min_scale=resize.scale * min(scales)).geometry(views[0].placement.image_hw)
+    people = decode(maps, placement, replace(options, flip=flip), scales)
+    if frame == "network":
+        return replace(people, xy_px=placement.placement.to_model(people.xy_px).astype(np.float32))
+    return people
+
+
+def truth(target: Target) -> People:
+    """Ground truth as if it had been predicted, to be drawn: marked joints score 1, others 0."""
+    assert isinstance(target, AnnotatedPeople)
+    score = (target.visibility > 0).astype(np.float32)
+    return People(target.xy_px.astype(np.float32), score, np.ones(len(target), np.float32))
+
+
+def draw(image: npt.NDArray[np.uint8], prediction: Prediction, spec: ModelSpec) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) RGB with everybody's joints and limbs, the left side in blue and the right one in orange."""
+    assert isinstance(prediction, People)
+    return _pose_drawing.draw(image, prediction)
+
+
+def save(path_without_suffix: Path, prediction: Prediction) -> Path:
+    """Write `<path>.json`: a list of people, a line each, with `keypoints`, [x, y, score] of 17 joints, and its `score`.
+
+    Joints are in COCO's order, in pixels of the image; one that was not found has score 0.
+    """
+    assert isinstance(prediction, People)
+    joints = np.concatenate([prediction.xy_px, prediction.score[..., None]], axis=-1)
+    scores = prediction.person_score
+    people = [
+        json.dumps({"keypoints": person.tolist(), "score": float(score)})
+        for person, score in zip(joints, scores, strict=True)
+    ]
+    path = path_without_suffix.with_name(f"{path_without_suffix.name}.json")
+    files.write_text(path, "[" + ",\n ".join(people) + "]\n")
+    return path
 
 
 def _people(fields: _Fields, tables: _Tables, ceiling: Maps, options: PoseDecode) -> Maps:

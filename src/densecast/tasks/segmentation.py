@@ -13,7 +13,8 @@ from densecast.core.augment import View
 from densecast.core.errors import BadGraphError, UsageError
 from densecast.core.geometry import Placement
 from densecast.core.prediction import Prediction, SegmentationMap
-from densecast.core.spec import Frame, ModelSpec
+from densecast.core.sample import Target
+from densecast.core.spec import Frame, ModelSpec, SegmentationDecode
 from densecast.core.tensor import Array
 from densecast.imaging.prepare import resize_labels
 from densecast.kernels.labels import upsample_argmax, upsample_scores
@@ -33,6 +34,7 @@ def decode(
     Raises:
         BadGraphError: the output is not a map of `len(spec.labels)` classes.
     """
+    assert isinstance(spec.decode, SegmentationDecode)
     logits, align_corners = _checked(output, spec), spec.decode.align_corners
     nearest = frame == "image" and spec.decode.to_image == "nearest_labels"
     sizes = [placement.model_hw] if frame == "network" or nearest else [placement.model_hw, placement.image_hw]
@@ -64,6 +66,7 @@ def decode_views(
     """
     if len(views) == 1 and not views[0].mirrored:
         return decode(outputs[0], views[0].placement, spec, frame, probability=probability)
+    assert isinstance(spec.decode, SegmentationDecode)
     if frame == "image" and spec.decode.to_image == "nearest_labels":
         raise UsageError(
             f"{spec.name}: views are averaged as probabilities at the image's size, but this model's labels are "
@@ -82,6 +85,12 @@ def decode_views(
         align_corners=spec.decode.align_corners,
     )
     return SegmentationMap(labels, winners if probability else None)
+
+
+def truth(target: Target) -> SegmentationMap:
+    """Ground truth as if it had been predicted, to be drawn."""
+    assert isinstance(target, np.ndarray)
+    return SegmentationMap(target)
 
 
 def draw(image: npt.NDArray[np.uint8], prediction: Prediction, spec: ModelSpec) -> npt.NDArray[np.uint8]:
@@ -110,7 +119,9 @@ def save(path_without_suffix: Path, prediction: Prediction) -> Path:
     """
     assert isinstance(prediction, SegmentationMap)
     if prediction.probability is not None:
-        _write_png(path_without_suffix, "_score", np.rint(prediction.probability * 65535).astype(np.uint16))
+        _write_png(
+            path_without_suffix, "_score", np.rint(prediction.probability.astype(np.float64) * 65535).astype(np.uint16)
+        )
     return _write_png(path_without_suffix, "", prediction.class_id)
 
 

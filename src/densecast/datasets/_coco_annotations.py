@@ -1,0 +1,215 @@
+"""COCO's annotation files for key points: read, and every entry checked before it is used.
+
+Format: https://cocodataset.org/#format-data. Outlines (`segmentation`) are not used here, and only checked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from densecast.core.coco_person import JOINTS
+from densecast.core.errors import BadDatasetError, MissingFileError
+from densecast.core.sample import AnnotatedPeople
+
+PERSON = 1
+"""The one category of these files."""
+
+# COCO's largest file (train2017) has 238 MB.
+_MAX_BYTES = 1 << 30
+# Ids are printed with twelve digits, as in COCO's file names.
+_MAX_ID = 10**12 - 1
+# No coordinate, width or height in pixels is larger; areas are bounded by its square.
+_MAX_PX = 1e6
+_MAX_SIDE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """One image of an annotation file."""
+
+    id: int
+    file_name: str
+    size_hw: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """A sound annotation file: its images by rising id, and the people of each image id."""
+
+    images: tuple[ImageEntry, ...]
+    people: dict[int, AnnotatedPeople]
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The file's JSON, not checked further than that it holds lists of images and of annotations.
+
+    Raises:
+        MissingFileError: no such file.
+        BadDatasetError: too large, no JSON, or without these lists.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"annotation file {path} does not exist.")
+    if path.stat().st_size > _MAX_BYTES:
+        raise BadDatasetError(f"{path}: larger than {_MAX_BYTES >> 30} GiB; COCO's own files have up to 238 MB.")
+    try:
+        document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise BadDatasetError(f"{path}: not valid JSON ({error}).") from None
+    lists = [document.get(name) if isinstance(document, dict) else None for name in ("images", "annotations")]
+    if not all(isinstance(each, list) for each in lists):
+        raise BadDatasetError(f"{path}: holds no lists 'images' and 'annotations'; this is no annotation file of COCO.")
+    return dict(document)
+
+
+def read(path: Path) -> Annotations:
+    """A whole annotation file.
+
+    Raises:
+        MissingFileError: no such file.
+        BadDatasetError: as `load`; or an entry is wrong, the message names the first one.
+    """
+    document = load(path)
+    first = next(problems(document), None)
+    if first is not None:
+        raise BadDatasetError(f"{path}: {first}.")
+    return parse(document)
+
+
+def parse(document: dict[str, Any]) -> Annotations:
+    """The entries of a document that has no `problems`."""
+    entries = sorted(document["images"], key=lambda entry: int(entry["id"]))
+    of_image: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in entries}
+    for annotation in document["annotations"]:
+        of_image[annotation["image_id"]].append(annotation)
+    images = tuple(ImageEntry(each["id"], each["file_name"], (each["height"], each["width"])) for each in entries)
+    return Annotations(images, {key: _people(key, found) for key, found in of_image.items()})
+
+
+def problems(document: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with the entries that are used, each named by its id."""
+    known: set[int] = set()
+    for place, image in enumerate(document["images"]):
+        problem = _image_problem(image, known)
+        if problem:
+            yield f"{_named('image', image, place)}: {problem}"
+        else:
+            known.add(image["id"])
+    seen: set[int] = set()
+    for place, annotation in enumerate(document["annotations"]):
+        problem = _annotation_problem(annotation, known, seen)
+        if problem:
+            yield f"{_named('annotation', annotation, place)}: {problem}"
+        else:
+            seen.add(annotation["id"])
+
+
+def remarks(document: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with fields that are not used: outlines, and the number of marked joints."""
+    for place, annotation in enumerate(document["annotations"]):
+        if not isinstance(annotation, dict):
+            continue
+        name = _named("annotation", annotation, place)
+        if "segmentation" in annotation and not _is_outline(annotation["segmentation"]):
+            yield (
+                f"{name}: segmentation must be polygons of at least three points, x y x y …, or run lengths with "
+                "counts and size"
+            )
+        joints: Any = annotation.get("keypoints")
+        if _is_numbers(joints, 3 * len(JOINTS)) and "num_keypoints" in annotation:
+            marked = sum(value > 0 for value in joints[2::3])
+            if annotation["num_keypoints"] != marked:
+                yield f"{name}: num_keypoints is {annotation['num_keypoints']!r}, but {marked} joints are marked"
+
+
+def _named(kind: str, entry: object, place: int) -> str:
+    key = entry.get("id") if isinstance(entry, dict) else None
+    return f"{kind} {key}" if _is_id(key) else f"{kind} at place {place} of the list"
+
+
+def _image_problem(image: Any, known: set[int]) -> str | None:
+    if not isinstance(image, dict):
+        return "not an object"
+    if not _is_id(image.get("id")):
+        return f"id must be a whole number from 0 to {_MAX_ID}"
+    if image["id"] in known:
+        return "there is another image of this id"
+    name = image.get("file_name")
+    if not isinstance(name, str) or not name or Path(name).name != name or name == ".." or "\0" in name:
+        return f"file_name {str(name)[:80]!r} is no plain file name"
+    for side in ("height", "width"):
+        if type(image.get(side)) is not int or not 1 <= image[side] <= _MAX_SIDE:
+            return f"{side} must be a whole number of at least one pixel"
+    return None
+
+
+def _annotation_problem(annotation: Any, images: set[int], seen: set[int]) -> str | None:
+    if not isinstance(annotation, dict):
+        return "not an object"
+    if not _is_id(annotation.get("id")):
+        return f"id must be a whole number from 0 to {_MAX_ID}"
+    if annotation["id"] in seen:
+        return "there is another annotation of this id"
+    if not _is_id(annotation.get("image_id")) or annotation["image_id"] not in images:
+        return f"image_id {str(annotation.get('image_id'))[:20]} is no image of the file"
+    if annotation.get("category_id") != PERSON:
+        return f"category_id must be {PERSON} (person)"
+    if annotation.get("iscrowd") not in (0, 1):
+        return "iscrowd must be 0 or 1"
+    area: Any = annotation.get("area")
+    if not (type(area) in (int, float) and 0 <= area <= _MAX_PX**2):
+        return "area must be a finite number of square pixels, not below 0"
+    if not _is_numbers(annotation.get("bbox"), 4):
+        return "bbox must be four finite numbers of pixels"
+    joints: Any = annotation.get("keypoints")
+    if not _is_numbers(joints, 3 * len(JOINTS)):
+        return f"keypoints must be {3 * len(JOINTS)} finite numbers, x, y and visibility of {len(JOINTS)} joints"
+    if not set(joints[2::3]) <= {0, 1, 2}:
+        return "the visibility of a joint must be 0, 1 or 2"
+    return None
+
+
+def _is_id(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _MAX_ID
+
+
+def _is_numbers(values: Any, count: int) -> bool:
+    """Whether this is a list of `count` numbers in range: neither booleans nor NaN, which JSON readers let pass."""
+    is_list = isinstance(values, list) and len(values) == count and set(map(type, values)) <= {int, float}
+    return is_list and all(-_MAX_PX <= value <= _MAX_PX for value in values)
+
+
+def _is_outline(outline: object) -> bool:
+    if isinstance(outline, list):
+        return bool(outline) and all(
+            isinstance(polygon, list)
+            and len(polygon) >= 6
+            and len(polygon) % 2 == 0
+            and _is_numbers(polygon, len(polygon))
+            for polygon in outline
+        )
+    if not isinstance(outline, dict):
+        return False
+    size, counts = outline.get("size"), outline.get("counts")
+    if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
+        return False
+    if isinstance(counts, list):
+        return all(type(run) is int and run >= 0 for run in counts) and sum(counts) == size[0] * size[1]
+    return isinstance(counts, str)
+
+
+def _people(image_id: int, found: list[dict[str, Any]]) -> AnnotatedPeople:
+    joints = np.array([each["keypoints"] for each in found], np.float64).reshape(-1, len(JOINTS), 3)
+    return AnnotatedPeople(
+        image_id=image_id,
+        xy_px=joints[..., :2],
+        visibility=joints[..., 2].astype(np.uint8),
+        area_px=np.array([each["area"] for each in found], np.float64),
+        box_xywh_px=np.array([each["bbox"] for each in found], np.float64).reshape(-1, 4),
+        is_crowd=np.array([each["iscrowd"] for each in found], np.bool_),
+    )

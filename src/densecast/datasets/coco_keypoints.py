@@ -1,0 +1,144 @@
+"""COCO 2017 key points: people in everyday photographs, seventeen joints each.
+
+`<split>2017/*.jpg` with `annotations/person_keypoints_<split>2017.json` (https://cocodataset.org).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from densecast.core.errors import BadDatasetError, DensecastError, MissingFileError
+from densecast.core.sample import AnnotatedPeople, CheckReport, Sample, Split, SplitRecord, ids_sha256
+from densecast.datasets import _coco_annotations
+from densecast.imaging import read
+
+ROOT_VARIABLES = ("COCO_DATASETS_PATH",)
+IMAGES: dict[Split, int] = {"train": 118_287, "val": 5_000}
+
+
+@dataclass(frozen=True, slots=True)
+class CocoKeypoints:
+    """One split of a COCO folder, or both; `people` and `size_hw` hold what is annotated, by sample id."""
+
+    root: Path
+    split: Split
+    samples: tuple[Sample, ...]
+    people: dict[str, AnnotatedPeople]
+    size_hw: dict[str, tuple[int, int]]
+    name: str = "coco_keypoints"
+
+    def read_target(self, sample: Sample) -> AnnotatedPeople:
+        """The people of one image, in the order of the annotation file.
+
+        Raises:
+            BadImageError: the image's header cannot be read.
+            BadDatasetError: the image's size is not the annotated one.
+        """
+        found, wanted = read.size_hw(sample.image), self.size_hw[sample.id]
+        # A photograph that its orientation tag turns by a quarter has its sides swapped in the header.
+        if found not in (wanted, wanted[::-1]):
+            raise BadDatasetError(
+                f"{sample.image}: image {sample.id} is {found[1]}×{found[0]} pixels, annotated are "
+                f"{wanted[1]}×{wanted[0]}. The joints belong to another image."
+            )
+        return self.people[sample.id]
+
+    def record(self, limit: int | None = None) -> SplitRecord:
+        """Which images these are, or the first `limit`."""
+        chosen = self.samples[:limit]
+        return SplitRecord(self.name, self.split, len(chosen), len(self.samples), None, ids_sha256(chosen))
+
+
+def open(root: Path, split: Split = "val", seed: int = 0) -> CocoKeypoints:
+    """All images of the split's annotation file by rising id, those without people among them.
+
+    A sample's id is the image's with twelve digits, as in COCO's file names. "all" are the splits that are there.
+    They are the publisher's: there is nothing for `seed` to draw.
+
+    Raises:
+        MissingFileError: no such folder.
+        BadDatasetError: not COCO's layout, no annotations of this split, a wrong entry in them, or an image that is
+            not there.
+    """
+    files = _annotation_files(root)
+    chosen = files if split == "all" else {name: path for name, path in files.items() if name == split}
+    if not chosen:
+        there = ", ".join(path.name for path in files.values())
+        raise BadDatasetError(
+            f"{root}: there are no annotations of the split {split!r}, only {there}. Pass --split all (in a run "
+            "--calibration-split all for the calibration), or a folder of images to calibrate with."
+        )
+    samples: list[Sample] = []
+    people: dict[str, AnnotatedPeople] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    for name, path in chosen.items():
+        annotations = _coco_annotations.read(path)
+        for image in annotations.images:
+            sample = _sample(root, name, image, path)
+            if sample.id in people:
+                raise BadDatasetError(f"{root}: image {sample.id} is in both splits.")
+            samples.append(sample)
+            people[sample.id], sizes[sample.id] = annotations.people[image.id], image.size_hw
+    if not samples:
+        raise BadDatasetError(f"{root}: the split {split!r} names no images.")
+    missing = [sample.image for sample in samples if not sample.image.is_file()]
+    if missing:
+        raise BadDatasetError(f"{len(missing)} annotated images are not there, the first is {missing[0]}.")
+    return CocoKeypoints(root, split, tuple(sorted(samples, key=lambda sample: sample.id)), people, sizes)
+
+
+def check(root: Path) -> CheckReport:
+    """Every entry of the annotation files, also those that are not used, and every image's size."""
+    problems: list[str] = []
+    counts: dict[str, int] = {}
+    for name, path in _annotation_files(root).items():
+        counts[f"{name} images"] = counts[f"{name} people"] = 0
+        try:
+            document = _coco_annotations.load(path)
+        except DensecastError as error:
+            problems.append(str(error))
+            continue
+        counts[f"{name} images"], counts[f"{name} people"] = len(document["images"]), len(document["annotations"])
+        wrong = list(_coco_annotations.problems(document))
+        problems += [f"{path.name}: {each}" for each in (*wrong, *_coco_annotations.remarks(document))]
+        if not wrong:
+            problems += _image_problems(root, name, path, _coco_annotations.parse(document))
+    there = {name: counts.get(f"{name} images", 0) for name in IMAGES}
+    if there != IMAGES:
+        found = " and ".join(f"{count} {name}" for name, count in there.items())
+        whole = " and ".join(f"{count} {name}" for name, count in IMAGES.items())
+        problems.append(f"{found} images; the whole data set has {whole}")
+    return CheckReport(root, counts, tuple(problems))
+
+
+def _annotation_files(root: Path) -> dict[Split, Path]:
+    """The annotation file of each split that has one."""
+    if not root.is_dir():
+        raise MissingFileError(f"data set folder {root} does not exist.")
+    paths: dict[Split, Path] = {name: root / "annotations" / f"person_keypoints_{name}2017.json" for name in IMAGES}
+    found = {name: path for name, path in paths.items() if path.is_file()}
+    if not found:
+        raise BadDatasetError(
+            f"{root} holds no annotations/person_keypoints_val2017.json. COCO's layout is <split>2017/*.jpg beside it."
+        )
+    return found
+
+
+def _image_problems(root: Path, split: Split, path: Path, annotations: _coco_annotations.Annotations) -> list[str]:
+    """Images that are missing, unreadable or of another size."""
+    samples = tuple(_sample(root, split, image, path) for image in annotations.images)
+    sizes = {sample.id: image.size_hw for sample, image in zip(samples, annotations.images, strict=True)}
+    people = {sample.id: annotations.people[int(sample.id)] for sample in samples}
+    opened = CocoKeypoints(root, split, samples, people, sizes)
+    problems = []
+    for sample in samples:
+        try:
+            opened.read_target(sample)
+        except DensecastError as error:
+            problems.append(f"image {sample.id}: {error}")
+    return problems
+
+
+def _sample(root: Path, split: Split, image: _coco_annotations.ImageEntry, annotations: Path) -> Sample:
+    return Sample(f"{image.id:012d}", root / f"{split}2017" / image.file_name, annotations)

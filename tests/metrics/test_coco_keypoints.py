@@ -1,0 +1,131 @@
+"""COCO's numbers are those MMPose computes and prints, to the last digit."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import seeded_people
+
+from densecast.core.errors import MissingExtraError
+from densecast.core.prediction import People
+from densecast.core.sample import AnnotatedPeople
+from densecast.core.score import Score
+from densecast.datasets import _coco_annotations
+from densecast.metrics import coco_keypoints
+from densecast.metrics.oks import oks
+
+pytestmark = pytest.mark.coco
+pytest.importorskip("pycocotools")
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "coco_metric.json").read_text(encoding="utf-8"))
+
+
+def counted(seed: int = 0, chosen: slice = slice(None)) -> coco_keypoints.Accumulator:
+    document, found = seeded_people.images(seed)
+    annotated = _coco_annotations.parse(document).people
+    counter = coco_keypoints.Accumulator()
+    for each in found[chosen]:
+        counter.add(f"{each.image_id:012d}", each.people, annotated[each.image_id])
+    return counter
+
+
+def numbers(score: Score) -> dict[str, float]:
+    return {score.name: score.value, **score.others}
+
+
+def test_the_ten_numbers_are_the_originals() -> None:
+    score = counted().score()
+    assert list(numbers(score)) == list(coco_keypoints.NAMES)
+    # The same sums in the same order.
+    assert numbers(score) == pytest.approx(GOLDEN["stats"], rel=0, abs=1e-12)
+    assert (score.count, score.unit, score.better) == (8, "fraction", "higher")
+
+
+def test_the_printed_block_is_the_originals() -> None:
+    assert coco_keypoints.tables(counted().score()) == GOLDEN["printed"]
+    assert coco_keypoints.tables(counted().score(), "none") == ""
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("first", [4, 8])
+def test_the_first_images_alone_are_scored_as_pycocotools_scores_them(seed: int, first: int, tmp_path: Path) -> None:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    document, found = seeded_people.images(seed)
+    (tmp_path / "annotations.json").write_text(json.dumps(document), encoding="utf-8")
+    counter = counted(seed, slice(first))
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(tmp_path / "annotations.json"))
+        evaluation = COCOeval(truth, truth.loadRes(counter.results()), "keypoints")
+        evaluation.params.imgIds = [each.image_id for each in found[:first]]
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    wanted = [math.nan if value == -1 else value for value in evaluation.stats]
+    np.testing.assert_array_equal(list(numbers(counter.score()).values()), wanted)
+
+
+def test_results_are_the_originals_but_for_people_without_a_joint() -> None:
+    results = counted().results()
+    _, found = seeded_people.images()
+    dropped = sum(int((each.people.score <= 0).all(axis=1).sum()) for each in found)
+    assert dropped > 0
+    assert len(results) == GOLDEN["results"] - dropped
+    assert all(set(each) == {"image_id", "category_id", "keypoints", "score"} for each in results)
+    assert json.loads(json.dumps(results)) == results
+    first = next(each for each in found if len(each.people))
+    person = int(np.flatnonzero((first.people.score > 0).any(axis=1))[0])
+    assert results[0]["image_id"] == first.image_id
+    np.testing.assert_array_equal(np.reshape(results[0]["keypoints"], (17, 3))[:, :2], first.people.xy_px[person])
+
+
+def people_at(xy_px: np.ndarray, score: float = 0.5) -> People:
+    count = len(xy_px)
+    return People(xy_px.astype(np.float32), np.full((count, 17), score, np.float32), np.full(count, score, np.float32))
+
+
+def annotated_at(xy_px: np.ndarray, area_px: float = 5000.0) -> AnnotatedPeople:
+    count = len(xy_px)
+    boxes = np.concatenate([xy_px.min(axis=1), np.ptp(xy_px, axis=1)], axis=1).reshape(-1, 4)
+    return AnnotatedPeople(
+        1, xy_px, np.full((count, 17), 2, np.uint8), np.full(count, area_px), boxes, np.zeros(count, np.bool_)
+    )
+
+
+def test_an_images_own_score_is_the_mean_similarity_of_its_people() -> None:
+    rng = np.random.default_rng(0)
+    there = rng.uniform(0, 400, (3, 17, 2))
+    near = there + rng.normal(0, 3, there.shape)
+    counter = coco_keypoints.Accumulator()
+    # The third is missed, the first is found twice: the better one counts.
+    found = np.stack([near[1], there[0] + 30, near[0]])
+    counter.add("a", people_at(found), annotated_at(there))
+    wanted = sum(float(oks(there[row], near[row].astype(np.float32), 5000.0)) for row in (0, 1))
+    wanted += float(oks(there[2], (there[0] + 30).astype(np.float32), 5000.0))
+    # `oks` rounds to float32.
+    assert counter.score().per_image["a"] == pytest.approx(wanted / 3, rel=1e-6)
+
+
+def test_images_without_people_have_no_score_of_their_own_and_count_all_the_same() -> None:
+    counter = coco_keypoints.Accumulator()
+    nobody = np.zeros((0, 17, 2))
+    counter.add("empty", people_at(nobody), annotated_at(nobody))
+    score = counter.score()
+    assert score.count == 1 and score.per_image == {}
+    assert all(math.isnan(value) for value in numbers(score).values())
+    assert " = -1.000" in coco_keypoints.tables(score) and "AP: -1.0" in coco_keypoints.tables(score)
+
+
+def test_without_pycocotools_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.delitem(sys.modules, "pycocotools", raising=False)
+    with pytest.raises(MissingExtraError, match=r"densecast\[coco\]"):
+        coco_keypoints.accumulator(None)  # type: ignore[arg-type]

@@ -1,0 +1,111 @@
+"""One click goes from weights to a report, and a second one finds everything done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("jinja2")
+
+import tiny_torch  # noqa: E402
+from made_pictures import carvana  # noqa: E402
+
+from densecast import report  # noqa: E402
+from densecast.benchmark import BenchmarkOptions  # noqa: E402
+from densecast.core.artifact import Artifact  # noqa: E402
+from densecast.core.errors import DensecastError  # noqa: E402
+from densecast.core.options import BuildOptions, InputShape  # noqa: E402
+from densecast.evaluate import EvaluateOptions  # noqa: E402
+from densecast.export.options import ExportOptions  # noqa: E402
+from densecast.run import RunOptions, run  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+OPTIONS = RunOptions(
+    backends=("onnxruntime",),
+    precisions=("force_float32", "force_float16"),
+    export=ExportOptions(size_hw=(48, 72), batch=1),
+    build=BuildOptions(shape=InputShape(height=48, width=72)),
+    evaluate=EvaluateOptions(split="all", limit=3),
+    benchmark=BenchmarkOptions(images=2, seconds=0.0, warm_up=0),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("run")
+    carvana(made / "data", count=4, size_hw=(96, 144))
+    tiny_torch.write_checkpoint(made / "weights.pth")
+    return made
+
+
+def go(folder: Path, steps: list[str] | None = None) -> report.Report:
+    def tell(what: str, done: int, total: int) -> None:
+        assert 1 <= done <= total == 7
+        if steps is not None:
+            steps.append(what)
+
+    return run(
+        "unet_tiny", folder / "out", OPTIONS, data=folder / "data", checkpoint=folder / "weights.pth", progress=tell
+    )
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> report.Report:
+    return go(folder)
+
+
+def test_report_holds_what_was_built_and_measured(first: report.Report, folder: Path) -> None:
+    assert [(row.backend, row.asked) for row in first.rows] == [
+        ("onnxruntime", "force_float32"),
+        ("onnxruntime", "force_float16"),
+    ]
+    for row in first.rows:
+        artifact = Artifact.open(folder / "out" / row.artifact)
+        assert artifact.manifest.build is not None and artifact.manifest.build.backend == row.backend
+        assert row.ran.compute == "float32" and row.score.count == 3 and row.size_mb > 0
+        assert row.score.data is not None and (row.score.data.split, row.score.data.total) == ("all", 4)
+        assert set(row.timing.stages()) == {"decode", "preprocess", "infer", "postprocess", "end_to_end"}
+    # Weights in float16 flip near-ties: some pixels of some thousands.
+    assert first.rows[1].score.value == pytest.approx(first.rows[0].score.value, abs=1e-2)
+    assert first.parity is not None and first.parity.relative_error <= first.parity.tolerance
+    assert report.read(folder / "out") == first
+    assert all((folder / "out" / name).is_file() for picture in first.pictures for name in picture.files.values())
+    assert first.pictures and (folder / "out" / "report.html").stat().st_size > 1000
+
+
+def test_a_second_run_measures_nothing_again(first: report.Report, folder: Path) -> None:
+    def times() -> dict[Path, int]:
+        kept = [folder / "out" / "measured", *(folder / "out" / row.artifact for row in first.rows)]
+        return {path: path.stat().st_mtime_ns for each in kept for path in each.iterdir()}
+
+    before, steps = times(), list[str]()
+    again = go(folder, steps)
+    assert again.rows == first.rows
+    assert times() == before
+    assert steps[0] == "data set" and steps[-1] == "report" and len(steps) == 7
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"backends": ("onnxruntime", "openvin")}, "Did you mean 'openvino'"),
+        ({"backends": ("reference",), "precisions": ("qint8_mixed_float16",)}, "has no qint8"),
+    ],
+)
+def test_what_cannot_be_built_is_said_before_anything_is_made(
+    folder: Path, tmp_path: Path, wrong: dict[str, tuple[str, ...]], said: str
+) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(DensecastError, match=said):
+        run(
+            "unet_tiny",
+            tmp_path / "out",
+            replace(OPTIONS, **wrong),  # type: ignore[arg-type]
+            data=folder / "data",
+            checkpoint=folder / "weights.pth",
+        )
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,135 @@
+"""What the pages show is true: commands parse, Python compiles and runs, spec files are read, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer
+
+from densecast.cli import app
+from densecast.core import codec
+from densecast.export.spec_file import SpecFile
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")])
+EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
+# First line of a block that runs as it stands, in an empty folder.
+RUNNABLE = "# runnable"
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks(*languages: str) -> list[Block]:
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            line = text.count("\n", 0, match.start()) + 2
+            found.append(Block(page, line, match.group(1), match.group(2)))
+    return [block for block in found if block.language in languages]
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    """(where, words) of every shell line that calls densecast or make."""
+    found = []
+    for block in blocks("bash", "sh", "console"):
+        for line in block.text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if words and words[0] in ("densecast", "make"):
+                found.append((f"{block}: {line.strip()}", words))
+    return found
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(PAGES) > 3 and len(commands()) > 10 and blocks("python") and blocks("toml")
+
+
+@pytest.mark.parametrize("words", [pytest.param(words, id=where) for where, words in commands()])
+def test_shell_lines_parse(words: list[str]) -> None:
+    if words[0] == "make":
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert set(words[1:]) <= set(targets)
+        return
+    group = typer.main.get_command(app)
+    if words[1:] in (["--help"], ["-h"]):
+        return
+    verb, *arguments = words[1:]
+    assert verb in group.commands, f"no sub-command {verb}"  # type: ignore[attr-defined]
+    # Parsing alone: unknown options, missing arguments and values of a wrong type raise.
+    group.commands[verb].make_context(verb, arguments).close()  # type: ignore[attr-defined]
+
+
+# A block that sets a bad way beside a good one shows pieces, not code that runs.
+WHOLE = [block for block in blocks("python") if "# bad" not in block.text]
+
+
+@pytest.mark.parametrize("block", WHOLE, ids=str)
+def test_python_compiles(block: Block) -> None:
+    compile(block.text, str(block), "exec")
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in blocks("python") if block.text.startswith(RUNNABLE)] or [None], ids=str
+)
+def test_python_that_says_it_is_runnable_runs(block: Block | None, tmp_path: Path) -> None:
+    if block is None:
+        pytest.skip(f"no block starts with {RUNNABLE!r}")
+    done = subprocess.run(
+        [sys.executable, "-c", block.text], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=str)
+def test_spec_files_are_read(block: Block) -> None:
+    spec = codec.from_plain(tomllib.loads(block.text), SpecFile, str(block))
+    spec.model("shown")
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub links them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        is_there = there.exists() and there.is_relative_to(ROOT)
+        if not is_there or (anchor and anchor not in anchors(there)):
+            broken.append(target)
+    assert not broken
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_examples_run(example: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = subprocess.run(
+        [sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
