@@ -1,4 +1,4 @@
-"""Batch sizes 1, 4 and 16 of full-size networks on OpenVINO: images per second and peak memory, each in its own process.
+"""Batch sizes 1, 4 and 16 of full-size networks on OpenVINO: images per second and peak memory, each a process.
 
 Random weights and random input; memory per image is the slope between the smallest and the largest batch.
 """
@@ -14,14 +14,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from engines import MODELS, random_checkpoint
-
 from densecast import BuildOptions, ExportOptions, InputShape, QuantizeOptions, export_zoo
 from densecast.build import build
 from densecast.core import codec, files, machine
 from densecast.core.precision import parse, short
 from densecast.report.markdown import table
 from densecast.scenes import write_carvana
+from engines import MODELS, random_checkpoint
 
 BATCHES = (1, 4, 16)
 

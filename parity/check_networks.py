@@ -16,9 +16,10 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "networks"))
 
-import originals  # noqa: E402
 import seeded  # noqa: E402
 from published_networks import PUBLISHED, Published  # noqa: E402
+
+import originals  # noqa: E402
 
 # Of the largest logit. Both sides are the same float32 operations; only the order of a few sums differs.
 TOLERANCE = 1e-4
@@ -47,9 +48,7 @@ def check(name: str, checkpoints: Path | None) -> bool:
     published = PUBLISHED[name]
     original = originals.build(published.package, published.config)
     state = weights_of(name, original, checkpoints)
-    original.load_state_dict(
-        {key.removeprefix("module."): tensor for key, tensor in state.items()}, strict=True
-    )
+    original.load_state_dict({key.removeprefix("module."): tensor for key, tensor in state.items()}, strict=True)
     ours = published.build().eval()
     ours.load_state_dict(published.module().clean(state), strict=True)
     passed = True
@@ -67,22 +66,15 @@ def check(name: str, checkpoints: Path | None) -> bool:
         difference = float(np.abs(got - expected).max())
         good = difference <= TOLERANCE * largest  # False for NaN, too
         passed &= good
-        print(
-            f"{case} {difference:10.2e} {largest:10.3g} "
-            f"{difference / largest:10.2e}  {'ok' if good else 'FAILED'}"
-        )
+        print(f"{case} {difference:10.2e} {largest:10.3g} {difference / largest:10.2e}  {'ok' if good else 'FAILED'}")
     return passed
 
 
 def main() -> int:
     """Compare the networks named on the command line; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", default=list(PUBLISHED), metavar="NAME", help=", ".join(PUBLISHED)
-    )
-    parser.add_argument(
-        "--checkpoints", type=Path, help="folder of <name>.pth files; default: seeded weights"
-    )
+    parser.add_argument("names", nargs="*", default=list(PUBLISHED), metavar="NAME", help=", ".join(PUBLISHED))
+    parser.add_argument("--checkpoints", type=Path, help="folder of <name>.pth files; default: seeded weights")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.names) - set(PUBLISHED))
     if unknown:

@@ -14,9 +14,10 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "networks"))
 
-import originals  # noqa: E402
 import seeded  # noqa: E402
 from published_networks import PUBLISHED  # noqa: E402
+
+import originals  # noqa: E402
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ def test_data() -> Path:
     """The folder of real images, where there is one."""
     folder = os.environ.get("DENSECAST_TEST_DATA")
     if not folder:
-        pytest.skip("set DENSECAST_TEST_DATA to a folder with carvana/imgs and carvana/masks")
+        pytest.skip("set DENSECAST_TEST_DATA to a folder with carvana/, cityscapes/ and VOCdevkit/")
     return Path(folder)
 
 

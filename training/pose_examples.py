@@ -12,8 +12,7 @@ from torch import Tensor
 from densecast.core.coco_person import MIRRORED
 
 STRIDE = 4  # a map's pixel is this many of the picture's
-# In pixels of the maps. The published networks use 2 on pictures of twice the size.
-SIGMA = 1.5
+SIGMA = 2.0  # in pixels of the maps
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +73,8 @@ def varied(
     picture = cv2.cvtColor(cv2.imdecode(np.frombuffer(example.jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     height, width = picture.shape[:2]
     size_xy = np.array(size_hw[::-1])
-    zoom = min(size_hw) / min(height, width) * np.exp(rng.uniform(np.log(0.75), np.log(1.3)))
-    turn = np.clip(rng.normal(0, 0.17), -0.5, 0.5)
+    zoom = min(size_hw) / min(height, width) * np.exp(rng.uniform(np.log(0.8), np.log(1.25)))
+    turn = np.clip(rng.normal(0, 0.06), -0.2, 0.2)
     cosine, sine = zoom * np.cos(turn), zoom * np.sin(turn)
     mirrored = rng.random() < 0.5
     linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([-1.0 if mirrored else 1.0, 1.0])
@@ -95,12 +94,12 @@ def varied(
 
 
 def tinted(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Other exposure, contrast and white balance; one in eight without colour."""
-    gain = rng.uniform(0.7, 1.35) * rng.uniform(0.88, 1.12, 3)
-    lift = rng.uniform(-25, 25)
+    """Other exposure, contrast and white balance; one in twenty without colour."""
+    gain = rng.uniform(0.8, 1.2) * rng.uniform(0.93, 1.07, 3)
+    lift = rng.uniform(-12, 12)
     table = np.clip(np.arange(256)[:, None] * gain + lift, 0, 255).astype(np.uint8)
     changed = cv2.LUT(picture, table[None])
-    if rng.random() < 0.125:
+    if rng.random() < 0.05:
         return np.repeat(cv2.cvtColor(changed, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     return changed
 

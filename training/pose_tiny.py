@@ -20,11 +20,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 from torch.nn import functional
 
-from densecast.core import pose_geometry
+from densecast.core import files, pose_geometry
 from densecast.core.pose_options import PoseDecode
 from densecast.networks import pose_hrnet, pose_mobilenetv2
 from densecast.scenes import people, write_coco
@@ -35,7 +36,7 @@ TRAIN_SEED, HELD_OUT_SEED = 1, 2  # the demo's pictures are of another seed
 SHORT_SIDE = 256
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 # Until this share of the training, the short and the long side are so long: (share, pixels, pixels, batch).
-STAGES = ((0.3, 128, 160, 16), (0.65, 192, 256, 8), (1.0, 256, 320, 6))
+STAGES = ((0.4, 128, 160, 16), (0.7, 192, 256, 8), (1.0, 256, 320, 6))
 TAG_WEIGHT, GUIDE_WEIGHT = 0.5, 0.3
 GUIDE_UNTIL = 0.6  # of the training
 GUIDE_SPREAD = 10.0  # how much tags differ between the left and the right edge of the picture
@@ -72,12 +73,13 @@ def main() -> None:
     )
     parser.add_argument("--train-count", type=int, default=4000)
     parser.add_argument("--held-out-count", type=int, default=400)
-    parser.add_argument("--minutes", type=float, default=40, help="of training; the learning rate falls to fit")
+    parser.add_argument("--minutes", type=float, default=60, help="of training; the learning rate falls to fit")
     parser.add_argument(
         "--snapshot-minutes", type=float, default=10, help="score and write the weights so far, this often"
     )
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
+    parser.add_argument("--start-from", type=Path, help="weights of an earlier run to go on from, at the full size")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
 
@@ -105,11 +107,10 @@ def save(network: torch.nn.Module, scores: dict[str, float], arguments: argparse
         "seed": str(arguments.seed),
         "torch": torch.__version__,
     } | {name: f"{value:.6g}" for name, value in scores.items()}
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     state = {
         key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in network.state_dict().items()
     }
-    save_file(state, arguments.out, metadata)
+    files.write_bytes(arguments.out, serialise(state, metadata))
 
 
 def drawn(folder: Path, seed: int, count: int) -> Path:
@@ -124,13 +125,16 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
     """The averaged weights, in evaluation mode: AdamW, one cosine from the full learning rate to nothing."""
     module, options, bfloat16 = MODELS[arguments.model]
     network = module.build(options).to(memory_format=torch.channels_last)
+    if arguments.start_from:
+        network.load_state_dict(load_file(arguments.start_from))
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=nearer, use_buffers=True)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.learning_rate, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.learning_rate, weight_decay=1e-4, fused=True)
     rng = np.random.default_rng([arguments.seed, 1])
     start, running, step, images, snapshots = time.monotonic(), np.zeros(4), 0, 0, 1
     network.train()
     while (progress := (time.monotonic() - start) / (60 * arguments.minutes)) < 1:
-        _, short, long, count = next(stage for stage in STAGES if progress < stage[0])
+        stages = STAGES[-1:] if arguments.start_from else STAGES
+        _, short, long, count = next(stage for stage in stages if progress < stage[0])
         size_hw = ((short, short), (short, long), (long, short))[rng.integers(3)]
         for group in optimiser.param_groups:
             warm_up = min(1.0, (step + 1) / 100)
@@ -139,7 +143,7 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             maps = network(normalised(batch))
         losses = heat_loss(maps[:, :17].float(), heat), *tag_losses(maps[:, 17:].float(), joints)
-        guide = GUIDE_WEIGHT * max(0.0, 1 - progress / GUIDE_UNTIL)
+        guide = 0.0 if arguments.start_from else GUIDE_WEIGHT * max(0.0, 1 - progress / GUIDE_UNTIL)
         loss = losses[0] + TAG_WEIGHT * (losses[1] + losses[2]) + guide * losses[3]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -95,6 +96,9 @@ def main() -> None:
         "seed": str(arguments.seed),
         "torch": torch.__version__,
     }
+    if arguments.start:
+        with safe_open(arguments.start, framework="pt") as before:
+            metadata["started_from"] = before.metadata()["command"]
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     # The counters of batches seen have no part in evaluation and would take a hundredth of the file.
     kept = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}

@@ -13,7 +13,7 @@ import numpy as np
 from densecast.core import machine
 from densecast.core.clock import StopWatch
 from densecast.core.errors import UsageError
-from densecast.core.tensor import Array, Dim
+from densecast.core.tensor import Array, Dim, Feeds
 from densecast.core.timing import Timing
 from densecast.infer import Pipeline
 
@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]
 SCOPE = {
     "decode": "image file to RGB array, file in the page cache; per image",
     "preprocess": "RGB array to network input; per image",
-    "infer": "the engine's synchronous call; per batch",
+    "infer": "the engine's synchronous call; per call, of which an image seen twice may take two",
     "postprocess": "network output to the prediction in image pixels; per image",
     "end_to_end": "image file to prediction, stages one after another; per batch",
 }
@@ -54,14 +54,14 @@ def benchmark(
     """Time `images` in turn, around and around; without images, inference on random input alone.
 
     Throughput is images over wall time of the whole loop. `inference_only_per_s` comes from a second loop over
-    the same prepared inputs, without anything else in it.
+    the same prepared inputs, without anything else in it. An image that the network sees twice counts once.
 
     Raises:
         BadShapeError: the artifact takes neither the images' sizes nor the batch.
     """
     watch = StopWatch()
     prepared = _prepared(pipeline, images, options.batch)
-    _infer_only(pipeline, prepared, StopWatch(), warm_up=options.warm_up, images=0, seconds=0.0)
+    _infer_only(pipeline, prepared, options.batch, StopWatch(), warm_up=options.warm_up, images=0, seconds=0.0)
     if images:
         for batch in _turns(images, options.batch, options.warm_up, 0.0):
             _one_batch(pipeline, batch, StopWatch())
@@ -74,7 +74,7 @@ def benchmark(
         images_per_s = done / (time.perf_counter() - start)
     alone = StopWatch()
     inferred, seconds = _infer_only(
-        pipeline, prepared, alone, warm_up=1, images=options.images, seconds=options.seconds
+        pipeline, prepared, options.batch, alone, warm_up=1, images=options.images, seconds=options.seconds
     )
     if not images:
         watch.samples_ms["infer"] = alone.samples_ms["infer"]
@@ -113,29 +113,44 @@ def _one_batch(pipeline: Pipeline, files: Sequence[Path], watch: StopWatch) -> N
         pipeline.run(prepared, clock=watch)
 
 
-def _prepared(pipeline: Pipeline, images: Sequence[Path], batch: int) -> Array:
-    """One batch of ready input: the first images', or random values of the artifact's shape."""
-    if not images:
-        sizes = [size if isinstance(size, int) else _typical(size) for size in pipeline.spec.input.shape[1:]]
-        values = np.random.default_rng(_RANDOM_SEED).random((batch, *sizes), dtype=np.float32)
-        return (values * 255).astype(np.uint8) if pipeline.spec.input.dtype == "uint8" else values
-    arrays = [pipeline.prepare(pipeline.read(images[index % len(images)])).array for index in range(batch)]
-    same = [array if array.shape == arrays[0].shape else arrays[0] for array in arrays]
-    return np.stack(same)
+def _prepared(pipeline: Pipeline, images: Sequence[Path], batch: int) -> list[Feeds]:
+    """The ready input of `batch` images: the first ones', as far as of one size, or random values."""
+    if images:
+        items = [pipeline.prepare(pipeline.read(images[index % len(images)])) for index in range(batch)]
+        same = [item if item.array.shape == items[0].array.shape else items[0] for item in items]
+        arrays = [array for item in same for array in item.arrays]
+    else:
+        arrays = _random(pipeline, batch * pipeline.augment.views)
+    return [{pipeline.spec.input.name: feed} for _, feed in pipeline.batches(arrays)]
+
+
+def _random(pipeline: Pipeline, count: int) -> list[Array]:
+    """Inputs of the artifact's usual size."""
+    sizes = [size if isinstance(size, int) else _typical(size) for size in pipeline.spec.input.shape[1:]]
+    values = np.random.default_rng(_RANDOM_SEED).random((count, *sizes), dtype=np.float32)
+    return list((values * 255).astype(np.uint8) if pipeline.spec.input.dtype == "uint8" else values)
 
 
 def _infer_only(
-    pipeline: Pipeline, feed: Array, watch: StopWatch, *, warm_up: int, images: int, seconds: float
+    pipeline: Pipeline,
+    feeds: Sequence[Feeds],
+    batch: int,
+    watch: StopWatch,
+    *,
+    warm_up: int,
+    images: int,
+    seconds: float,
 ) -> tuple[int, float]:
-    """Images run and the seconds they took, the input ready."""
-    feeds = {pipeline.spec.input.name: feed}
+    """Images run and the seconds they took, the input of `batch` of them ready."""
     for _ in range(warm_up):
-        pipeline.runner.run(feeds)
+        for feed in feeds:
+            pipeline.runner.run(feed)
     start, done = time.perf_counter(), 0
     while done < images or time.perf_counter() - start < seconds:
-        with watch("infer"):
-            pipeline.runner.run(feeds)
-        done += len(feed)
+        for feed in feeds:
+            with watch("infer"):
+                pipeline.runner.run(feed)
+        done += batch
     return done, time.perf_counter() - start
 
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from densecast.core.errors import BadShapeError, UsageError
 from densecast.core.precision import PrecisionRan
-from densecast.core.prediction import SegmentationMap
+from densecast.core.prediction import Prediction, SegmentationMap
 from densecast.infer import Pipeline
 
 Progress = Callable[[int, int], None]
+F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def compare(
     )
 
 
-def _outputs(pipeline: Pipeline, path: Path):  # type: ignore[no-untyped-def]
+def _outputs(pipeline: Pipeline, path: Path) -> tuple[F64, Prediction]:
+    """The raw output (C, h, w) of one image, and what the task makes of it at the network's size."""
     prepared = pipeline.prepare(pipeline.read(path))
     batch = np.zeros((_smallest_batch(pipeline), *prepared.array.shape), dtype=prepared.array.dtype)
     batch[0] = prepared.array
@@ -106,7 +109,7 @@ def _smallest_batch(pipeline: Pipeline) -> int:
     return images if isinstance(images, int) else images.min
 
 
-def _largest_margin(logits, differs) -> float:  # type: ignore[no-untyped-def]
+def _largest_margin(logits: F64, differs: npt.NDArray[np.bool_]) -> float:
     """Largest gap between the two best logits where labels differ; 0 when the maps are not of one size."""
     if not differs.any() or logits.shape[1:] != differs.shape:
         return 0.0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from densecast.core import catalog
-from densecast.core.accumulator import Accumulator
+import numpy as np
+
+from densecast.core import catalog, files
+from densecast.core.accumulator import Accumulator, HasResults
 from densecast.core.errors import UnknownNameError, UsageError
 from densecast.core.prediction import Prediction
 from densecast.core.sample import Dataset, Sample, Split, Target
@@ -43,13 +46,15 @@ def evaluate(
     *,
     progress: Progress | None = None,
     observe: Observer | None = None,
+    results: Path | None = None,
 ) -> Score:
     """The model's published metric over its data set at `data`.
 
-    `observe` sees every prediction beside its target, in the frame the metric compares them in.
+    `observe` sees every prediction beside its target, in the frame the metric compares them in. `results` is a JSON
+    file to write for the data set's evaluation server.
 
     Raises:
-        UsageError: the model names no data set and metric.
+        UsageError: the model names no data set and metric, or there is no format of results for them.
         BadDatasetError, BadImageError: the data cannot be used.
     """
     protocol = pipeline.spec.evaluation
@@ -57,6 +62,8 @@ def evaluate(
         raise UsageError(f"{pipeline.spec.name} names no data set and metric; its spec file lacks [evaluation].")
     dataset: Dataset = catalog.load("datasets", protocol.dataset).open(data, options.split, options.seed)
     counter: Accumulator = catalog.load("metrics", protocol.metric).accumulator(pipeline.spec)
+    if results is not None and not isinstance(counter, HasResults):
+        raise UsageError(f"--results: {protocol.metric} has no format of results; COCO's key points have.")
     chosen = dataset.samples[: options.limit]
     done = 0
     for group in _groups(chosen, options.batch):
@@ -64,7 +71,7 @@ def evaluate(
         predictions = pipeline.run(prepared, frame=protocol.frame)
         for sample, item, prediction in zip(group, prepared, predictions, strict=True):
             target = dataset.read_target(sample)
-            if protocol.frame == "network":
+            if protocol.frame == "network" and isinstance(target, np.ndarray):
                 target = resize_labels(target, item.placement.content_hw)
             counter.add(sample.id, prediction, target)
             if observe:
@@ -72,11 +79,15 @@ def evaluate(
             done += 1
             if progress:
                 progress(done, len(chosen))
+    if results is not None and isinstance(counter, HasResults):
+        files.write_text(results, json.dumps(counter.results()) + "\n")
     return replace(counter.score(), data=dataset.record(options.limit))
 
 
-def table_printer(spec: ModelSpec, style: str) -> Callable[[Score], str]:
-    """What prints the model's score as the tables of `style`; nothing where its metric has none.
+def table_printer(spec: ModelSpec, style: str | None = None) -> Callable[[Score], str]:
+    """What prints the model's score as the tables of `style`, the metric's first where none is named.
+
+    Nothing is printed where the metric has no tables.
 
     Raises:
         UnknownNameError: the metric has tables, but none of this style.
@@ -84,6 +95,7 @@ def table_printer(spec: ModelSpec, style: str) -> Callable[[Score], str]:
     metric = catalog.load("metrics", spec.evaluation.metric) if spec.evaluation else None
     if metric is None or not hasattr(metric, "tables"):
         return lambda score: ""
+    style = style or metric.STYLES[0]
     if style not in metric.STYLES:
         raise UnknownNameError.among("table style", style, metric.STYLES)
     return functools.partial(metric.tables, style=style)

@@ -54,11 +54,14 @@ class Pipeline:
         prediction = pipeline(image)  # (H, W, 3) uint8 RGB
     ```
 
-    With an `augment` that is not plain, every image is seen in several views, whose probabilities are averaged.
+    With an `augment` that is not plain, every image is seen in several views, whose outputs are averaged: a
+    segmentation's probabilities, or the heatmaps of people. A model that was made to see images mirrored as well
+    always does.
     """
 
     def __init__(self, artifact: Artifact, runner: Runner, plan: Plan, augment: Augment = Augment()) -> None:
-        self.artifact, self.runner, self.plan, self.augment = artifact, runner, plan, augment
+        self.artifact, self.runner, self.plan = artifact, runner, plan
+        self.augment = replace(augment, flip=augment.flip or artifact.spec.needs_mirror)
         self._task: ModuleType = catalog.load("tasks", artifact.spec.task)
 
     @classmethod
@@ -101,14 +104,13 @@ class Pipeline:
             BadShapeError: the image does not lead to a shape the artifact takes.
         """
         arrays, views = [], []
-        for ratio in self.augment.ratios:
-            usual = self.spec.preprocess
-            scaled = usual if ratio == 1 else replace(usual, resize=usual.resize.scaled(ratio))
+        ratios = self.augment.ratios
+        for ratio, scaled in zip(ratios, self.spec.preprocess.at_ratios(ratios), strict=True):
             array, placement = prepare(image, scaled, dtype=self.spec.input.dtype)
             self._check_size(image, array)
             for mirrored in (False, True) if self.augment.flip else (False,):
                 arrays.append(array[:, :, ::-1] if mirrored else array)
-                views.append(View(placement, mirrored))
+                views.append(View(placement, mirrored, ratio))
         return Prepared(tuple(arrays), tuple(views))
 
     def run(
@@ -127,18 +129,14 @@ class Pipeline:
         places = [(index, view) for index, item in enumerate(prepared) for view in range(len(item.views))]
         arrays = [array for item in prepared for array in item.arrays]
         held: dict[int, dict[int, Array]] = {}
-        for numbers, padded in self._batches(arrays):
-            batch = np.zeros((padded, *arrays[numbers[0]].shape), dtype=self.spec.input.dtype)
-            for row, number in enumerate(numbers):
-                batch[row] = arrays[number]
+        for numbers, batch in self.batches(arrays):
             with clock("infer"):
                 output = self.runner.run({self.spec.input.name: batch})[self.spec.output.name]
             for row, number in enumerate(numbers):
                 index, view = places[number]
                 item = prepared[index]
                 own = held.setdefault(index, {})
-                # An image of one view is decoded right away; outputs that wait for others are kept as copies.
-                own[view] = output[row] if len(item.views) == 1 else output[row].copy()
+                own[view] = output[row]
                 if len(own) < len(item.views):
                     continue
                 outputs = [held[index][each] for each in range(len(item.views))]
@@ -147,6 +145,10 @@ class Pipeline:
                         outputs, item.views, self.spec, frame, probability=probability
                     )
                 del held[index]
+            # Outputs that wait for their image's other views outlive this one, which the next run may overwrite.
+            waiting = {places[number] for number in numbers if places[number][0] in held}
+            for index, view in waiting:
+                held[index][view] = held[index][view].copy()
         return [result for result in results if result is not None]
 
     def draw(self, image: Image, prediction: Prediction) -> Image:
@@ -179,15 +181,20 @@ class Pipeline:
                     f"which takes {want}. Build an artifact for that size, or with a range of sizes."
                 )
 
-    def _batches(self, arrays: Sequence[Array]) -> Iterator[tuple[list[int], int]]:
-        """Indices that run together, and the batch size they run at (larger where the last is filled up)."""
+    def batches(self, arrays: Sequence[Array]) -> Iterator[tuple[list[int], Array]]:
+        """Which of the (3, h, w) `arrays` run together, and the (N, 3, h, w) batch of them, filled up with zeros."""
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for index, array in enumerate(arrays):
             by_shape.setdefault(array.shape, []).append(index)
-        for indices in by_shape.values():
-            yield from self._split(indices)
+        for shape, indices in by_shape.items():
+            for chosen, size in self._split(indices):
+                batch = np.zeros((size, *shape), dtype=self.spec.input.dtype)
+                for row, index in enumerate(chosen):
+                    batch[row] = arrays[index]
+                yield chosen, batch
 
     def _split(self, indices: list[int]) -> Iterator[tuple[list[int], int]]:
+        """Runs of indices that the artifact takes at once, and the batch size each needs."""
         sizes = self.runner.batch_sizes
         if sizes is None:
             most = self.spec.input.shape[0]

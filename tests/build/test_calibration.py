@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from made_pictures import carvana, write_jpeg
 from densecast.build import calibration
 from densecast.core.errors import BadDatasetError, BadImageError, BadShapeError, MissingFileError
 from densecast.core.options import QuantizeOptions
+from densecast.core.tensor import Dim
 from densecast.datasets import carvana as carvana_set
 from densecast.imaging.prepare import prepare
 from densecast.imaging.read import read_image
@@ -101,3 +103,13 @@ def test_folders_without_images_are_refused(tmp_path: Path) -> None:
         calibration.choose(SPEC, QuantizeOptions(), tmp_path / "absent")
     with pytest.raises(BadDatasetError, match="holds no images"):
         calibration.images_in(tmp_path)
+
+
+@pytest.mark.parametrize(("batch", "images"), [(1, 1), (3, 3), (Dim("N", 2, 4), 2)])
+def test_one_image_fills_the_smallest_batch(batch: int | Dim, images: int, folder: Path) -> None:
+    spec = replace(SPEC, input=replace(SPEC.input, shape=(batch, *SPEC.input.shape[1:])))
+    items, _ = calibration.choose(spec, QuantizeOptions(images=1), folder)
+    array = calibration.CalibrationFeeds(items, spec)[0][spec.input.name]
+    single = calibration.CalibrationFeeds(items, SPEC)[0][spec.input.name]
+    assert len(array) == images
+    assert all(np.array_equal(each, single[0]) for each in array)

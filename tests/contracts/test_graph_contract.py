@@ -128,3 +128,11 @@ def test_a_graph_of_two_inputs_is_left_alone_with_a_reason() -> None:
     model.graph.input.append(onnx.helper.make_tensor_value_info("mask", onnx.TensorProto.FLOAT, [1]))
     result = uint8_input.apply(model, MEAN_STD)
     assert not result.changed and "2 inputs" in result.notes
+
+
+def test_a_divisor_comes_before_the_mean_inside_the_graph_as_outside() -> None:
+    preprocess = Preprocess(Native(), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), divisor=255.0)
+    inside = uint8_input.apply(tiny_graphs.segmentation(), preprocess).model
+    mean, std = (np.float32(values).reshape(1, 3, 1, 1) for values in (preprocess.mean, preprocess.std))
+    wanted = run(tiny_graphs.segmentation(), (BYTES.astype(np.float32) / np.float32(255) - mean) / std)
+    np.testing.assert_array_equal(run(inside, BYTES), wanted)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import seeded_people
 import tiny_artifacts
 from PIL import Image
 
@@ -13,14 +14,47 @@ from densecast.core import catalog
 from densecast.core.errors import BadGraphError
 from densecast.core.prediction import SegmentationMap
 from densecast.core.preprocess import KeepRatio, Native, Preprocess, Resize, ScaleBy, Stretch
-from densecast.tasks import segmentation
+from densecast.core.sample import AnnotatedPeople
+from densecast.datasets import _coco_annotations
+from densecast.tasks import pose, segmentation
 
 SPEC = tiny_artifacts.spec()
 
 
-def test_every_task_decodes() -> None:
+def test_every_task_has_what_the_pipeline_and_the_report_call() -> None:
     for name in catalog.names("tasks"):
-        assert callable(catalog.load("tasks", name).decode)
+        module = catalog.load("tasks", name)
+        assert all(
+            callable(getattr(module, ability)) for ability in ("decode", "decode_views", "truth", "draw", "save")
+        )
+
+
+def test_ground_truth_of_people_is_drawn_where_it_is_marked() -> None:
+    document, _ = seeded_people.images()
+    entry = document["images"][2]
+    annotated = _coco_annotations.parse(document).people[entry["id"]]
+    people = pose.truth(annotated)
+    np.testing.assert_array_equal(people.score, annotated.visibility > 0)
+    image = np.full((entry["height"], entry["width"], 3), 90, np.uint8)
+    drawn = pose.draw(image, people, tiny_artifacts.pose_spec())
+    assert drawn.shape == image.shape and (image == 90).all()
+    marked = annotated.xy_px[annotated.visibility > 0].astype(int)
+    inside = marked[(marked > 0).all(axis=1) & (marked < (entry["width"], entry["height"])).all(axis=1)]
+    assert (drawn[inside[:, 1], inside[:, 0]] != 90).any(axis=1).all()
+    nobody = AnnotatedPeople(
+        1,
+        *(
+            array[:0]
+            for array in (
+                annotated.xy_px,
+                annotated.visibility,
+                annotated.area_px,
+                annotated.box_xywh_px,
+                annotated.is_crowd,
+            )
+        ),
+    )
+    np.testing.assert_array_equal(pose.draw(image, pose.truth(nobody), tiny_artifacts.pose_spec()), image)
 
 
 def encoded(labels: np.ndarray) -> np.ndarray:

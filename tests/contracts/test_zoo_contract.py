@@ -7,6 +7,7 @@ import re
 import pytest
 
 from densecast.core import catalog, codec
+from densecast.core.coco_person import JOINTS
 from densecast.core.precision import PRECISIONS
 from densecast.core.tensor import Dim
 from densecast.core.zoo_entry import ZooEntry
@@ -71,6 +72,15 @@ def test_example_is_an_input_it_takes(entry: ZooEntry) -> None:
         assert wanted.admits(size) if isinstance(wanted, Dim) else wanted == size
 
 
+def test_people_are_looked_for_at_the_short_side_the_protocols_keep(entry: ZooEntry) -> None:
+    if entry.spec.task != "pose":
+        pytest.skip("only pose has such protocols")
+    once = entry.spec_for("no_flip")
+    assert entry.spec.needs_mirror and not once.needs_mirror
+    assert once.preprocess == entry.spec.preprocess
+    assert entry.spec.output.shape[1] == 2 * len(JOINTS)
+
+
 @pytest.mark.torch
 def test_network_takes_its_options(entry: ZooEntry) -> None:
     torch = pytest.importorskip("torch")
@@ -80,6 +90,8 @@ def test_network_takes_its_options(entry: ZooEntry) -> None:
         output = network.eval()(torch.zeros(1, 3, *entry.example_size_hw))
     assert all(side % plugin.INPUT_MULTIPLE == 0 for side in entry.example_size_hw)
     assert output.ndim == 4
+    if entry.spec.task == "pose":
+        assert output.shape[1:] == (2 * len(JOINTS), *(side // 4 for side in entry.example_size_hw))
     if entry.spec.task == "segmentation":
         assert output.shape[1] == len(entry.spec.labels)
 

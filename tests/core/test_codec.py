@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from densecast.core.artifact import CalibrationRecord, Manifest, NetworkRef, Par
 from densecast.core.errors import BadConfigError
 from densecast.core.machine import Machine
 from densecast.core.options import BuildOptions, InputShape, QuantizeOptions, Range
+from densecast.core.pose_options import PoseDecode
 from densecast.core.precision import PRECISIONS, PrecisionRan
-from densecast.core.preprocess import KeepRatio, Native, Preprocess, ScaleBy, Stretch
+from densecast.core.preprocess import KeepRatio, Native, PoseAffine, Preprocess, ScaleBy, Stretch
 from densecast.core.sample import SplitRecord
 from densecast.core.score import Score
 from densecast.core.spec import Evaluation, ModelSpec, SegmentationDecode
@@ -53,13 +55,17 @@ colours = some.tuples(*[some.integers(0, 255)] * 3)
 @some.composite
 def specs(draw: some.DrawFn) -> ModelSpec:
     classes = draw(some.integers(0, 4))
+    is_pose = draw(some.booleans())
+    preprocess = draw(preprocesses)
+    if is_pose:
+        preprocess = replace(preprocess, resize=PoseAffine(draw(sizes), draw(sizes), draw(numbers), draw(numbers)))
     return ModelSpec(
         draw(texts),
-        draw(some.sampled_from(["segmentation", "pose"])),
+        "pose" if is_pose else "segmentation",
         draw(tensors),
         draw(tensors),
-        draw(preprocesses),
-        SegmentationDecode(draw(some.booleans())),
+        preprocess,
+        PoseDecode(flip=draw(some.booleans())) if is_pose else SegmentationDecode(draw(some.booleans())),
         tuple(draw(texts) for _ in range(classes)),
         tuple(draw(colours) for _ in range(classes)),
         draw(some.none() | evaluations),

@@ -15,7 +15,7 @@ import tiny_artifacts
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from densecast.core.errors import BadShapeError, UnknownNameError
+from densecast.core.errors import BadShapeError
 from densecast.core.labels import CITYSCAPES, VOC2012
 from densecast.core.prediction import SegmentationMap
 from densecast.core.score import Score
@@ -148,5 +148,3 @@ def test_an_empty_score_has_a_table_of_nothing() -> None:
     text = iou.tables(iou.accumulator(spec(("a", "b"))).score())
     assert text.count("nan") == 7
     assert iou.tables(score("voc plain"), "none") == ""
-    with pytest.raises(UnknownNameError, match="mmseg"):
-        iou.tables(score("voc plain"), "mmsegm")

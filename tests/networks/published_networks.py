@@ -38,9 +38,7 @@ PUBLISHED = {
         "ocrnet/ocrnet_hr18s_512x1024_80k_cityscapes.py",
         {"stem_blocks": 2, "modules": (1, 3, 2), "blocks": 2},
     ),
-    "deeplabv3_r101_d16_mg124": Published(
-        "deeplabv3", "deeplabv3/deeplabv3_r101-d16-mg124_512x1024_80k_cityscapes.py"
-    ),
+    "deeplabv3_r101_d16_mg124": Published("deeplabv3", "deeplabv3/deeplabv3_r101-d16-mg124_512x1024_80k_cityscapes.py"),
     "unet_s5_d16": Published(
         "unet_s5",
         "unet/fcn_unet_s5-d16_4x4_512x1024_160k_cityscapes.py",
@@ -49,7 +47,5 @@ PUBLISHED = {
     "fcn_r50_d8_voc": Published("fcn", "fcn/fcn_r50-d8_512x512_20k_voc12aug.py"),
     "hrnet_w32_ae": Published("pose_hrnet", f"{_POSE}/hrnet_w32_coco_512x512.py", sizes_hw=_POSE_SIZES),
     "res50_ae": Published("pose_resnet", f"{_POSE}/res50_coco_512x512.py", sizes_hw=_POSE_SIZES),
-    "mobilenetv2_ae": Published(
-        "pose_mobilenetv2", f"{_POSE}/mobilenetv2_coco_512x512.py", sizes_hw=_POSE_SIZES
-    ),
+    "mobilenetv2_ae": Published("pose_mobilenetv2", f"{_POSE}/mobilenetv2_coco_512x512.py", sizes_hw=_POSE_SIZES),
 }

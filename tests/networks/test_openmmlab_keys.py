@@ -25,8 +25,7 @@ def test_keys_shapes_and_types_equal_the_original(name):
         network = PUBLISHED[name].build()
     state = network.state_dict()
     entries = sorted(
-        f"{key} {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
-        for key, tensor in state.items()
+        f"{key} {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for key, tensor in state.items()
     )
     assert len(entries) == GOLDEN[name]["keys"]
     assert sum(parameter.numel() for parameter in network.parameters()) == GOLDEN[name]["parameters"]

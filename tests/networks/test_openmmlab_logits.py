@@ -51,6 +51,4 @@ def test_logits_equal_the_original(name, goldens):
             logits = network(torch.from_numpy(seeded.image((height, width)))).numpy()
         assert logits.shape == tuple(goldens[f"{name} {height}x{width} shape"])
         expected = goldens[f"{name} {height}x{width} sample"]
-        np.testing.assert_allclose(
-            seeded.sample(logits), expected, rtol=0, atol=TOLERANCE * np.abs(expected).max()
-        )
+        np.testing.assert_allclose(seeded.sample(logits), expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())

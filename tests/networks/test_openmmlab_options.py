@@ -61,9 +61,7 @@ def test_published_state_needs_no_explanation(name):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_foreign_state_is_not_explained(name):
     assert explain(name, {}) is None
-    assert (
-        explain(name, {"fc.weight": torch.zeros(10, 4), "backbone.conv1.weight": torch.tensor(0.0)}) is None
-    )
+    assert explain(name, {"fc.weight": torch.zeros(10, 4), "backbone.conv1.weight": torch.tensor(0.0)}) is None
 
 
 def test_clean_strips_the_wrapper_and_the_training_head_and_nothing_else():

@@ -10,7 +10,7 @@ import tiny_graphs
 from densecast.build import build
 from densecast.core.artifact import Artifact
 from densecast.core.options import BuildOptions, Range
-from densecast.core.preprocess import Preprocess, ScaleBy
+from densecast.core.preprocess import PoseAffine, Preprocess, ScaleBy
 from densecast.core.spec import Evaluation, ModelSpec
 from densecast.export import export_file
 from densecast.export.spec_file import SpecFile
@@ -34,6 +34,27 @@ def exported(
     path = folder / "tiny.onnx"
     onnx.save(model or tiny_graphs.segmentation(), path)
     return export_file(path, spec(preprocess), folder / name)
+
+
+def pose_spec(short_side: int = 64) -> ModelSpec:
+    """People by COCO's joints, sides in multiples of 32 pixels; evaluated on COCO."""
+    described = SpecFile(
+        ("person",),
+        Preprocess(PoseAffine(short_side, 32), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), divisor=255.0),
+        task="pose",
+        evaluation=Evaluation("coco_keypoints", "coco_keypoints"),
+        side=Range(32, 512),
+        largest_batch=8,
+    )
+    return described.model("tiny_pose")
+
+
+def compiled_pose(folder: Path, options: BuildOptions, spec: ModelSpec | None = None) -> Artifact:
+    """A float artifact of the tiny pose graph at `folder / "float"`, and one built from it at `folder / "built"`."""
+    path = folder / "tiny_pose.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(tiny_graphs.pose(), path)
+    return build(export_file(path, spec or pose_spec(), folder / "float"), folder / "built", options)
 
 
 def compiled(folder: Path, options: BuildOptions = BuildOptions(), model: onnx.ModelProto | None = None) -> Artifact:

@@ -31,6 +31,23 @@ def segmentation(
     return model
 
 
+def pose(seed: int = 0) -> onnx.ModelProto:
+    """(N, 3, H, W) float32 -> (N, 34, H / 4, W / 4): each map a mixture of the colours of 4 x 4 pixels."""
+    model = onnx.parser.parse_model(
+        f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        tiny (float[N, 3, H, W] image) => (float[N, 34, h, w] maps)
+        <float[34, 3, 1, 1] w = {{{_numbers(seed, 102)}}}, float[34] b = {{{_numbers(seed + 1, 34)}}}>
+        {{
+            small = AveragePool <kernel_shape = [4, 4], strides = [4, 4]> (image)
+            maps = Conv (small, w, b)
+        }}
+        """
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
 def brightness() -> onnx.ModelProto:
     """(N, 3, H, W) in 0..1 -> logits (0, brightness - 0.5): class 1 is where the mean of R, G and B is above 0.5."""
     third = 1 / 3

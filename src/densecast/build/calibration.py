@@ -104,7 +104,7 @@ def _is_plain_folder(data: Path) -> bool:
 
 
 def _prepared(spec: ModelSpec, item: Item) -> Array:
-    """(1, 3, h, w): ranges do not depend on the batch, so a model for larger batches is calibrated image by image."""
+    """(N, 3, h, w), N the smallest batch of the model: ranges do not depend on it, so one image fills it."""
     image = read_image(item.path, use_exif=spec.preprocess.use_exif)
     array, _ = prepare(image, spec.preprocess, dtype=spec.input.dtype)
     for got, want in zip(array.shape[1:], spec.input.shape[2:], strict=True):
@@ -113,4 +113,5 @@ def _prepared(spec: ModelSpec, item: Item) -> Array:
                 f"calibration image {item.name} becomes {array.shape[1]}×{array.shape[2]} pixels high and wide; "
                 f"the model takes {spec.input}."
             )
-    return array[None]
+    batch = spec.input.shape[0]
+    return np.repeat(array[None], batch if isinstance(batch, int) else batch.min, axis=0)

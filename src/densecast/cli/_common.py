@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,13 +47,22 @@ def emit(value: object, text: str, json_file: Path | None) -> None:
     """Print `text`, and write `value` as JSON where it was asked for."""
     from densecast.core import codec, files
 
-    serialised = codec.json_text(value)
+    serialised = codec.json_text(_strict(value))
     if json_file is not None and str(json_file) == "-":
         sys.stdout.write(serialised)
         return
     print(text)
     if json_file is not None:
         files.write_text(json_file, serialised)
+
+
+def _strict(value: object) -> object:
+    """The value with null for what JSON has no number for: the score of no image is NaN."""
+    if isinstance(value, dict):
+        return {key: _strict(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextlib.contextmanager

@@ -20,8 +20,15 @@ def command(
     flip: Flip = False,
     ratios: Ratios = "1.0",
     table: Annotated[
-        str, typer.Option(help="Of IoU by class: mmseg (as MMSegmentation), ascend (as Ascend's FCN-8s) or none.")
-    ] = "mmseg",
+        str | None,
+        typer.Option(
+            help="As whom: mmseg (MMSegmentation, the default for IoU), ascend (Ascend's FCN-8s), mmpose "
+            "(the default for people), or none."
+        ),
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Also write a JSON file for the data set's evaluation server (COCO's people).")
+    ] = None,
     threads: Threads = None,
     json: Json = None,
     verbose: Verbose = 0,
@@ -38,7 +45,7 @@ def command(
     views = augment(ratios, flip)
     with Pipeline.open(artifact, threads=threads, augment=views) as pipeline, bar("images", quiet) as progress:
         tables = table_printer(pipeline.spec, table)
-        score = evaluate(pipeline, data, options, progress=progress)
+        score = evaluate(pipeline, data, options, progress=progress, results=results)
         ran = pipeline.runner.precision
     manifest = pipeline.artifact.manifest
     assert manifest.build is not None

@@ -63,6 +63,7 @@ def command(
     told = (
         f"largest difference from the framework {parity.absolute_error:.3g}, {parity.relative_error:.1e} of "
         f"the largest output (tolerance {parity.tolerance:.0e}, {len(parity.shapes)} shapes)"
+        + (f"; the framework's own rounding is {parity.framework_error:.1e}" if parity.framework_error else "")
         if parity
         else "checked by ONNX; there is no framework to compare with"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from densecast.core.prediction import Prediction
 from densecast.core.sample import Target
@@ -17,3 +17,11 @@ class Accumulator(Protocol):
 
     def score(self) -> Score:
         """The score so far; NaN with count 0 before the first image."""
+
+
+@runtime_checkable
+class HasResults(Protocol):
+    """An accumulator that can tell its predictions in the format of the data set's evaluation server."""
+
+    def results(self) -> list[dict[str, Any]]:
+        """All predictions so far, ready for JSON."""

@@ -30,6 +30,11 @@ class Augment:
             raise UsageError(f"--ratios must be positive numbers, as 0.75,1.0,1.25; got {self.ratios}.")
 
     @property
+    def views(self) -> int:
+        """How many network inputs an image becomes."""
+        return len(self.ratios) * (2 if self.flip else 1)
+
+    @property
     def is_plain(self) -> bool:
         """Whether there is one view, the image as it usually is."""
         return self.ratios == (1.0,) and not self.flip

@@ -144,7 +144,13 @@ def _export_module(
     run_graph = onnx_file.runner(serialised, spec.input.name)
     shapes = _parity_shapes(spec.input, example_size_hw)
     inputs = [parity.image_like(shape, _SEED) for shape in shapes]
-    record = parity.check(lambda feed: _run_torch(network, feed), run_graph, inputs, options.tolerance)
+    record = parity.check(
+        lambda feed: _run_torch(network, feed),
+        run_graph,
+        inputs,
+        options.tolerance,
+        lambda feed: _run_exact(network, feed),
+    )
     outputs = [run_graph(feed).shape for feed in inputs]
     onnx_file.check_classes(spec, outputs[0])
     spec = replace(spec, output=_output(spec.output, spec.input, outputs))
@@ -163,6 +169,17 @@ def _run_torch(network: Any, feed: parity.F32) -> parity.F32:
 
     with torch.inference_mode():
         output: parity.F32 = network(torch.from_numpy(feed)).numpy()
+    return output
+
+
+def _run_exact(network: Any, feed: parity.F32) -> parity.Outputs:
+    """The network in float64; a copy, because a module is converted in place."""
+    import copy
+
+    import torch
+
+    with torch.inference_mode():
+        output: parity.Outputs = copy.deepcopy(network).double()(torch.from_numpy(feed).double()).numpy()
     return output
 
 

@@ -68,12 +68,11 @@ def make(
 
 
 def _truth(dataset: Dataset, sample: Sample, artifact: Artifact, out: Path) -> dict[str, str]:
-    from densecast.core.prediction import SegmentationMap
     from densecast.imaging.read import read_image
 
     image = read_image(sample.image, use_exif=artifact.spec.preprocess.use_exif)
     task = catalog.load("tasks", artifact.spec.task)
-    over: Image = task.draw(image, SegmentationMap(dataset.read_target(sample)), artifact.spec)
+    over: Image = task.draw(image, task.truth(dataset.read_target(sample)), artifact.spec)
     return {"ground truth": _write(over, out / f"{sample.id}_truth.jpg")}
 
 

@@ -147,7 +147,7 @@ def draw(image: npt.NDArray[np.uint8], prediction: Prediction, spec: ModelSpec) 
 
 
 def save(path_without_suffix: Path, prediction: Prediction) -> Path:
-    """Write `<path>.json`: a list of people, a line each, with `keypoints`, [x, y, score] of 17 joints, and its `score`.
+    """Write `<path>.json`: people, a line each: `keypoints`, [x, y, score] of 17 joints, and their `score`.
 
     Joints are in COCO's order, in pixels of the image; one that was not found has score 0.
     """

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from densecast.core.labels import CITYSCAPES, VOC2012
 from densecast.core.precision import PRECISIONS
-from densecast.core.preprocess import KeepRatio, Preprocess
+from densecast.core.preprocess import KeepRatio, Preprocess, Resize, Stretch
 from densecast.core.spec import Evaluation, ModelSpec, SegmentationDecode
 from densecast.core.tensor import Dim, TensorSpec
-from densecast.core.zoo_entry import CheckpointSource, PublishedScore
+from densecast.core.zoo_entry import CheckpointSource, Protocol, PublishedScore
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
@@ -57,6 +57,16 @@ def published(*miou: float) -> tuple[PublishedScore, ...]:
     )
 
 
+def _preprocess(resize: Resize) -> Preprocess:
+    # OpenCV reads photographs upright, as MMCV's default does.
+    return Preprocess(resize, "bilinear_opencv", "RGB", MEAN, STD, use_exif=True)
+
+
+# magicmind_cloud stretches every image to one size, ends its graph in the argmax, and resizes labels. On Cityscapes'
+# own 1024×2048 that is the original.
+MAGICMIND = {"magicmind": Protocol(_preprocess(Stretch((1024, 2048))), SegmentationDecode(to_image="nearest_labels"))}
+
+
 def _spec(
     name: str, labels: tuple[str, ...], palette: tuple[tuple[int, int, int], ...], dataset: str, resize: KeepRatio
 ) -> ModelSpec:
@@ -65,8 +75,7 @@ def _spec(
         task="segmentation",
         input=TensorSpec("image", "float32", _OPEN),
         output=TensorSpec("logits", "float32", (_OPEN[0], len(labels), *_OPEN[2:])),
-        # OpenCV reads photographs upright, as MMCV's default does.
-        preprocess=Preprocess(resize, "bilinear_opencv", "RGB", MEAN, STD, use_exif=True),
+        preprocess=_preprocess(resize),
         decode=SegmentationDecode(),
         labels=labels,
         palette=palette,

@@ -1,0 +1,16 @@
+"""Bottom-up pose by associative embedding with ResNet-50, on COCO."""
+
+from densecast.core.zoo_entry import ZooEntry
+from densecast.zoo import _mmpose
+
+ENTRY = ZooEntry(
+    spec=_mmpose.coco("res50_ae"),
+    network="pose_resnet",
+    options={},
+    checkpoint=_mmpose.checkpoint("res50", "5521bead"),
+    summary="Associative embedding, ResNet-50, bottom-up pose on COCO",
+    licence=_mmpose.LICENCE,
+    published=_mmpose.published(46.78, 46.60, 45.61),
+    example_size_hw=(256, 320),
+    protocols=_mmpose.protocols(),
+)
