@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
+import command_line
 import made_coco
 import numpy as np
 import pytest
@@ -209,16 +209,16 @@ def test_a_pose_model_needs_its_resize() -> None:
 @pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.coco
-def test_four_photographs_of_coco(tmp_path: Path) -> None:
-    """The published network's shape with arbitrary weights: sizes, counts and files, not accuracy."""
+def test_four_photographs_of_coco(test_data: Path, tmp_path: Path) -> None:
+    """Sizes, counts and files: the small network has never seen a photograph."""
     pytest.importorskip("torch")
     pytest.importorskip("pycocotools")
-    if "DENSECAST_TEST_DATA" not in os.environ:
-        pytest.skip("set DENSECAST_TEST_DATA to a folder with coco/val2017 and coco/annotations")
+    root = test_data / "coco"
+    if not root.is_dir():
+        pytest.skip("DENSECAST_TEST_DATA holds no coco")
     from densecast.build import build
     from densecast.export import export_zoo
 
-    root = Path(os.environ["DENSECAST_TEST_DATA"]) / "coco"
     source = export_zoo("mobilenetv2_ae_tiny", tmp_path / "float")
     artifact = build(source, tmp_path / "built", BuildOptions("openvino", shape=InputShape(batch=(2,))))
     with Pipeline.open(artifact) as pipeline:
@@ -228,3 +228,18 @@ def test_four_photographs_of_coco(tmp_path: Path) -> None:
     assert len(score.per_image) == 4
     results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert len(results) == sum(len(json.loads(file.read_text(encoding="utf-8"))) for _, file in written)
+
+
+@pytest.mark.coco
+def test_the_command_line_prints_the_originals_block(artifact: Artifact, tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    root = made_coco.folder(tmp_path / "coco", ("val",))
+    done = command_line.densecast("evaluate", artifact.folder, "--data", root, "--limit", "3", "--quiet")
+    lines = done.out.splitlines()
+    assert done.code == 0
+    assert lines[0].startswith(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets= 20 ] = ")
+    assert lines[10].startswith("AP: ") and lines[19].startswith("AR .75: ")
+    plain = command_line.densecast("evaluate", artifact.folder, "--data", root, "--limit", "3", "--table", "none", "-q")
+    assert plain.code == 0 and plain.out.startswith("AP: ")
+    message = command_line.failed(2, "evaluate", artifact.folder, "--data", root, "--table", "mmseg", "--quiet")
+    assert "mmpose" in message
