@@ -33,6 +33,7 @@ format: venv                  ## let ruff rewrite what it can
 bench: venv                   ## compare with what a user would pick instead; results in runs/bench
 	$(BIN)/python benchmarks/engines.py --json runs/bench/engines.json
 	$(BIN)/python benchmarks/label_kernel.py --json runs/bench/label_kernel.json
+	$(BIN)/python benchmarks/pose_decode.py --json runs/bench/pose_decode.json
 
 parity: venv                  ## compare with the original packages, in a venv of their own
 	parity/make_env.sh

@@ -15,6 +15,7 @@ from made_pictures import picture, write_jpeg
 
 from densecast.benchmark import BenchmarkOptions, benchmark
 from densecast.compare import compare
+from densecast.core import catalog
 from densecast.core.artifact import Artifact
 from densecast.core.augment import Augment, View
 from densecast.core.coco_person import MIRRORED
@@ -210,8 +211,8 @@ def test_a_pose_model_needs_its_resize() -> None:
 @pytest.mark.torch
 @pytest.mark.coco
 def test_four_photographs_of_coco(test_data: Path, tmp_path: Path) -> None:
-    """Sizes, counts and files: the small network has never seen a photograph."""
-    pytest.importorskip("torch")
+    """Sizes, counts and files: the network's weights are random."""
+    torch = pytest.importorskip("torch")
     pytest.importorskip("pycocotools")
     root = test_data / "coco"
     if not root.is_dir():
@@ -219,7 +220,9 @@ def test_four_photographs_of_coco(test_data: Path, tmp_path: Path) -> None:
     from densecast.build import build
     from densecast.export import export_zoo
 
-    source = export_zoo("mobilenetv2_ae_tiny", tmp_path / "float")
+    torch.manual_seed(0)
+    torch.save(catalog.load("networks", "pose_mobilenetv2").build().state_dict(), tmp_path / "random.pth")
+    source = export_zoo("mobilenetv2_ae", tmp_path / "float", given=tmp_path / "random.pth")
     artifact = build(source, tmp_path / "built", BuildOptions("openvino", shape=InputShape(batch=(2,))))
     with Pipeline.open(artifact) as pipeline:
         score = evaluate(pipeline, root, results=tmp_path / "results.json")

@@ -6,6 +6,10 @@ Pictures go to `--data` and are drawn there when missing. The loss is that of as
 Z. Huang, J. Deng, 2017): squared error of the heatmaps, and tags that agree within a person and differ between
 people. Most of the training runs at a half and at three quarters of the size, where a step costs less. The score
 stored with the weights is COCO's AP of the averaged weights, in float32, on pictures of another seed.
+
+A second run, `--start-from` the first one's weights, is at the full size throughout and without the first one's two
+aids to a quick start: errors at peaks that count more (they lift everything unlikely above the detection threshold,
+too), and tags guided by where people are.
 """
 
 import argparse
@@ -37,6 +41,7 @@ SHORT_SIDE = 256
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 # Until this share of the training, the short and the long side are so long: (share, pixels, pixels, batch).
 STAGES = ((0.4, 128, 160, 16), (0.7, 192, 256, 8), (1.0, 256, 320, 6))
+PEAK_EMPHASIS = 5.0  # of a first run
 TAG_WEIGHT, GUIDE_WEIGHT = 0.5, 0.3
 GUIDE_UNTIL = 0.6  # of the training
 GUIDE_SPREAD = 10.0  # how much tags differ between the left and the right edge of the picture
@@ -79,7 +84,7 @@ def main() -> None:
     )
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
-    parser.add_argument("--start-from", type=Path, help="weights of an earlier run to go on from, at the full size")
+    parser.add_argument("--start-from", type=Path, help="weights of a first run, for a second one")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
 
@@ -142,7 +147,8 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
         batch, heat, joints = draw_batch(examples, count, size_hw, rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             maps = network(normalised(batch))
-        losses = heat_loss(maps[:, :17].float(), heat), *tag_losses(maps[:, 17:].float(), joints)
+        emphasis = 0.0 if arguments.start_from else PEAK_EMPHASIS
+        losses = heat_loss(maps[:, :17].float(), heat, emphasis), *tag_losses(maps[:, 17:].float(), joints)
         guide = 0.0 if arguments.start_from else GUIDE_WEIGHT * max(0.0, 1 - progress / GUIDE_UNTIL)
         loss = losses[0] + TAG_WEIGHT * (losses[1] + losses[2]) + guide * losses[3]
         optimiser.zero_grad(set_to_none=True)
@@ -177,9 +183,12 @@ def normalised(batch: Tensor) -> Tensor:
     return x.sub_(torch.from_numpy(MEAN)[:, None, None]).div_(torch.from_numpy(STD)[:, None, None])
 
 
-def heat_loss(predicted: Tensor, wanted: Tensor) -> Tensor:
-    """Squared error of (n, 17, h, w) heatmaps, in proportion to the peaks wanted; errors at peaks count more."""
-    error = (predicted - wanted).square() * (1 + 5 * wanted)
+def heat_loss(predicted: Tensor, wanted: Tensor, emphasis: float) -> Tensor:
+    """Squared error of (n, 17, h, w) heatmaps, in proportion to the peaks wanted.
+
+    An error at a peak counts `1 + emphasis` times as much as one far from any.
+    """
+    error = (predicted - wanted).square() * (1 + emphasis * wanted)
     return error.sum() / (wanted.sum() / 2 + 10)
 
 

@@ -28,7 +28,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no
 Threads = Annotated[int | None, typer.Option(min=1, help="CPUs to use; default all this process may use.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")]
 
-Flip = Annotated[bool, typer.Option("--flip", help="Also see each image mirrored, and average the probabilities.")]
+Flip = Annotated[bool, typer.Option("--flip", help="Also see each image mirrored, and average (segmentation).")]
 Ratios = Annotated[
     str, typer.Option(help="See each image at so many times its size, by comma (0.5,1.0,1.5), and average likewise.")
 ]

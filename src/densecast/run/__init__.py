@@ -66,6 +66,9 @@ def run(
     start = time.perf_counter()
     require_jinja()
     entry: ZooEntry = catalog.load("zoo", name).ENTRY
+    if entry.spec.evaluation is not None:
+        # What the metric needs and is not installed is said now, not after the builds.
+        catalog.load("metrics", entry.spec.evaluation.metric).accumulator(entry.spec)
     combinations = [(backend, precision) for backend in options.backends for precision in options.precisions]
     for backend, precision in combinations:
         require(replace(options.build, backend=backend, precision=precision))
