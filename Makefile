@@ -36,7 +36,7 @@ bench: venv                   ## compare with what a user would pick instead; re
 	$(BIN)/python benchmarks/pose_decode.py --json runs/bench/pose_decode.json
 
 parity: venv                  ## compare with the original packages, in a venv of their own
-	parity/make_env.sh
+	TORCH_INDEX_URL="$${TORCH_INDEX_URL-}" parity/make_env.sh
 	.venv-parity/bin/python parity/check_networks.py
 
 clean:                        ## remove what can be made again

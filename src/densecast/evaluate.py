@@ -41,26 +41,29 @@ class EvaluateOptions:
 
 def evaluate(
     pipeline: Pipeline,
-    data: Path,
+    data: Path | None = None,
     options: EvaluateOptions = EvaluateOptions(),
     *,
     progress: Progress | None = None,
     observe: Observer | None = None,
     results: Path | None = None,
 ) -> Score:
-    """The model's published metric over its data set at `data`.
+    """The model's published metric over its data set at `data`, or where the configuration names it.
 
     `observe` sees every prediction beside its target, in the frame the metric compares them in. `results` is a JSON
     file to write for the data set's evaluation server.
 
     Raises:
         UsageError: the model names no data set and metric, or there is no format of results for them.
+        MissingFileError: nothing says where the data is.
         BadDatasetError, BadImageError: the data cannot be used.
     """
     protocol = pipeline.spec.evaluation
     if protocol is None:
         raise UsageError(f"{pipeline.spec.name} names no data set and metric; its spec file lacks [evaluation].")
-    dataset: Dataset = catalog.load("datasets", protocol.dataset).open(data, options.split, options.seed)
+    plugin = catalog.load("datasets", protocol.dataset)
+    root = data or config.data_root(protocol.dataset, plugin.ROOT_VARIABLES)
+    dataset: Dataset = plugin.open(root, options.split, options.seed)
     counter: Accumulator = catalog.load("metrics", protocol.metric).accumulator(pipeline.spec)
     if results is not None and not isinstance(counter, HasResults):
         raise UsageError(f"--results: {protocol.metric} has no format of results; COCO's key points have.")

@@ -12,7 +12,9 @@ from densecast.cli._common import Flip, Json, Limit, Quiet, Ratios, Threads, Ver
 
 def command(
     artifact: Annotated[Path, typer.Argument(help="A built artifact.")],
-    data: Annotated[Path, typer.Option(help="Root of the model's data set.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Root of the model's data set; default: as densecast.toml or its variable says.")
+    ] = None,
     split: Annotated[str, typer.Option(help="train, val or all.")] = "val",
     limit: Limit = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 1,

@@ -11,9 +11,9 @@ from densecast import report as report_verb
 from densecast.benchmark import BenchmarkOptions
 from densecast.build import build, default_name, require
 from densecast.core import artifact as artifact_files
-from densecast.core import catalog, codec, files, machine
+from densecast.core import catalog, codec, config, files, machine
 from densecast.core.artifact import Artifact
-from densecast.core.errors import BadConfigError, MissingFileError
+from densecast.core.errors import BadConfigError
 from densecast.core.options import BuildOptions, InputShape
 from densecast.core.precision import PRECISIONS, Precision, short
 from densecast.core.sample import Dataset
@@ -122,26 +122,19 @@ def run(
 
 
 def data_root(entry: ZooEntry, out: Path) -> Path:
-    """Where the model's data is: the first of the data set's environment variables that is set, or `out/data`, drawn.
+    """Where the model's data is: drawn into `out/data`, or as the configuration file or the environment names it.
 
     Raises:
-        MissingFileError: neither; says how to name the folder.
+        MissingFileError: none of these; says how to name the folder.
     """
-    import os
-
     if entry.data is not None:
         root = out / "data"
         catalog.load("scenes", entry.data.writer).write(root, entry.data.count, seed=entry.data.seed)
         return root
     if entry.spec.evaluation is None:
         raise BadConfigError(f"{entry.spec.name} names no data set; pass --data FOLDER.")
-    names = catalog.load("datasets", entry.spec.evaluation.dataset).ROOT_VARIABLES
-    named = next((os.environ[name] for name in names if os.environ.get(name)), None)
-    if named is None:
-        raise MissingFileError(
-            f"{entry.spec.name} is evaluated on {entry.spec.evaluation.dataset}: pass --data FOLDER or set ${names[0]}."
-        )
-    return Path(named)
+    dataset = entry.spec.evaluation.dataset
+    return config.data_root(dataset, catalog.load("datasets", dataset).ROOT_VARIABLES)
 
 
 def _dataset(entry: ZooEntry, root: Path, options: EvaluateOptions) -> Dataset:
