@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from densecast.core import catalog, files
+from densecast.core import catalog, config, files
 from densecast.core.accumulator import Accumulator, HasResults
 from densecast.core.errors import UnknownNameError, UsageError
 from densecast.core.prediction import Prediction
