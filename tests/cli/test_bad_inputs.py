@@ -285,7 +285,7 @@ def test_sizes_that_the_graph_does_not_take(folder: Path, tmp_path: Path, argume
 def test_wrong_options_are_wrong_usage(folder: Path) -> None:
     assert densecast("build", folder / "float", "--no-such-option").code == 2
     assert densecast("no-such-verb").code == 2
-    assert densecast("evaluate", folder / "built").code == 2
+    assert densecast("infer", folder / "built").code == 2
 
 
 @pytest.mark.parametrize("static", ["1x640", "axbxc", "0x64x64", "1x0x64", "1x64x-8"])
