@@ -18,6 +18,7 @@ import io
 import json
 import shlex
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -74,7 +75,10 @@ def main() -> None:
     parser.add_argument("--model", choices=MODELS, required=True)
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     parser.add_argument(
-        "--data", type=Path, default=Path("/tmp/densecast-people"), help="scratch folder for the pictures"
+        "--data",
+        type=Path,
+        default=Path(tempfile.gettempdir(), "densecast-people"),
+        help="scratch folder for the pictures",
     )
     parser.add_argument("--train-count", type=int, default=4000)
     parser.add_argument("--held-out-count", type=int, default=400)

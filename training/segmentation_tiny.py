@@ -12,6 +12,7 @@ pictures of another seed.
 import argparse
 import shlex
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -66,7 +67,10 @@ def main() -> None:
     parser.add_argument("--model", choices=MODELS, required=True)
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     parser.add_argument(
-        "--data", type=Path, default=Path("/tmp/densecast-street"), help="scratch folder for the pictures"
+        "--data",
+        type=Path,
+        default=Path(tempfile.gettempdir(), "densecast-street"),
+        help="scratch folder for the pictures",
     )
     parser.add_argument("--train-count", type=int, default=2000)
     parser.add_argument("--held-out-count", type=int, default=120)

@@ -10,6 +10,7 @@ the weights is measured in float32 on pictures of another seed.
 import argparse
 import shlex
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -37,7 +38,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     parser.add_argument(
-        "--data", type=Path, default=Path("/tmp/densecast-turntable"), help="scratch folder for the pictures"
+        "--data",
+        type=Path,
+        default=Path(tempfile.gettempdir(), "densecast-turntable"),
+        help="scratch folder for the pictures",
     )
     parser.add_argument("--train-count", type=int, default=2048)
     parser.add_argument("--held-out-count", type=int, default=160)
