@@ -34,10 +34,15 @@ bench: venv                   ## compare with what a user would pick instead; re
 	$(BIN)/python benchmarks/engines.py --json runs/bench/engines.json
 	$(BIN)/python benchmarks/label_kernel.py --json runs/bench/label_kernel.json
 	$(BIN)/python benchmarks/pose_decode.py --json runs/bench/pose_decode.json
+	$(BIN)/python benchmarks/max_drop.py --json runs/bench/max_drop.json
+	$(BIN)/python benchmarks/peers.py --json runs/bench/peers.json --plot runs/bench/peers.svg
+	$(BIN)/python benchmarks/scaling.py --json runs/bench/scaling.json --plot runs/bench/scaling.svg
 
 parity: venv                  ## compare with the original packages, in a venv of their own
 	TORCH_INDEX_URL="$${TORCH_INDEX_URL-}" parity/make_env.sh
 	.venv-parity/bin/python parity/check_networks.py
+	.venv-parity/bin/python parity/check_labels.py
+	parity/remake_goldens.sh
 
 clean:                        ## remove what can be made again
 	rm -rf runs build dist .mypy_cache .ruff_cache .pytest_cache

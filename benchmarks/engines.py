@@ -63,7 +63,9 @@ def measure(model: str, repetitions: int, folder: Path) -> dict[str, Any]:
     pipelines = {}
     for backend, precision in CASES:
         shape = InputShape(height=size_hw[0], width=size_hw[1])
-        options = BuildOptions(backend, precision, shape, QuantizeOptions(split="all", images=4))
+        options = BuildOptions(
+            backend, precision, shape, QuantizeOptions(split="all", images=4, estimator="mean_minmax")
+        )
         name = f"{backend} {short(precision)}"
         built = build(exported, folder / name.replace(" ", "_"), options, data=folder / "data" / "imgs")
         pipelines[name] = Pipeline.open(built)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from densecast.cli import app
+from densecast.cli import app, spelled_out
 from densecast.core import codec
 from densecast.core.config import Config
 from densecast.export.spec_file import SpecFile
@@ -70,7 +70,7 @@ def test_shell_lines_parse(words: list[str]) -> None:
     group = typer.main.get_command(app)
     if words[1:] in (["--help"], ["-h"]):
         return
-    verb, *arguments = words[1:]
+    verb, *arguments = spelled_out(words[1:])
     assert verb in group.commands, f"no sub-command {verb}"  # type: ignore[attr-defined]
     # Parsing alone: unknown options, missing arguments and values of a wrong type raise.
     group.commands[verb].make_context(verb, arguments).close()  # type: ignore[attr-defined]
@@ -131,10 +131,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_examples_run(example: Path, tmp_path: Path) -> None:
+def test_examples_run(example: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("torch")
-    done = subprocess.run(
-        [sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
-    )
+    arguments: list[str] = []
+    if example.name == "03_tensorflow_graph.py":
+        data: Path = request.getfixturevalue("test_data")
+        graph = data / "weights" / "deeplabv3_mnv2_pascal" / "frozen_inference_graph.pb"
+        arguments = [str(graph), str(data / "VOCdevkit" / "VOC2012" / "JPEGImages"), "out"]
+    command = [sys.executable, str(example), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

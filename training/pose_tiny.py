@@ -7,9 +7,8 @@ Z. Huang, J. Deng, 2017): squared error of the heatmaps, and tags that agree wit
 people. Most of the training runs at a half and at three quarters of the size, where a step costs less. The score
 stored with the weights is COCO's AP of the averaged weights, in float32, on pictures of another seed.
 
-A second run, `--start-from` the first one's weights, is at the full size throughout and without the first one's two
-aids to a quick start: errors at peaks that count more (they lift everything unlikely above the detection threshold,
-too), and tags guided by where people are.
+A second run, `--start-from` the first one's weights, leaves out the smallest size, and the first one's aid to a quick
+start: errors at peaks that count more (they lift everything unlikely above the detection threshold, too).
 """
 
 import argparse
@@ -41,11 +40,12 @@ TRAIN_SEED, HELD_OUT_SEED = 1, 2  # the demo's pictures are of another seed
 SHORT_SIDE = 256
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 # Until this share of the training, the short and the long side are so long: (share, pixels, pixels, batch).
-STAGES = ((0.4, 128, 160, 16), (0.7, 192, 256, 8), (1.0, 256, 320, 6))
-PEAK_EMPHASIS = 5.0  # of a first run
+STAGES = ((0.3, 128, 160, 16), (0.6, 192, 256, 8), (1.0, 256, 320, 6))
+LATER_STAGES = ((0.45, 192, 256, 8), (1.0, 256, 320, 6))  # of a second run
+PEAK_EMPHASIS = 3.0  # of a first run, falling to 0 until three fifths of it
 TAG_WEIGHT, GUIDE_WEIGHT = 0.5, 0.3
-GUIDE_UNTIL = 0.6  # of the training
-GUIDE_SPREAD = 10.0  # how much tags differ between the left and the right edge of the picture
+GUIDE_UNTIL = 0.9  # of the training
+GUIDE_SPREAD = 15.0  # how much tags differ between the left and the right edge of the picture
 TAG_MARGIN = 2.5  # grouping wants a person's tags nearer than 1 to each other
 AVERAGE_OVER = 400  # steps
 SNAPSHOT_IMAGES = 100
@@ -53,7 +53,7 @@ SNAPSHOT_IMAGES = 100
 MODELS = {
     "hrnet_w32_ae_tiny": (
         pose_hrnet,
-        pose_hrnet.Options(base_width=12, stem_width=24, stem_blocks=1, modules=(1, 1, 1), blocks=2),
+        pose_hrnet.Options(base_width=16, stem_width=32, stem_blocks=1, modules=(1, 1, 1), blocks=1),
         True,
     ),
     "mobilenetv2_ae_tiny": (
@@ -142,7 +142,7 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
     start, running, step, images, snapshots = time.monotonic(), np.zeros(4), 0, 0, 1
     network.train()
     while (progress := (time.monotonic() - start) / (60 * arguments.minutes)) < 1:
-        stages = STAGES[-1:] if arguments.start_from else STAGES
+        stages = LATER_STAGES if arguments.start_from else STAGES
         _, short, long, count = next(stage for stage in stages if progress < stage[0])
         size_hw = ((short, short), (short, long), (long, short))[rng.integers(3)]
         for group in optimiser.param_groups:
@@ -151,9 +151,9 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
         batch, heat, joints = draw_batch(examples, count, size_hw, rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             maps = network(normalised(batch))
-        emphasis = 0.0 if arguments.start_from else PEAK_EMPHASIS
+        emphasis = 0.0 if arguments.start_from else PEAK_EMPHASIS * max(0.0, 1 - progress / 0.6)
         losses = heat_loss(maps[:, :17].float(), heat, emphasis), *tag_losses(maps[:, 17:].float(), joints)
-        guide = 0.0 if arguments.start_from else GUIDE_WEIGHT * max(0.0, 1 - progress / GUIDE_UNTIL)
+        guide = GUIDE_WEIGHT * max(0.0, 1 - progress / GUIDE_UNTIL)
         loss = losses[0] + TAG_WEIGHT * (losses[1] + losses[2]) + guide * losses[3]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -205,21 +205,28 @@ def tag_losses(tags: Tensor, joints: list[list[np.ndarray]]) -> tuple[Tensor, Te
 
     `joints[image][person]` is (k, 3): joint, row and column in the (n, 17, h, w) tag maps.
     """
-    pull, push, guide = [tags.sum() * 0], [tags.sum() * 0], [tags.sum() * 0]
-    for image, persons in enumerate(joints):
-        means = []
-        for person in persons:
-            joint, row, column = torch.from_numpy(person.T)
-            found = tags[image, joint, row, column]
-            means.append(found.mean())
-            pull.append((found - means[-1]).square().mean() / len(persons))
-            target = GUIDE_SPREAD * ((column.float().mean() + 0.5) / tags.shape[3] - 0.5)
-            guide.append(functional.smooth_l1_loss(found, target.expand_as(found)) / len(persons))
-        if len(means) > 1:
-            mean = torch.stack(means)
-            closeness = (1 - (mean[:, None] - mean[None]).abs() / TAG_MARGIN).clamp(min=0)
-            push.append((closeness.sum() - len(means)) / (len(means) * (len(means) - 1)))
-    return tuple(torch.stack(parts).sum() / len(joints) for parts in (pull, push, guide))
+    persons = [person for image in joints for person in image]
+    if not persons:
+        return tags.sum() * 0, tags.sum() * 0, tags.sum() * 0
+    image_of = torch.tensor([image for image, found in enumerate(joints) for _ in found])
+    in_image = torch.tensor([len(found) for found in joints])[image_of].float()
+    counts = torch.tensor([len(person) for person in persons])
+    person_of = torch.arange(len(persons)).repeat_interleave(counts)
+    joint, row, column = torch.from_numpy(np.concatenate(persons)).unbind(1)
+    found = tags[image_of[person_of], joint, row, column]
+
+    def mean_of(values: Tensor) -> Tensor:
+        return torch.zeros(len(persons)).index_add(0, person_of, values) / counts
+
+    mean = mean_of(found)
+    pull = (mean_of((found - mean[person_of]).square()) / in_image).sum()
+    target = GUIDE_SPREAD * ((mean_of(column.float()) + 0.5) / tags.shape[3] - 0.5)
+    wrong = functional.smooth_l1_loss(found, target[person_of], reduction="none")
+    guide = (mean_of(wrong) / in_image).sum()
+    others = (image_of[:, None] == image_of[None]).float() - torch.eye(len(persons))
+    pairs = others / (in_image * (in_image - 1)).clamp(min=1)
+    push = ((1 - (mean[:, None] - mean[None]).abs() / TAG_MARGIN).clamp(min=0) * pairs).sum()
+    return pull / len(joints), push / len(joints), guide / len(joints)
 
 
 @torch.inference_mode()

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import resource
+import contextlib
+import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from densecast.core import machine
+from densecast.core import lanes, machine
 from densecast.core.clock import StopWatch
 from densecast.core.errors import UsageError
 from densecast.core.tensor import Array, Dim, Feeds
 from densecast.core.timing import Timing
-from densecast.infer import Pipeline
+from densecast.infer import Pipeline, Predicted
 
 Progress = Callable[[int, int], None]
 
 SCOPE = {
     "decode": "image file to RGB array, file in the page cache; per image",
     "preprocess": "RGB array to network input; per image",
-    "infer": "the engine's synchronous call; per call, of which an image seen twice may take two",
+    "infer": "the engine's call, until its result is there; per call, of which an image seen twice may take two",
     "postprocess": "network output to the prediction in image pixels; per image",
     "end_to_end": "image file to prediction, stages one after another; per batch",
 }
+BESIDE = ("decode", "preprocess", "postprocess")
 _RANDOM_SEED = 0
 
 
@@ -53,32 +55,32 @@ def benchmark(
 ) -> Timing:
     """Time `images` in turn, around and around; without images, inference on random input alone.
 
-    Throughput is images over wall time of the whole loop. `inference_only_per_s` comes from a second loop over
-    the same prepared inputs, without anything else in it. An image that the network sees twice counts once.
+    A pipeline opened for throughput has several images in work at a time, and its stages' times hold what they wait
+    for each other. Throughput is images over wall time of the whole loop. `inference_only_per_s` comes from a second
+    loop over the same prepared inputs, in as many streams, without anything else in it. An image that the network
+    sees twice counts once.
 
     Raises:
         BadShapeError: the artifact takes neither the images' sizes nor the batch.
     """
     watch = StopWatch()
     prepared = _prepared(pipeline, images, options.batch)
-    _infer_only(pipeline, prepared, options.batch, StopWatch(), warm_up=options.warm_up, images=0, seconds=0.0)
+    warm_up = options.batch * options.warm_up * pipeline.plan.lanes
+    _infer_only(pipeline, prepared, options.batch, StopWatch(), images=warm_up, seconds=0.0)
     if images:
-        for batch in _turns(images, options.batch, options.warm_up, 0.0):
-            _one_batch(pipeline, batch, StopWatch())
-        start, done = time.perf_counter(), 0
-        for batch in _turns(images, options.batch, -(-options.images // options.batch), options.seconds):
-            _one_batch(pipeline, batch, watch)
-            done += len(batch)
-            if progress:
-                progress(min(done, options.images), options.images)
+        _end_to_end(pipeline, _turns(images, options.batch, warm_up, 0.0), options.batch, StopWatch(), None)
+        told = functools.partial(_tell, progress, options.images) if progress else None
+        turns = _turns(images, options.batch, options.images, options.seconds)
+        start = time.perf_counter()
+        done = _end_to_end(pipeline, turns, options.batch, watch, told)
         images_per_s = done / (time.perf_counter() - start)
     alone = StopWatch()
-    inferred, seconds = _infer_only(
-        pipeline, prepared, options.batch, alone, warm_up=1, images=options.images, seconds=options.seconds
-    )
+    start = time.perf_counter()
+    inferred = _infer_only(pipeline, prepared, options.batch, alone, images=options.images, seconds=options.seconds)
+    inference_only_per_s = inferred / (time.perf_counter() - start)
     if not images:
         watch.samples_ms["infer"] = alone.samples_ms["infer"]
-        done, images_per_s = inferred, inferred / seconds
+        done, images_per_s = inferred, inference_only_per_s
     return Timing(
         samples_ms={name: tuple(watch.samples_ms[name]) for name in SCOPE if name in watch.samples_ms},
         scope={name: text for name, text in SCOPE.items() if name in watch.samples_ms},
@@ -88,29 +90,46 @@ def benchmark(
         threads=pipeline.plan.threads,
         inputs=f"{len(images)} image files" if images else "random",
         images_per_s=images_per_s,
-        inference_only_per_s=inferred / seconds,
-        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        inference_only_per_s=inference_only_per_s,
+        peak_rss_mb=machine.peak_rss_mb(),
         machine=machine.describe(),
+        streams=pipeline.plan.streams,
+        lanes=pipeline.plan.lanes,
+        beside_cpu_ms=sum(float(np.median(watch.cpu_ms[name])) for name in BESIDE if name in watch.cpu_ms),
     )
 
 
-def _turns(images: Sequence[Path], batch: int, batches: int, seconds: float) -> Iterator[list[Path]]:
-    """Batches of image files, around and around, until both `batches` and `seconds` are reached."""
+def _turns(images: Sequence[Path], batch: int, count: int, seconds: float) -> Iterator[Path]:
+    """Image files, around and around, in whole batches until both `count` and `seconds` are reached."""
     start, position = time.perf_counter(), 0
-    while batches > 0 or time.perf_counter() - start < seconds:
-        yield [images[(position + offset) % len(images)] for offset in range(batch)]
-        position, batches = position + batch, batches - 1
+    while position < count or position % batch or time.perf_counter() - start < seconds:
+        yield images[position % len(images)]
+        position += 1
 
 
-def _one_batch(pipeline: Pipeline, files: Sequence[Path], watch: StopWatch) -> None:
-    with watch("end_to_end"):
-        prepared = []
-        for path in files:
-            with watch("decode"):
-                image = pipeline.read(path)
-            with watch("preprocess"):
-                prepared.append(pipeline.prepare(image))
-        pipeline.run(prepared, clock=watch)
+def _end_to_end(
+    pipeline: Pipeline,
+    files: Iterable[Path],
+    batch: int,
+    watch: StopWatch,
+    told: Callable[[int], None] | None,
+) -> int:
+    """Predict them all; how many there were."""
+    done = 0
+    with contextlib.closing(pipeline.stream(files, pipeline.read, _dropped, batch=batch, clock=watch)) as results:
+        for _ in results:
+            done += 1
+            if told:
+                told(done)
+    return done
+
+
+def _dropped(found: Predicted[Path]) -> None:
+    """Nothing is kept of a result that is only timed."""
+
+
+def _tell(progress: Progress, total: int, done: int) -> None:
+    progress(min(done, total), total)
 
 
 def _prepared(pipeline: Pipeline, images: Sequence[Path], batch: int) -> list[Feeds]:
@@ -132,26 +151,23 @@ def _random(pipeline: Pipeline, count: int) -> list[Array]:
 
 
 def _infer_only(
-    pipeline: Pipeline,
-    feeds: Sequence[Feeds],
-    batch: int,
-    watch: StopWatch,
-    *,
-    warm_up: int,
-    images: int,
-    seconds: float,
-) -> tuple[int, float]:
-    """Images run and the seconds they took, the input of `batch` of them ready."""
-    for _ in range(warm_up):
-        for feed in feeds:
-            pipeline.runner.run(feed)
-    start, done = time.perf_counter(), 0
-    while done < images or time.perf_counter() - start < seconds:
+    pipeline: Pipeline, feeds: Sequence[Feeds], batch: int, watch: StopWatch, *, images: int, seconds: float
+) -> int:
+    """Run the network on ready input, in all streams, until both are reached; how many images that were."""
+
+    def work(lane: int, _: int) -> int:
         for feed in feeds:
             with watch("infer"):
-                pipeline.runner.run(feed)
-        done += batch
-    return done, time.perf_counter() - start
+                pipeline.infer(feed, lane)
+        return batch
+
+    def calls() -> Iterator[int]:
+        start, begun = time.perf_counter(), 0
+        while begun < images or time.perf_counter() - start < seconds:
+            yield begun
+            begun += batch
+
+    return sum(lanes.in_order(work, calls(), pipeline.plan.streams))
 
 
 def _typical(size: Dim) -> int:

@@ -12,6 +12,7 @@ from densecast.core.runner import Capabilities
 _EXTRAS = {
     "torch": ("export of checkpoints and TorchScript, the torch backend", ("torch", "safetensors")),
     "quantize": ("int8", ("nncf",)),
+    "tensorflow": ("import of TensorFlow graphs", ("tensorflow", "tf2onnx")),
     "report": ("report.html", ("jinja2",)),
     "coco": ("pose evaluation", ("pycocotools",)),
 }

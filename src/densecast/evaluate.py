@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from densecast.core import catalog, config, files
 from densecast.core.accumulator import Accumulator, HasResults
 from densecast.core.errors import UnknownNameError, UsageError
+from densecast.core.evaluation_protocol import EvaluationProtocol
 from densecast.core.prediction import Prediction
 from densecast.core.sample import Dataset, Sample, Split, Target
 from densecast.core.score import Score
 from densecast.core.spec import ModelSpec
 from densecast.imaging.prepare import resize_labels
-from densecast.infer import Pipeline
+from densecast.infer import Image, Pipeline, Predicted
 
 Progress = Callable[[int, int], None]
 Observer = Callable[[Sample, Prediction, Target], None]
@@ -26,15 +29,23 @@ Observer = Callable[[Sample, Prediction, Target], None]
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """Which images, and how many at once. `limit` takes the first so many of the split."""
+    """Which images, and how many at once. `limit` takes the first so many of the split.
+
+    `protocol` names a published way to measure of the data set, which settles split and number of images.
+    """
 
     split: Split = "val"
     limit: int | None = None
     batch: int = 1
     seed: int = 0
+    protocol: str | None = None
 
     def __post_init__(self) -> None:
-        """Counts are positive."""
+        """Counts are positive, and a protocol's images are its own."""
+        if self.protocol is not None and (self.limit is not None or self.split != "val"):
+            raise UsageError(
+                f"--protocol {self.protocol} settles which images are measured: leave --limit, --split out."
+            )
         if self.batch < 1 or (self.limit is not None and self.limit < 1):
             raise UsageError(f"--batch and --limit must be at least 1, got {self.batch} and {self.limit}.")
 
@@ -54,7 +65,8 @@ def evaluate(
     file to write for the data set's evaluation server.
 
     Raises:
-        UsageError: the model names no data set and metric, or there is no format of results for them.
+        UsageError: the model names no data set and metric, or there is no format of results for them, or it does
+            something else than the protocol.
         MissingFileError: nothing says where the data is.
         BadDatasetError, BadImageError: the data cannot be used.
     """
@@ -62,29 +74,52 @@ def evaluate(
     if protocol is None:
         raise UsageError(f"{pipeline.spec.name} names no data set and metric; its spec file lacks [evaluation].")
     plugin = catalog.load("datasets", protocol.dataset)
+    asked, published = options.protocol, _published(plugin, protocol.dataset, options.protocol)
+    if published is not None and asked is not None:
+        published.check_model(asked, pipeline.spec)
+        options = replace(options, protocol=None, split=published.split, limit=published.count)
     root = data or config.data_root(protocol.dataset, plugin.ROOT_VARIABLES)
     dataset: Dataset = plugin.open(root, options.split, options.seed)
+    if published is not None and asked is not None:
+        published.check_images(asked, len(dataset.samples))
     counter: Accumulator = catalog.load("metrics", protocol.metric).accumulator(pipeline.spec)
     if results is not None and not isinstance(counter, HasResults):
         raise UsageError(f"--results: {protocol.metric} has no format of results; COCO's key points have.")
     chosen = dataset.samples[: options.limit]
-    done = 0
-    for group in _groups(chosen, options.batch):
-        prepared = [pipeline.prepare(pipeline.read(sample.image)) for sample in group]
-        predictions = pipeline.run(prepared, frame=protocol.frame)
-        for sample, item, prediction in zip(group, prepared, predictions, strict=True):
-            target = dataset.read_target(sample)
-            if protocol.frame == "network" and isinstance(target, np.ndarray):
-                target = resize_labels(target, item.placement.content_hw)
+
+    def beside_target(found: Predicted[Sample]) -> tuple[Sample, Prediction, Target]:
+        target = dataset.read_target(found.source)
+        if protocol.frame == "network" and isinstance(target, np.ndarray):
+            target = resize_labels(target, found.placement.content_hw)
+        return found.source, found.prediction, target
+
+    def read(sample: Sample) -> Image:
+        return pipeline.read(sample.image)
+
+    with contextlib.closing(
+        pipeline.stream(chosen, read, beside_target, batch=options.batch, frame=protocol.frame)
+    ) as found:
+        for done, (sample, prediction, target) in enumerate(found, start=1):
             counter.add(sample.id, prediction, target)
             if observe:
                 observe(sample, prediction, target)
-            done += 1
             if progress:
                 progress(done, len(chosen))
     if results is not None and isinstance(counter, HasResults):
         files.write_text(results, json.dumps(counter.results()) + "\n")
-    return replace(counter.score(), data=dataset.record(options.limit))
+    return replace(counter.score(), data=dataset.record(options.limit), protocol=asked)
+
+
+def _published(plugin: ModuleType, dataset: str, name: str | None) -> EvaluationProtocol | None:
+    """The data set's protocol of that name.
+
+    Raises:
+        UnknownNameError: it has none of that name.
+    """
+    known: dict[str, EvaluationProtocol] = getattr(plugin, "PROTOCOLS", {})
+    if name is not None and name not in known:
+        raise UnknownNameError.among(f"protocol of {dataset}", name, known)
+    return None if name is None else known[name]
 
 
 def table_printer(spec: ModelSpec, style: str | None = None) -> Callable[[Score], str]:
@@ -102,8 +137,3 @@ def table_printer(spec: ModelSpec, style: str | None = None) -> Callable[[Score]
     if style not in metric.STYLES:
         raise UnknownNameError.among("table style", style, metric.STYLES)
     return functools.partial(metric.tables, style=style)
-
-
-def _groups(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
-    for start in range(0, len(samples), size):
-        yield samples[start : start + size]

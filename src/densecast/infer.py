@@ -2,48 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from densecast.core import catalog
+from densecast.core import catalog, lanes, machine, planning
 from densecast.core.artifact import Artifact
-from densecast.core.augment import Augment, View
+from densecast.core.augment import Augment
+from densecast.core.batches import batches
+from densecast.core.buffers import Buffers
 from densecast.core.clock import Clock, unclocked
-from densecast.core.errors import BadArtifactError, BadShapeError
+from densecast.core.errors import BadArtifactError, UsageError
 from densecast.core.geometry import Placement
-from densecast.core.machine import usable_cpus
+from densecast.core.planning import Mode
 from densecast.core.prediction import Prediction
-from densecast.core.runner import Plan, Runner
+from densecast.core.runner import Concurrent, Plan, Runner
 from densecast.core.spec import Frame, ModelSpec
-from densecast.core.tensor import Array, Dim
-from densecast.imaging.prepare import prepare
+from densecast.core.tensor import Array, Feeds
 from densecast.imaging.read import read_image
+from densecast.imaging.views import Prepared, prepare_views
+from densecast.kernels.awake import awaking
 
 Image = npt.NDArray[np.uint8]
+Source = TypeVar("Source")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """An image ready for the network: a (3, h, w) array for each view, and where the image lies in there."""
+class Predicted(Generic[Source]):
+    """An image of a stream with its prediction; `placement` is where it lay in the network's input."""
 
-    arrays: tuple[Array, ...]
-    views: tuple[View, ...]
-
-    @property
-    def array(self) -> Array:
-        """The first view."""
-        return self.arrays[0]
-
-    @property
-    def placement(self) -> Placement:
-        """Where the image lies in the first view."""
-        return self.views[0].placement
+    source: Source
+    image: Image
+    placement: Placement
+    prediction: Prediction
 
 
 class Pipeline:
@@ -57,18 +56,31 @@ class Pipeline:
     With an `augment` that is not plain, every image is seen in several views, whose outputs are averaged: a
     segmentation's probabilities, or the heatmaps of people. A model that was made to see images mirrored as well
     always does.
+
+    In latency mode one image at a time has all CPUs. In throughput mode `stream` works on several images at a time;
+    the predictions are the same.
     """
 
     def __init__(self, artifact: Artifact, runner: Runner, plan: Plan, augment: Augment = Augment()) -> None:
         self.artifact, self.runner, self.plan = artifact, runner, plan
         self.augment = replace(augment, flip=augment.flip or artifact.spec.needs_mirror)
         self._task: ModuleType = catalog.load("tasks", artifact.spec.task)
+        self._streams = threading.Semaphore(plan.streams if isinstance(runner, Concurrent) else 1)
 
     @classmethod
-    def open(cls, artifact: Artifact | Path | str, *, threads: int | None = None, augment: Augment = Augment()) -> Self:
-        """Load a compiled artifact; `threads` defaults to the CPUs this process may use.
+    def open(
+        cls,
+        artifact: Artifact | Path | str,
+        *,
+        threads: int | None = None,
+        mode: Mode = "latency",
+        augment: Augment = Augment(),
+        device: str = "",
+    ) -> Self:
+        """Load a compiled artifact; `threads` defaults to the CPUs this process may use, `device` to the backend's own.
 
         Raises:
+            UsageError: a device that this artifact's backend does not have.
             BadArtifactError: damaged, or not compiled.
             BackendMissingError, MissingExtraError: its engine is not installed.
         """
@@ -77,8 +89,14 @@ class Pipeline:
         build = artifact.manifest.build
         if build is None:
             raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
-        plan = Plan(threads or usable_cpus())
-        return cls(artifact, catalog.load("backends", build.backend).load(artifact, plan), plan, augment)
+        plan = planning.plan(mode, threads, _tuned_streams(artifact, mode, threads), device=device)
+        backend = catalog.load("backends", build.backend)
+        kinds = getattr(backend, "DEVICES", ("cpu",))
+        if device and device.partition(":")[0] not in kinds:
+            raise UsageError(f"backend {build.backend!r} runs on {', '.join(kinds)}, not on {device!r}.")
+        with awaking():
+            runner = backend.load(artifact, plan)
+        return cls(artifact, runner, plan, augment)
 
     @property
     def spec(self) -> ModelSpec:
@@ -103,15 +121,7 @@ class Pipeline:
         Raises:
             BadShapeError: the image does not lead to a shape the artifact takes.
         """
-        arrays, views = [], []
-        ratios = self.augment.ratios
-        for ratio, scaled in zip(ratios, self.spec.preprocess.at_ratios(ratios), strict=True):
-            array, placement = prepare(image, scaled, dtype=self.spec.input.dtype)
-            self._check_size(image, array)
-            for mirrored in (False, True) if self.augment.flip else (False,):
-                arrays.append(array[:, :, ::-1] if mirrored else array)
-                views.append(View(placement, mirrored, ratio))
-        return Prepared(tuple(arrays), tuple(views))
+        return prepare_views([image], self.spec, self.augment, Buffers(), unclocked)[0]
 
     def run(
         self,
@@ -125,13 +135,63 @@ class Pipeline:
 
         With `probability` a segmentation's maps have each pixel's probability, too.
         """
+        return self._run(prepared, frame, probability, clock, Buffers(), 0)
+
+    def stream(
+        self,
+        sources: Iterable[Source],
+        read: Callable[[Source], Image],
+        finish: Callable[[Predicted[Source]], Result],
+        *,
+        batch: int = 1,
+        frame: Frame = "image",
+        probability: bool = False,
+        clock: Clock = unclocked,
+    ) -> Generator[Result, None, None]:
+        """What `finish` makes of every image and its prediction, in order; `batch` images of one size run together.
+
+        As many images or batches are in work as the plan has lanes: while one is read, another is in the network
+        and a third is finished. `read` and `finish` are called in several threads then. Memory does not depend on the
+        number of images. An error of an image comes out at its place. OpenCV is held to the plan's share of threads
+        until the iterator ends or is closed.
+        """
+        buffers = [Buffers() for _ in range(self.plan.lanes)]
+
+        def work(lane: int, group: Sequence[Source]) -> list[Result]:
+            buffers[lane].turn()
+            with clock("end_to_end"):
+                images = []
+                for source in group:
+                    with clock("decode"):
+                        images.append(read(source))
+                prepared = prepare_views(images, self.spec, self.augment, buffers[lane], clock)
+                predictions = self._run(prepared, frame, probability, clock, buffers[lane], lane)
+                return [
+                    finish(Predicted(source, image, item.placement, prediction))
+                    for source, image, item, prediction in zip(group, images, prepared, predictions, strict=True)
+                ]
+
+        groups = lanes.in_order(work, _groups(sources, batch), self.plan.lanes)
+        with planning.opencv_threads(self.plan.threads // self.plan.lanes), contextlib.closing(groups):
+            for results in groups:
+                yield from results
+
+    def _run(
+        self,
+        prepared: Sequence[Prepared],
+        frame: Frame,
+        probability: bool,
+        clock: Clock,
+        buffers: Buffers,
+        lane: int,
+    ) -> list[Prediction]:
         results: list[Prediction | None] = [None] * len(prepared)
         places = [(index, view) for index, item in enumerate(prepared) for view in range(len(item.views))]
         arrays = [array for item in prepared for array in item.arrays]
         held: dict[int, dict[int, Array]] = {}
-        for numbers, batch in self.batches(arrays):
+        for numbers, batch in batches(arrays, self.spec.input, self.runner.batch_sizes, buffers):
             with clock("infer"):
-                output = self.runner.run({self.spec.input.name: batch})[self.spec.output.name]
+                output = self.infer({self.spec.input.name: batch}, lane)[self.spec.output.name]
             for row, number in enumerate(numbers):
                 index, view = places[number]
                 item = prepared[index]
@@ -161,6 +221,17 @@ class Pipeline:
         saved: Path = self._task.save(path_without_suffix, prediction)
         return saved
 
+    def save_colour(self, path_without_suffix: Path, prediction: Prediction) -> Path:
+        """Write the prediction's classes in their colours.
+
+        Raises:
+            UsageError: the task has no classes.
+        """
+        if not hasattr(self._task, "save_colour"):
+            raise UsageError(f"--colour is for segmentations; {self.spec.name} looks for people.")
+        saved: Path = self._task.save_colour(path_without_suffix, prediction, self.spec)
+        return saved
+
     def close(self) -> None:
         """Free the engine."""
         self.runner.close()
@@ -173,39 +244,34 @@ class Pipeline:
     ) -> None:
         self.close()
 
-    def _check_size(self, image: Image, array: Array) -> None:
-        for axis, got, want in zip(("high", "wide"), array.shape[1:], self.spec.input.shape[2:], strict=True):
-            if not (want.admits(got) if isinstance(want, Dim) else want == got):
-                raise BadShapeError(
-                    f"an image of {image.shape[1]}×{image.shape[0]} pixels becomes {got} {axis} for the network, "
-                    f"which takes {want}. Build an artifact for that size, or with a range of sizes."
-                )
-
     def batches(self, arrays: Sequence[Array]) -> Iterator[tuple[list[int], Array]]:
         """Which of the (3, h, w) `arrays` run together, and the (N, 3, h, w) batch of them, filled up with zeros."""
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for index, array in enumerate(arrays):
-            by_shape.setdefault(array.shape, []).append(index)
-        for shape, indices in by_shape.items():
-            for chosen, size in self._split(indices):
-                batch = np.zeros((size, *shape), dtype=self.spec.input.dtype)
-                for row, index in enumerate(chosen):
-                    batch[row] = arrays[index]
-                yield chosen, batch
+        return batches(arrays, self.spec.input, self.runner.batch_sizes, Buffers())
 
-    def _split(self, indices: list[int]) -> Iterator[tuple[list[int], int]]:
-        """Runs of indices that the artifact takes at once, and the batch size each needs."""
-        sizes = self.runner.batch_sizes
-        if sizes is None:
-            most = self.spec.input.shape[0]
-            lowest, largest = (most.min, most.max) if isinstance(most, Dim) else (most, most)
-            for start in range(0, len(indices), largest):
-                chunk = indices[start : start + largest]
-                yield chunk, max(len(chunk), lowest)
-            return
-        rest = indices
-        while rest:
-            # The largest size that can be filled; when none can, the smallest, filled up with zeros.
-            size = max((size for size in sizes if size <= len(rest)), default=sizes[0])
-            yield rest[:size], size
-            rest = rest[size:]
+    def infer(self, feeds: Feeds, lane: int = 0) -> Feeds:
+        """The network alone, for one of the plan's lanes; the lane's next call may overwrite the result."""
+        if self.plan.lanes == 1:
+            return self.runner.run(feeds)
+        with self._streams:
+            if isinstance(self.runner, Concurrent):
+                return self.runner.run_in(lane, feeds)
+            return {name: array.copy() for name, array in self.runner.run(feeds).items()}
+
+
+def _groups(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
+    group: list[Source] = []
+    for source in sources:
+        group.append(source)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _tuned_streams(artifact: Artifact, mode: Mode, threads: int | None) -> int | None:
+    """How many images at a time were measured to be the fastest, if that was on as many CPUs."""
+    tuning = artifact.manifest.tuning
+    if tuning is None or mode == "latency":
+        return None
+    return tuning.streams_on(threads or machine.usable_cpus())

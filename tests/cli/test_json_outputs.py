@@ -69,6 +69,23 @@ def test_benchmark(folder: Path, tmp_path: Path) -> None:
     assert (found["images"], found["batch"], found["threads"], found["inputs"]) == (4, 1, 1, "3 image files")
 
 
+def test_benchmark_in_throughput_mode(folder: Path, tmp_path: Path) -> None:
+    images = [write_jpeg(tmp_path / f"{index}.jpg", seed=index) for index in range(3)]
+    quick = ("--count", "6", "--seconds", "0", "--warm-up", "1", "--threads", "2", "--mode", "throughput")
+    found = written(tmp_path / "a.json", "benchmark", folder / "built", *images, *quick)
+    assert (found["mode"], found["threads"], found["streams"], found["images"]) == ("throughput", 2, 2, 6)
+    samples = found["samples_ms"]
+    assert isinstance(samples, dict) and {len(samples[name]) for name in samples} == {6}
+    share, bound, beside = (found[name] for name in ("end_to_end_share", "end_to_end_bound", "beside_cpu_ms"))
+    assert isinstance(share, float) and isinstance(bound, float) and isinstance(beside, float)
+    throughput = found["throughput"]
+    assert isinstance(throughput, dict)
+    assert share == pytest.approx(throughput["images_per_s"] / throughput["inference_only_per_s"])
+    # Two CPUs for inference alone, and what is beside it on top.
+    inference_ms = 2000 / throughput["inference_only_per_s"]
+    assert beside > 0 and bound == pytest.approx(inference_ms / (inference_ms + beside))
+
+
 def test_benchmark_without_images_times_inference_alone(folder: Path, tmp_path: Path) -> None:
     found = written(
         tmp_path / "a.json", "benchmark", folder / "built", "--count", "2", "--seconds", "0", "--warm-up", "0"

@@ -104,3 +104,35 @@ def test_the_magicmind_protocol_stretches_images_and_resizes_labels() -> None:
     assert entry.spec_for("original") == entry.spec_for() == entry.spec
     with pytest.raises(UnknownNameError, match="Did you mean 'magicmind'"):
         entry.spec_for("magicmnd")
+
+
+def test_colours_are_the_palettes_and_lists_choose_images(folder: Path, tmp_path: Path) -> None:
+    images = folder / "data" / "leftImg8bit" / "val" / "munster"
+    paths = sorted(images.glob("*.png"))
+    (tmp_path / "two.txt").write_text(f"{paths[1].stem}\n{paths[0].name}\n", encoding="utf-8")
+    listed = ("infer", folder / "built", images, "--list", tmp_path / "two.txt", "--colour", "-q", "--out")
+    ended = densecast(*listed, tmp_path / "both", "--json", tmp_path / "both.json")
+    assert (ended.code, ended.err) == (0, "")
+    results = json.loads((tmp_path / "both.json").read_text())["results"]
+    assert [Path(each["image"]).stem for each in results] == [paths[1].stem, paths[0].stem]
+    for each in results:
+        labels = np.asarray(Image.open(each["file"]))
+        colours = Image.open(Path(each["file"]).with_name(f"{Path(each['file']).stem}_colour.png"))
+        assert colours.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(colours), np.uint8([(0, 0, 0), (128, 0, 0)])[labels])  # VOC's palette
+    assert densecast(*listed, tmp_path / "one", "--limit", "1").code == 0
+    assert len(list((tmp_path / "one").iterdir())) == 2
+    (tmp_path / "two.txt").write_text("absent", encoding="utf-8")
+    assert "names 1 images that are not given, the first is absent" in failed(3, *listed, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_data_set_without_protocols_says_so(folder: Path) -> None:
+    message = failed(2, "evaluate", folder / "built", "--data", folder / "data", "--protocol", "magicmind_1000", "-q")
+    assert "unknown protocol of cityscapes" in message
+
+
+def test_run_refuses_an_unknown_protocol_before_it_writes_anything(tmp_path: Path) -> None:
+    line = failed(2, "run", "ocrnet_hr18s", "--protocol", "magicmin", "--out", tmp_path / "out")
+    assert "Did you mean 'magicmind'?" in line
+    assert not (tmp_path / "out").exists()

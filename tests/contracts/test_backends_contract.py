@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from densecast.core.artifact import Artifact
 from densecast.core.errors import BadArtifactError, BadShapeError, MissingError, UsageError
 from densecast.core.options import BuildOptions, InputShape, Range, SixteenBit
 from densecast.core.precision import PRECISIONS
-from densecast.core.runner import Capabilities, Plan, Runner
+from densecast.core.runner import Capabilities, Concurrent, Plan, Runner
 
 BACKENDS = catalog.names("backends")
 OPEN = InputShape(batch=Range(1, 4))
@@ -102,6 +104,33 @@ def test_bytes_in_give_the_logits_of_floats_in(name: str, source: Artifact, tmp_
     np.testing.assert_allclose(found, wanted, rtol=0, atol=FLOAT32 * np.abs(wanted).max())
     with pytest.raises(BadShapeError, match="uint8"):
         byte_in.run({"image": array.astype(np.float32)})
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_inferences_at_a_time_do_not_meet(name: str, source: Artifact, tmp_path: Path) -> None:
+    abilities_of(name)
+    artifact = build(source, tmp_path / "built", BuildOptions(name, shape=OPEN))
+    runner: Runner = catalog.load("backends", name).load(artifact, Plan(threads=3, streams=3))
+    if not isinstance(runner, Concurrent):
+        pytest.skip(f"{name} runs one inference at a time")
+    arrays = [feed(2, size_hw) for size_hw in ((40, 56), (24, 40), (33, 48))]
+    wanted = [runner.run({"image": array})["logits"].copy() for array in arrays]
+    together = threading.Barrier(len(arrays))
+
+    def differing(stream: int) -> int:
+        together.wait(timeout=30)
+        found = 0
+        for number in range(40):
+            which = (stream + number) % len(arrays)
+            logits = runner.run_in(stream, {"image": arrays[which]})["logits"]
+            found += not np.array_equal(logits, wanted[which])
+        return found
+
+    with ThreadPoolExecutor(len(arrays)) as pool:
+        assert list(pool.map(differing, range(len(arrays)))) == [0, 0, 0]
+    with pytest.raises(BadShapeError):
+        runner.run_in(1, {"image": arrays[0].astype(np.float64)})
+    runner.close()
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -10,6 +10,7 @@ import onnx
 import onnx.parser
 import pytest
 import tiny_graphs
+import whole_graphs
 from made_pictures import picture
 from onnx.reference import ReferenceEvaluator
 
@@ -18,11 +19,27 @@ from densecast.core.errors import BadGraphError
 from densecast.core.graph_pass import PassResult
 from densecast.core.preprocess import Native, Preprocess
 from densecast.core.tensor import Dim, TensorSpec
-from densecast.graph import drop_identity_resize, fix_shape, fold_constants, uint8_input
+from densecast.graph import (
+    channels_first_input,
+    constant_pool_branch,
+    conv_before_upsampling,
+    drop_identity_resize,
+    drop_outside_taps,
+    end_at_logits,
+    fix_shape,
+    fold_constants,
+    lower_opset,
+    open_sizes,
+    split_dilated_convs,
+    start_at_network,
+    uint8_input,
+)
+from densecast.kernels.labels import upsample_argmax
 
 MEAN_STD = Preprocess(Native(), mean=(120.0, 110.0, 100.0), std=(60.0, 50.0, 55.0))
 FIXED = TensorSpec("image", "float32", (2, 3, 24, Dim("W", 8, 64)))
 BYTES = np.stack([picture((24, 40), seed).transpose(2, 0, 1) for seed in (0, 1)])
+WHOLE = BYTES.astype(np.float32)
 FLOATS = (BYTES.astype(np.float32) - np.float32([[[120]], [[110]], [[100]]])) / np.float32([[[60]], [[50]], [[55]]])
 
 
@@ -49,15 +66,58 @@ def resizes(scale: float | None = None) -> onnx.ModelProto:
 
 @dataclass(frozen=True)
 class Case:
-    """How a pass is called, what its result takes where the graph took `FLOATS`, and a graph it applies to."""
+    """How a pass is called, what its result takes where the graph took `before`, and a graph it applies to."""
 
     apply: Callable[[onnx.ModelProto], PassResult]
     feed: np.ndarray = field(default_factory=lambda: FLOATS)
     model: Callable[[], onnx.ModelProto] = tiny_graphs.segmentation
+    # What the graph itself takes, and what is left to do with the answers of one that the pass has shortened.
+    before: np.ndarray = field(default_factory=lambda: FLOATS)
+    finish: Callable[[np.ndarray], np.ndarray] = np.asarray
+
+
+FROZEN_BYTES = BYTES[:1, :, :, :33].transpose(0, 2, 3, 1)
+
+
+def frozen_input() -> np.ndarray:
+    """`FROZEN_BYTES` as the frozen graph's first layer sees them, by its own operations."""
+    padded = np.zeros((1, 33, 33, 3), np.float32)
+    padded[:, : FROZEN_BYTES.shape[1], : FROZEN_BYTES.shape[2]] = FROZEN_BYTES - np.float32(127.5)
+    normal = (padded + np.float32(127.5)) * np.float32(0.007843137718737125) - np.float32(1)
+    return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
+
+
+def network_of_frozen() -> onnx.ModelProto:
+    started = start_at_network.apply(end_at_logits.apply(tiny_graphs.frozen()).model).model
+    return fix_shape.apply(started, TensorSpec("image", "float32", (1, 3, *tiny_graphs.FROZEN_HW))).model
+
+
+def labels_of_frozen(logits: np.ndarray) -> np.ndarray:
+    height, width = FROZEN_BYTES.shape[1:3]
+    labels = upsample_argmax(logits, [tiny_graphs.FROZEN_HW], align_corners=True, crop_hw=(height, width))
+    return labels.astype(np.int32)
 
 
 CASES = {
+    "lower_opset": Case(lower_opset.apply),
+    "channels_first_input": Case(
+        channels_first_input.apply,
+        FROZEN_BYTES.transpose(0, 3, 1, 2).astype(np.float32),
+        tiny_graphs.frozen,
+        FROZEN_BYTES,
+    ),
+    "end_at_logits": Case(end_at_logits.apply, FROZEN_BYTES, tiny_graphs.frozen, FROZEN_BYTES, finish=labels_of_frozen),
+    "open_sizes": Case(open_sizes.apply, frozen_input(), network_of_frozen, frozen_input()),
+    "start_at_network": Case(
+        start_at_network.apply, frozen_input(), lambda: end_at_logits.apply(tiny_graphs.frozen()).model, FROZEN_BYTES
+    ),
     "drop_identity_resize": Case(drop_identity_resize.apply, model=lambda: fold_constants.apply(resizes()).model),
+    "constant_pool_branch": Case(constant_pool_branch.apply, WHOLE, whole_graphs.pooled, WHOLE),
+    "conv_before_upsampling": Case(conv_before_upsampling.apply, WHOLE, whole_graphs.enlarged, WHOLE),
+    "drop_outside_taps": Case(drop_outside_taps.apply, WHOLE, lambda: whole_graphs.dilated(dilation=24), WHOLE),
+    "split_dilated_convs": Case(
+        lambda model: split_dilated_convs.apply(model, min_channels=1), WHOLE, whole_graphs.dilated, WHOLE
+    ),
     "fix_shape": Case(lambda model: fix_shape.apply(model, FIXED)),
     "fold_constants": Case(fold_constants.apply, model=resizes),
     "uint8_input": Case(lambda model: uint8_input.apply(model, MEAN_STD), BYTES),
@@ -83,7 +143,7 @@ def test_numbers_stay_and_the_source_is_left_alone(case: Case) -> None:
     assert model.SerializeToString() == before
     onnx.checker.check_model(result.model, full_check=True)
     # The same float32 operations in the same order.
-    np.testing.assert_array_equal(run(result.model, case.feed), run(model, FLOATS))
+    np.testing.assert_array_equal(case.finish(run(result.model, case.feed)), run(model, case.before))
 
 
 def test_second_run_changes_nothing_and_says_why(case: Case) -> None:

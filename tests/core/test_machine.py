@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from densecast.core import codec, machine
@@ -76,3 +79,14 @@ def test_this_machine_is_described_and_survives_json() -> None:
 
 def test_versions_leave_out_what_is_not_installed() -> None:
     assert set(machine.versions(("numpy", "no-such-package-anywhere"))) == {"numpy"}
+
+
+def test_peak_memory_is_this_process_own_and_not_its_parents() -> None:
+    """A child that starts small from a parent that once was large."""
+    held = np.ones(200_000_000, np.uint8)
+    assert machine.peak_rss_mb() > 190
+    del held
+    code = "from densecast.core import machine; print(machine.peak_rss_mb())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    # An interpreter and nothing else takes some 15 MB.
+    assert 5 < float(done.stdout) < 100

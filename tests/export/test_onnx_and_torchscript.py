@@ -114,7 +114,7 @@ def test_weights_outside_the_graphs_folder_are_never_read(tmp_path: Path, locati
 
 def test_other_files_and_missing_ones_are_refused(tmp_path: Path) -> None:
     (tmp_path / "net.h5").write_bytes(b"")
-    with pytest.raises(BadConfigError, match=r"\.onnx and TorchScript"):
+    with pytest.raises(BadConfigError, match=r"\.onnx, TorchScript"):
         export_file(tmp_path / "net.h5", tiny_artifacts.spec(), tmp_path / "out")
     with pytest.raises(MissingFileError, match=r"absent\.onnx"):
         export_file(tmp_path / "absent.onnx", tiny_artifacts.spec(), tmp_path / "out")

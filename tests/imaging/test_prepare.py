@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from made_pictures import picture
 from PIL import Image
 
-from densecast.core.preprocess import KeepRatio, Native, Preprocess, ScaleBy, Stretch
+from densecast.core.errors import UsageError
+from densecast.core.preprocess import FitInto, KeepRatio, Native, Preprocess, ScaleBy, Stretch
 from densecast.imaging import prepare
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -65,3 +68,28 @@ def test_labels_are_resized_as_pillow_does(size_hw: tuple[int, int]) -> None:
     labels = np.random.default_rng(0).integers(0, 19, (81, 123), dtype=np.uint8)
     wanted = np.asarray(Image.fromarray(labels).resize((size_hw[1], size_hw[0]), Image.Resampling.NEAREST))
     np.testing.assert_array_equal(prepare.resize_labels(labels, size_hw), wanted)
+
+
+@pytest.mark.parametrize("colour", ["RGB", "BGR"])
+@pytest.mark.parametrize("image_hw", [(81, 123), (123, 81), (20, 20)])
+def test_an_image_fitted_into_a_size_is_surrounded_right_and_below(image_hw: tuple[int, int], colour: str) -> None:
+    image, fill = picture(image_hw), (10.0, 20.5, 30.0)
+    fitted = Preprocess(FitInto((60, 70), fill), colour=colour, mean=MEAN, std=STD)  # type: ignore[arg-type]
+    array, placement = prepare.prepare(image, fitted)
+    height, width = placement.content_hw
+    assert array.shape == (3, 60, 70) and placement.model_hw == (60, 70)
+    assert height == 60 or width == 70
+    # The same factor as when the aspect is kept; what is left is the declared colour, normalised.
+    content, _ = prepare.prepare(image, replace(fitted, resize=Stretch((height, width))))
+    np.testing.assert_array_equal(array[:, :height, :width], content)
+    order = np.float32(fill if colour == "RGB" else fill[::-1])
+    outside = (order - np.float32(MEAN)) / np.float32(STD)
+    for part in (array[:, height:], array[:, :height, width:]):
+        np.testing.assert_array_equal(part, np.broadcast_to(outside[:, None, None], part.shape))
+
+
+def test_bytes_cannot_surround_an_image_with_half_a_grey_level() -> None:
+    with pytest.raises(UsageError, match="uint8-input"):
+        prepare.prepare(picture((8, 9)), Preprocess(FitInto((10, 10), (127.5, 127.5, 127.5))), dtype="uint8")
+    array, _ = prepare.prepare(picture((5, 10)), Preprocess(FitInto((10, 10), (127.0, 128.0, 129.0))), dtype="uint8")
+    assert array[:, -1, -1].tolist() == [127, 128, 129]

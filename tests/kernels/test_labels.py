@@ -251,3 +251,9 @@ def test_an_unfit_out_and_no_threads_are_refused():
         upsample_argmax(logits, [(8, 8)], out=np.zeros((8, 9), np.uint8))
     with pytest.raises(UsageError, match="threads"):
         upsample_argmax(logits, [(8, 8)], threads=0)
+
+
+@pytest.mark.parametrize("crop_hw", [(0, 5), (5, 17), (17, 5)])
+def test_a_crop_of_nothing_or_beyond_the_first_size_is_refused(crop_hw):
+    with pytest.raises(BadShapeError, match="crop"):
+        upsample_argmax(np.zeros((2, 4, 4), np.float32), [(16, 16)], crop_hw=crop_hw)

@@ -91,3 +91,19 @@ def test_taps_give_torch_bit_for_bit(source, target, align_corners):
     rows = np.repeat(values[None], 200, axis=1)
     expected = resized(rows, [(200, target)], align_corners)[0, :1].numpy()
     np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("crop_hw", [(1, 1), (97, 131), (200, 150), (200, 271)])
+@pytest.mark.parametrize("last", [[], [(300, 173)], [(60, 75)]])
+def test_a_crop_between_the_resizes_is_torchs_slice(crop_hw, last, align_corners):
+    logits = logits_of("scene", 19, (31, 43))
+    first = resized(logits, [(200, 271)], align_corners)[:, : crop_hw[0], : crop_hw[1]].contiguous()
+    values = resized(first.numpy(), last, align_corners)
+    sizes_hw = [(200, 271), *last]
+    labels, probability = upsample_scores(logits, sizes_hw, align_corners=align_corners, crop_hw=crop_hw)
+    np.testing.assert_array_equal(labels, values.argmax(dim=0).numpy())
+    # Sums of exponentials in another order: a few units in the last place.
+    np.testing.assert_allclose(probability, values.softmax(dim=0).amax(dim=0).numpy(), atol=1e-6)
+    alone = upsample_argmax(logits, sizes_hw, align_corners=align_corners, crop_hw=crop_hw, threads=2)
+    np.testing.assert_array_equal(alone, labels)

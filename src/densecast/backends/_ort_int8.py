@@ -21,15 +21,32 @@ from densecast.core.tensor import Feeds
 
 # Histogram estimators keep whole activations: this many images' at a time.
 _IMAGES_HELD = 8
+# ONNX Runtime's own numbers; it starts with warnings, of which every calibration prints dozens.
+_WARNINGS, _ERRORS = 2, 3
+# ONNX Runtime lays the 256 steps of a softmax's output over 0 to 1. One over the pixels of an image, as OCRNet's, has
+# nothing but values below the first step: all would be 0.
+_NEVER = {"Softmax"}
+_LAYERS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 
-def quantize(graph: Path, calibration: Sequence[Feeds], options: QuantizeOptions) -> Any:
-    """An ONNX model with unsigned 8-bit activations and signed 8-bit weights."""
+def quantize(
+    graph: Path,
+    calibration: Sequence[Feeds],
+    options: QuantizeOptions,
+    kept: frozenset[str] = frozenset(),
+    ranges: bytes | None = None,
+) -> tuple[Any, bytes]:
+    """An ONNX model with unsigned 8-bit activations and signed 8-bit weights, and the ranges that calibration found.
+
+    Nodes in `kept` stay in float beside those the options name. With `ranges` of an earlier call nothing is calibrated.
+    """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        target = Path(folder) / "int8.onnx"
+        target, found = Path(folder) / "int8.onnx", Path(folder) / "ranges.json"
+        if ranges is not None:
+            found.write_bytes(ranges)
         model = onnx.load(graph)
         method, method_options = _estimator(options)
         quantize_static(
@@ -42,11 +59,21 @@ def quantize(graph: Path, calibration: Sequence[Feeds], options: QuantizeOptions
             reduce_range=not machine.has_wide_int8_sums(),
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_excluded(model, options),
+            nodes_to_exclude=sorted({*_excluded(model, options), *kept}),
             calibrate_method=method,
+            calibration_cache_path=found,
             extra_options={"ActivationSymmetric": options.activations == "symmetric", **method_options},
         )
-        return onnx.load(target)
+        return onnx.load(target), found.read_bytes()
+
+
+def layers(graph: Path, options: QuantizeOptions) -> tuple[str, ...]:
+    """The nodes that hold nearly all of the arithmetic and are not left in float by the options."""
+    import onnx
+
+    model = onnx.load(graph, load_external_data=False)
+    excluded = set(_excluded(model, options))
+    return tuple(node.name for node in model.graph.node if node.op_type in _LAYERS and node.name not in excluded)
 
 
 class _Reader:
@@ -85,20 +112,25 @@ def _estimator(options: QuantizeOptions) -> tuple[Any, dict[str, object]]:
 def _excluded(model: Any, options: QuantizeOptions) -> list[str]:
     """Names of the nodes that stay in float."""
     patterns = [re.compile(pattern) for pattern in options.ignored_names]
+    types = {*_NEVER, *options.ignored_types}
     return [
         node.name
         for node in model.graph.node
-        if node.op_type in options.ignored_types or any(pattern.search(node.name) for pattern in patterns)
+        if node.op_type in types or any(pattern.search(node.name) for pattern in patterns)
     ]
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without the quantiser's prints and its advice on the root logger, which are for its direct users."""
+    import onnxruntime
+
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
+    onnxruntime.set_default_logger_severity(_ERRORS)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         logging.disable(before)
+        onnxruntime.set_default_logger_severity(_WARNINGS)

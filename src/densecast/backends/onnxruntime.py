@@ -5,17 +5,23 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from densecast.backends import _ort_int8
+from densecast.backends import _ort_devices, _ort_int8
+from densecast.backends._onnx_inspector import OnnxInspector
 from densecast.core import cache, files, machine
 from densecast.core.artifact import Artifact
 from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
+from densecast.core.inspector import Inspector
+from densecast.core.options import RangeEstimator
 from densecast.core.precision import PRECISIONS, PrecisionRan
 from densecast.core.runner import BuildJob, Built, Capabilities, Plan
 from densecast.core.tensor import Feeds, TensorSpec, check_feeds
 
+DEVICES = _ort_devices.DEVICES
 _FILE = "model.onnx"
 # Operators that hold nearly all of a network's arithmetic, before and after ONNX Runtime's own fusions.
 _FLOAT_OPERATORS = {"Conv", "FusedConv", "ConvTranspose", "MatMul", "Gemm", "FusedMatMul", "FusedGemm"}
@@ -28,6 +34,9 @@ _INT8_OPERATORS = {
     "DynamicQuantizeMatMul",
 }
 _TYPES = {1: "float32", 10: "float16", 16: "bfloat16", 11: "float64"}
+
+# Histograms keep whole activations, which do not fit into memory for large networks: not tried unasked.
+ESTIMATORS: tuple[RangeEstimator, ...] = ("mean_minmax", "minmax")
 
 
 def capabilities() -> Capabilities:
@@ -46,13 +55,46 @@ def build(job: BuildJob, folder: Path) -> Built:
     import onnx
 
     if job.options.precision == "qint8_mixed_float16":
-        model = _ort_int8.quantize(job.graph, job.calibration, job.options.quantize)
-    else:
-        model = onnx.load(job.graph)
+        return quantized(job).write(frozenset(), folder)
+    model = onnx.load(job.graph)
     if job.options.precision == "force_float16":
         if job.options.sixteen_bit == "bf16":
             raise BackendMissingError("ONNX Runtime's CPU kernels have no bfloat16. Use --sixteen-bit f16 or auto.")
         model = _to_float16(model)
+    return _save(model, folder)
+
+
+def quantized(job: BuildJob) -> OnnxRuntimeQuantized:
+    """Calibrated when the first mixture is written."""
+    return OnnxRuntimeQuantized(job)
+
+
+class OnnxRuntimeQuantized:
+    """Q/DQ pairs around all layers but those left in float, from one calibration."""
+
+    def __init__(self, job: BuildJob) -> None:
+        self._job = job
+        self._ranges: bytes | None = None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Convolutions and matrix products by their nodes' names."""
+        return _ort_int8.layers(self._job.graph, self._job.options.quantize)
+
+    def cost_ms(self) -> dict[str, float]:
+        """Nothing: ONNX Runtime fuses across layers, so their times do not add up."""
+        return {}
+
+    def write(self, kept: frozenset[str], folder: Path) -> Built:
+        """Save and optimise with the nodes `kept` in float32, which is what these kernels compute 16 bits in."""
+        job = self._job
+        model, self._ranges = _ort_int8.quantize(job.graph, job.calibration, job.options.quantize, kept, self._ranges)
+        return _save(model, folder)
+
+
+def _save(model: Any, folder: Path) -> Built:
+    import onnx
+
     onnx.save(model, folder / _FILE)
     optimised = _optimise(folder / _FILE, machine.usable_cpus())
     return Built(_read_back(onnx.load_from_string(optimised)))
@@ -63,8 +105,19 @@ def load(artifact: Artifact, plan: Plan) -> OnnxRuntimeRunner:
     return OnnxRuntimeRunner(artifact, plan)
 
 
+def inspect(artifact: Artifact, plan: Plan, feed_shape: Sequence[int]) -> Inspector:
+    """The artifact's graph, with its inner tensors; fused where they are not asked for."""
+    import onnx
+
+    return OnnxInspector(onnx.load(artifact.file(_FILE)), feed_shape, plan.threads)
+
+
 class OnnxRuntimeRunner:
-    """One session; it takes every batch size within the artifact's input."""
+    """One session, which takes every batch size within the artifact's input.
+
+    Concurrent calls of a session are ONNX Runtime's own way of running several inferences at a time: each computes
+    in its caller's thread and, where a stream has several threads, in the pool that all share.
+    """
 
     def __init__(self, artifact: Artifact, plan: Plan) -> None:
         import onnx
@@ -76,13 +129,22 @@ class OnnxRuntimeRunner:
         self._batch_sizes = tuple(sorted(set(listed))) if isinstance(listed, tuple) else None
         self._input, self._output_name = artifact.spec.input, artifact.spec.output.name
         here = machine.describe()
+        if plan.device and _ort_devices.parse(plan.device)[0] != _ort_devices.CPU:
+            self._precision = replace(
+                _read_back(onnx.load(artifact.file(_FILE))), source=f"types of the graph given to {plan.device}"
+            )
+            asked = artifact.manifest.build.precision
+            model, options = str(artifact.file(_FILE)), _session_options(plan.threads // plan.streams)
+            self._session = _ort_devices.session(ort, model, options, plan.device, asked)
+            return
         key = files.sha256_text(repr((artifact.identity, ort.__version__, here.cpu, here.cpu_flags)))
-        optimised = cache.read_blob(key)
+        optimised = cache.read_blob(key) if plan.cached else None
         if optimised is None:
             optimised = _optimise(artifact.file(_FILE), plan.threads)
-            cache.write_blob(key, optimised)
+            if plan.cached:
+                cache.write_blob(key, optimised)
         self._precision = _read_back(onnx.load_from_string(optimised))
-        options = _session_options(plan.threads)
+        options = _session_options(plan.threads // plan.streams)
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = ort.InferenceSession(optimised, options, providers=["CPUExecutionProvider"])
 
@@ -109,6 +171,10 @@ class OnnxRuntimeRunner:
             raise BadShapeError(f"this artifact was built for batches of {self._batch_sizes}, got {batch}.")
         (output,) = self._session.run([self._output_name], feeds)
         return {self._output_name: output}
+
+    def run_in(self, lane: int, feeds: Feeds) -> Feeds:
+        """`run`, which is safe in several threads."""
+        return self.run(feeds)
 
     def close(self) -> None:
         """Drop the session."""
@@ -151,7 +217,14 @@ def _to_float16(model: Any) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of every weight below float16's smallest normal number
-        return convert_float_to_float16(model, keep_io_types=True)
+        halves = convert_float_to_float16(model, keep_io_types=True)
+    # It casts a constant that several nodes read alike once for each, under one name, which ONNX Runtime refuses.
+    defined: set[str] = set()
+    for node in list(halves.graph.node):
+        if node.op_type == "Cast" and node.output[0] in defined:
+            halves.graph.node.remove(node)
+        defined.update(node.output)
+    return halves
 
 
 def _read_back(model: Any) -> PrecisionRan:

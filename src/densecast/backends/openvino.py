@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from densecast.backends import _nncf
+from densecast.backends._openvino_inspector import OpenVinoInspector
+from densecast.backends._openvino_int8 import OpenVinoQuantized
 from densecast.core import cache, files, machine
 from densecast.core.artifact import Artifact
 from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
+from densecast.core.inspector import Inspector
+from densecast.core.options import RangeEstimator
 from densecast.core.precision import PRECISIONS, PrecisionRan
 from densecast.core.runner import BuildJob, Built, Capabilities, Plan
 from densecast.core.tensor import Dim, Feeds, TensorSpec, check_feeds
@@ -24,6 +30,9 @@ _COUNTED = {"Convolution", "Deconvolution", "GroupConvolution", "MatMul", "Fully
 _TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
 # Of two 16-bit types, float16 carries three more bits of mantissa: it is taken unless it costs this much more time.
 _FLOAT16_MAY_COST = 1.1
+
+# What `auto` tries, the quickest first.
+ESTIMATORS: tuple[RangeEstimator, ...] = ("mean_minmax", "minmax", "histogram", "percentile")
 
 
 def capabilities() -> Capabilities:
@@ -40,25 +49,45 @@ def capabilities() -> Capabilities:
 
 def build(job: BuildJob, folder: Path) -> Built:
     """The graph as OpenVINO IR; int8 is quantised on the OpenVINO model."""
+    if job.options.precision == "qint8_mixed_float16":
+        return quantized(job).write(frozenset(), folder)
+    model = _read(job)
+    return _save(model, _hint(model, job), folder)
+
+
+def quantized(job: BuildJob) -> OpenVinoQuantized:
+    """Calibrated by NNCF; its 16-bit type is the faster of the model that is all int8."""
+    model = _read(job)
+    int8 = _nncf.quantize(model, job.calibration, job.options.quantize)
+    hint = _hint(int8, job)
+    return OpenVinoQuantized(model, int8, hint[0], lambda mixed, folder: _save(mixed, hint, folder))
+
+
+def _read(job: BuildJob) -> Any:
     ov = _openvino()
-    core = ov.Core()
     try:
-        model = core.read_model(job.graph)
+        model = ov.Core().read_model(job.graph)
         model.reshape({job.spec.input.name: _partial_shape(ov, job.spec.input)})
     except RuntimeError as error:
         raise BadGraphError(f"OpenVINO cannot use the graph ({str(error).strip().splitlines()[-1]}).") from None
-    if job.options.precision == "qint8_mixed_float16":
-        model = _nncf.quantize(model, job.calibration, job.options.quantize)
-    evidence: dict[str, float] = {}
+    return model
+
+
+def _hint(model: Any, job: BuildJob) -> tuple[str, dict[str, float]]:
+    """The type that what is not int8 runs in, and the times that it was chosen by."""
     if job.options.precision == "force_float32":
-        hint = "f32"
-    elif job.options.sixteen_bit != "auto":
-        hint = job.options.sixteen_bit
-    else:
-        hint, evidence = _measured_sixteen_bit(core, model, job.spec.input)
+        return "f32", {}
+    if job.options.sixteen_bit != "auto":
+        return job.options.sixteen_bit, {}
+    return _measured_sixteen_bit(_openvino().Core(), model, job.spec.input)
+
+
+def _save(model: Any, hint: tuple[str, dict[str, float]], folder: Path) -> Built:
+    ov = _openvino()
+    settings = {"INFERENCE_PRECISION_HINT": hint[0]}
     ov.save_model(model, folder / _FILE, compress_to_fp16=False)
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
-    return Built(_read_back(compiled), {"INFERENCE_PRECISION_HINT": hint}, evidence)
+    compiled = ov.Core().compile_model(model, "CPU", settings)
+    return Built(_read_back(compiled), settings, hint[1])
 
 
 def load(artifact: Artifact, plan: Plan) -> OpenVinoRunner:
@@ -66,8 +95,14 @@ def load(artifact: Artifact, plan: Plan) -> OpenVinoRunner:
     return OpenVinoRunner(artifact, plan)
 
 
+def inspect(artifact: Artifact, plan: Plan, feed_shape: Sequence[int]) -> Inspector:
+    """The artifact's model in its own precision, with its inner tensors."""
+    settings = {**artifact.manifest.settings, "INFERENCE_NUM_THREADS": plan.threads}
+    return OpenVinoInspector(artifact.file(_FILE), feed_shape, settings)
+
+
 class OpenVinoRunner:
-    """One compiled model for each listed batch size, made when that size first comes."""
+    """One compiled model for each listed batch size, made when that size first comes, and a request a lane."""
 
     def __init__(self, artifact: Artifact, plan: Plan) -> None:
         ov = _openvino()
@@ -78,10 +113,12 @@ class OpenVinoRunner:
         self._input = artifact.spec.input
         listed = build_options.shape.batch
         self._batch_sizes = tuple(sorted(set(listed))) if isinstance(listed, tuple) else None
-        self._requests: dict[int | None, Any] = {}
+        self._compiled: dict[int | None, Any] = {}
+        self._requests: dict[tuple[int | None, int], Any] = {}
+        self._making = threading.Lock()
         self._settings = artifact.manifest.settings
         first = self._batch_sizes[0] if self._batch_sizes else None
-        self._precision = _read_back(self._request(first).get_compiled_model())
+        self._precision = _read_back(self._request(first, 0).get_compiled_model())
 
     @property
     def input(self) -> TensorSpec:
@@ -100,43 +137,52 @@ class OpenVinoRunner:
 
     def run(self, feeds: Feeds) -> Feeds:
         """One inference. The result is a view of the request's own buffer: the next call overwrites it."""
+        return self.run_in(0, feeds)
+
+    def run_in(self, lane: int, feeds: Feeds) -> Feeds:
+        """One inference by a lane's own request, whose buffer the result is a view of."""
         check_feeds((self._input,), feeds)
         array = np.ascontiguousarray(feeds[self._input.name])
-        request = self._request(array.shape[0] if self._batch_sizes else None)
+        request = self._request(array.shape[0] if self._batch_sizes else None, lane)
         request.infer({0: array}, share_inputs=True, share_outputs=True)
         return {self._artifact.spec.output.name: request.get_output_tensor(0).data}
 
     def close(self) -> None:
         """Drop all compiled models."""
         self._requests.clear()
+        self._compiled.clear()
 
-    def _request(self, batch: int | None) -> Any:
-        if batch not in self._requests:
-            if batch is not None and self._batch_sizes and batch not in self._batch_sizes:
-                raise BadShapeError(f"this artifact was built for batches of {self._batch_sizes}, got {batch}.")
-            self._requests[batch] = self._compile(batch).create_infer_request()
-        return self._requests[batch]
+    def _request(self, batch: int | None, lane: int) -> Any:
+        with self._making:
+            if (batch, lane) not in self._requests:
+                if batch is not None and self._batch_sizes and batch not in self._batch_sizes:
+                    raise BadShapeError(f"this artifact was built for batches of {self._batch_sizes}, got {batch}.")
+                if batch not in self._compiled:
+                    self._compiled[batch] = self._compile(batch)
+                self._requests[batch, lane] = self._compiled[batch].create_infer_request()
+            return self._requests[batch, lane]
 
     def _compile(self, batch: int | None) -> Any:
         ov = _openvino()
         config = {
             **self._settings,
             "INFERENCE_NUM_THREADS": self._plan.threads,
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY" if self._plan.streams == 1 else "THROUGHPUT",
+            "NUM_STREAMS": self._plan.streams,
         }
         here = machine.describe()
         key = files.sha256_text(
             repr((self._artifact.identity, batch, config, ov.get_version(), here.cpu, here.cpu_flags))
         )
-        blob = cache.read_blob(key)
+        blob = cache.read_blob(key) if self._plan.cached else None
         if blob is not None:
             # Another build of one version may refuse it; then it is compiled like one that was never kept.
             with contextlib.suppress(RuntimeError):
                 return self._core.import_model(blob, "CPU", config)
         model = self._core.read_model(self._artifact.file(_FILE))
         compiled = self._core.compile_model(_fixed(ov, model, self._input, batch), "CPU", config)
-        cache.write_blob(key, compiled.export_model().getvalue())
+        if self._plan.cached:
+            cache.write_blob(key, compiled.export_model().getvalue())
         return compiled
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from densecast.backends._onnx_inspector import OnnxInspector
 from densecast.core.artifact import Artifact
 from densecast.core.errors import BadArtifactError
+from densecast.core.inspector import Inspector
 from densecast.core.precision import PrecisionRan
+from densecast.core.quiet import warnings_ignored
 from densecast.core.runner import BuildJob, Built, Capabilities, Plan
 from densecast.core.tensor import Feeds, TensorSpec, check_feeds
 
@@ -35,6 +38,13 @@ def load(artifact: Artifact, plan: Plan) -> ReferenceRunner:
     if artifact.manifest.build is None:
         raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
     return ReferenceRunner(artifact)
+
+
+def inspect(artifact: Artifact, plan: Plan, feed_shape: Sequence[int]) -> Inspector:
+    """The artifact's graph, with its inner tensors, as ONNX Runtime computes them."""
+    import onnx
+
+    return OnnxInspector(onnx.load(artifact.file(_FILE)), feed_shape, plan.threads)
 
 
 class ReferenceRunner:
@@ -64,8 +74,7 @@ class ReferenceRunner:
     def run(self, feeds: Feeds) -> Feeds:
         """One inference into fresh arrays."""
         check_feeds((self._input,), feeds)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numpy's, on overflow inside a network that saturates on purpose
+        with warnings_ignored():  # numpy's, on overflow inside a network that saturates on purpose
             (output,) = self._evaluator.run([self._output_name], feeds)
         return {self._output_name: np.asarray(output)}
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from densecast.backends._torch_inspector import TorchInspector
 from densecast.core import catalog
 from densecast.core.artifact import Artifact
 from densecast.core.errors import BackendMissingError, BadArtifactError, MissingExtraError
+from densecast.core.inspector import Inspector
 from densecast.core.precision import PrecisionRan
 from densecast.core.preprocess import Preprocess
 from densecast.core.runner import BuildJob, Built, Capabilities, Plan
@@ -57,8 +60,18 @@ def load(artifact: Artifact, plan: Plan) -> TorchRunner:
         raise MissingExtraError.of("torch", "the torch backend") from None
     if artifact.manifest.build is None:
         raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
-    torch.set_num_threads(plan.threads)
+    torch.set_num_threads(plan.threads // plan.streams)
     return TorchRunner(artifact, _network(artifact))
+
+
+def inspect(artifact: Artifact, plan: Plan, feed_shape: Sequence[int]) -> Inspector:
+    """The artifact's network, with the results of all its operators, in float32."""
+    return inspect_network(_network(artifact), feed_shape)
+
+
+def inspect_network(network: torch.nn.Module, feed_shape: Sequence[int]) -> Inspector:
+    """Any network, likewise."""
+    return TorchInspector(network, feed_shape)
 
 
 class TorchRunner:
@@ -94,6 +107,10 @@ class TorchRunner:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._kind == "bfloat16"):
             output = self._network(torch.from_numpy(np.ascontiguousarray(array)))
         return {self._spec.output.name: output.float().numpy()}
+
+    def run_in(self, lane: int, feeds: Feeds) -> Feeds:
+        """`run`, which is safe in several threads."""
+        return self.run(feeds)
 
     def close(self) -> None:
         """Drop the weights."""

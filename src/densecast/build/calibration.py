@@ -1,7 +1,8 @@
-"""The images that set int8 ranges: from a data set's training split or a folder, sorted, drawn by seed."""
+"""The images that set int8 ranges: from all over a data set's training split or a folder, drawn by seed."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,14 @@ import numpy as np
 
 from densecast.core import catalog, files
 from densecast.core.artifact import CalibrationRecord
-from densecast.core.errors import BadDatasetError, BadShapeError, MissingFileError
+from densecast.core.errors import BadShapeError
 from densecast.core.options import QuantizeOptions
 from densecast.core.sample import SplitRecord
 from densecast.core.spec import ModelSpec
 from densecast.core.tensor import Array, Dim, Feeds
+from densecast.imaging.folder import IMAGE_SUFFIXES, images_in
 from densecast.imaging.prepare import prepare
 from densecast.imaging.read import read_image
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 Progress = Callable[[int, int], None]
 
@@ -69,7 +69,7 @@ def choose(spec: ModelSpec, options: QuantizeOptions, data: Path) -> tuple[list[
         BadDatasetError: no images there.
     """
     split: SplitRecord | None = None
-    if spec.evaluation is not None and not _is_plain_folder(data):
+    if spec.evaluation is not None and not is_plain_folder(data):
         dataset = catalog.load("datasets", spec.evaluation.dataset).open(data, options.split)
         everything = [Item(sample.id, sample.image) for sample in dataset.samples]
         split, source = dataset.record(), f"{dataset.name} {options.split}"
@@ -77,28 +77,22 @@ def choose(spec: ModelSpec, options: QuantizeOptions, data: Path) -> tuple[list[
         everything, source = [Item(path.name, path) for path in images_in(data)], f"folder {data.name}"
     chosen = everything
     if options.images and options.images < len(everything):
-        picks = np.random.default_rng(options.seed).choice(len(everything), options.images, replace=False)
-        chosen = [everything[index] for index in sorted(picks.tolist())]
+        chosen = [everything[index] for index in spread(len(everything), options.images, options.seed)]
     contents = files.sha256_text("".join(files.sha256(item.path) for item in chosen))
     return chosen, CalibrationRecord(source, len(chosen), tuple(item.name for item in chosen), split, contents)
 
 
-def images_in(folder: Path) -> list[Path]:
-    """All image files directly in a folder, sorted by name.
+def spread(total: int, count: int, seed: int) -> list[int]:
+    """`count` of `total` places, one at random in each of as many equal stretches, ascending.
 
-    Raises:
-        MissingFileError: no such folder.
-        BadDatasetError: no images in it.
+    Neighbours in a data set's order are alike (one town, one drive, one car), so ranges come from all over it.
     """
-    if not folder.is_dir():
-        raise MissingFileError(f"folder {folder} does not exist.")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
-        raise BadDatasetError(f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
-    return found
+    starts = np.arange(count + 1) * total // count
+    rng = np.random.default_rng(seed)
+    return [int(rng.integers(low, high)) for low, high in itertools.pairwise(starts.tolist())]
 
 
-def _is_plain_folder(data: Path) -> bool:
+def is_plain_folder(data: Path) -> bool:
     """Whether images lie directly in the folder, which no data set's root has."""
     return data.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in data.iterdir())
 

@@ -6,7 +6,22 @@ import sys
 
 import typer
 
-from densecast.cli import benchmark, build, compare, doctor, evaluate, export, infer, models, report, run
+from densecast.cli import (
+    benchmark,
+    build,
+    compare,
+    compare_results,
+    diagnose,
+    doctor,
+    evaluate,
+    export,
+    handoff,
+    infer,
+    models,
+    report,
+    run,
+    verify,
+)
 from densecast.core.errors import DensecastError
 
 app = typer.Typer(
@@ -16,14 +31,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (models, export, build, infer, evaluate, benchmark, compare, run, report, doctor):
+for verb in (models, export, build, infer, evaluate, benchmark, compare, verify, diagnose, run, report, doctor):
     app.command(verb.__name__.rpartition(".")[2])(verb.command)
+app.add_typer(handoff.command, name="handoff")
+app.command("compare-results", hidden=True)(compare_results.command)
+
+
+def spelled_out(given: list[str]) -> list[str]:
+    """`compare results` is a command of its own; other first words of `compare` are artifacts."""
+    return ["compare-results", *given[2:]] if given[:2] == ["compare", "results"] else given
 
 
 def main() -> None:
     """Entry point: 0 done, 1 a gate failed, 2 wrong usage, 3 input or backend missing or broken."""
     try:
-        app()
+        app(spelled_out(sys.argv[1:]))
     except DensecastError as error:
         print(f"densecast: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

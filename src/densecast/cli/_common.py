@@ -26,6 +26,9 @@ Json = Annotated[
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more, on standard error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no remarks.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPUs to use; default all this process may use.")]
+Device = Annotated[
+    str, typer.Option(help="cuda, tensorrt, cann (ONNX Runtime), npu:0, mlu:0; default: the engine's own.")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")]
 
 Flip = Annotated[bool, typer.Option("--flip", help="Also see each image mirrored, and average (segmentation).")]
@@ -87,6 +90,28 @@ def bar(what: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
 
 
 @contextlib.contextmanager
+def clock_bar(quiet: bool) -> Iterator[Callable[[str, float, float], None]]:
+    """A bar of time passed, with what is being done; without a terminal a line now and then.
+
+    The block gets a function of (what, seconds passed, seconds there are).
+    """
+    if quiet:
+        yield lambda what, passed, budget: None
+        return
+    if not sys.stderr.isatty():
+        tell = _lines("seconds")
+        yield lambda what, passed, budget: tell(round(passed), round(budget), f"  {what}")
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f} s  {task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=1.0)
+        yield lambda what, passed, budget: progress.update(task, description=what, completed=passed, total=budget)
+
+
+@contextlib.contextmanager
 def steps(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """A line for each step of a long run: `[ 4/15] build openvino int8`."""
     start = time.monotonic()
@@ -145,13 +170,13 @@ def _sizes(text: str, name: str) -> int | tuple[int, ...] | Range:
     return listed[0] if len(listed) == 1 else listed
 
 
-def _lines(what: str) -> Callable[[int, int | None], None]:
+def _lines(what: str) -> Callable[..., None]:
     last = time.monotonic()
 
-    def tell(done: int, total: int | None) -> None:
+    def tell(done: int, total: int | None, remark: str = "") -> None:
         nonlocal last
         if time.monotonic() - last >= _LINE_EVERY_S:
             last = time.monotonic()
-            print(f"{what}: {done}{f' of {total}' if total else ''}", file=sys.stderr, flush=True)
+            print(f"{what}: {done}{f' of {total}' if total else ''}{remark}", file=sys.stderr, flush=True)
 
     return tell

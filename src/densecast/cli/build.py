@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from densecast.cli import _max_drop, _tune
 from densecast.cli._common import Json, Quiet, Verbose, bar, emit, input_shape, set_up
+from densecast.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from densecast.core.artifact import Artifact
 
 _CALIBRATION = "Calibration (int8)"
+_TUNE = "Measured choices"
+_DROP = "Accuracy that may be lost (int8)"
 
 
 def command(
@@ -18,13 +25,14 @@ def command(
         Path | None, typer.Option(help="Folder of the new artifact; default: beside the exported one.")
     ] = None,
     precision: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--precision",
             "-p",
-            help="force_float32 (fp32), force_float16 (fp16) or qint8_mixed_float16 (int8).",
+            help="force_float32 (fp32), force_float16 (fp16) or qint8_mixed_float16 (int8). "
+            "Default: fp32; with --max-drop int8; with --tune int8 if there is --data, else fp16.",
         ),
-    ] = "fp32",
+    ] = None,
     backend: Annotated[
         str, typer.Option("--backend", "-b", help="openvino, onnxruntime, torch or reference.")
     ] = "openvino",
@@ -33,6 +41,20 @@ def command(
         str | None, typer.Option(help="Fixed (640) or a range (32:2048); default: the model's own.")
     ] = None,
     width: Annotated[str | None, typer.Option(help="Fixed (959) or a range.")] = None,
+    rewrite: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Exact rewriting of the graph, or none; repeatable. Default: those known to be faster.",
+        ),
+    ] = None,
+    tuned: Annotated[
+        bool, typer.Option("--tune", help="Measure what is fastest here, and build that.", rich_help_panel=_TUNE)
+    ] = False,
+    goal: Annotated[str, typer.Option(help="Tune for throughput or latency.", rich_help_panel=_TUNE)] = "throughput",
+    keep_int8: Annotated[
+        bool,
+        typer.Option("--keep-int8", help="Keep int8 even where 16 bits are as fast.", rich_help_panel=_TUNE),
+    ] = False,
     uint8_input: Annotated[
         bool, typer.Option("--uint8-input", help="Bytes in; mean and std inside the graph.")
     ] = False,
@@ -51,8 +73,12 @@ def command(
         str, typer.Option(help="asymmetric or symmetric.", rich_help_panel=_CALIBRATION)
     ] = "asymmetric",
     estimator: Annotated[
-        str, typer.Option(help="minmax, mean_minmax, percentile or histogram.", rich_help_panel=_CALIBRATION)
-    ] = "mean_minmax",
+        str,
+        typer.Option(
+            help="auto (the best of those tried here), minmax, mean_minmax, percentile or histogram.",
+            rich_help_panel=_CALIBRATION,
+        ),
+    ] = "auto",
     percentile: Annotated[float, typer.Option(min=50, max=100, rich_help_panel=_CALIBRATION)] = 99.99,
     keep_float: Annotated[
         list[str] | None,
@@ -64,6 +90,39 @@ def command(
         list[str] | None,
         typer.Option(help="Operator type not to quantise, as MatMul; repeatable.", rich_help_panel=_CALIBRATION),
     ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Search the fastest int8 model that loses at most so many points (hundredths) of the metric.",
+            rich_help_panel=_DROP,
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="The model's own (mIoU, dice, AP), or against float32 without ground truth: disagreement, oks. "
+            "Default: the first of these that --data allows.",
+            rich_help_panel=_DROP,
+        ),
+    ] = None,
+    time_budget: Annotated[
+        str, typer.Option(help="When to stop searching, also for --tune: 90s, 10m, 2h.", rich_help_panel=_DROP)
+    ] = "10m",
+    drop_images: Annotated[
+        int,
+        typer.Option(min=0, help="Images to measure on; 0: as many as the time allows.", rich_help_panel=_DROP),
+    ] = 0,
+    drop_split: Annotated[
+        str, typer.Option(help="Split to measure on: val, train or all.", rich_help_panel=_DROP)
+    ] = "val",
+    drop_data: Annotated[
+        Path | None, typer.Option(help="Another place for these images than --data.", rich_help_panel=_DROP)
+    ] = None,
+    otherwise: Annotated[
+        str,
+        typer.Option(help="If none loses so little: 16-bit, best (loses least) or fail.", rich_help_panel=_DROP),
+    ] = "16-bit",
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -75,11 +134,12 @@ def command(
     from densecast.core import precision as precisions
     from densecast.core.artifact import Artifact
     from densecast.core.options import BuildOptions
+    from densecast.prime import prime
 
     options = codec.from_plain(
         {
             "backend": backend,
-            "precision": precisions.parse(precision),
+            "precision": precisions.parse(precision or _precision(tuned, max_drop, data)),
             "shape": codec.to_plain(input_shape(batch, height, width)),
             "quantize": {
                 "images": images,
@@ -94,19 +154,63 @@ def command(
             },
             "sixteen_bit": sixteen_bit,
             "uint8_input": uint8_input,
+            "rewrites": None if not rewrite else [name for name in rewrite if name != "none"],
         },
         BuildOptions,
         "command line",
     )
+    if tuned and max_drop is not None:
+        raise UsageError("--tune and --max-drop are two searches: pass one of them.")
+    if keep_int8 and not tuned:
+        raise UsageError("--keep-int8 is for --tune, which otherwise leaves int8 where it is no faster.")
     source = Artifact.open(artifact)
+    if tuned:
+        target = out or artifact.parent / f"{default_name(source.spec, options)}__tuned"
+        built = _tune.run(source, target, options, _tune.asked(goal, time_budget, keep_int8), data, quiet)
+        prime(built)
+        emit(
+            {"artifact": str(built.folder), **codec.to_plain(built.manifest)},
+            f"{_ran(built)}\n{_tune.text(built)}",
+            json,
+        )
+        return
+    if max_drop is not None:
+        asked = _max_drop.asked(max_drop, metric, time_budget, drop_images, drop_split, otherwise)
+        target = out or artifact.parent / f"{default_name(source.spec, options)}__drop{max_drop:g}"
+        built = _max_drop.run(source, target, options, asked, data, drop_data, quiet)
+        prime(built)
+        text = f"{_ran(built)}\n{_max_drop.text(built)}"
+        emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, text, json)
+        return
     target = out or artifact.parent / default_name(source.spec, options)
     with bar("calibration images read", quiet) as progress:
         built = build(source, target, options, data=data, progress=progress)
-    ran = built.manifest.precision_ran
+    prime(built)
+    emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, _ran(built), json)
+
+
+def _precision(tuned: bool, max_drop: float | None, data: Path | None) -> str:
+    """What is built when none is named."""
+    if max_drop is not None:
+        return "int8"
+    if tuned:
+        return "int8" if data else "fp16"
+    return "fp32"
+
+
+def _ran(built: Artifact) -> str:
+    """What was asked, what runs, and what was chosen by measurement."""
+    manifest = built.manifest
+    assert manifest.build is not None
     text = (
-        f"{built.folder}: {options.backend}, asked {options.precision}, runs {ran}\n"
+        f"{built.folder}: {manifest.build.backend}, asked {manifest.build.precision}, runs {manifest.precision_ran}\n"
         f"{built.spec.input.name} {built.spec.input}"
     )
-    if built.manifest.evidence:
-        text += "\nchosen by measurement: " + ", ".join(f"{k} {v:.2f}" for k, v in built.manifest.evidence.items())
-    emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, text, json)
+    if manifest.evidence:
+        text += "\nchosen by measurement: " + ", ".join(f"{k} {v:.2f}" for k, v in manifest.evidence.items())
+    if manifest.calibration and manifest.calibration.tried:
+        tried = ", ".join(f"{name} {value:.2%}" for name, value in manifest.calibration.tried.items())
+        text += (
+            f"\nranges by {manifest.calibration.estimator} ({manifest.calibration.measure} against float32: {tried})"
+        )
+    return text

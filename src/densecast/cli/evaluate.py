@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from densecast.cli._common import Flip, Json, Limit, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
+from densecast.cli._common import Device, Flip, Json, Limit, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
 
 
 def command(
@@ -19,6 +19,10 @@ def command(
     limit: Limit = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the split, where the data set draws it.")] = 0,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="A published way to measure of the data set, which names the images (VOC: magicmind_1000)."),
+    ] = None,
     flip: Flip = False,
     ratios: Ratios = "1.0",
     table: Annotated[
@@ -32,6 +36,7 @@ def command(
         Path | None, typer.Option(help="Also write a JSON file for the data set's evaluation server (COCO's people).")
     ] = None,
     threads: Threads = None,
+    device: Device = "",
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -42,10 +47,11 @@ def command(
     from densecast.evaluate import EvaluateOptions, evaluate, table_printer
     from densecast.infer import Pipeline
 
-    plain_options = {"split": split, "limit": limit, "batch": batch, "seed": seed}
+    plain_options = {"split": split, "limit": limit, "batch": batch, "seed": seed, "protocol": protocol}
     options = codec.from_plain(plain_options, EvaluateOptions, "command line")
     views = augment(ratios, flip)
-    with Pipeline.open(artifact, threads=threads, augment=views) as pipeline, bar("images", quiet) as progress:
+    opened = Pipeline.open(artifact, threads=threads, device=device, mode="throughput", augment=views)
+    with opened as pipeline, bar("images", quiet) as progress:
         tables = table_printer(pipeline.spec, table)
         score = evaluate(pipeline, data, options, progress=progress, results=results)
         ran = pipeline.runner.precision
@@ -66,5 +72,7 @@ def command(
     }
     lines = [f"{score.name}: {score.value:.4f} over {score.count} images ({split}), {manifest.build.backend} {ran}"]
     lines += [f"{name}: {value:.4f}" for name, value in score.others.items()]
+    if score.protocol is not None and score.data is not None:
+        lines.append(f"protocol {score.protocol}, ids {score.data.ids_sha256[:12]}")
     printed = tables(score)
     emit(plain, "\n".join([*([f"{printed}\n"] if printed else []), *lines]), json)

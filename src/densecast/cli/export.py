@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="A model of the zoo, or a .onnx or TorchScript file.")],
+    model: Annotated[str, typer.Argument(help="A model of the zoo, or a .onnx, TorchScript or TensorFlow (.pb) file.")],
     out: Annotated[Path, typer.Option(help="Folder of the new artifact.")],
     checkpoint: Annotated[
         Path | None, typer.Option(help="The model's weights; default: shipped, cached or fetched.")
@@ -26,11 +26,19 @@ def command(
     labels: Annotated[
         str | None, typer.Option(help="For a file, instead of --spec: names of the classes, by comma.")
     ] = None,
-    resize: Annotated[str, typer.Option(help="native, scale:0.5, stretch:512x1024 or keep:2048x1024.")] = "native",
+    resize: Annotated[
+        str, typer.Option(help="native, scale:0.5, stretch:512x1024, keep:2048x1024 or fit:513x513.")
+    ] = "native",
     interpolation: Annotated[str, typer.Option(help="bilinear_opencv or bicubic_pillow.")] = "bilinear_opencv",
     colour: Annotated[str, typer.Option(help="RGB or BGR.")] = "RGB",
     mean: Annotated[str, typer.Option(help="Subtracted, in 0..255, one a channel.")] = "0,0,0",
     std: Annotated[str, typer.Option(help="Divided by, in 0..255, one a channel.")] = "255,255,255",
+    input_name: Annotated[
+        str | None, typer.Option(help="TensorFlow: the graph's input; default: its only one.")
+    ] = None,
+    output_name: Annotated[
+        str | None, typer.Option(help="TensorFlow: the output, labels or logits; default: its only one.")
+    ] = None,
     static: Annotated[
         str | None, typer.Option(metavar="[BxHxW]", help="Fix batch, height and width, as 1x640x959.")
     ] = None,
@@ -50,12 +58,15 @@ def command(
     """Export to ONNX, check the graph, and compare it with the framework."""
     set_up(verbose, quiet)
     from densecast.core import codec
-    from densecast.export import export_file, export_zoo, spec_file
+    from densecast.export import export_file, export_zoo, is_file_name, spec_file
 
-    options = _options(static, opset, exporter, tolerance, protocol)
-    if Path(model).suffix in (".onnx", ".pt", ".pth", ".ts", ".torchscript"):
+    names: dict[str, object] = {"input_name": input_name, "output_name": output_name}
+    options = _options(
+        static, {"opset": opset, "exporter": exporter, "tolerance": tolerance, "protocol": protocol} | names
+    )
+    if is_file_name(model):
         described = spec_file.read(spec) if spec else _described(labels, resize, interpolation, colour, mean, std)
-        artifact = export_file(Path(model), described.model(Path(model).stem), out, options)
+        artifact = export_file(Path(model), described.model(Path(model).name.partition(".")[0]), out, options)
     else:
         with bar(f"fetching weights of {model}", quiet) as progress:
             artifact = export_zoo(model, out, options, given=checkpoint, progress=progress)
@@ -71,12 +82,11 @@ def command(
     emit({"artifact": str(artifact.folder), **codec.to_plain(artifact.manifest)}, text, json)
 
 
-def _options(static: str | None, opset: int, exporter: str, tolerance: float, protocol: str) -> ExportOptions:
+def _options(static: str | None, plain: dict[str, object]) -> ExportOptions:
     from densecast.core import codec
     from densecast.core.errors import UsageError
     from densecast.export import ExportOptions
 
-    plain: dict[str, object] = {"opset": opset, "exporter": exporter, "tolerance": tolerance, "protocol": protocol}
     if static is not None:
         try:
             batch, height, width = (int(size) for size in static.split("x"))

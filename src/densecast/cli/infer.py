@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from densecast.cli._common import Flip, Json, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
+from densecast.cli._common import Flip, Json, Limit, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
 
 
 def command(
@@ -18,6 +18,13 @@ def command(
     scores: Annotated[
         bool, typer.Option("--scores", help="Also write <stem>_score.png: each pixel's probability, 65535 for 1.")
     ] = False,
+    colour: Annotated[
+        bool, typer.Option("--colour", help="Also write <stem>_colour.png: RGB, each class in its colour.")
+    ] = False,
+    listed: Annotated[
+        Path | None, typer.Option("--list", help="Only these of the images: a text of one name or id a line.")
+    ] = None,
+    limit: Limit = None,
     flip: Flip = False,
     ratios: Ratios = "1.0",
     batch: Annotated[int, typer.Option(min=1, help="Images read at a time; those of one size run together.")] = 1,
@@ -28,12 +35,17 @@ def command(
 ) -> None:
     """Write one result a image: class indices as PNG (segmentation) or people as JSON (pose)."""
     set_up(verbose, quiet)
+    from densecast.core import planning
     from densecast.infer import Pipeline
-    from densecast.infer_files import infer_files
+    from densecast.infer_files import image_files, infer_files
 
     views = augment(ratios, flip)
-    with Pipeline.open(artifact, threads=threads, augment=views) as pipeline, bar("images", quiet) as progress:
-        written = infer_files(pipeline, images, out, overlay=overlay, scores=scores, batch=batch, progress=progress)
+    paths = image_files(images, listed, limit)
+    opened = Pipeline.open(artifact, threads=threads, mode=planning.mode_for(len(paths)), augment=views)
+    with opened as pipeline, bar("images", quiet) as progress:
+        written = infer_files(
+            pipeline, paths, out, overlay=overlay, scores=scores, colour=colour, batch=batch, progress=progress
+        )
         ran = pipeline.runner.precision
     plain = {
         "results": [{"image": str(image), "file": str(file)} for image, file in written],

@@ -25,6 +25,9 @@ def command(
         typer.Option(help="Of the network's input: fixed or a range; default: what the data leads to."),
     ] = None,
     width: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    protocol: Annotated[
+        str, typer.Option(help="How images are prepared and outputs decoded: original, or another the model offers.")
+    ] = "original",
     split: Annotated[str, typer.Option(help="Evaluated split: val, train or all.")] = "val",
     calibration_split: Annotated[str, typer.Option(help="Split that sets int8 ranges.")] = "train",
     limit: Limit = None,
@@ -39,6 +42,7 @@ def command(
     from densecast.core import codec, precision
     from densecast.core.options import BuildOptions, QuantizeOptions
     from densecast.evaluate import EvaluateOptions
+    from densecast.export.options import ExportOptions
     from densecast.report import markdown
     from densecast.run import RunOptions, run
 
@@ -49,6 +53,7 @@ def command(
             shape=input_shape(str(batch), height, width),
             quantize=codec.from_plain({"split": calibration_split}, QuantizeOptions, "--calibration-split"),
         ),
+        export=ExportOptions(protocol=protocol),
         evaluate=codec.from_plain({"split": split, "limit": limit, "batch": batch}, EvaluateOptions, "command line"),
         benchmark=BenchmarkOptions(batch=batch),
         fresh=fresh,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
+
 from densecast.core.prediction import Prediction
 from densecast.core.sample import Target
 from densecast.core.score import Score
@@ -25,3 +28,11 @@ class HasResults(Protocol):
 
     def results(self) -> list[dict[str, Any]]:
         """All predictions so far, ready for JSON."""
+
+
+@runtime_checkable
+class Resamples(Protocol):
+    """An accumulator that can tell its score for other mixtures of the images it has counted."""
+
+    def resampled(self, weights: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """(B, N) times that each of the N images, in the order they were added, counts -> (B,) scores."""

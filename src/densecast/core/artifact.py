@@ -13,12 +13,16 @@ from typing import Literal
 from densecast.core import codec, files
 from densecast.core.errors import BadArtifactError, BadConfigError, UsageError
 from densecast.core.machine import Machine
+from densecast.core.max_drop import SearchRecord
 from densecast.core.options import BuildOptions
 from densecast.core.precision import Precision, PrecisionRan
 from densecast.core.sample import SplitRecord
 from densecast.core.spec import ModelSpec
+from densecast.core.tuning import TuneRecord
 
 MANIFEST = "manifest.json"
+GOLDEN = "golden.npz"
+"""What a built model answered to a fixed input; nothing that it computes with."""
 FORMAT = 1
 Option = bool | int | float | str | tuple[int, ...]
 
@@ -58,13 +62,20 @@ class ParityRecord:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationRecord:
-    """The images that set the int8 ranges; `contents_sha256` is over their files, in order."""
+    """The images that set the int8 ranges, and how; `contents_sha256` is over all files that were drawn, in order.
+
+    `tried` holds what each estimator did to the outputs on a few images beside those it saw: by `measure`, the share
+    of `labels_changed` against float32, or the `relative_l2` difference.
+    """
 
     source: str
     count: int
     ids: tuple[str, ...]
     split: SplitRecord | None
     contents_sha256: str = ""
+    estimator: str = ""
+    tried: dict[str, float] = field(default_factory=dict)
+    measure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,8 @@ class Manifest:
     settings: dict[str, str] = field(default_factory=dict)
     evidence: dict[str, float] = field(default_factory=dict)
     build_seconds: float = 0.0
+    search: SearchRecord | None = None
+    tuning: TuneRecord | None = None
     format: int = FORMAT
 
 
@@ -158,8 +171,9 @@ class Artifact:
 
     @property
     def identity(self) -> str:
-        """Hash over the contents of all files: equal for artifacts that are interchangeable."""
-        return files.sha256_text(json.dumps(sorted(self.manifest.files.items())))
+        """Hash over the contents of all files that it computes with: equal for artifacts that are interchangeable."""
+        computes = [(name, digest) for name, digest in sorted(self.manifest.files.items()) if name != GOLDEN]
+        return files.sha256_text(json.dumps(computes))
 
     def file(self, name: str) -> Path:
         """The path of one of the artifact's files.
@@ -197,6 +211,11 @@ class Draft:
         """Hash all files and write the manifest."""
         hashes = {path.name: files.sha256(path) for path in sorted(self.folder.iterdir()) if path.name != MANIFEST}
         files.write_text(self.folder / MANIFEST, codec.to_json(replace(manifest, files=hashes)))
+
+
+def with_files(manifest: Manifest, hashes: dict[str, str]) -> Manifest:
+    """The manifest of an artifact that holds files of these names and hashes."""
+    return replace(manifest, files=hashes)
 
 
 def _refuse_foreign(target: Path) -> None:

@@ -21,26 +21,32 @@ def unclocked(stage: str) -> AbstractContextManager[object]:
 
 
 class StopWatch:
-    """Keeps every stage's raw times in milliseconds."""
+    """Keeps every stage's raw times in milliseconds, on the wall and of the calling thread's CPU.
+
+    Several threads may use it at a time.
+    """
 
     def __init__(self) -> None:
         self.samples_ms: dict[str, list[float]] = {}
+        self.cpu_ms: dict[str, list[float]] = {}
 
     def __call__(self, stage: str) -> _Lap:
         """A context whose duration is added to the stage's samples."""
-        return _Lap(self.samples_ms.setdefault(stage, []))
+        return _Lap(self.samples_ms.setdefault(stage, []), self.cpu_ms.setdefault(stage, []))
 
 
 class _Lap:
-    __slots__ = ("_samples_ms", "_start_ns")
+    __slots__ = ("_cpu_ms", "_cpu_start_ns", "_samples_ms", "_start_ns")
 
-    def __init__(self, samples_ms: list[float]) -> None:
-        self._samples_ms = samples_ms
+    def __init__(self, samples_ms: list[float], cpu_ms: list[float]) -> None:
+        self._samples_ms, self._cpu_ms = samples_ms, cpu_ms
 
     def __enter__(self) -> None:
+        self._cpu_start_ns = time.thread_time_ns()
         self._start_ns = time.perf_counter_ns()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._samples_ms.append((time.perf_counter_ns() - self._start_ns) / 1e6)
+        self._cpu_ms.append((time.thread_time_ns() - self._cpu_start_ns) / 1e6)

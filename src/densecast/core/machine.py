@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from densecast.core.errors import BackendMissingError
+
 # The instruction sets that decide how fast low-precision convolutions run.
 NOTED_FLAGS = (
     "avx2",
@@ -73,6 +75,17 @@ def usable_cpus() -> int:
     affinity = len(os.sched_getaffinity(0))
     quota = cgroup_quota()
     return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
+
+
+def peak_rss_mb() -> float:
+    """The most memory this process has held at a time, in megabytes of 2**20 bytes.
+
+    From `VmHWM`: `getrusage` counts what the parent held before it became this program, too.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise BackendMissingError("/proc/self/status has no VmHWM: peak memory is read on Linux only.")
 
 
 def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:

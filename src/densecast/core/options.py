@@ -11,7 +11,7 @@ from densecast.core.sample import Split
 
 WeightGranularity = Literal["per_channel", "per_tensor"]
 ActivationScheme = Literal["symmetric", "asymmetric"]
-RangeEstimator = Literal["minmax", "mean_minmax", "percentile", "histogram"]
+RangeEstimator = Literal["auto", "minmax", "mean_minmax", "percentile", "histogram"]
 SixteenBit = Literal["auto", "bf16", "f16"]
 
 
@@ -58,7 +58,8 @@ class QuantizeOptions:
 
     `images` 0 means all there are. The estimators: `minmax` the extremes over all images, `mean_minmax` the mean
     of each image's extremes, `percentile` each image's values up to `percentile`, `histogram` the range with the
-    least quantisation error. Weights are always symmetric, which is what int8 kernels multiply fastest.
+    least quantisation error; `auto` tries those the backend has and takes the one that changes the outputs least.
+    Weights are always symmetric, which is what int8 kernels multiply fastest.
     `ignored_types` and `ignored_names` (regular expressions) stay in the 16-bit type.
     """
 
@@ -67,7 +68,7 @@ class QuantizeOptions:
     split: Split = "train"
     weights: WeightGranularity = "per_channel"
     activations: ActivationScheme = "asymmetric"
-    estimator: RangeEstimator = "mean_minmax"
+    estimator: RangeEstimator = "auto"
     percentile: float = 99.99
     fast_bias_correction: bool = True
     ignored_types: tuple[str, ...] = ()
@@ -76,7 +77,10 @@ class QuantizeOptions:
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """One offline model: engine, precision, shapes, and how to quantise if int8 is asked."""
+    """One offline model: engine, precision, shapes, and how to quantise if int8 is asked.
+
+    `rewrites` names exact rewritings of the graph; None takes those that the engine is known to run faster.
+    """
 
     backend: str = "openvino"
     precision: Precision = "force_float32"
@@ -84,3 +88,4 @@ class BuildOptions:
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
     sixteen_bit: SixteenBit = "auto"
     uint8_input: bool = False
+    rewrites: tuple[str, ...] | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from densecast.core import pose_geometry
-from densecast.core.errors import BadConfigError
+from densecast.core.errors import BadConfigError, UsageError
 from densecast.core.geometry import Placement
 from densecast.core.pose_geometry import PosePlacement
 
@@ -92,6 +92,52 @@ class KeepRatio:
 
 
 @dataclass(frozen=True, slots=True)
+class FitInto:
+    """As large as fits into `size_hw`, in its upper left corner; what is left of it is `fill`, in 0..255.
+
+    The factor is that of `KeepRatio`, and so is the rounding. The network always sees `size_hw`.
+    """
+
+    size_hw: tuple[int, int]
+    fill: TripleFloat = (0.0, 0.0, 0.0)
+    kind: Literal["fit_into"] = "fit_into"
+
+    def place(self, image_hw: tuple[int, int]) -> Placement:
+        """Where an image of this size lands; no side becomes less than one pixel."""
+        factor = min(most / side for most, side in zip(self.size_hw, image_hw, strict=True))
+        height, width = (max(1, int(side * factor + 0.5)) for side in image_hw)
+        return Placement.resized(image_hw, (height, width), model_hw=self.size_hw)
+
+    def scaled(self, ratio: float) -> FitInto:
+        """The size times `ratio`, rounded down."""
+        return FitInto(_times(self.size_hw, ratio), self.fill)
+
+
+@dataclass(frozen=True, slots=True)
+class FitCentre:
+    """As large as fits into `size_hw`, in its middle; what is left of it is 0 after normalisation.
+
+    The factor is `min(H / h, W / w)`, sizes are `int(side * factor)`, and of an odd number of lines to fill the larger
+    part is to the right and below (Ascend ModelZoo-PyTorch, FCN-8s). The product's own rounding is kept: a long side
+    that is not `size_hw`'s to start with may come out one pixel short.
+    """
+
+    size_hw: tuple[int, int]
+    kind: Literal["fit_centre"] = "fit_centre"
+
+    def place(self, image_hw: tuple[int, int]) -> Placement:
+        """Where an image of this size lands; no side becomes less than one pixel."""
+        factor = min(most / side for most, side in zip(self.size_hw, image_hw, strict=True))
+        height, width = (max(1, int(side * factor)) for side in image_hw)
+        offset_xy = ((self.size_hw[1] - width) // 2, (self.size_hw[0] - height) // 2)
+        return Placement.resized(image_hw, (height, width), model_hw=self.size_hw, offset_xy=offset_xy)
+
+    def scaled(self, ratio: float) -> FitCentre:
+        """The size times `ratio`, rounded down."""
+        return FitCentre(_times(self.size_hw, ratio))
+
+
+@dataclass(frozen=True, slots=True)
 class PoseAffine:
     """The short side zoomed to about `short_side`, centred, sizes rounded up to `multiple`, black around the image.
 
@@ -123,7 +169,7 @@ def _times(sides: tuple[int, int], ratio: float) -> tuple[int, int]:
     return max(1, int(sides[0] * ratio)), max(1, int(sides[1] * ratio))
 
 
-Resize = Native | ScaleBy | Stretch | KeepRatio | PoseAffine
+Resize = Native | ScaleBy | Stretch | KeepRatio | FitInto | FitCentre | PoseAffine
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +197,28 @@ class Preprocess:
         """
         if not self.divisor > 0:
             raise BadConfigError(f"divisor must be above 0, got {self.divisor}.")
+
+    def surroundings(self) -> TripleFloat | None:
+        """What lies beside the image in the network's input, RGB in 0..255; None where there is no such part."""
+        if isinstance(self.resize, FitInto):
+            return self.resize.fill
+        if isinstance(self.resize, FitCentre):
+            mean = self.mean if self.colour == "RGB" else self.mean[::-1]
+            return (mean[0] * self.divisor, mean[1] * self.divisor, mean[2] * self.divisor)
+        return None
+
+    def check_bytes(self) -> None:
+        """Whether the network may take bytes and normalise them itself.
+
+        Raises:
+            UsageError: the image is surrounded by a value that is no whole number.
+        """
+        fill = self.surroundings()
+        if fill is not None and any(value != int(value) for value in fill):
+            raise UsageError(
+                f"this model's images are surrounded by {fill}, which bytes cannot hold. "
+                "Build it without --uint8-input, or export it with another protocol."
+            )
 
     def at_ratios(self, ratios: Sequence[float]) -> tuple[Preprocess, ...]:
         """The same preprocessing at each ratio of its usual size, for inputs that are used together."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from densecast.core.artifact import Artifact
 from densecast.core.options import BuildOptions
@@ -16,9 +16,18 @@ from densecast.core.tensor import Feeds, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many CPUs one network may keep busy."""
+    """How many CPUs one network may keep busy, and how many inferences share them at a time.
+
+    `cached` says whether what is compiled is worth keeping on disk. `device` is one of the backend's `DEVICES`, with
+    its number (`cuda:1`); empty is the backend's own choice. `lanes` is how many images are in work at a time, in
+    whatever stage; there are at least as many as streams.
+    """
 
     threads: int
+    streams: int = 1
+    cached: bool = True
+    device: str = ""
+    lanes: int = 1
 
 
 class Runner(Protocol):
@@ -48,6 +57,20 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Free the engine's memory; `run` must not be called again."""
+
+
+@runtime_checkable
+class Concurrent(Protocol):
+    """An extra ability of a `Runner`: as many inferences at a time as its plan has streams."""
+
+    def run_in(self, lane: int, feeds: Feeds) -> Feeds:
+        """`run` for one of several callers, 0 and up; each has buffers of its own, and is one thread at a time.
+
+        No more of them call at a time than the plan has streams.
+
+        Raises:
+            BadShapeError: feeds that do not fit `input`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +124,25 @@ class Backend(Protocol):
 
     def load(self, artifact: Artifact, plan: Plan) -> Runner:
         """A built artifact, ready to run."""
+
+
+class Quantized(Protocol):
+    """A network calibrated once, any of whose layers can be left in 16 bits without calibrating again."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What can be left in 16 bits, in the network's order: a layer, or layers that share a quantised input."""
+
+    def cost_ms(self) -> dict[str, float]:
+        """By layer, the time a 16-bit one takes beyond an int8 one, as measured on parts of the network; or empty."""
+
+    def write(self, kept: frozenset[str], folder: Path) -> Built:
+        """Compile into files in `folder`, with the layers `kept` as they were before quantisation."""
+
+
+@runtime_checkable
+class Quantizes(Protocol):
+    """A backend whose int8 models can be had layer by layer."""
+
+    def quantized(self, job: BuildJob) -> Quantized:
+        """Calibrate, and compile nothing yet."""

@@ -14,7 +14,8 @@ class Score:
 
     `others` holds related numbers of other definitions under their own names; `per_image` the metric of
     each image where it is defined for one, in the order of the data set; `per_class` holds numbers of each class,
-    as `per_class["IoU"]["road"]`, None where the data set says nothing about it.
+    as `per_class["IoU"]["road"]`, None where the data set says nothing about it. `protocol` names the data set's
+    published way that was followed, where one was asked for.
     """
 
     name: str
@@ -26,3 +27,4 @@ class Score:
     others: dict[str, float] = field(default_factory=dict)
     per_image: dict[str, float] = field(default_factory=dict)
     data: SplitRecord | None = None
+    protocol: str | None = None

@@ -61,14 +61,24 @@ class Protocol:
 
 
 @dataclass(frozen=True, slots=True)
+class TensorFlowGraph:
+    """The names of the input and output in a TensorFlow graph, and of the file in the archive that holds it."""
+
+    input: str
+    output: str
+    member: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ZooEntry:
     """A model of the zoo; its name is its file's name.
 
-    `spec` is the original's way, `protocols` are other deployments' by name.
+    `spec` is the original's way, `protocols` are other deployments' by name. The network is one of `networks/`, or
+    None where the weights come with their own graph, `tensorflow`.
     """
 
     spec: ModelSpec
-    network: str
+    network: str | None
     options: dict[str, Option]
     checkpoint: CheckpointSource
     summary: str
@@ -78,6 +88,12 @@ class ZooEntry:
     example_size_hw: tuple[int, int] = (512, 512)
     tags: tuple[str, ...] = field(default_factory=tuple)
     protocols: dict[str, Protocol] = field(default_factory=dict)
+    tensorflow: TensorFlowGraph | None = None
+
+    def __post_init__(self) -> None:
+        """A model has a network of ours or a graph of its own."""
+        if (self.network is None) == (self.tensorflow is None):
+            raise ValueError(f"{self.spec.name}: either a network or a TensorFlow graph")
 
     def spec_for(self, protocol: str = ORIGINAL) -> ModelSpec:
         """The spec with the preprocessing and decoding of a protocol.

@@ -10,9 +10,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densecast.core.errors import BadDatasetError, DensecastError, MissingFileError
+from densecast.core.evaluation_protocol import EvaluationProtocol
 from densecast.core.labels import IGNORED, VOC2012
 from densecast.core.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
+from densecast.core.spec import ToImage
 from densecast.datasets._label_map import read_label_map
+
+_NEAREST: tuple[ToImage, ...] = ("nearest_labels", "nearest_labels_pillow")
+_KEPT, _STRETCHED = ("fit_into", "keep_ratio"), ("stretch",)
+# How magicmind_cloud's DeepLabV3 sample was measured, as its history of published numbers tells.
+PROTOCOLS = {
+    "magicmind_1000": EvaluationProtocol(
+        "val", 1000, 1449, _KEPT, _NEAREST, "original", "the first 1000 of val, aspect kept, labels enlarged by nearest"
+    ),
+    "magicmind_1000_stretched": EvaluationProtocol(
+        "val",
+        1000,
+        1449,
+        _STRETCHED,
+        _NEAREST,
+        "stretch",
+        "the first 1000 of val, stretched, labels enlarged by nearest",
+    ),
+    "magicmind_1449_stretched": EvaluationProtocol(
+        "val", 1449, 1449, _STRETCHED, _NEAREST, "stretch", "all of val, stretched, labels enlarged by nearest"
+    ),
+}
 
 ROOT_VARIABLES = ("VOC2012_DATASETS_PATH", "DATASETS_PATH")
 IMAGES: dict[Split, int] = {"train": 1464, "val": 1449}

@@ -15,16 +15,17 @@ from densecast.core.errors import BadCheckpointError, BadConfigError, BadShapeEr
 from densecast.core.spec import ModelSpec
 from densecast.core.tensor import Dim, TensorSpec
 from densecast.core.zoo_entry import ZooEntry
-from densecast.export import checkpoint, onnx_file, parity, weights
+from densecast.export import checkpoint, onnx_file, parity, tensorflow, tensorflow_source, weights
 from densecast.export.options import ExportOptions
 from densecast.export.to_onnx import to_onnx
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ExportOptions", "export_file", "export_zoo"]
+__all__ = ["ExportOptions", "export_file", "export_zoo", "is_file_name"]
 
 _SEED = 20
+_SUFFIXES = (".onnx", ".pt", ".pth", ".ts", ".torchscript")
 
 
 def export_zoo(
@@ -46,7 +47,12 @@ def export_zoo(
         ParityError: graph and framework differ by more than the tolerance.
     """
     entry: ZooEntry = catalog.load("zoo", name).ENTRY
-    path = weights.find(entry.checkpoint, given, progress)
+    if entry.tensorflow is not None:
+        tensorflow_source.require_tensorflow()
+    is_folder = given is not None and given.is_dir() and entry.tensorflow is not None
+    path = given if given is not None and is_folder else weights.find(entry.checkpoint, given, progress)
+    if entry.network is None:
+        return tensorflow.export(path, entry.spec_for(options.protocol), out, options, entry.tensorflow)
     checkpoint.require_torch("export")
     plugin = catalog.load("networks", entry.network)
     state = checkpoint.read(path)
@@ -86,22 +92,26 @@ def export_file(
     out: Path,
     options: ExportOptions = ExportOptions(),
 ) -> Artifact:
-    """A TorchScript `.pt` or ready `.onnx` file as a float artifact at `out`; `spec` says what it is.
+    """A TorchScript `.pt`, TensorFlow or ready `.onnx` file as a float artifact at `out`; `spec` says what it is.
 
-    A TorchScript's sizes are open within those of `spec`, unless `options` fix them.
+    TensorFlow's are frozen graphs (`.pb`, or an archive with one) and SavedModel folders. A TorchScript's
+    sizes are open within those of `spec`, unless `options` fix them.
     For an ONNX file the input's open and fixed sizes are the file's own, and there is no framework to compare
     with: the graph is checked by ONNX itself and run once.
 
     Raises:
         MissingFileError: no such file.
+        MissingExtraError: what reads this kind of file is not installed.
         BadGraphError: not a usable network.
-        ParityError: TorchScript and graph differ by more than the tolerance.
+        ParityError: framework and graph differ by more than the tolerance.
     """
+    if tensorflow_source.is_tensorflow(path):
+        return tensorflow.export(path, spec, out, options)
     if not path.is_file():
         raise MissingFileError(f"{path} does not exist.")
-    if path.suffix not in (".onnx", ".pt", ".pth", ".ts", ".torchscript"):
+    if not is_file_name(path.name):
         raise BadConfigError(
-            f"{path.name}: export reads .onnx and TorchScript (.pt) files, or the name of a zoo model."
+            f"{path.name}: export reads .onnx, TorchScript (.pt) and TensorFlow (.pb) files, and names of zoo models."
         )
     is_onnx = path.suffix == ".onnx"
     if not is_onnx:
@@ -122,6 +132,12 @@ def export_file(
 
     example = options.size_hw or (512, 512)
     return _export_module(network, manifest, options, example, keep_script, out)
+
+
+def is_file_name(name: str) -> bool:
+    """Whether `export_file` reads it; other names are those of zoo models."""
+    path = Path(name)
+    return path.suffix in _SUFFIXES or tensorflow_source.is_tensorflow(path)
 
 
 def _export_module(

@@ -31,29 +31,34 @@ def export(path: Path, manifest: Manifest, out: Path) -> Artifact:
     serialised = model.SerializeToString()
     spec = manifest.spec
     input_spec = _described(model, spec.input)
-    run_graph = runner(serialised, input_spec.name)
-    shape = tuple(size if isinstance(size, int) else _some(size) for size in input_spec.shape)
-    try:
-        seen = run_graph(parity.image_like(shape, 0))
-    except Exception as error:  # engines raise their own kinds
-        raise BadGraphError(f"{path} cannot be run at {list(shape)} ({str(error).splitlines()[0]}).") from None
-    if seen.ndim != 4:
-        raise BadGraphError(f"{path} gives {list(seen.shape)}; a map (N, C, h, w) is needed.")
-    check_classes(spec, seen.shape)
-    output = TensorSpec(
-        model.graph.output[0].name,
-        str(seen.dtype),
-        tuple(
-            size
-            if isinstance(source, int) or axis == 1
-            else Dim(source.name if axis == 0 else f"{source.name}_out", 1, source.max)
-            for axis, (size, source) in enumerate(zip(seen.shape, input_spec.shape, strict=True))
-        ),
-    )
+    output = output_of(serialised, model.graph.output[0].name, replace(spec, input=input_spec), str(path))
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)
         draft.finish(replace(manifest, spec=replace(spec, input=input_spec, output=output)))
     return Artifact.open(out)
+
+
+def output_of(serialised: bytes, name: str, spec: ModelSpec, where: str) -> TensorSpec:
+    """What a graph gives for the input of `spec`, as one run of it has it.
+
+    Raises:
+        BadGraphError: it cannot be run, gives no map, or one of another number of classes than `spec` has labels.
+    """
+    shape = tuple(size if isinstance(size, int) else _some(size) for size in spec.input.shape)
+    try:
+        seen = runner(serialised, spec.input.name)(parity.image_like(shape, 0))
+    except Exception as error:  # engines raise their own kinds
+        raise BadGraphError(f"{where} cannot be run at {list(shape)} ({str(error).splitlines()[0]}).") from None
+    if seen.ndim != 4:
+        raise BadGraphError(f"{where} gives {list(seen.shape)}; a map (N, C, h, w) is needed.")
+    check_classes(spec, seen.shape)
+    sizes = tuple(
+        size
+        if isinstance(source, int) or axis == 1
+        else Dim(source.name if axis == 0 else f"{source.name}_out", 1, source.max)
+        for axis, (size, source) in enumerate(zip(seen.shape, spec.input.shape, strict=True))
+    )
+    return TensorSpec(name, str(seen.dtype), sizes)
 
 
 def read(path: Path) -> Any:

@@ -19,7 +19,8 @@ class ExportOptions:
     """How a float artifact is made.
 
     `size_hw` fixes height and width; None keeps them open within `side`. `batch` likewise; None keeps it open.
-    `protocol` names one of a zoo model's ways to prepare images and to decode outputs.
+    `protocol` names one of a zoo model's ways to prepare images and to decode outputs. `input_name` and `output_name`
+    are the tensors of a TensorFlow graph between which the network is; None for the only ones there are.
     """
 
     size_hw: tuple[int, int] | None = None
@@ -30,6 +31,8 @@ class ExportOptions:
     exporter: Exporter = "auto"
     tolerance: float = DEFAULT_TOLERANCE
     protocol: str = ORIGINAL
+    input_name: str | None = None
+    output_name: str | None = None
 
     def __post_init__(self) -> None:
         """Sizes are positive, and some difference from the framework is allowed."""

@@ -10,7 +10,7 @@ from densecast.core.coco_person import JOINTS
 from densecast.core.errors import BadConfigError
 from densecast.core.options import Range
 from densecast.core.pose_options import PoseDecode
-from densecast.core.preprocess import KeepRatio, Native, Preprocess, Resize, ScaleBy, Stretch
+from densecast.core.preprocess import FitInto, KeepRatio, Native, Preprocess, Resize, ScaleBy, Stretch
 from densecast.core.spec import Decode, Evaluation, ModelSpec, Rgb, SegmentationDecode, Task
 from densecast.core.tensor import Dim, TensorSpec
 
@@ -88,7 +88,7 @@ def read(path: Path) -> SpecFile:
 
 
 def parse_resize(text: str) -> Resize:
-    """`native`, `scale:0.5`, `stretch:512x1024` (height x width) or `keep:2048x1024` (long x short side).
+    """`native`, `scale:0.5`, `stretch:512x1024` (height x width), `keep:2048x1024` (long x short side), `fit:513x513`.
 
     >>> parse_resize("scale:0.5")
     ScaleBy(factor=0.5, kind='scale_by')
@@ -102,10 +102,13 @@ def parse_resize(text: str) -> Resize:
             return Native()
         if kind == "scale" and float(value) > 0:
             return ScaleBy(float(value))
-        if kind in ("stretch", "keep"):
+        if kind in ("stretch", "keep", "fit"):
             first, second = (int(side) for side in value.split("x"))
             if first > 0 and second > 0:
-                return Stretch((first, second)) if kind == "stretch" else KeepRatio(first, second)
+                made: dict[str, Resize] = {"stretch": Stretch((first, second)), "fit": FitInto((first, second))}
+                return made.get(kind, KeepRatio(first, second))
     except ValueError:
         pass
-    raise BadConfigError(f"--resize {text!r} must be native, scale:FACTOR, stretch:HEIGHTxWIDTH or keep:LONGxSHORT.")
+    raise BadConfigError(
+        f"--resize {text!r} must be native, scale:FACTOR, stretch:HEIGHTxWIDTH, keep:LONGxSHORT or fit:HEIGHTxWIDTH."
+    )

@@ -13,6 +13,7 @@ import onnx
 
 from densecast.core.errors import BadGraphError
 from densecast.core.graph_pass import PassResult
+from densecast.graph import _tensors
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
@@ -34,6 +35,7 @@ def apply(model: onnx.ModelProto) -> PassResult:
         except Exception as error:  # ONNX Runtime raises several unrelated kinds
             raise BadGraphError(f"the graph cannot be folded ({str(error).splitlines()[0]}).") from None
         folded = onnx.load(target)
+    _tensors.drop_unneeded(folded.graph)  # ONNX Runtime leaves nodes whose results nobody reads
     gone = len(model.graph.node) - len(folded.graph.node)
     if gone <= 0:
         return PassResult(model, False, "nothing is constant but the weights")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.core.geometry import Placement
-from densecast.core.preprocess import Interpolation, PoseAffine, Preprocess
+from densecast.core.preprocess import FitCentre, Interpolation, PoseAffine, Preprocess
 from densecast.kernels import affine_cv4, normalise
 
 Image = npt.NDArray[np.uint8]
@@ -40,14 +40,46 @@ def prepare(
         resized = resize(image, placement.content_hw, preprocess.interpolation)
     if out is None:
         out = np.empty((3, *placement.model_hw), dtype=dtype)
+    content = out
+    surroundings = preprocess.surroundings()
+    if surroundings is not None and placement.is_padded:
+        (height, width), (left, top) = placement.content_hw, (int(offset) for offset in placement.offset_xy)
+        content = out[:, top : top + height, left : left + width]
+        _surround(out, preprocess, surroundings, (top, left, height, width))
     reverse = preprocess.colour == "BGR"
     if out.dtype == np.uint8:
-        normalise.to_planes(resized, reverse, out)
+        normalise.to_planes(resized, reverse, content)
     else:
         mean = np.asarray(preprocess.mean, dtype=np.float32)
         std = np.asarray(preprocess.std, dtype=np.float32)
-        normalise.to_normalised_planes(resized, mean, std, reverse, out, preprocess.divisor)
+        normalise.to_normalised_planes(resized, mean, std, reverse, content, preprocess.divisor)
     return out, placement
+
+
+def _surround(
+    out: npt.NDArray[np.generic],
+    preprocess: Preprocess,
+    surroundings: tuple[float, float, float],
+    content: tuple[int, int, int, int],
+) -> None:
+    """Fill what of `out` (3, h, w) shows no image with `surroundings` (RGB in 0..255) as the network sees them.
+
+    `content` is top, left, height and width of what shows it.
+    """
+    top, left, height, width = content
+    fill = np.asarray(surroundings, dtype=np.float32)
+    if preprocess.colour == "BGR":
+        fill = fill[::-1]
+    if out.dtype == np.uint8:
+        preprocess.check_bytes()
+    elif isinstance(preprocess.resize, FitCentre):
+        fill = np.zeros(3, np.float32)
+    else:
+        mean, std = (np.asarray(values, dtype=np.float32) for values in (preprocess.mean, preprocess.std))
+        fill = (fill / np.float32(preprocess.divisor) - mean) / std
+    lines = fill.astype(out.dtype)[:, None, None]
+    out[:, :top], out[:, top + height :] = lines, lines
+    out[:, top : top + height, :left], out[:, top : top + height, left + width :] = lines, lines
 
 
 def resize(image: Image, size_hw: tuple[int, int], interpolation: Interpolation) -> Image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.core.errors import BadImageError
+from densecast.core.quiet import warnings_ignored
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -107,10 +107,8 @@ def _opened(path: Path) -> Iterator[PillowImage]:
     """An image of a known format, its header read; Pillow's remarks on odd or large files go no further."""
     from PIL import Image
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(path, formats=FORMATS) as image:
-            yield image
+    with warnings_ignored(), Image.open(path, formats=FORMATS) as image:
+        yield image
 
 
 def _is_whole(data: bytes) -> bool:

@@ -87,26 +87,31 @@ def taps(source: int, target: int, align_corners: bool) -> Taps:
     return Taps(first.astype(np.uint32), second.astype(np.uint32), np.float32(1) - second_weight, second_weight)
 
 
-def plan(size_hw: tuple[int, int], sizes_hw: Sequence[tuple[int, int]], align_corners: bool) -> Plan | None:
+def plan(
+    size_hw: tuple[int, int],
+    sizes_hw: Sequence[tuple[int, int]],
+    align_corners: bool,
+    crop_hw: tuple[int, int] | None = None,
+) -> Plan | None:
     """The tables that take `size_hw` to each of `sizes_hw` in turn; None if nothing changes.
 
-    A resize to equal size is exactly the identity, and is left out.
+    A resize to equal size is exactly the identity, and is left out. Of what the first of `sizes_hw` leads to, only the
+    upper left `crop_hw` is used.
 
     Raises:
-        BadShapeError: an empty or enormous size, or more than two resizes.
+        BadShapeError: an empty or enormous size, a crop of nothing or beyond the first size, or more than two resizes.
     """
     steps = []
-    for target_hw in sizes_hw:
+    for index, target_hw in enumerate(sizes_hw):
         check_size(target_hw)
         target_hw = (int(target_hw[0]), int(target_hw[1]))
-        if target_hw != size_hw:
-            steps.append(
-                Resize(
-                    taps(size_hw[0], target_hw[0], align_corners),
-                    taps(size_hw[1], target_hw[1], align_corners),
-                )
-            )
-        size_hw = target_hw
+        kept_hw = target_hw if index or crop_hw is None else (int(crop_hw[0]), int(crop_hw[1]))
+        if target_hw != size_hw or kept_hw != target_hw:
+            if not all(0 < kept <= whole for kept, whole in zip(kept_hw, target_hw, strict=True)):
+                raise BadShapeError(f"a crop must be 1 to {target_hw} pixels high and wide, got {kept_hw}.")
+            axes = zip(size_hw, target_hw, kept_hw, strict=True)
+            steps.append(Resize(*(_picked(taps(have, want, align_corners), slice(kept)) for have, want, kept in axes)))
+        size_hw = kept_hw
     if len(steps) > MAX_RESIZES:
         raise BadShapeError(f"at most {MAX_RESIZES} resizes can follow each other, got {len(steps)}.")
     if not steps:
@@ -157,9 +162,9 @@ def stretch(whole: Plan, begin: int, end: int) -> Stretch:
     )
 
 
-def _picked(cols: Taps, which: slice | npt.NDArray[np.uint32]) -> Taps:
-    """The taps of some of the target columns."""
-    return Taps(cols.first[which], cols.second[which], cols.first_weight[which], cols.second_weight[which])
+def _picked(axis: Taps, which: slice | npt.NDArray[np.uint32]) -> Taps:
+    """The taps of some of the target rows or columns."""
+    return Taps(axis.first[which], axis.second[which], axis.first_weight[which], axis.second_weight[which])
 
 
 def _shifted(cols: Taps, origin: int) -> Taps:

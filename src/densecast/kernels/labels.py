@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,7 @@ def upsample_argmax(
     sizes_hw: Sequence[tuple[int, int]],
     *,
     align_corners: bool = False,
+    crop_hw: tuple[int, int] | None = None,
     out: Labels | None = None,
     threads: int = 1,
 ) -> Labels:
@@ -46,6 +48,8 @@ def upsample_argmax(
     pixel, for contiguous tensors resized to height + width > 128; where torch rounds differently (`bilinear`
     says where), pixels may differ whose two best classes are equal up to rounding.
 
+    Of what the first resize gives, only the upper left `crop_hw` is used, where it is given: the rest shows no image.
+
     Any strides are read without a copy; rows contiguous along x are the fast case. Each layout is compiled
     when it is first met (some seconds) and kept on disk. `out` receives the labels if given. `threads` is how
     many threads share the work.
@@ -56,7 +60,7 @@ def upsample_argmax(
         UsageError: fewer than one thread.
     """
     batch = _batch_of(logits)
-    size_hw = _target_size(batch, sizes_hw)
+    size_hw = _target_size(batch, sizes_hw, crop_hw)
     labels_shape = (batch.shape[0], *size_hw)
     result_shape = labels_shape if logits.ndim == 4 else size_hw
     if out is None:
@@ -66,7 +70,7 @@ def upsample_argmax(
             f"out must be a contiguous {result_shape} uint8 array, got {out.shape} {out.dtype}. "
             f"Leave it out to get one."
         )
-    _fill(batch, sizes_hw, align_corners, threads, out.reshape(labels_shape), None)
+    _fill(batch, sizes_hw, align_corners, crop_hw, threads, out.reshape(labels_shape), None)
     return out
 
 
@@ -75,6 +79,7 @@ def upsample_scores(
     sizes_hw: Sequence[tuple[int, int]],
     *,
     align_corners: bool = False,
+    crop_hw: tuple[int, int] | None = None,
     threads: int = 1,
 ) -> tuple[Labels, Probability]:
     """`upsample_argmax`'s labels, and the winners' softmax probability in a float32 array of the same shape.
@@ -86,10 +91,10 @@ def upsample_scores(
         BadShapeError, BadInputError, UsageError: as `upsample_argmax`.
     """
     batch = _batch_of(logits)
-    shape = (batch.shape[0], *_target_size(batch, sizes_hw))
+    shape = (batch.shape[0], *_target_size(batch, sizes_hw, crop_hw))
     labels = np.empty(shape, np.uint8)
     probability = np.empty(shape, np.float32)
-    _fill(batch, sizes_hw, align_corners, threads, labels, probability)
+    _fill(batch, sizes_hw, align_corners, crop_hw, threads, labels, probability)
     return (labels, probability) if logits.ndim == 4 else (labels[0], probability[0])
 
 
@@ -105,19 +110,39 @@ def _batch_of(logits: Logits) -> Logits:
     return logits if logits.ndim == 4 else logits[None]
 
 
-def _target_size(batch: Logits, sizes_hw: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def _target_size(
+    batch: Logits, sizes_hw: Sequence[tuple[int, int]], crop_hw: tuple[int, int] | None
+) -> tuple[int, int]:
     """Height and width after the last resize, every size checked."""
     size_hw = (batch.shape[2], batch.shape[3])
-    for target_hw in sizes_hw:
+    for index, target_hw in enumerate(sizes_hw):
         bilinear.check_size(target_hw)
-        size_hw = (int(target_hw[0]), int(target_hw[1]))
+        kept_hw = crop_hw if index == 0 and crop_hw is not None else target_hw
+        size_hw = (int(kept_hw[0]), int(kept_hw[1]))
     return size_hw
+
+
+@lru_cache(maxsize=32)  # images of one size follow each other; a table a side long
+def _stretches(
+    source_hw: tuple[int, int],
+    sizes_hw: tuple[tuple[int, int], ...],
+    align_corners: bool,
+    crop_hw: tuple[int, int] | None,
+    columns: int,
+) -> list[bilinear.Stretch] | None:
+    """The tables for every `columns` target columns, which nobody may change; None if nothing is resized."""
+    plan = bilinear.plan(source_hw, sizes_hw, align_corners, crop_hw)
+    if plan is None:
+        return None
+    width = plan.late.cols.first.size
+    return [bilinear.stretch(plan, x, min(x + columns, width)) for x in range(0, width, columns)]
 
 
 def _fill(
     batch: Logits,
     sizes_hw: Sequence[tuple[int, int]],
     align_corners: bool,
+    crop_hw: tuple[int, int] | None,
     threads: int,
     labels: Labels,
     probability: Probability | None,
@@ -130,18 +155,19 @@ def _fill(
         raise UsageError(f"threads must be at least 1, got {threads}.")
     count, channels, *source_hw = batch.shape
     _, height, width = labels.shape
-    plan = bilinear.plan((source_hw[0], source_hw[1]), sizes_hw, align_corners)
-    if plan is None and probability is not None:
-        plan = bilinear.unchanged((height, width))
     columns = min(max(TILE_VALUES // channels, TILE_COLUMNS_MIN), TILE_COLUMNS_MAX)
     starts = range(0, width, columns)
-    stretches = [] if plan is None else [bilinear.stretch(plan, x, min(x + columns, width)) for x in starts]
+    targets_hw = tuple((int(target_hw[0]), int(target_hw[1])) for target_hw in sizes_hw)
+    stretches = _stretches((source_hw[0], source_hw[1]), targets_hw, align_corners, crop_hw, columns)
+    if stretches is None and probability is not None:
+        unchanged = bilinear.unchanged((height, width))
+        stretches = [bilinear.stretch(unchanged, x, min(x + columns, width)) for x in starts]
 
     def fill_band(image: int, begin: int, end: int) -> bool:
         logits = batch[image]
         bits = logits.view(np.int32)
         rows = np.uintp(begin), np.uintp(end)
-        if plan is None:
+        if stretches is None:
             return bool(label_unresized(logits, bits, *rows, labels[image]))
         scores = np.empty((0, 0), np.float32) if probability is None else probability[image]
         return all(

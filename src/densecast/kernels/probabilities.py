@@ -24,11 +24,13 @@ def mean_argmax(
     mirrored: Sequence[bool],
     *,
     align_corners: bool = False,
+    crops_hw: Sequence[tuple[int, int] | None] | None = None,
     threads: int = 1,
 ) -> tuple[Labels, Probability]:
     """N outputs (C, h, w) float32 -> (H, W) uint8 labels and (H, W) float32, the winners' mean probability.
 
     Output i is resized bilinearly to each of `sizes_hw[i]` in turn, at most two; the last must be (H, W) for all.
+    Of what the first of them leads to only the upper left `crops_hw[i]` is used, where one is given.
     The first of equal classes wins. Labels are those of `torch.nn.functional.interpolate`, `softmax` and `argmax` on a
     CPU except where two mean probabilities are equal up to rounding.
 
@@ -44,14 +46,19 @@ def mean_argmax(
             f"outputs, lists of sizes and mirrorings must be equally many, at least one, and so must threads; got "
             f"{len(logits)}, {len(sizes_hw)}, {len(mirrored)} and {threads}."
         )
+    crops = [None] * len(logits) if crops_hw is None else list(crops_hw)
     planes = [_checked(array, logits[0].shape[0]) for array in logits]
-    targets = {tuple(sizes[-1]) if sizes else array.shape[1:] for array, sizes in zip(planes, sizes_hw, strict=True)}
+    targets = {
+        tuple(crop if crop and len(sizes) == 1 else sizes[-1]) if sizes else array.shape[1:]
+        for array, sizes, crop in zip(planes, sizes_hw, crops, strict=True)
+    }
     if len(targets) != 1:
         raise BadShapeError(f"all outputs must be resized to one size in the end, got {sorted(targets)}.")
     height, width = (int(side) for side in targets.pop())
     plans = [
-        bilinear.plan((array.shape[1], array.shape[2]), sizes, align_corners) or bilinear.unchanged((height, width))
-        for array, sizes in zip(planes, sizes_hw, strict=True)
+        bilinear.plan((array.shape[1], array.shape[2]), sizes, align_corners, crop)
+        or bilinear.unchanged((height, width))
+        for array, sizes, crop in zip(planes, sizes_hw, crops, strict=True)
     ]
     if not all(np.isfinite(array).all() for array in planes):
         raise BadInputError(

@@ -21,6 +21,7 @@ from densecast.core.prediction import People, Prediction
 from densecast.core.sample import AnnotatedPeople, Target
 from densecast.core.score import Score
 from densecast.core.spec import ModelSpec
+from densecast.metrics._coco_resampled import average_precisions
 from densecast.metrics._coco_tables import NAMES, STYLES, tables
 
 __all__ = ["NAMES", "STYLES", "Accumulator", "accumulator", "tables"]
@@ -44,10 +45,12 @@ class Accumulator:
         self._names: dict[int, str] = {}
         self._annotated: list[dict[str, Any]] = []
         self._found: list[dict[str, Any]] = []
+        self._matched: Any = None
 
     def add(self, sample_id: str, prediction: Prediction, target: Target) -> None:
         """Count one image: the people found in it, and those who are there."""
         assert isinstance(prediction, People) and isinstance(target, AnnotatedPeople)
+        self._matched = None
         self._images.append(target.image_id)
         self._names[target.image_id] = sample_id
         self._annotated += _annotations(target, first_id=len(self._annotated) + 1)
@@ -73,6 +76,14 @@ class Accumulator:
             others={name: stats[name] for name in NAMES[1:]},
             per_image=per_image,
         )
+
+    def resampled(self, weights: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """(B, N) times that each image counts -> (B,) AP."""
+        if not self._images:
+            return np.full(len(weights), np.nan)
+        if self._matched is None:
+            self._matched = self._evaluated()
+        return average_precisions(self._matched, self._images, weights)
 
     def results(self) -> list[dict[str, Any]]:
         """Everybody found, in the format COCO's evaluation server takes (https://cocodataset.org/#format-results)."""

@@ -46,6 +46,12 @@ class Accumulator:
         self._predicted += int(np.count_nonzero(predicted))
         self._target += int(np.count_nonzero(wanted))
 
+    def resampled(self, weights: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """(B, N) times that each image counts -> (B,) means of the images' Dice."""
+        values = np.array(list(self._per_image.values()))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(weights @ values / weights.sum(axis=1), dtype=np.float64)
+
     def score(self) -> Score:
         """`dice_per_image`, with `dice_pooled` and `iou_pooled` (NaN where no image has a foreground)."""
         total = self._predicted + self._target

@@ -63,10 +63,7 @@ def ratios(counts: Counts, classes: int) -> Ratios:
 
     Pixels whose target is 255 do not count. A prediction that is no class is a miss, of no class's union.
     """
-    counted = np.delete(counts, IGNORED, axis=0)
-    both = np.diagonal(counted)[:classes]
-    predicted = counted.sum(axis=0)[:classes]
-    there = counted.sum(axis=1)[:classes]
+    both, predicted, there = _class_counts(counts, classes)
     with np.errstate(invalid="ignore"):
         iou = both / (predicted + there - both)
         acc = both / there
@@ -85,6 +82,7 @@ class Accumulator:
         self._counts: Counts = np.zeros((_VALUES, _VALUES), np.int64)
         self._per_image: dict[str, float] = {}
         self._images = 0
+        self._by_image: list[Counts] = []
 
     def add(self, sample_id: str, prediction: Prediction, target: Target) -> None:
         """Count one image.
@@ -99,6 +97,7 @@ class Accumulator:
             self._per_image[sample_id] = own
         self._counts += counts
         self._images += 1
+        self._by_image.append(_class_counts(counts, len(self._labels)))
 
     def score(self) -> Score:
         """`mIoU` as a fraction, with `mAcc` and `aAcc`; a class without a value has None."""
@@ -114,6 +113,17 @@ class Accumulator:
             per_image=dict(self._per_image),
         )
 
+    def resampled(self, weights: Counts) -> Floats:
+        """(B, N) times that each image counts -> (B,) mIoU, each over one sum of pixel counts."""
+        if not self._by_image:
+            return np.full(len(weights), np.nan)
+        both, predicted, there = np.moveaxis(np.tensordot(weights, np.stack(self._by_image), axes=1), 1, 0)
+        with np.errstate(invalid="ignore"):
+            iou = both / (predicted + there - both)
+        defined = ~np.isnan(iou)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.where(defined, iou, 0.0).sum(axis=1) / defined.sum(axis=1), dtype=np.float64)
+
     def _by_class(self, values: Floats) -> dict[str, float | None]:
         pairs = zip(self._labels, values.tolist(), strict=True)
         return {label: None if np.isnan(value) else value for label, value in pairs}
@@ -122,6 +132,12 @@ class Accumulator:
 def accumulator(spec: ModelSpec) -> Accumulator:
     """A new, empty one for the model's labels."""
     return Accumulator(spec.labels)
+
+
+def _class_counts(counts: Counts, classes: int) -> Counts:
+    """(256, 256) -> (3, C): by class, the pixels found and there, those predicted, and those there."""
+    counted = np.delete(counts, IGNORED, axis=0)
+    return np.stack([np.diagonal(counted)[:classes], counted.sum(axis=0)[:classes], counted.sum(axis=1)[:classes]])
 
 
 def _nanmean(values: Floats) -> float:

@@ -33,7 +33,7 @@ def accuracy_against_speed(report: Report) -> str:
         y = _HEIGHT - _BOTTOM - (score - y_low) / (y_high - y_low) * (_HEIGHT - _BOTTOM - _TOP)
         return round(x, 1), round(y, 1)
 
-    parts = [_frame(f"{report.rows[0].score.name} against images per second")]
+    parts = [frame(f"{report.rows[0].score.name} against images per second")]
     for score in _ticks(y_low, y_high):
         _, y = place(10**x_low, score)
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" class="grid"/>')
@@ -76,7 +76,7 @@ def stage_bars(report: Report) -> str:
         cells.append(share)
         totals.append(sum(share.values()))
     longest = max(totals)
-    parts = [_frame("time of each stage", height)]
+    parts = [frame("time of each stage", height)]
     for line, (row, share, total) in enumerate(zip(report.rows, cells, totals, strict=True)):
         x, y = float(left), _TOP + (bar + 8) * line
         parts.append(
@@ -98,7 +98,8 @@ def stage_bars(report: Report) -> str:
     return "".join(parts) + "</svg>"
 
 
-def _frame(title: str, height: int = _HEIGHT) -> str:
+def frame(title: str, height: int = _HEIGHT) -> str:
+    """The opening of a chart, with what it shows for those who cannot see it."""
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>'
     )

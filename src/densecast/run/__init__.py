@@ -66,6 +66,7 @@ def run(
     start = time.perf_counter()
     require_jinja()
     entry: ZooEntry = catalog.load("zoo", name).ENTRY
+    entry.spec_for(options.export.protocol)  # a name that does not exist is said now, too
     if entry.spec.evaluation is not None:
         # What the metric needs and is not installed is said now, not after the builds.
         catalog.load("metrics", entry.spec.evaluation.metric).accumulator(entry.spec)

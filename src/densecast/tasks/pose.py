@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from densecast.core import files
 from densecast.core.augment import View
+from densecast.core.batches import neighbours
 from densecast.core.coco_person import JOINTS, MIRRORED
 from densecast.core.errors import BadGraphError, BadInputError, BadShapeError, UsageError
 from densecast.core.pose_geometry import PosePlacement
@@ -123,9 +124,7 @@ def decode_views(
     flip = any(view.mirrored for view in views)
     step = 2 if flip else 1
     scales = [view.ratio for view in views[::step]]
-    maps = [
-        np.stack(outputs[start : start + step]).astype(np.float32, copy=False) for start in range(0, len(views), step)
-    ]
+    maps = [_stacked(outputs[start : start + step]) for start in range(0, len(views), step)]
     placement = replace(resize, min_scale=resize.scale * min(scales)).geometry(views[0].placement.image_hw)
     people = decode(maps, placement, replace(options, flip=flip), scales)
     if frame == "network":
@@ -161,6 +160,12 @@ def save(path_without_suffix: Path, prediction: Prediction) -> Path:
     path = path_without_suffix.with_name(f"{path_without_suffix.name}.json")
     files.write_text(path, "[" + ",\n ".join(people) + "]\n")
     return path
+
+
+def _stacked(outputs: Sequence[Array]) -> Maps:
+    """The maps of an image and of its mirror image as one array; as they are, where one inference made both."""
+    together = neighbours(outputs)
+    return (np.stack(outputs) if together is None else together).astype(np.float32, copy=False)
 
 
 def _people(fields: _Fields, tables: _Tables, ceiling: Maps, options: PoseDecode) -> Maps:

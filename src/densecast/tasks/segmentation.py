@@ -13,15 +13,23 @@ from densecast.core.augment import View
 from densecast.core.errors import BadGraphError, UsageError
 from densecast.core.geometry import Placement
 from densecast.core.prediction import Prediction, SegmentationMap
-from densecast.core.sample import Target
-from densecast.core.spec import Frame, ModelSpec, SegmentationDecode
+from densecast.core.sample import LabelMap, Target
+from densecast.core.spec import Frame, ModelSpec, SegmentationDecode, ToImage
 from densecast.core.tensor import Array
-from densecast.imaging.prepare import resize_labels
+from densecast.imaging.blend_labels import blend_labels
+from densecast.imaging.prepare import Nearest, resize_labels
 from densecast.kernels.labels import upsample_argmax, upsample_scores
 from densecast.kernels.probabilities import mean_argmax
 
 _OPACITY = 0.5
 _BACKGROUND = "background"
+# Whose nearest neighbour brings labels to the image's size, where logits are not.
+_NEAREST: dict[ToImage, Nearest | None] = {
+    "bilinear_logits": None,
+    "nearest_labels": "opencv",
+    "nearest_labels_pillow": "pillow",
+    "blended_labels": "opencv",
+}
 
 
 def decode(
@@ -36,16 +44,51 @@ def decode(
     """
     assert isinstance(spec.decode, SegmentationDecode)
     logits, align_corners = _checked(output, spec), spec.decode.align_corners
-    nearest = frame == "image" and spec.decode.to_image == "nearest_labels"
+    nearest = _NEAREST[spec.decode.to_image] if frame == "image" else None
     sizes = [placement.model_hw] if frame == "network" or nearest else [placement.model_hw, placement.image_hw]
+    if spec.decode.to_image == "blended_labels" or any(placement.offset_xy):
+        return _decode_centred(logits, placement, spec, frame, probability)
+    crop_hw = _crop(placement)
     if not probability:
-        labels = upsample_argmax(logits, sizes, align_corners=align_corners)
-        return SegmentationMap(resize_labels(labels, placement.image_hw, "opencv") if nearest else labels)
-    labels, winners = upsample_scores(logits, sizes, align_corners=align_corners)
+        labels = upsample_argmax(logits, sizes, align_corners=align_corners, crop_hw=crop_hw)
+        return SegmentationMap(resize_labels(labels, placement.image_hw, nearest) if nearest else labels)
+    labels, winners = upsample_scores(logits, sizes, align_corners=align_corners, crop_hw=crop_hw)
     if nearest:
-        labels = resize_labels(labels, placement.image_hw, "opencv")
-        winners = resize_labels(winners, placement.image_hw, "opencv")
+        labels = resize_labels(labels, placement.image_hw, nearest)
+        winners = resize_labels(winners, placement.image_hw, nearest)
     return SegmentationMap(labels, winners)
+
+
+def place_labels(labels: LabelMap, placement: Placement, spec: ModelSpec, frame: Frame = "image") -> SegmentationMap:
+    """(H, W) class indices at the network's input size -> those of the image, by the model's rule.
+
+    For networks whose graph ends in the argmax: equal to `decode` of the logits it was taken of.
+
+    Raises:
+        UsageError: the model's labels are those of resized logits, which are not there any more.
+    """
+    assert isinstance(spec.decode, SegmentationDecode)
+    nearest = _NEAREST[spec.decode.to_image]
+    if frame == "image" and nearest is None and placement.image_hw != placement.model_hw:
+        raise UsageError(f"{spec.name}: its labels are those of logits at the image's size, not resized labels.")
+    if frame == "image" and spec.decode.to_image == "blended_labels":
+        return SegmentationMap(blend_labels(labels, placement))
+    (height, width), (left, top) = placement.content_hw, (int(offset) for offset in placement.offset_xy)
+    content = labels[top : top + height, left : left + width]
+    if frame == "image" and nearest is not None:
+        content = resize_labels(content, placement.image_hw, nearest)
+    return SegmentationMap(np.ascontiguousarray(content))
+
+
+def _decode_centred(
+    logits: npt.NDArray[np.float32], placement: Placement, spec: ModelSpec, frame: Frame, probability: bool
+) -> SegmentationMap:
+    """Labels at the network's size first, then the part that shows the image."""
+    assert isinstance(spec.decode, SegmentationDecode)
+    if probability:
+        raise UsageError(f"{spec.name}: images in the middle of the network's input have labels only, no scores.")
+    labels = upsample_argmax(logits, [placement.model_hw], align_corners=spec.decode.align_corners)
+    return place_labels(labels, placement, spec, frame)
 
 
 def decode_views(
@@ -67,11 +110,13 @@ def decode_views(
     if len(views) == 1 and not views[0].mirrored:
         return decode(outputs[0], views[0].placement, spec, frame, probability=probability)
     assert isinstance(spec.decode, SegmentationDecode)
-    if frame == "image" and spec.decode.to_image == "nearest_labels":
+    if frame == "image" and _NEAREST[spec.decode.to_image]:
         raise UsageError(
             f"{spec.name}: views are averaged as probabilities at the image's size, but this model's labels are "
             "resized after the argmax. Leave --flip and --ratios out."
         )
+    if any(any(view.placement.offset_xy) for view in views):
+        raise UsageError(f"{spec.name}: images in the middle of the network's input are not averaged over views.")
     if frame == "network" and len({view.placement.model_hw for view in views}) > 1:
         raise UsageError(f"{spec.name} is evaluated at the network's size, and --ratios lead to several.")
     sizes = [
@@ -83,6 +128,7 @@ def decode_views(
         sizes,
         [view.mirrored for view in views],
         align_corners=spec.decode.align_corners,
+        crops_hw=[_crop(view.placement) for view in views],
     )
     return SegmentationMap(labels, winners if probability else None)
 
@@ -123,6 +169,19 @@ def save(path_without_suffix: Path, prediction: Prediction) -> Path:
             path_without_suffix, "_score", np.rint(prediction.probability.astype(np.float64) * 65535).astype(np.uint16)
         )
     return _write_png(path_without_suffix, "", prediction.class_id)
+
+
+def save_colour(path_without_suffix: Path, prediction: Prediction, spec: ModelSpec) -> Path:
+    """Write `<path>_colour.png`: 8-bit RGB, each class in its colour; what is no class is black."""
+    assert isinstance(prediction, SegmentationMap)
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(spec.palette)] = spec.palette
+    return _write_png(path_without_suffix, "_colour", palette[prediction.class_id][:, :, ::-1])
+
+
+def _crop(placement: Placement) -> tuple[int, int] | None:
+    """The part of the network's input that shows the image, where it is surrounded by something else."""
+    return placement.content_hw if placement.is_padded else None
 
 
 def _write_png(stem: Path, suffix: str, pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from densecast.core.labels import CITYSCAPES, VOC2012
 from densecast.core.precision import PRECISIONS
-from densecast.core.preprocess import KeepRatio, Preprocess, Resize, Stretch
+from densecast.core.preprocess import FitCentre, KeepRatio, Preprocess, Resize, Stretch
 from densecast.core.spec import Evaluation, ModelSpec, SegmentationDecode
 from densecast.core.tensor import Dim, TensorSpec
 from densecast.core.zoo_entry import CheckpointSource, Protocol, PublishedScore
@@ -65,6 +65,14 @@ def _preprocess(resize: Resize) -> Preprocess:
 # magicmind_cloud stretches every image to one size, ends its graph in the argmax, and resizes labels. On Cityscapes'
 # own 1024×2048 that is the original.
 MAGICMIND = {"magicmind": Protocol(_preprocess(Stretch((1024, 2048))), SegmentationDecode(to_image="nearest_labels"))}
+
+
+# ModelZoo-PyTorch's FCN-8s on Ascend cards: 500×500, the image in the middle. `ascend` brings its labels back exactly;
+# `ascend_blended` as the sample itself does.
+ASCEND = {
+    "ascend": Protocol(_preprocess(FitCentre((500, 500))), SegmentationDecode(to_image="nearest_labels")),
+    "ascend_blended": Protocol(_preprocess(FitCentre((500, 500))), SegmentationDecode(to_image="blended_labels")),
+}
 
 
 def _spec(

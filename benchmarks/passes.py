@@ -1,0 +1,171 @@
+"""What each exact rewriting of a graph gains, and what OpenVINO makes of a dilated convolution in other forms.
+
+Inference alone, input ready, repetitions interleaved; medians of ratios of neighbouring runs with their quartiles.
+Weights are random: speed does not depend on them. With --processor-time everything runs on one thread and its time on
+the processor counts, which says most on a machine that others use as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from densecast import BuildOptions, InputShape, QuantizeOptions
+from densecast.build import build, rewrites
+from densecast.core import catalog, codec, files, machine, planning
+from densecast.core import precision as precisions
+from densecast.report.markdown import table
+from dilated_forms import FORMS, quantised
+from subjects import CALIBRATION_IMAGES, SUBJECTS
+
+# What each rewriting is measured on: a network that has what it is for.
+MODELS = ("deeplabv3_r101_d16_mg124", "unet_s5_d16", "deeplabv3_tiny")
+PLAIN = "none"
+Clock = Callable[[], int]
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], repetitions: int, clock_ns: Clock) -> dict[str, list[float]]:
+    """Milliseconds of each call, by name, in turn; the first round warms up."""
+    times_ms: dict[str, list[float]] = {name: [] for name in calls}
+    for repetition in range(repetitions + 1):
+        for name, call in calls.items():
+            start = clock_ns()
+            call()
+            if repetition:
+                times_ms[name].append((clock_ns() - start) / 1e6)
+    return times_ms
+
+
+def summary(times_ms: list[float], base_ms: list[float]) -> dict[str, Any]:
+    """Median, and how many times faster than the base."""
+    ratios = np.asarray(base_ms) / np.asarray(times_ms)
+    low, middle, high = np.percentile(ratios, [25, 50, 75])
+    return {
+        "median_ms": float(np.median(times_ms)),
+        "times_faster": float(middle),
+        "quartiles": [float(low), float(high)],
+        "samples_ms": times_ms,
+    }
+
+
+def whole(model: str, precision: str, repetitions: int, folder: Path, threads: int, clock_ns: Clock) -> dict[str, Any]:
+    """Each rewriting that changes the network's graph on its own, what a build takes by itself, and none."""
+    subject = SUBJECTS[model]
+    images = subject.images(folder, CALIBRATION_IMAGES)
+    source = subject.exported(folder)
+    height, width = subject.model_hw(images)
+    base = BuildOptions(
+        "openvino",
+        precisions.parse(precision),
+        InputShape((subject.batch,), height, width),
+        QuantizeOptions(images=CALIBRATION_IMAGES, estimator="mean_minmax"),
+        sixteen_bit="bf16",
+    )
+    cases: dict[str, tuple[str, ...] | None] = {PLAIN: (), "default": None}
+    cases |= {name: (name,) for name in rewrites.NAMES}
+    calls, notes = {}, {}
+    feed = {"image": np.random.default_rng(0).standard_normal((subject.batch, 3, height, width), dtype=np.float32)}
+    backend = catalog.load("backends", "openvino")
+    outputs = {}
+    for name, chosen in cases.items():
+        built = build(source, folder / name, replace(base, rewrites=chosen), data=images[0].parent)
+        notes[name] = list(built.manifest.passes)
+        if name not in (PLAIN, "default") and any("not applied" in note for note in notes[name]):
+            continue
+        runner = backend.load(built, planning.plan("latency", threads))
+        calls[name] = lambda runner=runner: runner.run(feed)
+        outputs[name] = calls[name]()["logits"].astype(np.float32)
+    times_ms = interleaved(calls, repetitions, clock_ns)
+    return {
+        name: summary(times, times_ms[PLAIN])
+        | {
+            "notes": notes[name],
+            "labels_changed": float((outputs[name].argmax(1) != outputs[PLAIN].argmax(1)).mean()),
+        }
+        for name, times in times_ms.items()
+    }
+
+
+def forms(
+    precision: str, repetitions: int, shape: tuple[int, int, int, int], dilation: int, threads: int, clock_ns: Clock
+) -> dict[str, Any]:
+    """One dilated 3x3 convolution in every form, from outputs that were checked to agree."""
+    import openvino as ov
+
+    channels, _, height, width = shape
+    core = ov.Core()
+    feed = np.random.default_rng(1).standard_normal((1, channels, height, width), dtype=np.float32)
+    calls, outputs = {}, {}
+    for name, form in FORMS.items():
+        model = core.read_model(form(shape, dilation).SerializeToString())
+        if precision == "int8":
+            model = quantised(model, feed)
+        hint = "f32" if precision == "fp32" else "bf16"
+        settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+        compiled = core.compile_model(model, "CPU", settings)
+        request = compiled.create_infer_request()
+        calls[name] = lambda request=request: request.infer({0: feed}, share_inputs=True, share_outputs=True)
+        outputs[name] = request.infer({0: feed})[0].copy()
+    times_ms = interleaved(calls, repetitions, clock_ns)
+    largest = float(np.abs(outputs["dilated"]).max())
+    return {
+        name: summary(times, times_ms["dilated"])
+        | {"relative_difference": float(np.abs(outputs[name] - outputs["dilated"]).max()) / largest}
+        for name, times in times_ms.items()
+    }
+
+
+def main() -> None:
+    """Measure, print tables, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", nargs="*", default=list(MODELS), choices=[*SUBJECTS])
+    parser.add_argument("--precision", nargs="*", default=["fp16"], choices=["fp32", "fp16", "int8"])
+    parser.add_argument("--forms", action="store_true", help="also one convolution in every form")
+    parser.add_argument("--shape", type=int, nargs=4, default=(2048, 512, 64, 128), help="in, out, height, width")
+    parser.add_argument("--dilation", type=int, nargs="*", default=(6, 12, 18))
+    parser.add_argument("--repetitions", type=int, default=9)
+    parser.add_argument("--processor-time", action="store_true", help="of one thread, instead of wall time")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found: dict[str, Any] = {"machine": codec.to_plain(machine.describe()), "networks": {}, "forms": {}}
+    rows = []
+    threads = 1 if arguments.processor_time else machine.usable_cpus()
+    clock_ns = time.process_time_ns if arguments.processor_time else time.perf_counter_ns
+    found |= {"threads": threads, "clock": clock_ns.__name__}
+
+    def add(what: str, precision: str, cases: dict[str, Any]) -> None:
+        for name, case in cases.items():
+            low, high = case["quartiles"]
+            spread = f"{low:.2f} to {high:.2f}"
+            rows.append([what, precision, name, f"{case['median_ms']:.1f}", f"{case['times_faster']:.2f}", spread])
+            print(f"{what} {precision} {name}: {rows[-1][3]} ms, {rows[-1][4]} times as fast", flush=True)
+
+    for precision in arguments.precision:
+        for model in arguments.model:
+            with tempfile.TemporaryDirectory() as folder:
+                cases = whole(model, precision, arguments.repetitions, Path(folder), threads, clock_ns)
+            found["networks"][f"{model} {precision}"] = cases
+            add(model, precision, cases)
+            gc.collect()
+        for dilation in arguments.dilation if arguments.forms else ():
+            shape = tuple(arguments.shape)
+            cases = forms(precision, arguments.repetitions, shape, dilation, threads, clock_ns)
+            found["forms"][f"{shape} dilation {dilation} {precision}"] = cases
+            add(f"{shape[0]}→{shape[1]} at {shape[2]}×{shape[3]}, dilation {dilation}", precision, cases)
+    print(
+        table(["network or layer", "precision", "rewriting", "median ms", "times faster", "quartiles"], rows, "<<<>>>")
+    )
+    if arguments.json:
+        files.write_text(arguments.json, codec.json_text(found))
+
+
+if __name__ == "__main__":
+    main()

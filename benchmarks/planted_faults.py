@@ -1,0 +1,190 @@
+"""Whether `compare --locate` names the right layer or stage: faults of many kinds, planted into the shipped networks.
+
+    python benchmarks/planted_faults.py --out planted.json --docs docs/compare.md --places 3
+
+Each kind is planted at so many places of each network, drawn by seed. What is named has to be the very layer, or the
+very stage, that was changed. Sound builds of the same networks are looked at as well: there nothing must be named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from PIL import Image
+
+from densecast.build import build
+from densecast.build.prepared import prepare
+from densecast.compare import Findings, Rung, find, open_rung
+from densecast.compare.locate import TOLERATED
+from densecast.compare.rung import graph_rung
+from densecast.core import catalog, machine
+from densecast.core.artifact import Artifact
+from densecast.core.options import BuildOptions, InputShape, QuantizeOptions
+from densecast.core.planning import plan as cpu_plan
+from densecast.core.precision import short
+from densecast.export import export_zoo
+from densecast.imaging.prepare import prepare as prepare_image
+from densecast.imaging.read import read_image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+import planted_faults
+
+NETWORKS = ("unet_tiny", "ocrnet_hr18s_tiny", "deeplabv3_tiny")
+START, END = "<!-- planted faults: made by benchmarks/planted_faults.py -->", "<!-- end of planted faults -->"
+_UPRIGHT_TAG = 6  # the camera was turned by 90°
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--networks", nargs="+", default=list(NETWORKS))
+    asked.add_argument("--kinds", nargs="+", default=list(planted_faults.all_kinds()))
+    asked.add_argument("--places", type=int, default=3)
+    asked.add_argument("--reference", choices=("graph", "framework"), default="graph")
+    asked.add_argument("--work", type=Path, help="folder to keep artifacts in")
+    asked.add_argument("--out", type=Path)
+    asked.add_argument("--docs", type=Path, help="page whose table is written anew")
+    options = asked.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        rows, sound = [], []
+        for name in options.networks:
+            work = (options.work or Path(scratch)) / name
+            rows_of, sound_of = examine(name, work, options)
+            rows += rows_of
+            sound += sound_of
+    right = sum(row["right"] for row in rows)
+    print(f"{right} of {len(rows)} named; {sum(row['named'] for row in sound)} of {len(sound)} sound builds suspected")
+    result = {"machine": machine.describe().cpu, "faults": rows, "sound": sound}
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    if options.docs:
+        text = options.docs.read_text()
+        before, after = text.split(START)[0], text.split(END)[1]
+        options.docs.write_text(f"{before}{START}\n{table(rows, sound)}\n{END}{after}")
+
+
+def examine(name: str, work: Path, options: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    artifact = export_zoo(name, work / "float")
+    data = work / "data"
+    writer = "write_carvana" if artifact.spec.evaluation.dataset == "carvana" else "write_cityscapes"
+    if not data.exists():
+        catalog.load("scenes", writer).write(data, 24, seed=11)
+    dataset = catalog.load("datasets", artifact.spec.evaluation.dataset).open(data, "all")
+    image = dataset.samples[0].image
+    turned = work / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = _UPRIGHT_TAG
+    Image.open(image).convert("RGB").save(turned, exif=exif, quality=95)
+    larger = work / "larger.png"
+    with Image.open(image) as opened:
+        opened.convert("RGB").resize((opened.width * 3 // 2, opened.height * 3 // 2)).save(larger)
+    array, _ = prepare_image(read_image(image), artifact.spec.preprocess)
+    shape = InputShape((1,), *array.shape[1:])
+    engines = {
+        (backend, precision): build(
+            artifact,
+            work / f"{backend}_{precision}",
+            BuildOptions(backend, precision, shape, QuantizeOptions(images=12)),
+            data=data,
+        )
+        for backend in ("openvino", "onnxruntime")
+        for precision in ("force_float32", "force_float16", "qint8_mixed_float16")
+        if (backend, precision) != ("onnxruntime", "force_float16")
+    }
+    wanted = prepare(artifact, work / "none", BuildOptions("onnxruntime", shape=shape))
+    wanted.write_graph(work / "graph.onnx")
+    int8 = onnx.load(engines["onnxruntime", "qint8_mixed_float16"].file("model.onnx"))
+    graph = onnx.load(work / "graph.onnx")
+    base = planted_faults.Sound(artifact, graph, int8, wanted.spec)
+    reference = open_rung(artifact.folder, None, None, framework=options.reference == "framework")
+    rows = []
+    for kind in options.kinds:
+        for place in range(options.places):
+            rng = np.random.default_rng([place, len(kind), len(name)])
+            try:
+                planted = planted_faults.plant(kind, base, rng)
+            except planted_faults.NotHere:
+                break
+            start = time.perf_counter()
+            left = reference if planted.reference is None else as_rung(artifact, planted.reference, planted.spec)
+            photo = {"network": image, "decode": turned}.get(planted.stage, larger)
+            graph_of, spec = planted.graph, planted.spec
+            if planted.stage != "network":  # the network is the sound one, for images of any size
+                graph_of, spec = onnx.load(artifact.file("model.onnx")), replace(spec, input=artifact.spec.input)
+            found = find(left, as_rung(artifact, graph_of, spec), [photo])
+            rows.append(row_of(name, kind, planted, found, time.perf_counter() - start))
+            print(rows[-1], flush=True)
+            if planted.stage != "network":
+                break  # a stage has no places
+    sound = []
+    for (backend, precision), built in engines.items():
+        rung = open_rung(built.folder, None, None)
+        found = find(reference, rung, [image])
+        share = found.curve[-1].times_expected / TOLERATED[rung.stored]
+        sound.append(
+            {
+                "network": name,
+                "build": f"{backend} {short(precision)}",
+                "named": found.location is not None,
+                "output_share_of_limit": share,
+                "told": str(found.location),
+            }
+        )
+        print(sound[-1], flush=True)
+    return rows, sound
+
+
+def as_rung(artifact: Artifact, graph: onnx.ModelProto, spec: Any) -> Rung:
+    like = replace(artifact, manifest=replace(artifact.manifest, spec=spec))
+    return graph_rung("candidate", Path("candidate.onnx"), like, graph, cpu_plan())
+
+
+def row_of(name: str, kind: str, planted: Any, found: Findings, seconds: float) -> dict[str, Any]:
+    where = found.location
+    right = where is not None and where.stage == planted.stage and where.layer == planted.layer
+    right = right and (not planted.node or (where is not None and where.node == planted.node))
+    return {
+        "network": name,
+        "kind": kind,
+        "planted": planted.layer or planted.node or planted.stage,
+        "named": "nothing" if where is None else (where.layer or where.node or where.stage),
+        "right": bool(right),
+        "symptom": "" if where is None else where.symptom,
+        "runs": found.runs,
+        "seconds": round(seconds, 2),
+    }
+
+
+def table(rows: list[dict[str, Any]], sound: list[dict[str, Any]]) -> str:
+    networks = list(dict.fromkeys(row["network"] for row in rows))
+    lines = [f"| fault | {' | '.join(networks)} | told, for one of them |", f"|---|{'---|' * len(networks)}---|"]
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        own = [row for row in rows if row["kind"] == kind]
+        cells = []
+        for name in networks:
+            places = [row for row in own if row["network"] == name]
+            cells.append(f"{sum(row['right'] for row in places)} of {len(places)}" if places else "–")
+        example = next((row for row in own if row["right"]), own[0])
+        told = f"`{example['named']}`: {example['symptom']}".replace("|", "/")
+        lines.append(f"| {kind} | {' | '.join(cells)} | {told} |")
+    right = sum(row["right"] for row in rows)
+    suspected = [f"{row['network']} {row['build']}" for row in sound if row["named"]]
+    runs = max(row["runs"] for row in rows)
+    lines.append("")
+    lines.append(
+        f"Named rightly: {right} of {len(rows)} ({right / len(rows):.0%}), in at most {runs} runs of each network. "
+        f"Sound builds in float32, 16 bits and int8: {len(sound)}; suspected of them: {', '.join(suspected) or 'none'}."
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

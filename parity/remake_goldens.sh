@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Make every committed number of the original packages anew, and fail where one differs from what is committed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=.venv-parity/bin/python
+
+for name in metric segmentation pose_input coco network; do
+    $python parity/make_${name}_goldens.py
+done
+for name in pose pose_warp; do
+    $python parity/make_${name}_goldens.py tests/golden
+done
+git diff --exit-code --stat -- tests/golden

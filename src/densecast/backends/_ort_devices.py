@@ -1,0 +1,65 @@
+"""ONNX Runtime's execution providers by the names people call the devices: CUDA, TensorRT, CANN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from densecast.core.atc import PRECISION_MODES
+from densecast.core.errors import BackendMissingError, UnknownNameError, UsageError
+from densecast.core.precision import Precision
+
+CPU = "cpu"
+_PROVIDERS = {
+    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "tensorrt": ("TensorrtExecutionProvider", "onnxruntime-gpu and TensorRT"),
+    "cann": ("CANNExecutionProvider", "onnxruntime-cann and CANN"),
+}
+DEVICES = (CPU, *_PROVIDERS)
+
+
+def parse(device: str) -> tuple[str, int]:
+    """`cuda:1` as its kind and number.
+
+    >>> parse("cann")
+    ('cann', 0)
+
+    Raises:
+        UnknownNameError, UsageError: no such device, or no number.
+    """
+    kind, colon, number = device.partition(":")
+    if kind not in DEVICES:
+        raise UnknownNameError.among("device of ONNX Runtime", kind, DEVICES)
+    if colon and (kind == CPU or not (number.isascii() and number.isdigit())):
+        raise UsageError(f"--device {device!r} must be a kind and a number, as cuda:0.")
+    return kind, int(number or 0)
+
+
+def session(ort: Any, model: str, options: Any, device: str, precision: Precision) -> Any:
+    """A session whose whole graph runs on the device; nodes it does not have are an error, not the CPU's work.
+
+    Raises:
+        BackendMissingError: the provider is not installed, or not what the session took.
+    """
+    kind, number = parse(device)
+    provider, wanted = _PROVIDERS[kind]
+    if provider not in ort.get_available_providers():
+        raise BackendMissingError(f"this ONNX Runtime has no {provider}. Install {wanted}, or pass --device cpu.")
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    try:
+        made = ort.InferenceSession(model, options, providers=_settings(kind, number, precision))
+    except Exception as error:  # ONNX Runtime raises several unrelated kinds
+        raise BackendMissingError(f"{provider} cannot run the network ({str(error).splitlines()[0]}).") from None
+    if provider not in made.get_providers()[:1]:
+        raise BackendMissingError(f"asked for {provider}, ONNX Runtime took {made.get_providers()}.")
+    return made
+
+
+def _settings(kind: str, number: int, precision: Precision) -> list[tuple[str, dict[str, Any]]]:
+    """The providers in the order they are asked; float32 stays float32."""
+    cuda = ("CUDAExecutionProvider", {"device_id": number, "use_tf32": 0})
+    if kind == "cuda":
+        return [cuda]
+    if kind == "tensorrt":
+        half = precision == "force_float16"
+        return [("TensorrtExecutionProvider", {"device_id": number, "trt_fp16_enable": half}), cuda]
+    return [("CANNExecutionProvider", {"device_id": number, "precision_mode": PRECISION_MODES[precision]})]

@@ -1,0 +1,166 @@
+"""Ascend's chips: compiled by `atc`, run by ais_bench's `InferSession`. Not run on hardware yet."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from densecast.core import atc, catalog
+from densecast.core.artifact import Artifact
+from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, UsageError
+from densecast.core.precision import PrecisionRan
+from densecast.core.runner import BuildJob, Built, Capabilities, Plan
+from densecast.core.tensor import Feeds, TensorSpec, check_feeds
+
+CHIP_VARIABLE = "DENSECAST_ASCEND_SOC"
+DEVICES = ("npu",)
+_FILE = "model.om"
+_NOTE = "not run on hardware: tested against the recorded contract of atc and ais_bench"
+
+
+def capabilities() -> Capabilities:
+    """ais_bench runs models, `atc` compiles them; where one is there without the other, it says so."""
+    if importlib.util.find_spec("ais_bench") is None:
+        return Capabilities(
+            "",
+            (),
+            (),
+            missing="ais_bench is not installed: it comes with Ascend's msit. `densecast handoff` needs none of it",
+        )
+    notes = (_NOTE,) if shutil.which("atc") else (_NOTE, "no atc on PATH: models can be run, not compiled")
+    return Capabilities(_version(), DEVICES, ("force_float32", "force_float16"), notes)
+
+
+def build(job: BuildJob, folder: Path) -> Built:
+    """One `.om` file for one batch size and one input size.
+
+    Raises:
+        BackendMissingError: no `atc`, or nothing names the chip.
+        UsageError: several sizes.
+        BadGraphError: `atc` does not compile the network.
+    """
+    import onnx
+
+    spec = job.spec.input
+    if not spec.is_static:
+        raise UsageError(f"an .om file has one shape, and {spec} was asked. Pass one --batch, --height and --width.")
+    program, soc = shutil.which("atc"), os.environ.get(CHIP_VARIABLE)
+    if program is None:
+        raise BackendMissingError("`atc` is not on PATH: source CANN's set_env.sh first.")
+    if not soc:
+        raise BackendMissingError(f"set ${CHIP_VARIABLE} to the chip as atc names it, as Ascend310P3 (`npu-smi info`).")
+    lowered = catalog.load("graph", "lower_opset").apply(onnx.load(job.graph)).model
+    graph = folder / "atc.onnx"
+    onnx.save(lowered, graph)
+    height, width = spec.shape[2:]
+    assert isinstance(height, int) and isinstance(width, int)
+    output = folder / Path(_FILE).stem
+    given = atc.arguments(str(graph), str(output), spec, job.options.precision, soc, [(height, width)])
+    done = subprocess.run([program, *given], capture_output=True, text=True, check=False, errors="replace")
+    graph.unlink()
+    if done.returncode != 0 or not (folder / _FILE).is_file():
+        said = (done.stdout + done.stderr).strip().splitlines() or ["it said nothing"]
+        raise BadGraphError(f"atc ended with {done.returncode} and no .om file: {said[-1]}")
+    mode = atc.PRECISION_MODES[job.options.precision]
+    ran = PrecisionRan("unknown", {}, f"atc --precision_mode={mode}; an .om file does not tell its layers' types")
+    return Built(ran, settings={"soc_version": soc, "precision_mode": mode, "hardware": "not run on hardware"})
+
+
+def load(artifact: Artifact, plan: Plan) -> AscendRunner:
+    """The model on the device that the plan names, `npu:<number>`; by default the first."""
+    return AscendRunner(artifact, plan)
+
+
+class AscendRunner:
+    """One session on one device."""
+
+    def __init__(self, artifact: Artifact, plan: Plan) -> None:
+        build_options = artifact.manifest.build
+        if build_options is None or artifact.manifest.precision_ran is None:
+            raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
+        self._input, self._output = artifact.spec.input, artifact.spec.output
+        self._ran = artifact.manifest.precision_ran
+        self._interface = _interface()
+        try:
+            self._session = self._interface.InferSession(_number(plan.device), str(artifact.file(_FILE)))
+        except Exception as error:  # ais_bench raises plain RuntimeError, whatever has failed
+            raise BackendMissingError(f"the device does not load {artifact.folder} ({error}).") from None
+        self._check_signature(artifact)
+
+    @property
+    def input(self) -> TensorSpec:
+        """The one input."""
+        return self._input
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...] | None:
+        """The one it was compiled for."""
+        batch = self._input.shape[0]
+        return (batch,) if isinstance(batch, int) else None
+
+    @property
+    def precision(self) -> PrecisionRan:
+        """What atc was asked for; the device does not tell."""
+        return self._ran
+
+    def run(self, feeds: Feeds) -> Feeds:
+        """One inference into fresh arrays.
+
+        Raises:
+            BadShapeError: feeds that do not fit `input`.
+            BackendMissingError: the device fails, or gives something else than the network's output.
+        """
+        check_feeds((self._input,), feeds)
+        array = np.ascontiguousarray(feeds[self._input.name])
+        try:
+            outputs = self._session.infer([array], mode="static")
+        except Exception as error:
+            raise BackendMissingError(f"the device failed ({error}).") from None
+        if len(outputs) != 1 or outputs[0].shape[0] != array.shape[0] or outputs[0].dtype != self._output.dtype:
+            got = [f"{each.dtype} {each.shape}" for each in outputs]
+            raise BackendMissingError(f"the device gave {got}, and the network has one output, {self._output}.")
+        return {self._output.name: outputs[0]}
+
+    def close(self) -> None:
+        """Free the model's memory on the device."""
+        self._session.free_resource()
+        del self._session
+
+    def _check_signature(self, artifact: Artifact) -> None:
+        inputs = self._session.get_inputs()
+        shape = tuple(inputs[0].shape) if len(inputs) == 1 else ()
+        if shape != self._input.shape:
+            self.close()
+            raise BadArtifactError(
+                f"{artifact.folder}: the device's model takes {shape}, the manifest says {self._input}."
+            )
+
+
+def _interface() -> Any:
+    try:
+        interface = importlib.import_module("ais_bench.infer.interface")
+    except ImportError as error:
+        raise BackendMissingError(f"ais_bench cannot be imported ({error}): it comes with Ascend's msit.") from None
+    return interface
+
+
+def _number(device: str) -> int:
+    kind, _, number = (device or "npu:0").partition(":")
+    if kind not in DEVICES or not (number.isascii() and number.isdigit()):
+        raise UsageError(f"--device {device!r} must be npu:<number>, as npu:0.")
+    return int(number)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("ais_bench")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,173 @@
+"""Cambricon's MLUs through MagicMind: parse, calibrate, build, run. Not run on hardware yet."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from densecast.backends._magicmind_calibration import calibration_data
+from densecast.core.artifact import Artifact
+from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, UsageError
+from densecast.core.magicmind_config import builder_config
+from densecast.core.precision import PRECISIONS, PrecisionRan
+from densecast.core.runner import BuildJob, Built, Capabilities, Plan
+from densecast.core.tensor import Feeds, TensorSpec, check_feeds
+
+DEVICES = ("mlu",)
+_FILE = "model.mm"
+_NOTE = "not run on hardware: tested against the recorded contract of MagicMind's Python runtime"
+
+
+def capabilities() -> Capabilities:
+    """MagicMind's Python package, which comes in Cambricon's docker image."""
+    if importlib.util.find_spec("magicmind") is None:
+        return Capabilities(
+            "",
+            (),
+            (),
+            missing="magicmind is not installed: it comes in Cambricon's docker image. `densecast handoff` needs none",
+        )
+    return Capabilities("unknown", DEVICES, PRECISIONS, (_NOTE,))
+
+
+def build(job: BuildJob, folder: Path) -> Built:
+    """Parse the graph, calibrate it for int8, build and serialise it, each step's status checked.
+
+    Raises:
+        BackendMissingError: no MagicMind, or no device to calibrate on.
+        UsageError: open sizes.
+        BadGraphError: a step of MagicMind fails.
+    """
+    spec = job.spec.input
+    if not spec.is_static:
+        raise UsageError(f"{spec} was asked; this backend builds one shape. Pass one --batch, --height and --width.")
+    mm, parsers = _runtime(), _runtime(".parser")
+    network = mm.Network()
+    parser = parsers.Parser(mm.ModelKind.kOnnx)
+    _ok(parser.parse(network, str(job.graph)), "parse")
+    sizes = [int(size) for size in spec.shape if isinstance(size, int)]
+    _ok(network.get_input(0).set_dimension(mm.Dims(sizes)), "set_dimension")
+    config = mm.BuilderConfig()
+    plain = builder_config(spec, job.options.precision, [(sizes[2], sizes[3])])
+    _ok(config.parse_from_string(json.dumps(plain)), "parse_from_string")
+    if job.options.precision == "qint8_mixed_float16":
+        _calibrate(mm, network, config, job)
+    model = mm.Builder().build_model(job.spec.name, network, config)
+    if model is None:
+        raise BadGraphError("MagicMind's build_model gave no model.")
+    _ok(model.serialize_to_file(str(folder / _FILE)), "serialize_to_file")
+    mode = job.options.precision
+    ran = PrecisionRan("unknown", {}, f"MagicMind precision_mode={mode}; its layers' types are not read back")
+    return Built(ran, settings={"precision_mode": mode, "hardware": "not run on hardware"})
+
+
+def load(artifact: Artifact, plan: Plan) -> MagicMindRunner:
+    """The model on the device that the plan names, `mlu:<number>`; by default the first."""
+    return MagicMindRunner(artifact, plan)
+
+
+class MagicMindRunner:
+    """One context and queue on one device."""
+
+    def __init__(self, artifact: Artifact, plan: Plan) -> None:
+        if artifact.manifest.build is None or artifact.manifest.precision_ran is None:
+            raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
+        self._input, self._output = artifact.spec.input, artifact.spec.output
+        self._ran = artifact.manifest.precision_ran
+        mm = _runtime()
+        number = _number(plan.device)
+        self._model = mm.Model()
+        _ok(self._model.deserialize_from_file(str(artifact.file(_FILE))), "deserialize_from_file")
+        self._system = mm.System()
+        self._system.__enter__()
+        self._device = _active(mm, self._system, number)
+        config = mm.Model.EngineConfig()
+        config.device_type = "MLU"
+        self._engine = self._model.create_i_engine(config)
+        self._context = self._engine.create_i_context()
+        self._queue = self._device.create_queue()
+        self._inputs = self._context.create_inputs()
+
+    @property
+    def input(self) -> TensorSpec:
+        """The one input."""
+        return self._input
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...] | None:
+        """The one it was built for."""
+        batch = self._input.shape[0]
+        return (batch,) if isinstance(batch, int) else None
+
+    @property
+    def precision(self) -> PrecisionRan:
+        """What was asked for; the device does not tell."""
+        return self._ran
+
+    def run(self, feeds: Feeds) -> Feeds:
+        """One inference into fresh arrays.
+
+        Raises:
+            BadShapeError: feeds that do not fit `input`.
+            BackendMissingError: the device fails.
+        """
+        check_feeds((self._input,), feeds)
+        self._inputs[0].from_numpy(np.ascontiguousarray(feeds[self._input.name]))
+        _ok(self._inputs[0].to(self._device), "to", BackendMissingError)
+        outputs: list[Any] = []
+        _ok(self._context.enqueue(self._inputs, outputs, self._queue), "enqueue", BackendMissingError)
+        _ok(self._queue.sync(), "sync", BackendMissingError)
+        if len(outputs) != 1:
+            raise BackendMissingError(f"the device gave {len(outputs)} outputs, and the network has one.")
+        return {self._output.name: np.asarray(outputs[0].asnumpy())}
+
+    def close(self) -> None:
+        """Free everything, the last made first."""
+        del self._inputs, self._context, self._engine, self._model, self._queue, self._device
+        self._system.__exit__(None, None, None)
+
+
+def _calibrate(mm: Any, network: Any, config: Any, job: BuildJob) -> None:
+    """Ranges by their extremes, on the device: MagicMind runs the network there to find them."""
+    data = calibration_data(mm, job.calibration, job.spec.input)
+    calibrator = mm.Calibrator([data])
+    _ok(calibrator.set_quantization_algorithm(mm.QuantizationAlgorithm.LINEAR_ALGORITHM), "set_quantization_algorithm")
+    with mm.System() as system:
+        _active(mm, system, 0)
+        _ok(calibrator.calibrate(network, config), "calibrate")
+
+
+def _active(mm: Any, system: Any, number: int) -> Any:
+    """Device `number`, made the current one."""
+    count = system.device_count()
+    if number >= count:
+        raise BackendMissingError(f"there is no device mlu:{number}; MagicMind sees {count}.")
+    device = mm.Device()
+    device.id = number
+    _ok(device.active(), "active", BackendMissingError)
+    return device
+
+
+def _ok(status: Any, step: str, kind: type[BackendMissingError] | type[BadGraphError] = BadGraphError) -> None:
+    """Refuse a status that is not ok; calls that return none have raised already."""
+    if status is not None and not status.ok():
+        raise kind(f"MagicMind's {step} failed: {status}.")
+
+
+def _runtime(module: str = "") -> Any:
+    try:
+        return importlib.import_module(f"magicmind.python.runtime{module}")
+    except ImportError as error:
+        raise BackendMissingError(f"MagicMind cannot be imported ({error}): use Cambricon's docker image.") from None
+
+
+def _number(device: str) -> int:
+    kind, _, number = (device or "mlu:0").partition(":")
+    if kind not in DEVICES or not (number.isascii() and number.isdigit()):
+        raise UsageError(f"--device {device!r} must be mlu:<number>, as mlu:0.")
+    return int(number)

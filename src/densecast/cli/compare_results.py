@@ -1,0 +1,53 @@
+"""`densecast compare results`: two finished results, and a gate on what became worse."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
+
+
+def command(
+    baseline: Annotated[
+        str, typer.Argument(help="JSON of evaluate, benchmark, run or handoff collect; or published:NAME.")
+    ],
+    candidate: Annotated[str, typer.Argument(help="Likewise.")],
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(help="How much worse may be what: mIoU=0.005, images_per_s=5%. May be given again."),
+    ] = None,
+    other_images: Annotated[
+        bool, typer.Option("--other-images", help="Compare scores though the images are not the same.")
+    ] = False,
+    json: Json = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Compare two results; exit with 1 where something is worse than --tolerance allows."""
+    set_up(verbose, quiet)
+    from densecast.compare_results import compare_results, parse_tolerance
+    from densecast.core import codec
+    from densecast.core.errors import GateFailedError
+    from densecast.report.markdown import table
+
+    found = compare_results(
+        baseline, candidate, [parse_tolerance(each) for each in tolerance or []], other_images=other_images
+    )
+    rows = [
+        [
+            row.name,
+            f"{row.baseline:.6g}",
+            f"{row.candidate:.6g}",
+            f"{row.worse:+.3g}",
+            "" if row.allowed is None else f"{row.allowed:.3g}",
+            "" if row.allowed is None else ("pass" if row.passed else "FAIL"),
+        ]
+        for row in found
+    ]
+    text = table(["quantity", "baseline", "candidate", "worse by", "allowed", ""], rows, "<>>>><")
+    emit([codec.to_plain(row) for row in found], text, json)
+    failed = [row.name for row in found if not row.passed]
+    if failed:
+        raise GateFailedError(f"worse than allowed: {', '.join(failed)}.")

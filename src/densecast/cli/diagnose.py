@@ -1,0 +1,38 @@
+"""`densecast diagnose`: which layers will cost accuracy in 16 bits and int8, and what to do about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from densecast.cli._common import Json, Limit, Quiet, Verbose, bar, emit, set_up
+
+
+def command(
+    artifact: Annotated[Path, typer.Argument(help="An exported artifact.")],
+    images: Annotated[Path, typer.Option(help="Folder of images, as the network will see them.")],
+    limit: Limit = 20,
+    json: Json = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Find dead channels, outlier weights and activations, values near float16's end, and what is not finite."""
+    set_up(verbose, quiet)
+    from densecast.core import codec
+    from densecast.core.artifact import Artifact
+    from densecast.core.errors import GateFailedError
+    from densecast.diagnose import diagnose
+    from densecast.imaging.folder import images_in
+    from densecast.report.markdown import table
+
+    paths = images_in(images)[:limit]
+    with bar("images", quiet) as progress:
+        found = diagnose(Artifact.open(artifact), paths, progress=progress)
+    rows = [[each.layer or each.node, each.kind, each.measured, each.advice] for each in found]
+    text = table(["layer", "what", "measured", "what to do"], rows, "<<<<") if rows else "nothing to act on"
+    emit([codec.to_plain(each) for each in found], f"{text}\n{len(paths)} images", json)
+    broken = [each.layer or each.node for each in found if each.kind == "not finite"]
+    if broken:
+        raise GateFailedError(f"not finite: {', '.join(broken)}.")

@@ -1,0 +1,150 @@
+"""`densecast handoff`: a vendor's card without its software here: prepare its inputs, collect its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from densecast.cli._common import Json, Limit, Quiet, Verbose, bar, emit, set_up
+
+command = typer.Typer(
+    help="Prepare inputs for Ascend's or Cambricon's own tools, rehearse without a card, collect the results.",
+    no_args_is_help=True,
+)
+
+
+@command.command()
+def prepare(
+    artifact: Annotated[Path, typer.Argument(help="An exported (float) artifact.")],
+    out: Annotated[Path, typer.Option(help="Folder to write, or to go on with.")],
+    data: Annotated[Path | None, typer.Option(help="Root of the model's data set.")] = None,
+    target: Annotated[str, typer.Option(help="ascend or magicmind.")] = "ascend",
+    precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16 or int8.")] = "fp16",
+    output: Annotated[str, typer.Option(help="What the device gives: logits, or labels as int32 or int64.")] = "logits",
+    batch: Annotated[int, typer.Option(min=1, help="Images a call.")] = 1,
+    height: Annotated[int | None, typer.Option(min=1, help="Of the input; default: what the images lead to.")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Likewise.")] = None,
+    uint8_input: Annotated[bool, typer.Option("--uint8-input", help="Bytes in; the graph normalises them.")] = False,
+    split: Annotated[str, typer.Option(help="train, val or all.")] = "val",
+    limit: Limit = None,
+    seed: Annotated[int, typer.Option(help="Of the split, where the data set draws it.")] = 0,
+    soc: Annotated[str, typer.Option(help="Ascend's chip, as atc names it.")] = "Ascend310",
+    calibration_data: Annotated[
+        Path | None, typer.Option(help="For int8: another data set's root, or a folder of images.")
+    ] = None,
+    calibration_split: Annotated[str, typer.Option(help="For int8: train, val or all.")] = "train",
+    calibration_images: Annotated[int, typer.Option(min=0, help="For int8: how many; 0 for all.")] = 300,
+    processes: Annotated[int | None, typer.Option(min=1, help="Processes that prepare images; default: CPUs.")] = None,
+    json: Json = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write bins, `.info` files, the graph, command lines, calibration data and a README of the steps."""
+    set_up(verbose, quiet)
+    from densecast.core import codec
+    from densecast.core import precision as precisions
+    from densecast.core.artifact import Artifact
+    from densecast.core.options import QuantizeOptions
+    from densecast.handoff import PrepareOptions
+    from densecast.handoff import prepare as run
+
+    quantize = codec.from_plain(
+        {"split": calibration_split, "images": calibration_images}, QuantizeOptions, "--calibration-split"
+    )
+    plain = {
+        "target": target,
+        "precision": precisions.parse(precision),
+        "ending": output,
+        "batch": batch,
+        "height": height,
+        "width": width,
+        "uint8_input": uint8_input,
+        "split": split,
+        "limit": limit,
+        "seed": seed,
+        "soc": soc,
+        "quantize": codec.to_plain(quantize),
+        "processes": processes,
+    }
+    options = codec.from_plain(plain, PrepareOptions, "command line")
+    with bar("images", quiet) as progress:
+        made = run(
+            Artifact.open(artifact), out, options, data=data, calibration_data=calibration_data, progress=progress
+        )
+    text = (
+        f"{made.spec.name} for {made.target}: {made.data.count} images, batch {made.batch}, output {made.output}\n"
+        f"{made.hardware}; the steps are in {out / 'README.md'}"
+    )
+    emit(codec.to_plain(made), text, json)
+
+
+@command.command()
+def rehearse(
+    folder: Annotated[Path, typer.Argument(help="A handoff.")],
+    out: Annotated[Path, typer.Option(help="Folder for the outputs, as the tool's `result`.")],
+    tool: Annotated[str, typer.Option(help="As whom: benchmark or ais_bench.")] = "benchmark",
+    device: Annotated[int, typer.Option(min=0, help="The number in the folder's name.")] = 0,
+    json: Json = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Play the device on this machine's CPU: the same files in, the same files out."""
+    set_up(verbose, quiet)
+    from densecast.core.errors import UnknownNameError
+    from densecast.handoff import rehearse as run
+    from densecast.handoff.outputs import TOOLS
+
+    named = next((each for each in TOOLS if each == tool), None)
+    if named is None:
+        raise UnknownNameError.among("tool", tool, TOOLS)
+    with bar("images", quiet) as progress:
+        found = run(folder, out, named, device=device, progress=progress)
+    emit({"outputs": str(found.folder), "tool": tool}, f"outputs in {found.folder}", json)
+
+
+@command.command()
+def collect(
+    folder: Annotated[Path, typer.Argument(help="The handoff.")],
+    results: Annotated[Path, typer.Argument(help="The tool's output folder, or its `result` with one in it.")],
+    data: Annotated[Path | None, typer.Option(help="Root of the model's data set.")] = None,
+    tool: Annotated[str | None, typer.Option(help="benchmark or ais_bench; default: as the folder is named.")] = None,
+    performance: Annotated[
+        list[Path] | None, typer.Option(help="A file with the tool's speed, as mm_run's log; may be given again.")
+    ] = None,
+    table: Annotated[str | None, typer.Option(help="As `evaluate --table`.")] = None,
+    json: Json = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Evaluate the device's outputs as `evaluate` does its own, and read the tool's speed."""
+    set_up(verbose, quiet)
+    from densecast.core import codec
+    from densecast.evaluate import table_printer
+    from densecast.handoff import collect as run
+    from densecast.handoff import open_handoff
+
+    tables = table_printer(open_handoff(folder).spec, table)
+    with bar("images", quiet) as progress:
+        found = run(folder, results, data=data, tool=tool, performance=performance, progress=progress)
+    made, score = found.handoff, found.score
+    plain: dict[str, object] = {
+        "score": {key: value for key, value in codec.to_plain(score).items() if value is not None},
+        "performance": found.performance,
+        "precision": {"asked": made.precision, "ran": "unknown", "layers": {}, "source": "not read from the device"},
+        "backend": made.target,
+        "model": made.spec.name,
+        "batch": made.batch,
+        "handoff": str(folder),
+        "outputs": found.outputs,
+        "hardware": made.hardware,
+    }
+    printed = tables(score)
+    lines = [f"{score.name}: {score.value:.4f} over {score.count} images ({made.split}), {made.target}"]
+    lines += [f"{name}: {value:.4f}" for name, value in score.others.items()]
+    lines += [
+        f"{file}: {', '.join(f'{name} {value:g}' for name, value in values.items())}"
+        for file, values in found.performance.items()
+    ]
+    emit(plain, "\n".join([*([f"{printed}\n"] if printed else []), *lines]), json)

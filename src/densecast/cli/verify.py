@@ -1,0 +1,30 @@
+"""`densecast verify`: whether an artifact still is, and still computes, what it was built as."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
+
+
+def command(
+    artifact: Annotated[Path, typer.Argument(help="A built or exported artifact.")],
+    json: Json = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Check hashes, engine, the precision that runs, and the answer to a stored test on this machine."""
+    set_up(verbose, quiet)
+    from densecast.core import codec
+    from densecast.core.errors import GateFailedError
+    from densecast.verify import verify
+
+    found = verify(artifact)
+    width = max(len(check.name) for check in found.checks)
+    lines = [f"{check.state:6}  {check.name:{width}}  {check.told}" for check in found.checks]
+    emit(codec.to_plain(found), "\n".join([*lines, f"{found.seconds:.1f} s"]), json)
+    if not found.is_sound:
+        raise GateFailedError(f"{artifact} does not compute here what it was built to.")

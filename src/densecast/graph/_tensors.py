@@ -1,0 +1,88 @@
+"""Who makes each tensor of a graph, what is constant in it, and what nobody needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+
+def inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """The graph's inputs that are no weights."""
+    initialised = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in initialised]
+
+
+def producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
+    """The node that makes each tensor."""
+    return {name: node for node in graph.node for name in node.output if name}
+
+
+def constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[Any]]:
+    """The values of weights and of Constant nodes, by name."""
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.name == "value":
+                found[node.output[0]] = numpy_helper.to_array(attribute.t)
+    return found
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """One attribute's value; texts come as `str`."""
+    for each in node.attribute:
+        if each.name == name:
+            value = onnx.helper.get_attribute_value(each)
+            return value.decode() if isinstance(value, bytes) else value
+    return default
+
+
+def shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...] | None:
+    """A tensor's sizes, None for those that are open; None for one of unknown rank."""
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
+
+
+def rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Give a tensor another name, in place, wherever it is made or read."""
+    for node in graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
+    for value in [*graph.input, *graph.output, *graph.value_info]:
+        if value.name == old:
+            value.name = new
+
+
+def drop_unneeded(graph: onnx.GraphProto) -> None:
+    """Remove, in place, the nodes, weights and shapes that no output depends on; inputs stay."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    # Nodes are sorted: whoever reads a tensor comes after who makes it.
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(name for name in node.input if name)
+            needed.update(_read_inside(node))
+    nodes = list(reversed(kept))
+    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
+    made = {name for node in nodes for name in node.output}
+    known = [value for value in graph.value_info if value.name in made]
+    for field, values in ((graph.node, nodes), (graph.initializer, weights), (graph.value_info, known)):
+        del field[:]
+        field.extend(values)
+
+
+def _read_inside(node: onnx.NodeProto) -> set[str]:
+    """What the branches and bodies of If, Loop and Scan read; their own names among it do no harm."""
+    found: set[str] = set()
+    for each in node.attribute:
+        if each.type == onnx.AttributeProto.GRAPH:
+            for inner in each.g.node:
+                found.update(name for name in inner.input if name)
+                found |= _read_inside(inner)
+            found.update(value.name for value in each.g.output)
+    return found

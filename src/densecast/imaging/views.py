@@ -1,0 +1,89 @@
+"""Images as the network sees them: each view of each image, those of one size side by side in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from densecast.core.augment import Augment, View
+from densecast.core.buffers import Buffers
+from densecast.core.clock import Clock
+from densecast.core.errors import BadShapeError
+from densecast.core.geometry import Placement
+from densecast.core.preprocess import FitInto, Resize
+from densecast.core.spec import ModelSpec
+from densecast.core.tensor import Array, Dim
+from densecast.imaging.prepare import Image, prepare
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An image ready for the network: a (3, h, w) array for each view, and where the image lies in there."""
+
+    arrays: tuple[Array, ...]
+    views: tuple[View, ...]
+
+    @property
+    def array(self) -> Array:
+        """The first view."""
+        return self.arrays[0]
+
+    @property
+    def placement(self) -> Placement:
+        """Where the image lies in the first view."""
+        return self.views[0].placement
+
+
+def prepare_views(
+    images: Sequence[Image], spec: ModelSpec, augment: Augment, buffers: Buffers, clock: Clock
+) -> list[Prepared]:
+    """Every view of every image; those of one size are the rows of one array of `buffers`, in order: a batch already.
+
+    Raises:
+        BadShapeError: an image does not lead to a shape the network takes.
+    """
+    ratios = augment.ratios
+    scaled = spec.preprocess.at_ratios(ratios)
+    mirrors = (False, True) if augment.flip else (False,)
+    sizes = [[each.resize.place((image.shape[0], image.shape[1])).model_hw for each in scaled] for image in images]
+    for image, own in zip(images, sizes, strict=True):
+        for size_hw in own:
+            _check_size(image, size_hw, spec)
+    every = [size_hw for own in sizes for size_hw in own]
+    rows: dict[tuple[int, int], Iterator[Array]] = {}
+    for size_hw in dict.fromkeys(every):
+        count = every.count(size_hw) * len(mirrors)
+        rows[size_hw] = iter(buffers.empty((count, 3, *size_hw), spec.input.dtype))
+    found = []
+    for image, own in zip(images, sizes, strict=True):
+        arrays: list[Array] = []
+        views: list[View] = []
+        with clock("preprocess"):
+            for ratio, each, size_hw in zip(ratios, scaled, own, strict=True):
+                for mirrored in mirrors:
+                    row = next(rows[size_hw])
+                    if mirrored:
+                        placement = views[-1].placement
+                        _mirror(arrays[-1], each.resize, placement, row)
+                    else:
+                        _, placement = prepare(image, each, out=row)
+                    arrays.append(row)
+                    views.append(View(placement, mirrored, ratio))
+        found.append(Prepared(tuple(arrays), tuple(views)))
+    return found
+
+
+def _mirror(array: Array, resize: Resize, placement: Placement, out: Array) -> None:
+    """The view of the mirrored image: what surrounds it right and below stays where it is."""
+    width = placement.content_hw[1] if isinstance(resize, FitInto) else array.shape[2]
+    out[:, :, :width] = array[:, :, :width][:, :, ::-1]
+    out[:, :, width:] = array[:, :, width:]
+
+
+def _check_size(image: Image, size_hw: tuple[int, int], spec: ModelSpec) -> None:
+    for axis, got, want in zip(("high", "wide"), size_hw, spec.input.shape[2:], strict=True):
+        if not (want.admits(got) if isinstance(want, Dim) else want == got):
+            raise BadShapeError(
+                f"an image of {image.shape[1]}×{image.shape[0]} pixels becomes {got} {axis} for the network, "
+                f"which takes {want}. Build an artifact for that size, or with a range of sizes."
+            )

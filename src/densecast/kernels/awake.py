@@ -1,0 +1,31 @@
+"""numba made ready while something else is waited for.
+
+The first call of any compiled kernel in a process sets numba's compiler up, even if the kernel itself comes from the
+cache on disk: a quarter of a second in Python, in which an engine can load its model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def awaking() -> Iterator[None]:
+    """A thread calls the first kernel during the block; its end waits for that."""
+    thread = threading.Thread(target=_first_call, name="densecast awaking")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def _first_call() -> None:
+    from densecast.kernels import normalise
+
+    pixel, zero, one = np.zeros((1, 1, 3), np.uint8), np.zeros(3, np.float32), np.ones(3, np.float32)
+    normalise.to_normalised_planes(pixel, zero, one, False, np.empty((3, 1, 1), np.float32), 1.0)

@@ -1,0 +1,131 @@
+"""Float artifact + the accuracy that may be lost  ->  the fastest artifact found that loses no more."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from densecast.build import golden
+from densecast.build.prepared import INT8, Prepared, prepare
+from densecast.core import artifact, codec, files
+from densecast.core.artifact import Artifact
+from densecast.core.errors import GateFailedError, UsageError
+from densecast.core.max_drop import MaxDrop, SearchRecord, Trial, front
+from densecast.core.options import BuildOptions
+from densecast.max_drop import strategy
+from densecast.max_drop.judge import Judge
+from densecast.max_drop.ledger import Ledger
+from densecast.max_drop.search import Search, Tell
+from densecast.max_drop.workshop import Workshop
+
+__all__ = ["build_within"]
+
+
+def build_within(
+    source: Artifact,
+    out: Path,
+    options: BuildOptions,
+    asked: MaxDrop,
+    *,
+    data: Path,
+    judge_data: Path | None = None,
+    tell: Tell = lambda what, seconds, budget: None,
+) -> Artifact:
+    """Build the fastest model for `options` that loses at most `asked.points`, as far as the time allows to find it.
+
+    `data` is where calibration images come from, and unless `judge_data` names another place also those that the drop
+    is measured on. An interrupted search goes on where it stopped; what it found is in the manifest's `search`.
+
+    Raises:
+        GateFailedError: no int8 model keeps the promise, and `asked.otherwise` is "fail".
+        UsageError: a precision other than int8, a metric that cannot be measured, a backend without single layers.
+        DensecastError: whatever building and evaluating raise.
+    """
+    if options.precision != INT8:
+        raise UsageError(f"--max-drop searches among int8 models; leave --precision {options.precision} out.")
+    start = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        tell(f"calibration image {done} of {total}", time.monotonic() - start, asked.seconds)
+
+    wanted = prepare(source, out, options, data=data, progress=progress)
+    judge = Judge(wanted.spec, judge_data or data, asked, calibrated=wanted.record)
+    state = files.sha256_text(repr((wanted.key, judge.identity, judge.metric)))
+    wanted = replace(wanted, key=files.sha256_text(repr((state, codec.to_json(asked)))))
+    if (kept := Artifact.kept(out, wanted.key)) is not None:
+        return kept
+    with tempfile.TemporaryDirectory() as folder:
+        workshop = Workshop(wanted, Path(folder))
+        search = Search(workshop, judge, Ledger(state), asked, start, tell)
+        finished = search.run()
+        record, layers = _verdict(search, asked, finished, time.monotonic() - start)
+        _write(wanted, out, workshop, record, layers)
+    return Artifact.open(out)
+
+
+def _verdict(
+    search: Search, asked: MaxDrop, finished: bool, seconds: float
+) -> tuple[SearchRecord, frozenset[str] | None]:
+    """The record, and the layers that stay in 16 bits; None for all of the network."""
+    wide, trials = search.wide, tuple(search.trials)
+    best, why = strategy.winner(trials, wide, asked.points)
+    if best is None and asked.otherwise == "best" and trials:
+        best = min(trials, key=lambda trial: trial.drop.high)
+        why += "; taken all the same, as asked"
+    elif best is None and asked.otherwise == "fail":
+        raise GateFailedError(f"--max-drop {asked.points:g}: {why}. Allow more, or leave --otherwise out for 16 bits.")
+    taken = best or wide
+    if not finished:
+        why += "; the time was over before all that looked promising was tried"
+    everything = (wide, *trials)
+    record = SearchRecord(
+        asked=asked,
+        metric=search.judge.metric,
+        reference=search.judge.reference_score,
+        images=search.judge.images,
+        ids=tuple(sample.id for sample in search.judge.chosen()),
+        layers=len(search.workshop.layers),
+        trials=everything,
+        front=tuple(trial.name for trial in front(everything)),
+        winner=taken.name,
+        why=why,
+        kept_promise=taken.keeps(asked.points),
+        seconds=round(seconds, 1),
+        finished=finished,
+        sensitivity=search.gain_by_layer(),
+    )
+    return record, None if best is None else frozenset(best.kept)
+
+
+def _write(
+    wanted: Prepared, out: Path, workshop: Workshop, record: SearchRecord, layers: frozenset[str] | None
+) -> None:
+    with artifact.writing(out) as draft:
+        made = workshop.into(draft.folder, layers)
+        manifest = replace(workshop.manifest(made, record.seconds), search=record)
+        golden.add(draft.folder, manifest)  # that it computes the right thing has been measured
+        draft.finish(manifest)
+
+
+def table(record: SearchRecord) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of all that was tried, the fastest first; `front` marks what nothing else beats."""
+    rows = [_row(trial, record) for trial in sorted(record.trials, key=lambda trial: -trial.speed)]
+    return ["model", f"{record.metric} drop, points", "95 %", "times 16-bit speed", "ms", "kept", ""], rows
+
+
+def _row(trial: Trial, record: SearchRecord) -> list[str]:
+    marks = [
+        "front" if trial.name in record.front else "",
+        "taken" if trial.name == record.winner else "",
+    ]
+    return [
+        trial.name,
+        f"{trial.drop.value:.3f}",
+        f"{trial.drop.low:.3f} … {trial.drop.high:.3f}",
+        f"{trial.speed:.2f}",
+        f"{trial.infer_ms:.2f}",
+        "yes" if trial.keeps(record.asked.points) else "no",
+        ", ".join(mark for mark in marks if mark),
+    ]

@@ -1,0 +1,70 @@
+"""The inner tensors every engine shows are those ONNX's own evaluator computes, under the same names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tiny_artifacts
+import tiny_graphs
+from onnx.reference import ReferenceEvaluator
+
+from densecast.build import build
+from densecast.core import catalog
+from densecast.core.inspector import Inspector, WeightType
+from densecast.core.options import BuildOptions, InputShape
+from densecast.core.runner import Plan
+
+SHAPE = (1, 3, 24, 32)
+FEED = np.random.default_rng(0).random(SHAPE, dtype=np.float32)
+NODES = ("/stem/stem.0/Conv", "/stem/stem.1/Relu", "/head/Conv")
+
+
+def graph() -> onnx.ModelProto:
+    model = tiny_graphs.segmentation()
+    for node, name in zip(model.graph.node, NODES, strict=True):
+        node.name = name
+    return model
+
+
+@pytest.fixture(params=["openvino", "onnxruntime", "reference"])
+def inspector(request: pytest.FixtureRequest, tmp_path: Path) -> Inspector:
+    backend = catalog.load("backends", request.param)
+    if backend.capabilities().missing:
+        pytest.skip(backend.capabilities().missing)
+    source = tiny_artifacts.exported(tmp_path, graph())
+    artifact = build(source, tmp_path / "built", BuildOptions(request.param, shape=InputShape((1,), *SHAPE[2:])))
+    found: Inspector = backend.inspect(artifact, Plan(1), SHAPE)
+    return found
+
+
+def test_tensors_and_layers_are_the_graphs(inspector: Inspector) -> None:
+    model = graph()
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in ("sums", "bends"))
+    expected = dict(zip(("logits", "sums", "bends"), ReferenceEvaluator(model).run(None, {"image": FEED}), strict=True))
+    points = {point.name: point for point in inspector.points}
+    assert inspector.points[-1].name == "logits"
+    assert [points[name].layer for name in ("sums", "bends")] == ["stem.0", "stem.1"]
+    assert points["logits"].layer in ("head", "")  # OpenVINO calls the last node as its output
+    found = inspector.run(FEED, ["sums", "bends", "logits"])
+    for name, array in found.items():
+        # 27 products summed in another order.
+        np.testing.assert_allclose(array, expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "most"), [("float32", 1e-8, 1e-6), ("bfloat16", 1e-4, 1e-2), ("int8", 1e-3, 1e-1)]
+)
+def test_rounded_weights_move_the_output_as_their_format_does(
+    inspector: Inspector, kind: WeightType, least: float, most: float
+) -> None:
+    right = inspector.run(FEED, ["logits"])["logits"]
+    moved = inspector.rounded(kind).run(FEED, ["logits"])["logits"]
+    assert least < np.linalg.norm(moved - right) / np.linalg.norm(right) < most
+    np.testing.assert_array_equal(inspector.run(FEED, ["logits"])["logits"], right)
+
+
+def test_weights_are_had_by_node_with_output_channels_first(inspector: Inspector) -> None:
+    assert sorted(array.shape for array in inspector.weights().values()) == [(2, 8, 1, 1), (8, 3, 3, 3)]

@@ -1,0 +1,77 @@
+"""ONNX Runtime's int8 keeps what its quantiser alone would lose, and calibrates once for any mixture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+import tiny_graphs
+
+from densecast.backends import _ort_int8
+from densecast.core.options import QuantizeOptions
+from densecast.core.tensor import Feeds
+
+OPTIONS = QuantizeOptions(estimator="minmax")
+FEEDS: list[Feeds] = [{"image": np.random.default_rng(seed).random((1, 3, 24, 32), np.float32)} for seed in range(4)]
+
+
+def run(model: onnx.ModelProto) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, dict(FEEDS[0]))[0])
+
+
+def saved(model: onnx.ModelProto, folder: Path) -> Path:
+    onnx.save(model, folder / "graph.onnx")
+    return folder / "graph.onnx"
+
+
+def test_attention_over_all_pixels_is_not_rounded_to_nothing(tmp_path: Path) -> None:
+    weights = ", ".join(f"{value:.4f}" for value in np.random.default_rng(0).normal(size=6))
+    model = onnx.parser.parse_model(
+        f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        attention (float[1, 3, 24, 32] image) => (float[1, 2, 768] logits)
+        <float[2, 3, 1, 1] w = {{{weights}}}, int64[3] shape = {{1, 2, 768}}>
+        {{
+            sums = Conv <kernel_shape = [1, 1]> (image, w)
+            flat = Reshape (sums, shape)
+            logits = Softmax <axis = 2> (flat)
+        }}
+        """
+    )
+    for node, name in zip(model.graph.node, ("mix", "flatten", "attend"), strict=True):
+        node.name = name
+    expected = run(model)
+    assert expected.max() < 1 / 256  # less than the first of the steps that the quantiser would take
+    int8, _ = _ort_int8.quantize(saved(model, tmp_path), FEEDS, OPTIONS)
+    # What is left is the rounding of the convolution before: 256 steps over a range of about 3.
+    np.testing.assert_allclose(run(int8), expected, rtol=0.05)
+
+
+def test_one_calibration_serves_every_mixture(tmp_path: Path) -> None:
+    model = tiny_graphs.segmentation(24, 32, batch=1)
+    for index, node in enumerate(model.graph.node):
+        node.name = f"node{index}"
+    graph = saved(model, tmp_path)
+    assert _ort_int8.layers(graph, OPTIONS) == ("node0", "node2")
+    whole, ranges = _ort_int8.quantize(graph, FEEDS, OPTIONS)
+    again, _ = _ort_int8.quantize(graph, [], OPTIONS, ranges=ranges)
+    np.testing.assert_array_equal(run(again), run(whole))
+    kept, _ = _ort_int8.quantize(graph, [], OPTIONS, frozenset({"node0", "node2"}), ranges)
+    floats = [node for node in kept.graph.node if node.op_type == "Conv" and node.input[1] in ("w1", "w2")]
+    assert len(floats) == 2
+    exact = run(model)
+    assert np.abs(run(kept) - exact).max() < np.abs(run(whole) - exact).max()
+
+
+@pytest.mark.parametrize("ignored", [{"ignored_types": ("Conv",)}, {"ignored_names": ("node",)}])
+def test_layers_that_are_never_quantised_are_no_choice(tmp_path: Path, ignored: dict[str, tuple[str, ...]]) -> None:
+    model = tiny_graphs.segmentation(24, 32, batch=1)
+    for index, node in enumerate(model.graph.node):
+        node.name = f"node{index}"
+    assert _ort_int8.layers(saved(model, tmp_path), QuantizeOptions(**ignored)) == ()  # type: ignore[arg-type]

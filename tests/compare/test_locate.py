@@ -1,0 +1,98 @@
+"""Planted faults are named by their layer or stage, and sound copies are not suspected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+import planted_faults
+from densecast.build.prepared import prepare
+from densecast.compare import Rung, find, open_rung
+from densecast.compare.rung import graph_rung
+from densecast.core import planning
+from densecast.core.options import BuildOptions, InputShape
+from densecast.core.spec import ModelSpec
+
+pytestmark = pytest.mark.torch
+pytest.importorskip("torch")
+
+# The whole set is benchmarks/planted_faults.py; these are quick, and each asks for another part of the search.
+QUICK = (
+    "wrong epsilon",
+    "bias lost",
+    "border repeated for zeros",
+    "activation left out",
+    "concat order swapped",
+    "half-pixel shift",
+    "overflow in float16",
+    "BGR for RGB",
+    "mean and deviation off",
+    "another resampling of images",
+    "align_corners flipped",
+)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> planted_faults.Sound:
+    from densecast.export import ExportOptions, export_zoo
+
+    folder = tmp_path_factory.mktemp("sound")
+    artifact = export_zoo("unet_tiny", folder / "float", ExportOptions(largest_batch=1))
+    wanted = prepare(artifact, folder / "none", BuildOptions("onnxruntime", shape=InputShape((1,), 48, 64)))
+    wanted.write_graph(folder / "graph.onnx")
+    graph = onnx.load(folder / "graph.onnx")
+    return planted_faults.Sound(artifact, graph, graph, wanted.spec)
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Becomes 48x64 for the network, which sees something of either class in its blocks."""
+    rng = np.random.default_rng(4)
+    blocks = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    path = tmp_path_factory.mktemp("photo") / "blocks.png"
+    Image.fromarray(blocks).save(path)
+    return path
+
+
+def rung(sound: planted_faults.Sound, graph: onnx.ModelProto, spec: ModelSpec) -> Rung:
+    like = replace(sound.artifact, manifest=replace(sound.artifact.manifest, spec=spec))
+    return graph_rung("candidate", Path("candidate.onnx"), like, graph, planning.plan(threads=1))
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_a_planted_fault_is_named(sound: planted_faults.Sound, photo: Path, kind: str) -> None:
+    planted = planted_faults.plant(kind, sound, np.random.default_rng(1))
+    reference = open_rung(sound.artifact.folder, None, 1)
+    if planted.reference is not None:
+        reference = rung(sound, planted.reference, sound.spec)
+    where = find(reference, rung(sound, planted.graph, planted.spec), [photo]).location
+    assert where is not None
+    assert (where.stage, where.layer) == (planted.stage, planted.layer)
+    assert not planted.node or where.node == planted.node
+
+
+def test_the_original_network_is_a_reference_too(sound: planted_faults.Sound, photo: Path) -> None:
+    reference = open_rung(sound.artifact.folder, None, 1, framework=True)
+    assert reference.kind == "framework"
+    right = find(reference, rung(sound, sound.graph, sound.spec), [photo])
+    # Batch normalisation is folded into 18 convolutions: these tensors are compared all the same.
+    assert right.location is None and len(right.curve) > 45
+    planted = planted_faults.plant("transposed weight", sound, np.random.default_rng(2))
+    where = find(reference, rung(sound, planted.graph, planted.spec), [photo]).location
+    assert where is not None and where.layer == planted.layer
+
+
+def test_little_memory_means_more_runs_and_the_same_answer(
+    sound: planted_faults.Sound, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = planted_faults.plant("bias lost", sound, np.random.default_rng(5))
+    monkeypatch.setattr("densecast.compare.locate._BUDGET", 200_000)
+    found = find(open_rung(sound.artifact.folder, None, 1), rung(sound, planted.graph, planted.spec), [photo])
+    assert found.location is not None and found.location.layer == planted.layer
+    # A handful of runs, and far from all of the 53 tensors fetched.
+    assert 2 < found.runs < 9 and len(found.curve) < 45

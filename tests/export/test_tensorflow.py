@@ -1,0 +1,138 @@
+"""TensorFlow's own graphs, made here by TensorFlow, become artifacts that give TensorFlow's labels."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import densecast, failed
+
+from densecast.core.artifact import Artifact
+from densecast.core.preprocess import FitInto
+from densecast.core.spec import SegmentationDecode
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    # Every import starts TensorFlow twice, in processes of its own.
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        any(importlib.util.find_spec(name) is None for name in ("tensorflow", "tf2onnx")),
+        reason="needs the [tensorflow] extra",
+    ),
+]
+
+LABELS = ("--labels", "a,b,c,d")
+
+# Written by a process of its own, as everything that loads TensorFlow.
+MAKE = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+folder = sys.argv[1]
+rng = np.random.default_rng(0)
+first = rng.normal(size=(3, 3, 3, 8)).astype(np.float32) / 100
+last = rng.normal(size=(1, 1, 8, 4)).astype(np.float32)
+
+
+def network(x):
+    x = tf.nn.relu6(tf.nn.conv2d(x, first, 2, "SAME"))
+    return tf.nn.bias_add(tf.nn.conv2d(x, last, 1, "SAME"), [0.1, 0.2, 0.3, 0.4], name="scores")
+
+
+def write(name, build):
+    graph = tf.Graph()
+    with graph.as_default():
+        build()
+    with open(f"{folder}/{name}.pb", "wb") as stream:
+        stream.write(graph.as_graph_def().SerializeToString())
+
+
+def padded():
+    picture = tf.compat.v1.placeholder(tf.uint8, [1, None, None, 3], name="picture")
+    floats = tf.cast(picture, tf.float32)[..., ::-1] - [103.5, 116.25, 123.75]
+    sizes = tf.shape(floats)
+    floats = tf.pad(floats, [[0, 0], [0, 97 - sizes[1]], [0, 129 - sizes[2]], [0, 0]])
+    scores = tf.compat.v1.image.resize_bilinear(network(floats), [97, 129], align_corners=True)
+    tf.identity(tf.argmax(scores, 3)[:, : sizes[1], : sizes[2]], name="classes")
+
+
+def calls_python():
+    picture = tf.compat.v1.placeholder(tf.float32, [1, 32, 32, 3], name="picture")
+    tf.identity(tf.numpy_function(lambda x: x, [network(picture)], tf.float32), name="classes")
+
+
+write("padded", padded)
+write("calls_python", calls_python)
+
+
+class Model(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])
+    def predict(self, x):
+        return tf.nn.softmax(network(x))
+
+
+model = Model()
+tf.saved_model.save(model, f"{folder}/saved", signatures=model.predict)
+"""
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("graphs")
+    done = subprocess.run([sys.executable, "-c", MAKE, folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_frozen_graph_is_taken_apart_and_gives_the_same_labels(graphs: Path, tmp_path: Path) -> None:
+    densecast("export", graphs / "padded.pb", *LABELS, "--out", tmp_path / "out")
+    artifact = Artifact.open(tmp_path / "out")
+    spec = artifact.spec
+    assert spec.preprocess.colour == "BGR" and spec.preprocess.mean == (103.5, 116.25, 123.75)
+    # What is padded is zero after the mean was subtracted: the mean itself, red first.
+    assert spec.preprocess.resize == FitInto((97, 129), (123.75, 116.25, 103.5))
+    assert spec.decode == SegmentationDecode(align_corners=True)
+    assert artifact.manifest.parity is not None and artifact.manifest.parity.relative_error < 1e-5
+    assert artifact.manifest.evidence["labels_equal_to_tensorflow"] > 0.999
+    assert {"graph.pb", "model.onnx"} <= set(artifact.manifest.files)
+
+
+def test_a_saved_model_is_frozen_first(graphs: Path, tmp_path: Path) -> None:
+    densecast("export", graphs / "saved", *LABELS, "--std", "1,1,1", "--out", tmp_path / "out")
+    artifact = Artifact.open(tmp_path / "out")
+    assert artifact.spec.preprocess.std == (1.0, 1.0, 1.0)
+    assert "Softmax" in artifact.manifest.passes[1]
+    assert artifact.manifest.evidence["labels_equal_to_tensorflow"] > 0.999
+
+
+def test_graphs_that_cannot_be_used_say_why(graphs: Path, tmp_path: Path) -> None:
+    def refused(path: Path, *more: str) -> str:
+        message = failed(3, "export", path, *LABELS, "--out", tmp_path / "out", *more)
+        assert not (tmp_path / "out").exists()
+        return message
+
+    assert "the nearest are picture" in refused(graphs / "padded.pb", "--input-name", "pictur")
+    assert "PyFunc" in refused(graphs / "calls_python.pb")
+    broken = tmp_path / "broken.pb"
+    whole = (graphs / "padded.pb").read_bytes()
+    broken.write_bytes(whole[: len(whole) // 2])
+    assert "no TensorFlow GraphDef" in refused(broken)
+    foreign = tmp_path / "foreign.pb"
+    assert whole.count(b"Relu6") >= 2
+    foreign.write_bytes(whole.replace(b"\x12\x05Relu6", b"\x12\x05Relu9"))
+    assert "no operator Relu9" in refused(foreign)
+
+
+def test_the_published_graph_agrees_with_its_entry(test_data: Path, tmp_path: Path) -> None:
+    graph = test_data / "weights" / "deeplabv3_mnv2_pascal" / "frozen_inference_graph.pb"
+    densecast("export", "deeplabv3_mnv2_voc", "--checkpoint", graph, "--out", tmp_path / "out")
+    manifest = Artifact.open(tmp_path / "out").manifest
+    assert manifest.parity is not None and manifest.parity.relative_error < 2e-5
+    assert manifest.evidence["labels_equal_to_tensorflow"] > 0.999
+    assert manifest.spec.input.shape[2:] == (513, 513)
+    assert np.prod(manifest.spec.output.shape[1:]) == 21 * 65 * 65  # type: ignore[arg-type]

@@ -1,0 +1,136 @@
+"""Prepared, run by the stand-in, collected: the score is `evaluate`'s on the same artifact, to the last digit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import made_coco
+import made_label_maps
+import onnx
+import pytest
+import tiny_artifacts
+import tiny_graphs
+from tiny_networks import shipped_for_voc
+
+from densecast.build import build
+from densecast.core.artifact import Artifact
+from densecast.core.options import BuildOptions, InputShape, Range
+from densecast.core.preprocess import Stretch
+from densecast.core.score import Score
+from densecast.core.spec import SegmentationDecode
+from densecast.evaluate import EvaluateOptions, evaluate
+from densecast.export import export_file, export_zoo
+from densecast.handoff import PrepareOptions, collect, prepare, rehearse
+from densecast.handoff.device_graph import Ending
+from densecast.handoff.outputs import Tool
+from densecast.infer import Pipeline
+from densecast.scenes import write_carvana, write_cityscapes
+
+ENDINGS: tuple[Ending, ...] = ("logits", "int32", "int64")
+
+
+def evaluated(source: Artifact, folder: Path, data: Path, batch: int) -> Score:
+    """On ONNX Runtime, which is what the stand-in runs, in the same batches: equal inputs give equal outputs."""
+    options = BuildOptions(backend="onnxruntime", shape=InputShape(batch=Range(1, batch)))
+    artifact = build(source, folder / f"built_{batch}", options)
+    with Pipeline.open(artifact, threads=1) as pipeline:
+        return evaluate(pipeline, data, EvaluateOptions(batch=batch))
+
+
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Path]:
+    """A shipped network in FCN-8s' own geometry, and three images a split."""
+    folder = tmp_path_factory.mktemp("voc")
+    return shipped_for_voc(folder, (64, 64)), made_label_maps.voc2012(folder / "data")
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("tool", ["benchmark", "ais_bench"])
+@pytest.mark.parametrize("batch", [1, 2, 16])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_score_is_that_of_evaluate(
+    ending: Ending, batch: int, tool: Tool, voc: tuple[Artifact, Path], tmp_path: Path
+) -> None:
+    source, data = voc
+    options = PrepareOptions(ending=ending, batch=batch, processes=1)
+    prepare(source, tmp_path / "handoff", options, data=data)
+    rehearse(tmp_path / "handoff", tmp_path / "result", tool)
+    found = collect(tmp_path / "handoff", tmp_path / "result", data=data)
+    assert found.score == evaluated(source, tmp_path, data, batch)
+    assert found.score.count == 3  # 2 do not divide it and 16 are more: short batches are in it
+
+
+@pytest.mark.torch
+def test_the_score_is_that_of_evaluate_on_real_photographs(test_data: Path, tmp_path: Path) -> None:
+    data = test_data / "VOCdevkit"
+    source = shipped_for_voc(tmp_path, (500, 500))
+    expected = evaluated(source, tmp_path, data, 4)
+    for ending in ENDINGS:
+        folder = tmp_path / ending
+        prepare(source, folder, PrepareOptions(ending=ending, batch=4, processes=1), data=data)
+        rehearse(folder, folder.with_suffix(".result"))
+        score = collect(folder, folder.with_suffix(".result"), data=data).score
+        if ending == "logits":
+            assert score == expected
+        # ONNX Runtime's Resize rounds its products otherwise than torch, whose labels ours are: one pixel of the nine
+        # photographs' two millions is tied to the last bit, and falls on the other side.
+        assert abs(score.value - expected.value) < 1e-6
+
+
+@pytest.fixture(scope="module")
+def cars(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Path, Score]:
+    """The shipped UNet, procedural cars, and the score of `evaluate` in batches of 16."""
+    folder = tmp_path_factory.mktemp("cars")
+    write_carvana.write(folder / "data", 24, size_hw=(96, 144), workers=1)
+    source = export_zoo("unet_tiny", folder / "float")
+    return source, folder / "data", evaluated(source, folder, folder / "data", 16)
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Path, Score]:
+    """The shipped FCN, procedural streets, and the score of `evaluate` in batches of 3."""
+    folder = tmp_path_factory.mktemp("streets")
+    write_cityscapes.write(folder / "data", 31, size_hw=(64, 128), workers=1)
+    shipped = export_zoo("fcn_tiny", folder / "shipped")
+    preprocess = replace(shipped.spec.preprocess, resize=Stretch((64, 128)))
+    spec = replace(shipped.spec, preprocess=preprocess, decode=SegmentationDecode(to_image="nearest_labels"))
+    source = export_file(shipped.file("model.onnx"), spec, folder / "float")
+    return source, folder / "data", evaluated(source, folder, folder / "data", 3)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(("scenes", "batch", "tool"), [("cars", 16, "benchmark"), ("streets", 3, "ais_bench")])
+def test_the_score_is_that_of_evaluate_on_procedural_scenes(
+    scenes: str, batch: int, tool: Tool, ending: Ending, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    source, data, expected = request.getfixturevalue(scenes)
+    prepare(source, tmp_path / "handoff", PrepareOptions(ending=ending, batch=batch, processes=1), data=data)
+    rehearse(tmp_path / "handoff", tmp_path / "result", tool)
+    found = collect(tmp_path / "handoff", tmp_path / "result", data=data).score
+    assert found == expected and found.count > 1
+
+
+def test_people_need_two_views_of_an_image_and_several_sizes(tmp_path: Path) -> None:
+    data = made_coco.folder(tmp_path / "data", ("val",))
+    path = tmp_path / "tiny_pose.onnx"
+    onnx.save(tiny_graphs.pose(), path)
+    source = export_file(path, tiny_artifacts.pose_spec(), tmp_path / "float")
+    made = prepare(source, tmp_path / "handoff", PrepareOptions(processes=1), data=data)
+    assert len(made.output_shapes) > 1
+    assert "--dynamic_dims=" in made.commands["atc"]
+    rehearse(tmp_path / "handoff", tmp_path / "result")
+    assert collect(tmp_path / "handoff", tmp_path / "result", data=data).score == evaluated(source, tmp_path, data, 1)
+
+
+@pytest.mark.torch
+def test_blended_labels_are_another_score(voc: tuple[Artifact, Path], tmp_path: Path) -> None:
+    source, data = voc
+    spec = replace(source.spec, decode=replace(source.spec.decode, to_image="blended_labels"))
+    blended = export_file(source.file("model.onnx"), spec, tmp_path / "blended")
+    prepare(blended, tmp_path / "handoff", PrepareOptions(ending="int32", processes=1), data=data)
+    rehearse(tmp_path / "handoff", tmp_path / "result")
+    score = collect(tmp_path / "handoff", tmp_path / "result", data=data).score
+    assert score == evaluated(blended, tmp_path, data, 1)
+    assert score.value != evaluated(source, tmp_path / "nearest", data, 1).value

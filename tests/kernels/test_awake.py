@@ -1,0 +1,30 @@
+"""numba is made ready beside what the caller does, and nothing of it is left."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from densecast.kernels.awake import awaking
+
+NAME = "densecast awaking"
+
+
+def names() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
+
+
+def test_the_thread_ends_with_the_block_and_has_called_a_kernel() -> None:
+    from densecast.kernels import normalise
+
+    with awaking():
+        pass
+    assert NAME not in names()
+    assert normalise._lookup.signatures
+
+
+def test_an_error_within_comes_out_and_the_thread_ends() -> None:
+    with pytest.raises(KeyError, match="engine"), awaking():
+        raise KeyError("engine")
+    assert NAME not in names()

@@ -1,0 +1,58 @@
+"""Graphs of 24x40 pixels for the rewritings of convolutions, with whole numbers as weights.
+
+On whole numbers, and quarters of them, float32 sums are exact in any order, so that equal means equal.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.parser
+
+
+def dilated(channels: int = 3, dilation: int = 6) -> onnx.ModelProto:
+    """One dilated 3x3 convolution with a bias."""
+    return _parsed(
+        f"y = Conv <pads = [{', '.join([str(dilation)] * 4)}], dilations = [{dilation}, {dilation}]> (image, w, b)",
+        f"float[2, {channels}, 3, 3] w = {{{_whole(0, 18 * channels)}}}, float[2] b = {{5, -7}}",
+        channels,
+    )
+
+
+def enlarged() -> onnx.ModelProto:
+    """Twice the size bilinearly, then a 1x1 convolution."""
+    return _parsed(
+        """
+        twice = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (image, , scales)
+        y = Conv (twice, w, b)
+        """,
+        f"float[4] scales = {{1, 1, 2, 2}}, float[2, 3, 1, 1] w = {{{_whole(0, 6)}}}, float[2] b = {{5, -7}}",
+        size_hw=(48, 80),
+    )
+
+
+def pooled() -> onnx.ModelProto:
+    """The image joined to its largest values, repeated, and a 3x3 convolution over both."""
+    return _parsed(
+        """
+        pixel = GlobalMaxPool (image)
+        flat = Expand (pixel, hw)
+        joined = Concat <axis = 1> (flat, image)
+        y = Conv <pads = [1, 1, 1, 1]> (joined, w, b)
+        """,
+        f"int64[4] hw = {{1, 1, 24, 40}}, float[2, 6, 3, 3] w = {{{_whole(0, 108)}}}, float[2] b = {{5, -7}}",
+    )
+
+
+def _parsed(nodes: str, weights: str, channels: int = 3, size_hw: tuple[int, int] = (24, 40)) -> onnx.ModelProto:
+    return onnx.parser.parse_model(
+        f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        whole (float[N, {channels}, 24, 40] image) => (float[N, 2, {size_hw[0]}, {size_hw[1]}] y)
+        <{weights}> {{ {nodes} }}
+        """
+    )
+
+
+def _whole(seed: int, count: int) -> str:
+    return ", ".join(str(value) for value in np.random.default_rng(seed).integers(-4, 5, count))

@@ -1,0 +1,155 @@
+"""Images through a pipeline in several lanes: the sequential pipeline's results, order and errors, flat memory."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_artifacts
+from made_pictures import carvana, picture, write_jpeg
+
+from densecast.core import catalog
+from densecast.core.artifact import Artifact
+from densecast.core.augment import Augment
+from densecast.core.errors import BadImageError
+from densecast.core.options import BuildOptions, InputShape, Range
+from densecast.core.prediction import People, SegmentationMap
+from densecast.core.runner import Concurrent, Plan
+from densecast.evaluate import EvaluateOptions, evaluate
+from densecast.infer import Pipeline, Predicted
+from densecast.infer_files import infer_files
+
+SIZES_HW = ((64, 96), (96, 64), (64, 96), (70, 92), (64, 64), (33, 120), (64, 96))
+# Two that run several inferences at a time, and one that cannot.
+BACKENDS = ("openvino", "onnxruntime", "reference")
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    shape = InputShape(Range(1, 4), Range(8, 512), Range(8, 512))
+    return {
+        name: tiny_artifacts.compiled(tmp_path_factory.mktemp(name), BuildOptions(name, shape=shape))
+        for name in BACKENDS
+    }
+
+
+def same(left: object, right: object) -> bool:
+    if isinstance(left, SegmentationMap) and isinstance(right, SegmentationMap):
+        return np.array_equal(left.class_id, right.class_id)
+    assert isinstance(left, People) and isinstance(right, People)
+    return all(np.array_equal(getattr(left, name), getattr(right, name)) for name in ("xy_px", "score", "person_score"))
+
+
+def prediction(found: Predicted[np.ndarray]) -> object:
+    return found.prediction
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_predictions_are_the_sequential_pipelines_bit_for_bit(
+    artifacts: dict[str, Artifact], backend: str, batch: int
+) -> None:
+    images = [picture(size_hw, seed) for seed, size_hw in enumerate(SIZES_HW * 3)]
+    with Pipeline.open(artifacts[backend], threads=1) as sequential:
+        wanted = [sequential(image) for image in images]
+    with Pipeline.open(artifacts[backend], threads=3, mode="throughput") as pipeline:
+        assert pipeline.plan.streams == 3
+        assert isinstance(pipeline.runner, Concurrent) == (backend != "reference")
+        found = list(pipeline.stream(images, lambda image: image, prediction, batch=batch))
+    assert len(found) == len(wanted) and all(map(same, found, wanted))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_more_lanes_than_streams_change_nothing(artifacts: dict[str, Artifact], backend: str) -> None:
+    images = [picture(size_hw, seed) for seed, size_hw in enumerate(SIZES_HW * 3)]
+    with Pipeline.open(artifacts[backend], threads=1) as sequential:
+        wanted = [sequential(image) for image in images]
+        plan = Plan(threads=4, streams=1, lanes=4)
+        runner = catalog.load("backends", backend).load(artifacts[backend], plan)
+        with Pipeline(artifacts[backend], runner, plan) as pipeline:
+            found = list(pipeline.stream(images, lambda image: image, prediction))
+    assert len(found) == len(wanted) and all(map(same, found, wanted))
+
+
+def test_people_of_a_stream_are_those_of_single_images(tmp_path: Path) -> None:
+    artifact = tiny_artifacts.compiled_pose(tmp_path, BuildOptions("openvino", shape=InputShape((2,))))
+    images = [picture(size_hw, seed) for seed, size_hw in enumerate(SIZES_HW * 2)]
+    with Pipeline.open(artifact, threads=1) as sequential:
+        wanted = [sequential(image) for image in images]
+    with Pipeline.open(artifact, threads=2, mode="throughput") as pipeline:
+        found = list(pipeline.stream(images, lambda image: image, prediction))
+    assert any(len(people) for people in wanted if isinstance(people, People))
+    assert all(map(same, found, wanted))
+
+
+def test_views_of_a_stream_are_averaged_as_single_images_are(artifacts: dict[str, Artifact]) -> None:
+    images = [picture(size_hw, seed) for seed, size_hw in enumerate(SIZES_HW)]
+    views = Augment((0.5, 1.0), flip=True)
+    with Pipeline.open(artifacts["onnxruntime"], threads=1, augment=views) as sequential:
+        wanted = [sequential(image) for image in images]
+    with Pipeline.open(artifacts["onnxruntime"], threads=2, mode="throughput", augment=views) as pipeline:
+        found = list(pipeline.stream(images, lambda image: image, prediction, batch=2))
+    assert all(map(same, found, wanted))
+
+
+def test_a_broken_file_is_told_at_its_place(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    paths = [write_jpeg(tmp_path / f"{index}.jpg", seed=index) for index in range(8)]
+    paths[5].write_bytes(paths[5].read_bytes()[:200])
+    told: list[int] = []
+    with (
+        Pipeline.open(artifacts["openvino"], threads=2, mode="throughput") as pipeline,
+        pytest.raises(BadImageError, match=r"5\.jpg"),
+    ):
+        infer_files(pipeline, paths, tmp_path / "out", progress=lambda done, total: told.append(done))
+    assert told == [1, 2, 3, 4, 5]
+    assert {f"{index}.png" for index in range(5)} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_an_error_while_results_are_used_ends_all_threads(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    root = carvana(tmp_path / "data", count=12)
+
+    def refuse(*_: object) -> None:
+        raise KeyError("not wanted")
+
+    with (
+        Pipeline.open(artifacts["openvino"], threads=3, mode="throughput") as pipeline,
+        pytest.raises(KeyError, match="not wanted"),
+    ):
+        evaluate(pipeline, root, EvaluateOptions("all"), observe=refuse)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("densecast lane")]
+
+
+def test_scores_do_not_depend_on_the_mode(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    root = carvana(tmp_path / "data", count=12)
+    with Pipeline.open(artifacts["openvino"], threads=1) as sequential:
+        wanted = evaluate(sequential, root, EvaluateOptions("all"))
+    with Pipeline.open(artifacts["openvino"], threads=3, mode="throughput") as pipeline:
+        assert evaluate(pipeline, root, EvaluateOptions("all")) == wanted
+
+
+def test_nothing_piles_up_however_many_images(artifacts: dict[str, Artifact]) -> None:
+    image = picture((64, 96))
+    alive, most = 0, 0
+    changing = threading.Lock()
+
+    class Counted(np.ndarray):
+        def __del__(self) -> None:
+            nonlocal alive
+            if self.base is image:
+                with changing:
+                    alive -= 1
+
+    def read(_: int) -> np.ndarray:
+        nonlocal alive, most
+        with changing:
+            alive += 1
+            most = max(most, alive)
+        return image.view(Counted)
+
+    with Pipeline.open(artifacts["openvino"], threads=2, mode="throughput") as pipeline:
+        done = sum(1 for _ in pipeline.stream(range(300), read, lambda found: None))
+    assert done == 300
+    # Two in work, and what their lanes' local names still hold from the image before.
+    assert most <= 6
