@@ -42,7 +42,8 @@ MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 # Until this share of the training, the short and the long side are so long: (share, pixels, pixels, batch).
 STAGES = ((0.3, 128, 160, 16), (0.6, 192, 256, 8), (1.0, 256, 320, 6))
 LATER_STAGES = ((0.45, 192, 256, 8), (1.0, 256, 320, 6))  # of a second run
-PEAK_EMPHASIS = 3.0  # of a first run, falling to 0 until three fifths of it
+PEAK_EMPHASIS = 3.0  # at the start of a first run, falling to 0
+EMPHASIS_UNTIL = 0.6  # of the training
 TAG_WEIGHT, GUIDE_WEIGHT = 0.5, 0.3
 GUIDE_UNTIL = 0.9  # of the training
 GUIDE_SPREAD = 15.0  # how much tags differ between the left and the right edge of the picture
@@ -151,7 +152,7 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
         batch, heat, joints = draw_batch(examples, count, size_hw, rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             maps = network(normalised(batch))
-        emphasis = 0.0 if arguments.start_from else PEAK_EMPHASIS * max(0.0, 1 - progress / 0.6)
+        emphasis = 0.0 if arguments.start_from else PEAK_EMPHASIS * max(0.0, 1 - progress / EMPHASIS_UNTIL)
         losses = heat_loss(maps[:, :17].float(), heat, emphasis), *tag_losses(maps[:, 17:].float(), joints)
         guide = GUIDE_WEIGHT * max(0.0, 1 - progress / GUIDE_UNTIL)
         loss = losses[0] + TAG_WEIGHT * (losses[1] + losses[2]) + guide * losses[3]

@@ -19,7 +19,7 @@ def calibration_data(mm: Any, feeds: Sequence[Feeds], spec: TensorSpec) -> Any:
     batch = shape[0]
     batches = -(-len(feeds) // batch)
 
-    class CalibrationData(mm.CalibDataInterface):  # type: ignore[misc]
+    class CalibrationData(mm.CalibDataInterface):  # type: ignore[misc]  # the vendor's package has no types
         """Starts before the first batch; `next` moves on."""
 
         def __init__(self) -> None:

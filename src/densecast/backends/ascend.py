@@ -122,7 +122,7 @@ class AscendRunner:
         array = np.ascontiguousarray(feeds[self._input.name])
         try:
             outputs = self._session.infer([array], mode="static")
-        except Exception as error:
+        except Exception as error:  # plain RuntimeError again
             raise BackendMissingError(f"the device failed ({error}).") from None
         if len(outputs) != 1 or outputs[0].shape[0] != array.shape[0] or outputs[0].dtype != self._output.dtype:
             got = [f"{each.dtype} {each.shape}" for each in outputs]

@@ -128,7 +128,7 @@ class _Board(Generic[Item, Result]):
             self._exhausted = True
             self._changed.notify_all()
             return None
-        except Exception as error:
+        except Exception as error:  # the caller's own: it is raised again, as it is, at its place
             self._begun += 1
             self._done[index] = _Failed(error)
             self._exhausted = True

@@ -102,7 +102,7 @@ def _compare(
     """
     pictures = [turntable.render(_SEED, index, size).image for index, size in enumerate(_picture_sizes(separated))]
     feeds = {f"picture_{index}": _for_tensorflow(each, separated, given)[None] for index, each in enumerate(pictures)}
-    np.savez(workshop.folder / "inputs.npz", **feeds)  # type: ignore[arg-type]
+    np.savez(workshop.folder / "inputs.npz", **feeds)  # type: ignore[arg-type]  # might be `allow_pickle`, says the stub
     told = workshop.do(task="run", input=reply["input"], output=reply["output"], logits=separated.logits)
     with np.load(workshop.folder / "outputs.npz") as stored:
         answers = {name: stored[name] for name in stored.files}
