@@ -35,6 +35,7 @@ bench: venv                   ## compare with what a user would pick instead; re
 	$(BIN)/python benchmarks/label_kernel.py --json runs/bench/label_kernel.json
 	$(BIN)/python benchmarks/pose_decode.py --json runs/bench/pose_decode.json
 	$(BIN)/python benchmarks/max_drop.py --json runs/bench/max_drop.json
+	$(BIN)/python benchmarks/calibration.py --json runs/bench/calibration.json
 	$(BIN)/python benchmarks/peers.py --json runs/bench/peers.json --plot runs/bench/peers.svg
 	$(BIN)/python benchmarks/scaling.py --json runs/bench/scaling.json --plot runs/bench/scaling.svg
 

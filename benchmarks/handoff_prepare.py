@@ -1,25 +1,29 @@
-"""`handoff prepare` against decoding alone: its share of that rate, and its memory at 100 and at many images.
+"""`handoff prepare` against decoding alone, and against decoding and writing as many bytes; and its memory.
 
-    python benchmarks/handoff_prepare.py --images 200 --repeats 5 --out handoff_prepare.json
+    python benchmarks/handoff_prepare.py --json handoff_prepare.json
 
-Photographs of VOC's size are drawn and compressed once. Each repeat decodes all of them and prepares all of them, in
-as many processes, one after the other and in turns; the ratio is that of the medians. With `--photos FOLDER` real JPEG
-files are used instead.
+Three rates, in turns within each repeat, in as many processes each: images decoded and thrown away; images decoded
+beside which files of the right length are written, which nobody who leaves such files can beat; and `prepare`'s own
+loop. The ratios are medians over the repeats. Photographs of VOC's size are drawn and compressed once; with
+`--photos FOLDER` real JPEG files are used instead. Memory is the largest process's, at 100 and at many images.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
-import resource
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -28,8 +32,9 @@ import numpy as np
 from densecast.core import catalog, codec, machine
 from densecast.core.preprocess import FitCentre, KeepRatio, Stretch
 from densecast.core.sample import Sample
+from densecast.core.spec import ModelSpec
 from densecast.core.tensor import TensorSpec
-from densecast.handoff import bins
+from densecast.handoff import bin_file, bins
 from densecast.imaging.read import read_image
 
 
@@ -48,10 +53,8 @@ def photographs(folder: Path, count: int, size_hw: tuple[int, int], suffix: str)
     return found
 
 
-def spec_for(geometry: str, size_hw: tuple[int, int], *, uint8: bool):
+def spec_for(geometry: str, size_hw: tuple[int, int], *, uint8: bool) -> ModelSpec:
     """FCN-8s' spec, with 500×500 and the image in the middle, or the images' own size."""
-    from dataclasses import replace
-
     entry = catalog.load("zoo", "fcn_r50_d8_voc").ENTRY
     spec = entry.spec_for("ascend")
     if geometry == "native":
@@ -67,30 +70,96 @@ def _one_thread() -> None:
 
 
 def _decode(paths: list[Path]) -> int:
-    return sum(read_image(path).shape[0] for path in paths)
+    kept = None
+    for path in paths:
+        # An image lives until the next is there, as in `prepare`: else its memory goes back to the system each time,
+        # whose new pages cost a tenth of the decoding.
+        kept = read_image(path)
+    return 0 if kept is None else len(paths)
 
 
-def decode_all(paths: list[Path], processes: int) -> float:
-    """Seconds, the processes' start left out."""
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _one_thread) as pool:
-        list(pool.map(_decode, [paths[:1]] * processes * 4))
-        start = time.perf_counter()
-        list(pool.map(_decode, [paths[i : i + 8] for i in range(0, len(paths), 8)]))
-        return time.perf_counter() - start
+def _decode_and_write(work: tuple[list[Path], tuple[int, ...], str, Path, int]) -> int:
+    """Also files of the network input's length, their values whatever they are."""
+    paths, shape, dtype, folder, first = work
+    array, kept = np.ones(shape, dtype), None
+    for number, path in enumerate(paths, start=first):
+        kept = read_image(path)
+        bin_file.write(folder / f"{number}.bin", array)
+    return 0 if kept is None else len(paths)
 
 
-def prepare_all(paths: list[Path], processes: int, spec, folder: Path) -> float:
-    """Seconds from the first image's end on, the processes' start left out."""
-    warm = processes * 8 * 2
+def chunks_of(paths: list[Path]) -> list[list[Path]]:
+    """As `prepare` hands them out."""
+    return [paths[i : i + bins.CHUNK] for i in range(0, len(paths), bins.CHUNK)]
+
+
+def decode_rate(pool: ProcessPoolExecutor, paths: list[Path]) -> float:
+    """Images a second."""
+    start = time.perf_counter()
+    list(pool.map(_decode, chunks_of(paths)))
+    return len(paths) / (time.perf_counter() - start)
+
+
+def ceiling_rate(pool: ProcessPoolExecutor, paths: list[Path], spec: ModelSpec, folder: Path) -> float:
+    """Images a second, decoded, and as many bytes written as the network takes."""
+    shape = tuple(int(size) for size in spec.input.shape if isinstance(size, int))
+    firsts = itertools.count(0, bins.CHUNK)
+    work = [(chunk, shape, spec.input.dtype, folder, next(firsts)) for chunk in chunks_of(paths)]
+    start = time.perf_counter()
+    list(pool.map(_decode_and_write, work))
+    return len(paths) / (time.perf_counter() - start)
+
+
+def prepare_rate(paths: list[Path], processes: int, spec: ModelSpec, folder: Path) -> float:
+    """Images a second, without the processes' start and end, and without what they had written when the clock began."""
+    warm = processes * bins.CHUNK * 2
     every = [*(paths[index % len(paths)] for index in range(warm)), *paths]
-    samples = [(Sample(path.stem, path, path), path.stem) for path in every]
-    done = bins.write_all(bins.Job(spec, folder), samples, processes)
+    samples = [(Sample(str(index), path, path), f"{index:06d}") for index, path in enumerate(every)]
+    done = bins.write_all(bins.Job(spec, folder, bins.is_spare(processes)), samples, processes)
     for _ in range(warm):
         next(done)
-    start = time.perf_counter()
-    count = sum(1 for _ in done)
-    assert count == len(paths)
-    return time.perf_counter() - start
+    start, before = time.perf_counter(), sum(1 for _ in folder.iterdir())
+    for _ in paths:
+        next(done)
+    seconds = time.perf_counter() - start
+    assert next(done, None) is None, "the processes end here"
+    return (len(every) - before) / seconds
+
+
+def in_empty_folder(folder: Path, measure: Callable[[Path], float]) -> float:
+    """What `measure` finds, all it has written removed afterwards."""
+    folder.mkdir()
+    try:
+        return measure(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def compare(paths: list[Path], spec: ModelSpec, processes: int, repeats: int, scratch: Path) -> dict[str, float]:
+    """The three rates and their ratios."""
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _one_thread) as pool:
+        list(pool.map(_decode, [paths[:1]] * processes * 4))
+        rates: dict[str, list[float]] = {"decode": [], "ceiling": [], "prepare": []}
+        measures: dict[str, Callable[[], float]] = {
+            "decode": lambda: decode_rate(pool, paths),
+            "ceiling": lambda: in_empty_folder(scratch, lambda folder: ceiling_rate(pool, paths, spec, folder)),
+            "prepare": lambda: in_empty_folder(scratch, lambda folder: prepare_rate(paths, processes, spec, folder)),
+        }
+        for repeat in range(repeats):
+            names = list(measures)
+            for name in (*names[repeat % 3 :], *names[: repeat % 3]):
+                os.sync()  # what the one before has written is not the next one's burden
+                rates[name].append(measures[name]())
+
+    def ratio(of: str, to: str) -> float:
+        return statistics.median(a / b for a, b in zip(rates[of], rates[to], strict=True))
+
+    return {
+        **{f"{name}_per_s": statistics.median(found) for name, found in rates.items()},
+        "prepare_of_decode": ratio("prepare", "decode"),
+        "ceiling_of_decode": ratio("ceiling", "decode"),
+        "prepare_of_ceiling": ratio("prepare", "ceiling"),
+    }
 
 
 def peak_mb(count: int, path: Path, spec_json: str) -> float:
@@ -121,58 +190,56 @@ def peak_mb(count: int, path: Path, spec_json: str) -> float:
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=160)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=480, help="Photographs a repeat; a quarter as many streets.")
+    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--many", type=int, default=10_000)
+    parser.add_argument("--many", type=int, default=10_000, help="Images of the second measurement of memory.")
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--scratch", type=Path, help="Where bins go; a memory file system leaves the disk out.")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rows = []
+    rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         root = Path(scratch)
+        drawn = {
+            "photo": photographs(root / "photos", 24, (375, 500), ".jpg"),
+            "street": photographs(root / "streets", 8, (1024, 2048), ".png"),
+        }
+        if options.photos:
+            drawn["photo"] = sorted(options.photos.glob("*.jpg"))
+            if not drawn["photo"]:
+                parser.error(f"{options.photos} holds no *.jpg.")
         cases = [
-            ("voc, 500x500 float32", "voc", (375, 500), ".jpg", False),
-            ("voc, own size as bytes", "native", (375, 500), ".jpg", True),
-            ("street, 1024x2048 float32", "native", (1024, 2048), ".png", False),
-            ("street, 1024x2048 as bytes", "native", (1024, 2048), ".png", True),
+            ("photo", "voc", (375, 500), False),
+            ("photo", "native", (375, 500), False),
+            ("photo", "native", (375, 500), True),
+            ("street", "native", (1024, 2048), False),
+            ("street", "native", (1024, 2048), True),
         ]
-        for name, geometry, size_hw, suffix, uint8 in cases:
-            count = options.images if suffix == ".jpg" else max(16, options.images // 8)
-            given = sorted(options.photos.glob("*.jpg")) if options.photos and suffix == ".jpg" else []
-            made = root / name.replace(" ", "_").replace(",", "")
-            paths = (given * (count // len(given) + 1))[:count] if given else photographs(made, count, size_hw, suffix)
+        for kind, geometry, size_hw, uint8 in cases:
+            count = options.images if kind == "photo" else max(64, options.images // 4)
+            paths = list(itertools.islice(itertools.cycle(drawn[kind]), count))
             spec = spec_for(geometry, size_hw, uint8=uint8)
-            decode, prepare = [], []
-            for _ in range(options.repeats):
-                decode.append(decode_all(paths, options.processes))
-                target = root / "bins"
-                target.mkdir()
-                prepare.append(prepare_all(paths, options.processes, spec, target))
-                shutil.rmtree(target)
-            rates = [count / statistics.median(each) for each in (decode, prepare)]
-            rows.append(
-                {"case": name, "decode_per_s": rates[0], "prepare_per_s": rates[1], "ratio": rates[1] / rates[0]}
-            )
-            print(
-                f"{name}: decode {rates[0]:.1f}/s, prepare {rates[1]:.1f}/s, ratio {rates[1] / rates[0]:.3f}",
-                flush=True,
-            )
-        small = photographs(root / "small", 1, (375, 500), ".jpg")[0]
-        spec_json = codec.to_json(spec_for("voc", (375, 500), uint8=False))
-        memory = {str(count): peak_mb(count, small, spec_json) for count in (100, options.many)}
+            found = compare(paths, spec, options.processes, options.repeats, root / "bins")
+            case = f"{kind}, {spec.input}"
+            rows.append({"case": case, "images": count, **found})
+            print(f"{case}: {', '.join(f'{name} {value:.3f}' for name, value in found.items())}", flush=True)
+        memory = {}
+        for uint8 in (False, True):
+            text = codec.to_json(spec_for("native", (375, 500), uint8=uint8))
+            found = {str(count): peak_mb(count, drawn["photo"][0], text) for count in (100, options.many)}
+            memory["uint8" if uint8 else "float32"] = found
     print("peak MB of any process:", memory)
     result = {
         "rows": rows,
         "peak_mb": memory,
         "processes": options.processes,
-        "own_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "writes_beside": bins.is_spare(options.processes),
         "machine": codec.to_plain(machine.describe()),
     }
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ SIGMA = 2.0  # in pixels of the maps
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One picture, still as JPEG, and its people."""
+    """One picture and its people."""
 
-    jpeg: bytes
+    picture: np.ndarray
+    """(h, w, 3) uint8 RGB"""
     xy_px: np.ndarray
     """(people, 17, 2)"""
     labelled: np.ndarray
@@ -35,8 +36,8 @@ def read_examples(root: Path, split: str) -> list[Example]:
     examples = []
     for image in file["images"]:
         found = np.stack(points[image["id"]]) if points[image["id"]] else np.zeros((0, 17, 3), np.float32)
-        jpeg = (root / split / image["file_name"]).read_bytes()
-        examples.append(Example(jpeg, found[..., :2], found[..., 2] > 0))
+        picture = cv2.cvtColor(cv2.imread(str(root / split / image["file_name"])), cv2.COLOR_BGR2RGB)
+        examples.append(Example(picture, found[..., :2], found[..., 2] > 0))
     return examples
 
 
@@ -70,11 +71,10 @@ def varied(
     example: Example, size_hw: tuple[int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A cut-out (*size_hw, 3), the points in it (people, 17, 2), and which are labelled and inside."""
-    picture = cv2.cvtColor(cv2.imdecode(np.frombuffer(example.jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    height, width = picture.shape[:2]
+    height, width = example.picture.shape[:2]
     size_xy = np.array(size_hw[::-1])
-    zoom = min(size_hw) / min(height, width) * np.exp(rng.uniform(np.log(0.8), np.log(1.25)))
-    turn = np.clip(rng.normal(0, 0.06), -0.2, 0.2)
+    zoom = min(size_hw) / min(height, width) * np.exp(rng.uniform(np.log(0.75), np.log(1.33)))
+    turn = np.clip(rng.normal(0, 0.1), -0.3, 0.3)
     cosine, sine = zoom * np.cos(turn), zoom * np.sin(turn)
     mirrored = rng.random() < 0.5
     linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([-1.0 if mirrored else 1.0, 1.0])
@@ -85,7 +85,9 @@ def varied(
     # OpenCV puts the middle of the first pixel at 0, points have it at 0.5.
     half = np.array([0.5, 0.5])
     matrix = np.column_stack([linear, linear @ half + shift - half])
-    cut = cv2.warpAffine(picture, matrix, size_hw[::-1], flags=cv2.INTER_LINEAR if zoom > 0.7 else cv2.INTER_AREA)
+    cut = cv2.warpAffine(
+        example.picture, matrix, size_hw[::-1], flags=cv2.INTER_LINEAR if zoom > 0.7 else cv2.INTER_AREA
+    )
     xy = example.xy_px @ linear.T + shift
     labelled = example.labelled
     if mirrored:
@@ -95,7 +97,7 @@ def varied(
 
 def tinted(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Other exposure, contrast and white balance; one in twenty without colour."""
-    gain = rng.uniform(0.8, 1.2) * rng.uniform(0.93, 1.07, 3)
+    gain = rng.uniform(0.7, 1.3) * (rng.uniform(0.93, 1.07, 3) if rng.random() < 0.7 else rng.uniform(0.7, 1.3, 3))
     lift = rng.uniform(-12, 12)
     table = np.clip(np.arange(256)[:, None] * gain + lift, 0, 255).astype(np.uint8)
     changed = cv2.LUT(picture, table[None])

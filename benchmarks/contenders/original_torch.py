@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+import crowds
 from contenders.job import Array, Job
 from contenders.plain_stages import affine
 from densecast.core import catalog
@@ -40,6 +41,8 @@ class OriginalTorch:
         self.network.load_state_dict(load_file(artifact.file("weights.safetensors")))
         self.network.eval()
         self.spec = artifact.spec
+        crowd = job.onnx.parent / crowds.FILE
+        self.crowd = np.load(crowd) if crowd.is_file() else np.zeros((2, 1, 1, 1), np.float32)
 
     def run(self, images: Sequence[Path]) -> None:
         for image in images:
@@ -89,7 +92,7 @@ class OriginalTorch:
         mean, std = (torch.tensor(values)[:, None, None] for values in (preprocess.mean, preprocess.std))
         pixels = ((pixels - mean) / std)[None]
         maps = [self.network(pixels).numpy(), self.network(torch.flip(pixels, [3])).numpy()]
-        people = _plain_pose().decode([np.concatenate(maps)], geometry.model_hw, self.spec.decode)
+        people = _plain_pose().decode([np.concatenate(maps) + self.crowd], geometry.model_hw, self.spec.decode)
         found = np.asarray(people[0] if isinstance(people, tuple) else people, np.float32).reshape(-1, 17, 3).copy()
         found[..., :2] = geometry.to_image(found[..., :2], geometry.model_hw)
         return found

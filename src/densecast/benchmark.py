@@ -33,16 +33,19 @@ _RANDOM_SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkOptions:
-    """How much is run. A run ends when both `images` and `seconds` are reached."""
+    """How much is run. A run ends when both `images` and `seconds` are reached.
 
-    batch: int = 1
+    Without `batch`, it is what throughput mode was tuned for, else 1.
+    """
+
+    batch: int | None = None
     images: int = 50
     seconds: float = 3.0
     warm_up: int = 5
 
     def __post_init__(self) -> None:
         """Counts are positive."""
-        if self.batch < 1 or self.images < 1 or self.warm_up < 0 or self.seconds < 0:
+        if (self.batch is not None and self.batch < 1) or self.images < 1 or self.warm_up < 0 or self.seconds < 0:
             raise UsageError("--batch and --images must be at least 1, --warm-up and --seconds at least 0.")
 
 
@@ -64,19 +67,20 @@ def benchmark(
         BadShapeError: the artifact takes neither the images' sizes nor the batch.
     """
     watch = StopWatch()
-    prepared = _prepared(pipeline, images, options.batch)
-    warm_up = options.batch * options.warm_up * pipeline.plan.lanes
-    _infer_only(pipeline, prepared, options.batch, StopWatch(), images=warm_up, seconds=0.0)
+    batch = options.batch or pipeline.plan.batch
+    prepared = _prepared(pipeline, images, batch)
+    warm_up = batch * options.warm_up * pipeline.plan.lanes
+    _infer_only(pipeline, prepared, batch, StopWatch(), images=warm_up, seconds=0.0)
     if images:
-        _end_to_end(pipeline, _turns(images, options.batch, warm_up, 0.0), options.batch, StopWatch(), None)
+        _end_to_end(pipeline, _turns(images, batch, warm_up, 0.0), batch, StopWatch(), None)
         told = functools.partial(_tell, progress, options.images) if progress else None
-        turns = _turns(images, options.batch, options.images, options.seconds)
+        turns = _turns(images, batch, options.images, options.seconds)
         start = time.perf_counter()
-        done = _end_to_end(pipeline, turns, options.batch, watch, told)
+        done = _end_to_end(pipeline, turns, batch, watch, told)
         images_per_s = done / (time.perf_counter() - start)
     alone = StopWatch()
     start = time.perf_counter()
-    inferred = _infer_only(pipeline, prepared, options.batch, alone, images=options.images, seconds=options.seconds)
+    inferred = _infer_only(pipeline, prepared, batch, alone, images=options.images, seconds=options.seconds)
     inference_only_per_s = inferred / (time.perf_counter() - start)
     if not images:
         watch.samples_ms["infer"] = alone.samples_ms["infer"]
@@ -85,7 +89,7 @@ def benchmark(
         samples_ms={name: tuple(watch.samples_ms[name]) for name in SCOPE if name in watch.samples_ms},
         scope={name: text for name, text in SCOPE.items() if name in watch.samples_ms},
         images=done,
-        batch=options.batch,
+        batch=batch,
         warm_up=options.warm_up,
         threads=pipeline.plan.threads,
         inputs=f"{len(images)} image files" if images else "random",

@@ -29,14 +29,15 @@ Observer = Callable[[Sample, Prediction, Target], None]
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """Which images, and how many at once. `limit` takes the first so many of the split.
+    """Which images, and how many at once: None for what the model was tuned for, else 1.
 
+    `limit` takes the first so many of the split.
     `protocol` names a published way to measure of the data set, which settles split and number of images.
     """
 
     split: Split = "val"
     limit: int | None = None
-    batch: int = 1
+    batch: int | None = None
     seed: int = 0
     protocol: str | None = None
 
@@ -46,7 +47,7 @@ class EvaluateOptions:
             raise UsageError(
                 f"--protocol {self.protocol} settles which images are measured: leave --limit, --split out."
             )
-        if self.batch < 1 or (self.limit is not None and self.limit < 1):
+        if any(count is not None and count < 1 for count in (self.batch, self.limit)):
             raise UsageError(f"--batch and --limit must be at least 1, got {self.batch} and {self.limit}.")
 
 

@@ -26,6 +26,7 @@ from densecast.core.prediction import Prediction
 from densecast.core.runner import Concurrent, Plan, Runner
 from densecast.core.spec import Frame, ModelSpec
 from densecast.core.tensor import Array, Feeds
+from densecast.core.tuning import Setting
 from densecast.imaging.read import read_image
 from densecast.imaging.views import Prepared, prepare_views
 from densecast.kernels.awake import awaking
@@ -89,7 +90,9 @@ class Pipeline:
         build = artifact.manifest.build
         if build is None:
             raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
-        plan = planning.plan(mode, threads, _tuned_streams(artifact, mode, threads), device=device)
+        tuned = _tuned(artifact, mode, threads, device)
+        streams, batch = (tuned.streams, tuned.batch) if tuned else (None, 1)
+        plan = planning.plan(mode, threads, streams, batch=batch, device=device)
         backend = catalog.load("backends", build.backend)
         kinds = getattr(backend, "DEVICES", ("cpu",))
         if device and device.partition(":")[0] not in kinds:
@@ -143,13 +146,14 @@ class Pipeline:
         read: Callable[[Source], Image],
         finish: Callable[[Predicted[Source]], Result],
         *,
-        batch: int = 1,
+        batch: int | None = None,
         frame: Frame = "image",
         probability: bool = False,
         clock: Clock = unclocked,
     ) -> Generator[Result, None, None]:
         """What `finish` makes of every image and its prediction, in order; `batch` images of one size run together.
 
+        Without `batch`, it is the plan's: in throughput mode what tuning found best, else 1.
         As many images or batches are in work as the plan has lanes: while one is read, another is in the network
         and a third is finished. `read` and `finish` are called in several threads then. Memory does not depend on the
         number of images. An error of an image comes out at its place. OpenCV is held to the plan's share of threads
@@ -171,7 +175,7 @@ class Pipeline:
                     for source, image, item, prediction in zip(group, images, prepared, predictions, strict=True)
                 ]
 
-        groups = lanes.in_order(work, _groups(sources, batch), self.plan.lanes)
+        groups = lanes.in_order(work, _groups(sources, batch or self.plan.batch), self.plan.lanes)
         with planning.opencv_threads(self.plan.threads // self.plan.lanes), contextlib.closing(groups):
             for results in groups:
                 yield from results
@@ -269,9 +273,9 @@ def _groups(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
         yield group
 
 
-def _tuned_streams(artifact: Artifact, mode: Mode, threads: int | None) -> int | None:
-    """How many images at a time were measured to be the fastest, if that was on as many CPUs."""
+def _tuned(artifact: Artifact, mode: Mode, threads: int | None, device: str) -> Setting | None:
+    """Streams and batch that were measured to be the fastest, if that was for this mode and on as many CPUs."""
     tuning = artifact.manifest.tuning
-    if tuning is None or mode == "latency":
+    if tuning is None or mode == "latency" or device not in ("", "cpu"):
         return None
-    return tuning.streams_on(threads or machine.usable_cpus())
+    return tuning.for_throughput(threads or machine.usable_cpus())

@@ -25,14 +25,14 @@ def infer_files(
     overlay: bool = False,
     scores: bool = False,
     colour: bool = False,
-    batch: int = 1,
+    batch: int | None = None,
     progress: Progress | None = None,
 ) -> list[tuple[Path, Path]]:
     """Predict every image (folders stand for the images in them); (image, result file) in order.
 
     With `scores` a segmentation's `<stem>_score.png` is written, too: each pixel's probability in 16 bits. With
     `colour` it is its `<stem>_colour.png`: RGB, each class in its colour.
-    In throughput mode several images are in work at a time.
+    In throughput mode several images are in work at a time, in batches that tuning found best unless `batch` is given.
 
     Raises:
         MissingFileError: an image does not exist.

@@ -112,12 +112,12 @@ def _precision(artifact: Artifact, now: PrecisionRan) -> Check:
 
 
 def _golden(artifact: Artifact, runner: Runner) -> Check:
-    asked = artifact.manifest.precision_asked
-    assert asked is not None
+    options = artifact.manifest.build
+    assert options is not None
     apart = golden.error(artifact, runner)
     if apart is None:
         return Check("answer", "note", "none is stored with it: build it again to have one")
-    allowed = golden.TOLERANCE[asked]
+    allowed = golden.TOLERANCE[options.precision]
     told = f"{apart:.1e} from the stored answer to the test picture (at most {allowed:g})"
     if apart <= allowed:
         return Check("answer", "ok", told)

@@ -17,7 +17,7 @@ from made_pictures import picture
 from densecast.backends import ascend
 from densecast.build import build
 from densecast.core.artifact import Artifact
-from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, UsageError
+from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
 from densecast.core.options import BuildOptions, InputShape, Range
 from densecast.core.runner import Plan
 from densecast.infer import Pipeline
@@ -135,15 +135,20 @@ def test_what_fails_is_said(vendor: Path, tmp_path: Path, monkeypatch: pytest.Mo
     made = built(tmp_path)
     runner = ascend.load(made, Plan(1))
     monkeypatch.setattr(Session, "infer", lambda *_, **__: [np.zeros((1, 2, 40, 56), np.float16)])
-    with pytest.raises(BackendMissingError, match="float16"):
+    with pytest.raises(DeviceError, match=r"float16.*another model"):
         runner.run({"image": np.zeros((2, 3, 40, 56), np.float32)})
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("507011")
 
     monkeypatch.setattr(Session, "infer", broken)
-    with pytest.raises(BackendMissingError, match="507011"):
+    with pytest.raises(DeviceError, match=r"infer failed: 507011\. Look at `npu-smi"):
         runner.run({"image": np.zeros((2, 3, 40, 56), np.float32)})
+    runner.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, "__init__", broken)
+        with pytest.raises(DeviceError, match=r"InferSession\(.*model\.om\) failed: 507011"):
+            ascend.load(made, Plan(1))
     monkeypatch.setattr(Session, "get_inputs", lambda _: [SimpleNamespace(shape=[1, 3, 40, 56])])
     with pytest.raises(BadArtifactError, match="manifest says"):
         ascend.load(made, Plan(1))

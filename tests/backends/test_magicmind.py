@@ -14,7 +14,7 @@ from made_pictures import picture, write_jpeg
 from densecast.backends import magicmind
 from densecast.build import build
 from densecast.core.artifact import Artifact
-from densecast.core.errors import BackendMissingError, BadGraphError, UsageError
+from densecast.core.errors import BackendMissingError, BadGraphError, DensecastError, DeviceError, UsageError
 from densecast.core.options import BuildOptions, InputShape, QuantizeOptions, Range
 from densecast.core.precision import Precision
 from densecast.core.runner import Plan
@@ -98,10 +98,15 @@ def test_every_status_of_a_build_is_read(step: str, fake: Fake, tmp_path: Path) 
     assert fake.calls[-1] == step and not (tmp_path / "built").exists()
 
 
-@pytest.mark.parametrize("step", ["set_quantization_algorithm", "active", "calibrate"])
-def test_every_status_of_a_calibration_is_read(step: str, fake: Fake, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [("set_quantization_algorithm", BadGraphError), ("active", DeviceError), ("calibrate", BadGraphError)],
+)
+def test_every_status_of_a_calibration_is_read(
+    step: str, error: type[DensecastError], fake: Fake, tmp_path: Path
+) -> None:
     fake.fails = step
-    with pytest.raises((BadGraphError, BackendMissingError), match=step):
+    with pytest.raises(error, match=step):
         built(tmp_path, "qint8_mixed_float16", data=photographs(tmp_path / "photos", 1))
     assert "build_model" not in fake.calls
 
@@ -110,8 +115,35 @@ def test_every_status_of_a_calibration_is_read(step: str, fake: Fake, tmp_path: 
 def test_every_status_of_a_run_is_read(step: str, fake: Fake, tmp_path: Path) -> None:
     runner = magicmind.load(built(tmp_path), Plan(1))
     fake.fails = step
-    with pytest.raises(BackendMissingError, match=step):
+    with pytest.raises(DeviceError, match=rf"{step} failed: \[INTERNAL\] {step}\. Look at `cnmon`"):
         runner.run({"image": np.zeros((2, 3, 40, 56), np.float32)})
+
+
+@pytest.mark.parametrize("step", ["deserialize_from_file", "active"])
+def test_every_status_of_a_load_is_read(step: str, fake: Fake, tmp_path: Path) -> None:
+    made = built(tmp_path)
+    fake.fails = step
+    with pytest.raises(DeviceError, match=rf"{step} failed"):
+        magicmind.load(made, Plan(1))
+    assert fake.calls.count("System") == fake.calls.count("~System")
+
+
+@pytest.mark.parametrize("given", [None, RuntimeError("cnrt: out of memory")])
+def test_a_context_that_is_not_made_is_the_devices_failure(
+    given: RuntimeError | None, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = built(tmp_path)
+    model = sys.modules["magicmind.python.runtime"].Model
+
+    def create(*_: object) -> None:
+        if given is not None:
+            raise given
+
+    monkeypatch.setattr(model, "create_i_engine", create)
+    with pytest.raises(DeviceError, match=r"create_i_engine failed: (it gave nothing|cnrt: out of memory)\."):
+        magicmind.load(made, Plan(1))
+    assert fake.calls[-1] == "~System"
+    assert DeviceError.exit_code == 3
 
 
 def test_what_cannot_be_is_said(fake: Fake, tmp_path: Path) -> None:

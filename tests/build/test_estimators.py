@@ -13,7 +13,8 @@ from made_pictures import write_jpeg
 
 from densecast.backends import onnxruntime, openvino
 from densecast.build import build, estimators
-from densecast.core.options import BuildOptions, InputShape, QuantizeOptions
+from densecast.core.errors import UsageError
+from densecast.core.options import BiasCorrection, BuildOptions, InputShape, QuantizeOptions
 from densecast.core.tensor import Array
 
 INT8 = BuildOptions("onnxruntime", "qint8_mixed_float16", InputShape(height=24, width=32), QuantizeOptions(images=0))
@@ -77,3 +78,42 @@ def test_what_changed_is_counted_over_positions_or_as_a_norm() -> None:
     found: list[Array] = [np.array([[[[1.0, 4.0]], [[0.0, 3.0]]]], np.float32)]
     assert estimators._changed(expected, found, labels=True) == 0.5
     assert estimators._changed(expected, found, labels=False) == pytest.approx(4 / 10**0.5, rel=1e-6)
+
+
+@pytest.mark.quantize
+@pytest.mark.parametrize(("corrected", "taken"), [(0.0080, "fast"), (0.0096, "none"), (0.03, "none")])
+def test_biases_are_corrected_where_that_is_clearly_better(
+    corrected: float, taken: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nncf")
+    made_up = iter([0.02, 0.01, 0.03, 0.03, corrected])
+    monkeypatch.setattr(estimators, "_changed", lambda *_, **__: next(made_up))
+    built = build(tiny_artifacts.exported(tmp_path), tmp_path / "built", replace(INT8, backend="openvino"), data=images)
+    record = built.manifest.calibration
+    assert record is not None and record.estimator == "minmax"
+    assert record.bias_correction == taken
+    assert record.tried_biases == {"none": 0.01, "fast": corrected}
+
+
+@pytest.mark.quantize
+def test_a_way_to_treat_biases_that_is_named_is_what_is_done(images: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    source = tiny_artifacts.exported(tmp_path)
+
+    def constants(way: BiasCorrection) -> bytes:
+        quantize = QuantizeOptions(estimator="minmax", bias_correction=way)
+        built = build(source, tmp_path / way, replace(INT8, backend="openvino", quantize=quantize), data=images)
+        record = built.manifest.calibration
+        assert record is not None and record.bias_correction == way and record.tried_biases == {}
+        return built.file("model.bin").read_bytes()
+
+    none, fast, full = (constants(way) for way in ("none", "fast", "full"))
+    assert none != fast and none != full and len(none) == len(fast) == len(full)
+
+
+def test_a_quantiser_that_cannot_correct_biases_is_not_asked_to(images: Path, tmp_path: Path) -> None:
+    source = tiny_artifacts.exported(tmp_path)
+    with pytest.raises(UsageError, match="does not correct biases"):
+        build(source, tmp_path / "a", replace(INT8, quantize=QuantizeOptions(bias_correction="fast")), data=images)
+    built = build(source, tmp_path / "b", INT8, data=images)
+    assert built.manifest.calibration is not None and built.manifest.calibration.bias_correction == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -93,8 +94,9 @@ def test_float32_is_taken_where_sixteen_bits_bring_nothing(
 ) -> None:
     duels[:] = [1.0, 1.0, 1.0, 0.99]
     built = tune(source, tmp_path / "tuned", FP16, threads=2)
-    assert built.manifest.precision_asked == "force_float32"
-    assert built.manifest.tuning is not None and built.manifest.tuning.precision == "force_float16"
+    assert built.manifest.build is not None and built.manifest.build.precision == "force_float32"
+    assert built.manifest.precision_asked == "force_float16"
+    assert built.manifest.tuning is not None and built.manifest.fallback == built.manifest.tuning.why
 
 
 def test_what_half_of_the_turns_deny_is_not_taken(
@@ -174,7 +176,9 @@ def test_int8_has_to_be_faster_unless_it_is_wanted_all_the_same(
     record = built.manifest.tuning
     assert record is not None and f"{ratio:.2f} times as fast" in record.why
     assert list(told(built))[-1] == "int8 instead"
-    assert (built.manifest.precision_asked == "qint8_mixed_float16") == taken
+    assert built.manifest.precision_asked == "qint8_mixed_float16"
+    assert built.manifest.build is not None and (built.manifest.build.precision == "qint8_mixed_float16") == taken
+    assert (built.manifest.fallback is None) == taken
     if taken:
         # Trials are calibrated on a few images, the winner on all.
         assert built.manifest.calibration is not None and built.manifest.calibration.count == 5
@@ -253,3 +257,31 @@ def test_rewritings_are_applied_by_name_or_not_at_all(source: Artifact, tmp_path
     assert "taken out of convolutions" in passes("constant_pool_branch")
     assert "drop_outside_taps not applied: every tap falls on its map" in passes("drop_outside_taps")
     assert "applied" not in passes("none") and "taken out" not in passes("none")
+
+
+def test_without_a_folder_the_name_says_what_is_in_it_and_what_was_asked(source: Artifact, duels: list[float]) -> None:
+    beside = source.folder.parent
+    duels[:] = [1.0, 1.0, 1.0, 0.9]
+    kept = tune(source, None, FP16, threads=2)
+    assert kept.folder == beside / "tiny__fp16__24x40__b1-2__openvino__tuned"
+    duels[:] = [1.0, 1.0, 1.0, 0.99]
+    other = tune(source, None, replace(FP16, uint8_input=True), threads=2)
+    assert other.folder == beside / "tiny__fp32__24x40__b1-2__openvino__tuned_from_fp16"
+
+
+def test_a_fall_back_is_said_plainly_where_a_folder_was_named(
+    source: Artifact, tmp_path: Path, duels: list[float]
+) -> None:
+    duels[:] = [1.0, 1.0, 1.0, 0.99]
+    shape = ["--height", "24", "--width", "40", "--batch", "1"]
+    out = tmp_path / "my_int8_model"
+    ended = densecast("build", source.folder, "--tune", "-p", "fp16", *shape, "--out", out, "-q")
+    assert ended.code == 0, ended.err
+    assert "Holds fp32, not the fp16 that was asked: " in ended.out
+    write_jpeg(tmp_path / "photo.jpg", (48, 80), 1)
+    ended = densecast(
+        "benchmark", out, tmp_path / "photo.jpg", "--count", "1", "--seconds", "0", "--json", tmp_path / "b.json", "-q"
+    )
+    assert ended.code == 0, ended.err
+    precision = json.loads((tmp_path / "b.json").read_text())["precision"]
+    assert (precision["asked"], precision["ran"]) == ("force_float16", "float32")

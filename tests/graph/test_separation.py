@@ -85,6 +85,20 @@ def test_scores_that_stay_channels_last_are_turned() -> None:
     )
 
 
+def test_a_tensor_that_is_named_logits_already_becomes_the_output_all_the_same() -> None:
+    image = np.random.default_rng(0).normal(size=(1, 3, 4, 5)).astype(np.float32)
+    first = graph(CHANNELS_LAST, "logits = Neg (image) labels = ArgMax <axis = 1, keepdims = 0> (logits)")
+    last = graph(
+        "(float[1,3,H,W] image) => (float[1,H,W,3] scores)",
+        "x = Transpose <perm = [0, 2, 3, 1]> (image) logits = Neg (x) scores = Softmax (logits)",
+    )
+    for model in (first, last):
+        result = end_at_logits.apply(model)
+        assert result.changed
+        np.testing.assert_array_equal(ReferenceEvaluator(result.model).run(None, {"image": image})[0], -image)
+        assert not end_at_logits.apply(result.model).changed
+
+
 def test_an_image_that_reaches_the_network_in_two_ways_is_not_cut() -> None:
     model = graph(
         "(float[1,3,H,W] image) => (float[1,3,H,W] logits)",

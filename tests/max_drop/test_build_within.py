@@ -10,11 +10,13 @@ import onnx
 import pytest
 import tiny_artifacts
 import tiny_graphs
+import whole_graphs
 from made_pictures import carvana
 from outlier_network import RUINED, outlier_network
 
 from densecast.backends._openvino_int8 import OpenVinoQuantized
 from densecast.build import build
+from densecast.build.prepared import prepare
 from densecast.core.artifact import Artifact
 from densecast.core.errors import GateFailedError, UsageError
 from densecast.core.max_drop import MaxDrop, SearchRecord
@@ -22,8 +24,10 @@ from densecast.core.options import BuildOptions, InputShape, QuantizeOptions
 from densecast.core.tensor import Array
 from densecast.export import export_file
 from densecast.infer import Pipeline
-from densecast.max_drop import build_within, search, table
+from densecast.max_drop import build_within, search
 from densecast.max_drop.judge import Judge
+from densecast.max_drop.workshop import Workshop
+from densecast.report import reasons
 
 pytestmark = pytest.mark.quantize
 pytest.importorskip("nncf")
@@ -187,9 +191,52 @@ def test_when_the_time_is_over_the_best_so_far_is_built(source: Artifact, data: 
 
 def test_the_table_has_a_row_for_each_trial_and_marks_the_one_taken(searched: Searched) -> None:
     record = found(searched.built)
-    header, rows = table(record)
-    assert len(rows) == len(record.trials) and {len(row) for row in rows} == {len(header)}
-    assert [row[0] for row in rows if "taken" in row[-1]] == [record.winner]
+    section = reasons.of_search(record)
+    assert len(section.rows) == len(record.trials) and {len(row) for row in section.rows} == {len(section.header)}
+    assert [row[0] for row in section.rows if "taken" in row[-1]] == [record.winner]
+    assert RUINED in section.told[-1] and "1 of 2 layers" in section.told[-1]
+
+
+def test_without_a_folder_the_name_says_what_is_in_it(source: Artifact, data: Path) -> None:
+    impossible = replace(DISAGREEMENT, points=1e-9)
+    int8 = build_within(source, None, INT8, DISAGREEMENT, data=data)
+    sixteen = build_within(source, None, INT8, impossible, data=data)
+    assert int8.folder == source.folder.parent / "tiny__int8__24x32__b1__openvino__drop15"
+    assert sixteen.folder == source.folder.parent / "tiny__fp16__24x32__b1__openvino__drop1e-09"
+    # Found again by what was asked, under whichever name.
+    created = [each.manifest.created for each in (int8, sixteen)]
+    again = [build_within(source, None, INT8, asked, data=data) for asked in (DISAGREEMENT, impossible)]
+    assert [each.manifest.created for each in again] == created and again[1].folder == sixteen.folder
+
+
+def test_what_fell_back_says_what_was_asked_and_holds_16_bits_as_they_are_built(
+    source: Artifact, data: Path, tmp_path: Path
+) -> None:
+    sixteen = build_within(source, tmp_path / "a", INT8, replace(DISAGREEMENT, points=1e-9), data=data)
+    manifest = sixteen.manifest
+    assert manifest.precision_asked == "qint8_mixed_float16"
+    assert manifest.build is not None and manifest.build.precision == "force_float16"
+    assert manifest.calibration is None and manifest.fallback == found(sixteen).why
+    asked = build(source, tmp_path / "b", replace(INT8, precision="force_float16"))
+    assert manifest.passes == asked.manifest.passes
+    kept = build_within(source, tmp_path / "c", INT8, DISAGREEMENT, data=data)
+    assert kept.manifest.fallback is None and kept.manifest.precision_asked == "qint8_mixed_float16"
+
+
+def test_the_16_bit_model_is_what_16_bits_are_built_as(tmp_path: Path) -> None:
+    """A constant branch is taken out of convolutions in 16 bits, and not in int8."""
+    data = carvana(tmp_path / "data", count=6, size_hw=(48, 80))
+    source = tiny_artifacts.exported(tmp_path, whole_graphs.pooled())
+    int8 = replace(INT8, shape=InputShape(height=24, width=40))
+    sixteen = replace(int8, precision="force_float16")
+
+    def layers(artifact: Artifact) -> int:
+        return artifact.file("model.xml").read_text(encoding="utf-8").count("<layer ")
+
+    with Workshop(prepare(source, tmp_path / "none", int8, data=data), tmp_path).wide() as pipeline:
+        wide = layers(pipeline.artifact)
+    assert wide == layers(build(source, tmp_path / "asked", sixteen))
+    assert wide != layers(build(source, tmp_path / "plain", replace(sixteen, rewrites=())))
 
 
 def test_only_int8_and_backends_with_layers_can_be_searched(source: Artifact, data: Path, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -10,13 +13,18 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("jinja2")
 
 import tiny_torch  # noqa: E402
+from command_line import failed  # noqa: E402
 from made_pictures import carvana  # noqa: E402
 
 from densecast import report  # noqa: E402
 from densecast.benchmark import BenchmarkOptions  # noqa: E402
+from densecast.build import tune_duel  # noqa: E402
 from densecast.core.artifact import Artifact  # noqa: E402
 from densecast.core.errors import DensecastError  # noqa: E402
+from densecast.core.max_drop import MaxDrop  # noqa: E402
 from densecast.core.options import BuildOptions, InputShape  # noqa: E402
+from densecast.core.precision import PRECISIONS  # noqa: E402
+from densecast.core.tuning import Duel, Rate, TuneOptions  # noqa: E402
 from densecast.evaluate import EvaluateOptions  # noqa: E402
 from densecast.export.options import ExportOptions  # noqa: E402
 from densecast.run import RunOptions, run  # noqa: E402
@@ -88,6 +96,53 @@ def test_a_second_run_measures_nothing_again(first: report.Report, folder: Path)
     assert steps[0] == "data set" and steps[-1] == "report" and len(steps) == 7
 
 
+def test_a_tuned_run_reports_what_each_build_was_chosen_by(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime's 16 bits are no faster, so float32 is what comes of them; the report says so, and why."""
+    monkeypatch.setenv("DENSECAST_CACHE", str(tmp_path / "cache"))
+    even = Duel(Rate(10.0, 100.0), Rate(10.0, 100.0), 1.0, (0.99, 1.01), 5)
+    monkeypatch.setattr(tune_duel, "fight", lambda champion, challenger: even)
+    options = replace(OPTIONS, tune=TuneOptions())
+    made = run("unet_tiny", tmp_path / "out", options, data=folder / "data", checkpoint=folder / "weights.pth")
+    plain, tuned = made.rows
+    assert plain.reasons.tuning is None and plain.reasons.built == "force_float32"
+    assert tuned.asked == "force_float16" and tuned.reasons.built == "force_float32"
+    assert tuned.artifact.endswith("__fp32__48x72__b1__onnxruntime__tuned_from_fp16")
+    assert tuned.reasons.tuning is not None and tuned.reasons.fallback == tuned.reasons.tuning.why
+    assert any("fp16 was asked, fp32 is what was built" in line for line in made.findings())
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / "out" / name).read_text(encoding="utf-8")
+        assert "onnxruntime fp16: tuned for throughput" in text and "1.00 (0.99 to 1.01)" in text
+    assert report.read(tmp_path / "out") == made
+
+
+def test_each_precision_is_searched_for_in_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("densecast.run")
+    for name in ("build", "tune", "build_within"):
+        monkeypatch.setattr(module, name, lambda *_, name=name, **__: name)
+    monkeypatch.setattr(module, "default_name", lambda *_: "name")
+
+    def ways(options: RunOptions) -> list[str]:
+        wanted = [BuildOptions(precision=precision) for precision in PRECISIONS]
+        return [module._build(mock.MagicMock(), each, options, Path()) for each in wanted]
+
+    assert ways(RunOptions()) == ["build"] * 3
+    assert ways(RunOptions(tune=TuneOptions())) == ["build", "tune", "tune"]
+    assert ways(RunOptions(max_drop=MaxDrop(0.5))) == ["build", "build", "build_within"]
+    assert ways(RunOptions(tune=TuneOptions(), max_drop=MaxDrop(0.5))) == ["build", "tune", "build_within"]
+
+
+def test_searches_that_make_no_sense_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    for wrong, said in (
+        (("--max-drop", "0.5", "--time-budget", "soon"), "90s, 10m or 2h"),
+        (("--max-drop", "0"), "between 0 and 100"),
+        (("--tune", "--time-budget", "0"), "--time-budget"),
+    ):
+        assert said in failed(2, "run", "unet_tiny", "--out", tmp_path / "out", *wrong, "-q")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -98,8 +153,6 @@ def test_a_second_run_measures_nothing_again(first: report.Report, folder: Path)
 def test_what_cannot_be_built_is_said_before_anything_is_made(
     folder: Path, tmp_path: Path, wrong: dict[str, tuple[str, ...]], said: str
 ) -> None:
-    from dataclasses import replace
-
     with pytest.raises(DensecastError, match=said):
         run(
             "unet_tiny",

@@ -39,7 +39,7 @@ def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions)
             else nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
             subset_size=len(calibration),
-            fast_bias_correction=options.fast_bias_correction,
+            fast_bias_correction=options.bias_correction != "full",
             ignored_scope=nncf.IgnoredScope(
                 types=list(options.ignored_types), patterns=list(options.ignored_names), validate=False
             ),
@@ -75,6 +75,7 @@ def _advanced(options: QuantizeOptions) -> Any:
     return nncf.AdvancedQuantizationParameters(
         # The fix halves weight ranges for CPUs whose int8 sums overflow 16 bits; with VNNI or AMX they do not.
         overflow_fix=nncf.OverflowFix.DISABLE if machine.has_wide_int8_sums() else nncf.OverflowFix.FIRST_LAYER,
+        disable_bias_correction=options.bias_correction not in ("fast", "full"),
         activations_range_estimator_params=estimator,
         weights_quantization_params=QuantizationParameters(per_channel=options.weights == "per_channel"),
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from densecast.core import atc, catalog
 from densecast.core.artifact import Artifact
-from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, UsageError
+from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
 from densecast.core.precision import PrecisionRan
 from densecast.core.runner import BuildJob, Built, Capabilities, Plan
 from densecast.core.tensor import Feeds, TensorSpec, check_feeds
@@ -23,6 +23,7 @@ from densecast.core.tensor import Feeds, TensorSpec, check_feeds
 CHIP_VARIABLE = "DENSECAST_ASCEND_SOC"
 DEVICES = ("npu",)
 _FILE = "model.om"
+_LOOK_AT = "Look at `npu-smi info` and at the device's log in ~/ascend/log, which explain the number."
 _NOTE = "not run on hardware: tested against the recorded contract of atc and ais_bench"
 
 
@@ -75,7 +76,13 @@ def build(job: BuildJob, folder: Path) -> Built:
 
 
 def load(artifact: Artifact, plan: Plan) -> AscendRunner:
-    """The model on the device that the plan names, `npu:<number>`; by default the first."""
+    """The model on the device that the plan names, `npu:<number>`; by default the first.
+
+    Raises:
+        BackendMissingError: no ais_bench.
+        DeviceError: the device does not load the model.
+        BadArtifactError: another model than the manifest's.
+    """
     return AscendRunner(artifact, plan)
 
 
@@ -92,7 +99,7 @@ class AscendRunner:
         try:
             self._session = self._interface.InferSession(_number(plan.device), str(artifact.file(_FILE)))
         except Exception as error:  # ais_bench raises plain RuntimeError, whatever has failed
-            raise BackendMissingError(f"the device does not load {artifact.folder} ({error}).") from None
+            raise DeviceError.of(f"ais_bench's InferSession({artifact.file(_FILE)})", error, _LOOK_AT) from None
         self._check_signature(artifact)
 
     @property
@@ -116,17 +123,20 @@ class AscendRunner:
 
         Raises:
             BadShapeError: feeds that do not fit `input`.
-            BackendMissingError: the device fails, or gives something else than the network's output.
+            DeviceError: the device fails, or gives something else than the network's output.
         """
         check_feeds((self._input,), feeds)
         array = np.ascontiguousarray(feeds[self._input.name])
         try:
             outputs = self._session.infer([array], mode="static")
         except Exception as error:  # plain RuntimeError again
-            raise BackendMissingError(f"the device failed ({error}).") from None
+            raise DeviceError.of("ais_bench's infer", error, _LOOK_AT) from None
         if len(outputs) != 1 or outputs[0].shape[0] != array.shape[0] or outputs[0].dtype != self._output.dtype:
             got = [f"{each.dtype} {each.shape}" for each in outputs]
-            raise BackendMissingError(f"the device gave {got}, and the network has one output, {self._output}.")
+            raise DeviceError(
+                f"the device gave {got}, and the network has one output, {self._output}. "
+                "The .om file is that of another model: build it again."
+            )
         return {self._output.name: outputs[0]}
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from densecast.backends._magicmind_calibration import calibration_data
 from densecast.core.artifact import Artifact
-from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, UsageError
+from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
 from densecast.core.magicmind_config import builder_config
 from densecast.core.precision import PRECISIONS, PrecisionRan
 from densecast.core.runner import BuildJob, Built, Capabilities, Plan
@@ -20,6 +21,7 @@ from densecast.core.tensor import Feeds, TensorSpec, check_feeds
 
 DEVICES = ("mlu",)
 _FILE = "model.mm"
+_LOOK_AT = "Look at `cnmon` and at what MagicMind has logged; a model runs on the chip and version it was built for."
 _NOTE = "not run on hardware: tested against the recorded contract of MagicMind's Python runtime"
 
 
@@ -40,6 +42,7 @@ def build(job: BuildJob, folder: Path) -> Built:
 
     Raises:
         BackendMissingError: no MagicMind, or no device to calibrate on.
+        DeviceError: that device cannot be used.
         UsageError: open sizes.
         BadGraphError: a step of MagicMind fails.
     """
@@ -67,7 +70,12 @@ def build(job: BuildJob, folder: Path) -> Built:
 
 
 def load(artifact: Artifact, plan: Plan) -> MagicMindRunner:
-    """The model on the device that the plan names, `mlu:<number>`; by default the first."""
+    """The model on the device that the plan names, `mlu:<number>`; by default the first.
+
+    Raises:
+        BackendMissingError: no MagicMind, or no such device.
+        DeviceError: the device does not take the model.
+    """
     return MagicMindRunner(artifact, plan)
 
 
@@ -82,16 +90,20 @@ class MagicMindRunner:
         mm = _runtime()
         number = _number(plan.device)
         self._model = mm.Model()
-        _ok(self._model.deserialize_from_file(str(artifact.file(_FILE))), "deserialize_from_file")
+        _done("deserialize_from_file", self._model.deserialize_from_file, str(artifact.file(_FILE)))
         self._system = mm.System()
         self._system.__enter__()
-        self._device = _active(mm, self._system, number)
-        config = mm.Model.EngineConfig()
-        config.device_type = "MLU"
-        self._engine = self._model.create_i_engine(config)
-        self._context = self._engine.create_i_context()
-        self._queue = self._device.create_queue()
-        self._inputs = self._context.create_inputs()
+        try:
+            self._device = _active(mm, self._system, number)
+            config = mm.Model.EngineConfig()
+            config.device_type = "MLU"
+            self._engine = _made("create_i_engine", self._model.create_i_engine, config)
+            self._context = _made("create_i_context", self._engine.create_i_context)
+            self._queue = _made("create_queue", self._device.create_queue)
+            self._inputs = _made("create_inputs", self._context.create_inputs)
+        except BaseException:
+            self._system.__exit__(None, None, None)
+            raise
 
     @property
     def input(self) -> TensorSpec:
@@ -114,16 +126,19 @@ class MagicMindRunner:
 
         Raises:
             BadShapeError: feeds that do not fit `input`.
-            BackendMissingError: the device fails.
+            DeviceError: the device fails, or gives another number of outputs.
         """
         check_feeds((self._input,), feeds)
         self._inputs[0].from_numpy(np.ascontiguousarray(feeds[self._input.name]))
-        _ok(self._inputs[0].to(self._device), "to", BackendMissingError)
+        _done("to", self._inputs[0].to, self._device)
         outputs: list[Any] = []
-        _ok(self._context.enqueue(self._inputs, outputs, self._queue), "enqueue", BackendMissingError)
-        _ok(self._queue.sync(), "sync", BackendMissingError)
+        _done("enqueue", self._context.enqueue, self._inputs, outputs, self._queue)
+        _done("sync", self._queue.sync)
         if len(outputs) != 1:
-            raise BackendMissingError(f"the device gave {len(outputs)} outputs, and the network has one.")
+            raise DeviceError(
+                f"the device gave {len(outputs)} outputs, and the network has one. "
+                "The .mm file is that of another model: build it again."
+            )
         return {self._output.name: np.asarray(outputs[0].asnumpy())}
 
     def close(self) -> None:
@@ -149,14 +164,43 @@ def _active(mm: Any, system: Any, number: int) -> Any:
         raise BackendMissingError(f"there is no device mlu:{number}; MagicMind sees {count}.")
     device = mm.Device()
     device.id = number
-    _ok(device.active(), "active", BackendMissingError)
+    _done("active", device.active)
     return device
 
 
-def _ok(status: Any, step: str, kind: type[BackendMissingError] | type[BadGraphError] = BadGraphError) -> None:
-    """Refuse a status that is not ok; calls that return none have raised already."""
+def _ok(status: Any, step: str) -> None:
+    """Refuse a build's status that is not ok; calls that return none have raised already."""
     if status is not None and not status.ok():
-        raise kind(f"MagicMind's {step} failed: {status}.")
+        raise BadGraphError(f"MagicMind's {step} failed: {status}.")
+
+
+def _done(step: str, call: Callable[..., Any], *given: Any) -> None:
+    """A call on the device: its status is ok, or it is none and nothing was raised.
+
+    Raises:
+        DeviceError: anything else.
+    """
+    try:
+        status = call(*given)
+    except Exception as error:  # the vendor's own kinds are not importable without its package
+        raise DeviceError.of(f"MagicMind's {step}", error, _LOOK_AT) from None
+    if status is not None and not status.ok():
+        raise DeviceError.of(f"MagicMind's {step}", status, _LOOK_AT)
+
+
+def _made(step: str, call: Callable[..., Any], *given: Any) -> Any:
+    """What a call on the device makes.
+
+    Raises:
+        DeviceError: it makes nothing, or raises.
+    """
+    try:
+        made = call(*given)
+    except Exception as error:
+        raise DeviceError.of(f"MagicMind's {step}", error, _LOOK_AT) from None
+    if made is None:
+        raise DeviceError.of(f"MagicMind's {step}", "it gave nothing", _LOOK_AT)
+    return made
 
 
 def _runtime(module: str = "") -> Any:

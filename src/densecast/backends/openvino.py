@@ -33,6 +33,8 @@ _FLOAT16_MAY_COST = 1.1
 
 # What `auto` tries, the quickest first.
 ESTIMATORS: tuple[RangeEstimator, ...] = ("mean_minmax", "minmax", "histogram", "percentile")
+# NNCF can move biases so that quantised layers keep their mean outputs.
+CORRECTS_BIASES = True
 
 
 def capabilities() -> Capabilities:
@@ -57,7 +59,7 @@ def build(job: BuildJob, folder: Path) -> Built:
 
 def quantized(job: BuildJob) -> OpenVinoQuantized:
     """Calibrated by NNCF; its 16-bit type is the faster of the model that is all int8."""
-    model = _read(job)
+    model = _folded(_read(job))
     int8 = _nncf.quantize(model, job.calibration, job.options.quantize)
     hint = _hint(int8, job)
     return OpenVinoQuantized(model, int8, hint[0], lambda mixed, folder: _save(mixed, hint, folder))
@@ -70,6 +72,20 @@ def _read(job: BuildJob) -> Any:
         model.reshape({job.spec.input.name: _partial_shape(ov, job.spec.input)})
     except RuntimeError as error:
         raise BadGraphError(f"OpenVINO cannot use the graph ({str(error).strip().splitlines()[-1]}).") from None
+    return model
+
+
+def _folded(model: Any) -> Any:
+    """`model` with its constants worked out.
+
+    As read from ONNX, a bias is a constant reshaped to the rank of what it is added to; NNCF knows a bias, and corrects
+    it, only where it is a constant itself.
+    """
+    from openvino import passes
+
+    manager = passes.Manager()
+    manager.register_pass(passes.ConstantFolding())
+    manager.run_passes(model)
     return model
 
 

@@ -31,9 +31,9 @@ def build(
 ) -> Artifact:
     """Compile `source` into a new artifact at `out`.
 
-    `data` is where calibration images come from; only int8 reads it. `tuning` is what `options` were chosen by. An
-    artifact already at `out` that was built from the same contents, options, versions and CPU is kept; any other is
-    replaced.
+    `data` is where calibration images come from; only int8 reads it. `tuning` is what `options` were chosen by, and
+    holds the precision that was asked for. An artifact already at `out` that was built from the same contents, options,
+    versions and CPU is kept; any other is replaced.
 
     Raises:
         BadArtifactError: `source` is no float artifact.
@@ -52,7 +52,9 @@ def build(
         notes = wanted.write_graph(graph)
         job, record = estimators.settle(wanted, graph)
         made = wanted.backend.build(job, draft.folder)
-        manifest = replace(wanted.manifest(made, notes, time.perf_counter() - start), calibration=record, tuning=tuning)
+        asked = tuning.precision if tuning else None
+        manifest = wanted.manifest(made, notes, time.perf_counter() - start, asked)
+        manifest = replace(manifest, calibration=record, tuning=tuning)
         golden.add(draft.folder, manifest, graph)
         graph.unlink()
         draft.finish(manifest)

@@ -1,22 +1,26 @@
-"""Which way of finding int8 ranges loses least on this network: tried on a few images, by the outputs it leads to."""
+"""Which int8 ranges and biases lose least on this network: tried on a few images, by the outputs they lead to."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from densecast.build.prepared import Prepared
 from densecast.core import artifact
 from densecast.core.artifact import Artifact, CalibrationRecord
+from densecast.core.errors import UsageError
 from densecast.core.machine import usable_cpus
-from densecast.core.options import RangeEstimator
+from densecast.core.options import BiasCorrection, RangeEstimator
 from densecast.core.runner import BuildJob, Plan
 from densecast.core.tensor import Array, Feeds
+
+Choice = TypeVar("Choice", bound=str)
 
 DEFAULT: RangeEstimator = "mean_minmax"
 # Images that ranges are found on, and other ones that they are judged by.
@@ -26,48 +30,99 @@ _FULL_COUNT_PIXELS = 1 << 19
 _LEAST = 4
 # With fewer calibration images in all, those to judge by would be too few.
 _ENOUGH = 16
-# Another estimator has to be better by this much: smaller differences turn around on other images.
+# Another way than the default has to be better by this much: smaller differences turn around on other images.
 _BETTER_BY = 0.05
 # The most that calibrating the whole network with the chosen estimator may take; slow ones get fewer images.
 _SECONDS = 300.0
 
 
 def settle(wanted: Prepared, graph: Path) -> tuple[BuildJob, CalibrationRecord | None]:
-    """The build's job with an estimator named, and what the calibration's record says of the choice.
+    """The build's job with estimator and bias correction named, and what the calibration's record says of the choice.
 
     Only `auto` is a choice; there have to be enough images to judge by, and a backend that has several estimators.
+    Whether correcting biases helps is asked of the chosen estimator on the same images, which is one trial more: it can
+    hurt, so it is not done unasked and unmeasured.
+
+    Raises:
+        UsageError: biases are to be corrected by a quantiser that does not.
     """
     job, record = wanted.job(graph), wanted.record
-    quantize = job.options.quantize
-    if record is None or quantize.estimator != "auto":
-        return job, replace(record, estimator=quantize.estimator) if record else None
+    if record is None:
+        return job, None
+    asked, corrects = job.options.quantize, getattr(wanted.backend, "CORRECTS_BIASES", False)
+    if asked.bias_correction in ("fast", "full") and not corrects:
+        raise UsageError(f"backend {wanted.options.backend!r} does not correct biases: leave --bias-correction out.")
+    bias: BiasCorrection = asked.bias_correction
+    if bias == "auto":
+        bias = "none"
     offered: tuple[RangeEstimator, ...] = getattr(wanted.backend, "ESTIMATORS", ())
-    if not offered or len(job.calibration) < _ENOUGH:
-        return _with(job, DEFAULT), replace(record, estimator=DEFAULT)
+    estimator = DEFAULT if asked.estimator == "auto" else asked.estimator
+    found = _Found(estimator, bias)
+    if asked.estimator == "auto" and offered and len(job.calibration) >= _ENOUGH:
+        found = _compared(wanted, job, offered, bias, both=corrects and asked.bias_correction == "auto")
+    kept = _spread(len(job.calibration), found.affordable or len(job.calibration))
+    if len(kept) < len(job.calibration):
+        job = replace(job, calibration=[job.calibration[index] for index in kept])
+        record = replace(record, count=len(kept), ids=tuple(record.ids[index] for index in kept))
+    return _with(job, found.estimator, found.bias), replace(
+        record,
+        estimator=found.estimator,
+        tried=found.tried,
+        measure=found.measure,
+        bias_correction=found.bias if corrects else "",
+        tried_biases=found.tried_biases,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is taken, and why; `affordable` is how many images may be calibrated on, 0 for any number."""
+
+    estimator: RangeEstimator
+    bias: BiasCorrection
+    tried: dict[str, float] = field(default_factory=dict)
+    tried_biases: dict[str, float] = field(default_factory=dict)
+    measure: str = ""
+    affordable: int = 0
+
+
+def _compared(
+    wanted: Prepared, job: BuildJob, offered: Sequence[RangeEstimator], bias: BiasCorrection, *, both: bool
+) -> _Found:
+    """Try every estimator on a few images; with `both`, the best of them with biases corrected as well."""
     fitted, judged = _images(job)
     with tempfile.TemporaryDirectory() as folder:
         expected = _expected(wanted, job, judged, Path(folder))
-        tried: dict[str, float] = {}
-        seconds: dict[str, float] = {}
-        for estimator in offered:
+
+        def attempt(estimator: RangeEstimator, bias: BiasCorrection) -> tuple[float, float]:
+            """The change of the outputs, and the seconds that an image took."""
             start = time.perf_counter()
-            trial = replace(_with(job, estimator), calibration=fitted)
-            outputs = _outputs(wanted, trial, judged, Path(folder) / estimator)
-            tried[estimator] = _changed(expected, outputs, labels=wanted.spec.task == "segmentation")
-            seconds[estimator] = (time.perf_counter() - start) / len(fitted)
-    best = min(offered, key=lambda name: tried[name])
-    chosen = best if tried[best] < (1 - _BETTER_BY) * tried[DEFAULT] else DEFAULT
-    affordable = max(len(fitted), int(_SECONDS / seconds[chosen]))
-    kept = _spread(len(job.calibration), affordable)
-    thinned = kept if len(kept) < len(job.calibration) else None
-    calibration = job.calibration if thinned is None else [job.calibration[index] for index in thinned]
-    if thinned is not None:
-        record = replace(record, count=len(thinned), ids=tuple(record.ids[index] for index in thinned))
-    measure = "labels_changed" if wanted.spec.task == "segmentation" else "relative_l2"
-    return (
-        replace(_with(job, chosen), calibration=calibration),
-        replace(record, estimator=chosen, tried=tried, measure=measure),
+            trial = replace(_with(job, estimator, bias), calibration=fitted)
+            outputs = _outputs(wanted, trial, judged, Path(folder) / f"{estimator}_{bias}")
+            changed = _changed(expected, outputs, labels=wanted.spec.task == "segmentation")
+            return changed, (time.perf_counter() - start) / len(fitted)
+
+        trials = {estimator: attempt(estimator, bias) for estimator in offered}
+        tried = {name: changed for name, (changed, _) in trials.items()}
+        chosen = _better(tried, DEFAULT)
+        tried_biases: dict[BiasCorrection, float] = {}
+        if both:
+            tried_biases = {bias: tried[chosen], "fast": attempt(chosen, "fast")[0]}
+            bias = _better(tried_biases, bias)
+    return _Found(
+        chosen,
+        bias,
+        {str(name): value for name, value in tried.items()},
+        {str(name): value for name, value in tried_biases.items()},
+        "labels_changed" if wanted.spec.task == "segmentation" else "relative_l2",
+        max(len(fitted), int(_SECONDS / trials[chosen][1])),
     )
+
+
+def _better(tried: Mapping[Choice, float], default: Choice) -> Choice:
+    """What changes the outputs least, if by so much less than `default` does that it means something."""
+    best = min(tried, key=lambda name: tried[name])
+    return best if tried[best] < (1 - _BETTER_BY) * tried[default] else default
 
 
 def _images(job: BuildJob) -> tuple[list[Feeds], list[Feeds]]:
@@ -88,8 +143,8 @@ def _spread(total: int, count: int) -> list[int]:
     return sorted(set(np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()))
 
 
-def _with(job: BuildJob, estimator: RangeEstimator) -> BuildJob:
-    quantize = replace(job.options.quantize, estimator=estimator)
+def _with(job: BuildJob, estimator: RangeEstimator, bias: BiasCorrection) -> BuildJob:
+    quantize = replace(job.options.quantize, estimator=estimator, bias_correction=bias)
     return replace(job, options=replace(job.options, quantize=quantize))
 
 

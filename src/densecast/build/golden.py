@@ -55,8 +55,8 @@ def add(folder: Path, manifest: Manifest, float_graph: Path | None = None) -> No
     Raises:
         ParityError: the answer is not finite, or has nothing to do with that of `float_graph`.
     """
-    options, asked = manifest.build, manifest.precision_asked
-    if options is None or asked is None or options.backend == _TOO_SLOW:
+    options = manifest.build
+    if options is None or options.backend == _TOO_SLOW:
         return
     left_out = {GOLDEN, artifacts.MANIFEST, float_graph.name if float_graph else ""}
     hashes = {path.name: files.sha256(path) for path in sorted(folder.iterdir()) if path.name not in left_out}
@@ -72,11 +72,11 @@ def add(folder: Path, manifest: Manifest, float_graph: Path | None = None) -> No
         runner.close()
     if not np.isfinite(output).all():
         raise ParityError(
-            f"the {short(asked)} model built for {options.backend} gives values that are not finite: too large for its "
-            "16-bit type. Build with --sixteen-bit bf16, or find the layer: densecast compare --locate."
+            f"the {short(options.precision)} model built for {options.backend} gives values that are not finite: too "
+            "large for its 16-bit type. Build with --sixteen-bit bf16, or find the layer: densecast compare --locate."
         )
     if float_graph is not None and feed.size <= _MOST_FLOAT:
-        _check_against(float_graph, feed, output, asked, options.backend)
+        _check_against(float_graph, feed, output, options.precision, options.backend)
     stream = io.BytesIO()
     np.savez_compressed(stream, output=sampled(output), shape=np.array(output.shape))
     files.write_bytes(folder / GOLDEN, stream.getvalue())
@@ -145,7 +145,7 @@ def _size(size: int | Dim, axis: int) -> int:
     return min(max(-(-size.min // multiple) * multiple, _OPEN_SIDE // multiple * multiple), size.max)
 
 
-def _check_against(float_graph: Path, feed: Array, output: F32, asked: Precision, backend: str) -> None:
+def _check_against(float_graph: Path, feed: Array, output: F32, precision: Precision, backend: str) -> None:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -153,10 +153,11 @@ def _check_against(float_graph: Path, feed: Array, output: F32, asked: Precision
     session = onnxruntime.InferenceSession(str(float_graph), options, providers=["CPUExecutionProvider"])
     (expected,) = session.run(None, {session.get_inputs()[0].name: feed})
     apart = _relative_l2(np.asarray(expected, np.float32), output)
-    if not apart <= _WRONG[asked]:
+    if not apart <= _WRONG[precision]:
         raise ParityError(
-            f"the {short(asked)} model built for {backend} is off by {apart:.2g} of the float graph's output on a test "
-            f"picture (at most {_WRONG[asked]:g}): the build is wrong. Find the layer with densecast compare --locate."
+            f"the {short(precision)} model built for {backend} is off by {apart:.2g} of the float graph's output on a "
+            f"test picture (at most {_WRONG[precision]:g}): the build is wrong. Find the layer with densecast compare "
+            "--locate."
         )
 
 

@@ -14,6 +14,7 @@ from densecast.core import artifact, catalog, codec, files, machine
 from densecast.core.artifact import Artifact, CalibrationRecord, Manifest
 from densecast.core.errors import BackendMissingError, BadArtifactError, UsageError
 from densecast.core.options import BuildOptions
+from densecast.core.precision import Precision
 from densecast.core.runner import BuildJob, Built, Capabilities
 from densecast.core.shapes import built_input
 from densecast.core.spec import ModelSpec
@@ -64,8 +65,8 @@ class Prepared:
         options = replace(self.options, quantize=quantize, sixteen_bit=sixteen_bit)
         return BuildJob(self.source, graph, self.spec, options, self.feeds)
 
-    def manifest(self, made: Built, notes: Sequence[str], seconds: float) -> Manifest:
-        """Everything known about what came of it."""
+    def manifest(self, made: Built, notes: Sequence[str], seconds: float, asked: Precision | None = None) -> Manifest:
+        """Everything known about what came of it; `asked` is the precision a user named, if not that of the options."""
         before = self.source.manifest
         return Manifest(
             kind="compiled",
@@ -81,7 +82,7 @@ class Prepared:
             parent=self.source.identity,
             build=self.options,
             calibration=self.record,
-            precision_asked=self.options.precision,
+            precision_asked=asked or self.options.precision,
             precision_ran=made.precision,
             settings=made.settings,
             evidence=made.evidence,

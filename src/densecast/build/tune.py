@@ -15,7 +15,7 @@ from pathlib import Path
 
 import onnx
 
-from densecast.build import build, rewrites, tune_duel, tune_settings
+from densecast.build import build, default_name, rewrites, tune_duel, tune_settings
 from densecast.build.estimators import DEFAULT
 from densecast.build.prepared import INT8, prepare, require
 from densecast.build.tune_duel import Side
@@ -24,6 +24,7 @@ from densecast.core import catalog, codec, files, machine, planning
 from densecast.core.artifact import Artifact
 from densecast.core.errors import MissingError
 from densecast.core.options import BuildOptions
+from densecast.core.precision import short
 from densecast.core.runner import Plan
 from densecast.core.tuning import Duel, Setting, Trial, TuneOptions, TuneRecord
 
@@ -36,7 +37,7 @@ _TRIAL_IMAGES = 4
 
 def tune(
     source: Artifact,
-    out: Path,
+    out: Path | None,
     options: BuildOptions = BuildOptions(),
     asked: TuneOptions = TuneOptions(),
     *,
@@ -46,6 +47,7 @@ def tune(
 ) -> Artifact:
     """Build the fastest variant of `options` at `out`; its manifest's `tuning` holds everything that was measured.
 
+    Without `out` it is built beside `source`, under a name that says which precision it is.
     Where int8 was asked and is not clearly faster than the best build in 16 bits (or float32), that one is built
     instead, unless `asked.keep_int8`. Measurements are remembered in the cache under the network's contents, the
     versions and the CPU: a search that ran out of time, or was interrupted, goes on where it stopped.
@@ -57,7 +59,7 @@ def tune(
         BadShapeError: sizes that the float graph does not take.
     """
     with tempfile.TemporaryDirectory() as folder:
-        prepare(source, out, options, data=data)
+        prepare(source, out or _beside(source, options, options), options, data=data)
         search = _Search(
             source, options, asked, data, planning.plan("latency", threads).threads, Path(folder), progress
         )
@@ -65,7 +67,14 @@ def tune(
             record = search.record()
         finally:
             search.close()
-    return build(source, out, _options(options, record.winner), data=data, tuning=record)
+    chosen = _options(options, record.winner)
+    return build(source, out or _beside(source, chosen, options), chosen, data=data, tuning=record)
+
+
+def _beside(source: Artifact, chosen: BuildOptions, asked: BuildOptions) -> Path:
+    """Named by what is in it; what fell back to another precision keeps out of the way of what was asked so."""
+    origin = "" if chosen.precision == asked.precision else f"_from_{short(asked.precision)}"
+    return source.folder.parent / f"{default_name(source.spec, chosen)}__tuned{origin}"
 
 
 class _Search:
@@ -207,7 +216,7 @@ class _Search:
         options = _options(self._options, setting)
         quantize = options.quantize
         images = min(quantize.images or _TRIAL_IMAGES, _TRIAL_IMAGES)
-        return replace(options, quantize=replace(quantize, images=images, estimator=DEFAULT))
+        return replace(options, quantize=replace(quantize, images=images, estimator=DEFAULT, bias_correction="none"))
 
     def _graph(self) -> onnx.ModelProto:
         """The graph as the rewritings find it."""

@@ -29,6 +29,12 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPUs to use; default a
 Device = Annotated[
     str, typer.Option(help="cuda, tensorrt, cann (ONNX Runtime), npu:0, mlu:0; default: the engine's own.")
 ]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Images that run together; default 1, or in throughput mode what build --tune found fastest."
+    ),
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")]
 
 Flip = Annotated[bool, typer.Option("--flip", help="Also see each image mirrored, and average (segmentation).")]

@@ -1,4 +1,4 @@
-"""`build --max-drop`: its options, its progress, and the table of what was tried."""
+"""`build --max-drop`: its options and its progress."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def seconds(text: str) -> float:
 
 def run(
     source: Artifact,
-    out: Path,
+    out: Path | None,
     options: BuildOptions,
     wanted: MaxDrop,
     data: Path | None,
@@ -62,21 +62,3 @@ def run(
         raise UsageError("--max-drop needs images: pass --data with a data set's root or a folder of images.")
     with clock_bar(quiet) as tell:
         return build_within(source, out, options, wanted, data=data, judge_data=judge_data, tell=tell)
-
-
-def text(built: Artifact) -> str:
-    """The table of candidates, and why the one taken was taken."""
-    from densecast.max_drop import table
-    from densecast.report.markdown import table as markdown
-
-    record = built.manifest.search
-    assert record is not None
-    header, rows = table(record)
-    return "\n".join(
-        [
-            f"{record.metric} in float32: {record.reference:.4f}, over {record.images} images; {record.layers} layers, "
-            f"{record.seconds:.0f} s of {record.asked.seconds:.0f} s",
-            markdown(header, rows, "<><>><<"),
-            f"taken: {record.winner}: {record.why}",
-        ]
-    )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from densecast.cli._common import Device, Json, Quiet, Threads, Verbose, bar, emit, set_up
+from densecast.cli._common import Batch, Device, Json, Quiet, Threads, Verbose, bar, emit, set_up
 
 
 def command(
@@ -15,7 +15,7 @@ def command(
     images: Annotated[
         list[Path] | None, typer.Argument(help="Image files or folders; without any, random input.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1)] = 1,
+    batch: Batch = None,
     count: Annotated[int, typer.Option("--count", "--limit", min=1, help="Images to run, at least.")] = 50,
     seconds: Annotated[float, typer.Option(min=0, help="Seconds to run, at least.")] = 3.0,
     warm_up: Annotated[int, typer.Option(min=0, help="Calls before the clock starts.")] = 5,
@@ -85,7 +85,7 @@ def command(
     share = f" ({allowed})" if paths else ""
     text = "\n".join(
         [
-            f"{pipeline.spec.name}, {manifest.build.backend} {ran}, batch {batch}, "
+            f"{pipeline.spec.name}, {manifest.build.backend} {ran}, batch {timing.batch}, "
             f"{mode}: {timing.threads} threads, {timing.lanes} images at a time, {timing.inputs}",
             table(["stage", "p50 ms", "p90 ms", "p99 ms", "mean ms"], rows, "<>>>>"),
             f"{timing.images_per_s:.2f} images/s end to end, {timing.inference_only_per_s:.2f} inference only{share}, "

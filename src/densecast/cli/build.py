@@ -22,7 +22,8 @@ _DROP = "Accuracy that may be lost (int8)"
 def command(
     artifact: Annotated[Path, typer.Argument(help="An exported artifact.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the new artifact; default: beside the exported one.")
+        Path | None,
+        typer.Option(help="Folder of the new artifact; default: beside the exported one, named by what is in it."),
     ] = None,
     precision: Annotated[
         str | None,
@@ -72,6 +73,13 @@ def command(
     activations: Annotated[
         str, typer.Option(help="asymmetric or symmetric.", rich_help_panel=_CALIBRATION)
     ] = "asymmetric",
+    bias_correction: Annotated[
+        str,
+        typer.Option(
+            help="auto (fast where it is measured to help), fast, full (slow) or none.",
+            rich_help_panel=_CALIBRATION,
+        ),
+    ] = "auto",
     estimator: Annotated[
         str,
         typer.Option(
@@ -149,6 +157,7 @@ def command(
                 "activations": activations,
                 "estimator": estimator,
                 "percentile": percentile,
+                "bias_correction": bias_correction,
                 "ignored_types": keep_float_type or [],
                 "ignored_names": keep_float or [],
             },
@@ -165,28 +174,16 @@ def command(
         raise UsageError("--keep-int8 is for --tune, which otherwise leaves int8 where it is no faster.")
     source = Artifact.open(artifact)
     if tuned:
-        target = out or artifact.parent / f"{default_name(source.spec, options)}__tuned"
-        built = _tune.run(source, target, options, _tune.asked(goal, time_budget, keep_int8), data, quiet)
-        prime(built)
-        emit(
-            {"artifact": str(built.folder), **codec.to_plain(built.manifest)},
-            f"{_ran(built)}\n{_tune.text(built)}",
-            json,
-        )
-        return
-    if max_drop is not None:
+        built = _tune.run(source, out, options, _tune.asked(goal, time_budget, keep_int8), data, quiet)
+    elif max_drop is not None:
         asked = _max_drop.asked(max_drop, metric, time_budget, drop_images, drop_split, otherwise)
-        target = out or artifact.parent / f"{default_name(source.spec, options)}__drop{max_drop:g}"
-        built = _max_drop.run(source, target, options, asked, data, drop_data, quiet)
-        prime(built)
-        text = f"{_ran(built)}\n{_max_drop.text(built)}"
-        emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, text, json)
-        return
-    target = out or artifact.parent / default_name(source.spec, options)
-    with bar("calibration images read", quiet) as progress:
-        built = build(source, target, options, data=data, progress=progress)
+        built = _max_drop.run(source, out, options, asked, data, drop_data, quiet)
+    else:
+        target = out or artifact.parent / default_name(source.spec, options)
+        with bar("calibration images read", quiet) as progress:
+            built = build(source, target, options, data=data, progress=progress)
     prime(built)
-    emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, _ran(built), json)
+    emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, _told(built), json)
 
 
 def _precision(tuned: bool, max_drop: float | None, data: Path | None) -> str:
@@ -198,19 +195,12 @@ def _precision(tuned: bool, max_drop: float | None, data: Path | None) -> str:
     return "fp32"
 
 
-def _ran(built: Artifact) -> str:
-    """What was asked, what runs, and what was chosen by measurement."""
-    manifest = built.manifest
-    assert manifest.build is not None
-    text = (
-        f"{built.folder}: {manifest.build.backend}, asked {manifest.build.precision}, runs {manifest.precision_ran}\n"
-        f"{built.spec.input.name} {built.spec.input}"
-    )
-    if manifest.evidence:
-        text += "\nchosen by measurement: " + ", ".join(f"{k} {v:.2f}" for k, v in manifest.evidence.items())
-    if manifest.calibration and manifest.calibration.tried:
-        tried = ", ".join(f"{name} {value:.2%}" for name, value in manifest.calibration.tried.items())
-        text += (
-            f"\nranges by {manifest.calibration.estimator} ({manifest.calibration.measure} against float32: {tried})"
-        )
-    return text
+def _told(built: Artifact) -> str:
+    """What was asked, what is in it and runs, and what was chosen by measurement."""
+    from densecast.report import markdown, reasons
+    from densecast.report.data import Reasons
+
+    lines = [f"{built.folder}", *reasons.summary(built)]
+    for section in reasons.sections(Reasons.of(built.manifest)):
+        lines += [markdown.table(section.header, section.rows, section.align), *section.told]
+    return "\n".join(lines)

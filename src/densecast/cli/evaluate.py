@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from densecast.cli._common import Device, Flip, Json, Limit, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
+from densecast.cli._common import (
+    Batch,
+    Device,
+    Flip,
+    Json,
+    Limit,
+    Quiet,
+    Ratios,
+    Threads,
+    Verbose,
+    augment,
+    bar,
+    emit,
+    set_up,
+)
 
 
 def command(
@@ -17,7 +31,7 @@ def command(
     ] = None,
     split: Annotated[str, typer.Option(help="train, val or all.")] = "val",
     limit: Limit = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 1,
+    batch: Batch = None,
     seed: Annotated[int, typer.Option(help="Of the split, where the data set draws it.")] = 0,
     protocol: Annotated[
         str | None,

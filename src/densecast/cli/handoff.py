@@ -114,18 +114,23 @@ def collect(
         list[Path] | None, typer.Option(help="A file with the tool's speed, as mm_run's log; may be given again.")
     ] = None,
     table: Annotated[str | None, typer.Option(help="As `evaluate --table`.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder of an earlier `run` of the model: its report gets these results too.")
+    ] = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate the device's outputs as `evaluate` does its own, and read the tool's speed."""
     set_up(verbose, quiet)
+    from densecast import report as reports
     from densecast.core import codec
     from densecast.evaluate import table_printer
     from densecast.handoff import collect as run
     from densecast.handoff import open_handoff
 
     tables = table_printer(open_handoff(folder).spec, table)
+    earlier = reports.read(report) if report is not None else None
     with bar("images", quiet) as progress:
         found = run(folder, results, data=data, tool=tool, performance=performance, progress=progress)
     made, score = found.handoff, found.score
@@ -148,3 +153,9 @@ def collect(
         for file, values in found.performance.items()
     ]
     emit(plain, "\n".join([*([f"{printed}\n"] if printed else []), *lines]), json)
+    if report is not None and earlier is not None:
+        from densecast.report import devices
+        from densecast.report.data import DeviceRow
+
+        row = DeviceRow(made.target, made.precision, made.batch, score, found.performance, made.hardware)
+        reports.write(devices.added(earlier, row, made.spec.name), report)

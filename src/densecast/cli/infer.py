@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from densecast.cli._common import Flip, Json, Limit, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
+from densecast.cli._common import Batch, Flip, Json, Limit, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
 
 
 def command(
@@ -27,7 +27,7 @@ def command(
     limit: Limit = None,
     flip: Flip = False,
     ratios: Ratios = "1.0",
-    batch: Annotated[int, typer.Option(min=1, help="Images read at a time; those of one size run together.")] = 1,
+    batch: Batch = None,
     threads: Threads = None,
     json: Json = None,
     verbose: Verbose = 0,

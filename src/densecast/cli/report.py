@@ -1,4 +1,4 @@
-"""`densecast report`: write the report of an earlier run again."""
+"""`densecast report`: write the report of an earlier run again, or say why one build is the one it is."""
 
 from __future__ import annotations
 
@@ -11,17 +11,31 @@ from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="Folder of an earlier run.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of an earlier run, or a built artifact.")],
+    html: Annotated[
+        Path | None, typer.Option(help="Of a built artifact: also write what it was chosen by as a page.")
+    ] = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Render report.md and report.html from report.json and print the table."""
+    """Render a run's report.md and report.html again, or show what a built model was chosen by."""
     set_up(verbose, quiet)
     from densecast import report
-    from densecast.core import codec
-    from densecast.report import markdown
+    from densecast.core import artifact, codec, files
+    from densecast.core.errors import UsageError
+    from densecast.report import markdown, page
+    from densecast.report.data import Reasons
 
+    if (folder / artifact.MANIFEST).is_file():
+        built = artifact.Artifact.open(folder)
+        text = markdown.build(built)
+        if html is not None:
+            files.write_text(html, page.render_build(built))
+        emit({"artifact": str(folder), **codec.to_plain(Reasons.of(built.manifest))}, text, json)
+        return
+    if html is not None:
+        raise UsageError("--html is for a built artifact; a run's report.html is written into its folder.")
     found = report.read(folder)
     report.write(found, folder)
     emit(codec.to_plain(found), markdown.results(found), json)

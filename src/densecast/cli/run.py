@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from densecast.cli import _max_drop, _tune
 from densecast.cli._common import Json, Limit, Quiet, Verbose, emit, input_shape, set_up, steps
 
 
@@ -31,6 +32,14 @@ def command(
     split: Annotated[str, typer.Option(help="Evaluated split: val, train or all.")] = "val",
     calibration_split: Annotated[str, typer.Option(help="Split that sets int8 ranges.")] = "train",
     limit: Limit = None,
+    tuned: Annotated[
+        bool, typer.Option("--tune", help="Below float32, measure what is fastest here and build that.")
+    ] = False,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="int8 that loses at most so many points of the metric, or else 16 bits."),
+    ] = None,
+    time_budget: Annotated[str, typer.Option(help="When to stop each of these searches: 90s, 10m, 2h.")] = "10m",
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what was measured before.")] = False,
     json: Json = None,
     verbose: Verbose = 0,
@@ -56,11 +65,13 @@ def command(
         export=ExportOptions(protocol=protocol),
         evaluate=codec.from_plain({"split": split, "limit": limit, "batch": batch}, EvaluateOptions, "command line"),
         benchmark=BenchmarkOptions(batch=batch),
+        tune=_tune.asked("throughput", time_budget, keep_int8=False) if tuned else None,
+        max_drop=_max_drop.asked(max_drop, None, time_budget, 0, split, "16-bit") if max_drop is not None else None,
         fresh=fresh,
     )
     with steps(quiet) as progress:
         report = run(model, out, options, data=data, checkpoint=checkpoint, progress=progress)
-    remarks = "".join(f"{line}\n" for line in report.findings())
+    remarks = "".join(f"{line}\n" for line in [*report.findings(), *markdown.chosen_by(report)])
     where = f"report: {out / 'report.html'}, {out / 'report.md'}, {out / 'report.json'}"
     text = f"{markdown.results(report)}\n\n{remarks}{where}"
     emit(codec.to_plain(report), text, json)

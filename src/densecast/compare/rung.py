@@ -146,14 +146,14 @@ def optimised(source: Artifact, built: Artifact, threads: int | None) -> Iterato
 
 
 def _engine(artifact: Artifact, plan: Plan) -> Rung:
-    options, asked = artifact.manifest.build, artifact.manifest.precision_asked
-    assert options is not None and asked is not None
+    options = artifact.manifest.build
+    assert options is not None
     backend = catalog.load("backends", options.backend)
     runner: Runner = backend.load(artifact, plan)
     stored: WeightType = "float32"
-    if asked == "qint8_mixed_float16":
+    if options.precision == "qint8_mixed_float16":
         stored = "int8"
-    elif asked == "force_float16":
+    elif options.precision == "force_float16":
         half = "bf16" in artifact.manifest.settings.values() or runner.precision.compute == "bfloat16"
         stored = "bfloat16" if half else "float16"
 

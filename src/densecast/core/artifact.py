@@ -65,7 +65,8 @@ class CalibrationRecord:
     """The images that set the int8 ranges, and how; `contents_sha256` is over all files that were drawn, in order.
 
     `tried` holds what each estimator did to the outputs on a few images beside those it saw: by `measure`, the share
-    of `labels_changed` against float32, or the `relative_l2` difference.
+    of `labels_changed` against float32, or the `relative_l2` difference. `tried_biases` holds the same of the chosen
+    estimator with biases corrected and without; `bias_correction` is empty where the quantiser has none.
     """
 
     source: str
@@ -76,6 +77,8 @@ class CalibrationRecord:
     estimator: str = ""
     tried: dict[str, float] = field(default_factory=dict)
     measure: str = ""
+    bias_correction: str = ""
+    tried_biases: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class Manifest:
     """Everything known about an artifact.
 
     `key` identifies what went in (source, options, versions, CPU), `files` what came out (sha256 by name).
+    `precision_asked` is what the user asked for, `build.precision` what was built: the two differ where a search found
+    that int8 does not pay, or loses too much. `precision_ran` is what the engine says.
     """
 
     kind: Literal["float", "compiled"]
@@ -107,6 +112,14 @@ class Manifest:
     search: SearchRecord | None = None
     tuning: TuneRecord | None = None
     format: int = FORMAT
+
+    @property
+    def fallback(self) -> str | None:
+        """Why another precision was built than was asked for; None where it is the same."""
+        if self.build is None or self.build.precision == self.precision_asked:
+            return None
+        record = self.search or self.tuning
+        return record.why if record else "as chosen by whoever built it"
 
 
 @dataclass(frozen=True, slots=True)

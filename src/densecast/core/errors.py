@@ -14,6 +14,7 @@ DensecastError                   3  something outside is missing or broken
 │   ├── BadGraphError               an ONNX or TorchScript file that is not a usable network
 │   ├── BadDatasetError             a data set folder that is not what it claims to be
 │   └── BadArtifactError            a damaged artifact, or one made for something else
+├── DeviceError                  3  a device that is here failed; says at which call, and with what status
 └── MissingError                 3  something has to be installed or fetched first
     ├── MissingExtraError           an optional part of densecast; says what to install
     ├── BackendMissingError         an engine, provider or device that is not here
@@ -93,6 +94,15 @@ class BadDatasetError(BadInputError):
 
 class BadArtifactError(BadInputError):
     """An artifact is damaged, or was made for something else."""
+
+
+class DeviceError(DensecastError):
+    """A device that is here failed, or gave something else than the network's outputs."""
+
+    @classmethod
+    def of(cls, call: str, status: object, look_at: str) -> DeviceError:
+        """The error for the vendor's `call` that ended with `status`; `look_at` is where the vendor says more."""
+        return cls(f"{call} failed: {str(status).strip() or repr(status)}. {look_at}")
 
 
 class MissingError(DensecastError):

@@ -12,6 +12,8 @@ from densecast.core.sample import Split
 Otherwise = Literal["16-bit", "best", "fail"]
 LABEL_FREE = ("disagreement", "oks")
 """Measures of a model against its own float32, which need no ground truth."""
+SIXTEEN_BIT = "16-bit"
+"""The name of the trial without any int8."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ WeightGranularity = Literal["per_channel", "per_tensor"]
 ActivationScheme = Literal["symmetric", "asymmetric"]
 RangeEstimator = Literal["auto", "minmax", "mean_minmax", "percentile", "histogram"]
 SixteenBit = Literal["auto", "bf16", "f16"]
+BiasCorrection = Literal["auto", "fast", "full", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class QuantizeOptions:
     of each image's extremes, `percentile` each image's values up to `percentile`, `histogram` the range with the
     least quantisation error; `auto` tries those the backend has and takes the one that changes the outputs least.
     Weights are always symmetric, which is what int8 kernels multiply fastest.
+    `bias_correction` moves biases so that layers keep their mean outputs: `fast` layer by layer, `full` through the
+    network (much slower); `auto` compares `fast` with `none` where estimators are compared, else takes `none`.
     `ignored_types` and `ignored_names` (regular expressions) stay in the 16-bit type.
     """
 
@@ -70,7 +73,7 @@ class QuantizeOptions:
     activations: ActivationScheme = "asymmetric"
     estimator: RangeEstimator = "auto"
     percentile: float = 99.99
-    fast_bias_correction: bool = True
+    bias_correction: BiasCorrection = "auto"
     ignored_types: tuple[str, ...] = ()
     ignored_names: tuple[str, ...] = ()
 

@@ -26,13 +26,21 @@ _MOST_STREAMS = 8
 _LANES_BESIDE_DEVICE = 4
 
 
-def plan(mode: Mode = "latency", threads: int | None = None, streams: int | None = None, *, device: str = "") -> Plan:
+def plan(
+    mode: Mode = "latency",
+    threads: int | None = None,
+    streams: int | None = None,
+    *,
+    batch: int = 1,
+    device: str = "",
+) -> Plan:
     """The plan of a mode on `threads` CPUs, by default all this process may use.
 
     In latency mode one inference at a time has all threads. In throughput mode each inference has as few as make
     sense, so that none waits for another's: one on machines of up to 8 CPUs. `streams` sets their number instead, as
     a measurement on this machine may; there are never more than threads. Images are then in work one a stream; an
-    inference that takes all CPUs, or none of them, still goes on beside the other stages of the next images.
+    inference that takes all CPUs, or none of them, still goes on beside the other stages of the next images. `batch`
+    likewise is what throughput mode was measured with.
     """
     cpus = threads or usable_cpus()
     elsewhere = device.partition(":")[0] not in ("", "cpu")
@@ -40,7 +48,8 @@ def plan(mode: Mode = "latency", threads: int | None = None, streams: int | None
         streams = 1 if mode == "latency" or elsewhere else cpus if cpus <= _ONE_EACH_CPUS else _MOST_STREAMS
     streams = max(1, min(streams, cpus))
     beside = 1 if mode == "latency" else _LANES_BESIDE_DEVICE if elsewhere else 2
-    return Plan(cpus, streams, device=device, lanes=max(streams, min(beside, cpus)))
+    lanes = max(streams, min(beside, cpus))
+    return Plan(cpus, streams, device=device, lanes=lanes, batch=1 if mode == "latency" else batch)
 
 
 def parse_mode(name: str) -> Mode:

@@ -20,7 +20,8 @@ class Plan:
 
     `cached` says whether what is compiled is worth keeping on disk. `device` is one of the backend's `DEVICES`, with
     its number (`cuda:1`); empty is the backend's own choice. `lanes` is how many images are in work at a time, in
-    whatever stage; there are at least as many as streams.
+    whatever stage; there are at least as many as streams. `batch` is how many images an inference takes where nobody
+    asks for another number.
     """
 
     threads: int
@@ -28,6 +29,7 @@ class Plan:
     cached: bool = True
     device: str = ""
     lanes: int = 1
+    batch: int = 1
 
 
 class Runner(Protocol):

@@ -95,7 +95,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class TuneRecord:
-    """All that was tried, in order, and what was kept. `finished` is False if the time was up before the end."""
+    """All that was tried, in order, and what was kept; `precision` is the one that was asked for.
+
+    `finished` is False if the time was up before the end.
+    """
 
     asked: TuneOptions
     precision: Precision
@@ -106,9 +109,9 @@ class TuneRecord:
     seconds: float
     finished: bool
 
-    def streams_on(self, threads: int) -> int | None:
-        """How many inferences at a time were the fastest; None where that was not asked, or for other CPUs."""
-        return self.winner.streams if self.asked.goal == "throughput" and threads == self.threads else None
+    def for_throughput(self, threads: int) -> Setting | None:
+        """The setting with the most images a second; None where that was not asked, or for other CPUs."""
+        return self.winner if self.asked.goal == "throughput" and threads == self.threads else None
 
     def agrees_with(self, other: TuneRecord | None) -> bool:
         """Whether both chose the same by the same measurements, whenever and from wherever they took these."""

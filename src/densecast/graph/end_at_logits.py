@@ -81,14 +81,18 @@ def apply(model: onnx.ModelProto) -> PassResult:
     if len(model.graph.output) != 1:
         return PassResult(model, False, f"the graph has {len(model.graph.output)} outputs; one is needed")
     found = find(model)
-    if found.tensor == NAME:
+    if model.graph.output[0].name == NAME and not found.gone:
         return PassResult(model, False, "the graph already ends at its logits")
     if found.class_axis not in (1, 3):
         return PassResult(model, False, f"the classes of {found.tensor} are on axis {found.class_axis}")
     changed = copy.deepcopy(model)
     graph = changed.graph
     if found.class_axis == 3:
-        last = helper.make_node("Transpose", [found.tensor], [NAME], "logits_first", perm=_TO_CHANNELS_FIRST)
+        classes_last = found.tensor
+        if classes_last == NAME:
+            classes_last = f"{NAME}_classes_last"
+            _tensors.rename(graph, NAME, classes_last)
+        last = helper.make_node("Transpose", [classes_last], [NAME], "logits_first", perm=_TO_CHANNELS_FIRST)
         graph.node.append(last)
     else:
         _tensors.rename(graph, found.tensor, NAME)

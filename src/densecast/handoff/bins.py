@@ -4,52 +4,58 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from densecast.core import planning
+from densecast.core import machine, planning
 from densecast.core.buffers import Buffers
 from densecast.core.clock import unclocked
 from densecast.core.sample import Sample
 from densecast.core.spec import ModelSpec
 from densecast.core.tensor import Array
+from densecast.handoff import bin_file
 from densecast.handoff.package import Item, augment_of, views
 from densecast.imaging.read import read_image
 from densecast.imaging.views import prepare_views
 
-# Samples a process is given at once, and how many such chunks each may have waiting: enough to keep it busy, little
-# enough that memory does not depend on the number of images.
-_CHUNK = 8
+Named = tuple[Sample, str]
+
+# Samples a process is given at once, at most, and how many such chunks each may have waiting: enough to keep it busy,
+# little enough that memory does not depend on the number of images.
+CHUNK = 16
 _WAITING = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a process has to know: the model, and the folder that the files go to."""
+    """What a process has to know: the model, the folder that the files go to, and whether to write beside its work.
+
+    With `beside` a thread of its own writes one image's files while the next is prepared. That needs a CPU that is
+    spare: where none is, handing over costs some per cent of the time.
+    """
 
     spec: ModelSpec
     folder: Path
+    beside: bool = False
 
 
-def write_all(job: Job, samples: Sequence[tuple[Sample, str]], processes: int) -> Iterator[Item]:
-    """Write every sample's inputs under its stem; their items, in order.
+def write_all(job: Job, samples: Sequence[Named], processes: int) -> Iterator[Item]:
+    """Write every sample's inputs under its stem; their items, in order, each once its files are written.
 
     Raises:
-        BadImageError, BadShapeError: an image cannot be read or is not for this network; what came before it is there.
+        BadImageError, BadShapeError: an image cannot be read or is not for this network.
+        OSError: a file cannot be written.
     """
     if processes == 1:
-        writer = _Writer(job)
-        for sample, stem in samples:
-            yield writer.write(sample, stem)
+        yield from _Writer(job).write(samples)
         return
     context = multiprocessing.get_context("spawn")
-    chunks = _chunks(samples)
+    chunks = _chunks(samples, max(1, min(CHUNK, len(samples) // (4 * processes))))
     with ProcessPoolExecutor(processes, context, _start, (job,)) as pool:
         waiting: deque[Future[list[Item]]] = deque()
         try:
@@ -65,21 +71,9 @@ def write_all(job: Job, samples: Sequence[tuple[Sample, str]], processes: int) -
                 each.cancel()
 
 
-def write_bin(path: Path, array: Array) -> None:
-    """The array's values in C order, little-endian, without a header; whole, or not at all.
-
-    Nothing is forced to the disk here: whoever writes thousands does that once, at the end.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as stream:
-            # The array's own memory goes to the system: numpy's `tofile` costs a third more, through C's streams.
-            values = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-            stream.write(values.data.cast("B"))
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def is_spare(processes: int) -> bool:
+    """Whether this many processes leave a CPU to each one's writing thread."""
+    return 2 * processes <= machine.usable_cpus()
 
 
 def is_written(folder: Path, spec: ModelSpec, item: Item) -> bool:
@@ -98,17 +92,46 @@ class _Writer:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._augment = augment_of(job.spec)
-        self._buffers = Buffers()
+        # One image's arrays are being written while the next one's are filled.
+        self._buffers = (Buffers(), Buffers())
+        self._thread = ThreadPoolExecutor(1) if job.beside else None
 
-    def write(self, sample: Sample, stem: str) -> Item:
+    def write(self, samples: Iterable[Named]) -> Iterator[Item]:
+        if self._thread is None:
+            for sample, stem in samples:
+                item, files = self._prepare(sample, stem, self._buffers[0])
+                _write_files(files)
+                yield item
+            return
+        before: tuple[Item, Future[None]] | None = None
+        try:
+            for (sample, stem), buffers in zip(samples, itertools.cycle(self._buffers), strict=False):
+                item, files = self._prepare(sample, stem, buffers)
+                if before is not None:
+                    before[1].result()
+                done, before = before, (item, self._thread.submit(_write_files, files))
+                if done is not None:
+                    yield done[0]
+            if before is not None:
+                before[1].result()
+                yield before[0]
+        finally:
+            # Nobody may fill an array that is still being written.
+            wait([before[1]] if before is not None else [])
+
+    def _prepare(self, sample: Sample, stem: str, buffers: Buffers) -> tuple[Item, list[tuple[Path, Array]]]:
         spec = self._job.spec
         image = read_image(sample.image, use_exif=spec.preprocess.use_exif)
         item = Item(sample.id, stem, (image.shape[0], image.shape[1]))
-        self._buffers.turn()
-        prepared = prepare_views([image], spec, self._augment, self._buffers, unclocked)[0]
-        for (name, _), array in zip(views(spec, item), prepared.arrays, strict=True):
-            write_bin(self._job.folder / f"{name}.bin", array)
-        return item
+        buffers.turn()
+        prepared = prepare_views([image], spec, self._augment, buffers, unclocked)[0]
+        named = zip(views(spec, item), prepared.arrays, strict=True)
+        return item, [(self._job.folder / f"{name}.bin", array) for (name, _), array in named]
+
+
+def _write_files(files: list[tuple[Path, Array]]) -> None:
+    for path, array in files:
+        bin_file.write(path, array)
 
 
 _writer: _Writer | None = None
@@ -123,14 +146,14 @@ def _start(job: Job) -> None:
     _writer = _Writer(job)
 
 
-def _write(chunk: list[tuple[Sample, str]]) -> list[Item]:
+def _write(chunk: list[Named]) -> list[Item]:
     assert _writer is not None, "the process was not started"
-    return [_writer.write(sample, stem) for sample, stem in chunk]
+    return list(_writer.write(chunk))
 
 
-def _chunks(samples: Iterable[tuple[Sample, str]]) -> Iterator[list[tuple[Sample, str]]]:
+def _chunks(samples: Iterable[Named], size: int) -> Iterator[list[Named]]:
     rest = iter(samples)
-    while chunk := list(itertools.islice(rest, _CHUNK)):
+    while chunk := list(itertools.islice(rest, size)):
         yield chunk
 
 

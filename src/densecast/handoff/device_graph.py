@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from densecast.core import catalog
-from densecast.core.errors import BadGraphError, UsageError
-from densecast.core.spec import ModelSpec, SegmentationDecode
+from densecast.core.errors import BadGraphError
+from densecast.core.spec import ModelSpec
 from densecast.core.tensor import TensorSpec
-
-Ending = Literal["logits", "int32", "int64"]
-LABELS = "labels"
+from densecast.handoff import label_ending
+from densecast.handoff.label_ending import Ending
 
 
 def device_graph(model: onnx.ModelProto, spec: ModelSpec, ending: Ending) -> tuple[onnx.ModelProto, list[str]]:
@@ -39,7 +37,7 @@ def device_graph(model: onnx.ModelProto, spec: ModelSpec, ending: Ending) -> tup
         model = done.model
         notes += [done.notes] if done.changed else []
     if ending != "logits":
-        model = _with_labels(model, spec, ending)
+        model = label_ending.append(model, spec, ending)
         notes.append(f"bilinear resize to the input's size and argmax as {ending}")
     done = catalog.load("graph", "lower_opset").apply(model)
     return done.model, [*notes, *([done.notes] if done.changed else [])]
@@ -66,40 +64,3 @@ def output_at(model: onnx.ModelProto, spec: TensorSpec, size_hw: tuple[int, int]
 
 def _is_known(model: onnx.ModelProto) -> bool:
     return all(dim.dim_value for value in model.graph.output for dim in value.type.tensor_type.shape.dim)
-
-
-def _with_labels(model: onnx.ModelProto, spec: ModelSpec, ending: Ending) -> onnx.ModelProto:
-    if not isinstance(spec.decode, SegmentationDecode):
-        raise UsageError(f"{spec.name} finds people; only segmentation has labels. Use --output logits.")
-    if not spec.input.is_static:
-        raise UsageError(f"labels need fixed sizes, and the input is {spec.input}. Use --output logits.")
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
-    graph = changed.graph
-    logits = graph.output[0].name
-    batch, _, height, width = (int(size) for size in spec.input.shape if isinstance(size, int))
-    size = [batch, len(spec.labels), height, width]
-    graph.initializer.append(numpy_helper.from_array(np.asarray(size, np.int64), f"{LABELS}_size"))
-    mode = "align_corners" if spec.decode.align_corners else "pytorch_half_pixel"
-    last = LABELS if ending == "int64" else f"{LABELS}_int64"
-    graph.node.extend(
-        [
-            helper.make_node(
-                "Resize",
-                [logits, "", "", f"{LABELS}_size"],
-                [f"{LABELS}_logits"],
-                f"{LABELS}_resize",
-                mode="linear",
-                coordinate_transformation_mode=mode,
-            ),
-            helper.make_node("ArgMax", [f"{LABELS}_logits"], [last], f"{LABELS}_argmax", axis=1, keepdims=1),
-        ]
-    )
-    kind = TensorProto.INT64
-    if ending == "int32":
-        graph.node.append(helper.make_node("Cast", [last], [LABELS], f"{LABELS}_cast", to=TensorProto.INT32))
-        kind = TensorProto.INT32
-    del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(LABELS, kind, [batch, 1, height, width]))
-    del graph.value_info[:]
-    return onnx.shape_inference.infer_shapes(changed, strict_mode=True)

@@ -18,7 +18,7 @@ from densecast.core.preprocess import PoseAffine
 from densecast.core.sample import Split, SplitRecord
 from densecast.core.spec import ModelSpec
 from densecast.core.tensor import TensorSpec
-from densecast.handoff.device_graph import Ending
+from densecast.handoff.label_ending import Ending
 
 Target = Literal["ascend", "magicmind"]
 TARGETS: tuple[Target, ...] = ("ascend", "magicmind")

@@ -21,8 +21,9 @@ from densecast.core.sample import Dataset, Sample, Split
 from densecast.core.shapes import built_input
 from densecast.core.spec import ModelSpec
 from densecast.core.tensor import TensorSpec
-from densecast.handoff import bins, commands, info_file, package, steps
-from densecast.handoff.device_graph import Ending, device_graph, output_at
+from densecast.handoff import bin_file, bins, commands, info_file, package, steps
+from densecast.handoff.device_graph import device_graph, output_at
+from densecast.handoff.label_ending import Ending
 from densecast.handoff.package import Handoff, Target
 from densecast.imaging.read import size_hw as size_of_file
 
@@ -207,7 +208,7 @@ def _calibrate(spec: ModelSpec, options: PrepareOptions, data: Path, out: Path) 
     for number in range(count):
         places = [(number * batch + row) % len(chosen) for row in range(batch)]
         one = calibration.CalibrationFeeds([chosen[place] for place in places], _single(spec))
-        bins.write_bin(folder / f"{number:06d}.bin", np.concatenate([feeds[spec.input.name] for feeds in one]))
+        bin_file.write(folder / f"{number:06d}.bin", np.concatenate([feeds[spec.input.name] for feeds in one]))
     return record
 
 
@@ -233,7 +234,8 @@ def _write_inputs(
     files.write_text(out / package.ITEMS, kept)
     processes = min(options.processes or bins.default_processes(), max(1, len(named) - done))
     with (out / package.ITEMS).open("a", encoding="utf-8") as stream:
-        for item in bins.write_all(bins.Job(spec, folder), named[done:], processes):
+        job = bins.Job(spec, folder, beside=bins.is_spare(processes))
+        for item in bins.write_all(job, named[done:], processes):
             stream.write(package.item_line(item))
             stream.flush()
             done += 1

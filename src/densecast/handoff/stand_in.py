@@ -7,15 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from densecast.core import codec, files, machine, tool_formats
-from densecast.core.errors import BackendMissingError
+from densecast.core import codec, files, tool_formats
 from densecast.core.tensor import Array
 from densecast.core.tool_formats import AscendStages
-from densecast.handoff import bins, info_file, outputs, package
+from densecast.handoff import bin_file, info_file, outputs, package, stand_in_network
 from densecast.handoff.info_file import Entry
 from densecast.handoff.outputs import FIRST_OUTPUT, Outputs, Tool
 
@@ -38,14 +36,14 @@ def rehearse(
     """Play the device for the handoff in `folder`; outputs go to `out`, named as `tool` names them.
 
     The inputs are read in the order of `inputs.info`, `batch` at a time, and a short last batch is filled with zeros
-    whose results are dropped. Inputs of one size run together.
+    whose results are dropped. Inputs of one size run together. Labels are those of this package's resize and argmax.
 
     Raises:
-        BadArtifactError: no handoff.
+        BadArtifactError: no handoff, or a damaged one.
         BackendMissingError: no ONNX Runtime.
     """
     handoff = package.open_handoff(folder)
-    session = _session(folder / package.GRAPH)
+    network = stand_in_network.load(folder / package.GRAPH, handoff.ending)
     name = f"dumpOutput_device{device}" if tool == "benchmark" else DATED
     found = Outputs(out / name, tool)
     total = handoff.data.count * (2 if handoff.spec.needs_mirror else 1)
@@ -55,10 +53,10 @@ def rehearse(
             before = time.perf_counter()
             batch = _read(folder, entries, handoff)
             ready = time.perf_counter()
-            (result,) = session.run(None, {handoff.spec.input.name: batch})
+            result = network.run(batch)
             after = time.perf_counter()
             for entry, row in zip(entries, result, strict=False):
-                bins.write_bin(scratch / f"{Path(entry.path).stem}_{FIRST_OUTPUT[tool]}.bin", row)
+                bin_file.write(scratch / f"{Path(entry.path).stem}_{FIRST_OUTPUT[tool]}.bin", row)
             clock.seconds["read"] += ready - before
             clock.seconds["infer"] += after - ready
             clock.seconds["post"] += time.perf_counter() - after
@@ -85,17 +83,6 @@ def _read(folder: Path, entries: list[Entry], handoff: package.Handoff) -> Array
     for row, entry in enumerate(entries):
         array[row] = outputs.read(folder / entry.path, spec, shape)
     return array
-
-
-def _session(graph: Path) -> Any:
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise BackendMissingError(f"ONNX Runtime cannot be imported ({error}): pip install onnxruntime.") from None
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = machine.usable_cpus()
-    options.log_severity_level = 3
-    return ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 
 def _write_performance(found: Outputs, clock: _Clock, images: int, batch: int, device: int, seconds: float) -> None:

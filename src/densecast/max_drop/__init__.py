@@ -7,13 +7,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from densecast.build import golden
-from densecast.build.prepared import INT8, Prepared, prepare
+from densecast.build import default_name, golden
+from densecast.build.prepared import INT8, prepare
 from densecast.core import artifact, codec, files
 from densecast.core.artifact import Artifact
 from densecast.core.errors import GateFailedError, UsageError
-from densecast.core.max_drop import MaxDrop, SearchRecord, Trial, front
+from densecast.core.max_drop import MaxDrop, SearchRecord, front
 from densecast.core.options import BuildOptions
+from densecast.core.precision import Precision
 from densecast.max_drop import strategy
 from densecast.max_drop.judge import Judge
 from densecast.max_drop.ledger import Ledger
@@ -22,10 +23,12 @@ from densecast.max_drop.workshop import Workshop
 
 __all__ = ["build_within"]
 
+_WIDE: Precision = "force_float16"
+
 
 def build_within(
     source: Artifact,
-    out: Path,
+    out: Path | None,
     options: BuildOptions,
     asked: MaxDrop,
     *,
@@ -35,8 +38,9 @@ def build_within(
 ) -> Artifact:
     """Build the fastest model for `options` that loses at most `asked.points`, as far as the time allows to find it.
 
-    `data` is where calibration images come from, and unless `judge_data` names another place also those that the drop
-    is measured on. An interrupted search goes on where it stopped; what it found is in the manifest's `search`.
+    Without `out` it is built beside `source`, under a name that says whether int8 or 16 bits are in it. `data` is where
+    calibration images come from, and unless `judge_data` names another place also those that the drop is measured on.
+    An interrupted search goes on where it stopped; what it found is in the manifest's `search`.
 
     Raises:
         GateFailedError: no int8 model keeps the promise, and `asked.otherwise` is "fail".
@@ -50,19 +54,27 @@ def build_within(
     def progress(done: int, total: int) -> None:
         tell(f"calibration image {done} of {total}", time.monotonic() - start, asked.seconds)
 
-    wanted = prepare(source, out, options, data=data, progress=progress)
+    places = {precision: out or _beside(source, options, precision, asked) for precision in (INT8, _WIDE)}
+    wanted = prepare(source, places[INT8], options, data=data, progress=progress)
     judge = Judge(wanted.spec, judge_data or data, asked, calibrated=wanted.record)
     state = files.sha256_text(repr((wanted.key, judge.identity, judge.metric)))
     wanted = replace(wanted, key=files.sha256_text(repr((state, codec.to_json(asked)))))
-    if (kept := Artifact.kept(out, wanted.key)) is not None:
-        return kept
+    for place in places.values():
+        if (kept := Artifact.kept(place, wanted.key)) is not None:
+            return kept
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop(wanted, Path(folder))
         search = Search(workshop, judge, Ledger(state), asked, start, tell)
         finished = search.run()
         record, layers = _verdict(search, asked, finished, time.monotonic() - start)
-        _write(wanted, out, workshop, record, layers)
-    return Artifact.open(out)
+        place = places[_WIDE if layers is None else INT8]
+        _write(place, workshop, record, layers)
+    return Artifact.open(place)
+
+
+def _beside(source: Artifact, options: BuildOptions, precision: Precision, asked: MaxDrop) -> Path:
+    name = default_name(source.spec, replace(options, precision=precision))
+    return source.folder.parent / f"{name}__drop{asked.points:g}"
 
 
 def _verdict(
@@ -99,33 +111,9 @@ def _verdict(
     return record, None if best is None else frozenset(best.kept)
 
 
-def _write(
-    wanted: Prepared, out: Path, workshop: Workshop, record: SearchRecord, layers: frozenset[str] | None
-) -> None:
+def _write(out: Path, workshop: Workshop, record: SearchRecord, layers: frozenset[str] | None) -> None:
     with artifact.writing(out) as draft:
         made = workshop.into(draft.folder, layers)
-        manifest = replace(workshop.manifest(made, record.seconds), search=record)
+        manifest = replace(workshop.manifest(made, record.seconds, wide=layers is None), search=record)
         golden.add(draft.folder, manifest)  # that it computes the right thing has been measured
         draft.finish(manifest)
-
-
-def table(record: SearchRecord) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of all that was tried, the fastest first; `front` marks what nothing else beats."""
-    rows = [_row(trial, record) for trial in sorted(record.trials, key=lambda trial: -trial.speed)]
-    return ["model", f"{record.metric} drop, points", "95 %", "times 16-bit speed", "ms", "kept", ""], rows
-
-
-def _row(trial: Trial, record: SearchRecord) -> list[str]:
-    marks = [
-        "front" if trial.name in record.front else "",
-        "taken" if trial.name == record.winner else "",
-    ]
-    return [
-        trial.name,
-        f"{trial.drop.value:.3f}",
-        f"{trial.drop.low:.3f} … {trial.drop.high:.3f}",
-        f"{trial.speed:.2f}",
-        f"{trial.infer_ms:.2f}",
-        "yes" if trial.keeps(record.asked.points) else "no",
-        ", ".join(mark for mark in marks if mark),
-    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from densecast.core.max_drop import MaxDrop, Trial
+from densecast.core.max_drop import SIXTEEN_BIT, MaxDrop, Trial
 from densecast.infer import Pipeline
 from densecast.max_drop import strategy
 from densecast.max_drop.judge import Judge
@@ -23,7 +23,6 @@ _PROXY_IMAGES = 8
 _PROXY_SHARE = 0.3
 _PROXY_LIMIT = 0.45
 _FEWEST_BUNDLES = 8
-_WIDE = "16-bit"
 # Two calibrations on the same images differ by rounding alone.
 _SAME_WITHIN = 0.02
 
@@ -69,7 +68,7 @@ class Search:
         self.workshop.discard(exact)
         base = self._pipeline_of_16_bits = self.workshop.wide()
         try:
-            self._wide = self._measured(_WIDE, None, base)
+            self._wide = self._measured(SIXTEEN_BIT, None, base)
             self._forget_what_differs(proxy)
             self._explore(proxy)
         except OutOfTimeError:

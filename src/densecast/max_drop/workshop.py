@@ -12,7 +12,6 @@ from densecast.core import artifact
 from densecast.core.artifact import Artifact, CalibrationRecord, Manifest
 from densecast.core.errors import UsageError
 from densecast.core.machine import usable_cpus
-from densecast.core.precision import Precision
 from densecast.core.runner import BuildJob, Built, Plan, Quantized, Quantizes
 from densecast.infer import Pipeline
 
@@ -34,6 +33,9 @@ class Workshop:
         self._notes = wanted.write_graph(graph)
         self._job, self._record = estimators.settle(wanted, graph)
         self._quantized: Quantized = wanted.backend.quantized(self._job)
+        # 16 bits as they would be built if they were asked for, with the rewritings that pay in them.
+        self._wide_wanted = replace(wanted, options=replace(wanted.options, precision="force_float16"), feeds=())
+        self._wide_notes = self._wide_wanted.write_graph(folder / "wide.onnx")
         self._wide: tuple[Artifact, Built] | None = None
 
     @property
@@ -52,11 +54,12 @@ class Workshop:
 
     def exact(self) -> Pipeline:
         """The whole network in float32."""
-        return self._open(self._write(self._whole_job("force_float32"))[0])
+        options = replace(self._job.options, precision="force_float32")
+        return self._open(self._write(replace(self._job, options=options, calibration=()))[0])
 
     def wide(self) -> Pipeline:
         """The whole network in 16 bits."""
-        self._wide = self._write(self._whole_job("force_float16"))
+        self._wide = self._write(self._wide_wanted.job(self._folder / "wide.onnx"))
         return self._open(self._wide[0])
 
     def mixed(self, kept: Kept) -> Pipeline:
@@ -77,9 +80,13 @@ class Workshop:
             shutil.copyfile(measured.file(name), folder / name)
         return made
 
-    def manifest(self, made: Built, seconds: float = 0.0) -> Manifest:
-        """The manifest of one of them."""
-        return replace(self._wanted.manifest(made, self._notes, seconds), calibration=self._record)
+    def manifest(self, made: Built, seconds: float = 0.0, *, wide: bool = False) -> Manifest:
+        """The manifest of a mixture, or of the 16-bit model, for which int8 was asked all the same."""
+        asked = self._wanted.options.precision
+        if wide:
+            made_of = self._wide_wanted.manifest(made, self._wide_notes, seconds, asked)
+            return replace(made_of, calibration=None)
+        return replace(self._wanted.manifest(made, self._notes, seconds, asked), calibration=self._record)
 
     def discard(self, pipeline: Pipeline) -> None:
         """Close, and free the disk unless the 16-bit model may be wanted yet."""
@@ -93,9 +100,6 @@ class Workshop:
             made: Built = self._wanted.backend.build(job, draft.folder)
             draft.finish(self.manifest(made))
         return Artifact.open(folder), made
-
-    def _whole_job(self, precision: Precision) -> BuildJob:
-        return replace(self._job, options=replace(self._job.options, precision=precision), calibration=())
 
     def _next(self) -> Path:
         self._count += 1

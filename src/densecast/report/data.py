@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
-from densecast.core.artifact import CalibrationRecord, ParityRecord
+from densecast.core.artifact import CalibrationRecord, Manifest, ParityRecord
 from densecast.core.machine import Machine
+from densecast.core.max_drop import SearchRecord
 from densecast.core.precision import PRECISIONS, Precision, PrecisionRan, short
 from densecast.core.score import Score
 from densecast.core.spec import ModelSpec
 from densecast.core.timing import Timing
+from densecast.core.tuning import TuneRecord
 from densecast.core.zoo_entry import PublishedScore
 
 
 @dataclass(frozen=True, slots=True)
+class Reasons:
+    """What a manifest holds of the choices that led to it.
+
+    `built` is the precision that is in the model; `fallback` says why it is another one than was asked.
+    """
+
+    built: Precision | None = None
+    fallback: str | None = None
+    calibration: CalibrationRecord | None = None
+    tuning: TuneRecord | None = None
+    search: SearchRecord | None = None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """The choices of one build."""
+        built = manifest.build.precision if manifest.build else None
+        return cls(built, manifest.fallback, manifest.calibration, manifest.tuning, manifest.search)
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One built model, measured."""
+    """One built model, measured; `reasons` holds what it was chosen by."""
 
     artifact: str
     backend: str
@@ -27,6 +50,19 @@ class Row:
     evidence: dict[str, float]
     score: Score
     timing: Timing
+    reasons: Reasons = Reasons()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """The network on a vendor's device: its outputs' score, and the speed that the vendor's own tool told, by file."""
+
+    device: str
+    asked: Precision
+    batch: int
+    score: Score
+    performance: dict[str, dict[str, float]]
+    hardware: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +87,10 @@ class Report:
     data: str
     rows: tuple[Row, ...]
     parity: ParityRecord | None = None
-    calibration: CalibrationRecord | None = None
     published: tuple[PublishedScore, ...] = ()
     pictures: tuple[Picture, ...] = ()
     seconds: float = 0.0
+    devices: tuple[DeviceRow, ...] = ()
     version: int = 1
 
     def change(self, row: Row) -> float:
@@ -62,9 +98,15 @@ class Report:
         return row.score.value - self.rows[0].score.value
 
     def findings(self) -> list[str]:
-        """What a reader should not miss: a lower precision that does not pay on this machine."""
+        """What a reader should not miss: a lower precision that does not pay on this machine, or was not built."""
         lines = []
         for row in self.rows:
+            if row.reasons.fallback is not None and row.reasons.built is not None:
+                lines.append(
+                    f"{row.backend}: {short(row.asked)} was asked, {short(row.reasons.built)} is what was built: "
+                    f"{row.reasons.fallback}."
+                )
+                continue
             rivals = [other for other in self.rows if other.backend == row.backend and _bits(other) > _bits(row)]
             best = max(rivals, key=lambda other: other.timing.images_per_s, default=None)
             if best is not None and row.timing.images_per_s <= best.timing.images_per_s:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from densecast.core.artifact import Artifact
 from densecast.core.precision import short
-from densecast.report.data import Report, Row
+from densecast.report import devices, reasons
+from densecast.report.data import Reasons, Report, Row
 
 _STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
 
@@ -89,6 +91,9 @@ def render(report: Report) -> str:
         stages(report),
         "\n".join(f"- {name}: {text}" for name, text in timing.scope.items()),
     ]
+    if report.devices:
+        parts.append("## On a vendor's device")
+        parts += [part for heading, section in devices.sections(report) for part in paragraphs(section, heading)]
     if others:
         lines = [
             [row.backend, short(row.asked), *(f"{row.score.others[name]:.4f}" for name in others)]
@@ -97,6 +102,8 @@ def render(report: Report) -> str:
         parts += ["## Related scores", table(["backend", "asked", *others], lines, "<<" + ">" * len(others))]
     if per_class := classes(report):
         parts += [f"## {per_class[0]} by class", table(*per_class[1:], "<" + ">" * len(report.rows))]
+    if reasoned := why(report):
+        parts += ["## Why these builds", *reasoned]
     parts += ["## How", *how(report)]
     return "\n\n".join(parts) + "\n"
 
@@ -113,12 +120,45 @@ def classes(report: Report) -> tuple[str, list[str], list[list[str]]] | None:
     return measure, header, lines
 
 
+def why(report: Report) -> list[str]:
+    """Paragraphs and tables of what each build was chosen by."""
+    return [part for heading, section in chosen(report) for part in paragraphs(section, heading)]
+
+
+def chosen(report: Report) -> list[tuple[str, reasons.Section]]:
+    """Every choice of every build, under a heading that names the build."""
+    return [
+        (f"{row.backend} {short(row.asked)}: {section.title}", section)
+        for row in report.rows
+        for section in reasons.sections(row.reasons)
+    ]
+
+
+def chosen_by(report: Report) -> list[str]:
+    """Every choice of every build in a line."""
+    return [f"{heading}: {section.told[0]}" for heading, section in chosen(report)]
+
+
+def paragraphs(section: reasons.Section, heading: str) -> list[str]:
+    """One choice: its heading, what came of it, and its table."""
+    return [f"### {heading}", "\n\n".join(section.told), table(section.header, section.rows, section.align)]
+
+
+def build(artifact: Artifact) -> str:
+    """What one built model was chosen by."""
+    parts = [f"# {artifact.folder.name}", *reasons.summary(artifact)]
+    for section in reasons.sections(Reasons.of(artifact.manifest)):
+        parts += paragraphs(section, section.title)
+    return "\n\n".join(parts)
+
+
 def how(report: Report) -> list[str]:
     """Calibration, machine and versions, as sentences."""
     machine = report.machine
     lines = []
-    if report.calibration:
-        lines.append(f"int8 ranges from {report.calibration.count} images ({report.calibration.source}).")
+    found = (row.reasons.calibration for row in report.rows if row.reasons.calibration)
+    used = dict.fromkeys((record.count, record.source) for record in found)
+    lines += [f"int8 ranges from {count} images ({source})." for count, source in used]
     for row in report.rows:
         if row.evidence:
             chosen = ", ".join(f"{name} {value:.2f}" for name, value in row.evidence.items())

@@ -6,11 +6,13 @@ import base64
 import importlib.resources
 import importlib.util
 from pathlib import Path
+from typing import Any
 
+from densecast.core.artifact import Artifact
 from densecast.core.errors import MissingExtraError
 from densecast.core.precision import short
-from densecast.report import markdown, plot
-from densecast.report.data import Report, Row
+from densecast.report import devices, markdown, plot, reasons
+from densecast.report.data import Reasons, Report, Row
 
 _STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
 
@@ -32,7 +34,6 @@ def render(report: Report, folder: Path) -> str:
         MissingExtraError: jinja2 is not installed.
     """
     require_jinja()
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     fastest = max(report.rows, key=lambda row: row.timing.images_per_s)
@@ -40,11 +41,11 @@ def render(report: Report, folder: Path) -> str:
     def is_fastest(row: Row) -> bool:
         return row is fastest
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
+    environment = _environment()
     environment.filters["short"] = short
     environment.tests["fastest"] = is_fastest
-    text = importlib.resources.files("densecast.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(text).render(
+    rendered: str = environment.get_template("page.html.j2").render(
+        title=report.spec.name,
         report=report,
         timing=report.rows[0].timing,
         stages=_STAGES,
@@ -56,8 +57,36 @@ def render(report: Report, folder: Path) -> str:
             for picture in report.pictures
         ],
         classes=markdown.classes(report),
+        devices=devices.sections(report),
+        why=markdown.chosen(report),
         how=markdown.how(report),
     )
+    return rendered
+
+
+def render_build(artifact: Artifact) -> str:
+    """What one built model was chosen by.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    require_jinja()
+    found = Reasons.of(artifact.manifest)
+    rendered: str = (
+        _environment()
+        .get_template("build.html.j2")
+        .render(title=artifact.folder.name, summary=reasons.summary(artifact), sections=reasons.sections(found))
+    )
+    return rendered
+
+
+def _environment() -> Any:
+    """Templates of this folder, which may include each other; everything is escaped, nothing undefined."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    folder = importlib.resources.files("densecast.report")
+    loader = FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False, loader=loader)
 
 
 def _inline(path: Path) -> str:

@@ -34,7 +34,7 @@ def accuracy_against_speed(report: Report) -> str:
         return round(x, 1), round(y, 1)
 
     parts = [frame(f"{report.rows[0].score.name} against images per second")]
-    for score in _ticks(y_low, y_high):
+    for score in ticks(y_low, y_high):
         _, y = place(10**x_low, score)
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" class="grid"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{score:.4f}</text>')
@@ -105,7 +105,7 @@ def frame(title: str, height: int = _HEIGHT) -> str:
     )
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Three to six round values between two bounds."""
     step = 10.0 ** math.floor(math.log10((high - low) / 3))
     step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= 6)

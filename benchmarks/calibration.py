@@ -1,0 +1,120 @@
+"""What comparing range estimators and bias correction buys an int8 build, and what it costs.
+
+The build compares them on a few of its calibration images. Here the estimator that it takes is built with biases
+corrected and left alone, and both are judged on many other images; the times are of whole builds with one image set,
+with the choice and without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo
+from densecast.build import build
+from densecast.core import catalog, codec, files, machine
+from densecast.core.artifact import Artifact
+from densecast.core.max_drop import MaxDrop
+from densecast.core.options import BiasCorrection
+from densecast.max_drop.judge import Judge
+from densecast.report.markdown import table
+from max_drop import MODELS, data_root
+
+WAYS: tuple[BiasCorrection, ...] = ("none", "fast")
+HEADER = [
+    "network",
+    "ranges by",
+    "biases",
+    "changed, as compared",
+    "changed on other images [95 %]",
+    "taken",
+    "build s",
+]
+
+
+def one(model: str, data: Path, folder: Path, images: int, judged: int) -> dict[str, Any]:
+    """The choice that is made for one model, and both ways of treating biases on other images."""
+    entry = catalog.load("zoo", model).ENTRY
+    source = export_zoo(model, folder / model / "float", ExportOptions())
+    shape = InputShape(height=entry.example_size_hw[0], width=entry.example_size_hw[1])
+    options = BuildOptions("openvino", "qint8_mixed_float16", shape, QuantizeOptions(images, split="all"))
+    chosen, chosen_s = timed(source, folder / model / "auto", options, data)
+    record = chosen.manifest.calibration
+    assert record is not None
+    judge = Judge(chosen.spec, data, MaxDrop(1.0, "disagreement", images=judged, split="all"), calibrated=record)
+    judge.fix_count(judged)
+    with Pipeline.open(build(source, folder / model / "exact", replace(options, precision="force_float32"))) as exact:
+        judge.set_reference(exact, lambda done, total: None)
+    ways = {}
+    for way in WAYS:
+        named = codec.from_plain(
+            {**codec.to_plain(options.quantize), "estimator": record.estimator, "bias_correction": way},
+            QuantizeOptions,
+            "calibration.py",
+        )
+        built, seconds = timed(source, folder / model / way, replace(options, quantize=named), data)
+        with Pipeline.open(built) as pipeline:
+            ways[way] = {"changed": asdict(judge.drop(pipeline, lambda done, total: None)), "seconds": seconds}
+    return {"record": codec.to_plain(record), "seconds": chosen_s, "judged": judge.images, "ways": ways}
+
+
+def timed(source: Artifact, out: Path, options: BuildOptions, data: Path) -> tuple[Artifact, float]:
+    """A build and its seconds."""
+    start = time.perf_counter()
+    return build(source, out, options, data=data), time.perf_counter() - start
+
+
+def rows(model: str, found: dict[str, Any]) -> list[list[str]]:
+    """A line for every estimator, then one for each way with biases."""
+    record, lines = found["record"], []
+    for estimator, value in record["tried"].items():
+        if estimator != record["estimator"]:
+            lines.append([model, estimator, WAYS[0], f"{value:.3%}", "", "", ""])
+    for way, measured in found["ways"].items():
+        changed = measured["changed"]
+        lines.append(
+            [
+                model,
+                record["estimator"],
+                way,
+                f"{record['tried_biases'][way]:.3%}",
+                f"{changed['value']:.3f} % [{changed['low']:.3f}, {changed['high']:.3f}]",
+                "yes" if way == record["bias_correction"] else "",
+                f"{measured['seconds']:.1f} ({found['seconds']:.1f} with the choice)",
+            ]
+        )
+    return lines
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("models", nargs="*", choices=[*MODELS, []], help="default: all")
+    parser.add_argument("--data", type=Path, action="append", help="folders already drawn: streets, cars")
+    parser.add_argument("--images", type=int, default=100, help="calibration images")
+    parser.add_argument("--judged", type=int, default=120, help="other images")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    scratch = Path(tempfile.mkdtemp())
+    found: dict[str, Any] = {}
+    lines: list[list[str]] = []
+    try:
+        for model in arguments.models or MODELS:
+            data = data_root(model, arguments.data or [], scratch)
+            found[model] = one(model, data, scratch, arguments.images, arguments.judged)
+            lines += rows(model, found[model])
+    finally:
+        shutil.rmtree(scratch)
+    print(table(HEADER, lines, "<<<>><>"))
+    if arguments.json:
+        here = codec.to_plain(machine.describe())
+        files.write_text(arguments.json, codec.json_text({"machine": here, "found": found}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""What a vendor's tool told of its device, in the tool's own words, beside the nearest that was measured here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from densecast.core.errors import UsageError
+from densecast.core.precision import short
+from densecast.report.data import DeviceRow, Report, Row
+from densecast.report.reasons import Section
+
+Here = Literal["", "decode", "preprocess", "infer", "images_per_s", "inference_only_per_s"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """How the tool calls one of its numbers, in which unit it counts, and what is nearest to it here."""
+
+    words: str
+    unit: str
+    here: Here = ""
+
+
+# By the names that `core.tool_formats` and ais_bench's summary are read into. A batch's postprocessing and the whole
+# run's time have nothing beside them: they are of other amounts of images than anything here.
+FIGURES = {
+    "e2e_per_s": Figure("[e2e] throughputRate", "images/s", "images_per_s"),
+    "e2e_total_ms": Figure("[e2e] latency", "ms the whole run"),
+    "read_per_s": Figure("[data read] throughputRate", "images/s"),
+    "read_ms": Figure("[data read] moduleLatency", "ms an image", "decode"),
+    "preprocess_per_s": Figure("[preprocess] throughputRate", "images/s"),
+    "preprocess_ms": Figure("[preprocess] moduleLatency", "ms an image", "preprocess"),
+    "infer_per_s": Figure("[infer] throughputRate", "images/s"),
+    "interface_per_s": Figure("[infer] Interface throughputRate", "images/s", "inference_only_per_s"),
+    "infer_ms": Figure("[infer] moduleLatency", "ms an image"),
+    "post_per_s": Figure("[post] throughputRate", "batches/s"),
+    "post_ms": Figure("[post] moduleLatency", "ms a batch"),
+    "pure_per_s": Figure("PureInfer ave_throughputRate", "samples/s", "inference_only_per_s"),
+    "pure_ms": Figure("PureInfer ave_latency", "ms a sample"),
+    "compute_per_s": Figure("throughput 1000*batchsize/NPU_compute_time", "images/s", "inference_only_per_s"),
+    "npu_compute_mean_ms": Figure("NPU_compute_time mean", "ms a call"),
+    "npu_compute_median_ms": Figure("NPU_compute_time median", "ms a call", "infer"),
+    "mm_run_qps": Figure("Throughput (qps)", "images/s", "inference_only_per_s"),
+}
+
+
+def added(report: Report, found: DeviceRow, model: str) -> Report:
+    """The report with one more device, or with newer figures of one that it has.
+
+    Raises:
+        UsageError: the report is of another model or metric than `found`, which is of `model`.
+    """
+    metric = report.rows[0].score.name
+    if (model, found.score.name) != (report.spec.name, metric):
+        raise UsageError(
+            f"the report is of {report.spec.name} and {metric}, these results are of {model} and {found.score.name}."
+        )
+    others = [row for row in report.devices if _key(row) != _key(found)]
+    return replace(report, devices=(*others, found))
+
+
+def sections(report: Report) -> list[tuple[str, Section]]:
+    """One for each device, under its heading."""
+    found = []
+    for device in report.devices:
+        heading = f"{device.device} {short(device.asked)}, batch {device.batch}"
+        row = _nearest(report, device)
+        rows = [
+            (file, *_told(name, value), *_here(name, row))
+            for file, values in device.performance.items()
+            for name, value in values.items()
+        ]
+        beside = f"beside it {row.backend} {short(row.asked)} on this machine, batch {row.timing.batch}"
+        header = ("file", "figure", "value", "unit", "here", "value here")
+        told = (
+            _score(report, device),
+            f"Speed as the vendor's tool tells it, in its words; {beside}. The tool reads inputs that were prepared "
+            "before: its times hold no decoding of images.",
+        )
+        found.append((heading, Section(heading, told, header, tuple(rows), "<<><<>")))
+    return found
+
+
+def _key(row: DeviceRow) -> tuple[str, str, int]:
+    return row.device, row.asked, row.batch
+
+
+def _nearest(report: Report, device: DeviceRow) -> Row:
+    """The fastest model of the same precision, or of any where there is none."""
+    same = [row for row in report.rows if row.asked == device.asked]
+    return max(same or report.rows, key=lambda row: row.timing.inference_only_per_s)
+
+
+def _score(report: Report, device: DeviceRow) -> str:
+    score, first = device.score, report.rows[0].score
+    if score.data is not None and score.data == first.data:
+        change = f"{score.value - first.value:+.4f} to the first model above"
+    else:
+        change = "over other images than the models above"
+    return f"{score.name} {score.value:.4f} over {score.count} images, {change}. Hardware: {device.hardware}."
+
+
+def _told(name: str, value: float) -> tuple[str, str, str]:
+    figure = FIGURES.get(name, Figure(name, ""))
+    return figure.words, f"{value:g}", figure.unit
+
+
+def _here(name: str, row: Row) -> tuple[str, str]:
+    here = FIGURES.get(name, Figure(name, "")).here
+    if here == "images_per_s":
+        return "end to end, images/s", f"{row.timing.images_per_s:.1f}"
+    if here == "inference_only_per_s":
+        return "inference only, images/s", f"{row.timing.inference_only_per_s:.1f}"
+    found = row.timing.stages().get(here)
+    return (f"{here}, median ms", f"{found.p50_ms:.2f}") if found else ("", "")

@@ -1,0 +1,185 @@
+"""Why a built model is the one it is: what was measured to choose it, as sentences, tables and a chart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from densecast.core.artifact import Artifact, CalibrationRecord
+from densecast.core.errors import BadArtifactError
+from densecast.core.max_drop import SIXTEEN_BIT, SearchRecord, Trial
+from densecast.core.precision import short
+from densecast.core.tuning import TuneRecord
+from densecast.report import pareto
+from densecast.report.data import Reasons
+
+# Longer lists are in the JSON.
+_NAMED_LAYERS = 12
+_BIASES = {"fast": "corrected", "full": "corrected, in full", "none": "left alone"}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One choice: what came of it, all that was tried, and a chart as SVG where there is one.
+
+    `align` has one `<` or `>` a column.
+    """
+
+    title: str
+    told: tuple[str, ...]
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    align: str
+    chart: str = ""
+
+
+def sections(reasons: Reasons) -> list[Section]:
+    """One for each choice that was made by measurement."""
+    found = []
+    if reasons.search is not None:
+        found.append(of_search(reasons.search))
+    if reasons.tuning is not None:
+        found.append(of_tuning(reasons.tuning))
+    if reasons.calibration is not None and reasons.calibration.tried:
+        found.append(of_calibration(reasons.calibration))
+    return found
+
+
+def summary(artifact: Artifact) -> list[str]:
+    """What one artifact is: what was asked, what runs, and why."""
+    manifest = artifact.manifest
+    if manifest.build is None or manifest.precision_asked is None:
+        raise BadArtifactError(f"{artifact.folder} is not compiled: there was nothing to choose yet.")
+    asked = short(manifest.precision_asked)
+    lines = [f"{manifest.build.backend}, asked {asked}, runs {manifest.precision_ran}; {artifact.spec.input}."]
+    if manifest.fallback is not None:
+        lines.append(f"Holds {short(manifest.build.precision)}, not the {asked} that was asked: {manifest.fallback}.")
+    if manifest.evidence:
+        figures = ", ".join(f"{name} {value:.2f}" for name, value in manifest.evidence.items())
+        lines.append(f"{', '.join(manifest.settings.values())} chosen by measurement ({figures}).")
+    if not sections(Reasons.of(manifest)):
+        lines.append("Nothing else was chosen by measurement: it was built as it was asked for.")
+    return lines
+
+
+def of_calibration(record: CalibrationRecord) -> Section:
+    """What each way of finding int8 ranges, and of correcting biases, did to the outputs."""
+    measure = "labels changed" if record.measure == "labels_changed" else "relative L2 error"
+    taken = (record.estimator, record.bias_correction)
+    tried = [((name, _first_bias(record)), value) for name, value in record.tried.items()]
+    tried += [((record.estimator, bias), value) for bias, value in record.tried_biases.items()]
+    rows = [
+        (estimator, _BIASES.get(bias, ""), f"{value:.3%}", "taken" if (estimator, bias) == taken else "")
+        for (estimator, bias), value in dict(tried).items()
+    ]
+    return Section(
+        "int8 ranges",
+        (
+            f"ranges by {record.estimator}: {_bought(record, measure)}",
+            f"{record.count} calibration images ({record.source}). The ways were compared on a few of them, by what "
+            "they do to the outputs of others against float32; another than the default has to be a twentieth better.",
+        ),
+        ("ranges by", "biases", measure, ""),
+        tuple(rows),
+        "<<><",
+    )
+
+
+def _first_bias(record: CalibrationRecord) -> str:
+    """How biases were treated while estimators were compared."""
+    return next(iter(record.tried_biases), record.bias_correction)
+
+
+def _bought(record: CalibrationRecord, measure: str) -> str:
+    """What the chosen ways change, beside those that were not chosen."""
+    others = [value for name, value in record.tried.items() if name != record.estimator]
+    told = f"{record.tried[record.estimator]:.3%} {measure}"
+    if others:
+        apart = sorted({f"{min(others):.3%}", f"{max(others):.3%}"})
+        told += f", the others {' to '.join(apart)}"
+    if record.tried_biases:
+        ways = (f"{_BIASES[name]} {value:.3%}" for name, value in record.tried_biases.items())
+        told += f"; with biases {', '.join(ways)}"
+    return told
+
+
+def of_tuning(record: TuneRecord) -> Section:
+    """Every trial, in order, and the setting that was left."""
+    rows = []
+    for trial in record.trials:
+        figures = ("", "", "")
+        if trial.duel:
+            low, high = trial.duel.quartiles
+            rate, each = trial.duel.challenger.images_per_s, trial.duel.challenger.latency_ms
+            figures = (f"{trial.duel.ratio:.2f} ({low:.2f} to {high:.2f})", f"{rate:.2f}", f"{each:.1f}")
+        rows.append((trial.what, *figures, trial.why + (" (measured before)" if trial.remembered else "")))
+    begun = f", which at first was {record.trials[0].against}" if record.trials else ""
+    return Section(
+        f"tuned for {record.asked.goal}",
+        (
+            f"{record.winner}: {record.why}",
+            f"Each was measured in turns with the best so far{begun}, on {record.threads} threads, in "
+            f"{record.seconds:.0f} s of {record.asked.seconds:.0f}. In brackets: the quartiles over turns.",
+        ),
+        ("tried", "times as fast as the best so far", "images/s", "ms a call", "outcome"),
+        tuple(rows),
+        "<>>><",
+    )
+
+
+def of_search(record: SearchRecord) -> Section:
+    """All mixtures of int8 and 16 bits, the fastest first; `front` marks what nothing else beats in both."""
+    winner = next((trial for trial in record.trials if trial.name == record.winner), None)
+    kept = "The promise is kept." if record.kept_promise else "The promise is not kept."
+    told = [
+        f"taken: {record.winner}: {record.why}",
+        f"Promised: at most {record.asked.points:g} points of {record.metric}, with the upper end of the 95 % "
+        f"interval. {kept} In float32 it is {record.reference:.4f}, over {record.images} images; "
+        f"{record.layers} layers, {record.seconds:.0f} s of {record.asked.seconds:.0f} s.",
+    ]
+    if winner is not None and winner.kept:
+        told.append(_layers(winner, record))
+    return Section(
+        f"int8 within {record.asked.points:g} points",
+        tuple(told),
+        (
+            "model",
+            f"{record.metric} drop, points",
+            "95 %",
+            "times 16-bit speed",
+            "ms",
+            "in 16 bits",
+            "promise kept",
+            "",
+        ),
+        tuple(_trial(trial, record) for trial in sorted(record.trials, key=lambda trial: -trial.speed)),
+        "<><>>><<",
+        pareto.draw(record),
+    )
+
+
+def _layers(winner: Trial, record: SearchRecord) -> str:
+    """Which layers stayed in 16 bits, those first that int8 would hurt most."""
+    ordered = sorted(winner.kept, key=lambda name: -record.sensitivity.get(name, 0.0))
+    named = [
+        f"{name} ({record.sensitivity[name]:.0%} of int8's error)" if name in record.sensitivity else name
+        for name in ordered[:_NAMED_LAYERS]
+    ]
+    rest = len(ordered) - len(named)
+    more = f", and {rest} more" if rest else ""
+    return f"In 16 bits, {len(ordered)} of {record.layers} layers: {', '.join(named)}{more}."
+
+
+def _trial(trial: Trial, record: SearchRecord) -> tuple[str, ...]:
+    marks = ["front"] if trial.name in record.front else []
+    marks += ["taken"] if trial.name == record.winner else []
+    wide = len(trial.kept) if trial.name != SIXTEEN_BIT else record.layers
+    return (
+        trial.name,
+        f"{trial.drop.value:.3f}",
+        f"{trial.drop.low:.3f} … {trial.drop.high:.3f}",
+        f"{trial.speed:.2f}",
+        f"{trial.infer_ms:.2f}",
+        f"{wide} of {record.layers}",
+        "yes" if trial.keeps(record.asked.points) else "no",
+        ", ".join(marks),
+    )

@@ -1,0 +1,16 @@
+"""A narrow HRNet, trained by `training/pose_tiny.py` on people the project draws itself."""
+
+from densecast.core.zoo_entry import CheckpointSource, ProceduralData, ZooEntry
+from densecast.zoo import _mmpose
+
+ENTRY = ZooEntry(
+    spec=_mmpose.coco("hrnet_w32_ae_tiny", short_side=256),
+    network="pose_hrnet",
+    options={"base_width": 20, "stem_width": 16, "stem_blocks": 1, "modules": (1, 1, 1), "blocks": 1},
+    checkpoint=CheckpointSource(file="hrnet_w32_ae_tiny.safetensors", shipped=True),
+    summary="Associative embedding, HRNet of base width 20, on procedural people",
+    licence="Apache-2.0",
+    data=ProceduralData(writer="write_coco", count=400, seed=2000),
+    example_size_hw=(256, 320),
+    protocols=_mmpose.protocols(short_side=256),
+)
