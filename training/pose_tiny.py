@@ -42,6 +42,7 @@ from pose_examples import Example, draw_batch, read_examples
 
 TRAIN_SEED, HELD_OUT_SEED = 1, 2  # the demo's pictures are of another seed
 SHORT_SIDE = 256
+DECODE = PoseDecode(detection_threshold=0.3)
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 # Until this share of the training, the short and the long side are so long: (share, pixels, pixels, batch).
 STAGES = ((0.65, 128, 160, 16), (1.0, 192, 256, 8))
@@ -280,7 +281,7 @@ def detect(network: torch.nn.Module, picture: np.ndarray, image_id: int) -> list
     matrix = cv2.getAffineTransform(*place.triangles())
     warped = cv2.warpAffine(picture, matrix, place.model_hw[::-1], flags=cv2.INTER_LINEAR)
     batch = normalised(torch.from_numpy(np.stack([warped, warped[:, ::-1]])))
-    found = pose.decode([network(batch).numpy()], place, PoseDecode())
+    found = pose.decode([network(batch).numpy()], place, DECODE)
     results = []
     for xy, score, total in zip(found.xy_px, found.score, found.person_score, strict=True):
         points = np.column_stack([xy, score]).astype(float).reshape(-1).tolist()

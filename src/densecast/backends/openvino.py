@@ -133,6 +133,9 @@ class OpenVinoRunner:
         self._requests: dict[tuple[int | None, int], Any] = {}
         self._making = threading.Lock()
         self._settings = artifact.manifest.settings
+        # OpenVINO's binding makes its table of types when it is first asked for one, and meanwhile lets go of Python's
+        # lock while it holds the table's: two lanes that both come first wait for each other for ever.
+        ov.Type.f32.to_dtype()
         first = self._batch_sizes[0] if self._batch_sizes else None
         self._precision = _read_back(self._request(first, 0).get_compiled_model())
 

@@ -1,10 +1,18 @@
 """A narrow HRNet, trained by `training/pose_tiny.py` on people the project draws itself."""
 
+from dataclasses import replace
+
 from densecast.core.zoo_entry import CheckpointSource, ProceduralData, ZooEntry
 from densecast.zoo import _mmpose
 
+# With all layers in int8, AP falls by 3.8 points on held-out pictures; with those of the last stage in 16 bits, by 0.8.
+_KEEPS_FLOAT = (".*stage4.*",)
+
 ENTRY = ZooEntry(
-    spec=_mmpose.coco("hrnet_w32_ae_tiny", short_side=256),
+    spec=replace(
+        _mmpose.coco("hrnet_w32_ae_tiny", short_side=256, decode=_mmpose.SMALL_DECODE),
+        keep_float_names=_KEEPS_FLOAT,
+    ),
     network="pose_hrnet",
     options={"base_width": 20, "stem_width": 16, "stem_blocks": 1, "modules": (1, 1, 1), "blocks": 1},
     checkpoint=CheckpointSource(file="hrnet_w32_ae_tiny.safetensors", shipped=True),
@@ -12,5 +20,5 @@ ENTRY = ZooEntry(
     licence="Apache-2.0",
     data=ProceduralData(writer="write_coco", count=400, seed=2000),
     example_size_hw=(256, 320),
-    protocols=_mmpose.protocols(short_side=256),
+    protocols=_mmpose.protocols(short_side=256, decode=_mmpose.SMALL_DECODE),
 )

@@ -4,7 +4,7 @@ from densecast.core.zoo_entry import CheckpointSource, ProceduralData, ZooEntry
 from densecast.zoo import _mmpose
 
 ENTRY = ZooEntry(
-    spec=_mmpose.coco("mobilenetv2_ae_tiny", short_side=256),
+    spec=_mmpose.coco("mobilenetv2_ae_tiny", short_side=256, decode=_mmpose.SMALL_DECODE),
     network="pose_mobilenetv2",
     options={
         "stem_width": 8,
@@ -19,5 +19,5 @@ ENTRY = ZooEntry(
     licence="Apache-2.0",
     data=ProceduralData(writer="write_coco", count=400, seed=2000),
     example_size_hw=(256, 320),
-    protocols=_mmpose.protocols(short_side=256),
+    protocols=_mmpose.protocols(short_side=256, decode=_mmpose.SMALL_DECODE),
 )
