@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,10 @@ def build(job: BuildJob, folder: Path) -> Built:
 def quantized(job: BuildJob) -> OpenVinoQuantized:
     """Calibrated by NNCF; its 16-bit type is the faster of the model that is all int8."""
     model = _folded(_read(job))
-    int8 = _nncf.quantize(model, job.calibration, job.options.quantize)
+    options = job.options.quantize
+    if options.activations == "auto":
+        options = replace(options, activations="symmetric" if _pads(model) else "asymmetric")
+    int8 = _nncf.quantize(model, job.calibration, options)
     hint = _hint(int8, job)
     return OpenVinoQuantized(model, int8, hint[0], lambda mixed, folder: _save(mixed, hint, folder))
 
@@ -87,6 +91,17 @@ def _folded(model: Any) -> Any:
     manager.register_pass(passes.ConstantFolding())
     manager.run_passes(model)
     return model
+
+
+def _pads(model: Any) -> bool:
+    """Whether anything is padded between layers; OpenVINO carries int8 through a pad only where zero stands for 0."""
+    amounts = [
+        node.input_value(side).get_node()
+        for node in model.get_ops()
+        if node.get_type_name() == "Pad"
+        for side in (1, 2)
+    ]
+    return any(amount.get_type_name() != "Constant" or bool(amount.data.any()) for amount in amounts)
 
 
 def _hint(model: Any, job: BuildJob) -> tuple[str, dict[str, float]]:

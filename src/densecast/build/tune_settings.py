@@ -94,7 +94,7 @@ def int8(best: Setting, options: BuildOptions) -> Setting:
 
 def schemes(best: Setting) -> Iterator[Challenge]:
     """Symmetric ranges instead of asymmetric ones."""
-    if best.activations == "asymmetric":
+    if best.activations != "symmetric":
         yield Challenge("symmetric int8 ranges", replace(best, activations="symmetric"), _WORTH_SYMMETRIC)
 
 

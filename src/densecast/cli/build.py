@@ -71,8 +71,12 @@ def command(
         str, typer.Option(help="per_channel or per_tensor.", rich_help_panel=_CALIBRATION)
     ] = "per_channel",
     activations: Annotated[
-        str, typer.Option(help="asymmetric or symmetric.", rich_help_panel=_CALIBRATION)
-    ] = "asymmetric",
+        str,
+        typer.Option(
+            help="asymmetric, symmetric, or auto: symmetric where the graph pads between its layers.",
+            rich_help_panel=_CALIBRATION,
+        ),
+    ] = "auto",
     bias_correction: Annotated[
         str,
         typer.Option(

@@ -10,7 +10,7 @@ from densecast.core.precision import Precision
 from densecast.core.sample import Split
 
 WeightGranularity = Literal["per_channel", "per_tensor"]
-ActivationScheme = Literal["symmetric", "asymmetric"]
+ActivationScheme = Literal["auto", "symmetric", "asymmetric"]
 RangeEstimator = Literal["auto", "minmax", "mean_minmax", "percentile", "histogram"]
 SixteenBit = Literal["auto", "bf16", "f16"]
 BiasCorrection = Literal["auto", "fast", "full", "none"]
@@ -60,7 +60,9 @@ class QuantizeOptions:
     `images` 0 means all there are. The estimators: `minmax` the extremes over all images, `mean_minmax` the mean
     of each image's extremes, `percentile` each image's values up to `percentile`, `histogram` the range with the
     least quantisation error; `auto` tries those the backend has and takes the one that changes the outputs least.
-    Weights are always symmetric, which is what int8 kernels multiply fastest.
+    Weights are always symmetric, which is what int8 kernels multiply fastest. Activations are `asymmetric` unless a
+    graph pads between its layers (`auto`, OpenVINO): what is padded with zeros has to have its zero in the middle, or
+    the layer after it does not run in int8.
     `bias_correction` moves biases so that layers keep their mean outputs: `fast` layer by layer, `full` through the
     network (much slower); `auto` compares `fast` with `none` where estimators are compared, else takes `none`.
     `ignored_types` and `ignored_names` (regular expressions) stay in the 16-bit type.
@@ -70,7 +72,7 @@ class QuantizeOptions:
     seed: int = 0
     split: Split = "train"
     weights: WeightGranularity = "per_channel"
-    activations: ActivationScheme = "asymmetric"
+    activations: ActivationScheme = "auto"
     estimator: RangeEstimator = "auto"
     percentile: float = 99.99
     bias_correction: BiasCorrection = "auto"
