@@ -83,7 +83,7 @@ def serve(connection: Connection, module: str, job: Job, images: list[Path]) -> 
     try:
         contender = importlib.import_module(f"contenders.{module}").enter(job)
         connection.send("ready")
-    except Exception as error:
+    except Exception as error:  # any contender's, of any kind: the parent raises it
         connection.send(error)
         return
     position = 0
@@ -102,7 +102,7 @@ def serve(connection: Connection, module: str, job: Job, images: list[Path]) -> 
             start, start_cpu = time.perf_counter(), time.process_time()
             contender.run(turn)
             connection.send((time.perf_counter() - start, time.process_time() - start_cpu))
-        except Exception as error:
+        except Exception as error:  # as above
             connection.send(error)
 
 

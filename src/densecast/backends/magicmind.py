@@ -101,7 +101,7 @@ class MagicMindRunner:
             self._context = _made("create_i_context", self._engine.create_i_context)
             self._queue = _made("create_queue", self._device.create_queue)
             self._inputs = _made("create_inputs", self._context.create_inputs)
-        except BaseException:
+        except BaseException:  # whatever it was, the device is let go, and it goes on
             self._system.__exit__(None, None, None)
             raise
 
@@ -180,10 +180,7 @@ def _done(step: str, call: Callable[..., Any], *given: Any) -> None:
     Raises:
         DeviceError: anything else.
     """
-    try:
-        status = call(*given)
-    except Exception as error:  # the vendor's own kinds are not importable without its package
-        raise DeviceError.of(f"MagicMind's {step}", error, _LOOK_AT) from None
+    status = _called(step, call, *given)
     if status is not None and not status.ok():
         raise DeviceError.of(f"MagicMind's {step}", status, _LOOK_AT)
 
@@ -194,13 +191,17 @@ def _made(step: str, call: Callable[..., Any], *given: Any) -> Any:
     Raises:
         DeviceError: it makes nothing, or raises.
     """
-    try:
-        made = call(*given)
-    except Exception as error:
-        raise DeviceError.of(f"MagicMind's {step}", error, _LOOK_AT) from None
+    made = _called(step, call, *given)
     if made is None:
         raise DeviceError.of(f"MagicMind's {step}", "it gave nothing", _LOOK_AT)
     return made
+
+
+def _called(step: str, call: Callable[..., Any], *given: Any) -> Any:
+    try:
+        return call(*given)
+    except Exception as error:  # the vendor's own kinds are not importable without its package
+        raise DeviceError.of(f"MagicMind's {step}", error, _LOOK_AT) from None
 
 
 def _runtime(module: str = "") -> Any:

@@ -48,7 +48,7 @@ class Side:
             try:
                 for _ in range(count):
                     runner.run_in(stream, self._feeds)
-            except BaseException as error:
+            except BaseException as error:  # a thread's own would be lost: it is raised by whoever waits for it
                 errors.append(error)
 
         threads = [threading.Thread(target=work, args=(stream,)) for stream in range(self._streams)]
