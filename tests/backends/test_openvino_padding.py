@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -17,7 +19,7 @@ ov = pytest.importorskip("openvino")
 FEEDS = [{"image": np.random.default_rng(seed).random((1, 3, 24, 32), dtype=np.float32)} for seed in range(4)]
 
 
-def padded(columns: int) -> object:
+def padded_graph(columns: int) -> onnx.ModelProto:
     """Two convolutions side by side, one padded by so many columns to the other's width; a third sees both."""
     rng = np.random.default_rng(0)
     weights = {"w": rng.normal(size=(16, 3, 3, 3)), "u": rng.normal(size=(16, 3, 3, 3))}
@@ -35,13 +37,17 @@ def padded(columns: int) -> object:
     image = helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 3, 24, 32])
     output = helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, None)
     graph = helper.make_graph(nodes, "g", [image], [output], initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return openvino._folded(ov.Core().read_model(model.SerializeToString()))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-@pytest.mark.parametrize(("columns", "pads"), [(0, False), (1, True)])
-def test_a_pad_of_nothing_is_none(columns: int, pads: bool) -> None:
-    assert openvino._pads(padded(columns)) is pads
+def padded(columns: int) -> object:
+    return openvino._folded(ov.Core().read_model(padded_graph(columns).SerializeToString()))
+
+
+@pytest.mark.parametrize(("columns", "scheme"), [(0, "asymmetric"), (1, "symmetric")])
+def test_ranges_are_symmetric_where_something_is_padded(columns: int, scheme: str, tmp_path: Path) -> None:
+    onnx.save(padded_graph(columns), tmp_path / "graph.onnx")
+    assert openvino.activation_scheme(tmp_path / "graph.onnx") == scheme
 
 
 @pytest.mark.parametrize(("activations", "layers"), [("symmetric", 3), ("asymmetric", 2)])

@@ -72,7 +72,8 @@ def test_what_estimator_and_bias_correction_bought_is_told() -> None:
         ("histogram", "corrected", "0.377%", "taken"),
     )
     assert section.told[0] == (
-        "ranges by histogram: 0.412% labels changed, the others 0.540%; with biases left alone 0.412%, corrected 0.377%"
+        "asymmetric ranges by histogram: 0.412% labels changed, the others 0.540%; "
+        "with biases left alone 0.412%, corrected 0.377%"
     )
     plain = replace(made_report.CALIBRATION, bias_correction="", tried_biases={}, measure="relative_l2")
     assert reasons.of_calibration(plain).rows[1] == ("histogram", "", "0.412%", "taken")

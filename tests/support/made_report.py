@@ -29,7 +29,7 @@ SPLIT = SplitRecord("carvana", "val", 32, 320, 0, "ab" * 32)
 
 CALIBRATION = CalibrationRecord(
     "carvana train", 288, ("a", "b"), SPLIT, "", "histogram", {"mean_minmax": 0.0054, "histogram": 0.00412},
-    "labels_changed", "fast", {"none": 0.00412, "fast": 0.00377},
+    "labels_changed", "fast", {"none": 0.00412, "fast": 0.00377}, "asymmetric",
 )  # fmt: skip
 
 

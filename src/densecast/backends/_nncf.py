@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from densecast.backends import _keep_float
 from densecast.core import machine
 from densecast.core.errors import MissingExtraError
 from densecast.core.options import QuantizeOptions
@@ -21,7 +22,10 @@ def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions)
 
     Raises:
         MissingExtraError: NNCF is not installed.
+        UsageError: a pattern of what stays in float is found nowhere.
     """
+    names = [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() != "Constant"]
+    kept = _keep_float.matching(options.ignored_names, names)
     os.environ.setdefault("NNCF_CI", "1")  # NNCF reports its use over the network unless told that it runs in CI
     try:
         import nncf
@@ -40,9 +44,7 @@ def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions)
             target_device=nncf.TargetDevice.CPU,
             subset_size=len(calibration),
             fast_bias_correction=options.bias_correction != "full",
-            ignored_scope=nncf.IgnoredScope(
-                types=list(options.ignored_types), patterns=list(options.ignored_names), validate=False
-            ),
+            ignored_scope=nncf.IgnoredScope(names=kept, types=list(options.ignored_types), validate=False),
             advanced_parameters=_advanced(options),
         )
 

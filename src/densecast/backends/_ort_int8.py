@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from densecast.backends import _keep_float
 from densecast.core import machine
 from densecast.core.options import QuantizeOptions
 from densecast.core.tensor import Feeds
@@ -111,13 +111,9 @@ def _estimator(options: QuantizeOptions) -> tuple[Any, dict[str, object]]:
 
 def _excluded(model: Any, options: QuantizeOptions) -> list[str]:
     """Names of the nodes that stay in float."""
-    patterns = [re.compile(pattern) for pattern in options.ignored_names]
+    kept = set(_keep_float.matching(options.ignored_names, [node.name for node in model.graph.node]))
     types = {*_NEVER, *options.ignored_types}
-    return [
-        node.name
-        for node in model.graph.node
-        if node.op_type in types or any(pattern.search(node.name) for pattern in patterns)
-    ]
+    return [node.name for node in model.graph.node if node.op_type in types or node.name in kept]
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from densecast.core import cache, files, machine
 from densecast.core.artifact import Artifact
 from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
 from densecast.core.inspector import Inspector
-from densecast.core.options import RangeEstimator
+from densecast.core.options import ActivationScheme, RangeEstimator
 from densecast.core.precision import PRECISIONS, PrecisionRan
 from densecast.core.runner import BuildJob, Built, Capabilities, Plan
 from densecast.core.tensor import Dim, Feeds, TensorSpec, check_feeds
@@ -61,12 +60,20 @@ def build(job: BuildJob, folder: Path) -> Built:
 def quantized(job: BuildJob) -> OpenVinoQuantized:
     """Calibrated by NNCF; its 16-bit type is the faster of the model that is all int8."""
     model = _folded(_read(job))
-    options = job.options.quantize
-    if options.activations == "auto":
-        options = replace(options, activations="symmetric" if _pads(model) else "asymmetric")
-    int8 = _nncf.quantize(model, job.calibration, options)
+    int8 = _nncf.quantize(model, job.calibration, job.options.quantize)
     hint = _hint(int8, job)
     return OpenVinoQuantized(model, int8, hint[0], lambda mixed, folder: _save(mixed, hint, folder))
+
+
+def activation_scheme(graph: Path) -> ActivationScheme:
+    """How `auto` lays out int8 ranges: OpenVINO carries int8 through a pad only where zero stands for 0."""
+    import onnx
+
+    model = onnx.load(graph)
+    constants = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+    amounts = [constants.get(node.input[1]) for node in model.graph.node if node.op_type == "Pad"]
+    pads = any(amount is None or amount.any() for amount in amounts)
+    return "symmetric" if pads else "asymmetric"
 
 
 def _read(job: BuildJob) -> Any:
@@ -91,17 +98,6 @@ def _folded(model: Any) -> Any:
     manager.register_pass(passes.ConstantFolding())
     manager.run_passes(model)
     return model
-
-
-def _pads(model: Any) -> bool:
-    """Whether anything is padded between layers; OpenVINO carries int8 through a pad only where zero stands for 0."""
-    amounts = [
-        node.input_value(side).get_node()
-        for node in model.get_ops()
-        if node.get_type_name() == "Pad"
-        for side in (1, 2)
-    ]
-    return any(amount.get_type_name() != "Constant" or bool(amount.data.any()) for amount in amounts)
 
 
 def _hint(model: Any, job: BuildJob) -> tuple[str, dict[str, float]]:

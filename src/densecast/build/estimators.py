@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import numpy as np
@@ -16,8 +17,8 @@ from densecast.core import artifact
 from densecast.core.artifact import Artifact, CalibrationRecord
 from densecast.core.errors import UsageError
 from densecast.core.machine import usable_cpus
-from densecast.core.options import BiasCorrection, RangeEstimator
-from densecast.core.runner import BuildJob, Plan
+from densecast.core.options import ActivationScheme, BiasCorrection, RangeEstimator
+from densecast.core.runner import BuildJob, Plan, SettlesScheme
 from densecast.core.tensor import Array, Feeds
 
 Choice = TypeVar("Choice", bound=str)
@@ -36,8 +37,16 @@ _BETTER_BY = 0.05
 _SECONDS = 300.0
 
 
+def scheme(backend: ModuleType, graph: Path) -> ActivationScheme:
+    """How a backend lays out the int8 ranges of a graph unless it is told; asymmetric wastes the least of them."""
+    if isinstance(backend, SettlesScheme):
+        chosen: ActivationScheme = backend.activation_scheme(graph)
+        return chosen
+    return "asymmetric"
+
+
 def settle(wanted: Prepared, graph: Path) -> tuple[BuildJob, CalibrationRecord | None]:
-    """The build's job with estimator and bias correction named, and what the calibration's record says of the choice.
+    """The build's job with scheme, estimator and bias correction named, and what the calibration's record says of them.
 
     Only `auto` is a choice; there have to be enough images to judge by, and a backend that has several estimators.
     Whether correcting biases helps is asked of the chosen estimator on the same images, which is one trial more: it can
@@ -52,6 +61,9 @@ def settle(wanted: Prepared, graph: Path) -> tuple[BuildJob, CalibrationRecord |
     asked, corrects = job.options.quantize, getattr(wanted.backend, "CORRECTS_BIASES", False)
     if asked.bias_correction in ("fast", "full") and not corrects:
         raise UsageError(f"backend {wanted.options.backend!r} does not correct biases: leave --bias-correction out.")
+    if asked.activations == "auto":
+        asked = replace(asked, activations=scheme(wanted.backend, graph))
+        job = replace(job, options=replace(job.options, quantize=asked))
     bias: BiasCorrection = asked.bias_correction
     if bias == "auto":
         bias = "none"
@@ -71,6 +83,7 @@ def settle(wanted: Prepared, graph: Path) -> tuple[BuildJob, CalibrationRecord |
         measure=found.measure,
         bias_correction=found.bias if corrects else "",
         tried_biases=found.tried_biases,
+        activations=asked.activations,
     )
 
 

@@ -16,14 +16,14 @@ from pathlib import Path
 import onnx
 
 from densecast.build import build, default_name, rewrites, tune_duel, tune_settings
-from densecast.build.estimators import DEFAULT
+from densecast.build.estimators import DEFAULT, scheme
 from densecast.build.prepared import INT8, prepare, require
 from densecast.build.tune_duel import Side
 from densecast.build.tune_settings import Challenge
 from densecast.core import catalog, codec, files, machine, planning
 from densecast.core.artifact import Artifact
 from densecast.core.errors import MissingError
-from densecast.core.options import BuildOptions
+from densecast.core.options import ActivationScheme, BuildOptions
 from densecast.core.precision import short
 from densecast.core.runner import Plan
 from densecast.core.tuning import Duel, Setting, Trial, TuneOptions, TuneRecord
@@ -102,7 +102,7 @@ class _Search:
     def record(self) -> TuneRecord:
         """Try everything, in the order in which the later choices depend on the earlier."""
         wants_int8 = self._options.precision == INT8
-        choices = rewrites.differ(self._graph())
+        choices = rewrites.differ(onnx.load(self._graph()))
         sizes = tune_settings.batch_sizes(self._options)
         best = tune_settings.first(self._options, sizes[0])
         self._total = len(tune_settings.powers_of_two(1, self._threads)) + len(sizes) + len(choices)
@@ -136,7 +136,7 @@ class _Search:
     def _int8(self, best: Setting, choices: tuple[str, ...]) -> tuple[Setting, str]:
         """The best of int8 and float, and why."""
         quantised = tune_settings.int8(best, self._options)
-        quantised = self._best(quantised, tune_settings.schemes(quantised))
+        quantised = self._best(quantised, tune_settings.schemes(quantised, self._scheme()))
         for name in choices:
             quantised = self._best(quantised, iter([tune_settings.rewriting(quantised, name)]))
         taken = self._best(best, iter([tune_settings.against_float(quantised)])) == quantised
@@ -218,14 +218,17 @@ class _Search:
         images = min(quantize.images or _TRIAL_IMAGES, _TRIAL_IMAGES)
         return replace(options, quantize=replace(quantize, images=images, estimator=DEFAULT, bias_correction="none"))
 
-    def _graph(self) -> onnx.ModelProto:
+    def _graph(self) -> Path:
         """The graph as the rewritings find it."""
-        plain = replace(self._options, rewrites=(), precision="force_float32")
         path = self._folder / "graph.onnx"
-        prepare(self._source, self._folder / "none", plain).write_graph(path)
-        model = onnx.load(path)
-        path.unlink()
-        return model
+        if not path.exists():
+            plain = replace(self._options, rewrites=(), precision="force_float32")
+            prepare(self._source, self._folder / "none", plain).write_graph(path)
+        return path
+
+    def _scheme(self) -> ActivationScheme:
+        """How `auto` lays out int8 ranges."""
+        return scheme(catalog.load("backends", self._options.backend), self._graph())
 
     def _key(self, champion: Setting, challenger: Setting) -> str:
         """Stands for all that a duel's outcome depends on."""

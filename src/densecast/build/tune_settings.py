@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from densecast.build import rewrites
-from densecast.core.options import BuildOptions, SixteenBit
+from densecast.core.options import ActivationScheme, BuildOptions, SixteenBit
 from densecast.core.precision import Precision
 from densecast.core.tuning import Setting, TuneOptions
 
@@ -92,9 +92,9 @@ def int8(best: Setting, options: BuildOptions) -> Setting:
     return replace(best, precision="qint8_mixed_float16", rewrites=by_rule, sixteen_bit=sixteen)
 
 
-def schemes(best: Setting) -> Iterator[Challenge]:
-    """Symmetric ranges instead of asymmetric ones."""
-    if best.activations != "symmetric":
+def schemes(best: Setting, by_rule: ActivationScheme) -> Iterator[Challenge]:
+    """Symmetric ranges instead of asymmetric ones; `by_rule` is what `auto` takes for the network."""
+    if "symmetric" not in (best.activations, by_rule):
         yield Challenge("symmetric int8 ranges", replace(best, activations="symmetric"), _WORTH_SYMMETRIC)
 
 

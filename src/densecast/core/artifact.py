@@ -66,7 +66,8 @@ class CalibrationRecord:
 
     `tried` holds what each estimator did to the outputs on a few images beside those it saw: by `measure`, the share
     of `labels_changed` against float32, or the `relative_l2` difference. `tried_biases` holds the same of the chosen
-    estimator with biases corrected and without; `bias_correction` is empty where the quantiser has none.
+    estimator with biases corrected and without; `bias_correction` is empty where the quantiser has none. `activations`
+    is how ranges are laid out, `auto` resolved.
     """
 
     source: str
@@ -79,6 +80,7 @@ class CalibrationRecord:
     measure: str = ""
     bias_correction: str = ""
     tried_biases: dict[str, float] = field(default_factory=dict)
+    activations: str = ""
 
 
 @dataclass(frozen=True, slots=True)

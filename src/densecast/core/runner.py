@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from densecast.core.artifact import Artifact
-from densecast.core.options import BuildOptions
+from densecast.core.options import ActivationScheme, BuildOptions
 from densecast.core.precision import Precision, PrecisionRan
 from densecast.core.spec import ModelSpec
 from densecast.core.tensor import Feeds, TensorSpec
@@ -140,6 +140,14 @@ class Quantized(Protocol):
 
     def write(self, kept: frozenset[str], folder: Path) -> Built:
         """Compile into files in `folder`, with the layers `kept` as they were before quantisation."""
+
+
+@runtime_checkable
+class SettlesScheme(Protocol):
+    """A backend for which it depends on the graph how int8 ranges are best laid out."""
+
+    def activation_scheme(self, graph: Path) -> ActivationScheme:
+        """`symmetric` or `asymmetric`."""
 
 
 @runtime_checkable

@@ -74,7 +74,7 @@ def of_calibration(record: CalibrationRecord) -> Section:
     return Section(
         "int8 ranges",
         (
-            f"ranges by {record.estimator}: {_bought(record, measure)}",
+            f"{record.activations or 'int8'} ranges by {record.estimator}: {_bought(record, measure)}",
             f"{record.count} calibration images ({record.source}). The ways were compared on a few of them, by what "
             "they do to the outputs of others against float32; another than the default has to be a twentieth better.",
         ),

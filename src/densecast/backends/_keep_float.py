@@ -1,0 +1,33 @@
+"""Which nodes a user's regular expressions leave in float, the same way for every quantiser."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+from densecast.core.errors import UsageError
+
+
+def matching(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The names in which one of `patterns` is found somewhere, in order.
+
+    Raises:
+        UsageError: a pattern is no regular expression, or is found in no name: what was to stay in float would not.
+    """
+    found: set[str] = set()
+    for pattern in patterns:
+        try:
+            expression = re.compile(pattern)
+        except re.error as error:
+            raise UsageError(f"--keep-float {pattern!r} is no regular expression: {error}.") from None
+        hits = {name for name in names if expression.search(name)}
+        if not hits:
+            raise UsageError(f"--keep-float {pattern!r} is found in no node's name. {_advice(pattern, names)}")
+        found |= hits
+    return [name for name in names if name in found]
+
+
+def _advice(pattern: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(pattern, names, n=3, cutoff=0.3) or names[:3]
+    return f"Names here are like {', '.join(map(repr, near))}; `compare --locate` and `diagnose` print more."
