@@ -12,7 +12,6 @@ from torch import Tensor
 from densecast.core.coco_person import MIRRORED
 
 STRIDE = 4  # a map's pixel is this many of the picture's
-SIGMA = 2.0  # in pixels of the maps
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ def read_examples(root: Path, split: str) -> list[Example]:
 
 
 def draw_batch(
-    examples: list[Example], count: int, size_hw: tuple[int, int], rng: np.random.Generator
+    examples: list[Example], count: int, size_hw: tuple[int, int], sigma: float, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, list[list[np.ndarray]]]:
     """`count` random examples on `size_hw` pixels, with what the network should say about them.
 
@@ -55,7 +54,7 @@ def draw_batch(
     for place in rng.choice(len(examples), count, replace=False):
         picture, xy, inside = varied(examples[place], size_hw, rng)
         pictures.append(tinted(picture, rng))
-        heatmaps.append(heat(xy, inside, (size_hw[0] // STRIDE, size_hw[1] // STRIDE)))
+        heatmaps.append(heat(xy, inside, (size_hw[0] // STRIDE, size_hw[1] // STRIDE), sigma))
         cells = np.floor(xy / STRIDE).astype(np.int64)
         joints.append(
             [
@@ -106,13 +105,13 @@ def tinted(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return changed
 
 
-def heat(xy_px: np.ndarray, inside: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """(17, *size_hw) float32: a Gaussian of height 1 around each joint, the larger where two meet."""
+def heat(xy_px: np.ndarray, inside: np.ndarray, size_hw: tuple[int, int], sigma: float) -> np.ndarray:
+    """(17, *size_hw) float32: a Gaussian of height 1, `sigma` pixels wide, around each joint; the larger of two."""
     maps = np.zeros((17, *size_hw), np.float32)
     rows, columns = (np.arange(size, dtype=np.float32) for size in size_hw)
     for person, joint in np.argwhere(inside):
         # Not rounded to pixels: how the neighbours of the highest pixel compare tells where between them it is.
         x, y = xy_px[person, joint] / STRIDE - 0.5
-        across, down = (np.exp(-0.5 * np.square(away / SIGMA)) for away in (columns - x, rows - y))
+        across, down = (np.exp(-0.5 * np.square(away / sigma)) for away in (columns - x, rows - y))
         np.maximum(maps[joint], down[:, None] * across, out=maps[joint])
     return maps

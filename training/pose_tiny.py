@@ -11,7 +11,9 @@ another seed.
 
 A second run, `--start-from` the first one's weights, is for the full size mostly, and leaves out the first one's aids
 to a quick start: errors at peaks that count more (they lift everything unlikely above the detection threshold, too),
-and tags that follow a person's place in the picture. Half the learning rate suits it.
+and tags that follow a person's place in the picture. Half the learning rate suits it. Its network may have more
+blocks than the weights: those begin as the identity. Peaks are narrower, which places joints more exactly once
+they are found.
 """
 
 import argparse
@@ -35,6 +37,7 @@ from torch.nn import functional
 from densecast.core import files, pose_geometry
 from densecast.core.pose_options import PoseDecode
 from densecast.networks import pose_hrnet, pose_mobilenetv2
+from densecast.networks._hrnet import HRModule
 from densecast.scenes import people, write_coco
 from densecast.tasks import pose
 from muon import Muon
@@ -46,7 +49,8 @@ DECODE = PoseDecode(detection_threshold=0.3)
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 # Until this share of the training, the short and the long side are so long: (share, pixels, pixels, batch).
 STAGES = ((0.65, 128, 160, 16), (1.0, 192, 256, 8))
-LATER_STAGES = ((0.35, 192, 256, 8), (1.0, 256, 320, 6))  # of a second run
+LATER_STAGES = ((1.0, 256, 320, 6),)  # of a second run
+SIGMA, LATER_SIGMA = 2.0, 1.5  # of the peaks wanted, in pixels of the maps
 PEAK_EMPHASIS = 3.0  # at the start of a first run, falling to 0
 EMPHASIS_UNTIL = 0.6  # of the training
 TAG_WEIGHT, GUIDE_WEIGHT = 0.5, 0.3
@@ -59,7 +63,7 @@ SNAPSHOT_IMAGES = 100
 MODELS = {
     "hrnet_w32_ae_tiny": (
         pose_hrnet,
-        pose_hrnet.Options(base_width=20, stem_width=16, stem_blocks=1, modules=(1, 1, 1), blocks=1),
+        pose_hrnet.Options(base_width=20, stem_width=16, stem_blocks=1, modules=(2, 2, 1), blocks=1),
         True,
     ),
     "mobilenetv2_ae_tiny": (
@@ -67,7 +71,7 @@ MODELS = {
         pose_mobilenetv2.Options(
             stem_width=8,
             widths=(8, 16, 32, 64, 96, 160, 192),
-            blocks=(1, 2, 2, 3, 3, 3, 1),
+            blocks=(1, 2, 3, 4, 3, 3, 1),
             expansion=3,
             last_width=256,
             head_channels=80,
@@ -89,7 +93,12 @@ def main() -> None:
     )
     parser.add_argument("--train-count", type=int, default=4000)
     parser.add_argument("--held-out-count", type=int, default=400)
-    parser.add_argument("--minutes", type=float, default=60, help="of training; the learning rate falls to fit")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=60,
+        help="of training, in processor time of each thread; the learning rate falls to fit",
+    )
     parser.add_argument(
         "--snapshot-minutes", type=float, default=10, help="score and write the weights so far, this often"
     )
@@ -152,14 +161,15 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
     module, options, bfloat16 = MODELS[arguments.model]
     network = module.build(options).to(memory_format=torch.channels_last)
     if arguments.start_from:
-        network.load_state_dict(load_file(arguments.start_from))
+        start_from(network, load_file(arguments.start_from))
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=nearer, use_buffers=True)
     optimisers = optimisers_of(network, arguments.learning_rate)
     rates = [optimiser.defaults["lr"] for optimiser in optimisers]
     rng = np.random.default_rng([arguments.seed, 1])
-    start, running, step, images, snapshots = time.monotonic(), np.zeros(4), 0, 0, 1
+    # Processor time: a run that has to share, or was paused, is as long as any.
+    start, running, step, images, snapshots = time.process_time(), np.zeros(4), 0, 0, 1
     network.train()
-    while (progress := (time.monotonic() - start) / (60 * arguments.minutes)) < 1:
+    while (progress := (time.process_time() - start) / (60 * arguments.minutes * arguments.threads)) < 1:
         stages = LATER_STAGES if arguments.start_from else STAGES
         _, short, long, count = next(stage for stage in stages if progress < stage[0])
         size_hw = ((short, short), (short, long), (long, short))[rng.integers(3)]
@@ -167,7 +177,7 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
         for optimiser, rate in zip(optimisers, rates, strict=True):
             optimiser.param_groups[0]["lr"] = rate * share
             optimiser.zero_grad(set_to_none=True)
-        batch, heat, joints = draw_batch(examples, count, size_hw, rng)
+        batch, heat, joints = draw_batch(examples, count, size_hw, LATER_SIGMA if arguments.start_from else SIGMA, rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             maps = network(normalised(batch))
         emphasis = 0.0 if arguments.start_from else PEAK_EMPHASIS * max(0.0, 1 - progress / EMPHASIS_UNTIL)
@@ -188,11 +198,37 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
                 f"heat {heat_now:.4f}  pull {pull:.4f}  push {push:.4f}  guide {guide:.4f}",
                 flush=True,
             )
-        if time.monotonic() - start > 60 * arguments.snapshot_minutes * snapshots:
+        if time.process_time() - start > 60 * arguments.snapshot_minutes * arguments.threads * snapshots:
             snapshots += 1
             average.eval()
             save(average.module, evaluate(rounded(average.module), held_out_root, SNAPSHOT_IMAGES), arguments)
     return average.module.to(memory_format=torch.contiguous_format).eval()
+
+
+@torch.no_grad()
+def start_from(network: torch.nn.Module, state: dict[str, Tensor]) -> None:
+    """Load an earlier run's weights; modules that it did not have change nothing at first."""
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    unknown = {*missing, *unexpected}
+    for name, module in network.named_modules():
+        keys = {f"{name}.{key}" for key, _ in module.named_parameters()}
+        if keys and keys <= unknown and (norms := closing_norms(module)):
+            for norm in norms:
+                norm.weight.zero_()
+            unknown -= {key for key in unknown if key.startswith(f"{name}.")}
+    if unknown:
+        raise SystemExit(f"--start-from holds weights of another network: {min(unknown)}")
+
+
+def closing_norms(module: torch.nn.Module) -> list[torch.nn.BatchNorm2d]:
+    """The normalisations without whose outputs a module gives back its inputs; none if it has no such."""
+    if isinstance(module, HRModule):
+        paths = [path for paths in module.fuse_layers for path in paths]
+        parts = [*(block for branch in module.branches for block in branch), *paths]
+    else:
+        parts = [module] if getattr(module, "residual", False) else []
+    norms = [[each for each in part.modules() if isinstance(each, torch.nn.BatchNorm2d)][-1:] for part in parts]
+    return [norm for found in norms for norm in found]
 
 
 def optimisers_of(network: torch.nn.Module, learning_rate: float) -> tuple[torch.optim.Optimizer, ...]:

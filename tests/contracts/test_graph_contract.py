@@ -31,7 +31,9 @@ from densecast.graph import (
     lower_opset,
     open_sizes,
     split_dilated_convs,
+    split_padded_joins,
     start_at_network,
+    swap_sides,
     uint8_input,
 )
 from densecast.kernels.labels import upsample_argmax
@@ -117,6 +119,10 @@ CASES = {
     "drop_outside_taps": Case(drop_outside_taps.apply, WHOLE, lambda: whole_graphs.dilated(dilation=24), WHOLE),
     "split_dilated_convs": Case(
         lambda model: split_dilated_convs.apply(model, min_channels=1), WHOLE, whole_graphs.dilated, WHOLE
+    ),
+    "split_padded_joins": Case(split_padded_joins.apply, WHOLE, whole_graphs.padded, WHOLE),
+    "swap_sides": Case(
+        lambda model: swap_sides.apply(model, only_slow=False), WHOLE, lambda: whole_graphs.dilated(dilation=24), WHOLE
     ),
     "fix_shape": Case(lambda model: fix_shape.apply(model, FIXED)),
     "fold_constants": Case(fold_constants.apply, model=resizes),

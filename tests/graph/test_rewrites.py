@@ -11,7 +11,14 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from densecast.graph import constant_pool_branch, conv_before_upsampling, drop_outside_taps, split_dilated_convs
+from densecast.graph import (
+    constant_pool_branch,
+    conv_before_upsampling,
+    drop_outside_taps,
+    split_dilated_convs,
+    split_padded_joins,
+    swap_sides,
+)
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
@@ -193,3 +200,114 @@ def test_a_layer_keeps_its_name_which_options_and_reports_go_by(split: bool) -> 
     result = split_dilated_convs.apply(model, min_channels=1) if split else drop_outside_taps.apply(model)
     assert result.changed
     assert [node.name for node in result.model.graph.node if node.op_type == "Conv"] == ["head/conv"]
+
+
+class PaddedJoin(torch.nn.Module):
+    """Features beside a smaller map with zeros around it (top, left, bottom, right), as milesial's `Up` joins them."""
+
+    def __init__(self, around: tuple[int, ...], stride: int = 1, kernel: int = 3, value: float = 0.0) -> None:
+        super().__init__()
+        self.around, self.stride, self.kernel, self.value = around, stride, kernel, value
+        rng = np.random.default_rng(0)
+        shapes = {"skip": (4, 3, 1, 1), "up": (5, 3, 5, 5), "last": (2, 9, kernel, kernel), "bias": (2,)}
+        self.weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+    def forward(self, image: Any) -> Any:
+        conv, pad = torch.nn.functional.conv2d, torch.nn.functional.pad
+        skip, up, last, bias = (torch.from_numpy(each) for each in self.weights.values())
+        top, left, bottom, right = self.around
+        small = conv(pad(image, (2 - left, 2 - right, 2 - top, 2 - bottom)), up)
+        padded = pad(small, (left, right, top, bottom), value=self.value)
+        return conv(torch.cat([conv(image, skip), padded], 1), last, bias, self.stride, self.kernel // 2)
+
+    def graph(self) -> onnx.ModelProto:
+        top, left, bottom, right = self.around
+        weights = [onnx.numpy_helper.from_array(value, name) for name, value in self.weights.items()]
+        weights.append(onnx.numpy_helper.from_array(np.array([0, 0, top, left, 0, 0, bottom, right]), "amounts"))
+        weights.append(onnx.numpy_helper.from_array(np.array(self.value), "value"))
+        node = onnx.helper.make_node
+        nodes = [
+            node("Conv", ["image", "skip"], ["features"]),
+            node("Conv", ["image", "up"], ["small"], pads=[2 - each for each in self.around]),
+            node("Pad", ["small", "amounts", "value"], ["padded"]),
+            node("Concat", ["features", "padded"], ["joined"], axis=1),
+            node(
+                "Conv",
+                ["joined", "last", "bias"],
+                ["y"],
+                pads=[self.kernel // 2] * 4,
+                strides=[self.stride] * 2,
+            ),
+        ]
+        image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.DOUBLE, ["N", 3, "H", "W"])
+        y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.DOUBLE, ["N", 2, None, None])
+        graph = onnx.helper.make_graph(nodes, "join", [image], [y], weights)
+        return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("around", [(0, 0, 0, 1), (0, 0, 1, 1), (1, 1, 0, 0)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_padded_maps_are_read_unpadded(around: tuple[int, ...], stride: int) -> None:
+    network = PaddedJoin(around, stride)
+    split = split_padded_joins.apply(network.graph())
+    assert split.changed and not {"Pad", "Concat"} & set(kinds(split.model))
+    for size_hw in ((9, 12), (4, 3)):
+        agrees(split.model, network, (2, 3, *size_hw))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [PaddedJoin((0, 0, 0, 1), value=1.0), PaddedJoin((0, 0, 0, 1), kernel=1), PaddedJoin((0, 0, 0, 2))],
+    ids=["padded with ones", "a kernel that reaches over no border", "further than the kernel reaches"],
+)
+def test_other_padded_maps_are_left_alone(network: PaddedJoin) -> None:
+    agrees(network.graph(), network, (2, 3, 9, 12))
+    assert not split_padded_joins.apply(network.graph()).changed
+
+
+class Lopsided(torch.nn.Module):
+    """Every kind of layer that a turned network may hold, none of them alike down and across."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nn = torch.nn
+        self.first = nn.Sequential(nn.Conv2d(3, 4, (3, 5), (1, 2), (0, 2), (2, 1)), nn.BatchNorm2d(4), nn.ReLU6())
+        self.pooled = nn.MaxPool2d((2, 3), (2, 1), (1, 0))
+        self.up = nn.ConvTranspose2d(4, 4, (2, 3), (2, 1), (0, 1), (1, 0))
+        self.last = nn.Conv2d(8, 5, 1)
+        self.register_buffer("tilt", torch.linspace(0, 1, 18)[:, None] + torch.linspace(0, 2, 15))
+
+    def forward(self, image: Any) -> Any:
+        functional = torch.nn.functional
+        x = self.up(self.pooled(self.first(image)))
+        x = functional.interpolate(x, scale_factor=(2.0, 3.0), mode="bilinear") * self.tilt
+        x = torch.cat([x, functional.adaptive_avg_pool2d(x, 1).sigmoid() + x], 1)
+        return functional.softmax(self.last(x), 1)
+
+
+def test_a_network_computed_on_its_side_says_the_same() -> None:
+    torch.manual_seed(0)
+    network = Lopsided()
+    model = exported(network, (1, 3, 11, 14))
+    turned = swap_sides.apply(model, only_slow=False)
+    assert turned.changed, turned.notes
+    agrees(turned.model, network, (2, 3, 11, 14))
+
+
+def test_padded_joins_can_be_turned_too() -> None:
+    network = PaddedJoin((0, 1, 1, 0), stride=2)
+    turned = swap_sides.apply(network.graph(), only_slow=False)
+    assert turned.changed and "Pad" in kinds(turned.model)
+    agrees(turned.model, network, (2, 3, 9, 12))
+
+
+@pytest.mark.parametrize(("size_hw", "taken"), [((640, 959), True), ((640, 960), False), ((500, 333), False)])
+def test_only_awkwardly_long_rows_are_turned(size_hw: tuple[int, int], taken: bool) -> None:
+    network = torch.nn.Conv2d(3, 1, 3, padding=1)
+    assert swap_sides.apply(exported(network, (1, 3, *size_hw))).changed is taken
+
+
+def test_a_layer_that_cannot_be_turned_is_named() -> None:
+    model = exported(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.PixelShuffle(2)), (1, 3, 4, 4))
+    result = swap_sides.apply(model, only_slow=False)
+    assert not result.changed and "DepthToSpace" in result.notes

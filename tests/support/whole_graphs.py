@@ -44,6 +44,21 @@ def pooled() -> onnx.ModelProto:
     )
 
 
+def padded() -> onnx.ModelProto:
+    """The image joined to itself without its last column, which is padded again, and a 3x3 convolution over both."""
+    return _parsed(
+        """
+        part = Slice (image, start, end, axis)
+        whole = Pad (part, amounts)
+        joined = Concat <axis = 1> (image, whole)
+        y = Conv <pads = [1, 1, 1, 1]> (joined, w, b)
+        """,
+        f"""int64[1] start = {{0}}, int64[1] end = {{39}}, int64[1] axis = {{3}},
+            int64[8] amounts = {{0, 0, 0, 0, 0, 0, 0, 1}},
+            float[2, 6, 3, 3] w = {{{_whole(0, 108)}}}, float[2] b = {{5, -7}}""",
+    )
+
+
 def _parsed(nodes: str, weights: str, channels: int = 3, size_hw: tuple[int, int] = (24, 40)) -> onnx.ModelProto:
     return onnx.parser.parse_model(
         f"""

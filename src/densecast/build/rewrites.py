@@ -14,13 +14,22 @@ import onnx
 from densecast.core.errors import UnknownNameError
 from densecast.core.graph_pass import PassResult
 from densecast.core.options import BuildOptions
-from densecast.graph import constant_pool_branch, conv_before_upsampling, drop_outside_taps, split_dilated_convs
+from densecast.graph import (
+    constant_pool_branch,
+    conv_before_upsampling,
+    drop_outside_taps,
+    split_dilated_convs,
+    split_padded_joins,
+    swap_sides,
+)
 
 _PASSES = {
     "drop_outside_taps": drop_outside_taps.apply,
     "conv_before_upsampling": conv_before_upsampling.apply,
     "constant_pool_branch": constant_pool_branch.apply,
     "split_dilated_convs": split_dilated_convs.apply,
+    "split_padded_joins": split_padded_joins.apply,
+    "swap_sides": swap_sides.apply,
 }
 NAMES = tuple(_PASSES)
 
@@ -69,6 +78,9 @@ def _by_rule(options: BuildOptions) -> tuple[str, ...]:
     if options.backend == "openvino" and options.precision != "qint8_mixed_float16":
         # Fewer products too, in int8 as well, but there it quantises a sum that the network does not have.
         names.add("constant_pool_branch")
+    if options.backend == "openvino" and options.precision != "force_float32":
+        # What the kernels on AMX are slow with; those of float32 are not.
+        names |= {"split_padded_joins", "swap_sides"}
     if options.backend == "openvino" and options.precision == "force_float16":
         # OpenVINO's 16-bit kernel is slow where rows lie far apart; float32's is not. In int8 the gain is smaller, and
         # sums that the network does not have are quantised: that is for `--tune`, or by name.
