@@ -54,6 +54,22 @@ def test_tensors_and_layers_are_the_graphs(inspector: Inspector) -> None:
         np.testing.assert_allclose(array, expected[name], atol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_tensors_of_a_network_computed_on_its_side_stand_upright(backend: str, tmp_path: Path) -> None:
+    model = graph()
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in ("sums", "bends"))
+    shape = (1, 3, 32, 276)
+    feed = np.random.default_rng(0).random(shape, dtype=np.float32)
+    expected = dict(zip(("logits", "sums", "bends"), ReferenceEvaluator(model).run(None, {"image": feed}), strict=True))
+    source = tiny_artifacts.exported(tmp_path, graph())
+    options = BuildOptions(backend, shape=InputShape((1,), *shape[2:]), rewrites=("swap_sides",))
+    artifact = build(source, tmp_path / "built", options)
+    assert any("on its side" in note for note in artifact.manifest.passes)
+    found = catalog.load("backends", backend).inspect(artifact, Plan(1), shape).run(feed, ["sums", "bends", "logits"])
+    for name, array in found.items():
+        np.testing.assert_allclose(array, expected[name], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("kind", "least", "most"), [("float32", 1e-8, 1e-6), ("bfloat16", 1e-4, 1e-2), ("int8", 1e-3, 1e-1)]
 )

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from densecast.core.errors import BadGraphError
-from densecast.core.inspector import TensorPoint, Tensors, WeightType, layer_of, layer_of_weights, moved_as_stored
+from densecast.core.inspector import (
+    TensorPoint,
+    Tensors,
+    WeightType,
+    layer_of,
+    layer_of_weights,
+    moved_as_stored,
+    turned,
+    upright,
+)
 from densecast.core.tensor import Array
 
 _WEIGHTED = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
@@ -51,6 +60,7 @@ class OnnxInspector:
         points = list(_points(self._model, self._input))
         output_name = self._model.graph.output[0].name
         self._points = tuple(sorted(points, key=lambda point: point.name == output_name))  # stable: the output last
+        self._turned = turned(self._points)
 
     @property
     def points(self) -> tuple[TensorPoint, ...]:
@@ -81,7 +91,8 @@ class OnnxInspector:
             feed = np.asarray(values + step * noise, dtype=np.float32)
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         found = session.run(list(names), {self._input: feed})
-        return {name: np.asarray(array, dtype=np.float32) for name, array in zip(names, found, strict=True)}
+        tensors = {name: np.asarray(array, dtype=np.float32) for name, array in zip(names, found, strict=True)}
+        return upright(tensors, self._turned)
 
     def rounded(self, kind: WeightType) -> OnnxInspector:
         """The graph with moved weights."""

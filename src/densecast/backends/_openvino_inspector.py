@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from densecast.core.inspector import TensorPoint, Tensors, WeightType, layer_of, moved_as_stored
+from densecast.core.inspector import TensorPoint, Tensors, WeightType, layer_of, moved_as_stored, turned, upright
 from densecast.core.tensor import Array
 
 _WEIGHTED = {"Convolution", "ConvolutionBackpropData", "GroupConvolution", "MatMul"}
@@ -31,6 +31,7 @@ class OpenVinoInspector:
         self._path, self._shape, self._settings = path, tuple(feed_shape), dict(settings)
         self._moved: WeightType | None = None
         self._points = tuple(_points(self._model()))
+        self._turned = turned(self._points)
 
     @property
     def points(self) -> tuple[TensorPoint, ...]:
@@ -48,7 +49,8 @@ class OpenVinoInspector:
         changed = ov.Model(results, model.get_parameters(), "inspected")
         compiled = ov.Core().compile_model(changed, "CPU", self._settings)
         found = compiled.create_infer_request().infer({0: np.ascontiguousarray(feed)})
-        return {name: np.array(found[place], dtype=np.float32) for place, name in enumerate(names)}
+        tensors = {name: np.array(found[place], dtype=np.float32) for place, name in enumerate(names)}
+        return upright(tensors, self._turned)
 
     def rounded(self, kind: WeightType) -> OpenVinoInspector:
         """The model with moved weights."""

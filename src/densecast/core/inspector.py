@@ -16,6 +16,9 @@ Tensors = dict[str, npt.NDArray[np.float32]]
 # What a weight is stored in: decides how far an honest copy of a network may be from it.
 WeightType = Literal["float32", "float16", "bfloat16", "int8"]
 
+# What tensors are called after that a rewriting has turned: height and width in each other's place, up to a Transpose.
+TURNED = "_on_its_side"
+
 _SEED = 7
 # Half a unit in the last place, relative to the value (IEEE 754 binary16 has 11 bits, bfloat16 8). In float32, weights
 # are exact and sums are not: engines add hundreds of products in orders of their own, which moves the last two bits.
@@ -39,6 +42,22 @@ class TensorPoint:
     sources: tuple[str, ...]
     weights: tuple[str, ...] = ()
     size: int = 0
+
+
+def turned(points: Iterable[TensorPoint]) -> frozenset[str]:
+    """The names of those that lie on their side, of points that come after their sources."""
+    found: set[str] = set()
+    for point in points:
+        if point.name.endswith(TURNED) or (point.kind != "Transpose" and not found.isdisjoint(point.sources)):
+            found.add(point.name)
+    return frozenset(found)
+
+
+def upright(tensors: Tensors, turned: frozenset[str]) -> Tensors:
+    """The tensors as the network is written: maps that lie on their side are turned back."""
+    return {
+        name: array.swapaxes(2, 3) if name in turned and array.ndim == 4 else array for name, array in tensors.items()
+    }
 
 
 class Inspector(Protocol):

@@ -21,6 +21,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from densecast.core.graph_pass import PassResult
+from densecast.core.inspector import TURNED
 from densecast.graph import _tensors
 
 # Lengths of rows that divide well, as measured; short rows are one block anyway.
@@ -66,12 +67,12 @@ def _turned(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = changed.graph
     constants = _tensors.constants(graph)
     image, outputs = _tensors.inputs(graph)[0].name, [each.name for each in graph.output]
-    names = {name: f"{name}_on_its_side" for name in (image, *outputs)}
+    names = {name: f"{name}{TURNED}" for name in (image, *outputs)}
     new: dict[str, onnx.TensorProto] = {}
 
     def turned(name: str, turn: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> str:
         """The name of a weight that is a turned one."""
-        target = f"{name}_on_its_side"
+        target = f"{name}{TURNED}"
         new[target] = numpy_helper.from_array(np.ascontiguousarray(turn(constants[name])), target)
         return target
 
