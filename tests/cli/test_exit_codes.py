@@ -1,0 +1,75 @@
+"""Gates, missing extras and real processes end with the promised code."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_artifacts
+import tiny_graphs
+from command_line import densecast, failed
+from made_pictures import write_jpeg
+
+from densecast.core.options import BuildOptions, InputShape, Range
+
+OPEN = BuildOptions("onnxruntime", shape=InputShape(batch=Range(1, 4)))
+
+
+def test_gates_end_with_1_and_the_table_is_printed_all_the_same(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    tiny_artifacts.compiled(other, OPEN, tiny_graphs.segmentation(seed=7))
+    write_jpeg(tmp_path / "images" / "a.jpg")
+    arguments = ("compare", folder / "built", other / "built", "--images", tmp_path / "images", "-q")
+    assert densecast(*arguments).code == 0
+    for gate in (("--tolerance", "0.01"), ("--max-changed", "0.01")):
+        ended = densecast(*arguments, *gate)
+        assert ended.code == 1
+        assert "relative" in ended.out and "beyond the stated limits: built" in ended.err
+    assert densecast("compare", folder / "built", folder / "built", *arguments[3:], "--tolerance", "0").code == 0
+
+
+def test_a_missing_extra_says_what_to_install(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    write_jpeg(tmp_path / "images" / "a.jpg")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jinja2" else real(name))
+    assert "pip install 'densecast[report]'" in failed(3, "run", "unet_tiny", "--out", tmp_path / "out", "-q")
+    for name in ("torch", "nncf"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for backend, precision, extra in (("torch", "fp32", "torch"), ("openvino", "int8", "quantize")):
+        message = failed(
+            3, "build", folder / "float", "--out", tmp_path / "out", "-b", backend, "-p", precision, "-q",
+            "--data", tmp_path / "images",
+        )  # fmt: skip
+        assert f"pip install 'densecast[{extra}]'" in message
+    assert not (tmp_path / "out").exists()
+
+
+# The same through real processes
+
+
+def process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "densecast", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_process_ends_with_the_code_and_one_line(folder: Path, tmp_path: Path) -> None:
+    done = process("build", folder / "float", "--out", tmp_path / "out", "--precision", "fp61")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("densecast: unknown precision 'fp61'") and done.stderr.count("\n") == 1
+    (tmp_path / "a.jpg").write_bytes(b"")
+    done = process("infer", folder / "built", tmp_path / "a.jpg", "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_process_that_works_ends_with_0_and_json_alone_on_standard_output(folder: Path, tmp_path: Path) -> None:
+    image = write_jpeg(tmp_path / "a.jpg")
+    done = process("infer", folder / "built", image, "--out", tmp_path / "out", "--json", "-", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["results"] == [{"image": str(image), "file": str(tmp_path / "out" / "a.png")}]
