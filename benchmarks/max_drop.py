@@ -3,6 +3,9 @@
 Both get the same float graph, calibration images, range estimator, judging images, metric and promise. What they make
 is then measured on images that neither has seen, and timed in turns. The promises are the model's own metric, and the
 share of pixels whose class changes, at a share of what plain int8 loses.
+
+With --graph, the published TensorFlow graph is searched instead, on cut-outs of photographs: those of one half of the
+photographs for calibration and search, the others to see whether the promise holds, and then the other way round.
 """
 
 from __future__ import annotations
@@ -15,13 +18,15 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import cutouts
 from densecast import Artifact, BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo
 from densecast.build import build
 from densecast.build.prepared import prepare
@@ -35,6 +40,7 @@ from densecast.report.markdown import table
 
 MODELS = ("unet_tiny", "ocrnet_hr18s_tiny", "deeplabv3_tiny", "fcn_tiny")
 CALIBRATION_IMAGES, JUDGED_IMAGES = 60, 120
+TENSORFLOW, TENSORFLOW_SIDE, CUTOUTS = "deeplabv3_mnv2_voc", 513, 12
 OWN_POINTS = 0.1
 SHARE_OF_PLAIN = 0.5
 ROUNDS = 40
@@ -112,7 +118,7 @@ def accuracy_control(
 
 
 def held_out(judge: Judge, spec: Any, data: Path, asked: MaxDrop, calibrated: Any, exact: Pipeline) -> Judge:
-    """A judge of the images that neither calibration nor search has seen."""
+    """A judge of those images in `data` that neither calibration nor search has seen."""
     rest = Judge(spec, data, asked, calibrated=calibrated, without={sample.id for sample in judge.chosen()})
     rest.fix_count(1 << 30)
     rest.set_reference(exact, lambda done, total: None)
@@ -131,10 +137,20 @@ def times_ms(pipelines: dict[str, Pipeline], feed: Any) -> dict[str, list[float]
     return found
 
 
-def one(model: str, metric: str | None, data: Path, folder: Path, seconds: float) -> dict[str, Any]:
-    """All ways for one model and metric."""
+def one(
+    model: str,
+    metric: str | None,
+    data: Path,
+    folder: Path,
+    seconds: float,
+    *,
+    graph: Path | None = None,
+    others: Path | None = None,
+    with_nncf: bool = True,
+) -> dict[str, Any]:
+    """All ways for one model and metric; `others` is a folder of pictures to judge by in the end, if not `data`."""
     entry = catalog.load("zoo", model).ENTRY
-    source = export_zoo(model, folder / model / "float", ExportOptions())
+    source = export_zoo(model, folder / model / "float", ExportOptions(), given=graph)
     shape = InputShape(height=entry.example_size_hw[0], width=entry.example_size_hw[1])
     quantize = QuantizeOptions(images=CALIBRATION_IMAGES, split="all", estimator="mean_minmax")
     options = BuildOptions("openvino", "qint8_mixed_float16", shape, quantize)
@@ -155,10 +171,11 @@ def one(model: str, metric: str | None, data: Path, folder: Path, seconds: float
     ours = build_within(source, folder / model / f"ours_{judge.metric}", options, asked, data=data)
     made["--max-drop"] = Made(ours.folder, time.monotonic() - start)
     nncf_folder = folder / model / f"nncf_{judge.metric}"
-    made["NNCF"] = accuracy_control(source, options, data, judge, asked.points, plain, nncf_folder)
+    if with_nncf:
+        made["NNCF"] = accuracy_control(source, options, data, judge, asked.points, plain, nncf_folder)
     pipelines = {"16-bit": Pipeline.open(floats["16-bit"])}
     pipelines |= {name: Pipeline.open(each.folder) for name, each in made.items()}
-    rest = held_out(judge, plain.spec, data, asked, plain.manifest.calibration, exact)
+    rest = held_out(judge, plain.spec, others or data, asked, plain.manifest.calibration, exact)
     times = times_ms(pipelines, {plain.spec.input.name: rest.some(exact, 1)[0].array[None]})
     wide = np.asarray(times["16-bit"])
     ways = {}
@@ -207,27 +224,45 @@ def main() -> None:
     parser.add_argument("models", nargs="*", choices=[*MODELS, []], help="default: all")
     parser.add_argument("--data", type=Path, action="append", help="folders already drawn: streets, cars")
     parser.add_argument("--seconds", type=float, default=300.0, help="budget of each search of ours")
+    parser.add_argument("--graph", type=Path, help=f"the frozen graph of {TENSORFLOW}, which is searched alone")
+    parser.add_argument("--photos", type=Path, nargs="+", default=[], help="with --graph: folders of photographs")
+    parser.add_argument("--no-nncf", action="store_true", help="leave NNCF's search out, the longest part")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if (arguments.graph is None) != (not arguments.photos):
+        parser.error("--graph and --photos go together")
     scratch = Path(tempfile.mkdtemp())
     found: dict[str, Any] = {}
     lines: list[list[str]] = []
     header = ["network", "promise", "way", "runs", "drop where searched", "drop on other images", "kept"]
     header += ["times 16-bit speed", "s"]
     try:
-        for model in arguments.models or MODELS:
-            data = data_root(model, arguments.data or [], scratch)
-            for metric in (None, "disagreement"):
-                result = one(model, metric, data, scratch, arguments.seconds)
-                found[f"{model} {result['metric']}"] = result
-                lines += rows(model, result)
-                print(table(header, rows(model, result), "<<<<>><>>"), flush=True)
+        for name, case in cases(arguments, scratch):
+            result = case()
+            found[f"{name} {result['metric']}"] = result
+            lines += rows(name, result)
+            print(table(header, rows(name, result), "<<<<>><>>"), flush=True)
     finally:
         shutil.rmtree(scratch)
     print(table(header, lines, "<<<<>><>>"))
     if arguments.json:
         here = codec.to_plain(machine.describe())
         files.write_text(arguments.json, codec.json_text({"machine": here, "found": found}))
+
+
+def cases(arguments: argparse.Namespace, scratch: Path) -> Iterable[tuple[str, Callable[[], dict[str, Any]]]]:
+    """What is to be measured, by name."""
+    how = {"seconds": arguments.seconds, "with_nncf": not arguments.no_nncf}
+    if arguments.graph:
+        halves = cutouts.write(arguments.photos, scratch / "cutouts", each=CUTOUTS, side=TENSORFLOW_SIDE)
+        for name, half, others in (("one half", *halves), ("other half", *halves[::-1])):
+            how |= {"graph": arguments.graph, "others": others, "folder": scratch / half.name}
+            yield f"{TENSORFLOW}, {name}", partial(one, TENSORFLOW, "disagreement", half, **how)
+        return
+    for model in arguments.models or MODELS:
+        data = data_root(model, arguments.data or [], scratch)
+        for metric in (None, "disagreement"):
+            yield model, partial(one, model, metric, data, folder=scratch, **how)
 
 
 def data_root(model: str, given: list[Path], scratch: Path) -> Path:
