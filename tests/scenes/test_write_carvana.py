@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from densecast.core.errors import BadConfigError, BadDatasetError
-from densecast.scenes import turntable, write_carvana
+from densecast.scenes import folder, turntable, write_carvana
 
 SMALL_HW = (96, 144)
 
@@ -75,14 +75,14 @@ def test_record_tells_what_the_folder_is(written: Path) -> None:
         "count": 6,
         "size_hw": [96, 144],
     }
-    assert write_carvana.is_written(written, write_carvana.record(6, SMALL_HW, seed=5))
+    assert folder.is_written(written, write_carvana.record(6, SMALL_HW, seed=5))
     for other in ((7, SMALL_HW, 5), (6, (96, 145), 5), (6, SMALL_HW, 6)):
-        assert not write_carvana.is_written(written, write_carvana.record(*other))
+        assert not folder.is_written(written, write_carvana.record(*other))
 
 
 def test_a_damaged_record_is_no_record(tmp_path: Path) -> None:
     (tmp_path / "scene.json").write_text('{"generator": ')
-    assert not write_carvana.is_written(tmp_path, write_carvana.record(1))
+    assert not folder.is_written(tmp_path, write_carvana.record(1))
 
 
 def test_a_finished_folder_is_left_alone(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_an_interrupted_folder_is_finished_with_the_same_files(tmp_path: Path, m
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(turntable, "render", stops)
         write_carvana.write(broken, 3, SMALL_HW, workers=1)
-    assert not write_carvana.is_written(broken, write_carvana.record(3, SMALL_HW))
+    assert not folder.is_written(broken, write_carvana.record(3, SMALL_HW))
     write_carvana.write(broken, 3, SMALL_HW)
     assert contents(broken) == contents(whole)
 
@@ -121,6 +121,6 @@ def test_other_pictures_are_not_mixed_in(written: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [{"count": 0}, {"size_hw": (32, 96)}, {"size_hw": (96, 100_000)}, {"seed": -1}])
 def test_arguments_out_of_bounds_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
-    with pytest.raises(BadConfigError, match="need count"):
+    with pytest.raises(BadConfigError, match=r"count of 1|sides of 64"):
         write_carvana.write(tmp_path, **({"count": 1, "size_hw": SMALL_HW} | wrong))
     assert not list(tmp_path.iterdir())

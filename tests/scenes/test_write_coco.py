@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from densecast.core.errors import BadConfigError, BadDatasetError
-from densecast.scenes import people, write_coco
+from densecast.scenes import folder, people, write_coco
 
 COUNT, SEED = 12, 5
 
@@ -126,9 +126,9 @@ def test_number_of_workers_does_not_show(written: Path, tmp_path: Path) -> None:
 def test_record_tells_what_the_folder_is(written: Path) -> None:
     stored = json.loads((written / "scene.json").read_text())
     assert stored == {"generator": "people", "version": people.VERSION, "seed": SEED, "count": COUNT}
-    assert write_coco.is_written(written, write_coco.record(COUNT, SEED))
+    assert folder.is_written(written, write_coco.record(COUNT, SEED))
     for other in ((COUNT + 1, SEED), (COUNT, SEED + 1)):
-        assert not write_coco.is_written(written, write_coco.record(*other))
+        assert not folder.is_written(written, write_coco.record(*other))
 
 
 def test_a_finished_folder_is_left_alone_and_an_interrupted_one_is_finished(
@@ -149,7 +149,7 @@ def test_a_finished_folder_is_left_alone_and_an_interrupted_one_is_finished(
     monkeypatch.setattr(people, "render", fails)
     with pytest.raises(RuntimeError, match="interrupted"):
         write_coco.write(broken, 2, seed=SEED, workers=1)
-    assert not write_coco.is_written(broken, write_coco.record(2, SEED))
+    assert not folder.is_written(broken, write_coco.record(2, SEED))
     monkeypatch.setattr(people, "render", render)
     write_coco.write(broken, 2, seed=SEED)
     assert contents(broken) == whole

@@ -2,12 +2,14 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from densecast.core import codec
+from densecast.core import codec, files
 from densecast.core.errors import BadConfigError, BadDatasetError
 
 RECORD_NAME = "scene.json"
@@ -15,11 +17,50 @@ RECORD_NAME = "scene.json"
 
 _CHUNK = 4
 
+_MOST_PICTURES = 1_000_000
+_SIDES_PX = (64, 4096)
+
 T = TypeVar("T")
 
 
-def is_written(root: Path, wanted: object) -> bool:
-    """Whether `root` holds a finished set of exactly this record, a dataclass. Only the record is read."""
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a finished folder was made with.
+
+    Raises:
+        BadConfigError: an argument out of bounds.
+    """
+
+    generator: str
+    version: int
+    seed: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.count <= _MOST_PICTURES and self.seed >= 0):
+            raise BadConfigError(
+                f"{self.generator} pictures need a count of 1 to {_MOST_PICTURES} and a seed of 0 or more, "
+                f"got count={self.count}, seed={self.seed}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SizedRecord(Record):
+    """The same, where all pictures have one size."""
+
+    size_hw: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        Record.__post_init__(self)
+        least, most = _SIDES_PX
+        if not all(least <= side <= most for side in self.size_hw):
+            raise BadConfigError(
+                f"{self.generator} pictures have sides of {least} to {most} pixels, got size_hw={self.size_hw}."
+            )
+
+
+def is_written(root: Path, wanted: Record) -> bool:
+    """Whether `root` holds a finished set of exactly this record. Only the record is read."""
     path = root / RECORD_NAME
     try:
         return path.is_file() and codec.read(path, type(wanted)) == wanted
@@ -41,6 +82,14 @@ def refuse_foreign(folder: Path, known: set[str], what: str) -> None:
             f"{folder} must be empty or hold {what}, but it has {len(foreign)} other files, such as "
             f"{foreign[0]!r}. Name another folder, or delete this one."
         )
+
+
+@contextmanager
+def filling(root: Path, wanted: Record) -> Iterator[None]:
+    """While pictures change, no record vouches for them; `wanted` is written once they are all there."""
+    (root / RECORD_NAME).unlink(missing_ok=True)
+    yield
+    files.write_text(root / RECORD_NAME, codec.to_json(wanted))
 
 
 def draw_all(draw: Callable[[int], T], count: int, workers: int | None) -> list[T]:

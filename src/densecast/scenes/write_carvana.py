@@ -2,38 +2,21 @@
 
 import functools
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from densecast.core import codec, files
-from densecast.core.errors import BadConfigError
+from densecast.core import files
 from densecast.scenes import folder, turntable
+from densecast.scenes.folder import SizedRecord
 
 _QUALITY = (78, 95)
 _QUALITY_STREAM = 0x19E6
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What a finished folder was made with; stands in it as `scene.json`."""
-
-    generator: str
-    version: int
-    seed: int
-    count: int
-    size_hw: tuple[int, int]
-
-
-def record(count: int, size_hw: tuple[int, int] = turntable.SIZE_HW, seed: int = 0) -> Record:
+def record(count: int, size_hw: tuple[int, int] = turntable.SIZE_HW, seed: int = 0) -> SizedRecord:
     """The record that `write` leaves behind for these arguments."""
-    return Record(turntable.NAME, turntable.VERSION, seed, count, (size_hw[0], size_hw[1]))
-
-
-def is_written(root: Path, wanted: Record) -> bool:
-    """Whether `root` holds a finished set of exactly this record. Only `scene.json` is read."""
-    return folder.is_written(root, wanted)
+    return SizedRecord(turntable.NAME, turntable.VERSION, seed, count, (size_hw[0], size_hw[1]))
 
 
 def write(
@@ -62,29 +45,22 @@ def write(
         BadDatasetError: `root` holds pictures or masks of something else; nothing is changed then.
 
     """
-    if not (1 <= count <= 1_000_000 and all(64 <= side <= 4096 for side in size_hw) and seed >= 0):
-        raise BadConfigError(
-            "turntable pictures need count 1 to 1000000, sides of 64 to 4096 pixels and a seed of 0 or more, "
-            f"got count={count}, size_hw={tuple(size_hw)}, seed={seed}."
-        )
     wanted = record(count, size_hw, seed)
-    if is_written(root, wanted):
+    if folder.is_written(root, wanted):
         return
     _refuse_foreign(root, wanted)
-    # While the pictures change, no record may vouch for them.
-    (root / folder.RECORD_NAME).unlink(missing_ok=True)
-    folder.draw_all(functools.partial(_write_one, root, wanted), count, workers)
-    files.write_text(root / folder.RECORD_NAME, codec.to_json(wanted))
+    with folder.filling(root, wanted):
+        folder.draw_all(functools.partial(_write_one, root, wanted), count, workers)
 
 
-def _refuse_foreign(root: Path, wanted: Record) -> None:
+def _refuse_foreign(root: Path, wanted: SizedRecord) -> None:
     names = [turntable.scene_id(wanted.seed, index) for index in range(wanted.count)]
     what = f"turntable pictures of seed {wanted.seed} and count {wanted.count}"
     folder.refuse_foreign(root / "imgs", {f"{name}.jpg" for name in names}, what)
     folder.refuse_foreign(root / "masks", {f"{name}_mask.gif" for name in names}, what)
 
 
-def _write_one(root: Path, wanted: Record, index: int) -> None:
+def _write_one(root: Path, wanted: SizedRecord, index: int) -> None:
     from PIL import Image
 
     scene = turntable.render(wanted.seed, index, wanted.size_hw)

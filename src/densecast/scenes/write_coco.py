@@ -3,7 +3,6 @@
 import functools
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from densecast.core import codec, files
+from densecast.core import files
 from densecast.core.coco_person import JOINTS, LIMBS
-from densecast.core.errors import BadConfigError
 from densecast.scenes import folder, people
+from densecast.scenes.folder import Record
 
 SPLITS = ("train2017", "val2017")
 _VAL_EVERY = 10
@@ -23,24 +22,9 @@ _QUALITY_STREAM = 0xC0C0
 _LEAST_POLYGON_PX = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What a finished folder was made with; stands in it as `scene.json`."""
-
-    generator: str
-    version: int
-    seed: int
-    count: int
-
-
 def record(count: int, seed: int = 0) -> Record:
     """The record that `write` leaves behind for these arguments."""
     return Record(people.NAME, people.VERSION, seed, count)
-
-
-def is_written(root: Path, wanted: Record) -> bool:
-    """Whether `root` holds a finished set of exactly this record. Only `scene.json` is read."""
-    return folder.is_written(root, wanted)
 
 
 def split_of(index: int) -> str:
@@ -66,24 +50,18 @@ def write(root: Path, count: int, seed: int = 0, workers: int | None = None) -> 
         BadDatasetError: `root` holds pictures of something else; nothing is changed then.
 
     """
-    if not (1 <= count <= 1_000_000 and seed >= 0):
-        raise BadConfigError(
-            f"pictures of people need a count of 1 to 1000000 and a seed of 0 or more, got count={count}, seed={seed}."
-        )
     wanted = record(count, seed)
-    if is_written(root, wanted):
+    if folder.is_written(root, wanted):
         return
     for split in SPLITS:
         known = {_file_name(index) for index in range(count) if split_of(index) == split}
         folder.refuse_foreign(root / split, known, f"pictures of people of seed {seed} and count {count}")
-    # While the pictures change, no record may vouch for them.
-    (root / folder.RECORD_NAME).unlink(missing_ok=True)
-    entries = folder.draw_all(functools.partial(_write_one, root, seed), count, workers)
-    for split in SPLITS:
-        chosen = [entry for index, entry in enumerate(entries) if split_of(index) == split]
-        text = json.dumps(_annotation_file(chosen, wanted), separators=(",", ":"))
-        files.write_text(root / "annotations" / f"person_keypoints_{split}.json", text + "\n")
-    files.write_text(root / folder.RECORD_NAME, codec.to_json(wanted))
+    with folder.filling(root, wanted):
+        entries = folder.draw_all(functools.partial(_write_one, root, seed), count, workers)
+        for split in SPLITS:
+            chosen = [entry for index, entry in enumerate(entries) if split_of(index) == split]
+            text = json.dumps(_annotation_file(chosen, wanted), separators=(",", ":"))
+            files.write_text(root / "annotations" / f"person_keypoints_{split}.json", text + "\n")
 
 
 def _write_one(root: Path, seed: int, index: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
