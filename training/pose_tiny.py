@@ -24,11 +24,15 @@ import shlex
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor
@@ -44,12 +48,11 @@ from muon import Muon
 from pose_examples import Example, draw_batch, read_examples
 
 TRAIN_SEED, HELD_OUT_SEED = 1, 2  # the demo's pictures are of another seed
-SHORT_SIDE = 256
-DECODE = PoseDecode(detection_threshold=0.3)
+# Chosen on pictures of a third seed.
+DECODE = PoseDecode(detection_threshold=0.3, tag_threshold=2.0, nms_kernel=7)
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 # Until this share of the training, the short and the long side are so long: (share, pixels, pixels, batch).
 STAGES = ((0.65, 128, 160, 16), (1.0, 192, 256, 8))
-LATER_STAGES = ((1.0, 256, 320, 6),)  # of a second run
 SIGMA, LATER_SIGMA = 2.0, 1.5  # of the peaks wanted, in pixels of the maps
 PEAK_EMPHASIS = 3.0  # at the start of a first run, falling to 0
 EMPHASIS_UNTIL = 0.6  # of the training
@@ -60,13 +63,32 @@ TAG_MARGIN = 2.5  # grouping wants a person's tags nearer than 1 to each other
 AVERAGE_OVER = 400  # steps
 SNAPSHOT_IMAGES = 100
 
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A network, and what its second run works on."""
+
+    module: ModuleType
+    options: Any
+    short_side: int
+    """of the pictures, in pixels; scores are measured at it too"""
+    later_batch: int
+
+    @property
+    def later_stages(self) -> tuple[tuple[float, int, int, int], ...]:
+        """Of a second run, like `STAGES`."""
+        return ((1.0, self.short_side, self.short_side * 5 // 4, self.later_batch),)
+
+
 MODELS = {
-    "hrnet_w32_ae_tiny": (
+    "hrnet_w32_ae_tiny": Recipe(
         pose_hrnet,
         pose_hrnet.Options(base_width=20, stem_width=16, stem_blocks=1, modules=(2, 2, 1), blocks=1),
-        True,
+        256,
+        6,
     ),
-    "mobilenetv2_ae_tiny": (
+    # All it knows goes through maps of a 32nd of the side: these pictures have to be larger.
+    "mobilenetv2_ae_tiny": Recipe(
         pose_mobilenetv2,
         pose_mobilenetv2.Options(
             stem_width=8,
@@ -76,7 +98,8 @@ MODELS = {
             last_width=256,
             head_channels=80,
         ),
-        False,  # depthwise convolutions are no faster in bfloat16
+        384,
+        4,
     ),
 }
 
@@ -115,20 +138,22 @@ def main() -> None:
     held_out_root = drawn(arguments.data, HELD_OUT_SEED, arguments.held_out_count)
     examples = [example for split in write_coco.SPLITS for example in read_examples(train_root, split)]
     network = rounded(train(examples, held_out_root, arguments))
-    scores = evaluate(network, held_out_root)
+    recipe = MODELS[arguments.model]
+    scores = evaluate(network, held_out_root, recipe.short_side)
     save(network, scores, arguments)
-    module, options, _ = MODELS[arguments.model]
-    module.build(options).load_state_dict(load_file(arguments.out))
+    recipe.module.build(recipe.options).load_state_dict(load_file(arguments.out))
     print(f"{arguments.out}: {arguments.out.stat().st_size} bytes")
 
 
 def save(network: torch.nn.Module, scores: dict[str, float], arguments: argparse.Namespace) -> None:
     """Write the weights, and in their metadata how they came about and how good they are."""
-    generator = f"{people.NAME} version {people.VERSION}"
+    generator, short_side = f"{people.NAME} version {people.VERSION}", MODELS[arguments.model].short_side
+    names = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    command = shlex.join(["python", "training/pose_tiny.py", *names])
     metadata = {
-        "command": shlex.join(["python", "training/pose_tiny.py", *sys.argv[1:]]),
+        "command": "\n".join([*earlier_commands(arguments.start_from), command]),
         "data": f"{generator}, seed {TRAIN_SEED}, {arguments.train_count} pictures",
-        "score_data": f"{generator}, seed {HELD_OUT_SEED}, short side {SHORT_SIDE}, with the mirrored picture",
+        "score_data": f"{generator}, seed {HELD_OUT_SEED}, short side {short_side}, with the mirrored picture",
         "seed": str(arguments.seed),
         "torch": torch.__version__,
     } | {name: f"{value:.6g}" for name, value in scores.items()}
@@ -137,6 +162,14 @@ def save(network: torch.nn.Module, scores: dict[str, float], arguments: argparse
         for key, value in network.state_dict().items()
     }
     files.write_bytes(arguments.out, serialise(state, metadata))
+
+
+def earlier_commands(weights: Path | None) -> list[str]:
+    """The runs that led to the weights one begins with, the first one first."""
+    if weights is None:
+        return []
+    with safe_open(weights, "pt") as stored:
+        return (stored.metadata() or {}).get("command", "unknown").splitlines()
 
 
 @torch.no_grad()
@@ -158,8 +191,8 @@ def drawn(folder: Path, seed: int, count: int) -> Path:
 
 def train(examples: list[Example], held_out_root: Path, arguments: argparse.Namespace) -> torch.nn.Module:
     """The averaged weights, in evaluation mode; one cosine from the full learning rate to nothing."""
-    module, options, bfloat16 = MODELS[arguments.model]
-    network = module.build(options).to(memory_format=torch.channels_last)
+    recipe = MODELS[arguments.model]
+    network = recipe.module.build(recipe.options).to(memory_format=torch.channels_last)
     if arguments.start_from:
         start_from(network, load_file(arguments.start_from))
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=nearer, use_buffers=True)
@@ -170,7 +203,7 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
     start, running, step, images, snapshots = time.process_time(), np.zeros(4), 0, 0, 1
     network.train()
     while (progress := (time.process_time() - start) / (60 * arguments.minutes * arguments.threads)) < 1:
-        stages = LATER_STAGES if arguments.start_from else STAGES
+        stages = recipe.later_stages if arguments.start_from else STAGES
         _, short, long, count = next(stage for stage in stages if progress < stage[0])
         size_hw = ((short, short), (short, long), (long, short))[rng.integers(3)]
         share = min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * progress))
@@ -178,7 +211,7 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
             optimiser.param_groups[0]["lr"] = rate * share
             optimiser.zero_grad(set_to_none=True)
         batch, heat, joints = draw_batch(examples, count, size_hw, LATER_SIGMA if arguments.start_from else SIGMA, rng)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        with torch.autocast("cpu", torch.bfloat16):
             maps = network(normalised(batch))
         emphasis = 0.0 if arguments.start_from else PEAK_EMPHASIS * max(0.0, 1 - progress / EMPHASIS_UNTIL)
         losses = heat_loss(maps[:, :17].float(), heat, emphasis), *tag_losses(maps[:, 17:].float(), joints)
@@ -201,7 +234,8 @@ def train(examples: list[Example], held_out_root: Path, arguments: argparse.Name
         if time.process_time() - start > 60 * arguments.snapshot_minutes * arguments.threads * snapshots:
             snapshots += 1
             average.eval()
-            save(average.module, evaluate(rounded(average.module), held_out_root, SNAPSHOT_IMAGES), arguments)
+            scores = evaluate(rounded(average.module), held_out_root, recipe.short_side, SNAPSHOT_IMAGES)
+            save(average.module, scores, arguments)
     return average.module.to(memory_format=torch.contiguous_format).eval()
 
 
@@ -293,7 +327,7 @@ def tag_losses(tags: Tensor, joints: list[list[np.ndarray]]) -> tuple[Tensor, Te
 
 
 @torch.inference_mode()
-def evaluate(network: torch.nn.Module, root: Path, limit: int | None = None) -> dict[str, float]:
+def evaluate(network: torch.nn.Module, root: Path, short_side: int, limit: int | None = None) -> dict[str, float]:
     """COCO's AP and AR of the pictures in a folder, or of the first `limit`, with the mirrored picture's help."""
     truth: dict = {"images": [], "annotations": []}
     for split in write_coco.SPLITS:
@@ -305,15 +339,15 @@ def evaluate(network: torch.nn.Module, root: Path, limit: int | None = None) -> 
     detections = []
     for image in chosen:
         picture = cv2.cvtColor(cv2.imread(str(root / image["file_name"])), cv2.COLOR_BGR2RGB)
-        detections += detect(network, picture, image["id"])
+        detections += detect(network, picture, short_side, image["id"])
     scores = coco_scores(truth, detections, [image["id"] for image in chosen])
     print("  ".join(f"{name} {value:.4g}" for name, value in scores.items()), flush=True)
     return scores
 
 
-def detect(network: torch.nn.Module, picture: np.ndarray, image_id: int) -> list[dict]:
+def detect(network: torch.nn.Module, picture: np.ndarray, short_side: int, image_id: int) -> list[dict]:
     """The people in one picture, as COCO's results list them."""
-    place = pose_geometry.place(picture.shape[:2], SHORT_SIDE)
+    place = pose_geometry.place(picture.shape[:2], short_side)
     matrix = cv2.getAffineTransform(*place.triangles())
     warped = cv2.warpAffine(picture, matrix, place.model_hw[::-1], flags=cv2.INTER_LINEAR)
     batch = normalised(torch.from_numpy(np.stack([warped, warped[:, ::-1]])))

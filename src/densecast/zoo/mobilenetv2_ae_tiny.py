@@ -4,12 +4,12 @@ from densecast.core.zoo_entry import CheckpointSource, ProceduralData, ZooEntry
 from densecast.zoo import _mmpose
 
 ENTRY = ZooEntry(
-    spec=_mmpose.coco("mobilenetv2_ae_tiny", short_side=256, decode=_mmpose.SMALL_DECODE),
+    spec=_mmpose.coco("mobilenetv2_ae_tiny", short_side=384, decode=_mmpose.SMALL_DECODE),
     network="pose_mobilenetv2",
     options={
         "stem_width": 8,
         "widths": (8, 16, 32, 64, 96, 160, 192),
-        "blocks": (1, 2, 2, 3, 3, 3, 1),
+        "blocks": (1, 2, 3, 4, 3, 3, 1),
         "expansion": 3,
         "last_width": 256,
         "head_channels": 80,
@@ -18,6 +18,6 @@ ENTRY = ZooEntry(
     summary="Associative embedding, MobileNetV2 of small widths, on procedural people",
     licence="Apache-2.0",
     data=ProceduralData(writer="write_coco", count=400, seed=2000),
-    example_size_hw=(256, 320),
-    protocols=_mmpose.protocols(short_side=256, decode=_mmpose.SMALL_DECODE),
+    example_size_hw=(384, 512),
+    protocols=_mmpose.protocols(short_side=384, decode=_mmpose.SMALL_DECODE),
 )
