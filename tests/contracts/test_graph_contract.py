@@ -30,6 +30,7 @@ from densecast.graph import (
     fold_constants,
     lower_opset,
     open_sizes,
+    pixels_as_rows,
     split_dilated_convs,
     split_padded_joins,
     start_at_network,
@@ -117,6 +118,7 @@ CASES = {
     "constant_pool_branch": Case(constant_pool_branch.apply, WHOLE, whole_graphs.pooled, WHOLE),
     "conv_before_upsampling": Case(conv_before_upsampling.apply, WHOLE, whole_graphs.enlarged, WHOLE),
     "drop_outside_taps": Case(drop_outside_taps.apply, WHOLE, lambda: whole_graphs.dilated(dilation=24), WHOLE),
+    "pixels_as_rows": Case(pixels_as_rows.apply, WHOLE, whole_graphs.attending, WHOLE),
     "split_dilated_convs": Case(
         lambda model: split_dilated_convs.apply(model, min_channels=1), WHOLE, whole_graphs.dilated, WHOLE
     ),

@@ -59,6 +59,21 @@ def padded() -> onnx.ModelProto:
     )
 
 
+def attending() -> onnx.ModelProto:
+    """Each pixel's channels times how alike channels are over the map, and a 1x1 convolution."""
+    return _parsed(
+        """
+        flat = Reshape (image, rows)
+        turned = Transpose <perm = [0, 2, 1]> (flat)
+        alike = MatMul (flat, turned)
+        mixed = MatMul (alike, flat)
+        map = Reshape (mixed, sizes)
+        y = Conv (map, w)
+        """,
+        f"int64[3] rows = {{0, 3, -1}}, int64[4] sizes = {{0, 3, 24, 40}}, float[2, 3, 1, 1] w = {{{_whole(0, 6)}}}",
+    )
+
+
 def _parsed(nodes: str, weights: str, channels: int = 3, size_hw: tuple[int, int] = (24, 40)) -> onnx.ModelProto:
     return onnx.parser.parse_model(
         f"""

@@ -18,6 +18,7 @@ from densecast.graph import (
     constant_pool_branch,
     conv_before_upsampling,
     drop_outside_taps,
+    pixels_as_rows,
     split_dilated_convs,
     split_padded_joins,
     swap_sides,
@@ -30,6 +31,7 @@ _PASSES = {
     "split_dilated_convs": split_dilated_convs.apply,
     "split_padded_joins": split_padded_joins.apply,
     "swap_sides": swap_sides.apply,
+    "pixels_as_rows": pixels_as_rows.apply,
 }
 NAMES = tuple(_PASSES)
 
@@ -79,8 +81,8 @@ def _by_rule(options: BuildOptions) -> tuple[str, ...]:
         # Fewer products too, in int8 as well, but there it quantises a sum that the network does not have.
         names.add("constant_pool_branch")
     if options.backend == "openvino" and options.precision != "force_float32":
-        # What the kernels on AMX are slow with; those of float32 are not.
-        names |= {"split_padded_joins", "swap_sides"}
+        # What the kernels on AMX are slow with, and copies that weigh more beside them; those of float32 are slower.
+        names |= {"split_padded_joins", "swap_sides", "pixels_as_rows"}
     if options.backend == "openvino" and options.precision == "force_float16":
         # OpenVINO's 16-bit kernel is slow where rows lie far apart; float32's is not. In int8 the gain is smaller, and
         # sums that the network does not have are quantised: that is for `--tune`, or by name.

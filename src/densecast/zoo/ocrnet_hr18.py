@@ -4,7 +4,7 @@ from densecast.core.zoo_entry import ZooEntry
 from densecast.zoo import _mmseg
 
 ENTRY = ZooEntry(
-    spec=_mmseg.cityscapes("ocrnet_hr18", keep_float_types=_mmseg.OCR_KEEPS_FLOAT),
+    spec=_mmseg.ocrnet("ocrnet_hr18"),
     network="ocrnet",
     options={},
     checkpoint=_mmseg.checkpoint("ocrnet", "ocrnet_hr18_512x1024_160k_cityscapes", "20200602_191001-b9172d0c"),

@@ -4,7 +4,7 @@ from densecast.core.zoo_entry import PublishedScore, ZooEntry
 from densecast.zoo import _mmseg
 
 ENTRY = ZooEntry(
-    spec=_mmseg.cityscapes("ocrnet_hr18s", keep_float_types=_mmseg.OCR_KEEPS_FLOAT),
+    spec=_mmseg.ocrnet("ocrnet_hr18s"),
     network="ocrnet",
     options={"stem_blocks": 2, "modules": (1, 3, 2), "blocks": 2},
     checkpoint=_mmseg.checkpoint("ocrnet", "ocrnet_hr18s_512x1024_80k_cityscapes", "20200601_222735-55979e63"),

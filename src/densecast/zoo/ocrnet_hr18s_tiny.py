@@ -4,7 +4,7 @@ from densecast.core.zoo_entry import CheckpointSource, ProceduralData, ZooEntry
 from densecast.zoo import _mmseg
 
 ENTRY = ZooEntry(
-    spec=_mmseg.cityscapes("ocrnet_hr18s_tiny", long_side=512, short_side=256, keep_float_types=_mmseg.OCR_KEEPS_FLOAT),
+    spec=_mmseg.ocrnet("ocrnet_hr18s_tiny", long_side=512, short_side=256),
     network="ocrnet",
     options={
         "base_width": 8,

@@ -1,0 +1,144 @@
+"""Matrix products over all pixels with the channels last, as engines keep maps in memory (OCR's attention).
+
+    x (n, c, h, w) -> Reshape (n, c, h*w) -> A @ x            becomes  (x, channels last, as (n, h*w, c)) @ A'
+    A @ B (n, c, h*w) -> Reshape (n, c, h, w) -> Conv         becomes  B' @ A' (n, h*w, c) -> (n, h, w, c) -> Conv
+
+by (A B)' = B' A', through products with one number and softmax in between. The same sums of the same products. Any
+batch, height and width, fixed or open; the number of channels has to be known.
+
+Why: a kernel for convolutions wants and gives each pixel's channels side by side. Rows of pixels, which PyTorch's code
+asks for, mean a copy of the whole map before each product and another one after it; with rows of channels a change of
+axes moves nothing. Measured by `benchmarks/passes.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from densecast.core.graph_pass import PassResult
+from densecast.graph import _tensors
+from densecast.graph._edit import Edit, shapes
+
+_SWAPPED = [0, 2, 1]
+_CHANNELS_LAST, _CHANNELS_SECOND = [0, 2, 3, 1], [0, 3, 1, 2]
+
+
+def apply(model: onnx.ModelProto) -> PassResult:
+    """Rewrite products that read maps as rows of pixels, or whose result becomes a map."""
+    graph = _Graph(model)
+    edit, found = Edit(model), 0
+    for node in model.graph.node:
+        new = _into_map(graph, edit, node) or _out_of_map(graph, edit, node)
+        if new:
+            edit.replace(node, new)
+            found += 1
+    if not found:
+        return PassResult(model, False, "no product reads or makes a map as rows of pixels")
+    return PassResult(edit.done(), True, f"{found} products over pixels have the channels last")
+
+
+class _Graph:
+    """What is known of a graph before it is changed."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.sizes = shapes(model)
+        self.constants: Mapping[str, npt.NDArray[Any]] = _tensors.constants(model.graph)
+        self.made_by: Mapping[str, onnx.NodeProto] = _tensors.producers(model.graph)
+
+    def flattens_map(self, node: onnx.NodeProto | None) -> bool:
+        """Whether a node makes (n, c, h, w) to (n, c, h * w)."""
+        if node is None or node.op_type != "Reshape":
+            return False
+        before, after = (self.sizes.get(name, ()) for name in (node.input[0], node.output[0]))
+        return len(before) == 4 and len(after) == 3 and before[1] is not None and before[1] == after[1]
+
+    def swaps(self, node: onnx.NodeProto | None) -> bool:
+        """Whether a node changes the last two of three axes."""
+        return node is not None and node.op_type == "Transpose" and _tensors.attribute(node, "perm", None) == _SWAPPED
+
+
+def _into_map(graph: _Graph, edit: Edit, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+    """A product that becomes a map, with the map made of rows of channels."""
+    product = graph.made_by.get(node.input[0]) if node.op_type == "Reshape" else None
+    if product is None or product.op_type != "MatMul":
+        return None
+    before, after = (graph.sizes.get(name, ()) for name in (node.input[0], node.output[0]))
+    if len(before) != 3 or len(after) != 4 or before[1] is None or before[1] != after[1]:
+        return None
+    nodes: list[onnx.NodeProto] = []
+    rows = _swapped(graph, edit, node.input[0], nodes)
+    if rows is None:
+        return None
+    name = node.output[0]
+    if node.input[1] in graph.constants:
+        wanted = edit.constant(f"{name}_sizes", graph.constants[node.input[1]][_CHANNELS_LAST])
+    else:
+        wanted = edit.name(f"{name}_sizes")
+        order = edit.integers(f"{name}_order", *_CHANNELS_LAST)
+        nodes.append(edit.node("Gather", [node.input[1], order], wanted, axis=0))
+    channels_last = edit.name(f"{name}_rows")
+    nodes.append(edit.node("Reshape", [rows, wanted], channels_last, name=node.name))
+    nodes.append(edit.node("Transpose", [channels_last], name, perm=_CHANNELS_SECOND))
+    return nodes
+
+
+def _out_of_map(graph: _Graph, edit: Edit, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+    """A sum over a map's pixels, with the map read as rows of channels."""
+    if node.op_type != "MatMul" or not graph.flattens_map(graph.made_by.get(node.input[0])):
+        return None
+    nodes: list[onnx.NodeProto] = []
+    rows = _swapped(graph, edit, node.output[0], nodes)
+    if rows is None:
+        return None
+    nodes.append(edit.node("Transpose", [rows], node.output[0], perm=_SWAPPED))
+    return nodes
+
+
+def _swapped(graph: _Graph, edit: Edit, name: str, nodes: list[onnx.NodeProto]) -> str | None:
+    """The tensor with its last two axes swapped, its nodes added to `nodes`; None where that would mean a copy."""
+    node = graph.made_by.get(name)
+    if node is None:
+        return None
+    if graph.swaps(node):
+        return str(node.input[0])
+    if graph.flattens_map(node):
+        return _rows_of_channels(graph, edit, node, nodes)
+    made = edit.name(f"{name}_swapped")
+    if node.op_type == "MatMul":
+        left, right = (_swapped(graph, edit, each, nodes) for each in reversed(node.input))
+        if left is None or right is None:
+            return None
+        nodes.append(edit.node("MatMul", [left, right], made, name=node.name))
+        return made
+    if node.op_type == "Mul":
+        numbers = [each for each in node.input if each in graph.constants and graph.constants[each].size == 1]
+        others = [each for each in node.input if each not in numbers]
+        rows = _swapped(graph, edit, others[0], nodes) if len(numbers) == len(others) == 1 else None
+        if rows is None:
+            return None
+        nodes.append(edit.node("Mul", [rows, numbers[0]], made, name=node.name))
+        return made
+    if node.op_type == "Softmax" and len(graph.sizes.get(name, ())) == 3:
+        axis = _tensors.attribute(node, "axis", -1) % 3
+        rows = _swapped(graph, edit, node.input[0], nodes)
+        if rows is None:
+            return None
+        nodes.append(edit.node("Softmax", [rows], made, name=node.name, axis=_SWAPPED[axis]))
+        return made
+    return None
+
+
+def _rows_of_channels(graph: _Graph, edit: Edit, node: onnx.NodeProto, nodes: list[onnx.NodeProto]) -> str:
+    """(n, c, h, w) as (n, h * w, c)."""
+    channels = graph.sizes[node.input[0]][1]
+    assert channels is not None
+    turned, rows = edit.name(f"{node.input[0]}_channels_last"), edit.name(f"{node.output[0]}_rows")
+    nodes.append(edit.node("Transpose", [node.input[0]], turned, perm=_CHANNELS_LAST))
+    sizes = edit.constant(f"{node.output[0]}_sizes", np.array([0, -1, channels], np.int64))
+    nodes.append(edit.node("Reshape", [turned, sizes], rows, name=node.name))
+    return rows
