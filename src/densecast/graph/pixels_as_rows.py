@@ -54,8 +54,21 @@ class _Graph:
         """Whether a node makes (n, c, h, w) to (n, c, h * w)."""
         if node is None or node.op_type != "Reshape":
             return False
-        before, after = (self.sizes.get(name, ()) for name in (node.input[0], node.output[0]))
-        return len(before) == 4 and len(after) == 3 and before[1] is not None and before[1] == after[1]
+        return self._same(node.input[0], node.output[0])
+
+    def unflattens_map(self, node: onnx.NodeProto) -> bool:
+        """Whether a node makes (n, c, h * w) to (n, c, h, w)."""
+        return node.op_type == "Reshape" and self._same(node.output[0], node.input[0])
+
+    def _same(self, whole: str, flat: str) -> bool:
+        """Whether (n, c, h, w) and (n, c, l) hold the same pixels, the channels known."""
+        map_sizes, row_sizes = self.sizes.get(whole, ()), self.sizes.get(flat, ())
+        if len(map_sizes) != 4 or len(row_sizes) != 3 or row_sizes[1] is None:
+            return False
+        height, width, pixels = *map_sizes[2:], row_sizes[2]
+        if height is not None and width is not None and pixels is not None and height * width != pixels:
+            return False
+        return map_sizes[:2] == row_sizes[:2]
 
     def swaps(self, node: onnx.NodeProto | None) -> bool:
         """Whether a node changes the last two of three axes."""
@@ -64,11 +77,8 @@ class _Graph:
 
 def _into_map(graph: _Graph, edit: Edit, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
     """A product that becomes a map, with the map made of rows of channels."""
-    product = graph.made_by.get(node.input[0]) if node.op_type == "Reshape" else None
+    product = graph.made_by.get(node.input[0]) if graph.unflattens_map(node) else None
     if product is None or product.op_type != "MatMul":
-        return None
-    before, after = (graph.sizes.get(name, ()) for name in (node.input[0], node.output[0]))
-    if len(before) != 3 or len(after) != 4 or before[1] is None or before[1] != after[1]:
         return None
     nodes: list[onnx.NodeProto] = []
     rows = _swapped(graph, edit, node.input[0], nodes)
