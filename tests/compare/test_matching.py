@@ -60,3 +60,22 @@ def test_sizes_have_to_agree_and_what_lies_between_is_passed() -> None:
     found = match(reference, candidate)
     assert [(each.reference.name, each.candidate.name) for each in found] == [("out", "logits")]
     assert [each.name for each in found[0].passed] == ["a", "q"]
+
+
+def test_what_is_computed_with_its_channels_last_is_paired_with_nothing() -> None:
+    reference = [
+        point("flat", "Reshape", "head", "image"),
+        point("product", "MatMul", "head", "flat"),
+        point("map", "Reshape", "head", "product"),
+        point("out", "Conv", "head.last", "map"),
+    ]
+    rows = [
+        point("image_channels_last", "Transpose", "head", "image"),
+        point("flat_channels_last", "Reshape", "head", "image_channels_last"),
+        point("product of rows", "MatMul", "head", "flat_channels_last"),
+        point("map_channels_last", "Reshape", "head", "product of rows"),
+        point("map", "Transpose", "head", "map_channels_last"),
+        point("out", "Conv", "head.last", "map"),
+    ]
+    assert pairs(reference, rows) == [("map", "map"), ("out", "out")]
+    assert [each.passed for each in match(reference, rows)] == [(), ()]

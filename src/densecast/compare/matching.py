@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from densecast.core.inspector import TensorPoint
+from densecast.core.inspector import TensorPoint, with_channels_last
 
 # An exporter folds these into the convolution before them.
 _FOLDED = "BatchNormalization"
@@ -26,14 +26,19 @@ class Match:
 
 
 def match(reference: Sequence[TensorPoint], candidate: Sequence[TensorPoint]) -> list[Match]:
-    """The tensors common to both, each after its sources; the outputs, which are last in both, always match."""
-    pairs = _pairs(reference, candidate)
+    """The tensors common to both, each after its sources; the outputs, which are last in both, always match.
+
+    What the candidate computes with its channels last has no like in the reference.
+    """
+    hidden = with_channels_last(candidate)
+    pairs = _pairs(reference, [point for point in candidate if point.name not in hidden])
     places = {pair[0].name: place for place, pair in enumerate(pairs)}
     reach = _reach(reference, places)
     by_name = {point.name: point for point in candidate}
     taken = {pair[1].name for pair in pairs}
     return [
-        Match(left, right, tuple(sorted(reach[left.name])), _passed(right, by_name, taken)) for left, right in pairs
+        Match(left, right, tuple(sorted(reach[left.name])), _passed(right, by_name, taken, hidden))
+        for left, right in pairs
     ]
 
 
@@ -108,7 +113,9 @@ def _reach(points: Sequence[TensorPoint], places: dict[str, int]) -> dict[str, s
     return reach
 
 
-def _passed(point: TensorPoint, by_name: dict[str, TensorPoint], taken: set[str]) -> tuple[TensorPoint, ...]:
+def _passed(
+    point: TensorPoint, by_name: dict[str, TensorPoint], taken: set[str], hidden: frozenset[str]
+) -> tuple[TensorPoint, ...]:
     found: dict[str, TensorPoint] = {}
     waiting = list(point.sources)
     while waiting:
@@ -118,4 +125,4 @@ def _passed(point: TensorPoint, by_name: dict[str, TensorPoint], taken: set[str]
             continue
         found[name] = source
         waiting += source.sources
-    return tuple(reversed(found.values()))
+    return tuple(source for source in reversed(found.values()) if source.name not in hidden)

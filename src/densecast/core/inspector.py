@@ -18,6 +18,8 @@ WeightType = Literal["float32", "float16", "bfloat16", "int8"]
 
 # What tensors are called after that a rewriting has turned: height and width in each other's place, up to a Transpose.
 TURNED = "_on_its_side"
+# And those whose channels it has put last, as rows: nothing in the network as written is laid out alike.
+CHANNELS_LAST = "_channels_last"
 
 _SEED = 7
 # Half a unit in the last place, relative to the value (IEEE 754 binary16 has 11 bits, bfloat16 8). In float32, weights
@@ -46,9 +48,19 @@ class TensorPoint:
 
 def turned(points: Iterable[TensorPoint]) -> frozenset[str]:
     """The names of those that lie on their side, of points that come after their sources."""
+    return _marked(points, TURNED)
+
+
+def with_channels_last(points: Iterable[TensorPoint]) -> frozenset[str]:
+    """The names of those that a rewriting computes with their channels last."""
+    return _marked(points, CHANNELS_LAST)
+
+
+def _marked(points: Iterable[TensorPoint], mark: str) -> frozenset[str]:
+    """Those with the mark in their names, and what is computed from them up to a Transpose."""
     found: set[str] = set()
     for point in points:
-        if point.name.endswith(TURNED) or (point.kind != "Transpose" and not found.isdisjoint(point.sources)):
+        if mark in point.name or (point.kind != "Transpose" and not found.isdisjoint(point.sources)):
             found.add(point.name)
     return frozenset(found)
 

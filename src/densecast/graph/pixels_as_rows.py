@@ -21,11 +21,12 @@ import numpy.typing as npt
 import onnx
 
 from densecast.core.graph_pass import PassResult
+from densecast.core.inspector import CHANNELS_LAST
 from densecast.graph import _tensors
 from densecast.graph._edit import Edit, shapes
 
 _SWAPPED = [0, 2, 1]
-_CHANNELS_LAST, _CHANNELS_SECOND = [0, 2, 3, 1], [0, 3, 1, 2]
+_TO_LAST, _TO_SECOND = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
@@ -86,14 +87,14 @@ def _into_map(graph: _Graph, edit: Edit, node: onnx.NodeProto) -> list[onnx.Node
         return None
     name = node.output[0]
     if node.input[1] in graph.constants:
-        wanted = edit.constant(f"{name}_sizes", graph.constants[node.input[1]][_CHANNELS_LAST])
+        wanted = edit.constant(f"{name}_sizes", graph.constants[node.input[1]][_TO_LAST])
     else:
         wanted = edit.name(f"{name}_sizes")
-        order = edit.integers(f"{name}_order", *_CHANNELS_LAST)
+        order = edit.integers(f"{name}_order", *_TO_LAST)
         nodes.append(edit.node("Gather", [node.input[1], order], wanted, axis=0))
-    channels_last = edit.name(f"{name}_rows")
+    channels_last = edit.name(f"{name}{CHANNELS_LAST}")
     nodes.append(edit.node("Reshape", [rows, wanted], channels_last, name=node.name))
-    nodes.append(edit.node("Transpose", [channels_last], name, perm=_CHANNELS_SECOND))
+    nodes.append(edit.node("Transpose", [channels_last], name, perm=_TO_SECOND))
     return nodes
 
 
@@ -118,7 +119,7 @@ def _swapped(graph: _Graph, edit: Edit, name: str, nodes: list[onnx.NodeProto]) 
         return str(node.input[0])
     if graph.flattens_map(node):
         return _rows_of_channels(graph, edit, node, nodes)
-    made = edit.name(f"{name}_swapped")
+    made = edit.name(f"{name}{CHANNELS_LAST}")
     if node.op_type == "MatMul":
         left, right = (_swapped(graph, edit, each, nodes) for each in reversed(node.input))
         if left is None or right is None:
@@ -147,8 +148,8 @@ def _rows_of_channels(graph: _Graph, edit: Edit, node: onnx.NodeProto, nodes: li
     """(n, c, h, w) as (n, h * w, c)."""
     channels = graph.sizes[node.input[0]][1]
     assert channels is not None
-    turned, rows = edit.name(f"{node.input[0]}_channels_last"), edit.name(f"{node.output[0]}_rows")
-    nodes.append(edit.node("Transpose", [node.input[0]], turned, perm=_CHANNELS_LAST))
+    turned, rows = (edit.name(f"{name}{CHANNELS_LAST}") for name in (node.input[0], node.output[0]))
+    nodes.append(edit.node("Transpose", [node.input[0]], turned, perm=_TO_LAST))
     sizes = edit.constant(f"{node.output[0]}_sizes", np.array([0, -1, channels], np.int64))
     nodes.append(edit.node("Reshape", [turned, sizes], rows, name=node.name))
     return rows
