@@ -8,7 +8,8 @@ batch, height and width, fixed or open; the number of channels has to be known.
 
 Why: a kernel for convolutions wants and gives each pixel's channels side by side. Rows of pixels, which PyTorch's code
 asks for, mean a copy of the whole map before each product and another one after it; with rows of channels a change of
-axes moves nothing. Measured by `benchmarks/passes.py`.
+axes moves nothing. Measured with OpenVINO 2026.4.1 on OCRNet-hr18 at 1024 x 2048, one thread with AMX
+(`benchmarks/passes.py`): 1.05 to 1.09 times faster in 16 bits, 1.04 in float32.
 """
 
 from __future__ import annotations
