@@ -14,8 +14,8 @@ from made_pictures import write_jpeg
 
 
 @pytest.fixture
-def damaged(folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(folder / "built", tmp_path / "built"))
+def damaged(artifacts: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(artifacts / "built", tmp_path / "built"))
 
 
 def refused_artifact(artifact: Path, tmp_path: Path) -> str:
@@ -71,33 +71,33 @@ def test_folder_that_is_no_artifact(tmp_path: Path) -> None:
     assert "is no artifact" in refused_artifact(tmp_path, tmp_path)
 
 
-def test_float_artifact_where_a_built_one_is_needed(folder: Path, tmp_path: Path) -> None:
-    assert "densecast build" in refused_artifact(folder / "float", tmp_path)
+def test_float_artifact_where_a_built_one_is_needed(artifacts: Path, tmp_path: Path) -> None:
+    assert "densecast build" in refused_artifact(artifacts / "float", tmp_path)
 
 
-def test_built_artifact_where_a_float_one_is_needed(folder: Path, tmp_path: Path) -> None:
-    assert "already compiled" in failed(3, "build", folder / "built", "--out", tmp_path / "out", "-q")
+def test_built_artifact_where_a_float_one_is_needed(artifacts: Path, tmp_path: Path) -> None:
+    assert "already compiled" in failed(3, "build", artifacts / "built", "--out", tmp_path / "out", "-q")
     assert not list(tmp_path.iterdir())
 
 
 # Folders that would be lost
 
 
-def test_a_folder_of_something_else_is_never_replaced(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_never_replaced(artifacts: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.jpg").write_bytes(b"precious")
     onnx.save(tiny_graphs.segmentation(), tmp_path / "tiny.onnx")
     before = tree(tmp_path)
     for arguments in (
-        ("build", folder / "float", "--backend", "reference"),
+        ("build", artifacts / "float", "--backend", "reference"),
         ("export", tmp_path / "tiny.onnx", "--labels", "background,car"),
     ):
         assert "is no artifact" in failed(2, *arguments, "--out", tmp_path / "photos", "-q")
     assert tree(tmp_path) == before
 
 
-def test_an_artifact_is_not_built_over_its_own_source(folder: Path) -> None:
-    before = tree(folder)
-    message = failed(2, "build", folder / "float", "--out", folder / "float", "--backend", "reference", "-q")
+def test_an_artifact_is_not_built_over_its_own_source(artifacts: Path) -> None:
+    before = tree(artifacts)
+    message = failed(2, "build", artifacts / "float", "--out", artifacts / "float", "--backend", "reference", "-q")
     assert "Name another folder" in message
-    assert tree(folder) == before
+    assert tree(artifacts) == before

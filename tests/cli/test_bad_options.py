@@ -19,8 +19,10 @@ from command_line import densecast, failed
         (("--backend", "onnx"), "'onnxruntime'"),
     ],
 )
-def test_unknown_names_bring_the_nearest(folder: Path, tmp_path: Path, arguments: tuple[str, str], near: str) -> None:
-    message = failed(2, "build", folder / "float", "--out", tmp_path / "out", *arguments, "-q")
+def test_unknown_names_bring_the_nearest(
+    artifacts: Path, tmp_path: Path, arguments: tuple[str, str], near: str
+) -> None:
+    message = failed(2, "build", artifacts / "float", "--out", tmp_path / "out", *arguments, "-q")
     assert f"Did you mean {near}" in message
     assert not list(tmp_path.iterdir())
 
@@ -45,22 +47,22 @@ def test_unknown_model_brings_the_nearest(tmp_path: Path) -> None:
         ("--precision", "int8"),
     ],
 )
-def test_values_that_make_no_sense_are_wrong_usage(folder: Path, tmp_path: Path, arguments: tuple[str, str]) -> None:
-    failed(2, "build", folder / "float", "--out", tmp_path / "out", *arguments, "-q")
+def test_values_that_make_no_sense_are_wrong_usage(artifacts: Path, tmp_path: Path, arguments: tuple[str, str]) -> None:
+    failed(2, "build", artifacts / "float", "--out", tmp_path / "out", *arguments, "-q")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("arguments", [("--height", "4"), ("--width", "8:4000"), ("--batch", "9"), ("--batch", "1,64")])
-def test_sizes_that_the_graph_does_not_take(folder: Path, tmp_path: Path, arguments: tuple[str, str]) -> None:
-    message = failed(3, "build", folder / "float", "--out", tmp_path / "out", *arguments, "-q")
+def test_sizes_that_the_graph_does_not_take(artifacts: Path, tmp_path: Path, arguments: tuple[str, str]) -> None:
+    message = failed(3, "build", artifacts / "float", "--out", tmp_path / "out", *arguments, "-q")
     assert "but the exported graph takes" in message
     assert not list(tmp_path.iterdir())
 
 
-def test_wrong_options_are_wrong_usage(folder: Path) -> None:
-    assert densecast("build", folder / "float", "--no-such-option").code == 2
+def test_wrong_options_are_wrong_usage(artifacts: Path) -> None:
+    assert densecast("build", artifacts / "float", "--no-such-option").code == 2
     assert densecast("no-such-verb").code == 2
-    assert densecast("infer", folder / "built").code == 2
+    assert densecast("infer", artifacts / "built").code == 2
 
 
 @pytest.mark.parametrize("static", ["1x640", "axbxc", "0x64x64", "1x0x64", "1x64x-8"])

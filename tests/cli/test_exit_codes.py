@@ -19,21 +19,21 @@ from densecast.core.options import BuildOptions, InputShape, Range
 OPEN = BuildOptions("onnxruntime", shape=InputShape(batch=Range(1, 4)))
 
 
-def test_gates_end_with_1_and_the_table_is_printed_all_the_same(folder: Path, tmp_path: Path) -> None:
+def test_gates_end_with_1_and_the_table_is_printed_all_the_same(artifacts: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     tiny_artifacts.compiled(other, OPEN, tiny_graphs.segmentation(seed=7))
     write_jpeg(tmp_path / "images" / "a.jpg")
-    arguments = ("compare", folder / "built", other / "built", "--images", tmp_path / "images", "-q")
+    arguments = ("compare", artifacts / "built", other / "built", "--images", tmp_path / "images", "-q")
     assert densecast(*arguments).code == 0
     for gate in (("--tolerance", "0.01"), ("--max-changed", "0.01")):
         ended = densecast(*arguments, *gate)
         assert ended.code == 1
         assert "relative" in ended.out and "beyond the stated limits: built" in ended.err
-    assert densecast("compare", folder / "built", folder / "built", *arguments[3:], "--tolerance", "0").code == 0
+    assert densecast("compare", artifacts / "built", artifacts / "built", *arguments[3:], "--tolerance", "0").code == 0
 
 
-def test_a_missing_extra_says_what_to_install(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_says_what_to_install(artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     write_jpeg(tmp_path / "images" / "a.jpg")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jinja2" else real(name))
@@ -42,7 +42,7 @@ def test_a_missing_extra_says_what_to_install(folder: Path, tmp_path: Path, monk
         monkeypatch.setitem(sys.modules, name, None)
     for backend, precision, extra in (("torch", "fp32", "torch"), ("openvino", "int8", "quantize")):
         message = failed(
-            3, "build", folder / "float", "--out", tmp_path / "out", "-b", backend, "-p", precision, "-q",
+            3, "build", artifacts / "float", "--out", tmp_path / "out", "-b", backend, "-p", precision, "-q",
             "--data", tmp_path / "images",
         )  # fmt: skip
         assert f"pip install 'densecast[{extra}]'" in message
@@ -57,19 +57,19 @@ def process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
-def test_a_process_ends_with_the_code_and_one_line(folder: Path, tmp_path: Path) -> None:
-    done = process("build", folder / "float", "--out", tmp_path / "out", "--precision", "fp61")
+def test_a_process_ends_with_the_code_and_one_line(artifacts: Path, tmp_path: Path) -> None:
+    done = process("build", artifacts / "float", "--out", tmp_path / "out", "--precision", "fp61")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("densecast: unknown precision 'fp61'") and done.stderr.count("\n") == 1
     (tmp_path / "a.jpg").write_bytes(b"")
-    done = process("infer", folder / "built", tmp_path / "a.jpg", "--out", tmp_path / "out")
+    done = process("infer", artifacts / "built", tmp_path / "a.jpg", "--out", tmp_path / "out")
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
 
 
-def test_a_process_that_works_ends_with_0_and_json_alone_on_standard_output(folder: Path, tmp_path: Path) -> None:
+def test_a_process_that_works_ends_with_0_and_json_alone_on_standard_output(artifacts: Path, tmp_path: Path) -> None:
     image = write_jpeg(tmp_path / "a.jpg")
-    done = process("infer", folder / "built", image, "--out", tmp_path / "out", "--json", "-", "-q")
+    done = process("infer", artifacts / "built", image, "--out", tmp_path / "out", "--json", "-", "-q")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["results"] == [{"image": str(image), "file": str(tmp_path / "out" / "a.png")}]
