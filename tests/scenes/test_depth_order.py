@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from densecast.scenes.depth_order import far_to_near
-from densecast.scenes.street_shape import Footprint
+from densecast.scenes.street.depth_order import far_to_near
+from densecast.scenes.street.shape import Footprint
 
 
 def scattered(seed: int, count: int) -> list[Footprint]:

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from densecast.core.coco_person import JOINTS, MIRRORED
-from densecast.scenes import people, person_body, person_draw, person_outfit, person_pose
+from densecast.scenes import people
 from densecast.scenes.camera import Camera
-from densecast.scenes.depth_canvas import FINE, DepthCanvas, Lamp
-from densecast.scenes.person_body import Build
-from densecast.scenes.person_pose import Pose
+from densecast.scenes.people import draw
+from densecast.scenes.people.body import Build, coco_points, stand
+from densecast.scenes.people.depth_canvas import FINE, DepthCanvas, Lamp
+from densecast.scenes.people.outfit import Outfit, sample_outfit
+from densecast.scenes.people.pose import Pose, sample_pose
 
 SIZE_HW = (240, 160)
 CAMERA = Camera(distance_m=4.0, height_m=1.0, pitch_rad=0.0, focal_px=420.0, centre_px=(80.0, 125.0))
@@ -36,16 +38,16 @@ def canvas() -> DepthCanvas:
     return DepthCanvas(SIZE_HW, CAMERA, Lamp(np.array([0, 0.6, -0.8], dtype=np.float32), grey, grey))
 
 
-def outfit(seed: int = 0) -> person_outfit.Outfit:
-    return person_outfit.sample(np.random.default_rng(seed))
+def outfit(seed: int = 0) -> Outfit:
+    return sample_outfit(np.random.default_rng(seed))
 
 
 def seen(facing_rad: float) -> np.ndarray:
     """(17,) which points of a lone, upright person are in sight."""
-    body = person_body.stand(BUILD, UPRIGHT, (0.0, 0.0), facing_rad)
+    body = stand(BUILD, UPRIGHT, (0.0, 0.0), facing_rad)
     drawn = canvas()
-    person_draw.draw(drawn, body, outfit(), 1)
-    return drawn.is_seen(person_body.coco_points(body), person_draw.slack_m(body))
+    draw.draw(drawn, body, outfit(), 1)
+    return drawn.is_seen(coco_points(body), draw.slack_m(body))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +105,7 @@ def test_points_in_sight_lie_on_their_person(scenes: list[people.Scene]) -> None
 
 def test_left_is_to_the_images_right_when_facing_the_camera() -> None:
     for facing_rad, sign in ((0.0, 1), (np.pi, -1)):
-        points = person_body.coco_points(person_body.stand(BUILD, UPRIGHT, (0.0, 0.0), facing_rad))
+        points = coco_points(stand(BUILD, UPRIGHT, (0.0, 0.0), facing_rad))
         xy, _ = CAMERA.project(points)
         for place, other in enumerate(MIRRORED):
             if JOINTS[place].startswith("left"):
@@ -111,9 +113,9 @@ def test_left_is_to_the_images_right_when_facing_the_camera() -> None:
 
 
 def test_the_face_looks_where_the_body_faces() -> None:
-    quarter = person_body.stand(BUILD, UPRIGHT, (0.0, 0.0), np.pi / 2)
+    quarter = stand(BUILD, UPRIGHT, (0.0, 0.0), np.pi / 2)
     assert quarter.nose[0] > quarter.head[0] + 0.05  # to the image's right
-    assert person_body.stand(BUILD, UPRIGHT, (0.0, 0.0), 0.0).nose[1] < -0.05  # to the camera
+    assert stand(BUILD, UPRIGHT, (0.0, 0.0), 0.0).nose[1] < -0.05  # to the camera
 
 
 def test_everything_is_in_sight_from_the_front_and_the_face_is_not_from_behind() -> None:
@@ -132,19 +134,19 @@ def test_from_the_side_the_far_side_is_hidden() -> None:
 
 
 def test_the_nearer_person_hides_the_farther_in_either_order_of_drawing() -> None:
-    near = person_body.stand(BUILD, UPRIGHT, (0.0, -0.5), 0.0)
-    far = person_body.stand(BUILD, UPRIGHT, (0.0, 1.5), 0.0)
+    near = stand(BUILD, UPRIGHT, (0.0, -0.5), 0.0)
+    far = stand(BUILD, UPRIGHT, (0.0, 1.5), 0.0)
     results = []
     for order in ((1, 2), (2, 1)):
         drawn = canvas()
         for owner in order:
-            person_draw.draw(drawn, near if owner == 1 else far, outfit(owner), owner)
+            draw.draw(drawn, near if owner == 1 else far, outfit(owner), owner)
         results.append(drawn)
     np.testing.assert_array_equal(results[0].owner, results[1].owner)
     np.testing.assert_array_equal(results[0].colour, results[1].colour)
     for drawn in results:
-        assert drawn.is_seen(person_body.coco_points(near), person_draw.slack_m(near)).all()
-        hidden = ~drawn.is_seen(person_body.coco_points(far), person_draw.slack_m(far))
+        assert drawn.is_seen(coco_points(near), draw.slack_m(near)).all()
+        hidden = ~drawn.is_seen(coco_points(far), draw.slack_m(far))
         assert hidden[[JOINT["left_shoulder"], JOINT["right_shoulder"], JOINT["left_hip"], JOINT["right_hip"]]].all()
 
 
@@ -153,8 +155,8 @@ def test_limbs_have_the_lengths_of_the_published_table_in_every_pose() -> None:
     shares = {("shoulder", "elbow"): 0.186, ("elbow", "wrist"): 0.146, ("hip", "knee"): 0.245, ("knee", "ankle"): 0.246}
     rng = np.random.default_rng(3)
     for _ in range(100):
-        body = person_body.stand(BUILD, person_pose.sample(rng), (0.3, 0.2), float(rng.uniform(-3, 3)))
-        points = person_body.coco_points(body)
+        body = stand(BUILD, sample_pose(rng), (0.3, 0.2), float(rng.uniform(-3, 3)))
+        points = coco_points(body)
         for (start, end), share in shares.items():
             for side in ("left", "right"):
                 length = np.linalg.norm(points[JOINT[f"{side}_{start}"]] - points[JOINT[f"{side}_{end}"]])
@@ -165,7 +167,7 @@ def test_limbs_have_the_lengths_of_the_published_table_in_every_pose() -> None:
 def test_nobody_stands_below_the_ground_or_above_it() -> None:
     rng = np.random.default_rng(4)
     for _ in range(100):
-        body = person_body.stand(BUILD, person_pose.sample(rng), (0.0, 0.0), 0.0)
+        body = stand(BUILD, sample_pose(rng), (0.0, 0.0), 0.0)
         lowest = min(body.ankles[:, 2].min(), body.toes[:, 2].min())
         assert 0 < lowest < 0.05 * BUILD.stature_m + 0.001
         assert abs(body.pelvis[:2]).max() < 1e-6
@@ -173,7 +175,7 @@ def test_nobody_stands_below_the_ground_or_above_it() -> None:
 
 def test_antialiased_cover_equals_the_share_of_fine_samples() -> None:
     drawn = canvas()
-    person_draw.draw(drawn, person_body.stand(BUILD, UPRIGHT, (0.0, 0.0), 0.0), outfit(), 1)
+    draw.draw(drawn, stand(BUILD, UPRIGHT, (0.0, 0.0), 0.0), outfit(), 1)
     white = drawn.over(np.ones((*SIZE_HW, 3), dtype=np.float32))
     black = drawn.over(np.zeros((*SIZE_HW, 3), dtype=np.float32))
     fine = cv2.resize((drawn.owner > 0).astype(np.float32), SIZE_HW[::-1], interpolation=cv2.INTER_AREA)

@@ -9,10 +9,13 @@ import pytest
 from scipy import ndimage
 
 from densecast.core.labels import CITYSCAPES, IGNORED
-from densecast.scenes import street, street_canvas, street_lens, street_light
+from densecast.scenes import street
 from densecast.scenes.camera import Camera
-from densecast.scenes.street_classes import Kind
-from densecast.scenes.street_shape import Shape, filled
+from densecast.scenes.street import lens
+from densecast.scenes.street.canvas import Canvas
+from densecast.scenes.street.classes import Kind
+from densecast.scenes.street.light import make_light
+from densecast.scenes.street.shape import Shape, filled
 
 SMALL_HW = (128, 256)
 
@@ -112,7 +115,7 @@ def ray_meets(camera: Camera, size_hw: tuple[int, int], quad: np.ndarray, shift_
 def test_a_class_is_what_a_ray_through_the_pixels_centre_meets(seed: int) -> None:
     size_hw, rng = (96, 160), np.random.default_rng(seed)
     camera = Camera(0.0, 1.4, 0.05, 150.0, (75.3, 50.1))
-    canvas = street_canvas.Canvas(camera, size_hw, street_light.make(rng))
+    canvas = Canvas(camera, size_hw, make_light(rng))
     corner, (across, up) = (
         np.array([-2.0, 9.0, 0.1]),
         rng.uniform(-0.6, 0.6, (2, 3)) + np.array([[4, 0, 0], [0, 0, 2.2]]),
@@ -132,18 +135,18 @@ def test_a_class_is_what_a_ray_through_the_pixels_centre_meets(seed: int) -> Non
 
 def test_the_class_is_what_changes_when_the_cars_are_repainted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two pictures that differ in the cars' colours alone differ in cars and in the pixels beside them only."""
-    monkeypatch.setattr(street_lens, "photograph", lambda rng, picture, classes, light: picture)
-    real, found = street_canvas.Canvas.paint, 0
+    monkeypatch.setattr(lens, "photograph", lambda rng, picture, classes, light: picture)
+    real, found = Canvas.paint, 0
     for index in range(4):
         before = street.render(2, index, SMALL_HW)
 
-        def repainted(canvas: street_canvas.Canvas, shapes: list[Shape]) -> None:
+        def repainted(canvas: Canvas, shapes: list[Shape]) -> None:
             real(
                 canvas, [Shape(s.points, (1, 0, 1), s.kind, s.diameter_m) if s.kind is Kind.CAR else s for s in shapes]
             )
 
         with monkeypatch.context() as patch:
-            patch.setattr(street_canvas.Canvas, "paint", repainted)
+            patch.setattr(Canvas, "paint", repainted)
             after = street.render(2, index, SMALL_HW)
         np.testing.assert_array_equal(before.classes, after.classes)
         change = np.abs(after.image - before.image).max(axis=2)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from densecast.scenes import car_paint, floor_light, lens, turntable
+from densecast.scenes import lens, turntable
+from densecast.scenes.turntable import floor_light, paint
 
 SMALL_HW = (160, 240)
 
@@ -68,12 +69,12 @@ def test_masks_hold_car_and_background_in_the_size_asked_for(size_hw: tuple[int,
 
 def test_the_mask_is_what_changes_when_the_car_is_repainted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two pictures that differ in the car's colours alone differ inside the mask and its antialiased edge only."""
-    real = car_paint.shade
+    real = paint.shade
     monkeypatch.setattr(floor_light, "mirror", lambda *arguments: None)
     monkeypatch.setattr(turntable, "_barrier", lambda picture, rng, camera: np.zeros(SMALL_HW, np.float32))
     monkeypatch.setattr(lens, "photograph", lambda picture, rng: picture.copy())
     before = turntable.render(0, 5, SMALL_HW)
-    monkeypatch.setattr(car_paint, "shade", lambda *arguments: real(*arguments) + np.float32(0.5))
+    monkeypatch.setattr(paint, "shade", lambda *arguments: real(*arguments) + np.float32(0.5))
     after = turntable.render(0, 5, SMALL_HW)
     change = np.abs(after.image.astype(np.float64) - before.image).max(axis=2)
     # Colours moved by one half, so the change is half the coverage, which is in quarters.
