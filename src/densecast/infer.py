@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,10 @@ from densecast.core.spec import Frame, ModelSpec
 from densecast.core.tensor import Array, Feeds
 from densecast.core.tuning import Setting
 from densecast.imaging.read import read_image
-from densecast.imaging.views import Prepared, prepare_views
-from densecast.kernels.awake import awaking
+
+if TYPE_CHECKING:
+    # It brings numba, for which there is time while the engine loads its model.
+    from densecast.imaging.views import Prepared
 
 Image = npt.NDArray[np.uint8]
 Source = TypeVar("Source")
@@ -97,9 +99,7 @@ class Pipeline:
         kinds = getattr(backend, "DEVICES", ("cpu",))
         if device and device.partition(":")[0] not in kinds:
             raise UsageError(f"backend {build.backend!r} runs on {', '.join(kinds)}, not on {device!r}.")
-        with awaking():
-            runner = backend.load(artifact, plan)
-        return cls(artifact, runner, plan, augment)
+        return cls(artifact, backend.load(artifact, plan), plan, augment)
 
     @property
     def spec(self) -> ModelSpec:
@@ -124,6 +124,8 @@ class Pipeline:
         Raises:
             BadShapeError: the image does not lead to a shape the artifact takes.
         """
+        from densecast.imaging.views import prepare_views
+
         return prepare_views([image], self.spec, self.augment, Buffers(), unclocked)[0]
 
     def run(
@@ -159,6 +161,8 @@ class Pipeline:
         number of images. An error of an image comes out at its place. OpenCV is held to the plan's share of threads
         until the iterator ends or is closed.
         """
+        from densecast.imaging.views import prepare_views
+
         buffers = [Buffers() for _ in range(self.plan.lanes)]
 
         def work(lane: int, group: Sequence[Source]) -> list[Result]:

@@ -20,6 +20,7 @@ from densecast.core.options import RangeEstimator
 from densecast.core.precision import PRECISIONS, PrecisionRan
 from densecast.core.runner import BuildJob, Built, Capabilities, Plan
 from densecast.core.tensor import Feeds, TensorSpec, check_feeds
+from densecast.kernels.awake import awaking
 
 DEVICES = _ort_devices.DEVICES
 _FILE = "model.onnx"
@@ -146,7 +147,9 @@ class OnnxRuntimeRunner:
         self._precision = _read_back(onnx.load_from_string(optimised))
         options = _session_options(plan.threads // plan.streams)
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        self._session = ort.InferenceSession(optimised, options, providers=["CPUExecutionProvider"])
+        # Meanwhile there is time for numba to get ready.
+        with awaking():
+            self._session = ort.InferenceSession(optimised, options, providers=["CPUExecutionProvider"])
 
     @property
     def input(self) -> TensorSpec:

@@ -23,6 +23,7 @@ from densecast.core.options import ActivationScheme, RangeEstimator
 from densecast.core.precision import PRECISIONS, PrecisionRan
 from densecast.core.runner import BuildJob, Built, Capabilities, Plan
 from densecast.core.tensor import Dim, Feeds, TensorSpec, check_feeds
+from densecast.kernels.awake import awaking
 
 _FILE = "model.xml"
 # The layers that hold nearly all of a network's arithmetic, under OpenVINO's names for what it executes.
@@ -195,7 +196,8 @@ class OpenVinoRunner:
             if (batch, lane) not in self._requests:
                 if batch is not None and self._batch_sizes and batch not in self._batch_sizes:
                     raise BadShapeError(f"this artifact was built for batches of {self._batch_sizes}, got {batch}.")
-                with huge_pages.for_new_memory():
+                # The binding lets go of Python's lock meanwhile: time for numba to get ready.
+                with huge_pages.for_new_memory(), awaking():
                     if batch not in self._compiled:
                         self._compiled[batch] = self._compile(batch)
                     self._requests[batch, lane] = self._compiled[batch].create_infer_request()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+import os
 import sys
 
 import typer
@@ -44,6 +47,10 @@ def spelled_out(given: list[str]) -> list[str]:
 
 def main() -> None:
     """Entry point: 0 done, 1 a gate failed, 2 wrong usage, 3 input or backend missing or broken."""
+    # numpy's BLAS would start a thread for each CPU, which all spin for a while; no large product is left to it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Python's last look for cycles takes a fifth of a second among the objects of numba and OpenVINO.
+    atexit.register(gc.freeze)
     try:
         app(spelled_out(sys.argv[1:]))
     except DensecastError as error:
