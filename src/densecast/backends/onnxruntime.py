@@ -129,7 +129,6 @@ class OnnxRuntimeRunner:
         listed = artifact.manifest.build.shape.batch
         self._batch_sizes = tuple(sorted(set(listed))) if isinstance(listed, tuple) else None
         self._input, self._output_name = artifact.spec.input, artifact.spec.output.name
-        here = machine.describe()
         if plan.device and _ort_devices.parse(plan.device)[0] != _ort_devices.CPU:
             self._precision = replace(
                 _read_back(onnx.load(artifact.file(_FILE))), source=f"types of the graph given to {plan.device}"
@@ -138,7 +137,7 @@ class OnnxRuntimeRunner:
             model, options = str(artifact.file(_FILE)), _session_options(plan.threads // plan.streams)
             self._session = _ort_devices.session(ort, model, options, plan.device, asked)
             return
-        key = files.sha256_text(repr((artifact.identity, ort.__version__, here.cpu, here.cpu_flags)))
+        key = files.sha256_text(repr((artifact.identity, ort.__version__, *machine.cpu())))
         optimised = cache.read_blob(key) if plan.cached else None
         if optimised is None:
             optimised = _optimise(artifact.file(_FILE), plan.threads)

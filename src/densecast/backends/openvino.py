@@ -211,10 +211,7 @@ class OpenVinoRunner:
             "PERFORMANCE_HINT": "LATENCY" if self._plan.streams == 1 else "THROUGHPUT",
             "NUM_STREAMS": self._plan.streams,
         }
-        here = machine.describe()
-        key = files.sha256_text(
-            repr((self._artifact.identity, batch, config, ov.get_version(), here.cpu, here.cpu_flags))
-        )
+        key = files.sha256_text(repr((self._artifact.identity, batch, config, ov.get_version(), *machine.cpu())))
         blob = cache.read_blob(key) if self._plan.cached else None
         if blob is not None:
             # Another build of one version may refuse it; then it is compiled like one that was never kept.

@@ -22,10 +22,10 @@ def folder() -> Path:
 def read_blob(key: str) -> bytes | None:
     """What was stored under `key`; None if nothing was, or if the file has been cut or changed since."""
     try:
-        data = (folder() / "compiled" / f"{key}.blob").read_bytes()
+        with (folder() / "compiled" / f"{key}.blob").open("rb") as file:
+            digest, blob = file.read(_DIGEST_BYTES), file.read()
     except OSError:
         return None
-    digest, blob = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
     return blob if hashlib.sha256(blob).digest() == digest else None
 
 

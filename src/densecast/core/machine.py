@@ -55,9 +55,9 @@ class Machine:
 
 def describe() -> Machine:
     """Look this machine over."""
-    cpu, flags = _cpu()
+    name, flags = cpu()
     return Machine(
-        cpu=cpu,
+        cpu=name,
         usable_cpus=usable_cpus(),
         logical_cpus=os.cpu_count() or 1,
         cpu_flags=flags,
@@ -69,9 +69,26 @@ def describe() -> Machine:
     )
 
 
+def cpu() -> tuple[str, tuple[str, ...]]:
+    """The CPU's name, and those of the noted flags it has, from /proc/cpuinfo."""
+    name, flags = platform.processor() or platform.machine(), set[str]()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            name = value.strip()
+        elif key.strip() == "flags":
+            flags = set(value.split())
+            break
+    return name, tuple(flag for flag in NOTED_FLAGS if flag in flags)
+
+
 def has_wide_int8_sums() -> bool:
     """Whether int8 products are summed in 32 bits, so that weights may use their whole range."""
-    return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & set(_cpu()[1]))
+    return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & set(cpu()[1]))
 
 
 def usable_cpus() -> int:
@@ -136,20 +153,3 @@ def _quota_of(folder: Path) -> float | None:
         return None if quota_us <= 0 else quota_us / int((folder / "cpu.cfs_period_us").read_text())
     except (OSError, ValueError):
         return None
-
-
-def _cpu() -> tuple[str, tuple[str, ...]]:
-    """Model name and the noted flags, from /proc/cpuinfo."""
-    name, flags = platform.processor() or platform.machine(), set[str]()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            name = value.strip()
-        elif key.strip() == "flags":
-            flags = set(value.split())
-            break
-    return name, tuple(flag for flag in NOTED_FLAGS if flag in flags)

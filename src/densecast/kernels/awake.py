@@ -1,7 +1,7 @@
-"""numba made ready while something else is waited for.
+"""numba and OpenCV made ready while something else is waited for.
 
 The first call of any compiled kernel in a process sets numba's compiler up, even if the kernel itself comes from the
-cache on disk: a quarter of a second in Python, in which an engine can load its model.
+cache on disk: a third of a second in Python, in which an engine can load its model.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ def awaking() -> Iterator[None]:
 
 
 def _first_call() -> None:
+    import cv2  # noqa: F401  (for the first image to be read)
+
     from densecast.kernels import normalise
 
     pixel, zero, one = np.zeros((1, 1, 3), np.uint8), np.zeros(3, np.float32), np.ones(3, np.float32)
