@@ -3,23 +3,22 @@
     python benchmarks/peers.py --model unet_carvana fcn_r50_d8_voc --json peers.json --plot peers.svg
 
 The contenders are the files of `contenders/`: the original's order of operations in torch float32; ONNX Runtime, and
-OpenVINO as it comes, each with OpenCV and numpy; OpenVINO's inference alone, which is the limit, as it comes and in
-huge pages; and densecast, in every precision, in latency and in throughput mode. Each lives in a process of its own,
-bound to the same CPUs, and peak memory is that process's. They take turns: in every round each does its share of images
-while the others wait, and ratios are taken within a round, so that a drift of the machine's speed meets all. Told are
-medians of the rounds' ratios with their range. Images are drawn, or those of `--images`; builds are kept in `--work`
-for the next time.
+OpenVINO as it comes, each with OpenCV and numpy; OpenVINO's inference alone, which is the limit; and densecast, in
+every precision, in latency and in throughput mode. Each lives in a process of its own, bound to the same CPUs, and
+peak memory is that process's. They take turns: in every round each does its share of images while the others wait, and
+ratios are taken within a round, so that a drift of the machine's speed meets all. Told are medians of the rounds'
+ratios with their range. Images are drawn, or those of `--images`; builds are kept in `--work` for the next time.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib
 import multiprocessing
 import os
 import statistics
 import time
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ import numpy as np
 
 from charts import COLOURS, write_bars
 from contenders.job import Array, Job
-from densecast.core import codec, files, huge_pages, machine, planning
+from densecast.core import codec, files, machine, planning
 from densecast.core.precision import parse, short
 from densecast.report.markdown import table
 from subjects import PRECISIONS, SUBJECTS, Subject
@@ -51,7 +50,7 @@ LEAST_FREE_MB = 2500
 REST_S = 0.25
 
 
-@dataclasses.dataclass(slots=True)
+@dataclass(slots=True)
 class Entrant:
     """A contender in its process."""
 
@@ -62,9 +61,9 @@ class Entrant:
     connection: Connection | None = None
     per_turn: int = 1
     one_image_s: float = 0.0
-    rounds_s: list[float | None] = dataclasses.field(default_factory=list)
-    rounds_cpu_s: list[float] = dataclasses.field(default_factory=list)
-    facts: dict[str, float | str] = dataclasses.field(default_factory=dict)
+    rounds_s: list[float | None] = field(default_factory=list)
+    rounds_cpu_s: list[float] = field(default_factory=list)
+    facts: dict[str, float | str] = field(default_factory=dict)
     result: Array | None = None
     peak_rss_mb: float = 0.0
 
@@ -124,9 +123,6 @@ def entrants(subject: Subject, folder: Path, images: list[Path], chosen: argpars
         for mode, count in modes.items():
             job = Job(subject.model, exported.folder, base.onnx, threads, built, count)
             found.append(Entrant(f"inference alone {precision} {mode}", "openvino_alone", job))
-            if mode == "throughput" and huge_pages.setting() == "madvise":
-                larger = dataclasses.replace(job, huge_pages=True)
-                found.append(Entrant(f"inference alone in huge pages {precision} {mode}", "openvino_alone", larger))
             found.append(Entrant(f"densecast {precision} {mode}", "densecast_stream", job))
     return found
 
@@ -213,24 +209,19 @@ def _ratios(everybody: list[Entrant]) -> dict[str, dict[str, Any]]:
     for entrant in everybody:
         if entrant.module != "densecast_stream":
             continue
+        limit = by_name[entrant.name.replace("densecast", "inference alone")]
+        share = found[f"{entrant.name} / {limit.name}"] = _ratio(limit, entrant)
         beside_s = float(entrant.facts["beside_cpu_ms"]) / 1000
-        for alone in ("inference alone", "inference alone in huge pages"):
-            limit = by_name.get(entrant.name.replace("densecast", alone))
-            if limit is not None:
-                found[f"{entrant.name} / {limit.name}"] = {**_ratio(limit, entrant), "bound": _bound(limit, beside_s)}
+        if entrant.job.streams > 1:
+            # The other stages' CPU time comes on top of inference's, which alone keeps every CPU busy.
+            inference_cpu_s = statistics.median(limit.rounds_cpu_s)
+            share["bound"] = inference_cpu_s / (inference_cpu_s + beside_s)
+        else:
+            alone_s = statistics.median(second for second in limit.rounds_s if second)
+            share["bound"] = alone_s / (alone_s + beside_s)
         for peer in everybody[:3]:
             found[f"{entrant.name} × {peer.name}"] = _ratio(peer, entrant)
     return found
-
-
-def _bound(limit: Entrant, beside_s: float) -> float:
-    """The largest share of `limit` that stages of so much CPU time an image leave."""
-    if limit.job.streams > 1:
-        # Their CPU time comes on top of inference's, which alone keeps every CPU busy.
-        alone_s = statistics.median(limit.rounds_cpu_s)
-    else:
-        alone_s = statistics.median(second for second in limit.rounds_s if second)
-    return alone_s / (alone_s + beside_s)
 
 
 def _ratio(numerator: Entrant, denominator: Entrant) -> dict[str, Any]:

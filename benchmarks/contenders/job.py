@@ -19,8 +19,7 @@ class Job:
 
     `exported` is the artifact with the original weights, `onnx` its graph with the input's shape fixed, as anybody
     would export it for images of one size. `built` is densecast's artifact of the contender's precision, and
-    `streams` how many inferences run at a time, `huge_pages` whether densecast asks for some on the engine's behalf;
-    all are for those who use them.
+    `streams` how many inferences run at a time; both are for those who use them.
     """
 
     model: str
@@ -29,7 +28,6 @@ class Job:
     threads: int
     built: Path | None = None
     streams: int = 1
-    huge_pages: bool = False
 
 
 class Contender(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 import openvino
 
 from contenders.job import Array, Job
-from densecast.core import huge_pages
 from densecast.core.artifact import Artifact
 
 
@@ -32,9 +30,8 @@ class OpenVinoAlone:
             "NUM_STREAMS": job.streams,
             "PERFORMANCE_HINT": "LATENCY" if job.streams == 1 else "THROUGHPUT",
         }
-        with huge_pages.for_new_memory() if job.huge_pages else contextlib.nullcontext():
-            compiled = core.compile_model(model, "CPU", config)
-            self.queue = openvino.AsyncInferQueue(compiled, job.streams)
+        compiled = core.compile_model(model, "CPU", config)
+        self.queue = openvino.AsyncInferQueue(compiled, job.streams)
         values = np.random.default_rng(0).random(shape, dtype=np.float32)
         for request in self.queue:
             request.set_input_tensor(openvino.Tensor(values.copy()))

@@ -49,7 +49,7 @@ def describe(found: Diagnosis) -> str:
         f"CPU       {here.cpu}",
         f"          {here.usable_cpus} usable of {here.logical_cpus} (affinity and control group: {quota})",
         f"          {' '.join(here.cpu_flags) or 'none of the noted instruction sets'}",
-        f"memory    {here.memory_gib} GiB; huge pages: {_huge_pages(here)}",
+        f"memory    {here.memory_gib} GiB",
         f"system    {here.system}, Python {here.python}",
     ]
     for name, backend in found.backends.items():
@@ -66,9 +66,3 @@ def describe(found: Diagnosis) -> str:
         lines.append(f"extra     [{extra}] {what}: {state}")
     lines.append("versions  " + ", ".join(f"{name} {version}" for name, version in here.packages.items()))
     return "\n".join(lines)
-
-
-def _huge_pages(here: Machine) -> str:
-    if here.huge_pages == "never":
-        return "never. Networks run some 5 % faster after: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"
-    return here.huge_pages or "none in this kernel"

@@ -15,7 +15,7 @@ import numpy as np
 from densecast.backends import _nncf
 from densecast.backends._openvino_inspector import OpenVinoInspector
 from densecast.backends._openvino_int8 import OpenVinoQuantized
-from densecast.core import cache, files, huge_pages, machine
+from densecast.core import cache, files, machine
 from densecast.core.artifact import Artifact
 from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
 from densecast.core.inspector import Inspector
@@ -143,7 +143,6 @@ class OpenVinoRunner:
         self._batch_sizes = tuple(sorted(set(listed))) if isinstance(listed, tuple) else None
         self._compiled: dict[int | None, Any] = {}
         self._requests: dict[tuple[int | None, int], Any] = {}
-        self._largest: dict[tuple[int | None, int], int] = {}
         self._making = threading.Lock()
         self._settings = artifact.manifest.settings
         # OpenVINO's binding makes its table of types when it is first asked for one, and meanwhile lets go of Python's
@@ -175,20 +174,13 @@ class OpenVinoRunner:
         """One inference by a lane's own request, whose buffer the result is a view of."""
         check_feeds((self._input,), feeds)
         array = np.ascontiguousarray(feeds[self._input.name])
-        batch = array.shape[0] if self._batch_sizes else None
-        request = self._request(batch, lane)
-        # Open sizes have no memory yet: an input larger than all before it brings it.
-        grows = array.nbytes > self._largest.get((batch, lane), 0)
-        with huge_pages.for_new_memory(written=True) if grows else contextlib.nullcontext():
-            request.infer({0: array}, share_inputs=True, share_outputs=True)
-        if grows:
-            self._largest[batch, lane] = array.nbytes
+        request = self._request(array.shape[0] if self._batch_sizes else None, lane)
+        request.infer({0: array}, share_inputs=True, share_outputs=True)
         return {self._artifact.spec.output.name: request.get_output_tensor(0).data}
 
     def close(self) -> None:
         """Drop all compiled models."""
         self._requests.clear()
-        self._largest.clear()
         self._compiled.clear()
 
     def _request(self, batch: int | None, lane: int) -> Any:
@@ -196,11 +188,11 @@ class OpenVinoRunner:
             if (batch, lane) not in self._requests:
                 if batch is not None and self._batch_sizes and batch not in self._batch_sizes:
                     raise BadShapeError(f"this artifact was built for batches of {self._batch_sizes}, got {batch}.")
-                # The binding lets go of Python's lock meanwhile: time for numba to get ready.
-                with huge_pages.for_new_memory(), awaking():
-                    if batch not in self._compiled:
+                if batch not in self._compiled:
+                    # The binding lets go of Python's lock meanwhile: time for numba to get ready.
+                    with awaking():
                         self._compiled[batch] = self._compile(batch)
-                    self._requests[batch, lane] = self._compiled[batch].create_infer_request()
+                self._requests[batch, lane] = self._compiled[batch].create_infer_request()
             return self._requests[batch, lane]
 
     def _compile(self, batch: int | None) -> Any:

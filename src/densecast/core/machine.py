@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from densecast.core import huge_pages
 from densecast.core.errors import BackendMissingError
 
 # The instruction sets that decide how fast low-precision convolutions run.
@@ -49,8 +48,6 @@ class Machine:
     system: str
     python: str
     packages: dict[str, str]
-    huge_pages: str | None = None
-    """`always`, `madvise` or `never`"""
 
 
 def describe() -> Machine:
@@ -65,7 +62,6 @@ def describe() -> Machine:
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         packages=versions(NOTED_PACKAGES),
-        huge_pages=huge_pages.setting(),
     )
 
 

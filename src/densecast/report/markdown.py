@@ -168,8 +168,7 @@ def how(report: Report) -> list[str]:
             )
     lines.append(
         f"{machine.cpu}, {machine.usable_cpus} usable of {machine.logical_cpus} CPUs, {machine.memory_gib} GiB, "
-        f"flags {' '.join(machine.cpu_flags)}; huge pages: {machine.huge_pages or 'unknown'}; {machine.system}; "
-        f"Python {machine.python}."
+        f"flags {' '.join(machine.cpu_flags)}; {machine.system}; Python {machine.python}."
     )
     lines.append(", ".join(f"{name} {version}" for name, version in machine.packages.items()) + ".")
     lines.append(f"{report.source}; {report.created}; the whole run took {report.seconds:.0f} s.")
