@@ -71,6 +71,11 @@ def test_help_loads_nothing_heavy() -> None:
     assert loaded_by(code, HEAVY) == set()
 
 
+def test_the_pipeline_leaves_engines_and_compilers_to_be_loaded_side_by_side() -> None:
+    heavy = set(HEAVY) - {"numpy", "pydantic"}
+    assert loaded_by("import densecast.infer", tuple(heavy)) == set()
+
+
 def test_the_runtime_loads_no_training_framework() -> None:
     names = [module_name(path) for path in FILES if path.name != "__main__.py"]
     runtime = [name for name in names if not name.startswith(NEEDS_TORCH)]

@@ -57,6 +57,33 @@ def test_the_first_image_of_a_new_process_compiles_nothing(task: str, tmp_path: 
     assert sorted(cached.iterdir()) == blobs
 
 
+# A new process: what is there for the first image once the engine has loaded its model, and nothing else was done.
+LOADED = """
+import sys
+from pathlib import Path
+from densecast.core import catalog
+from densecast.core.artifact import Artifact
+from densecast.core.runner import Plan
+catalog.load("backends", sys.argv[1]).load(Artifact.open(Path(sys.argv[2])), Plan(1))
+normalise = sys.modules["densecast.kernels.normalise"]
+print("cv2" in sys.modules, bool(normalise._lookup.signatures))
+"""
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_numba_and_opencv_are_ready_when_the_engine_is(backend: str, tmp_path: Path) -> None:
+    artifact = tiny_artifacts.compiled(tmp_path, BuildOptions(backend, shape=InputShape((1,), 64, 96)))
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, backend, str(artifact.folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "True"]
+
+
 @pytest.mark.parametrize("factor", [0.25, 0.3, 0.5, 1.0])
 def test_an_image_is_found_for_every_scale(factor: float, tmp_path: Path) -> None:
     source = tiny_artifacts.exported(tmp_path, preprocess=Preprocess(ScaleBy(factor)))
