@@ -265,9 +265,14 @@ def test_padded_joins_can_be_turned_too() -> None:
     agrees(turned.model, network, (2, 3, 9, 12))
 
 
-@pytest.mark.parametrize(("size_hw", "taken"), [((640, 959), True), ((640, 960), False), ((500, 333), False)])
-def test_only_awkwardly_long_rows_are_turned(size_hw: tuple[int, int], taken: bool) -> None:
-    network = torch.nn.Conv2d(3, 1, 3, padding=1)
+@pytest.mark.parametrize(
+    ("size_hw", "channels", "taken"),
+    [((640, 959), 64, True), ((640, 960), 64, False), ((500, 333), 64, False), ((320, 479), 8, False)],
+)
+def test_only_awkwardly_long_rows_of_many_channels_are_turned(
+    size_hw: tuple[int, int], channels: int, taken: bool
+) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, channels, 1), torch.nn.Conv2d(channels, 1, 3, padding=1))
     assert swap_sides.apply(exported(network, (1, 3, *size_hw))).changed is taken
 
 
