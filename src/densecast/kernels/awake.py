@@ -7,6 +7,7 @@ cache on disk: a third of a second in Python, in which an engine can load its mo
 from __future__ import annotations
 
 import contextlib
+import importlib
 import threading
 from collections.abc import Iterator
 
@@ -25,9 +26,9 @@ def awaking() -> Iterator[None]:
 
 
 def _first_call() -> None:
-    import cv2  # noqa: F401  (for the first image to be read)
-
     from densecast.kernels import normalise
+
+    importlib.import_module("cv2")  # the first image is read with it
 
     pixel, zero, one = np.zeros((1, 1, 3), np.uint8), np.zeros(3, np.float32), np.ones(3, np.float32)
     normalise.to_normalised_planes(pixel, zero, one, False, np.empty((3, 1, 1), np.float32), 1.0)
