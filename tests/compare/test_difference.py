@@ -10,7 +10,7 @@ from densecast.compare import people
 from densecast.compare.difference import Tally, margins
 from densecast.core.precision import PrecisionRan
 from densecast.core.prediction import People, SegmentationMap
-from densecast.metrics.oks import areas, oks
+from densecast.metrics._oks import areas, oks
 
 
 def crowd(count: int, seed: int) -> People:

@@ -18,6 +18,20 @@ def test_plug_ins_are_files_without_an_underscore() -> None:
         assert names == tuple(sorted(names)) and not any(name.startswith("_") for name in names)
 
 
+@pytest.mark.parametrize("kind", ["metrics", "scenes", "datasets"])
+def test_every_plug_in_has_what_its_kind_is_called_by(kind: catalog.Kind) -> None:
+    ability = {"metrics": "accumulator", "scenes": "write", "datasets": "open"}[kind]
+    assert catalog.names(kind)
+    for name in catalog.names(kind):
+        assert callable(getattr(catalog.load(kind, name), ability)), name
+
+
+@pytest.mark.parametrize(("kind", "part"), [("metrics", "oks"), ("scenes", "raster"), ("scenes", "street")])
+def test_parts_are_no_plug_ins(kind: catalog.Kind, part: str) -> None:
+    with pytest.raises(UnknownNameError, match="Known: "):
+        catalog.load(kind, part)
+
+
 @pytest.mark.parametrize("name", ["openvin0", "OpenVINO", "../backends/openvino", "", "_nncf"])
 def test_unknown_plug_ins_are_refused(name: str) -> None:
     with pytest.raises(UnknownNameError, match="Known: ascend, magicmind, onnxruntime, openvino"):

@@ -19,7 +19,7 @@ from densecast.core.sample import AnnotatedPeople
 from densecast.core.score import Score
 from densecast.datasets import _coco_annotations
 from densecast.metrics import coco_keypoints
-from densecast.metrics.oks import oks
+from densecast.metrics._oks import oks
 
 pytestmark = pytest.mark.coco
 pytest.importorskip("pycocotools")

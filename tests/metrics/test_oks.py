@@ -5,7 +5,7 @@ import pytest
 
 from densecast.core.errors import UsageError
 from densecast.core.prediction import People
-from densecast.metrics.oks import areas, oks, oks_nms, soft_oks_nms
+from densecast.metrics._oks import areas, oks, oks_nms, soft_oks_nms
 
 
 def people_of(seed, count):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from densecast.core.coco_person import SIGMAS
 from densecast.core.prediction import People
-from densecast.metrics.oks import areas
+from densecast.metrics._oks import areas
 
 # COCO's loosest threshold for having found a person.
 _SAME_PERSON = 0.5

@@ -1,6 +1,7 @@
 """Plug-ins are found by their file name: `networks/unet.py` is the network `unet`.
 
-There is no registry and no list to edit. Files whose name starts with an underscore are parts, not plug-ins.
+There is no registry and no list to edit. Files whose name starts with an underscore are parts, not plug-ins; of
+`scenes/`, only the files `write_*` are plug-ins, and all others parts.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ _SINGULAR: dict[Kind, str] = {
     "metrics": "metric",
     "backends": "backend",
 }
+_PREFIX: dict[Kind, str] = {"scenes": "write_"}
 
 
 def names(kind: Kind) -> tuple[str, ...]:
     """All plug-ins of one kind, sorted. Imports the folder's package only, none of the plug-ins."""
     package = importlib.import_module(f"densecast.{kind}")
+    prefix = _PREFIX.get(kind, "")
     found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return tuple(sorted(name for name in found if not name.startswith("_")))
+    return tuple(sorted(name for name in found if name.startswith(prefix) and not name.startswith("_")))
 
 
 def load(kind: Kind, name: str) -> ModuleType:

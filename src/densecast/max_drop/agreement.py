@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from densecast.core import catalog
 from densecast.core.prediction import People, Prediction, SegmentationMap
+from densecast.metrics._oks import areas, oks
 
 
 class Agreement:
@@ -35,10 +35,8 @@ def people_alike(expected: People, found: People) -> float:
     most = max(len(expected), len(found))
     if most == 0:
         return 1.0
-    metric = catalog.load("metrics", "oks")
-    areas = metric.areas(expected.xy_px)
     alike = np.array(
-        [metric.oks(person, found.xy_px, area) for person, area in zip(expected.xy_px, areas, strict=True)]
+        [oks(person, found.xy_px, area) for person, area in zip(expected.xy_px, areas(expected.xy_px), strict=True)]
     )
     alike = alike.reshape(len(expected), len(found))
     total = 0.0
