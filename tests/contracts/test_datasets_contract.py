@@ -14,6 +14,7 @@ import made_label_maps
 import made_pictures
 import numpy as np
 import pytest
+from contract_cases import case_of
 
 from densecast.core import catalog
 from densecast.core.errors import DensecastError
@@ -43,9 +44,8 @@ CASES = {
 
 @pytest.fixture(params=catalog.names("datasets"))
 def case(request: pytest.FixtureRequest) -> tuple[ModuleType, Case]:
-    if request.param not in CASES:
-        pytest.skip(f"no generated folder of {request.param}: add one to CASES")
-    return catalog.load("datasets", request.param), CASES[request.param]
+    found = case_of(CASES, "datasets", request.param)
+    return catalog.load("datasets", request.param), found
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import onnx.parser
 import pytest
 import tiny_graphs
 import whole_graphs
+from contract_cases import case_of
 from made_pictures import picture
 from onnx.reference import ReferenceEvaluator
 
@@ -134,9 +135,7 @@ CASES = {
 
 @pytest.fixture(params=catalog.names("graph"))
 def case(request: pytest.FixtureRequest) -> Case:
-    if request.param not in CASES:
-        pytest.fail(f"no case for graph pass {request.param}: add one to CASES")
-    return CASES[request.param]
+    return case_of(CASES, "graph", request.param)
 
 
 def run(model: onnx.ModelProto, array: np.ndarray) -> np.ndarray:

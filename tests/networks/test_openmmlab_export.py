@@ -103,3 +103,14 @@ def test_dynamo_graph_equals_torch_at_two_sizes(network_and_sizes, tmp_path):
         verbose=False,
     )
     compare(network, path, sizes_hw)
+
+
+def test_what_the_contract_leaves_to_these_tests_is_here():
+    import importlib.util
+    from pathlib import Path
+
+    path = Path(__file__).parents[1] / "contracts" / "test_networks_contract.py"
+    spec = importlib.util.spec_from_file_location("networks_contract", path)
+    contract = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(contract)
+    assert set(contract.EXPORTED_ELSEWHERE) <= set(NARROW)
