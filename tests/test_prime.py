@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,11 @@ import tiny_artifacts
 import tiny_graphs
 from made_pictures import picture
 
+from densecast.build import build
+from densecast.core.artifact import Artifact
 from densecast.core.options import BuildOptions, InputShape
 from densecast.core.preprocess import KeepRatio, Preprocess, ScaleBy
+from densecast.core.tensor import Dim, Feeds
 from densecast.infer import Pipeline
 from densecast.prime import prime
 
@@ -36,25 +40,39 @@ print("compiled", *names)
 """
 
 
-@pytest.mark.parametrize("task", ["segmentation", "pose"])
-def test_the_first_image_of_a_new_process_compiles_nothing(task: str, tmp_path: Path) -> None:
+def first_image(task: str, folder: Path) -> tuple[Artifact, Path]:
+    """A small model that was built and not primed, and an image for it."""
     size = InputShape((2,) if task == "pose" else (1,), 64, 96)
     made = tiny_artifacts.compiled if task == "segmentation" else tiny_artifacts.compiled_pose
-    artifact = made(tmp_path, BuildOptions("openvino", shape=size))
-    prime(artifact)
-    cached = Path(os.environ["DENSECAST_CACHE"]) / "compiled"
-    blobs = sorted(cached.iterdir())
-    np.save(tmp_path / "image.npy", picture((128, 192) if task == "segmentation" else (64, 96)))
+    artifact = made(folder, BuildOptions("openvino", shape=size))
+    np.save(folder / "image.npy", picture((128, 192) if task == "segmentation" else (64, 96)))
+    return artifact, folder / "image.npy"
+
+
+def process(code: str, *arguments: Path, **environment: str) -> list[str]:
+    """What a new process that runs `code` says in its last line."""
     done = subprocess.run(
-        [sys.executable, "-c", FIRST_USE, str(artifact.folder), str(tmp_path / "image.npy")],
+        [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
+        env=os.environ | environment,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].split() == ["compiled"]
-    assert sorted(cached.iterdir()) == blobs
+    return done.stdout.splitlines()[-1].split()
+
+
+@pytest.mark.parametrize("task", ["segmentation", "pose"])
+def test_the_first_image_of_a_new_process_compiles_nothing(task: str, tmp_path: Path, own_cache: Path) -> None:
+    artifact, image = first_image(task, tmp_path)
+    cached = own_cache / "compiled"
+    shutil.rmtree(own_cache, ignore_errors=True)  # what the build itself left there
+    prime(artifact)
+    blobs = {path: path.stat().st_mtime_ns for path in cached.iterdir()}
+    assert blobs
+    assert process(FIRST_USE, artifact.folder, image) == ["compiled"]
+    assert {path: path.stat().st_mtime_ns for path in cached.iterdir()} == blobs
 
 
 # A new process: what is there for the first image once the engine has loaded its model, and nothing else was done.
@@ -84,24 +102,85 @@ def test_numba_and_opencv_are_ready_when_the_engine_is(backend: str, tmp_path: P
     assert done.stdout.split() == ["True", "True"]
 
 
+# A new process: what of the compiled loops the first image still had to load or compile after priming.
+AFTER_PRIMING = """
+import sys
+from pathlib import Path
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+from densecast.core.artifact import Artifact
+from densecast.infer import Pipeline
+from densecast.prime import prime
+def ready():
+    kernels = [module for name, module in sys.modules.items() if name.startswith("densecast.kernels.")]
+    loops = [each for module in kernels for each in vars(module).values() if isinstance(each, Dispatcher)]
+    return {(each.py_func.__qualname__, str(signature)) for each in loops for signature in each.signatures}
+with Pipeline.open(Artifact.open(Path(sys.argv[1]))):
+    loaded = ready()
+prime(Artifact.open(Path(sys.argv[1])))
+primed = ready()
+with Pipeline.open(Artifact.open(Path(sys.argv[1]))) as pipeline:
+    pipeline(np.load(sys.argv[2]))
+print(len(primed - loaded), len(ready() - primed))
+"""
+
+
+@pytest.mark.parametrize("task", ["segmentation", "pose"])
+def test_priming_leaves_no_kernel_to_the_first_image(task: str, tmp_path: Path) -> None:
+    artifact, image = first_image(task, tmp_path)
+    primed, left = map(int, process(AFTER_PRIMING, artifact.folder, image))
+    assert primed > 0 and left == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["segmentation", "pose"])
+def test_priming_on_a_fresh_machine_leaves_nothing_to_compile(task: str, tmp_path: Path) -> None:
+    artifact, image = first_image(task, tmp_path)
+    fresh = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels"), "DENSECAST_CACHE": str(tmp_path / "cache")}
+    code = "import sys\nfrom pathlib import Path\nfrom densecast.core.artifact import Artifact\n"
+    code += "from densecast.prime import prime\nprime(Artifact.open(Path(sys.argv[1])))\nprint()\nprint('primed')"
+    assert process(code, artifact.folder, **fresh) == ["primed"]
+    assert list((tmp_path / "kernels").rglob("*.nbc"))
+    assert process(FIRST_USE, artifact.folder, image, **fresh) == ["compiled"]
+
+
+@pytest.fixture
+def shapes_run(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shape of everything that goes through a network."""
+    seen: list[tuple[int, ...]] = []
+    infer = Pipeline.infer
+
+    def told(self: Pipeline, feeds: Feeds, lane: int = 0) -> Feeds:
+        seen.extend(feed.shape for feed in feeds.values())
+        return infer(self, feeds, lane)
+
+    monkeypatch.setattr(Pipeline, "infer", told)
+    return seen
+
+
 @pytest.mark.parametrize("factor", [0.25, 0.3, 0.5, 1.0])
-def test_an_image_is_found_for_every_scale(factor: float, tmp_path: Path) -> None:
+def test_an_image_is_found_for_every_scale(factor: float, tmp_path: Path, shapes_run: list[tuple[int, ...]]) -> None:
     source = tiny_artifacts.exported(tmp_path, preprocess=Preprocess(ScaleBy(factor)))
-    from densecast.build import build
-
-    built = build(source, tmp_path / "built", BuildOptions("reference", shape=InputShape((1,), 33, 50)))
-    prime(built)
-
-
-def test_sizes_that_no_plain_image_leads_to_are_left_out(tmp_path: Path) -> None:
-    source = tiny_artifacts.exported(tmp_path, preprocess=Preprocess(KeepRatio(100, 100)))
-    from densecast.build import build
-
     prime(build(source, tmp_path / "built", BuildOptions("reference", shape=InputShape((1,), 33, 50))))
+    assert shapes_run == [(1, 3, 33, 50)]
 
 
-def test_a_network_of_open_sizes_is_run_at_one_of_them(tmp_path: Path) -> None:
+def test_sizes_that_no_plain_image_leads_to_are_compiled_and_not_run(
+    tmp_path: Path, own_cache: Path, shapes_run: list[tuple[int, ...]]
+) -> None:
+    source = tiny_artifacts.exported(tmp_path, preprocess=Preprocess(KeepRatio(100, 100)))
+    built = build(source, tmp_path / "built", BuildOptions("openvino", shape=InputShape((1,), 33, 50)))
+    shutil.rmtree(own_cache, ignore_errors=True)
+    prime(built)
+    assert shapes_run == []
+    assert list((own_cache / "compiled").glob("*.blob"))
+
+
+def test_a_network_of_open_sizes_is_run_at_one_of_them(tmp_path: Path, shapes_run: list[tuple[int, ...]]) -> None:
     artifact = tiny_artifacts.compiled(tmp_path, BuildOptions("onnxruntime"), tiny_graphs.brightness())
     prime(artifact)
+    (shape,) = shapes_run
+    for size, allowed in zip(shape, artifact.spec.input.shape, strict=True):
+        assert allowed.admits(size) if isinstance(allowed, Dim) else allowed == size
     with Pipeline.open(artifact) as pipeline:
         pipeline(picture((64, 96)))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
@@ -22,8 +20,8 @@ from densecast.build import tune_duel  # noqa: E402
 from densecast.core.artifact import Artifact  # noqa: E402
 from densecast.core.errors import DensecastError  # noqa: E402
 from densecast.core.max_drop import MaxDrop  # noqa: E402
-from densecast.core.options import BuildOptions, InputShape  # noqa: E402
-from densecast.core.precision import PRECISIONS  # noqa: E402
+from densecast.core.options import BuildOptions, InputShape, QuantizeOptions  # noqa: E402
+from densecast.core.precision import PRECISIONS, short  # noqa: E402
 from densecast.core.tuning import Duel, Rate, TuneOptions  # noqa: E402
 from densecast.evaluate import EvaluateOptions  # noqa: E402
 from densecast.export.options import ExportOptions  # noqa: E402
@@ -117,20 +115,48 @@ def test_a_tuned_run_reports_what_each_build_was_chosen_by(
     assert report.read(tmp_path / "out") == made
 
 
-def test_each_precision_is_searched_for_in_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("densecast.run")
-    for name in ("build", "tune", "build_within"):
-        monkeypatch.setattr(module, name, lambda *_, name=name, **__: name)
-    monkeypatch.setattr(module, "default_name", lambda *_: "name")
+@pytest.mark.quantize
+@pytest.mark.parametrize(
+    ("dropping", "searched"),
+    [
+        pytest.param(False, {"tune": ["fp16", "int8"]}, marks=pytest.mark.slow),
+        (True, {"tune": ["fp16"], "max_drop": ["int8"]}),
+    ],
+)
+def test_each_precision_is_searched_for_in_its_own_way(
+    dropping: bool,
+    searched: dict[str, list[str]],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """float32 is built as asked; the rest is tuned; with a drop stated, int8 has to keep to it instead."""
+    pytest.importorskip("nncf")
+    monkeypatch.setenv("DENSECAST_CACHE", str(tmp_path / "cache"))
+    even = Duel(Rate(10.0, 100.0), Rate(10.0, 100.0), 1.0, (0.99, 1.01), 5)
+    monkeypatch.setattr(tune_duel, "fight", lambda champion, challenger: even)
+    options = replace(
+        OPTIONS,
+        backends=("openvino",),
+        precisions=PRECISIONS,
+        build=replace(OPTIONS.build, quantize=QuantizeOptions(images=2, split="all")),
+        tune=TuneOptions(seconds=30.0),
+        max_drop=MaxDrop(50.0, images=2, split="all", seconds=20.0) if dropping else None,
+    )
+    made = run("unet_tiny", tmp_path / "out", options, data=folder / "data", checkpoint=folder / "weights.pth")
+    found: dict[str, list[str]] = {}
+    for row in made.rows:
+        manifest = Artifact.open(tmp_path / "out" / row.artifact).manifest
+        for way, record in (("tune", manifest.tuning), ("max_drop", manifest.search)):
+            if record is not None:
+                found.setdefault(way, []).append(short(row.asked))
+    assert found == searched
+    assert [short(row.asked) for row in made.rows] == ["fp32", "fp16", "int8"]
 
-    def ways(options: RunOptions) -> list[str]:
-        wanted = [BuildOptions(precision=precision) for precision in PRECISIONS]
-        return [module._build(mock.MagicMock(), each, options, Path()) for each in wanted]
 
-    assert ways(RunOptions()) == ["build"] * 3
-    assert ways(RunOptions(tune=TuneOptions())) == ["build", "tune", "tune"]
-    assert ways(RunOptions(max_drop=MaxDrop(0.5))) == ["build", "build", "build_within"]
-    assert ways(RunOptions(tune=TuneOptions(), max_drop=MaxDrop(0.5))) == ["build", "tune", "build_within"]
+def test_without_a_search_everything_is_built_as_it_is_asked(first: report.Report) -> None:
+    assert all(row.reasons.tuning is None and row.reasons.search is None for row in first.rows)
+    assert [row.reasons.built for row in first.rows] == [row.asked for row in first.rows]
 
 
 def test_searches_that_make_no_sense_are_refused_before_anything_is_made(tmp_path: Path) -> None:
