@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from densecast.core import codec
+from densecast.core import codec, limits
 from densecast.core.errors import BadInputError, UnknownNameError, UsageError
 
 PUBLISHED = "published:"
@@ -69,7 +69,8 @@ def compare_results(
     Raises:
         BadInputError: a file is no result.
         UnknownNameError: no such published row, or a tolerance for what the two do not have in common.
-        UsageError: scores over different images, unless `other_images`.
+        UsageError: scores over different images, unless `other_images`; or of several quantities that a tolerance
+            names, one was not measured in one of the two.
     """
     left, right = read(baseline), read(candidate)
     common = [name for name in left if name in right]
@@ -78,6 +79,13 @@ def compare_results(
     for tolerance in tolerances:
         if not any(_matches(tolerance, name) for name in common):
             raise UnknownNameError.among("quantity of both results", tolerance.name, common)
+        for name in {**left, **right}:
+            if _matches(tolerance, name) and name not in common:
+                where = baseline if name not in left else candidate
+                raise UsageError(
+                    f"--tolerance {tolerance.name} limits {name}, which was not measured in {where}. Measure it there, "
+                    "or name those to limit in full."
+                )
     rows = []
     for name in common:
         before, after = left[name], right[name]
@@ -86,7 +94,8 @@ def compare_results(
         worse = before.value - after.value if before.better == "higher" else after.value - before.value
         named = [each for each in tolerances if _matches(each, name)]
         allowed = min((_allowed(each, before.value) for each in named), default=None)
-        rows.append(Row(name, before.value, after.value, worse, allowed, allowed is None or worse <= allowed))
+        passed = allowed is None or limits.is_at_most(f"--tolerance {name}", worse, allowed)
+        rows.append(Row(name, before.value, after.value, worse, allowed, passed))
     return rows
 
 
@@ -188,7 +197,7 @@ def _of_row(row: dict[str, Any]) -> dict[str, Any]:
 def _quantity(
     name: str, value: object, better: Better, images: object = None, ids: object = None
 ) -> Iterator[tuple[str, Quantity]]:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         known = images if isinstance(images, int) else None
         yield name, Quantity(float(value), better, known, ids if isinstance(ids, str) else None)
 

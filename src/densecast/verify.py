@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from densecast.build import golden
-from densecast.core import catalog, machine, planning
+from densecast.core import catalog, limits, machine, planning
 from densecast.core.artifact import Artifact
 from densecast.core.errors import BackendMissingError
 from densecast.core.precision import PrecisionRan
@@ -119,6 +119,6 @@ def _golden(artifact: Artifact, runner: Runner) -> Check:
         return Check("answer", "note", "none is stored with it: build it again to have one")
     allowed = golden.TOLERANCE[options.precision]
     told = f"{apart:.1e} from the stored answer to the test picture (at most {allowed:g})"
-    if apart <= allowed:
+    if limits.is_at_most("answer", apart, allowed):
         return Check("answer", "ok", told)
     return Check("answer", "failed", f"{told}: this machine computes something else. Build it here.")

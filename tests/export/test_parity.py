@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from densecast.core.errors import ParityError
+from densecast.core.errors import BadGraphError, ParityError
 from densecast.export import parity
 
 INPUTS = [parity.image_like((1, 3, 16, 16), 1)]
@@ -44,3 +44,19 @@ def test_a_framework_that_is_itself_far_off_excuses_nothing() -> None:
 
     with pytest.raises(ParityError):
         parity.check(framework, lambda feed: framework(feed) + np.float32(0.1), INPUTS, 1e-4, exact)
+
+
+def test_an_exact_result_that_is_not_finite_excuses_nothing() -> None:
+    framework = np.ones((1, 2, 4, 4), np.float32)
+    graph = framework + np.float32(1e-3)
+    exact = framework.astype(np.float64)
+    # Not the first: a comparison with NaN must not lose it.
+    exacts = iter([exact, np.full_like(exact, np.nan)])
+    with pytest.raises(ParityError, match="float64 is not finite"):
+        parity.check(lambda feed: framework, lambda feed: graph, [framework] * 2, 1e-4, lambda feed: next(exacts))
+
+
+def test_an_empty_output_was_not_compared() -> None:
+    empty = np.zeros((1, 2, 0, 4), np.float32)
+    with pytest.raises(BadGraphError, match="is empty"):
+        parity.check(lambda feed: empty, lambda feed: empty, [np.ones((1, 3, 4, 4), np.float32)], 1e-4)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.core import artifact as artifacts
-from densecast.core import catalog, files, planning
+from densecast.core import catalog, files, limits, planning
 from densecast.core.artifact import GOLDEN, Artifact, Manifest
 from densecast.core.errors import BackendMissingError, BadArtifactError, MissingExtraError, ParityError
 from densecast.core.precision import Precision, short
@@ -153,7 +153,7 @@ def _check_against(float_graph: Path, feed: Array, output: F32, precision: Preci
     session = onnxruntime.InferenceSession(str(float_graph), options, providers=["CPUExecutionProvider"])
     (expected,) = session.run(None, {session.get_inputs()[0].name: feed})
     apart = _relative_l2(np.asarray(expected, np.float32), output)
-    if not apart <= _WRONG[precision]:
+    if not limits.is_at_most("the test picture", apart, _WRONG[precision]):
         raise ParityError(
             f"the {short(precision)} model built for {backend} is off by {apart:.2g} of the float graph's output on a "
             f"test picture (at most {_WRONG[precision]:g}): the build is wrong. Find the layer with densecast compare "

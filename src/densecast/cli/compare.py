@@ -11,6 +11,7 @@ from densecast.cli._common import Json, Limit, Quiet, Threads, Verbose, bar, emi
 
 if TYPE_CHECKING:
     from densecast.compare import Comparison
+    from densecast.core.spec import ModelSpec
 
 _LIMITS = "Limits: exit with 1 beyond them"
 
@@ -60,16 +61,20 @@ def command(
     from dataclasses import replace
 
     from densecast.compare import climb, pictures, rungs, where
-    from densecast.core import codec, files
-    from densecast.core.errors import GateFailedError
+    from densecast.core import codec, files, limits
+    from densecast.core.errors import GateFailedError, UsageError
     from densecast.evaluate import EvaluateOptions
     from densecast.report import ladder as report
     from densecast.report.page import require_jinja
 
+    limits.check_stated("--max-drop", max_drop)  # the others have a range, and no NaN is within
+    if max_drop is not None and data is None:
+        raise UsageError("--max-drop limits the metric's drop, which needs ground truth: pass --data, not --images.")
     if html is not None:
         require_jinja()
     options = codec.from_plain({"split": split, "limit": limit}, EvaluateOptions, "command line")
     with rungs.opened(reference, candidates or [], threads) as (first, others):
+        _check_measured(first.pipeline.spec, max_changed, min_oks)
         paths, truth = rungs.chosen_images(first.pipeline.spec, images, data, options.split, options.limit)
         with bar("images", quiet) as progress:
             findings = list(where.find_all(first, others, paths)) if locate else [None] * len(others)
@@ -95,6 +100,22 @@ def command(
         raise GateFailedError(f"beyond the stated limits: {', '.join(failed)}.")
 
 
+def _check_measured(spec: ModelSpec, max_changed: float | None, min_oks: float | None) -> None:
+    """That the model's task has what is to be limited, before anything runs.
+
+    Raises:
+        UsageError: it has not.
+    """
+    from densecast.core.errors import UsageError
+
+    for name, limit, task, what in (
+        ("--max-changed", max_changed, "segmentation", "labels"),
+        ("--min-oks", min_oks, "pose", "people"),
+    ):
+        if limit is not None and spec.task != task:
+            raise UsageError(f"{name} limits {what}, and {spec.name} is a model for {spec.task}. Leave it out.")
+
+
 def _is_beyond(
     found: Comparison,
     tolerance: float | None,
@@ -102,11 +123,20 @@ def _is_beyond(
     min_oks: float | None,
     max_drop: float | None,
 ) -> bool:
-    """Whether a stated limit is exceeded; what is not a number exceeds every limit."""
+    """Whether a stated limit is exceeded; what is not a number exceeds every limit.
+
+    Raises:
+        UsageError: what is limited was not measured.
+    """
+    from densecast.core import limits
+
     drop = found.metric.reference - found.metric.candidate if found.metric else None
-    return (
-        (tolerance is not None and not found.relative_error <= tolerance)
-        or (max_changed is not None and (found.labels_changed or 0.0) > max_changed)
-        or (min_oks is not None and found.mean_oks is not None and found.mean_oks < min_oks)
-        or (max_drop is not None and drop is not None and not drop <= max_drop)
+    at_most = (
+        ("--tolerance", found.relative_error, tolerance),
+        ("--max-changed", found.labels_changed, max_changed),
+        ("--max-drop", drop, max_drop),
     )
+    kept = [limits.is_at_most(name, value, limit) for name, value, limit in at_most if limit is not None]
+    if min_oks is not None:
+        kept.append(limits.is_at_least("--min-oks", found.mean_oks, min_oks))
+    return not all(kept)

@@ -48,9 +48,11 @@ def command(
     opset: Annotated[int, typer.Option(min=11, max=23)] = 17,
     exporter: Annotated[str, typer.Option(help="auto, torchscript or dynamo.")] = "auto",
     tolerance: Annotated[
-        float,
-        typer.Option(help="Largest allowed difference from the framework, relative to its largest output."),
-    ] = 1e-4,
+        float | None,
+        typer.Option(
+            help="Largest allowed difference from the framework, relative to its largest output; default: 1e-4."
+        ),
+    ] = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -58,12 +60,16 @@ def command(
     """Export to ONNX, check the graph, and compare it with the framework."""
     set_up(verbose, quiet)
     from densecast.core import codec
+    from densecast.core.errors import UsageError
     from densecast.export import export_file, export_zoo, is_file_name, spec_file
 
-    names: dict[str, object] = {"input_name": input_name, "output_name": output_name}
-    options = _options(
-        static, {"opset": opset, "exporter": exporter, "tolerance": tolerance, "protocol": protocol} | names
-    )
+    if tolerance is not None and Path(model).suffix == ".onnx":
+        raise UsageError(
+            "--tolerance limits the difference from the framework, which an .onnx file does not bring. Leave it out."
+        )
+    plain = {"opset": opset, "exporter": exporter, "protocol": protocol}
+    names = {"input_name": input_name, "output_name": output_name}
+    options = _options(static, plain | names | ({} if tolerance is None else {"tolerance": tolerance}))
     if is_file_name(model):
         described = spec_file.read(spec) if spec else _described(labels, resize, interpolation, colour, mean, std)
         artifact = export_file(Path(model), described.model(Path(model).name.partition(".")[0]), out, options)

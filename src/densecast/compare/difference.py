@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +81,7 @@ class Tally:
         """Count one image's raw outputs, (C, h, w) both."""
         apart = found - expected
         self._max = _largest(self._max, float(np.abs(apart).max(initial=0.0)))
-        self._largest = max(self._largest, float(np.abs(expected).max(initial=0.0)))
+        self._largest = _largest(self._largest, float(np.abs(expected).max(initial=0.0)))
         self._total += float(np.abs(apart).sum())
         self._values += apart.size
         self._squared += float(np.vdot(apart, apart))
@@ -120,8 +121,8 @@ class Tally:
             images=images,
             max_error=self._max,
             mean_error=self._total / self._values,
-            relative_error=self._max / self._largest if self._largest else 0.0,
-            relative_l2=(self._squared / self._squared_left) ** 0.5 if self._squared_left else 0.0,
+            relative_error=_share(self._max, self._largest),
+            relative_l2=_share(self._squared, self._squared_left) ** 0.5,
             cosine=self._product / both if both else 1.0,
             labels_changed=self._changed / pixels if pixels else None,
             changed_margin=float(changed.max()) if len(changed) else None,
@@ -162,3 +163,10 @@ def margins(
 def _largest(a: float, b: float) -> float:
     """The larger; not a number where either is none."""
     return b if np.isnan(b) or b > a else a
+
+
+def _share(apart: float, whole: float) -> float:
+    """`apart` in terms of `whole`; against nothing, anything is infinitely far off, and not a number stays none."""
+    if whole:
+        return apart / whole
+    return apart * math.inf if apart else 0.0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from densecast.core import limits
 from densecast.core.bootstrap import Interval
 from densecast.core.errors import UsageError
 from densecast.core.sample import Split
@@ -57,8 +59,14 @@ class Trial:
     infer_ms: float
 
     def keeps(self, points: float) -> bool:
-        """Whether even the upper end of the interval is within `points`."""
-        return self.drop.high <= points
+        """Whether the drop, and even the upper end of its interval, is within `points`."""
+        return all(limits.is_at_most("--max-drop", drop, points) for drop in (self.drop.value, self.drop.high))
+
+    @property
+    def worst_drop(self) -> float:
+        """The upper end of the drop's interval; infinite where the drop is not a number, so that any other is less."""
+        drops = (self.drop.value, self.drop.high)
+        return math.inf if any(math.isnan(drop) for drop in drops) else self.drop.high
 
 
 @dataclass(frozen=True, slots=True)

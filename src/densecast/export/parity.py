@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from densecast.core import limits
 from densecast.core.artifact import ParityRecord
 from densecast.core.errors import BadGraphError, ParityError
 
@@ -36,6 +37,7 @@ def check(
             graph is further from `exact` than rounding explains; or a value is not finite.
         BadGraphError: the graph cannot run one of the shapes, or answers with another shape.
     """
+    assert inputs, "parity is measured on at least one input"
     shapes = tuple(feed.shape for feed in inputs)
     pairs = [(framework(feed), _run(graph, feed)) for feed in inputs]
     for feed, (expected, found) in zip(inputs, pairs, strict=True):
@@ -44,15 +46,19 @@ def check(
                 f"the exported graph turns {list(feed.shape)} into {list(found.shape)}, "
                 f"the framework into {list(expected.shape)}."
             )
+        if found.size == 0:
+            raise BadGraphError(f"the exported graph's output for {list(feed.shape)} is empty: {list(found.shape)}.")
         if not (np.isfinite(expected).all() and np.isfinite(found).all()):
             raise ParityError(f"an output for {list(feed.shape)} is not finite. The weights or the export are broken.")
     absolute = max(float(np.abs(found - expected).max(initial=0.0)) for expected, found in pairs)
     relative = max(_relative(found, expected) for expected, found in pairs)
-    if relative <= tolerance:
+    if limits.is_at_most("the tolerance", relative, tolerance):
         return ParityRecord(shapes, absolute, relative, tolerance)
     own_error = graph_error = None
     if exact is not None:
         truths = [exact(feed) for feed in inputs]
+        if not all(np.isfinite(truth).all() for truth in truths):
+            raise ParityError("the framework's output in float64 is not finite. The weights are broken.")
         own_error = max(_relative(expected, truth) for (expected, _), truth in zip(pairs, truths, strict=True))
         graph_error = max(_relative(found, truth) for (_, found), truth in zip(pairs, truths, strict=True))
         if own_error <= _LARGEST_NOISE and graph_error <= _NOISE_FACTOR * own_error:

@@ -84,7 +84,7 @@ def _verdict(
     wide, trials = search.wide, tuple(search.trials)
     best, why = strategy.winner(trials, wide, asked.points)
     if best is None and asked.otherwise == "best" and trials:
-        best = min(trials, key=lambda trial: trial.drop.high)
+        best = min(trials, key=lambda trial: trial.worst_drop)
         why += "; taken all the same, as asked"
     elif best is None and asked.otherwise == "fail":
         raise GateFailedError(f"--max-drop {asked.points:g}: {why}. Allow more, or leave --otherwise out for 16 bits.")

@@ -98,7 +98,7 @@ def winner(trials: Sequence[Trial], wide: Trial, points: float) -> tuple[Trial |
     """The fastest trial that keeps the promise, and why; None where no int8 model that does beats `wide`, 16 bits."""
     keeping = [trial for trial in trials if trial.keeps(points)]
     if not keeping:
-        nearest = min(trials, key=lambda trial: trial.drop.high, default=None)
+        nearest = min(trials, key=lambda trial: trial.worst_drop, default=None)
         said = f"; the nearest, {nearest.name}, loses {nearest.drop}" if nearest else ""
         return None, f"no int8 model was shown to lose at most {points:g} points{said}"
     fastest = max(trial.speed for trial in keeping)

@@ -15,7 +15,7 @@ from densecast.build.tune import tune
 from densecast.core import artifact as artifact_files
 from densecast.core import catalog, codec, config, files, machine
 from densecast.core.artifact import Artifact
-from densecast.core.errors import BadConfigError
+from densecast.core.errors import BadConfigError, UsageError
 from densecast.core.max_drop import MaxDrop
 from densecast.core.options import BuildOptions, InputShape
 from densecast.core.precision import PRECISIONS, Precision, short
@@ -72,10 +72,13 @@ def run(
     `options.fresh` measures again all the same.
 
     Raises:
+        UsageError: a `max_drop`, and no int8 model that could keep to it.
         DensecastError: whatever a step raises; what earlier steps made stays.
     """
     start = time.perf_counter()
     require_jinja()
+    if options.max_drop is not None and INT8 not in options.precisions:
+        raise UsageError("--max-drop limits what int8 models lose: put int8 among --precisions.")
     entry: ZooEntry = catalog.load("zoo", name).ENTRY
     entry.spec_for(options.export.protocol)  # a name that does not exist is said now, too
     if entry.spec.evaluation is not None:
