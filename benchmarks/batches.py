@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from densecast import BuildOptions, ExportOptions, InputShape, QuantizeOptions, export_zoo
-from densecast.build import build
-from densecast.core import codec, files, machine
-from densecast.core.precision import parse, short
+from densecast.io import codec, files
 from densecast.report.markdown import table
+from densecast.runtime import machine
 from densecast.scenes import write_carvana
+from densecast.spec.precision import parse, short
+from densecast.verbs.builder import build
 from engines import MODELS, random_checkpoint
 
 BATCHES = (1, 4, 16)

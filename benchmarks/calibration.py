@@ -15,14 +15,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo
-from densecast.build import build
-from densecast.core import catalog, codec, files, machine
-from densecast.core.artifact import Artifact
-from densecast.core.max_drop import MaxDrop
-from densecast.core.options import BiasCorrection
-from densecast.max_drop.judge import Judge
+from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo, plugins
+from densecast.artifact import Artifact
+from densecast.artifact.search_record import MaxDrop
+from densecast.io import codec, files
 from densecast.report.markdown import table
+from densecast.runtime import machine
+from densecast.spec.options import BiasCorrection
+from densecast.verbs.builder import build
+from densecast.verbs.mixed_precision.judge import Judge
 from max_drop import MODELS, data_root
 
 WAYS: tuple[BiasCorrection, ...] = ("none", "fast")
@@ -39,7 +40,7 @@ HEADER = [
 
 def one(model: str, data: Path, folder: Path, images: int, judged: int) -> dict[str, Any]:
     """The choice that is made for one model, and both ways of treating biases on other images."""
-    entry = catalog.load("zoo", model).ENTRY
+    entry = plugins.load("zoo", model).ENTRY
     source = export_zoo(model, folder / model / "float", ExportOptions())
     shape = InputShape(height=entry.example_size_hw[0], width=entry.example_size_hw[1])
     options = BuildOptions("openvino", "qint8_mixed_float16", shape, QuantizeOptions(images, split="all"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from densecast.core import files
+from densecast.io import files
 
 # Colours that colour-blind people tell apart (M. Okabe and K. Ito, "Color Universal Design", 2008).
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")

@@ -16,9 +16,9 @@ import sys
 import time
 from pathlib import Path
 
-from densecast.compare import climb, rungs
-from densecast.core import machine
 from densecast.imaging.folder import images_in
+from densecast.runtime import machine
+from densecast.verbs.compare import climb, rungs
 
 _REPEATS = 3
 

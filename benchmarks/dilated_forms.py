@@ -104,6 +104,6 @@ FORMS = {"dilated": dilated, "rows": rows, "nine products": nine_products, "spac
 def quantised(model: Any, feed: np.ndarray) -> Any:
     """Calibrated by NNCF on the one feed it is then timed with."""
     from densecast.backends import _nncf
-    from densecast.core.options import QuantizeOptions
+    from densecast.spec.options import QuantizeOptions
 
     return _nncf.quantize(model, [{"image": feed}], QuantizeOptions(estimator="minmax"))

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo
-from densecast.build import build
-from densecast.core import catalog, codec, files, machine
-from densecast.core.precision import Precision, short
+from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo, plugins
+from densecast.io import codec, files
 from densecast.report.markdown import table
+from densecast.runtime import machine
 from densecast.scenes import write_carvana
+from densecast.spec.precision import Precision, short
+from densecast.verbs.builder import build
 
 # (height, width) of the network's input, and of pictures that the model's own preprocessing leads there.
 MODELS = {
@@ -44,8 +45,8 @@ BASE = "onnxruntime fp32"
 def random_checkpoint(model: str, path: Path) -> None:
     """Weights as torch initialises them, and batch statistics as after a little training."""
     torch.manual_seed(0)
-    entry = catalog.load("zoo", model).ENTRY
-    plugin = catalog.load("networks", entry.network)
+    entry = plugins.load("zoo", model).ENTRY
+    plugin = plugins.load("networks", entry.network)
     network = plugin.build(plugin.Options(**entry.options)).train()
     with torch.no_grad():
         network(torch.rand(2, 3, 128, 192))

@@ -19,10 +19,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from densecast.core import codec, files, machine
-from densecast.core.precision import parse
-from densecast.prime import prime
+from densecast.io import codec, files
 from densecast.report.markdown import table
+from densecast.runtime import machine
+from densecast.spec.precision import parse
+from densecast.verbs.warm_up import prime
 from subjects import SUBJECTS, Subject
 
 DEFAULT_MODELS = ("unet_tiny", "unet_carvana", "fcn_r50_d8_voc", "ocrnet_hr18", "mobilenetv2_ae")

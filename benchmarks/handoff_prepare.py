@@ -29,13 +29,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from densecast.core import catalog, codec, machine
-from densecast.core.preprocess import FitCentre, KeepRatio, Stretch
-from densecast.core.sample import Sample
-from densecast.core.spec import ModelSpec
-from densecast.core.tensor import TensorSpec
-from densecast.handoff import bin_file, bins
+from densecast import plugins
 from densecast.imaging.read import read_image
+from densecast.io import codec
+from densecast.runtime import machine
+from densecast.spec.model import ModelSpec
+from densecast.spec.preprocess import FitCentre, KeepRatio, Stretch
+from densecast.spec.sample import Sample
+from densecast.spec.tensor import TensorSpec
+from densecast.verbs.handoff import bin_file, bins
 
 
 def photographs(folder: Path, count: int, size_hw: tuple[int, int], suffix: str) -> list[Path]:
@@ -55,7 +57,7 @@ def photographs(folder: Path, count: int, size_hw: tuple[int, int], suffix: str)
 
 def spec_for(geometry: str, size_hw: tuple[int, int], *, uint8: bool) -> ModelSpec:
     """FCN-8s' spec, with 500×500 and the image in the middle, or the images' own size."""
-    entry = catalog.load("zoo", "fcn_r50_d8_voc").ENTRY
+    entry = plugins.load("zoo", "fcn_r50_d8_voc").ENTRY
     spec = entry.spec_for("ascend")
     if geometry == "native":
         spec = replace(spec, preprocess=replace(spec.preprocess, resize=Stretch(size_hw)))
@@ -167,9 +169,9 @@ def peak_mb(count: int, path: Path, spec_json: str) -> float:
     code = (
         "import sys, tempfile, resource, pathlib, json\n"
         "from densecast.core import codec\n"
-        "from densecast.core.sample import Sample\n"
-        "from densecast.core.spec import ModelSpec\n"
-        "from densecast.handoff import bins\n"
+        "from densecast.spec.sample import Sample\n"
+        "from densecast.spec.model import ModelSpec\n"
+        "from densecast.verbs.handoff import bins\n"
         f"spec = codec.from_plain(json.loads({spec_json!r}), ModelSpec, 'spec')\n"
         f"path = pathlib.Path({str(path)!r})\n"
         "with tempfile.TemporaryDirectory() as folder:\n"

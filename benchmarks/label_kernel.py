@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from densecast.core import machine
 from densecast.kernels.labels import upsample_argmax
+from densecast.runtime import machine
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

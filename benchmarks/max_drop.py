@@ -27,16 +27,17 @@ from typing import Any
 import numpy as np
 
 import cutouts
-from densecast import Artifact, BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo
-from densecast.build import build
-from densecast.build.prepared import prepare
-from densecast.core import artifact as artifact_files
-from densecast.core import catalog, codec, files, machine
-from densecast.core.max_drop import MaxDrop
-from densecast.core.runner import Plan
-from densecast.max_drop import build_within
-from densecast.max_drop.judge import Judge
+from densecast import Artifact, BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo, plugins
+from densecast import artifact as artifact_files
+from densecast.artifact.search_record import MaxDrop
+from densecast.io import codec, files
 from densecast.report.markdown import table
+from densecast.runtime import machine
+from densecast.runtime.execution import Plan
+from densecast.verbs.builder import build
+from densecast.verbs.builder.prepared import prepare
+from densecast.verbs.mixed_precision import build_within
+from densecast.verbs.mixed_precision.judge import Judge
 
 MODELS = ("unet_tiny", "ocrnet_hr18s_tiny", "deeplabv3_tiny", "fcn_tiny")
 CALIBRATION_IMAGES, JUDGED_IMAGES = 60, 120
@@ -149,7 +150,7 @@ def one(
     with_nncf: bool = True,
 ) -> dict[str, Any]:
     """All ways for one model and metric; `others` is a folder of pictures to judge by in the end, if not `data`."""
-    entry = catalog.load("zoo", model).ENTRY
+    entry = plugins.load("zoo", model).ENTRY
     source = export_zoo(model, folder / model / "float", ExportOptions(), given=graph)
     shape = InputShape(height=entry.example_size_hw[0], width=entry.example_size_hw[1])
     quantize = QuantizeOptions(images=CALIBRATION_IMAGES, split="all", estimator="mean_minmax")
@@ -267,14 +268,14 @@ def cases(arguments: argparse.Namespace, scratch: Path) -> Iterable[tuple[str, C
 
 def data_root(model: str, given: list[Path], scratch: Path) -> Path:
     """A given folder that the model's data set is in, or a new drawing."""
-    entry = catalog.load("zoo", model).ENTRY
-    dataset = catalog.load("datasets", entry.spec.evaluation.dataset)
+    entry = plugins.load("zoo", model).ENTRY
+    dataset = plugins.load("datasets", entry.spec.evaluation.dataset)
     for folder in given:
         with contextlib.suppress(Exception):
             dataset.open(folder, "all")
             return folder
     root = scratch / entry.data.writer
-    catalog.load("scenes", entry.data.writer).write(root, entry.data.count, seed=entry.data.seed)
+    plugins.load("scenes", entry.data.writer).write(root, entry.data.count, seed=entry.data.seed)
     return root
 
 

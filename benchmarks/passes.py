@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from densecast import BuildOptions, InputShape, QuantizeOptions
-from densecast.build import build, rewrites
-from densecast.core import catalog, codec, files, machine, planning
-from densecast.core import precision as precisions
+from densecast import BuildOptions, InputShape, QuantizeOptions, plugins
+from densecast.io import codec, files
 from densecast.report.markdown import table
+from densecast.runtime import execution, machine
+from densecast.spec import precision as precisions
+from densecast.verbs.builder import build, rewrites
 from dilated_forms import FORMS, quantised
 from subjects import CALIBRATION_IMAGES, SUBJECTS
 
@@ -73,14 +74,14 @@ def whole(model: str, precision: str, repetitions: int, folder: Path, threads: i
     cases |= {name: (name,) for name in rewrites.NAMES}
     calls, notes = {}, {}
     feed = {"image": np.random.default_rng(0).standard_normal((subject.batch, 3, height, width), dtype=np.float32)}
-    backend = catalog.load("backends", "openvino")
+    backend = plugins.load("backends", "openvino")
     outputs = {}
     for name, chosen in cases.items():
         built = build(source, folder / name, replace(base, rewrites=chosen), data=images[0].parent)
         notes[name] = list(built.manifest.passes)
         if name not in (PLAIN, "default") and any("not applied" in note for note in notes[name]):
             continue
-        runner = backend.load(built, planning.plan("latency", threads))
+        runner = backend.load(built, execution.plan("latency", threads))
         calls[name] = lambda runner=runner: runner.run(feed)
         outputs[name] = calls[name]()["logits"].astype(np.float32)
     times_ms = interleaved(calls, repetitions, clock_ns)

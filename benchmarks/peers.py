@@ -27,9 +27,10 @@ import numpy as np
 
 from charts import COLOURS, write_bars
 from contenders.job import Array, Job
-from densecast.core import codec, files, machine, planning
-from densecast.core.precision import parse, short
+from densecast.io import codec, files
 from densecast.report.markdown import table
+from densecast.runtime import execution, machine
+from densecast.spec.precision import parse, short
 from subjects import PRECISIONS, SUBJECTS, Subject
 
 DEFAULT_MODELS = (
@@ -111,7 +112,7 @@ def entrants(subject: Subject, folder: Path, images: list[Path], chosen: argpars
     exported = subject.exported(folder)
     threads = chosen.threads
     base = Job(subject.model, exported.folder, subject.fixed_onnx(folder, images), threads)
-    streams = planning.plan("throughput", threads).streams
+    streams = execution.plan("throughput", threads).streams
     found = [
         Entrant("torch fp32, original order", "original_torch", base),
         Entrant("ONNX Runtime + OpenCV + numpy", "onnxruntime_loop", base),

@@ -21,19 +21,20 @@ import numpy as np
 import onnx
 from PIL import Image
 
-from densecast.build import build
-from densecast.build.prepared import prepare
-from densecast.compare import Findings, Rung, find, open_rung
-from densecast.compare.locate import TOLERATED
-from densecast.compare.rung import graph_rung
-from densecast.core import catalog, machine
-from densecast.core.artifact import Artifact
-from densecast.core.options import BuildOptions, InputShape, QuantizeOptions
-from densecast.core.planning import plan as cpu_plan
-from densecast.core.precision import short
-from densecast.export import export_zoo
+from densecast import plugins
+from densecast.artifact import Artifact
 from densecast.imaging.prepare import prepare as prepare_image
 from densecast.imaging.read import read_image
+from densecast.runtime import machine
+from densecast.runtime.execution import plan as cpu_plan
+from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
+from densecast.spec.precision import short
+from densecast.verbs.builder import build
+from densecast.verbs.builder.prepared import prepare
+from densecast.verbs.compare import Findings, Rung, find, open_rung
+from densecast.verbs.compare.locate import TOLERATED
+from densecast.verbs.compare.rung import graph_rung
+from densecast.verbs.export import export_zoo
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 import planted_faults
@@ -76,8 +77,8 @@ def examine(name: str, work: Path, options: Any) -> tuple[list[dict[str, Any]], 
     data = work / "data"
     writer = "write_carvana" if artifact.spec.evaluation.dataset == "carvana" else "write_cityscapes"
     if not data.exists():
-        catalog.load("scenes", writer).write(data, 24, seed=11)
-    dataset = catalog.load("datasets", artifact.spec.evaluation.dataset).open(data, "all")
+        plugins.load("scenes", writer).write(data, 24, seed=11)
+    dataset = plugins.load("datasets", artifact.spec.evaluation.dataset).open(data, "all")
     image = dataset.samples[0].image
     turned = work / "turned.jpg"
     exif = Image.Exif()

@@ -27,9 +27,9 @@ import plain_pose  # noqa: E402
 import torch  # noqa: E402
 from pose_scenes import Scene, draw  # noqa: E402
 
-from densecast.core.machine import describe  # noqa: E402
-from densecast.core.pose_geometry import PosePlacement, place  # noqa: E402
 from densecast.kernels import pose_field, pose_grouping, pose_refine  # noqa: E402
+from densecast.runtime.machine import describe  # noqa: E402
+from densecast.spec.pose_geometry import PosePlacement, place  # noqa: E402
 from densecast.tasks import pose  # noqa: E402
 
 IMAGE_HW = (480, 640)

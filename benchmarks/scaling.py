@@ -22,10 +22,11 @@ import numpy as np
 
 from charts import Panel, write_panels
 from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo
-from densecast.build import build
-from densecast.core import codec, files, machine
-from densecast.core.artifact import Artifact
+from densecast.artifact import Artifact
+from densecast.io import codec, files
 from densecast.report.markdown import table
+from densecast.runtime import machine
+from densecast.verbs.builder import build
 from subjects import SEED
 
 MODEL = "unet_tiny"
@@ -134,7 +135,7 @@ def people() -> dict[str, Any]:
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
     from pose_scenes import Scene, draw
 
-    from densecast.core.pose_geometry import place
+    from densecast.spec.pose_geometry import place
     from densecast.tasks import pose
 
     placement = place((480, 640))

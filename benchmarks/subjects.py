@@ -12,12 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import crowds
-from densecast import Artifact, BuildOptions, ExportOptions, InputShape, QuantizeOptions, export_zoo
-from densecast.build import build
-from densecast.core import catalog
-from densecast.core.precision import Precision, short
-from densecast.core.zoo_entry import ZooEntry
+from densecast import Artifact, BuildOptions, ExportOptions, InputShape, QuantizeOptions, export_zoo, plugins
 from densecast.imaging.read import size_hw as size_of
+from densecast.spec.precision import Precision, short
+from densecast.verbs.builder import build
+from densecast.zoo._base import ZooEntry
 
 PRECISIONS: tuple[Precision, ...] = ("force_float32", "force_float16", "qint8_mixed_float16")
 # Ranges settle after a few pictures of one kind, and speed does not depend on them.
@@ -39,7 +38,7 @@ class Subject:
     @property
     def entry(self) -> ZooEntry:
         """The network's entry in the zoo."""
-        entry: ZooEntry = catalog.load("zoo", self.model).ENTRY
+        entry: ZooEntry = plugins.load("zoo", self.model).ENTRY
         return entry
 
     def images(self, folder: Path, count: int, given: Path | None = None) -> list[Path]:
@@ -108,7 +107,7 @@ def random_checkpoint(entry: ZooEntry, path: Path) -> None:
     import torch
 
     torch.manual_seed(0)
-    plugin = catalog.load("networks", entry.network)
+    plugin = plugins.load("networks", entry.network)
     network = plugin.build(plugin.Options(**entry.options)).train()
     with torch.no_grad():
         network(torch.rand(2, 3, 128, 192))

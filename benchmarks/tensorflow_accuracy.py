@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from densecast import BuildOptions, ExportOptions, Pipeline, QuantizeOptions, export_zoo
-from densecast.build import build
-from densecast.core import catalog, codec, files, machine
-from densecast.core.precision import PRECISIONS, short
-from densecast.core.prediction import SegmentationMap
-from densecast.evaluate import evaluate
+from densecast import BuildOptions, ExportOptions, Pipeline, QuantizeOptions, export_zoo, plugins
+from densecast.io import codec, files
 from densecast.report.markdown import table
+from densecast.runtime import machine
+from densecast.spec.precision import PRECISIONS, short
+from densecast.spec.prediction import SegmentationMap
+from densecast.verbs.builder import build
+from densecast.verbs.evaluate import evaluate
 
 MODEL = "deeplabv3_mnv2_voc"
 
@@ -56,7 +57,7 @@ def main() -> None:
                 score = evaluate(pipeline, arguments.voc, observe=keep)
                 cars = []
                 if arguments.carvana:
-                    carvana = catalog.load("datasets", "carvana").open(arguments.carvana, "all")
+                    carvana = plugins.load("datasets", "carvana").open(arguments.carvana, "all")
                     for sample in carvana.samples:
                         prediction = pipeline(pipeline.read(sample.image))
                         assert isinstance(prediction, SegmentationMap)

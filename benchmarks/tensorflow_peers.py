@@ -23,13 +23,14 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast import BuildOptions, ExportOptions, Pipeline, QuantizeOptions, export_zoo
-from densecast.build import build
-from densecast.build.calibration import images_in
-from densecast.core import codec, files, machine
-from densecast.core.clock import StopWatch
-from densecast.core.precision import PRECISIONS, short
-from densecast.export.tensorflow_source import Workshop
+from densecast.io import codec, files
 from densecast.report.markdown import table
+from densecast.runtime import machine
+from densecast.runtime.clock import StopWatch
+from densecast.spec.precision import PRECISIONS, short
+from densecast.verbs.builder import build
+from densecast.verbs.builder.calibration import images_in
+from densecast.verbs.export.tensorflow_source import Workshop
 
 MODEL = "deeplabv3_mnv2_voc"
 SIDE = 513

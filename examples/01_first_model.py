@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from densecast import BuildOptions, InputShape, Pipeline, export_zoo
-from densecast.build import build
 from densecast.scenes import turntable
+from densecast.verbs.builder import build
 
 
 def main() -> None:

@@ -11,11 +11,11 @@ import onnx.parser
 from PIL import Image
 
 from densecast import BuildOptions, InputShape, Pipeline, QuantizeOptions, export_file
-from densecast.build import build
-from densecast.compare import compare
-from densecast.core.preprocess import Native, Preprocess
-from densecast.export.spec_file import SpecFile
 from densecast.scenes import turntable
+from densecast.spec.preprocess import Native, Preprocess
+from densecast.verbs.builder import build
+from densecast.verbs.compare import compare
+from densecast.verbs.export.spec_file import SpecFile
 
 NETWORK = """
 <ir_version: 8, opset_import: ["" : 17]>

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from densecast import BuildOptions, Pipeline, export_zoo
-from densecast.build import build
-from densecast.infer_files import infer_files
+from densecast.verbs.builder import build
+from densecast.verbs.infer import infer_files
 
 graph, photos, out = (Path(argument) for argument in sys.argv[1:4])
 exported = export_zoo("deeplabv3_mnv2_voc", out / "float", given=graph)

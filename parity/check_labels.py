@@ -27,9 +27,9 @@ import seeded  # noqa: E402
 from published_networks import PUBLISHED, Published  # noqa: E402
 
 import originals  # noqa: E402
-from densecast.core.augment import View  # noqa: E402
-from densecast.core.preprocess import KeepRatio  # noqa: E402
 from densecast.imaging.prepare import prepare  # noqa: E402
+from densecast.spec.augment import View  # noqa: E402
+from densecast.spec.preprocess import KeepRatio  # noqa: E402
 from densecast.tasks import segmentation  # noqa: E402
 
 # A pixel is clear where the original's two highest probabilities differ by more than this. Both sides are the same

@@ -18,15 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast import BuildOptions, ExportOptions, Pipeline, export_zoo
-from densecast.build import build
-from densecast.build.calibration import images_in
-from densecast.core import codec, files, machine
-from densecast.core.precision import Precision, short
-from densecast.core.spec import SegmentationDecode
-from densecast.export.tensorflow_source import Workshop
 from densecast.imaging.prepare import resize
+from densecast.io import codec, files
 from densecast.kernels import bilinear
 from densecast.report.markdown import table
+from densecast.runtime import machine
+from densecast.spec.model import SegmentationDecode
+from densecast.spec.precision import Precision, short
+from densecast.verbs.builder import build
+from densecast.verbs.builder.calibration import images_in
+from densecast.verbs.export.tensorflow_source import Workshop
 
 MODEL = "deeplabv3_mnv2_voc"
 ENGINES = ("onnxruntime", "openvino")

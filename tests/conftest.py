@@ -48,7 +48,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`float` and `built`: a tiny network for sides of 8 to 512 pixels and batches of 1 to 4, images halved."""
     import tiny_artifacts
 
-    from densecast.core.options import BuildOptions, InputShape, Range
+    from densecast.spec.options import BuildOptions, InputShape, Range
 
     made = tmp_path_factory.mktemp("artifacts")
     tiny_artifacts.compiled(made, BuildOptions("onnxruntime", shape=InputShape(batch=Range(1, 4))))

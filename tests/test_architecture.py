@@ -19,7 +19,7 @@ LONGEST = 300
 HEAVY = ("cv2", "nncf", "numba", "numpy", "onnx", "onnxruntime", "openvino", "PIL", "pydantic", "tensorflow", "torch")
 TRAINING = ("nncf", "safetensors", "tensorflow", "torch")
 # What only an extra brings may be imported by these alone.
-NEEDS_TORCH = ("densecast.networks.", "densecast.export", "densecast.backends.torch")
+NEEDS_TORCH = ("densecast.networks.", "densecast.verbs.export", "densecast.backends.torch")
 # Where this machine keeps the project must not show in it, nor work that is left.
 FORBIDDEN_TEXT = ("/work/" + "main", "/work/" + "shared", "/home/" + "runner", "TO" + "DO", "FIX" + "ME", "X" * 3)
 
@@ -73,13 +73,18 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_the_pipeline_leaves_engines_and_compilers_to_be_loaded_side_by_side() -> None:
     heavy = set(HEAVY) - {"numpy", "pydantic"}
-    assert loaded_by("import densecast.infer", tuple(heavy)) == set()
+    assert loaded_by("import densecast.pipeline", tuple(heavy)) == set()
 
 
 def test_the_runtime_loads_no_training_framework() -> None:
     names = [module_name(path) for path in FILES if path.name != "__main__.py"]
     runtime = [name for name in names if not name.startswith(NEEDS_TORCH)]
-    assert {"densecast.infer", "densecast.build", "densecast.backends.openvino", "densecast.run"} <= set(runtime)
+    assert {
+        "densecast.pipeline",
+        "densecast.verbs.builder",
+        "densecast.backends.openvino",
+        "densecast.verbs.reproduce",
+    } <= set(runtime)
     code = f"import importlib\nfor name in {runtime!r}: importlib.import_module(name)"
     assert loaded_by(code, TRAINING) == set()
 

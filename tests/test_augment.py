@@ -12,18 +12,18 @@ import pytest
 import tiny_artifacts
 from PIL import Image
 
-from densecast.core.artifact import Artifact
-from densecast.core.augment import Augment, View
-from densecast.core.errors import BadGraphError, BadInputError, BadShapeError, UsageError
-from densecast.core.options import BuildOptions, InputShape, Range
-from densecast.core.prediction import SegmentationMap
-from densecast.core.preprocess import KeepRatio, ScaleBy, Stretch
-from densecast.core.spec import ModelSpec, SegmentationDecode
+from densecast.artifact import Artifact
+from densecast.errors import BadGraphError, BadInputError, BadShapeError, UsageError
 from densecast.imaging.prepare import prepare
-from densecast.infer import Pipeline
-from densecast.infer_files import infer_files
 from densecast.kernels.probabilities import mean_argmax
+from densecast.pipeline import Pipeline
+from densecast.spec.augment import Augment, View
+from densecast.spec.model import ModelSpec, SegmentationDecode
+from densecast.spec.options import BuildOptions, InputShape, Range
+from densecast.spec.prediction import SegmentationMap
+from densecast.spec.preprocess import KeepRatio, ScaleBy, Stretch
 from densecast.tasks import segmentation
+from densecast.verbs.infer import infer_files
 
 # Made by parity/make_segmentation_goldens.py with MMSegmentation 0.30.0 on torch 2.13.
 GOLDENS = np.load(Path(__file__).parent / "golden" / "segmentation_pipeline.npz")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from densecast import benchmark_styles
-from densecast.core import machine
-from densecast.core.errors import UnknownNameError, UsageError
-from densecast.core.timing import Timing
-from densecast.core.tool_formats import read_performance
+from densecast.errors import UnknownNameError, UsageError
+from densecast.io.vendor_formats import read_performance
+from densecast.results.timing import Timing
+from densecast.runtime import machine
+from densecast.verbs import benchmark_styles
 
 SAMPLES = {
     "decode": (10.0,) * 8,

@@ -10,12 +10,12 @@ import tiny_artifacts
 import tiny_graphs
 from made_pictures import picture, write_jpeg
 
-from densecast.build import build
-from densecast.compare import compare
-from densecast.core.artifact import Artifact
-from densecast.core.errors import BadShapeError, UsageError
-from densecast.core.options import BuildOptions, InputShape
-from densecast.infer import Pipeline
+from densecast.artifact import Artifact
+from densecast.errors import BadShapeError, UsageError
+from densecast.pipeline import Pipeline
+from densecast.spec.options import BuildOptions, InputShape
+from densecast.verbs.builder import build
+from densecast.verbs.compare import compare
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_without_images_or_with_other_sizes_there_is_nothing_to_compare(
     with pytest.raises(UsageError, match="at least one image"):
         compare(pipeline, pipeline, [])
     (tmp_path / "native").mkdir()
-    from densecast.core.preprocess import Native, Preprocess
+    from densecast.spec.preprocess import Native, Preprocess
 
     native = tiny_artifacts.exported(tmp_path / "native", preprocess=Preprocess(Native()))
     with pytest.raises(BadShapeError, match=r"0\.jpg: the reference gives"):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from command_line import densecast, failed
 
-from densecast.compare_results import compare_results, parse_tolerance, published
-from densecast.core.errors import BadInputError, UnknownNameError, UsageError
+from densecast.errors import BadInputError, UnknownNameError, UsageError
+from densecast.verbs.compare_results import compare_results, parse_tolerance, published
 
 
 def result(path: Path, miou: float | None, speed: float = 10.0, ids: str = "same", count: int = 5) -> str:

@@ -15,9 +15,9 @@ import tiny_graphs
 from made_pictures import write_jpeg
 from onnx import numpy_helper
 
-from densecast.core.errors import BadArtifactError, UsageError
-from densecast.core.options import BuildOptions
-from densecast.diagnose import diagnose
+from densecast.errors import BadArtifactError, UsageError
+from densecast.spec.options import BuildOptions
+from densecast.verbs.diagnose import diagnose
 
 Change = Callable[[np.ndarray[Any, Any]], None]
 
@@ -82,7 +82,7 @@ def test_only_float_artifacts_and_some_images(tmp_path: Path, images: list[Path]
         diagnose(built, images)
     ended = command_line.densecast("diagnose", tmp_path / "float", "--images", tmp_path / "images", "-q")
     assert ended.code == 0 and "nothing to act on" in ended.out
-    from densecast.core.artifact import Artifact
+    from densecast.artifact import Artifact
 
     with pytest.raises(UsageError, match="at least one image"):
         diagnose(Artifact.open(tmp_path / "float"), [])

@@ -10,18 +10,18 @@ import onnx
 import pytest
 from PIL import Image
 
-from densecast.build import build
-from densecast.core import catalog
-from densecast.core.errors import BadDatasetError, UnknownNameError, UsageError
-from densecast.core.options import BuildOptions
-from densecast.core.preprocess import KeepRatio, Preprocess, Stretch
-from densecast.core.sample import ids_sha256
-from densecast.core.spec import Evaluation, SegmentationDecode
+from densecast import plugins
 from densecast.datasets import voc2012
-from densecast.evaluate import EvaluateOptions, evaluate
-from densecast.export import export_file
-from densecast.export.spec_file import SpecFile
-from densecast.infer import Pipeline
+from densecast.errors import BadDatasetError, UnknownNameError, UsageError
+from densecast.pipeline import Pipeline
+from densecast.spec.model import Evaluation, SegmentationDecode
+from densecast.spec.options import BuildOptions
+from densecast.spec.preprocess import KeepRatio, Preprocess, Stretch
+from densecast.spec.sample import ids_sha256
+from densecast.verbs.builder import build
+from densecast.verbs.evaluate import EvaluateOptions, evaluate
+from densecast.verbs.export import export_file
+from densecast.verbs.export.spec_file import SpecFile
 
 PROTOCOL = "magicmind_1000"
 
@@ -60,7 +60,7 @@ def pipeline(tmp_path: Path):  # type: ignore[no-untyped-def]
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, tmp_path / "background.onnx")
     described = SpecFile(
-        tuple(catalog.load("zoo", "fcn_r50_d8_voc").ENTRY.spec.labels),
+        tuple(plugins.load("zoo", "fcn_r50_d8_voc").ENTRY.spec.labels),
         Preprocess(KeepRatio(32, 32)),
         decode=SegmentationDecode(to_image="nearest_labels_pillow"),
         evaluation=Evaluation("voc2012", "iou"),
@@ -106,6 +106,6 @@ def test_what_contradicts_a_protocol_is_refused(pipeline: Pipeline) -> None:
 
 
 def test_the_zoo_s_export_protocols_are_those_that_the_data_set_s_name() -> None:
-    entry = catalog.load("zoo", "deeplabv3_mnv2_voc").ENTRY
+    entry = plugins.load("zoo", "deeplabv3_mnv2_voc").ENTRY
     for name, protocol in voc2012.PROTOCOLS.items():
         protocol.check_model(name, entry.spec_for(protocol.export))

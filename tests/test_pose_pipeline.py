@@ -13,23 +13,23 @@ import pytest
 import tiny_artifacts
 from made_pictures import picture, write_jpeg
 
-from densecast.benchmark import BenchmarkOptions, benchmark
-from densecast.compare import compare
-from densecast.core import catalog
-from densecast.core.artifact import Artifact
-from densecast.core.augment import Augment, View
-from densecast.core.coco_person import MIRRORED
-from densecast.core.errors import BadConfigError, BadGraphError, BadShapeError, UsageError
-from densecast.core.options import BuildOptions, InputShape, Range
-from densecast.core.pose_options import PoseDecode
-from densecast.core.prediction import People
-from densecast.core.preprocess import KeepRatio, PoseAffine, Preprocess
-from densecast.evaluate import EvaluateOptions, evaluate
-from densecast.export.spec_file import SpecFile
+from densecast import plugins
+from densecast.artifact import Artifact
+from densecast.errors import BadConfigError, BadGraphError, BadShapeError, UsageError
 from densecast.imaging.prepare import prepare
-from densecast.infer import Pipeline
-from densecast.infer_files import infer_files
+from densecast.pipeline import Pipeline
+from densecast.spec.augment import Augment, View
+from densecast.spec.options import BuildOptions, InputShape, Range
+from densecast.spec.pose_decode import PoseDecode
+from densecast.spec.prediction import People
+from densecast.spec.preprocess import KeepRatio, PoseAffine, Preprocess
 from densecast.tasks import pose
+from densecast.tasks.pose.coco_person import MIRRORED
+from densecast.verbs.benchmark import BenchmarkOptions, benchmark
+from densecast.verbs.compare import compare
+from densecast.verbs.evaluate import EvaluateOptions, evaluate
+from densecast.verbs.export.spec_file import SpecFile
+from densecast.verbs.infer import infer_files
 
 OPEN = BuildOptions("onnxruntime", shape=InputShape(batch=Range(1, 8)))
 
@@ -217,11 +217,11 @@ def test_four_photographs_of_coco(test_data: Path, tmp_path: Path) -> None:
     root = test_data / "coco"
     if not root.is_dir():
         pytest.skip("DENSECAST_TEST_DATA holds no coco")
-    from densecast.build import build
-    from densecast.export import export_zoo
+    from densecast.verbs.builder import build
+    from densecast.verbs.export import export_zoo
 
     torch.manual_seed(0)
-    torch.save(catalog.load("networks", "pose_mobilenetv2").build().state_dict(), tmp_path / "random.pth")
+    torch.save(plugins.load("networks", "pose_mobilenetv2").build().state_dict(), tmp_path / "random.pth")
     source = export_zoo("mobilenetv2_ae", tmp_path / "float", given=tmp_path / "random.pth")
     artifact = build(source, tmp_path / "built", BuildOptions("openvino", shape=InputShape(batch=(2,))))
     with Pipeline.open(artifact) as pipeline:

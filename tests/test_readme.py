@@ -14,9 +14,9 @@ import pytest
 import typer
 
 from densecast.cli import app, spelled_out
-from densecast.core import codec
-from densecast.core.config import Config
-from densecast.export.spec_file import SpecFile
+from densecast.io import codec
+from densecast.io.config import Config
+from densecast.verbs.export.spec_file import SpecFile
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")])

@@ -10,16 +10,17 @@ import pytest
 import tiny_artifacts
 from made_pictures import carvana, picture, write_jpeg
 
-from densecast.core import catalog
-from densecast.core.artifact import Artifact
-from densecast.core.augment import Augment
-from densecast.core.errors import BadImageError
-from densecast.core.options import BuildOptions, InputShape, Range
-from densecast.core.prediction import People, SegmentationMap
-from densecast.core.runner import Concurrent, Plan
-from densecast.evaluate import EvaluateOptions, evaluate
-from densecast.infer import Pipeline, Predicted
-from densecast.infer_files import infer_files
+from densecast import plugins
+from densecast.artifact import Artifact
+from densecast.backends._base import Concurrent
+from densecast.errors import BadImageError
+from densecast.pipeline import Pipeline, Predicted
+from densecast.runtime.execution import Plan
+from densecast.spec.augment import Augment
+from densecast.spec.options import BuildOptions, InputShape, Range
+from densecast.spec.prediction import People, SegmentationMap
+from densecast.verbs.evaluate import EvaluateOptions, evaluate
+from densecast.verbs.infer import infer_files
 
 SIZES_HW = ((64, 96), (96, 64), (64, 96), (70, 92), (64, 64), (33, 120), (64, 96))
 # Two that run several inferences at a time, and one that cannot.
@@ -67,7 +68,7 @@ def test_more_lanes_than_streams_change_nothing(artifacts: dict[str, Artifact], 
     with Pipeline.open(artifacts[backend], threads=1) as sequential:
         wanted = [sequential(image) for image in images]
         plan = Plan(threads=4, streams=1, lanes=4)
-        runner = catalog.load("backends", backend).load(artifacts[backend], plan)
+        runner = plugins.load("backends", backend).load(artifacts[backend], plan)
         with Pipeline(artifacts[backend], runner, plan) as pipeline:
             found = list(pipeline.stream(images, lambda image: image, prediction))
     assert len(found) == len(wanted) and all(map(same, found, wanted))

@@ -11,16 +11,16 @@ import tiny_artifacts
 from command_line import densecast
 from made_pictures import carvana
 
-from densecast.benchmark import BenchmarkOptions, benchmark
-from densecast.build import build
-from densecast.core.artifact import Artifact
-from densecast.core.errors import UsageError
-from densecast.core.options import BuildOptions, InputShape
-from densecast.core.tensor import Feeds
-from densecast.core.tuning import Goal, Setting, TuneOptions, TuneRecord
-from densecast.evaluate import EvaluateOptions, evaluate
-from densecast.infer import Pipeline
-from densecast.infer_files import infer_files
+from densecast.artifact import Artifact
+from densecast.artifact.tune_record import Goal, Setting, TuneOptions, TuneRecord
+from densecast.errors import UsageError
+from densecast.pipeline import Pipeline
+from densecast.spec.options import BuildOptions, InputShape
+from densecast.spec.tensor import Feeds
+from densecast.verbs.benchmark import BenchmarkOptions, benchmark
+from densecast.verbs.builder import build
+from densecast.verbs.evaluate import EvaluateOptions, evaluate
+from densecast.verbs.infer import infer_files
 
 IMAGES = 6
 

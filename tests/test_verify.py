@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import tiny_artifacts
 
-from densecast.core import codec, files
-from densecast.core.artifact import GOLDEN, MANIFEST, Artifact
-from densecast.core.errors import BadArtifactError
-from densecast.core.options import BuildOptions, InputShape
-from densecast.core.precision import PrecisionRan
-from densecast.verify import verify
+from densecast.artifact import GOLDEN, MANIFEST, Artifact
+from densecast.errors import BadArtifactError
+from densecast.io import codec, files
+from densecast.spec.options import BuildOptions, InputShape
+from densecast.spec.precision import PrecisionRan
+from densecast.verbs.verify import verify
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from densecast.core.coco_person import MIRRORED
+from densecast.tasks.pose.coco_person import MIRRORED
 
 STRIDE = 4  # a map's pixel is this many of the picture's
 

@@ -38,11 +38,12 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 from torch.nn import functional
 
-from densecast.core import files, pose_geometry
-from densecast.core.pose_options import PoseDecode
+from densecast.io import files
 from densecast.networks import pose_hrnet, pose_mobilenetv2
 from densecast.networks._hrnet import HRModule
 from densecast.scenes import people, write_coco
+from densecast.spec import pose_geometry
+from densecast.spec.pose_decode import PoseDecode
 from densecast.tasks import pose
 from muon import Muon
 from pose_examples import Example, draw_batch, read_examples

@@ -9,9 +9,9 @@ import numpy as np
 
 from contenders.job import Array, Job
 from densecast import Pipeline
-from densecast.core.clock import StopWatch
-from densecast.core.prediction import SegmentationMap
-from densecast.infer import Predicted
+from densecast.pipeline import Predicted
+from densecast.runtime.clock import StopWatch
+from densecast.spec.prediction import SegmentationMap
 
 _BESIDE = ("decode", "preprocess", "postprocess")
 

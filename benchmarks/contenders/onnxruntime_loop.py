@@ -10,7 +10,7 @@ import onnxruntime
 
 from contenders.job import Array, Job
 from contenders.plain_stages import decoded, prepared
-from densecast.core.artifact import Artifact
+from densecast.artifact import Artifact
 
 
 class OnnxRuntimeLoop:

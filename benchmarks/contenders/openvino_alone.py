@@ -9,7 +9,7 @@ import numpy as np
 import openvino
 
 from contenders.job import Array, Job
-from densecast.core.artifact import Artifact
+from densecast.artifact import Artifact
 
 
 class OpenVinoAlone:

@@ -13,7 +13,7 @@ import openvino
 
 from contenders.job import Array, Job
 from contenders.plain_stages import decoded, prepared
-from densecast.core.artifact import Artifact
+from densecast.artifact import Artifact
 
 
 class OpenVinoLoop:

@@ -20,9 +20,9 @@ from torch.nn import functional
 import crowds
 from contenders.job import Array, Job
 from contenders.plain_stages import affine
-from densecast.core import catalog
-from densecast.core.artifact import Artifact
-from densecast.core.preprocess import PoseAffine
+from densecast import plugins
+from densecast.artifact import Artifact
+from densecast.spec.preprocess import PoseAffine
 
 
 class OriginalTorch:
@@ -36,7 +36,7 @@ class OriginalTorch:
         artifact = Artifact.open(job.exported)
         network = artifact.manifest.network
         assert network is not None
-        plugin = catalog.load("networks", network.name)
+        plugin = plugins.load("networks", network.name)
         self.network = plugin.build(plugin.Options(**network.options))
         self.network.load_state_dict(load_file(artifact.file("weights.safetensors")))
         self.network.eval()

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from contenders import plain_people
-from densecast.core.pose_geometry import PosePlacement
-from densecast.core.preprocess import PoseAffine
-from densecast.core.spec import ModelSpec, SegmentationDecode
+from densecast.spec.model import ModelSpec, SegmentationDecode
+from densecast.spec.pose_geometry import PosePlacement
+from densecast.spec.preprocess import PoseAffine
 
 Image8 = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float32]

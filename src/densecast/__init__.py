@@ -1,7 +1,7 @@
 """densecast: from a trained segmentation or pose network to a fast, verified offline model.
 
 Public names are resolved when they are first used, so that `import densecast` loads nothing heavy. Verbs are
-modules of their own: `from densecast.build import build`.
+modules of their own: `from densecast.verbs.builder import build`.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from densecast.benchmark import BenchmarkOptions as BenchmarkOptions
-    from densecast.core.artifact import Artifact as Artifact
-    from densecast.core.errors import DensecastError as DensecastError
-    from densecast.core.options import BuildOptions as BuildOptions
-    from densecast.core.options import InputShape as InputShape
-    from densecast.core.options import QuantizeOptions as QuantizeOptions
-    from densecast.core.options import Range as Range
-    from densecast.evaluate import EvaluateOptions as EvaluateOptions
-    from densecast.export import ExportOptions as ExportOptions
-    from densecast.export import export_file as export_file
-    from densecast.export import export_zoo as export_zoo
-    from densecast.infer import Pipeline as Pipeline
-    from densecast.run import RunOptions as RunOptions
+    from densecast.artifact import Artifact as Artifact
+    from densecast.errors import DensecastError as DensecastError
+    from densecast.pipeline import Pipeline as Pipeline
+    from densecast.spec.options import BuildOptions as BuildOptions
+    from densecast.spec.options import InputShape as InputShape
+    from densecast.spec.options import QuantizeOptions as QuantizeOptions
+    from densecast.spec.options import Range as Range
+    from densecast.verbs.benchmark import BenchmarkOptions as BenchmarkOptions
+    from densecast.verbs.evaluate import EvaluateOptions as EvaluateOptions
+    from densecast.verbs.export import ExportOptions as ExportOptions
+    from densecast.verbs.export import export_file as export_file
+    from densecast.verbs.export import export_zoo as export_zoo
+    from densecast.verbs.reproduce import RunOptions as RunOptions
 
 _HOME = {
-    "Artifact": "densecast.core.artifact",
-    "BenchmarkOptions": "densecast.benchmark",
-    "BuildOptions": "densecast.core.options",
-    "DensecastError": "densecast.core.errors",
-    "EvaluateOptions": "densecast.evaluate",
-    "ExportOptions": "densecast.export",
-    "InputShape": "densecast.core.options",
-    "Pipeline": "densecast.infer",
-    "QuantizeOptions": "densecast.core.options",
-    "Range": "densecast.core.options",
-    "RunOptions": "densecast.run",
-    "export_file": "densecast.export",
-    "export_zoo": "densecast.export",
+    "Artifact": "densecast.artifact",
+    "BenchmarkOptions": "densecast.verbs.benchmark",
+    "BuildOptions": "densecast.spec.options",
+    "DensecastError": "densecast.errors",
+    "EvaluateOptions": "densecast.verbs.evaluate",
+    "ExportOptions": "densecast.verbs.export",
+    "InputShape": "densecast.spec.options",
+    "Pipeline": "densecast.pipeline",
+    "QuantizeOptions": "densecast.spec.options",
+    "Range": "densecast.spec.options",
+    "RunOptions": "densecast.verbs.reproduce",
+    "export_file": "densecast.verbs.export",
+    "export_zoo": "densecast.verbs.export",
 }
 
 __all__ = [*sorted(_HOME)]

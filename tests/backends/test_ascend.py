@@ -14,13 +14,13 @@ import pytest
 import tiny_artifacts
 from made_pictures import picture
 
+from densecast.artifact import Artifact
 from densecast.backends import ascend
-from densecast.build import build
-from densecast.core.artifact import Artifact
-from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
-from densecast.core.options import BuildOptions, InputShape, Range
-from densecast.core.runner import Plan
-from densecast.infer import Pipeline
+from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
+from densecast.pipeline import Pipeline
+from densecast.runtime.execution import Plan
+from densecast.spec.options import BuildOptions, InputShape, Range
+from densecast.verbs.builder import build
 
 SHAPE = InputShape(batch=(2,), height=40, width=56)
 

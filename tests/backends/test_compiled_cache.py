@@ -11,18 +11,20 @@ import pytest
 import tiny_artifacts
 import tiny_graphs
 
-from densecast.build import build
-from densecast.core import cache, catalog, machine
-from densecast.core.artifact import Artifact
-from densecast.core.options import BuildOptions, InputShape
-from densecast.core.runner import Plan
+from densecast import plugins
+from densecast.artifact import Artifact
+from densecast.io import cache
+from densecast.runtime import machine
+from densecast.runtime.execution import Plan
+from densecast.spec.options import BuildOptions, InputShape
+from densecast.verbs.builder import build
 
 FEED = np.random.default_rng(0).random((1, 3, 24, 32), dtype=np.float32)
 
 
 @pytest.fixture(params=["openvino", "onnxruntime"])
 def engine(request: pytest.FixtureRequest) -> ModuleType:
-    module = catalog.load("backends", request.param)
+    module = plugins.load("backends", request.param)
     if module.capabilities().missing:
         pytest.skip(module.capabilities().missing)
     return module

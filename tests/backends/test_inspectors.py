@@ -11,12 +11,12 @@ import tiny_artifacts
 import tiny_graphs
 from onnx.reference import ReferenceEvaluator
 
-from densecast.build import build
-from densecast.core import catalog
-from densecast.core.inspector import Inspector, WeightType
-from densecast.core.options import BuildOptions, InputShape
-from densecast.core.runner import Plan
+from densecast import plugins
+from densecast.backends._inspection import Inspector, WeightType
 from densecast.graph import swap_sides
+from densecast.runtime.execution import Plan
+from densecast.spec.options import BuildOptions, InputShape
+from densecast.verbs.builder import build
 
 SHAPE = (1, 3, 24, 32)
 FEED = np.random.default_rng(0).random(SHAPE, dtype=np.float32)
@@ -32,7 +32,7 @@ def graph() -> onnx.ModelProto:
 
 @pytest.fixture(params=["openvino", "onnxruntime", "reference"])
 def inspector(request: pytest.FixtureRequest, tmp_path: Path) -> Inspector:
-    backend = catalog.load("backends", request.param)
+    backend = plugins.load("backends", request.param)
     if backend.capabilities().missing:
         pytest.skip(backend.capabilities().missing)
     source = tiny_artifacts.exported(tmp_path, graph())
@@ -69,7 +69,7 @@ def test_tensors_of_a_network_computed_on_its_side_stand_upright(
     options = BuildOptions(backend, shape=InputShape((1,), *shape[2:]), rewrites=("swap_sides",))
     artifact = build(source, tmp_path / "built", options)
     assert any("on its side" in note for note in artifact.manifest.passes)
-    found = catalog.load("backends", backend).inspect(artifact, Plan(1), shape).run(feed, ["sums", "bends", "logits"])
+    found = plugins.load("backends", backend).inspect(artifact, Plan(1), shape).run(feed, ["sums", "bends", "logits"])
     for name, array in found.items():
         np.testing.assert_allclose(array, expected[name], atol=1e-5)
 

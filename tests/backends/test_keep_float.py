@@ -9,9 +9,9 @@ import tiny_artifacts
 from made_pictures import write_jpeg
 
 from densecast.backends import _keep_float
-from densecast.build import build
-from densecast.core.errors import UsageError
-from densecast.core.options import BuildOptions, InputShape, QuantizeOptions
+from densecast.errors import UsageError
+from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
+from densecast.verbs.builder import build
 
 NAMES = ["encoder/stem/conv", "encoder/stage1/conv", "decoder/up/conv"]
 

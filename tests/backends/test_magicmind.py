@@ -11,14 +11,14 @@ import tiny_artifacts
 from fake_magicmind import Fake
 from made_pictures import picture, write_jpeg
 
+from densecast.artifact import Artifact
 from densecast.backends import magicmind
-from densecast.build import build
-from densecast.core.artifact import Artifact
-from densecast.core.errors import BackendMissingError, BadGraphError, DensecastError, DeviceError, UsageError
-from densecast.core.options import BuildOptions, InputShape, QuantizeOptions, Range
-from densecast.core.precision import Precision
-from densecast.core.runner import Plan
-from densecast.infer import Pipeline
+from densecast.errors import BackendMissingError, BadGraphError, DensecastError, DeviceError, UsageError
+from densecast.pipeline import Pipeline
+from densecast.runtime.execution import Plan
+from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions, Range
+from densecast.spec.precision import Precision
+from densecast.verbs.builder import build
 
 SHAPE = InputShape(batch=(2,), height=40, width=56)
 BUILD = ["parse", "set_dimension", "parse_from_string", "build_model", "serialize_to_file"]

@@ -10,7 +10,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from densecast.backends import _nncf, openvino
-from densecast.core.options import QuantizeOptions
+from densecast.spec.options import QuantizeOptions
 
 pytestmark = pytest.mark.quantize
 pytest.importorskip("nncf")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from densecast.backends import _ort_devices
-from densecast.core.errors import BackendMissingError, UnknownNameError, UsageError
-from densecast.core.precision import Precision
+from densecast.errors import BackendMissingError, UnknownNameError, UsageError
+from densecast.spec.precision import Precision
 
 OFFERED = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CANNExecutionProvider", "CPUExecutionProvider"]
 

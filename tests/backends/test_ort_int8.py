@@ -11,8 +11,8 @@ import pytest
 import tiny_graphs
 
 from densecast.backends import _ort_int8
-from densecast.core.options import QuantizeOptions
-from densecast.core.tensor import Feeds
+from densecast.spec.options import QuantizeOptions
+from densecast.spec.tensor import Feeds
 
 OPTIONS = QuantizeOptions(estimator="minmax")
 FEEDS: list[Feeds] = [{"image": np.random.default_rng(seed).random((1, 3, 24, 32), np.float32)} for seed in range(4)]

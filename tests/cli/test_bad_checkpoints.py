@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 import tiny_torch  # noqa: E402
 from command_line import densecast, failed, tree  # noqa: E402
 
-from densecast.export import parity, weights  # noqa: E402
+from densecast.verbs.export import parity, weights  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -152,7 +152,7 @@ def test_an_export_that_is_interrupted_leaves_what_was_there(tmp_path: Path, mon
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 
-    from densecast.core import files
+    from densecast.io import files
 
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))

@@ -12,8 +12,8 @@ import tiny_artifacts
 import tiny_graphs
 from made_pictures import write_jpeg
 
-from densecast.build import build
-from densecast.core.options import BuildOptions, InputShape
+from densecast.spec.options import BuildOptions, InputShape
+from densecast.verbs.builder import build
 
 
 @pytest.fixture(scope="module")

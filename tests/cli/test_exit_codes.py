@@ -14,7 +14,7 @@ import tiny_graphs
 from command_line import densecast, failed
 from made_pictures import write_jpeg
 
-from densecast.core.options import BuildOptions, InputShape, Range
+from densecast.spec.options import BuildOptions, InputShape, Range
 
 OPEN = BuildOptions("onnxruntime", shape=InputShape(batch=Range(1, 4)))
 

@@ -14,7 +14,7 @@ import tiny_graphs
 from command_line import densecast, failed
 
 from densecast import report
-from densecast.export import export_file
+from densecast.verbs.export import export_file
 
 
 def made_report_of(folder: Path, metric: str) -> None:

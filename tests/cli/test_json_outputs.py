@@ -11,7 +11,7 @@ import tiny_graphs
 from command_line import densecast
 from made_pictures import carvana, write_jpeg
 
-from densecast.core.options import BuildOptions
+from densecast.spec.options import BuildOptions
 
 PRECISION_KEYS = {"asked", "ran", "layers", "source"}
 

@@ -13,9 +13,9 @@ import tiny_graphs
 from command_line import densecast, failed
 from made_pictures import write_jpeg
 
-from densecast.compare.difference import Tally
-from densecast.core.options import BuildOptions, InputShape
-from densecast.core.precision import PrecisionRan
+from densecast.spec.options import BuildOptions, InputShape
+from densecast.spec.precision import PrecisionRan
+from densecast.verbs.compare.difference import Tally
 
 
 @pytest.fixture(scope="module")

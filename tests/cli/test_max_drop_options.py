@@ -12,7 +12,7 @@ from made_pictures import carvana
 from outlier_network import outlier_network
 
 from densecast.cli import _max_drop
-from densecast.core.errors import BadConfigError, UsageError
+from densecast.errors import BadConfigError, UsageError
 
 pytest.importorskip("nncf")
 pytestmark = pytest.mark.quantize

@@ -13,10 +13,10 @@ import tiny_graphs
 from command_line import densecast, failed
 from PIL import Image
 
-from densecast.core import catalog
-from densecast.core.errors import UnknownNameError
-from densecast.core.preprocess import Stretch
-from densecast.core.spec import SegmentationDecode
+from densecast import plugins
+from densecast.errors import UnknownNameError
+from densecast.spec.model import SegmentationDecode
+from densecast.spec.preprocess import Stretch
 
 SPEC = """
 labels = ["dark", "bright"]
@@ -96,7 +96,7 @@ def test_scores_and_views_of_images(folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_magicmind_protocol_stretches_images_and_resizes_labels() -> None:
-    entry = catalog.load("zoo", "ocrnet_hr18").ENTRY
+    entry = plugins.load("zoo", "ocrnet_hr18").ENTRY
     spec = entry.spec_for("magicmind")
     assert spec.preprocess.resize == Stretch((1024, 2048))
     assert spec.decode == SegmentationDecode(to_image="nearest_labels")

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from densecast.compare import people
-from densecast.compare.difference import Tally, margins
-from densecast.core.precision import PrecisionRan
-from densecast.core.prediction import People, SegmentationMap
 from densecast.metrics._oks import areas, oks
+from densecast.spec.precision import PrecisionRan
+from densecast.spec.prediction import People, SegmentationMap
+from densecast.verbs.compare import people
+from densecast.verbs.compare.difference import Tally, margins
 
 
 def crowd(count: int, seed: int) -> People:

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 import planted_faults
-from densecast.build.prepared import prepare
-from densecast.compare import Rung, find, open_rung
-from densecast.compare.rung import graph_rung
-from densecast.core import planning
-from densecast.core.options import BuildOptions, InputShape
-from densecast.core.spec import ModelSpec
+from densecast.runtime import execution
+from densecast.spec.model import ModelSpec
+from densecast.spec.options import BuildOptions, InputShape
+from densecast.verbs.builder.prepared import prepare
+from densecast.verbs.compare import Rung, find, open_rung
+from densecast.verbs.compare.rung import graph_rung
 
 pytestmark = pytest.mark.torch
 pytest.importorskip("torch")
@@ -39,7 +39,7 @@ QUICK = (
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> planted_faults.Sound:
-    from densecast.export import ExportOptions, export_zoo
+    from densecast.verbs.export import ExportOptions, export_zoo
 
     folder = tmp_path_factory.mktemp("sound")
     artifact = export_zoo("unet_tiny", folder / "float", ExportOptions(largest_batch=1))
@@ -61,7 +61,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rung(sound: planted_faults.Sound, graph: onnx.ModelProto, spec: ModelSpec) -> Rung:
     like = replace(sound.artifact, manifest=replace(sound.artifact.manifest, spec=spec))
-    return graph_rung("candidate", Path("candidate.onnx"), like, graph, planning.plan(threads=1))
+    return graph_rung("candidate", Path("candidate.onnx"), like, graph, execution.plan(threads=1))
 
 
 @pytest.mark.parametrize("kind", QUICK)
@@ -91,7 +91,7 @@ def test_little_memory_means_more_runs_and_the_same_answer(
     sound: planted_faults.Sound, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planted = planted_faults.plant("bias lost", sound, np.random.default_rng(5))
-    monkeypatch.setattr("densecast.compare.locate._BUDGET", 200_000)
+    monkeypatch.setattr("densecast.verbs.compare.locate._BUDGET", 200_000)
     found = find(open_rung(sound.artifact.folder, None, 1), rung(sound, planted.graph, planted.spec), [photo])
     assert found.location is not None and found.location.layer == planted.layer
     # A handful of runs, and far from all of the 53 tensors fetched.

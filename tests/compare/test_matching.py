@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from densecast.compare.matching import match
-from densecast.core.inspector import TensorPoint
+from densecast.backends._inspection import TensorPoint
+from densecast.verbs.compare.matching import match
 
 
 def point(name: str, kind: str, layer: str, *sources: str, size: int = 10) -> TensorPoint:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from made_pictures import picture
 
-from densecast.compare.stages import compare_inputs
-from densecast.core.preprocess import Preprocess, Stretch
 from densecast.imaging.prepare import prepare
+from densecast.spec.preprocess import Preprocess, Stretch
+from densecast.verbs.compare.stages import compare_inputs
 
 IMAGENET = Preprocess(Stretch((64, 96)), mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 IMAGE = picture((100, 150), 2)

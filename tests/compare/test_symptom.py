@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from densecast.compare import symptom
+from densecast.verbs.compare import symptom
 
 F32 = npt.NDArray[np.float32]
 

@@ -15,15 +15,16 @@ import tiny_graphs
 from made_pictures import picture, write_jpeg
 from onnx.reference import ReferenceEvaluator
 
-from densecast.build import build
-from densecast.core import catalog
-from densecast.core.artifact import Artifact
-from densecast.core.errors import BadArtifactError, BadShapeError, MissingError, UsageError
-from densecast.core.options import BuildOptions, InputShape, Range, SixteenBit
-from densecast.core.precision import PRECISIONS
-from densecast.core.runner import Capabilities, Concurrent, Plan, Runner
+from densecast import plugins
+from densecast.artifact import Artifact
+from densecast.backends._base import Capabilities, Concurrent, Runner
+from densecast.errors import BadArtifactError, BadShapeError, MissingError, UsageError
+from densecast.runtime.execution import Plan
+from densecast.spec.options import BuildOptions, InputShape, Range, SixteenBit
+from densecast.spec.precision import PRECISIONS
+from densecast.verbs.builder import build
 
-BACKENDS = catalog.names("backends")
+BACKENDS = plugins.names("backends")
 OPEN = InputShape(batch=Range(1, 4))
 
 # Of the largest logit. float32: 27 products summed in another order. 16 bits: bfloat16 keeps 8 bits of mantissa,
@@ -33,7 +34,7 @@ FLOAT32, SIXTEEN_BIT = 1e-5, 2e-2
 
 def abilities_of(name: str) -> Capabilities:
     """The engine's capabilities; skips, in the engine's own words, where it is not installed."""
-    found: Capabilities = catalog.load("backends", name).capabilities()
+    found: Capabilities = plugins.load("backends", name).capabilities()
     if found.missing:
         pytest.skip(found.missing)
     return found
@@ -47,14 +48,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
         return tiny_artifacts.exported(folder)
     import tiny_torch
 
-    from densecast.export import export_file
+    from densecast.verbs.export import export_file
 
     return export_file(tiny_torch.write_script(folder / "tiny.pt"), tiny_artifacts.spec(), folder / "float")
 
 
 def runner_of(source: Artifact, out: Path, options: BuildOptions, threads: int = 1) -> tuple[Artifact, Runner]:
     artifact = build(source, out, options)
-    runner: Runner = catalog.load("backends", options.backend).load(artifact, Plan(threads))
+    runner: Runner = plugins.load("backends", options.backend).load(artifact, Plan(threads))
     return artifact, runner
 
 
@@ -110,7 +111,7 @@ def test_bytes_in_give_the_logits_of_floats_in(name: str, source: Artifact, tmp_
 def test_inferences_at_a_time_do_not_meet(name: str, source: Artifact, tmp_path: Path) -> None:
     abilities_of(name)
     artifact = build(source, tmp_path / "built", BuildOptions(name, shape=OPEN))
-    runner: Runner = catalog.load("backends", name).load(artifact, Plan(threads=3, streams=3))
+    runner: Runner = plugins.load("backends", name).load(artifact, Plan(threads=3, streams=3))
     if not isinstance(runner, Concurrent):
         pytest.skip(f"{name} runs one inference at a time")
     arrays = [feed(2, size_hw) for size_hw in ((40, 56), (24, 40), (33, 48))]
@@ -211,7 +212,7 @@ def test_int8_runs_in_int8_near_the_reference(name: str, uint8_input: bool, sour
         write_jpeg(tmp_path / "images" / f"{seed}.jpg", (80, 112), seed)
     options = BuildOptions(name, "qint8_mixed_float16", OPEN, uint8_input=uint8_input)
     artifact = build(source, tmp_path / "built", options, data=tmp_path / "images")
-    runner: Runner = catalog.load("backends", name).load(artifact, Plan(1))
+    runner: Runner = plugins.load("backends", name).load(artifact, Plan(1))
     assert runner.precision.compute == "int8"
     assert artifact.manifest.calibration is not None and artifact.manifest.calibration.count == 6
     array = feed(2)
@@ -245,7 +246,7 @@ def test_a_precision_the_engine_lacks_is_refused(name: str, source: Artifact, tm
 def test_a_float_artifact_is_not_loaded(name: str, source: Artifact) -> None:
     abilities_of(name)
     with pytest.raises(BadArtifactError, match="densecast build"):
-        catalog.load("backends", name).load(source, Plan(1))
+        plugins.load("backends", name).load(source, Plan(1))
 
 
 @pytest.mark.parametrize("name", [name for name in BACKENDS if name != "reference"])
@@ -253,7 +254,7 @@ def test_a_missing_library_is_said_and_never_replaced(
     name: str, source: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     abilities_of(name)
-    module = catalog.load("backends", name)
+    module = plugins.load("backends", name)
     artifact = build(source, tmp_path / "built", BuildOptions(name))
     monkeypatch.setitem(sys.modules, name, None)
     assert "pip install" in (module.capabilities().missing or "")

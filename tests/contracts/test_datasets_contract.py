@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from contract_cases import case_of
 
-from densecast.core import catalog
-from densecast.core.errors import DensecastError
-from densecast.core.sample import Sample
+from densecast import plugins
+from densecast.errors import DensecastError
 from densecast.imaging.read import size_hw
+from densecast.spec.sample import Sample
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ CASES = {
 }
 
 
-@pytest.fixture(params=catalog.names("datasets"))
+@pytest.fixture(params=plugins.names("datasets"))
 def case(request: pytest.FixtureRequest) -> tuple[ModuleType, Case]:
     found = case_of(CASES, "datasets", request.param)
-    return catalog.load("datasets", request.param), found
+    return plugins.load("datasets", request.param), found
 
 
 @pytest.fixture

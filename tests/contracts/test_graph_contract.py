@@ -15,11 +15,8 @@ from contract_cases import case_of
 from made_pictures import picture
 from onnx.reference import ReferenceEvaluator
 
-from densecast.core import catalog
-from densecast.core.errors import BadGraphError
-from densecast.core.graph_pass import PassResult
-from densecast.core.preprocess import Native, Preprocess
-from densecast.core.tensor import Dim, TensorSpec
+from densecast import plugins
+from densecast.errors import BadGraphError
 from densecast.graph import (
     channels_first_input,
     constant_pool_branch,
@@ -38,7 +35,10 @@ from densecast.graph import (
     swap_sides,
     uint8_input,
 )
+from densecast.graph._base import PassResult
 from densecast.kernels.labels import upsample_argmax
+from densecast.spec.preprocess import Native, Preprocess
+from densecast.spec.tensor import Dim, TensorSpec
 
 MEAN_STD = Preprocess(Native(), mean=(120.0, 110.0, 100.0), std=(60.0, 50.0, 55.0))
 FIXED = TensorSpec("image", "float32", (2, 3, 24, Dim("W", 8, 64)))
@@ -133,7 +133,7 @@ CASES = {
 }
 
 
-@pytest.fixture(params=catalog.names("graph"))
+@pytest.fixture(params=plugins.names("graph"))
 def case(request: pytest.FixtureRequest) -> Case:
     return case_of(CASES, "graph", request.param)
 

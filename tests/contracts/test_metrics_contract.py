@@ -11,11 +11,11 @@ import seeded_people
 import tiny_artifacts
 from contract_cases import case_of
 
-from densecast.core import catalog
-from densecast.core.prediction import People, Prediction, SegmentationMap
-from densecast.core.sample import AnnotatedPeople, Target
-from densecast.core.score import Score
+from densecast import plugins
 from densecast.datasets import _coco_annotations
+from densecast.spec.prediction import People, Prediction, SegmentationMap
+from densecast.spec.sample import AnnotatedPeople, Target
+from densecast.spec.score import Score
 
 Pair = tuple[str, Prediction, Target]
 
@@ -72,12 +72,12 @@ EXTRAS = {"coco_keypoints": "pycocotools"}
 SPEC = tiny_artifacts.spec()
 
 
-@pytest.fixture(params=catalog.names("metrics"))
+@pytest.fixture(params=plugins.names("metrics"))
 def metric(request: pytest.FixtureRequest) -> tuple[ModuleType, list[Pair], list[Pair]]:
     make, perfect = case_of(CASES, "metrics", request.param)
     if request.param in EXTRAS:
         pytest.importorskip(EXTRAS[request.param])
-    return catalog.load("metrics", request.param), make(), perfect(make())
+    return plugins.load("metrics", request.param), make(), perfect(make())
 
 
 def score(module: ModuleType, pairs: list[Pair]) -> Score:

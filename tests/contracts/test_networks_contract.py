@@ -11,14 +11,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from densecast.core import catalog  # noqa: E402
-from densecast.core.tensor import Dim, TensorSpec  # noqa: E402
-from densecast.export import onnx_file, parity  # noqa: E402
-from densecast.export.to_onnx import to_onnx  # noqa: E402
+from densecast import plugins  # noqa: E402
+from densecast.spec.tensor import Dim, TensorSpec  # noqa: E402
+from densecast.verbs.export import onnx_file, parity  # noqa: E402
+from densecast.verbs.export.to_onnx import to_onnx  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
-NETWORKS = catalog.names("networks")
+NETWORKS = plugins.names("networks")
 # Parameters up to which an export takes about a second; larger networks have export tests of their own.
 SMALL = 300_000
 EXPORTED_ELSEWHERE = ("deeplabv3", "fcn", "ocrnet", "pose_hrnet", "pose_mobilenetv2", "pose_resnet")
@@ -26,7 +26,7 @@ EXPORTED_ELSEWHERE = ("deeplabv3", "fcn", "ocrnet", "pose_hrnet", "pose_mobilene
 
 @pytest.fixture(params=NETWORKS)
 def module(request: pytest.FixtureRequest) -> ModuleType:
-    return catalog.load("networks", request.param)
+    return plugins.load("networks", request.param)
 
 
 def narrow(module: ModuleType) -> Any:

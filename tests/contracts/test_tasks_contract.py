@@ -10,20 +10,20 @@ import seeded_people
 import tiny_artifacts
 from PIL import Image
 
-from densecast.core import catalog
-from densecast.core.errors import BadGraphError
-from densecast.core.prediction import SegmentationMap
-from densecast.core.preprocess import KeepRatio, Native, Preprocess, Resize, ScaleBy, Stretch
-from densecast.core.sample import AnnotatedPeople
+from densecast import plugins
 from densecast.datasets import _coco_annotations
+from densecast.errors import BadGraphError
+from densecast.spec.prediction import SegmentationMap
+from densecast.spec.preprocess import KeepRatio, Native, Preprocess, Resize, ScaleBy, Stretch
+from densecast.spec.sample import AnnotatedPeople
 from densecast.tasks import pose, segmentation
 
 SPEC = tiny_artifacts.spec()
 
 
 def test_every_task_has_what_the_pipeline_and_the_report_call() -> None:
-    for name in catalog.names("tasks"):
-        module = catalog.load("tasks", name)
+    for name in plugins.names("tasks"):
+        module = plugins.load("tasks", name)
         assert all(
             callable(getattr(module, ability)) for ability in ("decode", "decode_views", "truth", "draw", "save")
         )

@@ -6,18 +6,19 @@ import re
 
 import pytest
 
-from densecast.core import catalog, codec
-from densecast.core.coco_person import JOINTS
-from densecast.core.precision import PRECISIONS
-from densecast.core.tensor import Dim
-from densecast.core.zoo_entry import ZooEntry
+from densecast import plugins
+from densecast.io import codec
+from densecast.spec.precision import PRECISIONS
+from densecast.spec.tensor import Dim
+from densecast.tasks.pose.coco_person import JOINTS
+from densecast.zoo._base import ZooEntry
 
-MODELS = catalog.names("zoo")
+MODELS = plugins.names("zoo")
 
 
 @pytest.fixture(params=MODELS)
 def entry(request: pytest.FixtureRequest) -> ZooEntry:
-    found: ZooEntry = catalog.load("zoo", request.param).ENTRY
+    found: ZooEntry = plugins.load("zoo", request.param).ENTRY
     assert isinstance(found, ZooEntry)
     assert found.spec.name == request.param
     return found
@@ -29,13 +30,13 @@ def test_there_are_models() -> None:
 
 def test_everything_it_names_exists(entry: ZooEntry) -> None:
     assert (entry.network is None) != (entry.tensorflow is None)
-    assert entry.network is None or entry.network in catalog.names("networks")
-    assert entry.spec.task in catalog.names("tasks")
+    assert entry.network is None or entry.network in plugins.names("networks")
+    assert entry.spec.task in plugins.names("tasks")
     if entry.spec.evaluation:
-        assert entry.spec.evaluation.dataset in catalog.names("datasets")
-        assert entry.spec.evaluation.metric in catalog.names("metrics")
+        assert entry.spec.evaluation.dataset in plugins.names("datasets")
+        assert entry.spec.evaluation.metric in plugins.names("metrics")
     if entry.data:
-        assert entry.data.writer in catalog.names("scenes")
+        assert entry.data.writer in plugins.names("scenes")
 
 
 def test_entry_survives_json(entry: ZooEntry) -> None:
@@ -87,7 +88,7 @@ def test_network_takes_its_options(entry: ZooEntry) -> None:
     torch = pytest.importorskip("torch")
     if entry.network is None:
         pytest.skip("its weights bring their own graph")
-    plugin = catalog.load("networks", entry.network)
+    plugin = plugins.load("networks", entry.network)
     with torch.device("meta"):
         network = plugin.build(plugin.Options(**entry.options))
         output = network.eval()(torch.zeros(1, 3, *entry.example_size_hw))
@@ -104,10 +105,10 @@ def test_shipped_weights_fit_and_give_finite_outputs(entry: ZooEntry) -> None:
     if not entry.checkpoint.shipped:
         pytest.skip("its weights are fetched, not shipped")
     torch = pytest.importorskip("torch")
-    from densecast.export import checkpoint, parity, weights
+    from densecast.verbs.export import checkpoint, parity, weights
 
     assert entry.network is not None
-    plugin = catalog.load("networks", entry.network)
+    plugin = plugins.load("networks", entry.network)
     options = plugin.Options(**entry.options)
     network = plugin.build(options).eval()
     state = checkpoint.read(weights.find(entry.checkpoint))

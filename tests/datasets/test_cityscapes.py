@@ -8,10 +8,10 @@ import made_label_maps
 import numpy as np
 import pytest
 
-from densecast.core.errors import BadDatasetError
-from densecast.core.sample import Sample
 from densecast.datasets import cityscapes
+from densecast.errors import BadDatasetError
 from densecast.scenes import write_cityscapes
+from densecast.spec.sample import Sample
 
 # The official label table by hand: id to train id of what is evaluated (cityscapesScripts, helpers/labels.py).
 EVALUATED = {

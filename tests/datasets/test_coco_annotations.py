@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import seeded_people
 
-from densecast.core.errors import BadDatasetError, MissingFileError
 from densecast.datasets import _coco_annotations, coco_keypoints
+from densecast.errors import BadDatasetError, MissingFileError
 
 Edit = Callable[[dict[str, Any]], None]
 FIRST, NAN = 0, float("nan")

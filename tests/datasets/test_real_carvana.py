@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from densecast.core.errors import BadDatasetError
 from densecast.datasets import carvana
+from densecast.errors import BadDatasetError
 from densecast.imaging.read import read_image, size_hw
 
 

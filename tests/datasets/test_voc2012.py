@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from densecast.core.errors import BadDatasetError, BadImageError
 from densecast.datasets import voc2012
+from densecast.errors import BadDatasetError, BadImageError
 
 LISTS = Path("ImageSets", "Segmentation")
 

@@ -12,11 +12,11 @@ import pytest
 import tiny_artifacts
 import tiny_graphs
 
-from densecast.core.artifact import Artifact
-from densecast.core.errors import BadConfigError, BadGraphError, MissingFileError, ParityError
-from densecast.core.tensor import Dim
-from densecast.export import export_file, onnx_file, parity, spec_file
-from densecast.export.options import ExportOptions
+from densecast.artifact import Artifact
+from densecast.errors import BadConfigError, BadGraphError, MissingFileError, ParityError
+from densecast.spec.tensor import Dim
+from densecast.verbs.export import export_file, onnx_file, parity, spec_file
+from densecast.verbs.export.options import ExportOptions
 
 
 def exported(folder: Path, model: onnx.ModelProto) -> Artifact:
@@ -157,7 +157,7 @@ def test_zoo_model_exports_with_open_and_with_fixed_sizes(tmp_path: Path, export
     pytest.importorskip("torch")
     import tiny_torch
 
-    from densecast.export import export_zoo
+    from densecast.verbs.export import export_zoo
 
     path = tiny_torch.write_checkpoint(tmp_path / "weights.pth")
     artifact = export_zoo("unet_tiny", tmp_path / "open", ExportOptions(exporter=exporter), given=path)  # type: ignore[arg-type]
@@ -206,7 +206,7 @@ def test_resizes_that_are_none_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize("wrong", [{"batch": 0}, {"size_hw": (0, 4)}, {"tolerance": -1.0}, {"tolerance": float("nan")}])
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
-    from densecast.core.errors import UsageError
+    from densecast.errors import UsageError
 
     with pytest.raises(UsageError):
         dataclasses.replace(ExportOptions(), **wrong)  # type: ignore[arg-type]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from densecast.core.errors import BadGraphError, ParityError
-from densecast.export import parity
+from densecast.errors import BadGraphError, ParityError
+from densecast.verbs.export import parity
 
 INPUTS = [parity.image_like((1, 3, 16, 16), 1)]
 

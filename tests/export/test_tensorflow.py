@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from command_line import densecast, failed
 
-from densecast.core.artifact import Artifact
-from densecast.core.preprocess import FitInto
-from densecast.core.spec import SegmentationDecode
+from densecast.artifact import Artifact
+from densecast.spec.model import SegmentationDecode
+from densecast.spec.preprocess import FitInto
 
 pytestmark = [
     pytest.mark.tensorflow,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from densecast.core.errors import BadGraphError
-from densecast.core.preprocess import FitInto, Native, Preprocess
-from densecast.export import tensorflow_head
+from densecast.errors import BadGraphError
+from densecast.spec.preprocess import FitInto, Native, Preprocess
+from densecast.verbs.export import tensorflow_head
 
 MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
 

@@ -11,15 +11,15 @@ import tiny_graphs
 from made_pictures import picture
 from onnx.reference import ReferenceEvaluator
 
-from densecast.core.errors import BadGraphError, BadShapeError
-from densecast.core.preprocess import FitInto, KeepRatio, Preprocess, Resize, Stretch
-from densecast.core.spec import ModelSpec, SegmentationDecode
-from densecast.core.tensor import Dim
-from densecast.export.options import ExportOptions
-from densecast.export.spec_file import SpecFile
-from densecast.export.tensorflow_separate import Separated, separate
+from densecast.errors import BadGraphError, BadShapeError
 from densecast.imaging.prepare import prepare
+from densecast.spec.model import ModelSpec, SegmentationDecode
+from densecast.spec.preprocess import FitInto, KeepRatio, Preprocess, Resize, Stretch
+from densecast.spec.tensor import Dim
 from densecast.tasks import segmentation
+from densecast.verbs.export.options import ExportOptions
+from densecast.verbs.export.spec_file import SpecFile
+from densecast.verbs.export.tensorflow_separate import Separated, separate
 
 GREY = (127.5, 127.5, 127.5)
 LABELS = ("a", "b", "c")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from densecast.core.errors import BadGraphError, MissingExtraError, MissingFileError
-from densecast.export import tensorflow_source
-from densecast.export.tensorflow_source import Workshop
+from densecast.errors import BadGraphError, MissingExtraError, MissingFileError
+from densecast.verbs.export import tensorflow_source
+from densecast.verbs.export.tensorflow_source import Workshop
 
 GRAPH = b"a frozen graph" * 1000
 

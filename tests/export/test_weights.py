@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from densecast.core import cache
-from densecast.core.errors import BadCheckpointError, MissingFileError
-from densecast.core.zoo_entry import CheckpointSource
-from densecast.export import weights
+from densecast.errors import BadCheckpointError, MissingFileError
+from densecast.io import cache
+from densecast.verbs.export import weights
+from densecast.zoo._base import CheckpointSource
 
 CONTENT = bytes(range(256)) * 9000  # more than two of the chunks that are read at a time
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -9,8 +9,8 @@ import pytest
 import tiny_graphs
 from onnx.reference import ReferenceEvaluator
 
-from densecast.core.tensor import Dim, TensorSpec
 from densecast.graph import channels_first_input, end_at_logits, fix_shape, open_sizes, start_at_network
+from densecast.spec.tensor import Dim, TensorSpec
 
 
 def graph(signature: str, body: str, weights: str = "") -> onnx.ModelProto:

@@ -11,13 +11,13 @@ import pytest
 import tiny_artifacts
 from made_pictures import write_jpeg
 
-from densecast.core.errors import BadImageError
-from densecast.core.preprocess import FitCentre, Preprocess, Stretch
-from densecast.core.sample import Sample
-from densecast.core.spec import ModelSpec, SegmentationDecode
-from densecast.handoff import bin_file, bins
+from densecast.errors import BadImageError
 from densecast.imaging.prepare import prepare
 from densecast.imaging.read import read_image
+from densecast.spec.model import ModelSpec, SegmentationDecode
+from densecast.spec.preprocess import FitCentre, Preprocess, Stretch
+from densecast.spec.sample import Sample
+from densecast.verbs.handoff import bin_file, bins
 
 FLOATS = Preprocess(FitCentre((64, 64)), mean=(1, 2, 3), std=(4, 5, 6))
 BYTES = Preprocess(Stretch((40, 56)), mean=(1, 2, 3), std=(4, 5, 6), colour="BGR")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from densecast.core import tool_formats
-from densecast.core.errors import BadInputError
-from densecast.core.tool_formats import AscendStages
-from densecast.handoff import info_file
-from densecast.handoff.info_file import Entry
+from densecast.errors import BadInputError
+from densecast.io import vendor_formats
+from densecast.io.vendor_formats import AscendStages
+from densecast.verbs.handoff import info_file
+from densecast.verbs.handoff.info_file import Entry
 
 # ModelZoo-PyTorch, FCN-8s README: perf_vision_batchsize_1_device_0.txt and _16_.
 BATCH_1 = """\
@@ -41,30 +41,30 @@ PURE = """\
 
 @pytest.mark.parametrize(("text", "stages"), [(BATCH_1, STAGES_1), (BATCH_16, STAGES_16)])
 def test_the_five_lines_are_those_of_the_reference(text: str, stages: AscendStages) -> None:
-    assert tool_formats.ascend_stages(stages) == text
-    assert tool_formats.read_performance(text) == asdict(stages)
+    assert vendor_formats.ascend_stages(stages) == text
+    assert vendor_formats.read_performance(text) == asdict(stages)
 
 
 def test_large_numbers_are_written_as_the_tool_writes_them() -> None:
     # DPN131's file in the same collection: `latency: 1.38295e+06`.
     values = asdict(STAGES_1) | {"e2e_total_ms": 1382950.4}
-    text = tool_formats.ascend_stages(AscendStages(**values))
+    text = vendor_formats.ascend_stages(AscendStages(**values))
     assert text.startswith("[e2e] throughputRate: 14.2564, latency: 1.38295e+06\n")
-    assert tool_formats.read_performance(text)["e2e_total_ms"] == 1382950
+    assert vendor_formats.read_performance(text)["e2e_total_ms"] == 1382950
 
 
 def test_pure_inference_is_that_of_the_reference() -> None:
-    assert tool_formats.ascend_pure(16.2574, 61.5162) == PURE
-    assert tool_formats.read_performance(PURE) == {"pure_per_s": 16.2574, "pure_ms": 61.5162}
-    assert tool_formats.read_performance("ave_throughputRate = 155.975samples/s, ave_latency = 6.42435ms") == {
+    assert vendor_formats.ascend_pure(16.2574, 61.5162) == PURE
+    assert vendor_formats.read_performance(PURE) == {"pure_per_s": 16.2574, "pure_ms": 61.5162}
+    assert vendor_formats.read_performance("ave_throughputRate = 155.975samples/s, ave_latency = 6.42435ms") == {
         "pure_per_s": 155.975,
         "pure_ms": 6.42435,
     }
 
 
 def test_files_are_named_as_the_tool_names_them() -> None:
-    assert tool_formats.ascend_file(16, 1) == "perf_vision_batchsize_16_device_1.txt"
-    assert tool_formats.ascend_pure_file("fcn_bs1", 0) == "PureInfer_perf_of_fcn_bs1_in_device_0.txt"
+    assert vendor_formats.ascend_file(16, 1) == "perf_vision_batchsize_16_device_1.txt"
+    assert vendor_formats.ascend_pure_file("fcn_bs1", 0) == "PureInfer_perf_of_fcn_bs1_in_device_0.txt"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_files_are_named_as_the_tool_names_them() -> None:
 )
 def test_what_ais_bench_prints_is_read(line: str, rate: float) -> None:
     compute = "[INFO] NPU_compute_time (ms): min = 0.66, max = 0.67, mean = 0.661, median = 0.6610000133514404, per"
-    found = tool_formats.read_performance(f"{compute}centile(99%) = 0.66\n{line}\n")
+    found = vendor_formats.read_performance(f"{compute}centile(99%) = 0.66\n{line}\n")
     assert found == {"npu_compute_mean_ms": 0.661, "npu_compute_median_ms": 0.6610000133514404, "compute_per_s": rate}
 
 
@@ -89,14 +89,14 @@ def test_what_ais_bench_prints_is_read(line: str, rate: float) -> None:
     ["Throughput (qps):   47.1693", "Throughput (qps): 47.1693 with total batch sizes: 800 and 5 iterations/second"],
 )
 def test_what_both_ages_of_mm_run_print_is_read(line: str) -> None:
-    assert tool_formats.read_performance(f"Throughput (qps): 1\n  {line}\n") == {"mm_run_qps": 47.1693}
+    assert vendor_formats.read_performance(f"Throughput (qps): 1\n  {line}\n") == {"mm_run_qps": 47.1693}
 
 
 @pytest.mark.parametrize(
     "text", ["", "hello", "[e2e] throughputRate: 1.2.3, latency: -", "[x] throughputRate: 1, latency: 2"]
 )
 def test_what_is_no_number_of_a_tool_is_left_out(text: str) -> None:
-    assert tool_formats.read_performance(text) == {}
+    assert vendor_formats.read_performance(text) == {}
 
 
 def test_info_lines_are_the_references_and_come_back(tmp_path: Path) -> None:

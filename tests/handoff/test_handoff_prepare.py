@@ -13,15 +13,15 @@ import pytest
 import tiny_artifacts
 import tiny_graphs
 
-from densecast.core.artifact import Artifact
-from densecast.core.errors import BadArtifactError, BadDatasetError, BadInputError, DensecastError, UsageError
-from densecast.core.options import QuantizeOptions
-from densecast.core.preprocess import FitCentre, Preprocess
-from densecast.core.spec import Evaluation, SegmentationDecode
-from densecast.export import export_file
-from densecast.handoff import PrepareOptions, bins, collect, open_handoff, prepare, rehearse
+from densecast.artifact import Artifact
+from densecast.errors import BadArtifactError, BadDatasetError, BadInputError, DensecastError, UsageError
 from densecast.imaging.prepare import prepare as prepare_image
 from densecast.imaging.read import read_image
+from densecast.spec.model import Evaluation, SegmentationDecode
+from densecast.spec.options import QuantizeOptions
+from densecast.spec.preprocess import FitCentre, Preprocess
+from densecast.verbs.export import export_file
+from densecast.verbs.handoff import PrepareOptions, bins, collect, open_handoff, prepare, rehearse
 
 MEAN_STD = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
 

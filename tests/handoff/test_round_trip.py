@@ -13,19 +13,19 @@ import tiny_artifacts
 import tiny_graphs
 from tiny_networks import shipped_for_voc
 
-from densecast.build import build
-from densecast.core.artifact import Artifact
-from densecast.core.options import BuildOptions, InputShape, Range
-from densecast.core.preprocess import Stretch
-from densecast.core.score import Score
-from densecast.core.spec import SegmentationDecode
-from densecast.evaluate import EvaluateOptions, evaluate
-from densecast.export import export_file, export_zoo
-from densecast.handoff import PrepareOptions, collect, prepare, rehearse
-from densecast.handoff.label_ending import Ending
-from densecast.handoff.outputs import Tool
-from densecast.infer import Pipeline
+from densecast.artifact import Artifact
+from densecast.pipeline import Pipeline
 from densecast.scenes import write_carvana, write_cityscapes
+from densecast.spec.model import SegmentationDecode
+from densecast.spec.options import BuildOptions, InputShape, Range
+from densecast.spec.preprocess import Stretch
+from densecast.spec.score import Score
+from densecast.verbs.builder import build
+from densecast.verbs.evaluate import EvaluateOptions, evaluate
+from densecast.verbs.export import export_file, export_zoo
+from densecast.verbs.handoff import PrepareOptions, collect, prepare, rehearse
+from densecast.verbs.handoff.label_ending import Ending
+from densecast.verbs.handoff.outputs import Tool
 
 ENDINGS: tuple[Ending, ...] = ("logits", "int32", "int64")
 

@@ -11,11 +11,11 @@ import pytest
 import tiny_artifacts
 import tiny_graphs
 
-from densecast.core.errors import BadArtifactError
-from densecast.core.spec import ModelSpec, SegmentationDecode
-from densecast.handoff import stand_in_network
-from densecast.handoff.device_graph import device_graph
-from densecast.handoff.label_ending import Ending
+from densecast.errors import BadArtifactError
+from densecast.spec.model import ModelSpec, SegmentationDecode
+from densecast.verbs.handoff import stand_in_network
+from densecast.verbs.handoff.device_graph import device_graph
+from densecast.verbs.handoff.label_ending import Ending
 
 
 def spec_at(size_hw: tuple[int, int], *, align_corners: bool) -> ModelSpec:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from made_pictures import picture
 
-from densecast.core.errors import BadConfigError, BadShapeError
-from densecast.core.preprocess import PoseAffine, Preprocess, ScaleBy
+from densecast.errors import BadConfigError, BadShapeError
 from densecast.imaging.prepare import prepare
+from densecast.spec.preprocess import PoseAffine, Preprocess, ScaleBy
 
 # Made by parity/make_pose_input_goldens.py with MMPose 0.29.0 and OpenCV 4.11.
 GOLDENS = json.loads((Path(__file__).parents[1] / "golden" / "pose_inputs.json").read_text(encoding="utf-8"))

@@ -9,8 +9,8 @@ import mmseg_cases
 import numpy as np
 import pytest
 
-from densecast.core.preprocess import KeepRatio, Native, Preprocess, ScaleBy, Stretch
 from densecast.imaging.prepare import prepare, resize_labels
+from densecast.spec.preprocess import KeepRatio, Native, Preprocess, ScaleBy, Stretch
 
 # Made by parity/make_segmentation_goldens.py with MMSegmentation 0.30.0, MMCV 1.7.2 and OpenCV 4.11.
 GOLDENS = np.load(Path(__file__).parents[1] / "golden" / "segmentation_pipeline.npz")

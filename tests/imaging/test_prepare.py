@@ -10,9 +10,9 @@ import pytest
 from made_pictures import picture
 from PIL import Image
 
-from densecast.core.errors import UsageError
-from densecast.core.preprocess import FitInto, KeepRatio, Native, Preprocess, ScaleBy, Stretch
+from densecast.errors import UsageError
 from densecast.imaging import prepare
+from densecast.spec.preprocess import FitInto, KeepRatio, Native, Preprocess, ScaleBy, Stretch
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 

@@ -11,7 +11,7 @@ import pytest
 from made_pictures import picture, png_that_claims
 from PIL import Image
 
-from densecast.core.errors import BadImageError
+from densecast.errors import BadImageError
 from densecast.imaging import read
 
 SIZES_HW = [(64, 96), (33, 47), (1, 1), (7, 200)]

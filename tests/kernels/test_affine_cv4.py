@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from densecast.core.errors import BadShapeError
-from densecast.core.pose_geometry import place
+from densecast.errors import BadShapeError
 from densecast.kernels.affine_cv4 import three_point_matrix, warp_affine
+from densecast.spec.pose_geometry import place
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "pose_warp.json").read_text())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from densecast.core.errors import BadInputError
+from densecast.errors import BadInputError
 from densecast.kernels.assignment import solve
 
 CASES = json.loads((Path(__file__).parents[1] / "golden" / "munkres_cases.json").read_text())

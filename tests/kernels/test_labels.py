@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, special
 
-from densecast.core.errors import BadInputError, BadShapeError, UsageError
+from densecast.errors import BadInputError, BadShapeError, UsageError
 from densecast.kernels.labels import upsample_argmax, upsample_scores
 
 # Low resolution, sizes: enlarging, shrinking, both, neither, odd ratios, maps of one pixel, row or column.

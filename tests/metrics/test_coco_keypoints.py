@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import seeded_people
 
-from densecast.core.errors import MissingExtraError
-from densecast.core.prediction import People
-from densecast.core.sample import AnnotatedPeople
-from densecast.core.score import Score
 from densecast.datasets import _coco_annotations
+from densecast.errors import MissingExtraError
 from densecast.metrics import coco_keypoints
 from densecast.metrics._oks import oks
+from densecast.spec.prediction import People
+from densecast.spec.sample import AnnotatedPeople
+from densecast.spec.score import Score
 
 pytestmark = pytest.mark.coco
 pytest.importorskip("pycocotools")

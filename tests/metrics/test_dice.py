@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tiny_artifacts
 
-from densecast.core.prediction import SegmentationMap
 from densecast.metrics import dice
+from densecast.spec.prediction import SegmentationMap
 
 SHAPE = (17, 23)
 EMPTY, FULL = np.zeros(SHAPE, np.uint8), np.ones(SHAPE, np.uint8)

@@ -15,12 +15,12 @@ import tiny_artifacts
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from densecast.core.errors import BadShapeError
-from densecast.core.labels import CITYSCAPES, VOC2012
-from densecast.core.prediction import SegmentationMap
-from densecast.core.score import Score
-from densecast.core.spec import ModelSpec
+from densecast.errors import BadShapeError
 from densecast.metrics import iou
+from densecast.spec.model import ModelSpec
+from densecast.spec.prediction import SegmentationMap
+from densecast.spec.score import Score
+from densecast.tasks.segmentation.palettes import CITYSCAPES, VOC2012
 
 # Made by parity/make_metric_goldens.py with MMSegmentation 0.30.0.
 GOLDENS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "segmentation_metric.json").read_text())

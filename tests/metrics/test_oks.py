@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from densecast.core.errors import UsageError
-from densecast.core.prediction import People
+from densecast.errors import UsageError
 from densecast.metrics._oks import areas, oks, oks_nms, soft_oks_nms
+from densecast.spec.prediction import People
 
 
 def people_of(seed, count):
@@ -45,7 +45,7 @@ def test_a_person_is_most_like_itself():
 
 
 def test_similarity_at_one_sigma_of_every_joint():
-    from densecast.core.coco_person import SIGMAS
+    from densecast.tasks.pose.coco_person import SIGMAS
 
     area = 5000.0
     there = np.zeros((17, 2))

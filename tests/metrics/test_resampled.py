@@ -9,9 +9,9 @@ import pytest
 import seeded_people
 import tiny_artifacts
 
-from densecast.core.prediction import SegmentationMap
 from densecast.datasets import _coco_annotations
 from densecast.metrics import coco_keypoints, dice, iou
+from densecast.spec.prediction import SegmentationMap
 
 WEIGHTS = np.array([[1, 1, 1, 1], [0, 3, 1, 0], [4, 0, 0, 0], [0, 0, 1, 2]])
 

@@ -20,10 +20,10 @@ from made_pictures import carvana, picture
 from onnx.reference import ReferenceEvaluator
 
 import densecast as package
-from densecast.build import build
-from densecast.core import catalog
-from densecast.core.options import BuildOptions, InputShape, Range
-from densecast.infer import Pipeline
+from densecast import plugins
+from densecast.pipeline import Pipeline
+from densecast.spec.options import BuildOptions, InputShape, Range
+from densecast.verbs.builder import build
 
 # The networks are torch modules; nothing else may need an extra to be imported.
 NEEDS_TORCH = "densecast.networks."
@@ -93,11 +93,11 @@ def test_export_of_a_checkpoint_without_torch_says_what_to_install(tmp_path: Pat
         ("export", "unet_tiny"),
     ):
         assert "pip install 'densecast[torch]'" in failed(3, *arguments, "--out", tmp_path / "out", "-q")
-    assert "torch" not in {name for name in catalog.names("backends") if _usable(name)}
+    assert "torch" not in {name for name in plugins.names("backends") if _usable(name)}
 
 
 def _usable(backend: str) -> bool:
-    missing: str | None = catalog.load("backends", backend).capabilities().missing
+    missing: str | None = plugins.load("backends", backend).capabilities().missing
     return missing is None
 
 

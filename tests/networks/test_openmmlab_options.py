@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 from published_networks import PUBLISHED
 
-from densecast.core.errors import BadCheckpointError, BadConfigError
+from densecast.errors import BadCheckpointError, BadConfigError
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch

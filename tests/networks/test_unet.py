@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from densecast.core.errors import BadCheckpointError, BadConfigError  # noqa: E402
+from densecast.errors import BadCheckpointError, BadConfigError  # noqa: E402
 from densecast.networks import unet  # noqa: E402
 
 pytestmark = pytest.mark.torch

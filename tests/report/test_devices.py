@@ -9,9 +9,9 @@ import made_report
 import pytest
 
 from densecast import report
-from densecast.core import tool_formats
-from densecast.core.errors import UsageError
-from densecast.core.tool_formats import AscendStages
+from densecast.errors import UsageError
+from densecast.io import vendor_formats
+from densecast.io.vendor_formats import AscendStages
 from densecast.report import devices, markdown
 from densecast.report.data import DeviceRow, Report
 
@@ -32,12 +32,12 @@ def device(made: Report, value: float = 0.98) -> DeviceRow:
 
 def test_every_number_that_is_read_has_the_tools_name() -> None:
     texts = (
-        tool_formats.ascend_stages(STAGES),
-        tool_formats.ascend_pure(16.2574, 61.5162),
+        vendor_formats.ascend_stages(STAGES),
+        vendor_formats.ascend_pure(16.2574, 61.5162),
         "NPU_compute_time (ms): min = 0.66, max = 0.67, mean = 0.661, median = 0.662, percentile(99%) = 0.66\n"
         "[INFO] throughput 1000*batchsize(16)/NPU_compute_time.mean(21.9): 729.2\nThroughput (qps): 47.1\n",
     )
-    names = {name for text in texts for name in tool_formats.read_performance(text)}
+    names = {name for text in texts for name in vendor_formats.read_performance(text)}
     assert names == set(devices.FIGURES) and len(names) == 17
 
 

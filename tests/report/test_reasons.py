@@ -12,12 +12,12 @@ import pytest
 import tiny_artifacts
 from command_line import densecast, failed
 
-from densecast.core.artifact import Artifact
-from densecast.core.bootstrap import Interval
-from densecast.core.max_drop import SIXTEEN_BIT, Trial
-from densecast.core.options import BuildOptions, InputShape
+from densecast.artifact import Artifact
+from densecast.artifact.search_record import SIXTEEN_BIT, Trial
 from densecast.report import markdown, page, pareto, reasons
 from densecast.report.data import Reasons
+from densecast.spec.options import BuildOptions, InputShape
+from densecast.spec.score import Interval
 
 INT8 = "qint8_mixed_float16"
 

@@ -13,10 +13,10 @@ import made_report
 import pytest
 
 from densecast import report
-from densecast.core.errors import BadConfigError, MissingExtraError, MissingFileError
-from densecast.core.precision import short
+from densecast.errors import BadConfigError, MissingExtraError, MissingFileError
 from densecast.report import markdown, plot
 from densecast.report.data import Report
+from densecast.spec.precision import short
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from densecast.core.coco_person import JOINTS, MIRRORED
 from densecast.scenes import people
 from densecast.scenes.camera import Camera
 from densecast.scenes.people import draw
@@ -12,6 +11,7 @@ from densecast.scenes.people.body import Build, coco_points, stand
 from densecast.scenes.people.depth_canvas import FINE, DepthCanvas, Lamp
 from densecast.scenes.people.outfit import Outfit, sample_outfit
 from densecast.scenes.people.pose import Pose, sample_pose
+from densecast.tasks.pose.coco_person import JOINTS, MIRRORED
 
 SIZE_HW = (240, 160)
 CAMERA = Camera(distance_m=4.0, height_m=1.0, pitch_rad=0.0, focal_px=420.0, centre_px=(80.0, 125.0))

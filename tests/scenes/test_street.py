@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from densecast.core.labels import CITYSCAPES, IGNORED
 from densecast.scenes import street
 from densecast.scenes.camera import Camera
 from densecast.scenes.street import lens
@@ -16,6 +15,7 @@ from densecast.scenes.street.canvas import Canvas
 from densecast.scenes.street.classes import Kind
 from densecast.scenes.street.light import make_light
 from densecast.scenes.street.shape import Shape, filled
+from densecast.tasks.segmentation.palettes import CITYSCAPES, IGNORED
 
 SMALL_HW = (128, 256)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from densecast.core.errors import BadConfigError, BadDatasetError
+from densecast.errors import BadConfigError, BadDatasetError
 from densecast.scenes import folder, turntable, write_carvana
 
 SMALL_HW = (96, 144)

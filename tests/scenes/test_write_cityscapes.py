@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from densecast.core.errors import BadConfigError, BadDatasetError
 from densecast.datasets import cityscapes
+from densecast.errors import BadConfigError, BadDatasetError
 from densecast.scenes import folder, street, write_cityscapes
 
 SMALL_HW = (64, 128)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from densecast.core.errors import BadConfigError, BadDatasetError
+from densecast.errors import BadConfigError, BadDatasetError
 from densecast.scenes import folder, people, write_coco
 
 COUNT, SEED = 12, 5

@@ -18,7 +18,7 @@ from made_pictures import carvana, write_jpeg
 from onnx import numpy_helper
 
 from densecast import report
-from densecast.core.options import BuildOptions, InputShape
+from densecast.spec.options import BuildOptions, InputShape
 
 Json = dict[str, object] | list[object]
 Maker = Callable[[Path], Json]

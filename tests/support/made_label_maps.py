@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from densecast.core.palette import voc
+from densecast.tasks.segmentation.palettes import voc
 
 Labels = npt.NDArray[np.uint8]
 

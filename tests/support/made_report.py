@@ -8,18 +8,17 @@ import numpy as np
 import tiny_artifacts
 from made_pictures import write_jpeg
 
-from densecast.core import machine
-from densecast.core.artifact import CalibrationRecord, ParityRecord
-from densecast.core.bootstrap import Interval
-from densecast.core.max_drop import SIXTEEN_BIT, MaxDrop, SearchRecord
-from densecast.core.max_drop import Trial as Mixture
-from densecast.core.precision import PRECISIONS, Precision, PrecisionRan
-from densecast.core.sample import SplitRecord
-from densecast.core.score import Score
-from densecast.core.timing import Timing
-from densecast.core.tuning import Duel, Rate, Setting, Trial, TuneOptions, TuneRecord
-from densecast.core.zoo_entry import PublishedScore
+from densecast.artifact import CalibrationRecord, ParityRecord
+from densecast.artifact.search_record import SIXTEEN_BIT, MaxDrop, SearchRecord
+from densecast.artifact.search_record import Trial as Mixture
+from densecast.artifact.tune_record import Duel, Rate, Setting, Trial, TuneOptions, TuneRecord
 from densecast.report.data import Picture, Reasons, Report, Row
+from densecast.results.timing import Timing
+from densecast.runtime import machine
+from densecast.spec.precision import PRECISIONS, Precision, PrecisionRan
+from densecast.spec.sample import SplitRecord
+from densecast.spec.score import Interval, Score
+from densecast.zoo._base import PublishedScore
 
 # Text that breaks a page which forgets to escape it.
 HOSTILE = '<script src="https://example.org/x.js">&"'

@@ -14,11 +14,11 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from densecast.artifact import Artifact
+from densecast.backends._inspection import layer_of
 from densecast.backends.onnxruntime import _to_float16 as float16
-from densecast.core.artifact import Artifact
-from densecast.core.inspector import layer_of
-from densecast.core.preprocess import Preprocess
-from densecast.core.spec import ModelSpec, SegmentationDecode
+from densecast.spec.model import ModelSpec, SegmentationDecode
+from densecast.spec.preprocess import Preprocess
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +248,12 @@ def wrong_epsilon(sound: Sound, rng: np.random.Generator) -> Planted:
     import torch
     from safetensors.torch import load_file
 
-    from densecast.core import catalog
-    from densecast.export.to_onnx import to_onnx
+    from densecast import plugins
+    from densecast.verbs.export.to_onnx import to_onnx
 
     made_of = sound.artifact.manifest.network
     assert made_of is not None
-    plugin = catalog.load("networks", made_of.name)
+    plugin = plugins.load("networks", made_of.name)
     network = plugin.build(plugin.Options(**made_of.options)).eval()
     network.load_state_dict(load_file(sound.artifact.file("weights.safetensors")))
     convolutions = {layer_of(node.name) for node in sound.graph.graph.node if node.op_type == "Conv"}

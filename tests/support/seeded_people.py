@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from densecast.core.coco_person import JOINTS, LIMBS
-from densecast.core.prediction import People
+from densecast.spec.prediction import People
+from densecast.tasks.pose.coco_person import JOINTS, LIMBS
 
 # A standing person, 100 pixels high.
 _STANDING = np.array(

@@ -7,13 +7,13 @@ from pathlib import Path
 import onnx
 import tiny_graphs
 
-from densecast.build import build
-from densecast.core.artifact import Artifact
-from densecast.core.options import BuildOptions, Range
-from densecast.core.preprocess import PoseAffine, Preprocess, ScaleBy
-from densecast.core.spec import Evaluation, ModelSpec
-from densecast.export import export_file
-from densecast.export.spec_file import SpecFile
+from densecast.artifact import Artifact
+from densecast.spec.model import Evaluation, ModelSpec
+from densecast.spec.options import BuildOptions, Range
+from densecast.spec.preprocess import PoseAffine, Preprocess, ScaleBy
+from densecast.verbs.builder import build
+from densecast.verbs.export import export_file
+from densecast.verbs.export.spec_file import SpecFile
 
 PREPROCESS = Preprocess(ScaleBy(0.5), interpolation="bicubic_pillow")
 LABELS = ("background", "car")

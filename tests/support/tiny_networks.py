@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from densecast.core import catalog
-from densecast.core.artifact import Artifact
-from densecast.core.labels import VOC2012
-from densecast.core.preprocess import FitCentre
-from densecast.core.spec import Evaluation, SegmentationDecode
-from densecast.export import export_file, export_zoo
+from densecast import plugins
+from densecast.artifact import Artifact
+from densecast.spec.model import Evaluation, SegmentationDecode
+from densecast.spec.preprocess import FitCentre
+from densecast.tasks.segmentation.palettes import VOC2012
+from densecast.verbs.export import export_file, export_zoo
 
 
 def shipped_for_voc(folder: Path, size_hw: tuple[int, int]) -> Artifact:
     """`fcn_tiny` in the geometry of Ascend's FCN-8s, its 19 classes named as the first ones of VOC."""
     source = export_zoo("fcn_tiny", folder / "shipped")
     spec = source.spec
-    entry = catalog.load("zoo", "fcn_r50_d8_voc").ENTRY
+    entry = plugins.load("zoo", "fcn_r50_d8_voc").ENTRY
     names = tuple(VOC2012)[: len(spec.labels)]
     spec = replace(
         spec,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from pose_scenes import SCENES, Scene, draw
 
-from densecast.core.coco_person import MIRRORED
-from densecast.core.errors import BadConfigError, BadInputError, BadShapeError
-from densecast.core.pose_geometry import PosePlacement
-from densecast.core.pose_options import PoseDecode
+from densecast.errors import BadConfigError, BadInputError, BadShapeError
+from densecast.spec.pose_decode import PoseDecode
+from densecast.spec.pose_geometry import PosePlacement
 from densecast.tasks.pose import decode
+from densecast.tasks.pose.coco_person import MIRRORED
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pose_scenes.npz"
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from densecast.core.errors import BadImageError
-from densecast.core.prediction import People
-from densecast.tasks._pose_drawing import LEFT, MIDDLE, RIGHT, draw
+from densecast.errors import BadImageError
+from densecast.spec.prediction import People
+from densecast.tasks.pose.drawing import LEFT, MIDDLE, RIGHT, draw
 
 
 def person(**at):
-    from densecast.core.coco_person import JOINTS
+    from densecast.tasks.pose.coco_person import JOINTS
 
     xy, score = np.zeros((1, 17, 2), np.float32), np.zeros((1, 17), np.float32)
     for name, place in at.items():

@@ -11,12 +11,12 @@ import tiny_graphs
 from made_pictures import picture
 from PIL import Image
 
-from densecast.build import build
-from densecast.core.augment import Augment
-from densecast.core.prediction import SegmentationMap
-from densecast.core.preprocess import FitInto, Preprocess
-from densecast.infer import Pipeline
+from densecast.pipeline import Pipeline
+from densecast.spec.augment import Augment
+from densecast.spec.prediction import SegmentationMap
+from densecast.spec.preprocess import FitInto, Preprocess
 from densecast.tasks import segmentation
+from densecast.verbs.builder import build
 
 COLOURS = ((200, 0, 0), (0, 200, 0))
 

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from densecast.core.errors import UsageError
+from densecast.errors import UsageError
 
 
 def matching(patterns: Sequence[str], names: Sequence[str]) -> list[str]:

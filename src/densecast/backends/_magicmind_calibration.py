@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from densecast.core.tensor import Feeds, TensorSpec
+from densecast.spec.tensor import Feeds, TensorSpec
 
 
 def calibration_data(mm: Any, feeds: Sequence[Feeds], spec: TensorSpec) -> Any:

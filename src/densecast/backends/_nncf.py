@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from densecast.backends import _keep_float
-from densecast.core import machine
-from densecast.core.errors import MissingExtraError
-from densecast.core.options import QuantizeOptions
-from densecast.core.tensor import Feeds
+from densecast.errors import MissingExtraError
+from densecast.runtime import machine
+from densecast.spec.options import QuantizeOptions
+from densecast.spec.tensor import Feeds
 
 
 def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions) -> Any:

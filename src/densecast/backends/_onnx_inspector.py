@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from densecast.core.errors import BadGraphError
-from densecast.core.inspector import (
+from densecast.backends._inspection import (
     TensorPoint,
     Tensors,
     WeightType,
@@ -19,7 +18,8 @@ from densecast.core.inspector import (
     turned,
     upright,
 )
-from densecast.core.tensor import Array
+from densecast.errors import BadGraphError
+from densecast.spec.tensor import Array
 
 _WEIGHTED = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 _STEPPED = {*_WEIGHTED, "Add"}

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from densecast.core.inspector import TensorPoint, Tensors, WeightType, layer_of, moved_as_stored, turned, upright
-from densecast.core.tensor import Array
+from densecast.backends._inspection import TensorPoint, Tensors, WeightType, layer_of, moved_as_stored, turned, upright
+from densecast.spec.tensor import Array
 
 _WEIGHTED = {"Convolution", "ConvolutionBackpropData", "GroupConvolution", "MatMul"}
 # OpenVINO's names of operators for ONNX's.

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from densecast.backends._base import Built
 from densecast.backends._openvino_layers import Group, groups, reverted
-from densecast.core.runner import Built
 
 # Of so many the shortest is near what undisturbed inference takes; one more warms up.
 _PROFILED = 7

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from densecast.core.atc import PRECISION_MODES
-from densecast.core.errors import BackendMissingError, UnknownNameError, UsageError
-from densecast.core.precision import Precision
+from densecast.errors import BackendMissingError, UnknownNameError, UsageError
+from densecast.io.vendor_formats import PRECISION_MODES
+from densecast.spec.precision import Precision
 
 CPU = "cpu"
 _PROVIDERS = {

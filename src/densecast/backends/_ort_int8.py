@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from densecast.backends import _keep_float
-from densecast.core import machine
-from densecast.core.options import QuantizeOptions
-from densecast.core.tensor import Feeds
+from densecast.runtime import machine
+from densecast.spec.options import QuantizeOptions
+from densecast.spec.tensor import Feeds
 
 # Histogram estimators keep whole activations: this many images' at a time.
 _IMAGES_HELD = 8

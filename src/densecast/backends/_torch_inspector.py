@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from densecast.core.inspector import TensorPoint, Tensors, WeightType, moved_as_stored
-from densecast.core.tensor import Array
+from densecast.backends._inspection import TensorPoint, Tensors, WeightType, moved_as_stored
+from densecast.spec.tensor import Array
 
 if TYPE_CHECKING:
     import torch

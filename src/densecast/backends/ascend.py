@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from densecast.core import atc, catalog
-from densecast.core.artifact import Artifact
-from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
-from densecast.core.precision import PrecisionRan
-from densecast.core.runner import BuildJob, Built, Capabilities, Plan
-from densecast.core.tensor import Feeds, TensorSpec, check_feeds
+from densecast import plugins
+from densecast.artifact import Artifact
+from densecast.backends._base import BuildJob, Built, Capabilities
+from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
+from densecast.io import vendor_formats
+from densecast.runtime.execution import Plan
+from densecast.spec.precision import PrecisionRan
+from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
 CHIP_VARIABLE = "DENSECAST_ASCEND_SOC"
 DEVICES = ("npu",)
@@ -58,19 +60,19 @@ def build(job: BuildJob, folder: Path) -> Built:
         raise BackendMissingError("`atc` is not on PATH: source CANN's set_env.sh first.")
     if not soc:
         raise BackendMissingError(f"set ${CHIP_VARIABLE} to the chip as atc names it, as Ascend310P3 (`npu-smi info`).")
-    lowered = catalog.load("graph", "lower_opset").apply(onnx.load(job.graph)).model
+    lowered = plugins.load("graph", "lower_opset").apply(onnx.load(job.graph)).model
     graph = folder / "atc.onnx"
     onnx.save(lowered, graph)
     height, width = spec.shape[2:]
     assert isinstance(height, int) and isinstance(width, int)
     output = folder / Path(_FILE).stem
-    given = atc.arguments(str(graph), str(output), spec, job.options.precision, soc, [(height, width)])
+    given = vendor_formats.arguments(str(graph), str(output), spec, job.options.precision, soc, [(height, width)])
     done = subprocess.run([program, *given], capture_output=True, text=True, check=False, errors="replace")
     graph.unlink()
     if done.returncode != 0 or not (folder / _FILE).is_file():
         said = (done.stdout + done.stderr).strip().splitlines() or ["it said nothing"]
         raise BadGraphError(f"atc ended with {done.returncode} and no .om file: {said[-1]}")
-    mode = atc.PRECISION_MODES[job.options.precision]
+    mode = vendor_formats.PRECISION_MODES[job.options.precision]
     ran = PrecisionRan("unknown", {}, f"atc --precision_mode={mode}; an .om file does not tell its layers' types")
     return Built(ran, settings={"soc_version": soc, "precision_mode": mode, "hardware": "not run on hardware"})
 

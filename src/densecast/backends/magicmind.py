@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from densecast.artifact import Artifact
+from densecast.backends._base import BuildJob, Built, Capabilities
 from densecast.backends._magicmind_calibration import calibration_data
-from densecast.core.artifact import Artifact
-from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
-from densecast.core.magicmind_config import builder_config
-from densecast.core.precision import PRECISIONS, PrecisionRan
-from densecast.core.runner import BuildJob, Built, Capabilities, Plan
-from densecast.core.tensor import Feeds, TensorSpec, check_feeds
+from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
+from densecast.io.vendor_formats import builder_config
+from densecast.runtime.execution import Plan
+from densecast.spec.precision import PRECISIONS, PrecisionRan
+from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
 DEVICES = ("mlu",)
 _FILE = "model.mm"

@@ -10,17 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from densecast.artifact import Artifact
 from densecast.backends import _ort_devices, _ort_int8
+from densecast.backends._base import BuildJob, Built, Capabilities
+from densecast.backends._inspection import Inspector
 from densecast.backends._onnx_inspector import OnnxInspector
-from densecast.core import cache, files, machine
-from densecast.core.artifact import Artifact
-from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
-from densecast.core.inspector import Inspector
-from densecast.core.options import RangeEstimator
-from densecast.core.precision import PRECISIONS, PrecisionRan
-from densecast.core.runner import BuildJob, Built, Capabilities, Plan
-from densecast.core.tensor import Feeds, TensorSpec, check_feeds
+from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
+from densecast.io import cache, files
 from densecast.kernels.awake import awaking
+from densecast.runtime import machine
+from densecast.runtime.execution import Plan
+from densecast.spec.options import RangeEstimator
+from densecast.spec.precision import PRECISIONS, PrecisionRan
+from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
 DEVICES = _ort_devices.DEVICES
 _FILE = "model.onnx"

@@ -12,18 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from densecast.artifact import Artifact
 from densecast.backends import _nncf
+from densecast.backends._base import BuildJob, Built, Capabilities
+from densecast.backends._inspection import Inspector
 from densecast.backends._openvino_inspector import OpenVinoInspector
 from densecast.backends._openvino_int8 import OpenVinoQuantized
-from densecast.core import cache, files, machine
-from densecast.core.artifact import Artifact
-from densecast.core.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
-from densecast.core.inspector import Inspector
-from densecast.core.options import ActivationScheme, RangeEstimator
-from densecast.core.precision import PRECISIONS, PrecisionRan
-from densecast.core.runner import BuildJob, Built, Capabilities, Plan
-from densecast.core.tensor import Dim, Feeds, TensorSpec, check_feeds
+from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
+from densecast.io import cache, files
 from densecast.kernels.awake import awaking
+from densecast.runtime import machine
+from densecast.runtime.execution import Plan
+from densecast.spec.options import ActivationScheme, RangeEstimator
+from densecast.spec.precision import PRECISIONS, PrecisionRan
+from densecast.spec.tensor import Dim, Feeds, TensorSpec, check_feeds
 
 _FILE = "model.xml"
 # The layers that hold nearly all of a network's arithmetic, under OpenVINO's names for what it executes.

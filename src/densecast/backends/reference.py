@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from densecast.artifact import Artifact
+from densecast.backends._base import BuildJob, Built, Capabilities
+from densecast.backends._inspection import Inspector
 from densecast.backends._onnx_inspector import OnnxInspector
-from densecast.core.artifact import Artifact
-from densecast.core.errors import BadArtifactError
-from densecast.core.inspector import Inspector
-from densecast.core.precision import PrecisionRan
-from densecast.core.quiet import warnings_ignored
-from densecast.core.runner import BuildJob, Built, Capabilities, Plan
-from densecast.core.tensor import Feeds, TensorSpec, check_feeds
+from densecast.errors import BadArtifactError
+from densecast.runtime.execution import Plan
+from densecast.runtime.quiet import warnings_ignored
+from densecast.spec.precision import PrecisionRan
+from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
 _FILE = "model.onnx"
 _RAN = PrecisionRan("float32", {}, "ONNX reference evaluator")

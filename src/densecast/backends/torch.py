@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from densecast import plugins
+from densecast.artifact import Artifact
+from densecast.backends._base import BuildJob, Built, Capabilities
+from densecast.backends._inspection import Inspector
 from densecast.backends._torch_inspector import TorchInspector
-from densecast.core import catalog
-from densecast.core.artifact import Artifact
-from densecast.core.errors import BackendMissingError, BadArtifactError, MissingExtraError
-from densecast.core.inspector import Inspector
-from densecast.core.precision import PrecisionRan
-from densecast.core.preprocess import Preprocess
-from densecast.core.runner import BuildJob, Built, Capabilities, Plan
-from densecast.core.tensor import Feeds, TensorSpec, check_feeds
+from densecast.errors import BackendMissingError, BadArtifactError, MissingExtraError
+from densecast.runtime.execution import Plan
+from densecast.spec.precision import PrecisionRan
+from densecast.spec.preprocess import Preprocess
+from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
 if TYPE_CHECKING:
     import torch
@@ -129,7 +130,7 @@ def _network(artifact: Artifact) -> Any:
     reference = artifact.manifest.network
     if reference is None:
         raise BadArtifactError(f"{artifact.folder} does not say which network its weights belong to. Export it again.")
-    plugin = catalog.load("networks", reference.name)
+    plugin = plugins.load("networks", reference.name)
     network = plugin.build(plugin.Options(**reference.options))
     network.load_state_dict(load_file(artifact.file(_WEIGHTS)), strict=True)
     return network.eval()

@@ -25,7 +25,7 @@ from densecast.cli import (
     run,
     verify,
 )
-from densecast.core.errors import DensecastError
+from densecast.errors import DensecastError
 
 app = typer.Typer(
     name="densecast",

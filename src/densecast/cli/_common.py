@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densecast.core.errors import UsageError
+from densecast.errors import UsageError
 
 if TYPE_CHECKING:
-    from densecast.core.augment import Augment
-    from densecast.core.options import InputShape, Range
+    from densecast.spec.augment import Augment
+    from densecast.spec.options import InputShape, Range
 
 Json = Annotated[
     Path | None,
@@ -54,7 +54,7 @@ def set_up(verbose: int, quiet: bool) -> None:
 
 def emit(value: object, text: str, json_file: Path | None) -> None:
     """Print `text`, and write `value` as JSON where it was asked for."""
-    from densecast.core import codec, files
+    from densecast.io import codec, files
 
     serialised = codec.json_text(_strict(value))
     if json_file is not None and str(json_file) == "-":
@@ -135,7 +135,7 @@ def augment(ratios: str, flip: bool) -> Augment:
     Raises:
         UsageError: not positive numbers.
     """
-    from densecast.core.augment import Augment
+    from densecast.spec.augment import Augment
 
     try:
         numbers = tuple(float(ratio) for ratio in ratios.split(","))
@@ -150,7 +150,7 @@ def input_shape(batch: str, height: str | None, width: str | None) -> InputShape
     Raises:
         UsageError: none of these forms.
     """
-    from densecast.core.options import InputShape
+    from densecast.spec.options import InputShape
 
     sizes = _sizes(batch, "batch")
     return InputShape((sizes,) if isinstance(sizes, int) else sizes, _side(height, "height"), _side(width, "width"))
@@ -164,7 +164,7 @@ def _side(text: str | None, name: str) -> int | Range | None:
 
 
 def _sizes(text: str, name: str) -> int | tuple[int, ...] | Range:
-    from densecast.core.options import Range
+    from densecast.spec.options import Range
 
     try:
         low, colon, high = text.partition(":")

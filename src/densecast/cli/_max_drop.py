@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densecast.cli._common import clock_bar
-from densecast.core.errors import UsageError
+from densecast.errors import UsageError
 
 if TYPE_CHECKING:
-    from densecast.core.artifact import Artifact
-    from densecast.core.max_drop import MaxDrop
-    from densecast.core.options import BuildOptions
+    from densecast.artifact import Artifact
+    from densecast.artifact.search_record import MaxDrop
+    from densecast.spec.options import BuildOptions
 
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -23,8 +23,8 @@ def asked(points: float, metric: str | None, time_budget: str, images: int, spli
     Raises:
         UsageError: a value that makes no sense.
     """
-    from densecast.core import codec
-    from densecast.core.max_drop import MaxDrop
+    from densecast.artifact.search_record import MaxDrop
+    from densecast.io import codec
 
     given = {"points": points, "metric": metric, "seconds": seconds(time_budget), "images": images}
     return codec.from_plain({**given, "split": split, "otherwise": otherwise}, MaxDrop, "command line")
@@ -56,7 +56,7 @@ def run(
     Raises:
         UsageError: no `data`.
     """
-    from densecast.max_drop import build_within
+    from densecast.verbs.mixed_precision import build_within
 
     if data is None:
         raise UsageError("--max-drop needs images: pass --data with a data set's root or a folder of images.")

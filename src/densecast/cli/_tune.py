@@ -9,9 +9,9 @@ from densecast.cli._common import steps
 from densecast.cli._max_drop import seconds
 
 if TYPE_CHECKING:
-    from densecast.core.artifact import Artifact
-    from densecast.core.options import BuildOptions
-    from densecast.core.tuning import TuneOptions
+    from densecast.artifact import Artifact
+    from densecast.artifact.tune_record import TuneOptions
+    from densecast.spec.options import BuildOptions
 
 
 def asked(goal: str, time_budget: str, keep_int8: bool) -> TuneOptions:
@@ -20,8 +20,8 @@ def asked(goal: str, time_budget: str, keep_int8: bool) -> TuneOptions:
     Raises:
         UsageError: a value that makes no sense.
     """
-    from densecast.core import codec
-    from densecast.core.tuning import TuneOptions
+    from densecast.artifact.tune_record import TuneOptions
+    from densecast.io import codec
 
     given = {"goal": goal, "seconds": seconds(time_budget), "keep_int8": keep_int8}
     return codec.from_plain(given, TuneOptions, "command line")
@@ -31,7 +31,7 @@ def run(
     source: Artifact, out: Path | None, options: BuildOptions, wanted: TuneOptions, data: Path | None, quiet: bool
 ) -> Artifact:
     """Measure, with a line for each trial, and build the winner."""
-    from densecast.build.tune import tune
+    from densecast.verbs.builder.tune import tune
 
     with steps(quiet) as tell:
         return tune(source, out, options, wanted, data=data, progress=tell)

@@ -36,16 +36,17 @@ def command(
 ) -> None:
     """Time decoding, preprocessing, inference, post-processing, all of it, and inference alone."""
     set_up(verbose, quiet)
-    from densecast import benchmark_styles
-    from densecast.benchmark import BenchmarkOptions, benchmark
-    from densecast.core import codec, files, planning
-    from densecast.infer import Pipeline
-    from densecast.infer_files import image_files
+    from densecast.io import codec, files
+    from densecast.pipeline import Pipeline
     from densecast.report.markdown import table
+    from densecast.runtime import execution
+    from densecast.verbs import benchmark_styles
+    from densecast.verbs.benchmark import BenchmarkOptions, benchmark
+    from densecast.verbs.infer import image_files
 
     paths = image_files(images or [])
     benchmark_styles.check(style)
-    opened = Pipeline.open(artifact, threads=threads, device=device, mode=planning.parse_mode(mode))
+    opened = Pipeline.open(artifact, threads=threads, device=device, mode=execution.parse_mode(mode))
     with opened as pipeline, bar("images", quiet) as progress:
         timing = benchmark(pipeline, paths, BenchmarkOptions(batch, count, seconds, warm_up), progress=progress)
         ran = pipeline.runner.precision

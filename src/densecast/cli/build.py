@@ -9,10 +9,10 @@ import typer
 
 from densecast.cli import _max_drop, _tune
 from densecast.cli._common import Json, Quiet, Verbose, bar, emit, input_shape, set_up
-from densecast.core.errors import UsageError
+from densecast.errors import UsageError
 
 if TYPE_CHECKING:
-    from densecast.core.artifact import Artifact
+    from densecast.artifact import Artifact
 
 _CALIBRATION = "Calibration (int8)"
 _TUNE = "Measured choices"
@@ -141,12 +141,12 @@ def command(
 ) -> None:
     """Compile for an engine and read back what it really runs."""
     set_up(verbose, quiet)
-    from densecast.build import build, default_name
-    from densecast.core import codec
-    from densecast.core import precision as precisions
-    from densecast.core.artifact import Artifact
-    from densecast.core.options import BuildOptions
-    from densecast.prime import prime
+    from densecast.artifact import Artifact
+    from densecast.io import codec
+    from densecast.spec import precision as precisions
+    from densecast.spec.options import BuildOptions
+    from densecast.verbs.builder import build, default_name
+    from densecast.verbs.warm_up import prime
 
     options = codec.from_plain(
         {

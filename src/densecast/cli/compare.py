@@ -10,8 +10,8 @@ import typer
 from densecast.cli._common import Json, Limit, Quiet, Threads, Verbose, bar, emit, set_up
 
 if TYPE_CHECKING:
-    from densecast.compare import Comparison
-    from densecast.core.spec import ModelSpec
+    from densecast.spec.model import ModelSpec
+    from densecast.verbs.compare import Comparison
 
 _LIMITS = "Limits: exit with 1 beyond them"
 
@@ -60,12 +60,13 @@ def command(
     set_up(verbose, quiet)
     from dataclasses import replace
 
-    from densecast.compare import climb, pictures, rungs, where
-    from densecast.core import codec, files, limits
-    from densecast.core.errors import GateFailedError, UsageError
-    from densecast.evaluate import EvaluateOptions
+    from densecast.errors import GateFailedError, UsageError
+    from densecast.io import codec, files
     from densecast.report import ladder as report
     from densecast.report.page import require_jinja
+    from densecast.spec import limits
+    from densecast.verbs.compare import climb, pictures, rungs, where
+    from densecast.verbs.evaluate import EvaluateOptions
 
     limits.check_stated("--max-drop", max_drop)  # the others have a range, and no NaN is within
     if max_drop is not None and data is None:
@@ -106,7 +107,7 @@ def _check_measured(spec: ModelSpec, max_changed: float | None, min_oks: float |
     Raises:
         UsageError: it has not.
     """
-    from densecast.core.errors import UsageError
+    from densecast.errors import UsageError
 
     for name, limit, task, what in (
         ("--max-changed", max_changed, "segmentation", "labels"),
@@ -128,7 +129,7 @@ def _is_beyond(
     Raises:
         UsageError: what is limited was not measured.
     """
-    from densecast.core import limits
+    from densecast.spec import limits
 
     drop = found.metric.reference - found.metric.candidate if found.metric else None
     at_most = (

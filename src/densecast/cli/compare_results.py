@@ -27,10 +27,10 @@ def command(
 ) -> None:
     """Compare two results; exit with 1 where something is worse than --tolerance allows."""
     set_up(verbose, quiet)
-    from densecast.compare_results import compare_results, parse_tolerance
-    from densecast.core import codec
-    from densecast.core.errors import GateFailedError
+    from densecast.errors import GateFailedError
+    from densecast.io import codec
     from densecast.report.markdown import table
+    from densecast.verbs.compare_results import compare_results, parse_tolerance
 
     found = compare_results(
         baseline, candidate, [parse_tolerance(each) for each in tolerance or []], other_images=other_images

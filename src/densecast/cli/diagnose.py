@@ -20,12 +20,12 @@ def command(
 ) -> None:
     """Find dead channels, outlier weights and activations, values near float16's end, and what is not finite."""
     set_up(verbose, quiet)
-    from densecast.core import codec
-    from densecast.core.artifact import Artifact
-    from densecast.core.errors import GateFailedError
-    from densecast.diagnose import diagnose
+    from densecast.artifact import Artifact
+    from densecast.errors import GateFailedError
     from densecast.imaging.folder import images_in
+    from densecast.io import codec
     from densecast.report.markdown import table
+    from densecast.verbs.diagnose import diagnose
 
     paths = images_in(images)[:limit]
     with bar("images", quiet) as progress:

@@ -8,8 +8,8 @@ from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
 def command(json: Json = None, verbose: Verbose = 0, quiet: Quiet = False) -> None:
     """Show CPU features, usable CPUs, engines with their versions, and what is missing."""
     set_up(verbose, quiet)
-    from densecast import doctor
-    from densecast.core import codec
+    from densecast.io import codec
+    from densecast.verbs import doctor
 
     found = doctor.examine()
     emit(codec.to_plain(found), doctor.describe(found), json)

@@ -57,9 +57,9 @@ def command(
 ) -> None:
     """Measure the model's published metric."""
     set_up(verbose, quiet)
-    from densecast.core import codec
-    from densecast.evaluate import EvaluateOptions, evaluate, table_printer
-    from densecast.infer import Pipeline
+    from densecast.io import codec
+    from densecast.pipeline import Pipeline
+    from densecast.verbs.evaluate import EvaluateOptions, evaluate, table_printer
 
     plain_options = {"split": split, "limit": limit, "batch": batch, "seed": seed, "protocol": protocol}
     options = codec.from_plain(plain_options, EvaluateOptions, "command line")

@@ -10,8 +10,8 @@ import typer
 from densecast.cli._common import Json, Quiet, Verbose, bar, emit, set_up
 
 if TYPE_CHECKING:
-    from densecast.export import ExportOptions
-    from densecast.export.spec_file import SpecFile
+    from densecast.verbs.export import ExportOptions
+    from densecast.verbs.export.spec_file import SpecFile
 
 
 def command(
@@ -59,9 +59,9 @@ def command(
 ) -> None:
     """Export to ONNX, check the graph, and compare it with the framework."""
     set_up(verbose, quiet)
-    from densecast.core import codec
-    from densecast.core.errors import UsageError
-    from densecast.export import export_file, export_zoo, is_file_name, spec_file
+    from densecast.errors import UsageError
+    from densecast.io import codec
+    from densecast.verbs.export import export_file, export_zoo, is_file_name, spec_file
 
     if tolerance is not None and Path(model).suffix == ".onnx":
         raise UsageError(
@@ -89,9 +89,9 @@ def command(
 
 
 def _options(static: str | None, plain: dict[str, object]) -> ExportOptions:
-    from densecast.core import codec
-    from densecast.core.errors import UsageError
-    from densecast.export import ExportOptions
+    from densecast.errors import UsageError
+    from densecast.io import codec
+    from densecast.verbs.export import ExportOptions
 
     if static is not None:
         try:
@@ -103,9 +103,9 @@ def _options(static: str | None, plain: dict[str, object]) -> ExportOptions:
 
 
 def _described(labels: str | None, resize: str, interpolation: str, colour: str, mean: str, std: str) -> SpecFile:
-    from densecast.core import codec
-    from densecast.core.errors import UsageError
-    from densecast.export.spec_file import SpecFile, parse_resize
+    from densecast.errors import UsageError
+    from densecast.io import codec
+    from densecast.verbs.export.spec_file import SpecFile, parse_resize
 
     if labels is None:
         raise UsageError("a file does not say what it is: pass --spec FILE, or --labels with --resize, --mean, --std.")

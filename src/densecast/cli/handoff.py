@@ -43,12 +43,12 @@ def prepare(
 ) -> None:
     """Write bins, `.info` files, the graph, command lines, calibration data and a README of the steps."""
     set_up(verbose, quiet)
-    from densecast.core import codec
-    from densecast.core import precision as precisions
-    from densecast.core.artifact import Artifact
-    from densecast.core.options import QuantizeOptions
-    from densecast.handoff import PrepareOptions
-    from densecast.handoff import prepare as run
+    from densecast.artifact import Artifact
+    from densecast.io import codec
+    from densecast.spec import precision as precisions
+    from densecast.spec.options import QuantizeOptions
+    from densecast.verbs.handoff import PrepareOptions
+    from densecast.verbs.handoff import prepare as run
 
     quantize = codec.from_plain(
         {"split": calibration_split, "images": calibration_images}, QuantizeOptions, "--calibration-split"
@@ -92,9 +92,9 @@ def rehearse(
 ) -> None:
     """Play the device on this machine's CPU: the same files in, the same files out."""
     set_up(verbose, quiet)
-    from densecast.core.errors import UnknownNameError
-    from densecast.handoff import rehearse as run
-    from densecast.handoff.outputs import TOOLS
+    from densecast.errors import UnknownNameError
+    from densecast.verbs.handoff import rehearse as run
+    from densecast.verbs.handoff.outputs import TOOLS
 
     named = next((each for each in TOOLS if each == tool), None)
     if named is None:
@@ -124,10 +124,10 @@ def collect(
     """Evaluate the device's outputs as `evaluate` does its own, and read the tool's speed."""
     set_up(verbose, quiet)
     from densecast import report as reports
-    from densecast.core import codec
-    from densecast.evaluate import table_printer
-    from densecast.handoff import collect as run
-    from densecast.handoff import open_handoff
+    from densecast.io import codec
+    from densecast.verbs.evaluate import table_printer
+    from densecast.verbs.handoff import collect as run
+    from densecast.verbs.handoff import open_handoff
 
     tables = table_printer(open_handoff(folder).spec, table)
     earlier = reports.read(report) if report is not None else None

@@ -35,13 +35,13 @@ def command(
 ) -> None:
     """Write one result a image: class indices as PNG (segmentation) or people as JSON (pose)."""
     set_up(verbose, quiet)
-    from densecast.core import planning
-    from densecast.infer import Pipeline
-    from densecast.infer_files import image_files, infer_files
+    from densecast.pipeline import Pipeline
+    from densecast.runtime import execution
+    from densecast.verbs.infer import image_files, infer_files
 
     views = augment(ratios, flip)
     paths = image_files(images, listed, limit)
-    opened = Pipeline.open(artifact, threads=threads, mode=planning.mode_for(len(paths)), augment=views)
+    opened = Pipeline.open(artifact, threads=threads, mode=execution.mode_for(len(paths)), augment=views)
     with opened as pipeline, bar("images", quiet) as progress:
         written = infer_files(
             pipeline, paths, out, overlay=overlay, scores=scores, colour=colour, batch=batch, progress=progress

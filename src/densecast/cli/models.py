@@ -17,10 +17,11 @@ def command(
 ) -> None:
     """List the models that densecast knows by name."""
     set_up(verbose, quiet)
-    from densecast.core import catalog, codec
+    from densecast import plugins
+    from densecast.io import codec
     from densecast.report.markdown import table
 
-    entries = {each: catalog.load("zoo", each).ENTRY for each in ([name] if name else catalog.names("zoo"))}
+    entries = {each: plugins.load("zoo", each).ENTRY for each in ([name] if name else plugins.names("zoo"))}
     plain = {each: codec.to_plain(entry) for each, entry in entries.items()}
     if name:
         emit(plain[name], codec.json_text(plain[name]).rstrip(), json)

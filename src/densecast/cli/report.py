@@ -21,9 +21,9 @@ def command(
 ) -> None:
     """Render a run's report.md and report.html again, or show what a built model was chosen by."""
     set_up(verbose, quiet)
-    from densecast import report
-    from densecast.core import artifact, codec, files
-    from densecast.core.errors import UsageError
+    from densecast import artifact, report
+    from densecast.errors import UsageError
+    from densecast.io import codec, files
     from densecast.report import markdown, page
     from densecast.report.data import Reasons
 

@@ -47,13 +47,14 @@ def command(
 ) -> None:
     """Export, build, evaluate and benchmark in every precision, and write the report."""
     set_up(verbose, quiet)
-    from densecast.benchmark import BenchmarkOptions
-    from densecast.core import codec, precision
-    from densecast.core.options import BuildOptions, QuantizeOptions
-    from densecast.evaluate import EvaluateOptions
-    from densecast.export.options import ExportOptions
+    from densecast.io import codec
     from densecast.report import markdown
-    from densecast.run import RunOptions, run
+    from densecast.spec import precision
+    from densecast.spec.options import BuildOptions, QuantizeOptions
+    from densecast.verbs.benchmark import BenchmarkOptions
+    from densecast.verbs.evaluate import EvaluateOptions
+    from densecast.verbs.export.options import ExportOptions
+    from densecast.verbs.reproduce import RunOptions, run
 
     options = RunOptions(
         backends=tuple(backends.split(",")),

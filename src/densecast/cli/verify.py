@@ -18,9 +18,9 @@ def command(
 ) -> None:
     """Check hashes, engine, the precision that runs, and the answer to a stored test on this machine."""
     set_up(verbose, quiet)
-    from densecast.core import codec
-    from densecast.core.errors import GateFailedError
-    from densecast.verify import verify
+    from densecast.errors import GateFailedError
+    from densecast.io import codec
+    from densecast.verbs.verify import verify
 
     found = verify(artifact)
     width = max(len(check.name) for check in found.checks)

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from densecast.core.coco_person import JOINTS
-from densecast.core.errors import BadDatasetError, MissingFileError
-from densecast.core.sample import AnnotatedPeople
+from densecast.errors import BadDatasetError, MissingFileError
+from densecast.spec.sample import AnnotatedPeople
+from densecast.tasks.pose.coco_person import JOINTS
 
 PERSON = 1
 """The one category of these files."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from densecast.core.errors import BadDatasetError
-from densecast.core.sample import LabelMap, Sample
+from densecast.errors import BadDatasetError
 from densecast.imaging import read
+from densecast.spec.sample import LabelMap, Sample
 
 _SHOWN = 5
 

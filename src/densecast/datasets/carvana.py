@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from densecast.core.errors import BadDatasetError, MissingFileError
-from densecast.core.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
+from densecast.errors import BadDatasetError, MissingFileError
 from densecast.imaging import read
+from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 
 ROOT_VARIABLES = ("CARVANA_DATASETS_PATH",)
 IMAGES = 5088

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from densecast.core.errors import BadDatasetError, DensecastError, MissingFileError
-from densecast.core.labels import CITYSCAPES, CITYSCAPES_IDS, IGNORED
-from densecast.core.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 from densecast.datasets._label_map import read_label_map
+from densecast.errors import BadDatasetError, DensecastError, MissingFileError
 from densecast.imaging.read import size_hw
+from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
+from densecast.tasks.segmentation.palettes import CITYSCAPES, CITYSCAPES_IDS, IGNORED
 
 ROOT_VARIABLES = ("CITYSCAPES_DATASETS_PATH",)
 IMAGES: dict[Split, int] = {"train": 2975, "val": 500}

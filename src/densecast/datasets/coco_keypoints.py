@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from densecast.core.errors import BadDatasetError, DensecastError, MissingFileError
-from densecast.core.sample import AnnotatedPeople, CheckReport, Sample, Split, SplitRecord, ids_sha256
 from densecast.datasets import _coco_annotations
+from densecast.errors import BadDatasetError, DensecastError, MissingFileError
 from densecast.imaging import read
+from densecast.spec.sample import AnnotatedPeople, CheckReport, Sample, Split, SplitRecord, ids_sha256
 
 ROOT_VARIABLES = ("COCO_DATASETS_PATH",)
 IMAGES: dict[Split, int] = {"train": 118_287, "val": 5_000}

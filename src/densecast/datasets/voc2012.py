@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from densecast.core.errors import BadDatasetError, DensecastError, MissingFileError
-from densecast.core.evaluation_protocol import EvaluationProtocol
-from densecast.core.labels import IGNORED, VOC2012
-from densecast.core.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
-from densecast.core.spec import ToImage
+from densecast.datasets._base import EvaluationProtocol
 from densecast.datasets._label_map import read_label_map
+from densecast.errors import BadDatasetError, DensecastError, MissingFileError
+from densecast.spec.model import ToImage
+from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
+from densecast.tasks.segmentation.palettes import IGNORED, VOC2012
 
 _NEAREST: tuple[ToImage, ...] = ("nearest_labels", "nearest_labels_pillow")
 _KEPT, _STRETCHED = ("fit_into", "keep_ratio"), ("stretch",)

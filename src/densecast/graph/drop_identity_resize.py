@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from densecast.core.graph_pass import PassResult
+from densecast.graph._base import PassResult
 
 # With these, output pixel x reads input pixel x exactly when the sizes agree.
 _EXACT = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import onnx
 
-from densecast.core.graph_pass import PassResult
 from densecast.graph import _conv, _tensors
+from densecast.graph._base import PassResult
 from densecast.graph._conv import Conv2d
 from densecast.graph._edit import Edit, shapes
 

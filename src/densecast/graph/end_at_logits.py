@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import onnx
 from onnx import TensorProto, helper
 
-from densecast.core.graph_pass import PassResult
 from densecast.graph import _tensors
+from densecast.graph._base import PassResult
 
 NAME = "logits"
 # What only arranges labels or changes their type.

@@ -6,9 +6,9 @@ import copy
 
 import onnx
 
-from densecast.core.errors import BadGraphError
-from densecast.core.graph_pass import PassResult
-from densecast.core.tensor import TensorSpec
+from densecast.errors import BadGraphError
+from densecast.graph._base import PassResult
+from densecast.spec.tensor import TensorSpec
 
 
 def apply(model: onnx.ModelProto, spec: TensorSpec) -> PassResult:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import onnx
 
-from densecast.core.errors import BadGraphError
-from densecast.core.graph_pass import PassResult
+from densecast.errors import BadGraphError
 from densecast.graph import _tensors
+from densecast.graph._base import PassResult
 
 
 def apply(model: onnx.ModelProto) -> PassResult:

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from densecast.core.errors import BadGraphError
-from densecast.core.graph_pass import PassResult
+from densecast.errors import BadGraphError
+from densecast.graph._base import PassResult
 
 OPSET = 11
 _IR_VERSION = 6  # of ONNX 1.6, which brought opset 11

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from densecast.core.graph_pass import PassResult
 from densecast.graph import _tensors
+from densecast.graph._base import PassResult
 
 _OPEN = ("N", None, "H", "W")
 

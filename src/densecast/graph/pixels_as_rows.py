@@ -21,9 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from densecast.core.graph_pass import PassResult
-from densecast.core.inspector import CHANNELS_LAST
 from densecast.graph import _tensors
+from densecast.graph._base import CHANNELS_LAST, PassResult
 from densecast.graph._edit import Edit, shapes
 
 _SWAPPED = [0, 2, 1]

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from densecast.core.graph_pass import PassResult
 from densecast.graph import _conv, _tensors
+from densecast.graph._base import PassResult
 from densecast.graph._conv import Conv2d
 from densecast.graph._edit import Edit, shapes
 

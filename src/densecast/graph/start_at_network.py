@@ -12,8 +12,8 @@ import copy
 import onnx
 from onnx import TensorProto, helper
 
-from densecast.core.graph_pass import PassResult
 from densecast.graph import _tensors
+from densecast.graph._base import PassResult
 
 NAME = "image"
 _LAYERS = {

@@ -20,9 +20,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from densecast.core.graph_pass import PassResult
-from densecast.core.inspector import TURNED
 from densecast.graph import _tensors
+from densecast.graph._base import TURNED, PassResult
 from densecast.graph._edit import shapes
 
 # Lengths of rows that divide well, as measured; short rows are one block anyway.

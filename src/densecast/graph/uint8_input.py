@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from densecast.core.graph_pass import PassResult
-from densecast.core.preprocess import Preprocess
+from densecast.graph._base import PassResult
+from densecast.spec.preprocess import Preprocess
 
 
 def apply(model: onnx.ModelProto, preprocess: Preprocess) -> PassResult:

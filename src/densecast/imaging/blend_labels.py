@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from densecast.core.geometry import Placement
-from densecast.core.sample import LabelMap
+from densecast.spec.geometry import Placement
+from densecast.spec.sample import LabelMap
 
 
 def blend_labels(labels: LabelMap, placement: Placement) -> LabelMap:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from densecast.core.errors import BadDatasetError, MissingFileError
+from densecast.errors import BadDatasetError, MissingFileError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 

@@ -7,9 +7,9 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from densecast.core.geometry import Placement
-from densecast.core.preprocess import FitCentre, Interpolation, PoseAffine, Preprocess
 from densecast.kernels import affine_cv4, normalise
+from densecast.spec.geometry import Placement
+from densecast.spec.preprocess import FitCentre, Interpolation, PoseAffine, Preprocess
 
 Image = npt.NDArray[np.uint8]
 Plane = TypeVar("Plane", npt.NDArray[np.uint8], npt.NDArray[np.float32])

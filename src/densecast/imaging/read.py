@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from densecast.core.errors import BadImageError
-from densecast.core.quiet import warnings_ignored
+from densecast.errors import BadImageError
+from densecast.runtime.quiet import warnings_ignored
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage

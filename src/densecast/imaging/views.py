@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from densecast.core.augment import Augment, View
-from densecast.core.buffers import Buffers
-from densecast.core.clock import Clock
-from densecast.core.errors import BadShapeError
-from densecast.core.geometry import Placement
-from densecast.core.preprocess import FitInto, Resize
-from densecast.core.spec import ModelSpec
-from densecast.core.tensor import Array, Dim
+from densecast.errors import BadShapeError
 from densecast.imaging.prepare import Image, prepare
+from densecast.runtime.batching import Buffers
+from densecast.runtime.clock import Clock
+from densecast.spec.augment import Augment, View
+from densecast.spec.geometry import Placement
+from densecast.spec.model import ModelSpec
+from densecast.spec.preprocess import FitInto, Resize
+from densecast.spec.tensor import Array, Dim
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from densecast.core.errors import BadShapeError
+from densecast.errors import BadShapeError
 
 Image = npt.NDArray[np.uint8]
 

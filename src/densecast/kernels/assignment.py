@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from densecast.core.errors import BadInputError
+from densecast.errors import BadInputError
 
 # Far enough below `_LARGEST` that no sum of costs can reach it.
 MAX_COST = 1e15

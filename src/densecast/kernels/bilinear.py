@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from densecast.core.errors import BadShapeError
+from densecast.errors import BadShapeError
 
 MAX_PIXELS = 2**28
 MAX_SIDE = 2**16

@@ -28,14 +28,7 @@ from densecast.kernels.label_agreement import (
     elect_surely,
     next_run,
 )
-from densecast.kernels.label_votes import (
-    NEGLIGIBLE,
-    blend_once,
-    blend_twice,
-    candidates,
-    vote,
-    winner_probability,
-)
+from densecast.kernels.label_votes import NEGLIGIBLE, blend_once, blend_twice, candidates, vote, winner_probability
 
 _ONE = np.uintp(1)
 _NO_ROW = np.uintp(2**63)

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from densecast.core.errors import BadInputError, BadShapeError, UsageError
+from densecast.errors import BadInputError, BadShapeError, UsageError
 from densecast.kernels import bilinear
 
 Logits = npt.NDArray[np.float32]

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from densecast.core.errors import BadInputError, BadShapeError, UsageError
+from densecast.errors import BadInputError, BadShapeError, UsageError
 from densecast.kernels import bilinear
 from densecast.kernels.labels import MAX_CLASSES, Labels, Logits, Probability
 

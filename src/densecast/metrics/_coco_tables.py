@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from densecast.core.score import Score
+from densecast.spec.score import Score
 
 NAMES = ("AP", "AP .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
 """COCO's ten numbers in its order: over all similarities, at 0.5 and 0.75, of medium and of large people."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from densecast.core.score import Score
+from densecast.spec.score import Score
 
 Rows = Sequence[Sequence[str]]
 Align = Callable[[str, int], str]

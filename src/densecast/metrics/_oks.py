@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from densecast.core.coco_person import SIGMAS
-from densecast.core.errors import UsageError
-from densecast.core.prediction import People
+from densecast.errors import UsageError
+from densecast.spec.prediction import People
+from densecast.tasks.pose.coco_person import SIGMAS
 
 _EPSILON = float(np.spacing(1))
 

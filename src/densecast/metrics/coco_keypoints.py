@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from densecast.core.coco_person import SIGMAS
-from densecast.core.errors import MissingExtraError
-from densecast.core.prediction import People, Prediction
-from densecast.core.sample import AnnotatedPeople, Target
-from densecast.core.score import Score
-from densecast.core.spec import ModelSpec
+from densecast.errors import MissingExtraError
 from densecast.metrics._coco_resampled import average_precisions
 from densecast.metrics._coco_tables import NAMES, STYLES, tables
+from densecast.spec.model import ModelSpec
+from densecast.spec.prediction import People, Prediction
+from densecast.spec.sample import AnnotatedPeople, Target
+from densecast.spec.score import Score
+from densecast.tasks.pose.coco_person import SIGMAS
 
 __all__ = ["NAMES", "STYLES", "Accumulator", "accumulator", "tables"]
 

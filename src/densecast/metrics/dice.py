@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from densecast.core.prediction import Prediction, SegmentationMap
-from densecast.core.sample import Target
-from densecast.core.score import Score
-from densecast.core.spec import ModelSpec
+from densecast.spec.model import ModelSpec
+from densecast.spec.prediction import Prediction, SegmentationMap
+from densecast.spec.sample import Target
+from densecast.spec.score import Score
 
 FOREGROUND = 1
 EPSILON = 1e-6

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from densecast.core.errors import BadShapeError
-from densecast.core.labels import IGNORED
-from densecast.core.prediction import Prediction, SegmentationMap
-from densecast.core.sample import LabelMap, Target
-from densecast.core.score import Score
-from densecast.core.spec import ModelSpec
+from densecast.errors import BadShapeError
 from densecast.metrics._iou_tables import STYLES, tables
+from densecast.spec.model import ModelSpec
+from densecast.spec.prediction import Prediction, SegmentationMap
+from densecast.spec.sample import LabelMap, Target
+from densecast.spec.score import Score
+from densecast.tasks.segmentation.palettes import IGNORED
 
 __all__ = ["STYLES", "Accumulator", "Ratios", "accumulator", "count_pixels", "ratios", "tables"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from densecast.core.errors import BadConfigError
+from densecast.errors import BadConfigError
 
 
 def require_int(name: str, value: object, low: int, high: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from densecast.core.errors import BadCheckpointError
+from densecast.errors import BadCheckpointError
 
 Found = dict[str, int | tuple[int, ...]]
 """What the tensors tell, by the option's name. A 0, also inside a tuple, means "cannot be told"."""

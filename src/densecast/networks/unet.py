@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from densecast.core.errors import BadCheckpointError, BadConfigError
+from densecast.errors import BadCheckpointError, BadConfigError
 
 INPUT_MULTIPLE = 1
 """Height and width need not be multiples of anything: every level pads to the size of its skip connection."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from densecast.core import codec, files
-from densecast.core.errors import MissingFileError
+from densecast.errors import MissingFileError
+from densecast.io import codec, files
 from densecast.report import markdown, page
 from densecast.report.data import Report
 

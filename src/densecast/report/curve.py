@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from html import escape
 
-from densecast.compare import CurvePoint, Findings
 from densecast.report.plot import frame
+from densecast.verbs.compare import CurvePoint, Findings
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 260, 56, 12, 14, 40
 _EXACT = 1e-9

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from densecast.core.artifact import CalibrationRecord, Manifest, ParityRecord
-from densecast.core.machine import Machine
-from densecast.core.max_drop import SearchRecord
-from densecast.core.precision import PRECISIONS, Precision, PrecisionRan, short
-from densecast.core.score import Score
-from densecast.core.spec import ModelSpec
-from densecast.core.timing import Timing
-from densecast.core.tuning import TuneRecord
-from densecast.core.zoo_entry import PublishedScore
+from densecast.artifact import CalibrationRecord, Manifest, ParityRecord
+from densecast.artifact.search_record import SearchRecord
+from densecast.artifact.tune_record import TuneRecord
+from densecast.results.timing import Timing
+from densecast.runtime.machine import Machine
+from densecast.spec.model import ModelSpec
+from densecast.spec.precision import PRECISIONS, Precision, PrecisionRan, short
+from densecast.spec.score import Score
+from densecast.zoo._base import PublishedScore
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from densecast.core.errors import UsageError
-from densecast.core.precision import short
+from densecast.errors import UsageError
 from densecast.report.data import DeviceRow, Report, Row
 from densecast.report.reasons import Section
+from densecast.spec.precision import short
 
 Here = Literal["", "decode", "preprocess", "infer", "images_per_s", "inference_only_per_s"]
 
@@ -22,7 +22,7 @@ class Figure:
     here: Here = ""
 
 
-# By the names that `core.tool_formats` and ais_bench's summary are read into. A batch's postprocessing and the whole
+# By the names that `io.vendor_formats` and ais_bench's summary are read into. A batch's postprocessing and the whole
 # run's time have nothing beside them: they are of other amounts of images than anything here.
 FIGURES = {
     "e2e_per_s": Figure("[e2e] throughputRate", "images/s", "images_per_s"),

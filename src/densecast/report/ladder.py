@@ -7,9 +7,9 @@ import importlib.resources
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from densecast.compare import Comparison, Findings
 from densecast.report import curve, markdown
 from densecast.report.page import require_jinja
+from densecast.verbs.compare import Comparison, Findings
 
 
 @dataclass(frozen=True, slots=True)

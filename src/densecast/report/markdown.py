@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from densecast.core.artifact import Artifact
-from densecast.core.precision import short
+from densecast.artifact import Artifact
 from densecast.report import devices, reasons
 from densecast.report.data import Reasons, Report, Row
+from densecast.spec.precision import short
 
 _STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
 

@@ -8,11 +8,11 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from densecast.core.artifact import Artifact
-from densecast.core.errors import MissingExtraError
-from densecast.core.precision import short
+from densecast.artifact import Artifact
+from densecast.errors import MissingExtraError
 from densecast.report import devices, markdown, plot, reasons
 from densecast.report.data import Reasons, Report, Row
+from densecast.spec.precision import short
 
 _STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
 

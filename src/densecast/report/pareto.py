@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 
-from densecast.core.max_drop import SearchRecord, Trial
+from densecast.artifact.search_record import SearchRecord, Trial
 from densecast.report.plot import frame, ticks
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 316, 70, 40, 16, 60

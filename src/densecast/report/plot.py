@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from html import escape
 
-from densecast.core.precision import short
 from densecast.report.data import Report
+from densecast.spec.precision import short
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 640, 320, 70, 44, 16, 120
 _BACKEND_COLOURS = ("#d9480f", "#1864ab", "#2b8a3e", "#862e9c", "#495057")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from densecast.core.artifact import Artifact, CalibrationRecord
-from densecast.core.errors import BadArtifactError
-from densecast.core.max_drop import SIXTEEN_BIT, SearchRecord, Trial
-from densecast.core.precision import short
-from densecast.core.tuning import TuneRecord
+from densecast.artifact import Artifact, CalibrationRecord
+from densecast.artifact.search_record import SIXTEEN_BIT, SearchRecord, Trial
+from densecast.artifact.tune_record import TuneRecord
+from densecast.errors import BadArtifactError
 from densecast.report import pareto
 from densecast.report.data import Reasons
+from densecast.spec.precision import short
 
 # Longer lists are in the JSON.
 _NAMED_LAYERS = 12

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from densecast.core import codec, files
-from densecast.core.errors import BadConfigError, BadDatasetError
+from densecast.errors import BadConfigError, BadDatasetError
+from densecast.io import codec, files
 
 RECORD_NAME = "scene.json"
 """Written last: a folder that has it is finished."""

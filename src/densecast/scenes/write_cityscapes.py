@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from densecast.core import files
+from densecast.io import files
 from densecast.scenes import folder, street
 from densecast.scenes.folder import SizedRecord
 

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from densecast.core import files
-from densecast.core.coco_person import JOINTS, LIMBS
+from densecast.io import files
 from densecast.scenes import folder, people
 from densecast.scenes.folder import Record
+from densecast.tasks.pose.coco_person import JOINTS, LIMBS
 
 SPLITS = ("train2017", "val2017")
 _VAL_EVERY = 10

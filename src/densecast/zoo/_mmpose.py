@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from densecast.core.coco_person import JOINTS
-from densecast.core.pose_options import PoseDecode
-from densecast.core.precision import PRECISIONS
-from densecast.core.preprocess import PoseAffine, Preprocess
-from densecast.core.spec import Evaluation, ModelSpec
-from densecast.core.tensor import Dim, TensorSpec
-from densecast.core.zoo_entry import CheckpointSource, Protocol, PublishedScore
+from densecast.spec.model import Evaluation, ModelSpec
+from densecast.spec.pose_decode import PoseDecode
+from densecast.spec.precision import PRECISIONS
+from densecast.spec.preprocess import PoseAffine, Preprocess
+from densecast.spec.tensor import Dim, TensorSpec
+from densecast.tasks.pose.coco_person import JOINTS
+from densecast.zoo._base import CheckpointSource, Protocol, PublishedScore
 
 # Of values 0..1.
 MEAN = (0.485, 0.456, 0.406)

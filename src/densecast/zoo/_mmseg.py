@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from densecast.core.labels import CITYSCAPES, VOC2012
-from densecast.core.precision import PRECISIONS
-from densecast.core.preprocess import FitCentre, KeepRatio, Preprocess, Resize, Stretch
-from densecast.core.spec import Evaluation, ModelSpec, SegmentationDecode
-from densecast.core.tensor import Dim, TensorSpec
-from densecast.core.zoo_entry import CheckpointSource, Protocol, PublishedScore
+from densecast.spec.model import Evaluation, ModelSpec, SegmentationDecode
+from densecast.spec.precision import PRECISIONS
+from densecast.spec.preprocess import FitCentre, KeepRatio, Preprocess, Resize, Stretch
+from densecast.spec.tensor import Dim, TensorSpec
+from densecast.tasks.segmentation.palettes import CITYSCAPES, VOC2012
+from densecast.zoo._base import CheckpointSource, Protocol, PublishedScore
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)

@@ -1,11 +1,11 @@
 """DeepLabV3 with MobileNetV2 on VOC2012, as TensorFlow published it: a frozen graph from picture to labels."""
 
-from densecast.core.labels import VOC2012
-from densecast.core.precision import PRECISIONS
-from densecast.core.preprocess import FitInto, KeepRatio, Preprocess, Stretch
-from densecast.core.spec import Evaluation, ModelSpec, SegmentationDecode
-from densecast.core.tensor import Dim, TensorSpec
-from densecast.core.zoo_entry import CheckpointSource, Protocol, PublishedScore, TensorFlowGraph, ZooEntry
+from densecast.spec.model import Evaluation, ModelSpec, SegmentationDecode
+from densecast.spec.precision import PRECISIONS
+from densecast.spec.preprocess import FitInto, KeepRatio, Preprocess, Stretch
+from densecast.spec.tensor import Dim, TensorSpec
+from densecast.tasks.segmentation.palettes import VOC2012
+from densecast.zoo._base import CheckpointSource, Protocol, PublishedScore, TensorFlowGraph, ZooEntry
 
 _FILE = "deeplabv3_mnv2_pascal_train_aug_2018_01_29.tar.gz"
 _HOSTS = ("https://download.tensorflow.org/models", "https://storage.googleapis.com/download.tensorflow.org/models")

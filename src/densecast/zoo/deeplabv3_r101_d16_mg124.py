@@ -1,7 +1,7 @@
 """DeepLabV3 with ResNet-101, output stride 16, multi-grid 1-2-4, on Cityscapes, 80k iterations."""
 
-from densecast.core.zoo_entry import ZooEntry
 from densecast.zoo import _mmseg
+from densecast.zoo._base import ZooEntry
 
 ENTRY = ZooEntry(
     spec=_mmseg.cityscapes("deeplabv3_r101_d16_mg124"),

@@ -1,7 +1,7 @@
 """FCN with ResNet-50, output stride 8, on VOC2012 with extra annotations, 20k iterations."""
 
-from densecast.core.zoo_entry import PublishedScore, ZooEntry
 from densecast.zoo import _mmseg
+from densecast.zoo._base import PublishedScore, ZooEntry
 
 ENTRY = ZooEntry(
     spec=_mmseg.voc2012("fcn_r50_d8_voc"),

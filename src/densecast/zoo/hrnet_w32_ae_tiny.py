@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from densecast.core.zoo_entry import CheckpointSource, ProceduralData, ZooEntry
 from densecast.zoo import _mmpose
+from densecast.zoo._base import CheckpointSource, ProceduralData, ZooEntry
 
 # With the last stage alone in 16 bits, AP falls by 1.1 points on pictures of two other seeds; with the branch of the
 # highest resolution, of which joints' places are read, in 16 bits as well, by 0.5.

@@ -1,7 +1,7 @@
 """Bottom-up pose by associative embedding with MobileNetV2, on COCO."""
 
-from densecast.core.zoo_entry import ZooEntry
 from densecast.zoo import _mmpose
+from densecast.zoo._base import ZooEntry
 
 ENTRY = ZooEntry(
     spec=_mmpose.coco("mobilenetv2_ae"),

@@ -1,7 +1,7 @@
 """A narrow MobileNetV2, trained by `training/pose_tiny.py` on people the project draws itself."""
 
-from densecast.core.zoo_entry import CheckpointSource, ProceduralData, ZooEntry
 from densecast.zoo import _mmpose
+from densecast.zoo._base import CheckpointSource, ProceduralData, ZooEntry
 
 ENTRY = ZooEntry(
     spec=_mmpose.coco("mobilenetv2_ae_tiny", short_side=384, decode=_mmpose.SMALL_DECODE),

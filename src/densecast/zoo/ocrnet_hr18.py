@@ -1,7 +1,7 @@
 """OCRNet with HRNetV2-W18 on Cityscapes, 160k iterations."""
 
-from densecast.core.zoo_entry import ZooEntry
 from densecast.zoo import _mmseg
+from densecast.zoo._base import ZooEntry
 
 ENTRY = ZooEntry(
     spec=_mmseg.ocrnet("ocrnet_hr18"),

@@ -1,7 +1,7 @@
 """OCRNet with HRNetV2-W18-small on Cityscapes, 80k iterations."""
 
-from densecast.core.zoo_entry import PublishedScore, ZooEntry
 from densecast.zoo import _mmseg
+from densecast.zoo._base import PublishedScore, ZooEntry
 
 ENTRY = ZooEntry(
     spec=_mmseg.ocrnet("ocrnet_hr18s"),

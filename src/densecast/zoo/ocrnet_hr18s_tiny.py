@@ -1,7 +1,7 @@
 """A narrow OCRNet, trained by `training/segmentation_tiny.py` on streets the project draws itself."""
 
-from densecast.core.zoo_entry import CheckpointSource, ProceduralData, ZooEntry
 from densecast.zoo import _mmseg
+from densecast.zoo._base import CheckpointSource, ProceduralData, ZooEntry
 
 ENTRY = ZooEntry(
     spec=_mmseg.ocrnet("ocrnet_hr18s_tiny", long_side=512, short_side=256),

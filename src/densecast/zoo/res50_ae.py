@@ -1,7 +1,7 @@
 """Bottom-up pose by associative embedding with ResNet-50, on COCO."""
 
-from densecast.core.zoo_entry import ZooEntry
 from densecast.zoo import _mmpose
+from densecast.zoo._base import ZooEntry
 
 ENTRY = ZooEntry(
     spec=_mmpose.coco("res50_ae"),

@@ -1,9 +1,9 @@
 """milesial's UNet on Carvana: the car in a photograph, at half size."""
 
-from densecast.core.preprocess import Preprocess, ScaleBy
-from densecast.core.spec import Evaluation, ModelSpec, SegmentationDecode
-from densecast.core.tensor import Dim, TensorSpec
-from densecast.core.zoo_entry import CheckpointSource, PublishedScore, ZooEntry
+from densecast.spec.model import Evaluation, ModelSpec, SegmentationDecode
+from densecast.spec.preprocess import Preprocess, ScaleBy
+from densecast.spec.tensor import Dim, TensorSpec
+from densecast.zoo._base import CheckpointSource, PublishedScore, ZooEntry
 
 _RELEASES = "https://github.com/milesial/Pytorch-UNet/releases/download"
 _README = "magicmind_cloud, unet_pytorch README (MLU370, 640×959, 508 validation images)"

@@ -1,7 +1,7 @@
 """UNet-S5-D16 with an FCN head on Cityscapes, 160k iterations; height and width in multiples of 16."""
 
-from densecast.core.zoo_entry import ZooEntry
 from densecast.zoo import _mmseg
+from densecast.zoo._base import ZooEntry
 
 ENTRY = ZooEntry(
     spec=_mmseg.cityscapes("unet_s5_d16"),

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from densecast.core.zoo_entry import CheckpointSource, ProceduralData, ZooEntry
+from densecast.zoo._base import CheckpointSource, ProceduralData, ZooEntry
 from densecast.zoo.unet_carvana import ENTRY as _CARVANA
 
 ENTRY = ZooEntry(

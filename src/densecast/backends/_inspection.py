@@ -1,0 +1,136 @@
+"""Looking inside a network: its inner tensors by name, and the layer of the original network each comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.graph._base import CHANNELS_LAST, TURNED
+from densecast.spec.tensor import Array
+
+Tensors = dict[str, npt.NDArray[np.float32]]
+
+# What a weight is stored in: decides how far an honest copy of a network may be from it.
+WeightType = Literal["float32", "float16", "bfloat16", "int8"]
+
+
+_SEED = 7
+# Half a unit in the last place, relative to the value (IEEE 754 binary16 has 11 bits, bfloat16 8). In float32, weights
+# are exact and sums are not: engines add hundreds of products in orders of their own, which moves the last two bits.
+_MOVED = {"float32": 2.0**-22, "float16": 2.0**-11, "bfloat16": 2.0**-9}
+# Weights of one output channel are spread over -127..127, so one is off by at most half a step.
+_INT8_STEPS = 127
+
+
+@dataclass(frozen=True, slots=True)
+class TensorPoint:
+    """One inner tensor and the node that computes it.
+
+    `layer` is the module of the original network, as `backbone.layer1.0.conv1`, or "" where the names do not tell;
+    `sources` are the points it is computed from, and `weights` the names of the constants. `size` counts elements.
+    """
+
+    name: str
+    node: str
+    kind: str
+    layer: str
+    sources: tuple[str, ...]
+    weights: tuple[str, ...] = ()
+    size: int = 0
+
+
+def turned(points: Iterable[TensorPoint]) -> frozenset[str]:
+    """The names of those that lie on their side, of points that come after their sources."""
+    return _marked(points, TURNED)
+
+
+def with_channels_last(points: Iterable[TensorPoint]) -> frozenset[str]:
+    """The names of those that a rewriting computes with their channels last."""
+    return _marked(points, CHANNELS_LAST)
+
+
+def _marked(points: Iterable[TensorPoint], mark: str) -> frozenset[str]:
+    """Those with the mark in their names, and what is computed from them up to a Transpose."""
+    found: set[str] = set()
+    for point in points:
+        if mark in point.name or (point.kind != "Transpose" and not found.isdisjoint(point.sources)):
+            found.add(point.name)
+    return frozenset(found)
+
+
+def upright(tensors: Tensors, turned: frozenset[str]) -> Tensors:
+    """The tensors as the network is written: maps that lie on their side are turned back."""
+    return {
+        name: array.swapaxes(2, 3) if name in turned and array.ndim == 4 else array for name, array in tensors.items()
+    }
+
+
+class Inspector(Protocol):
+    """A network whose inner tensors can be had."""
+
+    @property
+    def points(self) -> tuple[TensorPoint, ...]:
+        """All floating-point tensors that depend on the input, each after its sources; the output is the last."""
+
+    def run(self, feed: Array, names: Sequence[str]) -> Tensors:
+        """The tensors of those names, in float32, for one input (N, 3, H, W)."""
+
+    def rounded(self, kind: WeightType) -> Inspector:
+        """The same network with every weight off by as much as storing it as `kind` may move it.
+
+        For int8, what convolutions, matrix products and sums read goes through 255 steps over its own range as well,
+        where the inspector can do that. What it all does to each tensor is what rounding explains.
+        """
+
+    def weights(self) -> Tensors:
+        """The weights of convolutions and matrix products by node name, output channels first."""
+
+
+def layer_of(node: str) -> str:
+    """The module path in the name that torch's tracing exporter gives a node; "" for other names.
+
+    Children of a `ModuleList` or `Sequential` repeat their parent's name there.
+
+    >>> layer_of("/down1/maxpool_conv/maxpool_conv.1/double_conv/double_conv.0/Conv")
+    'down1.maxpool_conv.1.double_conv.0'
+    >>> layer_of("/backbone/Relu_1")
+    'backbone'
+    >>> layer_of("Conv_12")
+    ''
+    """
+    if not node.startswith("/"):
+        return ""
+    path: list[str] = []
+    for part in node[1:].split("/")[:-1]:
+        if path and part.startswith(f"{path[-1]}."):
+            path[-1] = part
+        else:
+            path.append(part)
+    return ".".join(path)
+
+
+def layer_of_weights(names: Iterable[str]) -> str:
+    """The module that a parameter's name belongs to; "" where none of the names is a parameter's.
+
+    >>> layer_of_weights(["onnx::Conv_3", "outc.conv.weight"])
+    'outc.conv'
+    """
+    for name in names:
+        module, _, last = name.rpartition(".")
+        if module and last in ("weight", "bias"):
+            return module
+    return ""
+
+
+def moved_as_stored(weight: npt.NDArray[np.float32], kind: WeightType, seed: int) -> npt.NDArray[np.float32]:
+    """`weight` (out, ...) with every value moved at random by up to the rounding error of `kind`."""
+    noise = np.random.default_rng([_SEED, seed]).uniform(-1, 1, weight.shape).astype(np.float32)
+    if kind == "int8":
+        axes = tuple(range(1, weight.ndim))
+        step = np.abs(weight).max(axis=axes, keepdims=True) / _INT8_STEPS
+        return np.asarray(weight + noise * step / 2, dtype=np.float32)
+    return np.asarray(weight * (1 + noise * np.float32(_MOVED[kind])), dtype=np.float32)

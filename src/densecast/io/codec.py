@@ -1,0 +1,94 @@
+"""Frozen dataclasses to JSON and back: JSON for our own manifests, TOML for files people write."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from densecast.errors import BadConfigError
+
+T = TypeVar("T")
+
+# A manifest lists calibration ids and file hashes: far below this, whatever the model.
+MAX_BYTES = 32 << 20
+
+
+def to_plain(value: object) -> Any:
+    """A dataclass as plain dicts, lists and numbers, ready for `json.dumps`."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(type(value)).dump_python(value, mode="json")
+
+
+def to_json(value: object) -> str:
+    """A dataclass as indented JSON with a newline at the end."""
+    return json_text(to_plain(value))
+
+
+def json_text(plain: object) -> str:
+    """Plain dicts, lists and numbers as indented JSON with a newline at the end."""
+    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+
+
+def from_plain(data: object, kind: type[T], where: str) -> T:
+    """Plain dicts and lists as a dataclass of type `kind`; `where` names the source in messages.
+
+    Raises:
+        BadConfigError: a wrong type, a missing key, or an unknown key (its nearest known key is named).
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter = TypeAdapter(kind)
+    try:
+        value = adapter.validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"]) or "top level"
+        hint = _misspelt(data, first["loc"]) if first["type"] == "missing" else ""
+        raise BadConfigError(f"{where}: {path}: {first['msg']}.{hint}") from None
+    _refuse_unknown(data, adapter.dump_python(value, mode="json"), where, "")
+    return value
+
+
+def read(path: Path, kind: type[T]) -> T:
+    """A `.toml` or `.json` file as a dataclass of type `kind`.
+
+    Raises:
+        BadConfigError: missing, too large, not valid TOML or JSON, or not a `kind`.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadConfigError(f"{path}: larger than {MAX_BYTES >> 20} MiB; this is no file of ours.")
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except OSError as error:
+        raise BadConfigError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError) as error:
+        raise BadConfigError(f"{path}: not valid {path.suffix.lstrip('.') or 'JSON'} ({error}).") from None
+    return from_plain(data, kind, str(path))
+
+
+def _misspelt(data: object, missing: tuple[int | str, ...]) -> str:
+    """The given key that is nearest to a missing one, as a question."""
+    for part in missing[:-1]:
+        if isinstance(data, dict):
+            data = data.get(part)
+    near = difflib.get_close_matches(str(missing[-1]), map(str, data), n=1) if isinstance(data, dict) else []
+    return f" Is it meant by {near[0]!r}?" if near else ""
+
+
+def _refuse_unknown(given: object, known: object, where: str, path: str) -> None:
+    """Validation ignores keys it does not know; here they are errors."""
+    if isinstance(given, dict) and isinstance(known, dict):
+        for key, value in given.items():
+            if key not in known:
+                near = difflib.get_close_matches(str(key), list(known), n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(map(str, known))}."
+                raise BadConfigError(f"{where}: {path or 'top level'}: unknown key {key!r}.{hint}")
+            _refuse_unknown(value, known[key], where, f"{path}.{key}".lstrip("."))
+    elif isinstance(given, (list, tuple)) and isinstance(known, (list, tuple)):
+        for index, (left, right) in enumerate(zip(given, known, strict=False)):
+            _refuse_unknown(left, right, where, f"{path}[{index}]")

@@ -1,0 +1,60 @@
+"""Where a user's data sets are: named once in a file, or by the environment variables that other tools use.
+
+```toml
+# densecast.toml
+[data]
+carvana = "/data/carvana"
+cityscapes = "$HOME/cityscapes"
+```
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from densecast.errors import MissingFileError
+from densecast.io import codec
+
+VARIABLE = "DENSECAST_CONFIG"
+NAME = "densecast.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The contents of a configuration file. Variables in paths are expanded; `~` is the home folder."""
+
+    data: dict[str, str] = field(default_factory=dict)
+
+
+def find() -> Path | None:
+    """The file that holds: `$DENSECAST_CONFIG`, `densecast.toml` here, or `~/.config/densecast/config.toml`.
+
+    Raises:
+        MissingFileError: the variable names a file that is not there.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise MissingFileError(f"${VARIABLE} names {named}, which does not exist.")
+        return Path(named)
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "densecast" / "config.toml"
+    return next((path for path in (Path(NAME), home) if path.is_file()), None)
+
+
+def data_root(dataset: str, variables: tuple[str, ...]) -> Path:
+    """The root of a data set: the configuration file's, else the first of `variables` that is set.
+
+    Raises:
+        MissingFileError: neither names it; says how to.
+        BadConfigError: the file is malformed, or has an unknown key.
+    """
+    path = find()
+    named = codec.read(path, Config).data.get(dataset) if path else None
+    named = named or next((os.environ[name] for name in variables if os.environ.get(name)), None)
+    if named is None:
+        raise MissingFileError(
+            f"where is {dataset}? Pass --data FOLDER, set ${variables[0]}, or name it under [data] in {NAME}."
+        )
+    return Path(os.path.expandvars(named)).expanduser()

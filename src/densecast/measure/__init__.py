@@ -1,0 +1,1 @@
+"""Predictions beside ground truth: one loop, and what may be chance."""

@@ -1,0 +1,1 @@
+"""What verbs give back: the values behind every --json."""

@@ -1,0 +1,99 @@
+"""Which network inputs run together, and the batch made of them: without a copy where they already lie so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from densecast.spec.tensor import Array, Dim, TensorSpec
+
+
+def batches(
+    arrays: Sequence[Array], spec: TensorSpec, listed: tuple[int, ...] | None, buffers: Buffers
+) -> Iterator[tuple[list[int], Array]]:
+    """The indices of (3, h, w) `arrays` that run together, and their (N, 3, h, w) batch, filled up with zeros.
+
+    `spec` is the network's input; `listed` are the batch sizes it takes, ascending, or None for all within `spec`.
+    Neighbouring rows of one larger array are their batch as they are; others are copied into one from `buffers`.
+    """
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for index, array in enumerate(arrays):
+        by_shape.setdefault(array.shape, []).append(index)
+    for shape, indices in by_shape.items():
+        for chosen, size in _split(indices, spec, listed):
+            batch = neighbours([arrays[index] for index in chosen])
+            if batch is None or len(batch) != size:
+                batch = buffers.empty((size, *shape), spec.dtype)
+                for row, index in enumerate(chosen):
+                    batch[row] = arrays[index]
+                batch[len(chosen) :] = 0
+            yield chosen, batch
+
+
+def _split(indices: list[int], spec: TensorSpec, listed: tuple[int, ...] | None) -> Iterator[tuple[list[int], int]]:
+    """Runs of indices that the network takes at once, and the batch size each needs."""
+    if listed is None:
+        most = spec.shape[0]
+        lowest, largest = (most.min, most.max) if isinstance(most, Dim) else (most, most)
+        for start in range(0, len(indices), largest):
+            chunk = indices[start : start + largest]
+            yield chunk, max(len(chunk), lowest)
+        return
+    rest = indices
+    while rest:
+        # The largest size that can be filled; when none can, the smallest, filled up with zeros.
+        size = max((size for size in listed if size <= len(rest)), default=listed[0])
+        yield rest[:size], size
+        rest = rest[size:]
+
+
+def neighbours(arrays: Sequence[Array]) -> Array | None:
+    """One array whose rows these are, in order and without a copy; None where they do not lie so."""
+    whole = arrays[0].base
+    if not isinstance(whole, np.ndarray) or whole.ndim != arrays[0].ndim + 1 or not whole.flags.c_contiguous:
+        return None
+    if whole.shape[1:] != arrays[0].shape or whole.dtype != arrays[0].dtype:
+        return None
+    row, rest = divmod(_address(arrays[0]) - _address(whole), arrays[0].nbytes)
+    if rest or row + len(arrays) > len(whole):
+        return None
+    rows: Array = whole[row : row + len(arrays)]
+    same = all(
+        array.base is whole and _address(array) == _address(own) and array.strides == own.strides
+        for array, own in zip(arrays, rows, strict=True)
+    )
+    return rows if same else None
+
+
+def _address(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+_Key = tuple[tuple[int, ...], str]
+
+
+class Buffers:
+    """Gives out arrays for one turn at a time; it belongs to one thread at a time.
+
+    It holds what the last turn used and no more, whatever sizes went before.
+    """
+
+    def __init__(self) -> None:
+        self._free: dict[_Key, list[Array]] = {}
+        self._used: list[Array] = []
+
+    def turn(self) -> None:
+        """All arrays given out so far may be given out again: nobody reads them any more."""
+        self._free = {}
+        for array in self._used:
+            self._free.setdefault((array.shape, str(array.dtype)), []).append(array)
+        self._used = []
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
+        """An array of any contents, not given out in this turn before."""
+        free = self._free.get((shape, str(np.dtype(dtype))))
+        array: Array = free.pop() if free else np.empty(shape, dtype=dtype)
+        self._used.append(array)
+        return array

@@ -1,0 +1,43 @@
+"""One measured accuracy, with what it was measured on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from densecast.spec.sample import SplitRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A metric's value over `count` images.
+
+    `others` holds related numbers of other definitions under their own names; `per_image` the metric of
+    each image where it is defined for one, in the order of the data set; `per_class` holds numbers of each class,
+    as `per_class["IoU"]["road"]`, None where the data set says nothing about it. `protocol` names the data set's
+    published way that was followed, where one was asked for.
+    """
+
+    name: str
+    value: float
+    unit: Literal["fraction", "percent"]
+    better: Literal["higher", "lower"]
+    count: int
+    per_class: dict[str, dict[str, float | None]] | None = None
+    others: dict[str, float] = field(default_factory=dict)
+    per_image: dict[str, float] = field(default_factory=dict)
+    data: SplitRecord | None = None
+    protocol: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A measured value, and the interval that holds the true one in 95 of 100 repetitions with other images."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """`0.21 [0.05, 0.38]`."""
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"

@@ -1,0 +1,80 @@
+"""What a network's inputs and outputs look like: names, types and shapes, some of them open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.errors import BadShapeError
+
+Array = npt.NDArray[np.generic]
+Feeds = dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """A size known only at run time: between `min` and `max`, and a multiple of `multiple`."""
+
+    name: str
+    min: int
+    max: int
+    multiple: int = 1
+
+    def admits(self, size: int) -> bool:
+        """Whether a tensor may have this size."""
+        return self.min <= size <= self.max and size % self.multiple == 0
+
+    def __str__(self) -> str:
+        """`H in 32..2048 step 16`."""
+        step = f" step {self.multiple}" if self.multiple > 1 else ""
+        return f"{self.name} in {self.min}..{self.max}{step}"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, numpy dtype name and shape of one tensor."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | Dim, ...]
+
+    @property
+    def is_static(self) -> bool:
+        """Whether every size is fixed."""
+        return all(isinstance(size, int) for size in self.shape)
+
+    def check(self, array: Array) -> None:
+        """Refuse an array of another type or shape.
+
+        Raises:
+            BadShapeError: says what was promised and what came.
+        """
+        fits = len(array.shape) == len(self.shape) and all(
+            size == want if isinstance(want, int) else want.admits(size)
+            for size, want in zip(array.shape, self.shape, strict=True)
+        )
+        if not fits or array.dtype != np.dtype(self.dtype):
+            raise BadShapeError(
+                f"tensor {self.name!r} must be {self}, got {array.dtype} {list(array.shape)}. "
+                "Preprocess the image for this artifact, or build one for this shape."
+            )
+
+    def __str__(self) -> str:
+        """`float32 [1, 3, H in 32..2048, 640]`."""
+        return f"{self.dtype} [{', '.join(str(size) for size in self.shape)}]"
+
+
+def check_feeds(specs: tuple[TensorSpec, ...], feeds: Mapping[str, Array]) -> None:
+    """Refuse feeds whose names, types or shapes are not those of `specs`.
+
+    Raises:
+        BadShapeError: names what is missing, unknown or of the wrong type or shape.
+    """
+    names = {spec.name for spec in specs}
+    if names != set(feeds):
+        raise BadShapeError(f"the network takes {sorted(names)}, got {sorted(feeds)}.")
+    for spec in specs:
+        spec.check(feeds[spec.name])

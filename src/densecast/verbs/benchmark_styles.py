@@ -1,0 +1,144 @@
+"""A finished measurement in the words of the tools whose output people's scripts read.
+
+One measurement lies under all of them; each tool's own definition says which of its figures is printed where.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from densecast.errors import UnknownNameError, UsageError
+from densecast.io import vendor_formats
+from densecast.io.vendor_formats import AscendStages
+from densecast.results.timing import Timing
+
+STYLES = ("densecast", "ascend", "mm_run", "trtexec", "benchmark_app")
+
+
+@dataclass(frozen=True, slots=True)
+class Styled:
+    """What is printed, and the files the tool would write, by name."""
+
+    text: str
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def check(style: str) -> str:
+    """The style, if there is one of that name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    if style not in STYLES:
+        raise UnknownNameError.among("style", style, STYLES)
+    return style
+
+
+def styled(timing: Timing, style: str, model: str, device: int = 0) -> Styled:
+    """`timing` of `model` as `style` prints it; its device's number is in the names of Ascend's files.
+
+    Raises:
+        UnknownNameError: no such style, or `densecast`, which is not one of another tool.
+        UsageError: Ascend's stages of a measurement without images.
+    """
+    if style == "ascend":
+        return _ascend(timing, model, device)
+    if style == "mm_run":
+        return Styled(_mm_run(timing))
+    if style == "trtexec":
+        return Styled(_trtexec(timing))
+    if style == "benchmark_app":
+        return Styled(_benchmark_app(timing))
+    raise UnknownNameError.among("style", style, STYLES[1:])
+
+
+def _ascend(timing: Timing, model: str, device: int) -> Styled:
+    """Both files: over the images, and of inference alone. `e2e` is wall time; `post` counts batches."""
+    if "decode" not in timing.samples_ms:
+        raise UsageError("--style ascend tells the time of every stage: name images to run.")
+    read, preprocess, post = (
+        float(np.mean(timing.samples_ms[name])) for name in ("decode", "preprocess", "postprocess")
+    )
+    infer = float(np.sum(timing.samples_ms["infer"])) / timing.images
+    total_ms = 1000 * timing.images / timing.images_per_s
+    # Copies to and from a device are inside the engine's call here, so the module's time is the interface's.
+    stages = AscendStages(
+        e2e_per_s=timing.images_per_s,
+        e2e_total_ms=total_ms,
+        read_per_s=1000 / read,
+        read_ms=read,
+        preprocess_per_s=1000 / preprocess,
+        preprocess_ms=preprocess,
+        infer_per_s=1000 / infer,
+        interface_per_s=1000 / infer,
+        infer_ms=infer,
+        post_per_s=1000 / (post * timing.batch),
+        post_ms=post * timing.batch,
+    )
+    lines = vendor_formats.ascend_stages(stages)
+    pure = vendor_formats.ascend_pure(timing.inference_only_per_s, 1000 / timing.inference_only_per_s)
+    names = vendor_formats.ascend_file(timing.batch, device), vendor_formats.ascend_pure_file(model, device)
+    return Styled(f"{lines}{pure}".rstrip("\n"), {names[0]: lines, names[1]: pure})
+
+
+def _mm_run(timing: Timing) -> str:
+    """Queries are images: processed batch items over wall time, of inference alone."""
+    calls = timing.samples_ms["infer"]
+    iterations = len(calls)
+    return "\n".join(
+        [
+            "Performance Summary:",
+            f"  Iterations: {iterations}",
+            f"  Host Wall Time (s): {iterations * timing.batch / timing.inference_only_per_s:g}",
+            f"  Throughput (qps):   {timing.inference_only_per_s:g}",
+            "  Compute Latency (ms):",
+            *(f"    {name}: {value:g}" for name, value in _summary(calls).items()),
+        ]
+    )
+
+
+def _trtexec(timing: Timing) -> str:
+    """Queries are calls, whatever the batch: images a second are `qps` times the batch."""
+    found = _summary(timing.samples_ms["infer"])
+    latency = ", ".join(f"{name} = {value:g} ms" for name, value in found.items())
+    return "\n".join(
+        [
+            "[I] === Performance summary ===",
+            f"[I] Throughput: {timing.inference_only_per_s / timing.batch:g} qps",
+            f"[I] Latency: {latency}",
+        ]
+    )
+
+
+def _benchmark_app(timing: Timing) -> str:
+    """Frames are images; the latency is that of one call."""
+    calls = timing.samples_ms["infer"]
+    seconds = len(calls) * timing.batch / timing.inference_only_per_s
+    found = _summary(calls)
+    return "\n".join(
+        [
+            f"[ INFO ] Count:            {len(calls)} iterations",
+            f"[ INFO ] Duration:         {1000 * seconds:.2f} ms",
+            "[ INFO ] Latency:",
+            f"[ INFO ]    Median:        {found['median']:.2f} ms",
+            f"[ INFO ]    Average:       {found['mean']:.2f} ms",
+            f"[ INFO ]    Min:           {found['min']:.2f} ms",
+            f"[ INFO ]    Max:           {found['max']:.2f} ms",
+            f"[ INFO ] Throughput:   {timing.inference_only_per_s:.2f} FPS",
+        ]
+    )
+
+
+def _summary(samples_ms: tuple[float, ...]) -> dict[str, float]:
+    """Under trtexec's names, which mm_run's sections have as well."""
+    found = {
+        "min": float(np.min(samples_ms)),
+        "max": float(np.max(samples_ms)),
+        "mean": float(np.mean(samples_ms)),
+        "median": float(np.median(samples_ms)),
+    }
+    shares = (90, 95, 99)
+    values = np.percentile(samples_ms, shares)
+    return found | {f"percentile({share}%)": float(value) for share, value in zip(shares, values, strict=True)}

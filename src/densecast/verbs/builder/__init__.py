@@ -1,0 +1,69 @@
+"""Float artifact + precision + shapes + calibration  ->  a model compiled for one backend."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from densecast import artifact
+from densecast.artifact import Artifact
+from densecast.artifact.tune_record import TuneRecord
+from densecast.spec.model import ModelSpec
+from densecast.spec.options import BuildOptions, built_input
+from densecast.spec.precision import short
+from densecast.spec.tensor import Dim
+from densecast.verbs.builder import calibration, estimators, golden
+from densecast.verbs.builder.prepared import prepare, require
+
+__all__ = ["build", "default_name", "require"]
+
+
+def build(
+    source: Artifact,
+    out: Path,
+    options: BuildOptions = BuildOptions(),
+    *,
+    data: Path | None = None,
+    progress: calibration.Progress | None = None,
+    tuning: TuneRecord | None = None,
+) -> Artifact:
+    """Compile `source` into a new artifact at `out`.
+
+    `data` is where calibration images come from; only int8 reads it. `tuning` is what `options` were chosen by, and
+    holds the precision that was asked for. An artifact already at `out` that was built from the same contents, options,
+    versions and CPU is kept; any other is replaced.
+
+    Raises:
+        BadArtifactError: `source` is no float artifact.
+        BackendMissingError, MissingExtraError: the engine or the quantiser is not installed.
+        UsageError: a precision this backend does not have, or int8 without `data`.
+        BadShapeError: sizes that the float graph does not take.
+        ParityError: what was built computes something else than the float graph.
+    """
+    wanted = prepare(source, out, options, data=data, progress=progress)
+    kept = Artifact.kept(out, wanted.key)
+    if kept is not None and (tuning is None or tuning.agrees_with(kept.manifest.tuning)):
+        return kept
+    start = time.perf_counter()
+    with artifact.writing(out) as draft:
+        graph = draft.folder / "graph.onnx"
+        notes = wanted.write_graph(graph)
+        job, record = estimators.settle(wanted, graph)
+        made = wanted.backend.build(job, draft.folder)
+        asked = tuning.precision if tuning else None
+        manifest = wanted.manifest(made, notes, time.perf_counter() - start, asked)
+        manifest = replace(manifest, calibration=record, tuning=tuning)
+        golden.add(draft.folder, manifest, graph)
+        graph.unlink()
+        draft.finish(manifest)
+    return Artifact.open(out)
+
+
+def default_name(spec: ModelSpec, options: BuildOptions) -> str:
+    """`<model>__<precision>__<HxW>__b<batch>__<backend>`: a folder name that tells builds apart."""
+    asked = built_input(spec.input, options.shape, uint8=False)
+    height, width = (f"{size.min}-{size.max}" if isinstance(size, Dim) else str(size) for size in asked.shape[2:])
+    batch = options.shape.batch
+    sizes = "-".join(map(str, batch)) if isinstance(batch, tuple) else f"{batch.min}to{batch.max}"
+    return f"{spec.name}__{short(options.precision)}__{height}x{width}__b{sizes}__{options.backend}"

@@ -1,0 +1,112 @@
+"""The images that set int8 ranges: from all over a data set's training split or a folder, drawn by seed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from densecast import plugins
+from densecast.artifact import CalibrationRecord
+from densecast.errors import BadShapeError
+from densecast.imaging.folder import IMAGE_SUFFIXES, images_in
+from densecast.imaging.prepare import prepare
+from densecast.imaging.read import read_image
+from densecast.io import files
+from densecast.spec.model import ModelSpec
+from densecast.spec.options import QuantizeOptions
+from densecast.spec.sample import SplitRecord
+from densecast.spec.tensor import Array, Dim, Feeds
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One calibration image."""
+
+    name: str
+    path: Path
+
+
+class CalibrationFeeds(Sequence[Feeds]):
+    """Prepares an image when it is asked for, so that a thousand images need no more memory than one."""
+
+    def __init__(self, items: Sequence[Item], spec: ModelSpec, progress: Progress | None = None) -> None:
+        self._items, self._spec, self._progress = items, spec, progress
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> Feeds: ...
+    @overload
+    def __getitem__(self, index: slice) -> CalibrationFeeds: ...
+    def __getitem__(self, index: int | slice) -> Feeds | CalibrationFeeds:
+        """One image's feeds, prepared now.
+
+        Raises:
+            BadImageError: it cannot be read.
+            BadShapeError: it does not lead to a shape the model takes.
+        """
+        if isinstance(index, slice):
+            return CalibrationFeeds(self._items[index], self._spec, self._progress)
+        item = self._items[index]
+        if self._progress:
+            self._progress(index % len(self) + 1, len(self))
+        return {self._spec.input.name: _prepared(self._spec, item)}
+
+
+def choose(spec: ModelSpec, options: QuantizeOptions, data: Path) -> tuple[list[Item], CalibrationRecord]:
+    """Which images are used. `data` is the root of the model's data set, or any folder of images.
+
+    Raises:
+        MissingFileError: no such folder.
+        BadDatasetError: no images there.
+    """
+    split: SplitRecord | None = None
+    if spec.evaluation is not None and not is_plain_folder(data):
+        dataset = plugins.load("datasets", spec.evaluation.dataset).open(data, options.split)
+        everything = [Item(sample.id, sample.image) for sample in dataset.samples]
+        split, source = dataset.record(), f"{dataset.name} {options.split}"
+    else:
+        everything, source = [Item(path.name, path) for path in images_in(data)], f"folder {data.name}"
+    chosen = everything
+    if options.images and options.images < len(everything):
+        chosen = [everything[index] for index in spread(len(everything), options.images, options.seed)]
+    contents = files.sha256_text("".join(files.sha256(item.path) for item in chosen))
+    return chosen, CalibrationRecord(source, len(chosen), tuple(item.name for item in chosen), split, contents)
+
+
+def spread(total: int, count: int, seed: int) -> list[int]:
+    """`count` of `total` places, one at random in each of as many equal stretches, ascending.
+
+    Neighbours in a data set's order are alike (one town, one drive, one car), so ranges come from all over it.
+    """
+    starts = np.arange(count + 1) * total // count
+    rng = np.random.default_rng(seed)
+    return [int(rng.integers(low, high)) for low, high in itertools.pairwise(starts.tolist())]
+
+
+def is_plain_folder(data: Path) -> bool:
+    """Whether images lie directly in the folder, which no data set's root has."""
+    return data.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in data.iterdir())
+
+
+def _prepared(spec: ModelSpec, item: Item) -> Array:
+    """(N, 3, h, w), N the smallest batch of the model: ranges do not depend on it, so one image fills it."""
+    image = read_image(item.path, use_exif=spec.preprocess.use_exif)
+    array, _ = prepare(image, spec.preprocess, dtype=spec.input.dtype)
+    for got, want in zip(array.shape[1:], spec.input.shape[2:], strict=True):
+        if not (want.admits(got) if isinstance(want, Dim) else want == got):
+            raise BadShapeError(
+                f"calibration image {item.name} becomes {array.shape[1]}×{array.shape[2]} pixels high and wide; "
+                f"the model takes {spec.input}."
+            )
+    batch = spec.input.shape[0]
+    return np.repeat(array[None], batch if isinstance(batch, int) else batch.min, axis=0)

@@ -1,0 +1,90 @@
+"""Which exact rewritings of a graph a build applies, and in which order.
+
+They change no number in real arithmetic, only how fast an engine computes it: what helps one engine and precision
+costs another. What is not asked by name is chosen by the rule below, whose measurements `benchmarks/passes.py` repeats;
+`build --tune` measures on this machine instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+
+from densecast.errors import UnknownNameError
+from densecast.graph import (
+    constant_pool_branch,
+    conv_before_upsampling,
+    drop_outside_taps,
+    pixels_as_rows,
+    split_dilated_convs,
+    split_padded_joins,
+    swap_sides,
+)
+from densecast.graph._base import PassResult
+from densecast.spec.options import BuildOptions
+
+_PASSES = {
+    "drop_outside_taps": drop_outside_taps.apply,
+    "conv_before_upsampling": conv_before_upsampling.apply,
+    "constant_pool_branch": constant_pool_branch.apply,
+    "split_dilated_convs": split_dilated_convs.apply,
+    "split_padded_joins": split_padded_joins.apply,
+    "swap_sides": swap_sides.apply,
+    "pixels_as_rows": pixels_as_rows.apply,
+}
+NAMES = tuple(_PASSES)
+
+
+def chosen(options: BuildOptions) -> tuple[str, ...]:
+    """The rewritings of a build, in the order they are applied in.
+
+    Raises:
+        UnknownNameError: one asked by name does not exist.
+    """
+    if options.rewrites is None:
+        return _by_rule(options)
+    for name in options.rewrites:
+        if name not in _PASSES:
+            raise UnknownNameError.among("rewriting", name, NAMES)
+    return tuple(name for name in NAMES if name in options.rewrites)
+
+
+def apply(model: onnx.ModelProto, options: BuildOptions) -> tuple[onnx.ModelProto, list[str]]:
+    """The graph rewritten, and what was done; of a rewriting asked by name also why it was not."""
+    notes = []
+    for name in chosen(options):
+        result: PassResult = _PASSES[name](model)
+        model = result.model
+        if result.changed:
+            notes.append(result.notes)
+        elif options.rewrites is not None:
+            notes.append(f"{name} not applied: {result.notes}")
+    return model, notes
+
+
+def differ(model: onnx.ModelProto, names: Sequence[str] = NAMES) -> tuple[str, ...]:
+    """Those that would change this graph: all that there is to choose from."""
+    found = []
+    for name in names:
+        result = _PASSES[name](model)
+        model = result.model
+        if result.changed:
+            found.append(name)
+    return tuple(found)
+
+
+def _by_rule(options: BuildOptions) -> tuple[str, ...]:
+    # Fewer products, in every engine and type.
+    names = {"drop_outside_taps", "conv_before_upsampling"}
+    if options.backend == "openvino" and options.precision != "qint8_mixed_float16":
+        # Fewer products too, in int8 as well, but there it quantises a sum that the network does not have.
+        names.add("constant_pool_branch")
+    if options.backend == "openvino" and options.precision != "force_float32":
+        # What the kernels on AMX are slow with, and copies that weigh more beside them; those of float32 are slower.
+        names |= {"split_padded_joins", "swap_sides", "pixels_as_rows"}
+    if options.backend == "openvino" and options.precision == "force_float16":
+        # OpenVINO's 16-bit kernel is slow where rows lie far apart; float32's is not. In int8 the gain is smaller, and
+        # sums that the network does not have are quantised: that is for `--tune`, or by name.
+        names.add("split_dilated_convs")
+    return tuple(name for name in NAMES if name in names)

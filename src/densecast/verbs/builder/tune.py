@@ -1,0 +1,267 @@
+"""Float artifact  ->  the build that is fastest on this machine, each choice measured against the best one before it.
+
+One thing is varied at a time: the 16-bit type, float32, each rewriting that changes the graph, inferences at a time,
+batch; then, if int8 was asked, its scheme and rewritings, and int8 against 16 bits. Speed depends neither on weights
+nor on ranges, so trial builds are calibrated on a few images; the winner is then built as any other.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+
+from densecast import plugins
+from densecast.artifact import Artifact
+from densecast.artifact.tune_record import Duel, Setting, Trial, TuneOptions, TuneRecord
+from densecast.errors import MissingError
+from densecast.io import codec, files
+from densecast.runtime import execution, machine
+from densecast.runtime.execution import Plan
+from densecast.spec.options import ActivationScheme, BuildOptions
+from densecast.spec.precision import short
+from densecast.verbs.builder import build, default_name, rewrites, tune_duel, tune_settings
+from densecast.verbs.builder.estimators import DEFAULT, scheme
+from densecast.verbs.builder.prepared import INT8, prepare, require
+from densecast.verbs.builder.tune_duel import Side
+from densecast.verbs.builder.tune_settings import Challenge
+
+# What is being measured, how many trials are done, and at most how many there are.
+Progress = Callable[[str, int, int], None]
+
+# Enough for NNCF to place its operations, which is all that speed depends on.
+_TRIAL_IMAGES = 4
+
+
+def tune(
+    source: Artifact,
+    out: Path | None,
+    options: BuildOptions = BuildOptions(),
+    asked: TuneOptions = TuneOptions(),
+    *,
+    data: Path | None = None,
+    threads: int | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Artifact:
+    """Build the fastest variant of `options` at `out`; its manifest's `tuning` holds everything that was measured.
+
+    Without `out` it is built beside `source`, under a name that says which precision it is.
+    Where int8 was asked and is not clearly faster than the best build in 16 bits (or float32), that one is built
+    instead, unless `asked.keep_int8`. Measurements are remembered in the cache under the network's contents, the
+    versions and the CPU: a search that ran out of time, or was interrupted, goes on where it stopped.
+
+    Raises:
+        BadArtifactError: `source` is no float artifact.
+        BackendMissingError, MissingExtraError: the engine or the quantiser is not installed.
+        UsageError: a precision this backend does not have, or int8 without `data`.
+        BadShapeError: sizes that the float graph does not take.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(source, out or _beside(source, options, options), options, data=data)
+        search = _Search(
+            source, options, asked, data, execution.plan("latency", threads).threads, Path(folder), progress
+        )
+        try:
+            record = search.record()
+        finally:
+            search.close()
+    chosen = _options(options, record.winner)
+    return build(source, out or _beside(source, chosen, options), chosen, data=data, tuning=record)
+
+
+def _beside(source: Artifact, chosen: BuildOptions, asked: BuildOptions) -> Path:
+    """Named by what is in it; what fell back to another precision keeps out of the way of what was asked so."""
+    origin = "" if chosen.precision == asked.precision else f"_from_{short(asked.precision)}"
+    return source.folder.parent / f"{default_name(source.spec, chosen)}__tuned{origin}"
+
+
+class _Search:
+    """One tuning in progress: the best so far, what was tried, and the two builds that are loaded."""
+
+    def __init__(
+        self,
+        source: Artifact,
+        options: BuildOptions,
+        asked: TuneOptions,
+        data: Path | None,
+        threads: int,
+        folder: Path,
+        progress: Progress,
+    ) -> None:
+        self._source, self._options, self._asked, self._data = source, options, asked, data
+        self._threads, self._folder, self._progress = threads, folder, progress
+        self._start = time.perf_counter()
+        self._trials: list[Trial] = []
+        self._finished = True
+        self._loaded: dict[Setting, Side] = {}
+        self._places: dict[str, Artifact] = {}
+        self._total = 0
+
+    def record(self) -> TuneRecord:
+        """Try everything, in the order in which the later choices depend on the earlier."""
+        wants_int8 = self._options.precision == INT8
+        choices = rewrites.differ(onnx.load(self._graph()))
+        sizes = tune_settings.batch_sizes(self._options)
+        best = tune_settings.first(self._options, sizes[0])
+        self._total = len(tune_settings.powers_of_two(1, self._threads)) + len(sizes) + len(choices)
+        self._total += 2 + len(choices) if wants_int8 else 0
+        best = self._best(best, tune_settings.streams(best, self._asked, self._threads))
+        best = self._best(best, tune_settings.types(best, self._options))
+        for name in choices:
+            best = self._best(best, iter([tune_settings.rewriting(best, name)]))
+        best = self._best(best, tune_settings.float32(best, self._options))
+        best = self._best(best, tune_settings.batches(best, self._asked, self._options))
+        why = "the fastest of what was measured"
+        if wants_int8:
+            best, why = self._int8(best, choices)
+        return TuneRecord(
+            self._asked,
+            self._options.precision,
+            best,
+            self._threads,
+            tuple(self._trials),
+            why if self._finished else f"{why}; the time was up before all was measured",
+            round(time.perf_counter() - self._start, 1),
+            self._finished,
+        )
+
+    def close(self) -> None:
+        """Free the engines' memory."""
+        for side in self._loaded.values():
+            side.close()
+        self._loaded.clear()
+
+    def _int8(self, best: Setting, choices: tuple[str, ...]) -> tuple[Setting, str]:
+        """The best of int8 and float, and why."""
+        quantised = tune_settings.int8(best, self._options)
+        quantised = self._best(quantised, tune_settings.schemes(quantised, self._scheme()))
+        for name in choices:
+            quantised = self._best(quantised, iter([tune_settings.rewriting(quantised, name)]))
+        taken = self._best(best, iter([tune_settings.against_float(quantised)])) == quantised
+        last = self._trials[-1]
+        if last.duel is None:
+            return (
+                (quantised, "int8 as asked: it was not measured against 16 bits")
+                if self._asked.keep_int8
+                else (
+                    best,
+                    "int8 was not measured, so it is not known to be faster",
+                )
+            )
+        told = f"int8 is {last.duel.ratio:.2f} times as fast as the best build without it"
+        if taken:
+            return quantised, told
+        if self._asked.keep_int8:
+            return quantised, f"{told}; kept all the same, as asked"
+        return best, f"{told}, and {last.needed:g} times were needed to be worth its loss of accuracy"
+
+    def _best(self, best: Setting, challenges: Iterator[Challenge]) -> Setting:
+        """The best setting after all challenges, each against the best until then."""
+        for challenge in challenges:
+            trial = self._try(best, challenge)
+            self._trials.append(trial)
+            self._progress(challenge.what, len(self._trials), max(self._total, len(self._trials)))
+            if trial.taken:
+                best = challenge.setting
+        return best
+
+    def _try(self, best: Setting, challenge: Challenge) -> Trial:
+        def ended(why: str, taken: bool = False) -> Trial:
+            return Trial(challenge.what, challenge.setting, best, challenge.needed, None, taken, why)
+
+        key = self._key(best, challenge.setting)
+        duel = tune_duel.remembered(key)
+        is_old = duel is not None
+        if duel is None:
+            if time.perf_counter() - self._start > self._asked.seconds:
+                self._finished = False
+                return ended("the time was up")
+            try:
+                challenger = self._side(challenge.setting, beside=best)
+                champion = self._side(best, beside=challenge.setting)
+            except MissingError as error:
+                return ended(str(error))
+            if challenge.setting.streams > 1 and not challenger.is_concurrent:
+                return ended("this backend runs one inference at a time")
+            if not challenger.is_finite():
+                return ended("its outputs are no numbers")
+            if not champion.is_finite():
+                return ended("the outputs of the best so far are no numbers", taken=True)
+            duel = tune_duel.fight(champion, challenger)
+            tune_duel.remember(key, duel)
+        taken, why = _judged(duel, challenge.needed)
+        return Trial(challenge.what, challenge.setting, best, challenge.needed, duel, taken, why, is_old)
+
+    def _side(self, setting: Setting, beside: Setting) -> Side:
+        """The setting, loaded; of all others only the one it is to be measured with stays so."""
+        for other in [each for each in self._loaded if each not in (setting, beside)]:
+            self._loaded.pop(other).close()
+        if setting not in self._loaded:
+            runner = plugins.load("backends", self._options.backend).load(
+                self._built(setting), Plan(self._threads, setting.streams, cached=False)
+            )
+            self._loaded[setting] = Side(runner, self._built(setting).spec.input, setting.streams, setting.batch)
+        return self._loaded[setting]
+
+    def _built(self, setting: Setting) -> Artifact:
+        options = self._trial_options(setting)
+        name = files.sha256_text(codec.to_json(options))[:12]
+        if name not in self._places:
+            self._places[name] = build(self._source, self._folder / name, options, data=self._data)
+        return self._places[name]
+
+    def _trial_options(self, setting: Setting) -> BuildOptions:
+        options = _options(self._options, setting)
+        quantize = options.quantize
+        images = min(quantize.images or _TRIAL_IMAGES, _TRIAL_IMAGES)
+        return replace(options, quantize=replace(quantize, images=images, estimator=DEFAULT, bias_correction="none"))
+
+    def _graph(self) -> Path:
+        """The graph as the rewritings find it."""
+        path = self._folder / "graph.onnx"
+        if not path.exists():
+            plain = replace(self._options, rewrites=(), precision="force_float32")
+            prepare(self._source, self._folder / "none", plain).write_graph(path)
+        return path
+
+    def _scheme(self) -> ActivationScheme:
+        """How `auto` lays out int8 ranges."""
+        return scheme(plugins.load("backends", self._options.backend), self._graph())
+
+    def _key(self, champion: Setting, challenger: Setting) -> str:
+        """Stands for all that a duel's outcome depends on."""
+        here = machine.describe()
+        parts = (
+            self._source.identity,
+            [codec.to_json(self._trial_options(setting)) for setting in (champion, challenger)],
+            [(setting.streams, setting.batch) for setting in (champion, challenger)],
+            self._threads,
+            require(self._options).version,
+            machine.versions(("densecast", "nncf", "onnx")),
+            here.cpu,
+            here.cpu_flags,
+        )
+        return files.sha256_text(repr(parts))
+
+
+def _options(options: BuildOptions, setting: Setting) -> BuildOptions:
+    return replace(
+        options,
+        precision=setting.precision,
+        sixteen_bit=setting.sixteen_bit,
+        rewrites=setting.rewrites,
+        quantize=replace(options.quantize, activations=setting.activations),
+    )
+
+
+def _judged(duel: Duel, needed: float) -> tuple[bool, str]:
+    """Whether the challenger is taken: fast enough in the median, and no slower in three turns of four."""
+    if duel.ratio < needed:
+        return False, "not faster" if duel.ratio < 1 else f"{needed:g} times were needed"
+    if duel.quartiles[0] < min(needed, 1):
+        return False, "not clear: more than every fourth turn says the contrary"
+    return True, "taken"

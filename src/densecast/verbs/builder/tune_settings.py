@@ -1,0 +1,120 @@
+"""What there is to try for a network: variations of a setting, and how much faster each has to be to be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from densecast.artifact.tune_record import Setting, TuneOptions
+from densecast.spec.options import ActivationScheme, BuildOptions, SixteenBit
+from densecast.spec.precision import Precision
+from densecast.verbs.builder import rewrites
+
+# A difference that another run would not turn around.
+_CLEARLY = 1.02
+# bfloat16 has three bits of mantissa less than float16, symmetric ranges waste half of those of ReLU's outputs, and
+# int8 loses most: speed has to be worth it.
+_WORTH_BFLOAT16 = 1.1
+_WORTH_SYMMETRIC = 1.1
+_WORTH_INT8 = 1.05
+# float32 is the most accurate: it is taken where 16 bits bring nothing.
+_AS_FAST = 0.98
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A variation, in words; its setting; how many times faster than the best so far it has to be."""
+
+    what: str
+    setting: Setting
+    needed: float
+
+
+def first(options: BuildOptions, batch: int) -> Setting:
+    """A build in float without any measurement, one inference at a time; float16 where the 16-bit type is open."""
+    precision: Precision = options.precision if options.precision == "force_float32" else "force_float16"
+    sixteen: SixteenBit = (
+        "f16" if options.sixteen_bit == "auto" and precision == "force_float16" else options.sixteen_bit
+    )
+    return Setting(
+        precision,
+        sixteen,
+        rewrites.chosen(replace(options, precision=precision)),
+        options.quantize.activations,
+        1,
+        batch,
+    )
+
+
+def types(best: Setting, options: BuildOptions) -> Iterator[Challenge]:
+    """The other types that hold a network without calibration."""
+    if best.precision != "force_float16":
+        return
+    if options.sixteen_bit == "auto":
+        yield Challenge("bf16 instead of f16", replace(best, sixteen_bit="bf16"), _WORTH_BFLOAT16)
+
+
+def float32(best: Setting, options: BuildOptions) -> Iterator[Challenge]:
+    """Whether 16 bits bring anything at all."""
+    if best.precision == "force_float16":
+        by_rule = rewrites.chosen(replace(options, precision="force_float32"))
+        yield Challenge("float32 instead", replace(best, precision="force_float32", rewrites=by_rule), _AS_FAST)
+
+
+def rewriting(best: Setting, name: str) -> Challenge:
+    """One rewriting more, or one less."""
+    without = name in best.rewrites
+    names = [each for each in rewrites.NAMES if (each in best.rewrites) != (each == name)]
+    return Challenge(f"{'without' if without else 'with'} {name}", replace(best, rewrites=tuple(names)), _CLEARLY)
+
+
+def streams(best: Setting, asked: TuneOptions, threads: int) -> Iterator[Challenge]:
+    """Several inferences at a time on fewer threads each, for throughput."""
+    if asked.goal == "latency":
+        return
+    for count in powers_of_two(1, threads)[1:]:
+        yield Challenge(f"{count} inferences at a time", replace(best, streams=count), _CLEARLY)
+
+
+def batches(best: Setting, asked: TuneOptions, options: BuildOptions) -> Iterator[Challenge]:
+    """Other batches that the build takes."""
+    if asked.goal == "latency":
+        return
+    for batch in batch_sizes(options):
+        if batch != best.batch:
+            yield Challenge(f"batch {batch}", replace(best, batch=batch), _CLEARLY)
+
+
+def int8(best: Setting, options: BuildOptions) -> Setting:
+    """What an int8 build is without any measurement, run like the best one in float."""
+    by_rule = rewrites.chosen(replace(options, precision="qint8_mixed_float16"))
+    sixteen = best.sixteen_bit if best.precision == "force_float16" else options.sixteen_bit
+    return replace(best, precision="qint8_mixed_float16", rewrites=by_rule, sixteen_bit=sixteen)
+
+
+def schemes(best: Setting, by_rule: ActivationScheme) -> Iterator[Challenge]:
+    """Symmetric ranges instead of asymmetric ones; `by_rule` is what `auto` takes for the network."""
+    if "symmetric" not in (best.activations, by_rule):
+        yield Challenge("symmetric int8 ranges", replace(best, activations="symmetric"), _WORTH_SYMMETRIC)
+
+
+def against_float(quantised: Setting) -> Challenge:
+    """int8 against the best build in float."""
+    return Challenge("int8 instead", quantised, _WORTH_INT8)
+
+
+def batch_sizes(options: BuildOptions) -> tuple[int, ...]:
+    """Those listed, or the powers of two of a range, ascending."""
+    batch = options.shape.batch
+    return tuple(sorted(set(batch))) if isinstance(batch, tuple) else powers_of_two(batch.min, batch.max)
+
+
+def powers_of_two(low: int, high: int) -> tuple[int, ...]:
+    """`low`, and the powers of two above it, up to `high`."""
+    found = [low]
+    power = 1
+    while power <= high:
+        if power > low:
+            found.append(power)
+        power *= 2
+    return tuple(found)

@@ -1,0 +1,225 @@
+"""Two finished results, or one and a published table  ->  what became worse, by more than was allowed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from densecast.errors import BadInputError, UnknownNameError, UsageError
+from densecast.io import codec
+from densecast.spec import limits
+
+PUBLISHED = "published:"
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One number of a result; `images` is what it was measured on, as far as it is known, and `ids` its hash."""
+
+    value: float
+    better: Better
+    images: int | None = None
+    ids: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How much worse a quantity may become: by `amount`, or by that share of the baseline."""
+
+    name: str
+    amount: float
+    relative: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One quantity of both results. `worse` is how much the candidate is worse, negative where it is better."""
+
+    name: str
+    baseline: float
+    candidate: float
+    worse: float
+    allowed: float | None
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRow:
+    """One row of a reference's published tables."""
+
+    name: str
+    source: str
+    values: dict[str, float]
+    images: int | None = None
+
+
+def compare_results(
+    baseline: str, candidate: str, tolerances: Sequence[Tolerance], *, other_images: bool = False
+) -> list[Row]:
+    """Every quantity that both have, gated where a tolerance names it.
+
+    Each is the path of a JSON file of `evaluate`, `benchmark`, `run` or `handoff collect`, or `published:<name>`. A
+    tolerance's name is a quantity's, or the last part of several (`mIoU` of `openvino_fp32/mIoU`).
+
+    Raises:
+        BadInputError: a file is no result.
+        UnknownNameError: no such published row, or a tolerance for what the two do not have in common.
+        UsageError: scores over different images, unless `other_images`; or of several quantities that a tolerance
+            names, one was not measured in one of the two.
+    """
+    left, right = read(baseline), read(candidate)
+    common = [name for name in left if name in right]
+    if not common:
+        raise UsageError(f"the two have nothing in common: {', '.join(left)}; and {', '.join(right)}.")
+    for tolerance in tolerances:
+        if not any(_matches(tolerance, name) for name in common):
+            raise UnknownNameError.among("quantity of both results", tolerance.name, common)
+        for name in {**left, **right}:
+            if _matches(tolerance, name) and name not in common:
+                where = baseline if name not in left else candidate
+                raise UsageError(
+                    f"--tolerance {tolerance.name} limits {name}, which was not measured in {where}. Measure it there, "
+                    "or name those to limit in full."
+                )
+    rows = []
+    for name in common:
+        before, after = left[name], right[name]
+        if not other_images:
+            _check_images(name, before, after)
+        worse = before.value - after.value if before.better == "higher" else after.value - before.value
+        named = [each for each in tolerances if _matches(each, name)]
+        allowed = min((_allowed(each, before.value) for each in named), default=None)
+        passed = allowed is None or limits.is_at_most(f"--tolerance {name}", worse, allowed)
+        rows.append(Row(name, before.value, after.value, worse, allowed, passed))
+    return rows
+
+
+def parse_tolerance(text: str) -> Tolerance:
+    """`mIoU=0.005` is an amount, `images_per_s=5%` a share of the baseline.
+
+    >>> parse_tolerance("images_per_s=5%")
+    Tolerance(name='images_per_s', amount=0.05, relative=True)
+
+    Raises:
+        UsageError: another form.
+    """
+    name, equals, number = text.partition("=")
+    try:
+        amount = float(number.removesuffix("%"))
+    except ValueError:
+        amount = math.nan
+    if not (name and equals and math.isfinite(amount) and amount >= 0):
+        raise UsageError(f"--tolerance {text!r} must be NAME=AMOUNT or NAME=SHARE%, as mIoU=0.005 or images_per_s=5%.")
+    relative = number.endswith("%")
+    return Tolerance(name, amount / 100 if relative else amount, relative)
+
+
+def read(source: str) -> dict[str, Quantity]:
+    """The quantities of a result or of a published row, by name.
+
+    Raises:
+        BadInputError: missing, or no result.
+        UnknownNameError: no such published row.
+    """
+    if source.startswith(PUBLISHED):
+        rows = published()
+        name = source.removeprefix(PUBLISHED)
+        if name not in rows:
+            raise UnknownNameError.among("published row", name, rows)
+        return {key: Quantity(value, _better(key), rows[name].images) for key, value in rows[name].values.items()}
+    path = Path(source)
+    try:
+        if path.stat().st_size > codec.MAX_BYTES:
+            raise BadInputError(f"{path}: larger than {codec.MAX_BYTES >> 20} MiB; this is no result.")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInputError(f"{path}: not valid JSON ({error}).") from None
+    found = dict(_quantities(data)) if isinstance(data, dict) else {}
+    if not found:
+        raise BadInputError(f"{path}: no result of evaluate, benchmark, run or handoff collect.")
+    return found
+
+
+def published() -> dict[str, PublishedRow]:
+    """The references' tables, by `<model>/<precision>`; values as fractions and per second."""
+    text = resources.files("densecast").joinpath("published.json").read_text(encoding="utf-8")
+    rows = codec.from_plain(json.loads(text), list[PublishedRow], "published.json")
+    return {row.name: row for row in rows}
+
+
+def _quantities(data: dict[str, Any]) -> Iterator[tuple[str, Quantity]]:
+    for row in data.get("rows") or []:
+        if isinstance(row, dict):
+            for name, quantity in _quantities(_of_row(row)):
+                yield f"{row.get('artifact')}/{name}", quantity
+    score = data.get("score")
+    if isinstance(score, dict):
+        record = _table(score.get("data"))
+        better: Better = "lower" if score.get("better") == "lower" else "higher"
+        others = _table(score.get("others"))
+        for name, value in {str(score.get("name")): score.get("value"), **others}.items():
+            yield from _quantity(name, value, better, score.get("count"), record.get("ids_sha256"))
+    throughput = data.get("throughput")
+    if isinstance(throughput, dict):
+        for name, value in throughput.items():
+            yield from _quantity(name, value, "higher")
+    stages = data.get("stages")
+    if isinstance(stages, dict):
+        for stage, summary in stages.items():
+            for name, value in summary.items() if isinstance(summary, dict) else ():
+                yield from _quantity(f"{stage}.{name}", value, "lower")
+    files = data.get("performance")
+    if isinstance(files, dict):
+        for values in files.values():
+            for name, value in values.items() if isinstance(values, dict) else ():
+                yield from _quantity(name, value, _better(name))
+
+
+def _table(value: object) -> dict[str, Any]:
+    """The value where it is a table; an empty one where it is not."""
+    return value if isinstance(value, dict) else {}
+
+
+def _of_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A report's row in the form of single results."""
+    timing = _table(row.get("timing"))
+    names = ("images_per_s", "inference_only_per_s")
+    return {"score": row.get("score"), "throughput": {name: timing[name] for name in names if name in timing}}
+
+
+def _quantity(
+    name: str, value: object, better: Better, images: object = None, ids: object = None
+) -> Iterator[tuple[str, Quantity]]:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        known = images if isinstance(images, int) else None
+        yield name, Quantity(float(value), better, known, ids if isinstance(ids, str) else None)
+
+
+def _better(name: str) -> Better:
+    return "lower" if name.endswith("_ms") else "higher"
+
+
+def _matches(tolerance: Tolerance, name: str) -> bool:
+    return tolerance.name == name or name.endswith(f"/{tolerance.name}")
+
+
+def _allowed(tolerance: Tolerance, baseline: float) -> float:
+    return tolerance.amount * abs(baseline) if tolerance.relative else tolerance.amount
+
+
+def _check_images(name: str, before: Quantity, after: Quantity) -> None:
+    ids = before.ids is not None and after.ids is not None and before.ids != after.ids
+    counts = before.images is not None and after.images is not None and before.images != after.images
+    if ids or counts:
+        raise UsageError(
+            f"{name} was measured on other images ({before.images} and {after.images}): the two cannot be compared. "
+            "Evaluate the same ones, or say --other-images."
+        )

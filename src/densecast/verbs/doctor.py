@@ -1,0 +1,69 @@
+"""What this machine and this installation can do, and what would have to be installed for the rest."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+from densecast import plugins
+from densecast.backends._base import Capabilities
+from densecast.runtime import machine
+from densecast.runtime.machine import Machine
+
+_EXTRAS = {
+    "torch": ("export of checkpoints and TorchScript, the torch backend", ("torch", "safetensors")),
+    "quantize": ("int8", ("nncf",)),
+    "tensorflow": ("import of TensorFlow graphs", ("tensorflow", "tf2onnx")),
+    "report": ("report.html", ("jinja2",)),
+    "coco": ("pose evaluation", ("pycocotools",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The machine, every backend's capabilities, and for each extra the modules it lacks."""
+
+    machine: Machine
+    cgroup_quota_cpus: float | None
+    backends: dict[str, Capabilities]
+    extras: dict[str, tuple[str, ...]]
+
+
+def examine() -> Diagnosis:
+    """Look at everything; a broken engine is a finding, not an error."""
+    return Diagnosis(
+        machine.describe(),
+        machine.cgroup_quota(),
+        {name: plugins.load("backends", name).capabilities() for name in plugins.names("backends")},
+        {
+            extra: tuple(name for name in modules if importlib.util.find_spec(name) is None)
+            for extra, (_, modules) in _EXTRAS.items()
+        },
+    )
+
+
+def describe(found: Diagnosis) -> str:
+    """The findings as text."""
+    here = found.machine
+    quota = "no quota" if found.cgroup_quota_cpus is None else f"quota {found.cgroup_quota_cpus:g}"
+    lines = [
+        f"CPU       {here.cpu}",
+        f"          {here.usable_cpus} usable of {here.logical_cpus} (affinity and control group: {quota})",
+        f"          {' '.join(here.cpu_flags) or 'none of the noted instruction sets'}",
+        f"memory    {here.memory_gib} GiB",
+        f"system    {here.system}, Python {here.python}",
+    ]
+    for name, backend in found.backends.items():
+        if backend.missing:
+            lines.append(f"backend   {name}: missing. {backend.missing}")
+            continue
+        lines.append(
+            f"backend   {name} {backend.version}: {', '.join(backend.devices)}; {', '.join(backend.precisions)}"
+        )
+        lines += [f"          {note}" for note in backend.notes]
+    for extra, lacking in found.extras.items():
+        what = _EXTRAS[extra][0]
+        state = f"lacks {', '.join(lacking)}: pip install 'densecast[{extra}]'" if lacking else "installed"
+        lines.append(f"extra     [{extra}] {what}: {state}")
+    lines.append("versions  " + ", ".join(f"{name} {version}" for name, version in here.packages.items()))
+    return "\n".join(lines)

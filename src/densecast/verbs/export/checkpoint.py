@@ -1,0 +1,198 @@
+"""Trained weights from a file that may be missing, foreign, cut off or hostile."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from densecast.errors import BadCheckpointError, MissingExtraError, MissingFileError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# The largest of the reference checkpoints is 666 MB; a file that unpacks to more than this is not a network.
+MAX_BYTES = 8 << 30
+# Keys under which training frameworks keep the state dict.
+_CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The state dict of a `.pth`/`.pt`/`.ckpt` (zip or legacy container) or `.safetensors` file.
+
+    A bare state dict and one inside a training checkpoint are both accepted. Nothing but tensors and plain
+    values is unpickled (`weights_only=True`); keys are as in the file.
+
+    Raises:
+        MissingFileError: no such file.
+        BadCheckpointError: not a checkpoint, cut off, holding code, too large, or without tensors.
+    """
+    if not path.is_file():
+        raise MissingFileError(
+            f"checkpoint {path} does not exist. Pass --checkpoint PATH to a file of trained weights."
+        )
+    size = path.stat().st_size
+    if size == 0:
+        raise BadCheckpointError(f"checkpoint {path} is empty. Fetch it again.")
+    if size > MAX_BYTES or _unpacked_size(path) > MAX_BYTES:
+        raise BadCheckpointError(
+            f"checkpoint {path} holds more than {MAX_BYTES >> 30} GiB; this is no network of ours."
+        )
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    return _state_dict(content, path)
+
+
+def load_into(network: nn.Module, state: Mapping[str, Tensor], module: ModuleType, options: object, where: str) -> None:
+    """Put a state dict into a network: every key must match, in name and shape, and every value be finite.
+
+    `module` is the network's plug-in: its `clean` drops what published files carry besides, and its
+    `explain_mismatch`, where it has one, may know which network the weights belong to.
+
+    Raises:
+        BadCheckpointError: names the first five missing and unexpected keys and the first wrong shapes.
+    """
+    import torch
+
+    own = module.clean(dict(state))
+    wanted = network.state_dict()
+    missing = [key for key in wanted if key not in own and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in own if key not in wanted]
+    misshapen = [
+        f"{key} {list(own[key].shape)} instead of {list(wanted[key].shape)}"
+        for key in wanted
+        if key in own and own[key].shape != wanted[key].shape
+    ]
+    if missing or unexpected or misshapen:
+        explain = getattr(module, "explain_mismatch", lambda state, options: None)
+        hint = explain(own, options)
+        parts = [
+            _first_five("missing", missing),
+            _first_five("unexpected", unexpected),
+            _first_five("of another shape", misshapen),
+            hint or "Is this checkpoint of another network?",
+        ]
+        raise BadCheckpointError(f"{where} does not fit: {' '.join(part for part in parts if part)}")
+    broken = [key for key, value in own.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if broken:
+        raise BadCheckpointError(f"{where}: {_first_five('not finite (NaN or infinity)', broken)}")
+    network.load_state_dict({**{k: v for k, v in wanted.items() if k not in own}, **own}, strict=True)
+
+
+def require_torch(wanted_for: str) -> None:
+    """Say what to install where torch is missing.
+
+    Raises:
+        MissingExtraError: no torch.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "safetensors")):
+        raise MissingExtraError.of("torch", wanted_for)
+
+
+def _first_five(what: str, keys: list[str]) -> str:
+    if not keys:
+        return ""
+    more = f" … and {len(keys) - 5} more" if len(keys) > 5 else ""
+    return f"{len(keys)} keys {what}: {', '.join(keys[:5])}{more}."
+
+
+def _unpacked_size(path: Path) -> int:
+    """Bytes a zip container unpacks to; 0 for other containers, whose size is the file's."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return 0
+        with zipfile.ZipFile(path) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except Exception:  # zipfile raises whatever the damage leads to; torch's reader will say what is wrong
+        return 0
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except Exception as error:  # whatever the damage leads to
+        raise BadCheckpointError(f"checkpoint {path} is not a readable safetensors file ({error}).") from None
+
+
+def _read_torch(path: Path) -> Any:
+    import pickle
+
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch remarks on file formats it may not read; it fails where it cannot
+            with torch.serialization.safe_globals(_harmless_globals()):
+                return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise BadCheckpointError(
+            f"checkpoint {path} is not a plain state dict: {_refused(error)}. "
+            "Only tensors and plain values are unpickled."
+        ) from None
+    except Exception as error:  # torch raises whatever the damage leads to
+        raise BadCheckpointError(
+            f"checkpoint {path} is cut off or no checkpoint ({_first_line(error)}). Fetch it again."
+        ) from None
+
+
+def _refused(error: Exception) -> str:
+    """The object that the unpickler would not make, by torch's own message; never its advice to trust the file."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    return f"it holds {found.group(1)}" if found else "it holds something else"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+class _History:
+    """Stands in for MMEngine's `HistoryBuffer`, a training log that its checkpoints carry: accepted, never used."""
+
+    def __setstate__(self, state: object) -> None:
+        """Drop what was logged."""
+
+
+def _harmless_globals() -> list[Any]:
+    """What published checkpoints carry besides tensors: numpy numbers and arrays, and training logs.
+
+    Each only holds data; none calls anything when it is unpickled. A pair gives the name a file uses where it is
+    not the object's own: numpy 2 moved `numpy.core` to `numpy._core`, and MMEngine need not be installed.
+    """
+    import numpy as np
+    from numpy._core import multiarray
+
+    scalar, reconstruct = multiarray.scalar, multiarray._reconstruct
+    kinds = {type(np.dtype(kind)) for kind in (*np.typecodes["AllInteger"], *np.typecodes["Float"], "?")}
+    return [
+        scalar,
+        (scalar, "numpy.core.multiarray.scalar"),
+        reconstruct,
+        (reconstruct, "numpy.core.multiarray._reconstruct"),
+        np.ndarray,
+        np.dtype,
+        *kinds,
+        (_History, "mmengine.logging.history_buffer.HistoryBuffer"),
+    ]
+
+
+def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
+    import torch
+
+    if isinstance(content, Mapping):
+        for key in _CONTAINERS:
+            if isinstance(content.get(key), Mapping):
+                content = content[key]
+                break
+    if not isinstance(content, Mapping):
+        raise BadCheckpointError(f"checkpoint {path} holds a {type(content).__name__}, not a state dict.")
+    tensors = {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        keys = ", ".join(str(key) for key in list(content)[:5]) or "nothing"
+        raise BadCheckpointError(f"checkpoint {path} holds no tensors (it holds {keys}).")
+    return tensors

@@ -1,0 +1,105 @@
+"""Whether an exported graph computes what the framework computes: the gate every export has to pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.artifact import ParityRecord
+from densecast.errors import BadGraphError, ParityError
+from densecast.spec import limits
+
+F32 = npt.NDArray[np.float32]
+Outputs = npt.NDArray[np.floating]
+Network = Callable[[F32], F32]
+Exact = Callable[[F32], Outputs]
+
+# A graph may be this many times as far from the exact result as the framework's own float32 is: both round as often,
+# in another order.
+_NOISE_FACTOR = 2.0
+# A framework that is itself this far off says nothing about a graph.
+_LARGEST_NOISE = 1e-2
+
+
+def check(
+    framework: Network, graph: Network, inputs: Sequence[F32], tolerance: float, exact: Exact | None = None
+) -> ParityRecord:
+    """Run both on every input and compare.
+
+    Networks that amplify rounding (softmax over many pixels, untrained weights) may differ by more than
+    `tolerance` although the graph is right. Then `exact`, the framework in float64, decides: the graph must be
+    no further from it than twice the framework's own float32.
+
+    Raises:
+        ParityError: the largest difference exceeds `tolerance` times the framework's largest output, and the
+            graph is further from `exact` than rounding explains; or a value is not finite.
+        BadGraphError: the graph cannot run one of the shapes, or answers with another shape.
+    """
+    assert inputs, "parity is measured on at least one input"
+    shapes = tuple(feed.shape for feed in inputs)
+    pairs = [(framework(feed), _run(graph, feed)) for feed in inputs]
+    for feed, (expected, found) in zip(inputs, pairs, strict=True):
+        if found.shape != expected.shape:
+            raise BadGraphError(
+                f"the exported graph turns {list(feed.shape)} into {list(found.shape)}, "
+                f"the framework into {list(expected.shape)}."
+            )
+        if found.size == 0:
+            raise BadGraphError(f"the exported graph's output for {list(feed.shape)} is empty: {list(found.shape)}.")
+        if not (np.isfinite(expected).all() and np.isfinite(found).all()):
+            raise ParityError(f"an output for {list(feed.shape)} is not finite. The weights or the export are broken.")
+    absolute = max(float(np.abs(found - expected).max(initial=0.0)) for expected, found in pairs)
+    relative = max(_relative(found, expected) for expected, found in pairs)
+    if limits.is_at_most("the tolerance", relative, tolerance):
+        return ParityRecord(shapes, absolute, relative, tolerance)
+    own_error = graph_error = None
+    if exact is not None:
+        truths = [exact(feed) for feed in inputs]
+        if not all(np.isfinite(truth).all() for truth in truths):
+            raise ParityError("the framework's output in float64 is not finite. The weights are broken.")
+        own_error = max(_relative(expected, truth) for (expected, _), truth in zip(pairs, truths, strict=True))
+        graph_error = max(_relative(found, truth) for (_, found), truth in zip(pairs, truths, strict=True))
+        if own_error <= _LARGEST_NOISE and graph_error <= _NOISE_FACTOR * own_error:
+            return ParityRecord(shapes, absolute, relative, tolerance, own_error)
+    noise = "" if own_error is None else f" In float64 the framework differs from itself by {own_error:.1e} only."
+    raise ParityError(
+        f"the exported graph differs from the framework by {relative:.2e} of the largest output, "
+        f"more than the tolerance {tolerance:.0e} (shapes {', '.join(str(list(shape)) for shape in shapes)}).{noise}"
+    )
+
+
+def _run(graph: Network, feed: F32) -> F32:
+    try:
+        return graph(feed)
+    except Exception as error:  # engines raise their own kinds; any of them means the graph is unusable
+        raise BadGraphError(
+            f"the exported graph fails on {list(feed.shape)}: {str(error).splitlines()[0]}. "
+            "Export with --static for one shape only."
+        ) from error
+
+
+def _relative(found: Outputs, expected: Outputs) -> float:
+    """The largest difference over the largest expected value."""
+    difference = float(np.abs(found - expected).max(initial=0.0))
+    largest = float(np.abs(expected).max(initial=0.0))
+    return difference / largest if largest > 0 else float(difference > 0)
+
+
+def image_like(shape: tuple[int, ...], seed: int) -> F32:
+    """Smooth fields with edges and noise, of zero mean and unit spread: closer to photographs than white noise."""
+    rng = np.random.default_rng([seed, *shape])
+    height, width = shape[-2:]
+    y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(0, 1, width, dtype=np.float32)[None, :]
+    planes = np.empty((int(np.prod(shape[:-2])), height, width), dtype=np.float32)
+    for plane in planes:
+        fx, fy = rng.uniform(1, 12, 2)
+        px, py = rng.uniform(0, 2 * np.pi, 2)
+        edge = (x * np.float32(rng.normal()) + y * np.float32(rng.normal())) > rng.normal() * 0.3
+        plane[:] = np.sin(2 * np.pi * fx * x + px) * np.cos(2 * np.pi * fy * y + py) + edge
+        plane += rng.normal(scale=0.2, size=(height, width)).astype(np.float32)
+    planes -= planes.mean()
+    planes /= planes.std() + 1e-6
+    return planes.reshape(shape)

@@ -1,0 +1,192 @@
+"""What TensorFlow does for an export, in a process of its own: freeze, convert to ONNX, and run to compare.
+
+    python -m densecast.verbs.export.tensorflow_child FOLDER
+
+reads `FOLDER/job.json`, writes its results beside it, and `FOLDER/reply.json` last. TensorFlow never loads into the
+process that asks: its libraries are large, log on their own, and a crash in them takes nothing along.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+# A graph is a program. These operators of it read or write files, call back into Python, or wait for other machines;
+# no network needs them. Restore is how a SavedModel reads its own variables.
+_REFUSED = (
+    "File",
+    "PyFunc",
+    "Reader",
+    "Queue",
+    "Save",
+    "Dataset",
+    "RemoteCall",
+    "Rpc",
+    "Send",
+    "Recv",
+    "Print",
+    "Debug",
+)
+_ALLOWED = {"SaveV2", "MergeV2Checkpoints", "ShardedFilename"}
+_SHOWN = 8
+
+
+class RefusedError(Exception):
+    """The graph cannot be used; the text says why."""
+
+
+def main() -> None:
+    """Do the job in the folder that the command line names."""
+    folder = Path(sys.argv[1])
+    job = json.loads((folder / "job.json").read_text())
+    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "1"}
+    warnings.simplefilter("ignore")
+    try:
+        reply = {"convert": convert, "run": run}[job["task"]](job, folder)
+    except RefusedError as error:
+        reply = {"refused": str(error)}
+    except Exception as error:  # TensorFlow and tf2onnx raise many unrelated kinds
+        lines = str(error).strip().splitlines() or [""]
+        reply = {"refused": f"{type(error).__name__}: {lines[0]}"}
+    (folder / "reply.json").write_text(json.dumps(reply))
+
+
+def convert(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """`graph.pb`, frozen, and `graph.onnx` of the graph that the job names; the names of its input and output."""
+    import tensorflow as tf
+    import tf2onnx
+
+    tf.get_logger().setLevel("ERROR")
+    source = Path(job["graph"])
+    graph = _frozen(source, job) if source.is_dir() else _parsed(source)
+    _check_operators(graph)
+    feed = _named(graph, job["input"], "input")
+    fetch = _named(graph, job["output"], "output")
+    (folder / "graph.pb").write_bytes(graph.SerializeToString())
+    with contextlib.redirect_stdout(sys.stderr):
+        model, _ = tf2onnx.convert.from_graph_def(graph, input_names=[feed], output_names=[fetch], opset=job["opset"])
+    foreign = sorted({node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")})
+    if foreign:
+        raise RefusedError(f"it holds operators that ONNX does not have: {', '.join(foreign[:_SHOWN])}")
+    (folder / "graph.onnx").write_bytes(model.SerializeToString())
+    weights = sum(node.op == "Const" for node in graph.node)
+    versions = {"tensorflow": tf.__version__, "tf2onnx": tf2onnx.__version__}
+    return {"input": feed, "output": fetch, "constants": weights, "versions": versions}
+
+
+def run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What TensorFlow computes for each array of `inputs.npz`, into `outputs.npz`: `<name>` and `<name>_logits`.
+
+    `logits` in the job is a tensor inside the graph, which conversion may have fused away: then it is left out.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    graph = _parsed(folder / "graph.pb")
+    known = {node.name for node in graph.node}
+    has_logits = (job.get("logits") or "").partition(":")[0] in known
+    found = {}
+    with tf.Graph().as_default() as scope, np.load(folder / "inputs.npz") as inputs:
+        tf.import_graph_def(graph, name="")
+        with tf.compat.v1.Session(graph=scope) as session:
+            for name in inputs.files:
+                fetches = [job["output"], *([job["logits"]] if has_logits else [])]
+                values = session.run(fetches, {job["input"]: inputs[name]})
+                found[name] = values[0]
+                if has_logits:
+                    found[f"{name}_logits"] = values[1]
+    np.savez(folder / "outputs.npz", **found)
+    return {"logits": has_logits}
+
+
+def _parsed(path: Path) -> Any:
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    graph = tf.compat.v1.GraphDef()
+    try:
+        graph.ParseFromString(path.read_bytes())
+    except DecodeError:
+        raise RefusedError("it is no TensorFlow GraphDef; it is damaged or cut off, or of another format") from None
+    if not graph.node:
+        raise RefusedError("it holds no operators")
+    return graph
+
+
+def _frozen(folder: Path, job: dict[str, Any]) -> Any:
+    """A SavedModel's serving signature with its variables as constants."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    saved = saved_model_pb2.SavedModel()
+    try:
+        saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    except DecodeError:
+        raise RefusedError("its saved_model.pb is damaged or cut off") from None
+    for meta in saved.meta_graphs:
+        _check_operators(meta.graph_def)
+    # Its variables live as long as it does.
+    loaded = tf.saved_model.load(str(folder))
+    signatures = loaded.signatures
+    if not signatures:
+        raise RefusedError("this SavedModel has no signature; save it with signatures={'serving_default': …}")
+    chosen = signatures.get("serving_default") or signatures[sorted(signatures)[0]]
+    frozen = convert_variables_to_constants_v2(chosen)
+    graph = frozen.graph.as_graph_def()
+    if job["input"] is None and len(frozen.inputs) == 1:
+        job["input"] = frozen.inputs[0].name
+    if job["output"] is None and len(frozen.outputs) == 1:
+        job["output"] = frozen.outputs[0].name
+    return graph
+
+
+def _check_operators(graph: Any) -> None:
+    """Refuse operators that reach out of the graph, and those that TensorFlow itself does not know."""
+    from tensorflow.python.framework import op_def_registry
+
+    functions = {function.signature.name for function in graph.library.function}
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    operators = {node.op for node in nodes} - functions
+    reaching = sorted(name for name in operators if name not in _ALLOWED and any(part in name for part in _REFUSED))
+    if reaching:
+        raise RefusedError(f"it holds operators that no network needs: {', '.join(reaching[:_SHOWN])}")
+    unknown = sorted(name for name in operators if op_def_registry.get(name) is None)
+    if unknown:
+        where = next(node.name for node in nodes if node.op == unknown[0])
+        raise RefusedError(f"TensorFlow has no operator {', '.join(unknown[:_SHOWN])} (node {where!r})")
+
+
+def _named(graph: Any, wanted: str | None, role: str) -> str:
+    """The tensor of that name, or where none is given the only one that it can be."""
+    nodes = {node.name: node for node in graph.node}
+    if wanted is None:
+        read = {name.lstrip("^").partition(":")[0] for node in graph.node for name in node.input}
+        passive = ("Assert", "NoOp", "Const")
+        found = (
+            [name for name, node in nodes.items() if node.op == "Placeholder"]
+            if role == "input"
+            else [name for name, node in nodes.items() if name not in read and node.op not in passive]
+        )
+        if len(found) != 1:
+            listed = ", ".join(found[:_SHOWN]) or "none"
+            raise RefusedError(f"its {role} is not to be told from {listed}: pass --{role}-name")
+        return f"{found[0]}:0"
+    name, _, port = wanted.partition(":")
+    if name not in nodes:
+        near = difflib.get_close_matches(name, nodes, n=5, cutoff=0.3)
+        tips = [node.name for node in graph.node if node.op == "Placeholder"] if role == "input" else []
+        listed = ", ".join(dict.fromkeys([*near, *tips])) or ", ".join(list(nodes)[-_SHOWN:])
+        raise RefusedError(f"it has no node {name!r} for its {role}; the nearest are {listed}")
+    return f"{name}:{port or 0}"
+
+
+if __name__ == "__main__":
+    main()

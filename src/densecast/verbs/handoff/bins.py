@@ -1,0 +1,162 @@
+"""Images as the raw files that the vendors' tools read: prepared by several processes, streamed, and resumed."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from densecast.imaging.read import read_image
+from densecast.imaging.views import prepare_views
+from densecast.runtime import execution, machine
+from densecast.runtime.batching import Buffers
+from densecast.runtime.clock import unclocked
+from densecast.spec.model import ModelSpec
+from densecast.spec.sample import Sample
+from densecast.spec.tensor import Array
+from densecast.verbs.handoff import bin_file
+from densecast.verbs.handoff.package import Item, augment_of, views
+
+Named = tuple[Sample, str]
+
+# Samples a process is given at once, at most, and how many such chunks each may have waiting: enough to keep it busy,
+# little enough that memory does not depend on the number of images.
+CHUNK = 16
+_WAITING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a process has to know: the model, the folder that the files go to, and whether to write beside its work.
+
+    With `beside` a thread of its own writes one image's files while the next is prepared. That needs a CPU that is
+    spare: where none is, handing over costs some per cent of the time.
+    """
+
+    spec: ModelSpec
+    folder: Path
+    beside: bool = False
+
+
+def write_all(job: Job, samples: Sequence[Named], processes: int) -> Iterator[Item]:
+    """Write every sample's inputs under its stem; their items, in order, each once its files are written.
+
+    Raises:
+        BadImageError, BadShapeError: an image cannot be read or is not for this network.
+        OSError: a file cannot be written.
+    """
+    if processes == 1:
+        yield from _Writer(job).write(samples)
+        return
+    context = multiprocessing.get_context("spawn")
+    chunks = _chunks(samples, max(1, min(CHUNK, len(samples) // (4 * processes))))
+    with ProcessPoolExecutor(processes, context, _start, (job,)) as pool:
+        waiting: deque[Future[list[Item]]] = deque()
+        try:
+            for chunk in itertools.islice(chunks, processes * _WAITING):
+                waiting.append(pool.submit(_write, chunk))
+            while waiting:
+                done = waiting.popleft().result()
+                for chunk in itertools.islice(chunks, 1):
+                    waiting.append(pool.submit(_write, chunk))
+                yield from done
+        finally:
+            for each in waiting:
+                each.cancel()
+
+
+def is_spare(processes: int) -> bool:
+    """Whether this many processes leave a CPU to each one's writing thread."""
+    return 2 * processes <= machine.usable_cpus()
+
+
+def is_written(folder: Path, spec: ModelSpec, item: Item) -> bool:
+    """Whether all of an image's inputs are there, of the right length."""
+    for stem, view in views(spec, item):
+        path = folder / f"{stem}.bin"
+        wanted = 3 * view.placement.model_hw[0] * view.placement.model_hw[1] * np.dtype(spec.input.dtype).itemsize
+        if not path.is_file() or path.stat().st_size != wanted:
+            return False
+    return True
+
+
+class _Writer:
+    """Prepares images one after the other in the same memory."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._augment = augment_of(job.spec)
+        # One image's arrays are being written while the next one's are filled.
+        self._buffers = (Buffers(), Buffers())
+        self._thread = ThreadPoolExecutor(1) if job.beside else None
+
+    def write(self, samples: Iterable[Named]) -> Iterator[Item]:
+        if self._thread is None:
+            for sample, stem in samples:
+                item, files = self._prepare(sample, stem, self._buffers[0])
+                _write_files(files)
+                yield item
+            return
+        before: tuple[Item, Future[None]] | None = None
+        try:
+            for (sample, stem), buffers in zip(samples, itertools.cycle(self._buffers), strict=False):
+                item, files = self._prepare(sample, stem, buffers)
+                if before is not None:
+                    before[1].result()
+                done, before = before, (item, self._thread.submit(_write_files, files))
+                if done is not None:
+                    yield done[0]
+            if before is not None:
+                before[1].result()
+                yield before[0]
+        finally:
+            # Nobody may fill an array that is still being written.
+            wait([before[1]] if before is not None else [])
+
+    def _prepare(self, sample: Sample, stem: str, buffers: Buffers) -> tuple[Item, list[tuple[Path, Array]]]:
+        spec = self._job.spec
+        image = read_image(sample.image, use_exif=spec.preprocess.use_exif)
+        item = Item(sample.id, stem, (image.shape[0], image.shape[1]))
+        buffers.turn()
+        prepared = prepare_views([image], spec, self._augment, buffers, unclocked)[0]
+        named = zip(views(spec, item), prepared.arrays, strict=True)
+        return item, [(self._job.folder / f"{name}.bin", array) for (name, _), array in named]
+
+
+def _write_files(files: list[tuple[Path, Array]]) -> None:
+    for path, array in files:
+        bin_file.write(path, array)
+
+
+_writer: _Writer | None = None
+
+
+def _start(job: Job) -> None:
+    """Once in each process, which is one of several: OpenCV's own threads would only get in their way."""
+    global _writer
+    import cv2
+
+    cv2.setNumThreads(1)
+    _writer = _Writer(job)
+
+
+def _write(chunk: list[Named]) -> list[Item]:
+    assert _writer is not None, "the process was not started"
+    return list(_writer.write(chunk))
+
+
+def _chunks(samples: Iterable[Named], size: int) -> Iterator[list[Named]]:
+    rest = iter(samples)
+    while chunk := list(itertools.islice(rest, size)):
+        yield chunk
+
+
+def default_processes() -> int:
+    """One for each CPU that this process may use."""
+    return execution.plan("latency").threads

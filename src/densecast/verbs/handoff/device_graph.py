@@ -1,0 +1,66 @@
+"""The network as a vendor's compiler takes it: fixed sizes, opset 11, and labels at its end where asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from densecast import plugins
+from densecast.errors import BadGraphError
+from densecast.spec.model import ModelSpec
+from densecast.spec.tensor import TensorSpec
+from densecast.verbs.handoff import label_ending
+from densecast.verbs.handoff.label_ending import Ending
+
+
+def device_graph(model: onnx.ModelProto, spec: ModelSpec, ending: Ending) -> tuple[onnx.ModelProto, list[str]]:
+    """The float graph for `spec.input`, and what was done to it.
+
+    With labels as the ending, the logits are resized bilinearly to the input's size, and the index of the largest of
+    each pixel is all that leaves the device: (N, 1, H, W).
+
+    Raises:
+        BadGraphError: the graph cannot be had in this form.
+        UsageError: labels of a network that has none, or whose input has no fixed size.
+    """
+    notes = []
+    for name, arguments in (
+        *((("uint8_input", (spec.preprocess,)),) if spec.input.dtype == "uint8" else ()),
+        ("fix_shape", (spec.input,)),
+        ("fold_constants", ()),
+        ("drop_identity_resize", ()),
+    ):
+        done = plugins.load("graph", name).apply(model, *arguments)
+        model = done.model
+        notes += [done.notes] if done.changed else []
+    if ending != "logits":
+        model = label_ending.append(model, spec, ending)
+        notes.append(f"bilinear resize to the input's size and argmax as {ending}")
+    done = plugins.load("graph", "lower_opset").apply(model)
+    return done.model, [*notes, *([done.notes] if done.changed else [])]
+
+
+def output_at(model: onnx.ModelProto, spec: TensorSpec, size_hw: tuple[int, int]) -> TensorSpec:
+    """The only output of the device's graph for inputs of `size_hw`: name and type, and its shape for one image.
+
+    Raises:
+        BadGraphError: several outputs, or one that is not a batch of maps of known size.
+    """
+    model = plugins.load("graph", "fix_shape").apply(model, replace(spec, shape=(*spec.shape[:2], *size_hw))).model
+    if not _is_known(model):
+        model = plugins.load("graph", "fold_constants").apply(model).model
+    if len(model.graph.output) != 1:
+        raise BadGraphError(f"the graph has {len(model.graph.output)} outputs; one is needed.")
+    value = model.graph.output[0]
+    sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+    if len(sizes) != 4 or sizes[0] != spec.shape[0] or 0 in sizes:
+        raise BadGraphError(f"output {value.name!r} must be ({spec.shape[0]}, C, h, w), got {sizes}.")
+    dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    return TensorSpec(value.name, str(np.dtype(dtype)), tuple(sizes[1:]))
+
+
+def _is_known(model: onnx.ModelProto) -> bool:
+    return all(dim.dim_value for value in model.graph.output for dim in value.type.tensor_type.shape.dim)

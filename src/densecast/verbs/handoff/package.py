@@ -1,0 +1,161 @@
+"""What a handoff folder holds: its manifest, the list of its inputs, and the names of its files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from densecast.artifact import CalibrationRecord
+from densecast.errors import BadArtifactError, BadConfigError, BadDatasetError
+from densecast.io import codec
+from densecast.spec.augment import Augment, View
+from densecast.spec.model import ModelSpec
+from densecast.spec.precision import Precision
+from densecast.spec.preprocess import PoseAffine
+from densecast.spec.sample import Split, SplitRecord
+from densecast.spec.tensor import TensorSpec
+from densecast.verbs.handoff.label_ending import Ending
+
+Target = Literal["ascend", "magicmind"]
+TARGETS: tuple[Target, ...] = ("ascend", "magicmind")
+
+MANIFEST = "handoff.json"
+ITEMS = "items.jsonl"
+INPUTS = "inputs"
+INPUT_LIST = "inputs.info"
+IMAGE_LIST = "images.info"
+CALIBRATION = "calibration"
+GRAPH = "model.onnx"
+NOT_RUN = "not run on hardware"
+FORMAT = 1
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image of the data set: its id, the stem of its files' names, and its height and width in pixels."""
+
+    id: str
+    stem: str
+    image_hw: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """The manifest of a handoff.
+
+    `output` is what the device gives: its name and type, and its shape for one image of the first size.
+    `output_shapes` has that shape by the input's size, as in `output_shapes["500x500"]`: it is read from here and never
+    guessed. `hardware` says whether anybody has run this on a card.
+    """
+
+    spec: ModelSpec
+    target: Target
+    precision: Precision
+    ending: Ending
+    batch: int
+    output: TensorSpec
+    output_shapes: dict[str, tuple[int, ...]]
+    data: SplitRecord
+    split: Split
+    seed: int
+    limit: int | None
+    source: str
+    key: str
+    created: str
+    commands: dict[str, str]
+    passes: tuple[str, ...] = ()
+    calibration: CalibrationRecord | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    hardware: str = NOT_RUN
+    format: int = FORMAT
+
+
+def open_handoff(folder: Path) -> Handoff:
+    """The manifest of a finished handoff.
+
+    Raises:
+        BadArtifactError: no handoff, one that is not finished, or of another version.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        state = "is not finished; run the same `densecast handoff prepare` again" if (folder / ITEMS).is_file() else ""
+        raise BadArtifactError(f"{folder} {state or 'is no handoff: make one with `densecast handoff prepare`'}.")
+    try:
+        found = codec.read(path, Handoff)
+    except BadConfigError as error:
+        raise BadArtifactError(f"damaged handoff: {error}") from None
+    if found.format != FORMAT:
+        raise BadArtifactError(f"{folder} has handoff format {found.format}, this densecast reads {FORMAT}.")
+    return found
+
+
+def items(folder: Path) -> Iterator[Item]:
+    """The images in the data set's order, one at a time; a last line that is cut off does not count.
+
+    Raises:
+        BadArtifactError: a line that is no item.
+    """
+    path = folder / ITEMS
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.endswith("\n"):
+                return
+            try:
+                sample_id, stem, (height, width) = json.loads(line)
+            except (ValueError, TypeError):
+                raise BadArtifactError(f"damaged handoff: {path}:{number} is no image of it.") from None
+            if not (isinstance(sample_id, str) and isinstance(stem, str) and not _UNSAFE.search(stem)):
+                raise BadArtifactError(f"damaged handoff: {path}:{number} is no image of it.")
+            yield Item(sample_id, stem, (int(height), int(width)))
+
+
+def item_line(item: Item) -> str:
+    """One line of the list."""
+    return json.dumps([item.id, item.stem, list(item.image_hw)]) + "\n"
+
+
+def stems(ids: list[str]) -> list[str]:
+    """Names for files, from ids that may be anything; all different.
+
+    Raises:
+        BadDatasetError: two ids lead to one name.
+    """
+    found = [_UNSAFE.sub("_", each) for each in ids]
+    if len(set(found)) != len(found):
+        raise BadDatasetError("two images' ids differ only in characters that file names cannot have.")
+    return found
+
+
+def views(spec: ModelSpec, item: Item) -> list[tuple[str, View]]:
+    """The stems of an image's inputs and where it lies in each: one, or two where the network sees a mirror image too.
+
+    Nothing is read: the image's size says it all.
+    """
+    if isinstance(spec.preprocess.resize, PoseAffine):
+        placement = spec.preprocess.resize.geometry(item.image_hw).placement
+    else:
+        placement = spec.preprocess.resize.place(item.image_hw)
+    seen = [(item.stem, View(placement))]
+    return [*seen, (f"{item.stem}_mirrored", View(placement, mirrored=True))] if spec.needs_mirror else seen
+
+
+def size_key(size_hw: tuple[int, int]) -> str:
+    """An input's size as `Handoff.output_shapes` names it.
+
+    >>> size_key((500, 400))
+    '500x400'
+    """
+    return f"{size_hw[0]}x{size_hw[1]}"
+
+
+def augment_of(spec: ModelSpec) -> Augment:
+    """The views that the network has to see."""
+    return Augment(flip=spec.needs_mirror)

@@ -1,0 +1,71 @@
+"""The steps of a handoff in words: the README that lies in its folder, and the commands it names."""
+
+from __future__ import annotations
+
+from densecast.spec.model import ModelSpec
+from densecast.spec.precision import Precision
+from densecast.verbs.handoff import commands
+from densecast.verbs.handoff.package import NOT_RUN, Handoff, Target
+
+_ABOUT = {
+    "amct": "quantise to int8, with the bins of `calibration/`",
+    "atc": "compile",
+    "benchmark": "run on the card: outputs in `result/dumpOutput_device0`, times in `result/perf_vision_…txt`",
+    "pure_inference": "speed alone, on random data",
+    "ais_bench": "the newer tool instead: outputs in `result/<date>`, its summary beside them",
+    "mm_run": "speed alone; keep what it prints in a file for `--performance`",
+}
+
+
+def commands_of(
+    spec: ModelSpec, target: Target, precision: Precision, soc: str, sizes_hw: list[tuple[int, int]]
+) -> dict[str, str]:
+    """The vendor's commands by tool, in the order they are run; paths are those in the handoff's folder."""
+    if target == "magicmind":
+        return {"mm_run": commands.mm_run(spec, precision, sizes_hw)}
+    int8 = {"amct": commands.amct(spec, precision, sizes_hw)} if precision == "qint8_mixed_float16" else {}
+    return {
+        **int8,
+        "atc": commands.atc(spec, precision, soc, sizes_hw),
+        "benchmark": commands.benchmark_tool(spec, precision, sizes_hw),
+        "pure_inference": commands.pure_inference(spec, precision),
+        "ais_bench": commands.ais_bench(spec, precision, sizes_hw),
+    }
+
+
+def readme(handoff: Handoff) -> str:
+    """Markdown: what is in the folder, and what to do with it, in order."""
+    spec = handoff.spec
+    shown = "×".join(str(size) if size else "?" for size in handoff.output.shape)
+    lines = [
+        f"# {spec.name} for {handoff.target}, {handoff.precision}, batch {handoff.batch}",
+        "",
+        f"{handoff.data.count} images of {handoff.data.dataset} ({handoff.split}). Hardware: {NOT_RUN}.",
+        "",
+        f"- `model.onnx`: opset 11, input `{spec.input.name}` {spec.input}",
+        f"- `inputs/<id>.bin`: one image each, {spec.input.dtype}, C order, little-endian, no header",
+        f"- output `{handoff.output.name}`: {handoff.output.dtype}, {shown} an image",
+        "- `inputs.info`, `images.info`: index, file, width, height",
+        *(["- `calibration/`: one batch a file"] if handoff.calibration else []),
+        "",
+        "Run all commands in this folder.",
+        "",
+    ]
+    if handoff.target == "magicmind":
+        lines += [
+            "Compile with `densecast build --backend magicmind` where MagicMind is installed, or give",
+            "`model.onnx` and `builder_config.json` to MagicMind's own parser and builder.",
+            "",
+        ]
+    for number, (tool, command) in enumerate(handoff.commands.items(), start=1):
+        lines += [f"{number}. {_ABOUT[tool]}:", "", "   ```bash", f"   {command}", "   ```", ""]
+    lines += [
+        "Bring the outputs back and evaluate them:",
+        "",
+        "```bash",
+        "densecast handoff collect . result --data DATA",
+        "```",
+        "",
+        "Without a card, `densecast handoff rehearse . --out result` plays the device on this machine's CPU.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,115 @@
+"""Image files  ->  prediction files, each written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from densecast.errors import BadInputError, MissingFileError, UsageError
+from densecast.imaging.folder import images_in
+from densecast.io import files
+from densecast.pipeline import Image, Pipeline, Predicted
+
+Progress = Callable[[int, int], None]
+
+# A hundred thousand names of forty letters.
+_MAX_LIST_BYTES = 4 << 20
+
+
+def infer_files(
+    pipeline: Pipeline,
+    images: Sequence[Path],
+    out: Path,
+    *,
+    overlay: bool = False,
+    scores: bool = False,
+    colour: bool = False,
+    batch: int | None = None,
+    progress: Progress | None = None,
+) -> list[tuple[Path, Path]]:
+    """Predict every image (folders stand for the images in them); (image, result file) in order.
+
+    With `scores` a segmentation's `<stem>_score.png` is written, too: each pixel's probability in 16 bits. With
+    `colour` it is its `<stem>_colour.png`: RGB, each class in its colour.
+    In throughput mode several images are in work at a time, in batches that tuning found best unless `batch` is given.
+
+    Raises:
+        MissingFileError: an image does not exist.
+        UsageError: two images would have one result file, or colours are asked for people.
+        BadImageError: an image cannot be read; results of the images before it stay, and
+            of those that were in work beside it.
+    """
+    paths = image_files(images)
+    _refuse_equal_stems(paths)
+
+    def save(found: Predicted[Path]) -> tuple[Path, Path]:
+        path = found.source
+        file = pipeline.save(out / path.stem, found.prediction)
+        if colour:
+            pipeline.save_colour(out / path.stem, found.prediction)
+        if overlay:
+            _write_jpeg(pipeline.draw(found.image, found.prediction), out / f"{path.stem}_overlay.jpg")
+        return path, file
+
+    written = []
+    with contextlib.closing(pipeline.stream(paths, pipeline.read, save, batch=batch, probability=scores)) as results:
+        for each in results:
+            written.append(each)
+            if progress:
+                progress(len(written), len(paths))
+    return written
+
+
+def image_files(given: Sequence[Path], named_in: Path | None = None, limit: int | None = None) -> list[Path]:
+    """The files that are meant: folders stand for the images in them.
+
+    With `named_in`, a text of one file name or id a line, only those it names, in its order; of them the first `limit`.
+
+    Raises:
+        MissingFileError: a file or folder does not exist, or the list names one that is not there.
+        BadDatasetError: a folder holds no images.
+    """
+    paths = [path for each in given for path in (images_in(each) if each.is_dir() else [each])]
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise MissingFileError(f"image {missing[0]} does not exist.")
+    if named_in is not None:
+        paths = _named(paths, named_in)
+    return paths[:limit]
+
+
+def _named(paths: Sequence[Path], named_in: Path) -> list[Path]:
+    try:
+        size = named_in.stat().st_size
+        if size > _MAX_LIST_BYTES:
+            raise BadInputError(f"{named_in}: larger than {_MAX_LIST_BYTES >> 20} MiB; this is no list of images.")
+        names = named_in.read_text(encoding="utf-8").split()
+    except OSError as error:
+        raise MissingFileError(f"list {named_in} cannot be read ({error.strerror}).") from None
+    except ValueError:
+        raise BadInputError(f"{named_in}: not a text of one name a line.") from None
+    known = {path.stem: path for path in paths} | {path.name: path for path in paths}
+    absent = [name for name in names if name not in known]
+    if absent:
+        raise MissingFileError(f"{named_in} names {len(absent)} images that are not given, the first is {absent[0]}.")
+    return [known[name] for name in names]
+
+
+def _refuse_equal_stems(paths: Sequence[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in seen:
+            raise UsageError(
+                f"{seen[path.stem]} and {path} would both write {path.stem}.*; infer them into two folders."
+            )
+        seen[path.stem] = path
+
+
+def _write_jpeg(image: Image, path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    done, data = cv2.imencode(".jpg", np.ascontiguousarray(image[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    assert done, "an RGB array always encodes"
+    files.write_bytes(path, data.tobytes())

@@ -1,0 +1,72 @@
+"""One built model's accuracy and speed, measured in a process of its own.
+
+A child process makes the peak memory the model's own, and keeps one engine's thread pools and caches out of the
+next one's times.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from densecast.artifact import Artifact
+from densecast.errors import BackendMissingError
+from densecast.pipeline import Pipeline
+from densecast.results.timing import Timing
+from densecast.spec.precision import PrecisionRan
+from densecast.spec.score import Score
+from densecast.verbs.benchmark import BenchmarkOptions, benchmark
+from densecast.verbs.evaluate import EvaluateOptions, evaluate
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What `measure` found; `key` says for which artifact, data and options."""
+
+    key: str
+    score: Score
+    timing: Timing
+    ran: PrecisionRan
+
+
+def measure(
+    artifact: Artifact,
+    data: Path,
+    images: tuple[Path, ...],
+    score: EvaluateOptions,
+    speed: BenchmarkOptions,
+    key: str,
+) -> Measured:
+    """Evaluate on `data` and benchmark on `images`, in a fresh process.
+
+    Raises:
+        BackendMissingError: the engine's process died (out of memory, or a crash inside the engine).
+        DensecastError: whatever the evaluation itself raises.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        try:
+            return pool.submit(_measure, artifact.folder, data, images, score, speed, key).result()
+        except BrokenProcessPool:
+            raise BackendMissingError(
+                f"the process that measured {artifact.folder.name} died: out of memory, or a crash in the engine."
+            ) from None
+
+
+def _measure(
+    folder: Path,
+    data: Path,
+    images: tuple[Path, ...],
+    score: EvaluateOptions,
+    speed: BenchmarkOptions,
+    key: str,
+) -> Measured:
+    # The benchmark comes first: the peak of memory is its own.
+    with Pipeline.open(folder) as pipeline:
+        timing = benchmark(pipeline, images, speed)
+        ran = pipeline.runner.precision
+    with Pipeline.open(folder, mode="throughput") as pipeline:
+        return Measured(key, evaluate(pipeline, data, score), timing, ran)

@@ -1,0 +1,109 @@
+"""A published model: which network, which weights, on which data, with which published scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from densecast.artifact import Option
+from densecast.errors import UnknownNameError
+from densecast.spec.model import Decode, ModelSpec
+from densecast.spec.precision import Precision
+from densecast.spec.preprocess import Preprocess
+
+ORIGINAL = "original"
+"""The protocol of a model's own publisher, which every model has."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSource:
+    """A file of trained weights: where it is published, and how to know it.
+
+    `urls` are tried in order. `sha256` may be a prefix (some publishers print eight digits in the file name).
+    `shipped` names a file of the package itself.
+    """
+
+    file: str
+    urls: tuple[str, ...] = ()
+    sha256: str | None = None
+    md5: str | None = None
+    shipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedScore:
+    """A number somebody else printed, with the number of images it was measured on."""
+
+    precision: Precision
+    metric: str
+    value: float
+    count: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProceduralData:
+    """Data the project makes itself: a writer of `scenes/`, and how much of it a default run uses.
+
+    The seed is one that training never used.
+    """
+
+    writer: str
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """Another way than the original's to prepare images and to decode outputs, as some deployment does it."""
+
+    preprocess: Preprocess
+    decode: Decode
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFlowGraph:
+    """The names of the input and output in a TensorFlow graph, and of the file in the archive that holds it."""
+
+    input: str
+    output: str
+    member: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ZooEntry:
+    """A model of the zoo; its name is its file's name.
+
+    `spec` is the original's way, `protocols` are other deployments' by name. The network is one of `networks/`, or
+    None where the weights come with their own graph, `tensorflow`.
+    """
+
+    spec: ModelSpec
+    network: str | None
+    options: dict[str, Option]
+    checkpoint: CheckpointSource
+    summary: str
+    licence: str
+    published: tuple[PublishedScore, ...] = ()
+    data: ProceduralData | None = None
+    example_size_hw: tuple[int, int] = (512, 512)
+    tags: tuple[str, ...] = field(default_factory=tuple)
+    protocols: dict[str, Protocol] = field(default_factory=dict)
+    tensorflow: TensorFlowGraph | None = None
+
+    def __post_init__(self) -> None:
+        """A model has a network of ours or a graph of its own."""
+        if (self.network is None) == (self.tensorflow is None):
+            raise ValueError(f"{self.spec.name}: either a network or a TensorFlow graph")
+
+    def spec_for(self, protocol: str = ORIGINAL) -> ModelSpec:
+        """The spec with the preprocessing and decoding of a protocol.
+
+        Raises:
+            UnknownNameError: this model has no such protocol.
+        """
+        if protocol == ORIGINAL:
+            return self.spec
+        if protocol not in self.protocols:
+            raise UnknownNameError.among(f"protocol of {self.spec.name}", protocol, (ORIGINAL, *self.protocols))
+        chosen = self.protocols[protocol]
+        return replace(self.spec, preprocess=chosen.preprocess, decode=chosen.decode)

@@ -1,0 +1,115 @@
+"""Which images set int8 ranges is fixed by the folder and the seed, recorded, and read one at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_artifacts
+from made_pictures import carvana, write_jpeg
+
+from densecast.datasets import carvana as carvana_set
+from densecast.errors import BadDatasetError, BadImageError, BadShapeError, MissingFileError
+from densecast.imaging.prepare import prepare
+from densecast.imaging.read import read_image
+from densecast.spec.options import QuantizeOptions
+from densecast.spec.tensor import Dim
+from densecast.verbs.builder import calibration
+
+SPEC = tiny_artifacts.spec()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty images, written in no order, beside other files."""
+    made = tmp_path_factory.mktemp("images")
+    for index in np.random.default_rng(3).permutation(20).tolist():
+        write_jpeg(made / f"{index:02}.JPG", seed=index)
+    (made / "readme.txt").write_text("no image")
+    (made / "inner").mkdir()
+    write_jpeg(made / "inner" / "deep.jpg")
+    return made
+
+
+def names(items: list[calibration.Item]) -> list[str]:
+    return [item.name for item in items]
+
+
+def test_all_images_of_a_folder_in_sorted_order(folder: Path) -> None:
+    for count in (0, 20, 300):
+        items, record = calibration.choose(SPEC, QuantizeOptions(images=count), folder)
+        assert names(items) == [f"{index:02}.JPG" for index in range(20)]
+        assert record.ids == tuple(names(items))
+        assert (record.count, record.source, record.split) == (20, f"folder {folder.name}", None)
+
+
+def test_the_seed_draws_without_repeats_and_nothing_else_does(folder: Path) -> None:
+    drawn = [names(calibration.choose(SPEC, QuantizeOptions(images=7, seed=seed), folder)[0]) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    for each in drawn:
+        assert len(set(each)) == 7 and each == sorted(each)
+
+
+def test_a_data_set_gives_its_training_split_and_says_so(tmp_path: Path) -> None:
+    root = carvana(tmp_path / "data", count=20)
+    items, record = calibration.choose(SPEC, QuantizeOptions(), root)
+    train = carvana_set.open(root, "train")
+    assert names(items) == [sample.id for sample in train.samples]
+    assert record.source == "carvana train" and record.split == train.record()
+    validation = {sample.id for sample in carvana_set.open(root, "val").samples}
+    assert validation and not validation & set(record.ids)
+    _, of_all = calibration.choose(SPEC, QuantizeOptions(split="all"), root)
+    assert of_all.count == 20
+
+
+def test_feeds_are_prepared_when_they_are_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path, **options: bool) -> np.ndarray:
+        read.append(path)
+        return read_image(path, **options)
+
+    monkeypatch.setattr(calibration, "read_image", counted)
+    items, _ = calibration.choose(SPEC, QuantizeOptions(), folder)
+    told: list[tuple[int, int]] = []
+    feeds = calibration.CalibrationFeeds(items, SPEC, lambda done, total: told.append((done, total)))
+    assert len(feeds) == 20 and not read
+    wanted, _ = prepare(read_image(items[3].path), SPEC.preprocess)
+    np.testing.assert_array_equal(feeds[3]["image"], wanted[None])
+    assert read == [items[3].path] and told == [(4, 20)]
+    assert len(feeds[5:9]) == 4 and len(read) == 1
+    assert len(list(feeds)) == 20
+    with pytest.raises(IndexError):
+        feeds[20]
+
+
+def test_broken_and_wrongly_sized_images_are_named(tmp_path: Path) -> None:
+    write_jpeg(tmp_path / "a.jpg", (8, 2000))
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8 and no more")
+    items, _ = calibration.choose(SPEC, QuantizeOptions(), tmp_path)
+    feeds = calibration.CalibrationFeeds(items, SPEC)
+    with pytest.raises(BadShapeError, match=r"a\.jpg becomes 4×1000"):
+        feeds[0]
+    with pytest.raises(BadImageError, match=r"b\.jpg"):
+        feeds[1]
+
+
+def test_folders_without_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadDatasetError, match=r"holds no imgs"):
+        calibration.choose(SPEC, QuantizeOptions(), tmp_path)
+    with pytest.raises(MissingFileError, match="absent does not exist"):
+        calibration.choose(SPEC, QuantizeOptions(), tmp_path / "absent")
+    with pytest.raises(BadDatasetError, match="holds no images"):
+        calibration.images_in(tmp_path)
+
+
+@pytest.mark.parametrize(("batch", "images"), [(1, 1), (3, 3), (Dim("N", 2, 4), 2)])
+def test_one_image_fills_the_smallest_batch(batch: int | Dim, images: int, folder: Path) -> None:
+    spec = replace(SPEC, input=replace(SPEC.input, shape=(batch, *SPEC.input.shape[1:])))
+    items, _ = calibration.choose(spec, QuantizeOptions(images=1), folder)
+    array = calibration.CalibrationFeeds(items, spec)[0][spec.input.name]
+    single = calibration.CalibrationFeeds(items, SPEC)[0][spec.input.name]
+    assert len(array) == images
+    assert all(np.array_equal(each, single[0]) for each in array)

@@ -1,0 +1,269 @@
+"""A promised accuracy is kept, by the layers that need 16 bits and no others, or it is said that it is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+import pytest
+import tiny_artifacts
+import tiny_graphs
+import whole_graphs
+from made_pictures import carvana
+from outlier_network import RUINED, outlier_network
+
+from densecast.artifact import Artifact
+from densecast.artifact.search_record import MaxDrop, SearchRecord
+from densecast.backends._openvino_int8 import OpenVinoQuantized
+from densecast.errors import GateFailedError, UsageError
+from densecast.pipeline import Pipeline
+from densecast.report import reasons
+from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
+from densecast.spec.tensor import Array
+from densecast.verbs.builder import build
+from densecast.verbs.builder.prepared import prepare
+from densecast.verbs.export import export_file
+from densecast.verbs.mixed_precision import build_within, search
+from densecast.verbs.mixed_precision.judge import Judge
+from densecast.verbs.mixed_precision.workshop import Workshop
+
+pytestmark = pytest.mark.quantize
+pytest.importorskip("nncf")
+
+INT8 = BuildOptions("openvino", "qint8_mixed_float16", InputShape(height=24, width=32), QuantizeOptions(images=6))
+# The pictures are smooth: many pixels lie within an int8 step of the threshold, so the harmless layer turns one in ten.
+DISAGREEMENT = MaxDrop(15.0, "disagreement", images=12, split="all")
+
+
+def made_up_times(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Every int8 layer makes the network half as fast again; nothing is cached between tests."""
+
+    def times_faster(candidate: Pipeline, base: Pipeline, images: list[Array]) -> tuple[float, float]:
+        int8 = candidate.runner.precision.layers.get("int8", 0)
+        return 1 + 0.5 * int8, 1 / (1 + 0.5 * int8)
+
+    patch.setenv("DENSECAST_CACHE", str(folder / "cache"))
+    patch.setattr(search, "times_faster", times_faster)
+    patch.setattr(OpenVinoQuantized, "cost_ms", lambda self: dict.fromkeys(self.layers, 1.0))
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
+    """The network that int8 ruins."""
+    made_up_times(monkeypatch, tmp_path)
+    return tiny_artifacts.exported(tmp_path, outlier_network())
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return carvana(tmp_path_factory.mktemp("cars"), count=40)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """One search's beginning and end."""
+
+    source: Artifact
+    built: Artifact
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Searched:
+    """What `INT8` and `DISAGREEMENT` lead to."""
+    folder = tmp_path_factory.mktemp("searched")
+    with pytest.MonkeyPatch.context() as patch:
+        made_up_times(patch, folder)
+        source = tiny_artifacts.exported(folder, outlier_network())
+        return Searched(source, build_within(source, folder / "built", INT8, DISAGREEMENT, data=data))
+
+
+def found(artifact: Artifact) -> SearchRecord:
+    assert artifact.manifest.search is not None
+    return artifact.manifest.search
+
+
+def test_only_the_layer_that_int8_ruins_is_left_in_16_bits(searched: Searched) -> None:
+    built = searched.built
+    record = found(built)
+    trials = {trial.name: trial for trial in record.trials}
+    assert trials["int8"].drop.value > 50 and not trials["int8"].keeps(15)
+    taken = trials[record.winner]
+    assert [name for name in taken.kept if RUINED in name] and len(taken.kept) == 1
+    assert record.kept_promise and record.finished and record.front
+    assert record.metric == "disagreement" and record.images == 12 == len(record.ids)
+    ran = built.manifest.precision_ran
+    assert ran is not None and ran.layers["int8"] == 1 and sum(ran.layers.values()) == 2
+    most = max(record.sensitivity, key=record.sensitivity.__getitem__)
+    assert RUINED in most and record.sensitivity[most] > 0.9
+
+
+def test_what_is_delivered_is_what_was_measured(searched: Searched, data: Path, tmp_path: Path) -> None:
+    built = searched.built
+    record = found(built)
+    taken = next(trial for trial in record.trials if trial.name == record.winner)
+    judge = Judge(built.spec, data, DISAGREEMENT, calibrated=built.manifest.calibration)
+    judge.fix_count(12)
+    float32 = build(searched.source, tmp_path / "float32", replace(INT8, precision="force_float32"))
+    with Pipeline.open(float32) as reference, Pipeline.open(built) as pipeline:
+        judge.set_reference(reference, lambda done, total: None)
+        assert judge.drop(pipeline, lambda done, total: None) == taken.drop
+
+
+def test_the_models_own_metric_is_the_first_choice(source: Artifact, data: Path, tmp_path: Path) -> None:
+    record = found(build_within(source, tmp_path / "a", INT8, MaxDrop(15.0, images=12, split="all"), data=data))
+    assert record.metric == "dice_per_image"
+    assert 0 < record.reference < 1
+
+
+def test_a_folder_of_images_has_no_ground_truth(source: Artifact, data: Path, tmp_path: Path) -> None:
+    record = found(build_within(source, tmp_path / "a", INT8, MaxDrop(15.0, images=12), data=data / "imgs"))
+    assert record.metric == "disagreement" and record.reference == 1.0
+    with pytest.raises(UsageError, match=r"disagreement.*root of its data set"):
+        build_within(source, tmp_path / "b", INT8, MaxDrop(15.0, "dice"), data=data / "imgs")
+
+
+def test_an_impossible_promise_gives_16_bits_or_what_was_asked_for(
+    source: Artifact, data: Path, tmp_path: Path
+) -> None:
+    # Any int8 layer changes some pixels.
+    asked = replace(DISAGREEMENT, points=1e-9)
+    sixteen = build_within(source, tmp_path / "a", INT8, asked, data=data)
+    assert found(sixteen).winner == "16-bit" and found(sixteen).kept_promise
+    assert "no int8 model" in found(sixteen).why
+    assert sixteen.manifest.precision_ran is not None and "int8" not in sixteen.manifest.precision_ran.layers
+    best = build_within(source, tmp_path / "b", INT8, replace(asked, otherwise="best"), data=data)
+    assert "int8" in found(best).winner and "as asked" in found(best).why and not found(best).kept_promise
+    with pytest.raises(GateFailedError, match="no int8 model"):
+        build_within(source, tmp_path / "c", INT8, replace(asked, otherwise="fail"), data=data)
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_search_goes_on_where_it_stopped(
+    source: Artifact, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[int] = []
+    drop = Judge.drop
+
+    def counted(self: Judge, *arguments: object) -> object:
+        measured.append(1)
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        return drop(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Judge, "drop", counted)
+    with pytest.raises(KeyboardInterrupt):
+        build_within(source, tmp_path / "built", INT8, DISAGREEMENT, data=data)
+    assert not (tmp_path / "built").exists()
+    measured.extend([1] * 10)
+    before = len(measured)
+    record = found(build_within(source, tmp_path / "built", INT8, DISAGREEMENT, data=data))
+    # The plain int8 model's trial was kept; the 16-bit one is the yardstick of speed, and measured each time.
+    assert len(measured) - before == len(record.trials) - 1
+    done = len(measured)
+    again = build_within(source, tmp_path / "built", INT8, DISAGREEMENT, data=data)
+    assert found(again) == record and len(measured) == done
+
+
+def test_what_was_measured_of_another_int8_model_is_forgotten(
+    source: Artifact, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = found(build_within(source, tmp_path / "built", INT8, DISAGREEMENT, data=data))
+    (page,) = (tmp_path / "cache" / "searches").iterdir()
+    lines = page.read_text(encoding="utf-8").replace('"name": "int8"', '"name": "int8 of old"')
+    longer = replace(DISAGREEMENT, seconds=900.0)
+    page.write_text(lines, encoding="utf-8")
+    kept = found(build_within(source, tmp_path / "built", INT8, longer, data=data))
+    assert "int8 of old" in [trial.name for trial in kept.trials]
+    other = json.loads(lines)
+    other["errors"][""] *= 2
+    page.write_text(json.dumps(other), encoding="utf-8")
+    again = found(build_within(source, tmp_path / "other", INT8, longer, data=data))
+    assert [trial.name for trial in again.trials] == [trial.name for trial in first.trials]
+
+
+def test_when_the_time_is_over_the_best_so_far_is_built(source: Artifact, data: Path, tmp_path: Path) -> None:
+    record = found(build_within(source, tmp_path / "a", INT8, replace(DISAGREEMENT, seconds=0.01), data=data))
+    assert not record.finished and "time was over" in record.why
+    assert [trial.name for trial in record.trials] == ["16-bit"] and record.winner == "16-bit"
+
+
+def test_the_table_has_a_row_for_each_trial_and_marks_the_one_taken(searched: Searched) -> None:
+    record = found(searched.built)
+    section = reasons.of_search(record)
+    assert len(section.rows) == len(record.trials) and {len(row) for row in section.rows} == {len(section.header)}
+    assert [row[0] for row in section.rows if "taken" in row[-1]] == [record.winner]
+    assert RUINED in section.told[-1] and "1 of 2 layers" in section.told[-1]
+
+
+def test_without_a_folder_the_name_says_what_is_in_it(source: Artifact, data: Path) -> None:
+    impossible = replace(DISAGREEMENT, points=1e-9)
+    int8 = build_within(source, None, INT8, DISAGREEMENT, data=data)
+    sixteen = build_within(source, None, INT8, impossible, data=data)
+    assert int8.folder == source.folder.parent / "tiny__int8__24x32__b1__openvino__drop15"
+    assert sixteen.folder == source.folder.parent / "tiny__fp16__24x32__b1__openvino__drop1e-09"
+    # Found again by what was asked, under whichever name.
+    created = [each.manifest.created for each in (int8, sixteen)]
+    again = [build_within(source, None, INT8, asked, data=data) for asked in (DISAGREEMENT, impossible)]
+    assert [each.manifest.created for each in again] == created and again[1].folder == sixteen.folder
+
+
+def test_what_fell_back_says_what_was_asked_and_holds_16_bits_as_they_are_built(
+    source: Artifact, data: Path, tmp_path: Path
+) -> None:
+    sixteen = build_within(source, tmp_path / "a", INT8, replace(DISAGREEMENT, points=1e-9), data=data)
+    manifest = sixteen.manifest
+    assert manifest.precision_asked == "qint8_mixed_float16"
+    assert manifest.build is not None and manifest.build.precision == "force_float16"
+    assert manifest.calibration is None and manifest.fallback == found(sixteen).why
+    asked = build(source, tmp_path / "b", replace(INT8, precision="force_float16"))
+    assert manifest.passes == asked.manifest.passes
+    kept = build_within(source, tmp_path / "c", INT8, DISAGREEMENT, data=data)
+    assert kept.manifest.fallback is None and kept.manifest.precision_asked == "qint8_mixed_float16"
+
+
+def test_the_16_bit_model_is_what_16_bits_are_built_as(tmp_path: Path) -> None:
+    """A constant branch is taken out of convolutions in 16 bits, and not in int8."""
+    data = carvana(tmp_path / "data", count=6, size_hw=(48, 80))
+    source = tiny_artifacts.exported(tmp_path, whole_graphs.pooled())
+    int8 = replace(INT8, shape=InputShape(height=24, width=40))
+    sixteen = replace(int8, precision="force_float16")
+
+    def layers(artifact: Artifact) -> int:
+        return artifact.file("model.xml").read_text(encoding="utf-8").count("<layer ")
+
+    with Workshop(prepare(source, tmp_path / "none", int8, data=data), tmp_path).wide() as pipeline:
+        wide = layers(pipeline.artifact)
+    assert wide == layers(build(source, tmp_path / "asked", sixteen))
+    assert wide != layers(build(source, tmp_path / "plain", replace(sixteen, rewrites=())))
+
+
+def test_only_int8_and_backends_with_layers_can_be_searched(source: Artifact, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="among int8"):
+        build_within(source, tmp_path / "a", replace(INT8, precision="force_float16"), DISAGREEMENT, data=data)
+    with pytest.raises(UsageError, match="between 0 and 100"):
+        MaxDrop(0.0)
+
+
+def test_onnx_runtime_is_searched_node_by_node(source: Artifact, data: Path, tmp_path: Path) -> None:
+    record = found(build_within(source, tmp_path / "a", replace(INT8, backend="onnxruntime"), DISAGREEMENT, data=data))
+    kept = {trial.name: set(trial.kept) for trial in record.trials if trial.name != "16-bit"}
+    assert record.layers == 2 and kept["int8"] == set()
+    # Its int8 convolutions write int8, so what the ruined one reads is ruined before, and only both help.
+    assert record.sensitivity[RUINED] < 0.1
+    assert record.winner == "16-bit" and record.kept_promise
+
+
+def test_people_are_judged_by_their_likeness_to_float32s(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up_times(monkeypatch, tmp_path)
+    onnx.save(tiny_graphs.pose(), tmp_path / "pose.onnx")
+    source = export_file(tmp_path / "pose.onnx", tiny_artifacts.pose_spec(), tmp_path / "float")
+    options = replace(INT8, shape=InputShape(batch=(2,), height=64, width=96))
+    record = found(build_within(source, tmp_path / "built", options, MaxDrop(50.0, images=8), data=data / "imgs"))
+    drop = {trial.name: trial.drop for trial in record.trials}
+    assert record.metric == "oks" and record.reference == 1.0
+    # Maps in int8 move people, but not by much.
+    assert 0 <= drop["16-bit"].value < drop["int8"].value < 50

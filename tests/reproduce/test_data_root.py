@@ -1,0 +1,41 @@
+"""Where a run finds a model's data when none is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from densecast import plugins
+from densecast.errors import MissingFileError
+from densecast.spec.model import Evaluation
+from densecast.verbs.reproduce import data_root
+from densecast.zoo._base import ZooEntry
+
+
+@pytest.fixture
+def entry() -> ZooEntry:
+    found: ZooEntry = plugins.load("zoo", "unet_carvana").ENTRY
+    return replace(found, spec=replace(found.spec, evaluation=Evaluation("voc2012", "iou")))
+
+
+@pytest.mark.parametrize("name", ["VOC2012_DATASETS_PATH", "DATASETS_PATH"])
+def test_each_of_a_data_sets_variables_names_its_root(
+    entry: ZooEntry, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(name, str(tmp_path))
+    assert data_root(entry, tmp_path / "out") == tmp_path
+
+
+def test_the_data_sets_own_variable_comes_first(
+    entry: ZooEntry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATASETS_PATH", str(tmp_path / "other"))
+    monkeypatch.setenv("VOC2012_DATASETS_PATH", str(tmp_path / "voc"))
+    assert data_root(entry, tmp_path / "out") == tmp_path / "voc"
+
+
+def test_without_any_the_error_names_the_first(entry: ZooEntry, tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match=r"set \$VOC2012_DATASETS_PATH"):
+        data_root(entry, tmp_path / "out")

@@ -1,0 +1,190 @@
+"""One click goes from weights to a report, and a second one finds everything done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("jinja2")
+
+import tiny_torch  # noqa: E402
+from command_line import failed  # noqa: E402
+from made_pictures import carvana  # noqa: E402
+
+from densecast import report  # noqa: E402
+from densecast.artifact import Artifact  # noqa: E402
+from densecast.artifact.search_record import MaxDrop  # noqa: E402
+from densecast.artifact.tune_record import Duel, Rate, TuneOptions  # noqa: E402
+from densecast.errors import DensecastError  # noqa: E402
+from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions  # noqa: E402
+from densecast.spec.precision import PRECISIONS, short  # noqa: E402
+from densecast.verbs.benchmark import BenchmarkOptions  # noqa: E402
+from densecast.verbs.builder import tune_duel  # noqa: E402
+from densecast.verbs.evaluate import EvaluateOptions  # noqa: E402
+from densecast.verbs.export.options import ExportOptions  # noqa: E402
+from densecast.verbs.reproduce import RunOptions, run  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+OPTIONS = RunOptions(
+    backends=("onnxruntime",),
+    precisions=("force_float32", "force_float16"),
+    export=ExportOptions(size_hw=(48, 72), batch=1),
+    build=BuildOptions(shape=InputShape(height=48, width=72)),
+    evaluate=EvaluateOptions(split="all", limit=3),
+    benchmark=BenchmarkOptions(images=2, seconds=0.0, warm_up=0),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("run")
+    carvana(made / "data", count=4, size_hw=(96, 144))
+    tiny_torch.write_checkpoint(made / "weights.pth")
+    return made
+
+
+def go(folder: Path, steps: list[str] | None = None) -> report.Report:
+    def tell(what: str, done: int, total: int) -> None:
+        assert 1 <= done <= total == 7
+        if steps is not None:
+            steps.append(what)
+
+    return run(
+        "unet_tiny", folder / "out", OPTIONS, data=folder / "data", checkpoint=folder / "weights.pth", progress=tell
+    )
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> report.Report:
+    return go(folder)
+
+
+def test_report_holds_what_was_built_and_measured(first: report.Report, folder: Path) -> None:
+    assert [(row.backend, row.asked) for row in first.rows] == [
+        ("onnxruntime", "force_float32"),
+        ("onnxruntime", "force_float16"),
+    ]
+    for row in first.rows:
+        artifact = Artifact.open(folder / "out" / row.artifact)
+        assert artifact.manifest.build is not None and artifact.manifest.build.backend == row.backend
+        assert row.ran.compute == "float32" and row.score.count == 3 and row.size_mb > 0
+        assert row.score.data is not None and (row.score.data.split, row.score.data.total) == ("all", 4)
+        assert set(row.timing.stages()) == {"decode", "preprocess", "infer", "postprocess", "end_to_end"}
+    # Weights in float16 flip near-ties: some pixels of some thousands.
+    assert first.rows[1].score.value == pytest.approx(first.rows[0].score.value, abs=1e-2)
+    assert first.parity is not None and first.parity.relative_error <= first.parity.tolerance
+    assert report.read(folder / "out") == first
+    assert all((folder / "out" / name).is_file() for picture in first.pictures for name in picture.files.values())
+    assert first.pictures and (folder / "out" / "report.html").stat().st_size > 1000
+
+
+def test_a_second_run_measures_nothing_again(first: report.Report, folder: Path) -> None:
+    def times() -> dict[Path, int]:
+        kept = [folder / "out" / "measured", *(folder / "out" / row.artifact for row in first.rows)]
+        return {path: path.stat().st_mtime_ns for each in kept for path in each.iterdir()}
+
+    before, steps = times(), list[str]()
+    again = go(folder, steps)
+    assert again.rows == first.rows
+    assert times() == before
+    assert steps[0] == "data set" and steps[-1] == "report" and len(steps) == 7
+
+
+def test_a_tuned_run_reports_what_each_build_was_chosen_by(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime's 16 bits are no faster, so float32 is what comes of them; the report says so, and why."""
+    monkeypatch.setenv("DENSECAST_CACHE", str(tmp_path / "cache"))
+    even = Duel(Rate(10.0, 100.0), Rate(10.0, 100.0), 1.0, (0.99, 1.01), 5)
+    monkeypatch.setattr(tune_duel, "fight", lambda champion, challenger: even)
+    options = replace(OPTIONS, tune=TuneOptions())
+    made = run("unet_tiny", tmp_path / "out", options, data=folder / "data", checkpoint=folder / "weights.pth")
+    plain, tuned = made.rows
+    assert plain.reasons.tuning is None and plain.reasons.built == "force_float32"
+    assert tuned.asked == "force_float16" and tuned.reasons.built == "force_float32"
+    assert tuned.artifact.endswith("__fp32__48x72__b1__onnxruntime__tuned_from_fp16")
+    assert tuned.reasons.tuning is not None and tuned.reasons.fallback == tuned.reasons.tuning.why
+    assert any("fp16 was asked, fp32 is what was built" in line for line in made.findings())
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / "out" / name).read_text(encoding="utf-8")
+        assert "onnxruntime fp16: tuned for throughput" in text and "1.00 (0.99 to 1.01)" in text
+    assert report.read(tmp_path / "out") == made
+
+
+@pytest.mark.quantize
+@pytest.mark.parametrize(
+    ("dropping", "searched"),
+    [
+        pytest.param(False, {"tune": ["fp16", "int8"]}, marks=pytest.mark.slow),
+        (True, {"tune": ["fp16"], "max_drop": ["int8"]}),
+    ],
+)
+def test_each_precision_is_searched_for_in_its_own_way(
+    dropping: bool,
+    searched: dict[str, list[str]],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """float32 is built as asked; the rest is tuned; with a drop stated, int8 has to keep to it instead."""
+    pytest.importorskip("nncf")
+    monkeypatch.setenv("DENSECAST_CACHE", str(tmp_path / "cache"))
+    even = Duel(Rate(10.0, 100.0), Rate(10.0, 100.0), 1.0, (0.99, 1.01), 5)
+    monkeypatch.setattr(tune_duel, "fight", lambda champion, challenger: even)
+    options = replace(
+        OPTIONS,
+        backends=("openvino",),
+        precisions=PRECISIONS,
+        build=replace(OPTIONS.build, quantize=QuantizeOptions(images=2, split="all")),
+        tune=TuneOptions(seconds=30.0),
+        max_drop=MaxDrop(50.0, images=2, split="all", seconds=20.0) if dropping else None,
+    )
+    made = run("unet_tiny", tmp_path / "out", options, data=folder / "data", checkpoint=folder / "weights.pth")
+    found: dict[str, list[str]] = {}
+    for row in made.rows:
+        manifest = Artifact.open(tmp_path / "out" / row.artifact).manifest
+        for way, record in (("tune", manifest.tuning), ("max_drop", manifest.search)):
+            if record is not None:
+                found.setdefault(way, []).append(short(row.asked))
+    assert found == searched
+    assert [short(row.asked) for row in made.rows] == ["fp32", "fp16", "int8"]
+
+
+def test_without_a_search_everything_is_built_as_it_is_asked(first: report.Report) -> None:
+    assert all(row.reasons.tuning is None and row.reasons.search is None for row in first.rows)
+    assert [row.reasons.built for row in first.rows] == [row.asked for row in first.rows]
+
+
+def test_searches_that_make_no_sense_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    for wrong, said in (
+        (("--max-drop", "0.5", "--time-budget", "soon"), "90s, 10m or 2h"),
+        (("--max-drop", "0"), "between 0 and 100"),
+        (("--tune", "--time-budget", "0"), "--time-budget"),
+    ):
+        assert said in failed(2, "run", "unet_tiny", "--out", tmp_path / "out", *wrong, "-q")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"backends": ("onnxruntime", "openvin")}, "Did you mean 'openvino'"),
+        ({"backends": ("reference",), "precisions": ("qint8_mixed_float16",)}, "has no qint8"),
+    ],
+)
+def test_what_cannot_be_built_is_said_before_anything_is_made(
+    folder: Path, tmp_path: Path, wrong: dict[str, tuple[str, ...]], said: str
+) -> None:
+    with pytest.raises(DensecastError, match=said):
+        run(
+            "unet_tiny",
+            tmp_path / "out",
+            replace(OPTIONS, **wrong),  # type: ignore[arg-type]
+            data=folder / "data",
+            checkpoint=folder / "weights.pth",
+        )
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,82 @@
+"""Plans add up to the CPUs there are; other libraries' warnings and pools are put back."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from densecast.errors import UnknownNameError
+from densecast.runtime import execution
+from densecast.runtime.execution import Plan
+from densecast.runtime.machine import usable_cpus
+from densecast.runtime.quiet import warnings_ignored
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 4, 8, 9, 16, 96])
+def test_threads_of_all_streams_are_the_cpus(cpus: int) -> None:
+    assert execution.plan("latency", cpus) == Plan(cpus, 1)
+    found = execution.plan("throughput", cpus)
+    assert found.threads == cpus and 1 <= found.streams <= found.lanes <= cpus
+    assert found.threads // found.streams * found.streams <= cpus
+
+
+def test_the_affinity_is_what_is_planned_for() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert execution.plan("throughput") == Plan(1, 1)
+    finally:
+        os.sched_setaffinity(0, before)
+    assert execution.plan("latency").threads == usable_cpus()
+
+
+def test_streams_that_were_measured_are_kept_within_the_threads() -> None:
+    assert execution.plan("throughput", 4, 2) == Plan(4, 2, lanes=2)
+    assert execution.plan("throughput", 2, 8) == Plan(2, 2, lanes=2)
+
+
+def test_an_inference_on_all_cpus_or_none_goes_on_beside_other_stages() -> None:
+    assert execution.plan("throughput", 4, 1) == Plan(4, 1, lanes=2)
+    assert execution.plan("throughput", 16, device="cuda:1") == Plan(16, 1, device="cuda:1", lanes=4)
+    assert execution.plan("throughput", 2, device="cuda") == Plan(2, 1, device="cuda", lanes=2)
+    assert execution.plan("latency", 16, device="cuda") == Plan(16, 1, device="cuda")
+    assert execution.plan("throughput", 2, device="cpu") == Plan(2, 2, device="cpu", lanes=2)
+
+
+def test_a_mode_there_is_not_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="throughput"):
+        execution.parse_mode("troughput")
+
+
+def test_opencv_is_put_back() -> None:
+    import cv2
+
+    before = cv2.getNumThreads()
+    with execution.opencv_threads(1):
+        assert cv2.getNumThreads() == 1
+    assert cv2.getNumThreads() == before
+
+
+def test_warnings_come_back_whoever_leaves_first() -> None:
+    entered, leave = threading.Barrier(2), threading.Event()
+
+    def stays() -> None:
+        with warnings_ignored():
+            entered.wait(timeout=10)
+            leave.wait(timeout=10)
+
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(1) as pool:
+        with warnings_ignored():
+            waiting = pool.submit(stays)
+            entered.wait(timeout=10)
+        warnings.warn("unseen: the other thread is still inside", UserWarning, stacklevel=1)
+        leave.set()
+        waiting.result()
+    assert list(warnings.filters) == before
+    with pytest.warns(UserWarning, match="seen"):
+        warnings.warn("seen", UserWarning, stacklevel=1)

@@ -1,0 +1,61 @@
+"""Plug-ins by file name, precisions by name or alias, and timings by percentile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from densecast import plugins
+from densecast.errors import UnknownNameError
+from densecast.results.timing import StageSummary
+from densecast.spec import precision
+from densecast.spec.precision import PrecisionRan
+
+
+def test_plug_ins_are_files_without_an_underscore() -> None:
+    assert {"openvino", "onnxruntime", "reference", "torch"} <= set(plugins.names("backends"))
+    for kind in ("networks", "zoo", "graph", "datasets", "tasks", "metrics", "backends"):
+        names = plugins.names(kind)
+        assert names == tuple(sorted(names)) and not any(name.startswith("_") for name in names)
+
+
+@pytest.mark.parametrize("kind", ["metrics", "scenes", "datasets"])
+def test_every_plug_in_has_what_its_kind_is_called_by(kind: plugins.Kind) -> None:
+    ability = {"metrics": "accumulator", "scenes": "write", "datasets": "open"}[kind]
+    assert plugins.names(kind)
+    for name in plugins.names(kind):
+        assert callable(getattr(plugins.load(kind, name), ability)), name
+
+
+@pytest.mark.parametrize(("kind", "part"), [("metrics", "oks"), ("scenes", "raster"), ("scenes", "street")])
+def test_parts_are_no_plug_ins(kind: plugins.Kind, part: str) -> None:
+    with pytest.raises(UnknownNameError, match="Known: "):
+        plugins.load(kind, part)
+
+
+@pytest.mark.parametrize("name", ["openvin0", "OpenVINO", "../backends/openvino", "", "_nncf"])
+def test_unknown_plug_ins_are_refused(name: str) -> None:
+    with pytest.raises(UnknownNameError, match="Known: ascend, magicmind, onnxruntime, openvino"):
+        plugins.load("backends", name)
+
+
+@pytest.mark.parametrize("full", precision.PRECISIONS)
+def test_precisions_have_a_short_name(full: precision.Precision) -> None:
+    assert precision.parse(full) == precision.parse(precision.short(full)) == full
+
+
+def test_what_ran_is_the_majority_and_shows_the_rest() -> None:
+    ran = PrecisionRan.from_counts({"int8": 19, "float32": 4}, "engine")
+    assert (ran.compute, str(ran)) == ("int8", "int8 (19 of 23 layers)")
+    assert str(PrecisionRan.from_counts({"float32": 4}, "engine")) == "float32"
+    assert PrecisionRan.from_counts({}, "engine").compute == "none"
+
+
+def test_percentiles_are_numpys() -> None:
+    samples = tuple(np.random.default_rng(0).gamma(2.0, size=101).tolist())
+    summary = StageSummary.of(samples)
+    ordered = sorted(samples)
+    # With 101 samples the percentiles are samples themselves.
+    assert (summary.p50_ms, summary.p90_ms) == (ordered[50], ordered[90])
+    assert summary.p99_ms == pytest.approx(ordered[99])
+    assert summary.mean_ms == pytest.approx(sum(samples) / 101)
