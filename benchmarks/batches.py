@@ -33,7 +33,9 @@ def measure(model: str, precision: str, folder: Path) -> dict[int, dict[str, Any
     write_carvana.write(folder / "data", 2, size_hw=picture_hw, seed=7)
     exported = export_zoo(model, folder / "float", ExportOptions(), given=folder / "weights.pth")
     shape = InputShape(BATCHES, *size_hw)
-    options = BuildOptions("openvino", parse(precision), shape, QuantizeOptions(images=2, estimator="mean_minmax"))
+    options = BuildOptions(
+        "openvino", parse(precision), shape, QuantizeOptions(images=2, calibration_method="mean_minmax")
+    )
     built = build(exported, folder / "built", options, data=folder / "data" / "imgs")
     found = {}
     for batch in BATCHES:

@@ -54,7 +54,11 @@ def one(model: str, data: Path, folder: Path, images: int, judged: int) -> dict[
     ways = {}
     for way in WAYS:
         named = codec.from_plain(
-            {**codec.to_plain(options.quantize), "estimator": record.estimator, "bias_correction": way},
+            {
+                **codec.to_plain(options.quantize),
+                "calibration_method": record.calibration_method,
+                "bias_correction": way,
+            },
             QuantizeOptions,
             "calibration.py",
         )
@@ -73,15 +77,15 @@ def timed(source: Artifact, out: Path, options: BuildOptions, data: Path) -> tup
 def rows(model: str, found: dict[str, Any]) -> list[list[str]]:
     """A line for every estimator, then one for each way with biases."""
     record, lines = found["record"], []
-    for estimator, value in record["tried"].items():
-        if estimator != record["estimator"]:
-            lines.append([model, estimator, WAYS[0], f"{value:.3%}", "", "", ""])
+    for calibration_method, value in record["tried"].items():
+        if calibration_method != record["calibration_method"]:
+            lines.append([model, calibration_method, WAYS[0], f"{value:.3%}", "", "", ""])
     for way, measured in found["ways"].items():
         changed = measured["changed"]
         lines.append(
             [
                 model,
-                record["estimator"],
+                record["calibration_method"],
                 way,
                 f"{record['tried_biases'][way]:.3%}",
                 f"{changed['value']:.3f} % [{changed['low']:.3f}, {changed['high']:.3f}]",

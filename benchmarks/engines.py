@@ -65,7 +65,7 @@ def measure(model: str, repetitions: int, folder: Path) -> dict[str, Any]:
     for backend, precision in CASES:
         shape = InputShape(height=size_hw[0], width=size_hw[1])
         options = BuildOptions(
-            backend, precision, shape, QuantizeOptions(split="all", images=4, estimator="mean_minmax")
+            backend, precision, shape, QuantizeOptions(split="all", images=4, calibration_method="mean_minmax")
         )
         name = f"{backend} {short(precision)}"
         built = build(exported, folder / name.replace(" ", "_"), options, data=folder / "data" / "imgs")
@@ -87,7 +87,7 @@ def measure(model: str, repetitions: int, folder: Path) -> dict[str, Any]:
             name: {
                 "ran": str(pipeline.runner.precision),
                 "settings": pipeline.artifact.manifest.settings,
-                "evidence": pipeline.artifact.manifest.evidence,
+                "measurements": pipeline.artifact.manifest.measurements,
                 "median_ms": float(np.median(times_ms[name])),
                 "samples_ms": times_ms[name],
                 "times_faster": float(np.median(base / np.asarray(times_ms[name]))),

@@ -23,7 +23,7 @@ from densecast.io import codec, files
 from densecast.report.markdown import table
 from densecast.runtime import machine
 from densecast.spec.precision import parse
-from densecast.verbs.warm_up import prime
+from densecast.verbs.warm_up import warm_up
 from subjects import SUBJECTS, Subject
 
 DEFAULT_MODELS = ("unet_tiny", "unet_carvana", "fcn_r50_d8_voc", "ocrnet_hr18", "mobilenetv2_ae")
@@ -35,7 +35,7 @@ def measure(subject: Subject, folder: Path, precision: str) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     images = subject.images(folder, 8)
     built = subject.built(folder, parse(precision), images)
-    prime(built)
+    warm_up(built)
     program = [sys.executable, "-m", "densecast"]
     seconds = []
     with tempfile.TemporaryDirectory() as out:

@@ -33,9 +33,9 @@ from densecast.artifact.search_record import MaxDrop
 from densecast.io import codec, files
 from densecast.report.markdown import table
 from densecast.runtime import machine
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.verbs.builder import build
-from densecast.verbs.builder.prepared import prepare
+from densecast.verbs.builder.compile_plan import prepare
 from densecast.verbs.mixed_precision import build_within
 from densecast.verbs.mixed_precision.judge import Judge
 
@@ -91,7 +91,7 @@ def accuracy_control(
     def validate(compiled: Any, items: Iterable[Any]) -> tuple[float, None]:
         if len(list(items)) < 2:
             return 1.0, None  # NNCF asks for one item to see what kind of value comes back
-        pipeline = Pipeline(plain, Compiled(compiled, like), Plan(machine.usable_cpus()))
+        pipeline = Pipeline(plain, Compiled(compiled, like), ExecutionConfig(machine.usable_cpus()))
         return 1 - judge.drop(pipeline, lambda done, total: None).value / 100, None
 
     job = wanted.job(graph)
@@ -106,7 +106,7 @@ def accuracy_control(
             preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
             subset_size=len(wanted.feeds),
-            ignored_scope=nncf.IgnoredScope(types=list(job.options.quantize.ignored_types), validate=False),
+            ignored_scope=nncf.IgnoredScope(types=list(job.options.quantize.excluded_types), validate=False),
             advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
                 overflow_fix=nncf.OverflowFix.DISABLE if machine.has_wide_int8_sums() else nncf.OverflowFix.FIRST_LAYER
             ),
@@ -153,7 +153,7 @@ def one(
     entry = plugins.load("zoo", model).ENTRY
     source = export_zoo(model, folder / model / "float", ExportOptions(), given=graph)
     shape = InputShape(height=entry.example_size_hw[0], width=entry.example_size_hw[1])
-    quantize = QuantizeOptions(images=CALIBRATION_IMAGES, split="all", estimator="mean_minmax")
+    quantize = QuantizeOptions(images=CALIBRATION_IMAGES, split="all", calibration_method="mean_minmax")
     options = BuildOptions("openvino", "qint8_mixed_float16", shape, quantize)
     made: dict[str, Made] = {}
     floats = {}

@@ -23,7 +23,7 @@ from densecast.io import codec, files
 from densecast.report.markdown import table
 from densecast.runtime import execution, machine
 from densecast.spec import precision as precisions
-from densecast.verbs.builder import build, rewrites
+from densecast.verbs.builder import build, graph_passes
 from dilated_forms import FORMS, quantised
 from subjects import CALIBRATION_IMAGES, SUBJECTS
 
@@ -67,21 +67,21 @@ def whole(model: str, precision: str, repetitions: int, folder: Path, threads: i
         "openvino",
         precisions.parse(precision),
         InputShape((subject.batch,), height, width),
-        QuantizeOptions(images=CALIBRATION_IMAGES, estimator="mean_minmax"),
-        sixteen_bit="bf16",
+        QuantizeOptions(images=CALIBRATION_IMAGES, calibration_method="mean_minmax"),
+        half_type="bf16",
     )
     cases: dict[str, tuple[str, ...] | None] = {PLAIN: (), "default": None}
-    cases |= {name: (name,) for name in rewrites.NAMES}
+    cases |= {name: (name,) for name in graph_passes.NAMES}
     calls, notes = {}, {}
     feed = {"image": np.random.default_rng(0).standard_normal((subject.batch, 3, height, width), dtype=np.float32)}
     backend = plugins.load("backends", "openvino")
     outputs = {}
     for name, chosen in cases.items():
-        built = build(source, folder / name, replace(base, rewrites=chosen), data=images[0].parent)
+        built = build(source, folder / name, replace(base, graph_passes=chosen), data=images[0].parent)
         notes[name] = list(built.manifest.passes)
         if name not in (PLAIN, "default") and any("not applied" in note for note in notes[name]):
             continue
-        runner = backend.load(built, execution.plan("latency", threads))
+        runner = backend.load(built, execution.configure("latency", threads))
         calls[name] = lambda runner=runner: runner.run(feed)
         outputs[name] = calls[name]()["logits"].astype(np.float32)
     times_ms = interleaved(calls, repetitions, clock_ns)

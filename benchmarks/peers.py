@@ -112,7 +112,7 @@ def entrants(subject: Subject, folder: Path, images: list[Path], chosen: argpars
     exported = subject.exported(folder)
     threads = chosen.threads
     base = Job(subject.model, exported.folder, subject.fixed_onnx(folder, images), threads)
-    streams = execution.plan("throughput", threads).streams
+    streams = execution.configure("throughput", threads).streams
     found = [
         Entrant("torch fp32, original order", "original_torch", base),
         Entrant("ONNX Runtime + OpenCV + numpy", "onnxruntime_loop", base),

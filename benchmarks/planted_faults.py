@@ -26,11 +26,11 @@ from densecast.artifact import Artifact
 from densecast.imaging.prepare import prepare as prepare_image
 from densecast.imaging.read import read_image
 from densecast.runtime import machine
-from densecast.runtime.execution import plan as cpu_plan
+from densecast.runtime.execution import configure as cpu_plan
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
 from densecast.spec.precision import short
 from densecast.verbs.builder import build
-from densecast.verbs.builder.prepared import prepare
+from densecast.verbs.builder.compile_plan import prepare
 from densecast.verbs.compare import Findings, Rung, find, open_rung
 from densecast.verbs.compare.locate import TOLERATED
 from densecast.verbs.compare.rung import graph_rung

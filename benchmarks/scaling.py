@@ -50,8 +50,8 @@ def built(work: Path, source: Artifact, height: int, batch: int) -> tuple[Path, 
         "openvino",
         "qint8_mixed_float16",
         InputShape((batch,), height // 2, width // 2),
-        QuantizeOptions(images=PICTURES, estimator="mean_minmax"),
-        sixteen_bit="bf16",
+        QuantizeOptions(images=PICTURES, calibration_method="mean_minmax"),
+        half_type="bf16",
     )
     artifact = build(source, work / f"built_{height}_{batch}", options, data=folder / "imgs")
     return artifact.folder, sorted((folder / "imgs").glob("*.jpg"))

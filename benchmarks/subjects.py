@@ -73,7 +73,7 @@ class Subject:
             "openvino",
             precision,
             InputShape((self.batch,), height, width),
-            QuantizeOptions(images=CALIBRATION_IMAGES, estimator="mean_minmax"),
+            QuantizeOptions(images=CALIBRATION_IMAGES, calibration_method="mean_minmax"),
         )
         return build(source, folder / short(precision), options, data=images[0].parent)
 

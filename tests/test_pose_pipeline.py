@@ -21,7 +21,7 @@ from densecast.pipeline import Pipeline
 from densecast.spec.augment import Augment, View
 from densecast.spec.options import BuildOptions, InputShape, Range
 from densecast.spec.pose_decode import PoseDecode
-from densecast.spec.prediction import People
+from densecast.spec.prediction import Poses
 from densecast.spec.preprocess import KeepRatio, PoseAffine, Preprocess
 from densecast.tasks import pose
 from densecast.tasks.pose.coco_person import MIRRORED
@@ -39,11 +39,11 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return tiny_artifacts.compiled_pose(tmp_path_factory.mktemp("pose"), OPEN)
 
 
-def equal(left: People, right: People) -> bool:
+def equal(left: Poses, right: Poses) -> bool:
     return all(np.array_equal(getattr(left, name), getattr(right, name)) for name in ("xy_px", "score", "person_score"))
 
 
-def by_hand(artifact: Artifact, image: np.ndarray, *, flip: bool, ratios: tuple[float, ...] = (1.0,)) -> People:
+def by_hand(artifact: Artifact, image: np.ndarray, *, flip: bool, ratios: tuple[float, ...] = (1.0,)) -> Poses:
     """The same by single runs of the network."""
     spec = artifact.spec
     resize = spec.preprocess.resize
@@ -149,7 +149,7 @@ def test_people_are_saved_as_json_and_drawn(artifact: Artifact, tmp_path: Path) 
             infer_files(pipeline, [path], tmp_path / "out", scores=True)
     assert file == tmp_path / "out" / "a.b.json"
     stored = json.loads(file.read_text(encoding="utf-8"))
-    assert isinstance(people, People) and len(stored) == len(people) > 0
+    assert isinstance(people, Poses) and len(stored) == len(people) > 0
     for row, person in enumerate(stored):
         assert set(person) == {"keypoints", "score"}
         joints = np.array(person["keypoints"], np.float32)

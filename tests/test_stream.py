@@ -15,10 +15,10 @@ from densecast.artifact import Artifact
 from densecast.backends._base import Concurrent
 from densecast.errors import BadImageError
 from densecast.pipeline import Pipeline, Predicted
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.augment import Augment
 from densecast.spec.options import BuildOptions, InputShape, Range
-from densecast.spec.prediction import People, SegmentationMap
+from densecast.spec.prediction import Poses, SegmentationMap
 from densecast.verbs.evaluate import EvaluateOptions, evaluate
 from densecast.verbs.infer import infer_files
 
@@ -39,7 +39,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
 def same(left: object, right: object) -> bool:
     if isinstance(left, SegmentationMap) and isinstance(right, SegmentationMap):
         return np.array_equal(left.class_id, right.class_id)
-    assert isinstance(left, People) and isinstance(right, People)
+    assert isinstance(left, Poses) and isinstance(right, Poses)
     return all(np.array_equal(getattr(left, name), getattr(right, name)) for name in ("xy_px", "score", "person_score"))
 
 
@@ -56,7 +56,7 @@ def test_predictions_are_the_sequential_pipelines_bit_for_bit(
     with Pipeline.open(artifacts[backend], threads=1) as sequential:
         wanted = [sequential(image) for image in images]
     with Pipeline.open(artifacts[backend], threads=3, mode="throughput") as pipeline:
-        assert pipeline.plan.streams == 3
+        assert pipeline.config.num_streams == 3
         assert isinstance(pipeline.runner, Concurrent) == (backend != "reference")
         found = list(pipeline.stream(images, lambda image: image, prediction, batch=batch))
     assert len(found) == len(wanted) and all(map(same, found, wanted))
@@ -67,9 +67,9 @@ def test_more_lanes_than_streams_change_nothing(artifacts: dict[str, Artifact], 
     images = [picture(size_hw, seed) for seed, size_hw in enumerate(SIZES_HW * 3)]
     with Pipeline.open(artifacts[backend], threads=1) as sequential:
         wanted = [sequential(image) for image in images]
-        plan = Plan(threads=4, streams=1, lanes=4)
-        runner = plugins.load("backends", backend).load(artifacts[backend], plan)
-        with Pipeline(artifacts[backend], runner, plan) as pipeline:
+        config = ExecutionConfig(num_threads=4, num_streams=1, num_workers=4)
+        runner = plugins.load("backends", backend).load(artifacts[backend], config)
+        with Pipeline(artifacts[backend], runner, config) as pipeline:
             found = list(pipeline.stream(images, lambda image: image, prediction))
     assert len(found) == len(wanted) and all(map(same, found, wanted))
 
@@ -81,7 +81,7 @@ def test_people_of_a_stream_are_those_of_single_images(tmp_path: Path) -> None:
         wanted = [sequential(image) for image in images]
     with Pipeline.open(artifact, threads=2, mode="throughput") as pipeline:
         found = list(pipeline.stream(images, lambda image: image, prediction))
-    assert any(len(people) for people in wanted if isinstance(people, People))
+    assert any(len(people) for people in wanted if isinstance(people, Poses))
     assert all(map(same, found, wanted))
 
 

@@ -20,7 +20,7 @@ from densecast.spec.options import BuildOptions, InputShape
 from densecast.spec.preprocess import KeepRatio, Preprocess, ScaleBy
 from densecast.spec.tensor import Dim, Feeds
 from densecast.verbs.builder import build
-from densecast.verbs.warm_up import prime
+from densecast.verbs.warm_up import warm_up
 
 # A new process: which kernels it had to compile, and whether it compiled the network.
 FIRST_USE = """
@@ -68,7 +68,7 @@ def test_the_first_image_of_a_new_process_compiles_nothing(task: str, tmp_path: 
     artifact, image = first_image(task, tmp_path)
     cached = own_cache / "compiled"
     shutil.rmtree(own_cache, ignore_errors=True)  # what the build itself left there
-    prime(artifact)
+    warm_up(artifact)
     blobs = {path: path.stat().st_mtime_ns for path in cached.iterdir()}
     assert blobs
     assert process(FIRST_USE, artifact.folder, image) == ["compiled"]
@@ -163,7 +163,7 @@ def shapes_run(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("factor", [0.25, 0.3, 0.5, 1.0])
 def test_an_image_is_found_for_every_scale(factor: float, tmp_path: Path, shapes_run: list[tuple[int, ...]]) -> None:
     source = tiny_artifacts.exported(tmp_path, preprocess=Preprocess(ScaleBy(factor)))
-    prime(build(source, tmp_path / "built", BuildOptions("reference", shape=InputShape((1,), 33, 50))))
+    warm_up(build(source, tmp_path / "built", BuildOptions("reference", shape=InputShape((1,), 33, 50))))
     assert shapes_run == [(1, 3, 33, 50)]
 
 
@@ -173,14 +173,14 @@ def test_sizes_that_no_plain_image_leads_to_are_compiled_and_not_run(
     source = tiny_artifacts.exported(tmp_path, preprocess=Preprocess(KeepRatio(100, 100)))
     built = build(source, tmp_path / "built", BuildOptions("openvino", shape=InputShape((1,), 33, 50)))
     shutil.rmtree(own_cache, ignore_errors=True)
-    prime(built)
+    warm_up(built)
     assert shapes_run == []
     assert list((own_cache / "compiled").glob("*.blob"))
 
 
 def test_a_network_of_open_sizes_is_run_at_one_of_them(tmp_path: Path, shapes_run: list[tuple[int, ...]]) -> None:
     artifact = tiny_artifacts.compiled(tmp_path, BuildOptions("onnxruntime"), tiny_graphs.brightness())
-    prime(artifact)
+    warm_up(artifact)
     (shape,) = shapes_run
     for size, allowed in zip(shape, artifact.spec.input.shape, strict=True):
         assert allowed.admits(size) if isinstance(allowed, Dim) else allowed == size

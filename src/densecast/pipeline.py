@@ -19,10 +19,10 @@ from densecast.artifact.tune_record import Setting
 from densecast.backends._base import Concurrent, Runner
 from densecast.errors import BadArtifactError, UsageError
 from densecast.imaging.read import read_image
-from densecast.runtime import execution, machine, ordered_map
+from densecast.runtime import execution, machine, ordered_map, thread_budget
 from densecast.runtime.batching import Buffers, batches
 from densecast.runtime.clock import Clock, unclocked
-from densecast.runtime.execution import Mode, Plan
+from densecast.runtime.execution import ExecutionConfig, Mode
 from densecast.spec.augment import Augment
 from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
@@ -31,7 +31,7 @@ from densecast.spec.tensor import Array, Feeds
 
 if TYPE_CHECKING:
     # It brings numba, for which there is time while the engine loads its model.
-    from densecast.imaging.views import Prepared
+    from densecast.imaging.views import ModelInputs
 
 Image = npt.NDArray[np.uint8]
 Source = TypeVar("Source")
@@ -64,11 +64,13 @@ class Pipeline:
     the predictions are the same.
     """
 
-    def __init__(self, artifact: Artifact, runner: Runner, plan: Plan, augment: Augment = Augment()) -> None:
-        self.artifact, self.runner, self.plan = artifact, runner, plan
+    def __init__(
+        self, artifact: Artifact, runner: Runner, config: ExecutionConfig, augment: Augment = Augment()
+    ) -> None:
+        self.artifact, self.runner, self.config = artifact, runner, config
         self.augment = replace(augment, flip=augment.flip or artifact.spec.needs_mirror)
         self._task: ModuleType = plugins.load("tasks", artifact.spec.task)
-        self._streams = threading.Semaphore(plan.streams if isinstance(runner, Concurrent) else 1)
+        self._streams = threading.Semaphore(config.num_streams if isinstance(runner, Concurrent) else 1)
 
     @classmethod
     def open(
@@ -94,12 +96,12 @@ class Pipeline:
             raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
         tuned = _tuned(artifact, mode, threads, device)
         streams, batch = (tuned.streams, tuned.batch) if tuned else (None, 1)
-        plan = execution.plan(mode, threads, streams, batch=batch, device=device)
+        config = execution.configure(mode, threads, streams, batch=batch, device=device)
         backend = plugins.load("backends", build.backend)
         kinds = getattr(backend, "DEVICES", ("cpu",))
         if device and device.partition(":")[0] not in kinds:
             raise UsageError(f"backend {build.backend!r} runs on {', '.join(kinds)}, not on {device!r}.")
-        return cls(artifact, backend.load(artifact, plan), plan, augment)
+        return cls(artifact, backend.load(artifact, config), config, augment)
 
     @property
     def spec(self) -> ModelSpec:
@@ -118,7 +120,7 @@ class Pipeline:
         """An image file as the model's preprocessing wants it read."""
         return read_image(path, use_exif=self.spec.preprocess.use_exif)
 
-    def prepare(self, image: Image) -> Prepared:
+    def prepare(self, image: Image) -> ModelInputs:
         """Resize and normalise, for each view.
 
         Raises:
@@ -130,7 +132,7 @@ class Pipeline:
 
     def run(
         self,
-        prepared: Sequence[Prepared],
+        prepared: Sequence[ModelInputs],
         *,
         frame: Frame = "image",
         probability: bool = False,
@@ -163,7 +165,7 @@ class Pipeline:
         """
         from densecast.imaging.views import prepare_views
 
-        buffers = [Buffers() for _ in range(self.plan.lanes)]
+        buffers = [Buffers() for _ in range(self.config.num_workers)]
 
         def work(lane: int, group: Sequence[Source]) -> list[Result]:
             buffers[lane].turn()
@@ -179,14 +181,19 @@ class Pipeline:
                     for source, image, item, prediction in zip(group, images, prepared, predictions, strict=True)
                 ]
 
-        groups = ordered_map.in_order(work, _groups(sources, batch or self.plan.batch), self.plan.lanes)
-        with execution.opencv_threads(self.plan.threads // self.plan.lanes), contextlib.closing(groups):
+        groups = ordered_map.ordered_parallel_map(
+            work, _groups(sources, batch or self.config.batch_size), self.config.num_workers
+        )
+        with (
+            thread_budget.opencv_threads(self.config.num_threads // self.config.num_workers),
+            contextlib.closing(groups),
+        ):
             for results in groups:
                 yield from results
 
     def _run(
         self,
-        prepared: Sequence[Prepared],
+        prepared: Sequence[ModelInputs],
         frame: Frame,
         probability: bool,
         clock: Clock,
@@ -258,7 +265,7 @@ class Pipeline:
 
     def infer(self, feeds: Feeds, lane: int = 0) -> Feeds:
         """The network alone, for one of the plan's lanes; the lane's next call may overwrite the result."""
-        if self.plan.lanes == 1:
+        if self.config.num_workers == 1:
             return self.runner.run(feeds)
         with self._streams:
             if isinstance(self.runner, Concurrent):

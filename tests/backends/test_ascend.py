@@ -18,7 +18,7 @@ from densecast.artifact import Artifact
 from densecast.backends import ascend
 from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
 from densecast.pipeline import Pipeline
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.options import BuildOptions, InputShape, Range
 from densecast.verbs.builder import build
 
@@ -110,7 +110,7 @@ def test_atc_is_called_as_the_reference_calls_it(vendor: Path, tmp_path: Path) -
 
 def test_the_session_gets_what_the_network_takes_and_is_freed(vendor: Path, tmp_path: Path) -> None:
     made = built(tmp_path)
-    runner = ascend.load(made, Plan(1, device="npu:3"))
+    runner = ascend.load(made, ExecutionConfig(1, device="npu:3"))
     assert runner.batch_sizes == (2,)
     array = np.random.default_rng(0).random((3, 2, 40, 56), np.float32).transpose(1, 0, 2, 3)
     output = runner.run({"image": array})
@@ -133,7 +133,7 @@ def test_a_pipeline_fills_the_batch_and_predicts_as_onnxruntime_does(vendor: Pat
 
 def test_what_fails_is_said(vendor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = built(tmp_path)
-    runner = ascend.load(made, Plan(1))
+    runner = ascend.load(made, ExecutionConfig(1))
     monkeypatch.setattr(Session, "infer", lambda *_, **__: [np.zeros((1, 2, 40, 56), np.float16)])
     with pytest.raises(DeviceError, match=r"float16.*another model"):
         runner.run({"image": np.zeros((2, 3, 40, 56), np.float32)})
@@ -148,10 +148,10 @@ def test_what_fails_is_said(vendor: Path, tmp_path: Path, monkeypatch: pytest.Mo
     with monkeypatch.context() as patched:
         patched.setattr(Session, "__init__", broken)
         with pytest.raises(DeviceError, match=r"InferSession\(.*model\.om\) failed: 507011"):
-            ascend.load(made, Plan(1))
+            ascend.load(made, ExecutionConfig(1))
     monkeypatch.setattr(Session, "get_inputs", lambda _: [SimpleNamespace(shape=[1, 3, 40, 56])])
     with pytest.raises(BadArtifactError, match="manifest says"):
-        ascend.load(made, Plan(1))
+        ascend.load(made, ExecutionConfig(1))
     assert Session.made[-1].freed
     write_atc(tmp_path, monkeypatch, fails=True)
     with pytest.raises(BadGraphError, match="E10001"):

@@ -15,7 +15,7 @@ from densecast import plugins
 from densecast.artifact import Artifact
 from densecast.io import cache
 from densecast.runtime import machine
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.verbs.builder import build
 
@@ -45,7 +45,7 @@ def built(engine: ModuleType, folder: Path, seed: int) -> Artifact:
 
 
 def logits(engine: ModuleType, artifact: Artifact, threads: int = 1) -> np.ndarray:
-    runner = engine.load(artifact, Plan(threads))
+    runner = engine.load(artifact, ExecutionConfig(threads))
     found = runner.run({"image": FEED})["logits"].copy()
     runner.close()
     return found

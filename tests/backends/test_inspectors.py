@@ -13,8 +13,8 @@ from onnx.reference import ReferenceEvaluator
 
 from densecast import plugins
 from densecast.backends._inspection import Inspector, WeightType
-from densecast.graph import swap_sides
-from densecast.runtime.execution import Plan
+from densecast.graph import transpose_hw
+from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.verbs.builder import build
 
@@ -37,7 +37,7 @@ def inspector(request: pytest.FixtureRequest, tmp_path: Path) -> Inspector:
         pytest.skip(backend.capabilities().missing)
     source = tiny_artifacts.exported(tmp_path, graph())
     artifact = build(source, tmp_path / "built", BuildOptions(request.param, shape=InputShape((1,), *SHAPE[2:])))
-    found: Inspector = backend.inspect(artifact, Plan(1), SHAPE)
+    found: Inspector = backend.inspect(artifact, ExecutionConfig(1), SHAPE)
     return found
 
 
@@ -59,17 +59,21 @@ def test_tensors_and_layers_are_the_graphs(inspector: Inspector) -> None:
 def test_tensors_of_a_network_computed_on_its_side_stand_upright(
     backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(swap_sides, "LEAST_ROW", 0)
+    monkeypatch.setattr(transpose_hw, "LEAST_ROW", 0)
     model = graph()
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in ("sums", "bends"))
     shape = (1, 3, 32, 276)
     feed = np.random.default_rng(0).random(shape, dtype=np.float32)
     expected = dict(zip(("logits", "sums", "bends"), ReferenceEvaluator(model).run(None, {"image": feed}), strict=True))
     source = tiny_artifacts.exported(tmp_path, graph())
-    options = BuildOptions(backend, shape=InputShape((1,), *shape[2:]), rewrites=("swap_sides",))
+    options = BuildOptions(backend, shape=InputShape((1,), *shape[2:]), graph_passes=("transpose_hw",))
     artifact = build(source, tmp_path / "built", options)
     assert any("on its side" in note for note in artifact.manifest.passes)
-    found = plugins.load("backends", backend).inspect(artifact, Plan(1), shape).run(feed, ["sums", "bends", "logits"])
+    found = (
+        plugins.load("backends", backend)
+        .inspect(artifact, ExecutionConfig(1), shape)
+        .run(feed, ["sums", "bends", "logits"])
+    )
     for name, array in found.items():
         np.testing.assert_allclose(array, expected[name], atol=1e-5)
 

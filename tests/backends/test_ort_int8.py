@@ -14,7 +14,7 @@ from densecast.backends import _ort_int8
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.tensor import Feeds
 
-OPTIONS = QuantizeOptions(estimator="minmax")
+OPTIONS = QuantizeOptions(calibration_method="minmax")
 FEEDS: list[Feeds] = [{"image": np.random.default_rng(seed).random((1, 3, 24, 32), np.float32)} for seed in range(4)]
 
 
@@ -69,7 +69,7 @@ def test_one_calibration_serves_every_mixture(tmp_path: Path) -> None:
     assert np.abs(run(kept) - exact).max() < np.abs(run(whole) - exact).max()
 
 
-@pytest.mark.parametrize("ignored", [{"ignored_types": ("Conv",)}, {"ignored_names": ("node",)}])
+@pytest.mark.parametrize("ignored", [{"excluded_types": ("Conv",)}, {"excluded_names": ("node",)}])
 def test_layers_that_are_never_quantised_are_no_choice(tmp_path: Path, ignored: dict[str, tuple[str, ...]]) -> None:
     model = tiny_graphs.segmentation(24, 32, batch=1)
     for index, node in enumerate(model.graph.node):

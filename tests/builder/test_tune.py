@@ -74,9 +74,9 @@ def test_each_choice_is_against_the_best_before_it(source: Artifact, tmp_path: P
     ]
     for trial, after in zip(record.trials, record.trials[1:], strict=False):
         assert after.against == (trial.setting if trial.taken else trial.against)
-    assert (record.winner.streams, record.winner.batch, record.winner.sixteen_bit) == (2, 1, "bf16")
-    assert built.manifest.build is not None and built.manifest.build.sixteen_bit == "bf16"
-    assert "constant_pool_branch" not in record.winner.rewrites
+    assert (record.winner.streams, record.winner.batch, record.winner.half_type) == (2, 1, "bf16")
+    assert built.manifest.build is not None and built.manifest.build.half_type == "bf16"
+    assert "constant_pool_branch" not in record.winner.graph_passes
     assert not any("taken out of convolutions" in note for note in built.manifest.passes)
     assert told(built)["batch 2"].why == "1.02 times were needed"
 
@@ -86,7 +86,7 @@ def test_float16_is_kept_unless_bfloat16_is_worth_its_mantissa(
 ) -> None:
     duels[:] = [1.0, 1.05]
     built = tune(source, tmp_path / "tuned", FP16, threads=2)
-    assert built.manifest.build is not None and built.manifest.build.sixteen_bit == "f16"
+    assert built.manifest.build is not None and built.manifest.build.half_type == "f16"
 
 
 def test_float32_is_taken_where_sixteen_bits_bring_nothing(

@@ -8,15 +8,15 @@ import numpy.typing as npt
 
 from densecast.metrics._oks import areas, oks
 from densecast.spec.precision import PrecisionRan
-from densecast.spec.prediction import People, SegmentationMap
+from densecast.spec.prediction import Poses, SegmentationMap
 from densecast.verbs.compare import people
 from densecast.verbs.compare.difference import Tally, margins
 
 
-def crowd(count: int, seed: int) -> People:
+def crowd(count: int, seed: int) -> Poses:
     rng = np.random.default_rng(seed)
     xy = rng.uniform(0, 60, (count, 17, 2)) + 200 * np.arange(count)[:, None, None]
-    return People(xy.astype(np.float32), np.ones((count, 17), np.float32), np.ones(count, np.float32))
+    return Poses(xy.astype(np.float32), np.ones((count, 17), np.float32), np.ones(count, np.float32))
 
 
 def test_margins_are_those_of_opencvs_upsampled_logits() -> None:
@@ -40,14 +40,14 @@ def test_a_joint_that_only_one_found_counts_nothing() -> None:
     one = crowd(1, 1)
     score = one.score.copy()
     score[0, :5] = 0
-    without = People(one.xy_px, score, one.person_score)
+    without = Poses(one.xy_px, score, one.person_score)
     np.testing.assert_allclose(people.similarities(one, without), [[12 / 17]])
     np.testing.assert_allclose(people.similarities(without, without), [[1.0]])
 
 
 def test_people_are_matched_whatever_their_order() -> None:
     everybody = crowd(4, 3)
-    some = People(everybody.xy_px[[2, 0]], everybody.score[[2, 0]], everybody.person_score[[2, 0]])
+    some = Poses(everybody.xy_px[[2, 0]], everybody.score[[2, 0]], everybody.person_score[[2, 0]])
     found = people.difference(everybody, some)
     assert (found.vanished, found.appeared) == (2, 0) and found.mean_oks == 0.5
     found = people.difference(some, everybody)

@@ -14,7 +14,7 @@ import planted_faults
 from densecast.runtime import execution
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions, InputShape
-from densecast.verbs.builder.prepared import prepare
+from densecast.verbs.builder.compile_plan import prepare
 from densecast.verbs.compare import Rung, find, open_rung
 from densecast.verbs.compare.rung import graph_rung
 
@@ -61,7 +61,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rung(sound: planted_faults.Sound, graph: onnx.ModelProto, spec: ModelSpec) -> Rung:
     like = replace(sound.artifact, manifest=replace(sound.artifact.manifest, spec=spec))
-    return graph_rung("candidate", Path("candidate.onnx"), like, graph, execution.plan(threads=1))
+    return graph_rung("candidate", Path("candidate.onnx"), like, graph, execution.configure(threads=1))
 
 
 @pytest.mark.parametrize("kind", QUICK)

@@ -19,8 +19,8 @@ from densecast import plugins
 from densecast.artifact import Artifact
 from densecast.backends._base import Capabilities, Concurrent, Runner
 from densecast.errors import BadArtifactError, BadShapeError, MissingError, UsageError
-from densecast.runtime.execution import Plan
-from densecast.spec.options import BuildOptions, InputShape, Range, SixteenBit
+from densecast.runtime.execution import ExecutionConfig
+from densecast.spec.options import BuildOptions, HalfType, InputShape, Range
 from densecast.spec.precision import PRECISIONS
 from densecast.verbs.builder import build
 
@@ -55,7 +55,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 def runner_of(source: Artifact, out: Path, options: BuildOptions, threads: int = 1) -> tuple[Artifact, Runner]:
     artifact = build(source, out, options)
-    runner: Runner = plugins.load("backends", options.backend).load(artifact, Plan(threads))
+    runner: Runner = plugins.load("backends", options.backend).load(artifact, ExecutionConfig(threads))
     return artifact, runner
 
 
@@ -111,7 +111,7 @@ def test_bytes_in_give_the_logits_of_floats_in(name: str, source: Artifact, tmp_
 def test_inferences_at_a_time_do_not_meet(name: str, source: Artifact, tmp_path: Path) -> None:
     abilities_of(name)
     artifact = build(source, tmp_path / "built", BuildOptions(name, shape=OPEN))
-    runner: Runner = plugins.load("backends", name).load(artifact, Plan(threads=3, streams=3))
+    runner: Runner = plugins.load("backends", name).load(artifact, ExecutionConfig(num_threads=3, num_streams=3))
     if not isinstance(runner, Concurrent):
         pytest.skip(f"{name} runs one inference at a time")
     arrays = [feed(2, size_hw) for size_hw in ((40, 56), (24, 40), (33, 48))]
@@ -187,11 +187,11 @@ def test_precision_is_read_back_and_recorded(name: str, source: Artifact, tmp_pa
 @pytest.mark.parametrize("asked", ["bf16", "f16"])
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_sixteen_bit_type_asked_by_name_is_never_the_other_one(
-    name: str, asked: SixteenBit, source: Artifact, tmp_path: Path
+    name: str, asked: HalfType, source: Artifact, tmp_path: Path
 ) -> None:
     if "force_float16" not in abilities_of(name).precisions:
         pytest.skip(f"{name} has no 16-bit precision, and says so")
-    options = BuildOptions(name, "force_float16", OPEN, sixteen_bit=asked)
+    options = BuildOptions(name, "force_float16", OPEN, half_type=asked)
     try:
         artifact, runner = runner_of(source, tmp_path / "built", options)
     except MissingError:
@@ -212,7 +212,7 @@ def test_int8_runs_in_int8_near_the_reference(name: str, uint8_input: bool, sour
         write_jpeg(tmp_path / "images" / f"{seed}.jpg", (80, 112), seed)
     options = BuildOptions(name, "qint8_mixed_float16", OPEN, uint8_input=uint8_input)
     artifact = build(source, tmp_path / "built", options, data=tmp_path / "images")
-    runner: Runner = plugins.load("backends", name).load(artifact, Plan(1))
+    runner: Runner = plugins.load("backends", name).load(artifact, ExecutionConfig(1))
     assert runner.precision.compute == "int8"
     assert artifact.manifest.calibration is not None and artifact.manifest.calibration.count == 6
     array = feed(2)
@@ -246,7 +246,7 @@ def test_a_precision_the_engine_lacks_is_refused(name: str, source: Artifact, tm
 def test_a_float_artifact_is_not_loaded(name: str, source: Artifact) -> None:
     abilities_of(name)
     with pytest.raises(BadArtifactError, match="densecast build"):
-        plugins.load("backends", name).load(source, Plan(1))
+        plugins.load("backends", name).load(source, ExecutionConfig(1))
 
 
 @pytest.mark.parametrize("name", [name for name in BACKENDS if name != "reference"])
@@ -259,7 +259,7 @@ def test_a_missing_library_is_said_and_never_replaced(
     monkeypatch.setitem(sys.modules, name, None)
     assert "pip install" in (module.capabilities().missing or "")
     with pytest.raises(MissingError, match="pip install"):
-        module.load(artifact, Plan(1))
+        module.load(artifact, ExecutionConfig(1))
     with pytest.raises(MissingError, match="pip install"):
         build(source, tmp_path / "again", BuildOptions(name))
     assert not (tmp_path / "again").exists()

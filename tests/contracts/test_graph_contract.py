@@ -19,6 +19,7 @@ from densecast import plugins
 from densecast.errors import BadGraphError
 from densecast.graph import (
     channels_first_input,
+    channels_last_matmul,
     constant_pool_branch,
     conv_before_upsampling,
     drop_identity_resize,
@@ -28,11 +29,10 @@ from densecast.graph import (
     fold_constants,
     lower_opset,
     open_sizes,
-    pixels_as_rows,
     split_dilated_convs,
     split_padded_joins,
     start_at_network,
-    swap_sides,
+    transpose_hw,
     uint8_input,
 )
 from densecast.graph._base import PassResult
@@ -119,13 +119,16 @@ CASES = {
     "constant_pool_branch": Case(constant_pool_branch.apply, WHOLE, whole_graphs.pooled, WHOLE),
     "conv_before_upsampling": Case(conv_before_upsampling.apply, WHOLE, whole_graphs.enlarged, WHOLE),
     "drop_outside_taps": Case(drop_outside_taps.apply, WHOLE, lambda: whole_graphs.dilated(dilation=24), WHOLE),
-    "pixels_as_rows": Case(pixels_as_rows.apply, WHOLE, whole_graphs.attending, WHOLE),
+    "channels_last_matmul": Case(channels_last_matmul.apply, WHOLE, whole_graphs.attending, WHOLE),
     "split_dilated_convs": Case(
         lambda model: split_dilated_convs.apply(model, min_channels=1), WHOLE, whole_graphs.dilated, WHOLE
     ),
     "split_padded_joins": Case(split_padded_joins.apply, WHOLE, whole_graphs.padded, WHOLE),
-    "swap_sides": Case(
-        lambda model: swap_sides.apply(model, only_slow=False), WHOLE, lambda: whole_graphs.dilated(dilation=24), WHOLE
+    "transpose_hw": Case(
+        lambda model: transpose_hw.apply(model, only_slow=False),
+        WHOLE,
+        lambda: whole_graphs.dilated(dilation=24),
+        WHOLE,
     ),
     "fix_shape": Case(lambda model: fix_shape.apply(model, FIXED)),
     "fold_constants": Case(fold_constants.apply, model=resizes),

@@ -13,8 +13,8 @@ from contract_cases import case_of
 
 from densecast import plugins
 from densecast.datasets import _coco_annotations
-from densecast.spec.prediction import People, Prediction, SegmentationMap
-from densecast.spec.sample import AnnotatedPeople, Target
+from densecast.spec.prediction import Poses, Prediction, SegmentationMap
+from densecast.spec.sample import AnnotatedPoses, Target
 from densecast.spec.score import Score
 
 Pair = tuple[str, Prediction, Target]
@@ -51,9 +51,9 @@ def _perfect_people(pairs: list[Pair]) -> list[Pair]:
     """Everybody with a joint is found where they are, but for an image of more people than COCO looks at."""
     perfect: list[Pair] = []
     for name, _, target in pairs:
-        assert isinstance(target, AnnotatedPeople)
+        assert isinstance(target, AnnotatedPoses)
         score = (target.visibility > 0).astype(np.float32)
-        people = People(target.xy_px.astype(np.float32), score, score.mean(axis=1))
+        people = Poses(target.xy_px.astype(np.float32), score, score.mean(axis=1))
         if len(people) <= 20:
             perfect.append((name, people, target))
     return perfect

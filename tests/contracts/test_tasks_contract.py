@@ -15,7 +15,7 @@ from densecast.datasets import _coco_annotations
 from densecast.errors import BadGraphError
 from densecast.spec.prediction import SegmentationMap
 from densecast.spec.preprocess import KeepRatio, Native, Preprocess, Resize, ScaleBy, Stretch
-from densecast.spec.sample import AnnotatedPeople
+from densecast.spec.sample import AnnotatedPoses
 from densecast.tasks import pose, segmentation
 
 SPEC = tiny_artifacts.spec()
@@ -41,7 +41,7 @@ def test_ground_truth_of_people_is_drawn_where_it_is_marked() -> None:
     marked = annotated.xy_px[annotated.visibility > 0].astype(int)
     inside = marked[(marked > 0).all(axis=1) & (marked < (entry["width"], entry["height"])).all(axis=1)]
     assert (drawn[inside[:, 1], inside[:, 0]] != 90).any(axis=1).all()
-    nobody = AnnotatedPeople(
+    nobody = AnnotatedPoses(
         1,
         *(
             array[:0]

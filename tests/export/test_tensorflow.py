@@ -98,7 +98,7 @@ def test_a_frozen_graph_is_taken_apart_and_gives_the_same_labels(graphs: Path, t
     assert spec.preprocess.resize == FitInto((97, 129), (123.75, 116.25, 103.5))
     assert spec.decode == SegmentationDecode(align_corners=True)
     assert artifact.manifest.parity is not None and artifact.manifest.parity.relative_error < 1e-5
-    assert artifact.manifest.evidence["labels_equal_to_tensorflow"] > 0.999
+    assert artifact.manifest.measurements["labels_equal_to_tensorflow"] > 0.999
     assert {"graph.pb", "model.onnx"} <= set(artifact.manifest.files)
 
 
@@ -107,7 +107,7 @@ def test_a_saved_model_is_frozen_first(graphs: Path, tmp_path: Path) -> None:
     artifact = Artifact.open(tmp_path / "out")
     assert artifact.spec.preprocess.std == (1.0, 1.0, 1.0)
     assert "Softmax" in artifact.manifest.passes[1]
-    assert artifact.manifest.evidence["labels_equal_to_tensorflow"] > 0.999
+    assert artifact.manifest.measurements["labels_equal_to_tensorflow"] > 0.999
 
 
 def test_graphs_that_cannot_be_used_say_why(graphs: Path, tmp_path: Path) -> None:
@@ -133,6 +133,6 @@ def test_the_published_graph_agrees_with_its_entry(test_data: Path, tmp_path: Pa
     densecast("export", "deeplabv3_mnv2_voc", "--checkpoint", graph, "--out", tmp_path / "out")
     manifest = Artifact.open(tmp_path / "out").manifest
     assert manifest.parity is not None and manifest.parity.relative_error < 2e-5
-    assert manifest.evidence["labels_equal_to_tensorflow"] > 0.999
+    assert manifest.measurements["labels_equal_to_tensorflow"] > 0.999
     assert manifest.spec.input.shape[2:] == (513, 513)
     assert np.prod(manifest.spec.output.shape[1:]) == 21 * 65 * 65  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from densecast.graph import (
     drop_outside_taps,
     split_dilated_convs,
     split_padded_joins,
-    swap_sides,
+    transpose_hw,
 )
 
 torch = pytest.importorskip("torch")
@@ -253,14 +253,14 @@ def test_a_network_computed_on_its_side_says_the_same() -> None:
     torch.manual_seed(0)
     network = Lopsided()
     model = exported(network, (1, 3, 11, 14))
-    turned = swap_sides.apply(model, only_slow=False)
+    turned = transpose_hw.apply(model, only_slow=False)
     assert turned.changed, turned.notes
     agrees(turned.model, network, (2, 3, 11, 14))
 
 
 def test_padded_joins_can_be_turned_too() -> None:
     network = PaddedJoin((0, 1, 1, 0), stride=2)
-    turned = swap_sides.apply(network.graph(), only_slow=False)
+    turned = transpose_hw.apply(network.graph(), only_slow=False)
     assert turned.changed and "Pad" in kinds(turned.model)
     agrees(turned.model, network, (2, 3, 9, 12))
 
@@ -273,10 +273,10 @@ def test_only_awkwardly_long_rows_of_many_channels_are_turned(
     size_hw: tuple[int, int], channels: int, taken: bool
 ) -> None:
     network = torch.nn.Sequential(torch.nn.Conv2d(3, channels, 1), torch.nn.Conv2d(channels, 1, 3, padding=1))
-    assert swap_sides.apply(exported(network, (1, 3, *size_hw))).changed is taken
+    assert transpose_hw.apply(exported(network, (1, 3, *size_hw))).changed is taken
 
 
 def test_a_layer_that_cannot_be_turned_is_named() -> None:
     model = exported(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.PixelShuffle(2)), (1, 3, 4, 4))
-    result = swap_sides.apply(model, only_slow=False)
+    result = transpose_hw.apply(model, only_slow=False)
     assert not result.changed and "DepthToSpace" in result.notes

@@ -86,7 +86,7 @@ builds = some.builds(
     texts,
     some.sampled_from(PRECISIONS),
     shapes,
-    some.builds(QuantizeOptions, sizes, sizes, ignored_names=some.lists(texts, max_size=2).map(tuple)),
+    some.builds(QuantizeOptions, sizes, sizes, excluded_names=some.lists(texts, max_size=2).map(tuple)),
     some.sampled_from(["auto", "bf16", "f16"]),
     some.booleans(),
 )
@@ -119,7 +119,7 @@ manifests = some.builds(
     calibration=some.none()
     | some.builds(CalibrationRecord, texts, sizes, some.lists(texts, max_size=3).map(tuple), some.none() | splits),
     precision_ran=some.none() | some.builds(PrecisionRan, texts, some.dictionaries(texts, sizes, max_size=3), texts),
-    evidence=some.dictionaries(texts, numbers, max_size=2),
+    measurements=some.dictionaries(texts, numbers, max_size=2),
 )
 
 

@@ -17,8 +17,8 @@ from densecast.datasets import _coco_annotations
 from densecast.errors import MissingExtraError
 from densecast.metrics import coco_keypoints
 from densecast.metrics._oks import oks
-from densecast.spec.prediction import People
-from densecast.spec.sample import AnnotatedPeople
+from densecast.spec.prediction import Poses
+from densecast.spec.sample import AnnotatedPoses
 from densecast.spec.score import Score
 
 pytestmark = pytest.mark.coco
@@ -87,15 +87,15 @@ def test_results_are_the_originals_but_for_people_without_a_joint() -> None:
     np.testing.assert_array_equal(np.reshape(results[0]["keypoints"], (17, 3))[:, :2], first.people.xy_px[person])
 
 
-def people_at(xy_px: np.ndarray, score: float = 0.5) -> People:
+def people_at(xy_px: np.ndarray, score: float = 0.5) -> Poses:
     count = len(xy_px)
-    return People(xy_px.astype(np.float32), np.full((count, 17), score, np.float32), np.full(count, score, np.float32))
+    return Poses(xy_px.astype(np.float32), np.full((count, 17), score, np.float32), np.full(count, score, np.float32))
 
 
-def annotated_at(xy_px: np.ndarray, area_px: float = 5000.0) -> AnnotatedPeople:
+def annotated_at(xy_px: np.ndarray, area_px: float = 5000.0) -> AnnotatedPoses:
     count = len(xy_px)
     boxes = np.concatenate([xy_px.min(axis=1), np.ptp(xy_px, axis=1)], axis=1).reshape(-1, 4)
-    return AnnotatedPeople(
+    return AnnotatedPoses(
         1, xy_px, np.full((count, 17), 2, np.uint8), np.full(count, area_px), boxes, np.zeros(count, np.bool_)
     )
 

@@ -5,7 +5,7 @@ import pytest
 
 from densecast.errors import UsageError
 from densecast.metrics._oks import areas, oks, oks_nms, soft_oks_nms
-from densecast.spec.prediction import People
+from densecast.spec.prediction import Poses
 
 
 def people_of(seed, count):
@@ -16,7 +16,7 @@ def people_of(seed, count):
         if random.random() < 0.7:
             xy[person] = xy[random.integers(person)] + random.normal(0, random.choice([1, 5, 20]), (17, 2))
     score = random.random((count, 17)).astype(np.float32)
-    return People(xy.astype(np.float32), score, score.mean(axis=1))
+    return Poses(xy.astype(np.float32), score, score.mean(axis=1))
 
 
 @pytest.mark.coco
@@ -87,7 +87,7 @@ def test_soft_suppression_is_the_definition(seed):
 
 
 def test_nobody_and_one():
-    nobody = People(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32), np.zeros(0, np.float32))
+    nobody = Poses(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32), np.zeros(0, np.float32))
     assert oks_nms(nobody).shape == soft_oks_nms(nobody).shape == (0,)
     assert oks_nms(people_of(0, 1)).tolist() == soft_oks_nms(people_of(0, 1)).tolist() == [0]
 

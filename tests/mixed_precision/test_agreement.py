@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from densecast.spec.prediction import People, SegmentationMap
+from densecast.spec.prediction import Poses, SegmentationMap
 from densecast.verbs.mixed_precision.agreement import Agreement, people_alike
 
 STANDING = np.random.default_rng(0).uniform(0, 200, (17, 2)).astype(np.float32)
 
 
-def people(*shifts_px: float) -> People:
+def people(*shifts_px: float) -> Poses:
     xy = np.stack([STANDING + shift for shift in shifts_px]) if shifts_px else np.zeros((0, 17, 2))
-    return People(xy.astype(np.float32), np.ones((len(xy), 17), np.float32), np.ones(len(xy), np.float32))
+    return Poses(xy.astype(np.float32), np.ones((len(xy), 17), np.float32), np.ones(len(xy), np.float32))
 
 
 def test_the_same_people_in_any_order_are_wholly_alike() -> None:

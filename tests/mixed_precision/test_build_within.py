@@ -23,7 +23,7 @@ from densecast.report import reasons
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
 from densecast.spec.tensor import Array
 from densecast.verbs.builder import build
-from densecast.verbs.builder.prepared import prepare
+from densecast.verbs.builder.compile_plan import prepare
 from densecast.verbs.export import export_file
 from densecast.verbs.mixed_precision import build_within, search
 from densecast.verbs.mixed_precision.judge import Judge
@@ -236,7 +236,7 @@ def test_the_16_bit_model_is_what_16_bits_are_built_as(tmp_path: Path) -> None:
     with Workshop(prepare(source, tmp_path / "none", int8, data=data), tmp_path).wide() as pipeline:
         wide = layers(pipeline.artifact)
     assert wide == layers(build(source, tmp_path / "asked", sixteen))
-    assert wide != layers(build(source, tmp_path / "plain", replace(sixteen, rewrites=())))
+    assert wide != layers(build(source, tmp_path / "plain", replace(sixteen, graph_passes=())))
 
 
 def test_only_int8_and_backends_with_layers_can_be_searched(source: Artifact, data: Path, tmp_path: Path) -> None:

@@ -11,15 +11,15 @@ import pytest
 
 from densecast.errors import UnknownNameError
 from densecast.runtime import execution
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.runtime.machine import usable_cpus
 from densecast.runtime.quiet import warnings_ignored
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 3, 4, 8, 9, 16, 96])
 def test_threads_of_all_streams_are_the_cpus(cpus: int) -> None:
-    assert execution.plan("latency", cpus) == Plan(cpus, 1)
-    found = execution.plan("throughput", cpus)
+    assert execution.configure("latency", cpus) == ExecutionConfig(cpus, 1)
+    found = execution.configure("throughput", cpus)
     assert found.threads == cpus and 1 <= found.streams <= found.lanes <= cpus
     assert found.threads // found.streams * found.streams <= cpus
 
@@ -28,23 +28,25 @@ def test_the_affinity_is_what_is_planned_for() -> None:
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        assert execution.plan("throughput") == Plan(1, 1)
+        assert execution.configure("throughput") == ExecutionConfig(1, 1)
     finally:
         os.sched_setaffinity(0, before)
-    assert execution.plan("latency").threads == usable_cpus()
+    assert execution.configure("latency").threads == usable_cpus()
 
 
 def test_streams_that_were_measured_are_kept_within_the_threads() -> None:
-    assert execution.plan("throughput", 4, 2) == Plan(4, 2, lanes=2)
-    assert execution.plan("throughput", 2, 8) == Plan(2, 2, lanes=2)
+    assert execution.configure("throughput", 4, 2) == ExecutionConfig(4, 2, num_workers=2)
+    assert execution.configure("throughput", 2, 8) == ExecutionConfig(2, 2, num_workers=2)
 
 
 def test_an_inference_on_all_cpus_or_none_goes_on_beside_other_stages() -> None:
-    assert execution.plan("throughput", 4, 1) == Plan(4, 1, lanes=2)
-    assert execution.plan("throughput", 16, device="cuda:1") == Plan(16, 1, device="cuda:1", lanes=4)
-    assert execution.plan("throughput", 2, device="cuda") == Plan(2, 1, device="cuda", lanes=2)
-    assert execution.plan("latency", 16, device="cuda") == Plan(16, 1, device="cuda")
-    assert execution.plan("throughput", 2, device="cpu") == Plan(2, 2, device="cpu", lanes=2)
+    assert execution.configure("throughput", 4, 1) == ExecutionConfig(4, 1, num_workers=2)
+    assert execution.configure("throughput", 16, device="cuda:1") == ExecutionConfig(
+        16, 1, device="cuda:1", num_workers=4
+    )
+    assert execution.configure("throughput", 2, device="cuda") == ExecutionConfig(2, 1, device="cuda", num_workers=2)
+    assert execution.configure("latency", 16, device="cuda") == ExecutionConfig(16, 1, device="cuda")
+    assert execution.configure("throughput", 2, device="cpu") == ExecutionConfig(2, 2, device="cpu", num_workers=2)
 
 
 def test_a_mode_there_is_not_is_refused() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from densecast.runtime.ordered_map import in_order
+from densecast.runtime.ordered_map import ordered_parallel_map
 
 LANES = pytest.mark.parametrize("lanes", [1, 2, 5])
 
@@ -24,13 +24,13 @@ def test_results_come_in_order_whichever_is_done_first(lanes: int) -> None:
         time.sleep(0.002 * (item % 3))
         return item * item
 
-    assert list(in_order(work, range(40), lanes)) == [item * item for item in range(40)]
+    assert list(ordered_parallel_map(work, range(40), lanes)) == [item * item for item in range(40)]
     assert not lanes_alive()
 
 
 @LANES
 def test_no_items_give_no_results(lanes: int) -> None:
-    assert list(in_order(lambda lane, item: item, iter(()), lanes)) == []
+    assert list(ordered_parallel_map(lambda lane, item: item, iter(()), lanes)) == []
 
 
 def test_several_items_are_in_work_at_a_time_and_never_two_in_one_lane() -> None:
@@ -44,12 +44,12 @@ def test_several_items_are_in_work_at_a_time_and_never_two_in_one_lane() -> None
         busy[lane] -= 1
         return lane
 
-    assert sorted(in_order(work, range(3), 3)) == [0, 1, 2]
+    assert sorted(ordered_parallel_map(work, range(3), 3)) == [0, 1, 2]
 
 
 @LANES
 def test_one_lane_is_the_callers_own_thread(lanes: int) -> None:
-    names = set(in_order(lambda lane, item: threading.current_thread().name, range(50), lanes))
+    names = set(ordered_parallel_map(lambda lane, item: threading.current_thread().name, range(50), lanes))
     assert names <= {threading.current_thread().name, *(f"densecast lane {lane}" for lane in range(1, lanes))}
     if lanes == 1:
         assert names == {threading.current_thread().name}
@@ -65,7 +65,7 @@ def test_begun_items_are_bounded_however_slowly_results_are_taken(lanes: int) ->
             begun = item + 1
             yield item
 
-    results = in_order(lambda lane, item: item, items(), lanes, ahead=2 * lanes)
+    results = ordered_parallel_map(lambda lane, item: item, items(), lanes, ahead=2 * lanes)
     for taken in range(30):
         assert next(results) == taken
         time.sleep(0.002)
@@ -89,7 +89,7 @@ def test_an_error_comes_out_as_itself_after_all_results_before_it(lanes: int) ->
 
     found = []
     with pytest.raises(OddError) as raised:
-        for result in in_order(work, range(100), lanes):
+        for result in ordered_parallel_map(work, range(100), lanes):
             found.append(result)
     assert raised.value is broken
     assert found == list(range(7))
@@ -103,7 +103,7 @@ def test_the_first_of_several_errors_counts(lanes: int) -> None:
         raise ValueError(item)
 
     with pytest.raises(ValueError, match=r"^0$"):
-        list(in_order(work, range(20), lanes))
+        list(ordered_parallel_map(work, range(20), lanes))
 
 
 @LANES
@@ -114,7 +114,7 @@ def test_an_error_of_the_items_themselves_comes_at_its_place(lanes: int) -> None
 
     found = []
     with pytest.raises(LookupError, match="no sixth"):
-        for result in in_order(lambda lane, item: item, items(), lanes):
+        for result in ordered_parallel_map(lambda lane, item: item, items(), lanes):
             found.append(result)
     assert found == list(range(5))
 
@@ -130,7 +130,7 @@ def test_closing_early_waits_for_what_is_in_work_and_ends_all_threads(lanes: int
         working -= 1
         return item
 
-    results = in_order(work, itertools.count(), lanes)
+    results = ordered_parallel_map(work, itertools.count(), lanes)
     assert [next(results), next(results)] == [0, 1]
     results.close()
     assert working == 0 and not lanes_alive()
@@ -144,4 +144,4 @@ def test_a_stop_in_a_helper_does_not_leave_the_caller_waiting() -> None:
         return item
 
     with pytest.raises(SystemExit):
-        list(in_order(work, range(100), 3))
+        list(ordered_parallel_map(work, range(100), 3))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from densecast.spec.prediction import People
+from densecast.spec.prediction import Poses
 from densecast.tasks.pose.coco_person import JOINTS, LIMBS
 
 # A standing person, 100 pixels high.
@@ -27,7 +27,7 @@ class Found:
     """One image's id and who was found in it."""
 
     image_id: int
-    people: People
+    people: Poses
 
 
 def images(seed: int = 0) -> tuple[dict[str, Any], list[Found]]:
@@ -54,7 +54,7 @@ def images(seed: int = 0) -> tuple[dict[str, Any], list[Found]]:
             here[0][:, 2] = 0
         joints = np.array(here, np.float32).reshape(-1, len(JOINTS), 3)
         scores = joints[..., 2].mean(axis=1).astype(np.float32)
-        found.append(Found(image_id, People(joints[..., :2].copy(), joints[..., 2].copy(), scores)))
+        found.append(Found(image_id, Poses(joints[..., :2].copy(), joints[..., 2].copy(), scores)))
     return {"images": entries, "annotations": annotations, "categories": [_PERSON]}, found
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from densecast.errors import BadImageError
-from densecast.spec.prediction import People
+from densecast.spec.prediction import Poses
 from densecast.tasks.pose.drawing import LEFT, MIDDLE, RIGHT, draw
 
 
@@ -14,7 +14,7 @@ def person(**at):
     xy, score = np.zeros((1, 17, 2), np.float32), np.zeros((1, 17), np.float32)
     for name, place in at.items():
         xy[0, JOINTS.index(name)], score[0, JOINTS.index(name)] = place, 0.9
-    return People(xy, score, np.array([0.5], np.float32))
+    return Poses(xy, score, np.array([0.5], np.float32))
 
 
 def colours(image):
@@ -61,7 +61,7 @@ def test_the_image_is_not_drawn_on_and_nobody_changes_nothing():
     image = GREY.copy()
     draw(image, person(left_hip=(100, 300.5), left_knee=(700, 300.5)))
     np.testing.assert_array_equal(image, GREY)
-    nobody = People(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32), np.zeros(0, np.float32))
+    nobody = Poses(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32), np.zeros(0, np.float32))
     np.testing.assert_array_equal(draw(image, nobody), GREY)
 
 

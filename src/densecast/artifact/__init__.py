@@ -75,7 +75,7 @@ class CalibrationRecord:
     ids: tuple[str, ...]
     split: SplitRecord | None
     contents_sha256: str = ""
-    estimator: str = ""
+    calibration_method: str = ""
     tried: dict[str, float] = field(default_factory=dict)
     measure: str = ""
     bias_correction: str = ""
@@ -109,7 +109,7 @@ class Manifest:
     precision_asked: Precision | None = None
     precision_ran: PrecisionRan | None = None
     settings: dict[str, str] = field(default_factory=dict)
-    evidence: dict[str, float] = field(default_factory=dict)
+    measurements: dict[str, float] = field(default_factory=dict)
     build_seconds: float = 0.0
     search: SearchRecord | None = None
     tuning: TuneRecord | None = None

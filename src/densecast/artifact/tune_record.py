@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from densecast.errors import UsageError
-from densecast.spec.options import ActivationScheme, SixteenBit
+from densecast.spec.options import ActivationScheme, HalfType
 from densecast.spec.precision import Precision
 
 Goal = Literal["throughput", "latency"]
@@ -36,22 +36,22 @@ class Setting:
     """One way to build and run a network."""
 
     precision: Precision
-    sixteen_bit: SixteenBit
-    rewrites: tuple[str, ...]
+    half_type: HalfType
+    graph_passes: tuple[str, ...]
     activations: ActivationScheme
     streams: int
     batch: int
 
     def __str__(self) -> str:
         """`bf16, rewritten by split_dilated_convs, 2 streams, batch 1`."""
-        sixteen = "" if self.sixteen_bit == "auto" else f" {self.sixteen_bit}"
+        sixteen = "" if self.half_type == "auto" else f" {self.half_type}"
         kind = {
             "force_float32": "float32",
-            "force_float16": self.sixteen_bit if sixteen else "16 bits",
+            "force_float16": self.half_type if sixteen else "16 bits",
             "qint8_mixed_float16": f"int8 {self.activations} with{sixteen or ' 16 bits'}",
         }[self.precision]
         streams = f"{self.streams} stream{'s' if self.streams > 1 else ''}"
-        return f"{kind}, rewritten by {' + '.join(self.rewrites) or 'nothing'}, {streams}, batch {self.batch}"
+        return f"{kind}, rewritten by {' + '.join(self.graph_passes) or 'nothing'}, {streams}, batch {self.batch}"
 
 
 @dataclass(frozen=True, slots=True)

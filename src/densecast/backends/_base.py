@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from densecast.artifact import Artifact
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import ActivationScheme, BuildOptions
 from densecast.spec.precision import Precision, PrecisionRan
@@ -78,13 +78,13 @@ class BuildJob:
 class Built:
     """What a backend says of the model it has just compiled.
 
-    `settings` are the engine's own, to be used again when the model is loaded; `evidence` holds measured
+    `settings` are the engine's own, to be used again when the model is loaded; `measurements` holds measured
     figures that a choice was based on, by name and unit.
     """
 
     precision: PrecisionRan
     settings: dict[str, str] = field(default_factory=dict)
-    evidence: dict[str, float] = field(default_factory=dict)
+    measurements: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Backend(Protocol):
     def build(self, job: BuildJob, folder: Path) -> Built:
         """Compile into files in `folder`."""
 
-    def load(self, artifact: Artifact, plan: Plan) -> Runner:
+    def load(self, artifact: Artifact, config: ExecutionConfig) -> Runner:
         """A built artifact, ready to run."""
 
 

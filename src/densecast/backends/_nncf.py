@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from densecast.backends import _keep_float
+from densecast.backends import _excluded
 from densecast.errors import MissingExtraError
 from densecast.runtime import machine
 from densecast.spec.options import QuantizeOptions
@@ -25,7 +25,7 @@ def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions)
         UsageError: a pattern of what stays in float is found nowhere.
     """
     names = [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() != "Constant"]
-    kept = _keep_float.matching(options.ignored_names, names)
+    kept = _excluded.matching(options.excluded_names, names)
     os.environ.setdefault("NNCF_CI", "1")  # NNCF reports its use over the network unless told that it runs in CI
     try:
         import nncf
@@ -44,7 +44,7 @@ def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions)
             target_device=nncf.TargetDevice.CPU,
             subset_size=len(calibration),
             fast_bias_correction=options.bias_correction != "full",
-            ignored_scope=nncf.IgnoredScope(names=kept, types=list(options.ignored_types), validate=False),
+            ignored_scope=nncf.IgnoredScope(names=kept, types=list(options.excluded_types), validate=False),
             advanced_parameters=_advanced(options),
         )
 
@@ -65,19 +65,19 @@ def _advanced(options: QuantizeOptions) -> Any:
         "mean_minmax": RangeEstimatorParametersSet.MEAN_MINMAX,
         "histogram": RangeEstimatorParametersSet.HISTOGRAM,
     }
-    if options.estimator == "percentile":
+    if options.calibration_method == "percentile":
         side = StatisticsCollectorParameters(
             statistics_type=StatisticsType.QUANTILE,
             aggregator_type=AggregatorType.MEAN,
             quantile_outlier_prob=1 - options.percentile / 100,
         )
-        estimator = RangeEstimatorParameters(min=side, max=side)
+        calibration_method = RangeEstimatorParameters(min=side, max=side)
     else:
-        estimator = named[options.estimator]
+        calibration_method = named[options.calibration_method]
     return nncf.AdvancedQuantizationParameters(
         # The fix halves weight ranges for CPUs whose int8 sums overflow 16 bits; with VNNI or AMX they do not.
         overflow_fix=nncf.OverflowFix.DISABLE if machine.has_wide_int8_sums() else nncf.OverflowFix.FIRST_LAYER,
         disable_bias_correction=options.bias_correction not in ("fast", "full"),
-        activations_range_estimator_params=estimator,
+        activations_range_estimator_params=calibration_method,
         weights_quantization_params=QuantizationParameters(per_channel=options.weights == "per_channel"),
     )

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from densecast.backends import _keep_float
+from densecast.backends import _excluded
 from densecast.runtime import machine
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.tensor import Feeds
@@ -48,7 +48,7 @@ def quantize(
         if ranges is not None:
             found.write_bytes(ranges)
         model = onnx.load(graph)
-        method, method_options = _estimator(options)
+        method, method_options = _calibration_method(options)
         quantize_static(
             graph,
             target,
@@ -59,7 +59,7 @@ def quantize(
             reduce_range=not machine.has_wide_int8_sums(),
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=sorted({*_excluded(model, options), *kept}),
+            nodes_to_exclude=sorted({*_left_out(model, options), *kept}),
             calibrate_method=method,
             calibration_cache_path=found,
             extra_options={"ActivationSymmetric": options.activations == "symmetric", **method_options},
@@ -72,7 +72,7 @@ def layers(graph: Path, options: QuantizeOptions) -> tuple[str, ...]:
     import onnx
 
     model = onnx.load(graph, load_external_data=False)
-    excluded = set(_excluded(model, options))
+    excluded = set(_left_out(model, options))
     return tuple(node.name for node in model.graph.node if node.op_type in _LAYERS and node.name not in excluded)
 
 
@@ -96,23 +96,23 @@ class _Reader:
         return len(self._feeds)
 
 
-def _estimator(options: QuantizeOptions) -> tuple[Any, dict[str, object]]:
+def _calibration_method(options: QuantizeOptions) -> tuple[Any, dict[str, object]]:
     from onnxruntime.quantization import CalibrationMethod
 
-    if options.estimator == "minmax":
+    if options.calibration_method == "minmax":
         return CalibrationMethod.MinMax, {}
-    if options.estimator == "mean_minmax":
+    if options.calibration_method == "mean_minmax":
         return CalibrationMethod.MinMax, {"CalibMovingAverage": True}
     held: dict[str, object] = {"CalibMaxIntermediateOutputs": _IMAGES_HELD}
-    if options.estimator == "percentile":
+    if options.calibration_method == "percentile":
         return CalibrationMethod.Percentile, {**held, "CalibPercentile": options.percentile}
     return CalibrationMethod.Entropy, held
 
 
-def _excluded(model: Any, options: QuantizeOptions) -> list[str]:
+def _left_out(model: Any, options: QuantizeOptions) -> list[str]:
     """Names of the nodes that stay in float."""
-    kept = set(_keep_float.matching(options.ignored_names, [node.name for node in model.graph.node]))
-    types = {*_NEVER, *options.ignored_types}
+    kept = set(_excluded.matching(options.excluded_names, [node.name for node in model.graph.node]))
+    types = {*_NEVER, *options.excluded_types}
     return [node.name for node in model.graph.node if node.op_type in types or node.name in kept]
 
 

@@ -18,7 +18,7 @@ from densecast.artifact import Artifact
 from densecast.backends._base import BuildJob, Built, Capabilities
 from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
 from densecast.io import vendor_formats
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
@@ -77,7 +77,7 @@ def build(job: BuildJob, folder: Path) -> Built:
     return Built(ran, settings={"soc_version": soc, "precision_mode": mode, "hardware": "not run on hardware"})
 
 
-def load(artifact: Artifact, plan: Plan) -> AscendRunner:
+def load(artifact: Artifact, config: ExecutionConfig) -> AscendRunner:
     """The model on the device that the plan names, `npu:<number>`; by default the first.
 
     Raises:
@@ -85,13 +85,13 @@ def load(artifact: Artifact, plan: Plan) -> AscendRunner:
         DeviceError: the device does not load the model.
         BadArtifactError: another model than the manifest's.
     """
-    return AscendRunner(artifact, plan)
+    return AscendRunner(artifact, config)
 
 
 class AscendRunner:
     """One session on one device."""
 
-    def __init__(self, artifact: Artifact, plan: Plan) -> None:
+    def __init__(self, artifact: Artifact, config: ExecutionConfig) -> None:
         build_options = artifact.manifest.build
         if build_options is None or artifact.manifest.precision_ran is None:
             raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
@@ -99,7 +99,7 @@ class AscendRunner:
         self._ran = artifact.manifest.precision_ran
         self._interface = _interface()
         try:
-            self._session = self._interface.InferSession(_number(plan.device), str(artifact.file(_FILE)))
+            self._session = self._interface.InferSession(_number(config.device), str(artifact.file(_FILE)))
         except Exception as error:  # ais_bench raises plain RuntimeError, whatever has failed
             raise DeviceError.of(f"ais_bench's InferSession({artifact.file(_FILE)})", error, _LOOK_AT) from None
         self._check_signature(artifact)

@@ -16,7 +16,7 @@ from densecast.backends._base import BuildJob, Built, Capabilities
 from densecast.backends._magicmind_calibration import calibration_data
 from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
 from densecast.io.vendor_formats import builder_config
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.precision import PRECISIONS, PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
@@ -70,35 +70,35 @@ def build(job: BuildJob, folder: Path) -> Built:
     return Built(ran, settings={"precision_mode": mode, "hardware": "not run on hardware"})
 
 
-def load(artifact: Artifact, plan: Plan) -> MagicMindRunner:
+def load(artifact: Artifact, config: ExecutionConfig) -> MagicMindRunner:
     """The model on the device that the plan names, `mlu:<number>`; by default the first.
 
     Raises:
         BackendMissingError: no MagicMind, or no such device.
         DeviceError: the device does not take the model.
     """
-    return MagicMindRunner(artifact, plan)
+    return MagicMindRunner(artifact, config)
 
 
 class MagicMindRunner:
     """One context and queue on one device."""
 
-    def __init__(self, artifact: Artifact, plan: Plan) -> None:
+    def __init__(self, artifact: Artifact, config: ExecutionConfig) -> None:
         if artifact.manifest.build is None or artifact.manifest.precision_ran is None:
             raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
         self._input, self._output = artifact.spec.input, artifact.spec.output
         self._ran = artifact.manifest.precision_ran
         mm = _runtime()
-        number = _number(plan.device)
+        number = _number(config.device)
         self._model = mm.Model()
         _done("deserialize_from_file", self._model.deserialize_from_file, str(artifact.file(_FILE)))
         self._system = mm.System()
         self._system.__enter__()
         try:
             self._device = _active(mm, self._system, number)
-            config = mm.Model.EngineConfig()
-            config.device_type = "MLU"
-            self._engine = _made("create_i_engine", self._model.create_i_engine, config)
+            engine_config = mm.Model.EngineConfig()
+            engine_config.device_type = "MLU"
+            self._engine = _made("create_i_engine", self._model.create_i_engine, engine_config)
             self._context = _made("create_i_context", self._engine.create_i_context)
             self._queue = _made("create_queue", self._device.create_queue)
             self._inputs = _made("create_inputs", self._context.create_inputs)

@@ -17,10 +17,10 @@ from densecast.backends._inspection import Inspector
 from densecast.backends._onnx_inspector import OnnxInspector
 from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
 from densecast.io import cache, files
-from densecast.kernels.awake import awaking
+from densecast.kernels.jit_warm_up import jit_warming_up
 from densecast.runtime import machine
-from densecast.runtime.execution import Plan
-from densecast.spec.options import RangeEstimator
+from densecast.runtime.execution import ExecutionConfig
+from densecast.spec.options import CalibrationMethod
 from densecast.spec.precision import PRECISIONS, PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
@@ -39,7 +39,7 @@ _INT8_OPERATORS = {
 _TYPES = {1: "float32", 10: "float16", 16: "bfloat16", 11: "float64"}
 
 # Histograms keep whole activations, which do not fit into memory for large networks: not tried unasked.
-ESTIMATORS: tuple[RangeEstimator, ...] = ("mean_minmax", "minmax")
+CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = ("mean_minmax", "minmax")
 
 
 def capabilities() -> Capabilities:
@@ -61,8 +61,8 @@ def build(job: BuildJob, folder: Path) -> Built:
         return quantized(job).write(frozenset(), folder)
     model = onnx.load(job.graph)
     if job.options.precision == "force_float16":
-        if job.options.sixteen_bit == "bf16":
-            raise BackendMissingError("ONNX Runtime's CPU kernels have no bfloat16. Use --sixteen-bit f16 or auto.")
+        if job.options.half_type == "bf16":
+            raise BackendMissingError("ONNX Runtime's CPU kernels have no bfloat16. Use --half-type f16 or auto.")
         model = _to_float16(model)
     return _save(model, folder)
 
@@ -103,16 +103,16 @@ def _save(model: Any, folder: Path) -> Built:
     return Built(_read_back(onnx.load_from_string(optimised)))
 
 
-def load(artifact: Artifact, plan: Plan) -> OnnxRuntimeRunner:
+def load(artifact: Artifact, config: ExecutionConfig) -> OnnxRuntimeRunner:
     """The artifact as a session on the CPU."""
-    return OnnxRuntimeRunner(artifact, plan)
+    return OnnxRuntimeRunner(artifact, config)
 
 
-def inspect(artifact: Artifact, plan: Plan, feed_shape: Sequence[int]) -> Inspector:
+def inspect(artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
     """The artifact's graph, with its inner tensors; fused where they are not asked for."""
     import onnx
 
-    return OnnxInspector(onnx.load(artifact.file(_FILE)), feed_shape, plan.threads)
+    return OnnxInspector(onnx.load(artifact.file(_FILE)), feed_shape, config.num_threads)
 
 
 class OnnxRuntimeRunner:
@@ -122,7 +122,7 @@ class OnnxRuntimeRunner:
     in its caller's thread and, where a stream has several threads, in the pool that all share.
     """
 
-    def __init__(self, artifact: Artifact, plan: Plan) -> None:
+    def __init__(self, artifact: Artifact, config: ExecutionConfig) -> None:
         import onnx
 
         ort = _onnxruntime()
@@ -131,25 +131,25 @@ class OnnxRuntimeRunner:
         listed = artifact.manifest.build.shape.batch
         self._batch_sizes = tuple(sorted(set(listed))) if isinstance(listed, tuple) else None
         self._input, self._output_name = artifact.spec.input, artifact.spec.output.name
-        if plan.device and _ort_devices.parse(plan.device)[0] != _ort_devices.CPU:
+        if config.device and _ort_devices.parse(config.device)[0] != _ort_devices.CPU:
             self._precision = replace(
-                _read_back(onnx.load(artifact.file(_FILE))), source=f"types of the graph given to {plan.device}"
+                _read_back(onnx.load(artifact.file(_FILE))), source=f"types of the graph given to {config.device}"
             )
             asked = artifact.manifest.build.precision
-            model, options = str(artifact.file(_FILE)), _session_options(plan.threads // plan.streams)
-            self._session = _ort_devices.session(ort, model, options, plan.device, asked)
+            model, options = str(artifact.file(_FILE)), _session_options(config.num_threads // config.num_streams)
+            self._session = _ort_devices.session(ort, model, options, config.device, asked)
             return
         key = files.sha256_text(repr((artifact.identity, ort.__version__, *machine.cpu())))
-        optimised = cache.read_blob(key) if plan.cached else None
+        optimised = cache.read_blob(key) if config.use_cache else None
         if optimised is None:
-            optimised = _optimise(artifact.file(_FILE), plan.threads)
-            if plan.cached:
+            optimised = _optimise(artifact.file(_FILE), config.num_threads)
+            if config.use_cache:
                 cache.write_blob(key, optimised)
         self._precision = _read_back(onnx.load_from_string(optimised))
-        options = _session_options(plan.threads // plan.streams)
+        options = _session_options(config.num_threads // config.num_streams)
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         # Meanwhile there is time for numba to get ready.
-        with awaking():
+        with jit_warming_up():
             self._session = ort.InferenceSession(optimised, options, providers=["CPUExecutionProvider"])
 
     @property

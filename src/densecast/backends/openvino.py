@@ -20,10 +20,10 @@ from densecast.backends._openvino_inspector import OpenVinoInspector
 from densecast.backends._openvino_int8 import OpenVinoQuantized
 from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
 from densecast.io import cache, files
-from densecast.kernels.awake import awaking
+from densecast.kernels.jit_warm_up import jit_warming_up
 from densecast.runtime import machine
-from densecast.runtime.execution import Plan
-from densecast.spec.options import ActivationScheme, RangeEstimator
+from densecast.runtime.execution import ExecutionConfig
+from densecast.spec.options import ActivationScheme, CalibrationMethod
 from densecast.spec.precision import PRECISIONS, PrecisionRan
 from densecast.spec.tensor import Dim, Feeds, TensorSpec, check_feeds
 
@@ -35,7 +35,7 @@ _TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", 
 _FLOAT16_MAY_COST = 1.1
 
 # What `auto` tries, the quickest first.
-ESTIMATORS: tuple[RangeEstimator, ...] = ("mean_minmax", "minmax", "histogram", "percentile")
+CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = ("mean_minmax", "minmax", "histogram", "percentile")
 # NNCF can move biases so that quantised layers keep their mean outputs.
 CORRECTS_BIASES = True
 
@@ -107,8 +107,8 @@ def _hint(model: Any, job: BuildJob) -> tuple[str, dict[str, float]]:
     """The type that what is not int8 runs in, and the times that it was chosen by."""
     if job.options.precision == "force_float32":
         return "f32", {}
-    if job.options.sixteen_bit != "auto":
-        return job.options.sixteen_bit, {}
+    if job.options.half_type != "auto":
+        return job.options.half_type, {}
     return _measured_sixteen_bit(_openvino().Core(), model, job.spec.input)
 
 
@@ -120,26 +120,26 @@ def _save(model: Any, hint: tuple[str, dict[str, float]], folder: Path) -> Built
     return Built(_read_back(compiled), settings, hint[1])
 
 
-def load(artifact: Artifact, plan: Plan) -> OpenVinoRunner:
+def load(artifact: Artifact, config: ExecutionConfig) -> OpenVinoRunner:
     """The artifact compiled for this CPU, or taken from the cache of compiled models."""
-    return OpenVinoRunner(artifact, plan)
+    return OpenVinoRunner(artifact, config)
 
 
-def inspect(artifact: Artifact, plan: Plan, feed_shape: Sequence[int]) -> Inspector:
+def inspect(artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
     """The artifact's model in its own precision, with its inner tensors."""
-    settings = {**artifact.manifest.settings, "INFERENCE_NUM_THREADS": plan.threads}
+    settings = {**artifact.manifest.settings, "INFERENCE_NUM_THREADS": config.num_threads}
     return OpenVinoInspector(artifact.file(_FILE), feed_shape, settings)
 
 
 class OpenVinoRunner:
     """One compiled model for each listed batch size, made when that size first comes, and a request a lane."""
 
-    def __init__(self, artifact: Artifact, plan: Plan) -> None:
+    def __init__(self, artifact: Artifact, config: ExecutionConfig) -> None:
         ov = _openvino()
         build_options = artifact.manifest.build
         if build_options is None:
             raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
-        self._artifact, self._plan, self._core = artifact, plan, ov.Core()
+        self._artifact, self._config, self._core = artifact, config, ov.Core()
         self._input = artifact.spec.input
         listed = build_options.shape.batch
         self._batch_sizes = tuple(sorted(set(listed))) if isinstance(listed, tuple) else None
@@ -192,7 +192,7 @@ class OpenVinoRunner:
                     raise BadShapeError(f"this artifact was built for batches of {self._batch_sizes}, got {batch}.")
                 if batch not in self._compiled:
                     # The binding lets go of Python's lock meanwhile: time for numba to get ready.
-                    with awaking():
+                    with jit_warming_up():
                         self._compiled[batch] = self._compile(batch)
                 self._requests[batch, lane] = self._compiled[batch].create_infer_request()
             return self._requests[batch, lane]
@@ -201,19 +201,19 @@ class OpenVinoRunner:
         ov = _openvino()
         config = {
             **self._settings,
-            "INFERENCE_NUM_THREADS": self._plan.threads,
-            "PERFORMANCE_HINT": "LATENCY" if self._plan.streams == 1 else "THROUGHPUT",
-            "NUM_STREAMS": self._plan.streams,
+            "INFERENCE_NUM_THREADS": self._config.num_threads,
+            "PERFORMANCE_HINT": "LATENCY" if self._config.num_streams == 1 else "THROUGHPUT",
+            "NUM_STREAMS": self._config.num_streams,
         }
         key = files.sha256_text(repr((self._artifact.identity, batch, config, ov.get_version(), *machine.cpu())))
-        blob = cache.read_blob(key) if self._plan.cached else None
+        blob = cache.read_blob(key) if self._config.use_cache else None
         if blob is not None:
             # Another build of one version may refuse it; then it is compiled like one that was never kept.
             with contextlib.suppress(RuntimeError):
                 return self._core.import_model(blob, "CPU", config)
         model = self._core.read_model(self._artifact.file(_FILE))
         compiled = self._core.compile_model(_fixed(ov, model, self._input, batch), "CPU", config)
-        if self._plan.cached:
+        if self._config.use_cache:
             cache.write_blob(key, compiled.export_model().getvalue())
         return compiled
 

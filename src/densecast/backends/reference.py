@@ -12,7 +12,7 @@ from densecast.backends._base import BuildJob, Built, Capabilities
 from densecast.backends._inspection import Inspector
 from densecast.backends._onnx_inspector import OnnxInspector
 from densecast.errors import BadArtifactError
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.runtime.quiet import warnings_ignored
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
@@ -34,18 +34,18 @@ def build(job: BuildJob, folder: Path) -> Built:
     return Built(_RAN)
 
 
-def load(artifact: Artifact, plan: Plan) -> ReferenceRunner:
+def load(artifact: Artifact, config: ExecutionConfig) -> ReferenceRunner:
     """The graph, evaluated node by node; `plan` has no effect."""
     if artifact.manifest.build is None:
         raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
     return ReferenceRunner(artifact)
 
 
-def inspect(artifact: Artifact, plan: Plan, feed_shape: Sequence[int]) -> Inspector:
+def inspect(artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
     """The artifact's graph, with its inner tensors, as ONNX Runtime computes them."""
     import onnx
 
-    return OnnxInspector(onnx.load(artifact.file(_FILE)), feed_shape, plan.threads)
+    return OnnxInspector(onnx.load(artifact.file(_FILE)), feed_shape, config.num_threads)
 
 
 class ReferenceRunner:

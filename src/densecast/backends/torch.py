@@ -15,7 +15,7 @@ from densecast.backends._base import BuildJob, Built, Capabilities
 from densecast.backends._inspection import Inspector
 from densecast.backends._torch_inspector import TorchInspector
 from densecast.errors import BackendMissingError, BadArtifactError, MissingExtraError
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.preprocess import Preprocess
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
@@ -45,15 +45,15 @@ def build(job: BuildJob, folder: Path) -> Built:
             f"{job.source.folder} came from an ONNX file: there is no original network for the torch backend. "
             "Use --backend onnxruntime or reference."
         )
-    if job.options.precision != "force_float32" and job.options.sixteen_bit == "f16":
-        raise BackendMissingError("torch's autocast on CPUs is bfloat16 here. Use --sixteen-bit bf16 or auto.")
+    if job.options.precision != "force_float32" and job.options.half_type == "f16":
+        raise BackendMissingError("torch's autocast on CPUs is bfloat16 here. Use --half-type bf16 or auto.")
     for name in held:
         (folder / name).write_bytes(job.source.file(name).read_bytes())
     kind = "float32" if job.options.precision == "force_float32" else "bfloat16"
     return Built(PrecisionRan(kind, {}, "torch autocast setting"), {_SETTING: kind})
 
 
-def load(artifact: Artifact, plan: Plan) -> TorchRunner:
+def load(artifact: Artifact, config: ExecutionConfig) -> TorchRunner:
     """The network with its weights, in evaluation mode."""
     try:
         import torch
@@ -61,11 +61,11 @@ def load(artifact: Artifact, plan: Plan) -> TorchRunner:
         raise MissingExtraError.of("torch", "the torch backend") from None
     if artifact.manifest.build is None:
         raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
-    torch.set_num_threads(plan.threads // plan.streams)
+    torch.set_num_threads(config.num_threads // config.num_streams)
     return TorchRunner(artifact, _network(artifact))
 
 
-def inspect(artifact: Artifact, plan: Plan, feed_shape: Sequence[int]) -> Inspector:
+def inspect(artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
     """The artifact's network, with the results of all its operators, in float32."""
     return inspect_network(_network(artifact), feed_shape)
 

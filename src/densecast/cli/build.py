@@ -42,10 +42,12 @@ def command(
         str | None, typer.Option(help="Fixed (640) or a range (32:2048); default: the model's own.")
     ] = None,
     width: Annotated[str | None, typer.Option(help="Fixed (959) or a range.")] = None,
-    rewrite: Annotated[
+    graph_pass: Annotated[
         list[str] | None,
         typer.Option(
-            help="Exact rewriting of the graph, or none; repeatable. Default: those known to be faster.",
+            "--graph-pass",
+            "--rewrite",
+            help="Exact optimisation pass over the graph, or none; repeatable. Default: those known to be faster.",
         ),
     ] = None,
     tuned: Annotated[
@@ -59,7 +61,9 @@ def command(
     uint8_input: Annotated[
         bool, typer.Option("--uint8-input", help="Bytes in; mean and std inside the graph.")
     ] = False,
-    sixteen_bit: Annotated[str, typer.Option(help="auto (the faster here), bf16 or f16.")] = "auto",
+    half_type: Annotated[
+        str, typer.Option("--half-type", "--sixteen-bit", help="The 16-bit type: auto (the faster here), bf16 or f16.")
+    ] = "auto",
     data: Annotated[
         Path | None,
         typer.Option(help="Calibration images: a data set's root or a folder.", rich_help_panel=_CALIBRATION),
@@ -84,23 +88,33 @@ def command(
             rich_help_panel=_CALIBRATION,
         ),
     ] = "auto",
-    estimator: Annotated[
+    calibration_method: Annotated[
         str,
         typer.Option(
+            "--calibration-method",
+            "--estimator",
             help="auto (the best of those tried here), minmax, mean_minmax, percentile or histogram.",
             rich_help_panel=_CALIBRATION,
         ),
     ] = "auto",
     percentile: Annotated[float, typer.Option(min=50, max=100, rich_help_panel=_CALIBRATION)] = 99.99,
-    keep_float: Annotated[
+    exclude: Annotated[
         list[str] | None,
         typer.Option(
-            help="Regular expression of node names not to quantise; repeatable.", rich_help_panel=_CALIBRATION
+            "--exclude",
+            "--keep-float",
+            help="Regular expression of node names not to quantise; repeatable.",
+            rich_help_panel=_CALIBRATION,
         ),
     ] = None,
-    keep_float_type: Annotated[
+    exclude_type: Annotated[
         list[str] | None,
-        typer.Option(help="Operator type not to quantise, as MatMul; repeatable.", rich_help_panel=_CALIBRATION),
+        typer.Option(
+            "--exclude-type",
+            "--keep-float-type",
+            help="Operator type not to quantise, as MatMul; repeatable.",
+            rich_help_panel=_CALIBRATION,
+        ),
     ] = None,
     max_drop: Annotated[
         float | None,
@@ -146,7 +160,7 @@ def command(
     from densecast.spec import precision as precisions
     from densecast.spec.options import BuildOptions
     from densecast.verbs.builder import build, default_name
-    from densecast.verbs.warm_up import prime
+    from densecast.verbs.warm_up import warm_up
 
     options = codec.from_plain(
         {
@@ -159,15 +173,15 @@ def command(
                 "split": split,
                 "weights": weights,
                 "activations": activations,
-                "estimator": estimator,
+                "calibration_method": calibration_method,
                 "percentile": percentile,
                 "bias_correction": bias_correction,
-                "ignored_types": keep_float_type or [],
-                "ignored_names": keep_float or [],
+                "excluded_types": exclude_type or [],
+                "excluded_names": exclude or [],
             },
-            "sixteen_bit": sixteen_bit,
+            "half_type": half_type,
             "uint8_input": uint8_input,
-            "rewrites": None if not rewrite else [name for name in rewrite if name != "none"],
+            "graph_passes": None if not graph_pass else [name for name in graph_pass if name != "none"],
         },
         BuildOptions,
         "command line",
@@ -186,7 +200,7 @@ def command(
         target = out or artifact.parent / default_name(source.spec, options)
         with bar("calibration images read", quiet) as progress:
             built = build(source, target, options, data=data, progress=progress)
-    prime(built)
+    warm_up(built)
     emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, _told(built), json)
 
 

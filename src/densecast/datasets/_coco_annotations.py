@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from densecast.errors import BadDatasetError, MissingFileError
-from densecast.spec.sample import AnnotatedPeople
+from densecast.spec.sample import AnnotatedPoses
 from densecast.tasks.pose.coco_person import JOINTS
 
 PERSON = 1
@@ -43,7 +43,7 @@ class Annotations:
     """A sound annotation file: its images by rising id, and the people of each image id."""
 
     images: tuple[ImageEntry, ...]
-    people: dict[int, AnnotatedPeople]
+    people: dict[int, AnnotatedPoses]
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -203,9 +203,9 @@ def _is_outline(outline: object) -> bool:
     return isinstance(counts, str)
 
 
-def _people(image_id: int, found: list[dict[str, Any]]) -> AnnotatedPeople:
+def _people(image_id: int, found: list[dict[str, Any]]) -> AnnotatedPoses:
     joints = np.array([each["keypoints"] for each in found], np.float64).reshape(-1, len(JOINTS), 3)
-    return AnnotatedPeople(
+    return AnnotatedPoses(
         image_id=image_id,
         xy_px=joints[..., :2],
         visibility=joints[..., 2].astype(np.uint8),

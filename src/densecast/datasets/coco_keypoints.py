@@ -11,7 +11,7 @@ from pathlib import Path
 from densecast.datasets import _coco_annotations
 from densecast.errors import BadDatasetError, DensecastError, MissingFileError
 from densecast.imaging import read
-from densecast.spec.sample import AnnotatedPeople, CheckReport, Sample, Split, SplitRecord, ids_sha256
+from densecast.spec.sample import AnnotatedPoses, CheckReport, Sample, Split, SplitRecord, ids_sha256
 
 ROOT_VARIABLES = ("COCO_DATASETS_PATH",)
 IMAGES: dict[Split, int] = {"train": 118_287, "val": 5_000}
@@ -24,11 +24,11 @@ class CocoKeypoints:
     root: Path
     split: Split
     samples: tuple[Sample, ...]
-    people: dict[str, AnnotatedPeople]
+    people: dict[str, AnnotatedPoses]
     size_hw: dict[str, tuple[int, int]]
     name: str = "coco_keypoints"
 
-    def read_target(self, sample: Sample) -> AnnotatedPeople:
+    def read_target(self, sample: Sample) -> AnnotatedPoses:
         """The people of one image, in the order of the annotation file.
 
         Raises:
@@ -70,7 +70,7 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> CocoKeypoints:
             "--calibration-split all for the calibration), or a folder of images to calibrate with."
         )
     samples: list[Sample] = []
-    people: dict[str, AnnotatedPeople] = {}
+    people: dict[str, AnnotatedPoses] = {}
     sizes: dict[str, tuple[int, int]] = {}
     for name, path in chosen.items():
         annotations = _coco_annotations.read(path)

@@ -17,7 +17,7 @@ from densecast.spec.tensor import Array, Dim
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class ModelInputs:
     """An image ready for the network: a (3, h, w) array for each view, and where the image lies in there."""
 
     arrays: tuple[Array, ...]
@@ -36,7 +36,7 @@ class Prepared:
 
 def prepare_views(
     images: Sequence[Image], spec: ModelSpec, augment: Augment, buffers: Buffers, clock: Clock
-) -> list[Prepared]:
+) -> list[ModelInputs]:
     """Every view of every image; those of one size are the rows of one array of `buffers`, in order: a batch already.
 
     Raises:
@@ -69,7 +69,7 @@ def prepare_views(
                         _, placement = prepare(image, each, out=row)
                     arrays.append(row)
                     views.append(View(placement, mirrored, ratio))
-        found.append(Prepared(tuple(arrays), tuple(views)))
+        found.append(ModelInputs(tuple(arrays), tuple(views)))
     return found
 
 

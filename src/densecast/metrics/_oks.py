@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import UsageError
-from densecast.spec.prediction import People
+from densecast.spec.prediction import Poses
 from densecast.tasks.pose.coco_person import SIGMAS
 
 _EPSILON = float(np.spacing(1))
@@ -42,7 +42,7 @@ def areas(xy_px: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(width * height, dtype=np.float32)
 
 
-def oks_nms(people: People, threshold: float = 0.9) -> npt.NDArray[np.int64]:
+def oks_nms(people: Poses, threshold: float = 0.9) -> npt.NDArray[np.int64]:
     """The people to keep, by falling score: each one suppresses later ones more similar than `threshold`.
 
     Similarities use the mean of both box areas. Of equal scores the later one comes first.
@@ -60,7 +60,7 @@ def oks_nms(people: People, threshold: float = 0.9) -> npt.NDArray[np.int64]:
     return np.array(keep, dtype=np.int64)
 
 
-def soft_oks_nms(people: People, threshold: float = 0.9, max_people: int = 20) -> npt.NDArray[np.int64]:
+def soft_oks_nms(people: Poses, threshold: float = 0.9, max_people: int = 20) -> npt.NDArray[np.int64]:
     """At most `max_people` people by falling score, where everyone kept lowers the scores of those alike.
 
     A score is multiplied by `exp(-similarity**2 / threshold)` for everyone kept before; scores only order.
@@ -94,6 +94,6 @@ def _by_score(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 
 
 def _similarity(
-    people: People, area: npt.NDArray[np.float32], one: np.int64, others: npt.NDArray[np.int64]
+    people: Poses, area: npt.NDArray[np.float32], one: np.int64, others: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     return oks(people.xy_px[one], people.xy_px[others], (area[one] + area[others]) / 2)

@@ -19,8 +19,8 @@ from densecast.errors import MissingExtraError
 from densecast.metrics._coco_resampled import average_precisions
 from densecast.metrics._coco_tables import NAMES, STYLES, tables
 from densecast.spec.model import ModelSpec
-from densecast.spec.prediction import People, Prediction
-from densecast.spec.sample import AnnotatedPeople, Target
+from densecast.spec.prediction import Poses, Prediction
+from densecast.spec.sample import AnnotatedPoses, Target
 from densecast.spec.score import Score
 from densecast.tasks.pose.coco_person import SIGMAS
 
@@ -49,7 +49,7 @@ class Accumulator:
 
     def add(self, sample_id: str, prediction: Prediction, target: Target) -> None:
         """Count one image: the people found in it, and those who are there."""
-        assert isinstance(prediction, People) and isinstance(target, AnnotatedPeople)
+        assert isinstance(prediction, Poses) and isinstance(target, AnnotatedPoses)
         self._matched = None
         self._images.append(target.image_id)
         self._names[target.image_id] = sample_id
@@ -138,7 +138,7 @@ def accumulator(spec: ModelSpec) -> Accumulator:
     return Accumulator()
 
 
-def _annotations(people: AnnotatedPeople, first_id: int) -> list[dict[str, Any]]:
+def _annotations(people: AnnotatedPoses, first_id: int) -> list[dict[str, Any]]:
     joints = np.concatenate([people.xy_px, people.visibility[..., None]], axis=-1)
     return [
         {
@@ -156,7 +156,7 @@ def _annotations(people: AnnotatedPeople, first_id: int) -> list[dict[str, Any]]
     ]
 
 
-def _detections(people: People, image_id: int, first_id: int) -> list[dict[str, Any]]:
+def _detections(people: Poses, image_id: int, first_id: int) -> list[dict[str, Any]]:
     kept = np.flatnonzero((people.score > 0).any(axis=1))
     # In float64, as COCO's code computes from a file of results.
     joints = np.concatenate([people.xy_px, people.score[..., None]], axis=-1).astype(np.float64)

@@ -47,7 +47,7 @@ class Row:
     size_mb: float
     build_seconds: float
     settings: dict[str, str]
-    evidence: dict[str, float]
+    measurements: dict[str, float]
     score: Score
     timing: Timing
     reasons: Reasons = Reasons()

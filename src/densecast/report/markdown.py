@@ -160,8 +160,8 @@ def how(report: Report) -> list[str]:
     used = dict.fromkeys((record.count, record.source) for record in found)
     lines += [f"int8 ranges from {count} images ({source})." for count, source in used]
     for row in report.rows:
-        if row.evidence:
-            chosen = ", ".join(f"{name} {value:.2f}" for name, value in row.evidence.items())
+        if row.measurements:
+            chosen = ", ".join(f"{name} {value:.2f}" for name, value in row.measurements.items())
             lines.append(
                 f"{row.backend} {short(row.asked)}: {', '.join(row.settings.values())} "
                 f"chosen by measurement ({chosen})."

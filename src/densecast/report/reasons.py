@@ -53,8 +53,8 @@ def summary(artifact: Artifact) -> list[str]:
     lines = [f"{manifest.build.backend}, asked {asked}, runs {manifest.precision_ran}; {artifact.spec.input}."]
     if manifest.fallback is not None:
         lines.append(f"Holds {short(manifest.build.precision)}, not the {asked} that was asked: {manifest.fallback}.")
-    if manifest.evidence:
-        figures = ", ".join(f"{name} {value:.2f}" for name, value in manifest.evidence.items())
+    if manifest.measurements:
+        figures = ", ".join(f"{name} {value:.2f}" for name, value in manifest.measurements.items())
         lines.append(f"{', '.join(manifest.settings.values())} chosen by measurement ({figures}).")
     if not sections(Reasons.of(manifest)):
         lines.append("Nothing else was chosen by measurement: it was built as it was asked for.")
@@ -64,17 +64,22 @@ def summary(artifact: Artifact) -> list[str]:
 def of_calibration(record: CalibrationRecord) -> Section:
     """What each way of finding int8 ranges, and of correcting biases, did to the outputs."""
     measure = "labels changed" if record.measure == "labels_changed" else "relative L2 error"
-    taken = (record.estimator, record.bias_correction)
+    taken = (record.calibration_method, record.bias_correction)
     tried = [((name, _first_bias(record)), value) for name, value in record.tried.items()]
-    tried += [((record.estimator, bias), value) for bias, value in record.tried_biases.items()]
+    tried += [((record.calibration_method, bias), value) for bias, value in record.tried_biases.items()]
     rows = [
-        (estimator, _BIASES.get(bias, ""), f"{value:.3%}", "taken" if (estimator, bias) == taken else "")
-        for (estimator, bias), value in dict(tried).items()
+        (
+            calibration_method,
+            _BIASES.get(bias, ""),
+            f"{value:.3%}",
+            "taken" if (calibration_method, bias) == taken else "",
+        )
+        for (calibration_method, bias), value in dict(tried).items()
     ]
     return Section(
         "int8 ranges",
         (
-            f"{record.activations or 'int8'} ranges by {record.estimator}: {_bought(record, measure)}",
+            f"{record.activations or 'int8'} ranges by {record.calibration_method}: {_bought(record, measure)}",
             f"{record.count} calibration images ({record.source}). The ways were compared on a few of them, by what "
             "they do to the outputs of others against float32; another than the default has to be a twentieth better.",
         ),
@@ -91,8 +96,8 @@ def _first_bias(record: CalibrationRecord) -> str:
 
 def _bought(record: CalibrationRecord, measure: str) -> str:
     """What the chosen ways change, beside those that were not chosen."""
-    others = [value for name, value in record.tried.items() if name != record.estimator]
-    told = f"{record.tried[record.estimator]:.3%} {measure}"
+    others = [value for name, value in record.tried.items() if name != record.calibration_method]
+    told = f"{record.tried[record.calibration_method]:.3%} {measure}"
     if others:
         apart = sorted({f"{min(others):.3%}", f"{max(others):.3%}"})
         told += f", the others {' to '.join(apart)}"

@@ -1,4 +1,4 @@
-"""How many inferences run at a time, on how many threads each, and how many threads the other libraries may take.
+"""How many inferences run at a time, on how many threads each, and how many images are in work beside them.
 
 Everything is counted from the CPUs this process may keep busy (its affinity and its control group's quota), and
 adds up to that number: a thread too many waits for the others' time slices, and engines whose threads wait for each
@@ -7,8 +7,6 @@ other then wait for it as well.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,36 +21,36 @@ MODES: tuple[Mode, ...] = ("latency", "throughput")
 _ONE_EACH_CPUS = 8
 _MOST_STREAMS = 8
 # One image in the device, and enough others being read and decoded that it never waits.
-_LANES_BESIDE_DEVICE = 4
+_WORKERS_BESIDE_DEVICE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ExecutionConfig:
     """How many CPUs one network may keep busy, and how many inferences share them at a time.
 
-    `cached` says whether what is compiled is worth keeping on disk. `device` is one of the backend's `DEVICES`, with
-    its number (`cuda:1`); empty is the backend's own choice. `lanes` is how many images are in work at a time, in
-    whatever stage; there are at least as many as streams. `batch` is how many images an inference takes where nobody
-    asks for another number.
+    `use_cache` says whether what is compiled is worth keeping on disk. `device` is one of the backend's kinds, with its
+    number (`cuda:1`); empty is the backend's own choice. `num_workers` is how many images are in work at a time, in
+    whatever stage; there are at least as many as streams. `batch_size` is how many images an inference takes where
+    nobody asks for another number.
     """
 
-    threads: int
-    streams: int = 1
-    cached: bool = True
+    num_threads: int
+    num_streams: int = 1
+    use_cache: bool = True
     device: str = ""
-    lanes: int = 1
-    batch: int = 1
+    num_workers: int = 1
+    batch_size: int = 1
 
 
-def plan(
+def configure(
     mode: Mode = "latency",
     threads: int | None = None,
     streams: int | None = None,
     *,
     batch: int = 1,
     device: str = "",
-) -> Plan:
-    """The plan of a mode on `threads` CPUs, by default all this process may use.
+) -> ExecutionConfig:
+    """The execution config of a mode on `threads` CPUs, by default all this process may use.
 
     In latency mode one inference at a time has all threads. In throughput mode each inference has as few as make
     sense, so that none waits for another's: one on machines of up to 8 CPUs. `streams` sets their number instead, as
@@ -65,9 +63,11 @@ def plan(
     if streams is None:
         streams = 1 if mode == "latency" or elsewhere else cpus if cpus <= _ONE_EACH_CPUS else _MOST_STREAMS
     streams = max(1, min(streams, cpus))
-    beside = 1 if mode == "latency" else _LANES_BESIDE_DEVICE if elsewhere else 2
-    lanes = max(streams, min(beside, cpus))
-    return Plan(cpus, streams, device=device, lanes=lanes, batch=1 if mode == "latency" else batch)
+    beside = 1 if mode == "latency" else _WORKERS_BESIDE_DEVICE if elsewhere else 2
+    workers = max(streams, min(beside, cpus))
+    return ExecutionConfig(
+        cpus, streams, device=device, num_workers=workers, batch_size=1 if mode == "latency" else batch
+    )
 
 
 def parse_mode(name: str) -> Mode:
@@ -85,19 +85,3 @@ def parse_mode(name: str) -> Mode:
 def mode_for(images: int) -> Mode:
     """The mode that is done sooner with so many images: one or two are not worth a second way of running."""
     return "throughput" if images > 2 else "latency"
-
-
-@contextlib.contextmanager
-def opencv_threads(count: int) -> Iterator[None]:
-    """OpenCV's own pool, which is the whole process's, at `count` threads within the block.
-
-    numba's pool needs no bound: no kernel here is compiled to start threads.
-    """
-    import cv2
-
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(count)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(
+def ordered_parallel_map(
     work: Callable[[int, Item], Result], items: Iterable[Item], lanes: int, *, ahead: int | None = None
 ) -> Generator[Result, None, None]:
     """`work(lane, item)` of every item, in the items' order, on up to `lanes` items at a time.

@@ -50,8 +50,8 @@ class Evaluation:
 class ModelSpec:
     """A model's name, task, tensors, and all that turns an image into a prediction and back.
 
-    `keep_float_types` are operators that int8 does not pay for in this network, `keep_float_names` regular expressions
-    of such nodes' names; every int8 build leaves them out. `sixteen_bit` is the type that a build takes where none is
+    `excluded_types` are operators that int8 does not pay for in this network, `excluded_names` regular expressions
+    of such nodes' names; every int8 build leaves them out. `half_type` is the type that a build takes where none is
     asked for: "auto" is what is fast, another what this network needs to keep its answers.
     """
 
@@ -64,9 +64,9 @@ class ModelSpec:
     labels: tuple[str, ...]
     palette: tuple[Rgb, ...]
     evaluation: Evaluation | None = None
-    keep_float_types: tuple[str, ...] = ()
-    keep_float_names: tuple[str, ...] = ()
-    sixteen_bit: Literal["auto", "bf16", "f16"] = "auto"
+    excluded_types: tuple[str, ...] = ()
+    excluded_names: tuple[str, ...] = ()
+    half_type: Literal["auto", "bf16", "f16"] = "auto"
 
     def __post_init__(self) -> None:
         """One colour for each label, and what the task needs."""

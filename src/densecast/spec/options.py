@@ -12,8 +12,8 @@ from densecast.spec.tensor import Dim, TensorSpec
 
 WeightGranularity = Literal["per_channel", "per_tensor"]
 ActivationScheme = Literal["auto", "symmetric", "asymmetric"]
-RangeEstimator = Literal["auto", "minmax", "mean_minmax", "percentile", "histogram"]
-SixteenBit = Literal["auto", "bf16", "f16"]
+CalibrationMethod = Literal["auto", "minmax", "mean_minmax", "percentile", "histogram"]
+HalfType = Literal["auto", "bf16", "f16"]
 BiasCorrection = Literal["auto", "fast", "full", "none"]
 
 
@@ -66,7 +66,7 @@ class QuantizeOptions:
     the layer after it does not run in int8.
     `bias_correction` moves biases so that layers keep their mean outputs: `fast` layer by layer, `full` through the
     network (much slower); `auto` compares `fast` with `none` where estimators are compared, else takes `none`.
-    `ignored_types` and `ignored_names` (regular expressions) stay in the 16-bit type.
+    `excluded_types` and `excluded_names` (regular expressions) stay in the 16-bit type.
     """
 
     images: int = 300
@@ -74,27 +74,27 @@ class QuantizeOptions:
     split: Split = "train"
     weights: WeightGranularity = "per_channel"
     activations: ActivationScheme = "auto"
-    estimator: RangeEstimator = "auto"
+    calibration_method: CalibrationMethod = "auto"
     percentile: float = 99.99
     bias_correction: BiasCorrection = "auto"
-    ignored_types: tuple[str, ...] = ()
-    ignored_names: tuple[str, ...] = ()
+    excluded_types: tuple[str, ...] = ()
+    excluded_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """One offline model: engine, precision, shapes, and how to quantise if int8 is asked.
 
-    `rewrites` names exact rewritings of the graph; None takes those that the engine is known to run faster.
+    `graph_passes` names exact rewritings of the graph; None takes those that the engine is known to run faster.
     """
 
     backend: str = "openvino"
     precision: Precision = "force_float32"
     shape: InputShape = InputShape()
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
-    sixteen_bit: SixteenBit = "auto"
+    half_type: HalfType = "auto"
     uint8_input: bool = False
-    rewrites: tuple[str, ...] | None = None
+    graph_passes: tuple[str, ...] | None = None
 
 
 def built_input(spec: TensorSpec, shape: InputShape, *, uint8: bool) -> TensorSpec:

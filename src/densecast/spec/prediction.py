@@ -17,7 +17,7 @@ class SegmentationMap:
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class Poses:
     """`xy_px` (n, 17, 2), `score` (n, 17) and `person_score` (n,), float32."""
 
     xy_px: npt.NDArray[np.float32]
@@ -29,4 +29,4 @@ class People:
         return len(self.person_score)
 
 
-Prediction = SegmentationMap | People
+Prediction = SegmentationMap | Poses

@@ -16,7 +16,7 @@ LabelMap = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotatedPeople:
+class AnnotatedPoses:
     """The people COCO's annotators marked in one image, in its pixels.
 
     `xy_px` (n, 17, 2) float64 and `visibility` (n, 17) uint8: 0 not marked (the point means nothing), 1 hidden,
@@ -36,7 +36,7 @@ class AnnotatedPeople:
         return len(self.area_px)
 
 
-Target = LabelMap | AnnotatedPeople
+Target = LabelMap | AnnotatedPoses
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,9 +67,9 @@ def benchmark(
         BadShapeError: the artifact takes neither the images' sizes nor the batch.
     """
     watch = StopWatch()
-    batch = options.batch or pipeline.plan.batch
+    batch = options.batch or pipeline.config.batch_size
     prepared = _prepared(pipeline, images, batch)
-    warm_up = batch * options.warm_up * pipeline.plan.lanes
+    warm_up = batch * options.warm_up * pipeline.config.num_workers
     _infer_only(pipeline, prepared, batch, StopWatch(), images=warm_up, seconds=0.0)
     if images:
         _end_to_end(pipeline, _turns(images, batch, warm_up, 0.0), batch, StopWatch(), None)
@@ -91,14 +91,14 @@ def benchmark(
         images=done,
         batch=batch,
         warm_up=options.warm_up,
-        threads=pipeline.plan.threads,
+        threads=pipeline.config.num_threads,
         inputs=f"{len(images)} image files" if images else "random",
         images_per_s=images_per_s,
         inference_only_per_s=inference_only_per_s,
         peak_rss_mb=machine.peak_rss_mb(),
         machine=machine.describe(),
-        streams=pipeline.plan.streams,
-        lanes=pipeline.plan.lanes,
+        streams=pipeline.config.num_streams,
+        lanes=pipeline.config.num_workers,
         beside_cpu_ms=sum(float(np.median(watch.cpu_ms[name])) for name in BESIDE if name in watch.cpu_ms),
     )
 
@@ -171,7 +171,7 @@ def _infer_only(
             yield begun
             begun += batch
 
-    return sum(ordered_map.in_order(work, calls(), pipeline.plan.streams))
+    return sum(ordered_map.ordered_parallel_map(work, calls(), pipeline.config.num_streams))
 
 
 def _typical(size: Dim) -> int:

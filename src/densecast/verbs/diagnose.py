@@ -15,7 +15,7 @@ from densecast.backends._inspection import Inspector, TensorPoint, Tensors, laye
 from densecast.errors import BadArtifactError, UsageError
 from densecast.imaging.prepare import prepare
 from densecast.imaging.read import read_image
-from densecast.runtime.execution import plan
+from densecast.runtime.execution import configure
 
 Progress = Callable[[int, int], None]
 F32 = npt.NDArray[np.float32]
@@ -92,7 +92,7 @@ def diagnose(artifact: Artifact, images: Sequence[Path], *, progress: Progress |
         feed = array[None]
         if feed.shape not in inspectors:
             artifact.spec.input.check(feed)
-            inspectors[feed.shape] = OnnxInspector(model, feed.shape, plan().threads)
+            inspectors[feed.shape] = OnnxInspector(model, feed.shape, configure().num_threads)
         for point, tensor in _each(inspectors[feed.shape], feed):
             ranges.setdefault(point.name, _Range(point)).add(tensor)
         if progress:
@@ -135,7 +135,7 @@ def _of_weights(weights: Tensors) -> Iterator[Finding]:
                 node,
                 f"channel {int(largest.argmax())} has weights up to {alive.max():.3g}, half of them below "
                 f"{np.median(alive):.2g}",
-                "keep int8 weights per channel (--weights per_channel), or keep the layer in 16 bits (--keep-float)",
+                "keep int8 weights per channel (--weights per_channel), or keep the layer in 16 bits (--exclude)",
             )
 
 
@@ -154,7 +154,7 @@ def _of_activations(ranges: Iterable[_Range]) -> Iterator[Finding]:
                 point.layer,
                 point.node,
                 f"values up to {largest:.3g}; float16 ends at {_FLOAT16_MAX:.0f}",
-                "build with --sixteen-bit bf16",
+                "build with --half-type bf16",
             )
         dead = int((found.high - found.low <= _DEAD).sum())
         if point.kind == "Relu" and dead > max(1, _SHARE_DEAD * len(found.low)):
@@ -172,5 +172,5 @@ def _of_activations(ranges: Iterable[_Range]) -> Iterator[Finding]:
                 point.layer,
                 point.node,
                 f"values up to {largest:.3g}, {largest / spread:.0f} times their spread of {spread:.2g}",
-                "calibrate with --estimator percentile or histogram, or keep the layer in 16 bits (--keep-float)",
+                "calibrate with --calibration-method percentile or histogram, or keep the layer in 16 bits (--exclude)",
             )

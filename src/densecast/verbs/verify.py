@@ -99,7 +99,7 @@ def _run(artifact: Artifact) -> list[Check]:
     """What needs the engine, which is loaded once."""
     build = artifact.manifest.build
     assert build is not None
-    runner: Runner = plugins.load("backends", build.backend).load(artifact, execution.plan("latency"))
+    runner: Runner = plugins.load("backends", build.backend).load(artifact, execution.configure("latency"))
     try:
         return [_precision(artifact, runner.precision), _golden(artifact, runner)]
     finally:

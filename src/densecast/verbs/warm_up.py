@@ -20,7 +20,7 @@ from densecast.spec.tensor import Array, Dim
 _SIDE = 512
 
 
-def prime(artifact: Artifact, *, threads: int | None = None) -> None:
+def warm_up(artifact: Artifact, *, threads: int | None = None) -> None:
     """Take a made-up image through all stages, for the first image of `infer` to be quick.
 
     A network for sizes that only odd images lead to is compiled and not run.

@@ -40,7 +40,7 @@ def cityscapes(name: str, *, long_side: int = 2048, short_side: int = 1024) -> M
 def ocrnet(name: str, *, long_side: int = 2048, short_side: int = 1024) -> ModelSpec:
     """The same, whose attention stays in 16 bits where the rest is int8."""
     spec = cityscapes(name, long_side=long_side, short_side=short_side)
-    return replace(spec, keep_float_types=_ATTENTION, keep_float_names=_OF_REGIONS)
+    return replace(spec, excluded_types=_ATTENTION, excluded_names=_OF_REGIONS)
 
 
 def voc2012(name: str, *, long_side: int = 2048, short_side: int = 512) -> ModelSpec:

@@ -12,7 +12,7 @@ _KEEPS_FLOAT = (".*stage4.*", r".*branches\.0/.*")
 ENTRY = ZooEntry(
     spec=replace(
         _mmpose.coco("hrnet_w32_ae_tiny", short_side=256, decode=_mmpose.SMALL_DECODE),
-        keep_float_names=_KEEPS_FLOAT,
+        excluded_names=_KEEPS_FLOAT,
     ),
     network="pose_hrnet",
     options={"base_width": 20, "stem_width": 16, "stem_blocks": 1, "modules": (2, 2, 1), "blocks": 1},

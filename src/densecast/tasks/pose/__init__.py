@@ -26,9 +26,9 @@ from densecast.spec.augment import View
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.pose_decode import PoseDecode
 from densecast.spec.pose_geometry import PosePlacement
-from densecast.spec.prediction import People, Prediction
+from densecast.spec.prediction import Poses, Prediction
 from densecast.spec.preprocess import PoseAffine
-from densecast.spec.sample import AnnotatedPeople, Target
+from densecast.spec.sample import AnnotatedPoses, Target
 from densecast.spec.tensor import Array
 from densecast.tasks.pose import drawing
 from densecast.tasks.pose.coco_person import JOINTS, MIRRORED
@@ -61,7 +61,7 @@ def decode(
     placement: PosePlacement,
     options: PoseDecode = PUBLISHED,
     scales: Sequence[float] = (1.0,),
-) -> People:
+) -> Poses:
     """A network's maps of one image -> the people in it, in the order in which they were found.
 
     `maps[i]` is (2, C, h, w) float32 at `scales[i]`: of the image, then of its mirror image, as the network gave
@@ -91,7 +91,7 @@ def decode(
     person_score = pose_grouping.person_scores(people)
     if options.refine and len(people):
         pose_refine.fill_missing(fields.heat, fields.tag, ceiling, tables.tiles, people)
-    return People(
+    return Poses(
         xy_px=placement.to_image(people[..., :2], fields.size_hw),
         score=np.ascontiguousarray(people[..., 2]),
         person_score=person_score,
@@ -105,7 +105,7 @@ def decode_views(
     frame: Frame = "image",
     *,
     probability: bool = False,
-) -> People:
+) -> Poses:
     """One output (34, h, w) for each view of an image -> its people, in pixels of the image or of the usual input.
 
     Views come ratio by ratio, each as it is and then, if any is, mirrored. Several ratios need 1 among them.
@@ -132,16 +132,16 @@ def decode_views(
     return people
 
 
-def truth(target: Target) -> People:
+def truth(target: Target) -> Poses:
     """Ground truth as if it had been predicted, to be drawn: marked joints score 1, others 0."""
-    assert isinstance(target, AnnotatedPeople)
+    assert isinstance(target, AnnotatedPoses)
     score = (target.visibility > 0).astype(np.float32)
-    return People(target.xy_px.astype(np.float32), score, np.ones(len(target), np.float32))
+    return Poses(target.xy_px.astype(np.float32), score, np.ones(len(target), np.float32))
 
 
 def draw(image: npt.NDArray[np.uint8], prediction: Prediction, spec: ModelSpec) -> npt.NDArray[np.uint8]:
     """(H, W, 3) RGB with everybody's joints and limbs, the left side in blue and the right one in orange."""
-    assert isinstance(prediction, People)
+    assert isinstance(prediction, Poses)
     return drawing.draw(image, prediction)
 
 
@@ -150,7 +150,7 @@ def save(path_without_suffix: Path, prediction: Prediction) -> Path:
 
     Joints are in COCO's order, in pixels of the image; one that was not found has score 0.
     """
-    assert isinstance(prediction, People)
+    assert isinstance(prediction, Poses)
     joints = np.concatenate([prediction.xy_px, prediction.score[..., None]], axis=-1)
     scores = prediction.person_score
     people = [

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadImageError
-from densecast.spec.prediction import People
+from densecast.spec.prediction import Poses
 from densecast.tasks.pose.coco_person import JOINTS, LIMBS
 
 Image = npt.NDArray[np.uint8]
@@ -25,7 +25,7 @@ _SHIFT = 4
 _FURTHEST_PX = 2.0**24
 
 
-def draw(image: Image, people: People, min_score: float = 0.3) -> Image:
+def draw(image: Image, people: Poses, min_score: float = 0.3) -> Image:
     """(H, W, 3) uint8 RGB -> a copy with everybody's limbs and joints.
 
     Joints that score less than `min_score` are left out, and limbs that end in one. People found first are drawn

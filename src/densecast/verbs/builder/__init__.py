@@ -13,8 +13,8 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions, built_input
 from densecast.spec.precision import short
 from densecast.spec.tensor import Dim
-from densecast.verbs.builder import calibration, estimators, golden
-from densecast.verbs.builder.prepared import prepare, require
+from densecast.verbs.builder import calibration, calibration_methods, golden
+from densecast.verbs.builder.compile_plan import prepare, require
 
 __all__ = ["build", "default_name", "require"]
 
@@ -49,7 +49,7 @@ def build(
     with artifact.writing(out) as draft:
         graph = draft.folder / "graph.onnx"
         notes = wanted.write_graph(graph)
-        job, record = estimators.settle(wanted, graph)
+        job, record = calibration_methods.resolve(wanted, graph)
         made = wanted.backend.build(job, draft.folder)
         asked = tuning.precision if tuning else None
         manifest = wanted.manifest(made, notes, time.perf_counter() - start, asked)

@@ -66,7 +66,7 @@ def add(folder: Path, manifest: Manifest, float_graph: Path | None = None) -> No
     held = Artifact(folder, artifacts.with_files(manifest, hashes))
     feed = golden_feed(manifest.spec)
     try:
-        runner: Runner = plugins.load("backends", options.backend).load(held, execution.plan("latency"))
+        runner: Runner = plugins.load("backends", options.backend).load(held, execution.configure("latency"))
     except (BackendMissingError, MissingExtraError):
         return
     try:
@@ -76,7 +76,7 @@ def add(folder: Path, manifest: Manifest, float_graph: Path | None = None) -> No
     if not np.isfinite(output).all():
         raise ParityError(
             f"the {short(options.precision)} model built for {options.backend} gives values that are not finite: too "
-            "large for its 16-bit type. Build with --sixteen-bit bf16, or find the layer: densecast compare --locate."
+            "large for its 16-bit type. Build with --half-type bf16, or find the layer: densecast compare --locate."
         )
     if float_graph is not None and feed.size <= _MOST_FLOAT:
         _check_against(float_graph, feed, output, options.precision, options.backend)

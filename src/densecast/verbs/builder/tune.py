@@ -21,12 +21,12 @@ from densecast.artifact.tune_record import Duel, Setting, Trial, TuneOptions, Tu
 from densecast.errors import MissingError
 from densecast.io import codec, files
 from densecast.runtime import execution, machine
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.options import ActivationScheme, BuildOptions
 from densecast.spec.precision import short
-from densecast.verbs.builder import build, default_name, rewrites, tune_duel, tune_settings
-from densecast.verbs.builder.estimators import DEFAULT, scheme
-from densecast.verbs.builder.prepared import INT8, prepare, require
+from densecast.verbs.builder import build, default_name, graph_passes, tune_duel, tune_settings
+from densecast.verbs.builder.calibration_methods import DEFAULT, scheme
+from densecast.verbs.builder.compile_plan import INT8, prepare, require
 from densecast.verbs.builder.tune_duel import Side
 from densecast.verbs.builder.tune_settings import Challenge
 
@@ -63,7 +63,7 @@ def tune(
     with tempfile.TemporaryDirectory() as folder:
         prepare(source, out or _beside(source, options, options), options, data=data)
         search = _Search(
-            source, options, asked, data, execution.plan("latency", threads).threads, Path(folder), progress
+            source, options, asked, data, execution.configure("latency", threads).num_threads, Path(folder), progress
         )
         try:
             record = search.record()
@@ -104,7 +104,7 @@ class _Search:
     def record(self) -> TuneRecord:
         """Try everything, in the order in which the later choices depend on the earlier."""
         wants_int8 = self._options.precision == INT8
-        choices = rewrites.differ(onnx.load(self._graph()))
+        choices = graph_passes.differ(onnx.load(self._graph()))
         sizes = tune_settings.batch_sizes(self._options)
         best = tune_settings.first(self._options, sizes[0])
         self._total = len(tune_settings.powers_of_two(1, self._threads)) + len(sizes) + len(choices)
@@ -202,7 +202,7 @@ class _Search:
             self._loaded.pop(other).close()
         if setting not in self._loaded:
             runner = plugins.load("backends", self._options.backend).load(
-                self._built(setting), Plan(self._threads, setting.streams, cached=False)
+                self._built(setting), ExecutionConfig(self._threads, setting.streams, use_cache=False)
             )
             self._loaded[setting] = Side(runner, self._built(setting).spec.input, setting.streams, setting.batch)
         return self._loaded[setting]
@@ -218,13 +218,15 @@ class _Search:
         options = _options(self._options, setting)
         quantize = options.quantize
         images = min(quantize.images or _TRIAL_IMAGES, _TRIAL_IMAGES)
-        return replace(options, quantize=replace(quantize, images=images, estimator=DEFAULT, bias_correction="none"))
+        return replace(
+            options, quantize=replace(quantize, images=images, calibration_method=DEFAULT, bias_correction="none")
+        )
 
     def _graph(self) -> Path:
         """The graph as the rewritings find it."""
         path = self._folder / "graph.onnx"
         if not path.exists():
-            plain = replace(self._options, rewrites=(), precision="force_float32")
+            plain = replace(self._options, graph_passes=(), precision="force_float32")
             prepare(self._source, self._folder / "none", plain).write_graph(path)
         return path
 
@@ -252,8 +254,8 @@ def _options(options: BuildOptions, setting: Setting) -> BuildOptions:
     return replace(
         options,
         precision=setting.precision,
-        sixteen_bit=setting.sixteen_bit,
-        rewrites=setting.rewrites,
+        half_type=setting.half_type,
+        graph_passes=setting.graph_passes,
         quantize=replace(options.quantize, activations=setting.activations),
     )
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from densecast.artifact.tune_record import Setting, TuneOptions
-from densecast.spec.options import ActivationScheme, BuildOptions, SixteenBit
+from densecast.spec.options import ActivationScheme, BuildOptions, HalfType
 from densecast.spec.precision import Precision
-from densecast.verbs.builder import rewrites
+from densecast.verbs.builder import graph_passes
 
 # A difference that another run would not turn around.
 _CLEARLY = 1.02
@@ -33,13 +33,11 @@ class Challenge:
 def first(options: BuildOptions, batch: int) -> Setting:
     """A build in float without any measurement, one inference at a time; float16 where the 16-bit type is open."""
     precision: Precision = options.precision if options.precision == "force_float32" else "force_float16"
-    sixteen: SixteenBit = (
-        "f16" if options.sixteen_bit == "auto" and precision == "force_float16" else options.sixteen_bit
-    )
+    sixteen: HalfType = "f16" if options.half_type == "auto" and precision == "force_float16" else options.half_type
     return Setting(
         precision,
         sixteen,
-        rewrites.chosen(replace(options, precision=precision)),
+        graph_passes.chosen(replace(options, precision=precision)),
         options.quantize.activations,
         1,
         batch,
@@ -50,22 +48,22 @@ def types(best: Setting, options: BuildOptions) -> Iterator[Challenge]:
     """The other types that hold a network without calibration."""
     if best.precision != "force_float16":
         return
-    if options.sixteen_bit == "auto":
-        yield Challenge("bf16 instead of f16", replace(best, sixteen_bit="bf16"), _WORTH_BFLOAT16)
+    if options.half_type == "auto":
+        yield Challenge("bf16 instead of f16", replace(best, half_type="bf16"), _WORTH_BFLOAT16)
 
 
 def float32(best: Setting, options: BuildOptions) -> Iterator[Challenge]:
     """Whether 16 bits bring anything at all."""
     if best.precision == "force_float16":
-        by_rule = rewrites.chosen(replace(options, precision="force_float32"))
-        yield Challenge("float32 instead", replace(best, precision="force_float32", rewrites=by_rule), _AS_FAST)
+        by_rule = graph_passes.chosen(replace(options, precision="force_float32"))
+        yield Challenge("float32 instead", replace(best, precision="force_float32", graph_passes=by_rule), _AS_FAST)
 
 
 def rewriting(best: Setting, name: str) -> Challenge:
     """One rewriting more, or one less."""
-    without = name in best.rewrites
-    names = [each for each in rewrites.NAMES if (each in best.rewrites) != (each == name)]
-    return Challenge(f"{'without' if without else 'with'} {name}", replace(best, rewrites=tuple(names)), _CLEARLY)
+    without = name in best.graph_passes
+    names = [each for each in graph_passes.NAMES if (each in best.graph_passes) != (each == name)]
+    return Challenge(f"{'without' if without else 'with'} {name}", replace(best, graph_passes=tuple(names)), _CLEARLY)
 
 
 def streams(best: Setting, asked: TuneOptions, threads: int) -> Iterator[Challenge]:
@@ -87,9 +85,9 @@ def batches(best: Setting, asked: TuneOptions, options: BuildOptions) -> Iterato
 
 def int8(best: Setting, options: BuildOptions) -> Setting:
     """What an int8 build is without any measurement, run like the best one in float."""
-    by_rule = rewrites.chosen(replace(options, precision="qint8_mixed_float16"))
-    sixteen = best.sixteen_bit if best.precision == "force_float16" else options.sixteen_bit
-    return replace(best, precision="qint8_mixed_float16", rewrites=by_rule, sixteen_bit=sixteen)
+    by_rule = graph_passes.chosen(replace(options, precision="qint8_mixed_float16"))
+    sixteen = best.half_type if best.precision == "force_float16" else options.half_type
+    return replace(best, precision="qint8_mixed_float16", graph_passes=by_rule, half_type=sixteen)
 
 
 def schemes(best: Setting, by_rule: ActivationScheme) -> Iterator[Challenge]:

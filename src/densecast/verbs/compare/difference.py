@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.spec.precision import PrecisionRan
-from densecast.spec.prediction import People, Prediction, SegmentationMap
+from densecast.spec.prediction import Poses, Prediction, SegmentationMap
 from densecast.spec.score import Interval
 from densecast.verbs.compare import people
 from densecast.verbs.compare.people import PeopleDifference
@@ -102,7 +102,7 @@ class Tally:
             everywhere = np.sort(expected.reshape(len(expected), -1)[:, ::97], axis=0)
             self._margins.append(everywhere[-1] - everywhere[-2] if len(expected) > 1 else everywhere[-1])
             self._by_image[name] = float(differs.mean())
-        elif isinstance(left, People) and isinstance(right, People):
+        elif isinstance(left, Poses) and isinstance(right, Poses):
             found = people.difference(left, right)
             self._people = (self._people or people.NOBODY) + found
             self._by_image[name] = 1 - found.mean_oks

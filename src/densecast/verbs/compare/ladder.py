@@ -12,7 +12,7 @@ import numpy.typing as npt
 from densecast import plugins
 from densecast.errors import BadShapeError, UsageError
 from densecast.imaging.prepare import resize_labels
-from densecast.imaging.views import Prepared
+from densecast.imaging.views import ModelInputs
 from densecast.measure.bootstrap import paired_drop
 from densecast.metrics._base import Accumulator, Resamples
 from densecast.pipeline import Pipeline
@@ -39,7 +39,7 @@ class Truth:
 class Seen:
     """One pipeline's view of one image: the raw outputs (C, h, w) of its views, and the prepared input."""
 
-    prepared: Prepared
+    prepared: ModelInputs
     outputs: tuple[F64, ...]
 
 

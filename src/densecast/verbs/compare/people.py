@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.metrics._oks import areas
-from densecast.spec.prediction import People
+from densecast.spec.prediction import Poses
 from densecast.tasks.pose.coco_person import SIGMAS
 
 # COCO's loosest threshold for having found a person.
@@ -41,7 +41,7 @@ class PeopleDifference:
 NOBODY = PeopleDifference((), 0, 0)
 
 
-def difference(reference: People, candidate: People) -> PeopleDifference:
+def difference(reference: Poses, candidate: Poses) -> PeopleDifference:
     """Pairs are made of those most alike first, each person once."""
     left = similarities(reference, candidate)
     found = np.zeros(len(reference))
@@ -56,7 +56,7 @@ def difference(reference: People, candidate: People) -> PeopleDifference:
     return PeopleDifference(tuple(found.tolist()), len(reference) - matched, len(candidate) - matched)
 
 
-def similarities(reference: People, candidate: People) -> npt.NDArray[np.float64]:
+def similarities(reference: Poses, candidate: Poses) -> npt.NDArray[np.float64]:
     """(n, m) object keypoint similarity (https://cocodataset.org/#keypoints-eval) over the joints either has found.
 
     The area is that of the box around the reference's found joints. A joint that only one of them found counts 0.

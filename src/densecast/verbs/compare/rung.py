@@ -19,11 +19,11 @@ from densecast.backends._inspection import Inspector, WeightType
 from densecast.errors import BadArtifactError, BadGraphError, DensecastError, MissingFileError, UsageError
 from densecast.pipeline import Pipeline
 from densecast.runtime import execution
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.options import BuildOptions
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec, check_feeds
-from densecast.verbs.builder.prepared import prepare
+from densecast.verbs.builder.compile_plan import prepare
 from densecast.verbs.export import onnx_file
 
 Kind = Literal["framework", "float graph", "optimised graph", "engine"]
@@ -101,14 +101,14 @@ def open_rung(path: Path, donor: Artifact | None, threads: int | None, *, framew
         MissingFileError: nothing is there.
         BadArtifactError, BadGraphError, BadCheckpointError: it cannot be used.
     """
-    plan = execution.plan("latency", threads)
+    config = execution.configure("latency", threads)
     if (path / MANIFEST).is_file():
         artifact = Artifact.open(path)
         if artifact.manifest.build is not None:
-            return _engine(artifact, plan)
-        if framework and (found := _framework(artifact, plan)) is not None:
+            return _engine(artifact, config)
+        if framework and (found := _framework(artifact, config)) is not None:
             return found
-        return graph_rung(f"{artifact.spec.name} float ONNX", path, artifact, onnx_file.read(path / _GRAPH), plan)
+        return graph_rung(f"{artifact.spec.name} float ONNX", path, artifact, onnx_file.read(path / _GRAPH), config)
     if not path.exists():
         raise MissingFileError(f"{path} does not exist.")
     if path.is_dir():
@@ -118,9 +118,9 @@ def open_rung(path: Path, donor: Artifact | None, threads: int | None, *, framew
             f"{path.name} does not say how images are prepared for it: name an artifact of the same model as well."
         )
     if path.suffix == ".onnx":
-        return graph_rung(path.name, path, donor, onnx_file.read(path), plan)
+        return graph_rung(path.name, path, donor, onnx_file.read(path), config)
     if path.suffix in _CHECKPOINTS:
-        return _checkpoint(path, donor, plan)
+        return _checkpoint(path, donor, config)
     raise UsageError(f"{path} is no artifact, no .onnx file and no checkpoint ({', '.join(_CHECKPOINTS)}).")
 
 
@@ -143,15 +143,15 @@ def optimised(source: Artifact, built: Artifact, threads: int | None) -> Iterato
         wanted.write_graph(path)
         like = replace(source, manifest=replace(source.manifest, spec=wanted.spec))
         yield graph_rung(
-            "optimised graph", path, like, onnx.load(path), execution.plan("latency", threads), "optimised graph"
+            "optimised graph", path, like, onnx.load(path), execution.configure("latency", threads), "optimised graph"
         )
 
 
-def _engine(artifact: Artifact, plan: Plan) -> Rung:
+def _engine(artifact: Artifact, config: ExecutionConfig) -> Rung:
     options = artifact.manifest.build
     assert options is not None
     backend = plugins.load("backends", options.backend)
-    runner: Runner = backend.load(artifact, plan)
+    runner: Runner = backend.load(artifact, config)
     stored: WeightType = "float32"
     if options.precision == "qint8_mixed_float16":
         stored = "int8"
@@ -160,30 +160,32 @@ def _engine(artifact: Artifact, plan: Plan) -> Rung:
         stored = "bfloat16" if half else "float16"
 
     def inspect(feed_shape: Sequence[int]) -> Inspector:
-        found: Inspector = backend.inspect(artifact, plan, feed_shape)
+        found: Inspector = backend.inspect(artifact, config, feed_shape)
         return found
 
     shown = inspect if hasattr(backend, "inspect") else None
-    return Rung(artifact.folder.name, artifact.folder, "engine", Pipeline(artifact, runner, plan), stored, shown)
+    return Rung(artifact.folder.name, artifact.folder, "engine", Pipeline(artifact, runner, config), stored, shown)
 
 
-def _framework(artifact: Artifact, plan: Plan) -> Rung | None:
+def _framework(artifact: Artifact, config: ExecutionConfig) -> Rung | None:
     """The network that the float artifact was exported from; None without one, or without torch."""
     backend = plugins.load("backends", "torch")
     if backend.capabilities().missing or not {"weights.safetensors", "model.pt"} & set(artifact.manifest.files):
         return None
     like = replace(artifact, manifest=replace(artifact.manifest, build=BuildOptions("torch")))
-    runner: Runner = backend.load(like, plan)
+    runner: Runner = backend.load(like, config)
 
     def inspect(feed_shape: Sequence[int]) -> Inspector:
-        found: Inspector = backend.inspect(like, plan, feed_shape)
+        found: Inspector = backend.inspect(like, config, feed_shape)
         return found
 
     shown = None if "model.pt" in artifact.manifest.files else inspect
-    return Rung("PyTorch float32", artifact.folder, "framework", Pipeline(artifact, runner, plan), "float32", shown)
+    return Rung("PyTorch float32", artifact.folder, "framework", Pipeline(artifact, runner, config), "float32", shown)
 
 
-def graph_rung(title: str, path: Path, artifact: Artifact, model: Any, plan: Plan, kind: Kind = "float graph") -> Rung:
+def graph_rung(
+    title: str, path: Path, artifact: Artifact, model: Any, config: ExecutionConfig, kind: Kind = "float graph"
+) -> Rung:
     """A graph with the spec of `artifact`; names and fixed sizes are the graph's own."""
     from densecast.backends._onnx_inspector import OnnxInspector
 
@@ -194,10 +196,10 @@ def graph_rung(title: str, path: Path, artifact: Artifact, model: Any, plan: Pla
     like = replace(artifact, manifest=replace(artifact.manifest, spec=own))
 
     def inspect(feed_shape: Sequence[int]) -> Inspector:
-        return OnnxInspector(model, feed_shape, plan.threads)
+        return OnnxInspector(model, feed_shape, config.num_threads)
 
-    runner = GraphRunner(model, input_spec, output_name, plan.threads)
-    return Rung(title, path, kind, Pipeline(like, runner, plan), _stored(model), inspect)
+    runner = GraphRunner(model, input_spec, output_name, config.num_threads)
+    return Rung(title, path, kind, Pipeline(like, runner, config), _stored(model), inspect)
 
 
 def _stored(model: Any) -> WeightType:
@@ -225,7 +227,7 @@ def _input_of(model: Any, wanted: TensorSpec) -> TensorSpec:
     return TensorSpec(inputs[0].name, dtype, tuple(sizes))
 
 
-def _checkpoint(path: Path, donor: Artifact, plan: Plan) -> Rung:
+def _checkpoint(path: Path, donor: Artifact, config: ExecutionConfig) -> Rung:
     """Weights in the donor's network."""
     from densecast.verbs.export import checkpoint
 
@@ -245,7 +247,7 @@ def _checkpoint(path: Path, donor: Artifact, plan: Plan) -> Rung:
         return found
 
     runner: Runner = backend.TorchRunner(like, network)
-    return Rung(f"{path.name} (PyTorch)", path, "framework", Pipeline(like, runner, plan), "float32", inspect)
+    return Rung(f"{path.name} (PyTorch)", path, "framework", Pipeline(like, runner, config), "float32", inspect)
 
 
 def donor_among(paths: Sequence[Path]) -> Artifact | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from densecast.errors import UsageError
-from densecast.spec.prediction import People, Prediction, SegmentationMap
+from densecast.spec.prediction import Poses, Prediction, SegmentationMap
 from densecast.verbs.compare import locate, stages
 from densecast.verbs.compare.ladder import decoded, see
 from densecast.verbs.compare.locate import Findings, Location
@@ -89,6 +89,6 @@ def _feed(rung: Rung, path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.gen
 def _equal(left: Prediction, right: Prediction) -> bool:
     if isinstance(left, SegmentationMap) and isinstance(right, SegmentationMap):
         return np.array_equal(left.class_id, right.class_id)
-    if isinstance(left, People) and isinstance(right, People):
+    if isinstance(left, Poses) and isinstance(right, Poses):
         return len(left) == len(right) and np.array_equal(left.xy_px, right.xy_px)
     return False

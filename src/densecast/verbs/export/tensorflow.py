@@ -86,7 +86,7 @@ def export(
                         weights=WeightsRecord(path.name, digest, reply["constants"]),
                         parity=record,
                         passes=(f"converted by {versions}, opset {options.opset}", *separated.notes),
-                        evidence={"labels_equal_to_tensorflow": equal},
+                        measurements={"labels_equal_to_tensorflow": equal},
                     )
                 )
     return Artifact.open(out)

@@ -159,4 +159,4 @@ def _chunks(samples: Iterable[Named], size: int) -> Iterator[list[Named]]:
 
 def default_processes() -> int:
     """One for each CPU that this process may use."""
-    return execution.plan("latency").threads
+    return execution.configure("latency").num_threads

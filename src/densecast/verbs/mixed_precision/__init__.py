@@ -15,7 +15,7 @@ from densecast.io import codec, files
 from densecast.spec.options import BuildOptions
 from densecast.spec.precision import Precision
 from densecast.verbs.builder import default_name, golden
-from densecast.verbs.builder.prepared import INT8, prepare
+from densecast.verbs.builder.compile_plan import INT8, prepare
 from densecast.verbs.mixed_precision import strategy
 from densecast.verbs.mixed_precision.judge import Judge
 from densecast.verbs.mixed_precision.ledger import Ledger

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.metrics._oks import areas, oks
-from densecast.spec.prediction import People, Prediction, SegmentationMap
+from densecast.spec.prediction import Poses, Prediction, SegmentationMap
 
 
 class Agreement:
@@ -19,7 +19,7 @@ class Agreement:
         """Count one image."""
         if isinstance(expected, SegmentationMap) and isinstance(found, SegmentationMap):
             self._values.append(float(np.mean(expected.class_id == found.class_id)))
-        elif isinstance(expected, People) and isinstance(found, People):
+        elif isinstance(expected, Poses) and isinstance(found, Poses):
             self._values.append(people_alike(expected, found))
 
     def resampled(self, weights: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -27,7 +27,7 @@ class Agreement:
         return np.asarray(weights @ np.array(self._values) / weights.sum(axis=1), dtype=np.float64)
 
 
-def people_alike(expected: People, found: People) -> float:
+def people_alike(expected: Poses, found: Poses) -> float:
     """The mean object keypoint similarity of pairs, those most alike first; whoever has no partner counts 0.
 
     Two empty images are wholly alike. The area is that of the box around the expected person's joints.

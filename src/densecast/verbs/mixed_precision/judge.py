@@ -15,7 +15,7 @@ from densecast.artifact.search_record import LABEL_FREE, MaxDrop
 from densecast.errors import BadDatasetError, UsageError
 from densecast.imaging.folder import images_in
 from densecast.imaging.prepare import resize_labels
-from densecast.imaging.views import Prepared
+from densecast.imaging.views import ModelInputs
 from densecast.io import files
 from densecast.measure.bootstrap import paired_drop
 from densecast.metrics._base import Accumulator, Resamples
@@ -76,7 +76,7 @@ class Judge:
         self.metric = self._named()
         self._count: int | None = min(asked.images, len(self._samples)) if asked.images else None
         self._expected: dict[str, Prediction] = {}
-        self._held: dict[str, tuple[Prepared, Target | None]] = {}
+        self._held: dict[str, tuple[ModelInputs, Target | None]] = {}
         self._held_bytes = 0
         self._reference: Judged | None = None
 
@@ -120,7 +120,7 @@ class Judge:
         """The images, from all over the split."""
         return [self._samples[index] for index in spread(len(self._samples), self.images, seed=0)]
 
-    def some(self, pipeline: Pipeline, count: int) -> list[Prepared]:
+    def some(self, pipeline: Pipeline, count: int) -> list[ModelInputs]:
         """A few of the images, ready for the network, with which candidates are compared cheaply."""
         chosen = self.chosen()
         picks = spread(len(chosen), min(count, len(chosen)), seed=1)
@@ -168,7 +168,7 @@ class Judge:
         counter: Accumulator = plugins.load("metrics", self._spec.evaluation.metric).accumulator(self._spec)
         return counter
 
-    def _predict(self, pipeline: Pipeline, prepared: Prepared) -> Prediction:
+    def _predict(self, pipeline: Pipeline, prepared: ModelInputs) -> Prediction:
         return pipeline.run([prepared], frame=self._frame)[0]
 
     @property
@@ -178,7 +178,7 @@ class Judge:
             return "network" if self._spec.task == "segmentation" else "image"
         return self._spec.evaluation.frame
 
-    def _ready(self, pipeline: Pipeline, sample: Sample) -> tuple[Prepared, Target | None]:
+    def _ready(self, pipeline: Pipeline, sample: Sample) -> tuple[ModelInputs, Target | None]:
         if sample.id in self._held:
             return self._held[sample.id]
         prepared = pipeline.prepare(pipeline.read(sample.image))

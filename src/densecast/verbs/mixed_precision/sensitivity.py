@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from densecast.imaging.views import Prepared
+from densecast.imaging.views import ModelInputs
 from densecast.pipeline import Pipeline
 from densecast.spec.tensor import Array
 
@@ -22,7 +22,7 @@ F32 = npt.NDArray[np.float32]
 class Proxy:
     """float32's outputs on a few images, and how far others are from them."""
 
-    def __init__(self, exact: Pipeline, images: Sequence[Prepared]) -> None:
+    def __init__(self, exact: Pipeline, images: Sequence[ModelInputs]) -> None:
         self._images = [image.array for image in images]
         self._soft = exact.spec.task == "segmentation"
         self._expected = [self._meaning(output) for output in self._outputs(exact)]

@@ -11,10 +11,10 @@ from densecast.artifact import Artifact, CalibrationRecord, Manifest
 from densecast.backends._base import BuildJob, Built, Quantized, Quantizes
 from densecast.errors import UsageError
 from densecast.pipeline import Pipeline
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.runtime.machine import usable_cpus
-from densecast.verbs.builder import estimators
-from densecast.verbs.builder.prepared import Prepared
+from densecast.verbs.builder import calibration_methods
+from densecast.verbs.builder.compile_plan import CompilePlan
 
 Kept = frozenset[str]
 
@@ -22,17 +22,17 @@ Kept = frozenset[str]
 class Workshop:
     """Candidates as artifacts in a scratch folder, each removed when its pipeline is closed."""
 
-    def __init__(self, wanted: Prepared, folder: Path, *, threads: int | None = None) -> None:
+    def __init__(self, wanted: CompilePlan, folder: Path, *, threads: int | None = None) -> None:
         if not isinstance(wanted.backend, Quantizes):
             raise UsageError(
                 f"--max-drop: backend {wanted.options.backend!r} cannot leave single layers in 16 bits. "
                 "Use openvino or onnxruntime."
             )
         self._wanted, self._folder, self._count = wanted, folder, 0
-        self._plan = Plan(threads or usable_cpus(), cached=False)
+        self._config = ExecutionConfig(threads or usable_cpus(), use_cache=False)
         graph = folder / "graph.onnx"
         self._notes = wanted.write_graph(graph)
-        self._job, self._record = estimators.settle(wanted, graph)
+        self._job, self._record = calibration_methods.resolve(wanted, graph)
         self._quantized: Quantized = wanted.backend.quantized(self._job)
         # 16 bits as they would be built if they were asked for, with the rewritings that pay in them.
         self._wide_wanted = replace(wanted, options=replace(wanted.options, precision="force_float16"), feeds=())
@@ -107,4 +107,4 @@ class Workshop:
         return self._folder / f"candidate{self._count}"
 
     def _open(self, opened: Artifact) -> Pipeline:
-        return Pipeline(opened, self._wanted.backend.load(opened, self._plan), self._plan)
+        return Pipeline(opened, self._wanted.backend.load(opened, self._config), self._config)

@@ -24,7 +24,7 @@ from densecast.spec.precision import PRECISIONS, Precision, short
 from densecast.spec.sample import Dataset
 from densecast.verbs.benchmark import BenchmarkOptions
 from densecast.verbs.builder import build, default_name, require
-from densecast.verbs.builder.prepared import INT8
+from densecast.verbs.builder.compile_plan import INT8
 from densecast.verbs.builder.tune import tune
 from densecast.verbs.evaluate import EvaluateOptions
 from densecast.verbs.export import ExportOptions, export_zoo
@@ -215,7 +215,7 @@ def _row(artifact: Artifact, measured: Measured) -> Row:
         size_mb=size / 1e6,
         build_seconds=manifest.build_seconds,
         settings=manifest.settings,
-        evidence=manifest.evidence,
+        measurements=manifest.measurements,
         score=measured.score,
         timing=measured.timing,
         reasons=Reasons.of(manifest),

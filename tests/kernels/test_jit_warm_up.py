@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from densecast.kernels.awake import awaking
+from densecast.kernels.jit_warm_up import jit_warming_up
 
-NAME = "densecast awaking"
+NAME = "densecast jit_warming_up"
 
 
 def names() -> list[str]:
@@ -18,13 +18,13 @@ def names() -> list[str]:
 def test_the_thread_ends_with_the_block_and_has_called_a_kernel() -> None:
     from densecast.kernels import normalise
 
-    with awaking():
+    with jit_warming_up():
         pass
     assert NAME not in names()
     assert normalise._lookup.signatures
 
 
 def test_an_error_within_comes_out_and_the_thread_ends() -> None:
-    with pytest.raises(KeyError, match="engine"), awaking():
+    with pytest.raises(KeyError, match="engine"), jit_warming_up():
         raise KeyError("engine")
     assert NAME not in names()

@@ -16,15 +16,15 @@ from densecast import artifact
 from densecast.artifact import Artifact, CalibrationRecord
 from densecast.backends._base import BuildJob, SettlesScheme
 from densecast.errors import UsageError
-from densecast.runtime.execution import Plan
+from densecast.runtime.execution import ExecutionConfig
 from densecast.runtime.machine import usable_cpus
-from densecast.spec.options import ActivationScheme, BiasCorrection, RangeEstimator
+from densecast.spec.options import ActivationScheme, BiasCorrection, CalibrationMethod
 from densecast.spec.tensor import Array, Feeds
-from densecast.verbs.builder.prepared import Prepared
+from densecast.verbs.builder.compile_plan import CompilePlan
 
 Choice = TypeVar("Choice", bound=str)
 
-DEFAULT: RangeEstimator = "mean_minmax"
+DEFAULT: CalibrationMethod = "mean_minmax"
 # Images that ranges are found on, and other ones that they are judged by.
 FITTED, JUDGED = 16, 8
 # Larger inputs take proportionally longer, and show proportionally more pixels.
@@ -46,7 +46,7 @@ def scheme(backend: ModuleType, graph: Path) -> ActivationScheme:
     return "asymmetric"
 
 
-def settle(wanted: Prepared, graph: Path) -> tuple[BuildJob, CalibrationRecord | None]:
+def resolve(wanted: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord | None]:
     """The build's job with scheme, estimator and bias correction named, and what the calibration's record says of them.
 
     Only `auto` is a choice; there have to be enough images to judge by, and a backend that has several estimators.
@@ -68,18 +68,18 @@ def settle(wanted: Prepared, graph: Path) -> tuple[BuildJob, CalibrationRecord |
     bias: BiasCorrection = asked.bias_correction
     if bias == "auto":
         bias = "none"
-    offered: tuple[RangeEstimator, ...] = getattr(wanted.backend, "ESTIMATORS", ())
-    estimator = DEFAULT if asked.estimator == "auto" else asked.estimator
-    found = _Found(estimator, bias)
-    if asked.estimator == "auto" and offered and len(job.calibration) >= _ENOUGH:
+    offered: tuple[CalibrationMethod, ...] = getattr(wanted.backend, "CALIBRATION_METHODS", ())
+    calibration_method = DEFAULT if asked.calibration_method == "auto" else asked.calibration_method
+    found = _Found(calibration_method, bias)
+    if asked.calibration_method == "auto" and offered and len(job.calibration) >= _ENOUGH:
         found = _compared(wanted, job, offered, bias, both=corrects and asked.bias_correction == "auto")
     kept = _spread(len(job.calibration), found.affordable or len(job.calibration))
     if len(kept) < len(job.calibration):
         job = replace(job, calibration=[job.calibration[index] for index in kept])
         record = replace(record, count=len(kept), ids=tuple(record.ids[index] for index in kept))
-    return _with(job, found.estimator, found.bias), replace(
+    return _with(job, found.calibration_method, found.bias), replace(
         record,
-        estimator=found.estimator,
+        calibration_method=found.calibration_method,
         tried=found.tried,
         measure=found.measure,
         bias_correction=found.bias if corrects else "",
@@ -92,7 +92,7 @@ def settle(wanted: Prepared, graph: Path) -> tuple[BuildJob, CalibrationRecord |
 class _Found:
     """What is taken, and why; `affordable` is how many images may be calibrated on, 0 for any number."""
 
-    estimator: RangeEstimator
+    calibration_method: CalibrationMethod
     bias: BiasCorrection
     tried: dict[str, float] = field(default_factory=dict)
     tried_biases: dict[str, float] = field(default_factory=dict)
@@ -101,22 +101,22 @@ class _Found:
 
 
 def _compared(
-    wanted: Prepared, job: BuildJob, offered: Sequence[RangeEstimator], bias: BiasCorrection, *, both: bool
+    wanted: CompilePlan, job: BuildJob, offered: Sequence[CalibrationMethod], bias: BiasCorrection, *, both: bool
 ) -> _Found:
     """Try every estimator on a few images; with `both`, the best of them with biases corrected as well."""
     fitted, judged = _images(job)
     with tempfile.TemporaryDirectory() as folder:
         expected = _expected(wanted, job, judged, Path(folder))
 
-        def attempt(estimator: RangeEstimator, bias: BiasCorrection) -> tuple[float, float]:
+        def attempt(calibration_method: CalibrationMethod, bias: BiasCorrection) -> tuple[float, float]:
             """The change of the outputs, and the seconds that an image took."""
             start = time.perf_counter()
-            trial = replace(_with(job, estimator, bias), calibration=fitted)
-            outputs = _outputs(wanted, trial, judged, Path(folder) / f"{estimator}_{bias}")
+            trial = replace(_with(job, calibration_method, bias), calibration=fitted)
+            outputs = _outputs(wanted, trial, judged, Path(folder) / f"{calibration_method}_{bias}")
             changed = _changed(expected, outputs, labels=wanted.spec.task == "segmentation")
             return changed, (time.perf_counter() - start) / len(fitted)
 
-        trials = {estimator: attempt(estimator, bias) for estimator in offered}
+        trials = {calibration_method: attempt(calibration_method, bias) for calibration_method in offered}
         tried = {name: changed for name, (changed, _) in trials.items()}
         chosen = _better(tried, DEFAULT)
         tried_biases: dict[BiasCorrection, float] = {}
@@ -157,21 +157,21 @@ def _spread(total: int, count: int) -> list[int]:
     return sorted(set(np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()))
 
 
-def _with(job: BuildJob, estimator: RangeEstimator, bias: BiasCorrection) -> BuildJob:
-    quantize = replace(job.options.quantize, estimator=estimator, bias_correction=bias)
+def _with(job: BuildJob, calibration_method: CalibrationMethod, bias: BiasCorrection) -> BuildJob:
+    quantize = replace(job.options.quantize, calibration_method=calibration_method, bias_correction=bias)
     return replace(job, options=replace(job.options, quantize=quantize))
 
 
-def _expected(wanted: Prepared, job: BuildJob, judged: Sequence[Feeds], folder: Path) -> list[Array]:
+def _expected(wanted: CompilePlan, job: BuildJob, judged: Sequence[Feeds], folder: Path) -> list[Array]:
     exact = replace(job, options=replace(job.options, precision="force_float32"), calibration=())
     return _outputs(wanted, exact, judged, folder / "float32")
 
 
-def _outputs(wanted: Prepared, job: BuildJob, judged: Sequence[Feeds], folder: Path) -> list[Array]:
+def _outputs(wanted: CompilePlan, job: BuildJob, judged: Sequence[Feeds], folder: Path) -> list[Array]:
     with artifact.writing(folder) as draft:
         made = wanted.backend.build(job, draft.folder)
         draft.finish(replace(wanted.manifest(made, (), 0.0), build=job.options))
-    runner = wanted.backend.load(Artifact.open(folder), Plan(usable_cpus(), cached=False))
+    runner = wanted.backend.load(Artifact.open(folder), ExecutionConfig(usable_cpus(), use_cache=False))
     outputs = [runner.run(feeds)[wanted.spec.output.name].copy() for feeds in judged]
     runner.close()
     return outputs

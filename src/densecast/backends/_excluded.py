@@ -20,10 +20,10 @@ def matching(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
         try:
             expression = re.compile(pattern)
         except re.error as error:
-            raise UsageError(f"--keep-float {pattern!r} is no regular expression: {error}.") from None
+            raise UsageError(f"--exclude {pattern!r} is no regular expression: {error}.") from None
         hits = {name for name in names if expression.search(name)}
         if not hits:
-            raise UsageError(f"--keep-float {pattern!r} is found in no node's name. {_advice(pattern, names)}")
+            raise UsageError(f"--exclude {pattern!r} is found in no node's name. {_advice(pattern, names)}")
         found |= hits
     return [name for name in names if name in found]
 

@@ -13,13 +13,13 @@ import onnx
 
 from densecast.errors import UnknownNameError
 from densecast.graph import (
+    channels_last_matmul,
     constant_pool_branch,
     conv_before_upsampling,
     drop_outside_taps,
-    pixels_as_rows,
     split_dilated_convs,
     split_padded_joins,
-    swap_sides,
+    transpose_hw,
 )
 from densecast.graph._base import PassResult
 from densecast.spec.options import BuildOptions
@@ -30,8 +30,8 @@ _PASSES = {
     "constant_pool_branch": constant_pool_branch.apply,
     "split_dilated_convs": split_dilated_convs.apply,
     "split_padded_joins": split_padded_joins.apply,
-    "swap_sides": swap_sides.apply,
-    "pixels_as_rows": pixels_as_rows.apply,
+    "transpose_hw": transpose_hw.apply,
+    "channels_last_matmul": channels_last_matmul.apply,
 }
 NAMES = tuple(_PASSES)
 
@@ -42,12 +42,12 @@ def chosen(options: BuildOptions) -> tuple[str, ...]:
     Raises:
         UnknownNameError: one asked by name does not exist.
     """
-    if options.rewrites is None:
+    if options.graph_passes is None:
         return _by_rule(options)
-    for name in options.rewrites:
+    for name in options.graph_passes:
         if name not in _PASSES:
             raise UnknownNameError.among("rewriting", name, NAMES)
-    return tuple(name for name in NAMES if name in options.rewrites)
+    return tuple(name for name in NAMES if name in options.graph_passes)
 
 
 def apply(model: onnx.ModelProto, options: BuildOptions) -> tuple[onnx.ModelProto, list[str]]:
@@ -58,7 +58,7 @@ def apply(model: onnx.ModelProto, options: BuildOptions) -> tuple[onnx.ModelProt
         model = result.model
         if result.changed:
             notes.append(result.notes)
-        elif options.rewrites is not None:
+        elif options.graph_passes is not None:
             notes.append(f"{name} not applied: {result.notes}")
     return model, notes
 
@@ -82,7 +82,7 @@ def _by_rule(options: BuildOptions) -> tuple[str, ...]:
         names.add("constant_pool_branch")
     if options.backend == "openvino" and options.precision != "force_float32":
         # What the kernels on AMX are slow with, and copies that weigh more beside them; those of float32 are slower.
-        names |= {"split_padded_joins", "swap_sides", "pixels_as_rows"}
+        names |= {"split_padded_joins", "transpose_hw", "channels_last_matmul"}
     if options.backend == "openvino" and options.precision == "force_float16":
         # OpenVINO's 16-bit kernel is slow where rows lie far apart; float32's is not. In int8 the gain is smaller, and
         # sums that the network does not have are quantised: that is for `--tune`, or by name.

@@ -15,9 +15,9 @@ import numpy as np
 
 
 @contextlib.contextmanager
-def awaking() -> Iterator[None]:
+def jit_warming_up() -> Iterator[None]:
     """A thread calls the first kernel during the block; its end waits for that."""
-    thread = threading.Thread(target=_first_call, name="densecast awaking")
+    thread = threading.Thread(target=_first_call, name="densecast jit_warming_up")
     thread.start()
     try:
         yield

@@ -20,13 +20,13 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions, built_input
 from densecast.spec.precision import Precision
 from densecast.spec.tensor import Feeds
-from densecast.verbs.builder import calibration, rewrites
+from densecast.verbs.builder import calibration, graph_passes
 
 INT8 = "qint8_mixed_float16"
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class CompilePlan:
     """One build to come. `feeds` and `record` are its calibration, empty and None unless int8 is asked.
 
     `key` stands for everything that goes in.
@@ -50,7 +50,7 @@ class Prepared:
         results.append(fix_shape.apply(model, self.spec.input))
         for graph_pass in (fold_constants, drop_identity_resize):
             results.append(graph_pass.apply(results[-1].model))
-        model, rewritten = rewrites.apply(results[-1].model, self.options)
+        model, rewritten = graph_passes.apply(results[-1].model, self.options)
         onnx.save(model, path)
         return [*(result.notes for result in results if result.changed), *rewritten]
 
@@ -59,11 +59,11 @@ class Prepared:
         quantize, spec = self.options.quantize, self.spec
         quantize = replace(
             quantize,
-            ignored_types=tuple(dict.fromkeys((*quantize.ignored_types, *spec.keep_float_types))),
-            ignored_names=tuple(dict.fromkeys((*quantize.ignored_names, *spec.keep_float_names))),
+            excluded_types=tuple(dict.fromkeys((*quantize.excluded_types, *spec.excluded_types))),
+            excluded_names=tuple(dict.fromkeys((*quantize.excluded_names, *spec.excluded_names))),
         )
-        sixteen_bit = spec.sixteen_bit if self.options.sixteen_bit == "auto" else self.options.sixteen_bit
-        options = replace(self.options, quantize=quantize, sixteen_bit=sixteen_bit)
+        half_type = spec.half_type if self.options.half_type == "auto" else self.options.half_type
+        options = replace(self.options, quantize=quantize, half_type=half_type)
         return BuildJob(self.source, graph, self.spec, options, self.feeds)
 
     def manifest(self, made: Built, notes: Sequence[str], seconds: float, asked: Precision | None = None) -> Manifest:
@@ -86,7 +86,7 @@ class Prepared:
             precision_asked=asked or self.options.precision,
             precision_ran=made.precision,
             settings=made.settings,
-            evidence=made.evidence,
+            measurements=made.measurements,
             build_seconds=round(seconds, 3),
         )
 
@@ -98,7 +98,7 @@ def prepare(
     *,
     data: Path | None = None,
     progress: calibration.Progress | None = None,
-) -> Prepared:
+) -> CompilePlan:
     """Check what is asked, and choose the calibration images.
 
     Raises:
@@ -125,7 +125,7 @@ def prepare(
         items, record = calibration.choose(spec, options.quantize, data)
         feeds = calibration.CalibrationFeeds(items, spec, progress)
     backend = plugins.load("backends", options.backend)
-    return Prepared(source, options, spec, backend, feeds, record, _key(source, options, record, abilities))
+    return CompilePlan(source, options, spec, backend, feeds, record, _key(source, options, record, abilities))
 
 
 def require(options: BuildOptions) -> Capabilities:
@@ -151,7 +151,7 @@ def _key(source: Artifact, options: BuildOptions, record: CalibrationRecord | No
     parts = (
         source.identity,
         codec.to_json(options),
-        rewrites.chosen(options),
+        graph_passes.chosen(options),
         codec.to_json(record) if record else "",
         abilities.version,
         machine.versions(("densecast", "nncf", "onnx")),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rewriting import agrees, exported, kinds
 
-from densecast.graph import pixels_as_rows
+from densecast.graph import channels_last_matmul
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
@@ -37,7 +37,7 @@ def test_attention_over_pixels_says_the_same_with_channels_last(open_axes: tuple
     torch.manual_seed(0)
     network = Attention()
     model = exported(network, (1, 5, 6, 7), open_axes)
-    rewritten = pixels_as_rows.apply(model)
+    rewritten = channels_last_matmul.apply(model)
     assert rewritten.changed, rewritten.notes
     assert kinds(rewritten.model).count("MatMul") == kinds(model).count("MatMul")
     agrees(rewritten.model, network, (2, 5, 6, 7))
@@ -59,4 +59,4 @@ class Mixer(torch.nn.Module):
 def test_other_products_are_left_alone() -> None:
     network = Mixer()
     model = exported(network, (1, 5, 6, 7))
-    assert not pixels_as_rows.apply(model).changed
+    assert not channels_last_matmul.apply(model).changed
