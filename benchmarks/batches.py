@@ -28,9 +28,9 @@ BATCHES = (1, 4, 16)
 
 def measure(model: str, precision: str, folder: Path) -> dict[int, dict[str, Any]]:
     """One build for all batch sizes, one process for each."""
-    size_hw, picture_hw = MODELS[model]
+    size_hw, image_hw = MODELS[model]
     random_checkpoint(model, folder / "weights.pth")
-    write_carvana.write(folder / "data", 2, size_hw=picture_hw, seed=7)
+    write_carvana.write(folder / "data", 2, size_hw=image_hw, seed=7)
     exported = export_zoo(model, folder / "float", ExportOptions(), given=folder / "weights.pth")
     shape = InputShape(BATCHES, *size_hw)
     options = BuildOptions(

@@ -1,7 +1,7 @@
-"""What comparing range estimators and bias correction buys an int8 build, and what it costs.
+"""What comparing calibration methods and bias correction buys an int8 build, and what it costs.
 
-The build compares them on a few of its calibration images. Here the estimator that it takes is built with biases
-corrected and left alone, and both are judged on many other images; the times are of whole builds with one image set,
+The build compares them on a few of its calibration images. Here the method that it takes is built with biases
+corrected and left alone, and both are measured on many other images; the times are of whole builds with one image set,
 with the choice and without it.
 """
 
@@ -15,15 +15,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo, plugins
+from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo
 from densecast.artifact import Artifact
-from densecast.artifact.search_record import MaxDrop
 from densecast.io import codec, files
 from densecast.report.markdown import table
 from densecast.runtime import machine
 from densecast.spec.options import BiasCorrection
+from densecast.spec.verb_options import MaxDrop
 from densecast.verbs.builder import build
-from densecast.verbs.mixed_precision.judge import Judge
+from densecast.verbs.mixed_precision.accuracy import AccuracyEvaluator
+from densecast.zoo._base import ZOO
 from max_drop import MODELS, data_root
 
 WAYS: tuple[BiasCorrection, ...] = ("none", "fast")
@@ -38,19 +39,20 @@ HEADER = [
 ]
 
 
-def one(model: str, data: Path, folder: Path, images: int, judged: int) -> dict[str, Any]:
+def one(model: str, data: Path, folder: Path, images: int, evaluated: int) -> dict[str, Any]:
     """The choice that is made for one model, and both ways of treating biases on other images."""
-    entry = plugins.load("zoo", model).ENTRY
+    entry = ZOO.load(model)
     source = export_zoo(model, folder / model / "float", ExportOptions())
     shape = InputShape(height=entry.example_size_hw[0], width=entry.example_size_hw[1])
     options = BuildOptions("openvino", "qint8_mixed_float16", shape, QuantizeOptions(images, split="all"))
     chosen, chosen_s = timed(source, folder / model / "auto", options, data)
     record = chosen.manifest.calibration
     assert record is not None
-    judge = Judge(chosen.spec, data, MaxDrop(1.0, "disagreement", images=judged, split="all"), calibrated=record)
-    judge.fix_count(judged)
+    options_of_drop = MaxDrop(1.0, "disagreement", images=evaluated, split="all")
+    accuracy = AccuracyEvaluator(chosen.spec, data, options_of_drop, calibration=record)
+    accuracy.set_count(evaluated)
     with Pipeline.open(build(source, folder / model / "exact", replace(options, precision="force_float32"))) as exact:
-        judge.set_reference(exact, lambda done, total: None)
+        accuracy.measure_reference(exact, lambda done, total: None)
     ways = {}
     for way in WAYS:
         named = codec.from_plain(
@@ -64,8 +66,8 @@ def one(model: str, data: Path, folder: Path, images: int, judged: int) -> dict[
         )
         built, seconds = timed(source, folder / model / way, replace(options, quantize=named), data)
         with Pipeline.open(built) as pipeline:
-            ways[way] = {"changed": asdict(judge.drop(pipeline, lambda done, total: None)), "seconds": seconds}
-    return {"record": codec.to_plain(record), "seconds": chosen_s, "judged": judge.images, "ways": ways}
+            ways[way] = {"changed": asdict(accuracy.drop(pipeline, lambda done, total: None)), "seconds": seconds}
+    return {"record": codec.to_plain(record), "seconds": chosen_s, "evaluated": accuracy.images, "ways": ways}
 
 
 def timed(source: Artifact, out: Path, options: BuildOptions, data: Path) -> tuple[Artifact, float]:
@@ -75,7 +77,7 @@ def timed(source: Artifact, out: Path, options: BuildOptions, data: Path) -> tup
 
 
 def rows(model: str, found: dict[str, Any]) -> list[list[str]]:
-    """A line for every estimator, then one for each way with biases."""
+    """A line for every calibration method, then one for each way with biases."""
     record, lines = found["record"], []
     for calibration_method, value in record["tried"].items():
         if calibration_method != record["calibration_method"]:
@@ -102,7 +104,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", choices=[*MODELS, []], help="default: all")
     parser.add_argument("--data", type=Path, action="append", help="folders already drawn: streets, cars")
     parser.add_argument("--images", type=int, default=100, help="calibration images")
-    parser.add_argument("--judged", type=int, default=120, help="other images")
+    parser.add_argument("--evaluated", type=int, default=120, help="other images")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     scratch = Path(tempfile.mkdtemp())
@@ -111,7 +113,7 @@ def main() -> None:
     try:
         for model in arguments.models or MODELS:
             data = data_root(model, arguments.data or [], scratch)
-            found[model] = one(model, data, scratch, arguments.images, arguments.judged)
+            found[model] = one(model, data, scratch, arguments.images, arguments.evaluated)
             lines += rows(model, found[model])
     finally:
         shutil.rmtree(scratch)

@@ -2,8 +2,8 @@
 
     python benchmarks/compare_overhead.py runs/unet/float runs/unet/unet_tiny__int8__… --images photos
 
-In one run and alternating: one pass of each rung over the images (file to prediction), and `climb` over the same rungs
-and images. The ratio may be 10. Then `verify`, less one inference, which may take 3 s, in a process of its own.
+In one run and alternating: one pass of each stage over the images (file to prediction), and `compare_all` over the same
+stages and images. The ratio may be 10. Then `verify`, less one inference, which may take 3 s, in a process of its own.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from pathlib import Path
 
 from densecast.imaging.folder import images_in
 from densecast.runtime import machine
-from densecast.verbs.compare import climb, rungs
+from densecast.verbs.compare import compare_all, open_chain
 
 _REPEATS = 3
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("reference", type=Path)
-    asked.add_argument("candidates", type=Path, nargs="+")
-    asked.add_argument("--images", type=Path, required=True)
-    asked.add_argument("--limit", type=int, default=20)
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("reference", type=Path)
+    parser.add_argument("candidates", type=Path, nargs="+")
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--limit", type=int, default=20)
+    options = parser.parse_args()
     paths = images_in(options.images)[: options.limit]
     passes, whole = [], []
-    with rungs.opened(options.reference, options.candidates) as (first, others):
+    with open_chain(options.reference, options.candidates) as (first, others):
         everything = [first, *others]
-        for rung in everything:  # warm-up
-            rung.pipeline(rung.pipeline.read(paths[0]))
+        for stage in everything:  # warm-up
+            stage.pipeline(stage.pipeline.read(paths[0]))
         for _ in range(_REPEATS):
             start = time.perf_counter()
-            for rung in everything:
+            for stage in everything:
                 for path in paths:
-                    rung.pipeline(rung.pipeline.read(path))
+                    stage.pipeline(stage.pipeline.read(path))
             passes.append(time.perf_counter() - start)
             start = time.perf_counter()
-            climb(first, others, paths)
+            compare_all(first, others, paths)
             whole.append(time.perf_counter() - start)
     code = f"import sys; sys.argv = ['densecast', 'verify', {str(options.candidates[-1])!r}]"
     start = time.perf_counter()
@@ -51,7 +51,7 @@ def main() -> None:
     verify_s = time.perf_counter() - start
     result = {
         "machine": machine.describe().cpu,
-        "rungs": len(everything),
+        "stages": len(everything),
         "images": len(paths),
         "one_pass_of_each_s": round(statistics.median(passes), 3),
         "compare_s": round(statistics.median(whole), 3),

@@ -1,7 +1,7 @@
 """Full-size networks in each engine and precision, against ONNX Runtime in float32.
 
 Inference alone, input ready, threads alike, repetitions interleaved so that a drift of the machine's speed hits all.
-Weights are random: speed does not depend on them; int8 ranges come from procedural pictures.
+Weights are random: speed does not depend on them; int8 ranges come from procedural images.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo, plugins
+from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo
 from densecast.io import codec, files
+from densecast.networks._base import NETWORKS
 from densecast.report.markdown import table
 from densecast.runtime import machine
 from densecast.scenes import write_carvana
 from densecast.spec.precision import Precision, short
 from densecast.verbs.builder import build
+from densecast.zoo._base import ZOO
 
-# (height, width) of the network's input, and of pictures that the model's own preprocessing leads there.
+# (height, width) of the network's input, and of images that the model's own preprocessing leads there.
 MODELS = {
     "unet_carvana": ((640, 960), (1280, 1920)),
     "ocrnet_hr18": ((1024, 2048), (512, 1024)),
@@ -45,23 +47,24 @@ BASE = "onnxruntime fp32"
 def random_checkpoint(model: str, path: Path) -> None:
     """Weights as torch initialises them, and batch statistics as after a little training."""
     torch.manual_seed(0)
-    entry = plugins.load("zoo", model).ENTRY
-    plugin = plugins.load("networks", entry.network)
-    network = plugin.build(plugin.Options(**entry.options)).train()
+    entry = ZOO.load(model)
+    assert entry.network is not None
+    network = NETWORKS.load(entry.network)
+    module = network.build(network.options_type(**entry.options)).train()
     with torch.no_grad():
-        network(torch.rand(2, 3, 128, 192))
-    torch.save(network.state_dict(), path)
+        module(torch.rand(2, 3, 128, 192))
+    torch.save(module.state_dict(), path)
 
 
 def measure(model: str, repetitions: int, folder: Path) -> dict[str, Any]:
     """Build every case of one model and time them in turn."""
-    size_hw, picture_hw = MODELS[model]
+    size_hw, image_hw = MODELS[model]
     random_checkpoint(model, folder / "weights.pth")
-    # Ranges settle after a few pictures of this kind, and speed does not depend on them.
-    write_carvana.write(folder / "data", 4, size_hw=picture_hw, seed=7)
+    # Ranges settle after a few images of this kind, and speed does not depend on them.
+    write_carvana.write(folder / "data", 4, size_hw=image_hw, seed=7)
     exported = export_zoo(model, folder / "float", ExportOptions(), given=folder / "weights.pth")
     assert exported.manifest.parity is not None
-    pipelines = {}
+    pipelines, manifests = {}, {}
     for backend, precision in CASES:
         shape = InputShape(height=size_hw[0], width=size_hw[1])
         options = BuildOptions(
@@ -69,25 +72,28 @@ def measure(model: str, repetitions: int, folder: Path) -> dict[str, Any]:
         )
         name = f"{backend} {short(precision)}"
         built = build(exported, folder / name.replace(" ", "_"), options, data=folder / "data" / "imgs")
+        manifests[name] = built.manifest
         pipelines[name] = Pipeline.open(built)
     feed = {"image": np.random.default_rng(0).standard_normal((1, 3, *size_hw), dtype=np.float32)}
     times_ms: dict[str, list[float]] = {name: [] for name in pipelines}
     for repetition in range(repetitions + 1):
         for name, pipeline in pipelines.items():
-            start = time.perf_counter_ns()
-            pipeline.runner.run(feed)
+            with pipeline.session.lease() as slot:
+                start = time.perf_counter_ns()
+                slot.run(feed)
+                elapsed_ms = (time.perf_counter_ns() - start) / 1e6
             if repetition:  # the first round warms up
-                times_ms[name].append((time.perf_counter_ns() - start) / 1e6)
+                times_ms[name].append(elapsed_ms)
     base = np.asarray(times_ms[BASE])
     return {
         "size_hw": size_hw,
-        "threads": next(iter(pipelines.values())).plan.threads,
+        "threads": next(iter(pipelines.values())).config.num_threads,
         "export_parity": asdict(exported.manifest.parity),
         "cases": {
             name: {
-                "ran": str(pipeline.runner.precision),
-                "settings": pipeline.artifact.manifest.settings,
-                "measurements": pipeline.artifact.manifest.measurements,
+                "ran": str(pipeline.precision),
+                "settings": manifests[name].settings,
+                "measurements": manifests[name].measurements,
                 "median_ms": float(np.median(times_ms[name])),
                 "samples_ms": times_ms[name],
                 "times_faster": float(np.median(base / np.asarray(times_ms[name]))),

@@ -2,9 +2,9 @@
 
     python benchmarks/first_result.py --model unet_carvana fcn_r50_d8_voc --json first_result.json
 
-`densecast infer ARTIFACT one.jpg` as its user runs it, again and again, each time a new process, after `prime` has left
-on disk what a build leaves. The inference is the median of the same artifact's `densecast benchmark`. Builds are kept
-in `--work`, the same ones as those of `peers.py`.
+`densecast infer ARTIFACT one.jpg` as its user runs it, again and again, each time a new process, after `warm_up` has
+left on disk what a build leaves. The inference is the median of the same artifact's `densecast benchmark`. Builds are
+kept in `--work`, the same ones as those of `peers.py`.
 """
 
 from __future__ import annotations

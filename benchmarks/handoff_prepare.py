@@ -29,7 +29,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from densecast import plugins
 from densecast.imaging.read import read_image
 from densecast.io import codec
 from densecast.runtime import machine
@@ -37,7 +36,8 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import FitCentre, KeepRatio, Stretch
 from densecast.spec.sample import Sample
 from densecast.spec.tensor import TensorSpec
-from densecast.verbs.handoff import bin_file, bins
+from densecast.verbs.handoff import bins
+from densecast.zoo._base import ZOO
 
 
 def photographs(folder: Path, count: int, size_hw: tuple[int, int], suffix: str) -> list[Path]:
@@ -57,14 +57,12 @@ def photographs(folder: Path, count: int, size_hw: tuple[int, int], suffix: str)
 
 def spec_for(geometry: str, size_hw: tuple[int, int], *, uint8: bool) -> ModelSpec:
     """FCN-8s' spec, with 500×500 and the image in the middle, or the images' own size."""
-    entry = plugins.load("zoo", "fcn_r50_d8_voc").ENTRY
-    spec = entry.spec_for("ascend")
+    spec = ZOO.load("fcn_r50_d8_voc").spec_for("ascend")
     if geometry == "native":
         spec = replace(spec, preprocess=replace(spec.preprocess, resize=Stretch(size_hw)))
     assert isinstance(spec.preprocess.resize, (FitCentre, KeepRatio, Stretch))
-    return replace(
-        spec, input=TensorSpec("image", "uint8" if uint8 else "float32", (1, 3, *spec.preprocess.resize.size_hw))
-    )
+    shape = (1, 3, *spec.preprocess.resize.size_hw)
+    return spec.with_input(TensorSpec("image", "uint8" if uint8 else "float32", shape))
 
 
 def _one_thread() -> None:
@@ -86,7 +84,7 @@ def _decode_and_write(work: tuple[list[Path], tuple[int, ...], str, Path, int]) 
     array, kept = np.ones(shape, dtype), None
     for number, path in enumerate(paths, start=first):
         kept = read_image(path)
-        bin_file.write(folder / f"{number}.bin", array)
+        bins.write_bin(folder / f"{number}.bin", array)
     return 0 if kept is None else len(paths)
 
 
@@ -117,7 +115,7 @@ def prepare_rate(paths: list[Path], processes: int, spec: ModelSpec, folder: Pat
     warm = processes * bins.CHUNK * 2
     every = [*(paths[index % len(paths)] for index in range(warm)), *paths]
     samples = [(Sample(str(index), path, path), f"{index:06d}") for index, path in enumerate(every)]
-    done = bins.write_all(bins.Job(spec, folder, bins.is_spare(processes)), samples, processes)
+    done = bins.write_all(bins.Job(spec, folder, bins.has_spare_cpus(processes)), samples, processes)
     for _ in range(warm):
         next(done)
     start, before = time.perf_counter(), sum(1 for _ in folder.iterdir())
@@ -168,7 +166,7 @@ def peak_mb(count: int, path: Path, spec_json: str) -> float:
     """Peak memory of a process that prepares one photograph `count` times under as many names."""
     code = (
         "import sys, tempfile, resource, pathlib, json\n"
-        "from densecast.core import codec\n"
+        "from densecast.io import codec\n"
         "from densecast.spec.sample import Sample\n"
         "from densecast.spec.model import ModelSpec\n"
         "from densecast.verbs.handoff import bins\n"
@@ -237,7 +235,7 @@ def main() -> None:
         "rows": rows,
         "peak_mb": memory,
         "processes": options.processes,
-        "writes_beside": bins.is_spare(options.processes),
+        "writer_threads": bins.has_spare_cpus(options.processes),
         "machine": codec.to_plain(machine.describe()),
     }
     if options.json:

@@ -1,4 +1,4 @@
-"""What each exact rewriting of a graph gains, and what OpenVINO makes of a dilated convolution in other forms.
+"""What each exact pass over a graph gains, and what OpenVINO makes of a dilated convolution in other forms.
 
 Inference alone, input ready, repetitions interleaved; medians of ratios of neighbouring runs with their quartiles.
 Weights are random: speed does not depend on them. With --processor-time everything runs on one thread and its time on
@@ -18,47 +18,45 @@ from typing import Any
 
 import numpy as np
 
-from densecast import BuildOptions, InputShape, QuantizeOptions, plugins
+from densecast import BuildOptions, InputShape, QuantizeOptions
+from densecast.backends._base import BACKENDS
 from densecast.io import codec, files
 from densecast.report.markdown import table
-from densecast.runtime import execution, machine
+from densecast.runtime import ab_timing, execution, machine
 from densecast.spec import precision as precisions
 from densecast.verbs.builder import build, graph_passes
 from dilated_forms import FORMS, quantised
 from subjects import CALIBRATION_IMAGES, SUBJECTS
 
-# What each rewriting is measured on: a network that has what it is for.
+# What each pass is measured on: a network that has what it is for.
 MODELS = ("deeplabv3_r101_d16_mg124", "unet_s5_d16", "deeplabv3_tiny")
 PLAIN = "none"
 Clock = Callable[[], int]
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], repetitions: int, clock_ns: Clock) -> dict[str, list[float]]:
-    """Milliseconds of each call, by name, in turn; the first round warms up."""
-    times_ms: dict[str, list[float]] = {name: [] for name in calls}
-    for repetition in range(repetitions + 1):
-        for name, call in calls.items():
-            start = clock_ns()
-            call()
-            if repetition:
-                times_ms[name].append((clock_ns() - start) / 1e6)
-    return times_ms
+    """Milliseconds of each call, by name, run alternately; a first round warms up."""
+    workloads = [ab_timing.timed(call, clock_ns) for call in calls.values()]
+    for workload in workloads:
+        workload()
+    limits = ab_timing.RoundLimits(most=repetitions, fewest=repetitions, seconds=0.0)
+    seconds = ab_timing.interleave(workloads, limits)
+    return {name: (times * 1e3).tolist() for name, times in zip(calls, seconds, strict=True)}
 
 
 def summary(times_ms: list[float], base_ms: list[float]) -> dict[str, Any]:
     """Median, and how many times faster than the base."""
-    ratios = np.asarray(base_ms) / np.asarray(times_ms)
-    low, middle, high = np.percentile(ratios, [25, 50, 75])
+    low, middle, high = ab_timing.ratio_quartiles(np.asarray(base_ms), np.asarray(times_ms))
     return {
         "median_ms": float(np.median(times_ms)),
-        "times_faster": float(middle),
-        "quartiles": [float(low), float(high)],
+        "times_faster": middle,
+        "quartiles": [low, high],
         "samples_ms": times_ms,
     }
 
 
 def whole(model: str, precision: str, repetitions: int, folder: Path, threads: int, clock_ns: Clock) -> dict[str, Any]:
-    """Each rewriting that changes the network's graph on its own, what a build takes by itself, and none."""
+    """Each pass that changes the network's graph on its own, what a build takes by itself, and none."""
     subject = SUBJECTS[model]
     images = subject.images(folder, CALIBRATION_IMAGES)
     source = subject.exported(folder)
@@ -74,7 +72,7 @@ def whole(model: str, precision: str, repetitions: int, folder: Path, threads: i
     cases |= {name: (name,) for name in graph_passes.NAMES}
     calls, notes = {}, {}
     feed = {"image": np.random.default_rng(0).standard_normal((subject.batch, 3, height, width), dtype=np.float32)}
-    backend = plugins.load("backends", "openvino")
+    backend = BACKENDS.load("openvino")
     outputs = {}
     for name, chosen in cases.items():
         built = build(source, folder / name, replace(base, graph_passes=chosen), data=images[0].parent)
@@ -161,9 +159,7 @@ def main() -> None:
             cases = forms(precision, arguments.repetitions, shape, dilation, threads, clock_ns)
             found["forms"][f"{shape} dilation {dilation} {precision}"] = cases
             add(f"{shape[0]}→{shape[1]} at {shape[2]}×{shape[3]}, dilation {dilation}", precision, cases)
-    print(
-        table(["network or layer", "precision", "rewriting", "median ms", "times faster", "quartiles"], rows, "<<<>>>")
-    )
+    print(table(["network or layer", "precision", "pass", "median ms", "times faster", "quartiles"], rows, "<<<>>>"))
     if arguments.json:
         files.write_text(arguments.json, codec.json_text(found))
 

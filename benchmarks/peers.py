@@ -6,7 +6,7 @@ The contenders are the files of `contenders/`: the original's order of operation
 OpenVINO as it comes, each with OpenCV and numpy; OpenVINO's inference alone, which is the limit; and densecast, in
 every precision, in latency and in throughput mode. Each lives in a process of its own, bound to the same CPUs, and
 peak memory is that process's. They take turns: in every round each does its share of images while the others wait, and
-ratios are taken within a round, so that a drift of the machine's speed meets all. Told are medians of the rounds'
+ratios are taken within a round, so that a drift of the machine's speed meets all. Given are medians of the rounds'
 ratios with their range. Images are drawn, or those of `--images`; builds are kept in `--work` for the next time.
 """
 
@@ -112,7 +112,7 @@ def entrants(subject: Subject, folder: Path, images: list[Path], chosen: argpars
     exported = subject.exported(folder)
     threads = chosen.threads
     base = Job(subject.model, exported.folder, subject.fixed_onnx(folder, images), threads)
-    streams = execution.configure("throughput", threads).streams
+    streams = execution.configure("throughput", threads).num_streams
     found = [
         Entrant("torch fp32, original order", "original_torch", base),
         Entrant("ONNX Runtime + OpenCV + numpy", "onnxruntime_loop", base),
@@ -150,8 +150,8 @@ def measure(subject: Subject, folder: Path, chosen: argparse.Namespace) -> dict[
                 # The first one compiled and allocated.
                 entrant.one_image_s = entrant.ask("run", entrant.job.streams)[0] / entrant.job.streams
             # As many images for every stream, so that all end together.
-            wanted = max(1, round(TURN_S / entrant.one_image_s / entrant.job.streams))
-            entrant.per_turn = wanted * entrant.job.streams
+            images_per_stream = max(1, round(TURN_S / entrant.one_image_s / entrant.job.streams))
+            entrant.per_turn = images_per_stream * entrant.job.streams
             _refuse_little_memory()
         begun = time.perf_counter()
         for number in range(chosen.rounds):
@@ -173,8 +173,8 @@ def measure(subject: Subject, folder: Path, chosen: argparse.Namespace) -> dict[
                 entrant.process.terminate()
                 entrant.process.join()
     height, width = subject.model_hw(images)
-    told = {entrant.name: _told(entrant, everybody[0]) for entrant in everybody}
-    return {"input": f"{height}x{width}", "images": len(images), "contenders": told, "ratios": _ratios(everybody)}
+    figures = {entrant.name: _figures(entrant, everybody[0]) for entrant in everybody}
+    return {"input": f"{height}x{width}", "images": len(images), "contenders": figures, "ratios": _ratios(everybody)}
 
 
 def _refuse_little_memory() -> None:
@@ -185,7 +185,7 @@ def _refuse_little_memory() -> None:
         raise SystemExit(f"{free_mb} MB of memory are left: run fewer contenders at a time, as --precision int8.")
 
 
-def _told(entrant: Entrant, first: Entrant) -> dict[str, Any]:
+def _figures(entrant: Entrant, first: Entrant) -> dict[str, Any]:
     assert entrant.result is not None and first.result is not None
     times_ms = [1000 * seconds for seconds in entrant.rounds_s if seconds is not None]
     found: dict[str, Any] = {
@@ -212,14 +212,14 @@ def _ratios(everybody: list[Entrant]) -> dict[str, dict[str, Any]]:
             continue
         limit = by_name[entrant.name.replace("densecast", "inference alone")]
         share = found[f"{entrant.name} / {limit.name}"] = _ratio(limit, entrant)
-        beside_s = float(entrant.facts["beside_cpu_ms"]) / 1000
+        other_stages_s = float(entrant.facts["other_stages_cpu_ms"]) / 1000
         if entrant.job.streams > 1:
             # The other stages' CPU time comes on top of inference's, which alone keeps every CPU busy.
             inference_cpu_s = statistics.median(limit.rounds_cpu_s)
-            share["bound"] = inference_cpu_s / (inference_cpu_s + beside_s)
+            share["bound"] = inference_cpu_s / (inference_cpu_s + other_stages_s)
         else:
             alone_s = statistics.median(second for second in limit.rounds_s if second)
-            share["bound"] = alone_s / (alone_s + beside_s)
+            share["bound"] = alone_s / (alone_s + other_stages_s)
         for peer in everybody[:3]:
             found[f"{entrant.name} × {peer.name}"] = _ratio(peer, entrant)
     return found
@@ -235,9 +235,9 @@ def _ratio(numerator: Entrant, denominator: Entrant) -> dict[str, Any]:
 def plot(found: dict[str, Any], path: Path) -> None:
     """Times of every network and contender as bars."""
     rows = [
-        (f"{model}: {name}", told["median_ms"], COLOURS[0 if "densecast" in name else 2 if "alone" in name else 1])
+        (f"{model}: {name}", figures["median_ms"], COLOURS[0 if "densecast" in name else 2 if "alone" in name else 1])
         for model, result in found.items()
-        for name, told in result["contenders"].items()
+        for name, figures in result["contenders"].items()
     ]
     write_bars(path, "median milliseconds an image, logarithmic", rows)
 
@@ -265,12 +265,12 @@ def main() -> None:
         rows = [
             [
                 name,
-                f"{told['median_ms']:.1f}",
-                f"{told['median_cpu_ms']:.1f}",
-                f"{told['peak_rss_mb']}",
-                f"{told['labels_as_torch']:.3%}" if "labels_as_torch" in told else str(told.get("people", "")),
+                f"{figures['median_ms']:.1f}",
+                f"{figures['median_cpu_ms']:.1f}",
+                f"{figures['peak_rss_mb']}",
+                f"{figures['labels_as_torch']:.3%}" if "labels_as_torch" in figures else str(figures.get("people", "")),
             ]
-            for name, told in result["contenders"].items()
+            for name, figures in result["contenders"].items()
         ]
         print(table(["contender", "ms an image", "CPU ms", "peak MB", "labels as torch, or people"], rows, "<>>>>"))
         rows = [

@@ -1,9 +1,9 @@
-"""Whether `compare --locate` names the right layer or stage: faults of many kinds, planted into the shipped networks.
+"""Whether `compare --locate` names the right layer or step: faults of many kinds, planted into the shipped networks.
 
     python benchmarks/planted_faults.py --out planted.json --docs docs/compare.md --places 3
 
 Each kind is planted at so many places of each network, drawn by seed. What is named has to be the very layer, or the
-very stage, that was changed. Sound builds of the same networks are looked at as well: there nothing must be named.
+very step, that was changed. Sound builds of the same networks are looked at as well: there nothing must be named.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,20 @@ import numpy as np
 import onnx
 from PIL import Image
 
-from densecast import plugins
-from densecast.artifact import Artifact
+from densecast.datasets._base import DATASETS
 from densecast.imaging.prepare import prepare as prepare_image
 from densecast.imaging.read import read_image
 from densecast.runtime import machine
-from densecast.runtime.execution import configure as cpu_plan
+from densecast.runtime.execution import configure
+from densecast.scenes import SCENES
+from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
 from densecast.spec.precision import short
 from densecast.verbs.builder import build
 from densecast.verbs.builder.compile_plan import prepare
-from densecast.verbs.compare import Findings, Rung, find, open_rung
-from densecast.verbs.compare.locate import TOLERATED
-from densecast.verbs.compare.rung import graph_rung
+from densecast.verbs.compare import ChainStage, Findings, localise, open_stage
+from densecast.verbs.compare.divergence_search import TOLERATED
+from densecast.verbs.compare.stage import graph_stage
 from densecast.verbs.export import export_zoo
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
@@ -45,15 +45,15 @@ _UPRIGHT_TAG = 6  # the camera was turned by 90°
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--networks", nargs="+", default=list(NETWORKS))
-    asked.add_argument("--kinds", nargs="+", default=list(planted_faults.all_kinds()))
-    asked.add_argument("--places", type=int, default=3)
-    asked.add_argument("--reference", choices=("graph", "framework"), default="graph")
-    asked.add_argument("--work", type=Path, help="folder to keep artifacts in")
-    asked.add_argument("--out", type=Path)
-    asked.add_argument("--docs", type=Path, help="page whose table is written anew")
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
+    parser.add_argument("--kinds", nargs="+", default=list(planted_faults.all_kinds()))
+    parser.add_argument("--places", type=int, default=3)
+    parser.add_argument("--reference", choices=("graph", "framework"), default="graph")
+    parser.add_argument("--work", type=Path, help="folder to keep artifacts in")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--docs", type=Path, help="page whose table is written anew")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         rows, sound = [], []
         for name in options.networks:
@@ -77,8 +77,8 @@ def examine(name: str, work: Path, options: Any) -> tuple[list[dict[str, Any]], 
     data = work / "data"
     writer = "write_carvana" if artifact.spec.evaluation.dataset == "carvana" else "write_cityscapes"
     if not data.exists():
-        plugins.load("scenes", writer).write(data, 24, seed=11)
-    dataset = plugins.load("datasets", artifact.spec.evaluation.dataset).open(data, "all")
+        SCENES.load(writer)(data, 24, seed=11)
+    dataset = DATASETS.load(artifact.spec.evaluation.dataset).open(data, "all")
     image = dataset.samples[0].image
     turned = work / "turned.jpg"
     exif = Image.Exif()
@@ -100,12 +100,12 @@ def examine(name: str, work: Path, options: Any) -> tuple[list[dict[str, Any]], 
         for precision in ("force_float32", "force_float16", "qint8_mixed_float16")
         if (backend, precision) != ("onnxruntime", "force_float16")
     }
-    wanted = prepare(artifact, work / "none", BuildOptions("onnxruntime", shape=shape))
-    wanted.write_graph(work / "graph.onnx")
+    plan = prepare(artifact, work / "none", BuildOptions("onnxruntime", shape=shape))
+    plan.write_graph(work / "graph.onnx")
     int8 = onnx.load(engines["onnxruntime", "qint8_mixed_float16"].file("model.onnx"))
     graph = onnx.load(work / "graph.onnx")
-    base = planted_faults.Sound(artifact, graph, int8, wanted.spec)
-    reference = open_rung(artifact.folder, None, None, framework=options.reference == "framework")
+    base = planted_faults.Sound(artifact, graph, int8, plan.spec)
+    reference = open_stage(artifact.folder, None, None, framework=options.reference == "framework")
     rows = []
     for kind in options.kinds:
         for place in range(options.places):
@@ -115,58 +115,57 @@ def examine(name: str, work: Path, options: Any) -> tuple[list[dict[str, Any]], 
             except planted_faults.NotHere:
                 break
             start = time.perf_counter()
-            left = reference if planted.reference is None else as_rung(artifact, planted.reference, planted.spec)
+            left = reference if planted.reference is None else as_stage(planted.reference, planted.spec)
             photo = {"network": image, "decode": turned}.get(planted.stage, larger)
             graph_of, spec = planted.graph, planted.spec
             if planted.stage != "network":  # the network is the sound one, for images of any size
-                graph_of, spec = onnx.load(artifact.file("model.onnx")), replace(spec, input=artifact.spec.input)
-            found = find(left, as_rung(artifact, graph_of, spec), [photo])
-            rows.append(row_of(name, kind, planted, found, time.perf_counter() - start))
+                graph_of, spec = onnx.load(artifact.file("model.onnx")), spec.with_input(artifact.spec.input)
+            findings = localise(left, as_stage(graph_of, spec), [photo])
+            rows.append(row_of(name, kind, planted, findings, time.perf_counter() - start))
             print(rows[-1], flush=True)
             if planted.stage != "network":
-                break  # a stage has no places
+                break  # a step has no places
     sound = []
     for (backend, precision), built in engines.items():
-        rung = open_rung(built.folder, None, None)
-        found = find(reference, rung, [image])
-        share = found.curve[-1].times_expected / TOLERATED[rung.stored]
+        stage = open_stage(built.folder, None, None)
+        findings = localise(reference, stage, [image])
+        share = findings.curve[-1].times_expected / TOLERATED[stage.stored]
         sound.append(
             {
                 "network": name,
                 "build": f"{backend} {short(precision)}",
-                "named": found.location is not None,
+                "named": findings.location is not None,
                 "output_share_of_limit": share,
-                "told": str(found.location),
+                "cause": str(findings.location),
             }
         )
         print(sound[-1], flush=True)
     return rows, sound
 
 
-def as_rung(artifact: Artifact, graph: onnx.ModelProto, spec: Any) -> Rung:
-    like = replace(artifact, manifest=replace(artifact.manifest, spec=spec))
-    return graph_rung("candidate", Path("candidate.onnx"), like, graph, cpu_plan())
+def as_stage(graph: onnx.ModelProto, spec: ModelSpec) -> ChainStage:
+    return graph_stage("candidate", Path("candidate.onnx"), spec, graph, configure())
 
 
-def row_of(name: str, kind: str, planted: Any, found: Findings, seconds: float) -> dict[str, Any]:
-    where = found.location
-    right = where is not None and where.stage == planted.stage and where.layer == planted.layer
-    right = right and (not planted.node or (where is not None and where.node == planted.node))
+def row_of(name: str, kind: str, planted: Any, findings: Findings, seconds: float) -> dict[str, Any]:
+    location = findings.location
+    right = location is not None and location.stage == planted.stage and location.layer == planted.layer
+    right = right and (not planted.node or (location is not None and location.node == planted.node))
     return {
         "network": name,
         "kind": kind,
         "planted": planted.layer or planted.node or planted.stage,
-        "named": "nothing" if where is None else (where.layer or where.node or where.stage),
+        "named": "nothing" if location is None else (location.layer or location.node or location.stage),
         "right": bool(right),
-        "symptom": "" if where is None else where.symptom,
-        "runs": found.runs,
+        "symptom": "" if location is None else location.symptom,
+        "runs": findings.runs,
         "seconds": round(seconds, 2),
     }
 
 
 def table(rows: list[dict[str, Any]], sound: list[dict[str, Any]]) -> str:
     networks = list(dict.fromkeys(row["network"] for row in rows))
-    lines = [f"| fault | {' | '.join(networks)} | told, for one of them |", f"|---|{'---|' * len(networks)}---|"]
+    lines = [f"| fault | {' | '.join(networks)} | symptom, for one of them |", f"|---|{'---|' * len(networks)}---|"]
     for kind in dict.fromkeys(row["kind"] for row in rows):
         own = [row for row in rows if row["kind"] == kind]
         cells = []
@@ -174,8 +173,8 @@ def table(rows: list[dict[str, Any]], sound: list[dict[str, Any]]) -> str:
             places = [row for row in own if row["network"] == name]
             cells.append(f"{sum(row['right'] for row in places)} of {len(places)}" if places else "–")
         example = next((row for row in own if row["right"]), own[0])
-        told = f"`{example['named']}`: {example['symptom']}".replace("|", "/")
-        lines.append(f"| {kind} | {' | '.join(cells)} | {told} |")
+        symptom = f"`{example['named']}`: {example['symptom']}".replace("|", "/")
+        lines.append(f"| {kind} | {' | '.join(cells)} | {symptom} |")
     right = sum(row["right"] for row in rows)
     suspected = [f"{row['network']} {row['build']}" for row in sound if row["named"]]
     runs = max(row["runs"] for row in rows)

@@ -30,7 +30,7 @@ from densecast.verbs.builder import build
 from subjects import SEED
 
 MODEL = "unet_tiny"
-PICTURES = 6
+IMAGES = 6
 HEIGHTS = (160, 320, 640, 1280)
 BATCHES = (1, 2, 4, 8)
 COUNTS = (10, 100, 1000, 10_000)
@@ -40,17 +40,17 @@ TURN_S = 0.6
 
 
 def built(work: Path, source: Artifact, height: int, batch: int) -> tuple[Path, list[Path]]:
-    """The artifact for pictures of this height, and such pictures."""
+    """The artifact for images of this height, and such images."""
     from densecast.scenes import write_carvana
 
     width = height * 3 // 2
-    folder = work / f"pictures_{height}"
-    write_carvana.write(folder, PICTURES, size_hw=(height, width), seed=SEED, workers=1)
+    folder = work / f"images_{height}"
+    write_carvana.write(folder, IMAGES, size_hw=(height, width), seed=SEED, workers=1)
     options = BuildOptions(
         "openvino",
         "qint8_mixed_float16",
         InputShape((batch,), height // 2, width // 2),
-        QuantizeOptions(images=PICTURES, calibration_method="mean_minmax"),
+        QuantizeOptions(images=IMAGES, calibration_method="mean_minmax"),
         half_type="bf16",
     )
     artifact = build(source, work / f"built_{height}_{batch}", options, data=folder / "imgs")
@@ -136,7 +136,7 @@ def people() -> dict[str, Any]:
     from pose_scenes import Scene, draw
 
     from densecast.spec.pose_geometry import place
-    from densecast.tasks import pose
+    from densecast.tasks.pose import postprocess
 
     placement = place((480, 640))
     maps = {}
@@ -144,12 +144,12 @@ def people() -> dict[str, Any]:
         size = (0.5, 1.0) if count <= 3 else (0.2, 0.5)
         scene = Scene(40 + count, count, map_hw=(128, 176), size=size, radius=6.0, missing=0.1, noise=0.01)
         maps[count] = draw(scene)[0]
-        pose.decode([maps[count]], placement)
+        postprocess.decode([maps[count]], placement)
     times: dict[int, list[float]] = {count: [] for count in PEOPLE}
     for _ in range(4 * ROUNDS):
         for count, drawn in maps.items():
             start = time.thread_time()
-            pose.decode([drawn], placement)
+            postprocess.decode([drawn], placement)
             times[count].append(1000 * (time.thread_time() - start))
     found = {count: {"ms": statistics.median(each)} for count, each in times.items()}
     return {"points": found, "exponent": exponent([(x, value["ms"]) for x, value in found.items() if x])}

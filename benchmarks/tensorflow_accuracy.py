@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from densecast.spec.prediction import SegmentationMap
 
 from densecast import BuildOptions, ExportOptions, Pipeline, QuantizeOptions, export_zoo, plugins
 from densecast.io import codec, files
 from densecast.report.markdown import table
 from densecast.runtime import machine
 from densecast.spec.precision import PRECISIONS, short
-from densecast.spec.prediction import SegmentationMap
 from densecast.verbs.builder import build
 from densecast.verbs.evaluate import evaluate
 
@@ -41,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         exported = export_zoo(
-            MODEL, folder / "float", ExportOptions(protocol=arguments.protocol), given=arguments.graph
+            MODEL, folder / "float", ExportOptions(variant=arguments.protocol), given=arguments.graph
         )
         car = exported.spec.labels.index("car")
         for precision in PRECISIONS:

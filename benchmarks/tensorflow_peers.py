@@ -30,7 +30,7 @@ from densecast.runtime.clock import StopWatch
 from densecast.spec.precision import PRECISIONS, short
 from densecast.verbs.builder import build
 from densecast.verbs.builder.calibration import images_in
-from densecast.verbs.export.tensorflow_source import Workshop
+from densecast.verbs.export.tensorflow_source import ConversionSubprocess
 
 MODEL = "deeplabv3_mnv2_voc"
 SIDE = 513
@@ -116,16 +116,16 @@ def measure(
     graph: Path, photos: list[Path], calibration: Path, rounds: int, folder: Path, threads: int
 ) -> dict[str, Any]:
     """Milliseconds of every contender for every picture, in turn."""
-    exported = export_zoo(MODEL, folder / "float", ExportOptions(protocol="stretch"), given=graph)
+    exported = export_zoo(MODEL, folder / "float", ExportOptions(variant="stretch"), given=graph)
     frozen = exported.file("graph.pb")
-    workshop = Workshop(folder, str(frozen))
-    workshop.do(task="convert", graph=str(frozen.resolve()), input=None, output=None, opset=17)
+    conversion = ConversionSubprocess(folder, str(frozen))
+    conversion.run(task="convert", graph=str(frozen.resolve()), input=None, output=None, opset=17)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     served = context.Process(target=serve_tensorflow, args=(frozen, threads, theirs), daemon=True)
     served.start()
     contenders: dict[str, Contender] = {
-        "ONNX Runtime, untouched": as_a_user_writes_it(onnxruntime_network(workshop.folder / "graph.onnx", threads)),
+        "ONNX Runtime, untouched": as_a_user_writes_it(onnxruntime_network(conversion.folder / "graph.onnx", threads)),
         "OpenVINO, untouched": as_a_user_writes_it(openvino_network(frozen, threads)),
     }
     times: dict[str, list[tuple[float, float]]] = {BASE: []} | {name: [] for name in contenders}

@@ -30,7 +30,7 @@ import originals  # noqa: E402
 from densecast.imaging.prepare import prepare  # noqa: E402
 from densecast.spec.augment import View  # noqa: E402
 from densecast.spec.preprocess import KeepRatio  # noqa: E402
-from densecast.tasks import segmentation  # noqa: E402
+from densecast.tasks.segmentation import postprocess  # noqa: E402
 
 # A pixel is clear where the original's two highest probabilities differ by more than this. Both sides are the same
 # float32 operations, some sums in another order: logits of some tens move by 1e-6 of the largest, which moves a
@@ -93,7 +93,7 @@ def our_result(
             with torch.no_grad():
                 outputs.append(model(torch.from_numpy(seen)[None])[0].numpy())
             views.append(View(placement, mirrored, ratio))
-    return segmentation.decode_views(outputs, views, spec).class_id
+    return postprocess.decode_views(outputs, views, spec).class_id
 
 
 def check(name: str, checkpoints: Path | None) -> bool:

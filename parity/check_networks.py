@@ -29,7 +29,7 @@ ODD_SIZES_HW = ((97, 131), (131, 97), (65, 33), (128, 256))
 
 def sizes_of(published: Published) -> tuple[tuple[int, int], ...]:
     """Sizes to compare at; uneven ones for the networks that take them."""
-    if published.module().INPUT_MULTIPLE == 1:
+    if published.module().NETWORK.input_multiple == 1:
         return ODD_SIZES_HW
     return (*published.sizes_hw, (128, 256))
 

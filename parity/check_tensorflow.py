@@ -23,11 +23,11 @@ from densecast.io import codec, files
 from densecast.kernels import bilinear
 from densecast.report.markdown import table
 from densecast.runtime import machine
-from densecast.spec.model import SegmentationDecode
 from densecast.spec.precision import Precision, short
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.builder import build
 from densecast.verbs.builder.calibration import images_in
-from densecast.verbs.export.tensorflow_source import Workshop
+from densecast.verbs.export.tensorflow_source import ConversionSubprocess
 
 MODEL = "deeplabv3_mnv2_voc"
 ENGINES = ("onnxruntime", "openvino")
@@ -38,21 +38,21 @@ Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
 
 
-def tensorflow_labels(graph: Path, pictures: dict[str, npt.NDArray[np.uint8]]) -> dict[str, Labels]:
-    """What the untouched graph says of each picture, in TensorFlow in a process of its own."""
+def tensorflow_labels(graph: Path, images: dict[str, npt.NDArray[np.uint8]]) -> dict[str, Labels]:
+    """What the untouched graph says of each image, in TensorFlow in a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
-        workshop = Workshop(Path(scratch), str(graph))
-        told = workshop.do(task="convert", graph=str(graph.resolve()), input=None, output=None, opset=17)
-        np.savez(workshop.folder / "inputs.npz", **{name: picture[None] for name, picture in pictures.items()})
-        workshop.do(task="run", input=told["input"], output=told["output"], logits=None)
-        with np.load(workshop.folder / "outputs.npz") as stored:
+        conversion = ConversionSubprocess(Path(scratch), str(graph))
+        converted = conversion.run(task="convert", graph=str(graph.resolve()), input=None, output=None, opset=17)
+        np.savez(conversion.folder / "inputs.npz", **{name: image[None] for name, image in images.items()})
+        conversion.run(task="run", input=converted["input"], output=converted["output"], logits=None)
+        with np.load(conversion.folder / "outputs.npz") as stored:
             return {name: stored[name][0].astype(np.uint8) for name in stored.files}
 
 
-def gaps(logits: Floats, size_hw: tuple[int, int], found: Labels, wanted: Labels) -> Floats:
+def gaps(logits: Floats, size_hw: tuple[int, int], labels: Labels, expected: Labels) -> Floats:
     """How far apart the two classes' upsampled logits are where two label maps differ, of the largest logit."""
     rows, cols = (bilinear.taps(have, want, True) for have, want in zip(logits.shape[1:], size_hw, strict=True))
-    y, x = np.nonzero(found != wanted)
+    y, x = np.nonzero(labels != expected)
     corners = [
         logits[:, row[y], col[x]] * (row_weight[y] * col_weight[x])
         for row, row_weight in ((rows.first, rows.first_weight), (rows.second, rows.second_weight))
@@ -60,7 +60,7 @@ def gaps(logits: Floats, size_hw: tuple[int, int], found: Labels, wanted: Labels
     ]
     values = np.sum(corners, axis=0)
     picked = np.arange(len(y))
-    difference = np.abs(values[found[y, x], picked] - values[wanted[y, x], picked])
+    difference = np.abs(values[labels[y, x], picked] - values[expected[y, x], picked])
     return np.asarray(difference / np.abs(logits).max(), dtype=np.float32)
 
 
@@ -71,7 +71,7 @@ def compare(
     exported = export_zoo(MODEL, folder / "float", ExportOptions(), given=graph)
     preprocess = exported.spec.preprocess
     images, sized = {}, {}
-    found: dict[str, Any] = {}
+    predictions: dict[str, Any] = {}
     for engine in ENGINES:
         for precision in precisions:
             case = f"{engine} {short(precision)}"
@@ -82,20 +82,20 @@ def compare(
                     image = images.setdefault(photo.stem, pipeline.read(photo))
                     content_hw = preprocess.resize.place((image.shape[0], image.shape[1])).content_hw
                     sized[photo.stem] = resize(image, content_hw, preprocess.interpolation)
-                    prepared = pipeline.prepare(image)
-                    feed = {pipeline.spec.input.name: prepared.array[None]}
-                    logits = pipeline.runner.run(feed)[pipeline.spec.output.name][0].copy()
-                    (prediction,) = pipeline.run([prepared], frame="network")
-                    found.setdefault(photo.stem, {})[case] = (prediction.class_id, logits)
+                    inputs = pipeline.preprocess(image)
+                    outputs = pipeline.forward(inputs)
+                    prediction = pipeline.postprocess(outputs, inputs, "network")
+                    logits = outputs[0][pipeline.spec.output.name]
+                    predictions.setdefault(photo.stem, {})[case] = (prediction.class_id, logits)
     assert isinstance(exported.spec.decode, SegmentationDecode)
-    wanted = tensorflow_labels(exported.file("graph.pb"), sized)
+    expected = tensorflow_labels(exported.file("graph.pb"), sized)
     model_hw = (int(exported.spec.input.shape[2]), int(exported.spec.input.shape[3]))  # type: ignore[arg-type]
     results: dict[str, Any] = {}
-    for name, cases in found.items():
+    for name, cases in predictions.items():
         for case, (labels, logits) in cases.items():
-            apart = gaps(logits, model_hw, labels, wanted[name])
+            apart = gaps(logits, model_hw, labels, expected[name])
             results.setdefault(name, {})[case] = {
-                "equal": float((labels == wanted[name]).mean()),
+                "equal": float((labels == expected[name]).mean()),
                 "different_pixels": len(apart),
                 "largest_gap": float(apart.max(initial=0.0)),
             }

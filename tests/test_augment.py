@@ -18,12 +18,11 @@ from densecast.imaging.prepare import prepare
 from densecast.kernels.probabilities import mean_argmax
 from densecast.pipeline import Pipeline
 from densecast.spec.augment import Augment, View
-from densecast.spec.model import ModelSpec, SegmentationDecode
+from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions, InputShape, Range
-from densecast.spec.prediction import SegmentationMap
 from densecast.spec.preprocess import KeepRatio, ScaleBy, Stretch
-from densecast.tasks import segmentation
-from densecast.verbs.infer import infer_files
+from densecast.tasks.segmentation import SegmentationDecode, SegmentationMap, postprocess
+from densecast.verbs.infer import infer
 
 # Made by parity/make_segmentation_goldens.py with MMSegmentation 0.30.0 on torch 2.13.
 GOLDENS = np.load(Path(__file__).parent / "golden" / "segmentation_pipeline.npz")
@@ -51,7 +50,7 @@ def spec(labels_resized: bool = False) -> ModelSpec:
 def test_labels_and_probabilities_are_mmsegmentations(name: str, probability: bool) -> None:
     case = mmseg_cases.CASES[name]
     views, heads = views_and_heads(case, name)
-    found = segmentation.decode_views(heads, views, spec(case.labels_resized), probability=probability)
+    found = postprocess.decode_views(heads, views, spec(case.labels_resized), probability=probability)
     np.testing.assert_array_equal(found.class_id, GOLDENS[f"{name} labels"])
     assert (found.probability is not None) == probability
     if found.probability is not None and not case.labels_resized:
@@ -61,22 +60,22 @@ def test_labels_and_probabilities_are_mmsegmentations(name: str, probability: bo
 
 def test_views_at_the_networks_size_must_be_of_one_size() -> None:
     views, heads = views_and_heads(mmseg_cases.CASES["ratios"], "ratios")
-    with pytest.raises(UsageError, match="--ratios lead to several"):
-        segmentation.decode_views(heads, views, spec(), "network")
+    with pytest.raises(UsageError, match="ratios lead to several"):
+        postprocess.decode_views(heads, views, spec(), "network")
     views, heads = views_and_heads(mmseg_cases.CASES["flip"], "flip")
-    assert segmentation.decode_views(heads, views, spec(), "network").class_id.shape == views[0].placement.model_hw
+    assert postprocess.decode_views(heads, views, spec(), "network").class_id.shape == views[0].placement.model_hw
 
 
 def test_labels_that_are_resized_cannot_be_averaged() -> None:
     views, heads = views_and_heads(mmseg_cases.CASES["flip"], "flip")
     with pytest.raises(UsageError, match="after the argmax"):
-        segmentation.decode_views(heads, views, spec(labels_resized=True))
+        postprocess.decode_views(heads, views, spec(labels_resized=True))
 
 
 def test_an_output_of_another_number_of_classes_is_refused() -> None:
     views, heads = views_and_heads(mmseg_cases.CASES["flip"], "flip")
     with pytest.raises(BadGraphError, match="expected logits"):
-        segmentation.decode_views([heads[0], heads[1][:5]], views, spec())
+        postprocess.decode_views([heads[0], heads[1][:5]], views, spec())
 
 
 def test_the_order_of_threads_does_not_show() -> None:
@@ -118,7 +117,7 @@ def by_hand(pipeline: Pipeline, image: np.ndarray, ratio: float, mirrored: bool)
     assert isinstance(usual.resize, ScaleBy)
     array, _ = prepare(image, replace(usual, resize=ScaleBy(usual.resize.factor * ratio)))
     fed = array[:, :, ::-1] if mirrored else array
-    logits = pipeline.runner.run({"image": np.ascontiguousarray(fed)[None]})["logits"][0].astype(np.float64)
+    logits = pipeline.session.forward({"image": np.ascontiguousarray(fed)[None]})["logits"][0].astype(np.float64)
     logits = bilinear(bilinear(logits, image.shape[0], 1), image.shape[1], 2)
     exponentials = np.exp(logits - logits.max(axis=0))
     probabilities = exponentials / exponentials.sum(axis=0)
@@ -136,7 +135,7 @@ def bilinear(values: np.ndarray, length: int, axis: int) -> np.ndarray:
 def test_a_pipeline_averages_its_views(artifact: Artifact) -> None:
     image = made_pictures.picture((70, 92), seed=3)
     with Pipeline.open(artifact, augment=Augment((1.0, 1.5), flip=True)) as pipeline:
-        (found,) = pipeline.predict([image], probability=True)
+        found = pipeline(image, scores=True)
         wanted = np.mean([by_hand(pipeline, image, *view) for view in _order(pipeline)], axis=0)
     assert isinstance(found, SegmentationMap) and found.probability is not None
     margin = np.abs(wanted[0] - wanted[1])
@@ -153,7 +152,8 @@ def _order(pipeline: Pipeline) -> list[tuple[float, bool]]:
 def test_batches_of_views_change_nothing(artifact: Artifact) -> None:
     images = [made_pictures.picture(size_hw, seed=1) for size_hw in ((70, 92), (64, 64), (70, 92), (33, 120))]
     with Pipeline.open(artifact, augment=Augment((0.5, 1.0), flip=True)) as pipeline:
-        together, alone = pipeline.predict(images), [pipeline(image) for image in images]
+        alone = [pipeline(image) for image in images]
+        together = list(pipeline.stream(images, lambda image: image, lambda done: done.prediction, batch=4))
     for left, right in zip(together, alone, strict=True):
         assert isinstance(left, SegmentationMap) and isinstance(right, SegmentationMap)
         np.testing.assert_array_equal(left.class_id, right.class_id)
@@ -178,9 +178,9 @@ def test_a_view_the_artifact_does_not_take_is_refused(artifact: Artifact) -> Non
 def test_scores_are_written_in_16_bits(artifact: Artifact, tmp_path: Path) -> None:
     path = made_pictures.write_jpeg(tmp_path / "car.jpg", (70, 92))
     with Pipeline.open(artifact) as pipeline:
-        infer_files(pipeline, [path], tmp_path / "out", scores=True)
-        (wanted,) = pipeline.predict([pipeline.read(path)], probability=True)
-        infer_files(pipeline, [path], tmp_path / "plain")
+        infer(pipeline, [path], tmp_path / "out", scores=True)
+        wanted = pipeline(pipeline.read(path), scores=True)
+        infer(pipeline, [path], tmp_path / "plain")
     assert isinstance(wanted, SegmentationMap) and wanted.probability is not None
     with Image.open(tmp_path / "out" / "car_score.png") as stored:
         assert stored.mode.startswith("I;16")

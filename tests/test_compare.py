@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import tiny_artifacts
 import tiny_graphs
 from made_pictures import picture, write_jpeg
+from onnx import TensorProto, helper, numpy_helper
 
 from densecast.artifact import Artifact
-from densecast.errors import BadShapeError, UsageError
+from densecast.errors import BadGraphError, BadShapeError, UsageError
 from densecast.pipeline import Pipeline
+from densecast.runtime import execution
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.verbs.builder import build
-from densecast.verbs.compare import compare
+from densecast.verbs.compare import ChainStage, compare_all
+from densecast.verbs.compare.stage import graph_stage
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +43,11 @@ def opened(source: Artifact, out: Path, backend: str = "onnxruntime", batch: tup
 
 def test_numbers_are_numpys(floats: tuple[Artifact, Artifact], images: list[Path], tmp_path: Path) -> None:
     left, right = opened(floats[0], tmp_path / "left"), opened(floats[1], tmp_path / "right")
-    found = compare(left, right, images)
+    comparison = compare_all(left, [right], images)[0]
     expected, candidate, labels = [], [], []
     for path in images:
-        feed = {"image": left.prepare(left.read(path)).array[None]}
-        pair = [pipeline.runner.run(feed)["logits"][0].astype(np.float64) for pipeline in (left, right)]
+        feeds = {name: array[None] for name, array in left.preprocess(left.read(path)).feeds[0].items()}
+        pair = [each.session.forward(feeds)["logits"][0].astype(np.float64) for each in (left, right)]
         expected.append(pair[0].ravel())
         candidate.append(pair[1].ravel())
         changed = pair[0].argmax(0) != pair[1].argmax(0)
@@ -51,14 +56,15 @@ def test_numbers_are_numpys(floats: tuple[Artifact, Artifact], images: list[Path
     changed = np.concatenate([each.ravel() for each, _ in labels])
     margins = np.concatenate([each.ravel() for _, each in labels])
     # Sums over images in another order than over all values at once.
-    assert found.max_error == pytest.approx(np.abs(y - x).max())
-    assert found.mean_error == pytest.approx(np.abs(y - x).mean())
-    assert found.relative_error == pytest.approx(np.abs(y - x).max() / np.abs(x).max())
-    assert found.relative_l2 == pytest.approx(np.linalg.norm(y - x) / np.linalg.norm(x))
-    assert found.cosine == pytest.approx(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
-    assert found.labels_changed == pytest.approx(changed.mean())
-    assert found.changed_margin == pytest.approx(margins[changed].max())
-    assert found.images == 3
+    assert comparison.max_error == pytest.approx(np.abs(y - x).max())
+    assert comparison.mean_error == pytest.approx(np.abs(y - x).mean())
+    assert comparison.relative_error == pytest.approx(np.abs(y - x).max() / np.abs(x).max())
+    assert comparison.relative_l2 == pytest.approx(np.linalg.norm(y - x) / np.linalg.norm(x))
+    assert comparison.cosine == pytest.approx(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+    assert comparison.labels_changed == pytest.approx(changed.mean())
+    assert comparison.difference == comparison.labels_changed and comparison.measure == "labels_changed"
+    assert comparison.changed_margin == pytest.approx(margins[changed].max())
+    assert comparison.images == 3
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "reference"])
@@ -66,9 +72,11 @@ def test_a_model_is_no_different_from_itself_in_another_batch_size(
     floats: tuple[Artifact, Artifact], images: list[Path], tmp_path: Path, backend: str
 ) -> None:
     one, four = opened(floats[0], tmp_path / "1", backend), opened(floats[0], tmp_path / "4", backend, (4,))
-    found = compare(one, four, images)
+    comparison = compare_all(one, [four], images)[0]
     # The same products, perhaps summed in another order: the last bits of float32.
-    assert found.relative_error < 1e-5 and found.labels_changed is not None and found.labels_changed < 1e-3
+    assert (
+        comparison.relative_error < 1e-5 and comparison.labels_changed is not None and comparison.labels_changed < 1e-3
+    )
 
 
 def test_without_images_or_with_other_sizes_there_is_nothing_to_compare(
@@ -76,19 +84,56 @@ def test_without_images_or_with_other_sizes_there_is_nothing_to_compare(
 ) -> None:
     pipeline = opened(floats[0], tmp_path / "built")
     with pytest.raises(UsageError, match="at least one image"):
-        compare(pipeline, pipeline, [])
+        compare_all(pipeline, [pipeline], [])[0]
     (tmp_path / "native").mkdir()
     from densecast.spec.preprocess import Native, Preprocess
 
     native = tiny_artifacts.exported(tmp_path / "native", preprocess=Preprocess(Native()))
     with pytest.raises(BadShapeError, match=r"0\.jpg: the reference gives"):
-        compare(pipeline, opened(native, tmp_path / "other"), images)
+        compare_all(pipeline, [opened(native, tmp_path / "other")], images)[0]
 
 
 def test_images_of_several_sizes_are_predicted_as_each_alone(floats: tuple[Artifact, Artifact], tmp_path: Path) -> None:
-    pictures = [picture((48, 64 + 16 * (index % 3)), index) for index in range(8)]
+    images = [picture((48, 64 + 16 * (index % 3)), index) for index in range(8)]
     with opened(floats[0], tmp_path / "built", batch=(1, 2)) as pipeline:
-        together = pipeline.predict(pictures)
-        for image, prediction in zip(pictures, together, strict=True):
-            assert prediction.class_id.shape == image.shape[:2]  # type: ignore[union-attr]
-            np.testing.assert_array_equal(prediction.class_id, pipeline(image).class_id)  # type: ignore[union-attr]
+        together = pipeline.stream(images, lambda image: image, lambda predicted: predicted.prediction, batch=8)
+        for image, prediction in zip(images, together, strict=True):
+            assert prediction.class_id.shape == image.shape[:2]
+            np.testing.assert_array_equal(prediction.class_id, pipeline(image).class_id)
+
+
+def with_depth(model: onnx.ModelProto, scale: float, name: str) -> onnx.ModelProto:
+    """The graph with a second output: its logits times a number."""
+    model.graph.initializer.append(numpy_helper.from_array(np.array(scale, np.float32), "scale"))
+    model.graph.node.append(helper.make_node("Mul", ["logits", "scale"], [name]))
+    model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    return model
+
+
+def test_graphs_are_compared_in_every_output_whatever_its_name(tmp_path: Path, images: list[Path]) -> None:
+    spec = tiny_artifacts.exported(tmp_path).spec
+    two = replace(spec, outputs=(spec.output, replace(spec.output, name="depth")))
+
+    def stage(model: onnx.ModelProto) -> ChainStage:
+        return graph_stage("graph", tmp_path / "graph.onnx", two, model, execution.configure(threads=1))
+
+    reference = stage(with_depth(tiny_graphs.segmentation(), 2.0, "depth"))
+    candidate = stage(with_depth(tiny_graphs.segmentation(), 3.0, "another"))
+    assert [tensor.name for tensor in candidate.pipeline.spec.outputs] == ["logits", "another"]
+    (comparison,) = compare_all(reference, [candidate], images)
+    assert comparison.relative_error == 0 and comparison.difference == 0
+    assert comparison.other_outputs["depth"].relative_error == pytest.approx(0.5)
+    with pytest.raises(BadGraphError, match="1 outputs"):
+        stage(tiny_graphs.segmentation())
+
+
+def test_models_of_several_tasks_are_not_compared(
+    floats: tuple[Artifact, Artifact], images: list[Path], tmp_path: Path
+) -> None:
+    options = BuildOptions("onnxruntime", shape=InputShape((2,), 64, 96))
+    with (
+        opened(floats[0], tmp_path / "labels") as labels,
+        Pipeline.open(tiny_artifacts.compiled_pose(tmp_path / "pose", options)) as pose,
+        pytest.raises(UsageError, match="of task 'pose'"),
+    ):
+        compare_all(labels, [pose], images)[0]

@@ -10,18 +10,20 @@ import onnx
 import pytest
 from PIL import Image
 
-from densecast import plugins
 from densecast.datasets import voc2012
 from densecast.errors import BadDatasetError, UnknownNameError, UsageError
 from densecast.pipeline import Pipeline
-from densecast.spec.model import Evaluation, SegmentationDecode
+from densecast.spec.model import Evaluation
 from densecast.spec.options import BuildOptions
 from densecast.spec.preprocess import KeepRatio, Preprocess, Stretch
 from densecast.spec.sample import ids_sha256
+from densecast.spec.verb_options import EvaluateOptions
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.builder import build
-from densecast.verbs.evaluate import EvaluateOptions, evaluate
+from densecast.verbs.evaluate import evaluate
 from densecast.verbs.export import export_file
 from densecast.verbs.export.spec_file import SpecFile
+from densecast.zoo._base import ZOO
 
 PROTOCOL = "magicmind_1000"
 
@@ -60,7 +62,7 @@ def pipeline(tmp_path: Path):  # type: ignore[no-untyped-def]
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, tmp_path / "background.onnx")
     described = SpecFile(
-        tuple(plugins.load("zoo", "fcn_r50_d8_voc").ENTRY.spec.labels),
+        tuple(ZOO.load("fcn_r50_d8_voc").spec.labels),
         Preprocess(KeepRatio(32, 32)),
         decode=SegmentationDecode(to_image="nearest_labels_pillow"),
         evaluation=Evaluation("voc2012", "iou"),
@@ -72,11 +74,11 @@ def pipeline(tmp_path: Path):  # type: ignore[no-untyped-def]
 
 def test_the_first_thousand_are_measured_and_the_result_says_so(tmp_path: Path, pipeline: Pipeline) -> None:
     root = voc(tmp_path / "data", 1003)
-    score = evaluate(pipeline, root, EvaluateOptions(protocol=PROTOCOL))
+    score = evaluate(pipeline, root, EvaluateOptions(protocol=PROTOCOL)).score
     assert (score.protocol, score.count) == (PROTOCOL, 1000)
     assert score.data is not None
     assert score.data.ids_sha256 == ids_sha256(voc2012.open(root).samples[:1000])
-    assert evaluate(pipeline, root, EvaluateOptions(limit=2)).protocol is None
+    assert evaluate(pipeline, root, EvaluateOptions(limit=2)).score.protocol is None
 
 
 def test_too_few_images_are_no_protocol(tmp_path: Path, pipeline: Pipeline) -> None:
@@ -86,7 +88,7 @@ def test_too_few_images_are_no_protocol(tmp_path: Path, pipeline: Pipeline) -> N
 
 
 def test_a_model_that_does_something_else_is_told_how_to_be_exported(pipeline: Pipeline) -> None:
-    with pytest.raises(UsageError, match="--protocol stretch"):
+    with pytest.raises(UsageError, match="variant 'stretch'"):
         evaluate(pipeline, Path("nowhere"), EvaluateOptions(protocol="magicmind_1449_stretched"))
     protocol = voc2012.PROTOCOLS[PROTOCOL]
     protocol.check_model(PROTOCOL, pipeline.spec)
@@ -94,7 +96,7 @@ def test_a_model_that_does_something_else_is_told_how_to_be_exported(pipeline: P
         replace(pipeline.spec, preprocess=Preprocess(Stretch((16, 16)))),
         replace(pipeline.spec, decode=SegmentationDecode()),
     ):
-        with pytest.raises(UsageError, match="--protocol original"):
+        with pytest.raises(UsageError, match="variant 'original'"):
             protocol.check_model(PROTOCOL, other)
 
 
@@ -105,7 +107,7 @@ def test_what_contradicts_a_protocol_is_refused(pipeline: Pipeline) -> None:
         evaluate(pipeline, Path("nowhere"), EvaluateOptions(protocol="magicmind_100"))
 
 
-def test_the_zoo_s_export_protocols_are_those_that_the_data_set_s_name() -> None:
-    entry = plugins.load("zoo", "deeplabv3_mnv2_voc").ENTRY
+def test_the_zoo_s_variants_are_those_that_the_data_set_s_protocols_name() -> None:
+    entry = ZOO.load("deeplabv3_mnv2_voc")
     for name, protocol in voc2012.PROTOCOLS.items():
         protocol.check_model(name, entry.spec_for(protocol.export))

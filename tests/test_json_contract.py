@@ -18,8 +18,8 @@ REMAKE = "if that is meant: python tests/golden/make_contract_goldens.py json, a
 
 # Maps whose keys are names in the data: of files, layers, images, packages, classes, sizes, plug-ins, options.
 NAMED_BY_DATA = re.compile(
-    r"(^|\.)(backends|evidence|extras|files|layers|options|output_shapes|packages|per_class\.[^.]+|per_image|performance"
-    r"|protocols|sensitivity|settings|tried|tried_biases|values)$"
+    r"(^|\.)(backends|extras|files|layers|measurements|(?<!search\.)(?<!tuning\.)options|output_shapes|packages"
+    r"|per_class\.[^.]+|per_image|performance|protocols|sensitivity|settings|tried|tried_biases|values)$"
 )
 # What is there or not, and of this type or null, as the machine and the installation have it.
 OF_THE_MACHINE = re.compile(
@@ -127,7 +127,7 @@ def test_every_verb_with_json_has_a_recorded_shape() -> None:
     options = public_names()["options"]
     assert isinstance(options, dict)
     writing = {name.removeprefix("densecast ") for name, given in options.items() if "--json" in given}
-    recorded = {name.partition(",")[0] for name in CALLS} | {"compare-results"}
+    recorded = {name.partition(",")[0] for name in CALLS} | {"compare-results", "handoff rehearse"}
     assert all(any(name == verb or name.startswith(f"{verb} ") for name in recorded) for verb in writing)
 
 

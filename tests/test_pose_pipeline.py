@@ -13,23 +13,24 @@ import pytest
 import tiny_artifacts
 from made_pictures import picture, write_jpeg
 
-from densecast import plugins
 from densecast.artifact import Artifact
 from densecast.errors import BadConfigError, BadGraphError, BadShapeError, UsageError
 from densecast.imaging.prepare import prepare
+from densecast.networks._base import NETWORKS
 from densecast.pipeline import Pipeline
+from densecast.session import Slot
 from densecast.spec.augment import Augment, View
 from densecast.spec.options import BuildOptions, InputShape, Range
-from densecast.spec.pose_decode import PoseDecode
-from densecast.spec.prediction import Poses
 from densecast.spec.preprocess import KeepRatio, PoseAffine, Preprocess
-from densecast.tasks import pose
+from densecast.spec.tensor import Feeds
+from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions
+from densecast.tasks.pose import PoseDecode, Poses, postprocess
 from densecast.tasks.pose.coco_person import MIRRORED
-from densecast.verbs.benchmark import BenchmarkOptions, benchmark
-from densecast.verbs.compare import compare
-from densecast.verbs.evaluate import EvaluateOptions, evaluate
+from densecast.verbs.benchmark import benchmark
+from densecast.verbs.compare import compare_all
+from densecast.verbs.evaluate import evaluate
 from densecast.verbs.export.spec_file import SpecFile
-from densecast.verbs.infer import infer_files
+from densecast.verbs.infer import infer
 
 OPEN = BuildOptions("onnxruntime", shape=InputShape(batch=Range(1, 8)))
 
@@ -52,19 +53,24 @@ def by_hand(artifact: Artifact, image: np.ndarray, *, flip: bool, ratios: tuple[
     with Pipeline.open(artifact) as pipeline:
         for each in spec.preprocess.at_ratios(ratios):
             array, _ = prepare(image, each)
-            seen = [array, array[:, :, ::-1]] if flip else [array]
-            runs = [pipeline.runner.run({"image": np.ascontiguousarray(one)[None]})["maps"].copy() for one in seen]
+            views = [array, array[:, :, ::-1]] if flip else [array]
+            runs = [pipeline.session.forward({"image": np.ascontiguousarray(one)[None]})["maps"] for one in views]
             maps.append(np.concatenate(runs))
     placement = replace(resize, min_scale=min(ratios)).geometry((image.shape[0], image.shape[1]))
-    return pose.decode(maps, placement, PoseDecode(flip=flip), ratios)
+    return postprocess.decode(maps, placement, PoseDecode(flip=flip), ratios)
 
 
-def test_an_image_and_its_mirror_image_run_as_one_batch(artifact: Artifact) -> None:
+def test_an_image_and_its_mirror_image_run_as_one_batch(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture((60, 90))
     with Pipeline.open(artifact) as pipeline:
         shapes: list[tuple[int, ...]] = []
-        run = pipeline.runner.run
-        pipeline.runner.run = lambda feeds: shapes.append(feeds["image"].shape) or run(feeds)  # type: ignore[method-assign, func-returns-value]
+        run = Slot.run
+
+        def recorded(slot: Slot, feeds: Feeds) -> Feeds:
+            shapes.append(feeds["image"].shape)
+            return run(slot, feeds)
+
+        monkeypatch.setattr(Slot, "run", recorded)
         people = pipeline(image)
     assert shapes == [(2, 3, 64, 96)]
     assert len(people) > 0
@@ -81,7 +87,7 @@ def test_a_batch_of_one_runs_twice_with_the_same_result(artifact: Artifact, tmp_
 def test_images_of_several_sizes_keep_their_order(artifact: Artifact) -> None:
     images = [picture(hw, seed) for seed, hw in enumerate([(60, 90), (90, 60), (60, 90), (64, 64), (61, 90)])]
     with Pipeline.open(artifact) as pipeline:
-        together = pipeline.predict(images)
+        together = list(pipeline.stream(images, lambda image: image, lambda done: done.prediction, batch=8))
         assert all(equal(found, pipeline(image)) for found, image in zip(together, images, strict=True))
 
 
@@ -123,11 +129,11 @@ def test_points_meet_the_image_where_the_maps_have_their_peaks() -> None:
     for joint, (column, row) in enumerate(at):
         maps[joint] = np.exp(-((x - column) ** 2 + (y - row) ** 2) / 4)
     swapped = maps[:, :, ::-1][[*MIRRORED, *(17 + joint for joint in MIRRORED)]]
-    people = pose.decode_views([maps, swapped], [View(placement), View(placement, True)], spec)
+    people = postprocess.decode_views([maps, swapped], [View(placement), View(placement, True)], spec)
     assert len(people) == 1
     # A map's pixel is 4 of the network's: rounding to it costs 2, the quarter shift half a pixel, in network pixels.
     assert np.abs(people.xy_px[0] - wanted).max() < 3 / min(placement.scale_xy)
-    in_network = pose.decode_views([maps, swapped], [View(placement), View(placement, True)], spec, "network")
+    in_network = postprocess.decode_views([maps, swapped], [View(placement), View(placement, True)], spec, "network")
     np.testing.assert_allclose(in_network.xy_px[0], placement.to_model(people.xy_px[0]), atol=1e-3)
 
 
@@ -135,20 +141,20 @@ def test_an_output_that_is_no_stack_of_maps_is_refused() -> None:
     spec = tiny_artifacts.pose_spec()
     view = View(spec.preprocess.resize.place((64, 64)))
     with pytest.raises(BadGraphError, match="expected maps"):
-        pose.decode_views([np.zeros((16, 16), np.float32)] * 2, [view, replace(view, mirrored=True)], spec)
+        postprocess.decode_views([np.zeros((16, 16), np.float32)] * 2, [view, replace(view, mirrored=True)], spec)
     with pytest.raises(BadShapeError, match="34"):
-        pose.decode_views([np.zeros((17, 16, 16), np.float32)] * 2, [view, replace(view, mirrored=True)], spec)
+        postprocess.decode_views([np.zeros((17, 16, 16), np.float32)] * 2, [view, replace(view, mirrored=True)], spec)
 
 
 def test_people_are_saved_as_json_and_drawn(artifact: Artifact, tmp_path: Path) -> None:
     path = write_jpeg(tmp_path / "images" / "a.b.jpg", (60, 90))
     with Pipeline.open(artifact) as pipeline:
         people = pipeline(pipeline.read(path))
-        ((_, file),) = infer_files(pipeline, [path], tmp_path / "out", overlay=True)
-        with pytest.raises(UsageError, match="--scores"):
-            infer_files(pipeline, [path], tmp_path / "out", scores=True)
-    assert file == tmp_path / "out" / "a.b.json"
-    stored = json.loads(file.read_text(encoding="utf-8"))
+        (written,) = infer(pipeline, [path], tmp_path / "out", overlay=True).results
+        with pytest.raises(UsageError, match="scores"):
+            infer(pipeline, [path], tmp_path / "out", scores=True)
+    assert written.file == tmp_path / "out" / "a.b.json"
+    stored = json.loads(written.file.read_text(encoding="utf-8"))
     assert isinstance(people, Poses) and len(stored) == len(people) > 0
     for row, person in enumerate(stored):
         assert set(person) == {"keypoints", "score"}
@@ -164,7 +170,7 @@ def test_evaluation_counts_the_first_images_and_writes_results(artifact: Artifac
     pytest.importorskip("pycocotools")
     root = made_coco.folder(tmp_path / "coco")
     with Pipeline.open(artifact) as pipeline:
-        score = evaluate(pipeline, root, EvaluateOptions(limit=3, batch=2), results=tmp_path / "results.json")
+        score = evaluate(pipeline, root, EvaluateOptions(limit=3, batch=2), results=tmp_path / "results.json").score
     assert (score.name, score.count) == ("AP", 3)
     assert score.data is not None and (score.data.count, score.data.total) == (3, 8)
     results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
@@ -177,7 +183,7 @@ def test_results_of_a_metric_without_them_are_refused(tmp_path: Path) -> None:
 
     root = carvana(tmp_path / "data")
     artifact = tiny_artifacts.compiled(tmp_path, OPEN)
-    with Pipeline.open(artifact) as pipeline, pytest.raises(UsageError, match="--results"):
+    with Pipeline.open(artifact) as pipeline, pytest.raises(UsageError, match="no format of results"):
         evaluate(pipeline, root, results=tmp_path / "results.json")
 
 
@@ -185,7 +191,7 @@ def test_results_of_a_metric_without_them_are_refused(tmp_path: Path) -> None:
 def test_a_benchmark_counts_images_not_views(with_images: bool, artifact: Artifact, tmp_path: Path) -> None:
     images = [write_jpeg(tmp_path / f"{seed}.jpg", (60, 90), seed) for seed in range(2)] if with_images else []
     with Pipeline.open(artifact) as pipeline:
-        timing = benchmark(pipeline, images, BenchmarkOptions(images=6, seconds=0.0, warm_up=0))
+        timing = benchmark(pipeline, images, BenchmarkOptions(images=6, seconds=0.0, warm_up=0)).timing
     # One call for an image and its mirror image.
     assert (timing.images, len(timing.samples_ms["infer"])) == (6, 6)
 
@@ -196,7 +202,7 @@ def test_two_artifacts_are_compared_by_their_maps(artifact: Artifact, tmp_path: 
     )
     image = write_jpeg(tmp_path / "a.jpg", (60, 90))
     with Pipeline.open(artifact) as left, Pipeline.open(pair) as right:
-        found = compare(left, right, [image])
+        found = compare_all(left, [right], [image])[0]
     assert found.labels_changed is None and found.relative_error < 1e-6
 
 
@@ -221,16 +227,16 @@ def test_four_photographs_of_coco(test_data: Path, tmp_path: Path) -> None:
     from densecast.verbs.export import export_zoo
 
     torch.manual_seed(0)
-    torch.save(plugins.load("networks", "pose_mobilenetv2").build().state_dict(), tmp_path / "random.pth")
+    torch.save(NETWORKS.load("pose_mobilenetv2").build().state_dict(), tmp_path / "random.pth")
     source = export_zoo("mobilenetv2_ae", tmp_path / "float", given=tmp_path / "random.pth")
     artifact = build(source, tmp_path / "built", BuildOptions("openvino", shape=InputShape(batch=(2,))))
     with Pipeline.open(artifact) as pipeline:
-        score = evaluate(pipeline, root, results=tmp_path / "results.json")
-        written = infer_files(pipeline, [root / "val2017"], tmp_path / "out")
+        score = evaluate(pipeline, root, results=tmp_path / "results.json").score
+        written = infer(pipeline, [root / "val2017"], tmp_path / "out").results
     assert score.count == 4 and set(score.per_image) <= {f"{key:012d}" for key in (785, 40083, 196141, 197388)}
     assert len(score.per_image) == 4
     results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
-    assert len(results) == sum(len(json.loads(file.read_text(encoding="utf-8"))) for _, file in written)
+    assert len(results) == sum(len(json.loads(each.file.read_text(encoding="utf-8"))) for each in written)
 
 
 @pytest.mark.coco

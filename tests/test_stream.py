@@ -1,4 +1,4 @@
-"""Images through a pipeline in several lanes: the sequential pipeline's results, order and errors, flat memory."""
+"""Images through a pipeline in several workers: the sequential pipeline's results, order and errors, flat memory."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import pytest
 import tiny_artifacts
 from made_pictures import carvana, picture, write_jpeg
 
-from densecast import plugins
 from densecast.artifact import Artifact
-from densecast.backends._base import Concurrent
 from densecast.errors import BadImageError
 from densecast.pipeline import Pipeline, Predicted
 from densecast.runtime.execution import ExecutionConfig
+from densecast.session import Session
 from densecast.spec.augment import Augment
 from densecast.spec.options import BuildOptions, InputShape, Range
-from densecast.spec.prediction import Poses, SegmentationMap
-from densecast.verbs.evaluate import EvaluateOptions, evaluate
-from densecast.verbs.infer import infer_files
+from densecast.spec.verb_options import EvaluateOptions
+from densecast.tasks.pose import Poses
+from densecast.tasks.segmentation import SegmentationMap
+from densecast.verbs.evaluate import evaluate
+from densecast.verbs.infer import infer
 
 SIZES_HW = ((64, 96), (96, 64), (64, 96), (70, 92), (64, 64), (33, 120), (64, 96))
 # Two that run several inferences at a time, and one that cannot.
@@ -54,45 +55,43 @@ def test_predictions_are_the_sequential_pipelines_bit_for_bit(
 ) -> None:
     images = [picture(size_hw, seed) for seed, size_hw in enumerate(SIZES_HW * 3)]
     with Pipeline.open(artifacts[backend], threads=1) as sequential:
-        wanted = [sequential(image) for image in images]
+        expected = [sequential(image) for image in images]
     with Pipeline.open(artifacts[backend], threads=3, mode="throughput") as pipeline:
         assert pipeline.config.num_streams == 3
-        assert isinstance(pipeline.runner, Concurrent) == (backend != "reference")
-        found = list(pipeline.stream(images, lambda image: image, prediction, batch=batch))
-    assert len(found) == len(wanted) and all(map(same, found, wanted))
+        results = list(pipeline.stream(images, lambda image: image, prediction, batch=batch))
+    assert len(results) == len(expected) and all(map(same, results, expected))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_more_lanes_than_streams_change_nothing(artifacts: dict[str, Artifact], backend: str) -> None:
+def test_more_workers_than_streams_change_nothing(artifacts: dict[str, Artifact], backend: str) -> None:
     images = [picture(size_hw, seed) for seed, size_hw in enumerate(SIZES_HW * 3)]
     with Pipeline.open(artifacts[backend], threads=1) as sequential:
-        wanted = [sequential(image) for image in images]
+        expected = [sequential(image) for image in images]
         config = ExecutionConfig(num_threads=4, num_streams=1, num_workers=4)
-        runner = plugins.load("backends", backend).load(artifacts[backend], config)
-        with Pipeline(artifacts[backend], runner, config) as pipeline:
-            found = list(pipeline.stream(images, lambda image: image, prediction))
-    assert len(found) == len(wanted) and all(map(same, found, wanted))
+        with Pipeline(Session.open(artifacts[backend], config)) as pipeline:
+            results = list(pipeline.stream(images, lambda image: image, prediction))
+    assert len(results) == len(expected) and all(map(same, results, expected))
 
 
 def test_people_of_a_stream_are_those_of_single_images(tmp_path: Path) -> None:
     artifact = tiny_artifacts.compiled_pose(tmp_path, BuildOptions("openvino", shape=InputShape((2,))))
     images = [picture(size_hw, seed) for seed, size_hw in enumerate(SIZES_HW * 2)]
     with Pipeline.open(artifact, threads=1) as sequential:
-        wanted = [sequential(image) for image in images]
+        expected = [sequential(image) for image in images]
     with Pipeline.open(artifact, threads=2, mode="throughput") as pipeline:
-        found = list(pipeline.stream(images, lambda image: image, prediction))
-    assert any(len(people) for people in wanted if isinstance(people, Poses))
-    assert all(map(same, found, wanted))
+        results = list(pipeline.stream(images, lambda image: image, prediction))
+    assert any(len(people) for people in expected if isinstance(people, Poses))
+    assert all(map(same, results, expected))
 
 
 def test_views_of_a_stream_are_averaged_as_single_images_are(artifacts: dict[str, Artifact]) -> None:
     images = [picture(size_hw, seed) for seed, size_hw in enumerate(SIZES_HW)]
     views = Augment((0.5, 1.0), flip=True)
     with Pipeline.open(artifacts["onnxruntime"], threads=1, augment=views) as sequential:
-        wanted = [sequential(image) for image in images]
+        expected = [sequential(image) for image in images]
     with Pipeline.open(artifacts["onnxruntime"], threads=2, mode="throughput", augment=views) as pipeline:
-        found = list(pipeline.stream(images, lambda image: image, prediction, batch=2))
-    assert all(map(same, found, wanted))
+        results = list(pipeline.stream(images, lambda image: image, prediction, batch=2))
+    assert all(map(same, results, expected))
 
 
 def test_a_broken_file_is_told_at_its_place(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
@@ -103,7 +102,7 @@ def test_a_broken_file_is_told_at_its_place(artifacts: dict[str, Artifact], tmp_
         Pipeline.open(artifacts["openvino"], threads=2, mode="throughput") as pipeline,
         pytest.raises(BadImageError, match=r"5\.jpg"),
     ):
-        infer_files(pipeline, paths, tmp_path / "out", progress=lambda done, total: told.append(done))
+        infer(pipeline, paths, tmp_path / "out", progress=lambda done, total: told.append(done))
     assert told == [1, 2, 3, 4, 5]
     assert {f"{index}.png" for index in range(5)} <= {path.name for path in (tmp_path / "out").iterdir()}
 
@@ -119,15 +118,15 @@ def test_an_error_while_results_are_used_ends_all_threads(artifacts: dict[str, A
         pytest.raises(KeyError, match="not wanted"),
     ):
         evaluate(pipeline, root, EvaluateOptions("all"), observe=refuse)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("densecast lane")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("densecast ")]
 
 
 def test_scores_do_not_depend_on_the_mode(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
     root = carvana(tmp_path / "data", count=12)
     with Pipeline.open(artifacts["openvino"], threads=1) as sequential:
-        wanted = evaluate(sequential, root, EvaluateOptions("all"))
+        expected = evaluate(sequential, root, EvaluateOptions("all")).score
     with Pipeline.open(artifacts["openvino"], threads=3, mode="throughput") as pipeline:
-        assert evaluate(pipeline, root, EvaluateOptions("all")) == wanted
+        assert evaluate(pipeline, root, EvaluateOptions("all")).score == expected
 
 
 def test_nothing_piles_up_however_many_images(artifacts: dict[str, Artifact]) -> None:
@@ -152,5 +151,5 @@ def test_nothing_piles_up_however_many_images(artifacts: dict[str, Artifact]) ->
     with Pipeline.open(artifacts["openvino"], threads=2, mode="throughput") as pipeline:
         done = sum(1 for _ in pipeline.stream(range(300), read, lambda found: None))
     assert done == 300
-    # Two in work, and what their lanes' local names still hold from the image before.
+    # Two in work, and what their workers' local names still hold from the image before.
     assert most <= 6

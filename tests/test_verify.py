@@ -74,6 +74,6 @@ def test_another_precision_fails_and_another_machine_is_noted(built: Artifact) -
 
 def test_builds_of_before_have_no_answer_and_are_fine(built: Artifact) -> None:
     (built.folder / GOLDEN).unlink()
-    kept = {name: digest for name, digest in built.manifest.files.items() if name != GOLDEN}
-    resealed(replace(built, manifest=replace(built.manifest, files=kept)))
+    others = {name: digest for name, digest in built.manifest.files.items() if name != GOLDEN}
+    resealed(replace(built, manifest=replace(built.manifest, files=others)))
     assert verify(built.folder).is_sound and states(built.folder)["answer"] == "note"

@@ -1,4 +1,4 @@
-"""After a build is primed, nothing is compiled at its first use."""
+"""After a warm-up, nothing is compiled at a build's first use."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from made_pictures import picture
 
 from densecast.artifact import Artifact
 from densecast.pipeline import Pipeline
+from densecast.session import Slot
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.spec.preprocess import KeepRatio, Preprocess, ScaleBy
 from densecast.spec.tensor import Dim, Feeds
@@ -34,14 +35,15 @@ class Compiled(event.Listener):
 names = []
 event.register("numba:compile", Compiled())
 from densecast.pipeline import Pipeline
+from densecast.session import Slot
 with Pipeline.open(Path(sys.argv[1])) as pipeline:
-    found = pipeline(np.load(sys.argv[2]))
+    pipeline(np.load(sys.argv[2]))
 print("compiled", *names)
 """
 
 
 def first_image(task: str, folder: Path) -> tuple[Artifact, Path]:
-    """A small model that was built and not primed, and an image for it."""
+    """A small model that was built and not warmed up, and an image for it."""
     size = InputShape((2,) if task == "pose" else (1,), 64, 96)
     made = tiny_artifacts.compiled if task == "segmentation" else tiny_artifacts.compiled_pose
     artifact = made(folder, BuildOptions("openvino", shape=size))
@@ -79,10 +81,10 @@ def test_the_first_image_of_a_new_process_compiles_nothing(task: str, tmp_path: 
 LOADED = """
 import sys
 from pathlib import Path
-from densecast.core import catalog
 from densecast.artifact import Artifact
-from densecast.backends._base import Plan
-catalog.load("backends", sys.argv[1]).load(Artifact.open(Path(sys.argv[2])), Plan(1))
+from densecast.backends._base import BACKENDS
+from densecast.runtime.execution import ExecutionConfig
+BACKENDS.load(sys.argv[1]).load(Artifact.open(Path(sys.argv[2])), ExecutionConfig(1))
 normalise = sys.modules["densecast.kernels.normalise"]
 print("cv2" in sys.modules, bool(normalise._lookup.signatures))
 """
@@ -102,46 +104,47 @@ def test_numba_and_opencv_are_ready_when_the_engine_is(backend: str, tmp_path: P
     assert done.stdout.split() == ["True", "True"]
 
 
-# A new process: what of the compiled loops the first image still had to load or compile after priming.
-AFTER_PRIMING = """
+# A new process: what of the compiled loops the first image still had to load or compile after the warm-up.
+AFTER_WARM_UP = """
 import sys
 from pathlib import Path
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 from densecast.artifact import Artifact
 from densecast.pipeline import Pipeline
-from densecast.verbs.warm_up import prime
+from densecast.session import Slot
+from densecast.verbs.warm_up import warm_up
 def ready():
     kernels = [module for name, module in sys.modules.items() if name.startswith("densecast.kernels.")]
     loops = [each for module in kernels for each in vars(module).values() if isinstance(each, Dispatcher)]
     return {(each.py_func.__qualname__, str(signature)) for each in loops for signature in each.signatures}
 with Pipeline.open(Artifact.open(Path(sys.argv[1]))):
     loaded = ready()
-prime(Artifact.open(Path(sys.argv[1])))
-primed = ready()
+warm_up(Artifact.open(Path(sys.argv[1])))
+warm = ready()
 with Pipeline.open(Artifact.open(Path(sys.argv[1]))) as pipeline:
     pipeline(np.load(sys.argv[2]))
-print(len(primed - loaded), len(ready() - primed))
+print(len(warm - loaded), len(ready() - warm))
 """
 
 
 @pytest.mark.parametrize("task", ["segmentation", "pose"])
-def test_priming_leaves_no_kernel_to_the_first_image(task: str, tmp_path: Path) -> None:
+def test_no_kernel_is_left_to_the_first_image(task: str, tmp_path: Path) -> None:
     artifact, image = first_image(task, tmp_path)
-    primed, left = map(int, process(AFTER_PRIMING, artifact.folder, image))
-    assert primed > 0 and left == 0
+    warmed, left = map(int, process(AFTER_WARM_UP, artifact.folder, image))
+    assert warmed > 0 and left == 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["segmentation", "pose"])
-def test_priming_on_a_fresh_machine_leaves_nothing_to_compile(task: str, tmp_path: Path) -> None:
+def test_on_a_fresh_machine_nothing_is_left_to_compile(task: str, tmp_path: Path) -> None:
     artifact, image = first_image(task, tmp_path)
     fresh = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels"), "DENSECAST_CACHE": str(tmp_path / "cache")}
     code = "import sys\nfrom pathlib import Path\nfrom densecast.artifact import Artifact\n"
     code += (
-        "from densecast.verbs.warm_up import prime\nprime(Artifact.open(Path(sys.argv[1])))\nprint()\nprint('primed')"
+        "from densecast.verbs.warm_up import warm_up\nwarm_up(Artifact.open(Path(sys.argv[1])))\nprint()\nprint('warm')"
     )
-    assert process(code, artifact.folder, **fresh) == ["primed"]
+    assert process(code, artifact.folder, **fresh) == ["warm"]
     assert list((tmp_path / "kernels").rglob("*.nbc"))
     assert process(FIRST_USE, artifact.folder, image, **fresh) == ["compiled"]
 
@@ -149,21 +152,23 @@ def test_priming_on_a_fresh_machine_leaves_nothing_to_compile(task: str, tmp_pat
 @pytest.fixture
 def shapes_run(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shape of everything that goes through a network."""
-    seen: list[tuple[int, ...]] = []
-    infer = Pipeline.infer
+    shapes: list[tuple[int, ...]] = []
+    run = Slot.run
 
-    def told(self: Pipeline, feeds: Feeds, lane: int = 0) -> Feeds:
-        seen.extend(feed.shape for feed in feeds.values())
-        return infer(self, feeds, lane)
+    def recorded(slot: Slot, feeds: Feeds) -> Feeds:
+        shapes.extend(feed.shape for feed in feeds.values())
+        return run(slot, feeds)
 
-    monkeypatch.setattr(Pipeline, "infer", told)
-    return seen
+    monkeypatch.setattr(Slot, "run", recorded)
+    return shapes
 
 
 @pytest.mark.parametrize("factor", [0.25, 0.3, 0.5, 1.0])
 def test_an_image_is_found_for_every_scale(factor: float, tmp_path: Path, shapes_run: list[tuple[int, ...]]) -> None:
     source = tiny_artifacts.exported(tmp_path, preprocess=Preprocess(ScaleBy(factor)))
-    warm_up(build(source, tmp_path / "built", BuildOptions("reference", shape=InputShape((1,), 33, 50))))
+    built = build(source, tmp_path / "built", BuildOptions("reference", shape=InputShape((1,), 33, 50)))
+    shapes_run.clear()
+    warm_up(built)
     assert shapes_run == [(1, 3, 33, 50)]
 
 
@@ -173,6 +178,7 @@ def test_sizes_that_no_plain_image_leads_to_are_compiled_and_not_run(
     source = tiny_artifacts.exported(tmp_path, preprocess=Preprocess(KeepRatio(100, 100)))
     built = build(source, tmp_path / "built", BuildOptions("openvino", shape=InputShape((1,), 33, 50)))
     shutil.rmtree(own_cache, ignore_errors=True)
+    shapes_run.clear()  # what the build itself ran
     warm_up(built)
     assert shapes_run == []
     assert list((own_cache / "compiled").glob("*.blob"))
@@ -180,6 +186,7 @@ def test_sizes_that_no_plain_image_leads_to_are_compiled_and_not_run(
 
 def test_a_network_of_open_sizes_is_run_at_one_of_them(tmp_path: Path, shapes_run: list[tuple[int, ...]]) -> None:
     artifact = tiny_artifacts.compiled(tmp_path, BuildOptions("onnxruntime"), tiny_graphs.brightness())
+    shapes_run.clear()
     warm_up(artifact)
     (shape,) = shapes_run
     for size, allowed in zip(shape, artifact.spec.input.shape, strict=True):

@@ -43,8 +43,7 @@ from densecast.networks import pose_hrnet, pose_mobilenetv2
 from densecast.networks._hrnet import HRModule
 from densecast.scenes import people, write_coco
 from densecast.spec import pose_geometry
-from densecast.spec.pose_decode import PoseDecode
-from densecast.tasks import pose
+from densecast.tasks.pose import PoseDecode, postprocess
 from muon import Muon
 from pose_examples import Example, draw_batch, read_examples
 
@@ -352,7 +351,7 @@ def detect(network: torch.nn.Module, picture: np.ndarray, short_side: int, image
     matrix = cv2.getAffineTransform(*place.triangles())
     warped = cv2.warpAffine(picture, matrix, place.model_hw[::-1], flags=cv2.INTER_LINEAR)
     batch = normalised(torch.from_numpy(np.stack([warped, warped[:, ::-1]])))
-    found = pose.decode([network(batch).numpy()], place, DECODE)
+    found = postprocess.decode([network(batch).numpy()], place, DECODE)
     results = []
     for xy, score, total in zip(found.xy_px, found.score, found.person_score, strict=True):
         points = np.column_stack([xy, score]).astype(float).reshape(-1).tolist()

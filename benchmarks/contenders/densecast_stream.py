@@ -11,9 +11,9 @@ from contenders.job import Array, Job
 from densecast import Pipeline
 from densecast.pipeline import Predicted
 from densecast.runtime.clock import StopWatch
-from densecast.spec.prediction import SegmentationMap
+from densecast.tasks.segmentation import SegmentationMap
 
-_BESIDE = ("decode", "preprocess", "postprocess")
+_OTHER_STAGES = ("decode", "preprocess", "postprocess")
 
 
 class DensecastStream:
@@ -30,15 +30,15 @@ class DensecastStream:
             pass
 
     def result(self, image: Path) -> Array:
-        found = self.pipeline(self.pipeline.read(image))
-        if isinstance(found, SegmentationMap):
-            return found.class_id
-        return np.concatenate([found.xy_px, found.score[..., None]], axis=2)
+        prediction = self.pipeline(self.pipeline.read(image))
+        if isinstance(prediction, SegmentationMap):
+            return prediction.class_id
+        return np.concatenate([prediction.xy_px, prediction.score[..., None]], axis=2)
 
     def facts(self) -> dict[str, float | str]:
         """What ran, and the CPU time of an image's stages beside inference."""
-        beside = sum(float(np.median(self.watch.cpu_ms[stage])) for stage in _BESIDE)
-        return {"ran": str(self.pipeline.runner.precision), "beside_cpu_ms": beside}
+        other_stages = sum(float(np.median(self.watch.cpu_ms[stage])) for stage in _OTHER_STAGES)
+        return {"ran": str(self.pipeline.precision), "other_stages_cpu_ms": other_stages}
 
 
 def _dropped(found: Predicted[Path]) -> None:

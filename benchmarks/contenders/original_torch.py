@@ -20,8 +20,8 @@ from torch.nn import functional
 import crowds
 from contenders.job import Array, Job
 from contenders.plain_stages import affine
-from densecast import plugins
 from densecast.artifact import Artifact
+from densecast.networks._base import NETWORKS
 from densecast.spec.preprocess import PoseAffine
 
 
@@ -34,10 +34,10 @@ class OriginalTorch:
         torch.set_num_threads(job.threads)
         cv2.setNumThreads(job.threads)
         artifact = Artifact.open(job.exported)
-        network = artifact.manifest.network
-        assert network is not None
-        plugin = plugins.load("networks", network.name)
-        self.network = plugin.build(plugin.Options(**network.options))
+        reference = artifact.manifest.network
+        assert reference is not None
+        network = NETWORKS.load_trusted(reference.name)
+        self.network = network.build(network.options_type(**reference.options))
         self.network.load_state_dict(load_file(artifact.file("weights.safetensors")))
         self.network.eval()
         self.spec = artifact.spec
@@ -93,9 +93,9 @@ class OriginalTorch:
         pixels = ((pixels - mean) / std)[None]
         maps = [self.network(pixels).numpy(), self.network(torch.flip(pixels, [3])).numpy()]
         people = _plain_pose().decode([np.concatenate(maps) + self.crowd], geometry.model_hw, self.spec.decode)
-        found = np.asarray(people[0] if isinstance(people, tuple) else people, np.float32).reshape(-1, 17, 3).copy()
-        found[..., :2] = geometry.to_image(found[..., :2], geometry.model_hw)
-        return found
+        joints = np.asarray(people[0] if isinstance(people, tuple) else people, np.float32).reshape(-1, 17, 3).copy()
+        joints[..., :2] = geometry.to_image(joints[..., :2], geometry.model_hw)
+        return joints
 
 
 def _plain_pose() -> Any:

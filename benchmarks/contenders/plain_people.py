@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from densecast.spec.pose_decode import PoseDecode
+from densecast.tasks.pose import PoseDecode
 from densecast.tasks.pose.coco_person import MIRRORED
 
 Maps = npt.NDArray[np.float32]

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from contenders import plain_people
-from densecast.spec.model import ModelSpec, SegmentationDecode
+from densecast.spec.model import ModelSpec
 from densecast.spec.pose_geometry import PosePlacement
 from densecast.spec.preprocess import PoseAffine
+from densecast.tasks.segmentation import SegmentationDecode
 
 Image8 = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float32]

@@ -1,7 +1,7 @@
-"""densecast: from a trained segmentation or pose network to a fast, verified offline model.
+"""densecast: from a trained dense-prediction network to a fast, verified offline model.
 
-Public names are resolved when they are first used, so that `import densecast` loads nothing heavy. Verbs are
-modules of their own: `from densecast.verbs.builder import build`.
+Everything that a program needs is here: the verbs as functions, the options they take, and the types that plug-ins are
+made of. Names are resolved when they are first used, so that `import densecast` loads nothing heavy.
 """
 
 from __future__ import annotations
@@ -11,34 +11,151 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from densecast.artifact import Artifact as Artifact
+    from densecast.backends._base import Backend as Backend
+    from densecast.backends._base import BuildJob as BuildJob
+    from densecast.backends._base import Built as Built
+    from densecast.backends._base import Capabilities as Capabilities
+    from densecast.backends._base import Runner as Runner
+    from densecast.backends._base import Traits as Traits
+    from densecast.datasets._base import Dataset as Dataset
+    from densecast.datasets._base import DatasetFormat as DatasetFormat
+    from densecast.datasets._base import EvaluationProtocol as EvaluationProtocol
+    from densecast.datasets._base import FolderFormat as FolderFormat
     from densecast.errors import DensecastError as DensecastError
+    from densecast.imaging.read import read_image as read_image
+    from densecast.metrics._base import Metric as Metric
+    from densecast.networks._base import Network as Network
     from densecast.pipeline import Pipeline as Pipeline
+    from densecast.pipeline import PipelineConfig as PipelineConfig
+    from densecast.plugins import allow_plugins as allow_plugins
+    from densecast.session import Session as Session
+    from densecast.spec.augment import Augment as Augment
+    from densecast.spec.augment import View as View
+    from densecast.spec.geometry import Placement as Placement
+    from densecast.spec.model import Evaluation as Evaluation
+    from densecast.spec.model import ModelSpec as ModelSpec
     from densecast.spec.options import BuildOptions as BuildOptions
     from densecast.spec.options import InputShape as InputShape
     from densecast.spec.options import QuantizeOptions as QuantizeOptions
     from densecast.spec.options import Range as Range
-    from densecast.verbs.benchmark import BenchmarkOptions as BenchmarkOptions
-    from densecast.verbs.evaluate import EvaluateOptions as EvaluateOptions
-    from densecast.verbs.export import ExportOptions as ExportOptions
+    from densecast.spec.preprocess import FitCentre as FitCentre
+    from densecast.spec.preprocess import FitInto as FitInto
+    from densecast.spec.preprocess import KeepRatio as KeepRatio
+    from densecast.spec.preprocess import Native as Native
+    from densecast.spec.preprocess import PoseAffine as PoseAffine
+    from densecast.spec.preprocess import Preprocess as Preprocess
+    from densecast.spec.preprocess import ScaleBy as ScaleBy
+    from densecast.spec.preprocess import Stretch as Stretch
+    from densecast.spec.sample import CheckReport as CheckReport
+    from densecast.spec.sample import Sample as Sample
+    from densecast.spec.sample import SplitRecord as SplitRecord
+    from densecast.spec.score import Score as Score
+    from densecast.spec.tensor import Dim as Dim
+    from densecast.spec.tensor import TensorSpec as TensorSpec
+    from densecast.spec.verb_options import BenchmarkOptions as BenchmarkOptions
+    from densecast.spec.verb_options import EvaluateOptions as EvaluateOptions
+    from densecast.spec.verb_options import ExportOptions as ExportOptions
+    from densecast.spec.verb_options import MaxDrop as MaxDrop
+    from densecast.spec.verb_options import TuneOptions as TuneOptions
+    from densecast.tasks._base import Difference as Difference
+    from densecast.tasks._base import Measure as Measure
+    from densecast.tasks._base import Task as Task
+    from densecast.tasks.pose import AnnotatedPoses as AnnotatedPoses
+    from densecast.tasks.pose import PoseDecode as PoseDecode
+    from densecast.tasks.pose import Poses as Poses
+    from densecast.tasks.segmentation import SegmentationDecode as SegmentationDecode
+    from densecast.tasks.segmentation import SegmentationMap as SegmentationMap
+    from densecast.verbs.benchmark import benchmark as benchmark
+    from densecast.verbs.builder import build as build
+    from densecast.verbs.compare import compare as compare
+    from densecast.verbs.diagnose import diagnose as diagnose
+    from densecast.verbs.evaluate import evaluate as evaluate
+    from densecast.verbs.export import export as export
     from densecast.verbs.export import export_file as export_file
+    from densecast.verbs.export import export_module as export_module
     from densecast.verbs.export import export_zoo as export_zoo
+    from densecast.verbs.infer import infer as infer
     from densecast.verbs.reproduce import RunOptions as RunOptions
+    from densecast.verbs.reproduce import reproduce as reproduce
+    from densecast.verbs.verify import verify as verify
+    from densecast.zoo._base import CheckpointSource as CheckpointSource
+    from densecast.zoo._base import PublishedScore as PublishedScore
+    from densecast.zoo._base import ZooEntry as ZooEntry
 
 _HOME = {
+    "AnnotatedPoses": "densecast.tasks.pose",
     "Artifact": "densecast.artifact",
-    "BenchmarkOptions": "densecast.verbs.benchmark",
+    "Augment": "densecast.spec.augment",
+    "Backend": "densecast.backends._base",
+    "BenchmarkOptions": "densecast.spec.verb_options",
+    "BuildJob": "densecast.backends._base",
     "BuildOptions": "densecast.spec.options",
+    "Built": "densecast.backends._base",
+    "Capabilities": "densecast.backends._base",
+    "CheckReport": "densecast.spec.sample",
+    "CheckpointSource": "densecast.zoo._base",
+    "Dataset": "densecast.datasets._base",
+    "DatasetFormat": "densecast.datasets._base",
     "DensecastError": "densecast.errors",
-    "EvaluateOptions": "densecast.verbs.evaluate",
-    "ExportOptions": "densecast.verbs.export",
+    "Difference": "densecast.tasks._base",
+    "Dim": "densecast.spec.tensor",
+    "EvaluateOptions": "densecast.spec.verb_options",
+    "Evaluation": "densecast.spec.model",
+    "EvaluationProtocol": "densecast.datasets._base",
+    "ExportOptions": "densecast.spec.verb_options",
+    "FitCentre": "densecast.spec.preprocess",
+    "FitInto": "densecast.spec.preprocess",
+    "FolderFormat": "densecast.datasets._base",
     "InputShape": "densecast.spec.options",
+    "KeepRatio": "densecast.spec.preprocess",
+    "MaxDrop": "densecast.spec.verb_options",
+    "Measure": "densecast.tasks._base",
+    "Metric": "densecast.metrics._base",
+    "ModelSpec": "densecast.spec.model",
+    "Native": "densecast.spec.preprocess",
+    "Network": "densecast.networks._base",
     "Pipeline": "densecast.pipeline",
+    "PipelineConfig": "densecast.pipeline",
+    "Placement": "densecast.spec.geometry",
+    "PoseAffine": "densecast.spec.preprocess",
+    "PoseDecode": "densecast.tasks.pose",
+    "Poses": "densecast.tasks.pose",
+    "Preprocess": "densecast.spec.preprocess",
+    "PublishedScore": "densecast.zoo._base",
     "QuantizeOptions": "densecast.spec.options",
     "Range": "densecast.spec.options",
     "RunOptions": "densecast.verbs.reproduce",
+    "Runner": "densecast.backends._base",
+    "Sample": "densecast.spec.sample",
+    "ScaleBy": "densecast.spec.preprocess",
+    "Score": "densecast.spec.score",
+    "SegmentationDecode": "densecast.tasks.segmentation",
+    "SegmentationMap": "densecast.tasks.segmentation",
+    "Session": "densecast.session",
+    "SplitRecord": "densecast.spec.sample",
+    "Stretch": "densecast.spec.preprocess",
+    "Task": "densecast.tasks._base",
+    "TensorSpec": "densecast.spec.tensor",
+    "Traits": "densecast.backends._base",
+    "TuneOptions": "densecast.spec.verb_options",
+    "View": "densecast.spec.augment",
+    "ZooEntry": "densecast.zoo._base",
+    "allow_plugins": "densecast.plugins",
+    "benchmark": "densecast.verbs.benchmark",
+    "build": "densecast.verbs.builder",
+    "compare": "densecast.verbs.compare",
+    "diagnose": "densecast.verbs.diagnose",
+    "evaluate": "densecast.verbs.evaluate",
+    "export": "densecast.verbs.export",
     "export_file": "densecast.verbs.export",
+    "export_module": "densecast.verbs.export",
     "export_zoo": "densecast.verbs.export",
+    "infer": "densecast.verbs.infer",
+    "read_image": "densecast.imaging.read",
+    "reproduce": "densecast.verbs.reproduce",
+    "verify": "densecast.verbs.verify",
 }
+"""Where each public name is defined: the one list, from which `__all__` comes."""
 
 __all__ = [*sorted(_HOME)]
 __version__ = "0.1.0"

@@ -4,6 +4,7 @@
 DensecastError                   3  something outside is missing or broken
 ├── UsageError                   2  the call itself is wrong
 │   ├── UnknownNameError            no model, precision, backend … of that name; names the nearest
+│   ├── PluginError                 a plug-in that cannot be imported, or is not what its kind has to be
 │   └── BadConfigError              a spec or job file with a wrong key or value
 ├── GateFailedError              1  everything ran, and a stated limit was not met
 │   └── ParityError                 two implementations of one network differ by more than the tolerance
@@ -31,9 +32,21 @@ from collections.abc import Iterable
 
 
 class DensecastError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose.
+
+    `field` names the option or argument that is wrong, as `quantize.percentile`, where there is one: a command line or
+    a web page shows it in its own words. `hint` is what to do, where that is not part of the message.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str = "", *, field: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.field, self.hint = field, hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors come back from worker processes whole."""
+        return type(self), (str(self),), {"field": self.field, "hint": self.hint}
 
 
 class UsageError(DensecastError):
@@ -52,6 +65,10 @@ class UnknownNameError(UsageError):
         near = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.4)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         return cls(f"unknown {kind} {name!r}. {hint}Known: {', '.join(choices)}.")
+
+
+class PluginError(UsageError):
+    """A plug-in cannot be imported, or is not what its kind has to be."""
 
 
 class BadConfigError(UsageError):

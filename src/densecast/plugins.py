@@ -1,48 +1,209 @@
-"""Plug-ins are found by their file name: `networks/unet.py` is the network `unet`.
+"""Finds plug-ins: the package's own files, installed entry points, `package.module:Name`, and plain Python objects.
 
-There is no registry and no list to edit. Files whose name starts with an underscore are parts, not plug-ins; of
-`scenes/`, only the files `write_*` are plug-ins, and all others parts.
+A file `networks/unet.py` of the package is the network `unet`; files whose name starts with an underscore are parts.
+There is no registry and no list to edit. An installed package offers its own by entry points:
+
+```toml
+[project.entry-points."densecast.tasks"]
+depth = "my_package.depth:DepthTask"
+```
+
+Wherever a name is taken, `my_package.depth:DepthTask` and the object itself are taken, too. Names that a *file* brings
+(a manifest, a spec) cannot import whatever they like: `package.module:Name` in a file is followed only where the user
+allowed that package, by `densecast --plugin my_package`, `densecast.allow_plugins("my_package")` or the variable
+`DENSECAST_PLUGINS`, or has imported the module already.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
-from types import ModuleType
-from typing import Literal
+import sys
+from functools import cache
+from importlib import metadata
+from typing import Generic, TypeVar, cast
 
-from densecast.errors import UnknownNameError
+from densecast.errors import DensecastError, PluginError, UnknownNameError
 
-Kind = Literal["networks", "zoo", "graph", "datasets", "scenes", "tasks", "metrics", "backends"]
+T = TypeVar("T")
 
-_SINGULAR: dict[Kind, str] = {
-    "networks": "network",
-    "zoo": "model",
-    "graph": "graph pass",
-    "datasets": "data set",
-    "scenes": "scene generator",
-    "tasks": "task",
-    "metrics": "metric",
-    "backends": "backend",
-}
-_PREFIX: dict[Kind, str] = {"scenes": "write_"}
+VARIABLE = "DENSECAST_PLUGINS"
+"""Packages, by comma, whose plug-ins a file may name."""
+
+_allowed: set[str] = set()
 
 
-def names(kind: Kind) -> tuple[str, ...]:
-    """All plug-ins of one kind, sorted. Imports the folder's package only, none of the plug-ins."""
-    package = importlib.import_module(f"densecast.{kind}")
-    prefix = _PREFIX.get(kind, "")
-    found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return tuple(sorted(name for name in found if name.startswith(prefix) and not name.startswith("_")))
+def allow_plugins(*packages: str) -> None:
+    """Let files name plug-ins of these packages as `package.module:Name`, in this process and its children."""
+    _allowed.update(package.partition(".")[0] for package in packages)
+    os.environ[VARIABLE] = ",".join(sorted(_allowed_packages()))
 
 
-def load(kind: Kind, name: str) -> ModuleType:
-    """The plug-in module of that name.
+class PluginKind(Generic[T]):
+    """One kind of plug-in.
+
+    `package` is the folder of the package's own ones and ends the entry points' group, `densecast.<package>`; `noun`
+    names the kind in messages; `attribute` is what a module has to define; `protocol` is what every one has to be.
+    `prefix` narrows the files that count.
+    """
+
+    def __init__(self, package: str, noun: str, attribute: str, protocol: type[T] | None, prefix: str = "") -> None:
+        self.package, self.noun, self.attribute = package, noun, attribute
+        self._protocol, self._prefix = protocol, prefix
+        self._objects: dict[str, T] = {}
+
+    @property
+    def group(self) -> str:
+        """The entry points' group."""
+        return f"densecast.{self.package}"
+
+    def names(self) -> tuple[str, ...]:
+        """All names, sorted: the package's own, those of entry points and those registered. Imports none of them."""
+        registered = {name for name in self._objects if ":" not in name}
+        return tuple(sorted({*self._own(), *self._entry_points(), *registered}))
+
+    def load(self, name: str | T) -> T:
+        """The plug-in a user means by `name`, which may be `package.module:Name` or the object itself.
+
+        A class is called without arguments for its object.
+
+        Raises:
+            UnknownNameError: nothing of that name; the message names the nearest.
+            PluginError: it cannot be imported, or lacks what this kind needs.
+        """
+        if not isinstance(name, str):
+            return self._checked(name, getattr(name, "__qualname__", None) or repr(name))
+        if name in self._objects:
+            return self._objects[name]
+        if name in self._own():
+            module = importlib.import_module(f"densecast.{self.package}.{name}")
+            return cast(T, getattr(module, self.attribute))
+        if name in self._entry_points():
+            return self._remembered(name, self._entry_points()[name])
+        if ":" in name:
+            return self._remembered(name, name)
+        raise UnknownNameError.among(self.noun, name, self.names())
+
+    def load_trusted(self, name: str) -> T:
+        """`load` of a name that a file brought, which may not import packages that nobody has allowed.
+
+        Raises:
+            PluginError: `package.module:Name` of a package that is neither allowed nor imported.
+            UnknownNameError, PluginError: as `load`.
+        """
+        module = name.partition(":")[0]
+        package = module.partition(".")[0]
+        known = name in self._objects or name in self._own() or name in self._entry_points()
+        if ":" in name and not known and package not in _allowed_packages() and module not in sys.modules:
+            raise PluginError(
+                f"a file names the {self.noun} {name!r}, which would import the package {package!r}. If you trust it, "
+                f"allow it: densecast --plugin {package} …, or {VARIABLE}={package}."
+            )
+        return self.load(name)
+
+    def register(self, name: str, plugin: T) -> T:
+        """Give an object a name in this process, under which specs and manifests may then name it.
+
+        Raises:
+            PluginError: it lacks what this kind needs, the name is that of another one, or has a colon.
+        """
+        checked = self._checked(plugin, name)
+        if ":" in name:
+            raise PluginError(f"{name!r} cannot name a {self.noun}: a colon stands for `package.module:Name`.")
+        installed = name in self._own() or name in self._entry_points()
+        if installed or self._objects.get(name, checked) is not checked:
+            raise PluginError(f"there is another {self.noun} of the name {name!r}.")
+        self._objects[name] = checked
+        return checked
+
+    def _own(self) -> tuple[str, ...]:
+        return tuple(name for name in _modules(self.package) if name.startswith(self._prefix))
+
+    def _entry_points(self) -> dict[str, str]:
+        return _entry_points(self.group)
+
+    def _remembered(self, name: str, reference: str) -> T:
+        self._objects[name] = plugin = self._imported(name, reference)
+        return plugin
+
+    def _imported(self, name: str, reference: str) -> T:
+        module_name, _, path = reference.partition(":")
+        try:
+            plugin: object = importlib.import_module(module_name)
+            for part in path.split("."):
+                plugin = getattr(plugin, part)
+        except DensecastError:
+            raise
+        except Exception as error:  # a user's module raises whatever it likes while it is imported
+            raise PluginError(
+                f"the {self.noun} {name!r} ({reference}) cannot be imported: {type(error).__name__}: {error}."
+            ) from error
+        return self._checked(plugin, name)
+
+    def _checked(self, plugin: object, name: str) -> T:
+        """The plug-in, or the object of its class, if it has all that this kind needs."""
+        if isinstance(plugin, type):
+            # Before it is called: a file may name any class of a module that happens to be imported.
+            self._require(plugin, name, _methods(self._protocol))
+            if (
+                self._protocol is not None
+                and not _is_protocol(self._protocol)
+                and not issubclass(plugin, self._protocol)
+            ):
+                raise PluginError(f"{name} is no {self.noun}: it is not derived from {self._protocol.__name__}.")
+            try:
+                plugin = plugin()
+            except Exception as error:  # a user's class raises whatever it likes
+                raise PluginError(
+                    f"the {self.noun} {name!r} cannot be made without arguments: {type(error).__name__}: {error}."
+                ) from error
+        if self._protocol is not None and not isinstance(plugin, self._protocol):
+            self._require(plugin, name, _members(self._protocol))
+            raise PluginError(f"{name} is no {self.noun}: it is not of the right type.")
+        return cast(T, plugin)
+
+    def _require(self, plugin: object, name: str, members: set[str]) -> None:
+        missing = sorted(member for member in members if not hasattr(plugin, member))
+        if missing:
+            raise PluginError(f"{name} is no {self.noun}: it lacks {', '.join(missing)}.")
+
+
+@cache
+def _modules(package: str) -> tuple[str, ...]:
+    home = importlib.import_module(f"densecast.{package}")
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(home.__path__) if module.name[0] != "_"))
+
+
+def _entry_points(group: str) -> dict[str, str]:
+    return {point.name: f"{point.module}:{point.attr}" for point in metadata.entry_points(group=group)}
+
+
+def _members(protocol: type | None) -> set[str]:
+    """The names that a protocol, or a class, asks for."""
+    return {name for name in dir(protocol) if not name.startswith("_")} if protocol else set()
+
+
+def _methods(protocol: type | None) -> set[str]:
+    """Those of them that can be called: objects may have the others from their `__init__`."""
+    return {name for name in _members(protocol) if callable(getattr(protocol, name))}
+
+
+def _is_protocol(kind: type) -> bool:
+    return bool(getattr(kind, "_is_protocol", False))
+
+
+def _allowed_packages() -> set[str]:
+    from_environment = (name.strip().partition(".")[0] for name in os.environ.get(VARIABLE, "").split(","))
+    return _allowed | {name for name in from_environment if name}
+
+
+def decode_options_type(task: str) -> type:
+    """The type of a task's decode options: what a spec needs to be read from a file.
 
     Raises:
-        UnknownNameError: no file of that name; the message names the nearest.
+        UnknownNameError, PluginError: as `load_trusted`.
     """
-    known = names(kind)
-    if name not in known:
-        raise UnknownNameError.among(_SINGULAR[kind], name, known)
-    return importlib.import_module(f"densecast.{kind}.{name}")
+    tasks = importlib.import_module("densecast.tasks._base")
+    options_type: type = tasks.TASKS.load_trusted(task).options_type
+    return options_type

@@ -110,7 +110,7 @@ def test_atc_is_called_as_the_reference_calls_it(vendor: Path, tmp_path: Path) -
 
 def test_the_session_gets_what_the_network_takes_and_is_freed(vendor: Path, tmp_path: Path) -> None:
     made = built(tmp_path)
-    runner = ascend.load(made, ExecutionConfig(1, device="npu:3"))
+    runner = ascend.BACKEND.load(made, ExecutionConfig(1, device="npu:3"))
     assert runner.batch_sizes == (2,)
     array = np.random.default_rng(0).random((3, 2, 40, 56), np.float32).transpose(1, 0, 2, 3)
     output = runner.run({"image": array})
@@ -133,7 +133,7 @@ def test_a_pipeline_fills_the_batch_and_predicts_as_onnxruntime_does(vendor: Pat
 
 def test_what_fails_is_said(vendor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = built(tmp_path)
-    runner = ascend.load(made, ExecutionConfig(1))
+    runner = ascend.BACKEND.load(made, ExecutionConfig(1))
     monkeypatch.setattr(Session, "infer", lambda *_, **__: [np.zeros((1, 2, 40, 56), np.float16)])
     with pytest.raises(DeviceError, match=r"float16.*another model"):
         runner.run({"image": np.zeros((2, 3, 40, 56), np.float32)})
@@ -148,10 +148,10 @@ def test_what_fails_is_said(vendor: Path, tmp_path: Path, monkeypatch: pytest.Mo
     with monkeypatch.context() as patched:
         patched.setattr(Session, "__init__", broken)
         with pytest.raises(DeviceError, match=r"InferSession\(.*model\.om\) failed: 507011"):
-            ascend.load(made, ExecutionConfig(1))
+            ascend.BACKEND.load(made, ExecutionConfig(1))
     monkeypatch.setattr(Session, "get_inputs", lambda _: [SimpleNamespace(shape=[1, 3, 40, 56])])
     with pytest.raises(BadArtifactError, match="manifest says"):
-        ascend.load(made, ExecutionConfig(1))
+        ascend.BACKEND.load(made, ExecutionConfig(1))
     assert Session.made[-1].freed
     write_atc(tmp_path, monkeypatch, fails=True)
     with pytest.raises(BadGraphError, match="E10001"):
@@ -172,6 +172,6 @@ def test_what_is_missing_or_cannot_be_is_said(vendor: Path, tmp_path: Path, monk
 
 
 def test_without_the_vendors_package_the_backend_says_so(tmp_path: Path) -> None:
-    assert "ais_bench" in (ascend.capabilities().missing or "")
+    assert "ais_bench" in (ascend.BACKEND.capabilities().missing or "")
     with pytest.raises(BackendMissingError, match="ais_bench"):
         built(tmp_path)

@@ -11,8 +11,8 @@ import pytest
 import tiny_artifacts
 import tiny_graphs
 
-from densecast import plugins
 from densecast.artifact import Artifact
+from densecast.backends._base import BACKENDS
 from densecast.io import cache
 from densecast.runtime import machine
 from densecast.runtime.execution import ExecutionConfig
@@ -24,7 +24,7 @@ FEED = np.random.default_rng(0).random((1, 3, 24, 32), dtype=np.float32)
 
 @pytest.fixture(params=["openvino", "onnxruntime"])
 def engine(request: pytest.FixtureRequest) -> ModuleType:
-    module = plugins.load("backends", request.param)
+    module = BACKENDS.load(request.param)
     if module.capabilities().missing:
         pytest.skip(module.capabilities().missing)
     return module

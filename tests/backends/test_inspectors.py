@@ -11,7 +11,7 @@ import tiny_artifacts
 import tiny_graphs
 from onnx.reference import ReferenceEvaluator
 
-from densecast import plugins
+from densecast.backends._base import BACKENDS
 from densecast.backends._inspection import Inspector, WeightType
 from densecast.graph import transpose_hw
 from densecast.runtime.execution import ExecutionConfig
@@ -32,7 +32,7 @@ def graph() -> onnx.ModelProto:
 
 @pytest.fixture(params=["openvino", "onnxruntime", "reference"])
 def inspector(request: pytest.FixtureRequest, tmp_path: Path) -> Inspector:
-    backend = plugins.load("backends", request.param)
+    backend = BACKENDS.load(request.param)
     if backend.capabilities().missing:
         pytest.skip(backend.capabilities().missing)
     source = tiny_artifacts.exported(tmp_path, graph())
@@ -70,7 +70,7 @@ def test_tensors_of_a_network_computed_on_its_side_stand_upright(
     artifact = build(source, tmp_path / "built", options)
     assert any("on its side" in note for note in artifact.manifest.passes)
     found = (
-        plugins.load("backends", backend)
+        BACKENDS.load(backend)
         .inspect(artifact, ExecutionConfig(1), shape)
         .run(feed, ["sums", "bends", "logits"])
     )

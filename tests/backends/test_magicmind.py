@@ -70,7 +70,7 @@ def test_int8_is_calibrated_on_an_active_device_before_the_build(fake: Fake, tmp
 def test_inference_is_that_of_the_contract(fake: Fake, tmp_path: Path) -> None:
     made = built(tmp_path)
     fake.calls.clear()
-    runner = magicmind.load(made, ExecutionConfig(1, device="mlu:1"))
+    runner = magicmind.BACKEND.load(made, ExecutionConfig(1, device="mlu:1"))
     assert fake.active == 1
     output = runner.run({"image": np.zeros((2, 3, 40, 56), np.float32)})["logits"]
     assert output.shape == (2, 2, 40, 56) and output.dtype == np.float32
@@ -113,7 +113,7 @@ def test_every_status_of_a_calibration_is_read(
 
 @pytest.mark.parametrize("step", ["to", "enqueue", "sync"])
 def test_every_status_of_a_run_is_read(step: str, fake: Fake, tmp_path: Path) -> None:
-    runner = magicmind.load(built(tmp_path), ExecutionConfig(1))
+    runner = magicmind.BACKEND.load(built(tmp_path), ExecutionConfig(1))
     fake.fails = step
     with pytest.raises(DeviceError, match=rf"{step} failed: \[INTERNAL\] {step}\. Look at `cnmon`"):
         runner.run({"image": np.zeros((2, 3, 40, 56), np.float32)})
@@ -124,7 +124,7 @@ def test_every_status_of_a_load_is_read(step: str, fake: Fake, tmp_path: Path) -
     made = built(tmp_path)
     fake.fails = step
     with pytest.raises(DeviceError, match=rf"{step} failed"):
-        magicmind.load(made, ExecutionConfig(1))
+        magicmind.BACKEND.load(made, ExecutionConfig(1))
     assert fake.calls.count("System") == fake.calls.count("~System")
 
 
@@ -141,7 +141,7 @@ def test_a_context_that_is_not_made_is_the_devices_failure(
 
     monkeypatch.setattr(model, "create_i_engine", create)
     with pytest.raises(DeviceError, match=r"create_i_engine failed: (it gave nothing|cnrt: out of memory)\."):
-        magicmind.load(made, ExecutionConfig(1))
+        magicmind.BACKEND.load(made, ExecutionConfig(1))
     assert fake.calls[-1] == "~System"
     assert DeviceError.exit_code == 3
 
@@ -151,12 +151,12 @@ def test_what_cannot_be_is_said(fake: Fake, tmp_path: Path) -> None:
         built(tmp_path, shape=InputShape(batch=Range(1, 4)))
     made = built(tmp_path)
     with pytest.raises(BackendMissingError, match="sees 2"):
-        magicmind.load(made, ExecutionConfig(1, device="mlu:2"))
+        magicmind.BACKEND.load(made, ExecutionConfig(1, device="mlu:2"))
     with pytest.raises(UsageError, match="mlu"):
         Pipeline.open(made, device="cpu")
 
 
 def test_without_the_vendors_package_the_backend_says_so(tmp_path: Path) -> None:
-    assert "magicmind is not installed" in (magicmind.capabilities().missing or "")
+    assert "magicmind is not installed" in (magicmind.BACKEND.capabilities().missing or "")
     with pytest.raises(BackendMissingError, match="magicmind"):
         built(tmp_path)

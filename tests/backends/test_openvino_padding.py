@@ -47,7 +47,7 @@ def padded(columns: int) -> object:
 @pytest.mark.parametrize(("columns", "scheme"), [(0, "asymmetric"), (1, "symmetric")])
 def test_ranges_are_symmetric_where_something_is_padded(columns: int, scheme: str, tmp_path: Path) -> None:
     onnx.save(padded_graph(columns), tmp_path / "graph.onnx")
-    assert openvino.activation_scheme(tmp_path / "graph.onnx") == scheme
+    assert openvino.BACKEND.activation_scheme(tmp_path / "graph.onnx") == scheme
 
 
 @pytest.mark.parametrize(("activations", "layers"), [("symmetric", 3), ("asymmetric", 2)])

@@ -15,7 +15,8 @@ from densecast.errors import BadDatasetError, BadImageError, BadShapeError, Miss
 from densecast.imaging.prepare import prepare
 from densecast.imaging.read import read_image
 from densecast.spec.options import QuantizeOptions
-from densecast.spec.tensor import Dim
+from densecast.spec.preprocess import Preprocess, ScaleBy
+from densecast.spec.tensor import Dim, TensorSpec
 from densecast.verbs.builder import calibration
 
 SPEC = tiny_artifacts.spec()
@@ -55,10 +56,10 @@ def test_the_seed_draws_without_repeats_and_nothing_else_does(folder: Path) -> N
 def test_a_data_set_gives_its_training_split_and_says_so(tmp_path: Path) -> None:
     root = carvana(tmp_path / "data", count=20)
     items, record = calibration.choose(SPEC, QuantizeOptions(), root)
-    train = carvana_set.open(root, "train")
+    train = carvana_set.DATASET.open(root, "train")
     assert names(items) == [sample.id for sample in train.samples]
     assert record.source == "carvana train" and record.split == train.record()
-    validation = {sample.id for sample in carvana_set.open(root, "val").samples}
+    validation = {sample.id for sample in carvana_set.DATASET.open(root, "val").samples}
     assert validation and not validation & set(record.ids)
     _, of_all = calibration.choose(SPEC, QuantizeOptions(split="all"), root)
     assert of_all.count == 20
@@ -73,12 +74,12 @@ def test_feeds_are_prepared_when_they_are_asked_for(folder: Path, monkeypatch: p
 
     monkeypatch.setattr(calibration, "read_image", counted)
     items, _ = calibration.choose(SPEC, QuantizeOptions(), folder)
-    told: list[tuple[int, int]] = []
-    feeds = calibration.CalibrationFeeds(items, SPEC, lambda done, total: told.append((done, total)))
+    progress: list[tuple[int, int]] = []
+    feeds = calibration.CalibrationFeeds(items, SPEC, lambda done, total: progress.append((done, total)))
     assert len(feeds) == 20 and not read
-    wanted, _ = prepare(read_image(items[3].path), SPEC.preprocess)
-    np.testing.assert_array_equal(feeds[3]["image"], wanted[None])
-    assert read == [items[3].path] and told == [(4, 20)]
+    expected, _ = prepare(read_image(items[3].path), SPEC.preprocess)
+    np.testing.assert_array_equal(feeds[3]["image"], expected[None])
+    assert read == [items[3].path] and progress == [(4, 20)]
     assert len(feeds[5:9]) == 4 and len(read) == 1
     assert len(list(feeds)) == 20
     with pytest.raises(IndexError):
@@ -107,9 +108,20 @@ def test_folders_without_images_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("batch", "images"), [(1, 1), (3, 3), (Dim("N", 2, 4), 2)])
 def test_one_image_fills_the_smallest_batch(batch: int | Dim, images: int, folder: Path) -> None:
-    spec = replace(SPEC, input=replace(SPEC.input, shape=(batch, *SPEC.input.shape[1:])))
+    spec = SPEC.with_input(replace(SPEC.input, shape=(batch, *SPEC.input.shape[1:])))
     items, _ = calibration.choose(spec, QuantizeOptions(images=1), folder)
     array = calibration.CalibrationFeeds(items, spec)[0][spec.input.name]
     single = calibration.CalibrationFeeds(items, SPEC)[0][spec.input.name]
     assert len(array) == images
     assert all(np.array_equal(each, single[0]) for each in array)
+
+
+def test_every_input_is_prepared_from_the_same_image_by_its_own_rule(folder: Path) -> None:
+    half = Preprocess(ScaleBy(0.25), interpolation="bicubic_pillow")
+    small = TensorSpec("small", "float32", (2, 3, *SPEC.input.shape[2:]))
+    spec = replace(SPEC, inputs=(SPEC.input, small), input_preprocess={"small": half})
+    items, _ = calibration.choose(spec, QuantizeOptions(images=1), folder)
+    feeds = calibration.CalibrationFeeds(items, spec)[0]
+    image = read_image(items[0].path)
+    np.testing.assert_array_equal(feeds["image"], prepare(image, SPEC.preprocess)[0][None])
+    np.testing.assert_array_equal(feeds["small"], np.repeat(prepare(image, half)[0][None], 2, axis=0))

@@ -1,4 +1,4 @@
-"""`auto` takes the estimator that changes the outputs least, and the record says what each did."""
+"""`auto` takes the calibration method that changes the outputs least, and the record says what each did."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from made_pictures import write_jpeg
 from densecast.backends import onnxruntime, openvino
 from densecast.errors import UsageError
 from densecast.spec.options import BiasCorrection, BuildOptions, InputShape, QuantizeOptions
-from densecast.spec.tensor import Array
+from densecast.tasks import pose, segmentation
 from densecast.verbs.builder import build, calibration_methods
 
 INT8 = BuildOptions("onnxruntime", "qint8_mixed_float16", InputShape(height=24, width=32), QuantizeOptions(images=0))
+METHODS = onnxruntime.BACKEND.traits.calibration_methods
 
 
 @pytest.fixture
@@ -30,14 +31,13 @@ def images(tmp_path: Path) -> Path:
 def test_the_best_on_images_it_has_not_seen_is_taken(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made_up = iter([0.0, 0.02, 0.01])  # float32 against itself is not asked; then each estimator in turn
-    next(made_up)
-    monkeypatch.setattr(calibration_methods, "_changed", lambda *_, **__: next(made_up))
+    made_up = iter([0.02, 0.01])
+    monkeypatch.setattr(calibration_methods, "output_change", lambda *_: next(made_up))
     built = build(tiny_artifacts.exported(tmp_path), tmp_path / "built", INT8, data=images)
     record = built.manifest.calibration
     assert record is not None
-    assert record.calibration_method == onnxruntime.CALIBRATION_METHODS[1]
-    assert record.tried == dict(zip(onnxruntime.CALIBRATION_METHODS, (0.02, 0.01), strict=True))
+    assert record.calibration_method == METHODS[1]
+    assert record.tried == dict(zip(METHODS, (0.02, 0.01), strict=True))
     assert record.measure == "labels_changed" and record.count == 20
     # What was asked stays as it was asked.
     assert built.manifest.build == INT8
@@ -47,13 +47,13 @@ def test_a_gain_too_small_to_mean_anything_changes_nothing(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_up = iter([0.0200, 0.0195])
-    monkeypatch.setattr(calibration_methods, "_changed", lambda *_, **__: next(made_up))
+    monkeypatch.setattr(calibration_methods, "output_change", lambda *_: next(made_up))
     built = build(tiny_artifacts.exported(tmp_path), tmp_path / "built", INT8, data=images)
     assert built.manifest.calibration is not None
     assert built.manifest.calibration.calibration_method == calibration_methods.DEFAULT
 
 
-def test_a_named_estimator_and_few_images_are_not_a_choice(images: Path, tmp_path: Path) -> None:
+def test_a_named_method_and_few_images_are_not_a_choice(images: Path, tmp_path: Path) -> None:
     source = tiny_artifacts.exported(tmp_path)
     named = build(
         source, tmp_path / "a", replace(INT8, quantize=QuantizeOptions(calibration_method="minmax")), data=images
@@ -73,16 +73,16 @@ def test_openvino_tries_all_four_on_its_own_model(images: Path, tmp_path: Path) 
     source = tiny_artifacts.exported(tmp_path, tiny_graphs.segmentation())
     built = build(source, tmp_path / "built", replace(INT8, backend="openvino"), data=images)
     record = built.manifest.calibration
-    assert record is not None and set(record.tried) == set(openvino.CALIBRATION_METHODS)
+    assert record is not None and set(record.tried) == set(openvino.BACKEND.traits.calibration_methods)
     assert record.tried[record.calibration_method] <= record.tried[calibration_methods.DEFAULT]
     assert max(record.tried.values()) < 0.5
 
 
 def test_what_changed_is_counted_over_positions_or_as_a_norm() -> None:
-    expected: list[Array] = [np.array([[[[1.0, 0.0]], [[0.0, 3.0]]]], np.float32)]
-    found: list[Array] = [np.array([[[[1.0, 4.0]], [[0.0, 3.0]]]], np.float32)]
-    assert calibration_methods._changed(expected, found, labels=True) == 0.5
-    assert calibration_methods._changed(expected, found, labels=False) == pytest.approx(4 / 10**0.5, rel=1e-6)
+    expected = [np.array([[[[1.0, 0.0]], [[0.0, 3.0]]]], np.float32)]
+    outputs = [np.array([[[[1.0, 4.0]], [[0.0, 3.0]]]], np.float32)]
+    assert calibration_methods.output_change(segmentation.TASK, expected, outputs) == 0.5
+    assert calibration_methods.output_change(pose.TASK, expected, outputs) == pytest.approx(4 / 10**0.5, rel=1e-6)
 
 
 @pytest.mark.quantize
@@ -92,7 +92,7 @@ def test_biases_are_corrected_where_that_is_clearly_better(
 ) -> None:
     pytest.importorskip("nncf")
     made_up = iter([0.02, 0.01, 0.03, 0.03, corrected])
-    monkeypatch.setattr(calibration_methods, "_changed", lambda *_, **__: next(made_up))
+    monkeypatch.setattr(calibration_methods, "output_change", lambda *_: next(made_up))
     built = build(tiny_artifacts.exported(tmp_path), tmp_path / "built", replace(INT8, backend="openvino"), data=images)
     record = built.manifest.calibration
     assert record is not None and record.calibration_method == "minmax"

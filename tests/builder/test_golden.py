@@ -13,11 +13,13 @@ import tiny_graphs
 from onnx import numpy_helper
 
 from densecast import artifact as artifacts
-from densecast.artifact import GOLDEN
-from densecast.errors import ParityError
+from densecast.artifact import GOLDEN, Artifact
+from densecast.errors import ParityError, UsageError
 from densecast.io import files
+from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions, InputShape
-from densecast.verbs.builder import build, golden
+from densecast.spec.tensor import Array, Feeds, TensorSpec
+from densecast.verbs.builder import build, compile_plan, golden
 
 
 def scaled(factor: float) -> onnx.ModelProto:
@@ -30,11 +32,11 @@ def scaled(factor: float) -> onnx.ModelProto:
     return model
 
 
-def test_the_picture_is_the_same_on_every_machine() -> None:
+def test_the_test_image_is_the_same_on_every_machine() -> None:
     # Whole-number arithmetic: these bytes are part of the format of built artifacts.
-    found = golden.picture(3, 37, 41)
-    assert found.shape == (3, 37, 41) and len(np.unique(found)) > 150
-    assert files.sha256_text(found.tobytes().hex())[:16] == "5e7fe8fd3ea29553"
+    image = golden.pattern_image(3, 37, 41)
+    assert image.shape == (3, 37, 41) and len(np.unique(image)) > 150
+    assert files.sha256_text(image.tobytes().hex())[:16] == "5e7fe8fd3ea29553"
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
@@ -48,7 +50,7 @@ def test_a_build_keeps_its_answer_and_is_the_same_artifact_with_or_without(tmp_p
 def test_bytes_in_and_open_sizes_have_an_answer_too(tmp_path: Path) -> None:
     built = tiny_artifacts.compiled(tmp_path, BuildOptions("onnxruntime", uint8_input=True))
     assert GOLDEN in built.manifest.files
-    assert golden.golden_feed(built.spec).dtype == np.uint8
+    assert golden.golden_feeds(built.spec)["image"].dtype == np.uint8
 
 
 def test_what_overflows_float16_is_not_built(tmp_path: Path) -> None:
@@ -63,14 +65,64 @@ def test_what_overflows_float16_is_not_built(tmp_path: Path) -> None:
 def test_an_engine_that_computes_something_else_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from densecast.backends import onnxruntime
 
-    sound = onnxruntime.build
+    sound = onnxruntime.BACKEND.build
 
     def faulty(job: object, folder: Path) -> object:
         made = sound(job, folder)  # type: ignore[arg-type]
         onnx.save(tiny_graphs.segmentation(24, 32, batch=1, seed=9), folder / "model.onnx")
         return made
 
-    monkeypatch.setattr(onnxruntime, "build", faulty)
+    monkeypatch.setattr(onnxruntime.BACKEND, "build", faulty)
     source = tiny_artifacts.exported(tmp_path)
     with pytest.raises(ParityError, match="the build is wrong"):
         build(source, tmp_path / "built", BuildOptions("onnxruntime", shape=InputShape((1,), 24, 32)))
+
+
+class Answers:
+    """A session whose outputs are these arrays."""
+
+    def __init__(self, spec: ModelSpec, *outputs: Array) -> None:
+        self.spec, self.outputs = spec, outputs
+
+    def forward(self, feeds: Feeds) -> Feeds:
+        return {tensor.name: output for tensor, output in zip(self.spec.outputs, self.outputs, strict=True)}
+
+
+def test_further_outputs_are_kept_beside_the_main_one_whose_place_is_as_ever(tmp_path: Path) -> None:
+    built = tiny_artifacts.compiled(tmp_path, BuildOptions("onnxruntime", shape=InputShape((1,), 24, 32)))
+    rng = np.random.default_rng(0)
+    main, further = (rng.random((1, channels, 100, 100), dtype=np.float32) for channels in (2, 3))
+    tensors = tuple(
+        TensorSpec(name, "float32", (1, channels, 100, 100)) for name, channels in (("main", 2), ("further", 3))
+    )
+    spec = replace(built.spec, outputs=tensors)
+
+    def with_answer(*outputs: Array) -> Artifact:
+        (built.folder / GOLDEN).write_bytes(golden._packed(list(outputs)))  # type: ignore[arg-type]
+        return replace(built, manifest=replace(built.manifest, spec=spec))
+
+    both = with_answer(main, further)
+    assert golden.error(both, Answers(spec, main, further)) == 0  # type: ignore[arg-type]
+    assert golden.error(both, Answers(spec, main, further * 1.5)) == pytest.approx(0.5)  # type: ignore[arg-type]
+    assert golden.error(both, Answers(spec, main, further[:, :2])) == float("inf")  # type: ignore[arg-type]
+    main_alone = with_answer(main)
+    assert golden.error(main_alone, Answers(spec, main, further * 1.5)) == 0  # type: ignore[arg-type]
+
+
+def test_all_outputs_and_inputs_have_the_batch_that_is_built(tmp_path: Path) -> None:
+    source = tiny_artifacts.exported(tmp_path)
+    further = replace(source.spec.output, name="further")
+    small = replace(source.spec.input, name="small")
+    spec = replace(
+        source.spec,
+        inputs=(source.spec.input, small),
+        outputs=(source.spec.output, further),
+        input_preprocess={"small": source.spec.preprocess},
+    )
+    built = compile_plan._built_spec(spec, BuildOptions("onnxruntime", shape=InputShape((3,), 24, 32)))
+    assert [tensor.shape[0] for tensor in (*built.inputs, *built.outputs)] == [3, 3, 3, 3]
+    assert built.input.shape == (3, 3, 24, 32) and built.inputs[1].shape[2:] == small.shape[2:]
+    two = replace(source, manifest=replace(source.manifest, spec=spec))
+    with pytest.raises(UsageError, match="2 inputs") as caught:
+        compile_plan.prepare(two, tmp_path / "built", BuildOptions("onnxruntime", uint8_input=True))
+    assert caught.value.field == "uint8_input"

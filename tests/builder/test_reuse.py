@@ -39,7 +39,7 @@ def test_the_same_build_is_kept_without_work(source: Artifact, tmp_path: Path, m
     def never(*_: object) -> None:
         pytest.fail("nothing had to be compiled")
 
-    monkeypatch.setattr(onnxruntime, "build", never)
+    monkeypatch.setattr(onnxruntime.BACKEND, "build", never)
     assert build(Artifact.open(source.folder), tmp_path / "built", OPTIONS) == first
     assert times(first.folder) == before
 
@@ -68,10 +68,10 @@ def test_another_network_another_version_and_another_cpu_build_again(
     (tmp_path / "other").mkdir()
     other = tiny_artifacts.exported(tmp_path / "other", tiny_graphs.segmentation(seed=5))
     keys.append(build(other, tmp_path / "built", OPTIONS).manifest.key)
-    real, capabilities = machine.describe(), onnxruntime.capabilities()
+    real, capabilities = machine.describe(), onnxruntime.BACKEND.capabilities()
     monkeypatch.setattr(machine, "describe", lambda: replace(real, cpu="another"))
     keys.append(build(other, tmp_path / "built", OPTIONS).manifest.key)
-    monkeypatch.setattr(onnxruntime, "capabilities", lambda: replace(capabilities, version="0.1"))
+    monkeypatch.setattr(onnxruntime.BACKEND, "capabilities", lambda: replace(capabilities, version="0.1"))
     keys.append(build(other, tmp_path / "built", OPTIONS).manifest.key)
     assert len(set(keys)) == 4
 
@@ -89,13 +89,13 @@ def test_a_build_that_is_interrupted_leaves_the_old_one(
 ) -> None:
     build(source, tmp_path / "built", OPTIONS)
     before = tree(tmp_path)
-    real = onnxruntime.build
+    real = onnxruntime.BACKEND.build
 
     def stops(*arguments: object) -> None:
         real(*arguments)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(onnxruntime, "build", stops)
+    monkeypatch.setattr(onnxruntime.BACKEND, "build", stops)
     with pytest.raises(KeyboardInterrupt):
         build(source, tmp_path / "built", replace(OPTIONS, uint8_input=True))
     assert tree(tmp_path) == before
@@ -129,7 +129,7 @@ def test_the_manifest_tells_how_it_was_made(source: Artifact, tmp_path: Path) ->
 
 
 def test_int8_without_images_is_wrong_usage(source: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--data"):
+    with pytest.raises(UsageError, match="calibration images"):
         build(source, tmp_path / "built", replace(OPTIONS, precision="qint8_mixed_float16"))
     with pytest.raises(BadArtifactError, match="already compiled"):
         build(build(source, tmp_path / "built", OPTIONS), tmp_path / "again", OPTIONS)
@@ -153,11 +153,12 @@ def test_one_build_serves_every_listed_batch_size_and_fills_up_the_rest(source: 
     from densecast.pipeline import Pipeline
 
     images = [picture((48, 64), seed) for seed in range(7)]
-    found = []
+    label_maps: list[list[np.ndarray]] = []
     for batch in ((1,), (4,), (1, 3), Range(1, 4)):
         options = replace(OPTIONS, shape=InputShape(batch=batch))  # type: ignore[arg-type]
         with Pipeline.open(build(source, tmp_path / f"built {batch}", options), threads=1) as pipeline:
-            found.append([prediction.class_id for prediction in pipeline.predict(images)])
-    for others in found[1:]:
-        for one, other in zip(found[0], others, strict=True):
+            stream = pipeline.stream(images, lambda image: image, lambda done: done.prediction.class_id, batch=7)
+            label_maps.append(list(stream))
+    for others in label_maps[1:]:
+        for one, other in zip(label_maps[0], others, strict=True):
             np.testing.assert_array_equal(one, other)

@@ -17,14 +17,16 @@ from command_line import densecast
 from made_pictures import write_jpeg
 
 from densecast.artifact import Artifact
-from densecast.artifact.tune_record import Duel, Rate, Trial, TuneOptions
+from densecast.artifact.tune_record import ABTiming, Rate, Trial
 from densecast.errors import UsageError
+from densecast.runtime import ab_timing
 from densecast.spec.options import BuildOptions, InputShape, Range
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec
-from densecast.verbs.builder import tune_duel
+from densecast.spec.verb_options import TuneOptions
+from densecast.verbs.builder import tune_benchmark
 from densecast.verbs.builder.tune import tune
-from densecast.verbs.builder.tune_duel import Side
+from densecast.verbs.builder.tune_benchmark import LoadedSetting
 
 FP16 = BuildOptions("openvino", "force_float16", InputShape((1, 2), 24, 40))
 INT8 = BuildOptions("openvino", "qint8_mixed_float16", InputShape((1,), 24, 40))
@@ -41,31 +43,31 @@ def source(tmp_path: Path) -> Artifact:
 
 
 @pytest.fixture
-def duels(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Duels come out with these ratios, one after another, then with 1; measured ones are counted by what is left."""
-    ratios: list[float] = []
+def ratios(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Timings have these ratios, one after another, then 1; those that were measured are counted by what is left."""
+    scripted: list[float] = []
 
-    def fight(champion: Side, challenger: Side) -> Duel:
-        assert champion is not challenger
-        ratio = ratios.pop(0) if ratios else 1.0
-        return Duel(Rate(1.0, 1000.0), Rate(ratio, 1000 / ratio), ratio, (ratio, ratio), 5)
+    def benchmark(baseline: LoadedSetting, candidate: LoadedSetting) -> ABTiming:
+        assert baseline is not candidate
+        ratio = scripted.pop(0) if scripted else 1.0
+        return ABTiming(Rate(1.0, 1000.0), Rate(ratio, 1000 / ratio), ratio, (ratio, ratio), 5)
 
-    monkeypatch.setattr(tune_duel, "fight", fight)
-    return ratios
+    monkeypatch.setattr(tune_benchmark, "benchmark", benchmark)
+    return scripted
 
 
-def told(artifact: Artifact) -> dict[str, Trial]:
+def trials(artifact: Artifact) -> dict[str, Trial]:
     assert artifact.manifest.tuning is not None
     return {trial.what: trial for trial in artifact.manifest.tuning.trials}
 
 
-def test_each_choice_is_against_the_best_before_it(source: Artifact, tmp_path: Path, duels: list[float]) -> None:
-    duels[:] = [1.5, 1.2, 1.3, 0.4, 1.01]
+def test_each_choice_is_against_the_best_before_it(source: Artifact, tmp_path: Path, ratios: list[float]) -> None:
+    ratios[:] = [1.5, 1.2, 1.3, 0.4, 1.01]
     built = tune(source, tmp_path / "tuned", FP16, threads=2)
     record = built.manifest.tuning
     assert record is not None and record.finished
-    assert [trial.taken for trial in record.trials] == [True, True, True, False, False]
-    assert list(told(built)) == [
+    assert [trial.accepted for trial in record.trials] == [True, True, True, False, False]
+    assert list(trials(built)) == [
         "2 inferences at a time",
         "bf16 instead of f16",
         "without constant_pool_branch",
@@ -73,109 +75,109 @@ def test_each_choice_is_against_the_best_before_it(source: Artifact, tmp_path: P
         "batch 2",
     ]
     for trial, after in zip(record.trials, record.trials[1:], strict=False):
-        assert after.against == (trial.setting if trial.taken else trial.against)
+        assert after.baseline == (trial.setting if trial.accepted else trial.baseline)
     assert (record.winner.streams, record.winner.batch, record.winner.half_type) == (2, 1, "bf16")
     assert built.manifest.build is not None and built.manifest.build.half_type == "bf16"
     assert "constant_pool_branch" not in record.winner.graph_passes
     assert not any("taken out of convolutions" in note for note in built.manifest.passes)
-    assert told(built)["batch 2"].why == "1.02 times were needed"
+    assert trials(built)["batch 2"].why == "1.02 times were needed"
 
 
 def test_float16_is_kept_unless_bfloat16_is_worth_its_mantissa(
-    source: Artifact, tmp_path: Path, duels: list[float]
+    source: Artifact, tmp_path: Path, ratios: list[float]
 ) -> None:
-    duels[:] = [1.0, 1.05]
+    ratios[:] = [1.0, 1.05]
     built = tune(source, tmp_path / "tuned", FP16, threads=2)
     assert built.manifest.build is not None and built.manifest.build.half_type == "f16"
 
 
 def test_float32_is_taken_where_sixteen_bits_bring_nothing(
-    source: Artifact, tmp_path: Path, duels: list[float]
+    source: Artifact, tmp_path: Path, ratios: list[float]
 ) -> None:
-    duels[:] = [1.0, 1.0, 1.0, 0.99]
+    ratios[:] = [1.0, 1.0, 1.0, 0.99]
     built = tune(source, tmp_path / "tuned", FP16, threads=2)
     assert built.manifest.build is not None and built.manifest.build.precision == "force_float32"
     assert built.manifest.precision_asked == "force_float16"
     assert built.manifest.tuning is not None and built.manifest.fallback == built.manifest.tuning.why
 
 
-def test_what_half_of_the_turns_deny_is_not_taken(
+def test_what_half_of_the_rounds_deny_is_not_taken(
     source: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rate = Rate(1.0, 1.0)
-    monkeypatch.setattr(tune_duel, "fight", lambda *_: Duel(rate, rate, 1.4, (0.6, 2.0), 5))
+    monkeypatch.setattr(tune_benchmark, "benchmark", lambda *_: ABTiming(rate, rate, 1.4, (0.6, 2.0), 5))
     record = tune(source, tmp_path / "tuned", FP16, threads=2).manifest.tuning
-    assert record is not None and not any(trial.taken for trial in record.trials)
+    assert record is not None and not any(trial.accepted for trial in record.trials)
     assert "not clear" in record.trials[0].why
 
 
-def test_for_latency_one_image_has_all_threads(source: Artifact, tmp_path: Path, duels: list[float]) -> None:
-    duels[:] = [9.0] * 9
+def test_for_latency_one_image_has_all_threads(source: Artifact, tmp_path: Path, ratios: list[float]) -> None:
+    ratios[:] = [9.0] * 9
     record = tune(source, tmp_path / "tuned", FP16, TuneOptions("latency"), threads=2).manifest.tuning
     assert record is not None and (record.winner.streams, record.winner.batch) == (1, 1)
 
 
 def test_nothing_is_measured_twice_and_a_search_goes_on_where_it_stopped(
-    source: Artifact, tmp_path: Path, duels: list[float], monkeypatch: pytest.MonkeyPatch
+    source: Artifact, tmp_path: Path, ratios: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    duels[:] = [1.5, 1.2]
-    scripted: Callable[[Side, Side], Duel] = tune_duel.fight
-    held: list[Duel] = []
+    ratios[:] = [1.5, 1.2]
+    scripted: Callable[[LoadedSetting, LoadedSetting], ABTiming] = tune_benchmark.benchmark
+    timings: list[ABTiming] = []
 
-    def stops(champion: Side, challenger: Side) -> Duel:
-        if len(held) == 2:
+    def stops(baseline: LoadedSetting, candidate: LoadedSetting) -> ABTiming:
+        if len(timings) == 2:
             raise KeyboardInterrupt
-        held.append(scripted(champion, challenger))
-        return held[-1]
+        timings.append(scripted(baseline, candidate))
+        return timings[-1]
 
-    monkeypatch.setattr(tune_duel, "fight", stops)
+    monkeypatch.setattr(tune_benchmark, "benchmark", stops)
     with pytest.raises(KeyboardInterrupt):
         tune(source, tmp_path / "tuned", FP16, threads=2)
     assert not (tmp_path / "tuned").exists()
-    monkeypatch.setattr(tune_duel, "fight", scripted)
+    monkeypatch.setattr(tune_benchmark, "benchmark", scripted)
     first = tune(source, tmp_path / "tuned", FP16, threads=2)
     assert first.manifest.tuning is not None
-    assert [trial.remembered for trial in first.manifest.tuning.trials] == [True, True, False, False, False]
-    monkeypatch.setattr(tune_duel, "fight", lambda *_: pytest.fail("all was measured before"))
+    assert [trial.from_cache for trial in first.manifest.tuning.trials] == [True, True, False, False, False]
+    monkeypatch.setattr(tune_benchmark, "benchmark", lambda *_: pytest.fail("all was measured before"))
     again = tune(source, tmp_path / "tuned", FP16, threads=2)
     assert again.manifest == first.manifest
 
 
 def test_when_the_time_is_up_the_rest_is_named_as_not_measured(
-    source: Artifact, tmp_path: Path, duels: list[float]
+    source: Artifact, tmp_path: Path, ratios: list[float]
 ) -> None:
     record = tune(source, tmp_path / "tuned", FP16, TuneOptions(seconds=1e-9), threads=2).manifest.tuning
     assert record is not None and not record.finished and "time was up" in record.why
     assert {trial.why for trial in record.trials} == {"the time was up"}
-    assert all(trial.duel is None and not trial.taken for trial in record.trials)
-    with pytest.raises(UsageError, match="--time-budget"):
+    assert all(trial.timing is None and not trial.accepted for trial in record.trials)
+    with pytest.raises(UsageError, match="time for tuning"):
         TuneOptions(seconds=0)
 
 
 def test_what_an_engine_lacks_is_said_and_the_search_goes_on(
-    source: Artifact, tmp_path: Path, duels: list[float]
+    source: Artifact, tmp_path: Path, ratios: list[float]
 ) -> None:
     options = BuildOptions("onnxruntime", "force_float16", InputShape((1,), 24, 40))
     built = tune(source, tmp_path / "tuned", options, threads=1)
-    assert "no bfloat16" in told(built)["bf16 instead of f16"].why
-    assert told(built)["float32 instead"].duel is not None
+    assert "no bfloat16" in trials(built)["bf16 instead of f16"].why
+    assert trials(built)["float32 instead"].timing is not None
 
 
 @pytest.mark.quantize
 @pytest.mark.parametrize(("ratio", "keep", "taken"), [(1.3, False, True), (1.04, False, False), (0.7, True, True)])
 def test_int8_has_to_be_faster_unless_it_is_wanted_all_the_same(
-    ratio: float, keep: bool, taken: bool, source: Artifact, tmp_path: Path, duels: list[float]
+    ratio: float, keep: bool, taken: bool, source: Artifact, tmp_path: Path, ratios: list[float]
 ) -> None:
     pytest.importorskip("nncf")
     for index in range(5):
         write_jpeg(tmp_path / "images" / f"{index}.jpg", (48, 80), index)
-    # One inference at a time; the type, the rewriting, float32; the scheme, the rewriting; int8 at last.
-    duels[:] = [1.0, 1.0, 0.5, 1.0, 1.0, ratio]
-    asked = TuneOptions(keep_int8=keep)
-    built = tune(source, tmp_path / "tuned", INT8, asked, data=tmp_path / "images", threads=1)
+    # One inference at a time; the type, the graph pass, float32; the scheme, the graph pass; int8 at last.
+    ratios[:] = [1.0, 1.0, 0.5, 1.0, 1.0, ratio]
+    tune_options = TuneOptions(keep_int8=keep)
+    built = tune(source, tmp_path / "tuned", INT8, tune_options, data=tmp_path / "images", threads=1)
     record = built.manifest.tuning
     assert record is not None and f"{ratio:.2f} times as fast" in record.why
-    assert list(told(built))[-1] == "int8 instead"
+    assert list(trials(built))[-1] == "int8 instead"
     assert built.manifest.precision_asked == "qint8_mixed_float16"
     assert built.manifest.build is not None and (built.manifest.build.precision == "qint8_mixed_float16") == taken
     assert (built.manifest.fallback is None) == taken
@@ -187,55 +189,56 @@ def test_int8_has_to_be_faster_unless_it_is_wanted_all_the_same(
 class Clocked:
     """Takes 2 ms a call and 1 ms more for each image, on a clock that stands still otherwise."""
 
-    input = TensorSpec("image", "float32", (1, 3, 8, 8))
+    inputs = (TensorSpec("image", "float32", (1, 3, 8, 8)),)
+    outputs = (TensorSpec("logits", "float32", (1,)),)
     batch_sizes = None
     precision = PrecisionRan("float32", {}, "")
+    max_concurrency = 2
+    reuses_buffers = False
     now_s = 0.0
-    turn = threading.Lock()
+    one_at_a_time = threading.Lock()
 
     def __init__(self) -> None:
-        self.streams: set[int] = set()
+        self.slots: set[int] = set()
 
-    def run(self, feeds: Feeds) -> Feeds:
-        return self.run_in(0, feeds)
-
-    def run_in(self, stream: int, feeds: Feeds) -> Feeds:
-        with Clocked.turn:
-            self.streams.add(stream)
+    def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
+        with Clocked.one_at_a_time:
+            self.slots.add(slot)
             Clocked.now_s += 0.002 + 0.001 * len(feeds["image"])
         return {"logits": np.zeros(1)}
 
     def close(self) -> None:
-        self.streams.clear()
+        self.slots.clear()
 
 
-def test_a_duel_compares_images_over_time_with_every_stream_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune_duel, "time", SimpleNamespace(perf_counter=lambda: Clocked.now_s))
+def test_images_over_time_are_compared_with_every_stream_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (tune_benchmark, ab_timing):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: Clocked.now_s))
     one, two = Clocked(), Clocked()
-    duel = tune_duel.fight(Side(one, one.input, 1, 1), Side(two, two.input, 2, 4))
-    assert (one.streams, two.streams) == ({0}, {0, 1})
+    timing = tune_benchmark.benchmark(LoadedSetting(one, 1, 1), LoadedSetting(two, 2, 4))
+    assert (one.slots, two.slots) == ({0}, {0, 1})
     # 1 image in 3 ms; 4 images in 6 ms twice, one stream after the other on this clock: 8 in 12 ms.
-    assert duel.ratio == pytest.approx(2) and duel.quartiles == pytest.approx((2, 2))
-    assert duel.champion.images_per_s == pytest.approx(1 / 0.003)
-    assert duel.challenger.images_per_s == pytest.approx(8 / 0.012)
+    assert timing.ratio == pytest.approx(2) and timing.quartiles == pytest.approx((2, 2))
+    assert timing.baseline.images_per_s == pytest.approx(1 / 0.003)
+    assert timing.candidate.images_per_s == pytest.approx(8 / 0.012)
 
 
-def test_powers_of_two_of_a_range_are_the_batches_tried(source: Artifact, tmp_path: Path, duels: list[float]) -> None:
+def test_powers_of_two_of_a_range_are_the_batches_tried(source: Artifact, tmp_path: Path, ratios: list[float]) -> None:
     options = BuildOptions("openvino", "force_float32", InputShape(Range(1, 5), 24, 40))
     built = tune(source, tmp_path / "tuned", options, threads=1)
-    assert [what for what in told(built) if what.startswith("batch")] == ["batch 2", "batch 4"]
+    assert [what for what in trials(built) if what.startswith("batch")] == ["batch 2", "batch 4"]
 
 
 def test_the_command_line_tells_what_was_measured_and_refuses_what_does_not_go_together(
-    source: Artifact, tmp_path: Path, duels: list[float]
+    source: Artifact, tmp_path: Path, ratios: list[float]
 ) -> None:
-    duels[:] = [1.5, *[0.9] * 9]
+    ratios[:] = [1.5, *[0.9] * 9]
     shape = ["--height", "24", "--width", "40"]
     result = densecast("build", str(source.folder), "--tune", *shape, "--json", str(tmp_path / "tuned.json"), "-q")
     assert result.code == 0, result.err
     assert "bf16 instead of f16" in result.out and "the fastest of what was measured" in result.out
     plain = json.loads((tmp_path / "tuned.json").read_text())
-    assert plain["tuning"]["trials"][0]["duel"]["ratio"] == 1.5
+    assert plain["tuning"]["trials"][0]["timing"]["ratio"] == 1.5
     assert Artifact.open(Path(plain["artifact"])).manifest.precision_asked == "force_float16"
     for wrong, why in (
         (["--tune", "--max-drop", "1"], "two searches"),
@@ -247,10 +250,10 @@ def test_the_command_line_tells_what_was_measured_and_refuses_what_does_not_go_t
         assert result.code == 2 and why in result.err
 
 
-def test_rewritings_are_applied_by_name_or_not_at_all(source: Artifact, tmp_path: Path) -> None:
+def test_graph_passes_are_applied_by_name_or_not_at_all(source: Artifact, tmp_path: Path) -> None:
     def passes(name: str) -> str:
         out = tmp_path / name
-        result = densecast("build", str(source.folder), "--out", str(out), "--height", "24", "--rewrite", name, "-q")
+        result = densecast("build", str(source.folder), "--out", str(out), "--height", "24", "--graph-pass", name, "-q")
         assert result.code == 0, result.err
         return " ".join(Artifact.open(out).manifest.passes)
 
@@ -259,20 +262,20 @@ def test_rewritings_are_applied_by_name_or_not_at_all(source: Artifact, tmp_path
     assert "applied" not in passes("none") and "taken out" not in passes("none")
 
 
-def test_without_a_folder_the_name_says_what_is_in_it_and_what_was_asked(source: Artifact, duels: list[float]) -> None:
+def test_without_a_folder_the_name_says_what_is_in_it_and_what_was_asked(source: Artifact, ratios: list[float]) -> None:
     beside = source.folder.parent
-    duels[:] = [1.0, 1.0, 1.0, 0.9]
+    ratios[:] = [1.0, 1.0, 1.0, 0.9]
     kept = tune(source, None, FP16, threads=2)
     assert kept.folder == beside / "tiny__fp16__24x40__b1-2__openvino__tuned"
-    duels[:] = [1.0, 1.0, 1.0, 0.99]
+    ratios[:] = [1.0, 1.0, 1.0, 0.99]
     other = tune(source, None, replace(FP16, uint8_input=True), threads=2)
     assert other.folder == beside / "tiny__fp32__24x40__b1-2__openvino__tuned_from_fp16"
 
 
 def test_a_fall_back_is_said_plainly_where_a_folder_was_named(
-    source: Artifact, tmp_path: Path, duels: list[float]
+    source: Artifact, tmp_path: Path, ratios: list[float]
 ) -> None:
-    duels[:] = [1.0, 1.0, 1.0, 0.99]
+    ratios[:] = [1.0, 1.0, 1.0, 0.99]
     shape = ["--height", "24", "--width", "40", "--batch", "1"]
     out = tmp_path / "my_int8_model"
     ended = densecast("build", source.folder, "--tune", "-p", "fp16", *shape, "--out", out, "-q")

@@ -104,7 +104,7 @@ def test_weights_for_other_classes_are_refused(tmp_path: Path) -> None:
     state = tiny_torch.unet_state()
     state["outc.conv.weight"], state["outc.conv.bias"] = torch.zeros(5, 2, 1, 1), torch.zeros(5)
     message = refused(tmp_path, tiny_torch.write_checkpoint(tmp_path / "weights.pth", state))
-    assert "5 classes" in message and "(background, car)" in message
+    assert "5 channels" in message and "labels background, car" in message
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -126,7 +126,11 @@ def test_graph_unlike_the_framework_fails_the_gate(tmp_path: Path, monkeypatch: 
     real = parity.check
     # The graph's answers are moved by a tenth, as a wrong operator would.
     monkeypatch.setattr(
-        parity, "check", lambda framework, graph, *rest: real(framework, lambda feed: graph(feed) * 1.1, *rest)
+        parity,
+        "check",
+        lambda framework, graph, *rest: real(
+            framework, lambda feeds: {name: array * 1.1 for name, array in graph(feeds).items()}, *rest
+        ),
     )
     message = refused(tmp_path, path, code=1)
     assert "differs from the framework by 1.00e-01 of the largest output, more than the tolerance 1e-04" in message
@@ -176,5 +180,5 @@ def test_weights_that_cannot_be_found_name_every_place(tmp_path: Path, monkeypat
     message = failed(3, "export", "unet_carvana", "--out", tmp_path / "out", "--quiet")
     assert str(tmp_path / "shelf" / "unet_carvana_scale0.5_epoch2.pth") in message
     assert "https://github.com/milesial/Pytorch-UNet" in message and "no network here" in message
-    assert "--checkpoint" in message and "$DENSECAST_WEIGHTS" in message
+    assert "as the checkpoint" in message and "$DENSECAST_WEIGHTS" in message
     assert not (tmp_path / "out").exists()

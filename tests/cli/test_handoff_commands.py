@@ -24,7 +24,7 @@ def made_report_of(folder: Path, metric: str) -> None:
     report.write(replace(made, spec=tiny_artifacts.pose_spec(), rows=rows), folder)
 
 
-def test_prepare_rehearse_collect(tmp_path: Path) -> None:
+def test_prepare_simulate_collect(tmp_path: Path) -> None:
     data = made_coco.folder(tmp_path / "data", ("val",))
     onnx.save(tiny_graphs.pose(), tmp_path / "pose.onnx")
     export_file(tmp_path / "pose.onnx", tiny_artifacts.pose_spec(), tmp_path / "float")
@@ -34,7 +34,7 @@ def test_prepare_rehearse_collect(tmp_path: Path) -> None:
     )
     assert made.code == 0, made.err
     assert json.loads(made.out)["hardware"] == "not run on hardware"
-    ran = densecast("handoff", "rehearse", folder, "--out", out, "--tool", "ais_bench")
+    ran = densecast("handoff", "simulate", folder, "--out", out, "--tool", "ais_bench")
     assert ran.code == 0, ran.err
     found = densecast("handoff", "collect", folder, out, "--data", data, "--json", tmp_path / "score.json")
     assert found.code == 0, found.err
@@ -48,6 +48,6 @@ def test_prepare_rehearse_collect(tmp_path: Path) -> None:
     assert reported.code == 0, reported.err
     assert "NPU_compute_time mean" in (tmp_path / "run/report.md").read_text(encoding="utf-8")
     assert "holds no report.json" in failed(3, *given, tmp_path / "handoff")
-    assert "benchmark" in failed(2, "handoff", "rehearse", folder, "--out", out, "--tool", "bench")
+    assert "benchmark" in failed(2, "handoff", "rehearse", folder, "--out", out, "--tool", "bench")  # its old name
     assert "no handoff" in failed(3, "handoff", "collect", tmp_path, out)
-    assert "ending" in failed(2, "handoff", "prepare", tmp_path / "float", "--out", folder, "--output", "int16")
+    assert "output_form" in failed(2, "handoff", "prepare", tmp_path / "float", "--out", folder, "--output", "int16")

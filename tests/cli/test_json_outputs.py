@@ -34,7 +34,7 @@ def written(file: Path, *arguments: str | Path) -> dict[str, object]:
 
 def test_evaluate(folder: Path, tmp_path: Path) -> None:
     found = written(tmp_path / "a.json", "evaluate", folder / "built", "--data", folder / "data", "--split", "all")
-    assert {"score", "precision", "backend", "model", "artifact"} == set(found)
+    assert {"format", "score", "precision", "backend", "model", "artifact"} == set(found)
     score, precision = found["score"], found["precision"]
     assert isinstance(score, dict) and isinstance(precision, dict)
     assert {"name", "value", "count"} <= set(score)
@@ -76,14 +76,15 @@ def test_benchmark_in_throughput_mode(folder: Path, tmp_path: Path) -> None:
     assert (found["mode"], found["threads"], found["streams"], found["images"]) == ("throughput", 2, 2, 6)
     samples = found["samples_ms"]
     assert isinstance(samples, dict) and {len(samples[name]) for name in samples} == {6}
-    share, bound, beside = (found[name] for name in ("end_to_end_share", "end_to_end_bound", "beside_cpu_ms"))
-    assert isinstance(share, float) and isinstance(bound, float) and isinstance(beside, float)
+    share, bound = found["end_to_end_share"], found["end_to_end_bound"]
+    other_stages = found["other_stages_cpu_ms"]
+    assert isinstance(share, float) and isinstance(bound, float) and isinstance(other_stages, float)
     throughput = found["throughput"]
     assert isinstance(throughput, dict)
     assert share == pytest.approx(throughput["images_per_s"] / throughput["inference_only_per_s"])
-    # Two CPUs for inference alone, and what is beside it on top.
+    # Two CPUs for inference alone, and the other stages on top.
     inference_ms = 2000 / throughput["inference_only_per_s"]
-    assert beside > 0 and bound == pytest.approx(inference_ms / (inference_ms + beside))
+    assert other_stages > 0 and bound == pytest.approx(inference_ms / (inference_ms + other_stages))
 
 
 def test_benchmark_without_images_times_inference_alone(folder: Path, tmp_path: Path) -> None:

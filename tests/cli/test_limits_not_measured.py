@@ -15,7 +15,8 @@ from made_pictures import write_jpeg
 
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.spec.precision import PrecisionRan
-from densecast.verbs.compare.difference import Tally
+from densecast.tasks._base import TASKS
+from densecast.verbs.compare.differences import Tally
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +66,11 @@ def test_what_is_measured_is_limited(artifacts: Path, root: Path) -> None:
 
 
 def test_errors_against_a_reference_of_nan_or_nothing_are_beyond_every_limit() -> None:
+    spec = tiny_artifacts.spec()
+
     def error(expected: float, found: float) -> float:
-        tally = Tally()
-        tally.add_output(np.full((1, 2, 2), expected), np.full((1, 2, 2), found))
+        tally, name = Tally(TASKS.load("segmentation"), spec), spec.output.name
+        tally.add_output(name, np.full((1, 2, 2), expected), np.full((1, 2, 2), found))
         told = tally.comparison("a", "b", PrecisionRan.from_counts({"float32": 1}, "engine"), 1, None)
         assert np.isnan(told.relative_l2) == np.isnan(told.relative_error)
         return told.relative_error

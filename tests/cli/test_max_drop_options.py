@@ -11,8 +11,8 @@ from command_line import densecast, failed
 from made_pictures import carvana
 from outlier_network import outlier_network
 
-from densecast.cli import _max_drop
-from densecast.errors import BadConfigError, UsageError
+from densecast.cli import _options
+from densecast.errors import UsageError
 
 pytest.importorskip("nncf")
 pytestmark = pytest.mark.quantize
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.quantize
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A float artifact and pictures to search with."""
+    """A float artifact and images to search with."""
     made = tmp_path_factory.mktemp("max_drop")
     tiny_artifacts.exported(made, outlier_network())
     carvana(made / "data", count=30)
@@ -74,9 +74,7 @@ def test_a_backend_whose_layers_cannot_be_had_one_by_one_is_refused(folder: Path
 
 
 def test_a_time_is_seconds_minutes_or_hours() -> None:
-    assert [_max_drop.seconds(text) for text in ("90", "90s", "1.5m", "2h")] == [90.0, 90.0, 90.0, 7200.0]
+    assert [_options.seconds(text) for text in ("90", "90s", "1.5m", "2h")] == [90.0, 90.0, 90.0, 7200.0]
     for text in ("", "m", "-5s", "10 m", "1d"):
-        with pytest.raises(UsageError, match="--time-budget"):
-            _max_drop.seconds(text)
-    with pytest.raises((UsageError, BadConfigError)):
-        _max_drop.asked(0.5, None, "10m", 0, "val", "nothing")
+        with pytest.raises(UsageError, match="90s, 10m or 2h"):
+            _options.seconds(text)

@@ -1,4 +1,4 @@
-"""Options of segmentation on the command line: tables of IoU, views, scores and protocols."""
+"""Options of segmentation on the command line: tables of IoU, views, scores and variants."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import tiny_graphs
 from command_line import densecast, failed
 from PIL import Image
 
-from densecast import plugins
 from densecast.errors import UnknownNameError
-from densecast.spec.model import SegmentationDecode
 from densecast.spec.preprocess import Stretch
+from densecast.tasks.segmentation import SegmentationDecode
+from densecast.zoo._base import ZOO
 
 SPEC = """
 labels = ["dark", "bright"]
@@ -95,8 +95,8 @@ def test_scores_and_views_of_images(folder: Path, tmp_path: Path) -> None:
     assert len(names) == 4 and sum(name.endswith("_leftImg8bit_score.png") for name in names) == 2
 
 
-def test_the_magicmind_protocol_stretches_images_and_resizes_labels() -> None:
-    entry = plugins.load("zoo", "ocrnet_hr18").ENTRY
+def test_the_magicmind_variant_stretches_images_and_resizes_labels() -> None:
+    entry = ZOO.load("ocrnet_hr18")
     spec = entry.spec_for("magicmind")
     assert spec.preprocess.resize == Stretch((1024, 2048))
     assert spec.decode == SegmentationDecode(to_image="nearest_labels")
@@ -132,7 +132,8 @@ def test_a_data_set_without_protocols_says_so(folder: Path) -> None:
     assert "unknown protocol of cityscapes" in message
 
 
-def test_run_refuses_an_unknown_protocol_before_it_writes_anything(tmp_path: Path) -> None:
-    line = failed(2, "run", "ocrnet_hr18s", "--protocol", "magicmin", "--out", tmp_path / "out")
+@pytest.mark.parametrize("flag", ["--variant", "--protocol"])
+def test_run_refuses_an_unknown_variant_before_it_writes_anything(tmp_path: Path, flag: str) -> None:
+    line = failed(2, "run", "ocrnet_hr18s", flag, "magicmin", "--out", tmp_path / "out")
     assert "Did you mean 'magicmind'?" in line
     assert not (tmp_path / "out").exists()

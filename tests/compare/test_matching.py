@@ -57,9 +57,9 @@ def test_sizes_have_to_agree_and_what_lies_between_is_passed() -> None:
         point("q", "FakeQuantize", "", "a"),
         point("logits", "Conv", "", "q"),
     ]
-    found = match(reference, candidate)
-    assert [(each.reference.name, each.candidate.name) for each in found] == [("out", "logits")]
-    assert [each.name for each in found[0].passed] == ["a", "q"]
+    matches = match(reference, candidate)
+    assert [(each.reference.name, each.candidate.name) for each in matches] == [("out", "logits")]
+    assert [each.name for each in matches[0].passed] == ["a", "q"]
 
 
 def test_what_is_computed_with_its_channels_last_is_paired_with_nothing() -> None:

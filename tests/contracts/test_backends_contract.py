@@ -15,16 +15,15 @@ import tiny_graphs
 from made_pictures import picture, write_jpeg
 from onnx.reference import ReferenceEvaluator
 
-from densecast import plugins
 from densecast.artifact import Artifact
-from densecast.backends._base import Capabilities, Concurrent, Runner
+from densecast.backends._base import BACKENDS, Capabilities, Runner
 from densecast.errors import BadArtifactError, BadShapeError, MissingError, UsageError
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.options import BuildOptions, HalfType, InputShape, Range
 from densecast.spec.precision import PRECISIONS
 from densecast.verbs.builder import build
 
-BACKENDS = plugins.names("backends")
+NAMES = BACKENDS.names()
 OPEN = InputShape(batch=Range(1, 4))
 
 # Of the largest logit. float32: 27 products summed in another order. 16 bits: bfloat16 keeps 8 bits of mantissa,
@@ -34,7 +33,7 @@ FLOAT32, SIXTEEN_BIT = 1e-5, 2e-2
 
 def abilities_of(name: str) -> Capabilities:
     """The engine's capabilities; skips, in the engine's own words, where it is not installed."""
-    found: Capabilities = plugins.load("backends", name).capabilities()
+    found: Capabilities = BACKENDS.load(name).capabilities()
     if found.missing:
         pytest.skip(found.missing)
     return found
@@ -55,7 +54,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 def runner_of(source: Artifact, out: Path, options: BuildOptions, threads: int = 1) -> tuple[Artifact, Runner]:
     artifact = build(source, out, options)
-    runner: Runner = plugins.load("backends", options.backend).load(artifact, ExecutionConfig(threads))
+    runner: Runner = BACKENDS.load(options.backend).load(artifact, ExecutionConfig(threads))
     return artifact, runner
 
 
@@ -68,7 +67,7 @@ def expected(array: np.ndarray) -> np.ndarray:
     return ReferenceEvaluator(tiny_graphs.segmentation()).run(None, {"image": array})[0]
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_capabilities_tell_version_devices_and_precisions(name: str) -> None:
     found = abilities_of(name)
     assert found.version and found.devices and "force_float32" in found.precisions
@@ -76,7 +75,7 @@ def test_capabilities_tell_version_devices_and_precisions(name: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["force_float32", "force_float16"])
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_logits_equal_the_reference(name: str, precision: str, source: Artifact, tmp_path: Path) -> None:
     if precision not in abilities_of(name).precisions:
         pytest.skip(f"{name} has no {precision}, and says so")
@@ -91,7 +90,7 @@ def test_logits_equal_the_reference(name: str, precision: str, source: Artifact,
     runner.close()
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_bytes_in_give_the_logits_of_floats_in(name: str, source: Artifact, tmp_path: Path) -> None:
     abilities_of(name)
     _, floats = runner_of(source, tmp_path / "float_in", BuildOptions(name, shape=OPEN))
@@ -107,12 +106,12 @@ def test_bytes_in_give_the_logits_of_floats_in(name: str, source: Artifact, tmp_
         byte_in.run({"image": array.astype(np.float32)})
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_inferences_at_a_time_do_not_meet(name: str, source: Artifact, tmp_path: Path) -> None:
     abilities_of(name)
     artifact = build(source, tmp_path / "built", BuildOptions(name, shape=OPEN))
-    runner: Runner = plugins.load("backends", name).load(artifact, ExecutionConfig(num_threads=3, num_streams=3))
-    if not isinstance(runner, Concurrent):
+    runner: Runner = BACKENDS.load(name).load(artifact, ExecutionConfig(num_threads=3, num_streams=3))
+    if runner.max_concurrency == 1:
         pytest.skip(f"{name} runs one inference at a time")
     arrays = [feed(2, size_hw) for size_hw in ((40, 56), (24, 40), (33, 48))]
     wanted = [runner.run({"image": array})["logits"].copy() for array in arrays]
@@ -123,18 +122,18 @@ def test_inferences_at_a_time_do_not_meet(name: str, source: Artifact, tmp_path:
         found = 0
         for number in range(40):
             which = (stream + number) % len(arrays)
-            logits = runner.run_in(stream, {"image": arrays[which]})["logits"]
+            logits = runner.run({"image": arrays[which]}, stream)["logits"]
             found += not np.array_equal(logits, wanted[which])
         return found
 
     with ThreadPoolExecutor(len(arrays)) as pool:
         assert list(pool.map(differing, range(len(arrays)))) == [0, 0, 0]
     with pytest.raises(BadShapeError):
-        runner.run_in(1, {"image": arrays[0].astype(np.float64)})
+        runner.run({"image": arrays[0].astype(np.float64)}, 1)
     runner.close()
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_feeds_that_do_not_fit_are_refused(name: str, source: Artifact, tmp_path: Path) -> None:
     abilities_of(name)
     _, runner = runner_of(source, tmp_path / "built", BuildOptions(name, shape=OPEN))
@@ -156,14 +155,14 @@ def test_feeds_that_do_not_fit_are_refused(name: str, source: Artifact, tmp_path
     assert runner.run({"image": good})["logits"].shape == (1, 2, 40, 56)
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_listed_batch_sizes_are_taken_and_give_each_image_its_own(name: str, source: Artifact, tmp_path: Path) -> None:
     abilities_of(name)
     options = BuildOptions(name, shape=InputShape(batch=(3, 1), height=40, width=56))
     artifact, runner = runner_of(source, tmp_path / "built", options)
     assert runner.batch_sizes in (None, (1, 3))
-    assert (runner.input.shape[0].min, runner.input.shape[0].max) == (1, 3)
-    assert artifact.spec.input == runner.input
+    assert (runner.inputs[0].shape[0].min, runner.inputs[0].shape[0].max) == (1, 3)
+    assert artifact.spec.inputs == runner.inputs and artifact.spec.outputs == runner.outputs
     together = runner.run({"image": feed(3)})["logits"].copy()
     for index in range(3):
         alone = runner.run({"image": feed(3)[index : index + 1]})["logits"]
@@ -173,7 +172,7 @@ def test_listed_batch_sizes_are_taken_and_give_each_image_its_own(name: str, sou
             runner.run({"image": feed(2)})
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_precision_is_read_back_and_recorded(name: str, source: Artifact, tmp_path: Path) -> None:
     abilities_of(name)
     artifact, runner = runner_of(source, tmp_path / "built", BuildOptions(name, shape=OPEN))
@@ -185,7 +184,7 @@ def test_precision_is_read_back_and_recorded(name: str, source: Artifact, tmp_pa
 
 
 @pytest.mark.parametrize("asked", ["bf16", "f16"])
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_sixteen_bit_type_asked_by_name_is_never_the_other_one(
     name: str, asked: HalfType, source: Artifact, tmp_path: Path
 ) -> None:
@@ -203,7 +202,7 @@ def test_a_sixteen_bit_type_asked_by_name_is_never_the_other_one(
 
 @pytest.mark.quantize
 @pytest.mark.parametrize("uint8_input", [False, True])
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_int8_runs_in_int8_near_the_reference(name: str, uint8_input: bool, source: Artifact, tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     if "qint8_mixed_float16" not in abilities_of(name).precisions:
@@ -212,7 +211,7 @@ def test_int8_runs_in_int8_near_the_reference(name: str, uint8_input: bool, sour
         write_jpeg(tmp_path / "images" / f"{seed}.jpg", (80, 112), seed)
     options = BuildOptions(name, "qint8_mixed_float16", OPEN, uint8_input=uint8_input)
     artifact = build(source, tmp_path / "built", options, data=tmp_path / "images")
-    runner: Runner = plugins.load("backends", name).load(artifact, ExecutionConfig(1))
+    runner: Runner = BACKENDS.load(name).load(artifact, ExecutionConfig(1))
     assert runner.precision.compute == "int8"
     assert artifact.manifest.calibration is not None and artifact.manifest.calibration.count == 6
     array = feed(2)
@@ -222,7 +221,7 @@ def test_int8_runs_in_int8_near_the_reference(name: str, uint8_input: bool, sour
     assert np.abs(logits - wanted).mean() < 0.02 * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_sixteen_bits_with_bytes_in_give_the_references_logits(name: str, source: Artifact, tmp_path: Path) -> None:
     if "force_float16" not in abilities_of(name).precisions:
         pytest.skip(f"{name} has no 16-bit precision, and says so")
@@ -233,7 +232,7 @@ def test_sixteen_bits_with_bytes_in_give_the_references_logits(name: str, source
     np.testing.assert_allclose(found, wanted, rtol=0, atol=SIXTEEN_BIT * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_precision_the_engine_lacks_is_refused(name: str, source: Artifact, tmp_path: Path) -> None:
     found = abilities_of(name)
     for precision in {*PRECISIONS, "float8"} - set(found.precisions):
@@ -242,19 +241,19 @@ def test_a_precision_the_engine_lacks_is_refused(name: str, source: Artifact, tm
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_float_artifact_is_not_loaded(name: str, source: Artifact) -> None:
     abilities_of(name)
     with pytest.raises(BadArtifactError, match="densecast build"):
-        plugins.load("backends", name).load(source, ExecutionConfig(1))
+        BACKENDS.load(name).load(source, ExecutionConfig(1))
 
 
-@pytest.mark.parametrize("name", [name for name in BACKENDS if name != "reference"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "reference"])
 def test_a_missing_library_is_said_and_never_replaced(
     name: str, source: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     abilities_of(name)
-    module = plugins.load("backends", name)
+    module = BACKENDS.load(name)
     artifact = build(source, tmp_path / "built", BuildOptions(name))
     monkeypatch.setitem(sys.modules, name, None)
     assert "pip install" in (module.capabilities().missing or "")

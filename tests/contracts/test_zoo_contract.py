@@ -6,22 +6,26 @@ import re
 
 import pytest
 
-from densecast import plugins
+from densecast.datasets._base import DATASETS
 from densecast.io import codec
+from densecast.metrics._base import METRICS
+from densecast.networks._base import NETWORKS
+from densecast.scenes import SCENES
 from densecast.spec.precision import PRECISIONS
 from densecast.spec.tensor import Dim
+from densecast.tasks._base import TASKS
 from densecast.tasks.pose.coco_person import JOINTS
-from densecast.zoo._base import ZooEntry
+from densecast.zoo._base import ZOO, ZooEntry
 
-MODELS = plugins.names("zoo")
+MODELS = ZOO.names()
 
 
 @pytest.fixture(params=MODELS)
 def entry(request: pytest.FixtureRequest) -> ZooEntry:
-    found: ZooEntry = plugins.load("zoo", request.param).ENTRY
-    assert isinstance(found, ZooEntry)
-    assert found.spec.name == request.param
-    return found
+    entry = ZOO.load(request.param)
+    assert isinstance(entry, ZooEntry)
+    assert entry.spec.name == request.param
+    return entry
 
 
 def test_there_are_models() -> None:
@@ -30,17 +34,25 @@ def test_there_are_models() -> None:
 
 def test_everything_it_names_exists(entry: ZooEntry) -> None:
     assert (entry.network is None) != (entry.tensorflow is None)
-    assert entry.network is None or entry.network in plugins.names("networks")
-    assert entry.spec.task in plugins.names("tasks")
+    assert entry.network is None or entry.network in NETWORKS.names()
+    assert entry.spec.task in TASKS.names()
     if entry.spec.evaluation:
-        assert entry.spec.evaluation.dataset in plugins.names("datasets")
-        assert entry.spec.evaluation.metric in plugins.names("metrics")
+        assert entry.spec.evaluation.dataset in DATASETS.names()
+        assert entry.spec.evaluation.metric in METRICS.names()
     if entry.data:
-        assert entry.data.writer in plugins.names("scenes")
+        assert entry.data.writer in SCENES.names()
 
 
 def test_entry_survives_json(entry: ZooEntry) -> None:
     assert codec.from_plain(codec.to_plain(entry), ZooEntry, "entry") == entry
+
+
+def test_its_task_takes_its_spec_in_every_variant(entry: ZooEntry) -> None:
+    task = TASKS.load(entry.spec.task)
+    for variant in ("original", *entry.variants):
+        spec = entry.spec_for(variant)
+        task.check(spec)
+        assert spec.output.shape[1] == task.output_channels(spec)
 
 
 def test_classes_have_colours_of_their_own(entry: ZooEntry) -> None:
@@ -74,9 +86,9 @@ def test_example_is_an_input_it_takes(entry: ZooEntry) -> None:
         assert wanted.admits(size) if isinstance(wanted, Dim) else wanted == size
 
 
-def test_people_are_looked_for_at_the_short_side_the_protocols_keep(entry: ZooEntry) -> None:
+def test_people_are_looked_for_at_the_short_side_the_variants_keep(entry: ZooEntry) -> None:
     if entry.spec.task != "pose":
-        pytest.skip("only pose has such protocols")
+        pytest.skip("only pose has such variants")
     once = entry.spec_for("no_flip")
     assert entry.spec.needs_mirror and not once.needs_mirror
     assert once.preprocess == entry.spec.preprocess
@@ -88,11 +100,11 @@ def test_network_takes_its_options(entry: ZooEntry) -> None:
     torch = pytest.importorskip("torch")
     if entry.network is None:
         pytest.skip("its weights bring their own graph")
-    plugin = plugins.load("networks", entry.network)
+    plugin = NETWORKS.load(entry.network)
     with torch.device("meta"):
-        network = plugin.build(plugin.Options(**entry.options))
+        network = plugin.build(plugin.options_type(**entry.options))
         output = network.eval()(torch.zeros(1, 3, *entry.example_size_hw))
-    assert all(side % plugin.INPUT_MULTIPLE == 0 for side in entry.example_size_hw)
+    assert all(side % plugin.input_multiple == 0 for side in entry.example_size_hw)
     assert output.ndim == 4
     if entry.spec.task == "pose":
         assert output.shape[1:] == (2 * len(JOINTS), *(side // 4 for side in entry.example_size_hw))
@@ -108,8 +120,8 @@ def test_shipped_weights_fit_and_give_finite_outputs(entry: ZooEntry) -> None:
     from densecast.verbs.export import checkpoint, parity, weights
 
     assert entry.network is not None
-    plugin = plugins.load("networks", entry.network)
-    options = plugin.Options(**entry.options)
+    plugin = NETWORKS.load(entry.network)
+    options = plugin.options_type(**entry.options)
     network = plugin.build(options).eval()
     state = checkpoint.read(weights.find(entry.checkpoint))
     checkpoint.load_into(network, state, plugin, options, entry.checkpoint.file)

@@ -85,7 +85,7 @@ def test_labels_without_an_image_are_found(root: Path) -> None:
 def test_where_only_validation_is_there_the_error_says_what_to_pass(root: Path) -> None:
     for path in sorted((root / "leftImg8bit" / "train").rglob("*.png")):
         path.unlink()
-    with pytest.raises(BadDatasetError, match=r"only of val \(4\).*--split all.*folder of images"):
+    with pytest.raises(BadDatasetError, match=r"only of val \(4\).*split 'all'.*folder of images"):
         cityscapes.open(root, "train")
     assert len(cityscapes.open(root, "all").samples) == 4
 

@@ -178,7 +178,7 @@ def test_an_image_of_another_size_is_refused_but_not_one_that_was_turned(root: P
 
 def test_a_missing_split_says_what_to_pass(tmp_path: Path) -> None:
     root = made_coco.folder(tmp_path / "coco", ("val",))
-    with pytest.raises(BadDatasetError, match="--split all"):
+    with pytest.raises(BadDatasetError, match="split 'all'"):
         coco_keypoints.open(root, "train")
     assert coco_keypoints.open(root, "all").samples == coco_keypoints.open(root, "val").samples
 

@@ -37,5 +37,5 @@ def test_only_the_number_of_images_is_found_wanting(root: Path) -> None:
 def test_a_handful_leaves_no_validation_split(root: Path) -> None:
     if len(list((root / "imgs").glob("*.jpg"))) >= 10:
         pytest.skip("there are enough images for one")
-    with pytest.raises(BadDatasetError, match="--split all"):
+    with pytest.raises(BadDatasetError, match="split 'all'"):
         carvana.open(root, "val")

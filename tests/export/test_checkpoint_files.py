@@ -10,11 +10,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import tiny_torch  # noqa: E402
+from densecast.verbs.export.options import ExportOptions  # noqa: E402
 
 from densecast.errors import BadCheckpointError  # noqa: E402
 from densecast.networks import unet  # noqa: E402
 from densecast.verbs.export import checkpoint, export_zoo  # noqa: E402
-from densecast.verbs.export.options import ExportOptions  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -49,7 +49,7 @@ def test_safetensors(tmp_path: Path) -> None:
 
 def assert_is_the_network(path: Path) -> None:
     network = unet.build(unet.Options(base_width=2))
-    checkpoint.load_into(network, checkpoint.read(path), unet, unet.Options(base_width=2), "here")
+    checkpoint.load_into(network, checkpoint.read(path), unet.NETWORK, unet.Options(base_width=2), "here")
     wanted = tiny_torch.unet_state()
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, wanted[name]), name
@@ -62,7 +62,7 @@ def test_a_checkpoint_without_batch_counters_fits(tmp_path: Path) -> None:
 
 def assert_network_takes(path: Path) -> None:
     network = unet.build(unet.Options(base_width=2))
-    checkpoint.load_into(network, checkpoint.read(path), unet, unet.Options(base_width=2), "here")
+    checkpoint.load_into(network, checkpoint.read(path), unet.NETWORK, unet.Options(base_width=2), "here")
 
 
 def test_damage_anywhere_is_a_state_dict_or_one_kind_of_error(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from command_line import densecast, failed
 
 from densecast.artifact import Artifact
-from densecast.spec.model import SegmentationDecode
 from densecast.spec.preprocess import FitInto
+from densecast.tasks.segmentation import SegmentationDecode
 
 pytestmark = [
     pytest.mark.tensorflow,

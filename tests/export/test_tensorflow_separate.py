@@ -13,11 +13,11 @@ from onnx.reference import ReferenceEvaluator
 
 from densecast.errors import BadGraphError, BadShapeError
 from densecast.imaging.prepare import prepare
-from densecast.spec.model import ModelSpec, SegmentationDecode
+from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import FitInto, KeepRatio, Preprocess, Resize, Stretch
 from densecast.spec.tensor import Dim
-from densecast.tasks import segmentation
-from densecast.verbs.export.options import ExportOptions
+from densecast.spec.verb_options import ExportOptions
+from densecast.tasks.segmentation import SegmentationDecode, postprocess
 from densecast.verbs.export.spec_file import SpecFile
 from densecast.verbs.export.tensorflow_separate import Separated, separate
 
@@ -37,7 +37,7 @@ def separated(resize: Resize | None = None, options: ExportOptions = ExportOptio
 def labels_of(parts: Separated, image: np.ndarray) -> np.ndarray:
     array, placement = prepare(image, parts.spec.preprocess)
     logits = ReferenceEvaluator(parts.model).run(None, {"image": array[None]})[0]
-    return segmentation.decode(logits[0], placement, parts.spec, "network").class_id
+    return postprocess.decode(logits[0], placement, parts.spec, "network").class_id
 
 
 @pytest.mark.parametrize("size_hw", [(33, 33), (33, 20), (22, 33), (33, 1)])
@@ -88,13 +88,13 @@ def test_what_is_declared_is_held_against_the_graph() -> None:
         with pytest.raises(BadGraphError, match="not frozen's"):
             separate(tiny_graphs.frozen(), replace(spec(), preprocess=wrong), ExportOptions(), declared=True)
     with pytest.raises(BadGraphError, match="does more than"):
-        separate(kept_head(), right, ExportOptions(), declared=True)
+        separate(own_prefix(), right, ExportOptions(), declared=True)
 
 
 def test_options_that_contradict_the_graph_are_refused() -> None:
     with pytest.raises(BadShapeError, match="33×33"):
         separated(options=ExportOptions(size_hw=(64, 64)))
-    with pytest.raises(BadGraphError, match="leave --mean and --std out"):
+    with pytest.raises(BadGraphError, match="leave mean and std out"):
         separate(
             tiny_graphs.frozen(),
             replace(spec(), preprocess=Preprocess(FitInto((33, 33)), mean=(1.0, 2.0, 3.0))),
@@ -103,7 +103,7 @@ def test_options_that_contradict_the_graph_are_refused() -> None:
         )
 
 
-def kept_head() -> onnx.ModelProto:
+def own_prefix() -> onnx.ModelProto:
     """The frozen graph with a first layer that reads the bytes' floats themselves as well."""
     model = tiny_graphs.frozen()
     graph = model.graph
@@ -115,9 +115,9 @@ def kept_head() -> onnx.ModelProto:
 
 
 def test_preprocessing_that_depends_on_the_image_stays_in_the_graph() -> None:
-    parts = separate(kept_head(), spec(), ExportOptions(size_hw=(33, 33)), declared=False)
-    assert parts.head is None and "stays" in parts.notes[1]
+    parts = separate(own_prefix(), spec(), ExportOptions(size_hw=(33, 33)), declared=False)
+    assert parts.prefix is None and "stays" in parts.notes[1]
     image = picture((33, 33), seed=4)
-    wanted = ReferenceEvaluator(kept_head()).run(None, {"image": image[None]})[0][0]
+    wanted = ReferenceEvaluator(own_prefix()).run(None, {"image": image[None]})[0][0]
     np.testing.assert_array_equal(labels_of(parts, image), wanted)
     assert parts.spec.preprocess.std == (1.0, 1.0, 1.0)

@@ -12,7 +12,7 @@ import pytest
 
 from densecast.errors import BadGraphError, MissingExtraError, MissingFileError
 from densecast.verbs.export import tensorflow_source
-from densecast.verbs.export.tensorflow_source import Workshop
+from densecast.verbs.export.tensorflow_source import ConversionSubprocess
 
 GRAPH = b"a frozen graph" * 1000
 
@@ -112,7 +112,7 @@ def test_what_to_install_is_said_where_tensorflow_is_missing(monkeypatch: pytest
 
 def test_a_child_that_dies_or_refuses_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadGraphError, match=r"it\.pb cannot be imported: KeyError: 'dance'"):
-        Workshop(tmp_path, "it.pb").do(task="dance")
+        ConversionSubprocess(tmp_path, "it.pb").run(task="dance")
     monkeypatch.setattr(sys, "executable", "false")
     with pytest.raises(BadGraphError, match=r"it\.pb: TensorFlow's process ended with 1 \(nothing said\)"):
-        Workshop(tmp_path, "it.pb").do(task="convert")
+        ConversionSubprocess(tmp_path, "it.pb").run(task="convert")

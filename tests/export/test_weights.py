@@ -147,8 +147,9 @@ def test_when_all_fail_every_place_and_reason_is_named(
     message = str(caught.value)
     for place in (*urls, str(tmp_path / "usb" / "net.pth"), str(shelf / "net.pth")):
         assert place in message
-    for reason in ("404", "published is", "refused", "only http and https", "--checkpoint", "$DENSECAST_WEIGHTS"):
+    for reason in ("404", "published is", "refused", "only http and https", "$DENSECAST_WEIGHTS"):
         assert reason in message
+    assert caught.value.field == "checkpoint"
     assert not list(shelf.glob("*"))
 
 

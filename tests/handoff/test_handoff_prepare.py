@@ -17,11 +17,12 @@ from densecast.artifact import Artifact
 from densecast.errors import BadArtifactError, BadDatasetError, BadInputError, DensecastError, UsageError
 from densecast.imaging.prepare import prepare as prepare_image
 from densecast.imaging.read import read_image
-from densecast.spec.model import Evaluation, SegmentationDecode
+from densecast.spec.model import Evaluation
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.preprocess import FitCentre, Preprocess
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import export_file
-from densecast.verbs.handoff import PrepareOptions, bins, collect, open_handoff, prepare, rehearse
+from densecast.verbs.handoff import PrepareOptions, bins, collect, open_handoff, prepare, simulate
 
 MEAN_STD = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
 
@@ -63,7 +64,7 @@ def test_the_image_is_in_the_middle_of_zeros(source: Artifact) -> None:
 
 
 def test_the_commands_are_the_references(source: Artifact, data: Path, tmp_path: Path) -> None:
-    made = prepare(source, tmp_path / "out", PrepareOptions(batch=8, ending="int32", processes=1), data=data)
+    made = prepare(source, tmp_path / "out", PrepareOptions(batch=8, output_form="int32", processes=1), data=data)
     assert made.commands["atc"] == (
         "atc --framework=5 --model=model.onnx --output=tiny_force_float16_bs8 --input_format=NCHW "
         '--input_shape="image:8,3,48,48" --precision_mode=force_fp16 --log=error --soc_version=Ascend310'
@@ -113,11 +114,11 @@ def test_two_processes_write_what_one_does(source: Artifact, data: Path, tmp_pat
 
 @pytest.mark.parametrize(
     # A thread may still have been writing the second image's file, so that one is made again.
-    ("beside", "again"),
+    ("writer_thread", "again"),
     [(False, ["2010_000002"]), (True, ["2009_000001", "2010_000002"])],
 )
 def test_an_interrupted_prepare_goes_on_where_it_was(
-    beside: bool, again: list[str], source: Artifact, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    writer_thread: bool, again: list[str], source: Artifact, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = tmp_path / "whole"
     prepare(source, whole, PrepareOptions(processes=1), data=data)
@@ -132,7 +133,7 @@ def test_an_interrupted_prepare_goes_on_where_it_was(
         return prepare_one(self, sample, stem, buffers)
 
     monkeypatch.setattr(bins._Writer, "_prepare", stops)
-    monkeypatch.setattr(bins, "is_spare", lambda _: beside)
+    monkeypatch.setattr(bins, "has_spare_cpus", lambda _: writer_thread)
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         prepare(source, out, PrepareOptions(processes=1), data=data)
@@ -158,7 +159,7 @@ def test_labels_of_resized_logits_are_refused(source: Artifact, data: Path, tmp_
     spec = replace(source.spec, preprocess=Preprocess(tiny_artifacts.PREPROCESS.resize), decode=SegmentationDecode())
     other = export_file(source.file("model.onnx"), spec, tmp_path / "float")
     with pytest.raises(UsageError, match="logits"):
-        prepare(other, tmp_path / "out", PrepareOptions(ending="int32", height=48, width=48), data=data)
+        prepare(other, tmp_path / "out", PrepareOptions(output_form="int32", height=48, width=48), data=data)
 
 
 @pytest.mark.parametrize(
@@ -173,15 +174,15 @@ def test_labels_of_resized_logits_are_refused(source: Artifact, data: Path, tmp_
 def test_outputs_that_cannot_be_are_refused(
     damage, error: type[DensecastError], words: str, source: Artifact, data: Path, tmp_path: Path
 ) -> None:
-    prepare(source, tmp_path / "handoff", PrepareOptions(ending="int32", processes=1), data=data)
-    damage(rehearse(tmp_path / "handoff", tmp_path / "result").folder)
+    prepare(source, tmp_path / "handoff", PrepareOptions(output_form="int32", processes=1), data=data)
+    damage(simulate(tmp_path / "handoff", tmp_path / "result").folder)
     with pytest.raises(error, match=words):
         collect(tmp_path / "handoff", tmp_path / "result", data=data)
 
 
 def test_other_images_are_refused_and_files_are_matched_by_id(source: Artifact, data: Path, tmp_path: Path) -> None:
     prepare(source, tmp_path / "handoff", PrepareOptions(processes=1), data=data)
-    outputs = rehearse(tmp_path / "handoff", tmp_path / "result").folder
+    outputs = simulate(tmp_path / "handoff", tmp_path / "result").folder
     before = collect(tmp_path / "handoff", tmp_path / "result", data=data).score
     (outputs / "2007_000000_1.bin").write_bytes(b"sorts first and belongs to no image")
     assert collect(tmp_path / "handoff", tmp_path / "result", data=data).score == before
@@ -194,7 +195,7 @@ def test_other_images_are_refused_and_files_are_matched_by_id(source: Artifact, 
 
 def test_the_tools_speed_is_read(source: Artifact, data: Path, tmp_path: Path) -> None:
     prepare(source, tmp_path / "handoff", PrepareOptions(processes=1), data=data)
-    rehearse(tmp_path / "handoff", tmp_path / "result")
+    simulate(tmp_path / "handoff", tmp_path / "result")
     (tmp_path / "mm_run.log").write_text("Throughput (qps):   47.1693\n")
     found = collect(tmp_path / "handoff", tmp_path / "result", data=data, performance=[tmp_path / "mm_run.log"])
     assert found.performance["mm_run.log"] == {"mm_run_qps": 47.1693}

@@ -1,4 +1,4 @@
-"""Prepared, run by the stand-in, collected: the score is `evaluate`'s on the same artifact, to the last digit."""
+"""Prepared, simulated, collected: the score is `evaluate`'s on the same artifact, to the last digit."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from tiny_networks import shipped_for_voc
 from densecast.artifact import Artifact
 from densecast.pipeline import Pipeline
 from densecast.scenes import write_carvana, write_cityscapes
-from densecast.spec.model import SegmentationDecode
 from densecast.spec.options import BuildOptions, InputShape, Range
 from densecast.spec.preprocess import Stretch
 from densecast.spec.score import Score
+from densecast.spec.verb_options import EvaluateOptions
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.builder import build
-from densecast.verbs.evaluate import EvaluateOptions, evaluate
+from densecast.verbs.evaluate import evaluate
 from densecast.verbs.export import export_file, export_zoo
-from densecast.verbs.handoff import PrepareOptions, collect, prepare, rehearse
-from densecast.verbs.handoff.label_ending import Ending
-from densecast.verbs.handoff.outputs import Tool
+from densecast.verbs.handoff import PrepareOptions, collect, prepare, simulate
+from densecast.verbs.handoff.output_stage import OutputForm
+from densecast.verbs.handoff.tool_outputs import Tool
 
-ENDINGS: tuple[Ending, ...] = ("logits", "int32", "int64")
+FORMS: tuple[OutputForm, ...] = ("logits", "int32", "int64")
 
 
 def evaluated(
@@ -39,7 +40,7 @@ def evaluated(
     *,
     uint8: bool = False,
 ) -> Score:
-    """On ONNX Runtime, which is what the stand-in runs, in the same batches: equal inputs give equal outputs.
+    """On ONNX Runtime, which is what the simulator runs, in the same batches: equal inputs give equal outputs.
 
     With `static_hw` all sizes are fixed, and the last batch is filled up; else it is a shorter one.
     """
@@ -47,7 +48,7 @@ def evaluated(
     options = BuildOptions(backend="onnxruntime", shape=shape, uint8_input=uint8)
     artifact = build(source, folder / f"built_{batch}_{static_hw}_{uint8}", options)
     with Pipeline.open(artifact, threads=1) as pipeline:
-        return evaluate(pipeline, data, EvaluateOptions(batch=batch))
+        return evaluate(pipeline, data, EvaluateOptions(batch=batch)).score
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +61,14 @@ def voc(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Path]:
 @pytest.mark.torch
 @pytest.mark.parametrize("tool", ["benchmark", "ais_bench"])
 @pytest.mark.parametrize("batch", [1, 2, 16])
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("form", FORMS)
 def test_the_score_is_that_of_evaluate(
-    ending: Ending, batch: int, tool: Tool, voc: tuple[Artifact, Path], tmp_path: Path
+    form: OutputForm, batch: int, tool: Tool, voc: tuple[Artifact, Path], tmp_path: Path
 ) -> None:
     source, data = voc
-    options = PrepareOptions(ending=ending, batch=batch, processes=1)
+    options = PrepareOptions(output_form=form, batch=batch, processes=1)
     prepare(source, tmp_path / "handoff", options, data=data)
-    rehearse(tmp_path / "handoff", tmp_path / "result", tool)
+    simulate(tmp_path / "handoff", tmp_path / "result", tool)
     found = collect(tmp_path / "handoff", tmp_path / "result", data=data)
     assert found.score == evaluated(source, tmp_path, data, batch)
     assert found.score == evaluated(source, tmp_path, data, batch, (64, 64))
@@ -89,10 +90,10 @@ def test_the_score_is_that_of_evaluate_on_real_photographs(
     # Nine photographs: a batch of 16 is filled up on the device, and in one of the two ways of evaluating.
     expected = evaluated(shipped, tmp_path, data, batch)
     assert expected == evaluated(shipped, tmp_path, data, batch, (500, 500)) and expected.count == 9
-    for ending in ENDINGS:
-        folder = tmp_path / ending
-        prepare(shipped, folder, PrepareOptions(ending=ending, batch=batch, processes=1), data=data)
-        rehearse(folder, folder.with_suffix(".result"))
+    for form in FORMS:
+        folder = tmp_path / form
+        prepare(shipped, folder, PrepareOptions(output_form=form, batch=batch, processes=1), data=data)
+        simulate(folder, folder.with_suffix(".result"))
         score = collect(folder, folder.with_suffix(".result"), data=data).score
         assert score == expected
 
@@ -119,32 +120,32 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Path, S
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("scenes", "batch", "tool"), [("cars", 16, "benchmark"), ("streets", 3, "ais_bench")])
 def test_the_score_is_that_of_evaluate_on_procedural_scenes(
-    scenes: str, batch: int, tool: Tool, ending: Ending, request: pytest.FixtureRequest, tmp_path: Path
+    scenes: str, batch: int, tool: Tool, form: OutputForm, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     source, data, expected = request.getfixturevalue(scenes)
-    prepare(source, tmp_path / "handoff", PrepareOptions(ending=ending, batch=batch, processes=1), data=data)
-    rehearse(tmp_path / "handoff", tmp_path / "result", tool)
+    prepare(source, tmp_path / "handoff", PrepareOptions(output_form=form, batch=batch, processes=1), data=data)
+    simulate(tmp_path / "handoff", tmp_path / "result", tool)
     found = collect(tmp_path / "handoff", tmp_path / "result", data=data).score
     assert found == expected and found.count > 1
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("form", FORMS)
 def test_bytes_are_a_quarter_and_lead_to_the_score_of_evaluate(
-    ending: Ending, streets: tuple[Artifact, Path, Score], tmp_path: Path
+    form: OutputForm, streets: tuple[Artifact, Path, Score], tmp_path: Path
 ) -> None:
     source, data, of_floats = streets
-    options = PrepareOptions(ending=ending, batch=3, uint8_input=True, processes=1)
+    options = PrepareOptions(output_form=form, batch=3, uint8_input=True, processes=1)
     made = prepare(source, tmp_path / "handoff", options, data=data)
     assert {path.stat().st_size for path in (tmp_path / "handoff/inputs").iterdir()} == {3 * 64 * 128}
     assert '--input_shape="image:3,3,64,128"' in made.commands["atc"]
     assert (
         onnx.load(tmp_path / "handoff/model.onnx").graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     )
-    rehearse(tmp_path / "handoff", tmp_path / "result")
+    simulate(tmp_path / "handoff", tmp_path / "result")
     found = collect(tmp_path / "handoff", tmp_path / "result", data=data).score
     assert found == evaluated(source, tmp_path, data, 3, uint8=True)
     # The graph subtracts and divides as `prepare` does: the network sees the same floats.
@@ -159,7 +160,7 @@ def test_people_need_two_views_of_an_image_and_several_sizes(tmp_path: Path) -> 
     made = prepare(source, tmp_path / "handoff", PrepareOptions(processes=1), data=data)
     assert len(made.output_shapes) > 1
     assert "--dynamic_dims=" in made.commands["atc"]
-    rehearse(tmp_path / "handoff", tmp_path / "result")
+    simulate(tmp_path / "handoff", tmp_path / "result")
     assert collect(tmp_path / "handoff", tmp_path / "result", data=data).score == evaluated(source, tmp_path, data, 1)
 
 
@@ -168,8 +169,8 @@ def test_blended_labels_are_another_score(voc: tuple[Artifact, Path], tmp_path: 
     source, data = voc
     spec = replace(source.spec, decode=replace(source.spec.decode, to_image="blended_labels"))
     blended = export_file(source.file("model.onnx"), spec, tmp_path / "blended")
-    prepare(blended, tmp_path / "handoff", PrepareOptions(ending="int32", processes=1), data=data)
-    rehearse(tmp_path / "handoff", tmp_path / "result")
+    prepare(blended, tmp_path / "handoff", PrepareOptions(output_form="int32", processes=1), data=data)
+    simulate(tmp_path / "handoff", tmp_path / "result")
     score = collect(tmp_path / "handoff", tmp_path / "result", data=data).score
     assert score == evaluated(blended, tmp_path, data, 1)
     assert score.value != evaluated(source, tmp_path / "nearest", data, 1).value

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from densecast.spec.pose_decode import PoseDecode
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -17,7 +18,6 @@ from densecast.io import codec
 from densecast.runtime.machine import Machine
 from densecast.spec.model import Evaluation, ModelSpec, SegmentationDecode
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions, Range
-from densecast.spec.pose_decode import PoseDecode
 from densecast.spec.precision import PRECISIONS, PrecisionRan
 from densecast.spec.preprocess import KeepRatio, Native, PoseAffine, Preprocess, ScaleBy, Stretch
 from densecast.spec.sample import SplitRecord

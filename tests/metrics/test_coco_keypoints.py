@@ -7,19 +7,22 @@ import io
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import seeded_people
+import tiny_specs
 
 from densecast.datasets import _coco_annotations
-from densecast.errors import MissingExtraError
-from densecast.metrics import coco_keypoints
-from densecast.metrics._oks import oks
-from densecast.spec.prediction import Poses
-from densecast.spec.sample import AnnotatedPoses
+from densecast.errors import BadShapeError, MissingExtraError
+from densecast.metrics._coco_tables import NAMES
+from densecast.metrics.coco_keypoints import METRIC, CocoKeypoints, PeopleCount
 from densecast.spec.score import Score
+from densecast.tasks.pose import AnnotatedPoses, Poses
+from densecast.tasks.pose.similarity import oks
 
 pytestmark = pytest.mark.coco
 pytest.importorskip("pycocotools")
@@ -27,13 +30,19 @@ pytest.importorskip("pycocotools")
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "coco_metric.json").read_text(encoding="utf-8"))
 
 
-def counted(seed: int = 0, chosen: slice = slice(None)) -> coco_keypoints.Accumulator:
+SPEC = tiny_specs.pose()
+
+
+def counted(seed: int = 0, chosen: slice = slice(None)) -> list[PeopleCount]:
     document, found = seeded_people.images(seed)
     annotated = _coco_annotations.parse(document).people
-    counter = coco_keypoints.Accumulator()
-    for each in found[chosen]:
-        counter.add(f"{each.image_id:012d}", each.people, annotated[each.image_id])
-    return counter
+    return [
+        METRIC.count(f"{each.image_id:012d}", each.people, annotated[each.image_id], SPEC) for each in found[chosen]
+    ]
+
+
+def results_of(counts: list[PeopleCount]) -> list[dict[str, Any]]:
+    return CocoKeypoints().results(counts)
 
 
 def numbers(score: Score) -> dict[str, float]:
@@ -41,16 +50,17 @@ def numbers(score: Score) -> dict[str, float]:
 
 
 def test_the_ten_numbers_are_the_originals() -> None:
-    score = counted().score()
-    assert list(numbers(score)) == list(coco_keypoints.NAMES)
+    score = METRIC.score(counted(), SPEC)
+    assert list(numbers(score)) == list(NAMES)
     # The same sums in the same order.
     assert numbers(score) == pytest.approx(GOLDEN["stats"], rel=0, abs=1e-12)
     assert (score.count, score.unit, score.better) == (8, "fraction", "higher")
 
 
 def test_the_printed_block_is_the_originals() -> None:
-    assert coco_keypoints.tables(counted().score()) == GOLDEN["printed"]
-    assert coco_keypoints.tables(counted().score(), "none") == ""
+    score, metric = METRIC.score(counted(), SPEC), CocoKeypoints()
+    assert metric.table(score, metric.table_styles[0]) == GOLDEN["printed"]
+    assert metric.table(score, "none") == ""
 
 
 @pytest.mark.parametrize("seed", range(1, 4))
@@ -61,20 +71,20 @@ def test_the_first_images_alone_are_scored_as_pycocotools_scores_them(seed: int,
 
     document, found = seeded_people.images(seed)
     (tmp_path / "annotations.json").write_text(json.dumps(document), encoding="utf-8")
-    counter = counted(seed, slice(first))
+    counts = counted(seed, slice(first))
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(tmp_path / "annotations.json"))
-        evaluation = COCOeval(truth, truth.loadRes(counter.results()), "keypoints")
+        evaluation = COCOeval(truth, truth.loadRes(results_of(counts)), "keypoints")
         evaluation.params.imgIds = [each.image_id for each in found[:first]]
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     wanted = [math.nan if value == -1 else value for value in evaluation.stats]
-    np.testing.assert_array_equal(list(numbers(counter.score()).values()), wanted)
+    np.testing.assert_array_equal(list(numbers(METRIC.score(counts, SPEC)).values()), wanted)
 
 
 def test_results_are_the_originals_but_for_people_without_a_joint() -> None:
-    results = counted().results()
+    results = results_of(counted())
     _, found = seeded_people.images()
     dropped = sum(int((each.people.score <= 0).all(axis=1).sum()) for each in found)
     assert dropped > 0
@@ -104,28 +114,45 @@ def test_an_images_own_score_is_the_mean_similarity_of_its_people() -> None:
     rng = np.random.default_rng(0)
     there = rng.uniform(0, 400, (3, 17, 2))
     near = there + rng.normal(0, 3, there.shape)
-    counter = coco_keypoints.Accumulator()
     # The third is missed, the first is found twice: the better one counts.
     found = np.stack([near[1], there[0] + 30, near[0]])
-    counter.add("a", people_at(found), annotated_at(there))
+    count = METRIC.count("a", people_at(found), annotated_at(there), SPEC)
     wanted = sum(float(oks(there[row], near[row].astype(np.float32), 5000.0)) for row in (0, 1))
     wanted += float(oks(there[2], (there[0] + 30).astype(np.float32), 5000.0))
     # `oks` rounds to float32.
-    assert counter.score().per_image["a"] == pytest.approx(wanted / 3, rel=1e-6)
+    assert METRIC.score([count], SPEC).per_image["a"] == pytest.approx(wanted / 3, rel=1e-6)
 
 
 def test_images_without_people_have_no_score_of_their_own_and_count_all_the_same() -> None:
-    counter = coco_keypoints.Accumulator()
     nobody = np.zeros((0, 17, 2))
-    counter.add("empty", people_at(nobody), annotated_at(nobody))
-    score = counter.score()
+    score = METRIC.score([METRIC.count("empty", people_at(nobody), annotated_at(nobody), SPEC)], SPEC)
     assert score.count == 1 and score.per_image == {}
     assert all(math.isnan(value) for value in numbers(score).values())
-    assert " = -1.000" in coco_keypoints.tables(score) and "AP: -1.0" in coco_keypoints.tables(score)
+    printed = CocoKeypoints().table(score, "mmpose")
+    assert " = -1.000" in printed and "AP: -1.0" in printed
 
 
 def test_without_pycocotools_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "pycocotools", raising=False)
     with pytest.raises(MissingExtraError, match=r"densecast\[coco\]"):
-        coco_keypoints.accumulator(None)  # type: ignore[arg-type]
+        METRIC.check(SPEC)
+
+
+def test_joints_other_than_cocos_are_refused() -> None:
+    hand = Poses(np.zeros((1, 21, 2), np.float32), np.ones((1, 21), np.float32), np.ones(1, np.float32))
+    with pytest.raises(BadShapeError, match="17 joints"):
+        METRIC.count("a", hand, annotated_at(np.ones((1, 17, 2))), SPEC)
+
+
+def test_an_image_given_twice_counts_as_one_of_two_images() -> None:
+    counts = counted()
+    document, found = seeded_people.images()
+    annotated = _coco_annotations.parse(document).people
+    one = found[5]
+    copy = METRIC.count("copy", one.people, replace(annotated[one.image_id], image_id=9999), SPEC)
+    again, renamed = METRIC.score([*counts, counts[5]], SPEC), METRIC.score([*counts, copy], SPEC)
+    assert again.count == renamed.count == 9
+    # The same people, whom equal scores may order differently.
+    assert numbers(again) == pytest.approx(numbers(renamed), rel=1e-9)
+    assert numbers(again) != numbers(METRIC.score(counts, SPEC))

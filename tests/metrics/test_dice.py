@@ -6,12 +6,15 @@ import math
 
 import numpy as np
 import pytest
-import tiny_artifacts
+import tiny_specs
 
-from densecast.metrics import dice
-from densecast.spec.prediction import SegmentationMap
+from densecast.errors import BadShapeError
+from densecast.metrics.dice import METRIC, dice
+from densecast.spec.score import Score
+from densecast.tasks.segmentation import SegmentationMap
 
 SHAPE = (17, 23)
+SPEC = tiny_specs.segmentation()
 EMPTY, FULL = np.zeros(SHAPE, np.uint8), np.ones(SHAPE, np.uint8)
 
 
@@ -19,6 +22,11 @@ def masks(seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     share = rng.random(2)
     return tuple((rng.random(SHAPE) < each).astype(np.uint8) for each in share)  # type: ignore[return-value]
+
+
+def score(*pairs: tuple[np.ndarray, np.ndarray]) -> Score:
+    counts = [METRIC.count(f"{index}", SegmentationMap(p), t, SPEC) for index, (p, t) in enumerate(pairs)]
+    return METRIC.score(counts, SPEC)
 
 
 @pytest.mark.torch
@@ -38,36 +46,37 @@ def test_one_image_is_the_originals_formula() -> None:
     pairs += [(EMPTY, EMPTY), (EMPTY, FULL), (FULL, EMPTY), (FULL, FULL)]
     for predicted, target in pairs:
         # float32 keeps 6e-8 of numbers below 1; ours is in float64.
-        assert dice.dice(predicted == 1, target == 1) == pytest.approx(original(predicted, target), abs=2e-7)
+        assert score((predicted, target)).value == pytest.approx(original(predicted, target), abs=2e-7)
 
 
 def test_empty_masks() -> None:
-    assert dice.dice(EMPTY == 1, EMPTY == 1) == 1
+    assert score((EMPTY, EMPTY)).value == dice(0, 0, 0) == 1
     # Nothing is right: epsilon over the size, and epsilon is a millionth of a pixel.
-    assert dice.dice(EMPTY == 1, FULL == 1) == pytest.approx(1e-6 / FULL.size, rel=1e-6)
-    assert dice.dice(FULL == 1, EMPTY == 1) == pytest.approx(1e-6 / FULL.size, rel=1e-6)
+    assert score((EMPTY, FULL)).value == pytest.approx(1e-6 / FULL.size, rel=1e-6)
+    assert score((FULL, EMPTY)).value == pytest.approx(1e-6 / FULL.size, rel=1e-6)
 
 
 def test_mean_of_images_and_pooled_pixels_differ_as_defined() -> None:
-    counter = dice.accumulator(tiny_artifacts.spec())
     values, both, predicted_total, target_total = [], 0, 0, 0
     for seed in range(6):
         predicted, target = masks(seed)
-        counter.add(f"{seed}", SegmentationMap(predicted), target)
         overlap, p, t = int((predicted & target).sum()), int(predicted.sum()), int(target.sum())
         values.append(2 * overlap / (p + t))
         both, predicted_total, target_total = both + overlap, predicted_total + p, target_total + t
-    score = counter.score()
+    found = score(*(masks(seed) for seed in range(6)))
     # Epsilon moves a Dice of some hundred pixels by less than 1e-8.
-    assert score.value == pytest.approx(np.mean(values), abs=1e-8)
-    assert score.others["dice_pooled"] == pytest.approx(2 * both / (predicted_total + target_total))
-    assert score.others["iou_pooled"] == pytest.approx(both / (predicted_total + target_total - both))
-    assert score.per_image == pytest.approx({f"{seed}": value for seed, value in enumerate(values)}, abs=1e-8)
-    assert abs(score.value - score.others["dice_pooled"]) > 1e-3
+    assert found.value == pytest.approx(np.mean(values), abs=1e-8)
+    assert found.others["dice_pooled"] == pytest.approx(2 * both / (predicted_total + target_total))
+    assert found.others["iou_pooled"] == pytest.approx(both / (predicted_total + target_total - both))
+    assert found.per_image == pytest.approx({f"{seed}": value for seed, value in enumerate(values)}, abs=1e-8)
+    assert abs(found.value - found.others["dice_pooled"]) > 1e-3
 
 
 def test_only_class_1_counts() -> None:
-    counter = dice.accumulator(tiny_artifacts.spec())
-    counter.add("a", SegmentationMap(FULL * 2), FULL * 2)
-    score = counter.score()
-    assert score.value == 1 and math.isnan(score.others["dice_pooled"])
+    found = score((FULL * 2, FULL * 2))
+    assert found.value == 1 and math.isnan(found.others["dice_pooled"])
+
+
+def test_another_size_is_refused() -> None:
+    with pytest.raises(BadShapeError):
+        METRIC.count("a", SegmentationMap(FULL[:, :1]), FULL, SPEC)

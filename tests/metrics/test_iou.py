@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import seeded_labels
-import tiny_artifacts
+import tiny_specs
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from densecast.errors import BadShapeError
 from densecast.metrics import iou
 from densecast.spec.model import ModelSpec
-from densecast.spec.prediction import SegmentationMap
 from densecast.spec.score import Score
+from densecast.tasks.segmentation import SegmentationMap
 from densecast.tasks.segmentation.palettes import CITYSCAPES, VOC2012
 
 # Made by parity/make_metric_goldens.py with MMSegmentation 0.30.0.
@@ -30,14 +29,16 @@ label_maps = some.integers(0, 2**32 - 1).map(np.random.default_rng).map(lambda r
 
 
 def spec(labels: tuple[str, ...]) -> ModelSpec:
-    return replace(tiny_artifacts.spec(), labels=labels, palette=((0, 0, 0),) * len(labels))
+    return tiny_specs.segmentation(labels)
 
 
 def score(name: str) -> Score:
-    counter = iou.accumulator(spec(tuple(GOLDENS[name]["labels"])))
-    for index, pair in enumerate(seeded_labels.pairs(name)):
-        counter.add(str(index), SegmentationMap(pair.predicted), pair.target)
-    return counter.score()
+    described = spec(tuple(GOLDENS[name]["labels"]))
+    counts = [
+        iou.METRIC.count(str(index), SegmentationMap(pair.predicted), pair.target, described)
+        for index, pair in enumerate(seeded_labels.pairs(name))
+    ]
+    return iou.METRIC.score(counts, described)
 
 
 @pytest.mark.parametrize("name", seeded_labels.names())
@@ -55,7 +56,7 @@ def test_numbers_are_mmsegmentations_to_the_last_bit(name: str) -> None:
 @pytest.mark.parametrize("style", ["mmseg", "ascend"])
 @pytest.mark.parametrize("name", seeded_labels.names())
 def test_tables_are_the_references_to_the_last_byte(name: str, style: str) -> None:
-    assert iou.tables(score(name), style) == GOLDENS[name][style]
+    assert iou.IntersectionOverUnion().table(score(name), style) == GOLDENS[name][style]
 
 
 @pytest.mark.parametrize("name", seeded_labels.names())
@@ -69,7 +70,7 @@ def test_ratios_are_those_of_scikit_learn(name: str) -> None:
     wanted_iou = metrics.jaccard_score(target, predicted, labels=seen, average=None)
     wanted_acc = metrics.recall_score(target, predicted, labels=seen, average=None, zero_division=np.nan)
     counts = sum(iou.count_pixels(pair.predicted, pair.target) for pair in pairs)
-    found = iou.ratios(counts, len(GOLDENS[name]["labels"]))
+    found = iou.ratios(iou.class_counts(counts, len(GOLDENS[name]["labels"])))
     np.testing.assert_array_equal(counts[seen][:, seen], metrics.confusion_matrix(target, predicted, labels=seen))
     # The same fractions of whole numbers; means are sums in another order.
     np.testing.assert_array_equal(found.iou[seen], wanted_iou)
@@ -87,7 +88,8 @@ def test_labels_and_colours_are_the_published_ones(dataset: str) -> None:
 
 
 def ratios_of(target: list[int], predicted: list[int], classes: int = 3) -> iou.Ratios:
-    return iou.ratios(iou.count_pixels(np.array([predicted], np.uint8), np.array([target], np.uint8)), classes)
+    counts = iou.count_pixels(np.array([predicted], np.uint8), np.array([target], np.uint8))
+    return iou.ratios(iou.class_counts(counts, classes))
 
 
 def test_a_class_that_is_nowhere_does_not_count() -> None:
@@ -129,14 +131,15 @@ def test_an_image_ranks_by_its_own_miou_unless_nothing_in_it_counts() -> None:
     found = score("voc ignored_image")
     assert list(found.per_image) == ["0"]
     only = seeded_labels.pairs("voc ignored_image")[0]
-    assert found.per_image["0"] == iou.ratios(iou.count_pixels(only.predicted, only.target), 21).miou
+    counts = iou.class_counts(iou.count_pixels(only.predicted, only.target), 21)
+    assert found.per_image["0"] == iou.ratios(counts).miou
     assert found.count == 2
 
 
 def test_sums_beyond_float32_stay_exact() -> None:
     counts = np.zeros((256, 256), np.int64)
     counts[0, 0], counts[0, 1] = 2**40, 1
-    assert iou.ratios(counts, 2).iou[0] == 2**40 / (2**40 + 1) < 1
+    assert iou.ratios(iou.class_counts(counts, 2)).iou[0] == 2**40 / (2**40 + 1) < 1
 
 
 def test_maps_of_two_sizes_are_refused() -> None:
@@ -145,6 +148,7 @@ def test_maps_of_two_sizes_are_refused() -> None:
 
 
 def test_an_empty_score_has_a_table_of_nothing() -> None:
-    text = iou.tables(iou.accumulator(spec(("a", "b"))).score())
+    metric = iou.IntersectionOverUnion()
+    text = metric.table(metric.score([], spec(("a", "b"))), metric.table_styles[0])
     assert text.count("nan") == 7
-    assert iou.tables(score("voc plain"), "none") == ""
+    assert metric.table(score("voc plain"), "none") == ""

@@ -1,57 +1,62 @@
-"""The score of a mixture of images is that of an accumulator which was given each image so many times."""
+"""The score of a mixture of images is that of counts which hold each image so many times."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import seeded_people
-import tiny_artifacts
+import tiny_specs
 
 from densecast.datasets import _coco_annotations
-from densecast.metrics import coco_keypoints, dice, iou
-from densecast.spec.prediction import SegmentationMap
+from densecast.metrics.coco_keypoints import CocoKeypoints
+from densecast.metrics.dice import Dice
+from densecast.metrics.iou import IntersectionOverUnion
+from densecast.tasks.segmentation import SegmentationMap
 
 WEIGHTS = np.array([[1, 1, 1, 1], [0, 3, 1, 0], [4, 0, 0, 0], [0, 0, 1, 2]])
 
 
-@pytest.mark.parametrize("metric", [iou, dice])
-def test_resampled_equals_counting_again(metric: object) -> None:
+@pytest.mark.parametrize("metric", [IntersectionOverUnion(), Dice()])
+def test_resampled_equals_counting_again(metric: Any) -> None:
     rng = np.random.default_rng(0)
     targets = rng.integers(0, 2, (4, 12, 10)).astype(np.uint8)
-    found = np.where(rng.random(targets.shape) < 0.8, targets, 1 - targets).astype(np.uint8)
+    predicted = np.where(rng.random(targets.shape) < 0.8, targets, 1 - targets).astype(np.uint8)
     targets[2, :3] = 255
-    found[3], targets[3] = 0, 0  # a class that is nowhere in this image
-    spec = tiny_artifacts.spec()
-    whole = metric.accumulator(spec)  # type: ignore[attr-defined]
-    for index in range(4):
-        whole.add(str(index), SegmentationMap(found[index]), targets[index])
+    predicted[3], targets[3] = 0, 0  # a class that is nowhere in this image
+    spec = tiny_specs.segmentation()
+
+    def count(name: str, index: int) -> Any:
+        return metric.count(name, SegmentationMap(predicted[index]), targets[index], spec)
+
     expected = []
-    for weights in WEIGHTS:
-        again = metric.accumulator(spec)  # type: ignore[attr-defined]
-        for index, times in enumerate(weights.tolist()):
-            for turn in range(times):
-                again.add(f"{index} {turn}", SegmentationMap(found[index]), targets[index])
-        expected.append(again.score().value)
-    np.testing.assert_allclose(whole.resampled(WEIGHTS), expected, rtol=1e-12)
+    for weights in WEIGHTS.tolist():
+        again = [count(f"{index} {turn}", index) for index, times in enumerate(weights) for turn in range(times)]
+        expected.append(metric.score(again, spec).value)
+    whole = [count(str(index), index) for index in range(4)]
+    np.testing.assert_allclose(metric.resampled(whole, WEIGHTS, spec), expected, rtol=1e-12)
 
 
 def test_average_precision_is_cocos_own_of_images_listed_so_many_times() -> None:
     pytest.importorskip("pycocotools")
+    metric, spec = CocoKeypoints(), tiny_specs.pose()
     document, found = seeded_people.images(0)
     annotated = _coco_annotations.parse(document).people
     weights = np.random.default_rng(0).multinomial(len(found), np.full(len(found), 1 / len(found)), size=6)
     weights = np.concatenate([np.ones((1, len(found)), np.int64), weights, [[1] + [0] * (len(found) - 1)]])
-    whole = coco_keypoints.Accumulator()
-    for each in found:
-        whole.add(str(each.image_id), each.people, annotated[each.image_id])
+    whole = [metric.count(str(each.image_id), each.people, annotated[each.image_id], spec) for each in found]
     expected = []
     for times in weights:
-        again = coco_keypoints.Accumulator()
+        again = []
         for index, each in enumerate(np.repeat(np.arange(len(found)), times)):
             one = found[each]
-            again.add(str(index), one.people, replace(annotated[one.image_id], image_id=index + 1))
-        expected.append(again.score().value)
-    np.testing.assert_allclose(whole.resampled(weights), expected, rtol=1e-9)
+            target = replace(annotated[one.image_id], image_id=index + 1)
+            again.append(metric.count(str(index), one.people, target, spec))
+        expected.append(metric.score(again, spec).value)
+    # Whatever order the counts come in.
+    for order in (np.arange(len(found)), np.arange(len(found))[::-1]):
+        values = metric.resampled([whole[index] for index in order], weights[:, order], spec)
+        np.testing.assert_allclose(values, expected, rtol=1e-9)
     assert np.isnan(expected[-1]) and np.isfinite(expected[:-1]).all()

@@ -20,7 +20,7 @@ from made_pictures import carvana, picture
 from onnx.reference import ReferenceEvaluator
 
 import densecast as package
-from densecast import plugins
+from densecast.backends._base import BACKENDS
 from densecast.pipeline import Pipeline
 from densecast.spec.options import BuildOptions, InputShape, Range
 from densecast.verbs.builder import build
@@ -57,7 +57,7 @@ def test_a_ready_graph_is_exported_built_and_run(backend: str, tmp_path: Path) -
         assert pipeline.runner.precision.compute == "float32"
         predictions = pipeline.predict(images)
         feed = np.stack([pipeline.prepare(image).array for image in images[:2]])
-        logits = pipeline.runner.run({"image": feed})["logits"]
+        logits = pipeline.session.forward({"image": feed})["logits"]
         wanted = ReferenceEvaluator(tiny_graphs.segmentation()).run(None, {"image": feed})[0]
         # 27 products summed in another order.
         np.testing.assert_allclose(logits, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
@@ -93,11 +93,11 @@ def test_export_of_a_checkpoint_without_torch_says_what_to_install(tmp_path: Pat
         ("export", "unet_tiny"),
     ):
         assert "pip install 'densecast[torch]'" in failed(3, *arguments, "--out", tmp_path / "out", "-q")
-    assert "torch" not in {name for name in plugins.names("backends") if _usable(name)}
+    assert "torch" not in {name for name in BACKENDS.names() if _usable(name)}
 
 
 def _usable(backend: str) -> bool:
-    missing: str | None = plugins.load("backends", backend).capabilities().missing
+    missing: str | None = BACKENDS.load(backend).capabilities().missing
     return missing is None
 
 

@@ -1,4 +1,4 @@
-"""A promised accuracy is kept, by the layers that need 16 bits and no others, or it is said that it is not."""
+"""The drop stays within the limit, by the layers that need 16 bits and no others, or it is said that it does not."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ from made_pictures import carvana
 from outlier_network import RUINED, outlier_network
 
 from densecast.artifact import Artifact
-from densecast.artifact.search_record import MaxDrop, SearchRecord
+from densecast.artifact.search_record import SearchRecord
 from densecast.backends._openvino_int8 import OpenVinoQuantized
 from densecast.errors import GateFailedError, UsageError
+from densecast.imaging.views import ModelInputs
 from densecast.pipeline import Pipeline
 from densecast.report import reasons
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
-from densecast.spec.tensor import Array
+from densecast.spec.verb_options import MaxDrop
 from densecast.verbs.builder import build
 from densecast.verbs.builder.compile_plan import prepare
 from densecast.verbs.export import export_file
 from densecast.verbs.mixed_precision import build_within, search
-from densecast.verbs.mixed_precision.judge import Judge
-from densecast.verbs.mixed_precision.workshop import Workshop
+from densecast.verbs.mixed_precision.accuracy import AccuracyEvaluator
+from densecast.verbs.mixed_precision.candidates import CandidateBuilder
 
 pytestmark = pytest.mark.quantize
 pytest.importorskip("nncf")
 
 INT8 = BuildOptions("openvino", "qint8_mixed_float16", InputShape(height=24, width=32), QuantizeOptions(images=6))
-# The pictures are smooth: many pixels lie within an int8 step of the threshold, so the harmless layer turns one in ten.
+# The images are smooth: many pixels lie within an int8 step of the threshold, so the harmless layer turns one in ten.
 DISAGREEMENT = MaxDrop(15.0, "disagreement", images=12, split="all")
 
 
 def made_up_times(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Every int8 layer makes the network half as fast again; nothing is cached between tests."""
 
-    def times_faster(candidate: Pipeline, base: Pipeline, images: list[Array]) -> tuple[float, float]:
-        int8 = candidate.runner.precision.layers.get("int8", 0)
+    def measure_speed(candidate: Pipeline, baseline: Pipeline, inputs: ModelInputs) -> tuple[float, float]:
+        int8 = candidate.precision.layers.get("int8", 0)
         return 1 + 0.5 * int8, 1 / (1 + 0.5 * int8)
 
     patch.setenv("DENSECAST_CACHE", str(folder / "cache"))
-    patch.setattr(search, "times_faster", times_faster)
+    patch.setattr(search, "measure_speed", measure_speed)
     patch.setattr(OpenVinoQuantized, "cost_ms", lambda self: dict.fromkeys(self.layers, 1.0))
 
 
@@ -79,19 +80,19 @@ def searched(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Searched:
         return Searched(source, build_within(source, folder / "built", INT8, DISAGREEMENT, data=data))
 
 
-def found(artifact: Artifact) -> SearchRecord:
+def record_of(artifact: Artifact) -> SearchRecord:
     assert artifact.manifest.search is not None
     return artifact.manifest.search
 
 
 def test_only_the_layer_that_int8_ruins_is_left_in_16_bits(searched: Searched) -> None:
     built = searched.built
-    record = found(built)
+    record = record_of(built)
     trials = {trial.name: trial for trial in record.trials}
-    assert trials["int8"].drop.value > 50 and not trials["int8"].keeps(15)
-    taken = trials[record.winner]
-    assert [name for name in taken.kept if RUINED in name] and len(taken.kept) == 1
-    assert record.kept_promise and record.finished and record.front
+    assert trials["int8"].drop.value > 50 and not trials["int8"].is_within(15)
+    winner = trials[record.winner]
+    assert [name for name in winner.half_layers if RUINED in name] and len(winner.half_layers) == 1
+    assert record.within_limit and record.finished and record.pareto_front
     assert record.metric == "disagreement" and record.images == 12 == len(record.ids)
     ran = built.manifest.precision_ran
     assert ran is not None and ran.layers["int8"] == 1 and sum(ran.layers.values()) == 2
@@ -101,42 +102,40 @@ def test_only_the_layer_that_int8_ruins_is_left_in_16_bits(searched: Searched) -
 
 def test_what_is_delivered_is_what_was_measured(searched: Searched, data: Path, tmp_path: Path) -> None:
     built = searched.built
-    record = found(built)
-    taken = next(trial for trial in record.trials if trial.name == record.winner)
-    judge = Judge(built.spec, data, DISAGREEMENT, calibrated=built.manifest.calibration)
-    judge.fix_count(12)
+    record = record_of(built)
+    winner = next(trial for trial in record.trials if trial.name == record.winner)
+    accuracy = AccuracyEvaluator(built.spec, data, DISAGREEMENT, calibration=built.manifest.calibration)
+    accuracy.set_count(12)
     float32 = build(searched.source, tmp_path / "float32", replace(INT8, precision="force_float32"))
     with Pipeline.open(float32) as reference, Pipeline.open(built) as pipeline:
-        judge.set_reference(reference, lambda done, total: None)
-        assert judge.drop(pipeline, lambda done, total: None) == taken.drop
+        accuracy.measure_reference(reference, lambda done, total: None)
+        assert accuracy.drop(pipeline, lambda done, total: None) == winner.drop
 
 
 def test_the_models_own_metric_is_the_first_choice(source: Artifact, data: Path, tmp_path: Path) -> None:
-    record = found(build_within(source, tmp_path / "a", INT8, MaxDrop(15.0, images=12, split="all"), data=data))
+    record = record_of(build_within(source, tmp_path / "a", INT8, MaxDrop(15.0, images=12, split="all"), data=data))
     assert record.metric == "dice_per_image"
     assert 0 < record.reference < 1
 
 
 def test_a_folder_of_images_has_no_ground_truth(source: Artifact, data: Path, tmp_path: Path) -> None:
-    record = found(build_within(source, tmp_path / "a", INT8, MaxDrop(15.0, images=12), data=data / "imgs"))
+    record = record_of(build_within(source, tmp_path / "a", INT8, MaxDrop(15.0, images=12), data=data / "imgs"))
     assert record.metric == "disagreement" and record.reference == 1.0
     with pytest.raises(UsageError, match=r"disagreement.*root of its data set"):
         build_within(source, tmp_path / "b", INT8, MaxDrop(15.0, "dice"), data=data / "imgs")
 
 
-def test_an_impossible_promise_gives_16_bits_or_what_was_asked_for(
-    source: Artifact, data: Path, tmp_path: Path
-) -> None:
+def test_an_impossible_limit_gives_16_bits_or_what_was_asked_for(source: Artifact, data: Path, tmp_path: Path) -> None:
     # Any int8 layer changes some pixels.
-    asked = replace(DISAGREEMENT, points=1e-9)
-    sixteen = build_within(source, tmp_path / "a", INT8, asked, data=data)
-    assert found(sixteen).winner == "16-bit" and found(sixteen).kept_promise
-    assert "no int8 model" in found(sixteen).why
-    assert sixteen.manifest.precision_ran is not None and "int8" not in sixteen.manifest.precision_ran.layers
-    best = build_within(source, tmp_path / "b", INT8, replace(asked, otherwise="best"), data=data)
-    assert "int8" in found(best).winner and "as asked" in found(best).why and not found(best).kept_promise
+    impossible = replace(DISAGREEMENT, points=1e-9)
+    half = build_within(source, tmp_path / "a", INT8, impossible, data=data)
+    assert record_of(half).winner == "16-bit" and record_of(half).within_limit
+    assert "no int8 model" in record_of(half).why
+    assert half.manifest.precision_ran is not None and "int8" not in half.manifest.precision_ran.layers
+    best = build_within(source, tmp_path / "b", INT8, replace(impossible, otherwise="best"), data=data)
+    assert "int8" in record_of(best).winner and "as asked" in record_of(best).why and not record_of(best).within_limit
     with pytest.raises(GateFailedError, match="no int8 model"):
-        build_within(source, tmp_path / "c", INT8, replace(asked, otherwise="fail"), data=data)
+        build_within(source, tmp_path / "c", INT8, replace(impossible, otherwise="fail"), data=data)
     assert not (tmp_path / "c").exists()
 
 
@@ -144,83 +143,83 @@ def test_a_search_goes_on_where_it_stopped(
     source: Artifact, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[int] = []
-    drop = Judge.drop
+    drop = AccuracyEvaluator.drop
 
-    def counted(self: Judge, *arguments: object) -> object:
+    def counted(self: AccuracyEvaluator, *arguments: object) -> object:
         measured.append(1)
         if len(measured) == 3:
             raise KeyboardInterrupt
         return drop(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Judge, "drop", counted)
+    monkeypatch.setattr(AccuracyEvaluator, "drop", counted)
     with pytest.raises(KeyboardInterrupt):
         build_within(source, tmp_path / "built", INT8, DISAGREEMENT, data=data)
     assert not (tmp_path / "built").exists()
     measured.extend([1] * 10)
     before = len(measured)
-    record = found(build_within(source, tmp_path / "built", INT8, DISAGREEMENT, data=data))
-    # The plain int8 model's trial was kept; the 16-bit one is the yardstick of speed, and measured each time.
+    record = record_of(build_within(source, tmp_path / "built", INT8, DISAGREEMENT, data=data))
+    # The plain int8 model's trial was kept; the 16-bit one is the baseline of speed, and measured each time.
     assert len(measured) - before == len(record.trials) - 1
     done = len(measured)
     again = build_within(source, tmp_path / "built", INT8, DISAGREEMENT, data=data)
-    assert found(again) == record and len(measured) == done
+    assert record_of(again) == record and len(measured) == done
 
 
 def test_what_was_measured_of_another_int8_model_is_forgotten(
     source: Artifact, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = found(build_within(source, tmp_path / "built", INT8, DISAGREEMENT, data=data))
-    (page,) = (tmp_path / "cache" / "searches").iterdir()
-    lines = page.read_text(encoding="utf-8").replace('"name": "int8"', '"name": "int8 of old"')
+    first = record_of(build_within(source, tmp_path / "built", INT8, DISAGREEMENT, data=data))
+    (checkpoint,) = (tmp_path / "cache" / "searches").iterdir()
+    text = checkpoint.read_text(encoding="utf-8").replace('"name": "int8"', '"name": "int8 of old"')
     longer = replace(DISAGREEMENT, seconds=900.0)
-    page.write_text(lines, encoding="utf-8")
-    kept = found(build_within(source, tmp_path / "built", INT8, longer, data=data))
-    assert "int8 of old" in [trial.name for trial in kept.trials]
-    other = json.loads(lines)
+    checkpoint.write_text(text, encoding="utf-8")
+    resumed = record_of(build_within(source, tmp_path / "built", INT8, longer, data=data))
+    assert "int8 of old" in [trial.name for trial in resumed.trials]
+    other = json.loads(text)
     other["errors"][""] *= 2
-    page.write_text(json.dumps(other), encoding="utf-8")
-    again = found(build_within(source, tmp_path / "other", INT8, longer, data=data))
+    checkpoint.write_text(json.dumps(other), encoding="utf-8")
+    again = record_of(build_within(source, tmp_path / "other", INT8, longer, data=data))
     assert [trial.name for trial in again.trials] == [trial.name for trial in first.trials]
 
 
 def test_when_the_time_is_over_the_best_so_far_is_built(source: Artifact, data: Path, tmp_path: Path) -> None:
-    record = found(build_within(source, tmp_path / "a", INT8, replace(DISAGREEMENT, seconds=0.01), data=data))
+    record = record_of(build_within(source, tmp_path / "a", INT8, replace(DISAGREEMENT, seconds=0.01), data=data))
     assert not record.finished and "time was over" in record.why
     assert [trial.name for trial in record.trials] == ["16-bit"] and record.winner == "16-bit"
 
 
 def test_the_table_has_a_row_for_each_trial_and_marks_the_one_taken(searched: Searched) -> None:
-    record = found(searched.built)
+    record = record_of(searched.built)
     section = reasons.of_search(record)
     assert len(section.rows) == len(record.trials) and {len(row) for row in section.rows} == {len(section.header)}
     assert [row[0] for row in section.rows if "taken" in row[-1]] == [record.winner]
-    assert RUINED in section.told[-1] and "1 of 2 layers" in section.told[-1]
+    assert RUINED in section.sentences[-1] and "1 of 2 layers" in section.sentences[-1]
 
 
 def test_without_a_folder_the_name_says_what_is_in_it(source: Artifact, data: Path) -> None:
     impossible = replace(DISAGREEMENT, points=1e-9)
     int8 = build_within(source, None, INT8, DISAGREEMENT, data=data)
-    sixteen = build_within(source, None, INT8, impossible, data=data)
+    half = build_within(source, None, INT8, impossible, data=data)
     assert int8.folder == source.folder.parent / "tiny__int8__24x32__b1__openvino__drop15"
-    assert sixteen.folder == source.folder.parent / "tiny__fp16__24x32__b1__openvino__drop1e-09"
-    # Found again by what was asked, under whichever name.
-    created = [each.manifest.created for each in (int8, sixteen)]
-    again = [build_within(source, None, INT8, asked, data=data) for asked in (DISAGREEMENT, impossible)]
-    assert [each.manifest.created for each in again] == created and again[1].folder == sixteen.folder
+    assert half.folder == source.folder.parent / "tiny__fp16__24x32__b1__openvino__drop1e-09"
+    # Found again by its options, under whichever name.
+    created = [each.manifest.created for each in (int8, half)]
+    again = [build_within(source, None, INT8, max_drop, data=data) for max_drop in (DISAGREEMENT, impossible)]
+    assert [each.manifest.created for each in again] == created and again[1].folder == half.folder
 
 
 def test_what_fell_back_says_what_was_asked_and_holds_16_bits_as_they_are_built(
     source: Artifact, data: Path, tmp_path: Path
 ) -> None:
-    sixteen = build_within(source, tmp_path / "a", INT8, replace(DISAGREEMENT, points=1e-9), data=data)
-    manifest = sixteen.manifest
+    half = build_within(source, tmp_path / "a", INT8, replace(DISAGREEMENT, points=1e-9), data=data)
+    manifest = half.manifest
     assert manifest.precision_asked == "qint8_mixed_float16"
     assert manifest.build is not None and manifest.build.precision == "force_float16"
-    assert manifest.calibration is None and manifest.fallback == found(sixteen).why
-    asked = build(source, tmp_path / "b", replace(INT8, precision="force_float16"))
-    assert manifest.passes == asked.manifest.passes
-    kept = build_within(source, tmp_path / "c", INT8, DISAGREEMENT, data=data)
-    assert kept.manifest.fallback is None and kept.manifest.precision_asked == "qint8_mixed_float16"
+    assert manifest.calibration is None and manifest.fallback == record_of(half).why
+    fp16 = build(source, tmp_path / "b", replace(INT8, precision="force_float16"))
+    assert manifest.passes == fp16.manifest.passes
+    int8 = build_within(source, tmp_path / "c", INT8, DISAGREEMENT, data=data)
+    assert int8.manifest.fallback is None and int8.manifest.precision_asked == "qint8_mixed_float16"
 
 
 def test_the_16_bit_model_is_what_16_bits_are_built_as(tmp_path: Path) -> None:
@@ -228,15 +227,16 @@ def test_the_16_bit_model_is_what_16_bits_are_built_as(tmp_path: Path) -> None:
     data = carvana(tmp_path / "data", count=6, size_hw=(48, 80))
     source = tiny_artifacts.exported(tmp_path, whole_graphs.pooled())
     int8 = replace(INT8, shape=InputShape(height=24, width=40))
-    sixteen = replace(int8, precision="force_float16")
+    fp16 = replace(int8, precision="force_float16")
 
     def layers(artifact: Artifact) -> int:
         return artifact.file("model.xml").read_text(encoding="utf-8").count("<layer ")
 
-    with Workshop(prepare(source, tmp_path / "none", int8, data=data), tmp_path).wide() as pipeline:
-        wide = layers(pipeline.artifact)
-    assert wide == layers(build(source, tmp_path / "asked", sixteen))
-    assert wide != layers(build(source, tmp_path / "plain", replace(sixteen, graph_passes=())))
+    with CandidateBuilder(prepare(source, tmp_path / "none", int8, data=data), tmp_path).half() as pipeline:
+        assert pipeline.artifact is not None
+        half = layers(pipeline.artifact)
+    assert half == layers(build(source, tmp_path / "fp16", fp16))
+    assert half != layers(build(source, tmp_path / "plain", replace(fp16, graph_passes=())))
 
 
 def test_only_int8_and_backends_with_layers_can_be_searched(source: Artifact, data: Path, tmp_path: Path) -> None:
@@ -247,12 +247,14 @@ def test_only_int8_and_backends_with_layers_can_be_searched(source: Artifact, da
 
 
 def test_onnx_runtime_is_searched_node_by_node(source: Artifact, data: Path, tmp_path: Path) -> None:
-    record = found(build_within(source, tmp_path / "a", replace(INT8, backend="onnxruntime"), DISAGREEMENT, data=data))
-    kept = {trial.name: set(trial.kept) for trial in record.trials if trial.name != "16-bit"}
-    assert record.layers == 2 and kept["int8"] == set()
+    record = record_of(
+        build_within(source, tmp_path / "a", replace(INT8, backend="onnxruntime"), DISAGREEMENT, data=data)
+    )
+    half_layers = {trial.name: set(trial.half_layers) for trial in record.trials if trial.name != "16-bit"}
+    assert record.layers == 2 and half_layers["int8"] == set()
     # Its int8 convolutions write int8, so what the ruined one reads is ruined before, and only both help.
     assert record.sensitivity[RUINED] < 0.1
-    assert record.winner == "16-bit" and record.kept_promise
+    assert record.winner == "16-bit" and record.within_limit
 
 
 def test_people_are_judged_by_their_likeness_to_float32s(
@@ -262,7 +264,7 @@ def test_people_are_judged_by_their_likeness_to_float32s(
     onnx.save(tiny_graphs.pose(), tmp_path / "pose.onnx")
     source = export_file(tmp_path / "pose.onnx", tiny_artifacts.pose_spec(), tmp_path / "float")
     options = replace(INT8, shape=InputShape(batch=(2,), height=64, width=96))
-    record = found(build_within(source, tmp_path / "built", options, MaxDrop(50.0, images=8), data=data / "imgs"))
+    record = record_of(build_within(source, tmp_path / "built", options, MaxDrop(50.0, images=8), data=data / "imgs"))
     drop = {trial.name: trial.drop for trial in record.trials}
     assert record.metric == "oks" and record.reference == 1.0
     # Maps in int8 move people, but not by much.

@@ -1,4 +1,4 @@
-"""On made-up networks, whose best mixture is known by trying all, the search finds one nearly as fast in few trials."""
+"""On made-up networks, whose best configuration is known, the search finds one nearly as fast in few trials."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from densecast.artifact.search_record import Trial, front
+from densecast.artifact.search_record import Trial, pareto_front
 from densecast.spec.score import Interval
 from densecast.verbs.mixed_precision import strategy
 
@@ -25,35 +25,33 @@ class Made:
     trials: dict[frozenset[str], Trial] = field(default_factory=dict)
 
     @property
-    def wide_ms(self) -> float:
+    def half_ms(self) -> float:
         return self.int8_ms + sum(self.cost_ms.values())
 
-    def attempt(self, kept: frozenset[str]) -> Trial:
-        if kept not in self.trials:
-            lost = sum(loss for layer, loss in self.loss.items() if layer not in kept)
-            took_ms = self.int8_ms + sum(self.cost_ms[layer] for layer in kept)
+    def measure(self, half_layers: frozenset[str]) -> Trial:
+        if half_layers not in self.trials:
+            lost = sum(loss for layer, loss in self.loss.items() if layer not in half_layers)
+            took_ms = self.int8_ms + sum(self.cost_ms[layer] for layer in half_layers)
             drop = Interval(lost, lost - NOISE, lost + NOISE)
-            self.trials[kept] = Trial(f"but {len(kept)}", tuple(sorted(kept)), drop, self.wide_ms / took_ms, took_ms)
-        return self.trials[kept]
+            name, speed = f"but {len(half_layers)}", self.half_ms / took_ms
+            self.trials[half_layers] = Trial(name, tuple(sorted(half_layers)), drop, speed, took_ms)
+        return self.trials[half_layers]
 
-    def sensitivity(self) -> dict[strategy.Bundle, float]:
+    def sensitivity(self) -> dict[strategy.LayerGroup, float]:
         total = sum(self.loss.values())
         return {(layer,): loss / total for layer, loss in self.loss.items()}
 
     def search(self, points: float) -> Trial | None:
-        strategy.explore(self.cost_ms, self.sensitivity, self.attempt, points)
-        best, _ = strategy.winner(list(self.trials.values()), self.wide(), points)
+        strategy.explore(self.cost_ms, self.sensitivity, self.measure, points)
+        best, _ = strategy.winner(list(self.trials.values()), points)
         return best
 
-    def wide(self) -> Trial:
-        return Trial("16-bit", (), Interval(0, 0, 0), 1.0, self.wide_ms)
-
     def fastest(self, points: float) -> float:
-        """By trying all mixtures."""
-        layers = list(self.loss)
-        kept = (frozenset(each) for count in range(len(layers) + 1) for each in itertools.combinations(layers, count))
+        """By trying all configurations."""
+        sizes = range(len(self.loss) + 1)
+        every = (frozenset(layers) for size in sizes for layers in itertools.combinations(self.loss, size))
         fresh = Made(self.loss, self.cost_ms, self.int8_ms)
-        return max((trial.speed for each in kept if (trial := fresh.attempt(each)).keeps(points)), default=0.0)
+        return max((trial.speed for each in every if (trial := fresh.measure(each)).is_within(points)), default=0.0)
 
 
 def made(seed: int, layers: int = 10) -> Made:
@@ -66,23 +64,23 @@ def made(seed: int, layers: int = 10) -> Made:
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
-def test_the_promise_is_kept_at_nearly_the_best_speed_in_few_trials(seed: int, share: float) -> None:
+def test_the_drop_is_within_the_limit_at_nearly_the_best_speed_in_few_trials(seed: int, share: float) -> None:
     network = made(seed)
     points = share * sum(network.loss.values())
     best = network.search(points)
-    assert best is not None and best.keeps(points)
-    # A greedy order and one way back miss some pairs: at most this much of what trying all 1024 mixtures finds.
+    assert best is not None and best.is_within(points)
+    # A greedy order and one way back miss some pairs: at most this much of what trying all 1024 configurations finds.
     assert best.speed >= 0.85 * network.fastest(points)
     assert len(network.trials) <= 22
 
 
-def test_where_plain_int8_keeps_the_promise_nothing_else_is_asked() -> None:
+def test_where_plain_int8_is_within_the_limit_nothing_else_is_asked() -> None:
     network = made(0)
 
-    def never() -> dict[strategy.Bundle, float]:
+    def never() -> dict[strategy.LayerGroup, float]:
         pytest.fail("the sensitivity of layers was not needed")
 
-    strategy.explore(network.cost_ms, never, network.attempt, 2 * sum(network.loss.values()))
+    strategy.explore(network.cost_ms, never, network.measure, 2 * sum(network.loss.values()))
     assert list(network.trials) == [frozenset()]
 
 
@@ -91,36 +89,37 @@ def test_layers_that_int8_makes_slower_are_left_in_16_bits() -> None:
     slow = {"layer2", "layer7"}
     network.cost_ms = {layer: -0.5 if layer in slow else cost for layer, cost in network.cost_ms.items()}
     best = network.search(2 * sum(network.loss.values()))
-    assert best is not None and set(best.kept) == slow
+    assert best is not None and set(best.half_layers) == slow
 
 
-def test_without_measured_times_the_fewest_layers_are_kept() -> None:
+def test_without_measured_times_the_fewest_layers_are_in_half_precision() -> None:
     network = made(3)
     points = 0.4 * sum(network.loss.values())
-    strategy.explore({}, network.sensitivity, network.attempt, points)
-    kept = min((trial for trial in network.trials.values() if trial.keeps(points)), key=lambda trial: len(trial.kept))
+    strategy.explore({}, network.sensitivity, network.measure, points)
+    within = (trial for trial in network.trials.values() if trial.is_within(points))
+    fewest = min(within, key=lambda trial: len(trial.half_layers))
     largest_first = sorted(network.loss.values(), reverse=True)
     needed = next(count for count in range(11) if sum(largest_first[count:]) + NOISE <= points)
-    assert len(kept.kept) == needed
+    assert len(fewest.half_layers) == needed
 
 
-def test_no_mixture_is_taken_that_is_slower_than_16_bits_or_loses_too_much() -> None:
+def test_no_configuration_is_taken_that_is_slower_than_16_bits_or_loses_too_much() -> None:
     network = made(4)
     network.cost_ms = {layer: 1e-3 for layer in network.cost_ms}
     assert network.search(NOISE / 2) is None
     slower = Trial("int8", (), Interval(0.1, 0.0, 0.2), 0.9, 2.0)
-    best, why = strategy.winner([slower], network.wide(), 0.5)
+    best, why = strategy.winner([slower], 0.5)
     assert best is None and "slower" in why
 
 
-def test_a_value_within_the_promise_is_not_enough_if_its_interval_is_not() -> None:
+def test_a_value_within_the_limit_is_not_enough_if_its_interval_is_not() -> None:
     trial = Trial("int8", (), Interval(0.3, 0.0, 0.7), 2.0, 2.0)
-    assert not trial.keeps(0.5) and trial.keeps(0.7)
+    assert not trial.is_within(0.5) and trial.is_within(0.7)
 
 
-def test_the_front_is_what_nothing_else_beats_in_both() -> None:
+def test_the_pareto_front_is_what_nothing_else_beats_in_both() -> None:
     def trial(name: str, drop: float, speed: float) -> Trial:
         return Trial(name, (), Interval(drop, drop, drop), speed, 1 / speed)
 
     trials = (trial("a", 0.5, 2.0), trial("b", 0.6, 1.5), trial("c", 0.1, 1.2), trial("d", 0.1, 1.0), trial("e", 0, 1))
-    assert [each.name for each in front(trials)] == ["a", "c", "e"]
+    assert [each.name for each in pareto_front(trials)] == ["a", "c", "e"]

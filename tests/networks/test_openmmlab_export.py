@@ -49,7 +49,7 @@ def network_and_sizes(request):
     network = module.build(module.Options(**NARROW[request.param])).eval()
     shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     network.load_state_dict({key: torch.from_numpy(array) for key, array in seeded.state(shapes).items()})
-    other_hw = {1: (97, 131), 16: (96, 112), 64: (64, 192)}[module.INPUT_MULTIPLE]
+    other_hw = {1: (97, 131), 16: (96, 112), 64: (64, 192)}[module.NETWORK.input_multiple]
     return network, ((64, 128), other_hw)
 
 

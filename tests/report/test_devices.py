@@ -25,9 +25,9 @@ def made(tmp_path: Path) -> Report:
 
 
 def device(made: Report, value: float = 0.98) -> DeviceRow:
-    told = {"perf_vision_batchsize_16_device_0.txt": asdict(STAGES), "mm_run.log": {"mm_run_qps": 47.1693}}
+    performance = {"perf_vision_batchsize_16_device_0.txt": asdict(STAGES), "mm_run.log": {"mm_run_qps": 47.1693}}
     score = replace(made.rows[0].score, value=value)
-    return DeviceRow("ascend", "force_float16", 16, score, told, made_report.HOSTILE)
+    return DeviceRow("ascend", "force_float16", 16, score, performance, made_report.HOSTILE)
 
 
 def test_every_number_that_is_read_has_the_tools_name() -> None:
@@ -68,7 +68,7 @@ def test_the_tools_words_stand_beside_what_was_measured_here(made: Report, tmp_p
             f"{fastest.timing.inference_only_per_s:.1f}",
         ),
     }
-    assert len(section.rows) == 12 and "-0.0076 to the first model" in section.told[0]
+    assert len(section.rows) == 12 and "-0.0076 to the first model" in section.sentences[0]
     report.write(whole, tmp_path)
     assert report.read(tmp_path) == whole
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -87,4 +87,4 @@ def test_newer_results_take_the_place_of_older_ones_and_others_are_refused(made:
         devices.added(made, device(made), "other")
     elsewhere = replace(device(made), score=replace(device(made).score, data=None))
     ((_, section),) = devices.sections(devices.added(made, elsewhere, "tiny"))
-    assert "over other images" in section.told[0]
+    assert "over other images" in section.sentences[0]

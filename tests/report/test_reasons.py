@@ -13,7 +13,7 @@ import tiny_artifacts
 from command_line import densecast, failed
 
 from densecast.artifact import Artifact
-from densecast.artifact.search_record import SIXTEEN_BIT, Trial
+from densecast.artifact.search_record import HALF_PRECISION, Trial
 from densecast.report import markdown, page, pareto, reasons
 from densecast.report.data import Reasons
 from densecast.spec.options import BuildOptions, InputShape
@@ -27,30 +27,30 @@ def cells(section: reasons.Section) -> dict[str, tuple[str, ...]]:
     return {row[0]: row for row in section.rows}
 
 
-def test_every_mixture_has_a_row_and_the_one_taken_names_its_layers() -> None:
+def test_every_configuration_has_a_row_and_the_one_taken_names_its_layers() -> None:
     record = made_report.search()
     section = reasons.of_search(record)
     rows = cells(section)
-    assert list(rows) == ["int8", "int8 but 1", "int8 but 2", SIXTEEN_BIT]  # the fastest first
-    assert rows["int8"][1:] == ("2.500", "2.100 … 2.900", "1.80", "5.00", "0 of 35", "no", "front")
-    assert rows["int8 but 1"][5:] == ("1 of 35", "yes", "front, taken")
+    assert list(rows) == ["int8", "int8 but 1", "int8 but 2", HALF_PRECISION]  # the fastest first
+    assert rows["int8"][1:] == ("2.500", "2.100 … 2.900", "1.80", "5.00", "0 of 35", "no", "Pareto front")
+    assert rows["int8 but 1"][5:] == ("1 of 35", "yes", "Pareto front, taken")
     assert rows["int8 but 2"][5:] == ("2 of 35", "yes", "")
-    assert rows[SIXTEEN_BIT][5] == "35 of 35"
-    told = " ".join(section.told)
-    assert record.why in told and "The promise is kept" in told and "at most 0.5 points of mIoU" in told
-    assert f"1 of 35 layers: {made_report.HOSTILE} (93% of int8's error)." in told
-    broken = reasons.of_search(replace(record, kept_promise=False, winner=SIXTEEN_BIT))
-    assert "The promise is not kept" in " ".join(broken.told) and "In 16 bits," not in " ".join(broken.told)
+    assert rows[HALF_PRECISION][5] == "35 of 35"
+    text = " ".join(section.sentences)
+    assert record.why in text and "The limit is kept" in text and "at most 0.5 points of mIoU" in text
+    assert f"1 of 35 layers: {made_report.HOSTILE} (93% of int8's error)." in text
+    broken = reasons.of_search(replace(record, within_limit=False, winner=HALF_PRECISION))
+    assert "The limit is not kept" in " ".join(broken.sentences) and "In 16 bits," not in " ".join(broken.sentences)
 
 
 def test_of_many_layers_those_are_named_that_int8_would_hurt_most() -> None:
     record = made_report.search()
     names = tuple(f"layer{number}" for number in range(20))
-    winner = replace(record.trials[2], kept=names)
+    winner = replace(record.trials[2], half_layers=names)
     sensitivity = {name: number / 100 for number, name in enumerate(names)}
-    told = reasons.of_search(replace(record, trials=(winner,), sensitivity=sensitivity)).told[-1]
-    assert told.startswith("In 16 bits, 20 of 35 layers: layer19 (19% of int8's error), layer18 (18%")
-    assert told.endswith("layer8 (8% of int8's error), and 8 more.")
+    sentence = reasons.of_search(replace(record, trials=(winner,), sensitivity=sensitivity)).sentences[-1]
+    assert sentence.startswith("In 16 bits, 20 of 35 layers: layer19 (19% of int8's error), layer18 (18%")
+    assert sentence.endswith("layer8 (8% of int8's error), and 8 more.")
 
 
 def test_every_trial_of_tuning_has_a_row_and_the_winner_its_reason() -> None:
@@ -60,18 +60,18 @@ def test_every_trial_of_tuning_has_a_row_and_the_winner_its_reason() -> None:
     assert rows["bf16 instead of f16"][1:] == ("1.71 (1.65 to 1.79)", "17.25", "231.9", "taken")
     assert rows["float32 instead"][1:] == ("", "", "", "the time was up")
     assert rows["int8 instead"][-1] == "not faster (measured before)"
-    assert section.told[0] == f"{record.winner}: {record.why}" and "2 threads" in section.told[1]
-    assert f"at first was {record.trials[0].against}," in section.told[1]
+    assert section.sentences[0] == f"{record.winner}: {record.why}" and "2 threads" in section.sentences[1]
+    assert f"at first was {record.trials[0].baseline}," in section.sentences[1]
 
 
-def test_what_estimator_and_bias_correction_bought_is_told() -> None:
+def test_what_calibration_method_and_bias_correction_bought_is_shown() -> None:
     section = reasons.of_calibration(made_report.CALIBRATION)
     assert section.rows == (
         ("mean_minmax", "left alone", "0.540%", ""),
         ("histogram", "left alone", "0.412%", ""),
         ("histogram", "corrected", "0.377%", "taken"),
     )
-    assert section.told[0] == (
+    assert section.sentences[0] == (
         "asymmetric ranges by histogram: 0.412% labels changed, the others 0.540%; "
         "with biases left alone 0.412%, corrected 0.377%"
     )
@@ -109,21 +109,23 @@ def test_on_the_chart_faster_is_right_and_losing_less_is_down() -> None:
     assert [found[trial.name][0] for trial in by_speed] == sorted(x for x, _, _ in found.values())
     by_drop = sorted(record.trials, key=lambda trial: -trial.drop.value)
     assert [found[trial.name][1] for trial in by_drop] == sorted(y for _, y, _ in found.values())
-    # What may lose more than was promised looks otherwise, and lies above the line of the promise.
-    assert found["int8"][2] != found["int8 but 1"][2] == found[SIXTEEN_BIT][2]
-    (promise,) = (float(line.attrib["y1"]) for line in svg.findall("line") if "stroke-dasharray" in line.attrib)
-    assert found["int8"][1] < promise < found["int8 but 2"][1]
+    # What may lose more than the limit looks otherwise, and lies above the limit's line.
+    assert found["int8"][2] != found["int8 but 1"][2] == found[HALF_PRECISION][2]
+    (limit,) = (float(line.attrib["y1"]) for line in svg.findall("line") if "stroke-dasharray" in line.attrib)
+    assert found["int8"][1] < limit < found["int8 but 2"][1]
     (ring,) = (circle for circle in svg.findall("circle") if circle.attrib["fill"] == "none")
     assert (float(ring.attrib["cx"]), float(ring.attrib["cy"])) == found["int8 but 1"][:2]
     (line,) = svg.findall("polyline")
     corners = [tuple(map(float, corner.split(","))) for corner in line.attrib["points"].split()]
-    assert corners == [found[name][:2] for name in (SIXTEEN_BIT, "int8 but 1", "int8")]
+    assert corners == [found[name][:2] for name in (HALF_PRECISION, "int8 but 1", "int8")]
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_chart_of_one_point_or_of_equal_ones_stays_within_its_box(count: int) -> None:
-    same = Trial(SIXTEEN_BIT, (), Interval(0.0, 0.0, 0.0), 1.0, 9.0)
-    record = replace(made_report.search(), trials=(same,) * count, front=(SIXTEEN_BIT,), winner=SIXTEEN_BIT)
+    same = Trial(HALF_PRECISION, (), Interval(0.0, 0.0, 0.0), 1.0, 9.0)
+    record = replace(
+        made_report.search(), trials=(same,) * count, pareto_front=(HALF_PRECISION,), winner=HALF_PRECISION
+    )
     svg = ET.fromstring(pareto.draw(record))
     _, _, width, height = map(float, svg.attrib["viewBox"].split())
     for element in svg:
@@ -155,8 +157,8 @@ def test_markdown_and_html_of_a_run_hold_every_choice(tmp_path: Path) -> None:
 
 def test_a_build_that_fell_back_is_a_finding_of_its_own(tmp_path: Path) -> None:
     made = made_report.report(tmp_path)
-    (told,) = (line for line in made.findings() if "was asked" in line)
-    assert "int8 was asked, fp16 is what was built: int8 is 0.96 times as fast" in told
+    (finding,) = (line for line in made.findings() if "was asked" in line)
+    assert "int8 was asked, fp16 is what was built: int8 is 0.96 times as fast" in finding
     assert not any("int8 does not pay" in line for line in made.findings() if line.startswith(made_report.HOSTILE))
     assert len(markdown.chosen_by(made)) == 3
 

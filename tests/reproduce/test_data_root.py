@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from densecast import plugins
 from densecast.errors import MissingFileError
 from densecast.spec.model import Evaluation
 from densecast.verbs.reproduce import data_root
-from densecast.zoo._base import ZooEntry
+from densecast.zoo._base import ZOO, ZooEntry
 
 
 @pytest.fixture
 def entry() -> ZooEntry:
-    found: ZooEntry = plugins.load("zoo", "unet_carvana").ENTRY
-    return replace(found, spec=replace(found.spec, evaluation=Evaluation("voc2012", "iou")))
+    shipped = ZOO.load("unet_carvana")
+    return replace(shipped, spec=replace(shipped.spec, evaluation=Evaluation("voc2012", "iou")))
 
 
 @pytest.mark.parametrize("name", ["VOC2012_DATASETS_PATH", "DATASETS_PATH"])

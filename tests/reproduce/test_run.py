@@ -16,16 +16,13 @@ from made_pictures import carvana  # noqa: E402
 
 from densecast import report  # noqa: E402
 from densecast.artifact import Artifact  # noqa: E402
-from densecast.artifact.search_record import MaxDrop  # noqa: E402
-from densecast.artifact.tune_record import Duel, Rate, TuneOptions  # noqa: E402
+from densecast.artifact.tune_record import ABTiming, Rate  # noqa: E402
 from densecast.errors import DensecastError  # noqa: E402
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions  # noqa: E402
 from densecast.spec.precision import PRECISIONS, short  # noqa: E402
-from densecast.verbs.benchmark import BenchmarkOptions  # noqa: E402
-from densecast.verbs.builder import tune_duel  # noqa: E402
-from densecast.verbs.evaluate import EvaluateOptions  # noqa: E402
-from densecast.verbs.export.options import ExportOptions  # noqa: E402
-from densecast.verbs.reproduce import RunOptions, run  # noqa: E402
+from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop, TuneOptions  # noqa: E402
+from densecast.verbs.builder import tune_benchmark  # noqa: E402
+from densecast.verbs.reproduce import RunOptions, reproduce  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -53,7 +50,7 @@ def go(folder: Path, steps: list[str] | None = None) -> report.Report:
         if steps is not None:
             steps.append(what)
 
-    return run(
+    return reproduce(
         "unet_tiny", folder / "out", OPTIONS, data=folder / "data", checkpoint=folder / "weights.pth", progress=tell
     )
 
@@ -78,8 +75,8 @@ def test_report_holds_what_was_built_and_measured(first: report.Report, folder: 
     assert first.rows[1].score.value == pytest.approx(first.rows[0].score.value, abs=1e-2)
     assert first.parity is not None and first.parity.relative_error <= first.parity.tolerance
     assert report.read(folder / "out") == first
-    assert all((folder / "out" / name).is_file() for picture in first.pictures for name in picture.files.values())
-    assert first.pictures and (folder / "out" / "report.html").stat().st_size > 1000
+    assert all((folder / "out" / name).is_file() for image in first.images for name in image.files.values())
+    assert first.images and (folder / "out" / "report.html").stat().st_size > 1000
 
 
 def test_a_second_run_measures_nothing_again(first: report.Report, folder: Path) -> None:
@@ -99,10 +96,10 @@ def test_a_tuned_run_reports_what_each_build_was_chosen_by(
 ) -> None:
     """ONNX Runtime's 16 bits are no faster, so float32 is what comes of them; the report says so, and why."""
     monkeypatch.setenv("DENSECAST_CACHE", str(tmp_path / "cache"))
-    even = Duel(Rate(10.0, 100.0), Rate(10.0, 100.0), 1.0, (0.99, 1.01), 5)
-    monkeypatch.setattr(tune_duel, "fight", lambda champion, challenger: even)
+    even = ABTiming(Rate(10.0, 100.0), Rate(10.0, 100.0), 1.0, (0.99, 1.01), 5)
+    monkeypatch.setattr(tune_benchmark, "benchmark", lambda baseline, candidate: even)
     options = replace(OPTIONS, tune=TuneOptions())
-    made = run("unet_tiny", tmp_path / "out", options, data=folder / "data", checkpoint=folder / "weights.pth")
+    made = reproduce("unet_tiny", tmp_path / "out", options, data=folder / "data", checkpoint=folder / "weights.pth")
     plain, tuned = made.rows
     assert plain.reasons.tuning is None and plain.reasons.built == "force_float32"
     assert tuned.asked == "force_float16" and tuned.reasons.built == "force_float32"
@@ -133,8 +130,8 @@ def test_each_precision_is_searched_for_in_its_own_way(
     """float32 is built as asked; the rest is tuned; with a drop stated, int8 has to keep to it instead."""
     pytest.importorskip("nncf")
     monkeypatch.setenv("DENSECAST_CACHE", str(tmp_path / "cache"))
-    even = Duel(Rate(10.0, 100.0), Rate(10.0, 100.0), 1.0, (0.99, 1.01), 5)
-    monkeypatch.setattr(tune_duel, "fight", lambda champion, challenger: even)
+    even = ABTiming(Rate(10.0, 100.0), Rate(10.0, 100.0), 1.0, (0.99, 1.01), 5)
+    monkeypatch.setattr(tune_benchmark, "benchmark", lambda baseline, candidate: even)
     options = replace(
         OPTIONS,
         backends=("openvino",),
@@ -143,7 +140,7 @@ def test_each_precision_is_searched_for_in_its_own_way(
         tune=TuneOptions(seconds=30.0),
         max_drop=MaxDrop(50.0, images=2, split="all", seconds=20.0) if dropping else None,
     )
-    made = run("unet_tiny", tmp_path / "out", options, data=folder / "data", checkpoint=folder / "weights.pth")
+    made = reproduce("unet_tiny", tmp_path / "out", options, data=folder / "data", checkpoint=folder / "weights.pth")
     found: dict[str, list[str]] = {}
     for row in made.rows:
         manifest = Artifact.open(tmp_path / "out" / row.artifact).manifest
@@ -163,7 +160,7 @@ def test_searches_that_make_no_sense_are_refused_before_anything_is_made(tmp_pat
     for wrong, said in (
         (("--max-drop", "0.5", "--time-budget", "soon"), "90s, 10m or 2h"),
         (("--max-drop", "0"), "between 0 and 100"),
-        (("--tune", "--time-budget", "0"), "--time-budget"),
+        (("--tune", "--time-budget", "0"), "above 0 seconds"),
     ):
         assert said in failed(2, "run", "unet_tiny", "--out", tmp_path / "out", *wrong, "-q")
     assert not (tmp_path / "out").exists()
@@ -180,7 +177,7 @@ def test_what_cannot_be_built_is_said_before_anything_is_made(
     folder: Path, tmp_path: Path, wrong: dict[str, tuple[str, ...]], said: str
 ) -> None:
     with pytest.raises(DensecastError, match=said):
-        run(
+        reproduce(
             "unet_tiny",
             tmp_path / "out",
             replace(OPTIONS, **wrong),  # type: ignore[arg-type]

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 
 from densecast.runtime.batching import Buffers, batches, neighbours
-from densecast.spec.tensor import Dim, TensorSpec
+from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 
 
-def spec(batch: int | Dim) -> TensorSpec:
-    return TensorSpec("image", "float32", (batch, 3, Dim("H", 1, 64), Dim("W", 1, 64)))
+def spec(batch: int | Dim, name: str = "image") -> TensorSpec:
+    return TensorSpec(name, "float32", (batch, 3, Dim("H", 1, 64), Dim("W", 1, 64)))
+
+
+def items(arrays: Iterable[Array]) -> list[Feeds]:
+    return [{"image": array} for array in arrays]
+
+
+def batches_of(
+    arrays: Iterable[Array], batch: TensorSpec, listed: tuple[int, ...] | None, buffers: Buffers
+) -> list[tuple[list[int], Array]]:
+    """The batches of networks with one input."""
+    return [(chosen, feeds["image"]) for chosen, feeds in batches(items(arrays), (batch,), listed, buffers)]
 
 
 def inputs(*sizes_hw: tuple[int, int]) -> list[np.ndarray]:
@@ -29,7 +42,7 @@ def test_every_input_is_in_one_batch_in_order(
     buffers = Buffers()
     for arrangement in (arrays, list(np.stack(arrays))):
         buffers.turn()
-        found = list(batches(arrangement, spec(batch), listed, buffers))
+        found = batches_of(arrangement, spec(batch), listed, buffers)
         assert [len(made) for _, made in found] == sizes
         assert [index for chosen, _ in found for index in chosen] == list(range(5))
         for chosen, made in found:
@@ -39,10 +52,10 @@ def test_every_input_is_in_one_batch_in_order(
 
 def test_rows_of_one_array_are_not_copied() -> None:
     whole = np.stack(inputs(*[(4, 6)] * 4))
-    ((_, made),) = batches(list(whole), spec(4), (4,), Buffers())
+    ((_, made),) = batches_of(list(whole), spec(4), (4,), Buffers())
     assert made.base is whole and np.shares_memory(made, whole) and made.flags.c_contiguous
     for arrangement in (list(whole[::-1]), [whole[0], whole[0], whole[1], whole[2]], list(whole[:, :, :, ::-1])):
-        ((_, made),) = batches(arrangement, spec(4), (4,), Buffers())
+        ((_, made),) = batches_of(arrangement, spec(4), (4,), Buffers())
         assert not np.shares_memory(made, whole)
         np.testing.assert_array_equal(made, np.stack(arrangement))
 
@@ -55,8 +68,27 @@ def test_memory_of_something_else_is_no_row_of_an_array() -> None:
 
 def test_inputs_of_several_sizes_do_not_mix() -> None:
     arrays = inputs((4, 6), (6, 4), (4, 6))
-    found = {tuple(chosen): made.shape for chosen, made in batches(arrays, spec(Dim("N", 1, 8)), None, Buffers())}
+    found = {tuple(chosen): made.shape for chosen, made in batches_of(arrays, spec(Dim("N", 1, 8)), None, Buffers())}
     assert found == {(0, 2): (2, 3, 4, 6), (1,): (1, 3, 6, 4)}
+
+
+def test_every_input_of_a_network_has_its_batch_of_the_same_items() -> None:
+    large, small = inputs(*[(8, 12)] * 3, (6, 4)), inputs(*[(4, 6)] * 3, (3, 2))
+    both = [{"image": one, "thumbnail": other} for one, other in zip(large, small, strict=True)]
+    found = list(batches(both, (spec(Dim("N", 1, 2)), spec(Dim("N", 1, 2), "thumbnail")), None, Buffers()))
+    assert [chosen for chosen, _ in found] == [[0, 1], [2], [3]]
+    for chosen, feeds in found:
+        np.testing.assert_array_equal(feeds["image"], np.stack([large[index] for index in chosen]))
+        np.testing.assert_array_equal(feeds["thumbnail"], np.stack([small[index] for index in chosen]))
+
+
+def test_items_whose_second_inputs_differ_in_size_do_not_mix() -> None:
+    both = [
+        {"image": one, "thumbnail": other}
+        for one, other in zip(inputs(*[(8, 12)] * 3), inputs((4, 6), (3, 2), (4, 6)), strict=True)
+    ]
+    specs = (spec(Dim("N", 1, 8)), spec(Dim("N", 1, 8), "thumbnail"))
+    assert [chosen for chosen, _ in batches(both, specs, None, Buffers())] == [[0, 2], [1]]
 
 
 def test_buffers_come_back_the_next_turn_and_not_before() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from densecast import plugins
 from densecast.errors import UsageError
 from densecast.imaging.blend_labels import blend_labels
 from densecast.imaging.prepare import prepare
 from densecast.spec.preprocess import FitCentre, Preprocess
-from densecast.tasks import segmentation
+from densecast.tasks.segmentation.postprocess import place_labels
+from densecast.zoo._base import ZOO
 
 SIZES_HW = [(375, 500), (500, 333), (500, 500), (281, 500), (100, 77), (700, 999), (1, 500)]
 
@@ -33,7 +33,7 @@ def test_the_image_is_where_the_reference_puts_it(image_hw: tuple[int, int]) -> 
 
 @pytest.mark.parametrize("image_hw", SIZES_HW)
 def test_the_surroundings_are_zero_after_normalisation(image_hw: tuple[int, int]) -> None:
-    spec = plugins.load("zoo", "fcn_r50_d8_voc").ENTRY.spec_for("ascend")
+    spec = ZOO.load("fcn_r50_d8_voc").spec_for("ascend")
     array, placement = prepare(np.full((*image_hw, 3), 250, np.uint8), spec.preprocess)
     (height, width), (left, top) = placement.content_hw, (int(each) for each in placement.offset_xy)
     assert array.shape == (3, 500, 500)
@@ -43,12 +43,12 @@ def test_the_surroundings_are_zero_after_normalisation(image_hw: tuple[int, int]
 
 @pytest.mark.parametrize("image_hw", SIZES_HW)
 def test_labels_come_back_to_their_pixels(image_hw: tuple[int, int]) -> None:
-    spec = plugins.load("zoo", "fcn_r50_d8_voc").ENTRY.spec_for("ascend")
+    spec = ZOO.load("fcn_r50_d8_voc").spec_for("ascend")
     placement = spec.preprocess.resize.place(image_hw)
     labels = np.full((500, 500), 20, np.uint8)  # outside of the image: must not be seen
     (height, width), (left, top) = placement.content_hw, (int(each) for each in placement.offset_xy)
     labels[top : top + height, left : left + width] = np.arange(width) * 19 // width
-    found = segmentation.place_labels(labels, placement, spec).class_id
+    found = place_labels(labels, placement, spec).class_id
     assert found.shape == image_hw
     # Labels in order of columns stay in order, from the first to the last.
     assert found.max() == labels[top, left + width - 1] and (np.diff(found[0].astype(int)) >= 0).all()
@@ -60,8 +60,8 @@ def test_blended_labels_invent_classes_that_nearest_ones_do_not() -> None:
     labels = np.zeros((500, 500), np.uint8)
     labels[:, 250:] = 8
     assert set(np.unique(blend_labels(labels, placement))) > {0, 8}
-    spec = plugins.load("zoo", "fcn_r50_d8_voc").ENTRY.spec_for("ascend")
-    assert set(np.unique(segmentation.place_labels(labels, placement, spec).class_id)) == {0, 8}
+    spec = ZOO.load("fcn_r50_d8_voc").spec_for("ascend")
+    assert set(np.unique(place_labels(labels, placement, spec).class_id)) == {0, 8}
 
 
 def test_surroundings_that_are_no_bytes_are_refused() -> None:

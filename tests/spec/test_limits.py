@@ -51,6 +51,6 @@ def test_a_stated_limit_is_a_number() -> None:
 @pytest.mark.parametrize("drop", [Interval(NAN, 0.1, 0.2), Interval(0.1, NAN, NAN), Interval(NAN, NAN, NAN)])
 def test_a_drop_that_is_not_a_number_keeps_no_promise_and_is_the_worst(drop: Interval) -> None:
     broken, sound = Trial("broken", (), drop, 1.0, 1.0), Trial("sound", (), Interval(5.0, 4.0, 6.0), 1.0, 1.0)
-    assert not broken.keeps(99.0)
-    assert sound.keeps(6.0) and not sound.keeps(5.9)
+    assert not broken.is_within(99.0)
+    assert sound.is_within(6.0) and not sound.is_within(5.9)
     assert min([broken, sound], key=lambda trial: trial.worst_drop) is sound

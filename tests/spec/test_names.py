@@ -1,42 +1,13 @@
-"""Plug-ins by file name, precisions by name or alias, and timings by percentile."""
+"""Precisions by name or alias, and timings by percentile."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from densecast import plugins
-from densecast.errors import UnknownNameError
 from densecast.results.timing import StageSummary
 from densecast.spec import precision
 from densecast.spec.precision import PrecisionRan
-
-
-def test_plug_ins_are_files_without_an_underscore() -> None:
-    assert {"openvino", "onnxruntime", "reference", "torch"} <= set(plugins.names("backends"))
-    for kind in ("networks", "zoo", "graph", "datasets", "tasks", "metrics", "backends"):
-        names = plugins.names(kind)
-        assert names == tuple(sorted(names)) and not any(name.startswith("_") for name in names)
-
-
-@pytest.mark.parametrize("kind", ["metrics", "scenes", "datasets"])
-def test_every_plug_in_has_what_its_kind_is_called_by(kind: plugins.Kind) -> None:
-    ability = {"metrics": "accumulator", "scenes": "write", "datasets": "open"}[kind]
-    assert plugins.names(kind)
-    for name in plugins.names(kind):
-        assert callable(getattr(plugins.load(kind, name), ability)), name
-
-
-@pytest.mark.parametrize(("kind", "part"), [("metrics", "oks"), ("scenes", "raster"), ("scenes", "street")])
-def test_parts_are_no_plug_ins(kind: plugins.Kind, part: str) -> None:
-    with pytest.raises(UnknownNameError, match="Known: "):
-        plugins.load(kind, part)
-
-
-@pytest.mark.parametrize("name", ["openvin0", "OpenVINO", "../backends/openvino", "", "_nncf"])
-def test_unknown_plug_ins_are_refused(name: str) -> None:
-    with pytest.raises(UnknownNameError, match="Known: ascend, magicmind, onnxruntime, openvino"):
-        plugins.load("backends", name)
 
 
 @pytest.mark.parametrize("full", precision.PRECISIONS)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from densecast.errors import BadShapeError, UsageError
-from densecast.spec.options import InputShape, Range, built_input
+from densecast.spec.options import InputShape, Range
+from densecast.spec.shapes import built_input
 from densecast.spec.tensor import Dim, TensorSpec, check_feeds
 
 N, H, W = Dim("N", 1, 16), Dim("H", 32, 512, 16), Dim("W", 32, 512)

@@ -190,16 +190,16 @@ def _handoff_prepare(root: Path) -> Json:
     return written(root, "handoff", "prepare", root / "people" / "float", "--out", root / "handoff", *data)
 
 
-def _handoff_rehearse(root: Path) -> Json:
+def _handoff_simulate(root: Path) -> Json:
     if not (root / "handoff").is_dir():
         _handoff_prepare(root)
-    given = ("handoff", "rehearse", root / "handoff", "--out", root / "result", "--tool", "ais_bench")
+    given = ("handoff", "simulate", root / "handoff", "--out", root / "result", "--tool", "ais_bench")
     return written(root, *given)
 
 
 def _handoff_collect(root: Path) -> Json:
     if not (root / "result").is_dir():
-        _handoff_rehearse(root)
+        _handoff_simulate(root)
     given = ("handoff", "collect", root / "handoff", root / "result", "--data", root / "people" / "data")
     return written(root, *given)
 
@@ -230,6 +230,6 @@ CALLS: dict[str, tuple[Maker, tuple[pytest.MarkDecorator, ...]]] = {
     "report ARTIFACT": (_report_of_a_build, ()),
     "doctor": (_doctor, ()),
     "handoff prepare": (_handoff_prepare, ()),
-    "handoff rehearse": (_handoff_rehearse, ()),
+    "handoff simulate": (_handoff_simulate, ()),
     "handoff collect": (_handoff_collect, NEEDS_COCO),
 }

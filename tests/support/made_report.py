@@ -9,15 +9,16 @@ import tiny_artifacts
 from made_pictures import write_jpeg
 
 from densecast.artifact import CalibrationRecord, ParityRecord
-from densecast.artifact.search_record import SIXTEEN_BIT, MaxDrop, SearchRecord
-from densecast.artifact.search_record import Trial as Mixture
-from densecast.artifact.tune_record import Duel, Rate, Setting, Trial, TuneOptions, TuneRecord
-from densecast.report.data import Picture, Reasons, Report, Row
+from densecast.artifact.search_record import HALF_PRECISION, SearchRecord
+from densecast.artifact.search_record import Trial as SearchTrial
+from densecast.artifact.tune_record import ABTiming, Rate, Setting, Trial, TuneRecord
+from densecast.report.data import DrawnImage, Reasons, Report, Row
 from densecast.results.timing import Timing
 from densecast.runtime import machine
 from densecast.spec.precision import PRECISIONS, Precision, PrecisionRan
 from densecast.spec.sample import SplitRecord
 from densecast.spec.score import Interval, Score
+from densecast.spec.verb_options import MaxDrop, TuneOptions
 from densecast.zoo._base import PublishedScore
 
 # Text that breaks a page which forgets to escape it.
@@ -37,8 +38,8 @@ def tuning() -> TuneRecord:
     first = Setting("force_float16", "f16", (), "asymmetric", 1, 1)
     taken = Setting("force_float16", "bf16", (), "asymmetric", 2, 4)
     int8 = Setting("qint8_mixed_float16", "bf16", (), "asymmetric", 2, 4)
-    won = Duel(Rate(10.0, 100.0), Rate(17.25, 231.9), 1.71, (1.65, 1.79), 15)
-    lost = Duel(Rate(17.25, 231.9), Rate(16.5, 242.4), 0.957, (0.94, 0.97), 15)
+    won = ABTiming(Rate(10.0, 100.0), Rate(17.25, 231.9), 1.71, (1.65, 1.79), 15)
+    lost = ABTiming(Rate(17.25, 231.9), Rate(16.5, 242.4), 0.957, (0.94, 0.97), 15)
     return TuneRecord(
         TuneOptions(), "qint8_mixed_float16", taken, 2,
         (
@@ -51,15 +52,15 @@ def tuning() -> TuneRecord:
 
 
 def search() -> SearchRecord:
-    """Plain int8 loses too much; with one layer in 16 bits it keeps the promise."""
+    """Plain int8 loses too much; with one layer in 16 bits it keeps the limit."""
     trials = (
-        Mixture(SIXTEEN_BIT, (), Interval(0.002, 0.0, 0.004), 1.0, 9.0),
-        Mixture("int8", (), Interval(2.5, 2.1, 2.9), 1.8, 5.0),
-        Mixture("int8 but 1", (HOSTILE,), Interval(0.311, 0.28, 0.342), 1.62, 5.55),
-        Mixture("int8 but 2", (HOSTILE, "other"), Interval(0.45, 0.41, 0.49), 1.1, 8.2),
+        SearchTrial(HALF_PRECISION, (), Interval(0.002, 0.0, 0.004), 1.0, 9.0),
+        SearchTrial("int8", (), Interval(2.5, 2.1, 2.9), 1.8, 5.0),
+        SearchTrial("int8 but 1", (HOSTILE,), Interval(0.311, 0.28, 0.342), 1.62, 5.55),
+        SearchTrial("int8 but 2", (HOSTILE, "other"), Interval(0.45, 0.41, 0.49), 1.1, 8.2),
     )
     return SearchRecord(
-        MaxDrop(0.5), "mIoU", 0.7812, 60, ("a",), 35, trials, ("int8", "int8 but 1", SIXTEEN_BIT), "int8 but 1",
+        MaxDrop(0.5), "mIoU", 0.7812, 60, ("a",), 35, trials, ("int8", "int8 but 1", HALF_PRECISION), "int8 but 1",
         "1.62 times as fast as 16 bits, the fastest that loses at most 0.5 points", True, 41.0, True, {HOSTILE: 0.93},
     )  # fmt: skip
 
@@ -101,13 +102,13 @@ def row(backend: str, asked: Precision, index: int, value: float | None = None) 
 
 
 def report(folder: Path) -> Report:
-    """Two backends in three precisions, and a picture of two files in `folder`."""
+    """Two backends in three precisions, and an image of two files in `folder`."""
     rows = [
         row(backend, asked, 3 * b + p)
         for b, backend in enumerate(("openvino", HOSTILE))
         for p, asked in enumerate(PRECISIONS)
     ]
-    files = {title: write_jpeg(folder / "pictures" / f"{title}.jpg").relative_to(folder) for title in ("truth", "int8")}
+    files = {title: write_jpeg(folder / "images" / f"{title}.jpg").relative_to(folder) for title in ("truth", "int8")}
     return Report(
         spec=tiny_artifacts.spec(),
         summary=f"a summary with {HOSTILE}",
@@ -118,6 +119,6 @@ def report(folder: Path) -> Report:
         rows=tuple(rows),
         parity=ParityRecord(((1, 3, 8, 8),), 1.2e-5, 3.4e-6, 1e-4),
         published=(PublishedScore("force_float32", "dice_per_image", 0.9914, 508, "a published table"),),
-        pictures=(Picture("0a1b", "worst", {k: str(v) for k, v in files.items()}, {"int8": 0.8765}),),
+        images=(DrawnImage("0a1b", "worst", {k: str(v) for k, v in files.items()}, {"int8": 0.8765}),),
         seconds=61.7,
     )  # fmt: skip

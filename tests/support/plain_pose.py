@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from densecast.kernels.assignment import solve
-from densecast.spec.pose_decode import PoseDecode
+from densecast.tasks.pose import PoseDecode
 from densecast.tasks.pose.coco_person import MIRRORED
 
 ORDER = (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)

@@ -1,4 +1,4 @@
-"""Faults as users meet them, planted into sound networks, each with the layer or stage where it sits.
+"""Faults as users meet them, planted into sound networks, each with the layer or step where it sits.
 
 Used by the tests of `compare --locate`, and by `benchmarks/planted_faults.py`, which writes docs/compare.md's table.
 """
@@ -17,8 +17,9 @@ from onnx import helper, numpy_helper
 from densecast.artifact import Artifact
 from densecast.backends._inspection import layer_of
 from densecast.backends.onnxruntime import _to_float16 as float16
-from densecast.spec.model import ModelSpec, SegmentationDecode
+from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import Preprocess
+from densecast.tasks.segmentation import SegmentationDecode
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,13 +249,13 @@ def wrong_epsilon(sound: Sound, rng: np.random.Generator) -> Planted:
     import torch
     from safetensors.torch import load_file
 
-    from densecast import plugins
-    from densecast.verbs.export.to_onnx import to_onnx
+    from densecast.networks._base import NETWORKS
+    from densecast.verbs.export.to_onnx import open_axes, to_onnx
 
     made_of = sound.artifact.manifest.network
     assert made_of is not None
-    plugin = plugins.load("networks", made_of.name)
-    network = plugin.build(plugin.Options(**made_of.options)).eval()
+    plugin = NETWORKS.load(made_of.name)
+    network = plugin.build(plugin.options_type(**made_of.options)).eval()
     network.load_state_dict(load_file(sound.artifact.file("weights.safetensors")))
     convolutions = {layer_of(node.name) for node in sound.graph.graph.node if node.op_type == "Conv"}
     pairs = []
@@ -267,7 +268,8 @@ def wrong_epsilon(sound: Sound, rng: np.random.Generator) -> Planted:
     layer, norm = pairs[int(rng.integers(len(pairs)))]
     norm.eps = 1e-3
     spec = sound.artifact.spec
-    graph, _ = to_onnx(network, spec.input, spec.output.name, (256, 256), opset=17, exporter="torchscript")
+    axes = {tensor.name: open_axes(tensor) for tensor in spec.outputs}
+    graph, _ = to_onnx(network, spec.inputs, axes, [(256, 256)], opset=17, exporter="torchscript")
     return Planted(graph, sound.spec, "network", layer)
 
 
@@ -332,13 +334,9 @@ def _ints(node: Any, name: str) -> list[int]:
 
 
 def _set(node: Any, name: str, value: Any) -> None:
-    kept = [each for each in node.attribute if each.name != name]
+    others = [each for each in node.attribute if each.name != name]
     del node.attribute[:]
-    node.attribute.extend([*kept, helper.make_attribute(name, value)])
-
-
-def _is_conv(node: Any) -> bool:
-    return str(node.op_type) == "Conv"
+    node.attribute.extend([*others, helper.make_attribute(name, value)])
 
 
 def _place(model: onnx.ModelProto, node: Any) -> int:
@@ -346,9 +344,9 @@ def _place(model: onnx.ModelProto, node: Any) -> int:
 
 
 def _replace_nodes(model: onnx.ModelProto, nodes: list[Any]) -> None:
-    kept = [copy.deepcopy(each) for each in nodes]
+    copies = [copy.deepcopy(each) for each in nodes]
     del model.graph.node[:]
-    model.graph.node.extend(kept)
+    model.graph.node.extend(copies)
 
 
 def all_kinds() -> tuple[str, ...]:

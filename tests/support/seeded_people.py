@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from densecast.spec.prediction import Poses
+from densecast.tasks.pose import Poses
 from densecast.tasks.pose.coco_person import JOINTS, LIMBS
 
 # A standing person, 100 pixels high.

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_specs
 from pose_scenes import SCENES, Scene, draw
 
 from densecast.errors import BadConfigError, BadInputError, BadShapeError
-from densecast.spec.pose_decode import PoseDecode
 from densecast.spec.pose_geometry import PosePlacement
-from densecast.tasks.pose import decode
+from densecast.spec.preprocess import Native, PoseAffine, Preprocess
+from densecast.tasks.pose import TASK, AnnotatedPoses, PoseDecode, PoseTask
 from densecast.tasks.pose.coco_person import MIRRORED
+from densecast.tasks.pose.postprocess import decode
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pose_scenes.npz"
 
@@ -146,3 +148,49 @@ def test_maps_that_are_not_finite_are_refused(channel, bad):
 def test_options_that_cannot_work_are_refused(options):
     with pytest.raises(BadConfigError):
         PoseDecode(**options)
+
+
+def annotated(xy_px):
+    count = len(xy_px)
+    boxes = np.concatenate([xy_px.min(axis=1), np.ptp(xy_px, axis=1)], axis=1)
+    return AnnotatedPoses(
+        1,
+        xy_px,
+        np.full(xy_px.shape[:2], 2, np.uint8),
+        np.ptp(xy_px, axis=1).prod(axis=1),
+        boxes,
+        np.zeros(count, bool),
+    )
+
+
+def test_ground_truth_in_the_networks_frame_is_where_predictions_lie_there():
+    where = PoseAffine(64, 32).place((100, 170))
+    target = annotated(np.random.default_rng(0).uniform(0, 100, (3, 17, 2)))
+    assert TASK.target_at(target, where, "image") is target
+    moved = TASK.target_at(target, where, "network")
+    np.testing.assert_allclose(moved.xy_px, where.to_model(target.xy_px))
+    again = annotated(moved.xy_px)
+    np.testing.assert_allclose(moved.box_xywh_px, again.box_xywh_px)
+    np.testing.assert_allclose(moved.area_px, again.area_px)
+
+
+def test_a_task_of_other_joints_promises_and_takes_as_many():
+    class Hands(PoseTask):
+        joints = 21
+
+    spec = tiny_specs.pose()
+    hands = Hands()
+    assert hands.output_channels(spec) == 42 and TASK.output_channels(spec) == 34
+    assert hands.output_channels(replace(spec, decode=PoseDecode(tag_per_joint=False))) == 22
+    people = hands.as_prediction(annotated(np.random.default_rng(0).uniform(0, 100, (2, 21, 2))))
+    for promised in hands.tensor_specs(spec):
+        promised.check(hands.tensors(people)[promised.name])
+    assert hands.difference(people, people).value == 0
+    assert (hands.draw(np.zeros((100, 100, 3), np.uint8), people, spec) > 0).any()
+
+
+def test_other_preprocessing_is_refused_where_the_spec_is_checked():
+    spec = tiny_specs.pose()
+    TASK.check(spec)
+    with pytest.raises(BadConfigError, match="'pose_affine', not 'native'"):
+        TASK.check(replace(spec, preprocess=Preprocess(Native())))

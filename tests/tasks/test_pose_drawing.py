@@ -1,10 +1,15 @@
 """What is drawn is what was found, on a copy."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
+import seeded_people
+import tiny_specs
 
+from densecast.datasets import _coco_annotations
 from densecast.errors import BadImageError
-from densecast.spec.prediction import Poses
+from densecast.tasks.pose import TASK, AnnotatedPoses, Poses
 from densecast.tasks.pose.drawing import LEFT, MIDDLE, RIGHT, draw
 
 
@@ -74,3 +79,26 @@ def test_points_outside_the_image_do_no_harm():
 def test_what_is_no_image_is_refused(image):
     with pytest.raises(BadImageError):
         draw(image, person(nose=(1, 1)))
+
+
+def test_joints_other_than_cocos_are_drawn_in_one_colour_without_limbs():
+    xy = np.array([[[100, 300.5], [700, 300.5], [400, 100]]], np.float32)
+    drawn = draw(GREY, Poses(xy, np.ones((1, 3), np.float32), np.ones(1, np.float32)))
+    assert all(tuple(drawn[int(y), int(x)]) == MIDDLE for x, y in xy[0])
+    assert (drawn[300, 150:650] == 40).all()
+
+
+def test_ground_truth_of_people_is_drawn_where_it_is_marked():
+    document, _ = seeded_people.images()
+    entry = document["images"][2]
+    annotated = _coco_annotations.parse(document).people[entry["id"]]
+    people = TASK.as_prediction(annotated)
+    np.testing.assert_array_equal(people.score, annotated.visibility > 0)
+    image = np.full((entry["height"], entry["width"], 3), 90, np.uint8)
+    drawn = TASK.draw(image, people, tiny_specs.pose())
+    assert drawn.shape == image.shape and (image == 90).all()
+    marked = annotated.xy_px[annotated.visibility > 0].astype(int)
+    inside = marked[(marked > 0).all(axis=1) & (marked < (entry["width"], entry["height"])).all(axis=1)]
+    assert (drawn[inside[:, 1], inside[:, 0]] != 90).any(axis=1).all()
+    nobody = AnnotatedPoses(1, *(getattr(annotated, field.name)[:0] for field in fields(annotated)[1:]))
+    np.testing.assert_array_equal(TASK.draw(image, TASK.as_prediction(nobody), tiny_specs.pose()), image)

@@ -39,7 +39,7 @@ class OpenVinoQuantized:
 
         Empty where the input's shape is open: there is nothing to run.
         """
-        if self._original.input(0).partial_shape.is_dynamic:
+        if any(tensor.partial_shape.is_dynamic for tensor in self._original.inputs):
             return {}
         wide, narrow = (self._times_ms(model) for model in (self._original, self._int8))
         return {
@@ -58,12 +58,14 @@ class OpenVinoQuantized:
         settings = {"INFERENCE_PRECISION_HINT": self._hint, "PERFORMANCE_HINT": "LATENCY", "PERF_COUNT": True}
         compiled = ov.Core().compile_model(model, "CPU", settings)
         request = compiled.create_infer_request()
-        feed = np.random.default_rng(0).random(tuple(model.input(0).shape), dtype=np.float32)
-        if model.input(0).element_type != ov.Type.f32:
-            feed = (feed * 255).astype(np.uint8)
+        rng = np.random.default_rng(0)
+        feeds = {}
+        for place, tensor in enumerate(model.inputs):
+            values = rng.random(tuple(tensor.shape), dtype=np.float32)
+            feeds[place] = values if tensor.element_type == ov.Type.f32 else (values * 255).astype(np.uint8)
         seen: dict[str, list[float]] = {}
         for repetition in range(_PROFILED + 1):
-            request.infer({0: feed})
+            request.infer(feeds)
             for info in request.profiling_info:
                 if repetition:
                     seen.setdefault(info.node_name, []).append(info.real_time.total_seconds() * _US_PER_MS)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from densecast import plugins
 from densecast.artifact import Artifact
-from densecast.backends._base import BuildJob, Built, Capabilities
+from densecast.backends._base import Backend, BuildJob, Built, Capabilities, Traits, refuse_several_tensors
 from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
+from densecast.graph import lower_opset
 from densecast.io import vendor_formats
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.precision import PrecisionRan
@@ -29,67 +29,78 @@ _LOOK_AT = "Look at `npu-smi info` and at the device's log in ~/ascend/log, whic
 _NOTE = "not run on hardware: tested against the recorded contract of atc and ais_bench"
 
 
-def capabilities() -> Capabilities:
-    """ais_bench runs models, `atc` compiles them; where one is there without the other, it says so."""
-    if importlib.util.find_spec("ais_bench") is None:
-        return Capabilities(
-            "",
-            (),
-            (),
-            missing="ais_bench is not installed: it comes with Ascend's msit. `densecast handoff` needs none of it",
-        )
-    notes = (_NOTE,) if shutil.which("atc") else (_NOTE, "no atc on PATH: models can be run, not compiled")
-    return Capabilities(_version(), DEVICES, ("force_float32", "force_float16"), notes)
+class AscendBackend:
+    """Ascend's chips."""
 
+    traits = Traits("ais_bench", device_kinds=DEVICES)
 
-def build(job: BuildJob, folder: Path) -> Built:
-    """One `.om` file for one batch size and one input size.
+    def capabilities(self) -> Capabilities:
+        """ais_bench runs models, `atc` compiles them; where one is there without the other, it says so."""
+        if importlib.util.find_spec("ais_bench") is None:
+            return Capabilities(
+                "",
+                (),
+                (),
+                missing="ais_bench is not installed: it comes with Ascend's msit. `densecast handoff` needs none of it",
+            )
+        notes = (_NOTE,) if shutil.which("atc") else (_NOTE, "no atc on PATH: models can be run, not compiled")
+        return Capabilities(_version(), DEVICES, ("force_float32", "force_float16"), notes)
 
-    Raises:
-        BackendMissingError: no `atc`, or nothing names the chip.
-        UsageError: several sizes.
-        BadGraphError: `atc` does not compile the network.
-    """
-    import onnx
+    def build(self, job: BuildJob, folder: Path) -> Built:
+        """One `.om` file for one batch size and one input size.
 
-    spec = job.spec.input
-    if not spec.is_static:
-        raise UsageError(f"an .om file has one shape, and {spec} was asked. Pass one --batch, --height and --width.")
-    program, soc = shutil.which("atc"), os.environ.get(CHIP_VARIABLE)
-    if program is None:
-        raise BackendMissingError("`atc` is not on PATH: source CANN's set_env.sh first.")
-    if not soc:
-        raise BackendMissingError(f"set ${CHIP_VARIABLE} to the chip as atc names it, as Ascend310P3 (`npu-smi info`).")
-    lowered = plugins.load("graph", "lower_opset").apply(onnx.load(job.graph)).model
-    graph = folder / "atc.onnx"
-    onnx.save(lowered, graph)
-    height, width = spec.shape[2:]
-    assert isinstance(height, int) and isinstance(width, int)
-    output = folder / Path(_FILE).stem
-    given = vendor_formats.arguments(str(graph), str(output), spec, job.options.precision, soc, [(height, width)])
-    done = subprocess.run([program, *given], capture_output=True, text=True, check=False, errors="replace")
-    graph.unlink()
-    if done.returncode != 0 or not (folder / _FILE).is_file():
-        said = (done.stdout + done.stderr).strip().splitlines() or ["it said nothing"]
-        raise BadGraphError(f"atc ended with {done.returncode} and no .om file: {said[-1]}")
-    mode = vendor_formats.PRECISION_MODES[job.options.precision]
-    ran = PrecisionRan("unknown", {}, f"atc --precision_mode={mode}; an .om file does not tell its layers' types")
-    return Built(ran, settings={"soc_version": soc, "precision_mode": mode, "hardware": "not run on hardware"})
+        Raises:
+            BackendMissingError: no `atc`, or nothing names the chip.
+            UsageError: several sizes.
+            BadGraphError: `atc` does not compile the network.
+        """
+        import onnx
 
+        refuse_several_tensors(job.spec)
+        spec = job.spec.input
+        if not spec.is_static:
+            raise UsageError(
+                f"an .om file has one shape, and {spec} was asked. Pass one --batch, --height and --width."
+            )
+        program, soc = shutil.which("atc"), os.environ.get(CHIP_VARIABLE)
+        if program is None:
+            raise BackendMissingError("`atc` is not on PATH: source CANN's set_env.sh first.")
+        if not soc:
+            raise BackendMissingError(
+                f"set ${CHIP_VARIABLE} to the chip as atc names it, as Ascend310P3 (`npu-smi info`)."
+            )
+        lowered = lower_opset.apply(onnx.load(job.graph)).model
+        graph = folder / "atc.onnx"
+        onnx.save(lowered, graph)
+        height, width = spec.shape[2:]
+        assert isinstance(height, int) and isinstance(width, int)
+        output = folder / Path(_FILE).stem
+        given = vendor_formats.arguments(str(graph), str(output), spec, job.options.precision, soc, [(height, width)])
+        done = subprocess.run([program, *given], capture_output=True, text=True, check=False, errors="replace")
+        graph.unlink()
+        if done.returncode != 0 or not (folder / _FILE).is_file():
+            said = (done.stdout + done.stderr).strip().splitlines() or ["it said nothing"]
+            raise BadGraphError(f"atc ended with {done.returncode} and no .om file: {said[-1]}")
+        mode = vendor_formats.PRECISION_MODES[job.options.precision]
+        ran = PrecisionRan("unknown", {}, f"atc --precision_mode={mode}; an .om file does not tell its layers' types")
+        return Built(ran, settings={"soc_version": soc, "precision_mode": mode, "hardware": "not run on hardware"})
 
-def load(artifact: Artifact, config: ExecutionConfig) -> AscendRunner:
-    """The model on the device that the plan names, `npu:<number>`; by default the first.
+    def load(self, artifact: Artifact, config: ExecutionConfig) -> AscendRunner:
+        """The model on the device that the config names, `npu:<number>`; by default the first.
 
-    Raises:
-        BackendMissingError: no ais_bench.
-        DeviceError: the device does not load the model.
-        BadArtifactError: another model than the manifest's.
-    """
-    return AscendRunner(artifact, config)
+        Raises:
+            BackendMissingError: no ais_bench.
+            DeviceError: the device does not load the model.
+            BadArtifactError: another model than the manifest's.
+        """
+        return AscendRunner(artifact, config)
 
 
 class AscendRunner:
     """One session on one device."""
+
+    max_concurrency = 1
+    reuses_buffers = False
 
     def __init__(self, artifact: Artifact, config: ExecutionConfig) -> None:
         build_options = artifact.manifest.build
@@ -105,9 +116,14 @@ class AscendRunner:
         self._check_signature(artifact)
 
     @property
-    def input(self) -> TensorSpec:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """The one input."""
-        return self._input
+        return (self._input,)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The one output."""
+        return (self._output,)
 
     @property
     def batch_sizes(self) -> tuple[int, ...] | None:
@@ -120,7 +136,7 @@ class AscendRunner:
         """What atc was asked for; the device does not tell."""
         return self._ran
 
-    def run(self, feeds: Feeds) -> Feeds:
+    def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
         """One inference into fresh arrays.
 
         Raises:
@@ -176,3 +192,6 @@ def _version() -> str:
         return metadata.version("ais_bench")
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+BACKEND: Backend = AscendBackend()

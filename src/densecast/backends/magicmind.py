@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from densecast.artifact import Artifact
-from densecast.backends._base import BuildJob, Built, Capabilities
+from densecast.backends._base import Backend, BuildJob, Built, Capabilities, Traits, refuse_several_tensors
 from densecast.backends._magicmind_calibration import calibration_data
 from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
 from densecast.io.vendor_formats import builder_config
@@ -26,62 +26,71 @@ _LOOK_AT = "Look at `cnmon` and at what MagicMind has logged; a model runs on th
 _NOTE = "not run on hardware: tested against the recorded contract of MagicMind's Python runtime"
 
 
-def capabilities() -> Capabilities:
-    """MagicMind's Python package, which comes in Cambricon's docker image."""
-    if importlib.util.find_spec("magicmind") is None:
-        return Capabilities(
-            "",
-            (),
-            (),
-            missing="magicmind is not installed: it comes in Cambricon's docker image. `densecast handoff` needs none",
-        )
-    return Capabilities("unknown", DEVICES, PRECISIONS, (_NOTE,))
+class MagicMindBackend:
+    """Cambricon's cards."""
 
+    traits = Traits("magicmind", device_kinds=DEVICES)
 
-def build(job: BuildJob, folder: Path) -> Built:
-    """Parse the graph, calibrate it for int8, build and serialise it, each step's status checked.
+    def capabilities(self) -> Capabilities:
+        """MagicMind's Python package, which comes in Cambricon's docker image."""
+        if importlib.util.find_spec("magicmind") is None:
+            return Capabilities(
+                "",
+                (),
+                (),
+                missing="magicmind is not installed: it is in Cambricon's docker image. `densecast handoff` needs none",
+            )
+        return Capabilities("unknown", DEVICES, PRECISIONS, (_NOTE,))
 
-    Raises:
-        BackendMissingError: no MagicMind, or no device to calibrate on.
-        DeviceError: that device cannot be used.
-        UsageError: open sizes.
-        BadGraphError: a step of MagicMind fails.
-    """
-    spec = job.spec.input
-    if not spec.is_static:
-        raise UsageError(f"{spec} was asked; this backend builds one shape. Pass one --batch, --height and --width.")
-    mm, parsers = _runtime(), _runtime(".parser")
-    network = mm.Network()
-    parser = parsers.Parser(mm.ModelKind.kOnnx)
-    _ok(parser.parse(network, str(job.graph)), "parse")
-    sizes = [int(size) for size in spec.shape if isinstance(size, int)]
-    _ok(network.get_input(0).set_dimension(mm.Dims(sizes)), "set_dimension")
-    config = mm.BuilderConfig()
-    plain = builder_config(spec, job.options.precision, [(sizes[2], sizes[3])])
-    _ok(config.parse_from_string(json.dumps(plain)), "parse_from_string")
-    if job.options.precision == "qint8_mixed_float16":
-        _calibrate(mm, network, config, job)
-    model = mm.Builder().build_model(job.spec.name, network, config)
-    if model is None:
-        raise BadGraphError("MagicMind's build_model gave no model.")
-    _ok(model.serialize_to_file(str(folder / _FILE)), "serialize_to_file")
-    mode = job.options.precision
-    ran = PrecisionRan("unknown", {}, f"MagicMind precision_mode={mode}; its layers' types are not read back")
-    return Built(ran, settings={"precision_mode": mode, "hardware": "not run on hardware"})
+    def build(self, job: BuildJob, folder: Path) -> Built:
+        """Parse the graph, calibrate it for int8, build and serialise it, each step's status checked.
 
+        Raises:
+            BackendMissingError: no MagicMind, or no device to calibrate on.
+            DeviceError: that device cannot be used.
+            UsageError: open sizes.
+            BadGraphError: a step of MagicMind fails.
+        """
+        refuse_several_tensors(job.spec)
+        spec = job.spec.input
+        if not spec.is_static:
+            raise UsageError(
+                f"{spec} was asked; this backend builds one shape. Pass one --batch, --height and --width."
+            )
+        mm, parsers = _runtime(), _runtime(".parser")
+        network = mm.Network()
+        parser = parsers.Parser(mm.ModelKind.kOnnx)
+        _ok(parser.parse(network, str(job.graph)), "parse")
+        sizes = [int(size) for size in spec.shape if isinstance(size, int)]
+        _ok(network.get_input(0).set_dimension(mm.Dims(sizes)), "set_dimension")
+        config = mm.BuilderConfig()
+        plain = builder_config(spec, job.options.precision, [(sizes[2], sizes[3])])
+        _ok(config.parse_from_string(json.dumps(plain)), "parse_from_string")
+        if job.options.precision == "qint8_mixed_float16":
+            _calibrate(mm, network, config, job)
+        model = mm.Builder().build_model(job.spec.name, network, config)
+        if model is None:
+            raise BadGraphError("MagicMind's build_model gave no model.")
+        _ok(model.serialize_to_file(str(folder / _FILE)), "serialize_to_file")
+        mode = job.options.precision
+        ran = PrecisionRan("unknown", {}, f"MagicMind precision_mode={mode}; its layers' types are not read back")
+        return Built(ran, settings={"precision_mode": mode, "hardware": "not run on hardware"})
 
-def load(artifact: Artifact, config: ExecutionConfig) -> MagicMindRunner:
-    """The model on the device that the plan names, `mlu:<number>`; by default the first.
+    def load(self, artifact: Artifact, config: ExecutionConfig) -> MagicMindRunner:
+        """The model on the device that the config names, `mlu:<number>`; by default the first.
 
-    Raises:
-        BackendMissingError: no MagicMind, or no such device.
-        DeviceError: the device does not take the model.
-    """
-    return MagicMindRunner(artifact, config)
+        Raises:
+            BackendMissingError: no MagicMind, or no such device.
+            DeviceError: the device does not take the model.
+        """
+        return MagicMindRunner(artifact, config)
 
 
 class MagicMindRunner:
     """One context and queue on one device."""
+
+    max_concurrency = 1
+    reuses_buffers = False
 
     def __init__(self, artifact: Artifact, config: ExecutionConfig) -> None:
         if artifact.manifest.build is None or artifact.manifest.precision_ran is None:
@@ -107,9 +116,14 @@ class MagicMindRunner:
             raise
 
     @property
-    def input(self) -> TensorSpec:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """The one input."""
-        return self._input
+        return (self._input,)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The one output."""
+        return (self._output,)
 
     @property
     def batch_sizes(self) -> tuple[int, ...] | None:
@@ -122,7 +136,7 @@ class MagicMindRunner:
         """What was asked for; the device does not tell."""
         return self._ran
 
-    def run(self, feeds: Feeds) -> Feeds:
+    def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
         """One inference into fresh arrays.
 
         Raises:
@@ -217,3 +231,6 @@ def _number(device: str) -> int:
     if kind not in DEVICES or not (number.isascii() and number.isdigit()):
         raise UsageError(f"--device {device!r} must be mlu:<number>, as mlu:0.")
     return int(number)
+
+
+BACKEND: Backend = MagicMindBackend()

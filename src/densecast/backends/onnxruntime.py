@@ -12,19 +12,25 @@ from typing import Any
 
 from densecast.artifact import Artifact
 from densecast.backends import _ort_devices, _ort_int8
-from densecast.backends._base import BuildJob, Built, Capabilities
+from densecast.backends._base import (
+    Backend,
+    BuildJob,
+    Built,
+    Capabilities,
+    Traits,
+    listed_batch_sizes,
+    require_compiled,
+)
 from densecast.backends._inspection import Inspector
 from densecast.backends._onnx_inspector import OnnxInspector
-from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
+from densecast.errors import BackendMissingError, BadGraphError, BadShapeError
 from densecast.io import cache, files
 from densecast.kernels.jit_warm_up import jit_warming_up
 from densecast.runtime import machine
 from densecast.runtime.execution import ExecutionConfig
-from densecast.spec.options import CalibrationMethod
 from densecast.spec.precision import PRECISIONS, PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
-DEVICES = _ort_devices.DEVICES
 _FILE = "model.onnx"
 # Operators that hold nearly all of a network's arithmetic, before and after ONNX Runtime's own fusions.
 _FLOAT_OPERATORS = {"Conv", "FusedConv", "ConvTranspose", "MatMul", "Gemm", "FusedMatMul", "FusedGemm"}
@@ -38,38 +44,51 @@ _INT8_OPERATORS = {
 }
 _TYPES = {1: "float32", 10: "float16", 16: "bfloat16", 11: "float64"}
 
-# Histograms keep whole activations, which do not fit into memory for large networks: not tried unasked.
-CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = ("mean_minmax", "minmax")
 
+class OnnxRuntimeBackend:
+    """ONNX Runtime's CPU kernels, or one of its other execution providers."""
 
-def capabilities() -> Capabilities:
-    """ONNX Runtime's execution providers; densecast uses the CPU's."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        return Capabilities("", (), (), missing=f"onnxruntime cannot be imported ({error}): pip install onnxruntime")
-    providers = tuple(onnxruntime.get_available_providers())
-    notes = ("its CPU kernels compute float16 graphs in float32: 16-bit saves disk, not time",)
-    return Capabilities(onnxruntime.__version__, providers, PRECISIONS, notes)
+    # Histograms keep whole activations, which do not fit into memory for large networks: not tried unasked.
+    traits = Traits("onnxruntime", device_kinds=_ort_devices.DEVICES, calibration_methods=("mean_minmax", "minmax"))
 
+    def capabilities(self) -> Capabilities:
+        """ONNX Runtime's execution providers; densecast uses the CPU's."""
+        try:
+            import onnxruntime
+        except ImportError as error:
+            return Capabilities(
+                "", (), (), missing=f"onnxruntime cannot be imported ({error}): pip install onnxruntime"
+            )
+        providers = tuple(onnxruntime.get_available_providers())
+        notes = ("its CPU kernels compute float16 graphs in float32: 16-bit saves disk, not time",)
+        return Capabilities(onnxruntime.__version__, providers, PRECISIONS, notes)
 
-def build(job: BuildJob, folder: Path) -> Built:
-    """The graph as it is, with float16 tensors, or with Q/DQ pairs for int8."""
-    import onnx
+    def build(self, job: BuildJob, folder: Path) -> Built:
+        """The graph as it is, with float16 tensors, or with Q/DQ pairs for int8."""
+        import onnx
 
-    if job.options.precision == "qint8_mixed_float16":
-        return quantized(job).write(frozenset(), folder)
-    model = onnx.load(job.graph)
-    if job.options.precision == "force_float16":
-        if job.options.half_type == "bf16":
-            raise BackendMissingError("ONNX Runtime's CPU kernels have no bfloat16. Use --half-type f16 or auto.")
-        model = _to_float16(model)
-    return _save(model, folder)
+        if job.options.precision == "qint8_mixed_float16":
+            return self.quantized(job).write(frozenset(), folder)
+        model = onnx.load(job.graph)
+        if job.options.precision == "force_float16":
+            if job.options.half_type == "bf16":
+                raise BackendMissingError("ONNX Runtime's CPU kernels have no bfloat16. Use --half-type f16 or auto.")
+            model = _to_float16(model)
+        return _save(model, folder)
 
+    def quantized(self, job: BuildJob) -> OnnxRuntimeQuantized:
+        """Calibrated when the first mixture is written."""
+        return OnnxRuntimeQuantized(job)
 
-def quantized(job: BuildJob) -> OnnxRuntimeQuantized:
-    """Calibrated when the first mixture is written."""
-    return OnnxRuntimeQuantized(job)
+    def load(self, artifact: Artifact, config: ExecutionConfig) -> OnnxRuntimeRunner:
+        """The artifact as a session on the CPU."""
+        return OnnxRuntimeRunner(artifact, config)
+
+    def inspect(self, artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
+        """The artifact's graph, with its inner tensors; fused where they are not asked for."""
+        import onnx
+
+        return OnnxInspector(onnx.load(artifact.file(_FILE)), feed_shape, config.num_threads)
 
 
 class OnnxRuntimeQuantized:
@@ -103,18 +122,6 @@ def _save(model: Any, folder: Path) -> Built:
     return Built(_read_back(onnx.load_from_string(optimised)))
 
 
-def load(artifact: Artifact, config: ExecutionConfig) -> OnnxRuntimeRunner:
-    """The artifact as a session on the CPU."""
-    return OnnxRuntimeRunner(artifact, config)
-
-
-def inspect(artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
-    """The artifact's graph, with its inner tensors; fused where they are not asked for."""
-    import onnx
-
-    return OnnxInspector(onnx.load(artifact.file(_FILE)), feed_shape, config.num_threads)
-
-
 class OnnxRuntimeRunner:
     """One session, which takes every batch size within the artifact's input.
 
@@ -122,22 +129,21 @@ class OnnxRuntimeRunner:
     in its caller's thread and, where a stream has several threads, in the pool that all share.
     """
 
+    reuses_buffers = False
+
     def __init__(self, artifact: Artifact, config: ExecutionConfig) -> None:
         import onnx
 
         ort = _onnxruntime()
-        if artifact.manifest.build is None:
-            raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
-        listed = artifact.manifest.build.shape.batch
-        self._batch_sizes = tuple(sorted(set(listed))) if isinstance(listed, tuple) else None
-        self._input, self._output_name = artifact.spec.input, artifact.spec.output.name
+        build = require_compiled(artifact)
+        self._batch_sizes = listed_batch_sizes(build)
+        self._inputs, self._outputs, self._streams = artifact.spec.inputs, artifact.spec.outputs, config.num_streams
         if config.device and _ort_devices.parse(config.device)[0] != _ort_devices.CPU:
             self._precision = replace(
                 _read_back(onnx.load(artifact.file(_FILE))), source=f"types of the graph given to {config.device}"
             )
-            asked = artifact.manifest.build.precision
             model, options = str(artifact.file(_FILE)), _session_options(config.num_threads // config.num_streams)
-            self._session = _ort_devices.session(ort, model, options, config.device, asked)
+            self._session = _ort_devices.session(ort, model, options, config.device, build.precision)
             return
         key = files.sha256_text(repr((artifact.identity, ort.__version__, *machine.cpu())))
         optimised = cache.read_blob(key) if config.use_cache else None
@@ -153,9 +159,19 @@ class OnnxRuntimeRunner:
             self._session = ort.InferenceSession(optimised, options, providers=["CPUExecutionProvider"])
 
     @property
-    def input(self) -> TensorSpec:
-        """The one input."""
-        return self._input
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The artifact's."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The artifact's."""
+        return self._outputs
+
+    @property
+    def max_concurrency(self) -> int:
+        """The streams its threads were shared out for."""
+        return self._streams
 
     @property
     def batch_sizes(self) -> tuple[int, ...] | None:
@@ -167,18 +183,14 @@ class OnnxRuntimeRunner:
         """Counted over the optimised graph's operators."""
         return self._precision
 
-    def run(self, feeds: Feeds) -> Feeds:
+    def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
         """One inference into fresh arrays."""
-        check_feeds((self._input,), feeds)
-        batch = feeds[self._input.name].shape[0]
+        check_feeds(self._inputs, feeds)
+        batch = feeds[self._inputs[0].name].shape[0]
         if self._batch_sizes and batch not in self._batch_sizes:
             raise BadShapeError(f"this artifact was built for batches of {self._batch_sizes}, got {batch}.")
-        (output,) = self._session.run([self._output_name], feeds)
-        return {self._output_name: output}
-
-    def run_in(self, lane: int, feeds: Feeds) -> Feeds:
-        """`run`, which is safe in several threads."""
-        return self.run(feeds)
+        names = [output.name for output in self._outputs]
+        return dict(zip(names, self._session.run(names, feeds), strict=True))
 
     def close(self) -> None:
         """Drop the session."""
@@ -243,3 +255,6 @@ def _read_back(model: Any) -> PrecisionRan:
             known = next((types[name] for name in reversed(node.input[:2]) if name in types), 1)
             layers[_TYPES.get(known, "float32")] += 1
     return PrecisionRan.from_counts(dict(layers), "ONNX Runtime optimised graph")
+
+
+BACKEND: Backend = OnnxRuntimeBackend()

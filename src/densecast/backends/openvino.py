@@ -14,16 +14,24 @@ import numpy as np
 
 from densecast.artifact import Artifact
 from densecast.backends import _nncf
-from densecast.backends._base import BuildJob, Built, Capabilities
+from densecast.backends._base import (
+    Backend,
+    BuildJob,
+    Built,
+    Capabilities,
+    Traits,
+    listed_batch_sizes,
+    require_compiled,
+)
 from densecast.backends._inspection import Inspector
 from densecast.backends._openvino_inspector import OpenVinoInspector
 from densecast.backends._openvino_int8 import OpenVinoQuantized
-from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
+from densecast.errors import BackendMissingError, BadGraphError, BadShapeError
 from densecast.io import cache, files
 from densecast.kernels.jit_warm_up import jit_warming_up
 from densecast.runtime import machine
 from densecast.runtime.execution import ExecutionConfig
-from densecast.spec.options import ActivationScheme, CalibrationMethod
+from densecast.spec.options import ActivationScheme
 from densecast.spec.precision import PRECISIONS, PrecisionRan
 from densecast.spec.tensor import Dim, Feeds, TensorSpec, check_feeds
 
@@ -34,56 +42,68 @@ _TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", 
 # Of two 16-bit types, float16 carries three more bits of mantissa: it is taken unless it costs this much more time.
 _FLOAT16_MAY_COST = 1.1
 
-# What `auto` tries, the quickest first.
-CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = ("mean_minmax", "minmax", "histogram", "percentile")
-# NNCF can move biases so that quantised layers keep their mean outputs.
-CORRECTS_BIASES = True
 
+class OpenVinoBackend:
+    """OpenVINO's CPU plug-in."""
 
-def capabilities() -> Capabilities:
-    """What OpenVINO's CPU plug-in says it can do here."""
-    try:
-        import openvino as ov
-    except ImportError as error:
-        return Capabilities("", (), (), missing=f"openvino cannot be imported ({error}): pip install openvino")
-    core = ov.Core()
-    abilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    kinds = ", ".join(sorted(set(abilities) & {"FP32", "FP16", "BF16", "INT8"}))
-    return Capabilities(ov.get_version(), tuple(core.available_devices), PRECISIONS, notes=(f"CPU runs {kinds}",))
+    # NNCF can move biases so that quantised layers keep their mean outputs. TBB's threads do not survive a fork.
+    traits = Traits(
+        "openvino",
+        calibration_methods=("mean_minmax", "minmax", "histogram", "percentile"),
+        corrects_biases=True,
+        survives_fork=False,
+    )
 
+    def capabilities(self) -> Capabilities:
+        """What OpenVINO's CPU plug-in says it can do here."""
+        try:
+            import openvino as ov
+        except ImportError as error:
+            return Capabilities("", (), (), missing=f"openvino cannot be imported ({error}): pip install openvino")
+        core = ov.Core()
+        abilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        kinds = ", ".join(sorted(set(abilities) & {"FP32", "FP16", "BF16", "INT8"}))
+        return Capabilities(ov.get_version(), tuple(core.available_devices), PRECISIONS, notes=(f"CPU runs {kinds}",))
 
-def build(job: BuildJob, folder: Path) -> Built:
-    """The graph as OpenVINO IR; int8 is quantised on the OpenVINO model."""
-    if job.options.precision == "qint8_mixed_float16":
-        return quantized(job).write(frozenset(), folder)
-    model = _read(job)
-    return _save(model, _hint(model, job), folder)
+    def build(self, job: BuildJob, folder: Path) -> Built:
+        """The graph as OpenVINO IR; int8 is quantised on the OpenVINO model."""
+        if job.options.precision == "qint8_mixed_float16":
+            return self.quantized(job).write(frozenset(), folder)
+        model = _read(job)
+        return _save(model, _hint(model, job), folder)
 
+    def quantized(self, job: BuildJob) -> OpenVinoQuantized:
+        """Calibrated by NNCF; its 16-bit type is the faster of the model that is all int8."""
+        model = _folded(_read(job))
+        int8 = _nncf.quantize(model, job.calibration, job.options.quantize)
+        hint = _hint(int8, job)
+        return OpenVinoQuantized(model, int8, hint[0], lambda mixed, folder: _save(mixed, hint, folder))
 
-def quantized(job: BuildJob) -> OpenVinoQuantized:
-    """Calibrated by NNCF; its 16-bit type is the faster of the model that is all int8."""
-    model = _folded(_read(job))
-    int8 = _nncf.quantize(model, job.calibration, job.options.quantize)
-    hint = _hint(int8, job)
-    return OpenVinoQuantized(model, int8, hint[0], lambda mixed, folder: _save(mixed, hint, folder))
+    def activation_scheme(self, graph: Path) -> ActivationScheme:
+        """How `auto` lays out int8 ranges: OpenVINO carries int8 through a pad only where zero stands for 0."""
+        import onnx
 
+        model = onnx.load(graph)
+        constants = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+        amounts = [constants.get(node.input[1]) for node in model.graph.node if node.op_type == "Pad"]
+        pads = any(amount is None or amount.any() for amount in amounts)
+        return "symmetric" if pads else "asymmetric"
 
-def activation_scheme(graph: Path) -> ActivationScheme:
-    """How `auto` lays out int8 ranges: OpenVINO carries int8 through a pad only where zero stands for 0."""
-    import onnx
+    def load(self, artifact: Artifact, config: ExecutionConfig) -> OpenVinoRunner:
+        """The artifact compiled for this CPU, or taken from the cache of compiled models."""
+        return OpenVinoRunner(artifact, config)
 
-    model = onnx.load(graph)
-    constants = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
-    amounts = [constants.get(node.input[1]) for node in model.graph.node if node.op_type == "Pad"]
-    pads = any(amount is None or amount.any() for amount in amounts)
-    return "symmetric" if pads else "asymmetric"
+    def inspect(self, artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
+        """The artifact's model in its own precision, with its inner tensors."""
+        settings = {**artifact.manifest.settings, "INFERENCE_NUM_THREADS": config.num_threads}
+        return OpenVinoInspector(artifact.file(_FILE), feed_shape, settings)
 
 
 def _read(job: BuildJob) -> Any:
     ov = _openvino()
     try:
         model = ov.Core().read_model(job.graph)
-        model.reshape({job.spec.input.name: _partial_shape(ov, job.spec.input)})
+        model.reshape({spec.name: _partial_shape(ov, spec) for spec in job.spec.inputs})
     except RuntimeError as error:
         raise BadGraphError(f"OpenVINO cannot use the graph ({str(error).strip().splitlines()[-1]}).") from None
     return model
@@ -109,7 +129,7 @@ def _hint(model: Any, job: BuildJob) -> tuple[str, dict[str, float]]:
         return "f32", {}
     if job.options.half_type != "auto":
         return job.options.half_type, {}
-    return _measured_sixteen_bit(_openvino().Core(), model, job.spec.input)
+    return _measured_half_type(_openvino().Core(), model, job.spec.inputs)
 
 
 def _save(model: Any, hint: tuple[str, dict[str, float]], folder: Path) -> Built:
@@ -120,43 +140,35 @@ def _save(model: Any, hint: tuple[str, dict[str, float]], folder: Path) -> Built
     return Built(_read_back(compiled), settings, hint[1])
 
 
-def load(artifact: Artifact, config: ExecutionConfig) -> OpenVinoRunner:
-    """The artifact compiled for this CPU, or taken from the cache of compiled models."""
-    return OpenVinoRunner(artifact, config)
-
-
-def inspect(artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
-    """The artifact's model in its own precision, with its inner tensors."""
-    settings = {**artifact.manifest.settings, "INFERENCE_NUM_THREADS": config.num_threads}
-    return OpenVinoInspector(artifact.file(_FILE), feed_shape, settings)
-
-
 class OpenVinoRunner:
-    """One compiled model for each listed batch size, made when that size first comes, and a request a lane."""
+    """One compiled model for each listed batch size, made when that size first comes, and a request a slot."""
+
+    reuses_buffers = True
 
     def __init__(self, artifact: Artifact, config: ExecutionConfig) -> None:
         ov = _openvino()
-        build_options = artifact.manifest.build
-        if build_options is None:
-            raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
+        self._batch_sizes = listed_batch_sizes(require_compiled(artifact))
         self._artifact, self._config, self._core = artifact, config, ov.Core()
-        self._input = artifact.spec.input
-        listed = build_options.shape.batch
-        self._batch_sizes = tuple(sorted(set(listed))) if isinstance(listed, tuple) else None
+        self._inputs, self._outputs = artifact.spec.inputs, artifact.spec.outputs
         self._compiled: dict[int | None, Any] = {}
         self._requests: dict[tuple[int | None, int], Any] = {}
         self._making = threading.Lock()
         self._settings = artifact.manifest.settings
         # OpenVINO's binding makes its table of types when it is first asked for one, and meanwhile lets go of Python's
-        # lock while it holds the table's: two lanes that both come first wait for each other for ever.
+        # lock while it holds the table's: two threads that both come first wait for each other for ever.
         ov.Type.f32.to_dtype()
         first = self._batch_sizes[0] if self._batch_sizes else None
         self._precision = _read_back(self._request(first, 0).get_compiled_model())
 
     @property
-    def input(self) -> TensorSpec:
-        """The one input."""
-        return self._input
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The artifact's."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The artifact's."""
+        return self._outputs
 
     @property
     def batch_sizes(self) -> tuple[int, ...] | None:
@@ -168,34 +180,35 @@ class OpenVinoRunner:
         """Counted over the compiled graph's layers."""
         return self._precision
 
-    def run(self, feeds: Feeds) -> Feeds:
-        """One inference. The result is a view of the request's own buffer: the next call overwrites it."""
-        return self.run_in(0, feeds)
+    @property
+    def max_concurrency(self) -> int:
+        """The streams it was compiled for."""
+        return self._config.num_streams
 
-    def run_in(self, lane: int, feeds: Feeds) -> Feeds:
-        """One inference by a lane's own request, whose buffer the result is a view of."""
-        check_feeds((self._input,), feeds)
-        array = np.ascontiguousarray(feeds[self._input.name])
-        request = self._request(array.shape[0] if self._batch_sizes else None, lane)
-        request.infer({0: array}, share_inputs=True, share_outputs=True)
-        return {self._artifact.spec.output.name: request.get_output_tensor(0).data}
+    def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
+        """One inference by the slot's own request, whose buffers the results are views of."""
+        check_feeds(self._inputs, feeds)
+        arrays = [np.ascontiguousarray(feeds[spec.name]) for spec in self._inputs]
+        request = self._request(arrays[0].shape[0] if self._batch_sizes else None, slot)
+        request.infer(dict(enumerate(arrays)), share_inputs=True, share_outputs=True)
+        return {spec.name: request.get_output_tensor(place).data for place, spec in enumerate(self._outputs)}
 
     def close(self) -> None:
         """Drop all compiled models."""
         self._requests.clear()
         self._compiled.clear()
 
-    def _request(self, batch: int | None, lane: int) -> Any:
+    def _request(self, batch: int | None, slot: int) -> Any:
         with self._making:
-            if (batch, lane) not in self._requests:
+            if (batch, slot) not in self._requests:
                 if batch is not None and self._batch_sizes and batch not in self._batch_sizes:
                     raise BadShapeError(f"this artifact was built for batches of {self._batch_sizes}, got {batch}.")
                 if batch not in self._compiled:
                     # The binding lets go of Python's lock meanwhile: time for numba to get ready.
                     with jit_warming_up():
                         self._compiled[batch] = self._compile(batch)
-                self._requests[batch, lane] = self._compiled[batch].create_infer_request()
-            return self._requests[batch, lane]
+                self._requests[batch, slot] = self._compiled[batch].create_infer_request()
+            return self._requests[batch, slot]
 
     def _compile(self, batch: int | None) -> Any:
         ov = _openvino()
@@ -212,7 +225,7 @@ class OpenVinoRunner:
             with contextlib.suppress(RuntimeError):
                 return self._core.import_model(blob, "CPU", config)
         model = self._core.read_model(self._artifact.file(_FILE))
-        compiled = self._core.compile_model(_fixed(ov, model, self._input, batch), "CPU", config)
+        compiled = self._core.compile_model(_fixed(ov, model, self._inputs, batch), "CPU", config)
         if self._config.use_cache:
             cache.write_blob(key, compiled.export_model().getvalue())
         return compiled
@@ -230,12 +243,14 @@ def _partial_shape(ov: Any, spec: TensorSpec) -> Any:
     return ov.PartialShape([ov.Dimension(size.min, size.max) if isinstance(size, Dim) else size for size in spec.shape])
 
 
-def _fixed(ov: Any, model: Any, spec: TensorSpec, batch: int | None) -> Any:
-    """`model` with the spec's shape, its batch fixed where one is given."""
-    shape = _partial_shape(ov, spec)
-    if batch is not None:
-        shape[0] = batch
-    model.reshape({spec.name: shape})
+def _fixed(ov: Any, model: Any, specs: Sequence[TensorSpec], batch: int | None) -> Any:
+    """`model` with the specs' shapes, its batch fixed where one is given."""
+    shapes = {}
+    for spec in specs:
+        shapes[spec.name] = _partial_shape(ov, spec)
+        if batch is not None:
+            shapes[spec.name][0] = batch
+    model.reshape(shapes)
     return model
 
 
@@ -250,31 +265,34 @@ def _read_back(compiled: Any) -> PrecisionRan:
     return PrecisionRan.from_counts(dict(layers), "OpenVINO runtime model")
 
 
-def _measured_sixteen_bit(core: Any, model: Any, spec: TensorSpec) -> tuple[str, dict[str, float]]:
+def _measured_half_type(core: Any, model: Any, specs: Sequence[TensorSpec]) -> tuple[str, dict[str, float]]:
     """The 16-bit type that this CPU runs fast, and the median times it was chosen by."""
     abilities = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
     candidates = [hint for name, hint in (("FP16", "f16"), ("BF16", "bf16")) if name in abilities]
     if len(candidates) < 2:
         return (candidates[0] if candidates else "f32"), {}
-    shape = [
-        size.min if isinstance(size, Dim) and axis == 0 else _typical(size) for axis, size in enumerate(spec.shape)
-    ]
-    feed = np.random.default_rng(0).random(shape, dtype=np.float32)
+    rng = np.random.default_rng(0)
+    feeds = {place: rng.random(_typical_shape(spec), dtype=np.float32) for place, spec in enumerate(specs)}
     requests: dict[str, Any] = {}
     times: dict[str, list[float]] = {hint: [] for hint in candidates}
     finite: dict[str, bool] = {}
     for hint in candidates:
         compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"})
         requests[hint] = compiled.create_infer_request()
-        finite[hint] = bool(np.isfinite(requests[hint].infer({0: feed})[0]).all())
+        finite[hint] = bool(np.isfinite(requests[hint].infer(feeds)[0]).all())
     for _ in range(5):
         for hint in candidates:
             start = time.perf_counter_ns()
-            requests[hint].infer({0: feed})
+            requests[hint].infer(feeds)
             times[hint].append((time.perf_counter_ns() - start) / 1e6)
     median = {hint: float(np.median(values)) for hint, values in times.items()}
     takes_f16 = finite["f16"] and median["f16"] <= _FLOAT16_MAY_COST * median["bf16"]
     return ("f16" if takes_f16 else "bf16"), {f"{hint}_ms": value for hint, value in median.items()}
+
+
+def _typical_shape(spec: TensorSpec) -> list[int]:
+    """The smallest batch, and sizes near 512."""
+    return [size.min if isinstance(size, Dim) and axis == 0 else _typical(size) for axis, size in enumerate(spec.shape)]
 
 
 def _typical(size: int | Dim) -> int:
@@ -282,3 +300,6 @@ def _typical(size: int | Dim) -> int:
     if isinstance(size, int):
         return size
     return min(max(size.min, 512 // size.multiple * size.multiple), size.max)
+
+
+BACKEND: Backend = OpenVinoBackend()

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from densecast import plugins
 from densecast.artifact import Artifact
-from densecast.backends._base import BuildJob, Built, Capabilities
+from densecast.backends._base import Backend, BuildJob, Built, Capabilities, Traits, require_compiled
 from densecast.backends._inspection import Inspector
 from densecast.backends._torch_inspector import TorchInspector
 from densecast.errors import BackendMissingError, BadArtifactError, MissingExtraError
+from densecast.networks._base import NETWORKS
 from densecast.runtime.execution import ExecutionConfig
+from densecast.spec.model import ModelSpec
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.preprocess import Preprocess
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
@@ -27,91 +28,117 @@ _WEIGHTS, _SCRIPT = "weights.safetensors", "model.pt"
 _SETTING = "autocast"
 
 
-def capabilities() -> Capabilities:
-    """Torch's version and devices."""
-    try:
+class TorchBackend:
+    """PyTorch on the CPU, as the networks were trained."""
+
+    # OpenMP's threads do not survive a fork.
+    traits = Traits("torch", survives_fork=False)
+
+    def capabilities(self) -> Capabilities:
+        """Torch's version and devices."""
+        try:
+            import torch
+        except ImportError:
+            return Capabilities("", (), (), missing=str(MissingExtraError.of("torch", "the torch backend")))
+        devices = ("CPU", "CUDA") if torch.cuda.is_available() else ("CPU",)
+        return Capabilities(torch.__version__, devices, ("force_float32", "force_float16"))
+
+    def build(self, job: BuildJob, folder: Path) -> Built:
+        """The network's own weights, as exported; 16-bit is bfloat16 by autocast at run time."""
+        held = [name for name in (_WEIGHTS, _SCRIPT) if name in job.source.manifest.files]
+        if not held:
+            raise BackendMissingError(
+                f"{job.source.folder} came from an ONNX file: there is no original network for the torch backend. "
+                "Use --backend onnxruntime or reference."
+            )
+        if job.options.precision != "force_float32" and job.options.half_type == "f16":
+            raise BackendMissingError("torch's autocast on CPUs is bfloat16 here. Use --half-type bf16 or auto.")
+        for name in held:
+            (folder / name).write_bytes(job.source.file(name).read_bytes())
+        kind = "float32" if job.options.precision == "force_float32" else "bfloat16"
+        return Built(PrecisionRan(kind, {}, "torch autocast setting"), {_SETTING: kind})
+
+    def load(self, artifact: Artifact, config: ExecutionConfig) -> TorchRunner:
+        """The network with its weights, in evaluation mode."""
+        try:
+            import torch
+        except ImportError:
+            raise MissingExtraError.of("torch", "the torch backend") from None
+        require_compiled(artifact)
+        torch.set_num_threads(config.num_threads // config.num_streams)
+        kind = artifact.manifest.settings.get(_SETTING, "float32")
+        return TorchRunner(_network(artifact), artifact.spec, kind, config.num_streams)
+
+    def inspect(self, artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
+        """The artifact's network, with the results of all its operators, in float32."""
+        return TorchInspector(_network(artifact), feed_shape)
+
+    def float_module(self, artifact: Artifact) -> Any | None:
+        """The network that a float artifact was exported from; None where it keeps none, or without torch."""
+        if self.capabilities().missing or not {_WEIGHTS, _SCRIPT} & set(artifact.manifest.files):
+            return None
+        return _network(artifact)
+
+    def module_runner(self, module: Any, spec: ModelSpec, threads: int) -> TorchRunner:
+        """Any module in evaluation mode, in float32."""
         import torch
-    except ImportError:
-        return Capabilities("", (), (), missing=str(MissingExtraError.of("torch", "the torch backend")))
-    devices = ("CPU", "CUDA") if torch.cuda.is_available() else ("CPU",)
-    return Capabilities(torch.__version__, devices, ("force_float32", "force_float16"))
 
+        torch.set_num_threads(threads)
+        return TorchRunner(module, spec, "float32", 1)
 
-def build(job: BuildJob, folder: Path) -> Built:
-    """The network's own weights, as exported; 16-bit is bfloat16 by autocast at run time."""
-    held = [name for name in (_WEIGHTS, _SCRIPT) if name in job.source.manifest.files]
-    if not held:
-        raise BackendMissingError(
-            f"{job.source.folder} came from an ONNX file: there is no original network for the torch backend. "
-            "Use --backend onnxruntime or reference."
-        )
-    if job.options.precision != "force_float32" and job.options.half_type == "f16":
-        raise BackendMissingError("torch's autocast on CPUs is bfloat16 here. Use --half-type bf16 or auto.")
-    for name in held:
-        (folder / name).write_bytes(job.source.file(name).read_bytes())
-    kind = "float32" if job.options.precision == "force_float32" else "bfloat16"
-    return Built(PrecisionRan(kind, {}, "torch autocast setting"), {_SETTING: kind})
-
-
-def load(artifact: Artifact, config: ExecutionConfig) -> TorchRunner:
-    """The network with its weights, in evaluation mode."""
-    try:
+    def inspect_module(self, module: Any, spec: ModelSpec, feed_shape: Sequence[int]) -> Inspector | None:
+        """Any module with the results of all its operations; None for TorchScript, which shows none."""
         import torch
-    except ImportError:
-        raise MissingExtraError.of("torch", "the torch backend") from None
-    if artifact.manifest.build is None:
-        raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
-    torch.set_num_threads(config.num_threads // config.num_streams)
-    return TorchRunner(artifact, _network(artifact))
 
-
-def inspect(artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
-    """The artifact's network, with the results of all its operators, in float32."""
-    return inspect_network(_network(artifact), feed_shape)
-
-
-def inspect_network(network: torch.nn.Module, feed_shape: Sequence[int]) -> Inspector:
-    """Any network, likewise."""
-    return TorchInspector(network, feed_shape)
+        return None if isinstance(module, torch.jit.ScriptModule) else TorchInspector(module, feed_shape)
 
 
 class TorchRunner:
     """Runs the module under inference mode."""
 
-    def __init__(self, artifact: Artifact, network: torch.nn.Module) -> None:
-        self._spec, self._network = artifact.spec, network
-        self._kind = artifact.manifest.settings.get(_SETTING, "float32")
+    reuses_buffers = False
+    batch_sizes = None
+
+    def __init__(self, network: torch.nn.Module, spec: ModelSpec, kind: str, streams: int) -> None:
+        self._network, self._spec, self._kind, self._streams = network, spec, kind, streams
 
     @property
-    def input(self) -> TensorSpec:
-        """The one input."""
-        return self._spec.input
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The spec's."""
+        return self._spec.inputs
 
     @property
-    def batch_sizes(self) -> None:
-        """Any."""
-        return
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The spec's."""
+        return self._spec.outputs
 
     @property
     def precision(self) -> PrecisionRan:
         """The autocast type; torch does not report more."""
         return PrecisionRan(self._kind, {}, "torch autocast setting")
 
-    def run(self, feeds: Feeds) -> Feeds:
+    @property
+    def max_concurrency(self) -> int:
+        """The streams its threads were shared out for."""
+        return self._streams
+
+    def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
         """One inference into fresh arrays."""
         import torch
 
-        check_feeds((self._spec.input,), feeds)
-        array = feeds[self._spec.input.name]
-        if array.dtype == np.uint8:
-            array = _normalised(array, self._spec.preprocess)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._kind == "bfloat16"):
-            output = self._network(torch.from_numpy(np.ascontiguousarray(array)))
-        return {self._spec.output.name: output.float().numpy()}
+        from densecast.networks._outputs import module_outputs
 
-    def run_in(self, lane: int, feeds: Feeds) -> Feeds:
-        """`run`, which is safe in several threads."""
-        return self.run(feeds)
+        check_feeds(self._spec.inputs, feeds)
+        tensors = []
+        for spec in self._spec.inputs:
+            array = feeds[spec.name]
+            if array.dtype == np.uint8:
+                array = _normalised(array, self._spec.preprocess_of(spec.name))
+            tensors.append(torch.from_numpy(np.ascontiguousarray(array)))
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._kind == "bfloat16"):
+            result = self._network(*tensors)
+        outputs = module_outputs(result, [spec.name for spec in self._spec.outputs])
+        return {name: tensor.float().numpy() for name, tensor in outputs.items()}
 
     def close(self) -> None:
         """Drop the weights."""
@@ -130,8 +157,8 @@ def _network(artifact: Artifact) -> Any:
     reference = artifact.manifest.network
     if reference is None:
         raise BadArtifactError(f"{artifact.folder} does not say which network its weights belong to. Export it again.")
-    plugin = plugins.load("networks", reference.name)
-    network = plugin.build(plugin.Options(**reference.options))
+    plugin = NETWORKS.load_trusted(reference.name)
+    network = plugin.build(plugin.options_type(**reference.options))
     network.load_state_dict(load_file(artifact.file(_WEIGHTS)), strict=True)
     return network.eval()
 
@@ -141,3 +168,6 @@ def _normalised(array: Any, preprocess: Preprocess) -> Any:
     order = preprocess.mean, preprocess.std
     mean, std = (np.asarray(values, dtype=np.float32).reshape(1, 3, 1, 1) for values in order)
     return (array.astype(np.float32) / np.float32(preprocess.divisor) - mean) / std
+
+
+BACKEND: Backend = TorchBackend()

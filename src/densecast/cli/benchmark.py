@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from densecast.cli._common import Batch, Device, Json, Quiet, Threads, Verbose, bar, emit, set_up
+
+if TYPE_CHECKING:
+    from densecast.results.timing import BenchmarkResult
 
 
 def command(
@@ -37,66 +40,45 @@ def command(
     """Time decoding, preprocessing, inference, post-processing, all of it, and inference alone."""
     set_up(verbose, quiet)
     from densecast.io import codec, files
-    from densecast.pipeline import Pipeline
-    from densecast.report.markdown import table
+    from densecast.pipeline import PipelineConfig
     from densecast.runtime import execution
+    from densecast.spec.verb_options import BenchmarkOptions
     from densecast.verbs import benchmark_styles
-    from densecast.verbs.benchmark import BenchmarkOptions, benchmark
+    from densecast.verbs.benchmark import benchmark
     from densecast.verbs.infer import image_files
 
     paths = image_files(images or [])
     benchmark_styles.check(style)
-    opened = Pipeline.open(artifact, threads=threads, device=device, mode=execution.parse_mode(mode))
-    with opened as pipeline, bar("images", quiet) as progress:
-        timing = benchmark(pipeline, paths, BenchmarkOptions(batch, count, seconds, warm_up), progress=progress)
-        ran = pipeline.runner.precision
-    manifest = pipeline.artifact.manifest
-    assert manifest.build is not None
-    stages = timing.stages()
-    plain = {
-        "throughput": {
-            "images_per_s": timing.images_per_s,
-            "inference_only_per_s": timing.inference_only_per_s,
-        },
-        "mode": mode,
-        "end_to_end_share": timing.end_to_end_share,
-        "end_to_end_bound": timing.end_to_end_bound,
-        "stages": {name: codec.to_plain(summary) for name, summary in stages.items()},
-        "precision": {
-            "asked": manifest.precision_asked,
-            "ran": ran.compute,
-            "layers": ran.layers,
-            "source": ran.source,
-        },
-        "machine": codec.to_plain(timing.machine),
-        "backend": manifest.build.backend,
-        "model": pipeline.spec.name,
-        "artifact": str(artifact),
-        **{
-            key: value
-            for key, value in codec.to_plain(timing).items()
-            if key not in ("machine", "images_per_s", "inference_only_per_s")
-        },
-    }
+    config = PipelineConfig(artifact, threads, execution.parse_mode(mode), device=device)
+    with bar("images", quiet) as progress:
+        result = benchmark(config, paths, BenchmarkOptions(batch, count, seconds, warm_up), progress=progress)
+    text = _text(result, with_share=bool(paths))
+    if style != "densecast":
+        other = benchmark_styles.styled(result.timing, style, artifact.name)
+        text = other.text
+        for name, contents in other.files.items() if style_folder else ():
+            assert style_folder is not None
+            files.write_text(style_folder / name, contents)
+    emit(codec.to_plain(result), text, json)
+
+
+def _text(result: BenchmarkResult, *, with_share: bool) -> str:
+    """What was run, a line a stage, and the throughput."""
+    from densecast.report.markdown import table
+
+    timing, model = result.timing, result.model
     rows = [
         [name.replace("_", " "), *(f"{value:.2f}" for value in (s.p50_ms, s.p90_ms, s.p99_ms, s.mean_ms))]
-        for name, s in stages.items()
+        for name, s in timing.stages().items()
     ]
     allowed = f"{timing.end_to_end_share:.1%}; the other stages' CPU time allows {timing.end_to_end_bound:.1%}"
-    share = f" ({allowed})" if paths else ""
-    text = "\n".join(
+    share = f" ({allowed})" if with_share else ""
+    return "\n".join(
         [
-            f"{pipeline.spec.name}, {manifest.build.backend} {ran}, batch {timing.batch}, "
-            f"{mode}: {timing.threads} threads, {timing.lanes} images at a time, {timing.inputs}",
+            f"{model.model}, {model.backend} {model.precision.ran}, batch {timing.batch}, "
+            f"{result.mode}: {timing.threads} threads, {timing.workers} images at a time, {timing.inputs}",
             table(["stage", "p50 ms", "p90 ms", "p99 ms", "mean ms"], rows, "<>>>>"),
             f"{timing.images_per_s:.2f} images/s end to end, {timing.inference_only_per_s:.2f} inference only{share}, "
             f"peak {timing.peak_rss_mb:.0f} MB",
         ]
     )
-    if style != "densecast":
-        other = benchmark_styles.styled(timing, style, artifact.name)
-        text = other.text
-        for name, contents in other.files.items() if style_folder else ():
-            assert style_folder is not None
-            files.write_text(style_folder / name, contents)
-    emit(plain, text, json)

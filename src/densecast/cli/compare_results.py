@@ -32,10 +32,10 @@ def command(
     from densecast.report.markdown import table
     from densecast.verbs.compare_results import compare_results, parse_tolerance
 
-    found = compare_results(
+    compared = compare_results(
         baseline, candidate, [parse_tolerance(each) for each in tolerance or []], other_images=other_images
     )
-    rows = [
+    cells = [
         [
             row.name,
             f"{row.baseline:.6g}",
@@ -44,10 +44,10 @@ def command(
             "" if row.allowed is None else f"{row.allowed:.3g}",
             "" if row.allowed is None else ("pass" if row.passed else "FAIL"),
         ]
-        for row in found
+        for row in compared
     ]
-    text = table(["quantity", "baseline", "candidate", "worse by", "allowed", ""], rows, "<>>>><")
-    emit([codec.to_plain(row) for row in found], text, json)
-    failed = [row.name for row in found if not row.passed]
+    text = table(["quantity", "baseline", "candidate", "worse by", "allowed", ""], cells, "<>>>><")
+    emit([codec.to_plain(row) for row in compared], text, json)
+    failed = [row.name for row in compared if not row.passed]
     if failed:
         raise GateFailedError(f"worse than allowed: {', '.join(failed)}.")

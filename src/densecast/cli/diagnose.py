@@ -29,10 +29,10 @@ def command(
 
     paths = images_in(images)[:limit]
     with bar("images", quiet) as progress:
-        found = diagnose(Artifact.open(artifact), paths, progress=progress)
-    rows = [[each.layer or each.node, each.kind, each.measured, each.advice] for each in found]
+        findings = diagnose(Artifact.open(artifact), paths, progress=progress)
+    rows = [[each.layer or each.node, each.kind, each.measured, each.advice] for each in findings]
     text = table(["layer", "what", "measured", "what to do"], rows, "<<<<") if rows else "nothing to act on"
-    emit([codec.to_plain(each) for each in found], f"{text}\n{len(paths)} images", json)
-    broken = [each.layer or each.node for each in found if each.kind == "not finite"]
+    emit([codec.to_plain(each) for each in findings], f"{text}\n{len(paths)} images", json)
+    broken = [each.layer or each.node for each in findings if each.kind == "not finite"]
     if broken:
         raise GateFailedError(f"not finite: {', '.join(broken)}.")

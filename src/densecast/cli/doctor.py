@@ -11,5 +11,5 @@ def command(json: Json = None, verbose: Verbose = 0, quiet: Quiet = False) -> No
     from densecast.io import codec
     from densecast.verbs import doctor
 
-    found = doctor.examine()
-    emit(codec.to_plain(found), doctor.describe(found), json)
+    diagnosis = doctor.examine()
+    emit(codec.to_plain(diagnosis), doctor.describe(diagnosis), json)

@@ -59,7 +59,8 @@ def command(
     set_up(verbose, quiet)
     from densecast.io import codec
     from densecast.pipeline import Pipeline
-    from densecast.verbs.evaluate import EvaluateOptions, evaluate, table_printer
+    from densecast.spec.verb_options import EvaluateOptions
+    from densecast.verbs.evaluate import evaluate, table_printer
 
     plain_options = {"split": split, "limit": limit, "batch": batch, "seed": seed, "protocol": protocol}
     options = codec.from_plain(plain_options, EvaluateOptions, "command line")
@@ -67,26 +68,13 @@ def command(
     opened = Pipeline.open(artifact, threads=threads, device=device, mode="throughput", augment=views)
     with opened as pipeline, bar("images", quiet) as progress:
         tables = table_printer(pipeline.spec, table)
-        score = evaluate(pipeline, data, options, progress=progress, results=results)
-        ran = pipeline.runner.precision
-    manifest = pipeline.artifact.manifest
-    assert manifest.build is not None
-    plain = {
-        "score": {key: value for key, value in codec.to_plain(score).items() if value is not None},
-        "precision": {
-            "asked": manifest.precision_asked,
-            "ran": ran.compute,
-            "layers": ran.layers,
-            "source": ran.source,
-        },
-        "backend": manifest.build.backend,
-        "model": pipeline.spec.name,
-        "artifact": str(artifact),
-        **({} if views.is_plain else {"augment": codec.to_plain(views)}),
-    }
-    lines = [f"{score.name}: {score.value:.4f} over {score.count} images ({split}), {manifest.build.backend} {ran}"]
+        result = evaluate(pipeline, data, options, progress=progress, results=results)
+    score, model = result.score, result.model
+    lines = [
+        f"{score.name}: {score.value:.4f} over {score.count} images ({split}), {model.backend} {model.precision.ran}"
+    ]
     lines += [f"{name}: {value:.4f}" for name, value in score.others.items()]
     if score.protocol is not None and score.data is not None:
         lines.append(f"protocol {score.protocol}, ids {score.data.ids_sha256[:12]}")
     printed = tables(score)
-    emit(plain, "\n".join([*([f"{printed}\n"] if printed else []), *lines]), json)
+    emit(codec.to_plain(result), "\n".join([*([f"{printed}\n"] if printed else []), *lines]), json)

@@ -10,7 +10,7 @@ import typer
 from densecast.cli._common import Json, Quiet, Verbose, bar, emit, set_up
 
 if TYPE_CHECKING:
-    from densecast.verbs.export import ExportOptions
+    from densecast.spec.verb_options import ExportOptions
     from densecast.verbs.export.spec_file import SpecFile
 
 
@@ -34,16 +34,24 @@ def command(
     mean: Annotated[str, typer.Option(help="Subtracted, in 0..255, one a channel.")] = "0,0,0",
     std: Annotated[str, typer.Option(help="Divided by, in 0..255, one a channel.")] = "255,255,255",
     input_name: Annotated[
-        str | None, typer.Option(help="TensorFlow: the graph's input; default: its only one.")
+        str | None, typer.Option(help="The input that takes the image; default: the only one, or the first image.")
     ] = None,
     output_name: Annotated[
-        str | None, typer.Option(help="TensorFlow: the output, labels or logits; default: its only one.")
+        str | None, typer.Option(help="The main output; default: the spec's first, or the first that fits the task.")
     ] = None,
+    only_main_output: Annotated[
+        bool, typer.Option("--only-main-output", help="Leave further outputs out; default: keep all.")
+    ] = False,
     static: Annotated[
         str | None, typer.Option(metavar="[BxHxW]", help="Fix batch, height and width, as 1x640x959.")
     ] = None,
-    protocol: Annotated[
-        str, typer.Option(help="How images are prepared and outputs decoded: original, or another the model offers.")
+    variant: Annotated[
+        str,
+        typer.Option(
+            "--variant",
+            "--protocol",
+            help="How images are prepared and outputs decoded: original, or another the model offers.",
+        ),
     ] = "original",
     opset: Annotated[int, typer.Option(min=11, max=23)] = 17,
     exporter: Annotated[str, typer.Option(help="auto, torchscript or dynamo.")] = "auto",
@@ -67,8 +75,8 @@ def command(
         raise UsageError(
             "--tolerance limits the difference from the framework, which an .onnx file does not bring. Leave it out."
         )
-    plain = {"opset": opset, "exporter": exporter, "protocol": protocol}
-    names = {"input_name": input_name, "output_name": output_name}
+    plain = {"opset": opset, "exporter": exporter, "variant": variant}
+    names = {"input_name": input_name, "output_name": output_name, "only_main_output": only_main_output}
     options = _options(static, plain | names | ({} if tolerance is None else {"tolerance": tolerance}))
     if is_file_name(model):
         described = spec_file.read(spec) if spec else _described(labels, resize, interpolation, colour, mean, std)
@@ -77,21 +85,21 @@ def command(
         with bar(f"fetching weights of {model}", quiet) as progress:
             artifact = export_zoo(model, out, options, given=checkpoint, progress=progress)
     parity = artifact.manifest.parity
-    told = (
+    agreement = (
         f"largest difference from the framework {parity.absolute_error:.3g}, {parity.relative_error:.1e} of "
         f"the largest output (tolerance {parity.tolerance:.0e}, {len(parity.shapes)} shapes)"
         + (f"; the framework's own rounding is {parity.framework_error:.1e}" if parity.framework_error else "")
         if parity
         else "checked by ONNX; there is no framework to compare with"
     )
-    text = f"{artifact.folder}: {artifact.spec.name}, {artifact.spec.input.name} {artifact.spec.input}\n{told}"
+    text = f"{artifact.folder}: {artifact.spec.name}, {artifact.spec.input.name} {artifact.spec.input}\n{agreement}"
     emit({"artifact": str(artifact.folder), **codec.to_plain(artifact.manifest)}, text, json)
 
 
 def _options(static: str | None, plain: dict[str, object]) -> ExportOptions:
     from densecast.errors import UsageError
     from densecast.io import codec
-    from densecast.verbs.export import ExportOptions
+    from densecast.spec.verb_options import ExportOptions
 
     if static is not None:
         try:

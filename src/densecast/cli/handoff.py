@@ -1,4 +1,4 @@
-"""`densecast handoff`: a vendor's card without its software here: prepare its inputs, collect its results."""
+"""`densecast handoff`: a vendor's card without its software here: prepare inputs, simulate, collect results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from densecast.cli._common import Json, Limit, Quiet, Verbose, bar, emit, set_up
 
 command = typer.Typer(
-    help="Prepare inputs for Ascend's or Cambricon's own tools, rehearse without a card, collect the results.",
+    help="Prepare inputs for Ascend's or Cambricon's own tools, simulate the device, collect the results.",
     no_args_is_help=True,
 )
 
@@ -56,7 +56,7 @@ def prepare(
     plain = {
         "target": target,
         "precision": precisions.parse(precision),
-        "ending": output,
+        "output_form": output,
         "batch": batch,
         "height": height,
         "width": width,
@@ -81,27 +81,28 @@ def prepare(
 
 
 @command.command()
-def rehearse(
+@command.command(name="rehearse", hidden=True, help="Old name of simulate.")
+def simulate(
     folder: Annotated[Path, typer.Argument(help="A handoff.")],
     out: Annotated[Path, typer.Option(help="Folder for the outputs, as the tool's `result`.")],
-    tool: Annotated[str, typer.Option(help="As whom: benchmark or ais_bench.")] = "benchmark",
+    tool: Annotated[str, typer.Option(help="As which tool: benchmark or ais_bench.")] = "benchmark",
     device: Annotated[int, typer.Option(min=0, help="The number in the folder's name.")] = 0,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Play the device on this machine's CPU: the same files in, the same files out."""
+    """Simulate the device on this machine's CPU: the same files in, the same files out."""
     set_up(verbose, quiet)
     from densecast.errors import UnknownNameError
-    from densecast.verbs.handoff import rehearse as run
-    from densecast.verbs.handoff.outputs import TOOLS
+    from densecast.verbs.handoff import simulate as run
+    from densecast.verbs.handoff.tool_outputs import TOOLS
 
-    named = next((each for each in TOOLS if each == tool), None)
-    if named is None:
+    known = next((each for each in TOOLS if each == tool), None)
+    if known is None:
         raise UnknownNameError.among("tool", tool, TOOLS)
     with bar("images", quiet) as progress:
-        found = run(folder, out, named, device=device, progress=progress)
-    emit({"outputs": str(found.folder), "tool": tool}, f"outputs in {found.folder}", json)
+        outputs = run(folder, out, known, device=device, progress=progress)
+    emit({"outputs": str(outputs.folder), "tool": tool}, f"outputs in {outputs.folder}", json)
 
 
 @command.command()
@@ -121,7 +122,7 @@ def collect(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Evaluate the device's outputs as `evaluate` does its own, and read the tool's speed."""
+    """Evaluate the device's outputs as `evaluate` does its own, and read the speed that the tool reports."""
     set_up(verbose, quiet)
     from densecast import report as reports
     from densecast.io import codec
@@ -129,33 +130,23 @@ def collect(
     from densecast.verbs.handoff import collect as run
     from densecast.verbs.handoff import open_handoff
 
-    tables = table_printer(open_handoff(folder).spec, table)
+    handoff = open_handoff(folder)
+    tables = table_printer(handoff.spec, table)
     earlier = reports.read(report) if report is not None else None
     with bar("images", quiet) as progress:
-        found = run(folder, results, data=data, tool=tool, performance=performance, progress=progress)
-    made, score = found.handoff, found.score
-    plain: dict[str, object] = {
-        "score": {key: value for key, value in codec.to_plain(score).items() if value is not None},
-        "performance": found.performance,
-        "precision": {"asked": made.precision, "ran": "unknown", "layers": {}, "source": "not read from the device"},
-        "backend": made.target,
-        "model": made.spec.name,
-        "batch": made.batch,
-        "handoff": str(folder),
-        "outputs": found.outputs,
-        "hardware": made.hardware,
-    }
+        result = run(folder, results, data=data, tool=tool, performance=performance, progress=progress)
+    score = result.score
     printed = tables(score)
-    lines = [f"{score.name}: {score.value:.4f} over {score.count} images ({made.split}), {made.target}"]
+    lines = [f"{score.name}: {score.value:.4f} over {score.count} images ({handoff.split}), {result.backend}"]
     lines += [f"{name}: {value:.4f}" for name, value in score.others.items()]
     lines += [
         f"{file}: {', '.join(f'{name} {value:g}' for name, value in values.items())}"
-        for file, values in found.performance.items()
+        for file, values in result.performance.items()
     ]
-    emit(plain, "\n".join([*([f"{printed}\n"] if printed else []), *lines]), json)
+    emit(codec.to_plain(result), "\n".join([*([f"{printed}\n"] if printed else []), *lines]), json)
     if report is not None and earlier is not None:
         from densecast.report import devices
         from densecast.report.data import DeviceRow
 
-        row = DeviceRow(made.target, made.precision, made.batch, score, found.performance, made.hardware)
-        reports.write(devices.added(earlier, row, made.spec.name), report)
+        row = DeviceRow(result.backend, handoff.precision, result.batch, score, result.performance, result.hardware)
+        reports.write(devices.added(earlier, row, result.model), report)

@@ -33,22 +33,18 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Write one result a image: class indices as PNG (segmentation) or people as JSON (pose)."""
+    """Write one result an image: class indices as PNG (segmentation) or people as JSON (pose)."""
     set_up(verbose, quiet)
+    from densecast.io import codec
     from densecast.pipeline import Pipeline
     from densecast.runtime import execution
-    from densecast.verbs.infer import image_files, infer_files
+    from densecast.verbs.infer import image_files, infer
 
     views = augment(ratios, flip)
     paths = image_files(images, listed, limit)
     opened = Pipeline.open(artifact, threads=threads, mode=execution.mode_for(len(paths)), augment=views)
     with opened as pipeline, bar("images", quiet) as progress:
-        written = infer_files(
+        result = infer(
             pipeline, paths, out, overlay=overlay, scores=scores, colour=colour, batch=batch, progress=progress
         )
-        ran = pipeline.runner.precision
-    plain = {
-        "results": [{"image": str(image), "file": str(file)} for image, file in written],
-        "precision": {"asked": pipeline.artifact.manifest.precision_asked, "ran": str(ran)},
-    }
-    emit(plain, f"{len(written)} results in {out} ({ran})", json)
+    emit(codec.to_plain(result), f"{len(result.results)} results in {out} ({result.model.precision.ran})", json)

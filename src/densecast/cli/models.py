@@ -17,11 +17,11 @@ def command(
 ) -> None:
     """List the models that densecast knows by name."""
     set_up(verbose, quiet)
-    from densecast import plugins
     from densecast.io import codec
     from densecast.report.markdown import table
+    from densecast.zoo._base import ZOO
 
-    entries = {each: plugins.load("zoo", each).ENTRY for each in ([name] if name else plugins.names("zoo"))}
+    entries = {each: ZOO.load(each) for each in ([name] if name else ZOO.names())}
     plain = {each: codec.to_plain(entry) for each, entry in entries.items()}
     if name:
         emit(plain[name], codec.json_text(plain[name]).rstrip(), json)

@@ -36,6 +36,6 @@ def command(
         return
     if html is not None:
         raise UsageError("--html is for a built artifact; a run's report.html is written into its folder.")
-    found = report.read(folder)
-    report.write(found, folder)
-    emit(codec.to_plain(found), markdown.results(found), json)
+    earlier = report.read(folder)
+    report.write(earlier, folder)
+    emit(codec.to_plain(earlier), markdown.results(earlier), json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from densecast.cli import _max_drop, _tune
+from densecast.cli import _options
 from densecast.cli._common import Json, Limit, Quiet, Verbose, emit, input_shape, set_up, steps
 
 
@@ -26,8 +26,13 @@ def command(
         typer.Option(help="Of the network's input: fixed or a range; default: what the data leads to."),
     ] = None,
     width: Annotated[str | None, typer.Option(help="Likewise.")] = None,
-    protocol: Annotated[
-        str, typer.Option(help="How images are prepared and outputs decoded: original, or another the model offers.")
+    variant: Annotated[
+        str,
+        typer.Option(
+            "--variant",
+            "--protocol",
+            help="How images are prepared and outputs decoded: original, or another the model offers.",
+        ),
     ] = "original",
     split: Annotated[str, typer.Option(help="Evaluated split: val, train or all.")] = "val",
     calibration_split: Annotated[str, typer.Option(help="Split that sets int8 ranges.")] = "train",
@@ -51,11 +56,11 @@ def command(
     from densecast.report import markdown
     from densecast.spec import precision
     from densecast.spec.options import BuildOptions, QuantizeOptions
-    from densecast.verbs.benchmark import BenchmarkOptions
-    from densecast.verbs.evaluate import EvaluateOptions
-    from densecast.verbs.export.options import ExportOptions
-    from densecast.verbs.reproduce import RunOptions, run
+    from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop, TuneOptions
+    from densecast.verbs.reproduce import RunOptions, reproduce
 
+    seconds = _options.seconds(time_budget)
+    drop_options = {"points": max_drop, "seconds": seconds, "split": split}
     options = RunOptions(
         backends=tuple(backends.split(",")),
         precisions=tuple(precision.parse(name) for name in precisions.split(",")),
@@ -63,15 +68,15 @@ def command(
             shape=input_shape(str(batch), height, width),
             quantize=codec.from_plain({"split": calibration_split}, QuantizeOptions, "--calibration-split"),
         ),
-        export=ExportOptions(protocol=protocol),
+        export=ExportOptions(variant=variant),
         evaluate=codec.from_plain({"split": split, "limit": limit, "batch": batch}, EvaluateOptions, "command line"),
         benchmark=BenchmarkOptions(batch=batch),
-        tune=_tune.asked("throughput", time_budget, keep_int8=False) if tuned else None,
-        max_drop=_max_drop.asked(max_drop, None, time_budget, 0, split, "16-bit") if max_drop is not None else None,
+        tune=TuneOptions(seconds=seconds) if tuned else None,
+        max_drop=None if max_drop is None else codec.from_plain(drop_options, MaxDrop, "command line"),
         fresh=fresh,
     )
     with steps(quiet) as progress:
-        report = run(model, out, options, data=data, checkpoint=checkpoint, progress=progress)
+        report = reproduce(model, out, options, data=data, checkpoint=checkpoint, progress=progress)
     remarks = "".join(f"{line}\n" for line in [*report.findings(), *markdown.chosen_by(report)])
     where = f"report: {out / 'report.html'}, {out / 'report.md'}, {out / 'report.json'}"
     text = f"{markdown.results(report)}\n\n{remarks}{where}"

@@ -22,9 +22,9 @@ def command(
     from densecast.io import codec
     from densecast.verbs.verify import verify
 
-    found = verify(artifact)
-    width = max(len(check.name) for check in found.checks)
-    lines = [f"{check.state:6}  {check.name:{width}}  {check.told}" for check in found.checks]
-    emit(codec.to_plain(found), "\n".join([*lines, f"{found.seconds:.1f} s"]), json)
-    if not found.is_sound:
+    verification = verify(artifact)
+    width = max(len(check.name) for check in verification.checks)
+    lines = [f"{check.state:6}  {check.name:{width}}  {check.told}" for check in verification.checks]
+    emit(codec.to_plain(verification), "\n".join([*lines, f"{verification.seconds:.1f} s"]), json)
+    if not verification.is_sound:
         raise GateFailedError(f"{artifact} does not compute here what it was built to.")

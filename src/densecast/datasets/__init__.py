@@ -1,1 +1,1 @@
-"""One file per data set: `open(root, split, seed)` gives samples in a stable order, `check(root)` what is wrong."""
+"""A file for each data set: its layout opens a folder (`DATASET.open`), and finds what is wrong with one (`.check`)."""

@@ -1,27 +1,60 @@
-"""A published way to measure: which images, and what must happen to them."""
+"""What every data set offers: a layout on disk that can be opened, and a split's images with their ground truth.
+
+A layout is an object, found like every plug-in (`datasets/<name>.py`, an entry point in `densecast.datasets`, or
+`package.module:Name`). `T` is the ground truth of its task.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from densecast.errors import BadDatasetError, UsageError
-from densecast.spec.model import ModelSpec, SegmentationDecode, ToImage
-from densecast.spec.sample import Split
+from densecast.errors import BadDatasetError, UnknownNameError, UsageError
+from densecast.plugins import PluginKind
+from densecast.spec.model import ModelSpec
+from densecast.spec.sample import CheckReport, Sample, Split, SplitRecord
+from densecast.tasks.segmentation import SegmentationDecode
+
+T = TypeVar("T", covariant=True)
+
+
+class Dataset(Protocol[T]):
+    """A data set's split: samples in a stable order, and how to read their ground truth."""
+
+    @property
+    def name(self) -> str:
+        """The data set's name."""
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """All samples of the split, without anything read."""
+
+    def read_target(self, sample: Sample) -> T:
+        """The ground truth of one sample, in pixels of the image.
+
+        Raises:
+            BadDatasetError, BadImageError: it cannot be used.
+        """
+
+    def record(self, limit: int | None = None) -> SplitRecord:
+        """A record of which images these are, or the first `limit` of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationProtocol:
-    """The first `count` images of a split, the whole of which has `total`, at a known size and back.
+    """A published way to measure: the first `count` images of a split, the whole of which has `total`.
 
-    `resizes` are the kinds of resize, `to_image` the ways back to the image's size, with which a model counts as
-    measured this way. `export` is the export protocol that leads to them, for who has to be told.
+    `resizes` are the kinds of resize, `to_image` the rules of decoding back to the image's size, with which a model
+    counts as measured this way. `export` names the variant to export, which leads to them, for messages.
     """
 
     split: Split
     count: int
     total: int
     resizes: tuple[str, ...]
-    to_image: tuple[ToImage, ...]
+    to_image: tuple[str, ...]
     export: str
     summary: str
 
@@ -29,7 +62,7 @@ class EvaluationProtocol:
         """Whether a model does what the protocol says.
 
         Raises:
-            UsageError: it brings images to size, or labels back, in another way.
+            UsageError: it brings images to size, or predictions back, in another way.
         """
         decode = spec.decode
         resize = spec.preprocess.resize.kind
@@ -37,17 +70,67 @@ class EvaluationProtocol:
         if resize not in self.resizes or back not in self.to_image:
             raise UsageError(
                 f"protocol {name!r} is {self.summary}; {spec.name} was exported with {resize} and {back}. "
-                f"Export it with --protocol {self.export}."
+                f"Export the variant {self.export!r}.",
+                field="protocol",
             )
 
-    def check_images(self, name: str, found: int) -> None:
-        """Whether a split is whole enough.
+    def check_images(self, name: str, count: int) -> None:
+        """Whether a split of `count` images is whole enough.
 
         Raises:
             BadDatasetError: there are too few images for the protocol's number to mean the same.
         """
-        if found < self.count or (self.count == self.total and found != self.total):
+        if count < self.count or (self.count == self.total and count != self.total):
             raise BadDatasetError(
                 f"protocol {name!r} measures {self.count} of the {self.total} images of {self.split}, "
-                f"here are {found}. Leave --protocol out to measure what there is."
+                f"here are {count}. Measure without a protocol what there is.",
+                field="protocol",
             )
+
+
+@runtime_checkable
+class DatasetFormat(Protocol):
+    """A layout of files: opens a folder in it, and knows which variables may hold the folder's path."""
+
+    @property
+    def root_variables(self) -> tuple[str, ...]:
+        """Environment variables that may hold the root folder, the first of them ours."""
+
+    @property
+    def protocols(self) -> Mapping[str, EvaluationProtocol]:
+        """Published ways to measure on it, by name."""
+
+    def open(self, root: Path, split: Split = "val", seed: int = 0) -> Dataset[Any]:
+        """The split's samples, in a stable order.
+
+        Raises:
+            MissingFileError: no such folder.
+            BadDatasetError: it is not in this layout, or the split is empty.
+        """
+
+    def check(self, root: Path) -> CheckReport:
+        """What is in the whole folder, and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFormat:
+    """A `DatasetFormat` made of two functions."""
+
+    open: Callable[..., Dataset[Any]]
+    check: Callable[[Path], CheckReport]
+    root_variables: tuple[str, ...] = ()
+    protocols: Mapping[str, EvaluationProtocol] = field(default_factory=dict)
+
+
+def published_protocol(layout: DatasetFormat, dataset: str, name: str) -> EvaluationProtocol:
+    """A data set's published way to measure.
+
+    Raises:
+        UnknownNameError: it has none of that name.
+    """
+    if name not in layout.protocols:
+        raise UnknownNameError.among(f"protocol of {dataset}", name, layout.protocols)
+    return layout.protocols[name]
+
+
+DATASETS: PluginKind[DatasetFormat] = PluginKind("datasets", "data set", "DATASET", DatasetFormat)

@@ -1,4 +1,4 @@
-"""COCO's annotation files for key points: read, and every entry checked before it is used.
+"""Reads COCO's annotation files for key points, and checks every entry before it is used.
 
 Format: https://cocodataset.org/#format-data. Outlines (`segmentation`) are not used here, and only checked.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from densecast.errors import BadDatasetError, MissingFileError
-from densecast.spec.sample import AnnotatedPoses
+from densecast.tasks.pose import AnnotatedPoses
 from densecast.tasks.pose.coco_person import JOINTS
 
 PERSON = 1
@@ -88,7 +88,7 @@ def parse(document: dict[str, Any]) -> Annotations:
     for annotation in document["annotations"]:
         of_image[annotation["image_id"]].append(annotation)
     images = tuple(ImageEntry(each["id"], each["file_name"], (each["height"], each["width"])) for each in entries)
-    return Annotations(images, {key: _people(key, found) for key, found in of_image.items()})
+    return Annotations(images, {key: _people(key, entries_of_image) for key, entries_of_image in of_image.items()})
 
 
 def problems(document: dict[str, Any]) -> Iterator[str]:
@@ -203,13 +203,13 @@ def _is_outline(outline: object) -> bool:
     return isinstance(counts, str)
 
 
-def _people(image_id: int, found: list[dict[str, Any]]) -> AnnotatedPoses:
-    joints = np.array([each["keypoints"] for each in found], np.float64).reshape(-1, len(JOINTS), 3)
+def _people(image_id: int, entries: list[dict[str, Any]]) -> AnnotatedPoses:
+    joints = np.array([each["keypoints"] for each in entries], np.float64).reshape(-1, len(JOINTS), 3)
     return AnnotatedPoses(
         image_id=image_id,
         xy_px=joints[..., :2],
         visibility=joints[..., 2].astype(np.uint8),
-        area_px=np.array([each["area"] for each in found], np.float64),
-        box_xywh_px=np.array([each["bbox"] for each in found], np.float64).reshape(-1, 4),
-        is_crowd=np.array([each["iscrowd"] for each in found], np.bool_),
+        area_px=np.array([each["area"] for each in entries], np.float64),
+        box_xywh_px=np.array([each["bbox"] for each in entries], np.float64).reshape(-1, 4),
+        is_crowd=np.array([each["iscrowd"] for each in entries], np.bool_),
     )

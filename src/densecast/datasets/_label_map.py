@@ -1,4 +1,4 @@
-"""An image's ground truth of one class index a pixel: of the image's size, and of known values only."""
+"""Reads ground truth with one class index for each pixel: of the image's size, and of known values only."""
 
 from __future__ import annotations
 

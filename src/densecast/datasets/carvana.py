@@ -1,4 +1,4 @@
-"""Carvana image masking: photographs of cars on a turntable, one binary mask each.
+"""Reads Carvana image masking: photographs of cars on a turntable, one binary mask each.
 
 `imgs/<id>.jpg` and `masks/<id>_mask.gif`, as Kaggle's `train_hq.zip` and `train_masks.zip` unpack.
 """
@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
+from densecast.datasets._base import DatasetFormat, FolderFormat
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.imaging import read
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 
-ROOT_VARIABLES = ("CARVANA_DATASETS_PATH",)
 IMAGES = 5088
 VALIDATION_PERCENT = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Carvana:
-    """One split of a Carvana folder."""
+    """One split of a folder in Carvana's layout."""
 
     root: Path
     split: Split
@@ -73,7 +73,9 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> Carvana:
         sample for index, sample in enumerate(everything) if split == "all" or (index in validation) == (split == "val")
     )
     if not chosen:
-        raise BadDatasetError(f"{root}: {len(everything)} images leave none for the {split!r} split. Use --split all.")
+        raise BadDatasetError(
+            f"{root}: {len(everything)} images leave none for the split {split!r}. Use the split 'all'.", field="split"
+        )
     return Carvana(root, split, seed, len(everything), chosen)
 
 
@@ -108,3 +110,6 @@ def _all(root: Path) -> tuple[Sample, ...]:
     if missing:
         raise BadDatasetError(f"{len(missing)} images have no mask, the first is {missing[0]}.")
     return samples
+
+
+DATASET: DatasetFormat = FolderFormat(open, check, ("CARVANA_DATASETS_PATH",))

@@ -1,4 +1,4 @@
-"""Cityscapes: street scenes with nineteen evaluated classes.
+"""Reads Cityscapes: street scenes with nineteen evaluated classes.
 
 `leftImg8bit/<split>/<city>/<id>_leftImg8bit.png` with `gtFine/<split>/<city>/<id>_gtFine_labelTrainIds.png`, or, where
 those were never made, `_labelIds.png` as the archive has them (https://www.cityscapes-dataset.com).
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from densecast.datasets._base import DatasetFormat, FolderFormat
 from densecast.datasets._label_map import read_label_map
 from densecast.errors import BadDatasetError, DensecastError, MissingFileError
 from densecast.imaging.read import size_hw
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 from densecast.tasks.segmentation.palettes import CITYSCAPES, CITYSCAPES_IDS, IGNORED
 
-ROOT_VARIABLES = ("CITYSCAPES_DATASETS_PATH",)
 IMAGES: dict[Split, int] = {"train": 2975, "val": 500}
 
 _IMAGE_SUFFIX = "_leftImg8bit.png"
@@ -69,7 +69,9 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> Cityscapes:
     images = {each: _images(root, each) for each in IMAGES}
     chosen = [path for each in IMAGES if split in (each, "all") for path in images[each]]
     if not chosen:
-        raise BadDatasetError(_no_images(root, split, {each: len(found) for each, found in images.items()}))
+        raise BadDatasetError(
+            _no_images(root, split, {each: len(paths) for each, paths in images.items()}), field="split"
+        )
     samples = tuple(sorted((_sample(root, path) for path in chosen), key=lambda sample: sample.id))
     missing = [sample.target for sample in samples if not sample.target.is_file()]
     if missing:
@@ -98,8 +100,8 @@ def check(root: Path) -> CheckReport:
                 problems.append(str(error))
         problems += _without_image(root, split)
     if any(counts[f"{split} images"] != published for split, published in IMAGES.items()):
-        found = " and ".join(f"{counts[f'{split} images']} {split}" for split in IMAGES)
-        problems.append(f"{found} images; the whole data set has {' and '.join(map(str, IMAGES.values()))}")
+        present = " and ".join(f"{counts[f'{split} images']} {split}" for split in IMAGES)
+        problems.append(f"{present} images; the whole data set has {' and '.join(map(str, IMAGES.values()))}")
     return CheckReport(root, dict(counts), tuple(problems))
 
 
@@ -117,13 +119,13 @@ def _sample(root: Path, image: Path) -> Sample:
 
 def _without_image(root: Path, split: str) -> list[str]:
     """Labels whose image is not there."""
-    found = []
+    problems = []
     for suffix in (_TRAIN_IDS, _IDS):
         for labels in sorted((root / "gtFine" / split).glob(f"*/*{suffix}")):
             name = labels.name.removesuffix(suffix)
             if not (root / "leftImg8bit" / split / labels.parent.name / f"{name}{_IMAGE_SUFFIX}").is_file():
-                found.append(f"{labels} has no image")
-    return found
+                problems.append(f"{labels} has no image")
+    return problems
 
 
 def _no_images(root: Path, split: str, counts: dict[str, int]) -> str:
@@ -133,6 +135,9 @@ def _no_images(root: Path, split: str, counts: dict[str, int]) -> str:
         return f"{root} holds no {layout}. Name the folder above leftImg8bit and gtFine."
     listed = ", ".join(f"{each} ({count})" for each, count in there.items())
     return (
-        f"{root} holds no images of the split {split!r}, only of {listed}. Pass --split all (in a run "
-        "--calibration-split all for the calibration), or a folder of images to calibrate with."
+        f"{root} holds no images of the split {split!r}, only of {listed}. Use the split 'all', or "
+        "a folder of images to calibrate with."
     )
+
+
+DATASET: DatasetFormat = FolderFormat(open, check, ("CITYSCAPES_DATASETS_PATH",))

@@ -1,4 +1,4 @@
-"""COCO 2017 key points: people in everyday photographs, seventeen joints each.
+"""Reads COCO 2017 key points: people in everyday photographs, seventeen joints each.
 
 `<split>2017/*.jpg` with `annotations/person_keypoints_<split>2017.json` (https://cocodataset.org).
 """
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densecast.datasets import _coco_annotations
+from densecast.datasets._base import DatasetFormat, FolderFormat
 from densecast.errors import BadDatasetError, DensecastError, MissingFileError
 from densecast.imaging import read
-from densecast.spec.sample import AnnotatedPoses, CheckReport, Sample, Split, SplitRecord, ids_sha256
+from densecast.spec.sample import CheckReport, Sample, Split, SplitRecord, ids_sha256
+from densecast.tasks.pose import AnnotatedPoses
 
-ROOT_VARIABLES = ("COCO_DATASETS_PATH",)
 IMAGES: dict[Split, int] = {"train": 118_287, "val": 5_000}
 
 
@@ -35,12 +36,12 @@ class CocoKeypoints:
             BadImageError: the image's header cannot be read.
             BadDatasetError: the image's size is not the annotated one.
         """
-        found, wanted = read.size_hw(sample.image), self.size_hw[sample.id]
+        actual_hw, annotated_hw = read.size_hw(sample.image), self.size_hw[sample.id]
         # A photograph that its orientation tag turns by a quarter has its sides swapped in the header.
-        if found not in (wanted, wanted[::-1]):
+        if actual_hw not in (annotated_hw, annotated_hw[::-1]):
             raise BadDatasetError(
-                f"{sample.image}: image {sample.id} is {found[1]}×{found[0]} pixels, annotated are "
-                f"{wanted[1]}×{wanted[0]}. The joints belong to another image."
+                f"{sample.image}: image {sample.id} is {actual_hw[1]}×{actual_hw[0]} pixels, annotated are "
+                f"{annotated_hw[1]}×{annotated_hw[0]}. The joints belong to another image."
             )
         return self.people[sample.id]
 
@@ -66,8 +67,9 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> CocoKeypoints:
     if not chosen:
         there = ", ".join(path.name for path in files.values())
         raise BadDatasetError(
-            f"{root}: there are no annotations of the split {split!r}, only {there}. Pass --split all (in a run "
-            "--calibration-split all for the calibration), or a folder of images to calibrate with."
+            f"{root}: there are no annotations of the split {split!r}, only {there}. Use the split 'all', or a folder "
+            "of images to calibrate with.",
+            field="split",
         )
     samples: list[Sample] = []
     people: dict[str, AnnotatedPoses] = {}
@@ -106,9 +108,9 @@ def check(root: Path) -> CheckReport:
             problems += _image_problems(root, name, path, _coco_annotations.parse(document))
     there = {name: counts.get(f"{name} images", 0) for name in IMAGES}
     if there != IMAGES:
-        found = " and ".join(f"{count} {name}" for name, count in there.items())
+        present = " and ".join(f"{count} {name}" for name, count in there.items())
         whole = " and ".join(f"{count} {name}" for name, count in IMAGES.items())
-        problems.append(f"{found} images; the whole data set has {whole}")
+        problems.append(f"{present} images; the whole data set has {whole}")
     return CheckReport(root, counts, tuple(problems))
 
 
@@ -117,12 +119,12 @@ def _annotation_files(root: Path) -> dict[Split, Path]:
     if not root.is_dir():
         raise MissingFileError(f"data set folder {root} does not exist.")
     paths: dict[Split, Path] = {name: root / "annotations" / f"person_keypoints_{name}2017.json" for name in IMAGES}
-    found = {name: path for name, path in paths.items() if path.is_file()}
-    if not found:
+    existing = {name: path for name, path in paths.items() if path.is_file()}
+    if not existing:
         raise BadDatasetError(
             f"{root} holds no annotations/person_keypoints_val2017.json. COCO's layout is <split>2017/*.jpg beside it."
         )
-    return found
+    return existing
 
 
 def _image_problems(root: Path, split: Split, path: Path, annotations: _coco_annotations.Annotations) -> list[str]:
@@ -142,3 +144,6 @@ def _image_problems(root: Path, split: Split, path: Path, annotations: _coco_ann
 
 def _sample(root: Path, split: Split, image: _coco_annotations.ImageEntry, annotations: Path) -> Sample:
     return Sample(f"{image.id:012d}", root / f"{split}2017" / image.file_name, annotations)
+
+
+DATASET: DatasetFormat = FolderFormat(open, check, ("COCO_DATASETS_PATH",))

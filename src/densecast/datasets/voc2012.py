@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012 segmentation: twenty classes and background in everyday photographs.
+"""Reads PASCAL VOC 2012 segmentation: twenty classes and background in everyday photographs.
 
 `JPEGImages/<id>.jpg` with `SegmentationClass/<id>.png`, whose palette indices are the classes, and the ids of a split
 in `ImageSets/Segmentation/<split>.txt` (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/).
@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from densecast.datasets._base import EvaluationProtocol
+from densecast.datasets._base import DatasetFormat, EvaluationProtocol, FolderFormat
 from densecast.datasets._label_map import read_label_map
 from densecast.errors import BadDatasetError, DensecastError, MissingFileError
-from densecast.spec.model import ToImage
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
+from densecast.tasks.segmentation import ToImage
 from densecast.tasks.segmentation.palettes import IGNORED, VOC2012
 
 _NEAREST: tuple[ToImage, ...] = ("nearest_labels", "nearest_labels_pillow")
@@ -37,7 +37,6 @@ PROTOCOLS = {
     ),
 }
 
-ROOT_VARIABLES = ("VOC2012_DATASETS_PATH", "DATASETS_PATH")
 IMAGES: dict[Split, int] = {"train": 1464, "val": 1449}
 
 _KNOWN = (*range(len(VOC2012)), IGNORED)
@@ -87,11 +86,11 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> Voc2012:
     everything = sorted({name for names in lists.values() for name in names})
     names = everything if split == "all" else lists.get(split, [])
     if not names:
-        there = ", ".join(f"{each}.txt ({len(found)})" for each, found in lists.items() if found)
+        there = ", ".join(f"{each}.txt ({len(ids)})" for each, ids in lists.items() if ids)
         raise BadDatasetError(
-            f"{home / _LISTS} lists no images of the split {split!r}; there is {there or 'no list at all'}. Pass "
-            "--split all (in a run --calibration-split all for the calibration), or a folder of images to calibrate "
-            "with."
+            f"{home / _LISTS} lists no images of the split {split!r}; there is {there or 'no list at all'}. Use "
+            "the split 'all', or a folder of images to calibrate with.",
+            field="split",
         )
     samples = tuple(_sample(home, name) for name in names)
     missing = [path for sample in samples for path in (sample.image, sample.target) if not path.is_file()]
@@ -108,9 +107,9 @@ def check(root: Path) -> CheckReport:
     counts = {f"{split} images": len(names) for split, names in lists.items()}
     listed = {split: len(lists.get(split, [])) for split in IMAGES}
     if listed != IMAGES:
-        found = " and ".join(f"{count} {split}" for split, count in listed.items())
-        problems.append(f"{found} images; the whole data set has {' and '.join(map(str, IMAGES.values()))}")
-    names = sorted({name for found in lists.values() for name in found})
+        present = " and ".join(f"{count} {split}" for split, count in listed.items())
+        problems.append(f"{present} images; the whole data set has {' and '.join(map(str, IMAGES.values()))}")
+    names = sorted({name for ids in lists.values() for name in ids})
     samples = tuple(_sample(home, name) for name in names)
     opened = Voc2012(home, "all", len(samples), samples)
     for sample in samples:
@@ -167,3 +166,6 @@ def _ids(path: Path) -> list[str]:
 
 def _sample(home: Path, name: str) -> Sample:
     return Sample(name, home / "JPEGImages" / f"{name}.jpg", home / "SegmentationClass" / f"{name}.png")
+
+
+DATASET: DatasetFormat = FolderFormat(open, check, ("VOC2012_DATASETS_PATH", "DATASETS_PATH"), protocols=PROTOCOLS)

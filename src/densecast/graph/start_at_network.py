@@ -2,7 +2,7 @@
 
     image -> [Cast -> Sub -> Pad -> Mul -> Transpose ->] input (N, 3, H, W) of the first convolution
 
-What the part before does to an image is for the caller to measure (`head`), and to declare.
+What the part before does to an image is for the caller to measure (`preprocessing_prefix`), and to declare.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def apply(model: onnx.ModelProto) -> PassResult:
     return PassResult(changed, True, f"starts at its first layer; before it came {', '.join(gone)}")
 
 
-def head(model: onnx.ModelProto) -> onnx.ModelProto:
+def preprocessing_prefix(model: onnx.ModelProto) -> onnx.ModelProto:
     """The part that `apply` cuts off, as a graph of its own; its output is what the first layer reads.
 
     Only for a model that `apply` changes.

@@ -12,26 +12,30 @@ from densecast.runtime.clock import Clock
 from densecast.spec.augment import Augment, View
 from densecast.spec.geometry import Placement
 from densecast.spec.model import ModelSpec
-from densecast.spec.preprocess import FitInto, Resize
-from densecast.spec.tensor import Array, Dim
+from densecast.spec.preprocess import FitInto, Preprocess, Resize
+from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInputs:
-    """An image ready for the network: a (3, h, w) array for each view, and where the image lies in there."""
+    """An image ready for the network: for each view an array (C, h, w) of every input, and where the image lies."""
 
-    arrays: tuple[Array, ...]
+    feeds: tuple[Feeds, ...]
     views: tuple[View, ...]
-
-    @property
-    def array(self) -> Array:
-        """The first view."""
-        return self.arrays[0]
 
     @property
     def placement(self) -> Placement:
         """Where the image lies in the first view."""
         return self.views[0].placement
+
+    def arrays(self, input_name: str) -> list[Array]:
+        """One input of all views."""
+        return [feed[input_name] for feed in self.feeds]
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of all arrays."""
+        return sum(array.nbytes for feed in self.feeds for array in feed.values())
 
 
 def prepare_views(
@@ -42,18 +46,36 @@ def prepare_views(
     Raises:
         BadShapeError: an image does not lead to a shape the network takes.
     """
+    found: list[ModelInputs] = []
+    for tensor in spec.inputs:
+        made = _prepare_input(images, tensor, spec.preprocess_of(tensor.name), augment, buffers, clock)
+        if not found:
+            found = made
+            continue
+        # Further inputs show the same image: where it lies is told by the first.
+        found = [
+            ModelInputs(tuple(one | other for one, other in zip(first.feeds, more.feeds, strict=True)), first.views)
+            for first, more in zip(found, made, strict=True)
+        ]
+    return found
+
+
+def _prepare_input(
+    images: Sequence[Image], tensor: TensorSpec, rule: Preprocess, augment: Augment, buffers: Buffers, clock: Clock
+) -> list[ModelInputs]:
+    """Every view of every image for one input."""
     ratios = augment.ratios
-    scaled = spec.preprocess.at_ratios(ratios)
+    scaled = rule.at_ratios(ratios)
     mirrors = (False, True) if augment.flip else (False,)
     sizes = [[each.resize.place((image.shape[0], image.shape[1])).model_hw for each in scaled] for image in images]
     for image, own in zip(images, sizes, strict=True):
         for size_hw in own:
-            _check_size(image, size_hw, spec)
+            _check_size(image, size_hw, tensor)
     every = [size_hw for own in sizes for size_hw in own]
     rows: dict[tuple[int, int], Iterator[Array]] = {}
     for size_hw in dict.fromkeys(every):
         count = every.count(size_hw) * len(mirrors)
-        rows[size_hw] = iter(buffers.empty((count, 3, *size_hw), spec.input.dtype))
+        rows[size_hw] = iter(buffers.empty((count, 3, *size_hw), tensor.dtype))
     found = []
     for image, own in zip(images, sizes, strict=True):
         arrays: list[Array] = []
@@ -69,7 +91,7 @@ def prepare_views(
                         _, placement = prepare(image, each, out=row)
                     arrays.append(row)
                     views.append(View(placement, mirrored, ratio))
-        found.append(ModelInputs(tuple(arrays), tuple(views)))
+        found.append(ModelInputs(tuple({tensor.name: array} for array in arrays), tuple(views)))
     return found
 
 
@@ -80,8 +102,8 @@ def _mirror(array: Array, resize: Resize, placement: Placement, out: Array) -> N
     out[:, :, width:] = array[:, :, width:]
 
 
-def _check_size(image: Image, size_hw: tuple[int, int], spec: ModelSpec) -> None:
-    for axis, got, want in zip(("high", "wide"), size_hw, spec.input.shape[2:], strict=True):
+def _check_size(image: Image, size_hw: tuple[int, int], tensor: TensorSpec) -> None:
+    for axis, got, want in zip(("high", "wide"), size_hw, tensor.shape[2:], strict=True):
         if not (want.admits(got) if isinstance(want, Dim) else want == got):
             raise BadShapeError(
                 f"an image of {image.shape[1]}×{image.shape[0]} pixels becomes {got} {axis} for the network, "

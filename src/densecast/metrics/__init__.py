@@ -1,1 +1,1 @@
-"""One metric per file: pure functions, and a thin accumulator over a data set."""
+"""A file for each metric: a pure count for each image, and the score of any collection of counts."""

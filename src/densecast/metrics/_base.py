@@ -1,38 +1,115 @@
-"""What every metric offers: predictions and targets in, one score out."""
+"""What every metric offers: a pure count for each image, and a score from any collection of counts.
+
+A count holds plain numbers and arrays and can be pickled: counts travel between processes and machines, and a score can
+be computed from stored ones, for a part of the images, for images that count several times, in any order.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from densecast.spec.prediction import Prediction
-from densecast.spec.sample import Target
+from densecast.errors import UsageError
+from densecast.plugins import PluginKind
+from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
+from densecast.tasks._base import TASKS
+
+P = TypeVar("P", contravariant=True)
+T = TypeVar("T", contravariant=True)
+C = TypeVar("C", bound="Count")
+Counted = TypeVar("Counted", bound="Count", contravariant=True)
 
 
-class Accumulator(Protocol):
-    """Counts over a data set; the order of images does not change the score."""
+class Count(Protocol):
+    """What a metric counts of one image."""
 
-    def add(self, sample_id: str, prediction: Prediction, target: Target) -> None:
-        """Count one image."""
-
-    def score(self) -> Score:
-        """The score so far; NaN with count 0 before the first image."""
-
-
-@runtime_checkable
-class HasResults(Protocol):
-    """An accumulator that can tell its predictions in the format of the data set's evaluation server."""
-
-    def results(self) -> list[dict[str, Any]]:
-        """All predictions so far, ready for JSON."""
+    @property
+    def sample_id(self) -> str:
+        """The image's id."""
 
 
 @runtime_checkable
-class Resamples(Protocol):
-    """An accumulator that can tell its score for other mixtures of the images it has counted."""
+class Metric(Protocol[P, T, C]):
+    """A metric: counts for single images, and a score from counts."""
 
-    def resampled(self, weights: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """(B, N) times that each of the N images, in the order they were added, counts -> (B,) scores."""
+    @property
+    def name(self) -> str:
+        """The name of the score's value, as `mIoU`."""
+
+    def check(self, spec: ModelSpec) -> None:
+        """Whether this model can be measured, before anything is run.
+
+        Raises:
+            UsageError: a model of another task.
+            MissingExtraError: a library that the metric stands on is not installed.
+        """
+
+    def count(self, sample_id: str, prediction: P, target: T, spec: ModelSpec) -> C:
+        """One image's count, without a change to the arguments.
+
+        Raises:
+            BadShapeError: prediction and target do not fit together.
+        """
+
+    def score(self, counts: Sequence[C], spec: ModelSpec) -> Score:
+        """The score of any images: the same to the last digit in any order, NaN with count 0 for none.
+
+        An image may be among them several times, and counts as often.
+        """
+
+
+@runtime_checkable
+class Resamples(Protocol[Counted]):
+    """A metric that computes its value for many weightings of the images faster than by scoring each."""
+
+    def resampled(
+        self, counts: Sequence[Counted], weights: npt.NDArray[np.int64], spec: ModelSpec
+    ) -> npt.NDArray[np.float64]:
+        """(B, N) times that each of the N images counts -> (B,) values."""
+
+
+@runtime_checkable
+class HasTables(Protocol):
+    """A metric whose score can be printed as the reference programs print it."""
+
+    @property
+    def table_styles(self) -> tuple[str, ...]:
+        """Names of the styles, the metric's own first."""
+
+    def table(self, score: Score, style: str) -> str:
+        """The score as text in that style."""
+
+
+@runtime_checkable
+class HasResults(Protocol[Counted]):
+    """A metric whose counts hold the predictions in the format of the data set's evaluation server."""
+
+    def results(self, counts: Sequence[Counted]) -> list[dict[str, Any]]:
+        """All predictions, ready for JSON."""
+
+
+def in_order(counts: Sequence[C]) -> list[C]:
+    """Counts by rising sample id: a sum of floats depends on the order of its terms, so there is one order."""
+    return sorted(counts, key=lambda count: count.sample_id)
+
+
+def require_tensors(metric: str, names: frozenset[str], spec: ModelSpec) -> None:
+    """Refuse a model whose task's predictions lack the tensors that a metric compares.
+
+    Raises:
+        UsageError: names the metric, the model and its task.
+    """
+    tensors = {tensor.name for tensor in TASKS.load_trusted(spec.task).tensor_specs(spec)}
+    if not names <= tensors:
+        raise UsageError(
+            f"metric {metric!r} compares {', '.join(sorted(names))}; {spec.name} is of task {spec.task!r}, whose "
+            f"predictions are {', '.join(sorted(tensors))}.",
+            field="metric",
+        )
+
+
+METRICS: PluginKind[Metric[Any, Any, Any]] = PluginKind("metrics", "metric", "METRIC", Metric)

@@ -1,4 +1,4 @@
-"""COCO's average precision of many mixtures of the same images, from one matching of what was found to who is there."""
+"""Computes COCO's average precision for many resamplings of the same images from one matching of their people."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Floats = npt.NDArray[np.float64]
 
 
 def average_precisions(evaluation: Any, images: Sequence[int], weights: npt.NDArray[np.int64]) -> Floats:
-    """(B, N) times that each of `images` counts -> (B,) AP; NaN where a mixture has nobody to find.
+    """(B, N) times that each of `images` counts -> (B,) AP; NaN where a resampling has nobody to find.
 
     `evaluation` is COCO's own, evaluated: who is matched with whom depends on one image alone. What it then does
-    (`COCOeval.accumulate`) is done here for all mixtures at once: by falling score, an image that counts k times adds k
-    hits or false alarms where it added one, and precision is read at 101 recalls.
+    (`COCOeval.accumulate`) is done here for all resamplings at once: by falling score, an image that counts k times
+    adds k hits or false alarms where it added one, and precision is read at 101 recalls.
     """
     everyone, most = evaluation.params.areaRng[0], evaluation.params.maxDets[-1]
     column = {image: index for index, image in enumerate(images)}
@@ -47,13 +47,13 @@ def average_precisions(evaluation: Any, images: Sequence[int], weights: npt.NDAr
 
 
 def _mean_precision(hits: Floats, alarms: Floats, there: Floats, recalls: Floats) -> Floats:
-    """(B, D) counts by falling score -> (B,): precision, made to fall with recall, at `recalls`; 0 beyond the last."""
+    """(B, D) counts by falling score -> (B,) means of falling precision at `recalls`; 0 beyond the last."""
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.maximum.accumulate((hits / (hits + alarms + np.spacing(1)))[:, ::-1], axis=1)[:, ::-1]
         recall = hits / there[:, None]
-    found = np.full(len(hits), np.nan)
+    means = np.full(len(hits), np.nan)
     for row in np.flatnonzero(there > 0):
         index = np.searchsorted(recall[row], recalls, side="left")
         inside = index < hits.shape[1]
-        found[row] = precision[row, index[inside]].sum() / len(recalls)
-    return found
+        means[row] = precision[row, index[inside]].sum() / len(recalls)
+    return means

@@ -1,4 +1,4 @@
-"""The score as the original prints it: COCO's ten lines, then every number in full."""
+"""Prints a score as MMPose does: COCO's ten lines, then every number in full."""
 
 from __future__ import annotations
 

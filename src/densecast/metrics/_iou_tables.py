@@ -1,4 +1,4 @@
-"""The score as the tables that the reference programs print, so that logs can be compared line by line."""
+"""Prints a score as the reference programs do, so that logs can be compared line by line."""
 
 from __future__ import annotations
 

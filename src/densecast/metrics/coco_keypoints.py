@@ -1,4 +1,4 @@
-"""COCO's average precision and recall of people's joints, counted by COCO's own evaluation code.
+"""COCO's average precision and recall of people's joints, computed by COCO's own evaluation code.
 
 The protocol is that of MMPose 0.29 (`BottomUpCocoDataset.evaluate`): object keypoint similarity from 0.50 to 0.95 in
 steps of 0.05, the twenty highest-scoring people of an image, nobody suppressed for being alike
@@ -10,29 +10,41 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import MissingExtraError
+from densecast.errors import BadShapeError, MissingExtraError
+from densecast.metrics import _coco_tables
+from densecast.metrics._base import Metric, in_order, require_tensors
 from densecast.metrics._coco_resampled import average_precisions
-from densecast.metrics._coco_tables import NAMES, STYLES, tables
+from densecast.metrics._coco_tables import NAMES
 from densecast.spec.model import ModelSpec
-from densecast.spec.prediction import Poses, Prediction
-from densecast.spec.sample import AnnotatedPoses, Target
 from densecast.spec.score import Score
+from densecast.tasks.pose import AnnotatedPoses, Poses
 from densecast.tasks.pose.coco_person import SIGMAS
-
-__all__ = ["NAMES", "STYLES", "Accumulator", "accumulator", "tables"]
+from densecast.tasks.pose.similarity import greedy_pairs
 
 _PERSON = 1
 _MAX_PEOPLE = 20
 _UNDEFINED = -1.0
 
 
-class Accumulator:
-    """AP over all images added; beside it COCO's nine other numbers.
+@dataclass(frozen=True, slots=True)
+class PeopleCount:
+    """One image's people as entries of COCO's files, without ids: those annotated, and those detected."""
+
+    sample_id: str
+    image_id: int
+    annotations: tuple[dict[str, Any], ...]
+    detections: tuple[dict[str, Any], ...]
+
+
+class CocoKeypoints:
+    """AP over all images; beside it COCO's nine other numbers.
 
     Everybody in the ground truth counts whose joints are marked; groups that are not told apart are ignored, as is
     whoever is found in them. A found person none of whose joints scores above 0 is dropped, as by the original's
@@ -40,109 +52,131 @@ class Accumulator:
     their place, 0 for those who were missed; images without people have none. It ranks images: AP is no mean of it.
     """
 
-    def __init__(self) -> None:
-        self._images: list[int] = []
-        self._names: dict[int, str] = {}
-        self._annotated: list[dict[str, Any]] = []
-        self._found: list[dict[str, Any]] = []
-        self._matched: Any = None
+    name = NAMES[0]
+    table_styles = _coco_tables.STYLES
 
-    def add(self, sample_id: str, prediction: Prediction, target: Target) -> None:
-        """Count one image: the people found in it, and those who are there."""
-        assert isinstance(prediction, Poses) and isinstance(target, AnnotatedPoses)
-        self._matched = None
-        self._images.append(target.image_id)
-        self._names[target.image_id] = sample_id
-        self._annotated += _annotations(target, first_id=len(self._annotated) + 1)
-        self._found += _detections(prediction, target.image_id, first_id=len(self._found) + 1)
+    def check(self, spec: ModelSpec) -> None:
+        """Whether the model's predictions are poses, and COCO's code is installed.
 
-    def score(self) -> Score:
+        Raises:
+            UsageError: they are not.
+            MissingExtraError: pycocotools is not installed.
+        """
+        require_tensors("coco_keypoints", frozenset({"xy_px", "score", "person_score"}), spec)
+        if importlib.util.find_spec("pycocotools") is None:
+            raise MissingExtraError.of("coco", "COCO's average precision")
+
+    def count(self, sample_id: str, prediction: Poses, target: AnnotatedPoses, spec: ModelSpec) -> PeopleCount:
+        """One image's people.
+
+        Raises:
+            BadShapeError: not COCO's seventeen joints.
+        """
+        for people in (prediction, target):
+            if people.xy_px.shape[1:] != (len(SIGMAS), 2):
+                raise BadShapeError(f"COCO's metric is for {len(SIGMAS)} joints, got {people.xy_px.shape}.")
+        return PeopleCount(sample_id, target.image_id, _annotations(target), _detections(prediction, target.image_id))
+
+    def score(self, counts: Sequence[PeopleCount], spec: ModelSpec) -> Score:
         """`AP` as a fraction; what the data set says nothing about (no large people, say) is NaN."""
         stats = dict.fromkeys(NAMES, float("nan"))
         per_image: dict[str, float] = {}
-        if self._images:
-            evaluation = self._evaluated()
+        if counts:
+            evaluation = _evaluated(counts)
             values = (float(value) for value in evaluation.stats)
             stats = {
                 name: float("nan") if value == _UNDEFINED else value for name, value in zip(NAMES, values, strict=True)
             }
-            per_image = self._mean_similarities(evaluation)
+            per_image = _mean_similarities(evaluation, counts)
         return Score(
             name=NAMES[0],
             value=stats[NAMES[0]],
             unit="fraction",
             better="higher",
-            count=len(self._images),
+            count=len(counts),
             others={name: stats[name] for name in NAMES[1:]},
             per_image=per_image,
         )
 
-    def resampled(self, weights: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def resampled(
+        self, counts: Sequence[PeopleCount], weights: npt.NDArray[np.int64], spec: ModelSpec
+    ) -> npt.NDArray[np.float64]:
         """(B, N) times that each image counts -> (B,) AP."""
-        if not self._images:
+        if not counts:
             return np.full(len(weights), np.nan)
-        if self._matched is None:
-            self._matched = self._evaluated()
-        return average_precisions(self._matched, self._images, weights)
+        return average_precisions(_evaluated(counts), _image_numbers(counts), weights)
 
-    def results(self) -> list[dict[str, Any]]:
+    def results(self, counts: Sequence[PeopleCount]) -> list[dict[str, Any]]:
         """Everybody found, in the format COCO's evaluation server takes (https://cocodataset.org/#format-results)."""
         keys = ("image_id", "category_id", "keypoints", "score")
-        return [{key: person[key] for key in keys} for person in self._found]
+        return [{key: person[key] for key in keys} for count in in_order(counts) for person in count.detections]
 
-    def _evaluated(self) -> Any:
-        """COCO's evaluation, done."""
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-
-        images = [{"id": image} for image in self._images]
-        truth, found = COCO(), COCO()
-        # It prints its progress and its summary.
-        with contextlib.redirect_stdout(io.StringIO()):
-            for index, entries in ((truth, self._annotated), (found, self._found)):
-                # The evaluation writes into the entries.
-                index.dataset = {"images": images, "annotations": [dict(entry) for entry in entries]}
-                index.dataset["categories"] = [{"id": _PERSON, "name": "person"}]
-                index.createIndex()
-            evaluation = COCOeval(truth, found, "keypoints")
-            evaluation.params.imgIds = sorted(self._images)
-            evaluation.params.maxDets = [_MAX_PEOPLE]
-            evaluation.params.kpt_oks_sigmas = np.array(SIGMAS)
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        return evaluation
-
-    def _mean_similarities(self, evaluation: Any) -> dict[str, float]:
-        """Each image's mean similarity, in the order the images were added."""
-        counted: dict[int, list[bool]] = {}
-        for entry in self._annotated:
-            counted.setdefault(entry["image_id"], []).append(entry["num_keypoints"] > 0 and not entry["iscrowd"])
-        means = {}
-        for image in self._images:
-            people = np.array(counted.get(image, []), np.bool_)
-            if people.any():
-                similarity = np.reshape(evaluation.ious[image, _PERSON], (-1, len(people)))[:, people]
-                means[self._names[image]] = _matched(similarity)
-        return means
+    def table(self, score: Score, style: str) -> str:
+        """COCO's ten numbers, as MMPose prints them."""
+        return _coco_tables.tables(score, style)
 
 
-def accumulator(spec: ModelSpec) -> Accumulator:
-    """A new, empty one.
-
-    Raises:
-        MissingExtraError: pycocotools is not installed.
-    """
-    if importlib.util.find_spec("pycocotools") is None:
-        raise MissingExtraError.of("coco", "COCO's average precision")
-    return Accumulator()
+METRIC: Metric[Poses, AnnotatedPoses, PeopleCount] = CocoKeypoints()
 
 
-def _annotations(people: AnnotatedPoses, first_id: int) -> list[dict[str, Any]]:
+def _image_numbers(counts: Sequence[PeopleCount]) -> list[int]:
+    """For each count the id of its image in `_evaluated`: from 1, by sample id, so that an image may count twice."""
+    order = sorted(range(len(counts)), key=lambda index: counts[index].sample_id)
+    numbers = [0] * len(counts)
+    for number, index in enumerate(order, start=1):
+        numbers[index] = number
+    return numbers
+
+
+def _evaluated(counts: Sequence[PeopleCount]) -> Any:
+    """COCO's evaluation over images with the ids of `_image_numbers`; people's ids follow the same order."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    numbered = list(enumerate(in_order(counts), start=1))
+    images = [{"id": number} for number, _ in numbered]
+    truth, results = COCO(), COCO()
+    # It prints its progress and its summary.
+    with contextlib.redirect_stdout(io.StringIO()):
+        for index, entries in (
+            (truth, [(number, entry) for number, count in numbered for entry in count.annotations]),
+            (results, [(number, entry) for number, count in numbered for entry in count.detections]),
+        ):
+            # Copies, as the evaluation writes into the entries.
+            people = [
+                {**entry, "id": place, "image_id": number} for place, (number, entry) in enumerate(entries, start=1)
+            ]
+            index.dataset = {"images": images, "annotations": people}
+            index.dataset["categories"] = [{"id": _PERSON, "name": "person"}]
+            index.createIndex()
+        evaluation = COCOeval(truth, results, "keypoints")
+        evaluation.params.imgIds = [number for number, _ in numbered]
+        evaluation.params.maxDets = [_MAX_PEOPLE]
+        evaluation.params.kpt_oks_sigmas = np.array(SIGMAS)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
+
+
+def _mean_similarities(evaluation: Any, counts: Sequence[PeopleCount]) -> dict[str, float]:
+    """Each image's mean similarity over its people, by sample id; pairs are made of those most alike first."""
+    means = {}
+    for number, count in enumerate(in_order(counts), start=1):
+        counted = [entry["num_keypoints"] > 0 and not entry["iscrowd"] for entry in count.annotations]
+        if any(counted):
+            similarity = np.reshape(evaluation.ious[number, _PERSON], (-1, len(counted)))[:, np.array(counted)]
+            total = 0.0
+            for _, _, value in greedy_pairs(similarity):
+                total += value
+            means[count.sample_id] = float(total / similarity.shape[1])
+    return means
+
+
+def _annotations(people: AnnotatedPoses) -> tuple[dict[str, Any], ...]:
     joints = np.concatenate([people.xy_px, people.visibility[..., None]], axis=-1)
-    return [
+    return tuple(
         {
-            "id": first_id + row,
             "image_id": people.image_id,
             "category_id": _PERSON,
             "iscrowd": int(people.is_crowd[row]),
@@ -153,17 +187,16 @@ def _annotations(people: AnnotatedPoses, first_id: int) -> list[dict[str, Any]]:
             "num_keypoints": int(np.count_nonzero(people.visibility[row])),
         }
         for row in range(len(people))
-    ]
+    )
 
 
-def _detections(people: Poses, image_id: int, first_id: int) -> list[dict[str, Any]]:
-    kept = np.flatnonzero((people.score > 0).any(axis=1))
+def _detections(people: Poses, image_id: int) -> tuple[dict[str, Any], ...]:
+    rows = np.flatnonzero((people.score > 0).any(axis=1))
     # In float64, as COCO's code computes from a file of results.
     joints = np.concatenate([people.xy_px, people.score[..., None]], axis=-1).astype(np.float64)
     extent = np.ptp(joints[..., :2], axis=1)
-    return [
+    return tuple(
         {
-            "id": first_id + place,
             "image_id": image_id,
             "category_id": _PERSON,
             "keypoints": joints[row].reshape(-1).tolist(),
@@ -171,17 +204,5 @@ def _detections(people: Poses, image_id: int, first_id: int) -> list[dict[str, A
             # Of the box around all joints, found or not: COCO's area of a detection.
             "area": float(extent[row, 0] * extent[row, 1]),
         }
-        for place, row in enumerate(kept.tolist())
-    ]
-
-
-def _matched(similarity: npt.NDArray[np.float64]) -> float:
-    """(detections, people) -> the mean similarity over people; pairs are made of those most alike first."""
-    people = similarity.shape[1]
-    left = similarity.copy()
-    total = 0.0
-    for _ in range(min(similarity.shape)):
-        detection, person = divmod(int(np.argmax(left)), people)
-        total += float(left[detection, person])
-        left[detection], left[:, person] = -1.0, -1.0
-    return float(total / people)
+        for row in rows.tolist()
+    )

@@ -6,71 +6,99 @@ pooled. Each goes by its own name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
+from densecast.errors import BadShapeError
+from densecast.metrics._base import Metric, in_order, require_tensors
 from densecast.spec.model import ModelSpec
-from densecast.spec.prediction import Prediction, SegmentationMap
-from densecast.spec.sample import Target
+from densecast.spec.sample import LabelMap
 from densecast.spec.score import Score
+from densecast.tasks.segmentation import SegmentationMap
 
 FOREGROUND = 1
 EPSILON = 1e-6
 
 
-def dice(predicted: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_], epsilon: float = EPSILON) -> float:
-    """(H, W) and (H, W) -> Dice of one image, as `evaluate.py` of milesial/Pytorch-UNet (commit 40d5ba7).
+@dataclass(frozen=True, slots=True)
+class ForegroundCount:
+    """One image's foreground pixels: in both prediction and target, in the prediction, and in the target."""
+
+    sample_id: str
+    both: int
+    predicted: int
+    target: int
+
+
+def dice(both: int, predicted: int, target: int, epsilon: float = EPSILON) -> float:
+    """Numbers of foreground pixels -> one image's Dice, as `evaluate.py` of milesial/Pytorch-UNet (commit 40d5ba7).
 
     `(2·|p∧t| + ε) / (|p| + |t| + ε)`; two empty masks give 1.
     """
-    intersection = 2.0 * np.count_nonzero(predicted & target)
-    total = float(np.count_nonzero(predicted) + np.count_nonzero(target))
+    intersection = 2.0 * both
+    total = float(predicted + target)
     if total == 0:
         total = intersection
     return (intersection + epsilon) / (total + epsilon)
 
 
-class Accumulator:
+class Dice:
     """Mean of each image's Dice; beside it Dice and IoU over all pixels of the data set."""
 
-    def __init__(self) -> None:
-        self._per_image: dict[str, float] = {}
-        self._both = self._predicted = self._target = 0
+    name = "dice_per_image"
 
-    def add(self, sample_id: str, prediction: Prediction, target: Target) -> None:
-        """Count one image; prediction and target must have one size."""
-        assert isinstance(prediction, SegmentationMap) and isinstance(target, np.ndarray)
-        predicted, wanted = prediction.class_id == FOREGROUND, target == FOREGROUND
-        self._per_image[sample_id] = dice(predicted, wanted)
-        self._both += int(np.count_nonzero(predicted & wanted))
-        self._predicted += int(np.count_nonzero(predicted))
-        self._target += int(np.count_nonzero(wanted))
+    def check(self, spec: ModelSpec) -> None:
+        """Whether the model's predictions are class maps, of which class 1 is measured.
 
-    def resampled(self, weights: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """(B, N) times that each image counts -> (B,) means of the images' Dice."""
-        values = np.array(list(self._per_image.values()))
-        with np.errstate(invalid="ignore"):
-            return np.asarray(weights @ values / weights.sum(axis=1), dtype=np.float64)
+        Raises:
+            UsageError: they are not.
+        """
+        require_tensors("dice", frozenset({"class_id"}), spec)
 
-    def score(self) -> Score:
+    def count(self, sample_id: str, prediction: SegmentationMap, target: LabelMap, spec: ModelSpec) -> ForegroundCount:
+        """One image's foreground pixels.
+
+        Raises:
+            BadShapeError: prediction and target are not of one size.
+        """
+        if prediction.class_id.shape != target.shape:
+            raise BadShapeError(
+                f"a prediction of {prediction.class_id.shape} pixels cannot be compared with {target.shape}."
+            )
+        predicted, there = prediction.class_id == FOREGROUND, target == FOREGROUND
+        numbers = (int(np.count_nonzero(each)) for each in (predicted & there, predicted, there))
+        return ForegroundCount(sample_id, *numbers)
+
+    def score(self, counts: Sequence[ForegroundCount], spec: ModelSpec) -> Score:
         """`dice_per_image`, with `dice_pooled` and `iou_pooled` (NaN where no image has a foreground)."""
-        total = self._predicted + self._target
-        union = total - self._both
-        values = list(self._per_image.values())
+        counted = in_order(counts)
+        values = [dice(each.both, each.predicted, each.target) for each in counted]
+        both = sum(each.both for each in counted)
+        total = sum(each.predicted + each.target for each in counted)
+        union = total - both
         return Score(
-            name="dice_per_image",
+            name=self.name,
             value=float(np.mean(values)) if values else float("nan"),
             unit="fraction",
             better="higher",
             count=len(values),
             others={
-                "dice_pooled": 2 * self._both / total if total else float("nan"),
-                "iou_pooled": self._both / union if union else float("nan"),
+                "dice_pooled": 2 * both / total if total else float("nan"),
+                "iou_pooled": both / union if union else float("nan"),
             },
-            per_image=dict(self._per_image),
+            per_image={each.sample_id: value for each, value in zip(counted, values, strict=True)},
         )
 
+    def resampled(
+        self, counts: Sequence[ForegroundCount], weights: npt.NDArray[np.int64], spec: ModelSpec
+    ) -> npt.NDArray[np.float64]:
+        """(B, N) times that each image counts -> (B,) means of the images' Dice."""
+        values = np.array([dice(each.both, each.predicted, each.target) for each in counts])
+        with np.errstate(invalid="ignore"):
+            return np.asarray(weights @ values / weights.sum(axis=1), dtype=np.float64)
 
-def accumulator(spec: ModelSpec) -> Accumulator:
-    """A new, empty one; any model whose class 1 is what it looks for."""
-    return Accumulator()
+
+METRIC: Metric[SegmentationMap, LabelMap, ForegroundCount] = Dice()

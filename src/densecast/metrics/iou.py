@@ -1,4 +1,4 @@
-"""Intersection over union of each class, counted over the whole data set.
+"""Mean intersection over union of the classes, counted over the whole data set.
 
 Definitions of MMSegmentation 0.30 (`mmseg.core.evaluation.metrics`), with one difference: it adds up the images'
 pixel counts in float32, which cannot hold the whole numbers of a large data set; here they are integers, so the
@@ -7,20 +7,20 @@ numbers may differ from its own in the last printed digit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadShapeError
-from densecast.metrics._iou_tables import STYLES, tables
+from densecast.metrics import _iou_tables
+from densecast.metrics._base import Metric, in_order, require_tensors
 from densecast.spec.model import ModelSpec
-from densecast.spec.prediction import Prediction, SegmentationMap
-from densecast.spec.sample import LabelMap, Target
+from densecast.spec.sample import LabelMap
 from densecast.spec.score import Score
+from densecast.tasks.segmentation import SegmentationMap
 from densecast.tasks.segmentation.palettes import IGNORED
-
-__all__ = ["STYLES", "Accumulator", "Ratios", "accumulator", "count_pixels", "ratios", "tables"]
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -44,6 +44,14 @@ class Ratios:
     aacc: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelCount:
+    """One image's pixels by class, (3, C) int64: predicted correctly, predicted, and in the target."""
+
+    sample_id: str
+    by_class: Counts
+
+
 def count_pixels(predicted: LabelMap, target: LabelMap) -> Counts:
     """(H, W) and (H, W) class indices -> (256, 256) int64: pixels by target (rows) and prediction (columns).
 
@@ -58,12 +66,18 @@ def count_pixels(predicted: LabelMap, target: LabelMap) -> Counts:
     return np.bincount(pairs.reshape(-1), minlength=_VALUES**2).reshape(_VALUES, _VALUES).astype(np.int64, copy=False)
 
 
-def ratios(counts: Counts, classes: int) -> Ratios:
-    """(256, 256) counts of any number of images -> the ratios of classes 0 to `classes` - 1.
+def class_counts(counts: Counts, classes: int) -> Counts:
+    """(256, 256) -> (3, C): by class, the pixels predicted correctly, those predicted, and those in the target.
 
     Pixels whose target is 255 do not count. A prediction that is no class is a miss, of no class's union.
     """
-    both, predicted, there = _class_counts(counts, classes)
+    counted = np.delete(counts, IGNORED, axis=0)
+    return np.stack([np.diagonal(counted)[:classes], counted.sum(axis=0)[:classes], counted.sum(axis=1)[:classes]])
+
+
+def ratios(by_class: Counts) -> Ratios:
+    """(3, C) counts of any number of images -> their ratios."""
+    both, predicted, there = by_class
     with np.errstate(invalid="ignore"):
         iou = both / (predicted + there - both)
         acc = both / there
@@ -71,73 +85,75 @@ def ratios(counts: Counts, classes: int) -> Ratios:
     return Ratios(iou, acc, _nanmean(iou), _nanmean(acc), int(both.sum()) / total if total else float("nan"))
 
 
-class Accumulator:
+class IntersectionOverUnion:
     """mIoU of the whole data set; beside it the mean accuracy of the classes and that of all pixels.
 
     `per_image` holds each image's own mIoU, over the classes in it: it ranks images, and its mean is not the score.
     """
 
-    def __init__(self, labels: tuple[str, ...]) -> None:
-        self._labels = labels
-        self._counts: Counts = np.zeros((_VALUES, _VALUES), np.int64)
-        self._per_image: dict[str, float] = {}
-        self._images = 0
-        self._by_image: list[Counts] = []
+    name = "mIoU"
+    table_styles = _iou_tables.STYLES
 
-    def add(self, sample_id: str, prediction: Prediction, target: Target) -> None:
-        """Count one image.
+    def check(self, spec: ModelSpec) -> None:
+        """Whether the model's predictions are class maps.
+
+        Raises:
+            UsageError: they are not.
+        """
+        require_tensors("iou", frozenset({"class_id"}), spec)
+
+    def count(self, sample_id: str, prediction: SegmentationMap, target: LabelMap, spec: ModelSpec) -> PixelCount:
+        """One image's pixels by class.
 
         Raises:
             BadShapeError: prediction and target are not of one size.
         """
-        assert isinstance(prediction, SegmentationMap) and isinstance(target, np.ndarray)
-        counts = count_pixels(prediction.class_id, target)
-        own = ratios(counts, len(self._labels)).miou
-        if not np.isnan(own):
-            self._per_image[sample_id] = own
-        self._counts += counts
-        self._images += 1
-        self._by_image.append(_class_counts(counts, len(self._labels)))
+        return PixelCount(sample_id, class_counts(count_pixels(prediction.class_id, target), len(spec.labels)))
 
-    def score(self) -> Score:
+    def score(self, counts: Sequence[PixelCount], spec: ModelSpec) -> Score:
         """`mIoU` as a fraction, with `mAcc` and `aAcc`; a class without a value has None."""
-        found = ratios(self._counts, len(self._labels))
+        total: Counts = np.zeros((3, len(spec.labels)), np.int64)
+        per_image = {}
+        for count in in_order(counts):
+            total += count.by_class
+            own = ratios(count.by_class).miou
+            if not np.isnan(own):
+                per_image[count.sample_id] = own
+        of_all = ratios(total)
         return Score(
-            name="mIoU",
-            value=found.miou,
+            name=self.name,
+            value=of_all.miou,
             unit="fraction",
             better="higher",
-            count=self._images,
-            per_class={"IoU": self._by_class(found.iou), "Acc": self._by_class(found.acc)},
-            others={"mAcc": found.macc, "aAcc": found.aacc},
-            per_image=dict(self._per_image),
+            count=len(counts),
+            per_class={"IoU": _by_class(spec, of_all.iou), "Acc": _by_class(spec, of_all.acc)},
+            others={"mAcc": of_all.macc, "aAcc": of_all.aacc},
+            per_image=per_image,
         )
 
-    def resampled(self, weights: Counts) -> Floats:
+    def resampled(self, counts: Sequence[PixelCount], weights: Counts, spec: ModelSpec) -> Floats:
         """(B, N) times that each image counts -> (B,) mIoU, each over one sum of pixel counts."""
-        if not self._by_image:
+        if not counts:
             return np.full(len(weights), np.nan)
-        both, predicted, there = np.moveaxis(np.tensordot(weights, np.stack(self._by_image), axes=1), 1, 0)
+        stacked = np.stack([count.by_class for count in counts])
+        both, predicted, there = np.moveaxis(np.tensordot(weights, stacked, axes=1), 1, 0)
         with np.errstate(invalid="ignore"):
             iou = both / (predicted + there - both)
         defined = ~np.isnan(iou)
         with np.errstate(invalid="ignore"):
             return np.asarray(np.where(defined, iou, 0.0).sum(axis=1) / defined.sum(axis=1), dtype=np.float64)
 
-    def _by_class(self, values: Floats) -> dict[str, float | None]:
-        pairs = zip(self._labels, values.tolist(), strict=True)
-        return {label: None if np.isnan(value) else value for label, value in pairs}
+    def table(self, score: Score, style: str) -> str:
+        """The per-class table that MMSegmentation (`mmseg`) or Ascend's FCN-8s (`ascend`) prints; `none` is empty."""
+        return _iou_tables.tables(score, style)
 
 
-def accumulator(spec: ModelSpec) -> Accumulator:
-    """A new, empty one for the model's labels."""
-    return Accumulator(spec.labels)
+METRIC: Metric[SegmentationMap, LabelMap, PixelCount] = IntersectionOverUnion()
 
 
-def _class_counts(counts: Counts, classes: int) -> Counts:
-    """(256, 256) -> (3, C): by class, the pixels found and there, those predicted, and those there."""
-    counted = np.delete(counts, IGNORED, axis=0)
-    return np.stack([np.diagonal(counted)[:classes], counted.sum(axis=0)[:classes], counted.sum(axis=1)[:classes]])
+def _by_class(spec: ModelSpec, values: Floats) -> dict[str, float | None]:
+    pairs = zip(spec.labels, values.tolist(), strict=True)
+    return {label: None if np.isnan(value) else value for label, value in pairs}
 
 
 def _nanmean(values: Floats) -> float:

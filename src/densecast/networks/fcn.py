@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from densecast.networks._assembly import Segmenter
+from densecast.networks._base import Network
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._options import require_int, require_ints
 from densecast.networks._resnet import ResNetV1c, depths_of
 from densecast.networks._state import Found, clean, explain_difference, out_channels
-
-__all__ = ["INPUT_MULTIPLE", "Options", "build", "clean", "explain_mismatch"]
-
-INPUT_MULTIPLE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +55,11 @@ def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | Non
         "head_channels": out_channels(state, "decode_head.conv_cat.conv.weight"),
     }
     return explain_difference(found, options)
+
+
+NETWORK: Network[Options] = Network(
+    Options,
+    build,
+    clean,
+    explain_mismatch=explain_mismatch,
+)

@@ -9,15 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from densecast.networks._base import Network
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._hrnet import HRNet, shape_of
 from densecast.networks._ocr_head import OCRHead
 from densecast.networks._options import require_int, require_ints
 from densecast.networks._state import clean, explain_difference, out_channels
-
-__all__ = ["INPUT_MULTIPLE", "OCRNet", "Options", "build", "clean", "explain_mismatch"]
-
-INPUT_MULTIPLE = 1
 
 _PUBLISHED: dict[object, str] = {(1, 4, 3): "hr18", (1, 3, 2): "hr18s"}
 """The two published networks, told apart by the modules in their stages."""
@@ -101,3 +98,11 @@ def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | Non
     if found["base_width"] == 18 and theirs is not None and found["modules"] != options.modules:
         return f"these are {theirs} weights; use ocrnet_{theirs}"
     return explain_difference(found, options)
+
+
+NETWORK: Network[Options] = Network(
+    Options,
+    build,
+    clean,
+    explain_mismatch=explain_mismatch,
+)

@@ -7,15 +7,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from densecast.networks._base import Network
 from densecast.networks._hrnet import HRNet, shape_of
 from densecast.networks._keypoint_head import KeypointHead, joints_of
 from densecast.networks._options import require_int, require_ints
 from densecast.networks._state import clean, explain_difference
-
-__all__ = ["INPUT_MULTIPLE", "Options", "PoseHRNet", "build", "clean", "explain_mismatch"]
-
-INPUT_MULTIPLE = 64
-"""The network itself needs multiples of 32; the published results were measured with multiples of 64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +70,13 @@ def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | Non
     """Why these weights cannot belong to the network of these options, in a sentence; None when not told."""
     state = clean(state)
     return explain_difference(shape_of(state) | {"joints": joints_of(state)}, options)
+
+
+NETWORK: Network[Options] = Network(
+    Options,
+    build,
+    clean,
+    # The network itself needs multiples of 32; the published results were measured with multiples of 64.
+    input_multiple=64,
+    explain_mismatch=explain_mismatch,
+)

@@ -8,15 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from densecast.networks._assembly import BottomUpPose
+from densecast.networks._base import Network
 from densecast.networks._conv import ConvModule
 from densecast.networks._keypoint_head import DECONVOLUTIONS, KeypointHead, joints_of
 from densecast.networks._options import require_int, require_ints
 from densecast.networks._state import Found, clean, count_children, explain_difference, out_channels
-
-__all__ = ["INPUT_MULTIPLE", "MobileNetV2", "Options", "build", "clean", "explain_mismatch"]
-
-INPUT_MULTIPLE = 64
-"""The network itself needs multiples of 32; the published results were measured with multiples of 64."""
 
 # Table 2 of Sandler et al. 2018 (arXiv:1801.04381): the stride of each of the seven stages.
 _STRIDES = (1, 2, 2, 2, 1, 2, 1)
@@ -109,3 +105,13 @@ def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | Non
         "joints": joints_of(state),
     }
     return explain_difference(found, options)
+
+
+NETWORK: Network[Options] = Network(
+    Options,
+    build,
+    clean,
+    # The network itself needs multiples of 32; the published results were measured with multiples of 64.
+    input_multiple=64,
+    explain_mismatch=explain_mismatch,
+)

@@ -15,9 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from densecast.errors import BadCheckpointError, BadConfigError
-
-INPUT_MULTIPLE = 1
-"""Height and width need not be multiples of anything: every level pads to the size of its skip connection."""
+from densecast.networks._base import Network
 
 INPUT_MIN_PX = 16
 """Four halvings must leave at least one pixel."""
@@ -203,3 +201,13 @@ def _read_options(state: Mapping[str, Tensor], base: Options) -> Options:
     if "up1.conv.double_conv.0.weight" in state:
         options = replace(options, bilinear="up1.up.weight" not in state)
     return options
+
+
+NETWORK: Network[Options] = Network(
+    Options,
+    build,
+    clean,
+    # Height and width need not be multiples of anything: every level pads to the size of its skip connection.
+    input_multiple=1,
+    options_from_state=options_from_state,
+)

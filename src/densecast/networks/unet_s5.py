@@ -10,14 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from densecast.networks._assembly import Segmenter
+from densecast.networks._base import Network
 from densecast.networks._conv import ConvModule
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._options import require_int
 from densecast.networks._state import Found, clean, explain_difference, out_channels
-
-__all__ = ["INPUT_MULTIPLE", "Options", "UNetS5", "build", "clean", "explain_mismatch"]
-
-INPUT_MULTIPLE = 16
 
 _STAGES = 5
 
@@ -116,3 +113,12 @@ def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | Non
         "classes": out_channels(state, "decode_head.conv_seg.weight"),
     }
     return explain_difference(found, options)
+
+
+NETWORK: Network[Options] = Network(
+    Options,
+    build,
+    clean,
+    input_multiple=16,
+    explain_mismatch=explain_mismatch,
+)

@@ -15,7 +15,7 @@ _JSON = "report.json"
 
 
 def write(report: Report, folder: Path) -> tuple[Path, Path, Path]:
-    """All three forms into `folder`, where the report's pictures already are.
+    """All three forms into `folder`, where the report's images already are.
 
     Raises:
         MissingExtraError: the [report] extra is not installed; JSON and Markdown are written all the same.

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from html import escape
 
 from densecast.report.plot import frame
-from densecast.verbs.compare import CurvePoint, Findings
+from densecast.results.compare import CurvePoint, Findings
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 260, 56, 12, 14, 40
 _EXACT = 1e-9
-_FOUND, _EXPECTED, _MARK = "#1864ab", "#adb5bd", "#d9480f"
+_ACTUAL, _EXPECTED, _MARK = "#1864ab", "#adb5bd", "#d9480f"
 
 
 def draw(findings: Findings) -> str:
@@ -32,19 +32,19 @@ def draw(findings: Findings) -> str:
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" class="grid"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">1e{power}</text>')
     parts.append(_line(points, lambda point: point.expected, place, _EXPECTED))
-    parts.append(_line(points, lambda point: point.error, place, _FOUND))
+    parts.append(_line(points, lambda point: point.error, place, _ACTUAL))
     for index, point in enumerate(points):
         x, y = place(index, point.error)
         hint = escape(_hint(point))
-        parts.append(f'<circle cx="{x}" cy="{y}" r="2.5" fill="{_FOUND}"><title>{hint}</title></circle>')
-    where = findings.location
-    if where is not None and where.stage == "network":
-        marked = [number for number, point in enumerate(points) if point.error == where.error]
+        parts.append(f'<circle cx="{x}" cy="{y}" r="2.5" fill="{_ACTUAL}"><title>{hint}</title></circle>')
+    location = findings.location
+    if location is not None and location.stage == "network":
+        marked = [number for number, point in enumerate(points) if point.error == location.error]
         for number in marked[:1]:
             x, y = place(number, points[number].error)
             parts.append(f'<circle cx="{x}" cy="{y}" r="7" fill="none" stroke="{_MARK}" stroke-width="2.5"/>')
     parts.append(
-        f'<text x="{_LEFT}" y="{_HEIGHT - 8}" fill="{_FOUND}">relative L2 error of each tensor, image to output; '
+        f'<text x="{_LEFT}" y="{_HEIGHT - 8}" fill="{_ACTUAL}">relative L2 error of each tensor, image to output; '
         "grey: what rounding explains</text>"
     )
     return "".join(parts) + "</svg>"

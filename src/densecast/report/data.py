@@ -55,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """The network on a vendor's device: its outputs' score, and the speed that the vendor's own tool told, by file."""
+    """The network on a vendor's device: its outputs' score, and the speed that the vendor's tool reported, by file."""
 
     device: str
     asked: Precision
@@ -66,8 +66,11 @@ class DeviceRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One image with the reference's prediction and another model's over it, as JPEG files of the report's folder."""
+class DrawnImage:
+    """One image with the ground truth and models' predictions drawn over it, as JPEG files of the report's folder.
+
+    `files` are relative to that folder, by title; `values` are the metric's for this image, by the same titles.
+    """
 
     sample: str
     why: str
@@ -88,10 +91,10 @@ class Report:
     rows: tuple[Row, ...]
     parity: ParityRecord | None = None
     published: tuple[PublishedScore, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[DrawnImage, ...] = ()
     seconds: float = 0.0
     devices: tuple[DeviceRow, ...] = ()
-    version: int = 1
+    version: int = 2
 
     def change(self, row: Row) -> float:
         """A row's score less the first row's."""

@@ -1,4 +1,4 @@
-"""What a vendor's tool told of its device, in the tool's own words, beside the nearest that was measured here."""
+"""Speed that a vendor's tool reported of its device, in the tool's words, beside the nearest that was measured here."""
 
 from __future__ import annotations
 
@@ -45,41 +45,41 @@ FIGURES = {
 }
 
 
-def added(report: Report, found: DeviceRow, model: str) -> Report:
+def added(report: Report, device: DeviceRow, model: str) -> Report:
     """The report with one more device, or with newer figures of one that it has.
 
     Raises:
-        UsageError: the report is of another model or metric than `found`, which is of `model`.
+        UsageError: the report is of another model or metric than `device`, which is of `model`.
     """
     metric = report.rows[0].score.name
-    if (model, found.score.name) != (report.spec.name, metric):
+    if (model, device.score.name) != (report.spec.name, metric):
         raise UsageError(
-            f"the report is of {report.spec.name} and {metric}, these results are of {model} and {found.score.name}."
+            f"the report is of {report.spec.name} and {metric}, these results are of {model} and {device.score.name}."
         )
-    others = [row for row in report.devices if _key(row) != _key(found)]
-    return replace(report, devices=(*others, found))
+    others = [row for row in report.devices if _key(row) != _key(device)]
+    return replace(report, devices=(*others, device))
 
 
 def sections(report: Report) -> list[tuple[str, Section]]:
     """One for each device, under its heading."""
-    found = []
+    headed = []
     for device in report.devices:
         heading = f"{device.device} {short(device.asked)}, batch {device.batch}"
         row = _nearest(report, device)
         rows = [
-            (file, *_told(name, value), *_here(name, row))
+            (file, *_reported(name, value), *_here(name, row))
             for file, values in device.performance.items()
             for name, value in values.items()
         ]
         beside = f"beside it {row.backend} {short(row.asked)} on this machine, batch {row.timing.batch}"
         header = ("file", "figure", "value", "unit", "here", "value here")
-        told = (
+        sentences = (
             _score(report, device),
-            f"Speed as the vendor's tool tells it, in its words; {beside}. The tool reads inputs that were prepared "
+            f"Speed as the vendor's tool reports it, in its words; {beside}. The tool reads inputs that were prepared "
             "before: its times hold no decoding of images.",
         )
-        found.append((heading, Section(heading, told, header, tuple(rows), "<<><<>")))
-    return found
+        headed.append((heading, Section(heading, sentences, header, tuple(rows), "<<><<>")))
+    return headed
 
 
 def _key(row: DeviceRow) -> tuple[str, str, int]:
@@ -101,7 +101,7 @@ def _score(report: Report, device: DeviceRow) -> str:
     return f"{score.name} {score.value:.4f} over {score.count} images, {change}. Hardware: {device.hardware}."
 
 
-def _told(name: str, value: float) -> tuple[str, str, str]:
+def _reported(name: str, value: float) -> tuple[str, str, str]:
     figure = FIGURES.get(name, Figure(name, ""))
     return figure.words, f"{value:g}", figure.unit
 
@@ -112,5 +112,5 @@ def _here(name: str, row: Row) -> tuple[str, str]:
         return "end to end, images/s", f"{row.timing.images_per_s:.1f}"
     if here == "inference_only_per_s":
         return "inference only, images/s", f"{row.timing.inference_only_per_s:.1f}"
-    found = row.timing.stages().get(here)
-    return (f"{here}, median ms", f"{found.p50_ms:.2f}") if found else ("", "")
+    summary = row.timing.stages().get(here)
+    return (f"{here}, median ms", f"{summary.p50_ms:.2f}") if summary else ("", "")

@@ -115,8 +115,8 @@ def classes(report: Report) -> tuple[str, list[str], list[list[str]]] | None:
         return None
     measure, labels = next(iter(first.items()))
     header = ["class", *(f"{row.backend} {short(row.asked)}" for row in report.rows)]
-    found = [(row.score.per_class or {}).get(measure, {}) for row in report.rows]
-    lines = [[label, *(_number(values.get(label)) for values in found)] for label in labels]
+    by_row = [(row.score.per_class or {}).get(measure, {}) for row in report.rows]
+    lines = [[label, *(_number(values.get(label)) for values in by_row)] for label in labels]
     return measure, header, lines
 
 
@@ -136,12 +136,12 @@ def chosen(report: Report) -> list[tuple[str, reasons.Section]]:
 
 def chosen_by(report: Report) -> list[str]:
     """Every choice of every build in a line."""
-    return [f"{heading}: {section.told[0]}" for heading, section in chosen(report)]
+    return [f"{heading}: {section.sentences[0]}" for heading, section in chosen(report)]
 
 
 def paragraphs(section: reasons.Section, heading: str) -> list[str]:
     """One choice: its heading, what came of it, and its table."""
-    return [f"### {heading}", "\n\n".join(section.told), table(section.header, section.rows, section.align)]
+    return [f"### {heading}", "\n\n".join(section.sentences), table(section.header, section.rows, section.align)]
 
 
 def build(artifact: Artifact) -> str:
@@ -156,8 +156,8 @@ def how(report: Report) -> list[str]:
     """Calibration, machine and versions, as sentences."""
     machine = report.machine
     lines = []
-    found = (row.reasons.calibration for row in report.rows if row.reasons.calibration)
-    used = dict.fromkeys((record.count, record.source) for record in found)
+    records = (row.reasons.calibration for row in report.rows if row.reasons.calibration)
+    used = dict.fromkeys((record.count, record.source) for record in records)
     lines += [f"int8 ranges from {count} images ({source})." for count, source in used]
     for row in report.rows:
         if row.measurements:
@@ -185,9 +185,11 @@ def _parity(report: Report) -> str:
 
 
 def _stage_cells(row: Row) -> list[str]:
-    found = row.timing.stages()
+    summaries = row.timing.stages()
     return [
-        f"{found[name].p50_ms:.2f} ({found[name].p90_ms:.2f}, {found[name].p99_ms:.2f})" if name in found else ""
+        f"{summaries[name].p50_ms:.2f} ({summaries[name].p90_ms:.2f}, {summaries[name].p99_ms:.2f})"
+        if name in summaries
+        else ""
         for name in _STAGES
     ]
 

@@ -28,7 +28,7 @@ def require_jinja() -> None:
 
 
 def render(report: Report, folder: Path) -> str:
-    """HTML with the charts and the pictures of `folder` inside.
+    """HTML with the charts and the images of `folder` inside.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
@@ -52,9 +52,8 @@ def render(report: Report, folder: Path) -> str:
         others=sorted({name for row in report.rows for name in row.score.others}),
         scatter=Markup(plot.accuracy_against_speed(report)),
         bars=Markup(plot.stage_bars(report)),
-        pictures=[
-            (picture, {title: _inline(folder / name) for title, name in picture.files.items()})
-            for picture in report.pictures
+        images=[
+            (image, {title: _inline(folder / name) for title, name in image.files.items()}) for image in report.images
         ],
         classes=markdown.classes(report),
         devices=devices.sections(report),
@@ -71,11 +70,11 @@ def render_build(artifact: Artifact) -> str:
         MissingExtraError: jinja2 is not installed.
     """
     require_jinja()
-    found = Reasons.of(artifact.manifest)
+    choices = Reasons.of(artifact.manifest)
     rendered: str = (
         _environment()
         .get_template("build.html.j2")
-        .render(title=artifact.folder.name, summary=reasons.summary(artifact), sections=reasons.sections(found))
+        .render(title=artifact.folder.name, summary=reasons.summary(artifact), sections=reasons.sections(choices))
     )
     return rendered
 

@@ -67,11 +67,11 @@ def stage_bars(report: Report) -> str:
     height = _TOP + (bar + 8) * len(report.rows) + 40
     totals, cells = [], []
     for row in report.rows:
-        found = row.timing.stages()
+        summaries = row.timing.stages()
         share = {
-            name: found[name].p50_ms / (row.timing.batch if name == "infer" else 1)
+            name: summaries[name].p50_ms / (row.timing.batch if name == "infer" else 1)
             for name in _STAGE_COLOURS
-            if name in found
+            if name in summaries
         }
         cells.append(share)
         totals.append(sum(share.values()))

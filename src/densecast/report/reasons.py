@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from densecast.artifact import Artifact, CalibrationRecord
-from densecast.artifact.search_record import SIXTEEN_BIT, SearchRecord, Trial
+from densecast.artifact.search_record import HALF_PRECISION, SearchRecord, Trial
 from densecast.artifact.tune_record import TuneRecord
 from densecast.errors import BadArtifactError
 from densecast.report import pareto
@@ -25,7 +25,7 @@ class Section:
     """
 
     title: str
-    told: tuple[str, ...]
+    sentences: tuple[str, ...]
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     align: str
@@ -34,14 +34,14 @@ class Section:
 
 def sections(reasons: Reasons) -> list[Section]:
     """One for each choice that was made by measurement."""
-    found = []
+    made = []
     if reasons.search is not None:
-        found.append(of_search(reasons.search))
+        made.append(of_search(reasons.search))
     if reasons.tuning is not None:
-        found.append(of_tuning(reasons.tuning))
+        made.append(of_tuning(reasons.tuning))
     if reasons.calibration is not None and reasons.calibration.tried:
-        found.append(of_calibration(reasons.calibration))
-    return found
+        made.append(of_calibration(reasons.calibration))
+    return made
 
 
 def summary(artifact: Artifact) -> list[str]:
@@ -90,21 +90,21 @@ def of_calibration(record: CalibrationRecord) -> Section:
 
 
 def _first_bias(record: CalibrationRecord) -> str:
-    """How biases were treated while estimators were compared."""
+    """How biases were treated while calibration methods were compared."""
     return next(iter(record.tried_biases), record.bias_correction)
 
 
 def _bought(record: CalibrationRecord, measure: str) -> str:
     """What the chosen ways change, beside those that were not chosen."""
     others = [value for name, value in record.tried.items() if name != record.calibration_method]
-    told = f"{record.tried[record.calibration_method]:.3%} {measure}"
+    sentence = f"{record.tried[record.calibration_method]:.3%} {measure}"
     if others:
         apart = sorted({f"{min(others):.3%}", f"{max(others):.3%}"})
-        told += f", the others {' to '.join(apart)}"
+        sentence += f", the others {' to '.join(apart)}"
     if record.tried_biases:
         ways = (f"{_BIASES[name]} {value:.3%}" for name, value in record.tried_biases.items())
-        told += f"; with biases {', '.join(ways)}"
-    return told
+        sentence += f"; with biases {', '.join(ways)}"
+    return sentence
 
 
 def of_tuning(record: TuneRecord) -> Section:
@@ -112,18 +112,18 @@ def of_tuning(record: TuneRecord) -> Section:
     rows = []
     for trial in record.trials:
         figures = ("", "", "")
-        if trial.duel:
-            low, high = trial.duel.quartiles
-            rate, each = trial.duel.challenger.images_per_s, trial.duel.challenger.latency_ms
-            figures = (f"{trial.duel.ratio:.2f} ({low:.2f} to {high:.2f})", f"{rate:.2f}", f"{each:.1f}")
-        rows.append((trial.what, *figures, trial.why + (" (measured before)" if trial.remembered else "")))
-    begun = f", which at first was {record.trials[0].against}" if record.trials else ""
+        if trial.timing:
+            (low, high), rate = trial.timing.quartiles, trial.timing.candidate
+            ratio = f"{trial.timing.ratio:.2f} ({low:.2f} to {high:.2f})"
+            figures = (ratio, f"{rate.images_per_s:.2f}", f"{rate.latency_ms:.1f}")
+        rows.append((trial.what, *figures, trial.why + (" (measured before)" if trial.from_cache else "")))
+    first = f", which at first was {record.trials[0].baseline}" if record.trials else ""
     return Section(
-        f"tuned for {record.asked.goal}",
+        f"tuned for {record.options.goal}",
         (
             f"{record.winner}: {record.why}",
-            f"Each was measured in turns with the best so far{begun}, on {record.threads} threads, in "
-            f"{record.seconds:.0f} s of {record.asked.seconds:.0f}. In brackets: the quartiles over turns.",
+            f"Each was timed in alternation with the best so far{first}, on {record.threads} threads, in "
+            f"{record.seconds:.0f} s of {record.options.seconds:.0f}. In brackets: the quartiles over rounds.",
         ),
         ("tried", "times as fast as the best so far", "images/s", "ms a call", "outcome"),
         tuple(rows),
@@ -132,20 +132,20 @@ def of_tuning(record: TuneRecord) -> Section:
 
 
 def of_search(record: SearchRecord) -> Section:
-    """All mixtures of int8 and 16 bits, the fastest first; `front` marks what nothing else beats in both."""
+    """All mixed-precision configurations, the fastest first, with those on the Pareto front marked."""
     winner = next((trial for trial in record.trials if trial.name == record.winner), None)
-    kept = "The promise is kept." if record.kept_promise else "The promise is not kept."
-    told = [
+    verdict = "The limit is kept." if record.within_limit else "The limit is not kept."
+    sentences = [
         f"taken: {record.winner}: {record.why}",
-        f"Promised: at most {record.asked.points:g} points of {record.metric}, with the upper end of the 95 % "
-        f"interval. {kept} In float32 it is {record.reference:.4f}, over {record.images} images; "
-        f"{record.layers} layers, {record.seconds:.0f} s of {record.asked.seconds:.0f} s.",
+        f"Allowed: at most {record.options.points:g} points of {record.metric}, with the upper end of the 95 % "
+        f"interval. {verdict} In float32 it is {record.reference:.4f}, over {record.images} images; "
+        f"{record.layers} layers, {record.seconds:.0f} s of {record.options.seconds:.0f} s.",
     ]
-    if winner is not None and winner.kept:
-        told.append(_layers(winner, record))
+    if winner is not None and winner.half_layers:
+        sentences.append(_layers(winner, record))
     return Section(
-        f"int8 within {record.asked.points:g} points",
-        tuple(told),
+        f"int8 within {record.options.points:g} points",
+        tuple(sentences),
         (
             "model",
             f"{record.metric} drop, points",
@@ -153,7 +153,7 @@ def of_search(record: SearchRecord) -> Section:
             "times 16-bit speed",
             "ms",
             "in 16 bits",
-            "promise kept",
+            "within limit",
             "",
         ),
         tuple(_trial(trial, record) for trial in sorted(record.trials, key=lambda trial: -trial.speed)),
@@ -164,7 +164,7 @@ def of_search(record: SearchRecord) -> Section:
 
 def _layers(winner: Trial, record: SearchRecord) -> str:
     """Which layers stayed in 16 bits, those first that int8 would hurt most."""
-    ordered = sorted(winner.kept, key=lambda name: -record.sensitivity.get(name, 0.0))
+    ordered = sorted(winner.half_layers, key=lambda name: -record.sensitivity.get(name, 0.0))
     named = [
         f"{name} ({record.sensitivity[name]:.0%} of int8's error)" if name in record.sensitivity else name
         for name in ordered[:_NAMED_LAYERS]
@@ -175,16 +175,16 @@ def _layers(winner: Trial, record: SearchRecord) -> str:
 
 
 def _trial(trial: Trial, record: SearchRecord) -> tuple[str, ...]:
-    marks = ["front"] if trial.name in record.front else []
+    marks = ["Pareto front"] if trial.name in record.pareto_front else []
     marks += ["taken"] if trial.name == record.winner else []
-    wide = len(trial.kept) if trial.name != SIXTEEN_BIT else record.layers
+    half_layers = len(trial.half_layers) if trial.name != HALF_PRECISION else record.layers
     return (
         trial.name,
         f"{trial.drop.value:.3f}",
         f"{trial.drop.low:.3f} … {trial.drop.high:.3f}",
         f"{trial.speed:.2f}",
         f"{trial.infer_ms:.2f}",
-        f"{wide} of {record.layers}",
-        "yes" if trial.keeps(record.asked.points) else "no",
+        f"{half_layers} of {record.layers}",
+        "yes" if trial.is_within(record.options.points) else "no",
         ", ".join(marks),
     )

@@ -1,1 +1,1 @@
-"""What verbs give back: the values behind every --json."""
+"""What the verbs return: the values behind every `--json` file, each with the number of its format."""

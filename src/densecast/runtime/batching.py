@@ -1,4 +1,8 @@
-"""Which network inputs run together, and the batch made of them: without a copy where they already lie so."""
+"""Which network inputs run together, the batches made of them, and the memory they are made in.
+
+A network's input of 1024 by 2048 pixels is 25 MB: fresh from the system, its first writing costs milliseconds of page
+faults, so arrays are used again; and inputs that already lie side by side are a batch without a copy.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +10,67 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from densecast.spec.tensor import Array, Dim, TensorSpec
+from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
+
+_Key = tuple[tuple[int, ...], str]
+
+
+class Buffers:
+    """Gives out arrays for one turn at a time; it belongs to one thread at a time.
+
+    It holds what the last turn used and no more, whatever sizes went before.
+    """
+
+    def __init__(self) -> None:
+        self._free: dict[_Key, list[Array]] = {}
+        self._used: list[Array] = []
+
+    def turn(self) -> None:
+        """All arrays given out so far may be given out again: nobody reads them any more."""
+        self._free = {}
+        for array in self._used:
+            self._free.setdefault((array.shape, str(array.dtype)), []).append(array)
+        self._used = []
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
+        """An array of any contents, not given out in this turn before."""
+        free = self._free.get((shape, str(np.dtype(dtype))))
+        array: Array = free.pop() if free else np.empty(shape, dtype=dtype)
+        self._used.append(array)
+        return array
 
 
 def batches(
-    arrays: Sequence[Array], spec: TensorSpec, listed: tuple[int, ...] | None, buffers: Buffers
-) -> Iterator[tuple[list[int], Array]]:
-    """The indices of (3, h, w) `arrays` that run together, and their (N, 3, h, w) batch, filled up with zeros.
+    items: Sequence[Feeds], specs: Sequence[TensorSpec], listed: tuple[int, ...] | None, buffers: Buffers
+) -> Iterator[tuple[list[int], Feeds]]:
+    """The indices of `items` that run together, and their batch, filled up with zeros.
 
-    `spec` is the network's input; `listed` are the batch sizes it takes, ascending, or None for all within `spec`.
-    Neighbouring rows of one larger array are their batch as they are; others are copied into one from `buffers`.
+    An item holds one array (C, h, w) for each of `specs`, the network's inputs; the batch one of (N, C, h, w). `listed`
+    are the batch sizes the network takes, ascending, or None for all within the first spec. Neighbouring rows of one
+    larger array are their batch as they are; others are copied into one from `buffers`.
     """
-    by_shape: dict[tuple[int, ...], list[int]] = {}
-    for index, array in enumerate(arrays):
-        by_shape.setdefault(array.shape, []).append(index)
-    for shape, indices in by_shape.items():
-        for chosen, size in _split(indices, spec, listed):
-            batch = neighbours([arrays[index] for index in chosen])
-            if batch is None or len(batch) != size:
-                batch = buffers.empty((size, *shape), spec.dtype)
-                for row, index in enumerate(chosen):
-                    batch[row] = arrays[index]
-                batch[len(chosen) :] = 0
-            yield chosen, batch
+    by_shape: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for index, item in enumerate(items):
+        by_shape.setdefault(tuple(item[spec.name].shape for spec in specs), []).append(index)
+    for indices in by_shape.values():
+        for chosen, size in _split(indices, specs[0], listed):
+            yield (
+                chosen,
+                {
+                    spec.name: _joined([items[index][spec.name] for index in chosen], size, spec, buffers)
+                    for spec in specs
+                },
+            )
+
+
+def _joined(arrays: Sequence[Array], size: int, spec: TensorSpec, buffers: Buffers) -> Array:
+    batch = neighbours(arrays)
+    if batch is None or len(batch) != size:
+        batch = buffers.empty((size, *arrays[0].shape), spec.dtype)
+        for row, array in enumerate(arrays):
+            batch[row] = array
+        batch[len(arrays) :] = 0
+    return batch
 
 
 def _split(indices: list[int], spec: TensorSpec, listed: tuple[int, ...] | None) -> Iterator[tuple[list[int], int]]:
@@ -69,31 +111,3 @@ def neighbours(arrays: Sequence[Array]) -> Array | None:
 def _address(array: Array) -> int:
     address: int = array.__array_interface__["data"][0]
     return address
-
-
-_Key = tuple[tuple[int, ...], str]
-
-
-class Buffers:
-    """Gives out arrays for one turn at a time; it belongs to one thread at a time.
-
-    It holds what the last turn used and no more, whatever sizes went before.
-    """
-
-    def __init__(self) -> None:
-        self._free: dict[_Key, list[Array]] = {}
-        self._used: list[Array] = []
-
-    def turn(self) -> None:
-        """All arrays given out so far may be given out again: nobody reads them any more."""
-        self._free = {}
-        for array in self._used:
-            self._free.setdefault((array.shape, str(array.dtype)), []).append(array)
-        self._used = []
-
-    def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
-        """An array of any contents, not given out in this turn before."""
-        free = self._free.get((shape, str(np.dtype(dtype))))
-        array: Array = free.pop() if free else np.empty(shape, dtype=dtype)
-        self._used.append(array)
-        return array

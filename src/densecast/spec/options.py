@@ -1,20 +1,52 @@
-"""What a user may ask of an export and of a build; stored in the manifest of what came of it."""
+"""What a user may ask of an export, a build, an evaluation and a benchmark.
+
+Each option stands here once: its type, its default, and the words that a command line shows beside it. What came of a
+build keeps them in its manifest. Nothing here needs numpy.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from densecast.errors import BadShapeError, UsageError
+from densecast.errors import UsageError
 from densecast.spec.precision import Precision
-from densecast.spec.sample import Split
-from densecast.spec.tensor import Dim, TensorSpec
 
+Split = Literal["train", "val", "all"]
 WeightGranularity = Literal["per_channel", "per_tensor"]
 ActivationScheme = Literal["auto", "symmetric", "asymmetric"]
 CalibrationMethod = Literal["auto", "minmax", "mean_minmax", "percentile", "histogram"]
 HalfType = Literal["auto", "bf16", "f16"]
 BiasCorrection = Literal["auto", "fast", "full", "none"]
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    flag: str | None = None,
+    aliases: tuple[str, ...] = (),
+    group: str | None = None,
+    form: str | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Any:
+    """A dataclass field with what a command line needs to offer it.
+
+    `flag` is its name there, if not the field's; `aliases` are older ones that still work. `group` heads a part of the
+    help. `form` names how a text becomes the value, where its type does not tell: `sizes`, `size`, `seconds`, `names`.
+    """
+    words = {
+        "help": help,
+        "flag": flag,
+        "aliases": aliases,
+        "group": group,
+        "form": form,
+        "minimum": minimum,
+        "maximum": maximum,
+    }
+    return field(default=default, metadata=words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,100 +74,107 @@ class InputShape:
     `height` and `width` are fixed or ranges; None keeps what the model's spec says.
     """
 
-    batch: tuple[int, ...] | Range = (1,)
-    height: int | Range | None = None
-    width: int | Range | None = None
+    batch: tuple[int, ...] | Range = option(
+        (1,), "Batch sizes compiled one by one (1,4,16), or a range compiled once (1:16).", form="sizes"
+    )
+    height: int | Range | None = option(
+        None, "One height (640) or a range (32:2048); default: what the model allows.", form="size"
+    )
+    width: int | Range | None = option(None, "One width (959) or a range; default: what the model allows.", form="size")
 
     def __post_init__(self) -> None:
         """Sizes are positive, and at least one batch size is named."""
         listed = self.batch if isinstance(self.batch, tuple) else ()
         sizes = [*listed, *(size for size in (self.height, self.width) if isinstance(size, int))]
         if self.batch == () or any(size < 1 for size in sizes):
-            raise UsageError(f"batch sizes, height and width must be at least 1, got {self}.")
+            raise UsageError(f"batch sizes, height and width must be at least 1, got {self}.", field="shape")
+
+
+_INT8 = "Calibration (int8)"
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizeOptions:
     """How int8 ranges are found and laid out.
 
-    `images` 0 means all there are. The estimators: `minmax` the extremes over all images, `mean_minmax` the mean
-    of each image's extremes, `percentile` each image's values up to `percentile`, `histogram` the range with the
+    `images` 0 means all there are. The calibration methods: `minmax` the extremes over all images, `mean_minmax` the
+    mean of each image's extremes, `percentile` each image's values up to `percentile`, `histogram` the range with the
     least quantisation error; `auto` tries those the backend has and takes the one that changes the outputs least.
     Weights are always symmetric, which is what int8 kernels multiply fastest. Activations are `asymmetric` unless a
     graph pads between its layers (`auto`, OpenVINO): what is padded with zeros has to have its zero in the middle, or
     the layer after it does not run in int8.
     `bias_correction` moves biases so that layers keep their mean outputs: `fast` layer by layer, `full` through the
-    network (much slower); `auto` compares `fast` with `none` where estimators are compared, else takes `none`.
+    network (much slower); `auto` compares `fast` with `none` where methods are compared, else takes `none`.
     `excluded_types` and `excluded_names` (regular expressions) stay in the 16-bit type.
     """
 
-    images: int = 300
-    seed: int = 0
-    split: Split = "train"
-    weights: WeightGranularity = "per_channel"
-    activations: ActivationScheme = "auto"
-    calibration_method: CalibrationMethod = "auto"
-    percentile: float = 99.99
-    bias_correction: BiasCorrection = "auto"
-    excluded_types: tuple[str, ...] = ()
-    excluded_names: tuple[str, ...] = ()
+    images: int = option(300, "How many calibration images; 0 for all.", group=_INT8, minimum=0)
+    seed: int = option(0, "Seed of the draw of calibration images.", group=_INT8, minimum=0)
+    split: Split = option("train", "Split that calibration images come from: train, val or all.", group=_INT8)
+    weights: WeightGranularity = option("per_channel", "Weight ranges: per_channel or per_tensor.", group=_INT8)
+    activations: ActivationScheme = option(
+        "auto",
+        "Activation ranges: asymmetric, symmetric, or auto (symmetric where the graph pads between its layers).",
+        group=_INT8,
+    )
+    calibration_method: CalibrationMethod = option(
+        "auto",
+        "How ranges are found: minmax, mean_minmax, percentile, histogram, or auto (the best of those tried here).",
+        aliases=("--estimator",),
+        group=_INT8,
+    )
+    percentile: float = option(99.99, "Percentile of the percentile method.", group=_INT8, minimum=50, maximum=100)
+    bias_correction: BiasCorrection = option(
+        "auto", "Bias correction: fast, full (slow), none, or auto (fast where it is measured to help).", group=_INT8
+    )
+    excluded_types: tuple[str, ...] = option(
+        (),
+        "Operator type to leave in 16 bits, as MatMul; repeatable.",
+        flag="--exclude-type",
+        aliases=("--keep-float-type",),
+        group=_INT8,
+        form="names",
+    )
+    excluded_names: tuple[str, ...] = option(
+        (),
+        "Regular expression of node names to leave in 16 bits; repeatable.",
+        flag="--exclude",
+        aliases=("--keep-float",),
+        group=_INT8,
+        form="names",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """One offline model: engine, precision, shapes, and how to quantise if int8 is asked.
 
-    `graph_passes` names exact rewritings of the graph; None takes those that the engine is known to run faster.
+    `graph_passes` names exact optimisation passes over the graph; None takes those that the engine is known to run
+    faster.
     """
 
-    backend: str = "openvino"
+    backend: str = option("openvino", "Engine: openvino, onnxruntime, torch or reference.", aliases=("-b",))
     precision: Precision = "force_float32"
     shape: InputShape = InputShape()
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
-    half_type: HalfType = "auto"
-    uint8_input: bool = False
-    graph_passes: tuple[str, ...] | None = None
-
-
-def built_input(spec: TensorSpec, shape: InputShape, *, uint8: bool) -> TensorSpec:
-    """The input of a model built for `shape` from a float artifact whose input is `spec`.
-
-    Several listed batch sizes become an open dimension from the smallest to the largest.
-
-    Raises:
-        BadShapeError: a size the float graph does not take.
-    """
-    batch, channels, height, width = spec.shape
-    if isinstance(shape.batch, Range):
-        asked: int | Range = shape.batch
-    elif len(shape.batch) == 1:
-        asked = shape.batch[0]
-    else:
-        asked = Range(min(shape.batch), max(shape.batch))
-    sizes = (
-        _narrow("batch", batch, asked),
-        channels,
-        _narrow("height", height, shape.height),
-        _narrow("width", width, shape.width),
+    half_type: HalfType = option(
+        "auto", "16-bit type: auto (the faster here), bf16 or f16.", aliases=("--sixteen-bit",)
     )
-    return replace(spec, shape=sizes, dtype="uint8" if uint8 else spec.dtype)
+    uint8_input: bool = option(False, "Take bytes; mean and standard deviation move into the graph.")
+    graph_passes: tuple[str, ...] | None = option(
+        None,
+        "Exact optimisation pass over the graph, or none; repeatable. Default: those known to be faster.",
+        flag="--graph-pass",
+        aliases=("--rewrite",),
+        form="names",
+    )
 
 
-def _narrow(axis: str, have: int | Dim, asked: int | Range | None) -> int | Dim:
-    if asked is None:
-        return have
-    if isinstance(asked, int):
-        fits = have == asked if isinstance(have, int) else have.admits(asked)
-    elif isinstance(have, int):
-        fits = asked.min == asked.max == have
-    else:
-        fits = have.min <= asked.min and asked.max <= have.max
-    if not fits:
-        raise BadShapeError(
-            f"{axis} {asked} was asked, but the exported graph takes {have}. Export it again with another range."
-        )
-    if isinstance(asked, int) or isinstance(have, int):
-        return have if isinstance(have, int) else int(asked) if isinstance(asked, int) else have
-    if asked.min == asked.max:
-        return asked.min
-    return replace(have, min=asked.min, max=asked.max)
+def flag_of(path: str) -> str | None:
+    """The command line's name of an option, as `quantize.percentile` or `percentile`; None where it has none."""
+    name = path.rpartition(".")[2]
+    for kind in (BuildOptions, QuantizeOptions, InputShape):
+        for each in dataclasses.fields(kind):
+            if each.name == name and each.metadata:
+                return str(each.metadata["flag"] or f"--{name.replace('_', '-')}")
+    return None

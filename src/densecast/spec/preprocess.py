@@ -217,7 +217,7 @@ class Preprocess:
         if fill is not None and any(value != int(value) for value in fill):
             raise UsageError(
                 f"this model's images are surrounded by {fill}, which bytes cannot hold. "
-                "Build it without --uint8-input, or export it with another protocol."
+                "Build it without --uint8-input, or export another variant of it."
             )
 
     def at_ratios(self, ratios: Sequence[float]) -> tuple[Preprocess, ...]:

@@ -13,7 +13,7 @@ class Score:
     """A metric's value over `count` images.
 
     `others` holds related numbers of other definitions under their own names; `per_image` the metric of
-    each image where it is defined for one, in the order of the data set; `per_class` holds numbers of each class,
+    each image where it is defined for one, by sample id; `per_class` holds numbers of each class,
     as `per_class["IoU"]["road"]`, None where the data set says nothing about it. `protocol` names the data set's
     published way that was followed, where one was asked for.
     """

@@ -27,6 +27,15 @@ class Dim:
         """Whether a tensor may have this size."""
         return self.min <= size <= self.max and size % self.multiple == 0
 
+    def typical(self, near: int) -> int:
+        """An admissible size of about `near`, never much above it where the bounds allow a smaller one.
+
+        >>> Dim("H", 32, 2048, 48).typical(512), Dim("H", 1, 100).typical(512), Dim("H", 600, 2048, 16).typical(512)
+        (480, 100, 608)
+        """
+        lowest = -(-self.min // self.multiple) * self.multiple
+        return min(max(lowest, near // self.multiple * self.multiple), self.max)
+
     def __str__(self) -> str:
         """`H in 32..2048 step 16`."""
         step = f" step {self.multiple}" if self.multiple > 1 else ""
@@ -45,6 +54,13 @@ class TensorSpec:
     def is_static(self) -> bool:
         """Whether every size is fixed."""
         return all(isinstance(size, int) for size in self.shape)
+
+    def typical_shape(self, near: int, batch: int | None = None) -> tuple[int, ...]:
+        """A shape it may have: open sizes of about `near`; the batch as given, else its smallest."""
+        first, *rest = self.shape
+        if batch is None:
+            batch = first.min if isinstance(first, Dim) else first
+        return (batch, *(size.typical(near) if isinstance(size, Dim) else size for size in rest))
 
     def check(self, array: Array) -> None:
         """Refuse an array of another type or shape.

@@ -1,1 +1,1 @@
-"""One file per task: `decode` turns outputs into predictions, `draw` shows one, `save` writes one."""
+"""A package for each task: what outputs mean, how predictions differ, are drawn and saved."""

@@ -6,19 +6,21 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from densecast.errors import UsageError
+from densecast.imaging.views import ModelInputs
+from densecast.measure.loop import Progress
 from densecast.pipeline import Pipeline, Predicted
-from densecast.results.timing import Timing
+from densecast.results.timing import BenchmarkResult, Timing
 from densecast.runtime import machine, ordered_map
+from densecast.runtime.batching import Buffers, batches
 from densecast.runtime.clock import StopWatch
-from densecast.spec.tensor import Array, Dim, Feeds
-
-Progress = Callable[[int, int], None]
+from densecast.runtime.execution import Mode
+from densecast.spec.tensor import Feeds
+from densecast.spec.verb_options import BenchmarkOptions
+from densecast.verbs._model import Model, mode_of, opened, record_of
 
 SCOPE = {
     "decode": "image file to RGB array, file in the page cache; per image",
@@ -27,63 +29,57 @@ SCOPE = {
     "postprocess": "network output to the prediction in image pixels; per image",
     "end_to_end": "image file to prediction, stages one after another; per batch",
 }
-BESIDE = ("decode", "preprocess", "postprocess")
+OTHER_STAGES = ("decode", "preprocess", "postprocess")
 _RANDOM_SEED = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BenchmarkOptions:
-    """How much is run. A run ends when both `images` and `seconds` are reached.
-
-    Without `batch`, it is what throughput mode was tuned for, else 1.
-    """
-
-    batch: int | None = None
-    images: int = 50
-    seconds: float = 3.0
-    warm_up: int = 5
-
-    def __post_init__(self) -> None:
-        """Counts are positive."""
-        if (self.batch is not None and self.batch < 1) or self.images < 1 or self.warm_up < 0 or self.seconds < 0:
-            raise UsageError("--batch and --images must be at least 1, --warm-up and --seconds at least 0.")
+# Of sides that may have any size.
+_SIDE = 512
 
 
 def benchmark(
-    pipeline: Pipeline,
-    images: Sequence[Path],
+    model: Model,
+    images: Sequence[Path | str] = (),
     options: BenchmarkOptions = BenchmarkOptions(),
     *,
+    mode: Mode = "latency",
     progress: Progress | None = None,
-) -> Timing:
+) -> BenchmarkResult:
     """Time `images` in turn, around and around; without images, inference on random input alone.
 
-    A pipeline opened for throughput has several images in work at a time, and its stages' times hold what they wait
-    for each other. Throughput is images over wall time of the whole loop. `inference_only_per_s` comes from a second
-    loop over the same prepared inputs, in as many streams, without anything else in it. An image that the network
-    sees twice counts once.
+    An artifact is opened in `mode`, and closed again; a pipeline is used as it is. One opened for throughput has
+    several images in work at a time, and its stages' times hold what they wait for each other. Throughput is images
+    over wall time of the whole loop. `inference_only_per_s` comes from a second loop over the same prepared inputs, in
+    as many streams, without anything else in it. An image that the network sees twice counts once.
 
     Raises:
         BadShapeError: the artifact takes neither the images' sizes nor the batch.
     """
+    with opened(model, mode) as pipeline:
+        timing = _measured(pipeline, [Path(image) for image in images], options, progress)
+        return BenchmarkResult(timing, mode_of(model, pipeline, mode), record_of(pipeline))
+
+
+def _measured(
+    pipeline: Pipeline, images: Sequence[Path], options: BenchmarkOptions, progress: Progress | None
+) -> Timing:
     watch = StopWatch()
-    batch = options.batch or pipeline.config.batch_size
-    prepared = _prepared(pipeline, images, batch)
-    warm_up = batch * options.warm_up * pipeline.config.num_workers
-    _infer_only(pipeline, prepared, batch, StopWatch(), images=warm_up, seconds=0.0)
+    config = pipeline.config
+    batch = options.batch or config.batch_size
+    feeds = _network_inputs(pipeline, images, batch)
+    warm_up = batch * options.warm_up * config.num_workers
+    _run_network(pipeline, feeds, batch, StopWatch(), images=warm_up, seconds=0.0)
     if images:
-        _end_to_end(pipeline, _turns(images, batch, warm_up, 0.0), batch, StopWatch(), None)
-        told = functools.partial(_tell, progress, options.images) if progress else None
+        _run_pipeline(pipeline, _turns(images, batch, warm_up, 0.0), batch, StopWatch(), None)
+        on_image = functools.partial(_report_progress, progress, options.images) if progress else None
         turns = _turns(images, batch, options.images, options.seconds)
         start = time.perf_counter()
-        done = _end_to_end(pipeline, turns, batch, watch, told)
+        done = _run_pipeline(pipeline, turns, batch, watch, on_image)
         images_per_s = done / (time.perf_counter() - start)
-    alone = StopWatch()
+    network_watch = StopWatch()
     start = time.perf_counter()
-    inferred = _infer_only(pipeline, prepared, batch, alone, images=options.images, seconds=options.seconds)
+    inferred = _run_network(pipeline, feeds, batch, network_watch, images=options.images, seconds=options.seconds)
     inference_only_per_s = inferred / (time.perf_counter() - start)
     if not images:
-        watch.samples_ms["infer"] = alone.samples_ms["infer"]
+        watch.samples_ms["infer"] = network_watch.samples_ms["infer"]
         done, images_per_s = inferred, inference_only_per_s
     return Timing(
         samples_ms={name: tuple(watch.samples_ms[name]) for name in SCOPE if name in watch.samples_ms},
@@ -91,15 +87,15 @@ def benchmark(
         images=done,
         batch=batch,
         warm_up=options.warm_up,
-        threads=pipeline.config.num_threads,
+        threads=config.num_threads,
         inputs=f"{len(images)} image files" if images else "random",
         images_per_s=images_per_s,
         inference_only_per_s=inference_only_per_s,
         peak_rss_mb=machine.peak_rss_mb(),
         machine=machine.describe(),
-        streams=pipeline.config.num_streams,
-        lanes=pipeline.config.num_workers,
-        beside_cpu_ms=sum(float(np.median(watch.cpu_ms[name])) for name in BESIDE if name in watch.cpu_ms),
+        streams=config.num_streams,
+        workers=config.num_workers,
+        other_stages_cpu_ms=sum(float(np.median(watch.cpu_ms[name])) for name in OTHER_STAGES if name in watch.cpu_ms),
     )
 
 
@@ -111,58 +107,68 @@ def _turns(images: Sequence[Path], batch: int, count: int, seconds: float) -> It
         position += 1
 
 
-def _end_to_end(
+def _run_pipeline(
     pipeline: Pipeline,
     files: Iterable[Path],
     batch: int,
     watch: StopWatch,
-    told: Callable[[int], None] | None,
+    on_image: Callable[[int], None] | None,
 ) -> int:
-    """Predict them all; how many there were."""
+    """Predict all files; how many there were."""
     done = 0
-    with contextlib.closing(pipeline.stream(files, pipeline.read, _dropped, batch=batch, clock=watch)) as results:
+    stream = pipeline.stream(files, pipeline.read, _drop, batch=batch, clock=watch)
+    with contextlib.closing(stream) as results:
         for _ in results:
             done += 1
-            if told:
-                told(done)
+            if on_image:
+                on_image(done)
     return done
 
 
-def _dropped(found: Predicted[Path]) -> None:
+def _drop(predicted: Predicted[Path]) -> None:
     """Nothing is kept of a result that is only timed."""
 
 
-def _tell(progress: Progress, total: int, done: int) -> None:
+def _report_progress(progress: Progress, total: int, done: int) -> None:
     progress(min(done, total), total)
 
 
-def _prepared(pipeline: Pipeline, images: Sequence[Path], batch: int) -> list[Feeds]:
+def _network_inputs(pipeline: Pipeline, images: Sequence[Path], batch: int) -> list[Feeds]:
     """The ready input of `batch` images: the first ones', as far as of one size, or random values."""
     if images:
-        items = [pipeline.prepare(pipeline.read(images[index % len(images)])) for index in range(batch)]
-        same = [item if item.array.shape == items[0].array.shape else items[0] for item in items]
-        arrays = [array for item in same for array in item.arrays]
+        inputs = [pipeline.preprocess(pipeline.read(images[index % len(images)])) for index in range(batch)]
+        first = inputs[0]
+        items = [feed for each in inputs for feed in (each if _sizes(each) == _sizes(first) else first).feeds]
     else:
-        arrays = _random(pipeline, batch * pipeline.augment.views)
-    return [{pipeline.spec.input.name: feed} for _, feed in pipeline.batches(arrays)]
+        items = _random_inputs(pipeline, batch * pipeline.augment.views)
+    return [feeds for _, feeds in batches(items, pipeline.spec.inputs, pipeline.session.batch_sizes, Buffers())]
 
 
-def _random(pipeline: Pipeline, count: int) -> list[Array]:
+def _sizes(inputs: ModelInputs) -> list[tuple[int, ...]]:
+    """The shapes of the first view's arrays."""
+    return [array.shape for array in inputs.feeds[0].values()]
+
+
+def _random_inputs(pipeline: Pipeline, count: int) -> list[Feeds]:
     """Inputs of the artifact's usual size."""
-    sizes = [size if isinstance(size, int) else _typical(size) for size in pipeline.spec.input.shape[1:]]
-    values = np.random.default_rng(_RANDOM_SEED).random((count, *sizes), dtype=np.float32)
-    return list((values * 255).astype(np.uint8) if pipeline.spec.input.dtype == "uint8" else values)
+    rng = np.random.default_rng(_RANDOM_SEED)
+    by_name: Feeds = {}
+    for tensor in pipeline.spec.inputs:
+        values = rng.random(tensor.typical_shape(_SIDE, count), dtype=np.float32)
+        by_name[tensor.name] = (values * 255).astype(np.uint8) if tensor.dtype == "uint8" else values
+    return [{name: values[row] for name, values in by_name.items()} for row in range(count)]
 
 
-def _infer_only(
+def _run_network(
     pipeline: Pipeline, feeds: Sequence[Feeds], batch: int, watch: StopWatch, *, images: int, seconds: float
 ) -> int:
     """Run the network on ready input, in all streams, until both are reached; how many images that were."""
 
-    def work(lane: int, _: int) -> int:
-        for feed in feeds:
-            with watch("infer"):
-                pipeline.infer(feed, lane)
+    def work(worker: int, begun: int) -> int:
+        with pipeline.session.lease() as slot:
+            for feed in feeds:
+                with watch("infer"):
+                    slot.run(feed)
         return batch
 
     def calls() -> Iterator[int]:
@@ -172,7 +178,3 @@ def _infer_only(
             begun += batch
 
     return sum(ordered_map.ordered_parallel_map(work, calls(), pipeline.config.num_streams))
-
-
-def _typical(size: Dim) -> int:
-    return min(max(size.min, 512 // size.multiple * size.multiple), size.max)

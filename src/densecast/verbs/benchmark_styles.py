@@ -57,7 +57,7 @@ def styled(timing: Timing, style: str, model: str, device: int = 0) -> Styled:
 def _ascend(timing: Timing, model: str, device: int) -> Styled:
     """Both files: over the images, and of inference alone. `e2e` is wall time; `post` counts batches."""
     if "decode" not in timing.samples_ms:
-        raise UsageError("--style ascend tells the time of every stage: name images to run.")
+        raise UsageError("style 'ascend' shows the time of every stage: name images to run.", field="style")
     read, preprocess, post = (
         float(np.mean(timing.samples_ms[name])) for name in ("decode", "preprocess", "postprocess")
     )
@@ -101,8 +101,7 @@ def _mm_run(timing: Timing) -> str:
 
 def _trtexec(timing: Timing) -> str:
     """Queries are calls, whatever the batch: images a second are `qps` times the batch."""
-    found = _summary(timing.samples_ms["infer"])
-    latency = ", ".join(f"{name} = {value:g} ms" for name, value in found.items())
+    latency = ", ".join(f"{name} = {value:g} ms" for name, value in _summary(timing.samples_ms["infer"]).items())
     return "\n".join(
         [
             "[I] === Performance summary ===",
@@ -116,16 +115,16 @@ def _benchmark_app(timing: Timing) -> str:
     """Frames are images; the latency is that of one call."""
     calls = timing.samples_ms["infer"]
     seconds = len(calls) * timing.batch / timing.inference_only_per_s
-    found = _summary(calls)
+    summary = _summary(calls)
     return "\n".join(
         [
             f"[ INFO ] Count:            {len(calls)} iterations",
             f"[ INFO ] Duration:         {1000 * seconds:.2f} ms",
             "[ INFO ] Latency:",
-            f"[ INFO ]    Median:        {found['median']:.2f} ms",
-            f"[ INFO ]    Average:       {found['mean']:.2f} ms",
-            f"[ INFO ]    Min:           {found['min']:.2f} ms",
-            f"[ INFO ]    Max:           {found['max']:.2f} ms",
+            f"[ INFO ]    Median:        {summary['median']:.2f} ms",
+            f"[ INFO ]    Average:       {summary['mean']:.2f} ms",
+            f"[ INFO ]    Min:           {summary['min']:.2f} ms",
+            f"[ INFO ]    Max:           {summary['max']:.2f} ms",
             f"[ INFO ] Throughput:   {timing.inference_only_per_s:.2f} FPS",
         ]
     )
@@ -133,7 +132,7 @@ def _benchmark_app(timing: Timing) -> str:
 
 def _summary(samples_ms: tuple[float, ...]) -> dict[str, float]:
     """Under trtexec's names, which mm_run's sections have as well."""
-    found = {
+    summary = {
         "min": float(np.min(samples_ms)),
         "max": float(np.max(samples_ms)),
         "mean": float(np.mean(samples_ms)),
@@ -141,4 +140,4 @@ def _summary(samples_ms: tuple[float, ...]) -> dict[str, float]:
     }
     shares = (90, 95, 99)
     values = np.percentile(samples_ms, shares)
-    return found | {f"percentile({share}%)": float(value) for share, value in zip(shares, values, strict=True)}
+    return summary | {f"percentile({share}%)": float(value) for share, value in zip(shares, values, strict=True)}

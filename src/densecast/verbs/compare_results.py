@@ -84,8 +84,9 @@ def compare_results(
             if _matches(tolerance, name) and name not in common:
                 where = baseline if name not in left else candidate
                 raise UsageError(
-                    f"--tolerance {tolerance.name} limits {name}, which was not measured in {where}. Measure it there, "
-                    "or name those to limit in full."
+                    f"the tolerance {tolerance.name} limits {name}, which was not measured in {where}. Measure it "
+                    "there, or name those to limit in full.",
+                    field="tolerance",
                 )
     rows = []
     for name in common:
@@ -95,7 +96,7 @@ def compare_results(
         worse = before.value - after.value if before.better == "higher" else after.value - before.value
         named = [each for each in tolerances if _matches(each, name)]
         allowed = min((_allowed(each, before.value) for each in named), default=None)
-        passed = allowed is None or limits.is_at_most(f"--tolerance {name}", worse, allowed)
+        passed = allowed is None or limits.is_at_most(f"the tolerance of {name}", worse, allowed)
         rows.append(Row(name, before.value, after.value, worse, allowed, passed))
     return rows
 
@@ -115,7 +116,10 @@ def parse_tolerance(text: str) -> Tolerance:
     except ValueError:
         amount = math.nan
     if not (name and equals and math.isfinite(amount) and amount >= 0):
-        raise UsageError(f"--tolerance {text!r} must be NAME=AMOUNT or NAME=SHARE%, as mIoU=0.005 or images_per_s=5%.")
+        raise UsageError(
+            f"a tolerance must be NAME=AMOUNT or NAME=SHARE%, as mIoU=0.005 or images_per_s=5%, got {text!r}.",
+            field="tolerance",
+        )
     relative = number.endswith("%")
     return Tolerance(name, amount / 100 if relative else amount, relative)
 
@@ -142,10 +146,10 @@ def read(source: str) -> dict[str, Quantity]:
         raise BadInputError(f"{path}: cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"{path}: not valid JSON ({error}).") from None
-    found = dict(_quantities(data)) if isinstance(data, dict) else {}
-    if not found:
+    quantities = dict(_quantities(data)) if isinstance(data, dict) else {}
+    if not quantities:
         raise BadInputError(f"{path}: no result of evaluate, benchmark, run or handoff collect.")
-    return found
+    return quantities
 
 
 def published() -> dict[str, PublishedRow]:
@@ -221,5 +225,6 @@ def _check_images(name: str, before: Quantity, after: Quantity) -> None:
     if ids or counts:
         raise UsageError(
             f"{name} was measured on other images ({before.images} and {after.images}): the two cannot be compared. "
-            "Evaluate the same ones, or say --other-images."
+            "Evaluate the same ones, or allow other images.",
+            field="other_images",
         )

@@ -82,7 +82,7 @@ def diagnose(artifact: Artifact, images: Sequence[Path], *, progress: Progress |
     if artifact.manifest.kind != "float":
         raise BadArtifactError(f"{artifact.folder} is compiled. Diagnose the exported artifact it was built from.")
     if not images:
-        raise UsageError("diagnose needs at least one image.")
+        raise UsageError("diagnose needs at least one image.", field="images")
     model = onnx.load(artifact.file("model.onnx"))
     ranges: dict[str, _Range] = {}
     inspectors: dict[tuple[int, ...], Inspector] = {}
@@ -110,8 +110,8 @@ def _each(inspector: Inspector, feed: npt.NDArray[np.generic]) -> Iterator[tuple
         group.append(point)
         size += point.size
         if size >= _BUDGET or place == len(maps) - 1:
-            found = inspector.run(feed, [each.name for each in group])
-            yield from ((each, found[each.name]) for each in group if found[each.name].ndim >= 2)
+            tensors = inspector.run(feed, [each.name for each in group])
+            yield from ((each, tensors[each.name]) for each in group if tensors[each.name].ndim >= 2)
             group, size = [], 0
 
 
@@ -140,14 +140,14 @@ def _of_weights(weights: Tensors) -> Iterator[Finding]:
 
 
 def _of_activations(ranges: Iterable[_Range]) -> Iterator[Finding]:
-    for found in ranges:
-        point = found.point
-        if not found.finite:
+    for seen in ranges:
+        point = seen.point
+        if not seen.finite:
             yield Finding(
                 "not finite", point.layer, point.node, "activations", "compare --locate shows where it starts"
             )
             continue
-        largest = float(max(np.abs(found.low).max(initial=0), np.abs(found.high).max(initial=0)))
+        largest = float(max(np.abs(seen.low).max(initial=0), np.abs(seen.high).max(initial=0)))
         if largest * _HEADROOM > _FLOAT16_MAX:
             yield Finding(
                 "near float16's end",
@@ -156,16 +156,16 @@ def _of_activations(ranges: Iterable[_Range]) -> Iterator[Finding]:
                 f"values up to {largest:.3g}; float16 ends at {_FLOAT16_MAX:.0f}",
                 "build with --half-type bf16",
             )
-        dead = int((found.high - found.low <= _DEAD).sum())
-        if point.kind == "Relu" and dead > max(1, _SHARE_DEAD * len(found.low)):
+        dead = int((seen.high - seen.low <= _DEAD).sum())
+        if point.kind == "Relu" and dead > max(1, _SHARE_DEAD * len(seen.low)):
             yield Finding(
                 "dead channels",
                 point.layer,
                 point.node,
-                f"{dead} of {len(found.low)} channels never change on these images",
+                f"{dead} of {len(seen.low)} channels never change on these images",
                 "look at more images; if they stay dead, prune them",
             )
-        spread = (found.squares / max(found.count, 1)) ** 0.5
+        spread = (seen.squares / max(seen.count, 1)) ** 0.5
         if spread > 0 and largest > _WIDE * spread:
             yield Finding(
                 "outlier activations",

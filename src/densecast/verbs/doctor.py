@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-from densecast import plugins
-from densecast.backends._base import Capabilities
+from densecast.backends._base import BACKENDS, Capabilities
 from densecast.runtime import machine
 from densecast.runtime.machine import Machine
 
@@ -34,7 +33,7 @@ def examine() -> Diagnosis:
     return Diagnosis(
         machine.describe(),
         machine.cgroup_quota(),
-        {name: plugins.load("backends", name).capabilities() for name in plugins.names("backends")},
+        {name: BACKENDS.load(name).capabilities() for name in BACKENDS.names()},
         {
             extra: tuple(name for name in modules if importlib.util.find_spec(name) is None)
             for extra, (_, modules) in _EXTRAS.items()
@@ -42,10 +41,10 @@ def examine() -> Diagnosis:
     )
 
 
-def describe(found: Diagnosis) -> str:
+def describe(diagnosis: Diagnosis) -> str:
     """The findings as text."""
-    here = found.machine
-    quota = "no quota" if found.cgroup_quota_cpus is None else f"quota {found.cgroup_quota_cpus:g}"
+    here = diagnosis.machine
+    quota = "no quota" if diagnosis.cgroup_quota_cpus is None else f"quota {diagnosis.cgroup_quota_cpus:g}"
     lines = [
         f"CPU       {here.cpu}",
         f"          {here.usable_cpus} usable of {here.logical_cpus} (affinity and control group: {quota})",
@@ -53,7 +52,7 @@ def describe(found: Diagnosis) -> str:
         f"memory    {here.memory_gib} GiB",
         f"system    {here.system}, Python {here.python}",
     ]
-    for name, backend in found.backends.items():
+    for name, backend in diagnosis.backends.items():
         if backend.missing:
             lines.append(f"backend   {name}: missing. {backend.missing}")
             continue
@@ -61,7 +60,7 @@ def describe(found: Diagnosis) -> str:
             f"backend   {name} {backend.version}: {', '.join(backend.devices)}; {', '.join(backend.precisions)}"
         )
         lines += [f"          {note}" for note in backend.notes]
-    for extra, lacking in found.extras.items():
+    for extra, lacking in diagnosis.extras.items():
         what = _EXTRAS[extra][0]
         state = f"lacks {', '.join(lacking)}: pip install 'densecast[{extra}]'" if lacking else "installed"
         lines.append(f"extra     [{extra}] {what}: {state}")

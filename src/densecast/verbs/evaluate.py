@@ -2,69 +2,41 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
-import numpy as np
-
-from densecast import plugins
-from densecast.datasets._base import EvaluationProtocol
 from densecast.errors import UnknownNameError, UsageError
-from densecast.imaging.prepare import resize_labels
-from densecast.io import config, files
-from densecast.metrics._base import Accumulator, HasResults
-from densecast.pipeline import Image, Pipeline, Predicted
+from densecast.io import files
+from densecast.measure import loop
+from densecast.measure.ground_truth import GroundTruth
+from densecast.measure.loop import Observer, Progress
+from densecast.metrics._base import METRICS, HasResults, HasTables
+from densecast.pipeline import Pipeline
+from densecast.results.accuracy import EvaluateResult
+from densecast.spec.augment import Augment
 from densecast.spec.model import ModelSpec
-from densecast.spec.prediction import Prediction
-from densecast.spec.sample import Dataset, Sample, Split, Target
 from densecast.spec.score import Score
-
-Progress = Callable[[int, int], None]
-Observer = Callable[[Sample, Prediction, Target], None]
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluateOptions:
-    """Which images, and how many at once: None for what the model was tuned for, else 1.
-
-    `limit` takes the first so many of the split.
-    `protocol` names a published way to measure of the data set, which settles split and number of images.
-    """
-
-    split: Split = "val"
-    limit: int | None = None
-    batch: int | None = None
-    seed: int = 0
-    protocol: str | None = None
-
-    def __post_init__(self) -> None:
-        """Counts are positive, and a protocol's images are its own."""
-        if self.protocol is not None and (self.limit is not None or self.split != "val"):
-            raise UsageError(
-                f"--protocol {self.protocol} settles which images are measured: leave --limit, --split out."
-            )
-        if any(count is not None and count < 1 for count in (self.batch, self.limit)):
-            raise UsageError(f"--batch and --limit must be at least 1, got {self.batch} and {self.limit}.")
+from densecast.spec.verb_options import EvaluateOptions
+from densecast.verbs._model import Model, opened, record_of
 
 
 def evaluate(
-    pipeline: Pipeline,
-    data: Path | None = None,
+    model: Model,
+    data: Path | str | None = None,
     options: EvaluateOptions = EvaluateOptions(),
     *,
     progress: Progress | None = None,
     observe: Observer | None = None,
-    results: Path | None = None,
-) -> Score:
+    results: Path | str | None = None,
+) -> EvaluateResult:
     """The model's published metric over its data set at `data`, or where the configuration names it.
 
-    `observe` sees every prediction beside its target, in the frame the metric compares them in. `results` is a JSON
-    file to write for the data set's evaluation server.
+    An artifact is opened in throughput mode, and closed again; a pipeline is used as it is. `observe` sees every
+    prediction beside its target, in the frame the metric compares them in. `results` is a JSON file to write for the
+    data set's evaluation server.
 
     Raises:
         UsageError: the model names no data set and metric, or there is no format of results for them, or it does
@@ -72,56 +44,28 @@ def evaluate(
         MissingFileError: nothing says where the data is.
         BadDatasetError, BadImageError: the data cannot be used.
     """
-    protocol = pipeline.spec.evaluation
-    if protocol is None:
-        raise UsageError(f"{pipeline.spec.name} names no data set and metric; its spec file lacks [evaluation].")
-    plugin = plugins.load("datasets", protocol.dataset)
-    asked, published = options.protocol, _published(plugin, protocol.dataset, options.protocol)
-    if published is not None and asked is not None:
-        published.check_model(asked, pipeline.spec)
-        options = replace(options, protocol=None, split=published.split, limit=published.count)
-    root = data or config.data_root(protocol.dataset, plugin.ROOT_VARIABLES)
-    dataset: Dataset = plugin.open(root, options.split, options.seed)
-    if published is not None and asked is not None:
-        published.check_images(asked, len(dataset.samples))
-    counter: Accumulator = plugins.load("metrics", protocol.metric).accumulator(pipeline.spec)
-    if results is not None and not isinstance(counter, HasResults):
-        raise UsageError(f"--results: {protocol.metric} has no format of results; COCO's key points have.")
-    chosen = dataset.samples[: options.limit]
-
-    def beside_target(found: Predicted[Sample]) -> tuple[Sample, Prediction, Target]:
-        target = dataset.read_target(found.source)
-        if protocol.frame == "network" and isinstance(target, np.ndarray):
-            target = resize_labels(target, found.placement.content_hw)
-        return found.source, found.prediction, target
-
-    def read(sample: Sample) -> Image:
-        return pipeline.read(sample.image)
-
-    with contextlib.closing(
-        pipeline.stream(chosen, read, beside_target, batch=options.batch, frame=protocol.frame)
-    ) as found:
-        for done, (sample, prediction, target) in enumerate(found, start=1):
-            counter.add(sample.id, prediction, target)
-            if observe:
-                observe(sample, prediction, target)
-            if progress:
-                progress(done, len(chosen))
-    if results is not None and isinstance(counter, HasResults):
-        files.write_text(results, json.dumps(counter.results()) + "\n")
-    return replace(counter.score(), data=dataset.record(options.limit), protocol=asked)
+    with opened(model, "throughput") as pipeline:
+        truth = GroundTruth.open(
+            pipeline.spec,
+            None if data is None else Path(data),
+            split=options.split,
+            seed=options.seed,
+            limit=options.limit,
+            protocol=options.protocol,
+        )
+        metric = truth.metric
+        if results is not None and not isinstance(metric, HasResults):
+            raise UsageError(f"{metric.name} has no format of results; COCO's key points have.", field="results")
+        counts = list(loop.counts(truth, pipeline, batch=options.batch, progress=progress, observe=observe))
+        if results is not None and isinstance(metric, HasResults):
+            files.write_text(Path(results), json.dumps(metric.results(counts)) + "\n")
+        return EvaluateResult(truth.score(counts), record_of(pipeline), _chosen_views(pipeline))
 
 
-def _published(plugin: ModuleType, dataset: str, name: str | None) -> EvaluationProtocol | None:
-    """The data set's protocol of that name.
-
-    Raises:
-        UnknownNameError: it has none of that name.
-    """
-    known: dict[str, EvaluationProtocol] = getattr(plugin, "PROTOCOLS", {})
-    if name is not None and name not in known:
-        raise UnknownNameError.among(f"protocol of {dataset}", name, known)
-    return None if name is None else known[name]
+def _chosen_views(pipeline: Pipeline) -> Augment:
+    """The views that were asked for: mirroring that the model always does is no choice."""
+    flip = pipeline.augment.flip and not pipeline.spec.needs_mirror
+    return replace(pipeline.augment, flip=flip)
 
 
 def table_printer(spec: ModelSpec, style: str | None = None) -> Callable[[Score], str]:
@@ -132,10 +76,10 @@ def table_printer(spec: ModelSpec, style: str | None = None) -> Callable[[Score]
     Raises:
         UnknownNameError: the metric has tables, but none of this style.
     """
-    metric = plugins.load("metrics", spec.evaluation.metric) if spec.evaluation else None
-    if metric is None or not hasattr(metric, "tables"):
+    metric: object = METRICS.load_trusted(spec.evaluation.metric) if spec.evaluation else None
+    if not isinstance(metric, HasTables):
         return lambda score: ""
-    style = style or metric.STYLES[0]
-    if style not in metric.STYLES:
-        raise UnknownNameError.among("table style", style, metric.STYLES)
-    return functools.partial(metric.tables, style=style)
+    style = style or metric.table_styles[0]
+    if style not in metric.table_styles:
+        raise UnknownNameError.among("table style", style, metric.table_styles)
+    return functools.partial(metric.table, style=style)

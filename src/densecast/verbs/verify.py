@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from densecast import plugins
 from densecast.artifact import Artifact
-from densecast.backends._base import Runner
+from densecast.backends._base import BACKENDS, require_compiled
 from densecast.errors import BackendMissingError
 from densecast.runtime import execution, machine
+from densecast.session import Session
 from densecast.spec import limits
 from densecast.spec.precision import PrecisionRan
 from densecast.verbs.builder import golden
 
-# The package whose version decides what an engine computes.
-_PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch", "reference": "onnx"}
-
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at. A "note" is not as it was when the model was built, and may be all right."""
+    """One thing that was looked at: `told` is the outcome in a clause.
+
+    A "note" is not as it was when the model was built, and may be all right.
+    """
 
     name: str
     state: Literal["ok", "note", "failed"]
@@ -44,7 +44,7 @@ class Verification:
 
 
 def verify(folder: Path) -> Verification:
-    """Look an artifact over, and run it once on the picture whose answer it keeps.
+    """Look an artifact over, and run it once on the image whose answer it keeps.
 
     Raises:
         BadArtifactError: damaged: a file is missing or changed.
@@ -73,16 +73,15 @@ def _graph(artifact: Artifact) -> Check:
 
 
 def _engine(artifact: Artifact) -> Check:
-    build = artifact.manifest.build
-    assert build is not None
-    abilities = plugins.load("backends", build.backend).capabilities()
-    if abilities.missing:
-        raise BackendMissingError(f"backend {build.backend!r}: {abilities.missing}")
-    package = _PACKAGES.get(build.backend, build.backend)
-    before = artifact.manifest.machine.packages.get(package)
-    now = machine.describe().packages.get(package)
+    build = require_compiled(artifact)
+    backend = BACKENDS.load_trusted(build.backend)
+    capabilities = backend.capabilities()
+    if capabilities.missing:
+        raise BackendMissingError(f"backend {build.backend!r}: {capabilities.missing}")
+    before = artifact.manifest.machine.packages.get(backend.traits.package)
+    now = machine.describe().packages.get(backend.traits.package)
     if before == now:
-        return Check("engine", "ok", f"{build.backend} {now or abilities.version}, as when it was built")
+        return Check("engine", "ok", f"{build.backend} {now or capabilities.version}, as when it was built")
     return Check("engine", "note", f"{build.backend} {now}; it was built with {before}")
 
 
@@ -97,13 +96,8 @@ def _cpu(artifact: Artifact) -> Check:
 
 def _run(artifact: Artifact) -> list[Check]:
     """What needs the engine, which is loaded once."""
-    build = artifact.manifest.build
-    assert build is not None
-    runner: Runner = plugins.load("backends", build.backend).load(artifact, execution.configure("latency"))
-    try:
-        return [_precision(artifact, runner.precision), _golden(artifact, runner)]
-    finally:
-        runner.close()
+    with Session.open(artifact, execution.configure("latency")) as session:
+        return [_precision(artifact, session.precision), _golden(artifact, session)]
 
 
 def _precision(artifact: Artifact, now: PrecisionRan) -> Check:
@@ -113,14 +107,12 @@ def _precision(artifact: Artifact, now: PrecisionRan) -> Check:
     return Check("precision", "failed", f"runs {now}; it was built to run {before}. Build it for this machine.")
 
 
-def _golden(artifact: Artifact, runner: Runner) -> Check:
-    options = artifact.manifest.build
-    assert options is not None
-    apart = golden.error(artifact, runner)
-    if apart is None:
+def _golden(artifact: Artifact, session: Session) -> Check:
+    difference = golden.error(artifact, session)
+    if difference is None:
         return Check("answer", "note", "none is stored with it: build it again to have one")
-    allowed = golden.TOLERANCE[options.precision]
-    told = f"{apart:.1e} from the stored answer to the test picture (at most {allowed:g})"
-    if limits.is_at_most("answer", apart, allowed):
-        return Check("answer", "ok", told)
-    return Check("answer", "failed", f"{told}: this machine computes something else. Build it here.")
+    allowed = golden.TOLERANCE[require_compiled(artifact).precision]
+    outcome = f"{difference:.1e} from the stored answer to the test picture (at most {allowed:g})"
+    if limits.is_at_most("answer", difference, allowed):
+        return Check("answer", "ok", outcome)
+    return Check("answer", "failed", f"{outcome}: this machine computes something else. Build it here.")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 from densecast.artifact import Option
 from densecast.errors import UnknownNameError
-from densecast.spec.model import Decode, ModelSpec
+from densecast.plugins import PluginKind
+from densecast.spec.model import DecodeOptions, ModelSpec, ReadByTask
 from densecast.spec.precision import Precision
 from densecast.spec.preprocess import Preprocess
-
-ORIGINAL = "original"
-"""The protocol of a model's own publisher, which every model has."""
+from densecast.spec.verb_options import ORIGINAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class ProceduralData:
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class Variant:
     """Another way than the original's to prepare images and to decode outputs, as some deployment does it."""
 
     preprocess: Preprocess
-    decode: Decode
+    decode: Annotated[DecodeOptions, ReadByTask()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class TensorFlowGraph:
 class ZooEntry:
     """A model of the zoo; its name is its file's name.
 
-    `spec` is the original's way, `protocols` are other deployments' by name. The network is one of `networks/`, or
-    None where the weights come with their own graph, `tensorflow`.
+    `spec` is the original's way, `variants` are other deployments' by name. `network` names a network, of the package's
+    own or `package.module:Name`; it is None where the weights come with their own graph, `tensorflow`.
     """
 
     spec: ModelSpec
@@ -86,8 +86,7 @@ class ZooEntry:
     published: tuple[PublishedScore, ...] = ()
     data: ProceduralData | None = None
     example_size_hw: tuple[int, int] = (512, 512)
-    tags: tuple[str, ...] = field(default_factory=tuple)
-    protocols: dict[str, Protocol] = field(default_factory=dict)
+    variants: dict[str, Variant] = field(default_factory=dict)
     tensorflow: TensorFlowGraph | None = None
 
     def __post_init__(self) -> None:
@@ -95,15 +94,18 @@ class ZooEntry:
         if (self.network is None) == (self.tensorflow is None):
             raise ValueError(f"{self.spec.name}: either a network or a TensorFlow graph")
 
-    def spec_for(self, protocol: str = ORIGINAL) -> ModelSpec:
-        """The spec with the preprocessing and decoding of a protocol.
+    def spec_for(self, variant: str = ORIGINAL) -> ModelSpec:
+        """The spec with the preprocessing and decoding of a variant.
 
         Raises:
-            UnknownNameError: this model has no such protocol.
+            UnknownNameError: this model has no such variant.
         """
-        if protocol == ORIGINAL:
+        if variant == ORIGINAL:
             return self.spec
-        if protocol not in self.protocols:
-            raise UnknownNameError.among(f"protocol of {self.spec.name}", protocol, (ORIGINAL, *self.protocols))
-        chosen = self.protocols[protocol]
+        if variant not in self.variants:
+            raise UnknownNameError.among(f"variant of {self.spec.name}", variant, (ORIGINAL, *self.variants))
+        chosen = self.variants[variant]
         return replace(self.spec, preprocess=chosen.preprocess, decode=chosen.decode)
+
+
+ZOO: PluginKind[ZooEntry] = PluginKind("zoo", "model", "ENTRY", ZooEntry)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from densecast.spec.model import Evaluation, ModelSpec
-from densecast.spec.pose_decode import PoseDecode
 from densecast.spec.precision import PRECISIONS
 from densecast.spec.preprocess import PoseAffine, Preprocess
 from densecast.spec.tensor import Dim, TensorSpec
+from densecast.tasks.pose import PoseDecode
 from densecast.tasks.pose.coco_person import JOINTS
-from densecast.zoo._base import CheckpointSource, Protocol, PublishedScore
+from densecast.zoo._base import CheckpointSource, PublishedScore, Variant
 
 # Of values 0..1.
 MEAN = (0.485, 0.456, 0.406)
@@ -42,9 +42,9 @@ def coco(name: str, *, short_side: int = 512, decode: PoseDecode = DECODE) -> Mo
     return ModelSpec(
         name=name,
         task="pose",
-        input=TensorSpec("image", "float32", (_BATCH, 3, *_SIDES)),
+        inputs=(TensorSpec("image", "float32", (_BATCH, 3, *_SIDES)),),
         # A heatmap for every joint, then a tag map for every joint.
-        output=TensorSpec("maps", "float32", (_BATCH, 2 * len(JOINTS), *_QUARTERS)),
+        outputs=(TensorSpec("maps", "float32", (_BATCH, 2 * len(JOINTS), *_QUARTERS)),),
         preprocess=_preprocess(short_side),
         decode=decode,
         labels=("person",),
@@ -53,9 +53,9 @@ def coco(name: str, *, short_side: int = 512, decode: PoseDecode = DECODE) -> Mo
     )
 
 
-def protocols(*, short_side: int = 512, decode: PoseDecode = DECODE) -> dict[str, Protocol]:
+def variants(*, short_side: int = 512, decode: PoseDecode = DECODE) -> dict[str, Variant]:
     """`no_flip`: each image is seen once, which takes half the time."""
-    return {"no_flip": Protocol(_preprocess(short_side), replace(decode, flip=False))}
+    return {"no_flip": Variant(_preprocess(short_side), replace(decode, flip=False))}
 
 
 def checkpoint(network: str, suffix: str) -> CheckpointSource:

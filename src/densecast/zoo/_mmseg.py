@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from densecast.spec.model import Evaluation, ModelSpec, SegmentationDecode
+from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.precision import PRECISIONS
 from densecast.spec.preprocess import FitCentre, KeepRatio, Preprocess, Resize, Stretch
 from densecast.spec.tensor import Dim, TensorSpec
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.tasks.segmentation.palettes import CITYSCAPES, VOC2012
-from densecast.zoo._base import CheckpointSource, Protocol, PublishedScore
+from densecast.zoo._base import CheckpointSource, PublishedScore, Variant
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
@@ -70,14 +71,14 @@ def _preprocess(resize: Resize) -> Preprocess:
 
 # magicmind_cloud stretches every image to one size, ends its graph in the argmax, and resizes labels. On Cityscapes'
 # own 1024×2048 that is the original.
-MAGICMIND = {"magicmind": Protocol(_preprocess(Stretch((1024, 2048))), SegmentationDecode(to_image="nearest_labels"))}
+MAGICMIND = {"magicmind": Variant(_preprocess(Stretch((1024, 2048))), SegmentationDecode(to_image="nearest_labels"))}
 
 
 # ModelZoo-PyTorch's FCN-8s on Ascend cards: 500×500, the image in the middle. `ascend` brings its labels back exactly;
 # `ascend_blended` as the sample itself does.
 ASCEND = {
-    "ascend": Protocol(_preprocess(FitCentre((500, 500))), SegmentationDecode(to_image="nearest_labels")),
-    "ascend_blended": Protocol(_preprocess(FitCentre((500, 500))), SegmentationDecode(to_image="blended_labels")),
+    "ascend": Variant(_preprocess(FitCentre((500, 500))), SegmentationDecode(to_image="nearest_labels")),
+    "ascend_blended": Variant(_preprocess(FitCentre((500, 500))), SegmentationDecode(to_image="blended_labels")),
 }
 
 
@@ -87,8 +88,8 @@ def _spec(
     return ModelSpec(
         name=name,
         task="segmentation",
-        input=TensorSpec("image", "float32", _OPEN),
-        output=TensorSpec("logits", "float32", (_OPEN[0], len(labels), *_OPEN[2:])),
+        inputs=(TensorSpec("image", "float32", _OPEN),),
+        outputs=(TensorSpec("logits", "float32", (_OPEN[0], len(labels), *_OPEN[2:])),),
         preprocess=_preprocess(resize),
         decode=SegmentationDecode(),
         labels=labels,

@@ -1,11 +1,12 @@
 """DeepLabV3 with MobileNetV2 on VOC2012, as TensorFlow published it: a frozen graph from picture to labels."""
 
-from densecast.spec.model import Evaluation, ModelSpec, SegmentationDecode
+from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.precision import PRECISIONS
 from densecast.spec.preprocess import FitInto, KeepRatio, Preprocess, Stretch
 from densecast.spec.tensor import Dim, TensorSpec
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.tasks.segmentation.palettes import VOC2012
-from densecast.zoo._base import CheckpointSource, Protocol, PublishedScore, TensorFlowGraph, ZooEntry
+from densecast.zoo._base import CheckpointSource, PublishedScore, TensorFlowGraph, Variant, ZooEntry
 
 _FILE = "deeplabv3_mnv2_pascal_train_aug_2018_01_29.tar.gz"
 _HOSTS = ("https://download.tensorflow.org/models", "https://storage.googleapis.com/download.tensorflow.org/models")
@@ -32,8 +33,8 @@ ENTRY = ZooEntry(
     spec=ModelSpec(
         name="deeplabv3_mnv2_voc",
         task="segmentation",
-        input=TensorSpec("image", "float32", _OPEN),
-        output=TensorSpec("logits", "float32", (_OPEN[0], len(VOC2012), *_OPEN[2:])),
+        inputs=(TensorSpec("image", "float32", _OPEN),),
+        outputs=(TensorSpec("logits", "float32", (_OPEN[0], len(VOC2012), *_OPEN[2:])),),
         preprocess=_preprocess(FitInto((_SIDE, _SIDE), _GREY)),
         decode=_LABELS,
         labels=tuple(VOC2012),
@@ -54,10 +55,10 @@ ENTRY = ZooEntry(
         for precision, value in zip(PRECISIONS, (0.7665, 0.7664, 0.7630), strict=True)
     ),
     example_size_hw=(_SIDE, _SIDE),
-    protocols={
-        "stretch": Protocol(_preprocess(Stretch((_SIDE, _SIDE))), _LABELS),
-        "smooth": Protocol(_preprocess(FitInto((_SIDE, _SIDE), _GREY)), _LOGITS),
-        "unpadded": Protocol(_preprocess(KeepRatio(_SIDE, _SIDE)), _LABELS),
+    variants={
+        "stretch": Variant(_preprocess(Stretch((_SIDE, _SIDE))), _LABELS),
+        "smooth": Variant(_preprocess(FitInto((_SIDE, _SIDE), _GREY)), _LOGITS),
+        "unpadded": Variant(_preprocess(KeepRatio(_SIDE, _SIDE)), _LABELS),
     },
     tensorflow=TensorFlowGraph("ImageTensor:0", "SemanticPredictions:0", "frozen_inference_graph.pb"),
 )

@@ -14,5 +14,5 @@ ENTRY = ZooEntry(
     licence=_mmseg.LICENCE,
     published=_mmseg.published(78.36, 78.36, 77.73),
     example_size_hw=(256, 512),
-    protocols=_mmseg.MAGICMIND,
+    variants=_mmseg.MAGICMIND,
 )

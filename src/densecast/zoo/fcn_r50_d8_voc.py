@@ -15,5 +15,5 @@ ENTRY = ZooEntry(
         PublishedScore("force_float16", "mIoU", 0.6901, 1449, "ModelZoo-PyTorch FCN-8s (Ascend 310, 500×500)"),
     ),
     example_size_hw=(256, 256),
-    protocols=_mmseg.ASCEND,
+    variants=_mmseg.ASCEND,
 )

@@ -12,5 +12,5 @@ ENTRY = ZooEntry(
     licence=_mmpose.LICENCE,
     published=_mmpose.published(65.42, 65.37, 62.49),
     example_size_hw=(256, 320),
-    protocols=_mmpose.protocols(),
+    variants=_mmpose.variants(),
 )

@@ -21,5 +21,5 @@ ENTRY = ZooEntry(
     licence="Apache-2.0",
     data=ProceduralData(writer="write_coco", count=400, seed=2000),
     example_size_hw=(256, 320),
-    protocols=_mmpose.protocols(short_side=256, decode=_mmpose.SMALL_DECODE),
+    variants=_mmpose.variants(short_side=256, decode=_mmpose.SMALL_DECODE),
 )

@@ -12,5 +12,5 @@ ENTRY = ZooEntry(
     licence=_mmpose.LICENCE,
     published=_mmpose.published(38.13, 37.98, 37.83),
     example_size_hw=(256, 320),
-    protocols=_mmpose.protocols(),
+    variants=_mmpose.variants(),
 )

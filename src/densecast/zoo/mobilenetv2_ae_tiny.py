@@ -19,5 +19,5 @@ ENTRY = ZooEntry(
     licence="Apache-2.0",
     data=ProceduralData(writer="write_coco", count=400, seed=2000),
     example_size_hw=(384, 512),
-    protocols=_mmpose.protocols(short_side=384, decode=_mmpose.SMALL_DECODE),
+    variants=_mmpose.variants(short_side=384, decode=_mmpose.SMALL_DECODE),
 )

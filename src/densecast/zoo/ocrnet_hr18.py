@@ -12,5 +12,5 @@ ENTRY = ZooEntry(
     licence=_mmseg.LICENCE,
     published=_mmseg.published(79.45, 79.44, 78.93),
     example_size_hw=(256, 512),
-    protocols=_mmseg.MAGICMIND,
+    variants=_mmseg.MAGICMIND,
 )

@@ -14,5 +14,5 @@ ENTRY = ZooEntry(
         PublishedScore("force_float32", "mIoU", 0.7716, _mmseg.CITYSCAPES_IMAGES, "MMSegmentation 0.30 model zoo"),
     ),
     example_size_hw=(256, 512),
-    protocols=_mmseg.MAGICMIND,
+    variants=_mmseg.MAGICMIND,
 )

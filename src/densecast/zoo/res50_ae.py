@@ -12,5 +12,5 @@ ENTRY = ZooEntry(
     licence=_mmpose.LICENCE,
     published=_mmpose.published(46.78, 46.60, 45.61),
     example_size_hw=(256, 320),
-    protocols=_mmpose.protocols(),
+    variants=_mmpose.variants(),
 )

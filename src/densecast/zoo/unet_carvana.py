@@ -1,8 +1,9 @@
 """milesial's UNet on Carvana: the car in a photograph, at half size."""
 
-from densecast.spec.model import Evaluation, ModelSpec, SegmentationDecode
+from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.preprocess import Preprocess, ScaleBy
 from densecast.spec.tensor import Dim, TensorSpec
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.zoo._base import CheckpointSource, PublishedScore, ZooEntry
 
 _RELEASES = "https://github.com/milesial/Pytorch-UNet/releases/download"
@@ -12,8 +13,8 @@ ENTRY = ZooEntry(
     spec=ModelSpec(
         name="unet_carvana",
         task="segmentation",
-        input=TensorSpec("image", "float32", (Dim("N", 1, 64), 3, Dim("H", 32, 4096), Dim("W", 32, 4096))),
-        output=TensorSpec("logits", "float32", (Dim("N", 1, 64), 2, Dim("H", 32, 4096), Dim("W", 32, 4096))),
+        inputs=(TensorSpec("image", "float32", (Dim("N", 1, 64), 3, Dim("H", 32, 4096), Dim("W", 32, 4096))),),
+        outputs=(TensorSpec("logits", "float32", (Dim("N", 1, 64), 2, Dim("H", 32, 4096), Dim("W", 32, 4096))),),
         preprocess=Preprocess(ScaleBy(0.5), interpolation="bicubic_pillow"),
         decode=SegmentationDecode(),
         labels=("background", "car"),

@@ -12,5 +12,5 @@ ENTRY = ZooEntry(
     licence=_mmseg.LICENCE,
     published=_mmseg.published(69.10, 69.10, 68.82),
     example_size_hw=(256, 512),
-    protocols=_mmseg.MAGICMIND,
+    variants=_mmseg.MAGICMIND,
 )

@@ -1,278 +1,214 @@
-"""Bottom-up pose: from a network's heatmaps and tags to people in image pixels, and pictures of them.
-
-Decoding and grouping of associative embedding (A. Newell, Z. Huang, J. Deng, "Associative Embedding: End-to-End
-Learning for Joint Detection and Grouping", 2017) with the results of MMPose 0.29.0, people in the same order, but
-without its maps at image resolution: see `kernels.pose_field`, `pose_peaks`, `pose_grouping` and `pose_refine`.
-"""
+"""Bottom-up pose: finds everybody in an image, with the joints of each."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import BadGraphError, BadInputError, BadShapeError, UsageError
-from densecast.io import files
-from densecast.kernels import pose_grouping, pose_peaks, pose_refine, pose_scales
-from densecast.kernels.pose_field import LARGEST, Field, ceilings, field, is_in_range, table
-from densecast.runtime.batching import neighbours
+from densecast.errors import BadConfigError
 from densecast.spec.augment import View
+from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
-from densecast.spec.pose_decode import PoseDecode
-from densecast.spec.pose_geometry import PosePlacement
-from densecast.spec.prediction import Poses, Prediction
 from densecast.spec.preprocess import PoseAffine
-from densecast.spec.sample import AnnotatedPoses, Target
-from densecast.spec.tensor import Array
-from densecast.tasks.pose import drawing
-from densecast.tasks.pose.coco_person import JOINTS, MIRRORED
-
-Maps = npt.NDArray[np.float32]
-
-PUBLISHED = PoseDecode()
-
-# Trunk and head first: most people show them, and later joints find their person more easily.
-_MATCHING_ORDER = np.array([0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16])
+from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
+from densecast.tasks._base import Difference, Image, Measure, Task
+from densecast.tasks.pose.coco_person import JOINTS
 
 
-class _Fields(NamedTuple):
-    """Heatmaps and tags, read at the same resolution."""
+@dataclass(frozen=True, slots=True)
+class PoseDecode:
+    """Associative embedding as MMPose 0.29 decodes it; the defaults are those of its COCO configurations.
 
-    heat: Field
-    tag: Field
-    size_hw: tuple[int, int]
-
-
-class _Tables(NamedTuple):
-    """Tables that depend on sizes alone."""
-
-    cells: pose_peaks.Cells
-    tiles: pose_refine.Tiling
-
-
-def decode(
-    maps: Sequence[Maps],
-    placement: PosePlacement,
-    options: PoseDecode = PUBLISHED,
-    scales: Sequence[float] = (1.0,),
-) -> Poses:
-    """A network's maps of one image -> the people in it, in the order in which they were found.
-
-    `maps[i]` is (2, C, h, w) float32 at `scales[i]`: of the image, then of its mirror image, as the network gave
-    it; without `options.flip` only the first is read. C is 34: 17 heatmaps and 17 tag maps (18 without
-    `options.tag_per_joint`). `placement` is that of scale 1. A joint that was not found has score 0 and the
-    image point of the map's corner, as in MMPose.
-
-    Results are MMPose's where torch upsamples bilinearly with `fma(left, w0, right * w1)`: processors with fused
-    multiply-add, maps with height + width > 128.
-
-    Raises:
-        BadShapeError: maps of another shape or dtype, or other in number than the scales.
-        BadInputError: a NaN, an infinity or a value beyond 1e12 in the maps.
+    `flip`: the network also saw the mirrored image; heatmaps are averaged, tags kept apart.
+    `project_to_image`: work at the network's input size; otherwise at the size of its largest output.
+    `nms_kernel`: side of the square window in which a peak is the highest, odd.
+    `max_people`: peaks taken from each joint's map; how many people they make is limited only with
+    `ignore_too_many`.
+    `detection_threshold`: what a peak has to exceed, at least 0.
+    `tag_threshold`: what a peak's distance from its person's mean tag has to stay below.
+    `use_detection_value`: match by rounded distance first, then by heatmap value; otherwise by distance alone.
+    `tag_per_joint`: one tag map for each joint, otherwise one for all.
+    `adjust`: shift found joints by a quarter of a pixel towards the larger neighbour.
+    `refine`: look for missing joints in the maps.
     """
-    by_scale = _checked(maps, scales, options)
-    fields = _fields(by_scale, placement.model_hw, options)
-    tables = _tables(fields.heat.plain.shape[1:], fields.tag.plain.shape[1:], fields.size_hw)
-    ceiling = np.empty((len(JOINTS), *fields.heat.plain.shape[1:]), np.float32)
-    if not (ceilings(fields.heat, ceiling) and is_in_range(fields.tag)):
-        raise BadInputError(
-            f"pose maps must be finite and at most {LARGEST:.0e}, got a NaN, an infinity or more. "
-            "Check the network's precision."
-        )
-    people = _people(fields, tables, ceiling, options)
-    if options.adjust:
-        pose_refine.adjust(fields.heat, people)
-    person_score = pose_grouping.person_scores(people)
-    if options.refine and len(people):
-        pose_refine.fill_missing(fields.heat, fields.tag, ceiling, tables.tiles, people)
-    return Poses(
-        xy_px=placement.to_image(people[..., :2], fields.size_hw),
-        score=np.ascontiguousarray(people[..., 2]),
-        person_score=person_score,
-    )
 
+    flip: bool = True
+    project_to_image: bool = True
+    nms_kernel: int = 5
+    max_people: int = 30
+    detection_threshold: float = 0.1
+    tag_threshold: float = 1.0
+    use_detection_value: bool = True
+    ignore_too_many: bool = False
+    tag_per_joint: bool = True
+    adjust: bool = True
+    refine: bool = True
+    kind: Literal["pose"] = "pose"
 
-def decode_views(
-    outputs: Sequence[Array],
-    views: Sequence[View],
-    spec: ModelSpec,
-    frame: Frame = "image",
-    *,
-    probability: bool = False,
-) -> Poses:
-    """One output (34, h, w) for each view of an image -> its people, in pixels of the image or of the usual input.
+    def __post_init__(self) -> None:
+        """Refuse options that cannot work.
 
-    Views come ratio by ratio, each as it is and then, if any is, mirrored. Several ratios need 1 among them.
-
-    Raises:
-        BadGraphError: the output is no stack of maps.
-        BadShapeError, BadInputError: as `decode`.
-        UsageError: a probability map was asked for, which people have none of.
-    """
-    if probability:
-        raise UsageError(f"{spec.name} finds people, whose scores are in their file: leave --scores out.")
-    options, resize = spec.decode, spec.preprocess.resize
-    assert isinstance(options, PoseDecode) and isinstance(resize, PoseAffine)
-    if any(output.ndim != 3 for output in outputs):
-        raise BadGraphError(f"{spec.name}: expected maps (channels, h, w), the network gave {outputs[0].shape}.")
-    flip = any(view.mirrored for view in views)
-    step = 2 if flip else 1
-    scales = [view.ratio for view in views[::step]]
-    maps = [_stacked(outputs[start : start + step]) for start in range(0, len(views), step)]
-    placement = replace(resize, min_scale=resize.scale * min(scales)).geometry(views[0].placement.image_hw)
-    people = decode(maps, placement, replace(options, flip=flip), scales)
-    if frame == "network":
-        return replace(people, xy_px=placement.placement.to_model(people.xy_px).astype(np.float32))
-    return people
-
-
-def truth(target: Target) -> Poses:
-    """Ground truth as if it had been predicted, to be drawn: marked joints score 1, others 0."""
-    assert isinstance(target, AnnotatedPoses)
-    score = (target.visibility > 0).astype(np.float32)
-    return Poses(target.xy_px.astype(np.float32), score, np.ones(len(target), np.float32))
-
-
-def draw(image: npt.NDArray[np.uint8], prediction: Prediction, spec: ModelSpec) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) RGB with everybody's joints and limbs, the left side in blue and the right one in orange."""
-    assert isinstance(prediction, Poses)
-    return drawing.draw(image, prediction)
-
-
-def save(path_without_suffix: Path, prediction: Prediction) -> Path:
-    """Write `<path>.json`: people, a line each: `keypoints`, [x, y, score] of 17 joints, and their `score`.
-
-    Joints are in COCO's order, in pixels of the image; one that was not found has score 0.
-    """
-    assert isinstance(prediction, Poses)
-    joints = np.concatenate([prediction.xy_px, prediction.score[..., None]], axis=-1)
-    scores = prediction.person_score
-    people = [
-        json.dumps({"keypoints": person.tolist(), "score": float(score)})
-        for person, score in zip(joints, scores, strict=True)
-    ]
-    path = path_without_suffix.with_name(f"{path_without_suffix.name}.json")
-    files.write_text(path, "[" + ",\n ".join(people) + "]\n")
-    return path
-
-
-def _stacked(outputs: Sequence[Array]) -> Maps:
-    """The maps of an image and of its mirror image as one array; as they are, where one inference made both."""
-    together = neighbours(outputs)
-    return (np.stack(outputs) if together is None else together).astype(np.float32, copy=False)
-
-
-def _people(fields: _Fields, tables: _Tables, ceiling: Maps, options: PoseDecode) -> Maps:
-    """The matched people: (P, 17, 3) float32, x and y in whole pixels of the maps, and score."""
-    values = np.empty((len(JOINTS), options.max_people), np.float32)
-    indices = np.empty((len(JOINTS), options.max_people), np.int64)
-    tags = np.empty((len(JOINTS), options.max_people, 2 if fields.tag.has_mirror else 1), np.float32)
-    counts = pose_peaks.highest_peaks(
-        fields.heat,
-        ceiling,
-        tables.cells,
-        _float32_at_most(options.detection_threshold),
-        options.nms_kernel // 2,
-        values,
-        indices,
-    )
-    width = fields.size_hw[1]
-    pose_peaks.tags_at(fields.tag, indices, counts, tags)
-    people: Maps = pose_grouping.group(
-        values,
-        indices,
-        tags,
-        counts,
-        width,
-        _MATCHING_ORDER,
-        float(options.tag_threshold),
-        options.max_people,
-        options.use_detection_value,
-        options.ignore_too_many,
-    )
-    return people
-
-
-def _float32_at_most(value: float) -> np.float32:
-    """The largest float32 that is not above `value`: a float32 exceeds both or neither."""
-    nearest = np.float32(value)
-    return np.nextafter(nearest, np.float32(-np.inf)) if float(nearest) > value else nearest
-
-
-def _checked(maps: Sequence[Maps], scales: Sequence[float], options: PoseDecode) -> list[tuple[float, Maps]]:
-    """The maps with their scales, largest first."""
-    channels = 2 * len(JOINTS) if options.tag_per_joint else len(JOINTS) + 1
-    images = 2 if options.flip else 1
-    if not maps or len(maps) != len(scales):
-        raise BadShapeError(f"one array of maps a scale is needed, got {len(maps)} for {len(scales)} scales.")
-    for array in maps:
-        fits = array.ndim == 4 and array.shape[0] >= images and array.shape[1] == channels and array.size
-        if not fits or array.dtype != np.float32:
-            raise BadShapeError(
-                f"pose maps must be ({images}, {channels}, h, w) float32, got {array.shape} {array.dtype}. "
-                "Check the options flip and tag_per_joint."
+        Raises:
+            BadConfigError: an even window, no people, or a negative threshold.
+        """
+        if self.nms_kernel < 1 or self.nms_kernel % 2 == 0:
+            raise BadConfigError(f"nms_kernel must be odd and at least 1, got {self.nms_kernel}.")
+        if self.max_people < 1:
+            raise BadConfigError(f"max_people must be at least 1, got {self.max_people}.")
+        if not self.detection_threshold >= 0:
+            raise BadConfigError(
+                f"detection_threshold must be at least 0, got {self.detection_threshold}: below it every pixel of "
+                "a map would be a joint."
             )
-    if len(scales) > 1 and 1 not in scales:
-        raise BadShapeError(f"tags are read at scale 1, but the scales are {tuple(scales)}. Add 1 to them.")
-    # A read-only or strided array would be a type of its own to the compiler, and compiled for again.
-    plain = [np.require(array, requirements=("C", "A", "W")) for array in maps]
-    return sorted(zip(scales, plain, strict=True), key=lambda pair: -pair[0])
 
 
-def _fields(by_scale: list[tuple[float, Maps]], model_hw: tuple[int, int], options: PoseDecode) -> _Fields:
-    """Heatmaps of all scales and the tags of scale 1, read at the resolution people are looked for."""
-    joints, mirrored = np.arange(len(JOINTS)), np.array(MIRRORED)
-    size_hw = model_hw if options.project_to_image else _size_hw(by_scale[0][1])
-    tag_source = by_scale[0][1] if len(by_scale) == 1 else dict(by_scale)[1]
-    first = len(JOINTS)
-    tag = _field(
-        tag_source,
-        first + (joints if options.tag_per_joint else 0 * joints),
-        first + (mirrored if options.tag_per_joint else 0 * joints),
-        size_hw,
-        options.flip,
-    )
-    if len(by_scale) == 1:
-        return _Fields(_field(tag_source, joints, mirrored, size_hw, options.flip), tag, size_hw)
-    total = np.zeros((len(JOINTS), *size_hw), np.float32)
-    for _, array in by_scale:
-        heat = _field(array, joints, mirrored, size_hw, options.flip)
-        if not options.project_to_image:
-            # Without projection, the images' mean is taken before the maps are brought to one size.
-            own_hw = _size_hw(array)
-            mean = np.zeros((len(JOINTS), *own_hw), np.float32)
-            pose_scales.add_upsampled(_field(array, joints, mirrored, own_hw, options.flip), mean)
-            heat = field(mean, None, joints, joints, size_hw)
-        pose_scales.add_upsampled(heat, total)
-    pose_scales.divide(total, len(by_scale))
-    return _Fields(field(total, None, joints, joints, size_hw), tag, size_hw)
+@dataclass(frozen=True, slots=True)
+class Poses:
+    """`xy_px` (n, K, 2), `score` (n, K) and `person_score` (n,), float32: n people with K joints each."""
+
+    xy_px: npt.NDArray[np.float32]
+    score: npt.NDArray[np.float32]
+    person_score: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """The number of people."""
+        return len(self.person_score)
 
 
-def _field(
-    array: Maps,
-    channel: npt.NDArray[np.int64],
-    mirror_channel: npt.NDArray[np.int64],
-    size_hw: tuple[int, int],
-    flip: bool,
-) -> Field:
-    return field(array[0], array[1] if flip else None, channel, mirror_channel, size_hw)
+@dataclass(frozen=True, slots=True)
+class AnnotatedPoses:
+    """The people that annotators marked in one image, in its pixels.
+
+    `xy_px` (n, K, 2) float64 and `visibility` (n, K) uint8: 0 not marked (the point means nothing), 1 hidden,
+    2 seen. `area_px` (n,) is a person's outlined area, `box_xywh_px` (n, 4) left, top, width and height.
+    `is_crowd` (n,) bool marks groups of people who were not annotated one by one.
+    """
+
+    image_id: int
+    xy_px: npt.NDArray[np.float64]
+    visibility: npt.NDArray[np.uint8]
+    area_px: npt.NDArray[np.float64]
+    box_xywh_px: npt.NDArray[np.float64]
+    is_crowd: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """The number of annotations."""
+        return len(self.area_px)
 
 
-def _size_hw(array: Maps) -> tuple[int, int]:
-    return int(array.shape[2]), int(array.shape[3])
+def decode_options(spec: ModelSpec) -> PoseDecode:
+    """The spec's own decode options."""
+    assert isinstance(spec.decode, PoseDecode)
+    return spec.decode
 
 
-@lru_cache(maxsize=16)
-def _tables(heat_hw: tuple[int, int], tag_hw: tuple[int, int], size_hw: tuple[int, int]) -> _Tables:
-    heat_rows, heat_cols = table(heat_hw[0], size_hw[0]), table(heat_hw[1], size_hw[1])
-    tag_rows, tag_cols = table(tag_hw[0], size_hw[0]), table(tag_hw[1], size_hw[1])
-    return _Tables(
-        pose_peaks.cells(heat_rows, heat_cols, heat_hw),
-        pose_refine.tiling(heat_rows, heat_cols, tag_rows, tag_cols, tag_hw),
-    )
+class PoseTask:
+    """People from heatmaps and tags; `joints` is K, the number of each person's joints: COCO's, or a subclass's own."""
+
+    name = "pose"
+    joints = len(JOINTS)
+    options_type = PoseDecode
+    measure = Measure("mean_oks", "oks")
+
+    def check(self, spec: ModelSpec) -> None:
+        """Whether the preprocessing is the one whose geometry the decoding undoes.
+
+        Raises:
+            BadConfigError: it is another one.
+        """
+        if not isinstance(spec.preprocess.resize, PoseAffine):
+            raise BadConfigError(
+                f"{spec.name}: pose needs the resize 'pose_affine', not {spec.preprocess.resize.kind!r}."
+            )
+
+    def output_channels(self, spec: ModelSpec) -> int:
+        """A heatmap for each joint, and a tag map for each or one for all."""
+        return 2 * self.joints if decode_options(spec).tag_per_joint else self.joints + 1
+
+    def postprocess(
+        self,
+        outputs: Sequence[Feeds],
+        views: Sequence[View],
+        spec: ModelSpec,
+        frame: Frame = "image",
+        *,
+        scores: bool = False,
+    ) -> Poses:
+        """Maps (C, h, w) of each view -> people, in the order in which they were found.
+
+        Raises:
+            BadGraphError: the output is no stack of maps.
+            BadShapeError, BadInputError: maps of another number or type, or not finite.
+            UsageError: scores were asked for, which every prediction has.
+        """
+        from densecast.tasks.pose import postprocess
+
+        maps = [each[spec.output.name] for each in outputs]
+        return postprocess.decode_views(maps, views, spec, frame, probability=scores)
+
+    def target_at(self, target: AnnotatedPoses, placement: Placement, frame: Frame) -> AnnotatedPoses:
+        """Joints in pixels of the image, or where they lie in the network's input."""
+        if frame == "image":
+            return target
+        scale = placement.scale_xy
+        box = target.box_xywh_px
+        return replace(
+            target,
+            xy_px=placement.to_model(target.xy_px),
+            area_px=target.area_px * (scale[0] * scale[1]),
+            box_xywh_px=np.concatenate([placement.to_model(box[:, :2]), box[:, 2:] * scale], axis=1),
+        )
+
+    def as_prediction(self, target: AnnotatedPoses) -> Poses:
+        """Marked joints score 1, others 0."""
+        score = (target.visibility > 0).astype(np.float32)
+        return Poses(target.xy_px.astype(np.float32), score, np.ones(len(target), np.float32))
+
+    def tensors(self, prediction: Poses) -> dict[str, Array]:
+        """`xy_px`, `score` and `person_score`."""
+        return {"xy_px": prediction.xy_px, "score": prediction.score, "person_score": prediction.person_score}
+
+    def tensor_specs(self, spec: ModelSpec) -> tuple[TensorSpec, ...]:
+        """Any number of people with K joints each."""
+        people = Dim("people", 0, 1 << 16)
+        return (
+            TensorSpec("xy_px", "float32", (people, self.joints, 2)),
+            TensorSpec("score", "float32", (people, self.joints)),
+            TensorSpec("person_score", "float32", (people,)),
+        )
+
+    def difference(self, left: Poses, right: Poses) -> Difference:
+        """The similarity of everybody that either model found, over the joints found; 0 for a person without a pair."""
+        from densecast.tasks.pose import similarity
+
+        return similarity.difference(left, right)
+
+    def draw(self, image: Image, prediction: Poses, spec: ModelSpec) -> Image:
+        """Everybody's joints and limbs, the left side in blue and the right one in orange; of COCO's joints only."""
+        from densecast.tasks.pose import drawing
+
+        return drawing.draw(image, prediction)
+
+    def save(self, path_without_suffix: Path, prediction: Poses, spec: ModelSpec) -> Path:
+        """Write `<path>.json`: for each person a line with `keypoints`, [x, y, score] of each joint, and `score`."""
+        from densecast.tasks.pose import drawing
+
+        return drawing.save(path_without_suffix, prediction)
+
+    def sample_outputs(self, outputs: Feeds, spec: ModelSpec) -> Feeds:
+        """Maps of one person, a joint of whom is missing."""
+        samples = {}
+        for name, array in outputs.items():
+            maps = np.zeros_like(array)
+            if maps.ndim == 3:
+                maps[1:, maps.shape[1] // 2, maps.shape[2] // 2] = 1
+            samples[name] = maps
+        return samples
+
+
+TASK: Task[Poses, AnnotatedPoses] = PoseTask()

@@ -1,203 +1,184 @@
-"""Semantic segmentation: logits to class indices, and pictures of them."""
+"""Semantic segmentation: one class for each pixel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import BadGraphError, UsageError
-from densecast.imaging.blend_labels import blend_labels
-from densecast.imaging.prepare import Nearest, resize_labels
-from densecast.io import files
-from densecast.kernels.labels import upsample_argmax, upsample_scores
-from densecast.kernels.probabilities import mean_argmax
+from densecast.errors import BadConfigError
 from densecast.spec.augment import View
 from densecast.spec.geometry import Placement
-from densecast.spec.model import Frame, ModelSpec, SegmentationDecode, ToImage
-from densecast.spec.prediction import Prediction, SegmentationMap
-from densecast.spec.sample import LabelMap, Target
-from densecast.spec.tensor import Array
+from densecast.spec.model import Frame, ModelSpec
+from densecast.spec.preprocess import FitCentre
+from densecast.spec.sample import LabelMap
+from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
+from densecast.tasks._base import F32, Difference, Image, Measure, Task
 
-_OPACITY = 0.5
-_BACKGROUND = "background"
-# Whose nearest neighbour brings labels to the image's size, where logits are not.
-_NEAREST: dict[ToImage, Nearest | None] = {
-    "bilinear_logits": None,
-    "nearest_labels": "opencv",
-    "nearest_labels_pillow": "pillow",
-    "blended_labels": "opencv",
-}
+ToImage = Literal["bilinear_logits", "nearest_labels", "nearest_labels_pillow", "blended_labels"]
 
 
-def decode(
-    output: Array, placement: Placement, spec: ModelSpec, frame: Frame = "image", *, probability: bool = False
-) -> SegmentationMap:
-    """(C, h, w) logits -> one class a pixel of the image, or of the part of the network's input that shows it.
+@dataclass(frozen=True, slots=True)
+class SegmentationDecode:
+    """Logits to class indices: bilinear to the input's size, then to the image's, then argmax.
 
-    With `probability` the map has each pixel's softmax probability of its class, which takes several times as long.
-
-    Raises:
-        BadGraphError: the output is not a map of `len(spec.labels)` classes.
+    `align_corners` is the convention of both resizes. With `to_image` "nearest_labels" the argmax comes before the
+    second one, and the labels are brought to the image's size by OpenCV's nearest neighbour, as deployments do whose
+    graph ends in the argmax; "nearest_labels_pillow" is Pillow's, which reads at the centre of a pixel, not its corner.
+    "blended_labels" is Ascend's FCN-8s postprocessing, which mixes class numbers: see `imaging.blend_labels`.
     """
+
+    align_corners: bool = False
+    to_image: ToImage = "bilinear_logits"
+    kind: Literal["segmentation"] = "segmentation"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationMap:
+    """`class_id` (H, W) uint8: each pixel's class index; `probability` (H, W) float32: its softmax, where asked for."""
+
+    class_id: LabelMap
+    probability: npt.NDArray[np.float32] | None = None
+
+
+def decode_options(spec: ModelSpec) -> SegmentationDecode:
+    """The spec's own decode options."""
     assert isinstance(spec.decode, SegmentationDecode)
-    logits, align_corners = _checked(output, spec), spec.decode.align_corners
-    nearest = _NEAREST[spec.decode.to_image] if frame == "image" else None
-    sizes = [placement.model_hw] if frame == "network" or nearest else [placement.model_hw, placement.image_hw]
-    if spec.decode.to_image == "blended_labels" or any(placement.offset_xy):
-        return _decode_centred(logits, placement, spec, frame, probability)
-    crop_hw = _crop(placement)
-    if not probability:
-        labels = upsample_argmax(logits, sizes, align_corners=align_corners, crop_hw=crop_hw)
-        return SegmentationMap(resize_labels(labels, placement.image_hw, nearest) if nearest else labels)
-    labels, winners = upsample_scores(logits, sizes, align_corners=align_corners, crop_hw=crop_hw)
-    if nearest:
-        labels = resize_labels(labels, placement.image_hw, nearest)
-        winners = resize_labels(winners, placement.image_hw, nearest)
-    return SegmentationMap(labels, winners)
+    return spec.decode
 
 
-def place_labels(labels: LabelMap, placement: Placement, spec: ModelSpec, frame: Frame = "image") -> SegmentationMap:
-    """(H, W) class indices at the network's input size -> those of the image, by the model's rule.
+class SegmentationTask:
+    """Classes by the largest logit, at the image's size."""
 
-    For networks whose graph ends in the argmax: equal to `decode` of the logits it was taken of.
+    name = "segmentation"
+    options_type = SegmentationDecode
+    measure = Measure("labels_changed", "disagreement")
+    output_measure = "labels_changed"
 
-    Raises:
-        UsageError: the model's labels are those of resized logits, which are not there any more.
-    """
-    assert isinstance(spec.decode, SegmentationDecode)
-    nearest = _NEAREST[spec.decode.to_image]
-    if frame == "image" and nearest is None and placement.image_hw != placement.model_hw:
-        raise UsageError(f"{spec.name}: its labels are those of logits at the image's size, not resized labels.")
-    if frame == "image" and spec.decode.to_image == "blended_labels":
-        return SegmentationMap(blend_labels(labels, placement))
-    (height, width), (left, top) = placement.content_hw, (int(offset) for offset in placement.offset_xy)
-    content = labels[top : top + height, left : left + width]
-    if frame == "image" and nearest is not None:
-        content = resize_labels(content, placement.image_hw, nearest)
-    return SegmentationMap(np.ascontiguousarray(content))
+    def check(self, spec: ModelSpec) -> None:
+        """Whether there are two classes, and a way back for labels of an image in the middle of the input.
 
+        Raises:
+            BadConfigError: fewer than two labels, or a resize that needs another `to_image`.
+        """
+        if len(spec.labels) < 2:
+            raise BadConfigError(f"a segmentation needs at least two labels, got {len(spec.labels)}.", field="labels")
+        centred = isinstance(spec.preprocess.resize, FitCentre)
+        if centred and decode_options(spec).to_image == "bilinear_logits":
+            raise BadConfigError(f"{spec.name}: 'fit_centre' needs labels that are resized after the argmax.")
 
-def _decode_centred(
-    logits: npt.NDArray[np.float32], placement: Placement, spec: ModelSpec, frame: Frame, probability: bool
-) -> SegmentationMap:
-    """Labels at the network's size first, then the part that shows the image."""
-    assert isinstance(spec.decode, SegmentationDecode)
-    if probability:
-        raise UsageError(f"{spec.name}: images in the middle of the network's input have labels only, no scores.")
-    labels = upsample_argmax(logits, [placement.model_hw], align_corners=spec.decode.align_corners)
-    return place_labels(labels, placement, spec, frame)
+    def output_channels(self, spec: ModelSpec) -> int:
+        """One plane for each label."""
+        return len(spec.labels)
 
+    def postprocess(
+        self,
+        outputs: Sequence[Feeds],
+        views: Sequence[View],
+        spec: ModelSpec,
+        frame: Frame = "image",
+        *,
+        scores: bool = False,
+    ) -> SegmentationMap:
+        """Logits (C, h, w) of each view -> each pixel's class of the highest mean probability.
 
-def decode_views(
-    outputs: Sequence[Array],
-    views: Sequence[View],
-    spec: ModelSpec,
-    frame: Frame = "image",
-    *,
-    probability: bool = False,
-) -> SegmentationMap:
-    """One output for each view of an image -> the class of the highest mean probability a pixel.
+        Raises:
+            BadGraphError: the output is not a map of `len(spec.labels)` classes.
+            UsageError: several views, and they do not meet at one size.
+        """
+        from densecast.tasks.segmentation import postprocess
 
-    A single view that is not mirrored is `decode`d.
+        logits = [each[spec.output.name] for each in outputs]
+        return postprocess.decode_views(logits, views, spec, frame, probability=scores)
 
-    Raises:
-        BadGraphError: as `decode`.
-        UsageError: several views, and they do not meet at the image's size.
-    """
-    if len(views) == 1 and not views[0].mirrored:
-        return decode(outputs[0], views[0].placement, spec, frame, probability=probability)
-    assert isinstance(spec.decode, SegmentationDecode)
-    if frame == "image" and _NEAREST[spec.decode.to_image]:
-        raise UsageError(
-            f"{spec.name}: views are averaged as probabilities at the image's size, but this model's labels are "
-            "resized after the argmax. Leave --flip and --ratios out."
-        )
-    if any(any(view.placement.offset_xy) for view in views):
-        raise UsageError(f"{spec.name}: images in the middle of the network's input are not averaged over views.")
-    if frame == "network" and len({view.placement.model_hw for view in views}) > 1:
-        raise UsageError(f"{spec.name} is evaluated at the network's size, and --ratios lead to several.")
-    sizes = [
-        [view.placement.model_hw] if frame == "network" else [view.placement.model_hw, view.placement.image_hw]
-        for view in views
-    ]
-    labels, winners = mean_argmax(
-        [_checked(output, spec) for output in outputs],
-        sizes,
-        [view.mirrored for view in views],
-        align_corners=spec.decode.align_corners,
-        crops_hw=[_crop(view.placement) for view in views],
-    )
-    return SegmentationMap(labels, winners if probability else None)
+    def target_at(self, target: LabelMap, placement: Placement, frame: Frame) -> LabelMap:
+        """Label maps by nearest neighbour, as Pillow reads it."""
+        if frame == "image":
+            return target
+        from densecast.imaging.prepare import resize_labels
 
+        return resize_labels(target, placement.content_hw)
 
-def truth(target: Target) -> SegmentationMap:
-    """Ground truth as if it had been predicted, to be drawn."""
-    assert isinstance(target, np.ndarray)
-    return SegmentationMap(target)
+    def as_prediction(self, target: LabelMap) -> SegmentationMap:
+        """The label map itself."""
+        return SegmentationMap(target)
 
+    def tensors(self, prediction: SegmentationMap) -> dict[str, Array]:
+        """`class_id`, and `probability` where there is one."""
+        tensors: dict[str, Array] = {"class_id": prediction.class_id}
+        return tensors if prediction.probability is None else tensors | {"probability": prediction.probability}
 
-def draw(image: npt.NDArray[np.uint8], prediction: Prediction, spec: ModelSpec) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) RGB with each class but the background in its colour, half transparent, outlined.
+    def tensor_specs(self, spec: ModelSpec) -> tuple[TensorSpec, ...]:
+        """`class_id` in any image's size."""
+        return (TensorSpec("class_id", "uint8", (Dim("H", 1, 1 << 16), Dim("W", 1, 1 << 16))),)
 
-    What is no class, as ground truth that is not evaluated, is left as it is.
-    """
-    assert isinstance(prediction, SegmentationMap)
-    class_id = prediction.class_id
-    palette, opacity = np.zeros((256, 3), np.float32), np.zeros(256, np.float32)
-    palette[: len(spec.palette)] = spec.palette
-    opacity[1 if spec.labels[0] == _BACKGROUND else 0 : len(spec.labels)] = _OPACITY
-    colours, shown = palette[class_id], opacity[class_id][..., None]
-    blended = image * (1 - shown) + colours * shown
-    edge = np.zeros(class_id.shape, dtype=bool)
-    edge[:, 1:] |= class_id[:, 1:] != class_id[:, :-1]
-    edge[1:] |= class_id[1:] != class_id[:-1]
-    blended[edge] = 255
-    return blended.astype(np.uint8)
+    def difference(self, left: SegmentationMap, right: SegmentationMap) -> Difference:
+        """The share of pixels that have another class."""
+        differs = left.class_id != right.class_id
+        return Difference(int(np.count_nonzero(differs)), differs.size)
 
+    def draw(self, image: Image, prediction: SegmentationMap, spec: ModelSpec) -> Image:
+        """Each class but the background in its colour, half transparent, outlined."""
+        from densecast.tasks.segmentation import drawing
 
-def save(path_without_suffix: Path, prediction: Prediction) -> Path:
-    """Write `<path>.png`: 8 bits a pixel, the class index.
+        return drawing.draw(image, prediction, spec)
 
-    Where the prediction has probabilities, `<path>_score.png` too: 16 bits a pixel, 65535 for 1.
-    """
-    assert isinstance(prediction, SegmentationMap)
-    if prediction.probability is not None:
-        _write_png(
-            path_without_suffix, "_score", np.rint(prediction.probability.astype(np.float64) * 65535).astype(np.uint16)
-        )
-    return _write_png(path_without_suffix, "", prediction.class_id)
+    def save(self, path_without_suffix: Path, prediction: SegmentationMap, spec: ModelSpec) -> Path:
+        """`<path>.png`: 8 bits a pixel, the class index; with probabilities `<path>_score.png` too, 65535 for 1."""
+        from densecast.tasks.segmentation import drawing
 
+        return drawing.save(path_without_suffix, prediction)
 
-def save_colour(path_without_suffix: Path, prediction: Prediction, spec: ModelSpec) -> Path:
-    """Write `<path>_colour.png`: 8-bit RGB, each class in its colour; what is no class is black."""
-    assert isinstance(prediction, SegmentationMap)
-    palette = np.zeros((256, 3), np.uint8)
-    palette[: len(spec.palette)] = spec.palette
-    return _write_png(path_without_suffix, "_colour", palette[prediction.class_id][:, :, ::-1])
+    def save_colour(self, path_without_suffix: Path, prediction: SegmentationMap, spec: ModelSpec) -> Path:
+        """`<path>_colour.png`: 8-bit RGB, each class in its colour; what is no class is black."""
+        from densecast.tasks.segmentation import drawing
 
+        return drawing.save_colour(path_without_suffix, prediction, spec)
 
-def _crop(placement: Placement) -> tuple[int, int] | None:
-    """The part of the network's input that shows the image, where it is surrounded by something else."""
-    return placement.content_hw if placement.is_padded else None
+    def draw_changes(self, image: Image, left: SegmentationMap, right: SegmentationMap) -> Image:
+        """The image in grey, with the pixels of another class in red."""
+        from densecast.tasks.segmentation import drawing
+
+        return drawing.draw_changes(image, left, right)
+
+    def margins(
+        self, outputs: Feeds, left: SegmentationMap, right: SegmentationMap, spec: ModelSpec
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The gap between the two best logits: where the class changed, and at every so many pixels."""
+        from densecast.tasks.segmentation import margins
+
+        logits = np.asarray(outputs[spec.output.name], dtype=np.float64)
+        return margins.of_changes(logits, left, right, decode_options(spec).align_corners)
+
+    def output_change(self, expected: Sequence[F32], actual: Sequence[F32]) -> float:
+        """The share of positions whose largest plane is another one."""
+        changed = [left.argmax(axis=1) != right.argmax(axis=1) for left, right in zip(expected, actual, strict=True)]
+        return float(np.mean(np.concatenate([each.ravel() for each in changed])))
+
+    def meaning(self, output: F32) -> F32:
+        """Softmax over classes. What is not finite counts as large, so that a broken network's error is large."""
+        finite = np.nan_to_num(output, nan=0.0, posinf=_FIRST_EXPONENT, neginf=-_FIRST_EXPONENT)
+        powers = np.exp(finite - finite.max(axis=0))
+        return np.asarray(powers / powers.sum(axis=0), dtype=np.float32)
+
+    def sample_outputs(self, outputs: Feeds, spec: ModelSpec) -> Feeds:
+        """A background in which one pixel could be any other class."""
+        return {name: one_pixel(array) for name, array in outputs.items()}
 
 
-def _write_png(stem: Path, suffix: str, pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Path:
-    import cv2
-
-    path = stem.with_name(f"{stem.name}{suffix}.png")
-    done, data = cv2.imencode(".png", pixels)
-    assert done, "a plane of whole numbers always encodes"
-    files.write_bytes(path, data.tobytes())
-    return path
+_FIRST_EXPONENT = 80.0
 
 
-def _checked(output: Array, spec: ModelSpec) -> npt.NDArray[np.float32]:
-    if output.ndim != 3 or output.shape[0] != len(spec.labels):
-        raise BadGraphError(
-            f"{spec.name}: expected logits ({len(spec.labels)}, h, w), one plane a label; "
-            f"the network gave {output.shape}."
-        )
-    return np.asarray(output, dtype=np.float32)
+def one_pixel(array: Array) -> Array:
+    """(C, h, w) -> zeros of that shape, with a one in the middle of every plane but the first."""
+    planes = np.zeros_like(array)
+    if planes.ndim == 3:
+        planes[1:, planes.shape[1] // 2, planes.shape[2] // 2] = 1
+    return planes
+
+
+TASK: Task[SegmentationMap, LabelMap] = SegmentationTask()

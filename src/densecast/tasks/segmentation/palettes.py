@@ -1,4 +1,4 @@
-"""Colours for class indices."""
+"""Class names and colours of the published segmentation data sets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _colour(index: int) -> Rgb:
 
 
 IGNORED = 255
-"""Ground truth of pixels that no metric counts, in both data sets."""
+"""The label of pixels that no metric counts, in both data sets."""
 
 # Cityscapes' nineteen evaluated classes by train id, with the colours of the official label table
 # (https://github.com/mcordts/cityscapesScripts, `helpers/labels.py`).

@@ -10,8 +10,9 @@ from densecast import artifact
 from densecast.artifact import Artifact
 from densecast.artifact.tune_record import TuneRecord
 from densecast.spec.model import ModelSpec
-from densecast.spec.options import BuildOptions, built_input
+from densecast.spec.options import BuildOptions
 from densecast.spec.precision import short
+from densecast.spec.shapes import built_input
 from densecast.spec.tensor import Dim
 from densecast.verbs.builder import calibration, calibration_methods, golden
 from densecast.verbs.builder.compile_plan import prepare, require
@@ -20,17 +21,17 @@ __all__ = ["build", "default_name", "require"]
 
 
 def build(
-    source: Artifact,
-    out: Path,
+    source: Artifact | Path | str,
+    out: Path | str | None = None,
     options: BuildOptions = BuildOptions(),
     *,
-    data: Path | None = None,
+    data: Path | str | None = None,
     progress: calibration.Progress | None = None,
     tuning: TuneRecord | None = None,
 ) -> Artifact:
-    """Compile `source` into a new artifact at `out`.
+    """Compile `source`, an exported artifact, into a new one at `out`.
 
-    `data` is where calibration images come from; only int8 reads it. `tuning` is what `options` were chosen by, and
+    Without `out` it is built beside `source`, under a name that says what is in it. `data` is where calibration images come from; only int8 reads it. `tuning` is what `options` were chosen by, and
     holds the precision that was asked for. An artifact already at `out` that was built from the same contents, options,
     versions and CPU is kept; any other is replaced.
 
@@ -41,18 +42,20 @@ def build(
         BadShapeError: sizes that the float graph does not take.
         ParityError: what was built computes something else than the float graph.
     """
-    wanted = prepare(source, out, options, data=data, progress=progress)
-    kept = Artifact.kept(out, wanted.key)
-    if kept is not None and (tuning is None or tuning.agrees_with(kept.manifest.tuning)):
-        return kept
+    source = source if isinstance(source, Artifact) else Artifact.open(Path(source))
+    out = source.folder.parent / default_name(source.spec, options) if out is None else Path(out)
+    plan = prepare(source, out, options, data=None if data is None else Path(data), progress=progress)
+    existing = Artifact.kept(out, plan.key)
+    if existing is not None and (tuning is None or tuning.agrees_with(existing.manifest.tuning)):
+        return existing
     start = time.perf_counter()
     with artifact.writing(out) as draft:
         graph = draft.folder / "graph.onnx"
-        notes = wanted.write_graph(graph)
-        job, record = calibration_methods.resolve(wanted, graph)
-        made = wanted.backend.build(job, draft.folder)
-        asked = tuning.precision if tuning else None
-        manifest = wanted.manifest(made, notes, time.perf_counter() - start, asked)
+        notes = plan.write_graph(graph)
+        job, record = calibration_methods.resolve(plan, graph)
+        built = plan.backend.build(job, draft.folder)
+        precision = tuning.precision if tuning else None
+        manifest = plan.manifest(built, notes, time.perf_counter() - start, precision)
         manifest = replace(manifest, calibration=record, tuning=tuning)
         golden.add(draft.folder, manifest, graph)
         graph.unlink()
@@ -62,8 +65,8 @@ def build(
 
 def default_name(spec: ModelSpec, options: BuildOptions) -> str:
     """`<model>__<precision>__<HxW>__b<batch>__<backend>`: a folder name that tells builds apart."""
-    asked = built_input(spec.input, options.shape, uint8=False)
-    height, width = (f"{size.min}-{size.max}" if isinstance(size, Dim) else str(size) for size in asked.shape[2:])
+    tensor = built_input(spec.input, options.shape, uint8=False)
+    height, width = (f"{size.min}-{size.max}" if isinstance(size, Dim) else str(size) for size in tensor.shape[2:])
     batch = options.shape.batch
     sizes = "-".join(map(str, batch)) if isinstance(batch, tuple) else f"{batch.min}to{batch.max}"
     return f"{spec.name}__{short(options.precision)}__{height}x{width}__b{sizes}__{options.backend}"

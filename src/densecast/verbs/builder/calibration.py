@@ -10,17 +10,18 @@ from typing import overload
 
 import numpy as np
 
-from densecast import plugins
 from densecast.artifact import CalibrationRecord
+from densecast.datasets._base import DATASETS
 from densecast.errors import BadShapeError
 from densecast.imaging.folder import IMAGE_SUFFIXES, images_in
-from densecast.imaging.prepare import prepare
+from densecast.imaging.prepare import Image, prepare
 from densecast.imaging.read import read_image
 from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import QuantizeOptions
+from densecast.spec.preprocess import Preprocess
 from densecast.spec.sample import SplitRecord
-from densecast.spec.tensor import Array, Dim, Feeds
+from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 
 Progress = Callable[[int, int], None]
 
@@ -59,7 +60,11 @@ class CalibrationFeeds(Sequence[Feeds]):
         item = self._items[index]
         if self._progress:
             self._progress(index % len(self) + 1, len(self))
-        return {self._spec.input.name: _prepared(self._spec, item)}
+        image = read_image(item.path, use_exif=self._spec.preprocess.use_exif)
+        return {
+            tensor.name: _prepared(image, item.name, tensor, self._spec.preprocess_of(tensor.name))
+            for tensor in self._spec.inputs
+        }
 
 
 def choose(spec: ModelSpec, options: QuantizeOptions, data: Path) -> tuple[list[Item], CalibrationRecord]:
@@ -71,7 +76,7 @@ def choose(spec: ModelSpec, options: QuantizeOptions, data: Path) -> tuple[list[
     """
     split: SplitRecord | None = None
     if spec.evaluation is not None and not is_plain_folder(data):
-        dataset = plugins.load("datasets", spec.evaluation.dataset).open(data, options.split)
+        dataset = DATASETS.load_trusted(spec.evaluation.dataset).open(data, options.split)
         everything = [Item(sample.id, sample.image) for sample in dataset.samples]
         split, source = dataset.record(), f"{dataset.name} {options.split}"
     else:
@@ -98,15 +103,14 @@ def is_plain_folder(data: Path) -> bool:
     return data.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in data.iterdir())
 
 
-def _prepared(spec: ModelSpec, item: Item) -> Array:
+def _prepared(image: Image, name: str, tensor: TensorSpec, rule: Preprocess) -> Array:
     """(N, 3, h, w), N the smallest batch of the model: ranges do not depend on it, so one image fills it."""
-    image = read_image(item.path, use_exif=spec.preprocess.use_exif)
-    array, _ = prepare(image, spec.preprocess, dtype=spec.input.dtype)
-    for got, want in zip(array.shape[1:], spec.input.shape[2:], strict=True):
-        if not (want.admits(got) if isinstance(want, Dim) else want == got):
+    array, _ = prepare(image, rule, dtype=tensor.dtype)
+    for got, allowed in zip(array.shape[1:], tensor.shape[2:], strict=True):
+        if not (allowed.admits(got) if isinstance(allowed, Dim) else allowed == got):
             raise BadShapeError(
-                f"calibration image {item.name} becomes {array.shape[1]}×{array.shape[2]} pixels high and wide; "
-                f"the model takes {spec.input}."
+                f"calibration image {name} becomes {array.shape[1]}×{array.shape[2]} pixels high and wide; "
+                f"the model takes {tensor}."
             )
-    batch = spec.input.shape[0]
+    batch = tensor.shape[0]
     return np.repeat(array[None], batch if isinstance(batch, int) else batch.min, axis=0)

@@ -7,92 +7,92 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from densecast import artifact
 from densecast.artifact import Artifact, CalibrationRecord
-from densecast.backends._base import BuildJob, SettlesScheme
+from densecast.backends._base import Backend, BuildJob, ChoosesActivationScheme
 from densecast.errors import UsageError
 from densecast.runtime.execution import ExecutionConfig
 from densecast.runtime.machine import usable_cpus
+from densecast.session import Session
 from densecast.spec.options import ActivationScheme, BiasCorrection, CalibrationMethod
-from densecast.spec.tensor import Array, Feeds
+from densecast.spec.tensor import Feeds
+from densecast.tasks._base import F32, TASKS, Task, WeighsOutputs
 from densecast.verbs.builder.compile_plan import CompilePlan
 
 Choice = TypeVar("Choice", bound=str)
 
 DEFAULT: CalibrationMethod = "mean_minmax"
-# Images that ranges are found on, and other ones that they are judged by.
-FITTED, JUDGED = 16, 8
+# Images to find ranges on, and others to evaluate them on.
+CALIBRATED, EVALUATED = 16, 8
 # Larger inputs take proportionally longer, and show proportionally more pixels.
 _FULL_COUNT_PIXELS = 1 << 19
-_LEAST = 4
-# With fewer calibration images in all, those to judge by would be too few.
+_FEWEST = 4
+# With fewer calibration images in all, those to evaluate on would be too few.
 _ENOUGH = 16
 # Another way than the default has to be better by this much: smaller differences turn around on other images.
 _BETTER_BY = 0.05
-# The most that calibrating the whole network with the chosen estimator may take; slow ones get fewer images.
+# The most that calibrating the whole network with the chosen method may take; slow ones get fewer images.
 _SECONDS = 300.0
 
 
-def scheme(backend: ModuleType, graph: Path) -> ActivationScheme:
-    """How a backend lays out the int8 ranges of a graph unless it is told; asymmetric wastes the least of them."""
-    if isinstance(backend, SettlesScheme):
-        chosen: ActivationScheme = backend.activation_scheme(graph)
-        return chosen
-    return "asymmetric"
+def activation_scheme(backend: Backend, graph: Path) -> ActivationScheme:
+    """How `auto` lays out the int8 ranges of a graph; asymmetric where the backend does not care: it wastes least."""
+    return backend.activation_scheme(graph) if isinstance(backend, ChoosesActivationScheme) else "asymmetric"
 
 
-def resolve(wanted: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord | None]:
-    """The build's job with scheme, estimator and bias correction named, and what the calibration's record says of them.
+def resolve(plan: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord | None]:
+    """The build's job with activation scheme, calibration method and bias correction resolved, and their record.
 
-    Only `auto` is a choice; there have to be enough images to judge by, and a backend that has several estimators.
-    Whether correcting biases helps is asked of the chosen estimator on the same images, which is one trial more: it can
-    hurt, so it is not done unasked and unmeasured.
+    Only `auto` is a choice; there have to be enough images to evaluate on, and a backend that has several methods.
+    Whether correcting biases helps is measured for the chosen method on the same images, which is one trial more: it
+    can hurt, so `auto` without a measurement is `none`.
 
     Raises:
         UsageError: biases are to be corrected by a quantiser that does not.
     """
-    job, record = wanted.job(graph), wanted.record
+    job, record = plan.job(graph), plan.record
     if record is None:
         return job, None
-    asked, corrects = job.options.quantize, getattr(wanted.backend, "CORRECTS_BIASES", False)
-    if asked.bias_correction in ("fast", "full") and not corrects:
-        raise UsageError(f"backend {wanted.options.backend!r} does not correct biases: leave --bias-correction out.")
-    if asked.activations == "auto":
-        asked = replace(asked, activations=scheme(wanted.backend, graph))
-        job = replace(job, options=replace(job.options, quantize=asked))
-    bias: BiasCorrection = asked.bias_correction
-    if bias == "auto":
-        bias = "none"
-    offered: tuple[CalibrationMethod, ...] = getattr(wanted.backend, "CALIBRATION_METHODS", ())
-    calibration_method = DEFAULT if asked.calibration_method == "auto" else asked.calibration_method
-    found = _Found(calibration_method, bias)
-    if asked.calibration_method == "auto" and offered and len(job.calibration) >= _ENOUGH:
-        found = _compared(wanted, job, offered, bias, both=corrects and asked.bias_correction == "auto")
-    kept = _spread(len(job.calibration), found.affordable or len(job.calibration))
-    if len(kept) < len(job.calibration):
-        job = replace(job, calibration=[job.calibration[index] for index in kept])
-        record = replace(record, count=len(kept), ids=tuple(record.ids[index] for index in kept))
-    return _with(job, found.calibration_method, found.bias), replace(
+    options, corrects_biases = job.options.quantize, plan.backend.traits.corrects_biases
+    if options.bias_correction in ("fast", "full") and not corrects_biases:
+        raise UsageError(
+            f"backend {plan.options.backend!r} does not correct biases: leave bias_correction out.",
+            field="quantize.bias_correction",
+        )
+    if options.activations == "auto":
+        options = replace(options, activations=activation_scheme(plan.backend, graph))
+        job = replace(job, options=replace(job.options, quantize=options))
+    bias: BiasCorrection = "none" if options.bias_correction == "auto" else options.bias_correction
+    method = DEFAULT if options.calibration_method == "auto" else options.calibration_method
+    resolved = _Resolved(method, bias)
+    methods = plan.backend.traits.calibration_methods
+    if options.calibration_method == "auto" and methods and len(job.calibration) >= _ENOUGH:
+        tries_biases = corrects_biases and options.bias_correction == "auto"
+        resolved = _compared(plan, job, methods, bias, tries_biases=tries_biases)
+    picks = _spread(len(job.calibration), resolved.affordable or len(job.calibration))
+    if len(picks) < len(job.calibration):
+        job = replace(job, calibration=[job.calibration[index] for index in picks])
+        record = replace(record, count=len(picks), ids=tuple(record.ids[index] for index in picks))
+    return _with(job, resolved.method, resolved.bias), replace(
         record,
-        calibration_method=found.calibration_method,
-        tried=found.tried,
-        measure=found.measure,
-        bias_correction=found.bias if corrects else "",
-        tried_biases=found.tried_biases,
-        activations=asked.activations,
+        calibration_method=resolved.method,
+        tried=resolved.tried,
+        measure=resolved.measure,
+        bias_correction=resolved.bias if corrects_biases else "",
+        tried_biases=resolved.tried_biases,
+        activations=options.activations,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Resolved:
     """What is taken, and why; `affordable` is how many images may be calibrated on, 0 for any number."""
 
-    calibration_method: CalibrationMethod
+    method: CalibrationMethod
     bias: BiasCorrection
     tried: dict[str, float] = field(default_factory=dict)
     tried_biases: dict[str, float] = field(default_factory=dict)
@@ -101,36 +101,52 @@ class _Found:
 
 
 def _compared(
-    wanted: CompilePlan, job: BuildJob, offered: Sequence[CalibrationMethod], bias: BiasCorrection, *, both: bool
-) -> _Found:
-    """Try every estimator on a few images; with `both`, the best of them with biases corrected as well."""
-    fitted, judged = _images(job)
+    plan: CompilePlan,
+    job: BuildJob,
+    methods: Sequence[CalibrationMethod],
+    bias: BiasCorrection,
+    *,
+    tries_biases: bool,
+) -> _Resolved:
+    """Try every method on a few images; with `tries_biases`, the best of them with biases corrected as well."""
+    calibrated, evaluated = _images(job)
+    task = TASKS.load_trusted(plan.spec.task)
     with tempfile.TemporaryDirectory() as folder:
-        expected = _expected(wanted, job, judged, Path(folder))
+        float32 = replace(job, options=replace(job.options, precision="force_float32"), calibration=())
+        expected = _outputs(plan, float32, evaluated, Path(folder) / "float32")
 
-        def attempt(calibration_method: CalibrationMethod, bias: BiasCorrection) -> tuple[float, float]:
+        def measure(method: CalibrationMethod, bias: BiasCorrection) -> tuple[float, float]:
             """The change of the outputs, and the seconds that an image took."""
             start = time.perf_counter()
-            trial = replace(_with(job, calibration_method, bias), calibration=fitted)
-            outputs = _outputs(wanted, trial, judged, Path(folder) / f"{calibration_method}_{bias}")
-            changed = _changed(expected, outputs, labels=wanted.spec.task == "segmentation")
-            return changed, (time.perf_counter() - start) / len(fitted)
+            trial = replace(_with(job, method, bias), calibration=calibrated)
+            outputs = _outputs(plan, trial, evaluated, Path(folder) / f"{method}_{bias}")
+            change = output_change(task, expected, outputs)
+            return change, (time.perf_counter() - start) / len(calibrated)
 
-        trials = {calibration_method: attempt(calibration_method, bias) for calibration_method in offered}
-        tried = {name: changed for name, (changed, _) in trials.items()}
+        trials = {method: measure(method, bias) for method in methods}
+        tried = {method: change for method, (change, _) in trials.items()}
         chosen = _better(tried, DEFAULT)
         tried_biases: dict[BiasCorrection, float] = {}
-        if both:
-            tried_biases = {bias: tried[chosen], "fast": attempt(chosen, "fast")[0]}
+        if tries_biases:
+            tried_biases = {bias: tried[chosen], "fast": measure(chosen, "fast")[0]}
             bias = _better(tried_biases, bias)
-    return _Found(
+    return _Resolved(
         chosen,
         bias,
         {str(name): value for name, value in tried.items()},
         {str(name): value for name, value in tried_biases.items()},
-        "labels_changed" if wanted.spec.task == "segmentation" else "relative_l2",
-        max(len(fitted), int(_SECONDS / trials[chosen][1])),
+        task.output_measure if isinstance(task, WeighsOutputs) else "relative_l2",
+        max(len(calibrated), int(_SECONDS / trials[chosen][1])),
     )
+
+
+def output_change(task: Task[Any, Any], expected: Sequence[F32], outputs: Sequence[F32]) -> float:
+    """How much main outputs changed, as the task weighs it, else as the relative L2 norm of the difference."""
+    if isinstance(task, WeighsOutputs):
+        return task.output_change(expected, outputs)
+    norm = np.linalg.norm(np.concatenate([each.ravel() for each in expected]))
+    pairs = zip(expected, outputs, strict=True)
+    return float(np.linalg.norm(np.concatenate([np.subtract(right, left).ravel() for left, right in pairs])) / norm)
 
 
 def _better(tried: Mapping[Choice, float], default: Choice) -> Choice:
@@ -140,15 +156,15 @@ def _better(tried: Mapping[Choice, float], default: Choice) -> Choice:
 
 
 def _images(job: BuildJob) -> tuple[list[Feeds], list[Feeds]]:
-    """Images to find ranges on and, between them, images to judge by; fewer where they are large."""
-    first = job.calibration[0]
-    pixels = max(int(np.prod(next(iter(first.values())).shape[2:])), 1)
+    """Images to find ranges on and, from between them, images to evaluate on; fewer where they are large."""
+    image = job.calibration[0][job.spec.input.name]
+    pixels = max(int(np.prod(image.shape[2:])), 1)
     share = min(1.0, _FULL_COUNT_PIXELS / pixels)
-    fit, judge = (max(_LEAST, int(count * share)) for count in (FITTED, JUDGED))
-    picks = _spread(len(job.calibration), fit + judge)
-    judged = set(picks[1 :: max(2, (fit + judge) // judge)])
-    return [job.calibration[index] for index in picks if index not in judged], [
-        job.calibration[index] for index in sorted(judged)
+    calibrated, evaluated = (max(_FEWEST, int(count * share)) for count in (CALIBRATED, EVALUATED))
+    picks = _spread(len(job.calibration), calibrated + evaluated)
+    held_out = set(picks[1 :: max(2, (calibrated + evaluated) // evaluated)])
+    return [job.calibration[index] for index in picks if index not in held_out], [
+        job.calibration[index] for index in sorted(held_out)
     ]
 
 
@@ -157,31 +173,15 @@ def _spread(total: int, count: int) -> list[int]:
     return sorted(set(np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()))
 
 
-def _with(job: BuildJob, calibration_method: CalibrationMethod, bias: BiasCorrection) -> BuildJob:
-    quantize = replace(job.options.quantize, calibration_method=calibration_method, bias_correction=bias)
+def _with(job: BuildJob, method: CalibrationMethod, bias: BiasCorrection) -> BuildJob:
+    quantize = replace(job.options.quantize, calibration_method=method, bias_correction=bias)
     return replace(job, options=replace(job.options, quantize=quantize))
 
 
-def _expected(wanted: CompilePlan, job: BuildJob, judged: Sequence[Feeds], folder: Path) -> list[Array]:
-    exact = replace(job, options=replace(job.options, precision="force_float32"), calibration=())
-    return _outputs(wanted, exact, judged, folder / "float32")
-
-
-def _outputs(wanted: CompilePlan, job: BuildJob, judged: Sequence[Feeds], folder: Path) -> list[Array]:
+def _outputs(plan: CompilePlan, job: BuildJob, images: Sequence[Feeds], folder: Path) -> list[F32]:
+    """The main output (N, C, h, w) of each image, by the model that `job` builds."""
     with artifact.writing(folder) as draft:
-        made = wanted.backend.build(job, draft.folder)
-        draft.finish(replace(wanted.manifest(made, (), 0.0), build=job.options))
-    runner = wanted.backend.load(Artifact.open(folder), ExecutionConfig(usable_cpus(), use_cache=False))
-    outputs = [runner.run(feeds)[wanted.spec.output.name].copy() for feeds in judged]
-    runner.close()
-    return outputs
-
-
-def _changed(expected: Sequence[Array], found: Sequence[Array], *, labels: bool) -> float:
-    """The share of positions whose largest plane is another one, or the relative L2 norm of the difference."""
-    if labels:
-        changed = [(left.argmax(axis=1) != right.argmax(axis=1)) for left, right in zip(expected, found, strict=True)]
-        return float(np.mean(np.concatenate([each.ravel() for each in changed])))
-    norm = np.linalg.norm(np.concatenate([each.ravel() for each in expected]))
-    pairs = zip(expected, found, strict=True)
-    return float(np.linalg.norm(np.concatenate([np.subtract(right, left).ravel() for left, right in pairs])) / norm)
+        built = plan.backend.build(job, draft.folder)
+        draft.finish(replace(plan.manifest(built, (), 0.0), build=job.options))
+    with Session.open(Artifact.open(folder), ExecutionConfig(usable_cpus(), use_cache=False)) as session:
+        return [np.asarray(session.forward(feeds)[plan.spec.output.name], dtype=np.float32) for feeds in images]

@@ -1,25 +1,25 @@
-"""What a build is made of, checked and drawn before anything is compiled."""
+"""The compile plan: everything that goes into a build, checked before anything is compiled."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import onnx
 
-from densecast import artifact, plugins
+from densecast import artifact
 from densecast.artifact import Artifact, CalibrationRecord, Manifest
-from densecast.backends._base import BuildJob, Built, Capabilities
+from densecast.backends._base import BACKENDS, Backend, BuildJob, Built, Capabilities
 from densecast.errors import BackendMissingError, BadArtifactError, UsageError
 from densecast.graph import drop_identity_resize, fix_shape, fold_constants, uint8_input
 from densecast.io import codec, files
 from densecast.runtime import machine
 from densecast.spec.model import ModelSpec
-from densecast.spec.options import BuildOptions, built_input
+from densecast.spec.options import BuildOptions
 from densecast.spec.precision import Precision
-from densecast.spec.tensor import Feeds
+from densecast.spec.shapes import built_input
+from densecast.spec.tensor import Feeds, TensorSpec
 from densecast.verbs.builder import calibration, graph_passes
 
 INT8 = "qint8_mixed_float16"
@@ -35,7 +35,7 @@ class CompilePlan:
     source: Artifact
     options: BuildOptions
     spec: ModelSpec
-    backend: ModuleType
+    backend: Backend
     feeds: Sequence[Feeds]
     record: CalibrationRecord | None
     key: str
@@ -47,12 +47,15 @@ class CompilePlan:
         if self.options.uint8_input:
             results.append(uint8_input.apply(model, self.spec.preprocess))
             model = results[-1].model
-        results.append(fix_shape.apply(model, self.spec.input))
+        for tensor in self.spec.inputs:
+            results.append(fix_shape.apply(model, tensor))
+            model = results[-1].model
         for graph_pass in (fold_constants, drop_identity_resize):
-            results.append(graph_pass.apply(results[-1].model))
-        model, rewritten = graph_passes.apply(results[-1].model, self.options)
+            results.append(graph_pass.apply(model))
+            model = results[-1].model
+        model, notes = graph_passes.apply(model, self.options)
         onnx.save(model, path)
-        return [*(result.notes for result in results if result.changed), *rewritten]
+        return [*(result.notes for result in results if result.changed), *notes]
 
     def job(self, graph: Path) -> BuildJob:
         """What the backend is told; what this network never quantises is left in float, in its own 16-bit type."""
@@ -66,27 +69,29 @@ class CompilePlan:
         options = replace(self.options, quantize=quantize, half_type=half_type)
         return BuildJob(self.source, graph, self.spec, options, self.feeds)
 
-    def manifest(self, made: Built, notes: Sequence[str], seconds: float, asked: Precision | None = None) -> Manifest:
-        """Everything known about what came of it; `asked` is the precision a user named, if not that of the options."""
-        before = self.source.manifest
+    def manifest(
+        self, built: Built, notes: Sequence[str], seconds: float, precision: Precision | None = None
+    ) -> Manifest:
+        """Everything known about the build; `precision` is the one that was asked for, if not that of the options."""
+        source = self.source.manifest
         return Manifest(
             kind="compiled",
             spec=self.spec,
             key=self.key,
             created=artifact.now(),
             machine=machine.describe(),
-            source=before.source,
-            network=before.network,
-            weights=before.weights,
-            parity=before.parity,
-            passes=(*before.passes, *notes),
+            source=source.source,
+            network=source.network,
+            weights=source.weights,
+            parity=source.parity,
+            passes=(*source.passes, *notes),
             parent=self.source.identity,
             build=self.options,
             calibration=self.record,
-            precision_asked=asked or self.options.precision,
-            precision_ran=made.precision,
-            settings=made.settings,
-            measurements=made.measurements,
+            precision_asked=precision or self.options.precision,
+            precision_ran=built.precision,
+            settings=built.settings,
+            measurements=built.measurements,
             build_seconds=round(seconds, 3),
         )
 
@@ -99,7 +104,7 @@ def prepare(
     data: Path | None = None,
     progress: calibration.Progress | None = None,
 ) -> CompilePlan:
-    """Check what is asked, and choose the calibration images.
+    """Check source and options, and choose the calibration images.
 
     Raises:
         BadArtifactError: `source` is no float artifact.
@@ -110,38 +115,57 @@ def prepare(
     if source.manifest.kind != "float":
         raise BadArtifactError(f"{source.folder} is already compiled. Build from the exported artifact.")
     if out.resolve() == source.folder.resolve():
-        raise UsageError(f"{out} is the exported artifact itself. Name another folder for what is built from it.")
+        raise UsageError(
+            f"{out} is the exported artifact itself. Name another folder for what is built from it.", field="out"
+        )
     abilities = require(options)
     if options.precision == INT8 and data is None:
-        raise UsageError("int8 needs calibration images: pass --data with a data set's root or a folder of images.")
+        raise UsageError("int8 needs calibration images: name a data set's root or a folder of images.", field="data")
     if options.uint8_input:
+        if len(source.spec.inputs) > 1:
+            raise UsageError(
+                f"{source.spec.name} has {len(source.spec.inputs)} inputs; bytes can go into networks of one.",
+                field="uint8_input",
+            )
         source.spec.preprocess.check_bytes()
-    spec = replace(source.spec, input=built_input(source.spec.input, options.shape, uint8=options.uint8_input))
-    spec = replace(spec, output=replace(spec.output, shape=(spec.input.shape[0], *spec.output.shape[1:])))
+    spec = _built_spec(source.spec, options)
     feeds: Sequence[Feeds] = ()
     record: CalibrationRecord | None = None
     if options.precision == INT8:
         assert data is not None
         items, record = calibration.choose(spec, options.quantize, data)
         feeds = calibration.CalibrationFeeds(items, spec, progress)
-    backend = plugins.load("backends", options.backend)
+    backend = BACKENDS.load(options.backend)
     return CompilePlan(source, options, spec, backend, feeds, record, _key(source, options, record, abilities))
 
 
+def _built_spec(spec: ModelSpec, options: BuildOptions) -> ModelSpec:
+    """The spec with the image tensor of the options; all other tensors have its batch."""
+    image = built_input(spec.input, options.shape, uint8=options.uint8_input)
+    batch = image.shape[0]
+
+    def batched(tensor: TensorSpec) -> TensorSpec:
+        return replace(tensor, shape=(batch, *tensor.shape[1:]))
+
+    inputs = (image, *(batched(tensor) for tensor in spec.inputs[1:]))
+    return replace(spec, inputs=inputs, outputs=tuple(batched(tensor) for tensor in spec.outputs))
+
+
 def require(options: BuildOptions) -> Capabilities:
-    """What the engine of `options` can do here, once it is known to have what they ask.
+    """What the engine of `options` can do here, once it is known to have their precision.
 
     Raises:
         UnknownNameError: no such backend.
         BackendMissingError: it is not installed.
         UsageError: it does not have the precision.
     """
-    abilities: Capabilities = plugins.load("backends", options.backend).capabilities()
+    abilities = BACKENDS.load(options.backend).capabilities()
     if abilities.missing:
         raise BackendMissingError(f"backend {options.backend!r}: {abilities.missing}")
     if options.precision not in abilities.precisions:
         raise UsageError(
-            f"backend {options.backend!r} has no {options.precision}; it has {', '.join(abilities.precisions)}."
+            f"backend {options.backend!r} has no {options.precision}; it has {', '.join(abilities.precisions)}.",
+            field="precision",
         )
     return abilities
 

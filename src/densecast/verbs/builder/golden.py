@@ -1,7 +1,7 @@
 """One input whose output a built model keeps with it, so that any machine can see whether it still computes the same.
 
-The input is a picture of whole numbers made by whole-number arithmetic, equal on every machine, so only outputs are
-stored: what the engine answered when the model was built. The float graph's answer tells a wrong build on the spot.
+The input is a test image made by whole-number arithmetic, equal on every machine, so only outputs are stored: what the
+engine answered when the model was built. The float graph's answer tells a wrong build on the spot.
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from densecast import artifact as artifacts
-from densecast import plugins
 from densecast.artifact import GOLDEN, Artifact, Manifest
-from densecast.backends._base import Runner
 from densecast.errors import BackendMissingError, BadArtifactError, MissingExtraError, ParityError
 from densecast.io import files
 from densecast.runtime import execution
+from densecast.session import Session
 from densecast.spec import limits
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import Precision, short
-from densecast.spec.tensor import Array, Dim
+from densecast.spec.preprocess import Preprocess
+from densecast.spec.tensor import Array, Feeds, TensorSpec
 
 F32 = npt.NDArray[np.float32]
 
@@ -34,7 +35,7 @@ TOLERANCE: dict[Precision, float] = {
     "force_float16": 5e-2,
     "qint8_mixed_float16": 1e-1,
 }
-# The same between engine and float graph, on a picture that is no photograph: beyond, the build is wrong, not coarse.
+# The same between engine and float graph, on an image that is no photograph: beyond, the build is wrong, not coarse.
 # An answer of zeros is off by 1.
 _WRONG: dict[Precision, float] = {
     "force_float32": 5e-2,
@@ -44,9 +45,10 @@ _WRONG: dict[Precision, float] = {
 # The float graph runs besides for inputs up to this many values: a second or so for the largest networks.
 _MOST_FLOAT = 3 * 512 * 512
 _SAMPLES = 4096
+# Of one output.
 _MOST_BYTES = 64 << 10
 _OPEN_SIDE = 128
-# ONNX's evaluator in plain numpy takes minutes for a picture, and defines what is right.
+# ONNX's evaluator in plain numpy takes minutes for an image, and defines what is right.
 _TOO_SLOW = "reference"
 
 
@@ -63,32 +65,29 @@ def add(folder: Path, manifest: Manifest, float_graph: Path | None = None) -> No
         return
     left_out = {GOLDEN, artifacts.MANIFEST, float_graph.name if float_graph else ""}
     hashes = {path.name: files.sha256(path) for path in sorted(folder.iterdir()) if path.name not in left_out}
-    held = Artifact(folder, artifacts.with_files(manifest, hashes))
-    feed = golden_feed(manifest.spec)
+    built = Artifact(folder, artifacts.with_files(manifest, hashes))
+    feeds = golden_feeds(manifest.spec)
     try:
-        runner: Runner = plugins.load("backends", options.backend).load(held, execution.configure("latency"))
+        session = Session.open(built, execution.configure("latency"))
     except (BackendMissingError, MissingExtraError):
         return
-    try:
-        output = _answer(runner, manifest.spec, feed)
-    finally:
-        runner.close()
-    if not np.isfinite(output).all():
+    with session:
+        outputs = _answer(session, feeds)
+    if not all(np.isfinite(output).all() for output in outputs):
         raise ParityError(
             f"the {short(options.precision)} model built for {options.backend} gives values that are not finite: too "
-            "large for its 16-bit type. Build with --half-type bf16, or find the layer: densecast compare --locate."
+            "large for its 16-bit type. Build with the half type bf16, or let `compare` locate the layer.",
+            field="half_type",
         )
-    if float_graph is not None and feed.size <= _MOST_FLOAT:
-        _check_against(float_graph, feed, output, options.precision, options.backend)
-    stream = io.BytesIO()
-    np.savez_compressed(stream, output=sampled(output), shape=np.array(output.shape))
-    files.write_bytes(folder / GOLDEN, stream.getvalue())
+    if float_graph is not None and feeds[manifest.spec.input.name].size <= _MOST_FLOAT:
+        _check_against(float_graph, manifest.spec, feeds, outputs, options.precision, options.backend)
+    files.write_bytes(folder / GOLDEN, _packed(outputs))
 
 
-def error(artifact: Artifact, runner: Runner) -> float | None:
+def error(artifact: Artifact, session: Session) -> float | None:
     """The relative L2 difference between this machine's answer and the stored one; None where none is stored.
 
-    Infinite where the answer is not finite, or of another shape.
+    Of several outputs the largest; infinite where an answer is not finite, or of another shape.
 
     Raises:
         BadArtifactError: the stored answer cannot be read.
@@ -98,32 +97,59 @@ def error(artifact: Artifact, runner: Runner) -> float | None:
     try:
         with artifact.file(GOLDEN).open("rb") as stream:
             # Deflate packs a thousand times at best, so that what this unpacks to is bounded as well.
-            held = np.load(io.BytesIO(stream.read(_MOST_BYTES)), allow_pickle=False)
-            wanted, shape = np.asarray(held["output"], np.float32), tuple(held["shape"].tolist())
+            count = len(artifact.spec.outputs)
+            stored = _unpacked(stream.read(count * _MOST_BYTES), count)
     except (OSError, ValueError, KeyError, EOFError, IndexError, TypeError, zipfile.BadZipFile) as error:
         raise BadArtifactError(f"{artifact.folder}: {GOLDEN} cannot be read ({error}). Build it again.") from None
-    output = _answer(runner, artifact.spec, golden_feed(artifact.spec))
-    if output.shape != shape or not np.isfinite(output).all():
+    outputs = _answer(session, golden_feeds(artifact.spec))
+    # An artifact of before there were several outputs holds the main one's answer alone.
+    pairs = list(zip(stored, outputs, strict=False))
+    if any(output.shape != shape or not np.isfinite(output).all() for (_, shape), output in pairs):
         return float("inf")
-    return _relative_l2(wanted, sampled(output))
+    return max(_relative_l2(expected, sampled(output)) for (expected, _), output in pairs)
 
 
-def _answer(runner: Runner, spec: ModelSpec, feed: Array) -> F32:
-    return np.array(runner.run({spec.input.name: feed})[spec.output.name], dtype=np.float32)
+def _answer(session: Session, feeds: Feeds) -> list[F32]:
+    outputs = session.forward(feeds)
+    return [np.array(outputs[tensor.name], dtype=np.float32) for tensor in session.spec.outputs]
 
 
-def golden_feed(spec: ModelSpec) -> Array:
-    """The picture as this network is fed it: of its fixed size, or a small one where sizes are open."""
-    batch, channels, height, width = (_size(size, axis) for axis, size in enumerate(spec.input.shape))
-    planes = np.repeat(picture(channels, height, width)[None], batch, axis=0)
-    if spec.input.dtype == "uint8":
+def _packed(outputs: list[F32]) -> bytes:
+    """`output` and `shape` of the main output; of further ones `output_1`, `shape_1`, …"""
+    arrays: dict[str, Any] = {}
+    for number, output in enumerate(outputs):
+        suffix = f"_{number}" if number else ""
+        arrays |= {f"output{suffix}": sampled(output), f"shape{suffix}": np.array(output.shape)}
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def _unpacked(content: bytes, count: int) -> list[tuple[F32, tuple[int, ...]]]:
+    """Samples and shape of at most `count` outputs, the main one first."""
+    stored = np.load(io.BytesIO(content), allow_pickle=False)
+    suffixes = ["", *(f"_{number}" for number in range(1, count) if f"output_{number}" in stored)]
+    return [
+        (np.asarray(stored[f"output{suffix}"], np.float32), tuple(stored[f"shape{suffix}"].tolist()))
+        for suffix in suffixes
+    ]
+
+
+def golden_feeds(spec: ModelSpec) -> Feeds:
+    """The test image as this network is fed it: of its fixed size, or a small one where sizes are open."""
+    return {tensor.name: _golden_feed(tensor, spec.preprocess_of(tensor.name)) for tensor in spec.inputs}
+
+
+def _golden_feed(tensor: TensorSpec, rule: Preprocess) -> Array:
+    batch, channels, height, width = tensor.typical_shape(_OPEN_SIDE)
+    planes = np.repeat(pattern_image(channels, height, width)[None], batch, axis=0)
+    if tensor.dtype == "uint8":
         return planes
-    rule = spec.preprocess
     mean, std = (np.asarray(values, dtype=np.float32).reshape(3, 1, 1) for values in (rule.mean, rule.std))
     return np.asarray((planes.astype(np.float32) / np.float32(rule.divisor) - mean) / std, dtype=np.float32)
 
 
-def picture(channels: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+def pattern_image(channels: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     """(C, H, W): ramps, blocks and a pattern that grows finer, in whole numbers."""
     c, y, x = np.ogrid[:channels, :height, :width]
     ramp = (3 * x + 5 * y) // (7 + c)
@@ -139,34 +165,28 @@ def sampled(output: F32) -> F32:
     return np.asarray(flat[places], dtype=np.float32)
 
 
-def _size(size: int | Dim, axis: int) -> int:
-    if isinstance(size, int):
-        return size
-    if axis == 0:
-        return size.min
-    multiple = size.multiple
-    return min(max(-(-size.min // multiple) * multiple, _OPEN_SIDE // multiple * multiple), size.max)
-
-
-def _check_against(float_graph: Path, feed: Array, output: F32, precision: Precision, backend: str) -> None:
+def _check_against(
+    float_graph: Path, spec: ModelSpec, feeds: Feeds, outputs: list[F32], precision: Precision, backend: str
+) -> None:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(float_graph), options, providers=["CPUExecutionProvider"])
-    (expected,) = session.run(None, {session.get_inputs()[0].name: feed})
-    apart = _relative_l2(np.asarray(expected, np.float32), output)
-    if not limits.is_at_most("the test picture", apart, _WRONG[precision]):
+    expected = session.run([tensor.name for tensor in spec.outputs], feeds)
+    apart = max(
+        _relative_l2(np.asarray(left, np.float32), right) for left, right in zip(expected, outputs, strict=True)
+    )
+    if not limits.is_at_most("the test image", apart, _WRONG[precision]):
         raise ParityError(
             f"the {short(precision)} model built for {backend} is off by {apart:.2g} of the float graph's output on a "
-            f"test picture (at most {_WRONG[precision]:g}): the build is wrong. Find the layer with densecast compare "
-            "--locate."
+            f"test image (at most {_WRONG[precision]:g}): the build is wrong. Let `compare` locate the layer."
         )
 
 
-def _relative_l2(expected: F32, found: F32) -> float:
-    if expected.shape != found.shape:
+def _relative_l2(expected: F32, output: F32) -> float:
+    if expected.shape != output.shape:
         return float("inf")
     norm = float(np.linalg.norm(expected.astype(np.float64)))
-    apart = float(np.linalg.norm((found - expected).astype(np.float64)))
+    apart = float(np.linalg.norm((output - expected).astype(np.float64)))
     return apart / norm if norm else float(apart > 0)

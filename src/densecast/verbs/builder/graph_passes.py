@@ -1,8 +1,8 @@
-"""Which exact rewritings of a graph a build applies, and in which order.
+"""Which exact optimisation passes a build applies to its graph, and in which order.
 
 They change no number in real arithmetic, only how fast an engine computes it: what helps one engine and precision
-costs another. What is not asked by name is chosen by the rule below, whose measurements `benchmarks/passes.py` repeats;
-`build --tune` measures on this machine instead.
+costs another. Where none are named they are chosen by the rule below, whose measurements `benchmarks/passes.py`
+repeats; tuning measures on this machine instead.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ NAMES = tuple(_PASSES)
 
 
 def chosen(options: BuildOptions) -> tuple[str, ...]:
-    """The rewritings of a build, in the order they are applied in.
+    """The passes of a build, in the order they are applied in.
 
     Raises:
-        UnknownNameError: one asked by name does not exist.
+        UnknownNameError: one that the options name does not exist.
     """
     if options.graph_passes is None:
         return _by_rule(options)
     for name in options.graph_passes:
         if name not in _PASSES:
-            raise UnknownNameError.among("rewriting", name, NAMES)
+            raise UnknownNameError.among("graph pass", name, NAMES)
     return tuple(name for name in NAMES if name in options.graph_passes)
 
 
 def apply(model: onnx.ModelProto, options: BuildOptions) -> tuple[onnx.ModelProto, list[str]]:
-    """The graph rewritten, and what was done; of a rewriting asked by name also why it was not."""
+    """The optimised graph, and what was done; of passes that the options name also why they were not applied."""
     notes = []
     for name in chosen(options):
         result: PassResult = _PASSES[name](model)
@@ -65,13 +65,13 @@ def apply(model: onnx.ModelProto, options: BuildOptions) -> tuple[onnx.ModelProt
 
 def differ(model: onnx.ModelProto, names: Sequence[str] = NAMES) -> tuple[str, ...]:
     """Those that would change this graph: all that there is to choose from."""
-    found = []
+    effective = []
     for name in names:
         result = _PASSES[name](model)
         model = result.model
         if result.changed:
-            found.append(name)
-    return tuple(found)
+            effective.append(name)
+    return tuple(effective)
 
 
 def _by_rule(options: BuildOptions) -> tuple[str, ...]:
@@ -85,6 +85,6 @@ def _by_rule(options: BuildOptions) -> tuple[str, ...]:
         names |= {"split_padded_joins", "transpose_hw", "channels_last_matmul"}
     if options.backend == "openvino" and options.precision == "force_float16":
         # OpenVINO's 16-bit kernel is slow where rows lie far apart; float32's is not. In int8 the gain is smaller, and
-        # sums that the network does not have are quantised: that is for `--tune`, or by name.
+        # sums that the network does not have are quantised: that is for tuning, or by name.
         names.add("split_dilated_convs")
     return tuple(name for name in NAMES if name in names)

@@ -1,8 +1,8 @@
 """Float artifact  ->  the build that is fastest on this machine, each choice measured against the best one before it.
 
-One thing is varied at a time: the 16-bit type, float32, each rewriting that changes the graph, inferences at a time,
-batch; then, if int8 was asked, its scheme and rewritings, and int8 against 16 bits. Speed depends neither on weights
-nor on ranges, so trial builds are calibrated on a few images; the winner is then built as any other.
+One thing is varied at a time: the 16-bit type, float32, each graph pass that changes the graph, inferences at a time,
+batch; then, if int8 was asked for, its scheme and graph passes, and int8 against 16 bits. Speed depends neither on
+weights nor on ranges, so trial builds are calibrated on a few images; the winner is then built as any other.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from pathlib import Path
 
 import onnx
 
-from densecast import plugins
 from densecast.artifact import Artifact
-from densecast.artifact.tune_record import Duel, Setting, Trial, TuneOptions, TuneRecord
+from densecast.artifact.tune_record import ABTiming, Setting, Trial, TuneRecord
+from densecast.backends._base import BACKENDS
 from densecast.errors import MissingError
 from densecast.io import codec, files
 from densecast.runtime import execution, machine
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.options import ActivationScheme, BuildOptions
 from densecast.spec.precision import short
-from densecast.verbs.builder import build, default_name, graph_passes, tune_duel, tune_settings
-from densecast.verbs.builder.calibration_methods import DEFAULT, scheme
+from densecast.spec.verb_options import TuneOptions
+from densecast.verbs.builder import build, default_name, graph_passes, tune_benchmark, tune_settings
+from densecast.verbs.builder.calibration_methods import DEFAULT, activation_scheme
 from densecast.verbs.builder.compile_plan import INT8, prepare, require
-from densecast.verbs.builder.tune_duel import Side
-from densecast.verbs.builder.tune_settings import Challenge
+from densecast.verbs.builder.tune_benchmark import LoadedSetting
+from densecast.verbs.builder.tune_settings import Variation
 
 # What is being measured, how many trials are done, and at most how many there are.
 Progress = Callable[[str, int, int], None]
@@ -41,7 +42,7 @@ def tune(
     source: Artifact,
     out: Path | None,
     options: BuildOptions = BuildOptions(),
-    asked: TuneOptions = TuneOptions(),
+    tune_options: TuneOptions = TuneOptions(),
     *,
     data: Path | None = None,
     threads: int | None = None,
@@ -50,8 +51,8 @@ def tune(
     """Build the fastest variant of `options` at `out`; its manifest's `tuning` holds everything that was measured.
 
     Without `out` it is built beside `source`, under a name that says which precision it is.
-    Where int8 was asked and is not clearly faster than the best build in 16 bits (or float32), that one is built
-    instead, unless `asked.keep_int8`. Measurements are remembered in the cache under the network's contents, the
+    Where int8 was asked for and is not clearly faster than the best build in 16 bits (or float32), that one is built
+    instead, unless `tune_options.keep_int8`. Measurements are kept in the cache under the network's contents, the
     versions and the CPU: a search that ran out of time, or was interrupted, goes on where it stopped.
 
     Raises:
@@ -63,7 +64,13 @@ def tune(
     with tempfile.TemporaryDirectory() as folder:
         prepare(source, out or _beside(source, options, options), options, data=data)
         search = _Search(
-            source, options, asked, data, execution.configure("latency", threads).num_threads, Path(folder), progress
+            source,
+            options,
+            tune_options,
+            data,
+            execution.configure("latency", threads).num_threads,
+            Path(folder),
+            progress,
         )
         try:
             record = search.record()
@@ -73,9 +80,9 @@ def tune(
     return build(source, out or _beside(source, chosen, options), chosen, data=data, tuning=record)
 
 
-def _beside(source: Artifact, chosen: BuildOptions, asked: BuildOptions) -> Path:
-    """Named by what is in it; what fell back to another precision keeps out of the way of what was asked so."""
-    origin = "" if chosen.precision == asked.precision else f"_from_{short(asked.precision)}"
+def _beside(source: Artifact, chosen: BuildOptions, requested: BuildOptions) -> Path:
+    """Named by what is in it; what fell back to another precision keeps out of the way of what was built so at once."""
+    origin = "" if chosen.precision == requested.precision else f"_from_{short(requested.precision)}"
     return source.folder.parent / f"{default_name(source.spec, chosen)}__tuned{origin}"
 
 
@@ -86,19 +93,19 @@ class _Search:
         self,
         source: Artifact,
         options: BuildOptions,
-        asked: TuneOptions,
+        tune_options: TuneOptions,
         data: Path | None,
         threads: int,
         folder: Path,
         progress: Progress,
     ) -> None:
-        self._source, self._options, self._asked, self._data = source, options, asked, data
+        self._source, self._options, self._tune_options, self._data = source, options, tune_options, data
         self._threads, self._folder, self._progress = threads, folder, progress
         self._start = time.perf_counter()
         self._trials: list[Trial] = []
         self._finished = True
-        self._loaded: dict[Setting, Side] = {}
-        self._places: dict[str, Artifact] = {}
+        self._loaded: dict[Setting, LoadedSetting] = {}
+        self._built_artifacts: dict[str, Artifact] = {}
         self._total = 0
 
     def record(self) -> TuneRecord:
@@ -109,17 +116,17 @@ class _Search:
         best = tune_settings.first(self._options, sizes[0])
         self._total = len(tune_settings.powers_of_two(1, self._threads)) + len(sizes) + len(choices)
         self._total += 2 + len(choices) if wants_int8 else 0
-        best = self._best(best, tune_settings.streams(best, self._asked, self._threads))
+        best = self._best(best, tune_settings.streams(best, self._tune_options, self._threads))
         best = self._best(best, tune_settings.types(best, self._options))
         for name in choices:
-            best = self._best(best, iter([tune_settings.rewriting(best, name)]))
+            best = self._best(best, iter([tune_settings.graph_pass(best, name)]))
         best = self._best(best, tune_settings.float32(best, self._options))
-        best = self._best(best, tune_settings.batches(best, self._asked, self._options))
+        best = self._best(best, tune_settings.batches(best, self._tune_options, self._options))
         why = "the fastest of what was measured"
         if wants_int8:
             best, why = self._int8(best, choices)
         return TuneRecord(
-            self._asked,
+            self._tune_options,
             self._options.precision,
             best,
             self._threads,
@@ -131,8 +138,8 @@ class _Search:
 
     def close(self) -> None:
         """Free the engines' memory."""
-        for side in self._loaded.values():
-            side.close()
+        for loaded in self._loaded.values():
+            loaded.close()
         self._loaded.clear()
 
     def _int8(self, best: Setting, choices: tuple[str, ...]) -> tuple[Setting, str]:
@@ -140,79 +147,76 @@ class _Search:
         quantised = tune_settings.int8(best, self._options)
         quantised = self._best(quantised, tune_settings.schemes(quantised, self._scheme()))
         for name in choices:
-            quantised = self._best(quantised, iter([tune_settings.rewriting(quantised, name)]))
-        taken = self._best(best, iter([tune_settings.against_float(quantised)])) == quantised
+            quantised = self._best(quantised, iter([tune_settings.graph_pass(quantised, name)]))
+        is_accepted = self._best(best, iter([tune_settings.against_float(quantised)])) == quantised
         last = self._trials[-1]
-        if last.duel is None:
-            return (
-                (quantised, "int8 as asked: it was not measured against 16 bits")
-                if self._asked.keep_int8
-                else (
-                    best,
-                    "int8 was not measured, so it is not known to be faster",
-                )
-            )
-        told = f"int8 is {last.duel.ratio:.2f} times as fast as the best build without it"
-        if taken:
-            return quantised, told
-        if self._asked.keep_int8:
-            return quantised, f"{told}; kept all the same, as asked"
-        return best, f"{told}, and {last.needed:g} times were needed to be worth its loss of accuracy"
+        if last.timing is None:
+            if self._tune_options.keep_int8:
+                return quantised, "int8 as asked: it was not measured against 16 bits"
+            return best, "int8 was not measured, so it is not known to be faster"
+        speed = f"int8 is {last.timing.ratio:.2f} times as fast as the best build without it"
+        if is_accepted:
+            return quantised, speed
+        if self._tune_options.keep_int8:
+            return quantised, f"{speed}; kept all the same, as asked"
+        return best, f"{speed}, and {last.required_ratio:g} times were needed to be worth its loss of accuracy"
 
-    def _best(self, best: Setting, challenges: Iterator[Challenge]) -> Setting:
-        """The best setting after all challenges, each against the best until then."""
-        for challenge in challenges:
-            trial = self._try(best, challenge)
+    def _best(self, best: Setting, variations: Iterator[Variation]) -> Setting:
+        """The best setting after all variations, each against the best until then."""
+        for variation in variations:
+            trial = self._try(best, variation)
             self._trials.append(trial)
-            self._progress(challenge.what, len(self._trials), max(self._total, len(self._trials)))
-            if trial.taken:
-                best = challenge.setting
+            self._progress(variation.what, len(self._trials), max(self._total, len(self._trials)))
+            if trial.accepted:
+                best = variation.setting
         return best
 
-    def _try(self, best: Setting, challenge: Challenge) -> Trial:
-        def ended(why: str, taken: bool = False) -> Trial:
-            return Trial(challenge.what, challenge.setting, best, challenge.needed, None, taken, why)
+    def _try(self, best: Setting, variation: Variation) -> Trial:
+        def ended(why: str, accepted: bool = False) -> Trial:
+            return Trial(variation.what, variation.setting, best, variation.required_ratio, None, accepted, why)
 
-        key = self._key(best, challenge.setting)
-        duel = tune_duel.remembered(key)
-        is_old = duel is not None
-        if duel is None:
-            if time.perf_counter() - self._start > self._asked.seconds:
+        key = self._key(best, variation.setting)
+        timing = tune_benchmark.cached(key)
+        is_cached = timing is not None
+        if timing is None:
+            if time.perf_counter() - self._start > self._tune_options.seconds:
                 self._finished = False
                 return ended("the time was up")
             try:
-                challenger = self._side(challenge.setting, beside=best)
-                champion = self._side(best, beside=challenge.setting)
+                candidate = self._load(variation.setting, beside=best)
+                baseline = self._load(best, beside=variation.setting)
             except MissingError as error:
                 return ended(str(error))
-            if challenge.setting.streams > 1 and not challenger.is_concurrent:
+            if not candidate.is_concurrent_enough:
                 return ended("this backend runs one inference at a time")
-            if not challenger.is_finite():
+            if not candidate.is_finite():
                 return ended("its outputs are no numbers")
-            if not champion.is_finite():
-                return ended("the outputs of the best so far are no numbers", taken=True)
-            duel = tune_duel.fight(champion, challenger)
-            tune_duel.remember(key, duel)
-        taken, why = _judged(duel, challenge.needed)
-        return Trial(challenge.what, challenge.setting, best, challenge.needed, duel, taken, why, is_old)
+            if not baseline.is_finite():
+                return ended("the outputs of the best so far are no numbers", accepted=True)
+            timing = tune_benchmark.benchmark(baseline, candidate)
+            tune_benchmark.store(key, timing)
+        accepted, why = _decided(timing, variation.required_ratio)
+        return Trial(
+            variation.what, variation.setting, best, variation.required_ratio, timing, accepted, why, is_cached
+        )
 
-    def _side(self, setting: Setting, beside: Setting) -> Side:
+    def _load(self, setting: Setting, beside: Setting) -> LoadedSetting:
         """The setting, loaded; of all others only the one it is to be measured with stays so."""
         for other in [each for each in self._loaded if each not in (setting, beside)]:
             self._loaded.pop(other).close()
         if setting not in self._loaded:
-            runner = plugins.load("backends", self._options.backend).load(
-                self._built(setting), ExecutionConfig(self._threads, setting.streams, use_cache=False)
-            )
-            self._loaded[setting] = Side(runner, self._built(setting).spec.input, setting.streams, setting.batch)
+            streams = setting.streams
+            config = ExecutionConfig(self._threads, streams, use_cache=False, num_workers=streams)
+            runner = BACKENDS.load(self._options.backend).load(self._built(setting), config)
+            self._loaded[setting] = LoadedSetting(runner, streams, setting.batch)
         return self._loaded[setting]
 
     def _built(self, setting: Setting) -> Artifact:
         options = self._trial_options(setting)
         name = files.sha256_text(codec.to_json(options))[:12]
-        if name not in self._places:
-            self._places[name] = build(self._source, self._folder / name, options, data=self._data)
-        return self._places[name]
+        if name not in self._built_artifacts:
+            self._built_artifacts[name] = build(self._source, self._folder / name, options, data=self._data)
+        return self._built_artifacts[name]
 
     def _trial_options(self, setting: Setting) -> BuildOptions:
         options = _options(self._options, setting)
@@ -223,7 +227,7 @@ class _Search:
         )
 
     def _graph(self) -> Path:
-        """The graph as the rewritings find it."""
+        """The graph as the graph passes find it."""
         path = self._folder / "graph.onnx"
         if not path.exists():
             plain = replace(self._options, graph_passes=(), precision="force_float32")
@@ -232,15 +236,15 @@ class _Search:
 
     def _scheme(self) -> ActivationScheme:
         """How `auto` lays out int8 ranges."""
-        return scheme(plugins.load("backends", self._options.backend), self._graph())
+        return activation_scheme(BACKENDS.load(self._options.backend), self._graph())
 
-    def _key(self, champion: Setting, challenger: Setting) -> str:
-        """Stands for all that a duel's outcome depends on."""
+    def _key(self, baseline: Setting, candidate: Setting) -> str:
+        """Stands for all that a timing depends on."""
         here = machine.describe()
         parts = (
             self._source.identity,
-            [codec.to_json(self._trial_options(setting)) for setting in (champion, challenger)],
-            [(setting.streams, setting.batch) for setting in (champion, challenger)],
+            [codec.to_json(self._trial_options(setting)) for setting in (baseline, candidate)],
+            [(setting.streams, setting.batch) for setting in (baseline, candidate)],
             self._threads,
             require(self._options).version,
             machine.versions(("densecast", "nncf", "onnx")),
@@ -260,10 +264,10 @@ def _options(options: BuildOptions, setting: Setting) -> BuildOptions:
     )
 
 
-def _judged(duel: Duel, needed: float) -> tuple[bool, str]:
-    """Whether the challenger is taken: fast enough in the median, and no slower in three turns of four."""
-    if duel.ratio < needed:
-        return False, "not faster" if duel.ratio < 1 else f"{needed:g} times were needed"
-    if duel.quartiles[0] < min(needed, 1):
-        return False, "not clear: more than every fourth turn says the contrary"
+def _decided(timing: ABTiming, required_ratio: float) -> tuple[bool, str]:
+    """Whether the candidate is accepted: fast enough in the median, and no slower in three rounds of four."""
+    if timing.ratio < required_ratio:
+        return False, "not faster" if timing.ratio < 1 else f"{required_ratio:g} times were needed"
+    if timing.quartiles[0] < min(required_ratio, 1):
+        return False, "not clear: more than every fourth round says the contrary"
     return True, "taken"

@@ -1,13 +1,14 @@
-"""What there is to try for a network: variations of a setting, and how much faster each has to be to be taken."""
+"""What tuning tries: variations of a setting, and how much faster each has to be to be accepted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from densecast.artifact.tune_record import Setting, TuneOptions
+from densecast.artifact.tune_record import Setting
 from densecast.spec.options import ActivationScheme, BuildOptions, HalfType
 from densecast.spec.precision import Precision
+from densecast.spec.verb_options import TuneOptions
 from densecast.verbs.builder import graph_passes
 
 # A difference that another run would not turn around.
@@ -22,21 +23,21 @@ _AS_FAST = 0.98
 
 
 @dataclass(frozen=True, slots=True)
-class Challenge:
+class Variation:
     """A variation, in words; its setting; how many times faster than the best so far it has to be."""
 
     what: str
     setting: Setting
-    needed: float
+    required_ratio: float
 
 
 def first(options: BuildOptions, batch: int) -> Setting:
     """A build in float without any measurement, one inference at a time; float16 where the 16-bit type is open."""
     precision: Precision = options.precision if options.precision == "force_float32" else "force_float16"
-    sixteen: HalfType = "f16" if options.half_type == "auto" and precision == "force_float16" else options.half_type
+    half_type: HalfType = "f16" if options.half_type == "auto" and precision == "force_float16" else options.half_type
     return Setting(
         precision,
-        sixteen,
+        half_type,
         graph_passes.chosen(replace(options, precision=precision)),
         options.quantize.activations,
         1,
@@ -44,61 +45,61 @@ def first(options: BuildOptions, batch: int) -> Setting:
     )
 
 
-def types(best: Setting, options: BuildOptions) -> Iterator[Challenge]:
+def types(best: Setting, options: BuildOptions) -> Iterator[Variation]:
     """The other types that hold a network without calibration."""
     if best.precision != "force_float16":
         return
     if options.half_type == "auto":
-        yield Challenge("bf16 instead of f16", replace(best, half_type="bf16"), _WORTH_BFLOAT16)
+        yield Variation("bf16 instead of f16", replace(best, half_type="bf16"), _WORTH_BFLOAT16)
 
 
-def float32(best: Setting, options: BuildOptions) -> Iterator[Challenge]:
+def float32(best: Setting, options: BuildOptions) -> Iterator[Variation]:
     """Whether 16 bits bring anything at all."""
     if best.precision == "force_float16":
         by_rule = graph_passes.chosen(replace(options, precision="force_float32"))
-        yield Challenge("float32 instead", replace(best, precision="force_float32", graph_passes=by_rule), _AS_FAST)
+        yield Variation("float32 instead", replace(best, precision="force_float32", graph_passes=by_rule), _AS_FAST)
 
 
-def rewriting(best: Setting, name: str) -> Challenge:
-    """One rewriting more, or one less."""
+def graph_pass(best: Setting, name: str) -> Variation:
+    """One graph pass more, or one less."""
     without = name in best.graph_passes
     names = [each for each in graph_passes.NAMES if (each in best.graph_passes) != (each == name)]
-    return Challenge(f"{'without' if without else 'with'} {name}", replace(best, graph_passes=tuple(names)), _CLEARLY)
+    return Variation(f"{'without' if without else 'with'} {name}", replace(best, graph_passes=tuple(names)), _CLEARLY)
 
 
-def streams(best: Setting, asked: TuneOptions, threads: int) -> Iterator[Challenge]:
+def streams(best: Setting, tune_options: TuneOptions, threads: int) -> Iterator[Variation]:
     """Several inferences at a time on fewer threads each, for throughput."""
-    if asked.goal == "latency":
+    if tune_options.goal == "latency":
         return
     for count in powers_of_two(1, threads)[1:]:
-        yield Challenge(f"{count} inferences at a time", replace(best, streams=count), _CLEARLY)
+        yield Variation(f"{count} inferences at a time", replace(best, streams=count), _CLEARLY)
 
 
-def batches(best: Setting, asked: TuneOptions, options: BuildOptions) -> Iterator[Challenge]:
+def batches(best: Setting, tune_options: TuneOptions, options: BuildOptions) -> Iterator[Variation]:
     """Other batches that the build takes."""
-    if asked.goal == "latency":
+    if tune_options.goal == "latency":
         return
     for batch in batch_sizes(options):
         if batch != best.batch:
-            yield Challenge(f"batch {batch}", replace(best, batch=batch), _CLEARLY)
+            yield Variation(f"batch {batch}", replace(best, batch=batch), _CLEARLY)
 
 
 def int8(best: Setting, options: BuildOptions) -> Setting:
     """What an int8 build is without any measurement, run like the best one in float."""
     by_rule = graph_passes.chosen(replace(options, precision="qint8_mixed_float16"))
-    sixteen = best.half_type if best.precision == "force_float16" else options.half_type
-    return replace(best, precision="qint8_mixed_float16", graph_passes=by_rule, half_type=sixteen)
+    half_type = best.half_type if best.precision == "force_float16" else options.half_type
+    return replace(best, precision="qint8_mixed_float16", graph_passes=by_rule, half_type=half_type)
 
 
-def schemes(best: Setting, by_rule: ActivationScheme) -> Iterator[Challenge]:
+def schemes(best: Setting, by_rule: ActivationScheme) -> Iterator[Variation]:
     """Symmetric ranges instead of asymmetric ones; `by_rule` is what `auto` takes for the network."""
     if "symmetric" not in (best.activations, by_rule):
-        yield Challenge("symmetric int8 ranges", replace(best, activations="symmetric"), _WORTH_SYMMETRIC)
+        yield Variation("symmetric int8 ranges", replace(best, activations="symmetric"), _WORTH_SYMMETRIC)
 
 
-def against_float(quantised: Setting) -> Challenge:
+def against_float(quantised: Setting) -> Variation:
     """int8 against the best build in float."""
-    return Challenge("int8 instead", quantised, _WORTH_INT8)
+    return Variation("int8 instead", quantised, _WORTH_INT8)
 
 
 def batch_sizes(options: BuildOptions) -> tuple[int, ...]:
@@ -109,10 +110,10 @@ def batch_sizes(options: BuildOptions) -> tuple[int, ...]:
 
 def powers_of_two(low: int, high: int) -> tuple[int, ...]:
     """`low`, and the powers of two above it, up to `high`."""
-    found = [low]
+    powers = [low]
     power = 1
     while power <= high:
         if power > low:
-            found.append(power)
+            powers.append(power)
         power *= 2
-    return tuple(found)
+    return tuple(powers)

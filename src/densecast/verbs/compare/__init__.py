@@ -5,35 +5,73 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from densecast.pipeline import Pipeline
-from densecast.verbs.compare.difference import Comparison, MetricChange
-from densecast.verbs.compare.ladder import Progress, Truth, climb
-from densecast.verbs.compare.locate import CurvePoint, Findings, Location
-from densecast.verbs.compare.rung import Rung, open_rung
-from densecast.verbs.compare.where import find
+from densecast.results.compare import (
+    ComparedStage,
+    CompareResult,
+    Comparison,
+    CurvePoint,
+    Findings,
+    Location,
+    MetricChange,
+    OutputError,
+)
+from densecast.spec.options import Split
+from densecast.verbs.compare.chain import images_and_truth, open_chain
+from densecast.verbs.compare.differences import Progress, compare_all
+from densecast.verbs.compare.root_cause import localise, localise_all
+from densecast.verbs.compare.stage import ChainStage, open_stage
 
 __all__ = [
+    "ChainStage",
+    "CompareResult",
+    "ComparedStage",
     "Comparison",
     "CurvePoint",
     "Findings",
     "Location",
     "MetricChange",
-    "Rung",
-    "Truth",
-    "climb",
+    "OutputError",
     "compare",
-    "find",
-    "open_rung",
+    "compare_all",
+    "images_and_truth",
+    "localise",
+    "localise_all",
+    "open_chain",
+    "open_stage",
 ]
 
 
 def compare(
-    reference: Pipeline, candidate: Pipeline, images: Sequence[Path], *, progress: Progress | None = None
-) -> Comparison:
-    """Run both on every image.
+    reference: Path | str,
+    candidates: Sequence[Path | str],
+    *,
+    images: Path | str | None = None,
+    data: Path | str | None = None,
+    split: Split = "val",
+    limit: int | None = None,
+    threads: int | None = None,
+    locate: bool = False,
+    progress: Progress | None = None,
+) -> CompareResult:
+    """Every stage from the reference to each candidate, on a folder of `images` or on the model's data set at `data`.
+
+    Reference and candidates are artifacts, `.onnx` files or checkpoints. Stages that nobody has to name, as the float
+    graph after its passes, come before the candidates built from it. With `data` the metric's change is measured too;
+    with `locate` the step, and the first inner tensor, where a stage parts from the reference.
 
     Raises:
-        UsageError: no images.
-        BadShapeError: the two do not give outputs of one shape.
+        UsageError: neither or both of `images` and `data`, or models of two tasks.
+        BadShapeError: two models do not give outputs of one shape.
+        MissingFileError, BadArtifactError, BadGraphError, BadCheckpointError, BadDatasetError: something cannot be used.
     """
-    return climb(reference, [candidate], images, progress=progress)[0]
+    paths = [Path(each) for each in candidates]
+    folder, root = (None if each is None else Path(each) for each in (images, data))
+    with open_chain(Path(reference), paths, threads) as (first, others):
+        chosen, truth = images_and_truth(first.pipeline.spec, folder, root, split, limit)
+        findings = list(localise_all(first, others, chosen)) if locate else [None] * len(others)
+        comparisons = compare_all(first, others, chosen, truth=truth, progress=progress, findings=findings)
+        stages = tuple(
+            ComparedStage(stage.title, comparison, each)
+            for stage, comparison, each in zip(others, comparisons, findings, strict=True)
+        )
+        return CompareResult(first.pipeline.spec.name, first.title, len(chosen), stages)

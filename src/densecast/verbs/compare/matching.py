@@ -47,26 +47,25 @@ def _pairs(reference: Sequence[TensorPoint], candidate: Sequence[TensorPoint]) -
     by_key = dict(zip(_keys(candidate), candidate, strict=True))
     folded = _folded_by(reference, candidate)
     alone, alone_there = _alone_in_layer(reference), _alone_in_layer(candidate)
-    found: list[tuple[TensorPoint, TensorPoint]] = []
+    pairs: list[tuple[TensorPoint, TensorPoint]] = []
     taken: set[str] = set()
     for left, key in zip(reference, _keys(reference), strict=True):
         if left is reference[-1]:
             break
         if left.name in folded.values():
             continue  # a convolution whose result no tensor of the candidate holds
-        wanted = next((name for name, conv in folded.items() if name == left.name), None)
         right = by_name.get(left.name)
-        if right is None and wanted is not None:
-            right = by_key.get(_key_of(reference, folded[wanted]))
+        if right is None and left.name in folded:
+            right = by_key.get(_key_of(reference, folded[left.name]))
         if right is None:
             right = by_key.get(key)
         if right is None and left.layer in alone:
             right = alone_there.get(left.layer)  # another operator in its place
         fits = right is not None and right is not candidate[-1] and right.name not in taken
         if fits and right is not None and (not left.size or not right.size or left.size == right.size):
-            found.append((left, right))
+            pairs.append((left, right))
             taken.add(right.name)
-    return [*found, (reference[-1], candidate[-1])]
+    return [*pairs, (reference[-1], candidate[-1])]
 
 
 def _alone_in_layer(points: Sequence[TensorPoint]) -> dict[str, TensorPoint]:
@@ -106,23 +105,23 @@ def _reach(points: Sequence[TensorPoint], places: dict[str, int]) -> dict[str, s
     through: dict[str, set[int]] = {}
     reach: dict[str, set[int]] = {}
     for point in points:
-        found: set[int] = set()
+        nearest: set[int] = set()
         for source in point.sources:
-            found |= {places[source]} if source in places else through.get(source, set())
-        reach[point.name] = through[point.name] = found
+            nearest |= {places[source]} if source in places else through.get(source, set())
+        reach[point.name] = through[point.name] = nearest
     return reach
 
 
 def _passed(
     point: TensorPoint, by_name: dict[str, TensorPoint], taken: set[str], hidden: frozenset[str]
 ) -> tuple[TensorPoint, ...]:
-    found: dict[str, TensorPoint] = {}
+    passed: dict[str, TensorPoint] = {}
     waiting = list(point.sources)
     while waiting:
         name = waiting.pop()
         source = by_name.get(name)
-        if source is None or name in taken or name in found:
+        if source is None or name in taken or name in passed:
             continue
-        found[name] = source
+        passed[name] = source
         waiting += source.sources
-    return tuple(source for source in reversed(found.values()) if source.name not in hidden)
+    return tuple(source for source in reversed(passed.values()) if source.name not in hidden)

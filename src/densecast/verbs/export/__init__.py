@@ -1,41 +1,85 @@
-"""Checkpoint, TorchScript or ONNX file  ->  float artifact: one ONNX graph, verified against the framework."""
+"""A trained network  ->  float artifact: one ONNX graph, verified against the framework it comes from."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import shutil
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from densecast import artifact, plugins
+from densecast import artifact
 from densecast.artifact import Artifact, Manifest, NetworkRef, WeightsRecord
-from densecast.errors import BadCheckpointError, BadConfigError, BadShapeError, MissingFileError
+from densecast.errors import BadConfigError, BadShapeError, MissingFileError, UsageError
 from densecast.io import codec, files
+from densecast.networks._base import NETWORKS, Network
 from densecast.runtime import machine
 from densecast.spec.model import ModelSpec
+from densecast.spec.preprocess import Preprocess
 from densecast.spec.tensor import Dim, TensorSpec
-from densecast.verbs.export import checkpoint, onnx_file, parity, tensorflow, tensorflow_source, weights
-from densecast.verbs.export.options import ExportOptions
-from densecast.verbs.export.to_onnx import to_onnx
-from densecast.zoo._base import ZooEntry
+from densecast.spec.verb_options import ExportOptions
+from densecast.tasks._base import TASKS, Task
+from densecast.verbs.export import checkpoint as checkpoints
+from densecast.verbs.export import onnx_file, spec_file, tensorflow, tensorflow_source, torch_module, weights
+from densecast.verbs.export.spec_file import SpecFile
+from densecast.zoo._base import ZOO, ZooEntry
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ExportOptions", "export_file", "export_zoo", "is_file_name"]
+__all__ = ["ExportOptions", "SpecFile", "export", "export_file", "export_module", "export_zoo", "is_file_name"]
 
-_SEED = 20
 _SUFFIXES = (".onnx", ".pt", ".pth", ".ts", ".torchscript")
+_EXAMPLE_HW = (512, 512)
+
+
+def export(
+    source: str | Path | ZooEntry | nn.Module,
+    out: str | Path,
+    *,
+    spec: ModelSpec | SpecFile | str | Path | None = None,
+    labels: Sequence[str] | None = None,
+    preprocess: Preprocess | None = None,
+    task: str | Task[Any, Any] = "segmentation",
+    checkpoint: str | Path | None = None,
+    example: tuple[int, int] | None = None,
+    options: ExportOptions = ExportOptions(),
+    progress: weights.Progress | None = None,
+) -> Artifact:
+    """Any network as a float artifact at `out`: a zoo model, a file, or a `torch.nn.Module` of the caller's own.
+
+    A zoo model says itself what it is. Of a file or a module it is said by `spec`, a spec file or its contents; or by
+    `labels`, `preprocess` (default: the image as it is, divided by 255) and `task`. `checkpoint` are the weights of a
+    zoo model or a module. `example` is the height and width at which a module is traced and compared.
+
+    Raises:
+        UsageError: arguments that do not go together.
+        UnknownNameError, BadConfigError, MissingFileError, BadCheckpointError, BadGraphError, ParityError:
+            see `export_zoo`, `export_file` and `export_module`.
+    """
+    given = Path(checkpoint) if checkpoint is not None else None
+    if isinstance(source, str) and is_file_name(source):
+        source = Path(source)
+    if isinstance(source, (str, ZooEntry)):
+        if spec is not None or labels is not None or preprocess is not None:
+            raise UsageError("a zoo model says itself what it is: leave spec, labels and preprocess out.", field="spec")
+        return export_zoo(source, out, options, given=given, progress=progress)
+    name = source.name.partition(".")[0] if isinstance(source, Path) else type(source).__name__.lower()
+    model = _model_spec(name, spec, labels, preprocess, task)
+    if isinstance(source, Path):
+        if given is not None:
+            raise UsageError("a file brings its own weights: leave the checkpoint out.", field="checkpoint")
+        return export_file(source, model, out, options)
+    return export_module(source, model, out, options, example=example, checkpoint=given)
 
 
 def export_zoo(
-    name: str,
-    out: Path,
+    name: str | ZooEntry,
+    out: str | Path,
     options: ExportOptions = ExportOptions(),
     *,
-    given: Path | None = None,
+    given: str | Path | None = None,
     progress: weights.Progress | None = None,
 ) -> Artifact:
     """A model of the zoo, its weights from `given` or wherever they are found, as a float artifact at `out`.
@@ -43,56 +87,48 @@ def export_zoo(
     An artifact already at `out` that was made from the same weights with the same options and versions is kept.
 
     Raises:
-        UnknownNameError: no such model, or no such protocol of it.
+        UnknownNameError: no such model, or no such variant of it.
         MissingFileError: the weights were not found.
         BadCheckpointError: they are damaged, or belong to another network.
         ParityError: graph and framework differ by more than the tolerance.
     """
-    entry: ZooEntry = plugins.load("zoo", name).ENTRY
+    entry, out = ZOO.load(name), Path(out)
+    spec = entry.spec_for(options.variant)
+    TASKS.load(spec.task).check(spec)
+    given = Path(given) if given is not None else None
     if entry.tensorflow is not None:
         tensorflow_source.require_tensorflow()
     is_folder = given is not None and given.is_dir() and entry.tensorflow is not None
     path = given if given is not None and is_folder else weights.find(entry.checkpoint, given, progress)
     if entry.network is None:
-        return tensorflow.export(path, entry.spec_for(options.protocol), out, options, entry.tensorflow)
-    checkpoint.require_torch("export")
-    plugin = plugins.load("networks", entry.network)
-    state = checkpoint.read(path)
+        return tensorflow.export(path, spec, out, options, entry.tensorflow)
+    checkpoints.require_torch("export")
+    plugin = NETWORKS.load(entry.network)
+    state = checkpoints.read(path)
     network_options = _network_options(plugin, entry, state)
     network = plugin.build(network_options).eval()
-    checkpoint.load_into(network, state, plugin, network_options, f"checkpoint {path}")
-    spec = replace(entry.spec_for(options.protocol), input=_input(entry.spec.input, options, plugin.INPUT_MULTIPLE))
+    checkpoints.load_into(network, state, plugin, network_options, f"checkpoint {path}")
+    spec = spec.with_input(_input(entry.spec.input, options, plugin.input_multiple))
     key = _key(files.sha256(path), spec, options)
     if (kept := Artifact.kept(out, key)) is not None:
         return kept
-    record = WeightsRecord(path.name, files.sha256(path), len(state))
-
-    def keep_weights(folder: Path) -> None:
-        from safetensors.torch import save_file
-
-        save_file(
-            {name: value.contiguous() for name, value in network.state_dict().items()},
-            folder / "weights.safetensors",
-        )
-
     manifest = Manifest(
         "float",
         spec,
         key,
         artifact.now(),
         machine.describe(),
-        source=f"zoo {name}",
+        source=f"zoo {entry.spec.name}",
         network=NetworkRef(entry.network, dataclasses.asdict(network_options)),
-        weights=record,
+        weights=WeightsRecord(path.name, files.sha256(path), len(state)),
     )
-    return _export_module(network, manifest, options, entry.example_size_hw, keep_weights, out)
+
+    keep = torch_module.keep_weights(network, entry.network)
+    return torch_module.export(network, manifest, options, entry.example_size_hw, keep, out)
 
 
 def export_file(
-    path: Path,
-    spec: ModelSpec,
-    out: Path,
-    options: ExportOptions = ExportOptions(),
+    path: str | Path, spec: ModelSpec, out: str | Path, options: ExportOptions = ExportOptions()
 ) -> Artifact:
     """A TorchScript `.pt`, TensorFlow or ready `.onnx` file as a float artifact at `out`; `spec` says what it is.
 
@@ -104,9 +140,12 @@ def export_file(
     Raises:
         MissingFileError: no such file.
         MissingExtraError: what reads this kind of file is not installed.
+        BadConfigError: `spec` makes no sense for its task.
         BadGraphError: not a usable network.
         ParityError: framework and graph differ by more than the tolerance.
     """
+    path, out = Path(path), Path(out)
+    TASKS.load_trusted(spec.task).check(spec)
     if tensorflow_source.is_tensorflow(path):
         return tensorflow.export(path, spec, out, options)
     if not path.is_file():
@@ -117,23 +156,61 @@ def export_file(
         )
     is_onnx = path.suffix == ".onnx"
     if not is_onnx:
-        height, width = options.size_hw or spec.input.shape[2:]
-        sizes = (options.batch or spec.input.shape[0], spec.input.shape[1], height, width)
-        spec = replace(spec, input=replace(spec.input, shape=sizes))
+        spec = _with_sizes(spec, options)
     key = _key(files.sha256(path), spec, options)
     if (kept := Artifact.kept(out, key)) is not None:
         return kept
     manifest = Manifest("float", spec, key, artifact.now(), machine.describe(), source=f"{path.name}")
     if is_onnx:
-        return onnx_file.export(path, manifest, out)
-    checkpoint.require_torch("export of TorchScript")
+        return onnx_file.export(path, manifest, options, out)
+    checkpoints.require_torch("export of TorchScript")
     network = onnx_file.load_torchscript(path)
+    keep = torch_module.keep_script(path)
+    return torch_module.export(network, manifest, options, options.size_hw or _EXAMPLE_HW, keep, out)
 
-    def keep_script(folder: Path) -> None:
-        shutil.copyfile(path, folder / "model.pt")
 
-    example = options.size_hw or (512, 512)
-    return _export_module(network, manifest, options, example, keep_script, out)
+def export_module(
+    module: nn.Module,
+    spec: ModelSpec,
+    out: str | Path,
+    options: ExportOptions = ExportOptions(),
+    *,
+    example: tuple[int, int] | None = None,
+    checkpoint: str | Path | None = None,
+) -> Artifact:
+    """A `torch.nn.Module` in memory as a float artifact at `out`; `spec` says what it is.
+
+    It takes (N, 3, H, W) float32, and returns a tensor, or a dict, dataclass or sequence of tensors. It is exported as
+    it is in evaluation mode on the CPU, and is itself left as it was. `example` is the height and width at which it is
+    traced; graph and module are then compared at that size and a smaller one. `checkpoint` are weights to load first.
+
+    Raises:
+        BadConfigError: `spec` makes no sense for its task.
+        BadCheckpointError: the checkpoint does not fit.
+        BadGraphError: it cannot be exported, or its outputs do not fit the task.
+        ParityError: graph and module differ by more than the tolerance.
+    """
+    checkpoints.require_torch("export of a module")
+    TASKS.load_trusted(spec.task).check(spec)
+    network = copy.deepcopy(module).cpu().eval()
+    record = None
+    if checkpoint is not None:
+        path = Path(checkpoint)
+        state = checkpoints.read(path)
+        checkpoints.load_into(network, state, None, None, f"checkpoint {path}")
+        record = WeightsRecord(path.name, files.sha256(path), len(state))
+    kind = type(module)
+    manifest = Manifest(
+        "float",
+        _with_sizes(spec, options),
+        "",
+        artifact.now(),
+        machine.describe(),
+        source=f"module {kind.__module__}.{kind.__qualname__}",
+        weights=record,
+    )
+    size_hw = options.size_hw or example or _EXAMPLE_HW
+    return torch_module.export(network, manifest, options, size_hw, torch_module.keep_traced, Path(out))
 
 
 def is_file_name(name: str) -> bool:
@@ -142,79 +219,35 @@ def is_file_name(name: str) -> bool:
     return path.suffix in _SUFFIXES or tensorflow_source.is_tensorflow(path)
 
 
-def _export_module(
-    network: nn.Module,
-    manifest: Manifest,
-    options: ExportOptions,
-    example_size_hw: tuple[int, int],
-    keep: Callable[[Path], None],
-    out: Path,
-) -> Artifact:
-    """Export, check, compare with the framework at several shapes, and only then write."""
-    import onnx
-
-    spec = manifest.spec
-    model, exporter = to_onnx(
-        network, spec.input, spec.output.name, example_size_hw, opset=options.opset, exporter=options.exporter
-    )
-    onnx_file.check(model, "the exported graph")
-    serialised = model.SerializeToString()
-    run_graph = onnx_file.runner(serialised, spec.input.name)
-    shapes = _parity_shapes(spec.input, example_size_hw)
-    inputs = [parity.image_like(shape, _SEED) for shape in shapes]
-    record = parity.check(
-        lambda feed: _run_torch(network, feed),
-        run_graph,
-        inputs,
-        options.tolerance,
-        lambda feed: _run_exact(network, feed),
-    )
-    outputs = [run_graph(feed).shape for feed in inputs]
-    onnx_file.check_classes(spec, outputs[0])
-    spec = replace(spec, output=_output(spec.output, spec.input, outputs))
-    with artifact.writing(out) as draft:
-        files.write_bytes(draft.folder / "model.onnx", serialised)
-        keep(draft.folder)
-        notes = (
-            f"exported by torch's {exporter} exporter, opset {model.opset_import[0].version}, onnx {onnx.__version__}",
-        )
-        draft.finish(replace(manifest, spec=spec, parity=record, passes=notes))
-    return Artifact.open(out)
+def _model_spec(
+    name: str,
+    spec: ModelSpec | SpecFile | str | Path | None,
+    labels: Sequence[str] | None,
+    preprocess: Preprocess | None,
+    task: str | Task[Any, Any],
+) -> ModelSpec:
+    if not isinstance(task, str):
+        task_name = task.name
+        if task_name not in TASKS.names():
+            TASKS.register(task_name, task)
+        task = task_name
+    if spec is None:
+        described = SpecFile(tuple(labels or ()), task=task)
+        return (replace(described, preprocess=preprocess) if preprocess else described).model(name)
+    if labels is not None or preprocess is not None:
+        raise UsageError("the spec says labels and preprocessing: leave them out beside it.", field="labels")
+    if isinstance(spec, (str, Path)):
+        spec = spec_file.read(Path(spec))
+    return spec.model(name) if isinstance(spec, SpecFile) else spec
 
 
-def _run_torch(network: Any, feed: parity.F32) -> parity.F32:
-    import torch
-
-    with torch.inference_mode():
-        output: parity.F32 = network(torch.from_numpy(feed)).numpy()
-    return output
-
-
-def _run_exact(network: Any, feed: parity.F32) -> parity.Outputs:
-    """The network in float64; a copy, because a module is converted in place."""
-    import copy
-
-    import torch
-
-    with torch.inference_mode():
-        output: parity.Outputs = copy.deepcopy(network).double()(torch.from_numpy(feed).double()).numpy()
-    return output
-
-
-def _network_options(plugin: Any, entry: ZooEntry, state: dict[str, Any]) -> Any:
-    """The entry's options, with the variants (bias, upsampling) that the weights themselves tell."""
+def _network_options(plugin: Network[Any], entry: ZooEntry, state: Mapping[str, Any]) -> Any:
+    """The entry's options, with the ones (bias, upsampling) that the weights themselves prove."""
     try:
-        options = plugin.Options(**entry.options)
+        options = plugin.options_type(**entry.options)
     except TypeError as error:
         raise BadConfigError(f"zoo entry {entry.spec.name}: options of network {entry.network!r}: {error}") from None
-    told = plugin.options_from_state(plugin.clean(state), options) if hasattr(plugin, "options_from_state") else options
-    classes = getattr(told, "classes", len(entry.spec.labels))
-    if entry.spec.task == "segmentation" and classes != len(entry.spec.labels):
-        raise BadCheckpointError(
-            f"these weights tell {classes} classes apart, {entry.spec.name} has {len(entry.spec.labels)} "
-            f"({', '.join(entry.spec.labels[:5])}). Is this checkpoint of another model?"
-        )
-    return told
+    return plugin.options_from_state(plugin.clean(state), options) if plugin.options_from_state else options
 
 
 def _input(spec: TensorSpec, options: ExportOptions, multiple: int) -> TensorSpec:
@@ -227,41 +260,18 @@ def _input(spec: TensorSpec, options: ExportOptions, multiple: int) -> TensorSpe
         height, width = options.size_hw
         if height % multiple or width % multiple:
             raise BadShapeError(
-                f"this network's height and width must be multiples of {multiple}, got {height}×{width}."
+                f"this network's height and width must be multiples of {multiple}, got {height}×{width}.",
+                field="size_hw",
             )
     batch: int | Dim = options.batch or Dim("N", 1, options.largest_batch)
     return replace(spec, shape=(batch, spec.shape[1], height, width))
 
 
-def _parity_shapes(spec: TensorSpec, example_size_hw: tuple[int, int]) -> list[tuple[int, ...]]:
-    """The example's shape, and where sizes are open a smaller and a wider one with more images."""
-    batch, channels, height, width = spec.shape
-    size_of = {"H": example_size_hw[0], "W": example_size_hw[1]}
-
-    def near(size: int | Dim, wanted: int) -> int:
-        if isinstance(size, int):
-            return size
-        return min(max(wanted // size.multiple * size.multiple, size.min), size.max)
-
-    def shape(images: int, share_h: float, share_w: float) -> tuple[int, ...]:
-        assert isinstance(channels, int)
-        h, w = near(height, int(size_of["H"] * share_h)), near(width, int(size_of["W"] * share_w))
-        return (batch if isinstance(batch, int) else images, channels, h, w)
-
-    return list(dict.fromkeys([shape(1, 1.0, 1.0), shape(2, 0.53, 0.71)]))
-
-
-def _output(spec: TensorSpec, input_spec: TensorSpec, seen: list[tuple[int, ...]]) -> TensorSpec:
-    """The output's shape as it was seen: fixed where it never changed although the input did, else open."""
-    first = seen[0]
-    sizes: list[int | Dim] = []
-    for axis, size in enumerate(first):
-        source = input_spec.shape[axis]
-        if isinstance(source, int) or axis == 1:
-            sizes.append(size)
-        else:
-            sizes.append(Dim(source.name if axis == 0 else f"{source.name}_out", 1, source.max))
-    return replace(spec, shape=tuple(sizes))
+def _with_sizes(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
+    """The spec's own input, with the sizes that were asked to be fixed."""
+    height, width = options.size_hw or spec.input.shape[2:]
+    sizes = (options.batch or spec.input.shape[0], spec.input.shape[1], height, width)
+    return spec.with_input(replace(spec.input, shape=sizes))
 
 
 def _key(source_sha256: str, spec: ModelSpec, options: ExportOptions) -> str:

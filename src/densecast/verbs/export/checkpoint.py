@@ -8,10 +8,10 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from densecast.errors import BadCheckpointError, MissingExtraError, MissingFileError
+from densecast.networks._base import Network
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,9 +33,7 @@ def read(path: Path) -> dict[str, Tensor]:
         BadCheckpointError: not a checkpoint, cut off, holding code, too large, or without tensors.
     """
     if not path.is_file():
-        raise MissingFileError(
-            f"checkpoint {path} does not exist. Pass --checkpoint PATH to a file of trained weights."
-        )
+        raise MissingFileError(f"checkpoint {path} does not exist. Name a file of trained weights.", field="checkpoint")
     size = path.stat().st_size
     if size == 0:
         raise BadCheckpointError(f"checkpoint {path} is empty. Fetch it again.")
@@ -47,10 +45,12 @@ def read(path: Path) -> dict[str, Tensor]:
     return _state_dict(content, path)
 
 
-def load_into(network: nn.Module, state: Mapping[str, Tensor], module: ModuleType, options: object, where: str) -> None:
+def load_into(
+    network: nn.Module, state: Mapping[str, Tensor], kind: Network[Any] | None, options: Any, where: str
+) -> None:
     """Put a state dict into a network: every key must match, in name and shape, and every value be finite.
 
-    `module` is the network's plug-in: its `clean` drops what published files carry besides, and its
+    `kind` is the network's plug-in, where it is one: its `clean` drops what published files carry besides, and its
     `explain_mismatch`, where it has one, may know which network the weights belong to.
 
     Raises:
@@ -58,18 +58,17 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], module: ModuleTyp
     """
     import torch
 
-    own = module.clean(dict(state))
-    wanted = network.state_dict()
-    missing = [key for key in wanted if key not in own and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in own if key not in wanted]
+    own = kind.clean(state) if kind else dict(state)
+    expected = network.state_dict()
+    missing = [key for key in expected if key not in own and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in own if key not in expected]
     misshapen = [
-        f"{key} {list(own[key].shape)} instead of {list(wanted[key].shape)}"
-        for key in wanted
-        if key in own and own[key].shape != wanted[key].shape
+        f"{key} {list(own[key].shape)} instead of {list(expected[key].shape)}"
+        for key in expected
+        if key in own and own[key].shape != expected[key].shape
     ]
     if missing or unexpected or misshapen:
-        explain = getattr(module, "explain_mismatch", lambda state, options: None)
-        hint = explain(own, options)
+        hint = kind.explain_mismatch(own, options) if kind and kind.explain_mismatch else None
         parts = [
             _first_five("missing", missing),
             _first_five("unexpected", unexpected),
@@ -80,17 +79,17 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], module: ModuleTyp
     broken = [key for key, value in own.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if broken:
         raise BadCheckpointError(f"{where}: {_first_five('not finite (NaN or infinity)', broken)}")
-    network.load_state_dict({**{k: v for k, v in wanted.items() if k not in own}, **own}, strict=True)
+    network.load_state_dict({**{k: v for k, v in expected.items() if k not in own}, **own}, strict=True)
 
 
-def require_torch(wanted_for: str) -> None:
+def require_torch(purpose: str) -> None:
     """Say what to install where torch is missing.
 
     Raises:
         MissingExtraError: no torch.
     """
     if any(importlib.util.find_spec(name) is None for name in ("torch", "safetensors")):
-        raise MissingExtraError.of("torch", wanted_for)
+        raise MissingExtraError.of("torch", purpose)
 
 
 def _first_five(what: str, keys: list[str]) -> str:
@@ -143,8 +142,8 @@ def _read_torch(path: Path) -> Any:
 
 def _refused(error: Exception) -> str:
     """The object that the unpickler would not make, by torch's own message; never its advice to trust the file."""
-    found = re.search(r"GLOBAL (\S+)", str(error))
-    return f"it holds {found.group(1)}" if found else "it holds something else"
+    name = re.search(r"GLOBAL (\S+)", str(error))
+    return f"it holds {name.group(1)}" if name else "it holds something else"
 
 
 def _first_line(error: Exception) -> str:

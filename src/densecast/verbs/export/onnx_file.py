@@ -15,51 +15,65 @@ from densecast.artifact import Artifact, Manifest
 from densecast.errors import BadGraphError
 from densecast.io import files
 from densecast.spec.model import ModelSpec
-from densecast.spec.tensor import Dim, TensorSpec
-from densecast.verbs.export import parity
+from densecast.spec.tensor import Dim, Feeds, TensorSpec
+from densecast.spec.verb_options import ExportOptions
+from densecast.verbs.export import outputs, parity
 
 # Protocol buffers end at 2 GiB; a graph with its weights beside it is loaded from its own folder only.
 MAX_BYTES = 2 << 30
+_TRIAL_SIDE = 256
+# Another, to see which sizes follow the image's.
+_SECOND_SIDE = 320
 
 
-def export(path: Path, manifest: Manifest, out: Path) -> Artifact:
+def export(path: Path, manifest: Manifest, options: ExportOptions, out: Path) -> Artifact:
     """A ready ONNX file as a float artifact, its tensors described as the file has them.
 
     Raises:
-        BadGraphError: see `read`; or not one image in and one map out, or it cannot be run.
+        BadGraphError: see `read`; or it takes no image, takes inputs of which nothing is known, gives no output that
+            fits the task, or cannot be run.
     """
     model = read(path)
+    spec = replace(manifest.spec, inputs=_described_inputs(model, manifest.spec, options.input_name))
     serialised = model.SerializeToString()
-    spec = manifest.spec
-    input_spec = _described(model, spec.input)
-    output = output_of(serialised, model.graph.output[0].name, replace(spec, input=input_spec), str(path))
+    described, selection = outputs_of(serialised, spec, options, str(path))
+    own = [value.name for value in model.graph.output]
+    if list(selection.names) != own:
+        by_name = {value.name: value for value in model.graph.output}
+        ordered = [by_name[name] for name in selection.names]
+        del model.graph.output[:]
+        model.graph.output.extend(ordered)
+        serialised = model.SerializeToString()
+    notes = (selection.note,) if selection.note else ()
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)
-        draft.finish(replace(manifest, spec=replace(spec, input=input_spec, output=output)))
+        draft.finish(replace(manifest, spec=replace(spec, outputs=described), passes=notes))
     return Artifact.open(out)
 
 
-def output_of(serialised: bytes, name: str, spec: ModelSpec, where: str) -> TensorSpec:
-    """What a graph gives for the input of `spec`, as one run of it has it.
+def outputs_of(
+    serialised: bytes, spec: ModelSpec, options: ExportOptions, where: str
+) -> tuple[tuple[TensorSpec, ...], outputs.Selection]:
+    """What a graph gives for the inputs of `spec`, as a run of it has it, the main output first.
 
     Raises:
-        BadGraphError: it cannot be run, gives no map, or one of another number of classes than `spec` has labels.
+        BadGraphError: it cannot be run, or its outputs do not fit the task.
     """
-    shape = tuple(size if isinstance(size, int) else _some(size) for size in spec.input.shape)
-    try:
-        seen = runner(serialised, spec.input.name)(parity.image_like(shape, 0))
-    except Exception as error:  # engines raise their own kinds
-        raise BadGraphError(f"{where} cannot be run at {list(shape)} ({str(error).splitlines()[0]}).") from None
-    if seen.ndim != 4:
-        raise BadGraphError(f"{where} gives {list(seen.shape)}; a map (N, C, h, w) is needed.")
-    check_classes(spec, seen.shape)
-    sizes = tuple(
-        size
-        if isinstance(source, int) or axis == 1
-        else Dim(source.name if axis == 0 else f"{source.name}_out", 1, source.max)
-        for axis, (size, source) in enumerate(zip(seen.shape, spec.input.shape, strict=True))
-    )
-    return TensorSpec(name, str(seen.dtype), sizes)
+    run = graph_runner(serialised)
+
+    def trial(side: int) -> tuple[outputs.Shape, Feeds]:
+        shape = tuple(size if isinstance(size, int) else _some(size, side) for size in spec.input.shape)
+        try:
+            return shape, run(outputs.trial_feeds(spec, shape, 0))
+        except Exception as error:  # engines raise their own kinds
+            raise BadGraphError(f"{where} cannot be run at {list(shape)} ({str(error).splitlines()[0]}).") from None
+
+    trials = [trial(_TRIAL_SIDE)]
+    results = trials[0][1]
+    selection = outputs.select({name: array.shape for name, array in results.items()}, spec, options)
+    if not spec.input.is_static and any(results[name].ndim != 4 for name in selection.names):
+        trials.append(trial(_SECOND_SIDE))
+    return outputs.describe_all(selection.names, trials, spec.input), selection
 
 
 def read(path: Path) -> Any:
@@ -98,21 +112,12 @@ def check(model: Any, where: str) -> None:
         raise BadGraphError(f"{where} is not valid ONNX ({str(error).splitlines()[0]}).") from None
 
 
-def check_classes(spec: ModelSpec, output_shape: tuple[int, ...]) -> None:
-    """A segmentation has one plane a label.
+def graph_runner(serialised: bytes) -> Callable[[Feeds], Feeds]:
+    """The graph as a function of named arrays, run by ONNX Runtime in float32: all outputs, in the graph's order.
 
     Raises:
-        BadGraphError: the output's second size is not the number of labels.
+        BadGraphError: ONNX Runtime does not take it.
     """
-    if spec.task == "segmentation" and output_shape[1] != len(spec.labels):
-        raise BadGraphError(
-            f"the network tells {output_shape[1]} classes apart, but {spec.name} has {len(spec.labels)} labels "
-            f"({', '.join(spec.labels[:5])})."
-        )
-
-
-def runner(serialised: bytes, input_name: str) -> Callable[[parity.F32], parity.F32]:
-    """The graph as a function of one array, run by ONNX Runtime in float32."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -121,9 +126,20 @@ def runner(serialised: bytes, input_name: str) -> Callable[[parity.F32], parity.
         session = onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises several unrelated kinds
         raise BadGraphError(f"ONNX Runtime cannot load the graph ({str(error).splitlines()[0]}).") from None
+    names = [value.name for value in session.get_outputs()]
+
+    def run(feeds: Feeds) -> Feeds:
+        return {name: np.asarray(array) for name, array in zip(names, session.run(names, feeds), strict=True)}
+
+    return run
+
+
+def runner(serialised: bytes, input_name: str) -> Callable[[parity.F32], parity.F32]:
+    """The same as a function of one array, for its first output."""
+    run_all = graph_runner(serialised)
 
     def run(feed: parity.F32) -> parity.F32:
-        return np.asarray(session.run(None, {input_name: feed})[0])
+        return np.asarray(next(iter(run_all({input_name: feed}).values())))
 
     return run
 
@@ -145,30 +161,76 @@ def load_torchscript(path: Path) -> Any:
     except (RuntimeError, ValueError, OSError) as error:
         raise BadGraphError(
             f"{path} is no TorchScript module ({str(error).splitlines()[0]}). "
-            "For a state dict name its zoo model: densecast export MODEL --checkpoint FILE."
+            "A state dict is the checkpoint of a zoo model: name the model, and give the file as its checkpoint."
         ) from None
 
 
-def _described(model: Any, wanted: TensorSpec) -> TensorSpec:
-    """The graph's one input as the file declares it; `wanted` bounds the sizes the file leaves open."""
+def graph_inputs(model: Any) -> list[Any]:
+    """The declared inputs that are no weights."""
+    initialised = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in initialised]
+
+
+def _described_inputs(model: Any, spec: ModelSpec, image_name: str | None) -> tuple[TensorSpec, ...]:
+    """The graph's inputs as the file declares them, the image first; those of `spec` bound the sizes it leaves open.
+
+    Raises:
+        BadGraphError: none is the image, or nothing says how a further one is made.
+    """
+    values = {value.name: value for value in graph_inputs(model)}
+    candidates = [name for name in values if name not in spec.input_preprocess]
+    if image_name is None and len(candidates) > 1:
+        image_name = next((name for name in candidates if _is_image(values[name])), None)
+    if image_name is None and len(candidates) == 1:
+        image_name = candidates[0]
+    if image_name not in values:
+        listed = ", ".join(values) or "none"
+        raise BadGraphError(
+            f"which input is the image is not to be told from {listed}; it must be float32 (N, 3, H, W).",
+            field="input_name",
+        )
+    unknown = [name for name in candidates if name != image_name]
+    if unknown:
+        raise BadGraphError(
+            f"the graph has {len(values)} inputs; say in a spec file how {', '.join(unknown)} "
+            f"{'is' if len(unknown) == 1 else 'are'} made of the image: [input_preprocess.{unknown[0]}].",
+            field="input_preprocess",
+        )
+    absent = [name for name in spec.input_preprocess if name not in values]
+    if absent:
+        raise BadGraphError(f"there is no input {absent[0]!r}; the inputs are {', '.join(values)}.")
+    bounds = {tensor.name: tensor for tensor in spec.inputs[1:]}
+    image = _described(values[image_name], spec.input)
+    return (image, *(_described(values[name], bounds[name]) for name in bounds))
+
+
+def _is_image(value: Any) -> bool:
     import onnx
 
-    initialised = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in initialised]
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs) or "none"
-        raise BadGraphError(f"the graph has {len(inputs)} inputs ({names}); one image input is needed.")
-    tensor = inputs[0].type.tensor_type
+    tensor = value.type.tensor_type
+    dims = tensor.shape.dim
+    return (
+        tensor.elem_type == onnx.TensorProto.FLOAT
+        and len(dims) == 4
+        and (not dims[1].HasField("dim_value") or dims[1].dim_value == 3)
+    )
+
+
+def _described(value: Any, bounds: TensorSpec) -> TensorSpec:
+    """One input as the file declares it; `bounds` bounds the sizes the file leaves open."""
+    import onnx
+
+    tensor = value.type.tensor_type
     dims = tensor.shape.dim
     if len(dims) != 4 or tensor.elem_type != onnx.TensorProto.FLOAT:
-        raise BadGraphError(f"input {inputs[0].name!r} must be float32 (N, 3, H, W); it has {len(dims)} dimensions.")
+        raise BadGraphError(f"input {value.name!r} must be float32 (N, 3, H, W); it has {len(dims)} dimensions.")
     sizes: list[int | Dim] = []
-    for dim, bound in zip(dims, wanted.shape, strict=True):
+    for dim, bound in zip(dims, bounds.shape, strict=True):
         sizes.append(dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else bound)
-    if sizes[1] != wanted.shape[1]:
-        raise BadGraphError(f"input {inputs[0].name!r} has {sizes[1]} channels; an image has {wanted.shape[1]}.")
-    return TensorSpec(inputs[0].name, "float32", tuple(sizes))
+    if sizes[1] != bounds.shape[1]:
+        raise BadGraphError(f"input {value.name!r} has {sizes[1]} channels; an image has {bounds.shape[1]}.")
+    return TensorSpec(value.name, "float32", tuple(sizes))
 
 
-def _some(size: Dim) -> int:
-    return size.min if size.name == "N" else min(max(size.min, 256 // size.multiple * size.multiple), size.max)
+def _some(size: Dim, side: int) -> int:
+    return size.min if size.name == "N" else min(max(size.min, side // size.multiple * size.multiple), size.max)

@@ -10,11 +10,10 @@ import numpy.typing as npt
 from densecast.artifact import ParityRecord
 from densecast.errors import BadGraphError, ParityError
 from densecast.spec import limits
+from densecast.spec.tensor import Array, Feeds
 
 F32 = npt.NDArray[np.float32]
-Outputs = npt.NDArray[np.floating]
-Network = Callable[[F32], F32]
-Exact = Callable[[F32], Outputs]
+Network = Callable[[Feeds], Feeds]
 
 # A graph may be this many times as far from the exact result as the framework's own float32 is: both round as often,
 # in another order.
@@ -24,13 +23,14 @@ _LARGEST_NOISE = 1e-2
 
 
 def check(
-    framework: Network, graph: Network, inputs: Sequence[F32], tolerance: float, exact: Exact | None = None
+    framework: Network, graph: Network, inputs: Sequence[Feeds], tolerance: float, exact: Network | None = None
 ) -> ParityRecord:
-    """Run both on every input and compare.
+    """Run both on every input and compare every output, each by its own largest value.
 
     Networks that amplify rounding (softmax over many pixels, untrained weights) may differ by more than
     `tolerance` although the graph is right. Then `exact`, the framework in float64, decides: the graph must be
-    no further from it than twice the framework's own float32.
+    no further from it than twice the framework's own float32. Outputs of whole numbers, as labels, differ by the share
+    of values that are not equal.
 
     Raises:
         ParityError: the largest difference exceeds `tolerance` times the framework's largest output, and the
@@ -38,29 +38,22 @@ def check(
         BadGraphError: the graph cannot run one of the shapes, or answers with another shape.
     """
     assert inputs, "parity is measured on at least one input"
-    shapes = tuple(feed.shape for feed in inputs)
+    shapes = tuple(_shape(feed) for feed in inputs)
     pairs = [(framework(feed), _run(graph, feed)) for feed in inputs]
-    for feed, (expected, found) in zip(inputs, pairs, strict=True):
-        if found.shape != expected.shape:
-            raise BadGraphError(
-                f"the exported graph turns {list(feed.shape)} into {list(found.shape)}, "
-                f"the framework into {list(expected.shape)}."
-            )
-        if found.size == 0:
-            raise BadGraphError(f"the exported graph's output for {list(feed.shape)} is empty: {list(found.shape)}.")
-        if not (np.isfinite(expected).all() and np.isfinite(found).all()):
-            raise ParityError(f"an output for {list(feed.shape)} is not finite. The weights or the export are broken.")
-    absolute = max(float(np.abs(found - expected).max(initial=0.0)) for expected, found in pairs)
-    relative = max(_relative(found, expected) for expected, found in pairs)
+    for feed, (expected, actual) in zip(inputs, pairs, strict=True):
+        for name, array in expected.items():
+            _check_output(name, feed, array, actual[name])
+    absolute = max(_absolute(actual[name], array) for expected, actual in pairs for name, array in expected.items())
+    relative = max(_relative(actual, expected) for expected, actual in pairs)
     if limits.is_at_most("the tolerance", relative, tolerance):
         return ParityRecord(shapes, absolute, relative, tolerance)
     own_error = graph_error = None
     if exact is not None:
         truths = [exact(feed) for feed in inputs]
-        if not all(np.isfinite(truth).all() for truth in truths):
+        if not all(np.isfinite(array).all() for truth in truths for array in truth.values()):
             raise ParityError("the framework's output in float64 is not finite. The weights are broken.")
         own_error = max(_relative(expected, truth) for (expected, _), truth in zip(pairs, truths, strict=True))
-        graph_error = max(_relative(found, truth) for (_, found), truth in zip(pairs, truths, strict=True))
+        graph_error = max(_relative(actual, truth) for (_, actual), truth in zip(pairs, truths, strict=True))
         if own_error <= _LARGEST_NOISE and graph_error <= _NOISE_FACTOR * own_error:
             return ParityRecord(shapes, absolute, relative, tolerance, own_error)
     noise = "" if own_error is None else f" In float64 the framework differs from itself by {own_error:.1e} only."
@@ -70,19 +63,52 @@ def check(
     )
 
 
-def _run(graph: Network, feed: F32) -> F32:
+def _run(graph: Network, feed: Feeds) -> Feeds:
     try:
         return graph(feed)
     except Exception as error:  # engines raise their own kinds; any of them means the graph is unusable
         raise BadGraphError(
-            f"the exported graph fails on {list(feed.shape)}: {str(error).splitlines()[0]}. "
-            "Export with --static for one shape only."
+            f"the exported graph fails on {list(_shape(feed))}: {str(error).splitlines()[0]}. "
+            "Export it for one fixed size only.",
+            field="size_hw",
         ) from error
 
 
-def _relative(found: Outputs, expected: Outputs) -> float:
-    """The largest difference over the largest expected value."""
-    difference = float(np.abs(found - expected).max(initial=0.0))
+def _shape(feed: Feeds) -> tuple[int, ...]:
+    """The first input's, the image."""
+    return tuple(next(iter(feed.values())).shape)
+
+
+def _check_output(name: str, feed: Feeds, expected: Array, actual: Array) -> None:
+    shape = list(_shape(feed))
+    if actual.shape != expected.shape:
+        raise BadGraphError(
+            f"the exported graph turns {shape} into {list(actual.shape)}, "
+            f"the framework into {list(expected.shape)} (output {name!r})."
+        )
+    if actual.size == 0:
+        raise BadGraphError(f"the exported graph's output {name!r} for {shape} is empty: {list(actual.shape)}.")
+    if not (np.isfinite(expected).all() and np.isfinite(actual).all()):
+        raise ParityError(f"the output {name!r} for {shape} is not finite. The weights or the export are broken.")
+
+
+def _absolute(actual: Array, expected: Array) -> float:
+    """The largest difference; of whole numbers the share of values that differ."""
+    if expected.dtype.kind != "f":
+        return float(np.mean(actual != expected))
+    difference: npt.NDArray[np.floating] = np.subtract(actual, expected)
+    return float(np.abs(difference).max(initial=0.0))
+
+
+def _relative(actual: Feeds, expected: Feeds) -> float:
+    """The largest difference of any output over its largest expected value."""
+    return max(_relative_of_one(actual[name], array) for name, array in expected.items())
+
+
+def _relative_of_one(actual: Array, expected: Array) -> float:
+    difference = _absolute(actual, expected)
+    if expected.dtype.kind != "f":
+        return difference
     largest = float(np.abs(expected).max(initial=0.0))
     return difference / largest if largest > 0 else float(difference > 0)
 

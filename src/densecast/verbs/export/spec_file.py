@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 from densecast.errors import BadConfigError
 from densecast.io import codec
-from densecast.spec.model import Decode, Evaluation, ModelSpec, Rgb, SegmentationDecode, Task
+from densecast.spec.model import DecodeOptions, Evaluation, ModelSpec, ReadByTask, Rgb
 from densecast.spec.options import Range
-from densecast.spec.pose_decode import PoseDecode
 from densecast.spec.preprocess import FitInto, KeepRatio, Native, Preprocess, Resize, ScaleBy, Stretch
 from densecast.spec.tensor import Dim, TensorSpec
-from densecast.tasks.pose.coco_person import JOINTS
+from densecast.tasks._base import TASKS
 from densecast.tasks.segmentation import palettes
+from densecast.verbs.export.outputs import DEFAULT_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,52 +32,67 @@ class SpecFile:
     metric = "dice"
     ```
 
-    `side` bounds height and width where the graph leaves them open. For `task = "pose"` the resize has to be
-    `{ kind = "pose_affine" }`, and the graph gives 17 heatmaps and then 17 tag maps of COCO's joints.
+    `task` is a task's name, or `package.module:Name`; `decode` are its options, by default its own defaults. `outputs`
+    name the network's outputs, the main one first. `input_preprocess` says of each input beside the image how it is
+    made of the same image. `side` bounds height and width where the graph leaves them open.
+
+    For `task = "pose"` the resize has to be `{ kind = "pose_affine" }`, and the graph gives 17 heatmaps and then 17 tag
+    maps of COCO's joints.
     """
 
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = ()
     preprocess: Preprocess = field(default_factory=lambda: Preprocess(Native()))
-    task: Task = "segmentation"
+    task: str = "segmentation"
     palette: tuple[Rgb, ...] | None = None
-    decode: Decode | None = None
+    decode: Annotated[DecodeOptions, ReadByTask()] | None = None
     evaluation: Evaluation | None = None
     side: Range = Range(16, 4096)
     largest_batch: int = 64
+    outputs: tuple[str, ...] = ()
+    input_preprocess: dict[str, Preprocess] = field(default_factory=dict)
 
     def model(self, name: str) -> ModelSpec:
         """The model's spec; tensor names and fixed sizes come from the graph later.
 
         Raises:
             BadConfigError: what is declared does not go together.
+            UnknownNameError, PluginError: there is no such task.
         """
-        if self.task == "segmentation" and len(self.labels) < 2:
-            raise BadConfigError(f"a segmentation needs at least two labels, got {len(self.labels)}.")
-        sizes = (
-            Dim("N", 1, self.largest_batch),
-            3,
-            Dim("H", self.side.min, self.side.max),
-            Dim("W", self.side.min, self.side.max),
-        )
+        task = TASKS.load_trusted(self.task)
+        batch = Dim("N", 1, self.largest_batch)
         colours = self.palette or palettes.voc(len(self.labels))
         if len(colours) != len(self.labels):
-            raise BadConfigError(f"{len(self.labels)} labels but {len(colours)} colours in the palette.")
-        is_pose = self.task == "pose"
-        channels = 2 * len(JOINTS) if is_pose else len(self.labels)
+            raise BadConfigError(
+                f"{len(self.labels)} labels but {len(colours)} colours in the palette.", field="palette"
+            )
         try:
-            return ModelSpec(
+            spec = ModelSpec(
                 name,
                 self.task,
-                TensorSpec("image", "float32", sizes),
-                TensorSpec("maps" if is_pose else "logits", "float32", (sizes[0], channels, *sizes[2:])),
+                (
+                    TensorSpec("image", "float32", self._sizes(batch, "")),
+                    *(TensorSpec(each, "float32", self._sizes(batch, f"{each}_")) for each in self.input_preprocess),
+                ),
+                tuple(TensorSpec(each, "float32", (batch,)) for each in self.outputs or (DEFAULT_NAME,)),
                 self.preprocess,
-                self.decode or (PoseDecode() if is_pose else SegmentationDecode()),
+                self.decode or task.options_type(),
                 self.labels,
                 colours,
                 self.evaluation,
+                input_preprocess=self.input_preprocess,
             )
         except ValueError as error:
             raise BadConfigError(f"{error}.") from None
+        task.check(spec)
+        channels = task.output_channels(spec)
+        if channels is None:
+            return spec
+        sizes = self._sizes(batch, "")
+        return spec.with_output(replace(spec.output, shape=(batch, channels, *sizes[2:])))
+
+    def _sizes(self, batch: Dim, prefix: str) -> tuple[Dim, int, Dim, Dim]:
+        height, width = (Dim(f"{prefix}{side}", self.side.min, self.side.max) for side in ("H", "W"))
+        return (batch, 3, height, width)
 
 
 def read(path: Path) -> SpecFile:
@@ -85,7 +101,10 @@ def read(path: Path) -> SpecFile:
     Raises:
         BadConfigError: missing, malformed, or with a wrong or unknown key.
     """
-    return codec.read(path, SpecFile)
+    data = codec.read(path, dict)
+    if isinstance(data.get("decode"), dict):
+        data["decode"] = {"kind": data.get("task", "segmentation"), **data["decode"]}
+    return codec.from_plain(data, SpecFile, str(path))
 
 
 def parse_resize(text: str) -> Resize:
@@ -111,5 +130,7 @@ def parse_resize(text: str) -> Resize:
     except ValueError:
         pass
     raise BadConfigError(
-        f"--resize {text!r} must be native, scale:FACTOR, stretch:HEIGHTxWIDTH, keep:LONGxSHORT or fit:HEIGHTxWIDTH."
+        f"a resize must be native, scale:FACTOR, stretch:HEIGHTxWIDTH, keep:LONGxSHORT or fit:HEIGHTxWIDTH, got "
+        f"{text!r}.",
+        field="resize",
     )

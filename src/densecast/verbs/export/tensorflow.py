@@ -13,20 +13,21 @@ import numpy.typing as npt
 
 from densecast import artifact
 from densecast.artifact import Artifact, Manifest, ParityRecord, WeightsRecord
-from densecast.errors import ParityError
+from densecast.errors import BadConfigError, ParityError
 from densecast.imaging.prepare import prepare
 from densecast.io import codec, files
 from densecast.kernels.labels import upsample_argmax
 from densecast.runtime import machine
-from densecast.scenes import turntable
 from densecast.spec.geometry import Placement
-from densecast.spec.model import ModelSpec, SegmentationDecode
+from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import Native
+from densecast.spec.tensor import Feeds
+from densecast.spec.verb_options import ExportOptions
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import onnx_file, parity, tensorflow_source
-from densecast.verbs.export.options import ExportOptions
-from densecast.verbs.export.tensorflow_head import F32, Bytes
+from densecast.verbs.export.tensorflow_prefix import F32, Bytes
 from densecast.verbs.export.tensorflow_separate import Separated, separate
-from densecast.verbs.export.tensorflow_source import Workshop
+from densecast.verbs.export.tensorflow_source import ConversionSubprocess
 from densecast.zoo._base import TensorFlowGraph
 
 # Of the labels, this share must be those of the untouched graph; the others are pixels between two classes whose
@@ -49,10 +50,13 @@ def export(
     `options`, and what the graph does is measured and declared.
 
     Raises:
+        BadConfigError: it is for another task than segmentation.
         MissingExtraError: TensorFlow or tf2onnx is not installed.
         BadGraphError: not a usable graph, or built in another way than one image in and one class a pixel out.
         ParityError: TensorFlow and the separated graph differ by more than the tolerance.
     """
+    if not isinstance(spec.decode, SegmentationDecode):
+        raise BadConfigError(f"TensorFlow graphs are imported for segmentation, not for {spec.task}.", field="task")
     tensorflow_source.require_tensorflow()
     with tensorflow_source.opened(path, names.member if names else None) as source:
         digest = tensorflow_source.sha256(path)
@@ -60,25 +64,27 @@ def export(
         if (kept := Artifact.kept(out, key)) is not None:
             return kept
         with tempfile.TemporaryDirectory() as scratch:
-            workshop = Workshop(Path(scratch), str(path))
-            reply = workshop.do(
+            conversion = ConversionSubprocess(Path(scratch), str(path))
+            reply = conversion.run(
                 task="convert",
                 graph=str(source.resolve()),
                 input=options.input_name or (names.input if names else None),
                 output=options.output_name or (names.output if names else None),
                 opset=options.opset,
             )
-            converted = onnx_file.read(workshop.folder / "graph.onnx")
+            converted = onnx_file.read(conversion.folder / "graph.onnx")
             separated = separate(converted, spec, options, declared=names is not None)
             serialised = separated.model.SerializeToString()
             onnx_file.check(separated.model, "the separated graph")
-            record, equal = _compare(workshop, separated, spec, reply, options.tolerance)
-            output = onnx_file.output_of(serialised, separated.spec.output.name, separated.spec, "the separated graph")
+            record, equal = _compare(conversion, separated, spec, reply, options.tolerance)
+            described, _ = onnx_file.outputs_of(
+                serialised, separated.spec, replace(options, output_name=None), "the separated graph"
+            )
             versions = ", ".join(f"{name} {version}" for name, version in reply["versions"].items())
             with artifact.writing(out) as draft:
                 files.write_bytes(draft.folder / "model.onnx", serialised)
-                shutil.copyfile(workshop.folder / "graph.pb", draft.folder / "graph.pb")
-                made = replace(separated.spec, output=output)
+                shutil.copyfile(conversion.folder / "graph.pb", draft.folder / "graph.pb")
+                made = replace(separated.spec, outputs=described)
                 manifest = Manifest("float", made, key, artifact.now(), machine.describe(), source=path.name)
                 draft.finish(
                     replace(
@@ -93,32 +99,40 @@ def export(
 
 
 def _compare(
-    workshop: Workshop, separated: Separated, given: ModelSpec, reply: dict[str, Any], tolerance: float
+    conversion: ConversionSubprocess, separated: Separated, declared: ModelSpec, reply: dict[str, Any], tolerance: float
 ) -> tuple[ParityRecord | None, float]:
-    """TensorFlow's own logits and labels of two pictures against those of the separated graph.
+    """TensorFlow's own logits and labels of two images against those of the separated graph.
 
     Conversion may have fused the operator away that gives the logits; then the labels alone are compared.
 
     Raises:
         ParityError: they differ by more than is allowed.
     """
-    pictures = [turntable.render(_SEED, index, size).image for index, size in enumerate(_picture_sizes(separated))]
-    feeds = {f"picture_{index}": _for_tensorflow(each, separated, given)[None] for index, each in enumerate(pictures)}
-    np.savez(workshop.folder / "inputs.npz", **feeds)  # type: ignore[arg-type]  # might be `allow_pickle`, says the stub
-    told = workshop.do(task="run", input=reply["input"], output=reply["output"], logits=separated.logits)
-    with np.load(workshop.folder / "outputs.npz") as stored:
+    images = [_test_image(index, size_hw) for index, size_hw in enumerate(_image_sizes(separated))]
+    feeds = {f"image_{index}": _for_tensorflow(each, separated, declared)[None] for index, each in enumerate(images)}
+    np.savez(conversion.folder / "inputs.npz", **feeds)  # type: ignore[arg-type]  # might be `allow_pickle`, says the stub
+    answered = conversion.run(task="run", input=reply["input"], output=reply["output"], logits=separated.logits)
+    with np.load(conversion.folder / "outputs.npz") as stored:
         answers = {name: stored[name] for name in stored.files}
-    run_graph = onnx_file.runner(separated.frozen.SerializeToString(), separated.spec.input.name)
-    prepared = [_for_network(each, separated) for each in pictures]
+    frozen = separated.frozen.SerializeToString()
+    run_graph = onnx_file.runner(frozen, separated.spec.input.name)
+    prepared = [_for_network(each, separated) for each in images]
     record: ParityRecord | None = None
-    if told["logits"]:
-        own = {id(feed): _channels_first(answers[f"picture_{i}_logits"], separated) for i, feed in enumerate(prepared)}
-        record = parity.check(lambda feed: own[id(feed)], run_graph, prepared, tolerance)
+    if answered["logits"]:
+        spec = separated.spec
+        feeds_of_network: list[Feeds] = [{spec.input.name: array} for array in prepared]
+        expected: dict[int, Feeds] = {
+            id(feed): {spec.output.name: _channels_first(answers[f"image_{index}_logits"], separated)}
+            for index, feed in enumerate(feeds_of_network)
+        }
+        record = parity.check(
+            lambda feed: expected[id(feed)], onnx_file.graph_runner(frozen), feeds_of_network, tolerance
+        )
     equal, total = 0, 0
-    for index, (picture, feed) in enumerate(zip(pictures, prepared, strict=True)):
-        wanted = _labels(answers[f"picture_{index}"])
-        found = _decoded(run_graph(feed)[0], feed, picture, wanted.shape, separated.spec)
-        equal, total = equal + int((found == wanted).sum()), total + wanted.size
+    for index, (image, feed) in enumerate(zip(images, prepared, strict=True)):
+        expected_labels = _labels(answers[f"image_{index}"])
+        labels = _decoded(run_graph(feed)[0], feed, image, expected_labels.shape, separated.spec)
+        equal, total = equal + int((labels == expected_labels).sum()), total + labels.size
     if equal < LEAST_EQUAL * total:
         raise ParityError(
             f"{1 - equal / total:.2%} of the labels are not those of the untouched graph in TensorFlow; "
@@ -127,31 +141,37 @@ def _compare(
     return record, equal / total
 
 
-def _picture_sizes(separated: Separated) -> list[tuple[int, int]]:
-    """An upright and a lying picture where the graph takes both; the one size that it takes otherwise."""
+def _image_sizes(separated: Separated) -> list[tuple[int, int]]:
+    """An upright and a lying image where the graph takes both; the one size that it takes otherwise."""
     if separated.frozen_hw is None:
         return [(_SIDE, _SIDE * 3 // 2), (_SIDE, _SIDE // 2)]
     height, width = separated.frozen_hw
-    if separated.head is None or separated.head.size_hw is None:
+    if separated.prefix is None or separated.prefix.size_hw is None:
         return [(height, width)]
     return [(height * 3 // 4, width), (height, width * 2 // 3)]
 
 
-def _for_tensorflow(picture: Bytes, separated: Separated, given: ModelSpec) -> npt.NDArray[Any]:
+def _test_image(index: int, size_hw: tuple[int, int]) -> Bytes:
+    """(H, W, 3): smooth fields with edges and noise over the whole range of bytes, in colours of their own."""
+    planes = parity.image_like((3, *size_hw), _SEED + index)
+    return np.asarray(np.clip(planes * 64 + 128, 0, 255).transpose(1, 2, 0), dtype=np.uint8)
+
+
+def _for_tensorflow(image: Bytes, separated: Separated, declared: ModelSpec) -> npt.NDArray[Any]:
     """(H, W, 3) as the untouched graph takes it: bytes, or floats normalised as the user says."""
     if separated.dtype == "uint8":
-        return picture
-    pixels = picture[:, :, ::-1] if given.preprocess.colour == "BGR" else picture
-    mean, std = (np.asarray(values, dtype=np.float32) for values in (given.preprocess.mean, given.preprocess.std))
-    return np.asarray((pixels / np.float32(given.preprocess.divisor) - mean) / std, dtype=np.float32)
+        return image
+    pixels = image[:, :, ::-1] if declared.preprocess.colour == "BGR" else image
+    mean, std = (np.asarray(values, dtype=np.float32) for values in (declared.preprocess.mean, declared.preprocess.std))
+    return np.asarray((pixels / np.float32(declared.preprocess.divisor) - mean) / std, dtype=np.float32)
 
 
-def _for_network(picture: Bytes, separated: Separated) -> F32:
-    """(1, 3, h, w) as the separated network takes it, the picture at its own size."""
-    own = separated.head.preprocess.resize if separated.head else None
+def _for_network(image: Bytes, separated: Separated) -> F32:
+    """(1, 3, h, w) as the separated network takes it, the image at its own size."""
+    own = separated.prefix.preprocess.resize if separated.prefix else None
     unresized = replace(separated.spec.preprocess, resize=own or Native())
-    array, placement = prepare(picture, unresized)
-    assert placement.content_hw == picture.shape[:2], "the pictures are as large as fits"
+    array, placement = prepare(image, unresized)
+    assert placement.content_hw == image.shape[:2], "the images are as large as fits"
     return np.asarray(array, dtype=np.float32)[None]
 
 
@@ -171,12 +191,12 @@ def _labels(answer: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def _decoded(
-    logits: F32, feed: F32, picture: Bytes, labels_hw: tuple[int, ...], spec: ModelSpec
+    logits: F32, feed: F32, image: Bytes, labels_hw: tuple[int, ...], spec: ModelSpec
 ) -> npt.NDArray[np.uint8]:
     """Labels by the declared decode, at the size of the untouched graph's."""
-    assert isinstance(spec.decode, SegmentationDecode)
+    assert isinstance(spec.decode, SegmentationDecode), "checked on the way in"
     model_hw = (feed.shape[2], feed.shape[3])
-    placement = Placement.resized(picture.shape[:2], picture.shape[:2], model_hw=model_hw)
+    placement = Placement.resized(image.shape[:2], image.shape[:2], model_hw=model_hw)
     crop_hw = placement.content_hw if labels_hw == placement.content_hw and placement.is_padded else None
     size_hw = model_hw if labels_hw in (model_hw, placement.content_hw) else (labels_hw[0], labels_hw[1])
     return upsample_argmax(logits, [size_hw], align_corners=spec.decode.align_corners, crop_hw=crop_hw)

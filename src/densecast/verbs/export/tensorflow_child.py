@@ -91,17 +91,17 @@ def run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     graph = _parsed(folder / "graph.pb")
     known = {node.name for node in graph.node}
     has_logits = (job.get("logits") or "").partition(":")[0] in known
-    found = {}
+    arrays = {}
     with tf.Graph().as_default() as scope, np.load(folder / "inputs.npz") as inputs:
         tf.import_graph_def(graph, name="")
         with tf.compat.v1.Session(graph=scope) as session:
             for name in inputs.files:
                 fetches = [job["output"], *([job["logits"]] if has_logits else [])]
                 values = session.run(fetches, {job["input"]: inputs[name]})
-                found[name] = values[0]
+                arrays[name] = values[0]
                 if has_logits:
-                    found[f"{name}_logits"] = values[1]
-    np.savez(folder / "outputs.npz", **found)
+                    arrays[f"{name}_logits"] = values[1]
+    np.savez(folder / "outputs.npz", **arrays)
     return {"logits": has_logits}
 
 
@@ -164,22 +164,22 @@ def _check_operators(graph: Any) -> None:
         raise RefusedError(f"TensorFlow has no operator {', '.join(unknown[:_SHOWN])} (node {where!r})")
 
 
-def _named(graph: Any, wanted: str | None, role: str) -> str:
+def _named(graph: Any, given: str | None, role: str) -> str:
     """The tensor of that name, or where none is given the only one that it can be."""
     nodes = {node.name: node for node in graph.node}
-    if wanted is None:
+    if given is None:
         read = {name.lstrip("^").partition(":")[0] for node in graph.node for name in node.input}
         passive = ("Assert", "NoOp", "Const")
-        found = (
+        candidates = (
             [name for name, node in nodes.items() if node.op == "Placeholder"]
             if role == "input"
             else [name for name, node in nodes.items() if name not in read and node.op not in passive]
         )
-        if len(found) != 1:
-            listed = ", ".join(found[:_SHOWN]) or "none"
-            raise RefusedError(f"its {role} is not to be told from {listed}: pass --{role}-name")
-        return f"{found[0]}:0"
-    name, _, port = wanted.partition(":")
+        if len(candidates) != 1:
+            listed = ", ".join(candidates[:_SHOWN]) or "none"
+            raise RefusedError(f"its {role} is one of {listed}: say which by {role}_name")
+        return f"{candidates[0]}:0"
+    name, _, port = given.partition(":")
     if name not in nodes:
         near = difflib.get_close_matches(name, nodes, n=5, cutoff=0.3)
         tips = [node.name for node in graph.node if node.op == "Placeholder"] if role == "input" else []

@@ -11,12 +11,13 @@ from onnx import TensorProto
 from densecast.errors import BadGraphError, BadShapeError
 from densecast.graph import channels_first_input, end_at_logits, fix_shape, open_sizes, start_at_network
 from densecast.graph._base import PassResult
-from densecast.spec.model import ModelSpec, SegmentationDecode
+from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import FitInto, Native, Preprocess, Stretch
 from densecast.spec.tensor import Dim, TensorSpec
-from densecast.verbs.export import onnx_file, tensorflow_head
-from densecast.verbs.export.options import ExportOptions
-from densecast.verbs.export.tensorflow_head import Measured
+from densecast.spec.verb_options import ExportOptions
+from densecast.tasks.segmentation import SegmentationDecode
+from densecast.verbs.export import onnx_file, tensorflow_prefix
+from densecast.verbs.export.tensorflow_prefix import Measured
 
 _TYPES = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8"}
 
@@ -26,7 +27,7 @@ class Separated:
     """The network (N, 3, H, W) -> (N, C, h, w), and what it was separated from.
 
     `frozen` takes the size that the graph was frozen for, `model` those that `spec` names. `logits` is the name of the
-    output inside the converted graph. `dtype` is what the graph itself takes; `head` what it does to that, None where
+    output inside the converted graph. `dtype` is what the graph itself takes; `prefix` what it does to that, None where
     the network still does it.
     """
 
@@ -35,7 +36,7 @@ class Separated:
     spec: ModelSpec
     logits: str
     dtype: str
-    head: Measured | None
+    prefix: Measured | None
     frozen_hw: tuple[int, int] | None
     notes: tuple[str, ...]
 
@@ -59,46 +60,59 @@ def separate(converted: onnx.ModelProto, spec: ModelSpec, options: ExportOptions
     fixed_hw = (sizes[1], sizes[2]) if sizes[1] and sizes[2] else None
     logits = end_at_logits.find(converted)
     ended = _applied(end_at_logits.apply(converted))
-    started = start_at_network.apply(ended.model)
-    head: Measured | None = None
-    if started.changed:
-        run_head = onnx_file.runner(start_at_network.head(ended.model).SerializeToString(), value.name)
-        try:
-            head = tensorflow_head.measure(run_head, dtype, fixed_hw)
-        except BadGraphError as error:
-            if declared:
-                raise
-            started = PassResult(ended.model, False, str(error))
-    if head is None:
+    started, prefix = _without_prefix(ended.model, value.name, dtype, fixed_hw, must_have_one=declared)
+    if prefix is None:
         if declared:
             raise BadGraphError(f"the graph does not start as {spec.name} does: {started.notes}.")
-        kept = _applied(channels_first_input.apply(ended.model))
-        notes = [ended.notes, f"its own preprocessing stays: {started.notes}", kept.notes]
-        network, frozen_hw = kept.model, fixed_hw
+        transposed = _applied(channels_first_input.apply(ended.model))
+        notes = [ended.notes, f"its own preprocessing stays: {started.notes}", transposed.notes]
+        network, frozen_hw = transposed.model, fixed_hw
     else:
-        notes = [ended.notes, f"{started.notes}: {_in_words(head)}"]
-        network, frozen_hw = started.model, head.size_hw or fixed_hw
-    preprocess = _declared(spec, head, dtype) if not declared else _agreed(spec, head)
+        notes = [ended.notes, f"{started.notes}: {_in_words(prefix)}"]
+        network, frozen_hw = started.model, prefix.size_hw or fixed_hw
+    preprocess = _declared(spec, prefix, dtype) if not declared else _agreed(spec, prefix)
     spec = replace(spec, preprocess=preprocess)
-    assert isinstance(spec.decode, SegmentationDecode)
     if logits.align_corners is not None:
+        assert isinstance(spec.decode, SegmentationDecode), "checked on the way in"
         spec = replace(spec, decode=replace(spec.decode, align_corners=logits.align_corners))
     batch: int | Dim = options.batch or spec.input.shape[0]
-    if head is None and sizes[0]:
+    if prefix is None and sizes[0]:
         batch = sizes[0]
     model = frozen = network
-    wanted = _wanted_sizes(spec, options, frozen_hw)
+    sizes_hw = _sizes(spec, options, frozen_hw)
     if frozen_hw is not None:
         frozen = _applied(fix_shape.apply(network, _input(batch, frozen_hw)), needed=False).model
         model = frozen
-        if wanted != frozen_hw:
+        if sizes_hw != frozen_hw:
             opened = open_sizes.apply(frozen)
             notes.append(opened.notes)
             model = opened.model
-    asked = _input(batch, wanted)
-    fixed = fix_shape.apply(model, asked)
-    spec = replace(spec, input=asked, output=TensorSpec(end_at_logits.NAME, "float32", spec.output.shape))
-    return Separated(fixed.model, frozen, spec, logits.tensor, dtype, head, frozen_hw, tuple(notes))
+    image = _input(batch, sizes_hw)
+    fixed = fix_shape.apply(model, image)
+    output = TensorSpec(end_at_logits.NAME, "float32", spec.output.shape)
+    spec = replace(spec, inputs=(image,), outputs=(output,))
+    return Separated(fixed.model, frozen, spec, logits.tensor, dtype, prefix, frozen_hw, tuple(notes))
+
+
+def _without_prefix(
+    model: onnx.ModelProto, input_name: str, dtype: str, fixed_hw: tuple[int, int] | None, *, must_have_one: bool
+) -> tuple[PassResult, Measured | None]:
+    """The graph from its first layer on, and what was cut off; the graph as it is where that is nothing known.
+
+    Raises:
+        BadGraphError: a prefix that must be there does something unknown.
+    """
+    started = start_at_network.apply(model)
+    if not started.changed:
+        return started, None
+    cut_off = start_at_network.preprocessing_prefix(model)
+    try:
+        run_prefix = onnx_file.runner(cut_off.SerializeToString(), input_name)
+        return started, tensorflow_prefix.measure(run_prefix, dtype, fixed_hw)
+    except BadGraphError as error:
+        if must_have_one:
+            raise
+        return PassResult(model, False, str(error)), None
 
 
 def _without_empty_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -116,11 +130,10 @@ def _without_empty_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _one_input(model: onnx.ModelProto) -> list[Any]:
-    initialised = {tensor.name for tensor in model.graph.initializer}
-    found = [value for value in model.graph.input if value.name not in initialised]
-    if len(found) != 1:
-        raise BadGraphError(f"the graph has {len(found)} inputs; one image is needed.")
-    return found
+    values = onnx_file.graph_inputs(model)
+    if len(values) != 1:
+        raise BadGraphError(f"the graph has {len(values)} inputs; one image is needed.")
+    return values
 
 
 def _applied(result: PassResult, *, needed: bool = True) -> PassResult:
@@ -134,45 +147,45 @@ def _applied(result: PassResult, *, needed: bool = True) -> PassResult:
     return result
 
 
-def _agreed(spec: ModelSpec, head: Measured | None) -> Preprocess:
-    assert head is not None
-    difference = tensorflow_head.agrees(head, spec.preprocess)
+def _agreed(spec: ModelSpec, prefix: Measured | None) -> Preprocess:
+    assert prefix is not None
+    difference = tensorflow_prefix.agrees(prefix, spec.preprocess)
     if difference:
         raise BadGraphError(f"this graph is not {spec.name}'s: {difference}.")
     return spec.preprocess
 
 
-def _declared(spec: ModelSpec, head: Measured | None, dtype: str) -> Preprocess:
+def _declared(spec: ModelSpec, prefix: Measured | None, dtype: str) -> Preprocess:
     """What the user declared and the graph does, one after the other."""
-    given = spec.preprocess
+    declared = spec.preprocess
     if dtype == "uint8":
-        if (given.mean, given.std, given.divisor) not in (
+        if (declared.mean, declared.std, declared.divisor) not in (
             ((0.0,) * 3, (255.0,) * 3, 1.0),
             ((0.0,) * 3, (1.0,) * 3, 1.0),
         ):
-            raise BadGraphError("this graph takes bytes and normalises them itself: leave --mean and --std out.")
-        given = replace(given, mean=(0.0,) * 3, std=(1.0,) * 3)
-    if head is None:
-        return given
-    if given.colour == "BGR" and head.colour == "BGR":
-        raise BadGraphError("this graph turns RGB into BGR itself: leave --colour out.")
-    mean = [m + own * s for m, s, own in zip(given.mean, given.std, head.mean, strict=True)]
-    std = [s * own for s, own in zip(given.std, head.std, strict=True)]
-    resize = given.resize
-    if isinstance(resize, Native) and head.size_hw is not None:
-        resize = FitInto(head.size_hw, head.fill)
+            raise BadGraphError(
+                "this graph takes bytes and normalises them itself: leave mean and std out.", field="mean"
+            )
+        declared = replace(declared, mean=(0.0,) * 3, std=(1.0,) * 3)
+    if prefix is None:
+        return declared
+    if declared.colour == "BGR" and prefix.colour == "BGR":
+        raise BadGraphError("this graph turns RGB into BGR itself: leave the colour order out.", field="colour")
+    mean = [m + own * s for m, s, own in zip(declared.mean, declared.std, prefix.mean, strict=True)]
+    std = [s * own for s, own in zip(declared.std, prefix.std, strict=True)]
+    resize = declared.resize
+    if isinstance(resize, Native) and prefix.size_hw is not None:
+        resize = FitInto(prefix.size_hw, prefix.fill)
     return replace(
-        given,
+        declared,
         resize=resize,
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
-        colour="BGR" if "BGR" in (given.colour, head.colour) else "RGB",
+        colour="BGR" if "BGR" in (declared.colour, prefix.colour) else "RGB",
     )
 
 
-def _wanted_sizes(
-    spec: ModelSpec, options: ExportOptions, frozen_hw: tuple[int, int] | None
-) -> tuple[int | Dim, int | Dim]:
+def _sizes(spec: ModelSpec, options: ExportOptions, frozen_hw: tuple[int, int] | None) -> tuple[int | Dim, int | Dim]:
     """The one size that every image is brought to, that which was asked, or the spec's open ones.
 
     Images that are not resized have the size that the graph was frozen for, if there is one.
@@ -182,7 +195,9 @@ def _wanted_sizes(
     if isinstance(resize, Native):
         one = frozen_hw
     if one is not None and options.size_hw not in (None, one):
-        raise BadShapeError(f"every image is brought to {one[0]}×{one[1]}; --static asks for another size.")
+        raise BadShapeError(
+            f"every image is brought to {one[0]}×{one[1]}; another fixed size was asked for.", field="size_hw"
+        )
     height, width = one or options.size_hw or spec.input.shape[2:]
     return height, width
 
@@ -191,6 +206,6 @@ def _input(batch: int | Dim, sizes: tuple[int | Dim, int | Dim]) -> TensorSpec:
     return TensorSpec(start_at_network.NAME, "float32", (batch, 3, *sizes))
 
 
-def _in_words(head: Measured) -> str:
-    padding = f", padded to {head.size_hw[0]}×{head.size_hw[1]} with {head.fill}" if head.size_hw else ""
-    return f"{head.colour}, (x - {head.mean}) / {head.std}{padding}"
+def _in_words(prefix: Measured) -> str:
+    padding = f", padded to {prefix.size_hw[0]}×{prefix.size_hw[1]} with {prefix.fill}" if prefix.size_hw else ""
+    return f"{prefix.colour}, (x - {prefix.mean}) / {prefix.std}{padding}"

@@ -87,9 +87,9 @@ def unpack(archive: Path, target: Path, member: str | None = None) -> None:
     Raises:
         BadGraphError: damaged, too large unpacked, or without such a file.
     """
-    wanted = member or _FROZEN
+    target_name = member or _FROZEN
     seen: list[str] = []
-    found = False
+    is_found = False
     try:
         with contextlib.ExitStack() as stack:
             raw = stack.enter_context(archive.open("rb"))
@@ -99,15 +99,15 @@ def unpack(archive: Path, target: Path, member: str | None = None) -> None:
             members = stack.enter_context(tarfile.open(fileobj=cast(Any, _Bounded(stream)), mode="r|"))
             for each in members:
                 name = each.name.rpartition("/")[2]
-                if found or not each.isreg() or not name.endswith(".pb"):
+                if is_found or not each.isreg() or not name.endswith(".pb"):
                     continue
                 seen.append(each.name)
-                found = name == wanted
-                if found or (member is None and len(seen) == 1):
+                is_found = name == target_name
+                if is_found or (member is None and len(seen) == 1):
                     _copy(members, each, target)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise BadGraphError(f"{archive} is no readable archive ({error}). Fetch it again.") from None
-    if not found and (member is not None or len(seen) != 1):
+    if not is_found and (member is not None or len(seen) != 1):
         held = ", ".join(seen[:_SHOWN]) or "no .pb file"
         raise BadGraphError(f"{archive} holds {held}; {member or 'one frozen graph (.pb)'} is needed.")
 
@@ -127,13 +127,13 @@ class _Bounded:
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
-    """A folder that TensorFlow, in a process of its own, reads jobs from and writes results to."""
+class ConversionSubprocess:
+    """TensorFlow in a process of its own, which reads a job from `folder` and writes its results there."""
 
     folder: Path
     subject: str
 
-    def do(self, **job: object) -> dict[str, Any]:
+    def run(self, **job: object) -> dict[str, Any]:
         """One job of `tensorflow_child`; its reply.
 
         Raises:

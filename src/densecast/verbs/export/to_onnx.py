@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from densecast.errors import BadGraphError
 from densecast.spec.tensor import Dim, TensorSpec
+from densecast.spec.verb_options import Exporter
 
 if TYPE_CHECKING:
     import onnx
+    import torch
     from torch import nn
 
-Exporter = Literal["auto", "torchscript", "dynamo"]
+Axes = Mapping[int, str]
 log = logging.getLogger(__name__)
+
+
+def open_axes(tensor: TensorSpec) -> dict[int, str]:
+    """The names of a tensor's open sizes, by axis."""
+    return {axis: size.name for axis, size in enumerate(tensor.shape) if isinstance(size, Dim)}
 
 
 def to_onnx(
     network: nn.Module,
-    input_spec: TensorSpec,
-    output_name: str,
-    example_size_hw: tuple[int, int],
+    inputs: Sequence[TensorSpec],
+    outputs: Mapping[str, Axes],
+    example_sizes_hw: Sequence[tuple[int, int]],
     *,
     opset: int,
     exporter: Exporter,
@@ -30,7 +39,9 @@ def to_onnx(
     """The graph, and which of torch's two exporters made it.
 
     "auto" takes the tracing exporter, which folds batch normalisation and gives small graphs for these
-    networks, and goes to the newer one where tracing fails.
+    networks, and goes to the newer one where tracing fails. The network takes a tensor for each of `inputs`, and is
+    traced with their height and width in `example_sizes_hw`; it returns one for each of `outputs`, which names the open
+    sizes by axis.
 
     Raises:
         BadGraphError: neither exporter could; names both reasons.
@@ -40,53 +51,75 @@ def to_onnx(
     for name in order:
         try:
             if name == "torchscript":
-                return _trace(network, input_spec, output_name, example_size_hw, opset), name
-            return _dynamo(network, input_spec, output_name, example_size_hw, opset), name
+                return _trace(network, inputs, outputs, example_sizes_hw, opset), name
+            return _dynamo(network, inputs, outputs, example_sizes_hw, opset), name
         except Exception as error:  # torch raises whatever the network's code or its own passes raise
             reasons.append(f"{name}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
             log.debug("%s exporter failed", name, exc_info=True)
     raise BadGraphError(f"the network could not be exported to ONNX ({'; '.join(reasons)}).")
 
 
-def _example(input_spec: TensorSpec, example_size_hw: tuple[int, int], batch: int) -> tuple[int, ...]:
-    sizes = (batch, 0, *example_size_hw)
-    return tuple(size if isinstance(size, int) else sizes[axis] for axis, size in enumerate(input_spec.shape))
+def _examples(
+    inputs: Sequence[TensorSpec], sizes_hw: Sequence[tuple[int, int]], batch: int
+) -> tuple[torch.Tensor, ...]:
+    import torch
+
+    examples = []
+    for tensor, size_hw in zip(inputs, sizes_hw, strict=True):
+        sizes = (batch, 0, *size_hw)
+        shape = [size if isinstance(size, int) else sizes[axis] for axis, size in enumerate(tensor.shape)]
+        examples.append(torch.zeros(shape))
+    return tuple(examples)
 
 
 def _trace(
-    network: nn.Module, input_spec: TensorSpec, output_name: str, size_hw: tuple[int, int], opset: int
+    network: nn.Module,
+    inputs: Sequence[TensorSpec],
+    outputs: Mapping[str, Axes],
+    sizes_hw: Sequence[tuple[int, int]],
+    opset: int,
 ) -> onnx.ModelProto:
     import onnx
     import torch
 
-    axes = {axis: size.name for axis, size in enumerate(input_spec.shape) if isinstance(size, Dim)}
+    axes = {tensor.name: open_axes(tensor) for tensor in inputs if not tensor.is_static}
+    axes |= {name: dict(open_sizes) for name, open_sizes in outputs.items() if open_sizes}
     stream = io.BytesIO()
     with warnings.catch_warnings():
         # The tracer warns of its deprecation and of sizes turned into constants; parity at a second size tells.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
-            (torch.zeros(_example(input_spec, size_hw, 1)),),
+            _examples(inputs, sizes_hw, 1),
             cast(Any, stream),  # annotated as a path, takes a stream too
             dynamo=False,
             opset_version=opset,
-            input_names=[input_spec.name],
-            output_names=[output_name],
-            dynamic_axes={input_spec.name: axes, output_name: axes} if axes else None,
+            input_names=[tensor.name for tensor in inputs],
+            output_names=list(outputs),
+            dynamic_axes=axes or None,
         )
     return onnx.load_from_string(stream.getvalue())
 
 
 def _dynamo(
-    network: nn.Module, input_spec: TensorSpec, output_name: str, size_hw: tuple[int, int], opset: int
+    network: nn.Module,
+    inputs: Sequence[TensorSpec],
+    outputs: Mapping[str, Axes],
+    sizes_hw: Sequence[tuple[int, int]],
+    opset: int,
 ) -> onnx.ModelProto:
     import torch
 
-    axes = {
-        axis: torch.export.Dim(size.name, min=max(2, size.min), max=size.max)
-        for axis, size in enumerate(input_spec.shape)
-        if isinstance(size, Dim)
-    }
+    # One object a size: sizes of one name are the same size.
+    sizes = {size.name: size for tensor in inputs for size in tensor.shape if isinstance(size, Dim)}
+    symbols = {name: torch.export.Dim(name, min=max(2, size.min), max=size.max) for name, size in sizes.items()}
+    shapes: tuple[Any, ...] = tuple(
+        {axis: symbols[name] for axis, name in open_axes(tensor).items()} for tensor in inputs
+    )
+    parameters = inspect.signature(network.forward).parameters.values()
+    if any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in parameters):
+        shapes = (shapes,)
+    has_open_batch = isinstance(inputs[0].shape[0], Dim)
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -95,12 +128,12 @@ def _dynamo(
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 network,
-                (torch.zeros(_example(input_spec, size_hw, 2 if 0 in axes else 1)),),
+                _examples(inputs, sizes_hw, 2 if has_open_batch else 1),
                 dynamo=True,
                 opset_version=max(opset, 18),
-                input_names=[input_spec.name],
-                output_names=[output_name],
-                dynamic_shapes=(axes,) if axes else None,
+                input_names=[tensor.name for tensor in inputs],
+                output_names=list(outputs),
+                dynamic_shapes=shapes if symbols else None,
                 verbose=False,
             )
     finally:

@@ -56,7 +56,9 @@ def find(source: CheckpointSource, given: Path | None = None, progress: Progress
             tried.append(f"{url} ({error})")
     raise MissingFileError(
         f"{source.file} was not found. Tried: {'; '.join(tried)}. "
-        f"Fetch it by hand, then pass --checkpoint PATH or put it into the folder that ${WEIGHTS_VARIABLE} names."
+        "Fetch it by hand, then give its path as the checkpoint, or put it into the folder that "
+        f"${WEIGHTS_VARIABLE} names.",
+        field="checkpoint",
     )
 
 
@@ -112,14 +114,14 @@ def check_hash(path: Path, source: CheckpointSource) -> Path:
     Raises:
         BadCheckpointError: another hash.
     """
-    for name, wanted in (("sha256", source.sha256), ("md5", source.md5)):
-        if wanted is None:
+    for name, published in (("sha256", source.sha256), ("md5", source.md5)):
+        if published is None:
             continue
         with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, name).hexdigest()
-        if not found.startswith(wanted.lower()):
+            digest = hashlib.file_digest(stream, name).hexdigest()
+        if not digest.startswith(published.lower()):
             raise BadCheckpointError(
-                f"{path} has {name} {found[: len(wanted)]}, published is {wanted}. "
+                f"{path} has {name} {digest[: len(published)]}, published is {published}. "
                 "It is damaged or another file; fetch it again."
             )
     return path

@@ -1,10 +1,10 @@
-"""Everything around a vendor's card but the card itself: inputs for its tools, a stand-in for it, and its results."""
+"""Everything around a vendor's card but the card itself: inputs for its tools, a simulator of it, and its results."""
 
 from __future__ import annotations
 
-from densecast.verbs.handoff.collect import Collected, collect
+from densecast.verbs.handoff.collect import collect
 from densecast.verbs.handoff.package import Handoff, open_handoff
 from densecast.verbs.handoff.prepare import PrepareOptions, prepare
-from densecast.verbs.handoff.stand_in import rehearse
+from densecast.verbs.handoff.simulator import simulate
 
-__all__ = ["Collected", "Handoff", "PrepareOptions", "collect", "open_handoff", "prepare", "rehearse"]
+__all__ = ["Handoff", "PrepareOptions", "collect", "open_handoff", "prepare", "simulate"]

@@ -1,9 +1,13 @@
-"""Images as the raw files that the vendors' tools read: prepared by several processes, streamed, and resumed."""
+"""Writes the network's inputs as the raw `.bin` files that the vendors' tools read, in several processes.
+
+A `.bin` file holds an array's values in C order, little-endian, without a header.
+"""
 
 from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -20,7 +24,6 @@ from densecast.runtime.clock import unclocked
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import Sample
 from densecast.spec.tensor import Array
-from densecast.verbs.handoff import bin_file
 from densecast.verbs.handoff.package import Item, augment_of, views
 
 Named = tuple[Sample, str]
@@ -33,15 +36,33 @@ _WAITING = 2
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a process has to know: the model, the folder that the files go to, and whether to write beside its work.
+    """What a process has to know: the model, the folder that the files go to, and whether it has a writer thread.
 
-    With `beside` a thread of its own writes one image's files while the next is prepared. That needs a CPU that is
-    spare: where none is, handing over costs some per cent of the time.
+    With `writer_thread` a thread of its own writes one image's files while the next is prepared. That needs a CPU that
+    is spare: where none is, handing over costs some per cent of the time.
     """
 
     spec: ModelSpec
     folder: Path
-    beside: bool = False
+    writer_thread: bool = False
+
+
+def write_bin(path: Path, array: Array) -> None:
+    """Write one array as it lies in memory, without another copy; the system puts it on the disk when it likes.
+
+    An interrupted call leaves a shorter file. Who lists the files, lists this one afterwards; who needs them on the
+    disk, waits for that once, after the last: a file beside that is renamed, or a flush for each, cost more than the
+    smaller of these files.
+    """
+    values = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    rest = values.data.cast("B")
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        # The system may take less than it is given, as before the disk is full or beyond two gigabytes.
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+    finally:
+        os.close(handle)
 
 
 def write_all(job: Job, samples: Sequence[Named], processes: int) -> Iterator[Item]:
@@ -62,16 +83,16 @@ def write_all(job: Job, samples: Sequence[Named], processes: int) -> Iterator[It
             for chunk in itertools.islice(chunks, processes * _WAITING):
                 waiting.append(pool.submit(_write, chunk))
             while waiting:
-                done = waiting.popleft().result()
+                items = waiting.popleft().result()
                 for chunk in itertools.islice(chunks, 1):
                     waiting.append(pool.submit(_write, chunk))
-                yield from done
+                yield from items
         finally:
             for each in waiting:
                 each.cancel()
 
 
-def is_spare(processes: int) -> bool:
+def has_spare_cpus(processes: int) -> bool:
     """Whether this many processes leave a CPU to each one's writing thread."""
     return 2 * processes <= machine.usable_cpus()
 
@@ -80,8 +101,8 @@ def is_written(folder: Path, spec: ModelSpec, item: Item) -> bool:
     """Whether all of an image's inputs are there, of the right length."""
     for stem, view in views(spec, item):
         path = folder / f"{stem}.bin"
-        wanted = 3 * view.placement.model_hw[0] * view.placement.model_hw[1] * np.dtype(spec.input.dtype).itemsize
-        if not path.is_file() or path.stat().st_size != wanted:
+        height, width = view.placement.model_hw
+        if not path.is_file() or path.stat().st_size != 3 * height * width * np.dtype(spec.input.dtype).itemsize:
             return False
     return True
 
@@ -94,7 +115,7 @@ class _Writer:
         self._augment = augment_of(job.spec)
         # One image's arrays are being written while the next one's are filled.
         self._buffers = (Buffers(), Buffers())
-        self._thread = ThreadPoolExecutor(1) if job.beside else None
+        self._thread = ThreadPoolExecutor(1) if job.writer_thread else None
 
     def write(self, samples: Iterable[Named]) -> Iterator[Item]:
         if self._thread is None:
@@ -109,9 +130,9 @@ class _Writer:
                 item, files = self._prepare(sample, stem, buffers)
                 if before is not None:
                     before[1].result()
-                done, before = before, (item, self._thread.submit(_write_files, files))
-                if done is not None:
-                    yield done[0]
+                written, before = before, (item, self._thread.submit(_write_files, files))
+                if written is not None:
+                    yield written[0]
             if before is not None:
                 before[1].result()
                 yield before[0]
@@ -124,14 +145,14 @@ class _Writer:
         image = read_image(sample.image, use_exif=spec.preprocess.use_exif)
         item = Item(sample.id, stem, (image.shape[0], image.shape[1]))
         buffers.turn()
-        prepared = prepare_views([image], spec, self._augment, buffers, unclocked)[0]
-        named = zip(views(spec, item), prepared.arrays, strict=True)
+        inputs = prepare_views([image], spec, self._augment, buffers, unclocked)[0]
+        named = zip(views(spec, item), inputs.arrays(spec.input.name), strict=True)
         return item, [(self._job.folder / f"{name}.bin", array) for (name, _), array in named]
 
 
 def _write_files(files: list[tuple[Path, Array]]) -> None:
     for path, array in files:
-        bin_file.write(path, array)
+        write_bin(path, array)
 
 
 _writer: _Writer | None = None

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from densecast import plugins
 from densecast.errors import BadArtifactError, BadDatasetError, BadInputError
-from densecast.imaging.prepare import resize_labels
-from densecast.io import config
-from densecast.metrics._base import Accumulator
+from densecast.measure.ground_truth import GroundTruth
+from densecast.measure.loop import Progress
+from densecast.results._base import PrecisionReport
+from densecast.results.accuracy import CollectResult
 from densecast.spec.augment import View
-from densecast.spec.prediction import Prediction
-from densecast.spec.sample import Dataset, LabelMap
-from densecast.spec.score import Score
-from densecast.spec.tensor import Array, TensorSpec
-from densecast.verbs.handoff import outputs, package
-from densecast.verbs.handoff.outputs import Outputs
-from densecast.verbs.handoff.package import Handoff
+from densecast.spec.precision import PrecisionRan
+from densecast.spec.sample import LabelMap
+from densecast.spec.tensor import Array
+from densecast.verbs.handoff import package, tool_outputs
+from densecast.verbs.handoff.package import Handoff, Item
+from densecast.verbs.handoff.tool_outputs import ToolOutputs
 
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """A device's score over the handoff's images, and the speed that its tool told, by file."""
-
-    score: Score
-    handoff: Handoff
-    outputs: str
-    performance: dict[str, dict[str, float]]
+_NOT_READ = PrecisionRan("unknown", {}, "not read from the device")
 
 
 def collect(
@@ -43,12 +32,12 @@ def collect(
     tool: str | None = None,
     performance: list[Path] | None = None,
     progress: Progress | None = None,
-) -> Collected:
+) -> CollectResult:
     """Evaluate the outputs in `results` of the handoff in `folder`.
 
     `data` is the root of the data set that the handoff was made of, or as the configuration names it. `performance` are
-    files in which the tool told its speed, beside those it leaves there itself. Outputs and images belong together by
-    their ids.
+    files in which the tool reported its speed, beside those it leaves there itself. Outputs and images belong together
+    by their ids.
 
     Raises:
         BadArtifactError: no handoff.
@@ -56,70 +45,77 @@ def collect(
         BadInputError: an output is missing, of another length, or holds numbers that are no class.
     """
     handoff = package.open_handoff(folder)
-    found = outputs.find(results, tool)
-    spec = handoff.spec
-    assert spec.evaluation is not None, "prepare checks it"
-    plugin = plugins.load("datasets", spec.evaluation.dataset)
-    root = data or config.data_root(spec.evaluation.dataset, plugin.ROOT_VARIABLES)
-    dataset: Dataset = plugin.open(root, handoff.split, handoff.seed)
-    record = dataset.record(handoff.limit)
-    if record != handoff.data:
-        raise BadDatasetError(f"{root} has other images than the handoff was made of: {record}, not {handoff.data}.")
-    counter: Accumulator = plugins.load("metrics", spec.evaluation.metric).accumulator(spec)
-    chosen = dataset.samples[: handoff.limit]
-    listed = list(package.items(folder))
-    if [item.id for item in listed] != [sample.id for sample in chosen]:
+    outputs = tool_outputs.find(results, tool)
+    truth = GroundTruth.open(handoff.spec, data, split=handoff.split, seed=handoff.seed, limit=handoff.limit)
+    if truth.record != handoff.data:
+        raise BadDatasetError(
+            f"the data set has other images than the handoff was made of: {truth.record}, not {handoff.data}."
+        )
+    items = list(package.items(folder))
+    if [item.id for item in items] != [sample.id for sample in truth.samples]:
         raise BadArtifactError(f"damaged handoff: {folder / package.ITEMS} does not list its images.")
-    _check_complete(handoff, listed, found)
-    for done, (sample, item) in enumerate(zip(chosen, listed, strict=True), start=1):
-        views = package.views(spec, item)
-        arrays = [_read(found.path(stem), handoff.output, view, handoff) for stem, view in views]
-        target = dataset.read_target(sample)
-        placement = views[0][1].placement
-        if spec.evaluation.frame == "network" and isinstance(target, np.ndarray):
-            target = resize_labels(target, placement.content_hw)
-        counter.add(sample.id, _decode(arrays, [view for _, view in views], handoff), target)
-        if progress:
-            progress(done, len(chosen))
-    told = outputs.performance([*outputs.performance_files(found), *(performance or [])])
-    return Collected(replace(counter.score(), data=record), handoff, str(found.folder), told)
+    _check_complete(handoff, items, outputs)
+    score = truth.score(list(_counts(truth, handoff, items, outputs, progress)))
+    reported = tool_outputs.performance([*tool_outputs.performance_files(outputs), *(performance or [])])
+    return CollectResult(
+        score=score,
+        performance=reported,
+        model=handoff.spec.name,
+        backend=handoff.target,
+        precision=PrecisionReport(handoff.precision, _NOT_READ),
+        batch=handoff.batch,
+        handoff=folder,
+        outputs=outputs.folder,
+        hardware=handoff.hardware,
+    )
 
 
-def _check_complete(handoff: Handoff, listed: list[package.Item], found: Outputs) -> None:
+def _check_complete(handoff: Handoff, items: list[Item], outputs: ToolOutputs) -> None:
     """All outputs are there, before any is read."""
     missing = [
         path
-        for item in listed
+        for item in items
         for stem, _ in package.views(handoff.spec, item)
-        if not (path := found.path(stem)).is_file()
+        if not (path := outputs.path(stem)).is_file()
     ]
     if missing:
-        raise BadInputError(f"{len(missing)} outputs are missing in {found.folder}, the first is {missing[0].name}.")
+        raise BadInputError(f"{len(missing)} outputs are missing in {outputs.folder}, the first is {missing[0].name}.")
 
 
-def _read(path: Path, spec: TensorSpec, view: View, handoff: Handoff) -> Array:
-    """(C, h, w) of one input, whose shape the manifest knows.
+def _counts(
+    truth: GroundTruth, handoff: Handoff, items: list[Item], outputs: ToolOutputs, progress: Progress | None
+) -> Iterator[Any]:
+    """The metric's count of every image, in order."""
+    for done, (sample, item) in enumerate(zip(truth.samples, items, strict=True), start=1):
+        named_views = package.views(handoff.spec, item)
+        views = [view for _, view in named_views]
+        arrays = [_read(outputs.path(stem), view, handoff) for stem, view in named_views]
+        yield truth.count(sample, _prediction(arrays, views, handoff, truth), views[0].placement)
+        if progress:
+            progress(done, len(items))
+
+
+def _read(path: Path, view: View, handoff: Handoff) -> Array:
+    """The output (C, h, w) for one input, whose shape the manifest knows.
 
     Raises:
         BadArtifactError: the input's size is none of the handoff's.
+        BadInputError: the file is missing, or of another length.
     """
     key = package.size_key(view.placement.model_hw)
     if key not in handoff.output_shapes:
         raise BadArtifactError(f"damaged handoff: {package.MANIFEST} has no output for an input of {key} pixels.")
-    return outputs.read(path, spec, handoff.output_shapes[key])
+    return tool_outputs.read(path, handoff.output, handoff.output_shapes[key])
 
 
-def _decode(arrays: list[Array], views: list[View], handoff: Handoff) -> Prediction:
+def _prediction(arrays: list[Array], views: list[View], handoff: Handoff, truth: GroundTruth) -> Any:
+    """What the task makes of logits, or the device's labels brought to the metric's frame."""
     spec = handoff.spec
-    assert spec.evaluation is not None
-    task = plugins.load("tasks", spec.task)
-    if handoff.ending == "logits":
-        decoded: Prediction = task.decode_views(arrays, views, spec, spec.evaluation.frame)
-        return decoded
-    placed: Prediction = task.place_labels(
-        _labels(arrays[0], len(spec.labels)), views[0].placement, spec, spec.evaluation.frame
-    )
-    return placed
+    if handoff.output_form == "logits":
+        return truth.task.postprocess([{spec.output.name: array} for array in arrays], views, spec, truth.frame)
+    from densecast.tasks.segmentation.postprocess import place_labels
+
+    return place_labels(_labels(arrays[0], len(spec.labels)), views[0].placement, spec, truth.frame)
 
 
 def _labels(array: Array, classes: int) -> LabelMap:

@@ -28,7 +28,10 @@ def amct(spec: ModelSpec, precision: Precision, sizes_hw: Sizes) -> str:
         UsageError: inputs of several sizes, which it does not take.
     """
     if len(sizes_hw) > 1:
-        raise UsageError("amct_onnx calibrates one size. Pass --height and --width, or a protocol with a fixed size.")
+        raise UsageError(
+            "amct_onnx calibrates one size: say height and width, or export with a variant of a fixed size.",
+            field="height",
+        )
     shape = ",".join(map(str, (_batch(spec), 3, *sizes_hw[0])))
     return (
         f"amct_onnx calibration --model={GRAPH} --save_path=amct/{om_name(spec, precision)} "

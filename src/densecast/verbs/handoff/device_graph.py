@@ -1,4 +1,4 @@
-"""The network as a vendor's compiler takes it: fixed sizes, opset 11, and labels at its end where asked for."""
+"""Makes the ONNX graph that a vendor's compiler takes: fixed sizes, opset 11, an argmax at its end on demand."""
 
 from __future__ import annotations
 
@@ -8,39 +8,40 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from densecast import plugins
 from densecast.errors import BadGraphError
+from densecast.graph import drop_identity_resize, fix_shape, fold_constants, lower_opset, uint8_input
+from densecast.graph._base import PassResult
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import TensorSpec
-from densecast.verbs.handoff import label_ending
-from densecast.verbs.handoff.label_ending import Ending
+from densecast.verbs.handoff import output_stage
+from densecast.verbs.handoff.output_stage import OutputForm
 
 
-def device_graph(model: onnx.ModelProto, spec: ModelSpec, ending: Ending) -> tuple[onnx.ModelProto, list[str]]:
+def device_graph(model: onnx.ModelProto, spec: ModelSpec, form: OutputForm) -> tuple[onnx.ModelProto, list[str]]:
     """The float graph for `spec.input`, and what was done to it.
 
-    With labels as the ending, the logits are resized bilinearly to the input's size, and the index of the largest of
-    each pixel is all that leaves the device: (N, 1, H, W).
+    With labels as the output form, the logits are resized bilinearly to the input's size, and the index of the largest
+    of each pixel is all that leaves the device: (N, 1, H, W).
 
     Raises:
         BadGraphError: the graph cannot be had in this form.
         UsageError: labels of a network that has none, or whose input has no fixed size.
     """
-    notes = []
-    for name, arguments in (
-        *((("uint8_input", (spec.preprocess,)),) if spec.input.dtype == "uint8" else ()),
-        ("fix_shape", (spec.input,)),
-        ("fold_constants", ()),
-        ("drop_identity_resize", ()),
-    ):
-        done = plugins.load("graph", name).apply(model, *arguments)
-        model = done.model
-        notes += [done.notes] if done.changed else []
-    if ending != "logits":
-        model = label_ending.append(model, spec, ending)
-        notes.append(f"bilinear resize to the input's size and argmax as {ending}")
-    done = plugins.load("graph", "lower_opset").apply(model)
-    return done.model, [*notes, *([done.notes] if done.changed else [])]
+    notes: list[str] = []
+
+    def changed(result: PassResult) -> onnx.ModelProto:
+        notes.extend([result.notes] if result.changed else [])
+        return result.model
+
+    if spec.input.dtype == "uint8":
+        model = changed(uint8_input.apply(model, spec.preprocess))
+    model = changed(fix_shape.apply(model, spec.input))
+    model = changed(fold_constants.apply(model))
+    model = changed(drop_identity_resize.apply(model))
+    if form != "logits":
+        model = output_stage.add(model, spec, form)
+        notes.append(f"bilinear resize to the input's size and argmax as {form}")
+    return changed(lower_opset.apply(model)), notes
 
 
 def output_at(model: onnx.ModelProto, spec: TensorSpec, size_hw: tuple[int, int]) -> TensorSpec:
@@ -49,9 +50,9 @@ def output_at(model: onnx.ModelProto, spec: TensorSpec, size_hw: tuple[int, int]
     Raises:
         BadGraphError: several outputs, or one that is not a batch of maps of known size.
     """
-    model = plugins.load("graph", "fix_shape").apply(model, replace(spec, shape=(*spec.shape[:2], *size_hw))).model
+    model = fix_shape.apply(model, replace(spec, shape=(*spec.shape[:2], *size_hw))).model
     if not _is_known(model):
-        model = plugins.load("graph", "fold_constants").apply(model).model
+        model = fold_constants.apply(model).model
     if len(model.graph.output) != 1:
         raise BadGraphError(f"the graph has {len(model.graph.output)} outputs; one is needed.")
     value = model.graph.output[0]

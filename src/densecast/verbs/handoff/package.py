@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from densecast.artifact import CalibrationRecord
 from densecast.errors import BadArtifactError, BadConfigError, BadDatasetError
@@ -18,10 +18,9 @@ from densecast.spec.precision import Precision
 from densecast.spec.preprocess import PoseAffine
 from densecast.spec.sample import Split, SplitRecord
 from densecast.spec.tensor import TensorSpec
-from densecast.verbs.handoff.label_ending import Ending
+from densecast.verbs.handoff.output_stage import OutputForm
 
 Target = Literal["ascend", "magicmind"]
-TARGETS: tuple[Target, ...] = ("ascend", "magicmind")
 
 MANIFEST = "handoff.json"
 ITEMS = "items.jsonl"
@@ -31,7 +30,7 @@ IMAGE_LIST = "images.info"
 CALIBRATION = "calibration"
 GRAPH = "model.onnx"
 NOT_RUN = "not run on hardware"
-FORMAT = 1
+FORMAT = 2
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -49,7 +48,8 @@ class Item:
 class Handoff:
     """The manifest of a handoff.
 
-    `output` is what the device gives: its name and type, and its shape for one image of the first size.
+    `output_form` says whether the device gives logits or labels; `output` is that tensor's name and type, and its shape
+    for one image of the first size.
     `output_shapes` has that shape by the input's size, as in `output_shapes["500x500"]`: it is read from here and never
     guessed. `hardware` says whether anybody has run this on a card.
     """
@@ -57,7 +57,7 @@ class Handoff:
     spec: ModelSpec
     target: Target
     precision: Precision
-    ending: Ending
+    output_form: OutputForm
     batch: int
     output: TensorSpec
     output_shapes: dict[str, tuple[int, ...]]
@@ -87,12 +87,14 @@ def open_handoff(folder: Path) -> Handoff:
         state = "is not finished; run the same `densecast handoff prepare` again" if (folder / ITEMS).is_file() else ""
         raise BadArtifactError(f"{folder} {state or 'is no handoff: make one with `densecast handoff prepare`'}.")
     try:
-        found = codec.read(path, Handoff)
+        plain = codec.read(path, dict[str, Any])
+        if plain.get("format", FORMAT) != FORMAT:
+            raise BadArtifactError(
+                f"{folder} has handoff format {plain['format']}, this densecast reads {FORMAT}: prepare it again."
+            )
+        return codec.from_plain(plain, Handoff, str(path))
     except BadConfigError as error:
         raise BadArtifactError(f"damaged handoff: {error}") from None
-    if found.format != FORMAT:
-        raise BadArtifactError(f"{folder} has handoff format {found.format}, this densecast reads {FORMAT}.")
-    return found
 
 
 def items(folder: Path) -> Iterator[Item]:
@@ -128,10 +130,10 @@ def stems(ids: list[str]) -> list[str]:
     Raises:
         BadDatasetError: two ids lead to one name.
     """
-    found = [_UNSAFE.sub("_", each) for each in ids]
-    if len(set(found)) != len(found):
+    names = [_UNSAFE.sub("_", each) for each in ids]
+    if len(set(names)) != len(names):
         raise BadDatasetError("two images' ids differ only in characters that file names cannot have.")
-    return found
+    return names
 
 
 def views(spec: ModelSpec, item: Item) -> list[tuple[str, View]]:
@@ -143,8 +145,8 @@ def views(spec: ModelSpec, item: Item) -> list[tuple[str, View]]:
         placement = spec.preprocess.resize.geometry(item.image_hw).placement
     else:
         placement = spec.preprocess.resize.place(item.image_hw)
-    seen = [(item.stem, View(placement))]
-    return [*seen, (f"{item.stem}_mirrored", View(placement, mirrored=True))] if spec.needs_mirror else seen
+    upright = (item.stem, View(placement))
+    return [upright, (f"{item.stem}_mirrored", View(placement, mirrored=True))] if spec.needs_mirror else [upright]
 
 
 def size_key(size_hw: tuple[int, int]) -> str:

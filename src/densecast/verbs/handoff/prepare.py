@@ -3,42 +3,47 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 
-from densecast import artifact, plugins
+from densecast import artifact
 from densecast.artifact import Artifact, CalibrationRecord
 from densecast.errors import BadArtifactError, UsageError
-from densecast.imaging.read import size_hw as size_of_file
-from densecast.io import codec, config, files
+from densecast.io import codec, files
 from densecast.io.vendor_formats import builder_config
+from densecast.measure.ground_truth import data_root
+from densecast.measure.loop import Progress
 from densecast.spec.model import ModelSpec
-from densecast.spec.options import InputShape, QuantizeOptions, built_input
+from densecast.spec.options import QuantizeOptions, Split
 from densecast.spec.precision import Precision
-from densecast.spec.sample import Dataset, Sample, Split
+from densecast.spec.sample import Sample
 from densecast.spec.tensor import TensorSpec
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.builder import calibration
-from densecast.verbs.handoff import bin_file, bins, commands, info_file, package, steps
+from densecast.verbs.handoff import bins, commands, info_file, package, steps
 from densecast.verbs.handoff.device_graph import device_graph, output_at
-from densecast.verbs.handoff.label_ending import Ending
+from densecast.verbs.handoff.input_sizes import fixed_spec, input_sizes
+from densecast.verbs.handoff.output_stage import OutputForm
 from densecast.verbs.handoff.package import Handoff, Target
 
-Progress = Callable[[int, int], None]
 _KEY = "prepare.key"
 INT8: Precision = "qint8_mixed_float16"
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
-    """For whom, and what. `processes` None is one for each CPU; `soc` is the name of Ascend's chip."""
+    """For which vendor, and what.
+
+    `output_form` is what the device gives. `processes` None is one for each CPU; `soc` is the name of Ascend's chip.
+    """
 
     target: Target = "ascend"
     precision: Precision = "force_float16"
-    ending: Ending = "logits"
+    output_form: OutputForm = "logits"
     batch: int = 1
     height: int | None = None
     width: int | None = None
@@ -51,9 +56,18 @@ class PrepareOptions:
     processes: int | None = None
 
     def __post_init__(self) -> None:
-        """Counts are positive."""
-        if self.batch < 1 or any(value is not None and value < 1 for value in (self.limit, self.processes)):
-            raise UsageError("--batch, --limit and --processes must be at least 1.")
+        """Counts are positive, and height and width go together."""
+        for name in ("batch", "limit", "processes"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise UsageError(f"{name} must be at least 1, got {count}.", field=name)
+        if (self.height is None) != (self.width is None):
+            raise UsageError("height and width go together.", field="height")
+
+    @property
+    def size_hw(self) -> tuple[int, int] | None:
+        """The input's size, where one was asked for."""
+        return None if self.height is None or self.width is None else (self.height, self.width)
 
 
 def prepare(
@@ -72,35 +86,31 @@ def prepare(
 
     Raises:
         BadArtifactError: `source` is no float artifact.
-        UsageError: `out` holds something else, or what is asked does not go together.
+        UsageError: `out` holds something else, or options that do not go together.
         BadShapeError, BadGraphError: sizes or operators that cannot be had.
     """
-    if source.manifest.kind != "float":
-        raise BadArtifactError(f"{source.folder} is already compiled. Prepare from the exported artifact.")
-    if source.spec.evaluation is None:
-        raise UsageError(f"{source.spec.name} names no data set and metric; its spec file lacks [evaluation].")
-    plugin = plugins.load("datasets", source.spec.evaluation.dataset)
-    root = data or config.data_root(source.spec.evaluation.dataset, plugin.ROOT_VARIABLES)
-    dataset: Dataset = plugin.open(root, options.split, options.seed)
+    _check_source(source)
+    layout, root = data_root(source.spec, data)
+    dataset = layout.open(root, options.split, options.seed)
     samples = dataset.samples[: options.limit]
-    spec, sizes_hw = _fixed(source.spec, options, samples)
-    _check_ending(spec, options.ending)
+    sizes_hw = input_sizes(source.spec, samples, options.size_hw)
+    spec = fixed_spec(source.spec, sizes_hw, options.batch, uint8=options.uint8_input)
+    _check_output_form(spec, options.output_form)
     key = _key(source, replace(options, processes=None), codec.to_json(dataset.record(options.limit)))
     _claim(out, key)
     if (out / package.MANIFEST).is_file():
         return package.open_handoff(out)
     record = _calibrate(spec, options, calibration_data or root, out)
-    model, notes = device_graph(onnx.load(source.file("model.onnx")), spec, options.ending)
+    model, notes = device_graph(onnx.load(source.file("model.onnx")), spec, options.output_form)
     files.write_bytes(out / package.GRAPH, model.SerializeToString())
     shapes = {size: output_at(model, spec.input, size) for size in sizes_hw}
     _write_inputs(spec, samples, out, options, progress)
     _write_lists(spec, samples, out)
-    written = _vendor_files(spec, options, sizes_hw, record)
     handoff = Handoff(
         spec=spec,
         target=options.target,
         precision=options.precision,
-        ending=options.ending,
+        output_form=options.output_form,
         batch=options.batch,
         output=shapes[sizes_hw[0]],
         output_shapes={package.size_key(size): _sizes(each) for size, each in shapes.items()},
@@ -115,67 +125,38 @@ def prepare(
         passes=(*source.manifest.passes, *notes),
         calibration=record,
     )
-    written["README.md"] = steps.readme(handoff)
-    for name, text in written.items():
-        files.write_text(out / name, text)
-    _flush(out)
-    listed = (package.GRAPH, package.ITEMS, package.INPUT_LIST, package.IMAGE_LIST, *written)
-    handoff = replace(handoff, files={name: files.sha256(out / name) for name in listed})
-    files.write_text(out / package.MANIFEST, codec.to_json(handoff))
-    return handoff
+    return _finish(handoff, out, _vendor_files(spec, options, sizes_hw, record) | {"README.md": steps.readme(handoff)})
 
 
-def _fixed(
-    spec: ModelSpec, options: PrepareOptions, samples: tuple[Sample, ...]
-) -> tuple[ModelSpec, list[tuple[int, int]]]:
-    """The spec with one batch size and, where all images lead to one size, that size; and all sizes there are."""
-    if (options.height is None) != (options.width is None):
-        raise UsageError("--height and --width go together.")
-    if options.uint8_input:
-        spec.preprocess.check_bytes()
-    if options.height is not None and options.width is not None:
-        sizes = [(options.height, options.width)]
-    else:
-        resize = spec.preprocess.resize
-        fixed = getattr(resize, "size_hw", None)
-        # A turned photo's header names the sides the other way round: both ways are counted.
-        found = {fixed} if fixed else {resize.place(_upright(spec, sample)).model_hw for sample in samples}
-        sizes = sorted(found)
-    shape = InputShape((options.batch,), *(sizes[0] if len(sizes) == 1 else (None, None)))
-    made = built_input(spec.input, shape, uint8=options.uint8_input)
-    for height, width in sizes:
-        built_input(spec.input, InputShape((options.batch,), height, width), uint8=False)
-    spec = replace(spec, input=made)
-    output = (made.shape[0], *spec.output.shape[1:])
-    return replace(spec, output=replace(spec.output, shape=output)), sizes
+def _check_source(source: Artifact) -> None:
+    """Only exported networks of one input and one output can be handed over.
+
+    Raises:
+        BadArtifactError: a compiled artifact.
+        UsageError: several inputs or outputs.
+    """
+    if source.manifest.kind != "float":
+        raise BadArtifactError(f"{source.folder} is already compiled. Prepare from the exported artifact.")
+    if len(source.spec.inputs) > 1 or len(source.spec.outputs) > 1:
+        raise UsageError(f"{source.spec.name}: a handoff is for networks of one input and one output.")
 
 
 def _sizes(spec: TensorSpec) -> tuple[int, ...]:
-    """The shape, all of whose sizes are known."""
+    """The shape of a tensor whose sizes are all known."""
     return tuple(size for size in spec.shape if isinstance(size, int))
 
 
-def _upright(spec: ModelSpec, sample: Sample) -> tuple[int, int]:
-    """The image's height and width as `read_image` gives it."""
-    if spec.preprocess.use_exif:
-        from PIL import Image
-
-        size_of_file(sample.image)
-        with Image.open(sample.image) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5
-            return (image.width, image.height) if turned else (image.height, image.width)
-    return size_of_file(sample.image)
-
-
-def _check_ending(spec: ModelSpec, ending: Ending) -> None:
+def _check_output_form(spec: ModelSpec, form: OutputForm) -> None:
     """Labels have to mean what the model's evaluation means by them."""
-    if ending == "logits":
+    if form == "logits":
         return
     at_network = spec.evaluation is not None and spec.evaluation.frame == "network"
-    if not at_network and getattr(spec.decode, "to_image", "") == "bilinear_logits":
+    resized_logits = isinstance(spec.decode, SegmentationDecode) and spec.decode.to_image == "bilinear_logits"
+    if not at_network and resized_logits:
         raise UsageError(
             f"{spec.name} takes labels of logits at the image's size; a device's labels are resized afterwards, which "
-            "is another score. Use --output logits, or export with a --protocol whose labels are resized."
+            "is another score. Take its logits, or export with a variant whose labels are resized.",
+            field="output_form",
         )
 
 
@@ -208,13 +189,13 @@ def _calibrate(spec: ModelSpec, options: PrepareOptions, data: Path, out: Path) 
     for number in range(count):
         places = [(number * batch + row) % len(chosen) for row in range(batch)]
         one = calibration.CalibrationFeeds([chosen[place] for place in places], _single(spec))
-        bin_file.write(folder / f"{number:06d}.bin", np.concatenate([feeds[spec.input.name] for feeds in one]))
+        bins.write_bin(folder / f"{number:06d}.bin", np.concatenate([feeds[spec.input.name] for feeds in one]))
     return record
 
 
 def _single(spec: ModelSpec) -> ModelSpec:
     """The spec for one image at a time."""
-    return replace(spec, input=replace(spec.input, shape=(1, *spec.input.shape[1:])))
+    return spec.with_input(replace(spec.input, shape=(1, *spec.input.shape[1:])))
 
 
 def _write_inputs(
@@ -224,17 +205,17 @@ def _write_inputs(
     folder = out / package.INPUTS
     folder.mkdir(exist_ok=True)
     named = list(zip(samples, package.stems([sample.id for sample in samples]), strict=True))
-    kept = ""
+    written_lines = ""
     done = 0
     for item, (sample, stem) in zip(package.items(out), named, strict=False):
         if (item.id, item.stem) != (sample.id, stem) or not bins.is_written(folder, spec, item):
             break
-        kept += package.item_line(item)
+        written_lines += package.item_line(item)
         done += 1
-    files.write_text(out / package.ITEMS, kept)
+    files.write_text(out / package.ITEMS, written_lines)
     processes = min(options.processes or bins.default_processes(), max(1, len(named) - done))
     with (out / package.ITEMS).open("a", encoding="utf-8") as stream:
-        job = bins.Job(spec, folder, beside=bins.is_spare(processes))
+        job = bins.Job(spec, folder, writer_thread=bins.has_spare_cpus(processes))
         for item in bins.write_all(job, named[done:], processes):
             stream.write(package.item_line(item))
             stream.flush()
@@ -269,6 +250,17 @@ def _vendor_files(
     if record is None:
         return {}
     return {commands.CALIBRATION_CONFIG: codec.json_text(commands.amct_config(-(-record.count // options.batch)))}
+
+
+def _finish(handoff: Handoff, out: Path, texts: dict[str, str]) -> Handoff:
+    """Write the small files, and last the manifest with the hashes of all that are listed in it."""
+    for name, text in texts.items():
+        files.write_text(out / name, text)
+    _flush(out)
+    listed = (package.GRAPH, package.ITEMS, package.INPUT_LIST, package.IMAGE_LIST, *texts)
+    handoff = replace(handoff, files={name: files.sha256(out / name) for name in listed})
+    files.write_text(out / package.MANIFEST, codec.to_json(handoff))
+    return handoff
 
 
 def _flush(out: Path) -> None:

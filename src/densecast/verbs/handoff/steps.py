@@ -36,7 +36,7 @@ def commands_of(
 def readme(handoff: Handoff) -> str:
     """Markdown: what is in the folder, and what to do with it, in order."""
     spec = handoff.spec
-    shown = "×".join(str(size) if size else "?" for size in handoff.output.shape)
+    output_shape = "×".join(str(size) if size else "?" for size in handoff.output.shape)
     lines = [
         f"# {spec.name} for {handoff.target}, {handoff.precision}, batch {handoff.batch}",
         "",
@@ -44,7 +44,7 @@ def readme(handoff: Handoff) -> str:
         "",
         f"- `model.onnx`: opset 11, input `{spec.input.name}` {spec.input}",
         f"- `inputs/<id>.bin`: one image each, {spec.input.dtype}, C order, little-endian, no header",
-        f"- output `{handoff.output.name}`: {handoff.output.dtype}, {shown} an image",
+        f"- output `{handoff.output.name}`: {handoff.output.dtype}, {output_shape} an image",
         "- `inputs.info`, `images.info`: index, file, width, height",
         *(["- `calibration/`: one batch a file"] if handoff.calibration else []),
         "",
@@ -66,6 +66,6 @@ def readme(handoff: Handoff) -> str:
         "densecast handoff collect . result --data DATA",
         "```",
         "",
-        "Without a card, `densecast handoff rehearse . --out result` plays the device on this machine's CPU.",
+        "Without a card, `densecast handoff simulate . --out result` simulates the device on this machine's CPU.",
     ]
     return "\n".join(lines) + "\n"

@@ -1,28 +1,28 @@
-"""One search under a clock: references, sensitivity, trials; everything measured is remembered at once."""
+"""One search under a clock: references, sensitivity, trials; every measurement is in the checkpoint at once."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from densecast.artifact.search_record import SIXTEEN_BIT, MaxDrop, Trial
+from densecast.artifact.search_record import HALF_PRECISION, Trial
 from densecast.pipeline import Pipeline
+from densecast.spec.verb_options import MaxDrop
 from densecast.verbs.mixed_precision import strategy
-from densecast.verbs.mixed_precision.judge import Judge
-from densecast.verbs.mixed_precision.ledger import Ledger
-from densecast.verbs.mixed_precision.sensitivity import Proxy, bundles
-from densecast.verbs.mixed_precision.speed import times_faster
-from densecast.verbs.mixed_precision.workshop import Workshop
+from densecast.verbs.mixed_precision.accuracy import AccuracyEvaluator
+from densecast.verbs.mixed_precision.candidates import CandidateBuilder, measure_speed
+from densecast.verbs.mixed_precision.checkpoint import SearchCheckpoint
+from densecast.verbs.mixed_precision.sensitivity import Proxy, layer_groups
+from densecast.verbs.mixed_precision.strategy import HalfLayers, LayerGroup
 
 # What is being done, the seconds since the start, and those there are.
-Tell = Callable[[str, float, float], None]
-Kept = frozenset[str]
+Progress = Callable[[str, float, float], None]
 
-# Images of the proxy, and the share of the time that asking for every layer may take.
+# Images of the proxy, and the share of the time that measuring every layer by it may take.
 _PROXY_IMAGES = 8
 _PROXY_SHARE = 0.3
 _PROXY_LIMIT = 0.45
-_FEWEST_BUNDLES = 8
+_FEWEST_GROUPS = 8
 # Two calibrations on the same images differ by rounding alone.
 _SAME_WITHIN = 0.02
 
@@ -32,27 +32,33 @@ class OutOfTimeError(Exception):
 
 
 class Search:
-    """What `run` finds is in `wide` and `trials`, however it ends."""
+    """What `run` has measured is in `half` and `trials`, however it ends."""
 
     def __init__(
-        self, workshop: Workshop, judge: Judge, ledger: Ledger, asked: MaxDrop, start: float, tell: Tell
+        self,
+        candidates: CandidateBuilder,
+        accuracy: AccuracyEvaluator,
+        checkpoint: SearchCheckpoint,
+        options: MaxDrop,
+        start: float,
+        progress: Progress,
     ) -> None:
-        self.workshop, self.judge, self._ledger, self._asked = workshop, judge, ledger, asked
-        self._start, self._tell = start, tell
-        self._pipeline_of_16_bits: Pipeline | None = None
-        self._wide: Trial | None = None
-        self._asking_s = 1.0
+        self.candidates, self.accuracy, self._checkpoint, self._options = candidates, accuracy, checkpoint, options
+        self._start, self._progress = start, progress
+        self._half_pipeline: Pipeline | None = None
+        self._half: Trial | None = None
+        self._seconds_per_error = 1.0
         self._gain: dict[str, float] = {}
         self.trials: list[Trial] = []
 
     @property
-    def wide(self) -> Trial:
-        """The 16-bit model, which is what everything is compared with in speed."""
-        assert self._wide is not None
-        return self._wide
+    def half(self) -> Trial:
+        """The half-precision model, with which everything is compared in speed."""
+        assert self._half is not None
+        return self._half
 
     def gain_by_layer(self) -> dict[str, float]:
-        """The share of the int8 model's error that each layer's return to 16 bits takes away."""
+        """The share of the int8 model's error that each layer's return to half precision takes away."""
         return dict(sorted(self._gain.items(), key=lambda pair: -pair[1]))
 
     def run(self) -> bool:
@@ -60,27 +66,24 @@ class Search:
 
         The references are always measured, since without them nothing can be said.
         """
-        exact = self.workshop.exact()
+        float32 = self.candidates.float32()
         self._say("float32 on a few images")
-        self._settle_images(exact)
-        self.judge.set_reference(exact, self._tick("float32"))
-        proxy = Proxy(exact, self.judge.some(exact, _PROXY_IMAGES))
-        self.workshop.discard(exact)
-        base = self._pipeline_of_16_bits = self.workshop.wide()
+        self._set_images(float32)
+        self.accuracy.measure_reference(float32, self._image_progress("float32"))
+        proxy = Proxy(float32, self.accuracy.some_inputs(float32, _PROXY_IMAGES))
+        self.candidates.discard(float32)
+        half = self._half_pipeline = self.candidates.half()
         try:
-            self._wide = self._measured(SIXTEEN_BIT, None, base)
-            self._forget_what_differs(proxy)
-            self._explore(proxy)
+            self._half = self._measured(HALF_PRECISION, None, half)
+            self._clear_if_stale(proxy)
+            strategy.explore(self._cost_ms(), lambda: self._sensitivity(proxy), self._trial, self._options.points)
         except OutOfTimeError:
             return False
         finally:
-            self.workshop.discard(base)
+            self.candidates.discard(half)
         return True
 
-    def _explore(self, proxy: Proxy) -> None:
-        strategy.explore(self._cost_ms(), lambda: self._sensitivity(proxy), self._attempt, self._asked.points)
-
-    def _forget_what_differs(self, proxy: Proxy) -> None:
+    def _clear_if_stale(self, proxy: Proxy) -> None:
         """Drop what an earlier part of this search measured, if its int8 model was another one.
 
         A calibration repeats itself, but the 16-bit type is chosen by times, and so may be another one this time.
@@ -88,99 +91,101 @@ class Search:
         self._check_time()
         self._say("int8 on a few images")
         begin = time.monotonic()
-        known = self._ledger.errors.pop("", None)
-        found = self._error("", frozenset(), proxy)
-        self._asking_s = max(time.monotonic() - begin, 1e-3)
-        if known is not None and abs(found - known) > _SAME_WITHIN * known:
-            self._ledger.forget()
-            self._ledger.errors[""] = found
-            self._ledger.save()
+        earlier_error = self._checkpoint.errors.pop("", None)
+        error = self._error("", frozenset(), proxy)
+        self._seconds_per_error = max(time.monotonic() - begin, 1e-3)
+        if earlier_error is not None and abs(error - earlier_error) > _SAME_WITHIN * earlier_error:
+            self._checkpoint.clear()
+            self._checkpoint.errors[""] = error
+            self._checkpoint.save()
 
-    def _settle_images(self, exact: Pipeline) -> None:
-        """How many images to judge by: what an earlier part of this search took, or what the time allows."""
-        if self._ledger.images:
-            self.judge.fix_count(self._ledger.images)
+    def _set_images(self, float32: Pipeline) -> None:
+        """How many images to measure on: what an earlier part of this search took, or what the time allows."""
+        if self._checkpoint.images:
+            self.accuracy.set_count(self._checkpoint.images)
         else:
-            self.judge.count_for(self.judge.seconds_per_image(exact))
-            self._ledger.images = self.judge.images
+            self.accuracy.choose_count(self.accuracy.seconds_per_image(float32))
+            self._checkpoint.images = self.accuracy.images
 
-    def _sensitivity(self, proxy: Proxy) -> dict[strategy.Bundle, float]:
-        """The layers in bundles that the time allows to ask for one by one, and what each brings."""
+    def _sensitivity(self, proxy: Proxy) -> dict[LayerGroup, float]:
+        """The layers in as many groups as the time allows to measure one by one, and what each brings."""
         begin = time.monotonic()
-        whole = self._ledger.errors[""]
-        if not self._ledger.bundles:
-            self._ledger.bundles = max(_FEWEST_BUNDLES, int(_PROXY_SHARE * self._asked.seconds / self._asking_s))
-        parts = bundles(self.workshop.layers, self._ledger.bundles)
-        gain: dict[strategy.Bundle, float] = {}
-        for done, part in enumerate(parts):
-            self._say(f"sensitivity {done + 1} of {len(parts)}")
+        whole_error = self._checkpoint.errors[""]
+        if not self._checkpoint.groups:
+            affordable = int(_PROXY_SHARE * self._options.seconds / self._seconds_per_error)
+            self._checkpoint.groups = max(_FEWEST_GROUPS, affordable)
+        groups = layer_groups(self.candidates.layers, self._checkpoint.groups)
+        gain: dict[LayerGroup, float] = {}
+        for done, group in enumerate(groups):
+            self._say(f"sensitivity {done + 1} of {len(groups)}")
             self._check_time()
-            if time.monotonic() - begin > _PROXY_LIMIT * self._asked.seconds:
+            if time.monotonic() - begin > _PROXY_LIMIT * self._options.seconds:
                 break  # what is known by now is ranked; the rest of the time is for trials
-            left = self._error("|".join(part), frozenset(part), proxy)
-            gain[part] = 1 - left / whole if whole else 0.0
-            self._gain.update(dict.fromkeys(part, gain[part] / len(part)))
+            error = self._error("|".join(group), frozenset(group), proxy)
+            gain[group] = 1 - error / whole_error if whole_error else 0.0
+            self._gain.update(dict.fromkeys(group, gain[group] / len(group)))
         return gain
 
-    def _error(self, name: str, kept: Kept, proxy: Proxy) -> float:
-        if name not in self._ledger.errors:
-            pipeline = self.workshop.mixed(kept)
-            self._ledger.errors[name] = proxy.error(pipeline)
-            self.workshop.discard(pipeline)
-            self._ledger.save()
-        return self._ledger.errors[name]
+    def _error(self, name: str, half_layers: HalfLayers, proxy: Proxy) -> float:
+        if name not in self._checkpoint.errors:
+            pipeline = self.candidates.mixed(half_layers)
+            self._checkpoint.errors[name] = proxy.error(pipeline)
+            self.candidates.discard(pipeline)
+            self._checkpoint.save()
+        return self._checkpoint.errors[name]
 
     def _cost_ms(self) -> dict[str, float]:
-        if not self._ledger.cost_ms:
+        if not self._checkpoint.cost_ms:
             self._say("time of every layer")
-            self._ledger.cost_ms = self.workshop.cost_ms()
-            self._ledger.save()
-        return self._ledger.cost_ms
+            self._checkpoint.cost_ms = self.candidates.cost_ms()
+            self._checkpoint.save()
+        return self._checkpoint.cost_ms
 
-    def _attempt(self, kept: Kept) -> Trial:
-        """One mixture, measured once."""
-        known = next((trial for trial in self.trials if frozenset(trial.kept) == kept), None)
-        if known is not None:
-            return known
-        trial = self._ledger.trials.get(kept)
+    def _trial(self, half_layers: HalfLayers) -> Trial:
+        """One mixed-precision configuration, measured once."""
+        earlier = next((trial for trial in self.trials if frozenset(trial.half_layers) == half_layers), None)
+        if earlier is not None:
+            return earlier
+        trial = self._checkpoint.trials.get(half_layers)
         if trial is None:
             self._check_time()
-            pipeline = self.workshop.mixed(kept)
+            pipeline = self.candidates.mixed(half_layers)
             try:
-                trial = self._measured(self._named(kept), kept, pipeline)
+                trial = self._measured(self._trial_name(half_layers), half_layers, pipeline)
             finally:
-                self.workshop.discard(pipeline)
-            self._ledger.trials[kept] = trial
-            self._ledger.save()
+                self.candidates.discard(pipeline)
+            self._checkpoint.trials[half_layers] = trial
+            self._checkpoint.save()
         self.trials.append(trial)
         return trial
 
-    def _measured(self, name: str, kept: Kept | None, pipeline: Pipeline) -> Trial:
-        drop = self.judge.drop(pipeline, self._tick(name))
-        base = self._pipeline_of_16_bits
-        assert base is not None
-        speed, infer_ms = times_faster(pipeline, base, [image.array for image in self.judge.some(pipeline, 1)])
-        if kept is None:
+    def _measured(self, name: str, half_layers: HalfLayers | None, pipeline: Pipeline) -> Trial:
+        drop = self.accuracy.drop(pipeline, self._image_progress(name))
+        baseline = self._half_pipeline
+        assert baseline is not None
+        (inputs,) = self.accuracy.some_inputs(pipeline, 1)
+        speed, infer_ms = measure_speed(pipeline, baseline, inputs)
+        if half_layers is None:
             speed = 1.0
-        return Trial(name, tuple(sorted(kept or ())), drop, speed, infer_ms)
+        return Trial(name, tuple(sorted(half_layers or ())), drop, speed, infer_ms)
 
-    def _named(self, kept: Kept) -> str:
+    def _trial_name(self, half_layers: HalfLayers) -> str:
         """`int8`, `int8 but 3`, and a letter where there was one of that many already."""
-        if not kept:
+        if not half_layers:
             return "int8"
-        name = f"int8 but {len(kept)}"
-        taken = {trial.name for trial in (*self.trials, *self._ledger.trials.values())}
+        name = f"int8 but {len(half_layers)}"
+        taken = {trial.name for trial in (*self.trials, *self._checkpoint.trials.values())}
         return next(each for number in range(len(taken) + 1) if (each := name + _letters(number)) not in taken)
 
     def _check_time(self) -> None:
-        if time.monotonic() - self._start >= self._asked.seconds:
+        if time.monotonic() - self._start >= self._options.seconds:
             raise OutOfTimeError
 
-    def _tick(self, name: str) -> Callable[[int, int], None]:
+    def _image_progress(self, name: str) -> Callable[[int, int], None]:
         return lambda done, total: self._say(f"{name}: image {done} of {total}")
 
     def _say(self, what: str) -> None:
-        self._tell(what, time.monotonic() - self._start, self._asked.seconds)
+        self._progress(what, time.monotonic() - self._start, self._options.seconds)
 
 
 def _letters(number: int) -> str:

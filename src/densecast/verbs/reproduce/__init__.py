@@ -1,39 +1,38 @@
-"""One click: a model through export, every precision, every engine, accuracy and speed  ->  one report."""
+"""Takes a zoo model through export, every precision, every engine, accuracy and speed  ->  one report."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from densecast import artifact as artifact_files
-from densecast import plugins
-from densecast import report as report_verb
+from densecast import report as report_files
 from densecast.artifact import Artifact
-from densecast.artifact.search_record import MaxDrop
-from densecast.artifact.tune_record import TuneOptions
+from densecast.datasets._base import DATASETS
 from densecast.errors import BadConfigError, UsageError
 from densecast.io import codec, config, files
+from densecast.measure.ground_truth import metric_of
 from densecast.report.data import Reasons, Report, Row
 from densecast.report.page import require_jinja
 from densecast.runtime import machine
+from densecast.scenes import SCENES
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.spec.precision import PRECISIONS, Precision, short
-from densecast.spec.sample import Dataset
-from densecast.verbs.benchmark import BenchmarkOptions
+from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop, TuneOptions
 from densecast.verbs.builder import build, default_name, require
 from densecast.verbs.builder.compile_plan import INT8
 from densecast.verbs.builder.tune import tune
-from densecast.verbs.evaluate import EvaluateOptions
-from densecast.verbs.export import ExportOptions, export_zoo
+from densecast.verbs.export import export_zoo
 from densecast.verbs.mixed_precision import build_within
-from densecast.verbs.reproduce import pictures
+from densecast.verbs.reproduce import drawings
 from densecast.verbs.reproduce.measure import Measured, measure
-from densecast.zoo._base import ZooEntry
+from densecast.zoo._base import ZOO, ZooEntry
 
-__all__ = ["RunOptions", "run"]
+__all__ = ["RunOptions", "reproduce"]
 
 # What is being done, how far it is, and of how many.
 Progress = Callable[[str, int, int], None]
@@ -58,7 +57,7 @@ class RunOptions:
     fresh: bool = False
 
 
-def run(
+def reproduce(
     name: str,
     out: Path,
     options: RunOptions = RunOptions(),
@@ -78,63 +77,81 @@ def run(
         DensecastError: whatever a step raises; what earlier steps made stays.
     """
     start = time.perf_counter()
-    require_jinja()
-    if options.max_drop is not None and INT8 not in options.precisions:
-        raise UsageError("--max-drop limits what int8 models lose: put int8 among --precisions.")
-    entry: ZooEntry = plugins.load("zoo", name).ENTRY
-    entry.spec_for(options.export.protocol)  # a name that does not exist is said now, too
-    if entry.spec.evaluation is not None:
-        # What the metric needs and is not installed is said now, not after the builds.
-        plugins.load("metrics", entry.spec.evaluation.metric).accumulator(entry.spec)
+    entry = ZOO.load(name)
+    _check_first(entry, options)
     combinations = [(backend, precision) for backend in options.backends for precision in options.precisions]
     for backend, precision in combinations:
         require(replace(options.build, backend=backend, precision=precision))
-    steps = 3 + 2 * len(combinations)
-    step = 0
+    steps = itertools.count(1)
 
     def tell(what: str) -> None:
-        nonlocal step
-        step += 1
-        progress(what, step, steps)
+        progress(what, next(steps), 3 + 2 * len(combinations))
 
     tell("data set")
     root = data or data_root(entry, out)
     tell("export")
     float_artifact = export_zoo(name, out / f"{name}__float", options.export, given=checkpoint)
-    dataset = _dataset(entry, root, options.evaluate)
-    images = tuple(sample.image for sample in dataset.samples[: options.evaluate.limit])
+    images = _images(entry, root, options.evaluate)
     shape = options.build.shape if options.build.shape != InputShape() else _common_shape(float_artifact.spec, images)
     built: list[tuple[Row, Artifact]] = []
     for backend, precision in combinations:
-        wanted = replace(options.build, backend=backend, precision=precision, shape=shape)
+        build_options = replace(options.build, backend=backend, precision=precision, shape=shape)
         tell(f"build {backend} {short(precision)}")
-        artifact = _build(float_artifact, wanted, options, root)
+        artifact = _build(float_artifact, build_options, options, root)
         tell(f"measure {backend} {short(precision)}")
         built.append((_row(artifact, _measured(artifact, root, images, options, out)), artifact))
     tell("report")
+    report = _report(entry, float_artifact, built, root, options, out, time.perf_counter() - start)
+    report_files.write(report, out)
+    return report
+
+
+def _check_first(entry: ZooEntry, options: RunOptions) -> None:
+    """What cannot work, or is not installed, is said before anything is built.
+
+    Raises:
+        UsageError, MissingExtraError: as `reproduce`.
+    """
+    require_jinja()
+    if options.max_drop is not None and INT8 not in options.precisions:
+        raise UsageError(
+            "a largest drop limits what int8 models lose, and int8 is not among the precisions.", field="max_drop"
+        )
+    entry.spec_for(options.export.variant)
+    if entry.spec.evaluation is not None:
+        metric_of(entry.spec)
+
+
+def _report(
+    entry: ZooEntry,
+    source: Artifact,
+    built: list[tuple[Row, Artifact]],
+    root: Path,
+    options: RunOptions,
+    out: Path,
+    seconds: float,
+) -> Report:
+    """All rows, and the drawings of the first model and the first int8 one."""
     rows = [row for row, _ in built]
-    first_int8 = next((pair for pair in built if pair[0].asked == "qint8_mixed_float16"), built[-1])
+    first_int8 = next((pair for pair in built if pair[0].asked == INT8), built[-1])
     shown = [built[0], first_int8] if first_int8 is not built[0] else [built[0]]
-    chosen = pictures.choose([shown[0][0], shown[-1][0]])
-    drawn = pictures.make(chosen, shown, root, options.evaluate, out / "pictures")
+    chosen = drawings.choose([shown[0][0], shown[-1][0]])
     record = rows[0].score.data
-    report = Report(
-        spec=float_artifact.spec,
+    return Report(
+        spec=source.spec,
         summary=entry.summary,
         created=artifact_files.now(),
         machine=machine.describe(),
-        source=f"densecast run {name}",
+        source=f"densecast run {entry.spec.name}",
         data=f"{record.dataset} {record.split}, {record.count} of {record.total} images, ids {record.ids_sha256[:12]}"
         if record
         else str(root),
         rows=tuple(rows),
-        parity=float_artifact.manifest.parity,
+        parity=source.manifest.parity,
         published=entry.published,
-        pictures=drawn,
-        seconds=time.perf_counter() - start,
+        images=drawings.draw_all(chosen, shown, root, options.evaluate, out / "images"),
+        seconds=seconds,
     )
-    report_verb.write(report, out)
-    return report
 
 
 def data_root(entry: ZooEntry, out: Path) -> Path:
@@ -145,18 +162,20 @@ def data_root(entry: ZooEntry, out: Path) -> Path:
     """
     if entry.data is not None:
         root = out / "data"
-        plugins.load("scenes", entry.data.writer).write(root, entry.data.count, seed=entry.data.seed)
+        SCENES.load(entry.data.writer)(root, entry.data.count, seed=entry.data.seed)
         return root
     if entry.spec.evaluation is None:
-        raise BadConfigError(f"{entry.spec.name} names no data set; pass --data FOLDER.")
+        raise BadConfigError(f"{entry.spec.name} names no data set: say where the data is.", field="data")
     dataset = entry.spec.evaluation.dataset
-    return config.data_root(dataset, plugins.load("datasets", dataset).ROOT_VARIABLES)
+    return config.data_root(dataset, DATASETS.load_trusted(dataset).root_variables)
 
 
-def _dataset(entry: ZooEntry, root: Path, options: EvaluateOptions) -> Dataset:
+def _images(entry: ZooEntry, root: Path, options: EvaluateOptions) -> tuple[Path, ...]:
+    """The image files that are evaluated."""
     assert entry.spec.evaluation is not None
-    dataset: Dataset = plugins.load("datasets", entry.spec.evaluation.dataset).open(root, options.split, options.seed)
-    return dataset
+    layout = DATASETS.load_trusted(entry.spec.evaluation.dataset)
+    dataset = layout.open(root, options.split, options.seed)
+    return tuple(sample.image for sample in dataset.samples[: options.limit])
 
 
 def _common_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
@@ -170,13 +189,13 @@ def _common_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
     return InputShape(height=height, width=width)
 
 
-def _build(source: Artifact, wanted: BuildOptions, options: RunOptions, root: Path) -> Artifact:
-    """One model beside `source`: as it is asked for, or the best of what is measured."""
-    if options.max_drop is not None and wanted.precision == INT8:
-        return build_within(source, None, wanted, options.max_drop, data=root)
-    if options.tune is not None and wanted.precision != "force_float32":
-        return tune(source, None, wanted, options.tune, data=root)
-    return build(source, source.folder.parent / default_name(source.spec, wanted), wanted, data=root)
+def _build(source: Artifact, build_options: BuildOptions, options: RunOptions, root: Path) -> Artifact:
+    """One model beside `source`: as `build_options` say, or the best of what is measured."""
+    if options.max_drop is not None and build_options.precision == INT8:
+        return build_within(source, None, build_options, options.max_drop, data=root)
+    if options.tune is not None and build_options.precision != "force_float32":
+        return tune(source, None, build_options, options.tune, data=root)
+    return build(source, source.folder.parent / default_name(source.spec, build_options), build_options, data=root)
 
 
 def _measured(artifact: Artifact, root: Path, images: tuple[Path, ...], options: RunOptions, out: Path) -> Measured:
@@ -193,11 +212,11 @@ def _measured(artifact: Artifact, root: Path, images: tuple[Path, ...], options:
     stored = out / "measured" / f"{artifact.folder.name}.json"
     if stored.is_file() and not options.fresh:
         try:
-            found = codec.read(stored, Measured)
+            earlier = codec.read(stored, Measured)
         except BadConfigError:
-            found = None
-        if found is not None and found.key == key:
-            return found
+            earlier = None
+        if earlier is not None and earlier.key == key:
+            return earlier
     result = measure(artifact, root, images, options.evaluate, options.benchmark, key)
     files.write_text(stored, codec.to_json(result))
     return result

@@ -1,4 +1,4 @@
-"""One built model's accuracy and speed, measured in a process of its own.
+"""Measures one built model's accuracy and speed in a process of its own.
 
 A child process makes the peak memory the model's own, and keeps one engine's thread pools and caches out of the
 next one's times.
@@ -18,13 +18,14 @@ from densecast.pipeline import Pipeline
 from densecast.results.timing import Timing
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.score import Score
-from densecast.verbs.benchmark import BenchmarkOptions, benchmark
-from densecast.verbs.evaluate import EvaluateOptions, evaluate
+from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions
+from densecast.verbs.benchmark import benchmark
+from densecast.verbs.evaluate import evaluate
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What `measure` found; `key` says for which artifact, data and options."""
+    """A model's accuracy and speed; `key` says of which artifact, data and options."""
 
     key: str
     score: Score
@@ -66,7 +67,6 @@ def _measure(
 ) -> Measured:
     # The benchmark comes first: the peak of memory is its own.
     with Pipeline.open(folder) as pipeline:
-        timing = benchmark(pipeline, images, speed)
-        ran = pipeline.runner.precision
-    with Pipeline.open(folder, mode="throughput") as pipeline:
-        return Measured(key, evaluate(pipeline, data, score), timing, ran)
+        timing = benchmark(pipeline, images, speed).timing
+        ran = pipeline.precision
+    return Measured(key, evaluate(folder, data, score).score, timing, ran)

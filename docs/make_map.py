@@ -1,0 +1,72 @@
+"""Writes the map in docs/architecture.md: the layers as import-linter keeps them, and every module's first line.
+
+Run it after a file is added, moved or described anew: `python docs/make_map.py`. A test holds the page to it.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "densecast"
+PAGE = ROOT / "docs" / "architecture.md"
+BEGIN, END = "<!-- map -->", "<!-- end map -->"
+# Of these, one line tells enough: their files are alike.
+FOLDED = {"zoo", "scenes", "networks", "kernels"}
+
+
+def layers() -> list[str]:
+    """The layers from the top down, as pyproject.toml lists them."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return [str(layer) for layer in settings["tool"]["importlinter"]["contracts"][0]["layers"]]
+
+
+def first_line(path: Path) -> str:
+    """The first line of a module's docstring."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return text.splitlines()[0] if text else ""
+
+
+def lines() -> Iterator[str]:
+    """The map: a heading for each layer, a row for each module."""
+    yield "```"
+    yield from (f" {layer}" for layer in layers())
+    yield "```"
+    for layer in layers():
+        for name in layer.split(" | "):
+            yield ""
+            yield from _module(name)
+
+
+def _module(name: str) -> Iterator[str]:
+    folder = SOURCE / name
+    if not folder.is_dir():
+        yield f"**{name}.py**: {first_line(SOURCE / f'{name}.py')}"
+        return
+    yield f"**{name}/**: {first_line(folder / '__init__.py')}"
+    if name in FOLDED:
+        return
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    for path in sorted(folder.rglob("*.py")):
+        if path != folder / "__init__.py":
+            name = str(path.relative_to(folder)).replace("__init__.py", "")
+            yield f"| `{name}` | {first_line(path).replace('  ->  ', ' → ')} |"
+
+
+def page() -> str:
+    """The page with its map made anew."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n" + "\n".join(lines()) + f"\n{END}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}", file=sys.stderr)

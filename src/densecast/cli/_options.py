@@ -1,0 +1,193 @@
+"""Flags made from option dataclasses: each option stands once, where the library reads it.
+
+A command names the dataclasses it takes; their fields that have words for a command line become its flags, and the
+command gets the values as one mapping for each dataclass, ready for `codec.from_plain`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from densecast.errors import DensecastError, UsageError
+
+Values = dict[str, Any]
+Command = Callable[..., None]
+
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flag:
+    """One option on the command line.
+
+    `parameter` is what the command's own signature calls it, `names` are its flags, `path` is where an error that names
+    a field means it.
+    """
+
+    group: str
+    field: dataclasses.Field[Any]
+    parameter: str
+    names: tuple[str, ...]
+
+
+def takes(prefix: dict[str, str] | None = None, /, **kinds: type) -> Callable[[Command], Command]:
+    """A decorator: the command takes the options of each dataclass, as a mapping under the keyword that is named here.
+
+    `prefix` puts words before the flags of a dataclass, where two have options of one name: `{"drop": "drop-"}`.
+    Wrong values end with exit code 2, and an error that names a field is shown with its flag.
+    """
+    flags = [each for key, kind in kinds.items() for each in _flags(key, kind, (prefix or {}).get(key, ""))]
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def wrapper(**given: Any) -> None:
+            values: dict[str, Values] = {key: {} for key in kinds}
+            for flag in flags:
+                values[flag.group][flag.field.name] = _value(flag, given.pop(flag.parameter))
+            with naming(flags):
+                command(**given, **values)
+
+        signature = inspect.signature(command, eval_str=True)
+        own = [each for each in signature.parameters.values() if each.name not in kinds]
+        last = next((place for place, each in enumerate(own) if each.name == "json"), len(own))
+        made = [_parameter(flag) for flag in flags]
+        keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own[:last], *made, *own[last:])]
+        wrapper.__signature__ = signature.replace(parameters=keyword_only)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {each.name: each.annotation for each in keyword_only}
+        # Typer would follow it to the command's own signature.
+        del wrapper.__wrapped__
+        return wrapper
+
+    return decorate
+
+
+class naming:
+    """A block whose errors are told with the flag of the field they name."""
+
+    def __init__(self, flags: list[Flag]) -> None:
+        self._flags = {flag.field.name: flag.names[0] for flag in flags}
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Put the flag before the message."""
+        if isinstance(error, DensecastError) and error.field is not None:
+            flag = self._flags.get(error.field.rpartition(".")[2])
+            if flag is not None and flag not in str(error):
+                error.args = (f"{flag}: {error}", *error.args[1:])
+
+
+def seconds(text: str) -> float:
+    """`90`, `90s`, `10m` or `2h` in seconds.
+
+    Raises:
+        UsageError: none of these forms.
+    """
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if not parts:
+        raise UsageError(f"{text!r} must be a time as 90s, 10m or 2h.")
+    return float(parts[1]) * _SECONDS[parts[2]]
+
+
+def sizes(text: str) -> int | tuple[int, ...] | dict[str, int]:
+    """`640` one size, `1,4,16` several, `32:2048` a range.
+
+    Raises:
+        UsageError: none of these forms.
+    """
+    try:
+        low, colon, high = text.partition(":")
+        if colon:
+            return {"min": int(low), "max": int(high)}
+        listed = tuple(int(size) for size in text.split(","))
+    except ValueError:
+        raise UsageError(f"{text!r} must be a size (640) or a range (32:2048).") from None
+    return listed[0] if len(listed) == 1 else listed
+
+
+def _flags(group: str, kind: type, prefix: str) -> list[Flag]:
+    found = []
+    for field in dataclasses.fields(kind):
+        if not field.metadata:
+            continue
+        name = field.metadata["flag"] or f"--{prefix}{field.name.replace('_', '-')}"
+        if field.type in (bool, "bool"):
+            name = f"{name}" if "/" in name else name
+        parameter = f"{prefix.replace('-', '_')}{field.name}"
+        found.append(Flag(group, field, parameter, (name, *field.metadata["aliases"])))
+    return found
+
+
+def _parameter(flag: Flag) -> inspect.Parameter:
+    """How typer is told of it."""
+    words = flag.field.metadata
+    kind, default = _typer_type(flag.field)
+    info = typer.Option(
+        *flag.names,
+        help=words["help"],
+        rich_help_panel=words["group"],
+        min=words["minimum"],
+        max=words["maximum"],
+    )
+    return inspect.Parameter(
+        flag.parameter, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
+    )
+
+
+def _typer_type(field: dataclasses.Field[Any]) -> tuple[Any, Any]:
+    """The type of the text on the command line, and the default as such a text."""
+    form: str | None = field.metadata["form"]
+    default: Any = field.default
+    if form == "names":
+        return (list[str] | None), None
+    if form == "sizes":
+        return str, ",".join(str(size) for size in default)
+    if form == "size":
+        return (str | None), None
+    if form == "seconds":
+        return str, f"{default / 60:g}m" if default % 60 == 0 else f"{default:g}s"
+    kind: Any = field.type if not isinstance(field.type, str) else _named(field.type)
+    return kind, default
+
+
+def _named(text: str) -> Any:
+    """Annotations are text; those of flags are plain types, and choices are texts."""
+    optional = text.endswith(" | None")
+    plain = {"int": int, "float": float, "bool": bool, "str": str}.get(text.removesuffix(" | None"), str)
+    return typing.Optional[plain] if optional else plain  # noqa: UP045 - the type is known at run time only
+
+
+def _value(flag: Flag, given: Any) -> Any:
+    """What the text stands for, as plain data.
+
+    Raises:
+        UsageError: a text that stands for nothing; names the flag.
+    """
+    form = flag.field.metadata["form"]
+    try:
+        if form == "names":
+            if not given:
+                return flag.field.default
+            return [name for name in given if name != "none"]
+        if form == "seconds":
+            return seconds(given)
+        if form == "sizes":
+            batch = sizes(given)
+            return [batch] if isinstance(batch, int) else batch
+        if form == "size" and given is not None:
+            side = sizes(given)
+            if isinstance(side, tuple):
+                raise UsageError(f"{given!r} must be one size (640) or a range (32:2048).")
+            return side
+    except UsageError as error:
+        raise UsageError(f"{flag.names[0]}: {error}") from None
+    return given

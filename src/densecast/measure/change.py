@@ -1,0 +1,69 @@
+"""How far a difference between two models on the same images may be chance: the paired bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.metrics._base import Metric, Resamples
+from densecast.spec.model import ModelSpec
+from densecast.spec.score import Interval
+
+RESAMPLES = 1000
+COVERAGE = 0.95
+_SEED = 0
+
+Floats = npt.NDArray[np.float64]
+
+
+def values_of(
+    metric: Metric[Any, Any, Any], counts: Sequence[Any], weights: npt.NDArray[np.int64], spec: ModelSpec
+) -> Floats:
+    """(B, N) times that each of the N counted images counts -> (B,) values of the metric."""
+    if isinstance(metric, Resamples):
+        return metric.resampled(counts, weights, spec)
+    mixtures = (
+        [count for count, times in zip(counts, row, strict=True) for _ in range(times)] for row in weights.tolist()
+    )
+    return np.array([metric.score(mixture, spec).value for mixture in mixtures])
+
+
+def paired_drop(
+    metric: Metric[Any, Any, Any],
+    spec: ModelSpec,
+    reference: Sequence[Any],
+    candidate: Sequence[Any],
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """The reference's score less the candidate's over the same images, both counted in the same order.
+
+    In the score's own unit; for a metric of which less is better, the candidate's less the reference's, so that a
+    positive drop is a loss. See `bootstrap`.
+    """
+    sign = 1.0 if metric.score([], spec).better == "higher" else -1.0
+
+    def lost(weights: npt.NDArray[np.int64]) -> Floats:
+        left, right = (values_of(metric, counts, weights, spec) for counts in (reference, candidate))
+        return np.asarray(sign * (left - right), dtype=np.float64)
+
+    return bootstrap(len(reference), lost, resamples)
+
+
+def bootstrap(images: int, drops_of: Any, resamples: int = RESAMPLES) -> Interval:
+    """The drop over `images`, and its percentile interval.
+
+    `drops_of` takes (B, N) times that each image counts and gives the (B,) drops. Images are drawn with replacement,
+    the same ones for both models (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13: percentile
+    interval): what makes an image easy or hard for both cancels out, so the interval is far narrower than that of
+    either score. With no image, all three are NaN.
+    """
+    rng = np.random.default_rng(_SEED)
+    drawn = rng.multinomial(images, np.full(images, 1 / images), size=resamples) if images else np.zeros((1, 0), int)
+    weights = np.concatenate([np.ones((1, images), np.int64), drawn.astype(np.int64)])
+    drops = drops_of(weights)
+    outside = (1 - COVERAGE) / 2
+    low, high = np.nanquantile(drops[1:], [outside, 1 - outside]) if images else (np.nan, np.nan)
+    return Interval(float(drops[0]), float(low), float(high))

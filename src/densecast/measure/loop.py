@@ -1,0 +1,46 @@
+"""The one loop over images with ground truth: every prediction is counted once, and may be looked at."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from densecast.measure.ground_truth import GroundTruth
+from densecast.pipeline import Pipeline, Predicted
+from densecast.spec.sample import Sample
+
+Progress = Callable[[int, int], None]
+# A sample, its prediction and its target, the last two where the metric compares them.
+Observer = Callable[[Sample, Any, Any], None]
+
+
+def counts(
+    truth: GroundTruth,
+    pipeline: Pipeline,
+    *,
+    batch: int | None = None,
+    progress: Progress | None = None,
+    observe: Observer | None = None,
+) -> Iterator[Any]:
+    """A count for each of the truth's images, in order, with as many images in work as the pipeline has workers.
+
+    Raises:
+        BadImageError, BadDatasetError: an image or its ground truth cannot be used; the counts before it have come.
+    """
+
+    def counted(found: Predicted[Sample]) -> tuple[Predicted[Sample], Any, Any]:
+        target = truth.target(found.source, found.placement)
+        return found, target, truth.metric.count(found.source.id, found.prediction, target, truth.spec)
+
+    def read(sample: Sample) -> Any:
+        return pipeline.read(sample.image)
+
+    stream = pipeline.stream(truth.samples, read, counted, batch=batch, frame=truth.frame)
+    with contextlib.closing(stream) as results:
+        for done, (found, target, count) in enumerate(results, start=1):
+            if observe:
+                observe(found.source, found.prediction, target)
+            yield count
+            if progress:
+                progress(done, len(truth.samples))

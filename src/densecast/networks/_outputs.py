@@ -1,0 +1,73 @@
+"""What a module's forward returns, by name: a tensor, a mapping, a dataclass or a sequence of tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+from torch import Tensor
+
+from densecast.errors import BadGraphError
+
+ONLY = "output"
+"""The name of an output that is alone and has none."""
+
+
+def named_outputs(result: object, names: Sequence[str] = (ONLY,)) -> dict[str, Tensor]:
+    """Every tensor that `result` holds, in its order: a mapping's and a dataclass's by key, others by `names`.
+
+    A single tensor takes the first of `names`. A sequence takes all of them where there are as many as tensors, and
+    else `output_0`, `output_1`, … Tensors inside an inner container have its name first: `aux_0`. What is no tensor
+    (a loss that is None) is left out.
+
+    Raises:
+        BadGraphError: there is no tensor in it.
+    """
+    tensors = dict(_flat(result, ""))
+    if not tensors:
+        raise BadGraphError(f"the network returns {type(result).__name__}, in which there is no tensor.")
+    if isinstance(result, Tensor):
+        return {names[0]: result}
+    if not is_unnamed(result):
+        return tensors
+    own = names if len(names) == len(tensors) else [f"{ONLY}_{path}" for path in tensors]
+    return dict(zip(own, tensors.values(), strict=True))
+
+
+def module_outputs(result: object, names: Sequence[str]) -> dict[str, Tensor]:
+    """The outputs of these names, in their order.
+
+    Raises:
+        BadGraphError: an output of that name is not there.
+    """
+    tensors = named_outputs(result)
+    if isinstance(result, Tensor) or not set(names) <= set(tensors):
+        # Names that somebody gave to what has none.
+        tensors = named_outputs(result, names)
+    missing = [name for name in names if name not in tensors]
+    if missing:
+        raise BadGraphError(f"the network returns {', '.join(tensors)}, and no {missing[0]}.")
+    return {name: tensors[name] for name in names}
+
+
+def is_unnamed(result: object) -> bool:
+    """Whether it is a plain sequence, whose items have places and no names."""
+    return isinstance(result, (tuple, list)) and not hasattr(result, "_fields")
+
+
+def _flat(value: object, path: str) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor with the keys, fields and places that lead to it."""
+    if isinstance(value, Tensor):
+        yield path, value
+        return
+    pairs: list[tuple[object, object]] = []
+    if isinstance(value, Mapping):
+        pairs = list(value.items())
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        pairs = list(zip(value._fields, value, strict=True))
+    elif isinstance(value, (tuple, list)):
+        pairs = list(enumerate(value))
+    for key, item in pairs:
+        yield from _flat(item, f"{path}_{key}" if path else str(key))

@@ -1,0 +1,69 @@
+"""What all results share: how they are written as JSON, and which model they are of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from densecast.io import codec
+from densecast.spec.precision import Precision, PrecisionRan
+
+FORMAT = 1
+"""The number of the format that results are written in; it changes when a key changes its name or meaning."""
+
+
+class JsonResult:
+    """A result that `codec.to_plain` writes as its `plain` says, under the keys that scripts rely on."""
+
+    __slots__ = ()
+
+    def plain(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, ready for `json.dumps`."""
+        raise NotImplementedError
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """The dataclass's own schema, written by `plain`."""
+        from pydantic_core import core_schema
+
+        def write(result: JsonResult) -> dict[str, Any]:
+            return result.plain()
+
+        schema: dict[str, Any] = handler(source)
+        return schema | {"serialization": core_schema.plain_serializer_function_ser_schema(write)}
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionReport:
+    """The precision that was asked for, and what the engine says it ran; None where nobody asked for one."""
+
+    asked: Precision | None
+    ran: PrecisionRan
+
+    def plain(self) -> dict[str, Any]:
+        """`asked`, `ran`, `layers` and `source`."""
+        return {"asked": self.asked, "ran": self.ran.compute, "layers": self.ran.layers, "source": self.ran.source}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """Which model a result is of. `backend` and `artifact`, its folder, are None for a model that has no artifact."""
+
+    model: str
+    backend: str | None
+    artifact: str | None
+    precision: PrecisionReport
+
+    def plain(self) -> dict[str, Any]:
+        """`precision`, `backend`, `model` and `artifact`."""
+        return {
+            "precision": self.precision.plain(),
+            "backend": self.backend,
+            "model": self.model,
+            "artifact": self.artifact,
+        }
+
+
+def without_none(value: object) -> dict[str, Any]:
+    """A dataclass as a plain dict, without the fields that are None."""
+    return {key: each for key, each in codec.to_plain(value).items() if each is not None}

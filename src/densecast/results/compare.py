@@ -1,0 +1,158 @@
+"""What a comparison of two models measured: how far outputs and predictions differ, and where that starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from densecast.spec.precision import PrecisionRan
+from densecast.spec.score import Interval
+
+PipelineStep = Literal["decode", "resize", "colour order", "normalise", "network", "postprocess"]
+
+# Two orders of summation agree to this; below, an expectation says nothing.
+ROUNDING_FLOOR = 3e-7
+
+
+@dataclass(frozen=True, slots=True)
+class MetricChange:
+    """The metric on the images with ground truth: both values, and the drop with its 95 % interval over images.
+
+    `drop` is what the candidate loses, in the metric's own unit: the reference's score less the candidate's, or the
+    other way round where less is better.
+    """
+
+    metric: str
+    reference: float
+    candidate: float
+    drop: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputError:
+    """How far one raw output is from the reference's, over all images.
+
+    `relative_error` is the largest difference over the reference's largest value; `relative_l2` the norm of the
+    difference over the norm of the reference.
+    """
+
+    max_error: float
+    mean_error: float
+    relative_error: float
+    relative_l2: float
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A candidate against the reference, over all images.
+
+    `max_error` to `cosine` are the `OutputError` of the main output; `other_outputs` holds that of every further one by
+    its name in the reference. `difference` is the share of the predictions that differs, 0 for none and 1 for all, as
+    the task measures it; `measure` is what the task calls it.
+
+    `labels_changed` is the share of pixels with another class; `mean_oks`, `vanished` and `appeared` compare the people
+    found. A pixel's margin is the gap between the reference's two best logits there: `changed_margin` is the largest
+    and `changed_margin_median` the median among the changed pixels, `margin_median` that of all pixels. Small against
+    it means that only near-ties flipped. What the task does not measure is None. `worst` names the images that differ
+    most.
+    """
+
+    reference: str
+    candidate: str
+    ran: PrecisionRan
+    images: int
+    max_error: float
+    mean_error: float
+    relative_error: float
+    relative_l2: float
+    cosine: float
+    labels_changed: float | None
+    changed_margin: float | None
+    changed_margin_median: float | None = None
+    margin_median: float | None = None
+    mean_oks: float | None = None
+    vanished: int | None = None
+    appeared: int | None = None
+    metric: MetricChange | None = None
+    worst: tuple[str, ...] = ()
+    difference: float | None = None
+    measure: str = ""
+    other_outputs: dict[str, OutputError] = field(default_factory=dict)
+
+    @property
+    def relative_errors(self) -> tuple[float, ...]:
+        """The relative error of every output, the main one first."""
+        return (self.relative_error, *(error.relative_error for error in self.other_outputs.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A tensor's relative L2 error, the error that rounding explains, and how much of it was not in its sources."""
+
+    tensor: str
+    layer: str
+    kind: str
+    error: float
+    expected: float
+    entered: float = 0.0
+
+    @property
+    def times_expected(self) -> float:
+        """How many times what rounding explains."""
+        return self.error / max(self.expected, ROUNDING_FLOOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where reference and candidate part: a step of the pipeline; within the network also node and original layer.
+
+    `symptom` describes the difference in a clause. `error` and `expected` are as in `CurvePoint`.
+    """
+
+    stage: PipelineStep
+    layer: str
+    node: str
+    kind: str
+    symptom: str
+    error: float | None = None
+    expected: float | None = None
+
+    def __str__(self) -> str:
+        """One line that names it."""
+        if self.stage != "network":
+            return f"{self.stage}: {self.symptom}"
+        layer = f"layer {self.layer}, " if self.layer else ""
+        return f"network: {layer}{self.kind} node {self.node}: {self.symptom}"
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Where they part, or None where rounding explains everything; what was measured on the way, in network order.
+
+    `runs` counts the runs of each network. `note` says why the inside was not looked at.
+    """
+
+    location: Location | None
+    curve: tuple[CurvePoint, ...]
+    runs: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedStage:
+    """One stage of the accuracy chain: how far it is from the reference, and where that starts if it was looked for."""
+
+    title: str
+    comparison: Comparison
+    findings: Findings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompareResult:
+    """Every stage from the reference's own graph to the last candidate, on the same images."""
+
+    model: str
+    reference: str
+    images: int
+    stages: tuple[ComparedStage, ...]

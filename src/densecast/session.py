@@ -1,0 +1,161 @@
+"""A loaded model: named arrays in, named arrays out, from any number of threads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from densecast.artifact import Artifact
+from densecast.backends._base import BACKENDS, Backend, Runner
+from densecast.errors import BadArtifactError, UsageError
+from densecast.runtime.batching import Buffers
+from densecast.runtime.execution import ExecutionConfig
+from densecast.spec.model import ModelSpec
+from densecast.spec.precision import PrecisionRan
+from densecast.spec.tensor import Feeds
+
+# Backends that have loaded a model in this process, and those that had in a process this one was forked from: their
+# threads did not come along, and whoever waits for them waits for ever.
+_started: set[str] = set()
+_lost_by_fork: set[str] = set()
+
+
+def _forget_threads() -> None:
+    _lost_by_fork.update(_started)
+
+
+os.register_at_fork(after_in_child=_forget_threads)
+
+
+class Slot:
+    """One caller's place in a session: buffers of its own, in the engine and for its inputs."""
+
+    def __init__(self, session: Session, number: int) -> None:
+        self._session, self.number, self.buffers = session, number, Buffers()
+
+    def run(self, feeds: Feeds) -> Feeds:
+        """The network. The arrays may be overwritten by this slot's next run: copy what outlives it.
+
+        Raises:
+            BadShapeError: feeds that the network does not take.
+        """
+        return self._session._run(feeds, self.number)
+
+
+class Session:
+    """A network ready to run, safe to use from several threads.
+
+    As many callers are served at a time as the execution config has workers; those beyond wait. Answers do not depend
+    on who else calls.
+    """
+
+    def __init__(self, spec: ModelSpec, runner: Runner, config: ExecutionConfig, *, survives_fork: bool = True) -> None:
+        self.spec, self.config = spec, config
+        self._runner, self._process, self._survives_fork = runner, os.getpid(), survives_fork
+        self._free = [Slot(self, number) for number in reversed(range(config.num_workers))]
+        self._returned = threading.Condition()
+        self._running = threading.Semaphore(max(1, min(config.num_streams, runner.max_concurrency)))
+        self._is_closed = False
+
+    @classmethod
+    def open(cls, artifact: Artifact, config: ExecutionConfig) -> Self:
+        """Load a compiled artifact with the engine it was built for.
+
+        Raises:
+            UsageError: a device that the artifact's backend does not have, or an engine that was in use when this
+                process was forked.
+            BadArtifactError: damaged, or not compiled.
+            BackendMissingError, MissingExtraError: its engine is not installed.
+        """
+        build = artifact.manifest.build
+        if build is None:
+            raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
+        backend: Backend = BACKENDS.load_trusted(build.backend)
+        kinds, device = backend.traits.device_kinds, config.device
+        if device and device.partition(":")[0] not in kinds:
+            raise UsageError(
+                f"backend {build.backend!r} runs on {', '.join(kinds)}, not on {device!r}.", field="device"
+            )
+        survives_fork = backend.traits.survives_fork
+        if build.backend in _lost_by_fork and not survives_fork:
+            raise UsageError(
+                f"{build.backend} was in use when this process was forked, and cannot be used in it. Start processes "
+                "with multiprocessing's 'spawn' or 'forkserver', or load the first model after the fork."
+            )
+        runner = backend.load(artifact, config)
+        _started.add(build.backend)
+        return cls(artifact.spec, runner, config, survives_fork=survives_fork)
+
+    @property
+    def precision(self) -> PrecisionRan:
+        """What runs, read back from the engine."""
+        return self._runner.precision
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...] | None:
+        """The batch sizes it takes, ascending; None if it takes any within its inputs."""
+        return self._runner.batch_sizes
+
+    def forward(self, feeds: Feeds) -> Feeds:
+        """The network alone: every output by name, in arrays of the caller's own.
+
+        Raises:
+            BadShapeError: feeds that the network does not take.
+            UsageError: the session is closed.
+        """
+        with self.lease() as slot:
+            found = slot.run(feeds)
+            return {name: array.copy() for name, array in found.items()} if self._runner.reuses_buffers else found
+
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[Slot]:
+        """A slot for several runs without copies; waits while all are taken."""
+        with self._returned:
+            self._check_open()
+            while not self._free:
+                self._returned.wait()
+                self._check_open()
+            slot = self._free.pop()
+        try:
+            slot.buffers.turn()
+            yield slot
+        finally:
+            with self._returned:
+                self._free.append(slot)
+                self._returned.notify()
+
+    def close(self) -> None:
+        """Free the engine, once all callers are served; closing twice is allowed."""
+        with self._returned:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._returned.notify_all()
+            while len(self._free) < self.config.num_workers and self._process == os.getpid():
+                self._returned.wait()
+        self._runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, feeds: Feeds, slot: int) -> Feeds:
+        if self._process != os.getpid() and not self._survives_fork:
+            raise UsageError(
+                "this model was loaded in another process, whose engine's threads did not come along. Open it anew in "
+                "each process, started with multiprocessing's 'spawn' or 'forkserver'."
+            )
+        with self._running:
+            return self._runner.run(feeds, slot)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise UsageError("the session is closed: open the artifact again.")

@@ -1,0 +1,187 @@
+"""What a user may ask of an export, an evaluation, a benchmark, and of searches for the best build.
+
+As in `options`, each option stands here once, with the words that a command line shows beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from densecast.errors import UsageError
+from densecast.spec.options import Range, Split, option
+
+Exporter = Literal["auto", "torchscript", "dynamo"]
+Goal = Literal["throughput", "latency"]
+Otherwise = Literal["16-bit", "best", "fail"]
+
+ORIGINAL = "original"
+"""The variant of a model's own publisher, which every model has."""
+
+# Summing thousands of products in another order moves the last few of float32's 24 bits; 1e-4 of the largest
+# output is a hundred times the differences seen on sound exports and a tenth of what flips labels visibly.
+DEFAULT_TOLERANCE = 1e-4
+
+_TUNE = "Measured choices"
+_DROP = "Accuracy that may be lost (int8)"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How a float artifact is made.
+
+    `size_hw` fixes height and width; None keeps them open within `side`. `batch` likewise; None keeps it open.
+    `variant` names one of a zoo model's ways to prepare images and to decode outputs. `input_name` is the input that
+    takes the image, `output_name` the main output; None for what fits the task. Of several outputs all are kept, the
+    main one first, unless `only_main_output`. In a TensorFlow graph the two are the tensors between which the network
+    is, and None are the only ones there are.
+    """
+
+    size_hw: tuple[int, int] | None = None
+    batch: int | None = None
+    side: Range = Range(32, 4096)
+    largest_batch: int = 64
+    opset: int = option(17, "ONNX opset of the graph.", minimum=11, maximum=23)
+    exporter: Exporter = option("auto", "PyTorch exporter: auto, torchscript or dynamo.")
+    tolerance: float = DEFAULT_TOLERANCE
+    variant: str = option(
+        ORIGINAL,
+        "How images are prepared and outputs decoded: original, or another variant that the model offers.",
+        aliases=("--protocol",),
+    )
+    input_name: str | None = option(None, "Name of the input that takes the image; default: the one that fits.")
+    output_name: str | None = option(None, "Name of the main output; default: the first one that fits the task.")
+    only_main_output: bool = option(False, "Leave out all outputs but the main one.")
+
+    def __post_init__(self) -> None:
+        """Sizes are positive, and some difference from the framework is allowed."""
+        sizes = (*(self.size_hw or ()), *(() if self.batch is None else (self.batch,)), self.largest_batch)
+        if min(sizes) < 1 or not self.tolerance >= 0:
+            raise UsageError(f"batch, height, width must be at least 1 and the tolerance at least 0, got {self}.")
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """Which images, and how many at once: None for what the model was tuned for, else 1.
+
+    `limit` takes the first so many of the split.
+    `protocol` names a published way to measure of the data set, which settles split and number of images.
+    """
+
+    split: Split = option("val", "Split of the data set: train, val or all.")
+    limit: int | None = option(None, "Only the first so many images.", minimum=1)
+    batch: int | None = option(
+        None,
+        "Images that run together; default 1, or in throughput mode what build --tune found fastest.",
+        minimum=1,
+    )
+    seed: int = option(0, "Seed of the split, where the data set draws it.")
+    protocol: str | None = option(
+        None, "Published way to measure on the data set, which settles the images (VOC2012: magicmind_1000)."
+    )
+
+    def __post_init__(self) -> None:
+        """Counts are positive, and a protocol's images are its own."""
+        if self.protocol is not None and (self.limit is not None or self.split != "val"):
+            raise UsageError(
+                f"protocol {self.protocol!r} settles which images are measured: leave limit and split out.",
+                field="protocol",
+            )
+        for name, count in (("batch", self.batch), ("limit", self.limit)):
+            if count is not None and count < 1:
+                raise UsageError(f"{name} must be at least 1, got {count}.", field=name)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkOptions:
+    """How much is run. A run ends when both `images` and `seconds` are reached.
+
+    Without `batch`, it is what throughput mode was tuned for, else 1.
+    """
+
+    batch: int | None = option(
+        None,
+        "Images that run together; default 1, or in throughput mode what build --tune found fastest.",
+        minimum=1,
+    )
+    images: int = option(50, "Run at least so many images.", minimum=1)
+    seconds: float = option(3.0, "Run at least so long.", minimum=0)
+    warm_up: int = option(5, "Batches that are run before anything is timed.", minimum=0)
+
+    def __post_init__(self) -> None:
+        """Counts are positive."""
+        for name, value, least in (
+            ("batch", 1 if self.batch is None else self.batch, 1),
+            ("images", self.images, 1),
+            ("warm_up", self.warm_up, 0),
+            ("seconds", self.seconds, 0),
+        ):
+            if value < least:
+                raise UsageError(f"{name} must be at least {least}, got {value}.", field=name)
+
+
+@dataclass(frozen=True, slots=True)
+class TuneOptions:
+    """What is measured for, and how long.
+
+    `goal` is images a second, with as many inferences at a time and as large batches as make most of them, or the
+    time of one inference alone. After `seconds` nothing new is begun; what was measured is kept for the next time.
+    `keep_int8` takes int8, if that was asked, even where 16 bits are as fast.
+    """
+
+    goal: Goal = option("throughput", "Tune for throughput or latency.", group=_TUNE)
+    seconds: float = 600.0
+    keep_int8: bool = option(False, "Keep int8 even where 16 bits are as fast.", group=_TUNE)
+
+    def __post_init__(self) -> None:
+        """Time is positive."""
+        if not self.seconds > 0:
+            raise UsageError(f"the time for tuning must be above 0 seconds, got {self.seconds}.", field="tune.seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class MaxDrop:
+    """The most that may be lost, and what may be spent on finding a model that loses no more.
+
+    `points` are hundredths of the metric: 0.5 allows an mIoU of 0.780 to become 0.775. `metric` is the model's own,
+    or for want of ground truth the task's measure against float32, as `disagreement` (the share of pixels whose class
+    changes) or `oks` (what the people found lose in similarity to those float32 finds); None takes the first of these
+    that the data allows. `images` is how many of `split` to measure on, 0 for as many as the time allows. `otherwise`
+    says what to do if no int8 model stays within the limit: take the 16-bit one, the int8 model that loses least, or
+    fail.
+    """
+
+    points: float
+    metric: str | None = option(
+        None,
+        "The model's own (mIoU, dice, AP), or against float32 without ground truth: disagreement, oks. "
+        "Default: the first of these that --data allows.",
+        flag="--metric",
+        group=_DROP,
+    )
+    seconds: float = option(
+        600.0,
+        "When to stop searching, also for --tune: 90s, 10m, 2h.",
+        flag="--time-budget",
+        group=_DROP,
+        form="seconds",
+    )
+    images: int = option(0, "Images to measure on; 0: as many as the time allows.", group=_DROP, minimum=0)
+    split: Split = option("val", "Split to measure on: val, train or all.", group=_DROP)
+    otherwise: Otherwise = option(
+        "16-bit",
+        "If none loses so little: 16-bit, best (loses least) or fail.",
+        flag="--otherwise",
+        group=_DROP,
+    )
+
+    def __post_init__(self) -> None:
+        """Numbers that make sense."""
+        if not 0 < self.points < 100:
+            raise UsageError(f"a drop is in points between 0 and 100, got {self.points}.", field="max_drop.points")
+        if not self.seconds > 0:
+            raise UsageError(
+                f"the time for a search must be above 0 seconds, got {self.seconds}.", field="max_drop.seconds"
+            )
+        if self.images < 0:
+            raise UsageError(f"a number of images is at least 0, got {self.images}.", field="max_drop.images")

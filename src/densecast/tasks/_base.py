@@ -1,0 +1,181 @@
+"""What every task offers: how outputs become a prediction, and how predictions are compared, drawn and saved.
+
+A task is an object, found like every plug-in (`tasks/<name>/`, an entry point in `densecast.tasks`, or
+`package.module:Name`). `P` is its prediction, `T` its ground truth, both in pixels of the original image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.plugins import PluginKind
+from densecast.spec.augment import View
+from densecast.spec.geometry import Placement
+from densecast.spec.model import DecodeOptions, Frame, ModelSpec
+from densecast.spec.tensor import Array, Feeds, TensorSpec
+
+P = TypeVar("P")
+T = TypeVar("T")
+Shown = TypeVar("Shown", contravariant=True)
+Image = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far two predictions of one image, or of several, are apart.
+
+    `amount` of `weight` differs, as changed pixels of all pixels. With `is_similarity`, `amount` of `weight` agrees
+    instead, as the summed similarity of `weight` people. `counts` are further things to sum over images.
+    """
+
+    amount: float
+    weight: float
+    counts: dict[str, float] = field(default_factory=dict)
+    is_similarity: bool = False
+
+    @property
+    def reported(self) -> float:
+        """What is printed: the share that differs, 0 to 1, or for a similarity the share that agrees."""
+        if self.weight:
+            return self.amount / self.weight
+        return 1.0 if self.is_similarity else 0.0
+
+    @property
+    def value(self) -> float:
+        """The share that differs, from 0 for equal predictions to 1."""
+        return 1 - self.reported if self.is_similarity else self.reported
+
+    def __add__(self, other: Difference) -> Difference:
+        names = {*self.counts, *other.counts}
+        counts = {name: self.counts.get(name, 0) + other.counts.get(name, 0) for name in sorted(names)}
+        return Difference(self.amount + other.amount, self.weight + other.weight, counts, self.is_similarity)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a task's `Difference` is called: `name` in comparisons, `metric` as the aim of a search for int8 layers."""
+
+    name: str
+    metric: str
+
+
+@runtime_checkable
+class Task(Protocol[P, T]):
+    """What every task has. All members are pure but `save`, which writes one file."""
+
+    @property
+    def name(self) -> str:
+        """The name in specs; `package.module:Name` where the task is no named plug-in."""
+
+    @property
+    def options_type(self) -> type[DecodeOptions]:
+        """The frozen dataclass of the task's decode options; every field has a default."""
+
+    @property
+    def measure(self) -> Measure:
+        """What `difference` measures."""
+
+    def check(self, spec: ModelSpec) -> None:
+        """Whether a model's spec makes sense for this task.
+
+        Raises:
+            BadConfigError: labels, decode options or preprocessing that cannot work.
+        """
+
+    def output_channels(self, spec: ModelSpec) -> int | None:
+        """How many channels the main output (N, C, h, w) has to have; None where any number will do."""
+
+    def postprocess(
+        self,
+        outputs: Sequence[Feeds],
+        views: Sequence[View],
+        spec: ModelSpec,
+        frame: Frame = "image",
+        *,
+        scores: bool = False,
+    ) -> P:
+        """The network's outputs by name, without the batch axis, for each view of an image -> its prediction.
+
+        In pixels of the image, or with `frame` "network" of the part of the network's input that shows it. The caller
+        may overwrite `outputs` afterwards, so the prediction owns its arrays. `scores` asks for the task's confidences
+        as well.
+
+        Raises:
+            BadGraphError: outputs that are not those of this task.
+            UsageError: views or scores that this task does not know.
+        """
+
+    def target_at(self, target: T, placement: Placement, frame: Frame) -> T:
+        """Ground truth in pixels of the image -> the same in the frame that `postprocess` leaves predictions in."""
+
+    def as_prediction(self, target: T) -> P:
+        """Ground truth as if it had been predicted, to be drawn."""
+
+    def tensors(self, prediction: P) -> dict[str, Array]:
+        """The prediction as named arrays, from which files, stores and servers' answers are made."""
+
+    def tensor_specs(self, spec: ModelSpec) -> tuple[TensorSpec, ...]:
+        """Names, types and shapes of the `tensors` that every prediction has; there may be more, as scores."""
+
+    def difference(self, left: P, right: P) -> Difference:
+        """How far two predictions of one image are apart."""
+
+    def draw(self, image: Image, prediction: P, spec: ModelSpec) -> Image:
+        """(H, W, 3) uint8 RGB -> a copy with the prediction over it."""
+
+    def save(self, path_without_suffix: Path, prediction: P, spec: ModelSpec) -> Path:
+        """Write the prediction in the task's own format and return the file's path, the stem with a suffix added."""
+
+    def sample_outputs(self, outputs: Feeds, spec: ModelSpec) -> Feeds:
+        """Outputs of the shapes of `outputs` from which something is predicted, so that warming up runs all code."""
+
+
+@runtime_checkable
+class SavesColours(Protocol[Shown]):
+    """A task whose predictions can be written as plain colours."""
+
+    def save_colour(self, path_without_suffix: Path, prediction: Shown, spec: ModelSpec) -> Path:
+        """Write `<path>_colour.png`."""
+
+
+@runtime_checkable
+class DrawsChanges(Protocol[Shown]):
+    """A task that can show where two predictions differ."""
+
+    def draw_changes(self, image: Image, left: Shown, right: Shown) -> Image:
+        """(H, W, 3) uint8 RGB with what differs marked."""
+
+
+@runtime_checkable
+class HasMargins(Protocol[Shown]):
+    """A task whose decisions are won by a margin: a change where the margin was small is a near-tie."""
+
+    def margins(
+        self, outputs: Feeds, left: Shown, right: Shown, spec: ModelSpec
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """From the reference's outputs of one view: margins where the two differ, and a sample of those everywhere."""
+
+
+@runtime_checkable
+class WeighsOutputs(Protocol):
+    """A task that knows what of a network's raw output matters for its predictions."""
+
+    @property
+    def output_measure(self) -> str:
+        """The name of what `output_change` measures."""
+
+    def output_change(self, expected: Sequence[F32], actual: Sequence[F32]) -> float:
+        """Main outputs (N, C, h, w) of two networks on images -> how much of their meaning changed, 0 for nothing."""
+
+    def meaning(self, output: F32) -> F32:
+        """A main output (C, h, w) -> what decisions depend on, as class probabilities."""
+
+
+TASKS: PluginKind[Task[Any, Any]] = PluginKind("tasks", "task", "TASK", Task)

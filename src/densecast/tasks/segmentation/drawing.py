@@ -1,0 +1,72 @@
+"""Draws class maps over images and writes them to PNG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.io import files
+from densecast.spec.model import ModelSpec
+from densecast.tasks.segmentation import SegmentationMap
+
+Image = npt.NDArray[np.uint8]
+
+_OPACITY = 0.5
+_BACKGROUND = "background"
+_CHANGED = np.array((228, 26, 28), np.uint8)
+
+
+def draw(image: npt.NDArray[np.uint8], prediction: SegmentationMap, spec: ModelSpec) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) RGB with each class but the background in its colour, half transparent, outlined.
+
+    What is no class, as ground truth that is not evaluated, is left as it is.
+    """
+    class_id = prediction.class_id
+    palette, opacity = np.zeros((256, 3), np.float32), np.zeros(256, np.float32)
+    palette[: len(spec.palette)] = spec.palette
+    opacity[1 if spec.labels[0] == _BACKGROUND else 0 : len(spec.labels)] = _OPACITY
+    colours, shown = palette[class_id], opacity[class_id][..., None]
+    blended = image * (1 - shown) + colours * shown
+    edge = np.zeros(class_id.shape, dtype=bool)
+    edge[:, 1:] |= class_id[:, 1:] != class_id[:, :-1]
+    edge[1:] |= class_id[1:] != class_id[:-1]
+    blended[edge] = 255
+    return blended.astype(np.uint8)
+
+
+def save(path_without_suffix: Path, prediction: SegmentationMap) -> Path:
+    """Write `<path>.png`: 8 bits a pixel, the class index.
+
+    Where the prediction has probabilities, `<path>_score.png` too: 16 bits a pixel, 65535 for 1.
+    """
+    if prediction.probability is not None:
+        _write_png(
+            path_without_suffix, "_score", np.rint(prediction.probability.astype(np.float64) * 65535).astype(np.uint16)
+        )
+    return _write_png(path_without_suffix, "", prediction.class_id)
+
+
+def save_colour(path_without_suffix: Path, prediction: SegmentationMap, spec: ModelSpec) -> Path:
+    """Write `<path>_colour.png`: 8-bit RGB, each class in its colour; what is no class is black."""
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(spec.palette)] = spec.palette
+    return _write_png(path_without_suffix, "_colour", palette[prediction.class_id][:, :, ::-1])
+
+
+def draw_changes(image: Image, left: SegmentationMap, right: SegmentationMap) -> Image:
+    """The image in grey, with the pixels of another class in red."""
+    grey = np.repeat(image.mean(axis=2, keepdims=True) * 0.6 + 80, 3, axis=2).astype(np.uint8)
+    grey[left.class_id != right.class_id] = _CHANGED
+    return grey
+
+
+def _write_png(stem: Path, suffix: str, pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Path:
+    import cv2
+
+    path = stem.with_name(f"{stem.name}{suffix}.png")
+    done, data = cv2.imencode(".png", pixels)
+    assert done, "a plane of whole numbers always encodes"
+    files.write_bytes(path, data.tobytes())
+    return path

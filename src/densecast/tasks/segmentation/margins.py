@@ -1,0 +1,47 @@
+"""The margin by which each pixel's class won: the gap between the two best logits."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.tasks.segmentation import SegmentationMap
+
+F64 = npt.NDArray[np.float64]
+
+# Margins are looked up at so many of an image's changed pixels, evenly spread, and at every so many of all logits.
+_MOST_MARGINS = 20_000
+_EVERY = 97
+
+
+def of_changes(logits: F64, left: SegmentationMap, right: SegmentationMap, align_corners: bool) -> tuple[F64, F64]:
+    """(C, h, w) logits behind `left` -> margins where the classes differ, and a sample of the margins everywhere."""
+    differs = left.class_id != right.class_id
+    places = np.argwhere(differs)[:: max(1, np.count_nonzero(differs) // _MOST_MARGINS)]
+    everywhere = np.sort(logits.reshape(len(logits), -1)[:, ::_EVERY], axis=0)
+    sample = everywhere[-1] - everywhere[-2] if len(logits) > 1 else everywhere[-1]
+    return margins(logits, places, differs.shape, align_corners=align_corners), sample
+
+
+def margins(
+    logits: F64, places: npt.NDArray[np.int64], size_hw: tuple[int, ...], *, align_corners: bool
+) -> npt.NDArray[np.float64]:
+    """The gap between the two best logits at `places` (n, 2) of a map of `size_hw`, upsampled bilinearly. -> (n,)"""
+    if not len(places) or len(logits) < 2:
+        return np.zeros(0)
+    lows, shares = [], []
+    for axis, size in enumerate(size_hw):
+        own = logits.shape[axis + 1]
+        if align_corners:
+            at = places[:, axis] * ((own - 1) / (size - 1) if size > 1 else 0.0)
+        else:
+            at = np.clip((places[:, axis] + 0.5) * (own / size) - 0.5, 0, None)
+        low = np.minimum(at.astype(np.int64), own - 1)
+        lows.append((low, np.minimum(low + 1, own - 1)))
+        shares.append(at - low)
+    (top, bottom), (left, right) = lows
+    y, x = shares
+    upper = logits[:, top, left] * (1 - x) + logits[:, top, right] * x
+    lower = logits[:, bottom, left] * (1 - x) + logits[:, bottom, right] * x
+    best = np.sort(upper * (1 - y) + lower * y, axis=0)
+    return np.asarray(best[-1] - best[-2], dtype=np.float64)

@@ -1,0 +1,147 @@
+"""Turns logits into class indices, at the image's size or the network's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.errors import BadGraphError, UsageError
+from densecast.imaging.blend_labels import blend_labels
+from densecast.imaging.prepare import Nearest, resize_labels
+from densecast.kernels.labels import upsample_argmax, upsample_scores
+from densecast.kernels.probabilities import mean_argmax
+from densecast.spec.augment import View
+from densecast.spec.geometry import Placement
+from densecast.spec.model import Frame, ModelSpec
+from densecast.spec.sample import LabelMap
+from densecast.spec.tensor import Array
+from densecast.tasks.segmentation import SegmentationMap, ToImage, decode_options
+
+# Whose nearest neighbour brings labels to the image's size, where logits are not.
+_NEAREST: dict[ToImage, Nearest | None] = {
+    "bilinear_logits": None,
+    "nearest_labels": "opencv",
+    "nearest_labels_pillow": "pillow",
+    "blended_labels": "opencv",
+}
+
+
+def decode(
+    output: Array, placement: Placement, spec: ModelSpec, frame: Frame = "image", *, probability: bool = False
+) -> SegmentationMap:
+    """(C, h, w) logits -> the class of each pixel of the image, or of the part of the network's input that shows it.
+
+    With `probability` the map has each pixel's softmax probability of its class, which takes several times as long.
+
+    Raises:
+        BadGraphError: the output is not a map of `len(spec.labels)` classes.
+    """
+    logits, align_corners = _checked(output, spec), decode_options(spec).align_corners
+    nearest = _NEAREST[decode_options(spec).to_image] if frame == "image" else None
+    sizes = [placement.model_hw] if frame == "network" or nearest else [placement.model_hw, placement.image_hw]
+    if decode_options(spec).to_image == "blended_labels" or any(placement.offset_xy):
+        return _decode_centred(logits, placement, spec, frame, probability)
+    crop_hw = _crop(placement)
+    if not probability:
+        labels = upsample_argmax(logits, sizes, align_corners=align_corners, crop_hw=crop_hw)
+        return SegmentationMap(resize_labels(labels, placement.image_hw, nearest) if nearest else labels)
+    labels, winners = upsample_scores(logits, sizes, align_corners=align_corners, crop_hw=crop_hw)
+    if nearest:
+        labels = resize_labels(labels, placement.image_hw, nearest)
+        winners = resize_labels(winners, placement.image_hw, nearest)
+    return SegmentationMap(labels, winners)
+
+
+def place_labels(labels: LabelMap, placement: Placement, spec: ModelSpec, frame: Frame = "image") -> SegmentationMap:
+    """(H, W) class indices at the network's input size -> those of the image, by the model's rule.
+
+    For networks whose graph ends in the argmax: equal to `decode` of the logits it was taken of.
+
+    Raises:
+        UsageError: the model's labels are those of resized logits, which are not there any more.
+    """
+    nearest = _NEAREST[decode_options(spec).to_image]
+    if frame == "image" and nearest is None and placement.image_hw != placement.model_hw:
+        raise UsageError(f"{spec.name}: its labels are those of logits at the image's size, not resized labels.")
+    if frame == "image" and decode_options(spec).to_image == "blended_labels":
+        return SegmentationMap(blend_labels(labels, placement))
+    (height, width), (left, top) = placement.content_hw, (int(offset) for offset in placement.offset_xy)
+    content = labels[top : top + height, left : left + width]
+    if frame == "image" and nearest is not None:
+        content = resize_labels(content, placement.image_hw, nearest)
+    return SegmentationMap(np.ascontiguousarray(content))
+
+
+def _decode_centred(
+    logits: npt.NDArray[np.float32], placement: Placement, spec: ModelSpec, frame: Frame, probability: bool
+) -> SegmentationMap:
+    """Takes the argmax at the network's size, then cuts out the part that shows the image."""
+    if probability:
+        raise UsageError(
+            f"{spec.name}: images in the middle of the network's input have labels only, no scores.", field="scores"
+        )
+    labels = upsample_argmax(logits, [placement.model_hw], align_corners=decode_options(spec).align_corners)
+    return place_labels(labels, placement, spec, frame)
+
+
+def decode_views(
+    outputs: Sequence[Array],
+    views: Sequence[View],
+    spec: ModelSpec,
+    frame: Frame = "image",
+    *,
+    probability: bool = False,
+) -> SegmentationMap:
+    """One output for each view of an image -> each pixel's class of the highest mean probability.
+
+    A single view that is not mirrored is `decode`d.
+
+    Raises:
+        BadGraphError: as `decode`.
+        UsageError: several views, and they do not meet at the image's size.
+    """
+    if len(views) == 1 and not views[0].mirrored:
+        return decode(outputs[0], views[0].placement, spec, frame, probability=probability)
+    if frame == "image" and _NEAREST[decode_options(spec).to_image]:
+        raise UsageError(
+            f"{spec.name}: views are averaged as probabilities at the image's size, but this model's labels are "
+            "resized after the argmax. Ask for one view, neither mirrored nor of several ratios.",
+            field="flip" if any(view.mirrored for view in views) else "ratios",
+        )
+    if any(any(view.placement.offset_xy) for view in views):
+        raise UsageError(
+            f"{spec.name}: images in the middle of the network's input are not averaged over views.",
+            field="flip" if any(view.mirrored for view in views) else "ratios",
+        )
+    if frame == "network" and len({view.placement.model_hw for view in views}) > 1:
+        raise UsageError(
+            f"{spec.name} is evaluated at the network's size, and these ratios lead to several.", field="ratios"
+        )
+    sizes = [
+        [view.placement.model_hw] if frame == "network" else [view.placement.model_hw, view.placement.image_hw]
+        for view in views
+    ]
+    labels, winners = mean_argmax(
+        [_checked(output, spec) for output in outputs],
+        sizes,
+        [view.mirrored for view in views],
+        align_corners=decode_options(spec).align_corners,
+        crops_hw=[_crop(view.placement) for view in views],
+    )
+    return SegmentationMap(labels, winners if probability else None)
+
+
+def _crop(placement: Placement) -> tuple[int, int] | None:
+    """The part of the network's input that shows the image, where it is surrounded by something else."""
+    return placement.content_hw if placement.is_padded else None
+
+
+def _checked(output: Array, spec: ModelSpec) -> npt.NDArray[np.float32]:
+    if output.ndim != 3 or output.shape[0] != len(spec.labels):
+        raise BadGraphError(
+            f"{spec.name}: expected logits ({len(spec.labels)}, h, w), one plane a label; "
+            f"the network gave {output.shape}."
+        )
+    return np.asarray(output, dtype=np.float32)

@@ -1,0 +1,115 @@
+"""Interleaved A/B benchmark of two builds of one network, and the cache of what was measured before."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+
+from densecast.artifact.tune_record import ABTiming, Rate
+from densecast.backends._base import Runner
+from densecast.errors import BadConfigError
+from densecast.io import cache, codec, files
+from densecast.runtime import ab_timing
+from densecast.spec.tensor import Array, Feeds, TensorSpec
+
+# A round of either lasts at least so long, for the clock and the threads' start not to matter.
+_ROUND_S = 0.15
+# Slow networks get fewer rounds.
+_ROUNDS = ab_timing.RoundLimits(most=15, fewest=5, seconds=12.0)
+# Of open sizes one near this.
+_SIDE = 512
+
+
+class LoadedSetting:
+    """A build that is loaded, what it is fed, and how many inferences run at a time."""
+
+    def __init__(self, runner: Runner, streams: int, batch: int) -> None:
+        self._runner, self._streams, self._batch = runner, streams, batch
+        self._feeds = random_feeds(runner.inputs, batch)
+
+    @property
+    def is_concurrent_enough(self) -> bool:
+        """Whether the engine runs as many inferences at a time as there are streams."""
+        return self._runner.max_concurrency >= self._streams
+
+    def seconds(self, calls: int) -> float:
+        """Seconds that `calls` inferences in each stream take."""
+        if self._streams == 1:
+            start = time.perf_counter()
+            for _ in range(calls):
+                self._runner.run(self._feeds)
+            return time.perf_counter() - start
+        errors: list[BaseException] = []
+
+        def work(slot: int) -> None:
+            try:
+                for _ in range(calls):
+                    self._runner.run(self._feeds, slot)
+            except BaseException as error:  # a thread's own would be lost: it is raised by whoever waits for it
+                errors.append(error)
+
+        threads = [threading.Thread(target=work, args=(slot,)) for slot in range(self._streams)]
+        start = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+        return time.perf_counter() - start
+
+    def is_finite(self) -> bool:
+        """Whether the network gives numbers: float16 can overflow."""
+        return all(bool(np.isfinite(output).all()) for output in self._runner.run(self._feeds).values())
+
+    def close(self) -> None:
+        """Free the engine's memory."""
+        self._runner.close()
+
+    def images(self, calls: int) -> int:
+        """How many images `calls` inferences in each stream take through the network."""
+        return calls * self._streams * self._batch
+
+
+def benchmark(baseline: LoadedSetting, candidate: LoadedSetting) -> ABTiming:
+    """Time both in interleaved rounds of equal length, after a warm-up that says how many calls a round has."""
+    both = (baseline, candidate)
+    for each in both:
+        each.seconds(1)
+    calls = [max(1, round(_ROUND_S / max(each.seconds(1), 1e-6))) for each in both]
+    seconds = ab_timing.interleave([lambda: baseline.seconds(calls[0]), lambda: candidate.seconds(calls[1])], _ROUNDS)
+    per_image = [taken / each.images(count) for each, count, taken in zip(both, calls, seconds, strict=True)]
+    rates = [
+        Rate(float(1 / np.median(image_s)), float(np.median(taken) / count * 1e3))
+        for image_s, taken, count in zip(per_image, seconds, calls, strict=True)
+    ]
+    low, ratio, high = ab_timing.ratio_quartiles(*per_image)
+    return ABTiming(rates[0], rates[1], ratio, (low, high), len(seconds[0]))
+
+
+def cached(key: str) -> ABTiming | None:
+    """What was measured under this key before; None if nothing was, or its file is damaged."""
+    try:
+        return codec.read(cache.folder() / "tuning" / f"{key}.json", ABTiming)
+    except BadConfigError:
+        return None
+
+
+def store(key: str, timing: ABTiming) -> None:
+    """Keep a timing; a cache that cannot be written costs time later, not the result now."""
+    try:
+        files.write_text(cache.folder() / "tuning" / f"{key}.json", codec.to_json(timing))
+    except OSError:
+        return
+
+
+def random_feeds(tensors: tuple[TensorSpec, ...], batch: int) -> Feeds:
+    """Random values for every input."""
+    rng = np.random.default_rng(0)
+    feeds: dict[str, Array] = {}
+    for tensor in tensors:
+        values = rng.random(tensor.typical_shape(_SIDE, batch), dtype=np.float32)
+        feeds[tensor.name] = (values * 255).astype(np.uint8) if tensor.dtype == "uint8" else values
+    return feeds

@@ -1,0 +1,141 @@
+"""Inputs and outputs of a network under export: trial sizes, which output is the main one, and what shapes all have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from densecast.errors import BadGraphError
+from densecast.spec.model import ModelSpec
+from densecast.spec.preprocess import ScaleBy
+from densecast.spec.tensor import Dim, Feeds, TensorSpec
+from densecast.spec.verb_options import ExportOptions
+from densecast.tasks._base import TASKS
+from densecast.verbs.export.parity import image_like
+
+DEFAULT_NAME = "logits"
+"""The name of an only output for which neither the network nor its spec has one."""
+
+_LARGEST_SIZE = 1 << 24
+_SHOWN_LABELS = 5
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The outputs that an artifact has, the main one first; `note` says why that one, where there was a choice."""
+
+    names: tuple[str, ...]
+    note: str | None = None
+
+
+def select(shapes: Mapping[str, Shape], spec: ModelSpec, options: ExportOptions) -> Selection:
+    """Which of a network's outputs, given with their shapes in its own order, an artifact has.
+
+    The main output is the one that `options.output_name` names, else the first one of `spec`, else the first of as many
+    channels as the task needs. The others of `spec` follow it, then all others.
+
+    Raises:
+        BadGraphError: an output that was named is not there, or the main one does not fit the task.
+    """
+    names = list(shapes)
+    declared = [tensor.name for tensor in spec.outputs]
+    has_choice = len(names) > 1
+    if has_choice and declared != [DEFAULT_NAME]:
+        _require(declared, names, "outputs")
+    if options.output_name is not None:
+        _require([options.output_name], names, "output_name")
+        main, reason = options.output_name, "as asked"
+    elif declared[0] in names:
+        main, reason = declared[0], "the first in the spec"
+    else:
+        channels = TASKS.load_trusted(spec.task).output_channels(spec)
+        fitting = [name for name, shape in shapes.items() if _fits(shape, channels)]
+        main = (fitting or names)[0]
+        reason = "the first" if channels is None else f"the first of {channels} channels"
+    check_channels(spec, main, shapes[main])
+    if options.only_main_output:
+        ordered = [main]
+    else:
+        ordered = list(dict.fromkeys([main, *(name for name in declared if name in names), *names]))
+    further = [name for name in names if name != main]
+    left = "left out" if options.only_main_output else "kept as well"
+    note = f"main output {main!r}, {reason}; {', '.join(further)} {left}" if has_choice else None
+    return Selection(tuple(ordered), note)
+
+
+def check_channels(spec: ModelSpec, name: str, shape: Shape) -> None:
+    """Whether the main output has the channels that the task needs.
+
+    Raises:
+        BadGraphError: it is no map (N, C, h, w), or one of another number of channels.
+    """
+    channels = TASKS.load_trusted(spec.task).output_channels(spec)
+    if channels is None or _fits(shape, channels):
+        return
+    if len(shape) != 4:
+        raise BadGraphError(f"the output {name!r} is {list(shape)}; {spec.task} needs a map (N, {channels}, h, w).")
+    labels = ", ".join(spec.labels[:_SHOWN_LABELS]) + (" …" if len(spec.labels) > _SHOWN_LABELS else "")
+    raise BadGraphError(
+        f"the output {name!r} has {shape[1]} channels, but {spec.name} ({spec.task}, labels {labels}) needs "
+        f"{channels}. Is it another model, or another of its outputs?"
+    )
+
+
+def describe_all(
+    names: Sequence[str], trials: Sequence[tuple[Shape, Feeds]], image: TensorSpec
+) -> tuple[TensorSpec, ...]:
+    """The specs of these outputs, from pairs of the image's shape and all that was computed of it."""
+    results = trials[0][1]
+    return tuple(
+        describe(name, str(results[name].dtype), [(shape, arrays[name].shape) for shape, arrays in trials], image)
+        for name in names
+    )
+
+
+def describe(name: str, dtype: str, observed: Sequence[tuple[Shape, Shape]], image: TensorSpec) -> TensorSpec:
+    """A tensor's spec from pairs of the image's shape and its own.
+
+    Batch, height and width are open where the image's are: of a map (N, C, h, w) always, of another tensor unless they
+    stayed what they were while the image's changed. Other axes are open where they changed.
+    """
+    first = observed[0][1]
+    rank = len(first)
+    sources = {0: 0, rank - 2: 2, rank - 1: 3} if rank >= 3 else {0: 0}
+    sizes: list[int | Dim] = []
+    for axis, size in enumerate(first):
+        changed = any(own[axis] != size for _, own in observed)
+        source = image.shape[sources[axis]] if axis in sources else 0
+        if isinstance(source, Dim):
+            stayed = not changed and any(shape[sources[axis]] != observed[0][0][sources[axis]] for shape, _ in observed)
+            is_open = rank == 4 or not stayed
+            opened = Dim(source.name if axis == 0 else f"{source.name}_out", 1, source.max)
+            sizes.append(opened if is_open else size)
+        else:
+            sizes.append(Dim(f"{name}_{axis}", 1, _LARGEST_SIZE) if changed and axis not in sources else size)
+    return TensorSpec(name, dtype, tuple(sizes))
+
+
+def trial_feeds(spec: ModelSpec, image_shape: Shape, seed: int) -> Feeds:
+    """An image-like array for every input: the image's own shape, and for each further input the size it would have."""
+    feeds: Feeds = {spec.input.name: image_like(image_shape, seed)}
+    height, width = image_shape[2:]
+    resize = spec.preprocess.resize
+    factor = resize.factor if isinstance(resize, ScaleBy) else 1.0
+    for tensor in spec.inputs[1:]:
+        placed = spec.preprocess_of(tensor.name).resize.place((round(height / factor), round(width / factor)))
+        sizes = (image_shape[0], 3, *placed.model_hw)
+        shape = tuple(want if isinstance(want, int) else size for want, size in zip(tensor.shape, sizes, strict=True))
+        feeds[tensor.name] = image_like(shape, seed)
+    return feeds
+
+
+def _fits(shape: Shape, channels: int | None) -> bool:
+    return channels is None or (len(shape) == 4 and shape[1] == channels)
+
+
+def _require(wanted: Sequence[str], names: Sequence[str], field: str) -> None:
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise BadGraphError(f"there is no output {missing[0]!r}; the outputs are {', '.join(names)}.", field=field)

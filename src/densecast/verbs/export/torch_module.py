@@ -1,0 +1,294 @@
+"""A torch module  ->  ONNX graph with all its outputs, compared with the module at several shapes."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from densecast import artifact
+from densecast.artifact import Artifact, Manifest
+from densecast.errors import BadGraphError
+from densecast.io import files
+from densecast.spec.model import ModelSpec
+from densecast.spec.tensor import Dim, Feeds, TensorSpec
+from densecast.spec.verb_options import ExportOptions
+from densecast.verbs.export import onnx_file, outputs, parity
+from densecast.verbs.export.to_onnx import open_axes, to_onnx
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_SEED = 20
+# The second shape's sides, as shares of the first one's: smaller, and of another aspect.
+_SECOND_SHAPE = (0.53, 0.71)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was exported, for whoever keeps the original beside the graph.
+
+    `module` returns the outputs of `spec` in their order. The original may return a sequence in which they are found
+    neither by name nor in that order: `places` are their places in it then, and else None.
+    """
+
+    module: nn.Module
+    spec: ModelSpec
+    places: tuple[int, ...] | None
+    trials: tuple[tuple[Feeds, Feeds], ...]
+
+
+Keep = Callable[[Path, Exported], tuple[str, ...]]
+"""Writes the original network into a folder; what to note in the manifest."""
+
+
+def export(
+    network: nn.Module,
+    manifest: Manifest,
+    options: ExportOptions,
+    example_size_hw: tuple[int, int],
+    keep: Keep,
+    out: Path,
+) -> Artifact:
+    """Export, check, compare with the framework at several shapes, and only then write.
+
+    An empty `manifest.key` becomes the graph's own.
+
+    Raises:
+        BadGraphError: no exporter can, or the outputs do not fit the task.
+        ParityError: graph and framework differ by more than the tolerance.
+    """
+    import onnx
+
+    spec = manifest.spec
+    shapes = _trial_shapes(spec.input, example_size_hw)
+    feeds = [outputs.trial_feeds(spec, shape, _SEED) for shape in shapes]
+    framework = Framework(network, [tensor.name for tensor in spec.outputs])
+    results = [framework(feed) for feed in feeds]
+    selection = outputs.select({name: array.shape for name, array in results[0].items()}, spec, options)
+    results = [{name: result[name] for name in selection.names} for result in results]
+    described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
+    module = network if framework.is_single else framework.selected(selection.names)
+    sizes = [(array.shape[2], array.shape[3]) for array in feeds[0].values()]
+    axes = {tensor.name: _declared_axes(tensor, spec.input) for tensor in described}
+    model, exporter = to_onnx(module, spec.inputs, axes, sizes, opset=options.opset, exporter=options.exporter)
+    onnx_file.check(model, "the exported graph")
+    serialised = model.SerializeToString()
+    by_feed = {id(feed): result for feed, result in zip(feeds, results, strict=True)}
+    record = parity.check(
+        lambda feed: by_feed[id(feed)],
+        onnx_file.graph_runner(serialised),
+        feeds,
+        options.tolerance,
+        Framework(network, framework.names, selection.names, is_exact=True),
+    )
+    spec = replace(spec, outputs=described)
+    trials = tuple(zip(feeds, results, strict=True))
+    exported = Exported(module, spec, framework.places(selection.names), trials)
+    with artifact.writing(out) as draft:
+        files.write_bytes(draft.folder / "model.onnx", serialised)
+        notes = (
+            f"exported by torch's {exporter} exporter, opset {model.opset_import[0].version}, onnx {onnx.__version__}",
+            *((selection.note,) if selection.note else ()),
+            *keep(draft.folder, exported),
+        )
+        key = manifest.key or files.sha256_text(repr((files.sha256(draft.folder / "model.onnx"), spec)))
+        draft.finish(replace(manifest, spec=spec, key=key, parity=record, passes=notes))
+    return Artifact.open(out)
+
+
+class Framework:
+    """The network in torch as a function of named arrays; `is_exact` computes in float64."""
+
+    def __init__(
+        self, network: nn.Module, names: Sequence[str], only: Sequence[str] | None = None, *, is_exact: bool = False
+    ) -> None:
+        self.names, self._network, self._only, self._is_exact = tuple(names), network, only, is_exact
+        self.is_single = self._is_unnamed = False
+        self._own: tuple[str, ...] = ()
+        self._inputs = 1
+
+    def __call__(self, feeds: Feeds) -> Feeds:
+        """All outputs, in the module's order; or those of `only`."""
+        import torch
+
+        from densecast.networks._outputs import is_unnamed, named_outputs
+
+        self._inputs = len(feeds)
+        tensors = [torch.from_numpy(array) for array in feeds.values()]
+        # A copy, because a module is converted in place.
+        network = copy.deepcopy(self._network).double() if self._is_exact else self._network
+        with torch.inference_mode():
+            result = network(*(each.double() for each in tensors) if self._is_exact else tensors)
+        named = named_outputs(result, self.names)
+        self.is_single, self._is_unnamed, self._own = isinstance(result, torch.Tensor), is_unnamed(result), tuple(named)
+        return {name: named[name].numpy() for name in (self._only or named)}
+
+    def selected(self, names: Sequence[str]) -> nn.Module:
+        """A module that returns these outputs alone, as a tuple."""
+        import torch
+
+        if isinstance(self._network, torch.jit.ScriptModule):
+            found = [self._own.index(name) if self._is_unnamed else name for name in names]
+            results = ", ".join(f"results[{place!r}]" for place in found)
+            return _script_around(self._network, f"({results},)", self._inputs)
+        return _selecting(self._network, self.names, tuple(names))
+
+    def places(self, names: Sequence[str]) -> tuple[int, ...] | None:
+        """Where these outputs are in the sequence that the network returns; None where names or order tell it."""
+        has_names = all(name == f"output_{index}" for index, name in enumerate(self._own))
+        if not self._is_unnamed or has_names or tuple(names) == self._own:
+            return None
+        return tuple(self._own.index(name) for name in names)
+
+
+def keep_weights(network: nn.Module, name: str) -> Keep:
+    """The weights of the network of that name, which can be built again."""
+
+    def keep(folder: Path, exported: Exported) -> tuple[str, ...]:
+        from safetensors.torch import save_file
+
+        if exported.places is not None:
+            raise BadGraphError(
+                f"network {name!r} returns a tuple, of which the first is the main output: let it return a dict to "
+                "choose another.",
+                field="output_name",
+            )
+        state = {key: value.contiguous() for key, value in network.state_dict().items()}
+        save_file(state, folder / "weights.safetensors")
+        return ()
+
+    return keep
+
+
+def keep_script(path: Path) -> Keep:
+    """The TorchScript file itself; where its outputs have other names or places, a script around it that names them."""
+
+    def keep(folder: Path, exported: Exported) -> tuple[str, ...]:
+        import shutil
+
+        import torch
+
+        target = folder / "model.pt"
+        if exported.places is None:
+            shutil.copyfile(path, target)
+            return ()
+        names = [tensor.name for tensor in exported.spec.outputs]
+        pairs = zip(names, exported.places, strict=True)
+        results = ", ".join(f"{name!r}: results[{place}]" for name, place in pairs)
+        network = onnx_file.load_torchscript(path)
+        torch.jit.save(_script_around(network, f"{{{results}}}", len(exported.spec.inputs)), target)
+        return ("the script's outputs were given names",)
+
+    return keep
+
+
+def keep_traced(folder: Path, exported: Exported) -> tuple[str, ...]:
+    """The module as TorchScript, traced, where that answers as the module does; else nothing, with a note."""
+    import numpy as np
+    import torch
+
+    from densecast.networks._outputs import module_outputs
+
+    names = [tensor.name for tensor in exported.spec.outputs]
+    first = tuple(torch.from_numpy(array) for array in exported.trials[0][0].values())
+    try:
+        with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+            warnings.simplefilter("ignore")
+            # Not strict: several outputs are a dict, whose names tell them apart whatever their order.
+            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                _naming(exported.module, names), first, check_trace=False, strict=False
+            )
+            for feeds, expected in exported.trials:
+                result = module_outputs(traced(*(torch.from_numpy(array) for array in feeds.values())), names)
+                for name, array in expected.items():
+                    if not np.allclose(result[name].numpy(), np.asarray(array, np.float64), rtol=1e-4, atol=1e-5):
+                        raise ValueError(f"traced, its output {name!r} is another one")
+            torch.jit.save(traced, folder / "model.pt")
+    except Exception as error:  # torch raises whatever the module's code does
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return (f"without the original network, which torch cannot trace ({reason}): no backend 'torch'",)
+    return ("the original network is kept as traced by torch",)
+
+
+def _selecting(network: nn.Module, names: tuple[str, ...], selected: tuple[str, ...]) -> nn.Module:
+    import torch
+
+    from densecast.networks._outputs import named_outputs
+
+    class Selecting(torch.nn.Module):
+        """The network, of whose outputs only some are returned, in an order of their own."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            """(N, 3, H, W) of each input -> the outputs."""
+            result = named_outputs(self.network(*images), names)
+            return tuple(result[name] for name in selected)
+
+    return Selecting().eval()
+
+
+def _naming(selecting: nn.Module, names: Sequence[str]) -> nn.Module:
+    """The module whose tuple has names; one that returns a tensor as it is."""
+    import torch
+
+    class Naming(torch.nn.Module):
+        """(N, 3, H, W) of each input -> a tensor, or a dict of several."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = selecting
+
+        def forward(self, *images: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
+            result = self.network(*images)
+            return result if isinstance(result, torch.Tensor) else dict(zip(names, result, strict=True))
+
+    return Naming().eval()
+
+
+def _script_around(network: nn.Module, result: str, inputs: int) -> torch.jit.ScriptModule:
+    """TorchScript that returns `result`, an expression of `results`, which are what `network` returns."""
+    import torch
+
+    class Around(torch.jit.ScriptModule):
+        """What it holds becomes part of the script once it is made."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+    script = Around()
+    arguments = ", ".join(f"x{index}" for index in range(inputs))
+    script.define(f"def forward(self, {arguments}):\n    results = self.network({arguments})\n    return {result}\n")
+    script.eval()
+    return script
+
+
+def _declared_axes(tensor: TensorSpec, image: TensorSpec) -> Mapping[int, str]:
+    """Names of open sizes as the graph declares them: of a map those of the image."""
+    return open_axes(image) if len(tensor.shape) == 4 else open_axes(tensor)
+
+
+def _trial_shapes(spec: TensorSpec, example_size_hw: tuple[int, int]) -> list[tuple[int, ...]]:
+    """The example's shape, and where sizes are open a smaller and a wider one with more images."""
+    batch, channels, height, width = spec.shape
+    size_of = {"H": example_size_hw[0], "W": example_size_hw[1]}
+
+    def near(size: int | Dim, wanted: int) -> int:
+        if isinstance(size, int):
+            return size
+        return min(max(wanted // size.multiple * size.multiple, size.min), size.max)
+
+    def shape(images: int, share_h: float, share_w: float) -> tuple[int, ...]:
+        assert isinstance(channels, int)
+        h, w = near(height, int(size_of["H"] * share_h)), near(width, int(size_of["W"] * share_w))
+        return (batch if isinstance(batch, int) else images, channels, h, w)
+
+    return list(dict.fromkeys([shape(1, 1.0, 1.0), shape(2, *_SECOND_SHAPE)]))

@@ -1,0 +1,58 @@
+"""Which input sizes a device's graph needs: the one that was asked for, or those that the images lead to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from densecast.imaging.read import size_hw as size_of_file
+from densecast.spec.model import ModelSpec
+from densecast.spec.options import InputShape
+from densecast.spec.preprocess import FitCentre, FitInto, Stretch
+from densecast.spec.sample import Sample
+from densecast.spec.shapes import built_input
+
+Size = tuple[int, int]
+
+
+def input_sizes(spec: ModelSpec, samples: tuple[Sample, ...], size_hw: Size | None) -> list[Size]:
+    """All (height, width) of the network's input, ascending; `size_hw` where it is given.
+
+    Raises:
+        BadImageError: an image's size cannot be read.
+    """
+    resize = spec.preprocess.resize
+    if size_hw is not None:
+        return [size_hw]
+    if isinstance(resize, (FitCentre, FitInto, Stretch)):
+        return [resize.size_hw]
+    # A turned photo's header names the sides the other way round: both ways are counted.
+    return sorted({resize.place(_upright_hw(spec, sample)).model_hw for sample in samples})
+
+
+def fixed_spec(spec: ModelSpec, sizes_hw: list[Size], batch: int, *, uint8: bool) -> ModelSpec:
+    """The spec with one batch size and, where there is one input size, that size.
+
+    Raises:
+        BadShapeError: a size that the float graph does not take.
+        UsageError: bytes, and the preprocessing needs floats.
+    """
+    if uint8:
+        spec.preprocess.check_bytes()
+    for height, width in sizes_hw:
+        built_input(spec.input, InputShape((batch,), height, width), uint8=False)
+    shape = InputShape((batch,), *(sizes_hw[0] if len(sizes_hw) == 1 else (None, None)))
+    tensor = built_input(spec.input, shape, uint8=uint8)
+    output = replace(spec.output, shape=(tensor.shape[0], *spec.output.shape[1:]))
+    return spec.with_input(tensor).with_output(output)
+
+
+def _upright_hw(spec: ModelSpec, sample: Sample) -> Size:
+    """The image's height and width as `read_image` gives it."""
+    if spec.preprocess.use_exif:
+        from PIL import Image
+
+        size_of_file(sample.image)
+        with Image.open(sample.image) as image:
+            is_turned = image.getexif().get(0x0112, 1) >= 5
+            return (image.width, image.height) if is_turned else (image.height, image.width)
+    return size_of_file(sample.image)

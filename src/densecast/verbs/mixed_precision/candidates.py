@@ -1,0 +1,131 @@
+"""Builds and times a search's candidates: float32, half precision, and any mix of it with int8 from one calibration."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from densecast import artifact
+from densecast.artifact import Artifact, Manifest
+from densecast.backends._base import BuildJob, Built, Quantized, Quantizes
+from densecast.errors import UsageError
+from densecast.imaging.views import ModelInputs
+from densecast.pipeline import Pipeline
+from densecast.runtime import ab_timing
+from densecast.runtime.batching import Buffers, batches
+from densecast.runtime.execution import ExecutionConfig
+from densecast.runtime.machine import usable_cpus
+from densecast.session import Session
+from densecast.verbs.builder import calibration_methods
+from densecast.verbs.builder.compile_plan import CompilePlan
+from densecast.verbs.mixed_precision.strategy import HalfLayers
+
+_ROUNDS = ab_timing.RoundLimits(most=60, fewest=7, seconds=1.5)
+
+
+class CandidateBuilder:
+    """Candidates as artifacts in a scratch folder, each removed when its pipeline is discarded."""
+
+    def __init__(self, plan: CompilePlan, folder: Path, *, threads: int | None = None) -> None:
+        if not isinstance(plan.backend, Quantizes):
+            raise UsageError(
+                f"backend {plan.options.backend!r} cannot leave single layers in 16 bits, as a search within a drop "
+                "has to. Use openvino or onnxruntime.",
+                field="backend",
+            )
+        self._plan, self._folder, self._count = plan, folder, 0
+        self._config = ExecutionConfig(threads or usable_cpus(), use_cache=False)
+        graph = folder / "graph.onnx"
+        self._notes = plan.write_graph(graph)
+        self._job, self._calibration = calibration_methods.resolve(plan, graph)
+        self._quantized: Quantized = plan.backend.quantized(self._job)
+        # Half precision as it would be built if it were asked for, with the graph passes that pay in it.
+        self._half_plan = replace(plan, options=replace(plan.options, precision="force_float16"), feeds=())
+        self._half_notes = self._half_plan.write_graph(folder / "half.onnx")
+        self._half: tuple[Artifact, Built] | None = None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What can be left in half precision."""
+        return self._quantized.layers
+
+    def cost_ms(self) -> dict[str, float]:
+        """What each layer takes longer in half precision, where the engine can tell."""
+        return self._quantized.cost_ms()
+
+    def float32(self) -> Pipeline:
+        """The whole network in float32."""
+        options = replace(self._job.options, precision="force_float32")
+        return self._open(self._compile(replace(self._job, options=options, calibration=()))[0])
+
+    def half(self) -> Pipeline:
+        """The whole network in half precision."""
+        self._half = self._compile(self._half_plan.job(self._folder / "half.onnx"))
+        return self._open(self._half[0])
+
+    def mixed(self, half_layers: HalfLayers) -> Pipeline:
+        """int8 but for `half_layers`."""
+        folder = self._next_folder()
+        with artifact.writing(folder) as draft:
+            built = self._quantized.write(half_layers, draft.folder)
+            draft.finish(self.manifest(built))
+        return self._open(Artifact.open(folder))
+
+    def write_into(self, folder: Path, half_layers: HalfLayers | None) -> Built:
+        """The files of a mixed configuration, or for None of the half-precision model that was measured."""
+        if half_layers is not None:
+            return self._quantized.write(half_layers, folder)
+        assert self._half is not None
+        measured, built = self._half
+        for name in measured.manifest.files:
+            shutil.copyfile(measured.file(name), folder / name)
+        return built
+
+    def manifest(self, built: Built, seconds: float = 0.0, *, is_half: bool = False) -> Manifest:
+        """The manifest of a mixed configuration, or of the half-precision model; int8 was asked for in either case."""
+        precision = self._plan.options.precision
+        if is_half:
+            manifest = self._half_plan.manifest(built, self._half_notes, seconds, precision)
+            return replace(manifest, calibration=None)
+        return replace(self._plan.manifest(built, self._notes, seconds, precision), calibration=self._calibration)
+
+    def discard(self, pipeline: Pipeline) -> None:
+        """Close, and free the disk unless it is the half-precision model, which may be needed yet."""
+        pipeline.close()
+        opened = pipeline.artifact
+        assert opened is not None
+        if self._half is None or opened.folder != self._half[0].folder:
+            shutil.rmtree(opened.folder, ignore_errors=True)
+
+    def _compile(self, job: BuildJob) -> tuple[Artifact, Built]:
+        folder = self._next_folder()
+        with artifact.writing(folder) as draft:
+            built = self._plan.backend.build(job, draft.folder)
+            draft.finish(self.manifest(built))
+        return Artifact.open(folder), built
+
+    def _next_folder(self) -> Path:
+        self._count += 1
+        return self._folder / f"candidate{self._count}"
+
+    def _open(self, opened: Artifact) -> Pipeline:
+        return Pipeline(Session.open(opened, self._config), artifact=opened)
+
+
+def measure_speed(candidate: Pipeline, baseline: Pipeline, inputs: ModelInputs) -> tuple[float, float]:
+    """(how many times as fast as the baseline the candidate runs, its median in milliseconds), the network alone."""
+    _, feeds = next(batches(inputs.feeds[:1], candidate.spec.inputs, candidate.session.batch_sizes, Buffers()))
+    with contextlib.ExitStack() as leases:
+        own = leases.enter_context(candidate.session.lease())
+        # A model may be its own baseline, and has no more than one slot.
+        other = own if baseline is candidate else leases.enter_context(baseline.session.lease())
+        workloads = [ab_timing.timed(functools.partial(slot.run, feeds)) for slot in (own, other)]
+        for warm_up in workloads:
+            warm_up()
+        own_s, other_s = ab_timing.interleave(workloads, _ROUNDS)
+    return ab_timing.undisturbed_ratio(other_s, own_s), float(np.median(own_s)) * 1e3

@@ -1,0 +1,90 @@
+"""Draws the best and the worst images of a run, with the ground truth and the predictions of two models over them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from densecast.artifact import Artifact
+from densecast.datasets._base import DATASETS, Dataset
+from densecast.imaging.prepare import resize
+from densecast.imaging.read import read_image
+from densecast.io import files
+from densecast.pipeline import Image, Pipeline
+from densecast.report.data import DrawnImage, Row
+from densecast.spec.model import ModelSpec
+from densecast.spec.precision import short
+from densecast.spec.sample import Sample
+from densecast.spec.verb_options import EvaluateOptions
+from densecast.tasks._base import TASKS
+
+_LONG_SIDE_PX = 640
+_JPEG_QUALITY = 85
+
+
+def choose(rows: list[Row], worst: int = 3, best: int = 1) -> list[tuple[str, str]]:
+    """(sample id, why) of the images to show: the first row's worst and best, and where the last differs most."""
+    values = rows[0].score.per_image
+    if not values:
+        return []
+    ranked = sorted(values, key=lambda name: values[name])
+    chosen = [(name, "worst") for name in ranked[:worst]]
+    chosen += [(name, "best") for name in ranked[len(ranked) - best :] if name not in dict(chosen)]
+    last = rows[-1].score.per_image
+    changed = max(values, key=lambda name: abs(last.get(name, values[name]) - values[name]))
+    if changed not in dict(chosen):
+        chosen.append((changed, "changed most"))
+    return chosen
+
+
+def draw_all(
+    chosen: list[tuple[str, str]],
+    shown: list[tuple[Row, Artifact]],
+    data: Path,
+    options: EvaluateOptions,
+    out: Path,
+) -> tuple[DrawnImage, ...]:
+    """Draw the ground truth and each shown model's prediction over each chosen image, as JPEG files in `out`."""
+    if not chosen:
+        return ()
+    spec = shown[0][1].spec
+    assert spec.evaluation is not None
+    dataset = DATASETS.load_trusted(spec.evaluation.dataset).open(data, options.split, options.seed)
+    samples = {sample.id: sample for sample in dataset.samples}
+    drawn = {name: {"ground truth": _draw_truth(dataset, samples[name], spec, out)} for name, _ in chosen}
+    for row, artifact in shown:
+        with Pipeline.open(artifact) as pipeline:
+            for name, _ in chosen:
+                image = pipeline.read(samples[name].image)
+                over = pipeline.task.draw(image, pipeline(image), pipeline.spec)
+                drawn[name][_title(row)] = _write(over, out / f"{name}_{row.backend}_{short(row.asked)}.jpg")
+    return tuple(
+        DrawnImage(name, why, drawn[name], {_title(row): row.score.per_image[name] for row, _ in shown})
+        for name, why in chosen
+    )
+
+
+def _title(row: Row) -> str:
+    return f"{row.backend} {short(row.asked)}"
+
+
+def _draw_truth(dataset: Dataset[Any], sample: Sample, spec: ModelSpec, out: Path) -> str:
+    image = read_image(sample.image, use_exif=spec.preprocess.use_exif)
+    task = TASKS.load_trusted(spec.task)
+    over = task.draw(image, task.as_prediction(dataset.read_target(sample)), spec)
+    return _write(over, out / f"{sample.id}_truth.jpg")
+
+
+def _write(image: Image, path: Path) -> str:
+    """A JPEG no longer than the report needs; its path relative to the report's folder."""
+    import cv2
+
+    factor = min(1.0, _LONG_SIDE_PX / max(image.shape[:2]))
+    size_hw = (max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
+    small = np.ascontiguousarray(resize(image, size_hw, "bicubic_pillow")[:, :, ::-1])
+    encoded, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    assert encoded, "an RGB array always encodes"
+    files.write_bytes(path, data.tobytes())
+    return f"{path.parent.name}/{path.name}"
