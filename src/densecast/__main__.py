@@ -1,4 +1,4 @@
-"""`python -m densecast` is `densecast`."""
+"""Runs the command line as `python -m densecast`."""
 
 from densecast.cli import main
 

@@ -1,4 +1,4 @@
-"""Every error densecast raises on purpose, and the exit code each one ends the command line with.
+"""All errors that densecast raises on purpose, with the exit code of each.
 
 ```
 DensecastError                   3  something outside is missing or broken

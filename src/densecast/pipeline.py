@@ -1,4 +1,4 @@
-"""Artifact + images  ->  predictions: preprocess, forward, postprocess."""
+"""Runs a model on images: preprocess, forward, postprocess."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from densecast.artifact import Artifact
+from densecast.artifact import Artifact, CompiledArtifact
 from densecast.artifact.tune_record import Setting
-from densecast.errors import BadImageError
+from densecast.errors import BadArtifactError, BadImageError
 from densecast.imaging.read import read_image
 from densecast.runtime import execution, machine, ordered_map, thread_budget
 from densecast.runtime.batching import batches
@@ -74,7 +74,9 @@ class Pipeline:
     `stream` or in the caller's threads; the predictions are the same.
     """
 
-    def __init__(self, session: Session, augment: Augment = Augment(), *, artifact: Artifact | None = None) -> None:
+    def __init__(
+        self, session: Session, augment: Augment = Augment(), *, artifact: CompiledArtifact | None = None
+    ) -> None:
         self.session, self.artifact = session, artifact
         self.augment = replace(augment, flip=augment.flip or session.spec.needs_mirror)
         self.task = TASKS.load_trusted(session.spec.task)
@@ -102,7 +104,9 @@ class Pipeline:
                 config.artifact, threads=config.threads, mode=config.mode, augment=config.augment, device=config.device
             )
         if not isinstance(artifact, Artifact):
-            artifact = Artifact.open(Path(artifact))
+            artifact = CompiledArtifact.open(artifact)
+        if not isinstance(artifact, CompiledArtifact):
+            raise BadArtifactError(CompiledArtifact.wrong_kind(artifact.folder))
         tuned = _tuned(artifact, mode, threads, device)
         streams, batch = (tuned.streams, tuned.batch) if tuned else (None, 1)
         config_of_mode = execution.configure(mode, threads, streams, batch=batch, device=device)
@@ -280,7 +284,7 @@ def _groups(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
         yield group
 
 
-def _tuned(artifact: Artifact, mode: Mode, threads: int | None, device: str) -> Setting | None:
+def _tuned(artifact: CompiledArtifact, mode: Mode, threads: int | None, device: str) -> Setting | None:
     """Streams and batch that were measured to be the fastest, if that was for this mode and on as many CPUs."""
     tuning = artifact.manifest.tuning
     if tuning is None or mode == "latency" or device not in ("", "cpu"):

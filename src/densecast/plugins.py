@@ -1,4 +1,4 @@
-"""Finds plug-ins: the package's own files, installed entry points, `package.module:Name`, and plain Python objects.
+"""Finds plug-ins: built-in modules, installed entry points, `package.module:Name`, and plain Python objects.
 
 A file `networks/unet.py` of the package is the network `unet`; files whose name starts with an underscore are parts.
 There is no registry and no list to edit. An installed package offers its own by entry points:

@@ -1,4 +1,4 @@
-"""A loaded model: named arrays in, named arrays out, from any number of threads."""
+"""A loaded model: named arrays in, named arrays out; thread-safe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from densecast.artifact import Artifact
+from densecast.artifact import Artifact, CompiledArtifact
 from densecast.backends._base import BACKENDS, Backend, Runner
 from densecast.errors import BadArtifactError, UsageError
 from densecast.runtime.batching import Buffers
@@ -68,12 +68,12 @@ class Session:
         Raises:
             UsageError: a device that the artifact's backend does not have, or an engine that was in use when this
                 process was forked.
-            BadArtifactError: damaged, or not compiled.
+            BadArtifactError: not compiled.
             BackendMissingError, MissingExtraError: its engine is not installed.
         """
+        if not isinstance(artifact, CompiledArtifact):
+            raise BadArtifactError(CompiledArtifact.wrong_kind(artifact.folder))
         build = artifact.manifest.build
-        if build is None:
-            raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
         backend: Backend = BACKENDS.load_trusted(build.backend)
         kinds, device = backend.traits.device_kinds, config.device
         if device and device.partition(":")[0] not in kinds:

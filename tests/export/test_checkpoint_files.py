@@ -10,10 +10,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import tiny_torch  # noqa: E402
-from densecast.verbs.export.options import ExportOptions  # noqa: E402
 
 from densecast.errors import BadCheckpointError  # noqa: E402
 from densecast.networks import unet  # noqa: E402
+from densecast.spec.verb_options import ExportOptions  # noqa: E402
 from densecast.verbs.export import checkpoint, export_zoo  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -22,7 +22,8 @@ from densecast.spec.options import QuantizeOptions
 from densecast.spec.preprocess import FitCentre, Preprocess
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import export_file
-from densecast.verbs.handoff import PrepareOptions, bins, collect, open_handoff, prepare, simulate
+from densecast.verbs.handoff import bins, collect, open_handoff, prepare, simulate
+from densecast.spec.verb_options import PrepareOptions
 
 MEAN_STD = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
 

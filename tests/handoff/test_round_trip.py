@@ -24,8 +24,9 @@ from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.builder import build
 from densecast.verbs.evaluate import evaluate
 from densecast.verbs.export import export_file, export_zoo
-from densecast.verbs.handoff import PrepareOptions, collect, prepare, simulate
-from densecast.verbs.handoff.output_stage import OutputForm
+from densecast.verbs.handoff import collect, prepare, simulate
+from densecast.spec.verb_options import PrepareOptions
+from densecast.spec.verb_options import OutputForm
 from densecast.verbs.handoff.tool_outputs import Tool
 
 FORMS: tuple[OutputForm, ...] = ("logits", "int32", "int64")

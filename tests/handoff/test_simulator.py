@@ -16,7 +16,7 @@ from densecast.spec.model import ModelSpec
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.handoff import simulator
 from densecast.verbs.handoff.device_graph import device_graph
-from densecast.verbs.handoff.output_stage import OutputForm
+from densecast.spec.verb_options import OutputForm
 
 
 def spec_at(size_hw: tuple[int, int], *, align_corners: bool) -> ModelSpec:

@@ -105,5 +105,5 @@ def test_an_artifact_replaces_nothing_but_artifacts(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="is no artifact"), artifact.writing(tmp_path / name):
             pytest.fail("the block must not be entered")
     assert tree(tmp_path) == before
-    assert artifact.Artifact.kept(tmp_path / "empty", "key") is None
-    assert artifact.Artifact.kept(tmp_path / "absent", "key") is None
+    assert artifact.Artifact.existing(tmp_path / "empty", "key") is None
+    assert artifact.Artifact.existing(tmp_path / "absent", "key") is None

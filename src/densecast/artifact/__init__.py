@@ -1,156 +1,77 @@
-"""A folder with a manifest: what each step of the pipeline reads, and what it writes anew."""
+"""Artifacts: folders of model files described by a manifest; every pipeline step reads one and writes a new one."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Self
 
-from densecast.artifact.search_record import SearchRecord
-from densecast.artifact.tune_record import TuneRecord
-from densecast.errors import BadArtifactError, BadConfigError, UsageError
-from densecast.io import codec, files
-from densecast.runtime.machine import Machine
+from densecast.artifact import manifest as manifests
+from densecast.artifact.manifest import (
+    MANIFEST,
+    CalibrationRecord,
+    CompiledManifest,
+    FloatManifest,
+    Manifest,
+    NetworkRef,
+    Option,
+    ParityRecord,
+    WeightsRecord,
+)
+from densecast.errors import BadArtifactError, UsageError
+from densecast.io import files
 from densecast.spec.model import ModelSpec
-from densecast.spec.options import BuildOptions
-from densecast.spec.precision import Precision, PrecisionRan
-from densecast.spec.sample import SplitRecord
 
-MANIFEST = "manifest.json"
+__all__ = [
+    "GOLDEN",
+    "MANIFEST",
+    "Artifact",
+    "CalibrationRecord",
+    "CompiledArtifact",
+    "CompiledManifest",
+    "Draft",
+    "FloatArtifact",
+    "FloatManifest",
+    "Manifest",
+    "NetworkRef",
+    "Option",
+    "ParityRecord",
+    "WeightsRecord",
+    "now",
+    "writing",
+]
+
 GOLDEN = "golden.npz"
 """What a built model answered to a fixed input; nothing that it computes with."""
-FORMAT = 1
-Option = bool | int | float | str | tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkRef:
-    """A network of `networks/` with the options it was built with, so that it can be built again."""
-
-    name: str
-    options: dict[str, Option]
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsRecord:
-    """Where the trained weights came from."""
-
-    file: str
-    sha256: str
-    tensors: int
-
-
-@dataclass(frozen=True, slots=True)
-class ParityRecord:
-    """The exported graph against the framework, at each of `shapes`.
-
-    `relative_error` is the largest absolute difference over the largest absolute output of the framework;
-    the export fails above `tolerance`. `framework_error`, measured only above it, is how far the framework's own
-    float32 is from its float64: a graph that is as near passes.
-    """
-
-    shapes: tuple[tuple[int, ...], ...]
-    absolute_error: float
-    relative_error: float
-    tolerance: float
-    framework_error: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationRecord:
-    """The images that set the int8 ranges, and how; `contents_sha256` is over all files that were drawn, in order.
-
-    `tried` holds what each estimator did to the outputs on a few images beside those it saw: by `measure`, the share
-    of `labels_changed` against float32, or the `relative_l2` difference. `tried_biases` holds the same of the chosen
-    estimator with biases corrected and without; `bias_correction` is empty where the quantiser has none. `activations`
-    is how ranges are laid out, `auto` resolved.
-    """
-
-    source: str
-    count: int
-    ids: tuple[str, ...]
-    split: SplitRecord | None
-    contents_sha256: str = ""
-    calibration_method: str = ""
-    tried: dict[str, float] = field(default_factory=dict)
-    measure: str = ""
-    bias_correction: str = ""
-    tried_biases: dict[str, float] = field(default_factory=dict)
-    activations: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """Everything known about an artifact.
-
-    `key` identifies what went in (source, options, versions, CPU), `files` what came out (sha256 by name).
-    `precision_asked` is what the user asked for, `build.precision` what was built: the two differ where a search found
-    that int8 does not pay, or loses too much. `precision_ran` is what the engine says.
-    """
-
-    kind: Literal["float", "compiled"]
-    spec: ModelSpec
-    key: str
-    created: str
-    machine: Machine
-    files: dict[str, str] = field(default_factory=dict)
-    source: str = ""
-    network: NetworkRef | None = None
-    weights: WeightsRecord | None = None
-    parity: ParityRecord | None = None
-    passes: tuple[str, ...] = ()
-    parent: str | None = None
-    build: BuildOptions | None = None
-    calibration: CalibrationRecord | None = None
-    precision_asked: Precision | None = None
-    precision_ran: PrecisionRan | None = None
-    settings: dict[str, str] = field(default_factory=dict)
-    measurements: dict[str, float] = field(default_factory=dict)
-    build_seconds: float = 0.0
-    search: SearchRecord | None = None
-    tuning: TuneRecord | None = None
-    format: int = FORMAT
-
-    @property
-    def fallback(self) -> str | None:
-        """Why another precision was built than was asked for; None where it is the same."""
-        if self.build is None or self.build.precision == self.precision_asked:
-            return None
-        record = self.search or self.tuning
-        return record.why if record else "as chosen by whoever built it"
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An artifact on disk."""
+    """An artifact on disk: a `FloatArtifact` or a `CompiledArtifact`."""
 
     folder: Path
     manifest: Manifest
 
     @classmethod
-    def open(cls, folder: Path) -> Artifact:
-        """Read the manifest and check every file against its hash.
+    def open(cls, folder: Path | str) -> Self:
+        """Read the manifest and check every file against its hash; what comes is of the kind that it is.
+
+        Called on a kind, another kind is an error.
 
         Raises:
-            BadArtifactError: no manifest, one of another version, or a file that is missing or changed.
+            BadArtifactError: no manifest, one of a newer version, a file that is missing or changed, or another kind.
         """
+        folder = Path(folder)
         path = folder / MANIFEST
         if not path.is_file():
             raise BadArtifactError(
                 f"{folder} is no artifact: it has no {MANIFEST}. Make one with `densecast export` or `build`."
             )
-        try:
-            manifest = codec.read(path, Manifest)
-        except BadConfigError as error:
-            raise BadArtifactError(f"damaged artifact: {error}") from None
-        if manifest.format != FORMAT:
-            raise BadArtifactError(
-                f"{folder} has manifest format {manifest.format}, this densecast reads {FORMAT}. Build it again."
-            )
+        manifest = manifests.read(path)
         for name, digest in manifest.files.items():
             if Path(name).name != name or name == "..":
                 raise BadArtifactError(f"{path}: file name {name!r} leaves the artifact's folder.")
@@ -161,10 +82,22 @@ class Artifact:
                 raise BadArtifactError(
                     f"{folder} is damaged: {name} does not have the hash in its manifest. Build it again."
                 )
-        return cls(folder, manifest)
+        opened: Artifact
+        if isinstance(manifest, FloatManifest):
+            opened = FloatArtifact(folder, manifest)
+        else:
+            opened = CompiledArtifact(folder, manifest)
+        if not isinstance(opened, cls):
+            raise BadArtifactError(cls.wrong_kind(folder))
+        return opened
 
     @classmethod
-    def kept(cls, folder: Path, key: str) -> Artifact | None:
+    def wrong_kind(cls, folder: Path) -> str:
+        """What to say of an artifact of another kind."""
+        return f"{folder} is of another kind."
+
+    @classmethod
+    def existing(cls, folder: Path, key: str) -> Self | None:
         """The artifact in `folder`, if it is sound and was made from what `key` stands for; else None.
 
         Raises:
@@ -174,10 +107,10 @@ class Artifact:
         if not (folder / MANIFEST).is_file():
             return None
         try:
-            found = cls.open(folder)
+            opened = cls.open(folder)
         except BadArtifactError:
             return None
-        return found if found.manifest.key == key else None
+        return opened if opened.manifest.key == key else None
 
     @property
     def spec(self) -> ModelSpec:
@@ -190,6 +123,11 @@ class Artifact:
         computes = [(name, digest) for name, digest in sorted(self.manifest.files.items()) if name != GOLDEN]
         return files.sha256_text(json.dumps(computes))
 
+    @property
+    def size_bytes(self) -> int:
+        """All files together, without the manifest."""
+        return sum(self.file(name).stat().st_size for name in self.manifest.files)
+
     def file(self, name: str) -> Path:
         """The path of one of the artifact's files.
 
@@ -199,6 +137,30 @@ class Artifact:
         if name not in self.manifest.files:
             raise BadArtifactError(f"{self.folder} holds no {name}; it holds {', '.join(self.manifest.files)}.")
         return self.folder / name
+
+
+@dataclass(frozen=True, slots=True)
+class FloatArtifact(Artifact):
+    """An exported graph, which models are built from."""
+
+    manifest: FloatManifest
+
+    @classmethod
+    def wrong_kind(cls, folder: Path) -> str:
+        """It is compiled."""
+        return f"{folder} is already compiled. Name the exported artifact that it was built from."
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledArtifact(Artifact):
+    """A model compiled for one engine, precision and shape."""
+
+    manifest: CompiledManifest
+
+    @classmethod
+    def wrong_kind(cls, folder: Path) -> str:
+        """It is not compiled."""
+        return f"{folder} is not compiled. Run `densecast build` on it first."
 
 
 @contextlib.contextmanager
@@ -224,13 +186,10 @@ class Draft:
 
     def finish(self, manifest: Manifest) -> None:
         """Hash all files and write the manifest."""
+        from densecast.io import codec
+
         hashes = {path.name: files.sha256(path) for path in sorted(self.folder.iterdir()) if path.name != MANIFEST}
         files.write_text(self.folder / MANIFEST, codec.to_json(replace(manifest, files=hashes)))
-
-
-def with_files(manifest: Manifest, hashes: dict[str, str]) -> Manifest:
-    """The manifest of an artifact that holds files of these names and hashes."""
-    return replace(manifest, files=hashes)
 
 
 def _refuse_foreign(target: Path) -> None:

@@ -1,4 +1,4 @@
-"""The accuracy that an int8 model may lose, and what a search for the fastest model within that limit has found."""
+"""Record of a mixed-precision search: allowed accuracy drop, trials, and the configuration selected."""
 
 from __future__ import annotations
 

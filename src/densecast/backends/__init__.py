@@ -1,1 +1,1 @@
-"""One file per engine; each defines what `backends._base.Backend` names."""
+"""One file per engine; each implements `backends._base.Backend`."""

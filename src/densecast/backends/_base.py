@@ -1,4 +1,4 @@
-"""What every engine offers: a loaded network that turns named arrays into named arrays."""
+"""Protocols of a backend: build a model, load it as a `Runner`, and optional abilities such as inspection."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.backends._inspection import Inspector
-from densecast.errors import BadArtifactError, UsageError
+from densecast.errors import UsageError
 from densecast.plugins import PluginKind
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.model import ModelSpec
@@ -68,7 +68,7 @@ class BuildJob:
     feeds each, and is empty unless int8 is asked.
     """
 
-    source: Artifact
+    source: FloatArtifact
     graph: Path
     spec: ModelSpec
     options: BuildOptions
@@ -130,7 +130,7 @@ class Backend(Protocol):
     def build(self, job: BuildJob, folder: Path) -> Built:
         """Compile into files in `folder`."""
 
-    def load(self, artifact: Artifact, config: ExecutionConfig) -> Runner:
+    def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> Runner:
         """A built artifact, ready to run."""
 
 
@@ -168,7 +168,7 @@ class Quantizes(Protocol):
 class Inspectable(Protocol):
     """A backend whose networks show their inner tensors."""
 
-    def inspect(self, artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
+    def inspect(self, artifact: CompiledArtifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
         """The artifact's network in its own precision, for feeds of one shape."""
 
 
@@ -176,7 +176,7 @@ class Inspectable(Protocol):
 class RunsModules(Protocol):
     """A backend that runs a framework's network as it is, without an artifact of its own."""
 
-    def float_module(self, artifact: Artifact) -> Any | None:
+    def float_module(self, artifact: FloatArtifact) -> Any | None:
         """The network that a float artifact was exported from; None where it cannot be had."""
 
     def module_runner(self, module: Any, spec: ModelSpec, threads: int) -> Runner:
@@ -184,17 +184,6 @@ class RunsModules(Protocol):
 
     def inspect_module(self, module: Any, spec: ModelSpec, feed_shape: Sequence[int]) -> Inspector | None:
         """The module with its inner tensors; None where it does not show them."""
-
-
-def require_compiled(artifact: Artifact) -> BuildOptions:
-    """What the artifact was built with.
-
-    Raises:
-        BadArtifactError: it is not compiled.
-    """
-    if artifact.manifest.build is None:
-        raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
-    return artifact.manifest.build
 
 
 def refuse_several_tensors(spec: ModelSpec) -> None:

@@ -1,4 +1,4 @@
-"""Which nodes a user's regular expressions leave in float, the same way for every quantiser."""
+"""Matches excluded-scope patterns against node names, in the same way for every quantiser."""
 
 from __future__ import annotations
 

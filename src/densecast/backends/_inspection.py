@@ -1,4 +1,4 @@
-"""Looking inside a network: its inner tensors by name, and the layer of the original network each comes from."""
+"""Protocol for reading a network's intermediate tensors, and their mapping to the original layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibration images as the iterator that MagicMind's calibrator asks for."""
+"""Wraps calibration images in the iterator interface that MagicMind's calibrator expects."""
 
 from __future__ import annotations
 

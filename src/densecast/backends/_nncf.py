@@ -1,4 +1,4 @@
-"""Calibrated int8 with NNCF, placed where OpenVINO fuses it."""
+"""Int8 quantisation with NNCF, with quantisers placed where OpenVINO fuses them."""
 
 from __future__ import annotations
 

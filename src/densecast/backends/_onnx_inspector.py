@@ -1,4 +1,4 @@
-"""The inner tensors of an ONNX graph, had by making them outputs and running it in ONNX Runtime."""
+"""Reads intermediate tensors of an ONNX graph by adding them as outputs and running ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inner tensors of an OpenVINO model, had by making them outputs; the compiler then fuses less around them."""
+"""Reads intermediate tensors of an OpenVINO model by adding them as outputs, which reduces fusion around them."""
 
 from __future__ import annotations
 

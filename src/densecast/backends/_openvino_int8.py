@@ -1,4 +1,4 @@
-"""An OpenVINO model in int8, any of whose layers can be left in 16 bits: one calibration for every mixture."""
+"""Mixed int8 and 16-bit OpenVINO models, all derived from one calibration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which layers of a quantised OpenVINO model stand and fall together, and how to give them back their precision."""
+"""Finds groups of layers that share quantisers in an OpenVINO model, and reverts groups to their original precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime's execution providers by the names people call the devices: CUDA, TensorRT, CANN."""
+"""Maps device names (CUDA, TensorRT, CANN) to ONNX Runtime execution providers."""
 
 from __future__ import annotations
 

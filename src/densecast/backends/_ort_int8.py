@@ -1,4 +1,4 @@
-"""Calibrated int8 as ONNX Runtime runs it fastest: Q/DQ pairs around every operator its int8 kernels can chain.
+"""Int8 quantisation for ONNX Runtime: Q/DQ pairs around every operator that its int8 kernels can chain.
 
 NNCF places quantisers where OpenVINO fuses them; ONNX Runtime then runs most convolutions of such a graph in
 float (8 of UNet's 23 ran in int8, against 19 with the placement used here).

@@ -1,4 +1,4 @@
-"""The inner tensors of a PyTorch module: every call of an operator, with the sub-module it was made in."""
+"""Reads intermediate tensors of a PyTorch module: the result of every operator call, by sub-module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ascend's chips: compiled by `atc`, run by ais_bench's `InferSession`. Not run on hardware yet."""
+"""Ascend backend: compiles with `atc`, runs with ais_bench's `InferSession`. Not yet tested on hardware."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact
 from densecast.backends._base import Backend, BuildJob, Built, Capabilities, Traits, refuse_several_tensors
 from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
 from densecast.graph import lower_opset
@@ -85,7 +85,7 @@ class AscendBackend:
         ran = PrecisionRan("unknown", {}, f"atc --precision_mode={mode}; an .om file does not tell its layers' types")
         return Built(ran, settings={"soc_version": soc, "precision_mode": mode, "hardware": "not run on hardware"})
 
-    def load(self, artifact: Artifact, config: ExecutionConfig) -> AscendRunner:
+    def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> AscendRunner:
         """The model on the device that the config names, `npu:<number>`; by default the first.
 
         Raises:
@@ -102,10 +102,7 @@ class AscendRunner:
     max_concurrency = 1
     reuses_buffers = False
 
-    def __init__(self, artifact: Artifact, config: ExecutionConfig) -> None:
-        build_options = artifact.manifest.build
-        if build_options is None or artifact.manifest.precision_ran is None:
-            raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
+    def __init__(self, artifact: CompiledArtifact, config: ExecutionConfig) -> None:
         self._input, self._output = artifact.spec.input, artifact.spec.output
         self._ran = artifact.manifest.precision_ran
         self._interface = _interface()
@@ -162,7 +159,7 @@ class AscendRunner:
         self._session.free_resource()
         del self._session
 
-    def _check_signature(self, artifact: Artifact) -> None:
+    def _check_signature(self, artifact: CompiledArtifact) -> None:
         inputs = self._session.get_inputs()
         shape = tuple(inputs[0].shape) if len(inputs) == 1 else ()
         if shape != self._input.shape:

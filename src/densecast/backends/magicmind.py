@@ -1,4 +1,4 @@
-"""Cambricon's MLUs through MagicMind: parse, calibrate, build, run. Not run on hardware yet."""
+"""MagicMind backend for Cambricon MLUs: parse, calibrate, build, run. Not yet tested on hardware."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact
 from densecast.backends._base import Backend, BuildJob, Built, Capabilities, Traits, refuse_several_tensors
 from densecast.backends._magicmind_calibration import calibration_data
-from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
+from densecast.errors import BackendMissingError, BadGraphError, DeviceError, UsageError
 from densecast.io.vendor_formats import builder_config
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.precision import PRECISIONS, PrecisionRan
@@ -76,7 +76,7 @@ class MagicMindBackend:
         ran = PrecisionRan("unknown", {}, f"MagicMind precision_mode={mode}; its layers' types are not read back")
         return Built(ran, settings={"precision_mode": mode, "hardware": "not run on hardware"})
 
-    def load(self, artifact: Artifact, config: ExecutionConfig) -> MagicMindRunner:
+    def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> MagicMindRunner:
         """The model on the device that the config names, `mlu:<number>`; by default the first.
 
         Raises:
@@ -92,9 +92,7 @@ class MagicMindRunner:
     max_concurrency = 1
     reuses_buffers = False
 
-    def __init__(self, artifact: Artifact, config: ExecutionConfig) -> None:
-        if artifact.manifest.build is None or artifact.manifest.precision_ran is None:
-            raise BadArtifactError(f"{artifact.folder} is not compiled. Run `densecast build` on it first.")
+    def __init__(self, artifact: CompiledArtifact, config: ExecutionConfig) -> None:
         self._input, self._output = artifact.spec.input, artifact.spec.output
         self._ran = artifact.manifest.precision_ran
         mm = _runtime()

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the second engine."""
+"""ONNX Runtime backend: the CPU by default, other execution providers on request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact
 from densecast.backends import _ort_devices, _ort_int8
 from densecast.backends._base import (
     Backend,
@@ -19,7 +19,6 @@ from densecast.backends._base import (
     Capabilities,
     Traits,
     listed_batch_sizes,
-    require_compiled,
 )
 from densecast.backends._inspection import Inspector
 from densecast.backends._onnx_inspector import OnnxInspector
@@ -80,11 +79,11 @@ class OnnxRuntimeBackend:
         """Calibrated when the first mixture is written."""
         return OnnxRuntimeQuantized(job)
 
-    def load(self, artifact: Artifact, config: ExecutionConfig) -> OnnxRuntimeRunner:
+    def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> OnnxRuntimeRunner:
         """The artifact as a session on the CPU."""
         return OnnxRuntimeRunner(artifact, config)
 
-    def inspect(self, artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
+    def inspect(self, artifact: CompiledArtifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
         """The artifact's graph, with its inner tensors; fused where they are not asked for."""
         import onnx
 
@@ -131,11 +130,11 @@ class OnnxRuntimeRunner:
 
     reuses_buffers = False
 
-    def __init__(self, artifact: Artifact, config: ExecutionConfig) -> None:
+    def __init__(self, artifact: CompiledArtifact, config: ExecutionConfig) -> None:
         import onnx
 
         ort = _onnxruntime()
-        build = require_compiled(artifact)
+        build = artifact.manifest.build
         self._batch_sizes = listed_batch_sizes(build)
         self._inputs, self._outputs, self._streams = artifact.spec.inputs, artifact.spec.outputs, config.num_streams
         if config.device and _ort_devices.parse(config.device)[0] != _ort_devices.CPU:

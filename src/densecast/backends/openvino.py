@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the default engine."""
+"""OpenVINO backend for the CPU; the default engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact
 from densecast.backends import _nncf
 from densecast.backends._base import (
     Backend,
@@ -21,7 +21,6 @@ from densecast.backends._base import (
     Capabilities,
     Traits,
     listed_batch_sizes,
-    require_compiled,
 )
 from densecast.backends._inspection import Inspector
 from densecast.backends._openvino_inspector import OpenVinoInspector
@@ -41,6 +40,8 @@ _COUNTED = {"Convolution", "Deconvolution", "GroupConvolution", "MatMul", "Fully
 _TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
 # Of two 16-bit types, float16 carries three more bits of mantissa: it is taken unless it costs this much more time.
 _FLOAT16_MAY_COST = 1.1
+# Of sides that may have any size, while types are timed.
+_SIDE = 512
 
 
 class OpenVinoBackend:
@@ -89,11 +90,11 @@ class OpenVinoBackend:
         pads = any(amount is None or amount.any() for amount in amounts)
         return "symmetric" if pads else "asymmetric"
 
-    def load(self, artifact: Artifact, config: ExecutionConfig) -> OpenVinoRunner:
+    def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> OpenVinoRunner:
         """The artifact compiled for this CPU, or taken from the cache of compiled models."""
         return OpenVinoRunner(artifact, config)
 
-    def inspect(self, artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
+    def inspect(self, artifact: CompiledArtifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
         """The artifact's model in its own precision, with its inner tensors."""
         settings = {**artifact.manifest.settings, "INFERENCE_NUM_THREADS": config.num_threads}
         return OpenVinoInspector(artifact.file(_FILE), feed_shape, settings)
@@ -145,9 +146,9 @@ class OpenVinoRunner:
 
     reuses_buffers = True
 
-    def __init__(self, artifact: Artifact, config: ExecutionConfig) -> None:
+    def __init__(self, artifact: CompiledArtifact, config: ExecutionConfig) -> None:
         ov = _openvino()
-        self._batch_sizes = listed_batch_sizes(require_compiled(artifact))
+        self._batch_sizes = listed_batch_sizes(artifact.manifest.build)
         self._artifact, self._config, self._core = artifact, config, ov.Core()
         self._inputs, self._outputs = artifact.spec.inputs, artifact.spec.outputs
         self._compiled: dict[int | None, Any] = {}
@@ -272,7 +273,7 @@ def _measured_half_type(core: Any, model: Any, specs: Sequence[TensorSpec]) -> t
     if len(candidates) < 2:
         return (candidates[0] if candidates else "f32"), {}
     rng = np.random.default_rng(0)
-    feeds = {place: rng.random(_typical_shape(spec), dtype=np.float32) for place, spec in enumerate(specs)}
+    feeds = {place: rng.random(spec.typical_shape(_SIDE), dtype=np.float32) for place, spec in enumerate(specs)}
     requests: dict[str, Any] = {}
     times: dict[str, list[float]] = {hint: [] for hint in candidates}
     finite: dict[str, bool] = {}
@@ -288,18 +289,6 @@ def _measured_half_type(core: Any, model: Any, specs: Sequence[TensorSpec]) -> t
     median = {hint: float(np.median(values)) for hint, values in times.items()}
     takes_f16 = finite["f16"] and median["f16"] <= _FLOAT16_MAY_COST * median["bf16"]
     return ("f16" if takes_f16 else "bf16"), {f"{hint}_ms": value for hint, value in median.items()}
-
-
-def _typical_shape(spec: TensorSpec) -> list[int]:
-    """The smallest batch, and sizes near 512."""
-    return [size.min if isinstance(size, Dim) and axis == 0 else _typical(size) for axis, size in enumerate(spec.shape)]
-
-
-def _typical(size: int | Dim) -> int:
-    """A fixed size, or of a range one near 512 that it admits."""
-    if isinstance(size, int):
-        return size
-    return min(max(size.min, 512 // size.multiple * size.multiple), size.max)
 
 
 BACKEND: Backend = OpenVinoBackend()

@@ -1,4 +1,4 @@
-"""ONNX's own evaluator: slow, plain numpy, and the definition of what a graph means."""
+"""Reference backend: ONNX's own evaluator in plain numpy; slow, and the definition of what a graph computes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from densecast.artifact import Artifact
-from densecast.backends._base import Backend, BuildJob, Built, Capabilities, Traits, require_compiled
+from densecast.artifact import CompiledArtifact
+from densecast.backends._base import Backend, BuildJob, Built, Capabilities, Traits
 from densecast.backends._inspection import Inspector
 from densecast.backends._onnx_inspector import OnnxInspector
 from densecast.runtime.execution import ExecutionConfig
@@ -36,12 +36,11 @@ class ReferenceBackend:
         (folder / _FILE).write_bytes(job.graph.read_bytes())
         return Built(_RAN)
 
-    def load(self, artifact: Artifact, config: ExecutionConfig) -> ReferenceRunner:
+    def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> ReferenceRunner:
         """The graph; `config` has no effect."""
-        require_compiled(artifact)
         return ReferenceRunner(artifact)
 
-    def inspect(self, artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
+    def inspect(self, artifact: CompiledArtifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
         """The artifact's graph, with its inner tensors, as ONNX Runtime computes them."""
         import onnx
 
@@ -56,7 +55,7 @@ class ReferenceRunner:
     batch_sizes = None
     precision = _RAN
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: CompiledArtifact) -> None:
         from onnx.reference import ReferenceEvaluator
 
         self._inputs, self._outputs = artifact.spec.inputs, artifact.spec.outputs

@@ -1,4 +1,4 @@
-"""The original network in PyTorch: what every other engine is compared with."""
+"""PyTorch backend: runs the original network, the reference that other engines are compared with."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from densecast.artifact import Artifact
-from densecast.backends._base import Backend, BuildJob, Built, Capabilities, Traits, require_compiled
+from densecast.artifact import CompiledArtifact, FloatArtifact
+from densecast.backends._base import Backend, BuildJob, Built, Capabilities, Traits
 from densecast.backends._inspection import Inspector
 from densecast.backends._torch_inspector import TorchInspector
 from densecast.errors import BackendMissingError, BadArtifactError, MissingExtraError
@@ -58,22 +58,21 @@ class TorchBackend:
         kind = "float32" if job.options.precision == "force_float32" else "bfloat16"
         return Built(PrecisionRan(kind, {}, "torch autocast setting"), {_SETTING: kind})
 
-    def load(self, artifact: Artifact, config: ExecutionConfig) -> TorchRunner:
+    def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> TorchRunner:
         """The network with its weights, in evaluation mode."""
         try:
             import torch
         except ImportError:
             raise MissingExtraError.of("torch", "the torch backend") from None
-        require_compiled(artifact)
         torch.set_num_threads(config.num_threads // config.num_streams)
         kind = artifact.manifest.settings.get(_SETTING, "float32")
         return TorchRunner(_network(artifact), artifact.spec, kind, config.num_streams)
 
-    def inspect(self, artifact: Artifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
+    def inspect(self, artifact: CompiledArtifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
         """The artifact's network, with the results of all its operators, in float32."""
         return TorchInspector(_network(artifact), feed_shape)
 
-    def float_module(self, artifact: Artifact) -> Any | None:
+    def float_module(self, artifact: FloatArtifact) -> Any | None:
         """The network that a float artifact was exported from; None where it keeps none, or without torch."""
         if self.capabilities().missing or not {_WEIGHTS, _SCRIPT} & set(artifact.manifest.files):
             return None
@@ -145,7 +144,7 @@ class TorchRunner:
         del self._network
 
 
-def _network(artifact: Artifact) -> Any:
+def _network(artifact: FloatArtifact | CompiledArtifact) -> Any:
     import torch
 
     if _SCRIPT in artifact.manifest.files:

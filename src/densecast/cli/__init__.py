@@ -1,4 +1,4 @@
-"""The command line: one sub-command a verb, each in its own file, none with logic of its own."""
+"""The command line: one file per sub-command, without logic of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all sub-commands share: options, progress bars on standard error, JSON files."""
+"""Shared parts of all sub-commands: common options, progress bars on standard error, JSON output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from densecast.errors import UsageError
 
 if TYPE_CHECKING:
     from densecast.spec.augment import Augment
-    from densecast.spec.options import InputShape, Range
 
 Json = Annotated[
     Path | None,
@@ -142,38 +141,6 @@ def augment(ratios: str, flip: bool) -> Augment:
     except ValueError:
         raise UsageError(f"--ratios {ratios!r} must be numbers by comma, as 0.5,1.0,1.5.") from None
     return Augment(numbers, flip)
-
-
-def input_shape(batch: str, height: str | None, width: str | None) -> InputShape:
-    """`--batch 1,4,16` lists sizes compiled one by one, `1:16` is a range; so is `32:2048` of height and width.
-
-    Raises:
-        UsageError: none of these forms.
-    """
-    from densecast.spec.options import InputShape
-
-    sizes = _sizes(batch, "batch")
-    return InputShape((sizes,) if isinstance(sizes, int) else sizes, _side(height, "height"), _side(width, "width"))
-
-
-def _side(text: str | None, name: str) -> int | Range | None:
-    found = None if text is None else _sizes(text, name)
-    if isinstance(found, tuple):
-        raise UsageError(f"--{name} {text!r} must be one size (640) or a range (32:2048).")
-    return found
-
-
-def _sizes(text: str, name: str) -> int | tuple[int, ...] | Range:
-    from densecast.spec.options import Range
-
-    try:
-        low, colon, high = text.partition(":")
-        if colon:
-            return Range(int(low), int(high))
-        listed = tuple(int(size) for size in text.split(","))
-    except ValueError:
-        raise UsageError(f"--{name} {text!r} must be a size (640) or a range (32:2048).") from None
-    return listed[0] if len(listed) == 1 else listed
 
 
 def _lines(what: str) -> Callable[..., None]:

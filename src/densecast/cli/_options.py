@@ -1,4 +1,4 @@
-"""Flags made from option dataclasses: each option stands once, where the library reads it.
+"""Generates command-line flags from option dataclasses, so that each option is defined once.
 
 A command names the dataclasses it takes; their fields that have words for a command line become its flags, and the
 command gets the values as one mapping for each dataclass, ready for `codec.from_plain`.
@@ -38,13 +38,21 @@ class Flag:
     names: tuple[str, ...]
 
 
-def takes(prefix: dict[str, str] | None = None, /, **kinds: type) -> Callable[[Command], Command]:
+def takes(
+    prefix: dict[str, str] | None = None, only: dict[str, tuple[str, ...]] | None = None, /, **kinds: type
+) -> Callable[[Command], Command]:
     """A decorator: the command takes the options of each dataclass, as a mapping under the keyword that is named here.
 
     `prefix` puts words before the flags of a dataclass, where two have options of one name: `{"drop": "drop-"}`.
-    Wrong values end with exit code 2, and an error that names a field is shown with its flag.
+    `only` names the fields of a dataclass that are offered, where not all are. Wrong values end with exit code 2, and
+    an error that names a field is shown with its flag.
     """
-    flags = [each for key, kind in kinds.items() for each in _flags(key, kind, (prefix or {}).get(key, ""))]
+    flags = [
+        flag
+        for key, kind in kinds.items()
+        for flag in _flags(key, kind, (prefix or {}).get(key, ""))
+        if only is None or key not in only or flag.field.name in only[key]
+    ]
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
@@ -73,7 +81,8 @@ class naming:
     """A block whose errors are told with the flag of the field they name."""
 
     def __init__(self, flags: list[Flag]) -> None:
-        self._flags = {flag.field.name: flag.names[0] for flag in flags}
+        self._flags = {flag.field.name: flag.names[0] for flag in reversed(flags)}
+        self._flags |= {f"{flag.group}.{flag.field.name}": flag.names[0] for flag in flags}
 
     def __enter__(self) -> None:
         """Nothing to prepare."""
@@ -81,7 +90,7 @@ class naming:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Put the flag before the message."""
         if isinstance(error, DensecastError) and error.field is not None:
-            flag = self._flags.get(error.field.rpartition(".")[2])
+            flag = self._flags.get(error.field) or self._flags.get(error.field.rpartition(".")[2])
             if flag is not None and flag not in str(error):
                 error.args = (f"{flag}: {error}", *error.args[1:])
 
@@ -115,16 +124,13 @@ def sizes(text: str) -> int | tuple[int, ...] | dict[str, int]:
 
 
 def _flags(group: str, kind: type, prefix: str) -> list[Flag]:
-    found = []
+    flags = []
     for field in dataclasses.fields(kind):
         if not field.metadata:
             continue
         name = field.metadata["flag"] or f"--{prefix}{field.name.replace('_', '-')}"
-        if field.type in (bool, "bool"):
-            name = f"{name}" if "/" in name else name
-        parameter = f"{prefix.replace('-', '_')}{field.name}"
-        found.append(Flag(group, field, parameter, (name, *field.metadata["aliases"])))
-    return found
+        flags.append(Flag(group, field, f"{group}_{field.name}", (name, *field.metadata["aliases"])))
+    return flags
 
 
 def _parameter(flag: Flag) -> inspect.Parameter:

@@ -1,4 +1,4 @@
-"""`densecast benchmark`: the speed of a built artifact, stage by stage."""
+"""`densecast benchmark`: measure a built artifact's speed, stage by stage."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densecast.cli._common import Batch, Device, Json, Quiet, Threads, Verbose, bar, emit, set_up
+from densecast.cli import _options
+from densecast.cli._common import Device, Json, Quiet, Threads, Verbose, bar, emit, set_up
+from densecast.spec.verb_options import BenchmarkOptions
 
 if TYPE_CHECKING:
     from densecast.results.timing import BenchmarkResult
 
 
+@_options.takes(options=BenchmarkOptions)
 def command(
     artifact: Annotated[Path, typer.Argument(help="A built artifact.")],
+    options: _options.Values,
     images: Annotated[
         list[Path] | None, typer.Argument(help="Image files or folders; without any, random input.")
     ] = None,
-    batch: Batch = None,
-    count: Annotated[int, typer.Option("--count", "--limit", min=1, help="Images to run, at least.")] = 50,
-    seconds: Annotated[float, typer.Option(min=0, help="Seconds to run, at least.")] = 3.0,
-    warm_up: Annotated[int, typer.Option(min=0, help="Calls before the clock starts.")] = 5,
     mode: Annotated[
         str, typer.Option(help="latency: one image at a time on all CPUs; throughput: several at a time.")
     ] = "latency",
@@ -42,16 +42,16 @@ def command(
     from densecast.io import codec, files
     from densecast.pipeline import PipelineConfig
     from densecast.runtime import execution
-    from densecast.spec.verb_options import BenchmarkOptions
     from densecast.verbs import benchmark_styles
     from densecast.verbs.benchmark import benchmark
     from densecast.verbs.infer import image_files
 
     paths = image_files(images or [])
     benchmark_styles.check(style)
+    chosen = codec.from_plain(options, BenchmarkOptions, "command line")
     config = PipelineConfig(artifact, threads, execution.parse_mode(mode), device=device)
     with bar("images", quiet) as progress:
-        result = benchmark(config, paths, BenchmarkOptions(batch, count, seconds, warm_up), progress=progress)
+        result = benchmark(config, paths, chosen, progress=progress)
     text = _text(result, with_share=bool(paths))
     if style != "densecast":
         other = benchmark_styles.styled(result.timing, style, artifact.name)

@@ -1,4 +1,4 @@
-"""`densecast build`: a float artifact compiled for one engine, precision and shape."""
+"""`densecast build`: compile a float artifact for one engine, precision and input shape."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
 from densecast.spec.verb_options import MaxDrop, TuneOptions
 
 if TYPE_CHECKING:
-    from densecast.artifact import Artifact
+    from densecast.artifact import CompiledArtifact, FloatArtifact
 
 _SEARCHES = "Measured choices"
 _DROP = "Accuracy that may be lost (int8)"
 Values = _options.Values
+PrecisionName = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        "-p",
+        help="force_float32 (fp32), force_float16 (fp16) or qint8_mixed_float16 (int8). "
+        "Default: fp32; with --max-drop int8; with --tune int8 if there is --data, else fp16.",
+    ),
+]
 
 
 @_options.takes(
@@ -40,15 +49,7 @@ def command(
         Path | None,
         typer.Option(help="Folder of the new artifact; default: beside the exported one, named by what is in it."),
     ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            "--precision",
-            "-p",
-            help="force_float32 (fp32), force_float16 (fp16) or qint8_mixed_float16 (int8). "
-            "Default: fp32; with --max-drop int8; with --tune int8 if there is --data, else fp16.",
-        ),
-    ] = None,
+    precision: PrecisionName = None,
     data: Annotated[
         Path | None,
         typer.Option(help="Calibration images: a data set's root or a folder.", rich_help_panel="Calibration (int8)"),
@@ -74,7 +75,7 @@ def command(
 ) -> None:
     """Compile for an engine and read back what it really runs."""
     set_up(verbose, quiet)
-    from densecast.artifact import Artifact
+    from densecast.artifact import FloatArtifact
     from densecast.io import codec
     from densecast.spec import precision as precisions
     from densecast.verbs.warm_up import warm_up
@@ -82,14 +83,11 @@ def command(
     asked = precisions.parse(precision or _default_precision(tuned, points, data))
     plain = {**options, "precision": asked, "shape": shape, "quantize": quantize}
     build_options = codec.from_plain(plain, BuildOptions, "command line")
-    if tuned and points is not None:
-        raise UsageError("--tune and --max-drop are two searches: pass one of them.")
-    if tune["keep_int8"] and not tuned:
-        raise UsageError("--keep-int8 is for --tune, which otherwise leaves int8 where it is no faster.")
-    source = Artifact.open(artifact)
+    _check_searches(tuned, points, tune["keep_int8"])
+    source = FloatArtifact.open(artifact)
     if tuned:
-        given = {**tune, "seconds": max_drop["seconds"]}
-        built = _tune(source, out, build_options, codec.from_plain(given, TuneOptions, "command line"), data, quiet)
+        goal = codec.from_plain({**tune, "seconds": max_drop["seconds"]}, TuneOptions, "command line")
+        built = _tune(source, out, build_options, goal, data, quiet)
     elif points is not None:
         limit = codec.from_plain({**max_drop, "points": points}, MaxDrop, "command line")
         built = _search(source, out, build_options, limit, data, drop_data, quiet)
@@ -97,6 +95,18 @@ def command(
         built = _build(source, out, build_options, data, quiet)
     warm_up(built)
     emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, _summary(built), json)
+
+
+def _check_searches(tuned: bool, points: float | None, keep_int8: bool) -> None:
+    """That options go together.
+
+    Raises:
+        UsageError: two searches, or an option of a search that was not asked for.
+    """
+    if tuned and points is not None:
+        raise UsageError("--tune and --max-drop are two searches: pass one of them.")
+    if keep_int8 and not tuned:
+        raise UsageError("--keep-int8 is for --tune, which otherwise leaves int8 where it is no faster.")
 
 
 def _default_precision(tuned: bool, points: float | None, data: Path | None) -> str:
@@ -108,7 +118,9 @@ def _default_precision(tuned: bool, points: float | None, data: Path | None) -> 
     return "fp32"
 
 
-def _build(source: Artifact, out: Path | None, options: BuildOptions, data: Path | None, quiet: bool) -> Artifact:
+def _build(
+    source: FloatArtifact, out: Path | None, options: BuildOptions, data: Path | None, quiet: bool
+) -> CompiledArtifact:
     """One build as it is asked for, with a bar of its calibration images."""
     from densecast.verbs.builder import build, default_name
 
@@ -118,8 +130,8 @@ def _build(source: Artifact, out: Path | None, options: BuildOptions, data: Path
 
 
 def _tune(
-    source: Artifact, out: Path | None, options: BuildOptions, goal: TuneOptions, data: Path | None, quiet: bool
-) -> Artifact:
+    source: FloatArtifact, out: Path | None, options: BuildOptions, goal: TuneOptions, data: Path | None, quiet: bool
+) -> CompiledArtifact:
     """Measure, with a line for each trial, and build the winner."""
     from densecast.verbs.builder.tune import tune
 
@@ -128,14 +140,14 @@ def _tune(
 
 
 def _search(
-    source: Artifact,
+    source: FloatArtifact,
     out: Path | None,
     options: BuildOptions,
     limit: MaxDrop,
     data: Path | None,
     accuracy_data: Path | None,
     quiet: bool,
-) -> Artifact:
+) -> CompiledArtifact:
     """Search within a drop, with a bar of the time that has passed.
 
     Raises:
@@ -149,7 +161,7 @@ def _search(
         return build_within(source, out, options, limit, data=data, accuracy_data=accuracy_data, progress=progress)
 
 
-def _summary(built: Artifact) -> str:
+def _summary(built: CompiledArtifact) -> str:
     """What was asked, what is in it and runs, and what was chosen by measurement."""
     from densecast.report import markdown, reasons
     from densecast.report.data import Reasons

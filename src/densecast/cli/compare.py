@@ -1,38 +1,34 @@
-"""`densecast compare`: how far each stage from the framework to int8 is from the reference, and where it starts."""
+"""`densecast compare`: measure how far each stage from the framework to int8 is from the reference."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from densecast.cli import _options
 from densecast.cli._common import Json, Limit, Quiet, Threads, Verbose, bar, emit, set_up
+from densecast.spec.verb_options import CompareLimits
 
 if TYPE_CHECKING:
     from densecast.pipeline import Pipeline
     from densecast.results.compare import Comparison
 
-_LIMITS = "Limits: exit with 1 beyond them"
+
+Reference = Annotated[
+    Path, typer.Argument(help="A float artifact (its original network), a built one, an .onnx file, a checkpoint.")
+]
+Candidates = Annotated[
+    list[Path] | None, typer.Argument(help="Likewise; stages before built artifacts are added by themselves.")
+]
 
 
-class _Limits(NamedTuple):
-    """The stated limits; None for those that were not."""
-
-    tolerance: float | None
-    max_changed: float | None
-    min_oks: float | None
-    max_difference: float | None
-    max_drop: float | None
-
-
+@_options.takes(stated=CompareLimits)
 def command(
-    reference: Annotated[
-        Path, typer.Argument(help="A float artifact (its original network), a built one, an .onnx file, a checkpoint.")
-    ],
-    candidates: Annotated[
-        list[Path] | None, typer.Argument(help="Likewise; stages before built artifacts are added by themselves.")
-    ] = None,
+    reference: Reference,
+    stated: _options.Values,
+    candidates: Candidates = None,
     images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
     data: Annotated[
         Path | None, typer.Option(help="Root of the model's data set instead: measures the metric's change, too.")
@@ -43,25 +39,6 @@ def command(
     ] = False,
     html: Annotated[
         Path | None, typer.Option(help="Also write a page with all stages, errors by layer, and drawings.")
-    ] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(min=0, help="Of the largest error over the largest output.", rich_help_panel=_LIMITS),
-    ] = None,
-    max_changed: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Of the share of labels changed.", rich_help_panel=_LIMITS)
-    ] = None,
-    min_oks: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Of the people's mean similarity.", rich_help_panel=_LIMITS)
-    ] = None,
-    max_difference: Annotated[
-        float | None,
-        typer.Option(
-            min=0, help="Of the share of predictions that differs, whatever the task.", rich_help_panel=_LIMITS
-        ),
-    ] = None,
-    max_drop: Annotated[
-        float | None, typer.Option(help="Of the metric's drop, in its own unit (0.005).", rich_help_panel=_LIMITS)
     ] = None,
     limit: Limit = None,
     threads: Threads = None,
@@ -76,50 +53,56 @@ def command(
     set_up(verbose, quiet)
     from dataclasses import replace
 
-    from densecast.errors import GateFailedError, UsageError
+    from densecast.errors import GateFailedError
     from densecast.io import codec, files
     from densecast.report import accuracy_chain as report
     from densecast.report.page import require_jinja
-    from densecast.results.compare import ComparedStage
-    from densecast.spec import limits
     from densecast.spec.verb_options import EvaluateOptions
-    from densecast.verbs.compare import compare_all, drawings, images_and_truth, localise_all, open_chain
+    from densecast.verbs.compare import compare_stages, drawings, images_and_truth, open_chain
 
-    stated = _Limits(tolerance, max_changed, min_oks, max_difference, max_drop)
-    limits.check_stated("--max-drop", max_drop)  # the others have a range, and no NaN is within
-    if max_drop is not None and data is None:
-        raise UsageError("--max-drop limits the metric's drop, which needs ground truth: pass --data, not --images.")
-    if (images is None) == (data is None):
-        raise UsageError(
-            "compare needs either --images, a folder of them, or --data, the root of the model's data set."
-        )
+    allowed = codec.from_plain(stated, CompareLimits, "command line")
+    _check_given(allowed, images, data)
     if html is not None:
         require_jinja()
     options = codec.from_plain({"split": split, "limit": limit}, EvaluateOptions, "command line")
     with open_chain(reference, candidates or [], threads) as (first, others):
-        _check_measured(first.pipeline, stated)
+        _check_measured(first.pipeline, allowed)
         paths, truth = images_and_truth(first.pipeline.spec, images, data, options.split, options.limit)
         with bar("images", quiet) as progress:
-            findings = list(localise_all(first, others, paths)) if locate else [None] * len(others)
-            comparisons = compare_all(first, others, paths, truth=truth, progress=progress, findings=findings)
-        rows = [
-            ComparedStage(stage.title, comparison, each)
-            for stage, comparison, each in zip(others, comparisons, findings, strict=True)
-        ]
-        failed = tuple(row.title for row in rows if _is_beyond(row.comparison, stated))
-        chain = report.AccuracyChain(first.pipeline.spec.name, first.title, len(paths), tuple(rows), failed)
+            stages = compare_stages(first, others, paths, truth=truth, locate=locate, progress=progress)
+        failed = tuple(stage.title for stage in stages if _is_beyond(stage.comparison, allowed))
+        chain = report.AccuracyChain(first.pipeline.spec.name, first.title, len(paths), stages, failed)
         if html is not None:
-            drawn = drawings.worst_images(first, others, comparisons, paths)
+            drawn = drawings.worst_images(first, others, [stage.comparison for stage in stages], paths)
             files.write_text(html, report.page(replace(chain, drawings=drawn)))
     plain = [
-        {"title": row.title, **codec.to_plain(row.comparison), "findings": codec.to_plain(row.findings)} for row in rows
+        {"title": stage.title, **codec.to_plain(stage.comparison), "findings": codec.to_plain(stage.findings)}
+        for stage in stages
     ]
     emit(plain, "\n".join([report.table(chain), *report.explanations(chain)]), json)
     if failed:
         raise GateFailedError(f"beyond the stated limits: {', '.join(failed)}.")
 
 
-def _check_measured(pipeline: Pipeline, stated: _Limits) -> None:
+def _check_given(stated: CompareLimits, images: Path | None, data: Path | None) -> None:
+    """That there is something to compare on, and ground truth where the metric is limited.
+
+    Raises:
+        UsageError: there is not.
+    """
+    from densecast.errors import UsageError
+    from densecast.spec import limits
+
+    limits.check_stated("--max-drop", stated.max_drop)  # the others have a range, and no NaN is within
+    if stated.max_drop is not None and data is None:
+        raise UsageError("--max-drop limits the metric's drop, which needs ground truth: pass --data, not --images.")
+    if (images is None) == (data is None):
+        raise UsageError(
+            "compare needs either --images, a folder of them, or --data, the root of the model's data set."
+        )
+
+
+def _check_measured(pipeline: Pipeline, stated: CompareLimits) -> None:
     """That the model's task measures what is to be limited, before anything runs.
 
     Raises:
@@ -139,7 +122,7 @@ def _check_measured(pipeline: Pipeline, stated: _Limits) -> None:
             )
 
 
-def _is_beyond(comparison: Comparison, stated: _Limits) -> bool:
+def _is_beyond(comparison: Comparison, stated: CompareLimits) -> bool:
     """Whether a stated limit is exceeded; what is not a number exceeds every limit.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`densecast compare results`: two finished results, and a gate on what became worse."""
+"""`densecast compare results`: compare two result files and fail on regressions."""
 
 from __future__ import annotations
 

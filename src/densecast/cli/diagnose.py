@@ -1,4 +1,4 @@
-"""`densecast diagnose`: which layers will cost accuracy in 16 bits and int8, and what to do about them."""
+"""`densecast diagnose`: find layers that will lose accuracy in 16 bits or int8, and suggest remedies."""
 
 from __future__ import annotations
 

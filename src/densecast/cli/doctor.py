@@ -1,4 +1,4 @@
-"""`densecast doctor`: what this machine and this installation can do."""
+"""`densecast doctor`: show what this machine and installation support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`densecast evaluate`: the accuracy of a built artifact on its data set."""
+"""`densecast evaluate`: measure a built artifact's accuracy on its data set."""
 
 from __future__ import annotations
 
@@ -7,42 +7,24 @@ from typing import Annotated
 
 import typer
 
-from densecast.cli._common import (
-    Batch,
-    Device,
-    Flip,
-    Json,
-    Limit,
-    Quiet,
-    Ratios,
-    Threads,
-    Verbose,
-    augment,
-    bar,
-    emit,
-    set_up,
-)
+from densecast.cli import _options
+from densecast.cli._common import Device, Flip, Json, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
+from densecast.spec.verb_options import EvaluateOptions
 
 
+@_options.takes(options=EvaluateOptions)
 def command(
     artifact: Annotated[Path, typer.Argument(help="A built artifact.")],
+    options: _options.Values,
     data: Annotated[
         Path | None, typer.Option(help="Root of the model's data set; default: as densecast.toml or its variable says.")
-    ] = None,
-    split: Annotated[str, typer.Option(help="train, val or all.")] = "val",
-    limit: Limit = None,
-    batch: Batch = None,
-    seed: Annotated[int, typer.Option(help="Of the split, where the data set draws it.")] = 0,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="A published way to measure of the data set, which names the images (VOC: magicmind_1000)."),
     ] = None,
     flip: Flip = False,
     ratios: Ratios = "1.0",
     table: Annotated[
         str | None,
         typer.Option(
-            help="As whom: mmseg (MMSegmentation, the default for IoU), ascend (Ascend's FCN-8s), mmpose "
+            help="Style of the table: mmseg (MMSegmentation, the default for IoU), ascend (Ascend's FCN-8s), mmpose "
             "(the default for people), or none."
         ),
     ] = None,
@@ -59,17 +41,16 @@ def command(
     set_up(verbose, quiet)
     from densecast.io import codec
     from densecast.pipeline import Pipeline
-    from densecast.spec.verb_options import EvaluateOptions
     from densecast.verbs.evaluate import evaluate, table_printer
 
-    plain_options = {"split": split, "limit": limit, "batch": batch, "seed": seed, "protocol": protocol}
-    options = codec.from_plain(plain_options, EvaluateOptions, "command line")
+    chosen = codec.from_plain(options, EvaluateOptions, "command line")
     views = augment(ratios, flip)
     opened = Pipeline.open(artifact, threads=threads, device=device, mode="throughput", augment=views)
     with opened as pipeline, bar("images", quiet) as progress:
         tables = table_printer(pipeline.spec, table)
-        result = evaluate(pipeline, data, options, progress=progress, results=results)
+        result = evaluate(pipeline, data, chosen, progress=progress, results=results)
     score, model = result.score, result.model
+    split = score.data.split if score.data else chosen.split
     lines = [
         f"{score.name}: {score.value:.4f} over {score.count} images ({split}), {model.backend} {model.precision.ran}"
     ]

@@ -1,4 +1,4 @@
-"""`densecast export`: trained weights to one verified ONNX graph."""
+"""`densecast export`: export a trained network to one verified ONNX graph."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from densecast.cli import _options
 from densecast.cli._common import Json, Quiet, Verbose, bar, emit, set_up
+from densecast.spec.verb_options import ExportOptions
 
 if TYPE_CHECKING:
-    from densecast.spec.verb_options import ExportOptions
+    from densecast.artifact import ParityRecord
     from densecast.verbs.export.spec_file import SpecFile
 
 
+@_options.takes(options=ExportOptions)
 def command(
     model: Annotated[str, typer.Argument(help="A model of the zoo, or a .onnx, TorchScript or TensorFlow (.pb) file.")],
     out: Annotated[Path, typer.Option(help="Folder of the new artifact.")],
+    options: _options.Values,
     checkpoint: Annotated[
         Path | None, typer.Option(help="The model's weights; default: shipped, cached or fetched.")
     ] = None,
@@ -33,28 +37,9 @@ def command(
     colour: Annotated[str, typer.Option(help="RGB or BGR.")] = "RGB",
     mean: Annotated[str, typer.Option(help="Subtracted, in 0..255, one a channel.")] = "0,0,0",
     std: Annotated[str, typer.Option(help="Divided by, in 0..255, one a channel.")] = "255,255,255",
-    input_name: Annotated[
-        str | None, typer.Option(help="The input that takes the image; default: the only one, or the first image.")
-    ] = None,
-    output_name: Annotated[
-        str | None, typer.Option(help="The main output; default: the spec's first, or the first that fits the task.")
-    ] = None,
-    only_main_output: Annotated[
-        bool, typer.Option("--only-main-output", help="Leave further outputs out; default: keep all.")
-    ] = False,
     static: Annotated[
         str | None, typer.Option(metavar="[BxHxW]", help="Fix batch, height and width, as 1x640x959.")
     ] = None,
-    variant: Annotated[
-        str,
-        typer.Option(
-            "--variant",
-            "--protocol",
-            help="How images are prepared and outputs decoded: original, or another the model offers.",
-        ),
-    ] = "original",
-    opset: Annotated[int, typer.Option(min=11, max=23)] = 17,
-    exporter: Annotated[str, typer.Option(help="auto, torchscript or dynamo.")] = "auto",
     tolerance: Annotated[
         float | None,
         typer.Option(
@@ -75,31 +60,32 @@ def command(
         raise UsageError(
             "--tolerance limits the difference from the framework, which an .onnx file does not bring. Leave it out."
         )
-    plain = {"opset": opset, "exporter": exporter, "variant": variant}
-    names = {"input_name": input_name, "output_name": output_name, "only_main_output": only_main_output}
-    options = _options(static, plain | names | ({} if tolerance is None else {"tolerance": tolerance}))
+    chosen = _export_options(static, options | ({} if tolerance is None else {"tolerance": tolerance}))
     if is_file_name(model):
         described = spec_file.read(spec) if spec else _described(labels, resize, interpolation, colour, mean, std)
-        artifact = export_file(Path(model), described.model(Path(model).name.partition(".")[0]), out, options)
+        artifact = export_file(Path(model), described.model(Path(model).name.partition(".")[0]), out, chosen)
     else:
         with bar(f"fetching weights of {model}", quiet) as progress:
-            artifact = export_zoo(model, out, options, given=checkpoint, progress=progress)
-    parity = artifact.manifest.parity
-    agreement = (
+            artifact = export_zoo(model, out, chosen, given=checkpoint, progress=progress)
+    tensor = artifact.spec.input
+    text = f"{artifact.folder}: {artifact.spec.name}, {tensor.name} {tensor}\n{_agreement(artifact.manifest.parity)}"
+    emit({"artifact": str(artifact.folder), **codec.to_plain(artifact.manifest)}, text, json)
+
+
+def _agreement(parity: ParityRecord | None) -> str:
+    """How near the graph is to its framework."""
+    return (
         f"largest difference from the framework {parity.absolute_error:.3g}, {parity.relative_error:.1e} of "
         f"the largest output (tolerance {parity.tolerance:.0e}, {len(parity.shapes)} shapes)"
         + (f"; the framework's own rounding is {parity.framework_error:.1e}" if parity.framework_error else "")
         if parity
         else "checked by ONNX; there is no framework to compare with"
     )
-    text = f"{artifact.folder}: {artifact.spec.name}, {artifact.spec.input.name} {artifact.spec.input}\n{agreement}"
-    emit({"artifact": str(artifact.folder), **codec.to_plain(artifact.manifest)}, text, json)
 
 
-def _options(static: str | None, plain: dict[str, object]) -> ExportOptions:
+def _export_options(static: str | None, plain: _options.Values) -> ExportOptions:
     from densecast.errors import UsageError
     from densecast.io import codec
-    from densecast.spec.verb_options import ExportOptions
 
     if static is not None:
         try:

@@ -1,4 +1,4 @@
-"""`densecast handoff`: a vendor's card without its software here: prepare inputs, simulate, collect results."""
+"""`densecast handoff`: prepare inputs for a vendor's tools, simulate the device, collect its results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-from densecast.cli._common import Json, Limit, Quiet, Verbose, bar, emit, set_up
+from densecast.cli import _options
+from densecast.cli._common import Json, Quiet, Verbose, bar, emit, set_up
+from densecast.spec.options import QuantizeOptions
+from densecast.spec.verb_options import PrepareOptions
 
 command = typer.Typer(
     help="Prepare inputs for Ascend's or Cambricon's own tools, simulate the device, collect the results.",
@@ -16,27 +19,19 @@ command = typer.Typer(
 
 
 @command.command()
+@_options.takes(
+    {"quantize": "calibration-"}, {"quantize": ("split", "images")}, options=PrepareOptions, quantize=QuantizeOptions
+)
 def prepare(
     artifact: Annotated[Path, typer.Argument(help="An exported (float) artifact.")],
     out: Annotated[Path, typer.Option(help="Folder to write, or to go on with.")],
+    options: _options.Values,
+    quantize: _options.Values,
     data: Annotated[Path | None, typer.Option(help="Root of the model's data set.")] = None,
-    target: Annotated[str, typer.Option(help="ascend or magicmind.")] = "ascend",
     precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16 or int8.")] = "fp16",
-    output: Annotated[str, typer.Option(help="What the device gives: logits, or labels as int32 or int64.")] = "logits",
-    batch: Annotated[int, typer.Option(min=1, help="Images a call.")] = 1,
-    height: Annotated[int | None, typer.Option(min=1, help="Of the input; default: what the images lead to.")] = None,
-    width: Annotated[int | None, typer.Option(min=1, help="Likewise.")] = None,
-    uint8_input: Annotated[bool, typer.Option("--uint8-input", help="Bytes in; the graph normalises them.")] = False,
-    split: Annotated[str, typer.Option(help="train, val or all.")] = "val",
-    limit: Limit = None,
-    seed: Annotated[int, typer.Option(help="Of the split, where the data set draws it.")] = 0,
-    soc: Annotated[str, typer.Option(help="Ascend's chip, as atc names it.")] = "Ascend310",
     calibration_data: Annotated[
         Path | None, typer.Option(help="For int8: another data set's root, or a folder of images.")
     ] = None,
-    calibration_split: Annotated[str, typer.Option(help="For int8: train, val or all.")] = "train",
-    calibration_images: Annotated[int, typer.Option(min=0, help="For int8: how many; 0 for all.")] = 300,
-    processes: Annotated[int | None, typer.Option(min=1, help="Processes that prepare images; default: CPUs.")] = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -46,32 +41,13 @@ def prepare(
     from densecast.artifact import Artifact
     from densecast.io import codec
     from densecast.spec import precision as precisions
-    from densecast.spec.options import QuantizeOptions
-    from densecast.verbs.handoff import PrepareOptions
     from densecast.verbs.handoff import prepare as run
 
-    quantize = codec.from_plain(
-        {"split": calibration_split, "images": calibration_images}, QuantizeOptions, "--calibration-split"
-    )
-    plain = {
-        "target": target,
-        "precision": precisions.parse(precision),
-        "output_form": output,
-        "batch": batch,
-        "height": height,
-        "width": width,
-        "uint8_input": uint8_input,
-        "split": split,
-        "limit": limit,
-        "seed": seed,
-        "soc": soc,
-        "quantize": codec.to_plain(quantize),
-        "processes": processes,
-    }
-    options = codec.from_plain(plain, PrepareOptions, "command line")
+    plain = {**options, "precision": precisions.parse(precision), "quantize": quantize}
+    chosen = codec.from_plain(plain, PrepareOptions, "command line")
     with bar("images", quiet) as progress:
         made = run(
-            Artifact.open(artifact), out, options, data=data, calibration_data=calibration_data, progress=progress
+            Artifact.open(artifact), out, chosen, data=data, calibration_data=calibration_data, progress=progress
         )
     text = (
         f"{made.spec.name} for {made.target}: {made.data.count} images, batch {made.batch}, output {made.output}\n"

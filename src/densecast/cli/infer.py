@@ -1,4 +1,4 @@
-"""`densecast infer`: predictions of images, as files."""
+"""`densecast infer`: predict images and write the predictions to files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`densecast models`: the zoo."""
+"""`densecast models`: list the models of the zoo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`densecast report`: write the report of an earlier run again, or say why one build is the one it is."""
+"""`densecast report`: regenerate the report of a run, or explain how a build was chosen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def command(
     from densecast.report.data import Reasons
 
     if (folder / artifact.MANIFEST).is_file():
-        built = artifact.Artifact.open(folder)
+        built = artifact.CompiledArtifact.open(folder)
         text = markdown.build(built)
         if html is not None:
             files.write_text(html, page.render_build(built))

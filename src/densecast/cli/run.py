@@ -1,4 +1,4 @@
-"""`densecast run`: a model through every step, to one report."""
+"""`densecast run`: take a zoo model through every step and write one report."""
 
 from __future__ import annotations
 
@@ -8,35 +8,40 @@ from typing import Annotated
 import typer
 
 from densecast.cli import _options
-from densecast.cli._common import Json, Limit, Quiet, Verbose, emit, input_shape, set_up, steps
+from densecast.cli._common import Json, Quiet, Verbose, emit, set_up, steps
+from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
+from densecast.spec.verb_options import (
+    BenchmarkOptions,
+    EvaluateOptions,
+    ExportOptions,
+    MaxDrop,
+    TuneOptions,
+)
 
 
+@_options.takes(
+    {"quantize": "calibration-"},
+    {"export": ("variant",), "quantize": ("split",), "evaluate": ("split", "limit"), "search": ("seconds",)},
+    export=ExportOptions,
+    shape=InputShape,
+    quantize=QuantizeOptions,
+    evaluate=EvaluateOptions,
+    search=MaxDrop,
+)
 def command(
     model: Annotated[str, typer.Argument(help="A model of the zoo.")],
     out: Annotated[Path, typer.Option(help="Folder for all artifacts and the report.")],
+    export: _options.Values,
+    shape: _options.Values,
+    quantize: _options.Values,
+    evaluate: _options.Values,
+    search: _options.Values,
     data: Annotated[
         Path | None, typer.Option(help="Root of the model's data set; default: its variable, or drawn.")
     ] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="The model's weights.")] = None,
     backends: Annotated[str, typer.Option(help="Engines, by comma.")] = "openvino,onnxruntime",
     precisions: Annotated[str, typer.Option(help="Precisions, by comma.")] = "fp32,fp16,int8",
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 1,
-    height: Annotated[
-        str | None,
-        typer.Option(help="Of the network's input: fixed or a range; default: what the data leads to."),
-    ] = None,
-    width: Annotated[str | None, typer.Option(help="Likewise.")] = None,
-    variant: Annotated[
-        str,
-        typer.Option(
-            "--variant",
-            "--protocol",
-            help="How images are prepared and outputs decoded: original, or another the model offers.",
-        ),
-    ] = "original",
-    split: Annotated[str, typer.Option(help="Evaluated split: val, train or all.")] = "val",
-    calibration_split: Annotated[str, typer.Option(help="Split that sets int8 ranges.")] = "train",
-    limit: Limit = None,
     tuned: Annotated[
         bool, typer.Option("--tune", help="Below float32, measure what is fastest here and build that.")
     ] = False,
@@ -44,7 +49,6 @@ def command(
         float | None,
         typer.Option(min=0.0, help="int8 that loses at most so many points of the metric, or else 16 bits."),
     ] = None,
-    time_budget: Annotated[str, typer.Option(help="When to stop each of these searches: 90s, 10m, 2h.")] = "10m",
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what was measured before.")] = False,
     json: Json = None,
     verbose: Verbose = 0,
@@ -55,23 +59,19 @@ def command(
     from densecast.io import codec
     from densecast.report import markdown
     from densecast.spec import precision
-    from densecast.spec.options import BuildOptions, QuantizeOptions
-    from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop, TuneOptions
     from densecast.verbs.reproduce import RunOptions, reproduce
 
-    seconds = _options.seconds(time_budget)
-    drop_options = {"points": max_drop, "seconds": seconds, "split": split}
+    shapes = codec.from_plain(shape, InputShape, "command line")
+    batch = shapes.batch[0] if isinstance(shapes.batch, tuple) else shapes.batch.min
+    drop_options = {"points": max_drop, "seconds": search["seconds"], "split": evaluate["split"]}
     options = RunOptions(
         backends=tuple(backends.split(",")),
         precisions=tuple(precision.parse(name) for name in precisions.split(",")),
-        build=BuildOptions(
-            shape=input_shape(str(batch), height, width),
-            quantize=codec.from_plain({"split": calibration_split}, QuantizeOptions, "--calibration-split"),
-        ),
-        export=ExportOptions(variant=variant),
-        evaluate=codec.from_plain({"split": split, "limit": limit, "batch": batch}, EvaluateOptions, "command line"),
+        build=BuildOptions(shape=shapes, quantize=codec.from_plain(quantize, QuantizeOptions, "command line")),
+        export=codec.from_plain(export, ExportOptions, "command line"),
+        evaluate=codec.from_plain({**evaluate, "batch": batch}, EvaluateOptions, "command line"),
         benchmark=BenchmarkOptions(batch=batch),
-        tune=TuneOptions(seconds=seconds) if tuned else None,
+        tune=TuneOptions(seconds=search["seconds"]) if tuned else None,
         max_drop=None if max_drop is None else codec.from_plain(drop_options, MaxDrop, "command line"),
         fresh=fresh,
     )

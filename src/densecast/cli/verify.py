@@ -1,4 +1,4 @@
-"""`densecast verify`: whether an artifact still is, and still computes, what it was built as."""
+"""`densecast verify`: check that an artifact is intact and still computes what it did when it was built."""
 
 from __future__ import annotations
 

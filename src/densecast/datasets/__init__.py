@@ -1,1 +1,1 @@
-"""A file for each data set: its layout opens a folder (`DATASET.open`), and finds what is wrong with one (`.check`)."""
+"""One file per data set: its layout opens a folder (`DATASET.open`) and reports what is wrong with it (`.check`)."""

@@ -1,4 +1,4 @@
-"""What every data set offers: a layout on disk that can be opened, and a split's images with their ground truth.
+"""Protocols of a data set: a layout on disk that can be opened, and a split's images with their ground truth.
 
 A layout is an object, found like every plug-in (`datasets/<name>.py`, an entry point in `densecast.datasets`, or
 `package.module:Name`). `T` is the ground truth of its task.

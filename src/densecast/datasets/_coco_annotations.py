@@ -1,4 +1,4 @@
-"""Reads COCO's annotation files for key points, and checks every entry before it is used.
+"""Reads COCO keypoint annotation files and validates every entry.
 
 Format: https://cocodataset.org/#format-data. Outlines (`segmentation`) are not used here, and only checked.
 """

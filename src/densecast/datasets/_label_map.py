@@ -1,4 +1,4 @@
-"""Reads ground truth with one class index for each pixel: of the image's size, and of known values only."""
+"""Reads label maps (one class index per pixel) and checks their size and values."""
 
 from __future__ import annotations
 

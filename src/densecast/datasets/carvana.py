@@ -1,4 +1,4 @@
-"""Reads Carvana image masking: photographs of cars on a turntable, one binary mask each.
+"""Carvana image masking: photographs of cars on a turntable, one binary mask each.
 
 `imgs/<id>.jpg` and `masks/<id>_mask.gif`, as Kaggle's `train_hq.zip` and `train_masks.zip` unpack.
 """

@@ -1,4 +1,4 @@
-"""Reads Cityscapes: street scenes with nineteen evaluated classes.
+"""Cityscapes: street scenes with 19 evaluated classes.
 
 `leftImg8bit/<split>/<city>/<id>_leftImg8bit.png` with `gtFine/<split>/<city>/<id>_gtFine_labelTrainIds.png`, or, where
 those were never made, `_labelIds.png` as the archive has them (https://www.cityscapes-dataset.com).

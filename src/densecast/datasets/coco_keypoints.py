@@ -1,4 +1,4 @@
-"""Reads COCO 2017 key points: people in everyday photographs, seventeen joints each.
+"""COCO 2017 keypoints: people in everyday photographs, 17 joints each.
 
 `<split>2017/*.jpg` with `annotations/person_keypoints_<split>2017.json` (https://cocodataset.org).
 """

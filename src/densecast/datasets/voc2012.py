@@ -1,4 +1,4 @@
-"""Reads PASCAL VOC 2012 segmentation: twenty classes and background in everyday photographs.
+"""PASCAL VOC 2012 segmentation: everyday photographs with 20 classes and background.
 
 `JPEGImages/<id>.jpg` with `SegmentationClass/<id>.png`, whose palette indices are the classes, and the ids of a split
 in `ImageSets/Segmentation/<split>.txt` (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/).

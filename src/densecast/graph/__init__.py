@@ -1,1 +1,1 @@
-"""One graph pass per file: `apply(model, …) -> PassResult`, which says what it did or why it did not apply."""
+"""One graph pass per file: `apply(model, …) -> PassResult`, which reports what it changed or why it did not apply."""

@@ -1,4 +1,4 @@
-"""What a graph pass returns."""
+"""The result type of a graph pass, and the name suffixes that passes leave on tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Conv node with its attributes read: what the passes over convolutions ask of it."""
+"""Reads a Conv node's attributes and weights for the passes over convolutions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A copy of a graph in which nodes are put in the place of others."""
+"""Builds a modified copy of a graph by replacing nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who makes each tensor of a graph, what is constant in it, and what nobody needs."""
+"""Graph queries: producers, constants, shapes, renaming, and removal of unused nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Let a graph that takes pictures channels last, as TensorFlow's do, take them channels first and in float32.
+"""Convert a channels-last (NHWC) input, as TensorFlow's graphs have, to channels-first (NCHW) float32.
 
 image (N, 3, H, W) float32 -> Transpose [-> Round -> Cast uint8] -> the graph
 """

@@ -1,4 +1,4 @@
-"""Matrix products over all pixels with the channels last, as engines keep maps in memory (OCR's attention).
+"""Compute matrix products over pixels in channels-last layout, the engines' own memory layout (OCR's attention).
 
     x (n, c, h, w) -> Reshape (n, c, h*w) -> A @ x            becomes  (x, channels last, as (n, h*w, c)) @ A'
     A @ B (n, c, h*w) -> Reshape (n, c, h, w) -> Conv         becomes  B' @ A' (n, h*w, c) -> (n, h, w, c) -> Conv

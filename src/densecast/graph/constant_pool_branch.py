@@ -1,4 +1,4 @@
-"""Take a map that is the same everywhere out of a convolution: its share is worked out once, not at every pixel.
+"""Split spatially constant inputs off a convolution, so that their share is computed once instead of at every pixel.
 
     pooled (N, C, 1, 1) -> Expand -+
                          features -+-> Concat -> Conv

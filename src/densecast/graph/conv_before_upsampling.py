@@ -1,4 +1,4 @@
-"""Move a 1x1 convolution before the enlargement whose result it reads: the two commute.
+"""Move a 1x1 convolution before the upsampling whose result it reads: the two commute.
 
     x -> Resize -> Conv 1x1        becomes        x -> Conv 1x1 -> Resize
 

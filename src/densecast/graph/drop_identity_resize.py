@@ -1,4 +1,4 @@
-"""Remove Resize nodes that give back their input: bilinear and nearest resampling to the same size is the identity.
+"""Remove Resize nodes whose output size equals their input size: bilinear and nearest resizing are then the identity.
 
 MMSegmentation's HRNet resizes every fused branch a second time, in case sizes were odd; at multiples of 32 each of
 these is an identity that engines still execute (22 of the 47 Resize nodes of OCRNet-HR18s at 512×1024).

@@ -1,4 +1,4 @@
-"""Remove the taps of convolutions that only ever meet the zeros around the map.
+"""Remove kernel taps of convolutions that only ever read zero padding.
 
 A 3x3 kernel at dilation 18 over a map of 16 rows is a single row: the other two always lie outside. Exact: what is
 left out are products with zero. Height and width must be fixed.

@@ -1,4 +1,4 @@
-"""End a graph at its low-resolution logits: upsampling, argmax and the cropping of labels become the decode.
+"""Cut a graph after its low-resolution logits: upsampling, argmax and cropping move to the declared postprocessing.
 
     network -> logits (N, C, h, w) [-> Resize linear -> ArgMax -> Slice -> Cast -> labels]
 

@@ -1,4 +1,4 @@
-"""Write fixed or bounded sizes into a graph's input, so that engines can fold all arithmetic on shapes."""
+"""Set fixed or bounded sizes on a graph's inputs, so that engines can fold all shape arithmetic."""
 
 from __future__ import annotations
 

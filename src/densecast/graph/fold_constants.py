@@ -1,4 +1,4 @@
-"""Turn arithmetic on known shapes into constants, so that later passes and quantisers see real layers only.
+"""Fold shape arithmetic into constants, so that later passes and quantisers see only the actual layers.
 
 Exporters write sizes as chains of Shape, Gather, Sub and Concat nodes. With fixed input sizes all of it is constant;
 ONNX Runtime's basic passes fold it, and fuse nothing that other engines would not read.

@@ -1,4 +1,4 @@
-"""Write a graph in ONNX opset 11, the one that the vendors' compilers of the reference deployments read.
+"""Convert a graph to ONNX opset 11, which the vendors' compilers of the reference deployments read.
 
 Most of what dense networks are made of means the same in opsets 11 and 17 for floats: there the graph only says
 another number. Where an attribute became an input in between (opset 13: Squeeze, Unsqueeze, Split, ReduceSum), a

@@ -1,4 +1,4 @@
-"""Free a network of the one input size it was frozen for: pooling over the whole map becomes global.
+"""Make height and width of a fixed-size graph dynamic; pooling over the whole map becomes global pooling.
 
 Frozen graphs write the size of their last map into two places of image-level pooling: the window of the average, and
 the size that its one pixel is resized to. Here the window becomes "everything" and the size that of the map beside it.

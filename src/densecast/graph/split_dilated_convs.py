@@ -1,4 +1,4 @@
-"""Take a dilated convolution apart by the rows of its kernel: its rows side by side, then shifted and summed.
+"""Split a dilated convolution by kernel row: the rows are computed side by side, then shifted and summed.
 
     y[r] = sum over k of (w[k] * x)[r + offset k]
     x -> Conv 1 x kw with kh times the outputs -> Split -> each part moved up or down, zeros following -> Add

@@ -1,4 +1,4 @@
-"""Let a convolution read a padded map unpadded, where it reads it beside others, as UNet's decoder does at odd sizes.
+"""Let a convolution read a concatenated map before its zero padding, as in UNet's decoder at odd sizes.
 
     features -----+
     x -> Pad 0 ---+-> Concat -> Conv

@@ -1,4 +1,4 @@
-"""Start a graph at its first layer: what it does to the image before becomes the declared preprocessing.
+"""Start a graph at its first layer; the preprocessing before it moves to the declared preprocessing.
 
     image -> [Cast -> Sub -> Pad -> Mul -> Transpose ->] input (N, 3, H, W) of the first convolution
 

@@ -1,4 +1,4 @@
-"""Compute a network on its side: height and width changed places in every layer, and back again at the outputs.
+"""Compute a network with height and width transposed in every layer, and transposed back at the outputs.
 
     image -> Transpose -> layers with their kernels, strides, pads turned -> Transpose -> output
 

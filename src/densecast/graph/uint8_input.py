@@ -1,4 +1,4 @@
-"""Move normalisation into the graph: bytes in, `(x / divisor - mean) / std` as the first nodes.
+"""Move normalisation into the graph: uint8 input, `(x / divisor - mean) / std` as the first nodes.
 
     image: uint8 [N, 3, H, W] -> Cast float32 (-> Div divisor) -> Sub mean -> Div std -> the network
 

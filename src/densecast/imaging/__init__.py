@@ -1,1 +1,1 @@
-"""From an image file to a network's input: reading, resizing, normalising."""
+"""From an image file to network inputs: reading, resizing, normalising, TTA views."""

@@ -1,4 +1,4 @@
-"""Labels resized as if they were brightness, as Ascend's FCN-8s sample does; for comparison with its score alone."""
+"""Resizes label maps bilinearly, as Ascend's FCN-8s sample does; only for comparison with its published score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of image files: which of its files are meant."""
+"""Lists the image files of a folder."""
 
 from __future__ import annotations
 

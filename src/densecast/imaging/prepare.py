@@ -1,4 +1,4 @@
-"""Carries out a declared `Preprocess`: an image becomes part of a network's input."""
+"""Applies a declared `Preprocess`: resizes and normalises an image into a network input."""
 
 from __future__ import annotations
 

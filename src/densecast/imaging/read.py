@@ -1,4 +1,4 @@
-"""Reading image and mask files that may be broken, hostile or enormous."""
+"""Reads image and mask files that may be corrupt, malicious or very large."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images as the network sees them: each view of each image, those of one size side by side in memory."""
+"""Prepares network inputs for all TTA views of a batch of images; inputs of one size are contiguous in memory."""
 
 from __future__ import annotations
 

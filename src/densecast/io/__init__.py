@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, read with bounds; what is kept between runs; other tools' formats."""
+"""File access: atomic writes, bounded reads, the cache, configuration, and other tools' formats."""

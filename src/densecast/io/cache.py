@@ -1,4 +1,4 @@
-"""Where densecast keeps what it can make or fetch again."""
+"""The cache folder for files that can be recomputed or downloaded again."""
 
 from __future__ import annotations
 

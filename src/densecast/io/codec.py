@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON and back: JSON for our own manifests, TOML for files people write."""
+"""Converts frozen dataclasses to and from JSON (our own files) and TOML (files that people write)."""
 
 from __future__ import annotations
 
@@ -59,16 +59,24 @@ def read(path: Path, kind: type[T]) -> T:
     Raises:
         BadConfigError: missing, too large, not valid TOML or JSON, or not a `kind`.
     """
+    return from_plain(read_plain(path), kind, str(path))
+
+
+def read_plain(path: Path) -> Any:
+    """What a `.toml` or `.json` file holds, as plain dicts, lists and numbers.
+
+    Raises:
+        BadConfigError: missing, too large, or not valid TOML or JSON.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise BadConfigError(f"{path}: larger than {MAX_BYTES >> 20} MiB; this is no file of ours.")
         text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
         raise BadConfigError(f"{path}: cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:
         raise BadConfigError(f"{path}: not valid {path.suffix.lstrip('.') or 'JSON'} ({error}).") from None
-    return from_plain(data, kind, str(path))
 
 
 def _misspelt(data: object, missing: tuple[int | str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Where a user's data sets are: named once in a file, or by the environment variables that other tools use.
+"""Finds the roots of a user's data sets in a configuration file or in environment variables.
 
 ```toml
 # densecast.toml

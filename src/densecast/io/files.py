@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and hashing them."""
+"""Atomic file and folder writing, and hashing."""
 
 from __future__ import annotations
 

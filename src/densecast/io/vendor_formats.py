@@ -1,4 +1,4 @@
-"""The arguments of Ascend's compiler `atc`, for whoever calls it: a backend here, or people on another machine."""
+"""Arguments and report formats of vendor tools: Ascend's `atc` and benchmark, Cambricon's builder and `mm_run`."""
 
 from __future__ import annotations
 

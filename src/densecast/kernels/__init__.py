@@ -1,1 +1,1 @@
-"""The few compiled loops that decide speed."""
+"""Compiled kernels (numba) for the loops that dominate pre- and postprocessing time."""

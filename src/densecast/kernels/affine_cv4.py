@@ -1,4 +1,4 @@
-"""Affine warps with the bits of OpenCV 4, under any OpenCV.
+"""Affine warp that is bit-exact with OpenCV 4 under any OpenCV version.
 
 `cv2.warpAffine` changed in OpenCV 5: about 7 % of the samples of a bilinear warp differ from those of OpenCV 4,
 by up to 4 grey levels. Networks trained and evaluated with 4 keep their numbers only with the older rule: source

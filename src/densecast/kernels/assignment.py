@@ -1,4 +1,4 @@
-"""The assignment problem, solved in the step order of the Python package munkres 1.1.4.
+"""Hungarian algorithm, with the step order (and so the tie-breaking) of the Python package munkres 1.1.4.
 
 Many cost matrices have several cheapest assignments, and a program that goes on from one of them depends on
 which one it was given. Bottom-up pose grouping is such a program: its costs are whole hundreds minus a score

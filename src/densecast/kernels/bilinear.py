@@ -1,4 +1,4 @@
-"""Which two source pixels a bilinear resize reads for each target pixel, and their weights, as in torch.
+"""Source indices and weights of bilinear resizing, as in torch.
 
 `torch.nn.functional.interpolate(mode="bilinear")` without antialiasing is separable: each axis has its own
 table of taps. On a CPU, for contiguous float32 input, torch computes

@@ -1,4 +1,4 @@
-"""Float32 operations with a fixed rounding, for compiled loops: fused multiply-add and exponential."""
+"""Float32 operations with well-defined rounding for compiled loops: fused multiply-add and exponential."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""numba and OpenCV made ready while something else is waited for.
+"""Warms up numba and OpenCV in a background thread.
 
 The first call of any compiled kernel in a process sets numba's compiler up, even if the kernel itself comes from the
 cache on disk: a third of a second in Python, in which an engine can load its model.

@@ -1,4 +1,4 @@
-"""Labels of a segmentation network's logits at another size, without the resized logits.
+"""Upsamples logits and takes the argmax without materialising the upsampled logits.
 
 The frameworks resize the logits bilinearly to the network's input size, again to the image's size, and take
 the class of the largest. Most of that work decides nothing: see `label_agreement` for what is left out,

@@ -1,4 +1,4 @@
-"""Interleaved bytes to normalised planes in one pass over the image."""
+"""Converts interleaved bytes to normalised planes in one pass over the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pose maps read at image resolution without being upsampled.
+"""Reads pose maps at image resolution without upsampling them.
 
 A network for bottom-up pose gives maps at a quarter of its input's resolution, and grouping works on maps
 upsampled to the whole of it. A `Field` holds the small maps and the tables of the bilinear upsampling, so that

@@ -1,4 +1,4 @@
-"""Peaks of all joints grouped into people by their tags: associative embedding's matching.
+"""Groups joint peaks into people by their tags, as in associative embedding.
 
 Joints are taken in a fixed order, trunk and head first. The peaks of each are matched with the people found so
 far at the least total cost, and a peak too far from its person's mean tag starts a new one. Arithmetic

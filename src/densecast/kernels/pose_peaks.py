@@ -1,4 +1,4 @@
-"""The highest peaks of every joint's heatmap, and the tags there.
+"""Finds the highest peaks of every joint's heatmap, and reads the tags there.
 
 A peak is a pixel of the upsampled heatmap that no pixel of the square window around it exceeds; plateaus are
 peaks throughout. Only those above a threshold are looked for, and most of the upsampled map is never computed:

@@ -1,4 +1,4 @@
-"""The last touches to grouped people: quarter-pixel shifts, and a place for the joints nobody claimed.
+"""Refines grouped people: quarter-pixel shifts, and positions for missing joints.
 
 A missing joint is put where its heatmap is highest after taking off the rounded distance between the pixel's tags
 and the person's mean tag (MMPose 0.29.0, `HeatmapParser.adjust` and `refine`). The search is exact, the first of

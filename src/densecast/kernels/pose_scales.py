@@ -1,4 +1,4 @@
-"""Heatmaps of several scales, added up at one resolution.
+"""Sums heatmaps of several scales at one resolution.
 
 Only for more than one scale: the peaks of a sum of maps of different resolutions can lie anywhere, so the sum is
 made in full. A single scale never is.

@@ -1,4 +1,4 @@
-"""The k largest values of a map in the order of torch.topk on a CPU, equal values included.
+"""Top k values of a map in the order of torch.topk on a CPU, including ties.
 
 Values that differ have one order. Equal ones are common where a person is cut by the image's border, as
 the outermost upsampled rows and columns are copies of each other, and grouping depends on who comes first. Torch

@@ -1,4 +1,4 @@
-"""The class of the highest mean probability over several outputs for one image, without maps at the image's size.
+"""Argmax of the mean probability over several outputs of one image, without full-size maps.
 
 Each output's logits are resized as in `labels`, turned into probabilities by softmax, mirrored back where the network
 saw the mirror image, added up in order, and divided by their number, all in float32, as MMSegmentation's `aug_test`

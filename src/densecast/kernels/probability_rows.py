@@ -1,4 +1,4 @@
-"""Compiled loops that resize logits row by row and add their softmax to a sum."""
+"""Compiled loops that resize logits row by row and accumulate their softmax."""
 
 from __future__ import annotations
 

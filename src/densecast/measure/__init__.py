@@ -1,1 +1,1 @@
-"""Predictions beside ground truth: one loop, and what may be chance."""
+"""Measuring predictions against ground truth: one loop, and confidence intervals."""

@@ -1,4 +1,4 @@
-"""How far a difference between two models on the same images may be chance: the paired bootstrap."""
+"""Paired bootstrap: a confidence interval for the metric difference of two models on the same images."""
 
 from __future__ import annotations
 

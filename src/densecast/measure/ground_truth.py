@@ -1,4 +1,4 @@
-"""Ground truth to measure with: the images, and the one line that brings prediction and target together."""
+"""The images and metric that a model is measured with; the one place where a target meets a prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one loop over images with ground truth: every prediction is counted once, and may be looked at."""
+"""The measuring loop: predicts every image with ground truth and counts it once."""
 
 from __future__ import annotations
 

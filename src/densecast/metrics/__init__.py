@@ -1,1 +1,1 @@
-"""A file for each metric: a pure count for each image, and the score of any collection of counts."""
+"""One file per metric: a pure count for each image, and a score of any collection of counts."""

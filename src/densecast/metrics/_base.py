@@ -1,4 +1,4 @@
-"""What every metric offers: a pure count for each image, and a score from any collection of counts.
+"""Protocols of a metric: a pure count for each image, and a score of any collection of counts.
 
 A count holds plain numbers and arrays and can be pickled: counts travel between processes and machines, and a score can
 be computed from stored ones, for a part of the images, for images that count several times, in any order.

@@ -1,4 +1,4 @@
-"""Computes COCO's average precision for many resamplings of the same images from one matching of their people."""
+"""COCO average precision of many bootstrap resamples from a single matching of people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prints a score as MMPose does: COCO's ten lines, then every number in full."""
+"""Prints a score as MMPose does: COCO's ten lines, then every number at full precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prints a score as the reference programs do, so that logs can be compared line by line."""
+"""Prints IoU scores in the reference programs' table formats, so that logs can be compared line by line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""COCO's average precision and recall of people's joints, computed by COCO's own evaluation code.
+"""COCO keypoint average precision and recall, computed by COCO's own evaluation code.
 
 The protocol is that of MMPose 0.29 (`BottomUpCocoDataset.evaluate`): object keypoint similarity from 0.50 to 0.95 in
 steps of 0.05, the twenty highest-scoring people of an image, nobody suppressed for being alike

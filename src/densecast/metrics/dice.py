@@ -1,4 +1,4 @@
-"""Dice of one foreground class: per image as milesial/Pytorch-UNet averages it, and pooled over all pixels.
+"""Dice of one foreground class: the mean over images as in milesial/Pytorch-UNet, and pooled over all pixels.
 
 The two differ: a small object missed in one image costs as much as a large one per image, and next to nothing
 pooled. Each goes by its own name.

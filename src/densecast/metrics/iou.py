@@ -1,4 +1,4 @@
-"""Mean intersection over union of the classes, counted over the whole data set.
+"""Mean intersection over union (mIoU) over the whole data set.
 
 Definitions of MMSegmentation 0.30 (`mmseg.core.evaluation.metrics`), with one difference: it adds up the images'
 pixel counts in float32, which cannot hold the whole numbers of a large data set; here they are integers, so the

@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling (Chen et al. 2017, arXiv:1706.05587): one map seen at several reaches."""
+"""Atrous spatial pyramid pooling head (Chen et al. 2017, arXiv:1706.05587): parallel dilated convolutions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backbone and its head, under the two names published weights use."""
+"""A backbone and a head under the module names that published weights use."""
 
 from __future__ import annotations
 

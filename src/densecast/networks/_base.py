@@ -1,4 +1,4 @@
-"""What a network is: how its PyTorch module is built from options, and how published weights fit into it.
+"""What defines a network: how its PyTorch module is built from options, and how published weights are loaded into it.
 
 A network is an object, found like every plug-in: `NETWORK` of `networks/<name>.py`, an entry point in
 `densecast.networks`, or `package.module:Name`, where `Name` is a `Network`. Nothing here imports torch: networks are

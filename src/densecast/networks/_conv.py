@@ -1,4 +1,4 @@
-"""Convolution, batch norm, activation: the unit most of the networks are made of."""
+"""Convolution, batch norm, activation: the unit that most of the networks consist of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fully convolutional head: a few convolutions, and one 1x1 to the classes."""
+"""Fully convolutional head: a few convolutions, then a 1x1 convolution to the classes."""
 
 from __future__ import annotations
 

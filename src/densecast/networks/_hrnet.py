@@ -1,4 +1,4 @@
-"""HRNet (Sun et al. 2019, arXiv:1902.09212): four branches, stride 4 to 32, kept and mixed to the end."""
+"""HRNet (Sun et al. 2019, arXiv:1902.09212): parallel branches of stride 4 to 32 with repeated fusion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from densecast.networks._conv import conv_bn
 from densecast.networks._residual import BasicBlock, Bottleneck, bottleneck_layer
-from densecast.networks._state import Found, count_children, out_channels
+from densecast.networks._state import ProvenOptions, count_children, out_channels
 
 Fusion = Literal["bilinear", "nearest"]
 
@@ -134,7 +134,7 @@ def _smaller_branch(in_channels: int, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Sequential(*conv_bn(in_channels, width, 3, stride=2), nn.ReLU()))
 
 
-def shape_of(state: Mapping[str, Tensor]) -> Found:
+def shape_of(state: Mapping[str, Tensor]) -> ProvenOptions:
     """`base_width`, `stem_blocks`, `modules`, `blocks` of the HRNet under `backbone.`; 0 when not told."""
     return {
         "base_width": out_channels(state, "backbone.stage2.0.branches.0.0.conv1.weight"),

@@ -1,4 +1,4 @@
-"""The head of bottom-up pose networks: transposed convolutions (or none), then heatmaps and tags."""
+"""Head of bottom-up pose networks: optional transposed convolutions, then heatmaps and tags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Object-contextual representations (Yuan et al. 2019, arXiv:1909.11065): pixels attend to classes."""
+"""Object-contextual representations (Yuan et al. 2019, arXiv:1909.11065): attention from pixels to classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bounds for the options of a network: they come from a file, and are checked before any allocation."""
+"""Bounds checks for network options, which come from files: applied before anything is allocated."""
 
 from __future__ import annotations
 

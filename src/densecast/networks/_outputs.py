@@ -1,4 +1,4 @@
-"""What a module's forward returns, by name: a tensor, a mapping, a dataclass or a sequence of tensors."""
+"""Names the tensors that a module's forward returns: a tensor, mapping, dataclass or sequence."""
 
 from __future__ import annotations
 

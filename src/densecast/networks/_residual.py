@@ -1,4 +1,4 @@
-"""The two residual blocks of He et al. 2015 (arXiv:1512.03385): basic and bottleneck."""
+"""Residual blocks of He et al. 2015 (arXiv:1512.03385): basic and bottleneck."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ResNet with bottlenecks, dilated on request: the plain one (7x7 stem), and V1c (three 3x3 instead)."""
+"""ResNet with bottlenecks and optional dilation: plain (7x7 stem) and V1c (three 3x3 convolutions instead)."""
 
 from __future__ import annotations
 

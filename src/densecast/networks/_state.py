@@ -1,4 +1,4 @@
-"""What a published checkpoint's state dict tells: its own keys, and which network it belongs to."""
+"""Cleans a published state dict and detects which network options it was trained with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from densecast.errors import BadCheckpointError
 
-Found = dict[str, int | tuple[int, ...]]
+ProvenOptions = dict[str, int | tuple[int, ...]]
 """What the tensors tell, by the option's name. A 0, also inside a tuple, means "cannot be told"."""
 
 
@@ -40,12 +40,12 @@ def out_channels(state: Mapping[str, Tensor], name: str) -> int:
     return weight.shape[0] if weight is not None and weight.ndim > 0 else 0
 
 
-def explain_difference(found: Found, options: object) -> str | None:
+def explain_difference(proven: ProvenOptions, options: object) -> str | None:
     """Name each of the network's `options` that the weights contradict; None when they contradict none."""
-    told = {name: value for name, value in found.items() if (all(value) if isinstance(value, tuple) else value)}
-    wrong = [name for name, value in told.items() if value != getattr(options, name)]
+    known = {name: value for name, value in proven.items() if (all(value) if isinstance(value, tuple) else value)}
+    wrong = [name for name, value in known.items() if value != getattr(options, name)]
     if not wrong:
         return None
-    theirs = ", ".join(f"{name}={told[name]}" for name in wrong)
-    asked = ", ".join(f"{name}={getattr(options, name)}" for name in wrong)
-    return f"these weights were made for {theirs}; the network was asked for {asked}"
+    of_weights = ", ".join(f"{name}={known[name]}" for name in wrong)
+    of_network = ", ".join(f"{name}={getattr(options, name)}" for name in wrong)
+    return f"these weights were made for {of_weights}; the network was asked for {of_network}"

@@ -12,7 +12,7 @@ from densecast.networks._base import Network
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._options import require_int, require_ints
 from densecast.networks._resnet import ResNetV1c, depths_of
-from densecast.networks._state import Found, clean, explain_difference, out_channels
+from densecast.networks._state import ProvenOptions, clean, explain_difference, out_channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ def build(options: Options | None = None) -> nn.Module:
 def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | None:
     """Why these weights cannot belong to the network of these options, in a sentence; None when not told."""
     state = clean(state)
-    found: Found = {
+    proven: ProvenOptions = {
         "blocks": depths_of(state),
         "classes": out_channels(state, "decode_head.conv_seg.weight"),
         "head_channels": out_channels(state, "decode_head.conv_cat.conv.weight"),
     }
-    return explain_difference(found, options)
+    return explain_difference(proven, options)
 
 
 NETWORK: Network[Options] = Network(

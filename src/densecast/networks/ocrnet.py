@@ -93,11 +93,11 @@ def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | Non
     surplus keys are tolerated.
     """
     state = clean(state)
-    found = shape_of(state) | {"classes": out_channels(state, "decode_head.1.conv_seg.weight")}
-    theirs = _PUBLISHED.get(found["modules"])
-    if found["base_width"] == 18 and theirs is not None and found["modules"] != options.modules:
-        return f"these are {theirs} weights; use ocrnet_{theirs}"
-    return explain_difference(found, options)
+    proven = shape_of(state) | {"classes": out_channels(state, "decode_head.1.conv_seg.weight")}
+    published = _PUBLISHED.get(proven["modules"])
+    if proven["base_width"] == 18 and published is not None and proven["modules"] != options.modules:
+        return f"these are {published} weights; use ocrnet_{published}"
+    return explain_difference(proven, options)
 
 
 NETWORK: Network[Options] = Network(

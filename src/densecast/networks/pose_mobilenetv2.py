@@ -12,7 +12,7 @@ from densecast.networks._base import Network
 from densecast.networks._conv import ConvModule
 from densecast.networks._keypoint_head import DECONVOLUTIONS, KeypointHead, joints_of
 from densecast.networks._options import require_int, require_ints
-from densecast.networks._state import Found, clean, count_children, explain_difference, out_channels
+from densecast.networks._state import ProvenOptions, clean, count_children, explain_difference, out_channels
 
 # Table 2 of Sandler et al. 2018 (arXiv:1801.04381): the stride of each of the seven stages.
 _STRIDES = (1, 2, 2, 2, 1, 2, 1)
@@ -98,13 +98,13 @@ def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | Non
     """Why these weights cannot belong to the network of these options, in a sentence; None when not told."""
     state = clean(state)
     stages = range(1, len(_STRIDES) + 1)
-    found: Found = {
+    proven: ProvenOptions = {
         "blocks": tuple(count_children(state, f"backbone.layer{stage}.") for stage in stages),
         "stem_width": out_channels(state, "backbone.conv1.conv.weight"),
         "last_width": out_channels(state, "backbone.conv2.conv.weight"),
         "joints": joints_of(state),
     }
-    return explain_difference(found, options)
+    return explain_difference(proven, options)
 
 
 NETWORK: Network[Options] = Network(

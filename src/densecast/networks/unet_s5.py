@@ -14,7 +14,7 @@ from densecast.networks._base import Network
 from densecast.networks._conv import ConvModule
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._options import require_int
-from densecast.networks._state import Found, clean, explain_difference, out_channels
+from densecast.networks._state import ProvenOptions, clean, explain_difference, out_channels
 
 _STAGES = 5
 
@@ -108,11 +108,11 @@ def build(options: Options | None = None) -> nn.Module:
 def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | None:
     """Why these weights cannot belong to the network of these options, in a sentence; None when not told."""
     state = clean(state)
-    found: Found = {
+    proven: ProvenOptions = {
         "base_width": out_channels(state, "backbone.encoder.0.0.convs.0.conv.weight"),
         "classes": out_channels(state, "decode_head.conv_seg.weight"),
     }
-    return explain_difference(found, options)
+    return explain_difference(proven, options)
 
 
 NETWORK: Network[Options] = Network(

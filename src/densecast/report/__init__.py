@@ -1,4 +1,4 @@
-"""Scores and timings of one run  ->  `report.json`, `report.md` and `report.html`."""
+"""Writes the scores and timings of a run as `report.json`, `report.md` and `report.html`."""
 
 from __future__ import annotations
 

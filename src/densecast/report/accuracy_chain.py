@@ -1,4 +1,4 @@
-"""A finished comparison as a table, and as one HTML file that needs nothing else."""
+"""Renders a comparison as a Markdown table and as one self-contained HTML file."""
 
 from __future__ import annotations
 

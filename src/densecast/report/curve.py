@@ -1,4 +1,4 @@
-"""The error of every inner tensor, from the image to the output, as inline SVG."""
+"""Chart of the error of every intermediate tensor, from input to output, as inline SVG."""
 
 from __future__ import annotations
 

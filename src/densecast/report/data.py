@@ -1,11 +1,11 @@
-"""What a report shows: one row for each built model, and what they have in common."""
+"""The data behind a report: one row for each built model, and what they have in common."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Self
 
-from densecast.artifact import CalibrationRecord, Manifest, ParityRecord
+from densecast.artifact import CalibrationRecord, CompiledManifest, ParityRecord
 from densecast.artifact.search_record import SearchRecord
 from densecast.artifact.tune_record import TuneRecord
 from densecast.results.timing import Timing
@@ -30,10 +30,9 @@ class Reasons:
     search: SearchRecord | None = None
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Self:
+    def of(cls, manifest: CompiledManifest) -> Self:
         """The choices of one build."""
-        built = manifest.build.precision if manifest.build else None
-        return cls(built, manifest.fallback, manifest.calibration, manifest.tuning, manifest.search)
+        return cls(manifest.build.precision, manifest.fallback, manifest.calibration, manifest.tuning, manifest.search)
 
 
 @dataclass(frozen=True, slots=True)

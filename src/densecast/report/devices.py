@@ -1,4 +1,4 @@
-"""Speed that a vendor's tool reported of its device, in the tool's words, beside the nearest that was measured here."""
+"""Report sections with the speed that a vendor's tool measured, next to the closest measurement made here."""
 
 from __future__ import annotations
 

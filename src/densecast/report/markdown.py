@@ -1,10 +1,10 @@
-"""The report as Markdown: the table that people paste."""
+"""Renders the report as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact
 from densecast.report import devices, reasons
 from densecast.report.data import Reasons, Report, Row
 from densecast.spec.precision import short
@@ -144,7 +144,7 @@ def paragraphs(section: reasons.Section, heading: str) -> list[str]:
     return [f"### {heading}", "\n\n".join(section.sentences), table(section.header, section.rows, section.align)]
 
 
-def build(artifact: Artifact) -> str:
+def build(artifact: CompiledArtifact) -> str:
     """What one built model was chosen by."""
     parts = [f"# {artifact.folder.name}", *reasons.summary(artifact)]
     for section in reasons.sections(Reasons.of(artifact.manifest)):

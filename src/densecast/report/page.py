@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else."""
+"""Renders the report as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact
 from densecast.errors import MissingExtraError
 from densecast.report import devices, markdown, plot, reasons
 from densecast.report.data import Reasons, Report, Row
@@ -63,7 +63,7 @@ def render(report: Report, folder: Path) -> str:
     return rendered
 
 
-def render_build(artifact: Artifact) -> str:
+def render_build(artifact: CompiledArtifact) -> str:
     """What one built model was chosen by.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Chart of a mixed-precision search as inline SVG: drop against speed, with the Pareto front and the limit."""
+"""Chart of a mixed-precision search as inline SVG: accuracy drop against speed, with the Pareto front and the limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small charts as inline SVG: accuracy against speed, and the stages of each model."""
+"""Small charts as inline SVG: accuracy against speed, and the stage times of each model."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
-"""Why a built model is the one it is: what was measured to choose it, as sentences, tables and a chart."""
+"""Explains how a build was chosen: the measurements as sentences, tables and a chart."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from densecast.artifact import Artifact, CalibrationRecord
+from densecast.artifact import CalibrationRecord, CompiledArtifact
 from densecast.artifact.search_record import HALF_PRECISION, SearchRecord, Trial
 from densecast.artifact.tune_record import TuneRecord
-from densecast.errors import BadArtifactError
 from densecast.report import pareto
 from densecast.report.data import Reasons
 from densecast.spec.precision import short
@@ -44,11 +43,9 @@ def sections(reasons: Reasons) -> list[Section]:
     return made
 
 
-def summary(artifact: Artifact) -> list[str]:
+def summary(artifact: CompiledArtifact) -> list[str]:
     """What one artifact is: what was asked, what runs, and why."""
     manifest = artifact.manifest
-    if manifest.build is None or manifest.precision_asked is None:
-        raise BadArtifactError(f"{artifact.folder} is not compiled: there was nothing to choose yet.")
     asked = short(manifest.precision_asked)
     lines = [f"{manifest.build.backend}, asked {asked}, runs {manifest.precision_ran}; {artifact.spec.input}."]
     if manifest.fallback is not None:

@@ -1,1 +1,1 @@
-"""What the verbs return: the values behind every `--json` file, each with the number of its format."""
+"""Result types of the verbs: the contents of every `--json` file, each with a format number."""

@@ -1,4 +1,4 @@
-"""What all results share: how they are written as JSON, and which model they are of."""
+"""Common parts of all results: JSON serialisation, and the record of the model measured."""
 
 from __future__ import annotations
 

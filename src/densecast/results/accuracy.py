@@ -1,4 +1,4 @@
-"""Results of measuring accuracy: of a model that ran here, and of outputs that a device wrote."""
+"""Accuracy results: of a model run here, and of outputs collected from a device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a comparison of two models measured: how far outputs and predictions differ, and where that starts."""
+"""Comparison results: how far outputs and predictions differ, and where the difference starts."""
 
 from __future__ import annotations
 

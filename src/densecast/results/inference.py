@@ -1,4 +1,4 @@
-"""Result of inference: which file holds the prediction of which image."""
+"""Inference results: which prediction file belongs to which image."""
 
 from __future__ import annotations
 

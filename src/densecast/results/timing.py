@@ -1,4 +1,4 @@
-"""Results of measuring speed: raw times of a pipeline's stages, and the percentiles derived from them."""
+"""Timing results: raw stage times of a pipeline, and the percentiles derived from them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The machine: CPUs and how they are shared out, batches and buffers, clocks."""
+"""Runtime support: CPU detection, thread budgets, batching and buffers, clocks."""

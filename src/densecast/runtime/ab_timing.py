@@ -1,4 +1,4 @@
-"""Interleaved A/B timing: baseline and candidate run alternately, so that a drift of the machine's speed hits both."""
+"""Interleaved A/B timing: baseline and candidate run alternately, so that clock-speed drift affects both equally."""
 
 from __future__ import annotations
 

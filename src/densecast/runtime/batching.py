@@ -1,4 +1,4 @@
-"""Which network inputs run together, the batches made of them, and the memory they are made in.
+"""Groups network inputs into batches, in reusable buffers.
 
 A network's input of 1024 by 2048 pixels is 25 MB: fresh from the system, its first writing costs milliseconds of page
 faults, so arrays are used again; and inputs that already lie side by side are a batch without a copy.

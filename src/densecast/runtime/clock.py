@@ -1,4 +1,4 @@
-"""Stop-watches for a pipeline's stages, by monotonic nanoseconds."""
+"""Stopwatches for pipeline stages, on the monotonic nanosecond clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many inferences run at a time, on how many threads each, and how many images are in work beside them.
+"""Execution configuration: number of concurrent inferences, threads for each, and images in flight.
 
 Everything is counted from the CPUs this process may keep busy (its affinity and its control group's quota), and
 adds up to that number: a thread too many waits for the others' time slices, and engines whose threads wait for each

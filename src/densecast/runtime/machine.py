@@ -1,4 +1,4 @@
-"""The machine as a program may use it: CPUs by affinity and quota, instruction sets, memory, versions."""
+"""Describes the machine: usable CPUs (affinity and quota), instruction sets, memory, library versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work on several items at a time, by the caller and a few threads beside it; results come in order.
+"""Ordered parallel map; the caller is one of the workers.
 
 A lane takes an item through all of its stages. While one lane reads a file, another waits for the engine and a third
 decodes a result, so the stages of different items overlap, and there is never more running than lanes: work that is

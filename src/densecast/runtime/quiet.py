@@ -1,4 +1,4 @@
-"""Other libraries' warnings, ignored in several threads at a time.
+"""Thread-safe suppression of other libraries' warnings.
 
 `warnings.catch_warnings` keeps what it found and puts it back. Two threads that do so in turns, the first to come
 also being the first to go, leave the process with all warnings ignored. Here the last to go puts back what the first

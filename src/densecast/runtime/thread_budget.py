@@ -1,4 +1,4 @@
-"""Threads of libraries whose pools belong to the whole process: one budget, however many claim a share of it."""
+"""One process-wide thread budget for libraries with global thread pools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands behind the turntable: a studio wall with signs, or a street with houses and trees."""
+"""Draws the background behind the turntable: a studio wall with signs, or a street with houses and trees."""
 
 import numpy as np
 

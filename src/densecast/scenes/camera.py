@@ -1,4 +1,4 @@
-"""A pinhole camera that looks at a turntable: points to pixels, and pixels back to the ground."""
+"""Pinhole camera looking at a turntable: projects points to pixels, and pixels back onto the ground."""
 
 from dataclasses import dataclass
 from typing import Self

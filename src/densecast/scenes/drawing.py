@@ -1,4 +1,4 @@
-"""Antialiased polygons and strokes on a picture of floats, which OpenCV draws on bytes only."""
+"""Draws antialiased polygons and strokes on float images, where OpenCV supports only bytes."""
 
 from collections.abc import Sequence
 

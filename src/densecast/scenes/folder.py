@@ -1,4 +1,4 @@
-"""Filling a folder with drawn files, in parallel, and telling whether it already holds them."""
+"""Fills a folder with generated files in parallel, and detects whether it already holds them."""
 
 import multiprocessing
 import os

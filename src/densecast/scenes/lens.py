@@ -1,4 +1,4 @@
-"""From light to a photograph: exposure, white balance, vignette, a soft lens, sensor noise, eight bits."""
+"""Simulates a camera: exposure, white balance, vignetting, lens blur, sensor noise, 8-bit quantisation."""
 
 import numpy as np
 import numpy.typing as npt

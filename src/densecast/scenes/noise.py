@@ -1,4 +1,4 @@
-"""Value noise and its fractal sum: smooth random textures made of plain element-wise arithmetic."""
+"""Value noise and fractal noise: smooth random textures from element-wise arithmetic."""
 
 import numpy as np
 import numpy.typing as npt

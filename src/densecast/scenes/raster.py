@@ -1,4 +1,4 @@
-"""Mesh to picture: which face each pixel sees, and where on the car and at what slope that is.
+"""Rasterises a mesh: the face that each pixel shows, and its surface position and normal.
 
 Faces are drawn from far to near (the painter's algorithm; quads are small, so their middles sort them well).
 The colour of a pixel is left to others: they get its place on the object and its normal, both running on

@@ -1,4 +1,4 @@
-"""The surroundings of the turntable: a floor in perspective, a backdrop, and clutter that is no car."""
+"""The scene around the turntable: a floor in perspective, a backdrop, and clutter that is not a car."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Turntable pictures as a folder in the layout of the Carvana data set."""
+"""Writes turntable images as a folder in Carvana's layout."""
 
 import functools
 import io

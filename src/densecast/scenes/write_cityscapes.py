@@ -1,4 +1,4 @@
-"""Pictures of streets as a folder in the layout of the Cityscapes data set."""
+"""Writes street images as a folder in Cityscapes' layout."""
 
 import functools
 import io

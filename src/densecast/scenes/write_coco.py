@@ -1,4 +1,4 @@
-"""Pictures of people as a folder in the layout of COCO's key points."""
+"""Writes images of people as a folder in the layout of COCO keypoints."""
 
 import functools
 import io

@@ -1,1 +1,1 @@
-"""What a model, an image, a precision and a score are: plain values, no files, no engines."""
+"""Plain values that describe models, images, precisions and scores; no file access, no engines."""

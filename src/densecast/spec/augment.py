@@ -1,4 +1,4 @@
-"""Test-time augmentation: an image seen at several sizes, and mirrored as well."""
+"""Test-time augmentation: which scales and mirrored views of an image are averaged."""
 
 from __future__ import annotations
 

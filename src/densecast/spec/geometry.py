@@ -1,4 +1,4 @@
-"""The only place that knows where an image landed in the network's input."""
+"""Image-to-network coordinates: the only place that knows where an image lies in the network input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a measured quantity keeps to a stated limit: the one comparison that every gate makes."""
+"""Compares measured quantities with stated limits; every gate uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is, apart from its weights: tensors, preprocessing, decoding, labels."""
+"""The specification of a model, apart from its weights: tensors, preprocessing, postprocessing options, labels."""
 
 from __future__ import annotations
 

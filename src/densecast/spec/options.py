@@ -1,4 +1,4 @@
-"""What a user may ask of an export, a build, an evaluation and a benchmark.
+"""Options of builds and int8 quantisation, with their defaults and command-line help.
 
 Each option stands here once: its type, its default, and the words that a command line shows beside it. What came of a
 build keeps them in its manifest. Nothing here needs numpy.

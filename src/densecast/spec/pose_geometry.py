@@ -1,4 +1,4 @@
-"""Where an image lands in the input of a bottom-up pose network, and how its points come back.
+"""Image-to-network coordinates of bottom-up pose networks, and back.
 
 The image is zoomed by its short side and centred; sizes are rounded up to a multiple, so the long side is padded
 or cut a little. Formulas and their rounding are those of MMPose 0.29.0 (`_get_multi_scale_size`,

@@ -1,4 +1,4 @@
-"""The three precisions users ask for, their short names, and what an engine says it really ran."""
+"""The three precisions that users can request, their short names, and the precision that an engine reports back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that happens to an image before the network sees it, declared once.
+"""Declarative preprocessing: everything that happens to an image before it reaches the network.
 
 The declaration travels with the model in its manifest; `imaging.prepare` carries it out for calibration,
 inference, evaluation and benchmarks alike.

@@ -1,4 +1,4 @@
-"""Images with ground truth, in a stable order."""
+"""Data set samples in a stable order, and records of which ones were used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One measured accuracy, with what it was measured on."""
+"""A metric's value, with a record of what it was measured on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a user asked and what a model allows to the input a built model has.
+"""Resolves the input shape of a build from the requested shape and the exported graph's.
 
 Apart from the options themselves, which a command line reads before it has loaded numpy.
 """

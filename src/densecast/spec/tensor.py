@@ -1,4 +1,4 @@
-"""What a network's inputs and outputs look like: names, types and shapes, some of them open."""
+"""Tensor specifications: name, type and shape, with fixed or dynamic sizes."""
 
 from __future__ import annotations
 

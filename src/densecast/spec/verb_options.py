@@ -1,19 +1,22 @@
-"""What a user may ask of an export, an evaluation, a benchmark, and of searches for the best build.
+"""Options of exports, evaluations, benchmarks and searches, with their defaults and command-line help.
 
 As in `options`, each option stands here once, with the words that a command line shows beside it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from densecast.errors import UsageError
-from densecast.spec.options import Range, Split, option
+from densecast.spec.options import QuantizeOptions, Range, Split, option
+from densecast.spec.precision import Precision
 
 Exporter = Literal["auto", "torchscript", "dynamo"]
 Goal = Literal["throughput", "latency"]
 Otherwise = Literal["16-bit", "best", "fail"]
+Target = Literal["ascend", "magicmind"]
+OutputForm = Literal["logits", "int32", "int64"]
 
 ORIGINAL = "original"
 """The variant of a model's own publisher, which every model has."""
@@ -24,6 +27,7 @@ DEFAULT_TOLERANCE = 1e-4
 
 _TUNE = "Measured choices"
 _DROP = "Accuracy that may be lost (int8)"
+_LIMITS = "Limits: exit with 1 beyond them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ class BenchmarkOptions:
         "Images that run together; default 1, or in throughput mode what build --tune found fastest.",
         minimum=1,
     )
-    images: int = option(50, "Run at least so many images.", minimum=1)
+    images: int = option(50, "Run at least so many images.", flag="--count", aliases=("--limit",), minimum=1)
     seconds: float = option(3.0, "Run at least so long.", minimum=0)
     warm_up: int = option(5, "Batches that are run before anything is timed.", minimum=0)
 
@@ -185,3 +189,57 @@ class MaxDrop:
             )
         if self.images < 0:
             raise UsageError(f"a number of images is at least 0, got {self.images}.", field="max_drop.images")
+
+
+@dataclass(frozen=True, slots=True)
+class CompareLimits:
+    """How far a candidate may be from the reference; None for what is not limited."""
+
+    tolerance: float | None = option(
+        None, "Limit of the largest error over the largest output.", group=_LIMITS, minimum=0
+    )
+    max_changed: float | None = option(
+        None, "Limit of the share of labels changed.", group=_LIMITS, minimum=0, maximum=1
+    )
+    min_oks: float | None = option(None, "Limit of the people's mean similarity.", group=_LIMITS, minimum=0, maximum=1)
+    max_difference: float | None = option(
+        None, "Limit of the share of predictions that differs, whatever the task.", group=_LIMITS, minimum=0
+    )
+    max_drop: float | None = option(None, "Limit of the metric's drop, in its own unit (0.005).", group=_LIMITS)
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareOptions:
+    """For which vendor a handoff is, and what it holds.
+
+    `output_form` is what the device gives. `processes` None is one for each CPU; `soc` is the name of Ascend's chip.
+    """
+
+    target: Target = option("ascend", "Vendor: ascend or magicmind.")
+    precision: Precision = "force_float16"
+    output_form: OutputForm = option(
+        "logits", "What the device gives: logits, or labels as int32 or int64.", flag="--output"
+    )
+    batch: int = option(1, "Images a call.", minimum=1)
+    height: int | None = option(None, "Height of the input; default: what the images lead to.", minimum=1)
+    width: int | None = option(None, "Width of the input; default: what the images lead to.", minimum=1)
+    uint8_input: bool = option(False, "Take bytes; the graph normalises them.")
+    split: Split = option("val", "Split of the data set: train, val or all.")
+    limit: int | None = option(None, "Only the first so many images.", minimum=1)
+    seed: int = option(0, "Seed of the split, where the data set draws it.")
+    soc: str = option("Ascend310", "Ascend's chip, as atc names it.")
+    quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
+    processes: int | None = option(None, "Processes that prepare images; default: one for each CPU.", minimum=1)
+
+    def __post_init__(self) -> None:
+        """Counts are positive, and height and width go together."""
+        for name, count in (("batch", self.batch), ("limit", self.limit), ("processes", self.processes)):
+            if count is not None and count < 1:
+                raise UsageError(f"{name} must be at least 1, got {count}.", field=name)
+        if (self.height is None) != (self.width is None):
+            raise UsageError("height and width go together.", field="height")
+
+    @property
+    def size_hw(self) -> tuple[int, int] | None:
+        """The input's size, where one was asked for."""
+        return None if self.height is None or self.width is None else (self.height, self.width)

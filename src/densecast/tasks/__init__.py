@@ -1,1 +1,1 @@
-"""A package for each task: what outputs mean, how predictions differ, are drawn and saved."""
+"""One package per task: how outputs become predictions, and how these are compared, drawn and saved."""

@@ -1,4 +1,4 @@
-"""What every task offers: how outputs become a prediction, and how predictions are compared, drawn and saved.
+"""Protocol of a task: how outputs become predictions, and how these are compared, drawn and saved.
 
 A task is an object, found like every plug-in (`tasks/<name>/`, an entry point in `densecast.tasks`, or
 `package.module:Name`). `P` is its prediction, `T` its ground truth, both in pixels of the original image.

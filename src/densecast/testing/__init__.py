@@ -1,4 +1,4 @@
-"""Checks that every plug-in has to pass, as functions for the tests of whoever writes one.
+"""Conformance checks for plug-ins, to be called from the tests of their authors.
 
 ```python
 from densecast.testing import check_metric

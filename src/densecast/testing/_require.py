@@ -1,4 +1,4 @@
-"""The one way in which a check fails, and comparisons that treat NaN as a value."""
+"""Assertion helpers for the checks, and comparisons that treat NaN as a value."""
 
 from __future__ import annotations
 

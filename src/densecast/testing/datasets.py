@@ -1,4 +1,4 @@
-"""Checks of a data set: a stable order, ids that name one image each, and ground truth of its image's size."""
+"""Checks of a data set: stable order, unique ids, and ground truth of its image's size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a metric: scores do not depend on how counts were collected."""
+"""Checks of a metric: a score must not depend on how its counts were collected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a network: its options, its weights' names, and that it can be run."""
+"""Checks of a network: its options, its weight names, and a forward pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a task: its predictions, what is compared, drawn and saved of them, and its options in a spec."""
+"""Checks of a task: predictions, their comparison, drawing and saving, and the options in a spec."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One module or package for each thing that densecast does; the command line calls nothing else."""
+"""One module or package per verb; the command line calls nothing else."""

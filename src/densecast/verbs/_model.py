@@ -1,4 +1,4 @@
-"""The model that a verb works on: an open pipeline of the caller's, or an artifact that the verb opens itself."""
+"""Opens the model that a verb works on: a pipeline that the caller has opened, or an artifact."""
 
 from __future__ import annotations
 

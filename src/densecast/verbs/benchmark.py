@@ -1,4 +1,4 @@
-"""Compiled artifact + real images  ->  the time of every stage, end to end, and of inference alone."""
+"""Measures a compiled artifact's speed: each stage, end to end, and inference alone."""
 
 from __future__ import annotations
 

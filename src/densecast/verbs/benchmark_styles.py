@@ -1,4 +1,4 @@
-"""A finished measurement in the words of the tools whose output people's scripts read.
+"""Prints benchmark results in the output formats of other tools, for scripts that parse them.
 
 One measurement lies under all of them; each tool's own definition says which of its figures is printed where.
 """

@@ -1,4 +1,4 @@
-"""Two finished results, or one and a published table  ->  what became worse, by more than was allowed."""
+"""Compares two result files, or one with a published table, and reports regressions beyond stated tolerances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Network + images  ->  what in its weights and activations will cost accuracy in 16 bits and int8, layer by layer."""
+"""Finds the weights and activations that will lose accuracy in 16 bits or int8, layer by layer."""
 
 from __future__ import annotations
 

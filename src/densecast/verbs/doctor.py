@@ -1,4 +1,4 @@
-"""What this machine and this installation can do, and what would have to be installed for the rest."""
+"""Reports what this machine and installation support, and what to install for the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiled artifact + data set  ->  score."""
+"""Measures a compiled artifact's accuracy on its data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image files  ->  prediction files, each written whole or not at all."""
+"""Predicts image files and writes the predictions to files, atomically."""
 
 from __future__ import annotations
 

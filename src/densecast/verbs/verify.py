@@ -1,4 +1,4 @@
-"""Artifact  ->  whether its files, engine, precision and answers are still those it was built with."""
+"""Verifies an artifact: file hashes, engine version, precision that runs, and the stored test output."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from densecast.artifact import Artifact
-from densecast.backends._base import BACKENDS, require_compiled
+from densecast.artifact import Artifact, CompiledArtifact
+from densecast.backends._base import BACKENDS
 from densecast.errors import BackendMissingError
 from densecast.runtime import execution, machine
 from densecast.session import Session
@@ -54,7 +54,7 @@ def verify(folder: Path) -> Verification:
     artifact = Artifact.open(folder)
     size_mb = sum(artifact.file(name).stat().st_size for name in artifact.manifest.files) / 1e6
     checks = [Check("files", "ok", f"{len(artifact.manifest.files)} files, {size_mb:.1f} MB, hashes as recorded")]
-    if artifact.manifest.build is None:
+    if not isinstance(artifact, CompiledArtifact):
         checks.append(_graph(artifact))
     else:
         checks += [_engine(artifact), _cpu(artifact), *_run(artifact)]
@@ -72,8 +72,8 @@ def _graph(artifact: Artifact) -> Check:
     return Check("graph", "ok", f"valid ONNX, {parity.relative_error:.1e} from the framework when it was exported")
 
 
-def _engine(artifact: Artifact) -> Check:
-    build = require_compiled(artifact)
+def _engine(artifact: CompiledArtifact) -> Check:
+    build = artifact.manifest.build
     backend = BACKENDS.load_trusted(build.backend)
     capabilities = backend.capabilities()
     if capabilities.missing:
@@ -94,24 +94,24 @@ def _cpu(artifact: Artifact) -> Check:
     return Check("CPU", "note", f"{now.cpu}; it was built on {before.cpu}{without}")
 
 
-def _run(artifact: Artifact) -> list[Check]:
+def _run(artifact: CompiledArtifact) -> list[Check]:
     """What needs the engine, which is loaded once."""
     with Session.open(artifact, execution.configure("latency")) as session:
         return [_precision(artifact, session.precision), _golden(artifact, session)]
 
 
-def _precision(artifact: Artifact, now: PrecisionRan) -> Check:
+def _precision(artifact: CompiledArtifact, now: PrecisionRan) -> Check:
     before = artifact.manifest.precision_ran
-    if before is None or before.compute == now.compute:
+    if before.compute == now.compute:
         return Check("precision", "ok", f"runs {now}")
     return Check("precision", "failed", f"runs {now}; it was built to run {before}. Build it for this machine.")
 
 
-def _golden(artifact: Artifact, session: Session) -> Check:
+def _golden(artifact: CompiledArtifact, session: Session) -> Check:
     difference = golden.error(artifact, session)
     if difference is None:
         return Check("answer", "note", "none is stored with it: build it again to have one")
-    allowed = golden.TOLERANCE[require_compiled(artifact).precision]
+    allowed = golden.TOLERANCE[artifact.manifest.build.precision]
     outcome = f"{difference:.1e} from the stored answer to the test picture (at most {allowed:g})"
     if limits.is_at_most("answer", difference, allowed):
         return Check("answer", "ok", outcome)

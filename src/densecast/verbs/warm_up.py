@@ -1,4 +1,4 @@
-"""Built artifact  ->  everything on disk that its first use in a new process would otherwise wait for.
+"""Warms up a built artifact: fills the compile caches that its first use in a new process would wait for.
 
 That is the model compiled for this CPU, and the kernels of preprocessing and decoding, which numba compiles once on
 each machine: some seconds for the first model of a task.

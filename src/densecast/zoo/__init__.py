@@ -1,1 +1,1 @@
-"""One file per published model: its name is the file's, its `ENTRY` says everything about it."""
+"""One file per published model, named after it; its `ENTRY` is the complete description."""

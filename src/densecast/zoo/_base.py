@@ -1,4 +1,4 @@
-"""A published model: which network, which weights, on which data, with which published scores."""
+"""A published model: network, weights, data set and published scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MMPose's published bottom-up networks share: preprocessing, decoding, mirrors, and whose scores are printed.
+"""Common parts of MMPose's published bottom-up models: preprocessing, postprocessing, mirrors, score tables.
 
 Source of all facts: MMPose 0.29 (configurations, model zoo) and the README of magicmind_cloud's mmpose sample.
 """

@@ -1,4 +1,4 @@
-"""What MMSegmentation's published networks share: preprocessing, labels, mirrors, and how their scores are printed.
+"""Common parts of MMSegmentation's published models: preprocessing, labels, mirrors, score tables.
 
 Source of all facts: MMSegmentation 0.30 (configs, model zoo) and the README of magicmind_cloud's mmsegmentation sample.
 """

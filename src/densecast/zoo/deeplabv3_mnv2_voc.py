@@ -1,4 +1,4 @@
-"""DeepLabV3 with MobileNetV2 on VOC2012, as TensorFlow published it: a frozen graph from picture to labels."""
+"""DeepLabV3 with MobileNetV2 on VOC2012, as TensorFlow published it: a frozen graph from image to labels."""
 
 from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.precision import PRECISIONS

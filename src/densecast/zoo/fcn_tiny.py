@@ -1,4 +1,4 @@
-"""A narrow FCN, trained by `training/segmentation_tiny.py` on streets the project draws itself."""
+"""A narrow FCN, trained by `training/segmentation_tiny.py` on procedurally generated streets."""
 
 from densecast.zoo import _mmseg
 from densecast.zoo._base import CheckpointSource, ProceduralData, ZooEntry

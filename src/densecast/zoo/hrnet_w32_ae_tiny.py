@@ -1,4 +1,4 @@
-"""A narrow HRNet, trained by `training/pose_tiny.py` on people the project draws itself."""
+"""A narrow HRNet, trained by `training/pose_tiny.py` on procedurally generated people."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A narrow MobileNetV2, trained by `training/pose_tiny.py` on people the project draws itself."""
+"""A narrow MobileNetV2, trained by `training/pose_tiny.py` on procedurally generated people."""
 
 from densecast.zoo import _mmpose
 from densecast.zoo._base import CheckpointSource, ProceduralData, ZooEntry

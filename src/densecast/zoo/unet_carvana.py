@@ -1,4 +1,4 @@
-"""milesial's UNet on Carvana: the car in a photograph, at half size."""
+"""milesial's UNet on Carvana, at half the image size: car against background."""
 
 from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.preprocess import Preprocess, ScaleBy

@@ -1,4 +1,4 @@
-"""The same UNet an eighth as wide, trained by `training/unet_tiny.py` on pictures the project draws itself."""
+"""UNet at an eighth of the width, trained by `training/unet_tiny.py` on procedurally generated images."""
 
 from dataclasses import replace
 

@@ -183,6 +183,12 @@ def _carriage(
     shapes += body.on_side(pose, panes, glass) + body.on_side(pose, doors, (0.2, 0.22, 0.25))
     if kind is Kind.BUS:
         shapes += body.wheels(pose, axles, 0.48)
+    return shapes + _faces(body, pose, half, height, ends)
+
+
+def _faces(body: Body, pose: Pose, half: float, height: float, ends: tuple[bool, bool]) -> list[Shape]:
+    """Windscreens, signs, lamps and bumpers of the ends that are faces, rear and front."""
+    shapes: list[Shape] = []
     for rear, shown in ((True, ends[0]), (False, ends[1])):
         if shown:
             lamp: Colour = (0.85, 0.1, 0.08) if rear else (1.0, 0.97, 0.85)

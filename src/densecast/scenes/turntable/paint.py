@@ -59,7 +59,6 @@ def shade(
 
     Returns:
         (3, n) float32, linear RGB.
-
     """
     material = materials.at(seen, shape, finish)
     table = materials.table(finish)
@@ -71,21 +70,16 @@ def shade(
     sun = turned(light.sun_direction, -azimuth_rad)
     sunlit = np.maximum(_dot(sun, normal), 0)
     glint = np.power(np.maximum(_dot(sun, mirrored), 0), np.float32(finish.gloss))
-    around = _surroundings(mirrored, azimuth_rad, light)
-
-    away = 1 - facing
+    around, away = _surroundings(mirrored, azimuth_rad, light), 1 - facing
     fresnel = away * away
     fresnel *= fresnel * away
     mirror = table.mirror[material]
-    lacquer = mirror * (np.float32(0.05) + np.float32(0.95) * fresnel)
-    lacquer = np.minimum(lacquer, 1)
+    lacquer = np.minimum(mirror * (np.float32(0.05) + np.float32(0.95) * fresnel), 1)
     # Metal flakes mirror the surroundings in the paint's own colour.
     flakes = np.where(material == Material.PAINT, np.float32(finish.metallic), np.float32(0))
     glint *= mirror
     passing = table.through[material] * (1 - fresnel)
-    upward = np.float32(0.5) + np.float32(0.5) * normal[2]
-    # Sills and the lower edge get little of the sky.
-    upward *= np.clip(np.float32(0.3) + seen.place[2] * np.float32(1.2), 0.3, 1)
+    upward = _upward(seen)
     downward = np.float32(0.35) - np.float32(0.35) * upward
     colour = np.empty((3, len(material)), dtype=np.float32)
     for channel in range(3):
@@ -103,6 +97,14 @@ def shade(
         lit += passing * behind[channel]
         colour[channel] = lit
     return colour
+
+
+def _upward(seen: Surface) -> Array:
+    """How much of the sky each sample sees."""
+    upward: Array = np.float32(0.5) + np.float32(0.5) * seen.normal[2]
+    # Sills and the lower edge get little of the sky.
+    upward *= np.clip(np.float32(0.3) + seen.place[2] * np.float32(1.2), 0.3, 1)
+    return upward
 
 
 def _surroundings(direction: Array, azimuth_rad: float, light: Light) -> _Mirrored:

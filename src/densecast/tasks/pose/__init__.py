@@ -1,4 +1,4 @@
-"""Bottom-up pose: finds everybody in an image, with the joints of each."""
+"""Bottom-up pose estimation: finds all people in an image, with their joints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The 17 joints of COCO's people: names, mirror images, limbs, and how precisely annotators mark them.
+"""COCO's 17 joints: names, left-right pairs, limbs, and annotation precision (sigmas).
 
 Order and limbs are those of COCO's annotation files (`categories[0]["keypoints"]`, `["skeleton"]`); the sigmas are
 those of its evaluation (https://cocodataset.org/#keypoints-eval).

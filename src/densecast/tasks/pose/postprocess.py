@@ -1,4 +1,4 @@
-"""Turns a network's heatmaps and tags into people in image pixels.
+"""Turns heatmaps and tags into people in image pixels.
 
 Decoding and grouping of associative embedding (A. Newell, Z. Huang, J. Deng, "Associative Embedding: End-to-End
 Learning for Joint Detection and Grouping", 2017) with the results of MMPose 0.29.0, people in the same order, but

@@ -1,4 +1,4 @@
-"""How alike people are: COCO's keypoint similarity, pairs of people in one image, and suppression of duplicates.
+"""Similarity of people: COCO's OKS, matching of people in one image, and non-maximum suppression.
 
 Two similarities are in use. `oks` is COCO's (https://cocodataset.org/#keypoints-eval) with every joint counted, for
 people all of whose joints have a place: suppression, which MMPose 0.29.0 has in its inference API

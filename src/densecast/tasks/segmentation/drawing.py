@@ -1,4 +1,4 @@
-"""Draws class maps over images and writes them to PNG files."""
+"""Draws label maps over images and writes them to PNG files."""
 
 from __future__ import annotations
 

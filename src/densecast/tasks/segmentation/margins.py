@@ -1,4 +1,4 @@
-"""The margin by which each pixel's class won: the gap between the two best logits."""
+"""Logit margins: the gap between the two largest logits at each pixel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns logits into class indices, at the image's size or the network's."""
+"""Turns logits into class indices, at the size of the image or of the network input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Float artifact + precision + shapes + calibration  ->  a model compiled for one backend."""
+"""Compiles a float artifact for one backend, precision and input shape, with int8 calibration where needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from densecast import artifact
-from densecast.artifact import Artifact
+from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact
 from densecast.artifact.tune_record import TuneRecord
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions
@@ -28,12 +28,13 @@ def build(
     data: Path | str | None = None,
     progress: calibration.Progress | None = None,
     tuning: TuneRecord | None = None,
-) -> Artifact:
+) -> CompiledArtifact:
     """Compile `source`, an exported artifact, into a new one at `out`.
 
-    Without `out` it is built beside `source`, under a name that says what is in it. `data` is where calibration images come from; only int8 reads it. `tuning` is what `options` were chosen by, and
-    holds the precision that was asked for. An artifact already at `out` that was built from the same contents, options,
-    versions and CPU is kept; any other is replaced.
+    Without `out` it is built beside `source`, under a name that says what is in it. `data` is where calibration images
+    come from; only int8 reads it. `tuning` is what `options` were chosen by, and holds the precision that was asked
+    for. An artifact already at `out` that was built from the same contents, options, versions and CPU is kept; any
+    other is replaced.
 
     Raises:
         BadArtifactError: `source` is no float artifact.
@@ -42,10 +43,10 @@ def build(
         BadShapeError: sizes that the float graph does not take.
         ParityError: what was built computes something else than the float graph.
     """
-    source = source if isinstance(source, Artifact) else Artifact.open(Path(source))
+    source = _float(source)
     out = source.folder.parent / default_name(source.spec, options) if out is None else Path(out)
     plan = prepare(source, out, options, data=None if data is None else Path(data), progress=progress)
-    existing = Artifact.kept(out, plan.key)
+    existing = CompiledArtifact.existing(out, plan.key)
     if existing is not None and (tuning is None or tuning.agrees_with(existing.manifest.tuning)):
         return existing
     start = time.perf_counter()
@@ -60,7 +61,18 @@ def build(
         golden.add(draft.folder, manifest, graph)
         graph.unlink()
         draft.finish(manifest)
-    return Artifact.open(out)
+    return CompiledArtifact.open(out)
+
+
+def _float(source: Artifact | Path | str) -> FloatArtifact:
+    """The exported artifact that is meant.
+
+    Raises:
+        BadArtifactError: it is compiled already, or damaged.
+    """
+    if isinstance(source, FloatArtifact):
+        return source
+    return FloatArtifact.open(source.folder if isinstance(source, Artifact) else source)
 
 
 def default_name(spec: ModelSpec, options: BuildOptions) -> str:

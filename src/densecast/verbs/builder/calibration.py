@@ -1,4 +1,4 @@
-"""The images that set int8 ranges: from all over a data set's training split or a folder, drawn by seed."""
+"""Selects calibration images: a seeded draw over a data set's training split or a folder."""
 
 from __future__ import annotations
 

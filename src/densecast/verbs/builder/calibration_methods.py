@@ -1,4 +1,4 @@
-"""Which int8 ranges and biases lose least on this network: tried on a few images, by the outputs they lead to."""
+"""Selects the calibration method and bias correction that change the outputs least, by trying them on a few images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from densecast import artifact
-from densecast.artifact import Artifact, CalibrationRecord
+from densecast.artifact import CalibrationRecord, CompiledArtifact
 from densecast.backends._base import Backend, BuildJob, ChoosesActivationScheme
 from densecast.errors import UsageError
 from densecast.runtime.execution import ExecutionConfig
@@ -183,5 +183,5 @@ def _outputs(plan: CompilePlan, job: BuildJob, images: Sequence[Feeds], folder: 
     with artifact.writing(folder) as draft:
         built = plan.backend.build(job, draft.folder)
         draft.finish(replace(plan.manifest(built, (), 0.0), build=job.options))
-    with Session.open(Artifact.open(folder), ExecutionConfig(usable_cpus(), use_cache=False)) as session:
+    with Session.open(CompiledArtifact.open(folder), ExecutionConfig(usable_cpus(), use_cache=False)) as session:
         return [np.asarray(session.forward(feeds)[plan.spec.output.name], dtype=np.float32) for feeds in images]

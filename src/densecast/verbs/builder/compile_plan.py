@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from densecast import artifact
-from densecast.artifact import Artifact, CalibrationRecord, Manifest
+from densecast.artifact import CalibrationRecord, CompiledManifest, FloatArtifact
 from densecast.backends._base import BACKENDS, Backend, BuildJob, Built, Capabilities
 from densecast.errors import BackendMissingError, BadArtifactError, UsageError
 from densecast.graph import drop_identity_resize, fix_shape, fold_constants, uint8_input
@@ -32,7 +32,7 @@ class CompilePlan:
     `key` stands for everything that goes in.
     """
 
-    source: Artifact
+    source: FloatArtifact
     options: BuildOptions
     spec: ModelSpec
     backend: Backend
@@ -71,11 +71,10 @@ class CompilePlan:
 
     def manifest(
         self, built: Built, notes: Sequence[str], seconds: float, precision: Precision | None = None
-    ) -> Manifest:
+    ) -> CompiledManifest:
         """Everything known about the build; `precision` is the one that was asked for, if not that of the options."""
         source = self.source.manifest
-        return Manifest(
-            kind="compiled",
+        return CompiledManifest(
             spec=self.spec,
             key=self.key,
             created=artifact.now(),
@@ -97,7 +96,7 @@ class CompilePlan:
 
 
 def prepare(
-    source: Artifact,
+    source: FloatArtifact,
     out: Path,
     options: BuildOptions,
     *,
@@ -113,7 +112,7 @@ def prepare(
         BadShapeError: sizes that the float graph does not take.
     """
     if source.manifest.kind != "float":
-        raise BadArtifactError(f"{source.folder} is already compiled. Build from the exported artifact.")
+        raise BadArtifactError(FloatArtifact.wrong_kind(source.folder))
     if out.resolve() == source.folder.resolve():
         raise UsageError(
             f"{out} is the exported artifact itself. Name another folder for what is built from it.", field="out"
@@ -170,7 +169,9 @@ def require(options: BuildOptions) -> Capabilities:
     return abilities
 
 
-def _key(source: Artifact, options: BuildOptions, record: CalibrationRecord | None, abilities: Capabilities) -> str:
+def _key(
+    source: FloatArtifact, options: BuildOptions, record: CalibrationRecord | None, abilities: Capabilities
+) -> str:
     here = machine.describe()
     parts = (
         source.identity,

@@ -1,4 +1,4 @@
-"""One input whose output a built model keeps with it, so that any machine can see whether it still computes the same.
+"""Stores the output for one test input with a built model, so that `verify` can recheck it on any machine.
 
 The input is a test image made by whole-number arithmetic, equal on every machine, so only outputs are stored: what the
 engine answered when the model was built. The float graph's answer tells a wrong build on the spot.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast import artifact as artifacts
-from densecast.artifact import GOLDEN, Artifact, Manifest
+from densecast.artifact import GOLDEN, Artifact, CompiledArtifact, CompiledManifest
 from densecast.errors import BackendMissingError, BadArtifactError, MissingExtraError, ParityError
 from densecast.io import files
 from densecast.runtime import execution
@@ -52,7 +53,7 @@ _OPEN_SIDE = 128
 _TOO_SLOW = "reference"
 
 
-def add(folder: Path, manifest: Manifest, float_graph: Path | None = None) -> None:
+def add(folder: Path, manifest: CompiledManifest, float_graph: Path | None = None) -> None:
     """Run what was built into `folder` once, and keep its answer there.
 
     Nothing is kept where the engine is not on this machine, as for models built for other devices.
@@ -61,11 +62,11 @@ def add(folder: Path, manifest: Manifest, float_graph: Path | None = None) -> No
         ParityError: the answer is not finite, or has nothing to do with that of `float_graph`.
     """
     options = manifest.build
-    if options is None or options.backend == _TOO_SLOW:
+    if options.backend == _TOO_SLOW:
         return
     left_out = {GOLDEN, artifacts.MANIFEST, float_graph.name if float_graph else ""}
     hashes = {path.name: files.sha256(path) for path in sorted(folder.iterdir()) if path.name not in left_out}
-    built = Artifact(folder, artifacts.with_files(manifest, hashes))
+    built = CompiledArtifact(folder, replace(manifest, files=hashes))
     feeds = golden_feeds(manifest.spec)
     try:
         session = Session.open(built, execution.configure("latency"))

@@ -1,4 +1,4 @@
-"""Which exact optimisation passes a build applies to its graph, and in which order.
+"""Selects the graph passes of a build, and applies them in order.
 
 They change no number in real arithmetic, only how fast an engine computes it: what helps one engine and precision
 costs another. Where none are named they are chosen by the rule below, whose measurements `benchmarks/passes.py`

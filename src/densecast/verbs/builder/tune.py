@@ -1,4 +1,4 @@
-"""Float artifact  ->  the build that is fastest on this machine, each choice measured against the best one before it.
+"""Finds the fastest build of a float artifact on this machine, one measured choice at a time.
 
 One thing is varied at a time: the 16-bit type, float32, each graph pass that changes the graph, inferences at a time,
 batch; then, if int8 was asked for, its scheme and graph passes, and int8 against 16 bits. Speed depends neither on
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import onnx
 
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.artifact.tune_record import ABTiming, Setting, Trial, TuneRecord
 from densecast.backends._base import BACKENDS
 from densecast.errors import MissingError
@@ -39,7 +39,7 @@ _TRIAL_IMAGES = 4
 
 
 def tune(
-    source: Artifact,
+    source: FloatArtifact,
     out: Path | None,
     options: BuildOptions = BuildOptions(),
     tune_options: TuneOptions = TuneOptions(),
@@ -47,7 +47,7 @@ def tune(
     data: Path | None = None,
     threads: int | None = None,
     progress: Progress = lambda what, done, total: None,
-) -> Artifact:
+) -> CompiledArtifact:
     """Build the fastest variant of `options` at `out`; its manifest's `tuning` holds everything that was measured.
 
     Without `out` it is built beside `source`, under a name that says which precision it is.
@@ -80,7 +80,7 @@ def tune(
     return build(source, out or _beside(source, chosen, options), chosen, data=data, tuning=record)
 
 
-def _beside(source: Artifact, chosen: BuildOptions, requested: BuildOptions) -> Path:
+def _beside(source: FloatArtifact, chosen: BuildOptions, requested: BuildOptions) -> Path:
     """Named by what is in it; what fell back to another precision keeps out of the way of what was built so at once."""
     origin = "" if chosen.precision == requested.precision else f"_from_{short(requested.precision)}"
     return source.folder.parent / f"{default_name(source.spec, chosen)}__tuned{origin}"
@@ -91,7 +91,7 @@ class _Search:
 
     def __init__(
         self,
-        source: Artifact,
+        source: FloatArtifact,
         options: BuildOptions,
         tune_options: TuneOptions,
         data: Path | None,
@@ -105,7 +105,7 @@ class _Search:
         self._trials: list[Trial] = []
         self._finished = True
         self._loaded: dict[Setting, LoadedSetting] = {}
-        self._built_artifacts: dict[str, Artifact] = {}
+        self._built_artifacts: dict[str, CompiledArtifact] = {}
         self._total = 0
 
     def record(self) -> TuneRecord:
@@ -211,7 +211,7 @@ class _Search:
             self._loaded[setting] = LoadedSetting(runner, streams, setting.batch)
         return self._loaded[setting]
 
-    def _built(self, setting: Setting) -> Artifact:
+    def _built(self, setting: Setting) -> CompiledArtifact:
         options = self._trial_options(setting)
         name = files.sha256_text(codec.to_json(options))[:12]
         if name not in self._built_artifacts:

@@ -1,4 +1,4 @@
-"""Interleaved A/B benchmark of two builds of one network, and the cache of what was measured before."""
+"""Interleaved A/B benchmark of two builds of one network, with a cache of earlier timings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tuning tries: variations of a setting, and how much faster each has to be to be accepted."""
+"""The variations that tuning tries, and the speed-up that each needs to be accepted."""
 
 from __future__ import annotations
 

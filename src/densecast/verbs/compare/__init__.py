@@ -1,10 +1,11 @@
-"""Reference and candidates, same images  ->  how much they differ, what it means, and where it starts."""
+"""Compares candidates with a reference on the same images: how much they differ, what it costs, where it starts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from densecast.measure.ground_truth import GroundTruth
 from densecast.results.compare import (
     ComparedStage,
     CompareResult,
@@ -33,12 +34,36 @@ __all__ = [
     "OutputError",
     "compare",
     "compare_all",
+    "compare_stages",
     "images_and_truth",
     "localise",
     "localise_all",
     "open_chain",
     "open_stage",
 ]
+
+
+def compare_stages(
+    reference: ChainStage,
+    stages: Sequence[ChainStage],
+    images: Sequence[Path],
+    *,
+    truth: GroundTruth | None = None,
+    locate: bool = False,
+    progress: Progress | None = None,
+) -> tuple[ComparedStage, ...]:
+    """Every stage against the reference, and with `locate` where each parts from it.
+
+    Raises:
+        UsageError: no images, or models of two tasks.
+        BadShapeError: two models do not give outputs of one shape.
+    """
+    findings = list(localise_all(reference, stages, images)) if locate else [None] * len(stages)
+    comparisons = compare_all(reference, stages, images, truth=truth, progress=progress, findings=findings)
+    return tuple(
+        ComparedStage(stage.title, comparison, each)
+        for stage, comparison, each in zip(stages, comparisons, findings, strict=True)
+    )
 
 
 def compare(
@@ -62,16 +87,11 @@ def compare(
     Raises:
         UsageError: neither or both of `images` and `data`, or models of two tasks.
         BadShapeError: two models do not give outputs of one shape.
-        MissingFileError, BadArtifactError, BadGraphError, BadCheckpointError, BadDatasetError: something cannot be used.
+        MissingFileError, BadInputError: something cannot be used.
     """
     paths = [Path(each) for each in candidates]
     folder, root = (None if each is None else Path(each) for each in (images, data))
     with open_chain(Path(reference), paths, threads) as (first, others):
         chosen, truth = images_and_truth(first.pipeline.spec, folder, root, split, limit)
-        findings = list(localise_all(first, others, chosen)) if locate else [None] * len(others)
-        comparisons = compare_all(first, others, chosen, truth=truth, progress=progress, findings=findings)
-        stages = tuple(
-            ComparedStage(stage.title, comparison, each)
-            for stage, comparison, each in zip(others, comparisons, findings, strict=True)
-        )
+        stages = compare_stages(first, others, chosen, truth=truth, locate=locate, progress=progress)
         return CompareResult(first.pipeline.spec.name, first.title, len(chosen), stages)

@@ -1,4 +1,4 @@
-"""The accuracy chain of a reference and its candidates, with the stages in between that nobody has to name."""
+"""Opens the accuracy chain from a reference to its candidates, with the intermediate stages added automatically."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from densecast.artifact import MANIFEST, Artifact
+from densecast.artifact import MANIFEST, Artifact, CompiledArtifact, FloatArtifact
 from densecast.errors import UsageError
 from densecast.imaging.folder import images_in
 from densecast.measure.ground_truth import GroundTruth
@@ -41,7 +41,7 @@ def open_chain(
             source = Artifact.open(reference)
             if first.kind == "framework" and reference not in candidates:
                 stages.append(closed_at_end(open_stage(reference, None, threads)))
-            if source.manifest.kind == "float":
+            if isinstance(source, FloatArtifact):
                 for built in _built_from(source, candidates):
                     stages.append(closed_at_end(optimised_stage(source, built, threads)))
         for path in candidates:
@@ -70,14 +70,14 @@ def images_and_truth(
     return [sample.image for sample in truth.samples], truth
 
 
-def _built_from(source: Artifact, candidates: Sequence[Path]) -> list[Artifact]:
+def _built_from(source: FloatArtifact, candidates: Sequence[Path]) -> list[CompiledArtifact]:
     """The candidates built from `source`, one for each set of shapes."""
-    by_shape: dict[str, Artifact] = {}
+    by_shape: dict[str, CompiledArtifact] = {}
     for path in candidates:
         if not (path / MANIFEST).is_file():
             continue
         artifact = Artifact.open(path)
-        options = artifact.manifest.build
-        if options is not None and artifact.manifest.parent == source.identity:
+        if isinstance(artifact, CompiledArtifact) and artifact.manifest.parent == source.identity:
+            options = artifact.manifest.build
             by_shape.setdefault(repr((options.shape, options.uint8_input)), artifact)
     return list(by_shape.values())

@@ -1,4 +1,4 @@
-"""Every candidate against the reference, image by image: outputs, predictions and, with ground truth, the metric."""
+"""Compares candidates with the reference, image by image: outputs, predictions and, with ground truth, the metric."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Describes how two tensors diverge: a first guess at the cause."""
+"""Classifies how two tensors diverge, as a first guess at the cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first tensor that differs by more than rounding explains, found in a handful of runs.
+"""Finds the first tensor that differs by more than rounding explains, in a handful of runs.
 
 Rounding is not guessed: the reference is run a second time with every weight moved by as much as the candidate's number
 format may move it. What that does to a tensor is what an honest candidate may show there; beyond a few times it,

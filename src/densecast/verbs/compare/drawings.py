@@ -1,4 +1,4 @@
-"""Where two predictions of one image differ, drawn as small JPEG files."""
+"""Draws where two predictions of one image differ, as small JPEG files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which inner tensor of one network is which of another: by name, else by layer, operator and turn."""
+"""Matches the intermediate tensors of two networks: by name, else by layer, operator and occurrence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of the steps around the network: what of reading, resizing, colours and normalisation differs."""
+"""Detects differences in the steps around the network: decoding, resizing, colour order, normalisation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where two stages part: in reading and preparing images, then in the network's inside, then in postprocessing."""
+"""Localises where two stages diverge: in preprocessing, inside the network, or in postprocessing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One stage of the accuracy chain from the framework to int8: something that runs, and can be looked into."""
+"""One stage of the accuracy chain: a model that can be run and inspected."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from densecast.artifact import MANIFEST, Artifact
-from densecast.backends._base import BACKENDS, Inspectable, RunsModules, require_compiled
+from densecast.artifact import MANIFEST, Artifact, CompiledArtifact, FloatArtifact
+from densecast.backends._base import BACKENDS, Inspectable, RunsModules
 from densecast.backends._inspection import Inspector, WeightType
 from densecast.errors import BadArtifactError, BadGraphError, DensecastError, MissingFileError, UsageError
 from densecast.networks._base import NETWORKS
@@ -104,9 +104,9 @@ def open_stage(path: Path, spec_source: Artifact | None, threads: int | None, *,
     config = execution.configure("latency", threads)
     if (path / MANIFEST).is_file():
         artifact = Artifact.open(path)
-        if artifact.manifest.build is not None:
+        if isinstance(artifact, CompiledArtifact):
             return _engine(artifact, config)
-        module = _torch().float_module(artifact) if framework else None
+        module = _torch().float_module(artifact) if framework and isinstance(artifact, FloatArtifact) else None
         if module is not None:
             return module_stage("PyTorch float32", path, artifact.spec, module, config)
         title = f"{artifact.spec.name} float ONNX"
@@ -127,15 +127,11 @@ def open_stage(path: Path, spec_source: Artifact | None, threads: int | None, *,
     raise UsageError(f"{path} is no artifact, no .onnx file and no checkpoint ({', '.join(_CHECKPOINTS)}).")
 
 
-def optimised_stage(source: Artifact, built: Artifact, threads: int | None) -> ChainStage:
-    """The float graph of `source` after the passes that `built` had before its engine saw it.
-
-    Raises:
-        BadArtifactError: `built` is not compiled.
-    """
+def optimised_stage(source: FloatArtifact, built: CompiledArtifact, threads: int | None) -> ChainStage:
+    """The float graph of `source` after the passes that `built` had before its engine saw it."""
     import onnx
 
-    options = require_compiled(built)
+    options = built.manifest.build
     plain = BuildOptions("onnxruntime", "force_float32", options.shape, uint8_input=options.uint8_input)
     with tempfile.TemporaryDirectory() as scratch:
         plan = prepare(source, Path(scratch) / "none", plain)
@@ -184,7 +180,7 @@ def spec_source_among(paths: Sequence[Path]) -> Artifact | None:
                 artifacts.append(Artifact.open(path))
             except DensecastError:
                 continue  # said where it is opened as what it is
-    return next((each for each in artifacts if each.manifest.kind == "float"), artifacts[0] if artifacts else None)
+    return next((each for each in artifacts if isinstance(each, FloatArtifact)), artifacts[0] if artifacts else None)
 
 
 def as_float_feed(stage: ChainStage, array: Array) -> npt.NDArray[np.float32]:
@@ -202,8 +198,8 @@ def _torch() -> RunsModules:
     return backend
 
 
-def _engine(artifact: Artifact, config: ExecutionConfig) -> ChainStage:
-    options = require_compiled(artifact)
+def _engine(artifact: CompiledArtifact, config: ExecutionConfig) -> ChainStage:
+    options = artifact.manifest.build
     backend = BACKENDS.load_trusted(options.backend)
     session = Session.open(artifact, config)
     stored: WeightType = "float32"

@@ -1,4 +1,4 @@
-"""A trained network  ->  float artifact: one ONNX graph, verified against the framework it comes from."""
+"""Exports a trained network to a float artifact: one ONNX graph, verified against its framework."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from densecast import artifact
-from densecast.artifact import Artifact, Manifest, NetworkRef, WeightsRecord
+from densecast.artifact import FloatArtifact, FloatManifest, NetworkRef, WeightsRecord
 from densecast.errors import BadConfigError, BadShapeError, MissingFileError, UsageError
 from densecast.io import codec, files
 from densecast.networks._base import NETWORKS, Network
@@ -46,7 +46,7 @@ def export(
     example: tuple[int, int] | None = None,
     options: ExportOptions = ExportOptions(),
     progress: weights.Progress | None = None,
-) -> Artifact:
+) -> FloatArtifact:
     """Any network as a float artifact at `out`: a zoo model, a file, or a `torch.nn.Module` of the caller's own.
 
     A zoo model says itself what it is. Of a file or a module it is said by `spec`, a spec file or its contents; or by
@@ -81,7 +81,7 @@ def export_zoo(
     *,
     given: str | Path | None = None,
     progress: weights.Progress | None = None,
-) -> Artifact:
+) -> FloatArtifact:
     """A model of the zoo, its weights from `given` or wherever they are found, as a float artifact at `out`.
 
     An artifact already at `out` that was made from the same weights with the same options and versions is kept.
@@ -110,10 +110,9 @@ def export_zoo(
     checkpoints.load_into(network, state, plugin, network_options, f"checkpoint {path}")
     spec = spec.with_input(_input(entry.spec.input, options, plugin.input_multiple))
     key = _key(files.sha256(path), spec, options)
-    if (kept := Artifact.kept(out, key)) is not None:
-        return kept
-    manifest = Manifest(
-        "float",
+    if (existing := FloatArtifact.existing(out, key)) is not None:
+        return existing
+    manifest = FloatManifest(
         spec,
         key,
         artifact.now(),
@@ -129,7 +128,7 @@ def export_zoo(
 
 def export_file(
     path: str | Path, spec: ModelSpec, out: str | Path, options: ExportOptions = ExportOptions()
-) -> Artifact:
+) -> FloatArtifact:
     """A TorchScript `.pt`, TensorFlow or ready `.onnx` file as a float artifact at `out`; `spec` says what it is.
 
     TensorFlow's are frozen graphs (`.pb`, or an archive with one) and SavedModel folders. A TorchScript's
@@ -158,9 +157,9 @@ def export_file(
     if not is_onnx:
         spec = _with_sizes(spec, options)
     key = _key(files.sha256(path), spec, options)
-    if (kept := Artifact.kept(out, key)) is not None:
-        return kept
-    manifest = Manifest("float", spec, key, artifact.now(), machine.describe(), source=f"{path.name}")
+    if (existing := FloatArtifact.existing(out, key)) is not None:
+        return existing
+    manifest = FloatManifest(spec, key, artifact.now(), machine.describe(), source=f"{path.name}")
     if is_onnx:
         return onnx_file.export(path, manifest, options, out)
     checkpoints.require_torch("export of TorchScript")
@@ -177,7 +176,7 @@ def export_module(
     *,
     example: tuple[int, int] | None = None,
     checkpoint: str | Path | None = None,
-) -> Artifact:
+) -> FloatArtifact:
     """A `torch.nn.Module` in memory as a float artifact at `out`; `spec` says what it is.
 
     It takes (N, 3, H, W) float32, and returns a tensor, or a dict, dataclass or sequence of tensors. It is exported as
@@ -200,8 +199,7 @@ def export_module(
         checkpoints.load_into(network, state, None, None, f"checkpoint {path}")
         record = WeightsRecord(path.name, files.sha256(path), len(state))
     kind = type(module)
-    manifest = Manifest(
-        "float",
+    manifest = FloatManifest(
         _with_sizes(spec, options),
         "",
         artifact.now(),

@@ -1,4 +1,4 @@
-"""Trained weights from a file that may be missing, foreign, cut off or hostile."""
+"""Reads trained weights from files that may be missing, foreign, truncated or malicious."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graphs and scripts that come as files: checked before anything runs them."""
+"""Reads ONNX and TorchScript files, and checks them before anything is executed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from densecast import artifact
-from densecast.artifact import Artifact, Manifest
+from densecast.artifact import FloatArtifact, FloatManifest
 from densecast.errors import BadGraphError
 from densecast.io import files
 from densecast.spec.model import ModelSpec
@@ -26,7 +26,7 @@ _TRIAL_SIDE = 256
 _SECOND_SIDE = 320
 
 
-def export(path: Path, manifest: Manifest, options: ExportOptions, out: Path) -> Artifact:
+def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Path) -> FloatArtifact:
     """A ready ONNX file as a float artifact, its tensors described as the file has them.
 
     Raises:
@@ -48,7 +48,7 @@ def export(path: Path, manifest: Manifest, options: ExportOptions, out: Path) ->
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)
         draft.finish(replace(manifest, spec=replace(spec, outputs=described), passes=notes))
-    return Artifact.open(out)
+    return FloatArtifact.open(out)
 
 
 def outputs_of(
@@ -186,7 +186,7 @@ def _described_inputs(model: Any, spec: ModelSpec, image_name: str | None) -> tu
     if image_name not in values:
         listed = ", ".join(values) or "none"
         raise BadGraphError(
-            f"which input is the image is not to be told from {listed}; it must be float32 (N, 3, H, W).",
+            f"which input is the image cannot be known from {listed}; it must be float32 (N, 3, H, W).",
             field="input_name",
         )
     unknown = [name for name in candidates if name != image_name]

@@ -1,4 +1,4 @@
-"""Inputs and outputs of a network under export: trial sizes, which output is the main one, and what shapes all have."""
+"""Selects the outputs of an export, the main one first, and derives all tensor shapes from trial runs."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _fits(shape: Shape, channels: int | None) -> bool:
     return channels is None or (len(shape) == 4 and shape[1] == channels)
 
 
-def _require(wanted: Sequence[str], names: Sequence[str], field: str) -> None:
-    missing = [name for name in wanted if name not in names]
+def _require(required: Sequence[str], names: Sequence[str], field: str) -> None:
+    missing = [name for name in required if name not in names]
     if missing:
         raise BadGraphError(f"there is no output {missing[0]!r}; the outputs are {', '.join(names)}.", field=field)

@@ -1,4 +1,4 @@
-"""Whether an exported graph computes what the framework computes: the gate every export has to pass."""
+"""Compares an exported graph with its framework; every export has to pass."""
 
 from __future__ import annotations
 

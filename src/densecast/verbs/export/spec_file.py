@@ -1,4 +1,4 @@
-"""What a foreign `.onnx` or `.pt` file does not say of itself: its task, labels and preprocessing."""
+"""Reads spec files: task, labels and preprocessing of a foreign `.onnx` or `.pt` file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorFlow graph  ->  float artifact: converted in a process of its own, taken apart, compared with TensorFlow."""
+"""Exports a TensorFlow graph: converts it in a subprocess, separates the network, compares it with TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast import artifact
-from densecast.artifact import Artifact, Manifest, ParityRecord, WeightsRecord
+from densecast.artifact import FloatArtifact, FloatManifest, ParityRecord, WeightsRecord
 from densecast.errors import BadConfigError, ParityError
 from densecast.imaging.prepare import prepare
 from densecast.io import codec, files
@@ -43,7 +43,7 @@ def export(
     out: Path,
     options: ExportOptions,
     names: TensorFlowGraph | None = None,
-) -> Artifact:
+) -> FloatArtifact:
     """A frozen graph (`.pb`, or an archive with one) or a SavedModel folder as a float artifact at `out`.
 
     With `names` `spec` says all that the graph does to images, and is held against it; without, names come from
@@ -61,8 +61,8 @@ def export(
     with tensorflow_source.opened(path, names.member if names else None) as source:
         digest = tensorflow_source.sha256(path)
         key = _key(digest, spec, options)
-        if (kept := Artifact.kept(out, key)) is not None:
-            return kept
+        if (existing := FloatArtifact.existing(out, key)) is not None:
+            return existing
         with tempfile.TemporaryDirectory() as scratch:
             conversion = ConversionSubprocess(Path(scratch), str(path))
             reply = conversion.run(
@@ -85,7 +85,7 @@ def export(
                 files.write_bytes(draft.folder / "model.onnx", serialised)
                 shutil.copyfile(conversion.folder / "graph.pb", draft.folder / "graph.pb")
                 made = replace(separated.spec, outputs=described)
-                manifest = Manifest("float", made, key, artifact.now(), machine.describe(), source=path.name)
+                manifest = FloatManifest(made, key, artifact.now(), machine.describe(), source=path.name)
                 draft.finish(
                     replace(
                         manifest,
@@ -95,7 +95,7 @@ def export(
                         measurements={"labels_equal_to_tensorflow": equal},
                     )
                 )
-    return Artifact.open(out)
+    return FloatArtifact.open(out)
 
 
 def _compare(

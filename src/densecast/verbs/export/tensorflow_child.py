@@ -1,4 +1,4 @@
-"""What TensorFlow does for an export, in a process of its own: freeze, convert to ONNX, and run to compare.
+"""Conversion subprocess: freezes a TensorFlow graph, converts it to ONNX, and runs it for comparison.
 
     python -m densecast.verbs.export.tensorflow_child FOLDER
 

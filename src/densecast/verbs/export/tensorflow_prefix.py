@@ -1,4 +1,4 @@
-"""The preprocessing prefix of a graph, what it does to an image before its first layer, measured."""
+"""Measures what a graph's preprocessing prefix does to an image before the first layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A converted TensorFlow graph taken apart: the network proper, and what is declared instead of the rest."""
+"""Separates the network in a converted TensorFlow graph from its pre- and postprocessing, which are then declared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorFlow files as they are published: a frozen GraphDef, an archive that holds one, or a SavedModel folder."""
+"""Opens TensorFlow files as published: a frozen GraphDef, an archive that contains one, or a SavedModel folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A torch module as an ONNX graph with open or fixed batch, height and width."""
+"""Exports a torch module to ONNX with dynamic or fixed batch, height and width."""
 
 from __future__ import annotations
 

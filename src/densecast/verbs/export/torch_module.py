@@ -1,4 +1,4 @@
-"""A torch module  ->  ONNX graph with all its outputs, compared with the module at several shapes."""
+"""Exports a torch module with all its outputs, and compares the graph with the module at several shapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densecast import artifact
-from densecast.artifact import Artifact, Manifest
+from densecast.artifact import FloatArtifact, FloatManifest
 from densecast.errors import BadGraphError
 from densecast.io import files
 from densecast.spec.model import ModelSpec
@@ -48,12 +48,12 @@ Keep = Callable[[Path, Exported], tuple[str, ...]]
 
 def export(
     network: nn.Module,
-    manifest: Manifest,
+    manifest: FloatManifest,
     options: ExportOptions,
     example_size_hw: tuple[int, int],
     keep: Keep,
     out: Path,
-) -> Artifact:
+) -> FloatArtifact:
     """Export, check, compare with the framework at several shapes, and only then write.
 
     An empty `manifest.key` becomes the graph's own.
@@ -98,7 +98,7 @@ def export(
         )
         key = manifest.key or files.sha256_text(repr((files.sha256(draft.folder / "model.onnx"), spec)))
         draft.finish(replace(manifest, spec=spec, key=key, parity=record, passes=notes))
-    return Artifact.open(out)
+    return FloatArtifact.open(out)
 
 
 class Framework:
@@ -133,8 +133,8 @@ class Framework:
         import torch
 
         if isinstance(self._network, torch.jit.ScriptModule):
-            found = [self._own.index(name) if self._is_unnamed else name for name in names]
-            results = ", ".join(f"results[{place!r}]" for place in found)
+            places = [self._own.index(name) if self._is_unnamed else name for name in names]
+            results = ", ".join(f"results[{place!r}]" for place in places)
             return _script_around(self._network, f"({results},)", self._inputs)
         return _selecting(self._network, self.names, tuple(names))
 
@@ -281,10 +281,10 @@ def _trial_shapes(spec: TensorSpec, example_size_hw: tuple[int, int]) -> list[tu
     batch, channels, height, width = spec.shape
     size_of = {"H": example_size_hw[0], "W": example_size_hw[1]}
 
-    def near(size: int | Dim, wanted: int) -> int:
+    def near(size: int | Dim, side: int) -> int:
         if isinstance(size, int):
             return size
-        return min(max(wanted // size.multiple * size.multiple, size.min), size.max)
+        return min(max(side // size.multiple * size.multiple, size.min), size.max)
 
     def shape(images: int, share_h: float, share_w: float) -> tuple[int, ...]:
         assert isinstance(channels, int)

@@ -1,4 +1,4 @@
-"""Finding a published checkpoint: given by hand, shipped, kept in a folder, or fetched from a list of mirrors."""
+"""Finds a published checkpoint: given, shipped, in a folder, in the cache, or downloaded from mirrors."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Everything around a vendor's card but the card itself: inputs for its tools, a simulator of it, and its results."""
+"""Handoff to a vendor's device: prepare inputs for its tools, simulate it, collect and score its outputs."""
 
 from __future__ import annotations
 
+from densecast.spec.verb_options import PrepareOptions
 from densecast.verbs.handoff.collect import collect
 from densecast.verbs.handoff.package import Handoff, open_handoff
-from densecast.verbs.handoff.prepare import PrepareOptions, prepare
+from densecast.verbs.handoff.prepare import prepare
 from densecast.verbs.handoff.simulator import simulate
 
 __all__ = ["Handoff", "PrepareOptions", "collect", "open_handoff", "prepare", "simulate"]

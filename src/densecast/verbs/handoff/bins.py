@@ -1,4 +1,4 @@
-"""Writes the network's inputs as the raw `.bin` files that the vendors' tools read, in several processes.
+"""Writes network inputs as the raw `.bin` files that the vendors' tools read, in several processes.
 
 A `.bin` file holds an array's values in C order, little-endian, without a header.
 """

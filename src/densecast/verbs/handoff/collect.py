@@ -1,4 +1,4 @@
-"""Outputs that a device wrote + the data set  ->  the score, as if the network had run here."""
+"""Scores the outputs that a device wrote, as if the network had run here."""
 
 from __future__ import annotations
 

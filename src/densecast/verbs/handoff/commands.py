@@ -1,4 +1,4 @@
-"""The command lines that the vendors' tools are given, as the reference deployments gave them."""
+"""Command lines for the vendors' tools, as the reference deployments used them."""
 
 from __future__ import annotations
 

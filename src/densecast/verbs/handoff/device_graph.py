@@ -1,4 +1,4 @@
-"""Makes the ONNX graph that a vendor's compiler takes: fixed sizes, opset 11, an argmax at its end on demand."""
+"""Makes the ONNX graph for a vendor's compiler: fixed sizes, opset 11, optionally an argmax output stage."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from densecast.graph import drop_identity_resize, fix_shape, fold_constants, low
 from densecast.graph._base import PassResult
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import TensorSpec
+from densecast.spec.verb_options import OutputForm
 from densecast.verbs.handoff import output_stage
-from densecast.verbs.handoff.output_stage import OutputForm
 
 
 def device_graph(model: onnx.ModelProto, spec: ModelSpec, form: OutputForm) -> tuple[onnx.ModelProto, list[str]]:

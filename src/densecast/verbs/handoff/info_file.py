@@ -1,4 +1,4 @@
-"""The `.info` lists that Ascend's benchmark tool reads: one input a line, `<index> <path> <width> <height>`."""
+"""Reads and writes the `.info` lists of Ascend's benchmark tool: `<index> <path> <width> <height>` on each line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which input sizes a device's graph needs: the one that was asked for, or those that the images lead to."""
+"""Determines the input sizes of a device's graph: the requested one, or all that the images lead to."""
 
 from __future__ import annotations
 

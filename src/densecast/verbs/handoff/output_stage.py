@@ -1,9 +1,8 @@
-"""Argmax output stage of a device's graph: adds a bilinear resize and an argmax after the logits, or removes them."""
+"""Adds or removes the argmax output stage of a device's graph: a bilinear resize and an argmax after the logits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import onnx
@@ -11,9 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from densecast.errors import BadArtifactError, UsageError
 from densecast.spec.model import ModelSpec
+from densecast.spec.verb_options import OutputForm
 from densecast.tasks.segmentation import SegmentationDecode
 
-OutputForm = Literal["logits", "int32", "int64"]
 """What the device gives: logits, or labels of that type."""
 
 LABELS = "labels"

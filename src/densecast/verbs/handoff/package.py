@@ -1,4 +1,4 @@
-"""What a handoff folder holds: its manifest, the list of its inputs, and the names of its files."""
+"""The handoff folder: its manifest, its list of inputs, and its file names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from densecast.artifact import CalibrationRecord
 from densecast.errors import BadArtifactError, BadConfigError, BadDatasetError
@@ -18,9 +18,7 @@ from densecast.spec.precision import Precision
 from densecast.spec.preprocess import PoseAffine
 from densecast.spec.sample import Split, SplitRecord
 from densecast.spec.tensor import TensorSpec
-from densecast.verbs.handoff.output_stage import OutputForm
-
-Target = Literal["ascend", "magicmind"]
+from densecast.spec.verb_options import OutputForm, Target
 
 MANIFEST = "handoff.json"
 ITEMS = "items.jsonl"

@@ -1,10 +1,10 @@
-"""Exported model + data set  ->  a folder with everything the vendor's tools want."""
+"""Writes a handoff folder: everything that the vendor's tools need for a model and data set."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,56 +18,19 @@ from densecast.io.vendor_formats import builder_config
 from densecast.measure.ground_truth import data_root
 from densecast.measure.loop import Progress
 from densecast.spec.model import ModelSpec
-from densecast.spec.options import QuantizeOptions, Split
 from densecast.spec.precision import Precision
 from densecast.spec.sample import Sample
 from densecast.spec.tensor import TensorSpec
+from densecast.spec.verb_options import OutputForm, PrepareOptions
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.builder import calibration
 from densecast.verbs.handoff import bins, commands, info_file, package, steps
 from densecast.verbs.handoff.device_graph import device_graph, output_at
 from densecast.verbs.handoff.input_sizes import fixed_spec, input_sizes
-from densecast.verbs.handoff.output_stage import OutputForm
-from densecast.verbs.handoff.package import Handoff, Target
+from densecast.verbs.handoff.package import Handoff
 
 _KEY = "prepare.key"
 INT8: Precision = "qint8_mixed_float16"
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareOptions:
-    """For which vendor, and what.
-
-    `output_form` is what the device gives. `processes` None is one for each CPU; `soc` is the name of Ascend's chip.
-    """
-
-    target: Target = "ascend"
-    precision: Precision = "force_float16"
-    output_form: OutputForm = "logits"
-    batch: int = 1
-    height: int | None = None
-    width: int | None = None
-    uint8_input: bool = False
-    split: Split = "val"
-    limit: int | None = None
-    seed: int = 0
-    soc: str = "Ascend310"
-    quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
-    processes: int | None = None
-
-    def __post_init__(self) -> None:
-        """Counts are positive, and height and width go together."""
-        for name in ("batch", "limit", "processes"):
-            count = getattr(self, name)
-            if count is not None and count < 1:
-                raise UsageError(f"{name} must be at least 1, got {count}.", field=name)
-        if (self.height is None) != (self.width is None):
-            raise UsageError("height and width go together.", field="height")
-
-    @property
-    def size_hw(self) -> tuple[int, int] | None:
-        """The input's size, where one was asked for."""
-        return None if self.height is None or self.width is None else (self.height, self.width)
 
 
 def prepare(

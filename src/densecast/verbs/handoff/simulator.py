@@ -1,4 +1,4 @@
-"""Simulates the device on this machine's CPU: reads the list and the bins, runs the graph, writes what the tool writes.
+"""Simulates a device on the CPU: reads the input list and bins, runs the graph, writes the outputs as the tool would.
 
 A device's compiler gets a graph that ends in Resize and ArgMax. How a resize rounds its products is every engine's own
 affair, and where two classes are tied to the last bit another label wins. ONNX Runtime's Resize rounds otherwise than
@@ -24,9 +24,10 @@ from densecast.io.vendor_formats import AscendStages
 from densecast.measure.loop import Progress
 from densecast.runtime import machine
 from densecast.spec.tensor import Array
+from densecast.spec.verb_options import OutputForm
 from densecast.verbs.handoff import bins, info_file, output_stage, package, tool_outputs
 from densecast.verbs.handoff.info_file import Entry
-from densecast.verbs.handoff.output_stage import ArgmaxStage, OutputForm
+from densecast.verbs.handoff.output_stage import ArgmaxStage
 from densecast.verbs.handoff.tool_outputs import FIRST_OUTPUT, Tool, ToolOutputs
 
 DATED = "1970_01_01-00_00_00"

@@ -1,11 +1,12 @@
-"""The steps of a handoff in words: the README that lies in its folder, and the commands it names."""
+"""Writes the README of a handoff folder: the steps in order, with their commands."""
 
 from __future__ import annotations
 
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import Precision
+from densecast.spec.verb_options import Target
 from densecast.verbs.handoff import commands
-from densecast.verbs.handoff.package import NOT_RUN, Handoff, Target
+from densecast.verbs.handoff.package import NOT_RUN, Handoff
 
 _ABOUT = {
     "amct": "quantise to int8, with the bins of `calibration/`",

@@ -1,4 +1,4 @@
-"""Reads what the vendors' tools write: finds the output folder, its files by image, and the speed they report."""
+"""Reads the vendors' tools' outputs: finds the output folder, its files by image, and the reported speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Float artifact + the accuracy that may be lost  ->  the fastest artifact found that loses no more."""
+"""Finds the fastest mixed-precision model whose accuracy drop stays within a limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from densecast import artifact
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.artifact.search_record import SearchRecord, pareto_front
 from densecast.errors import GateFailedError, UsageError
 from densecast.io import codec, files
@@ -30,7 +30,7 @@ _HALF: Precision = "force_float16"
 
 
 def build_within(
-    source: Artifact,
+    source: FloatArtifact,
     out: Path | None,
     options: BuildOptions,
     max_drop: MaxDrop,
@@ -38,7 +38,7 @@ def build_within(
     data: Path,
     accuracy_data: Path | None = None,
     progress: Progress = lambda what, seconds, budget: None,
-) -> Artifact:
+) -> CompiledArtifact:
     """Build the fastest model for `options` that loses at most `max_drop.points`, as far as the time allows to find it.
 
     Without `out` it is built beside `source`, under a name that says whether int8 or 16 bits are in it. `data` is where
@@ -66,7 +66,7 @@ def build_within(
     search_key = files.sha256_text(repr((plan.key, accuracy.identity, accuracy.metric)))
     plan = replace(plan, key=files.sha256_text(repr((search_key, codec.to_json(max_drop)))))
     for place in places.values():
-        if (existing := Artifact.kept(place, plan.key)) is not None:
+        if (existing := CompiledArtifact.existing(place, plan.key)) is not None:
             return existing
     with tempfile.TemporaryDirectory() as folder:
         candidates = CandidateBuilder(plan, Path(folder))
@@ -75,10 +75,10 @@ def build_within(
         record, half_layers = _verdict(search, max_drop, finished, time.monotonic() - start)
         place = places[_HALF if half_layers is None else INT8]
         _write(place, candidates, record, half_layers)
-    return Artifact.open(place)
+    return CompiledArtifact.open(place)
 
 
-def _beside(source: Artifact, options: BuildOptions, precision: Precision, max_drop: MaxDrop) -> Path:
+def _beside(source: FloatArtifact, options: BuildOptions, precision: Precision, max_drop: MaxDrop) -> Path:
     name = default_name(source.spec, replace(options, precision=precision))
     return source.folder.parent / f"{name}__drop{max_drop.points:g}"
 

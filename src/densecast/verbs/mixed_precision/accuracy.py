@@ -1,4 +1,4 @@
-"""How much accuracy a model loses against float32: on ground truth if there is any, else by float32's predictions."""
+"""Measures the accuracy drop against float32: on ground truth, or without it on float32's predictions."""
 
 from __future__ import annotations
 

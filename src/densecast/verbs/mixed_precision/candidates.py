@@ -1,4 +1,4 @@
-"""Builds and times a search's candidates: float32, half precision, and any mix of it with int8 from one calibration."""
+"""Builds and times the search's candidates: float32, half precision, and mixed int8 from one calibration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from densecast import artifact
-from densecast.artifact import Artifact, Manifest
+from densecast.artifact import CompiledArtifact, CompiledManifest
 from densecast.backends._base import BuildJob, Built, Quantized, Quantizes
 from densecast.errors import UsageError
 from densecast.imaging.views import ModelInputs
@@ -47,7 +47,7 @@ class CandidateBuilder:
         # Half precision as it would be built if it were asked for, with the graph passes that pay in it.
         self._half_plan = replace(plan, options=replace(plan.options, precision="force_float16"), feeds=())
         self._half_notes = self._half_plan.write_graph(folder / "half.onnx")
-        self._half: tuple[Artifact, Built] | None = None
+        self._half: tuple[CompiledArtifact, Built] | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class CandidateBuilder:
         with artifact.writing(folder) as draft:
             built = self._quantized.write(half_layers, draft.folder)
             draft.finish(self.manifest(built))
-        return self._open(Artifact.open(folder))
+        return self._open(CompiledArtifact.open(folder))
 
     def write_into(self, folder: Path, half_layers: HalfLayers | None) -> Built:
         """The files of a mixed configuration, or for None of the half-precision model that was measured."""
@@ -86,7 +86,7 @@ class CandidateBuilder:
             shutil.copyfile(measured.file(name), folder / name)
         return built
 
-    def manifest(self, built: Built, seconds: float = 0.0, *, is_half: bool = False) -> Manifest:
+    def manifest(self, built: Built, seconds: float = 0.0, *, is_half: bool = False) -> CompiledManifest:
         """The manifest of a mixed configuration, or of the half-precision model; int8 was asked for in either case."""
         precision = self._plan.options.precision
         if is_half:
@@ -102,18 +102,18 @@ class CandidateBuilder:
         if self._half is None or opened.folder != self._half[0].folder:
             shutil.rmtree(opened.folder, ignore_errors=True)
 
-    def _compile(self, job: BuildJob) -> tuple[Artifact, Built]:
+    def _compile(self, job: BuildJob) -> tuple[CompiledArtifact, Built]:
         folder = self._next_folder()
         with artifact.writing(folder) as draft:
             built = self._plan.backend.build(job, draft.folder)
             draft.finish(self.manifest(built))
-        return Artifact.open(folder), built
+        return CompiledArtifact.open(folder), built
 
     def _next_folder(self) -> Path:
         self._count += 1
         return self._folder / f"candidate{self._count}"
 
-    def _open(self, opened: Artifact) -> Pipeline:
+    def _open(self, opened: CompiledArtifact) -> Pipeline:
         return Pipeline(Session.open(opened, self._config), artifact=opened)
 
 

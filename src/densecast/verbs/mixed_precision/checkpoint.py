@@ -1,4 +1,4 @@
-"""What a search has measured so far, on disk after every step, so that an interrupted one goes on where it stopped."""
+"""Search checkpoint: saves every measurement to disk, so that an interrupted search can resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One search under a clock: references, sensitivity, trials; every measurement is in the checkpoint at once."""
+"""Runs one search within a time limit: references, sensitivity, trials; each measurement is checkpointed at once."""
 
 from __future__ import annotations
 

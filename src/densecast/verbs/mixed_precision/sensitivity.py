@@ -1,4 +1,4 @@
-"""Which layers lose most in int8, by a cheap proxy: how much nearer to float32 the outputs come without each."""
+"""Ranks layers by int8 sensitivity: how much closer to float32 the outputs get when a layer stays in half precision."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Proxy:
     def _outputs(self, pipeline: Pipeline) -> list[F32]:
         """What each image's main output (C, h, w) means, thinned out."""
         name = pipeline.spec.output.name
-        found = []
+        meanings: list[F32] = []
         for inputs in self._inputs:
             (outputs,) = pipeline.forward(inputs)
             thinned = _thinned(outputs[name])
-            found.append(pipeline.task.meaning(thinned) if isinstance(pipeline.task, WeighsOutputs) else thinned)
-        return found
+            meanings.append(pipeline.task.meaning(thinned) if isinstance(pipeline.task, WeighsOutputs) else thinned)
+        return meanings
 
 
 def layer_groups(layers: Sequence[str], count: int) -> list[tuple[str, ...]]:

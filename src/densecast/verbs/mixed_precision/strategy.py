@@ -1,4 +1,4 @@
-"""In which order mixed-precision configurations are tried: few of them, the likeliest first."""
+"""Decides the order in which mixed-precision configurations are tried, most promising first."""
 
 from __future__ import annotations
 

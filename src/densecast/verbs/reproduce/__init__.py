@@ -1,4 +1,4 @@
-"""Takes a zoo model through export, every precision, every engine, accuracy and speed  ->  one report."""
+"""Takes a zoo model through export, every precision and engine, accuracy and speed, to one report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from densecast import artifact as artifact_files
 from densecast import report as report_files
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.datasets._base import DATASETS
 from densecast.errors import BadConfigError, UsageError
 from densecast.io import codec, config, files
@@ -93,7 +93,7 @@ def reproduce(
     float_artifact = export_zoo(name, out / f"{name}__float", options.export, given=checkpoint)
     images = _images(entry, root, options.evaluate)
     shape = options.build.shape if options.build.shape != InputShape() else _common_shape(float_artifact.spec, images)
-    built: list[tuple[Row, Artifact]] = []
+    built: list[tuple[Row, CompiledArtifact]] = []
     for backend, precision in combinations:
         build_options = replace(options.build, backend=backend, precision=precision, shape=shape)
         tell(f"build {backend} {short(precision)}")
@@ -124,8 +124,8 @@ def _check_first(entry: ZooEntry, options: RunOptions) -> None:
 
 def _report(
     entry: ZooEntry,
-    source: Artifact,
-    built: list[tuple[Row, Artifact]],
+    source: FloatArtifact,
+    built: list[tuple[Row, CompiledArtifact]],
     root: Path,
     options: RunOptions,
     out: Path,
@@ -189,7 +189,7 @@ def _common_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
     return InputShape(height=height, width=width)
 
 
-def _build(source: Artifact, build_options: BuildOptions, options: RunOptions, root: Path) -> Artifact:
+def _build(source: FloatArtifact, build_options: BuildOptions, options: RunOptions, root: Path) -> CompiledArtifact:
     """One model beside `source`: as `build_options` say, or the best of what is measured."""
     if options.max_drop is not None and build_options.precision == INT8:
         return build_within(source, None, build_options, options.max_drop, data=root)
@@ -198,7 +198,9 @@ def _build(source: Artifact, build_options: BuildOptions, options: RunOptions, r
     return build(source, source.folder.parent / default_name(source.spec, build_options), build_options, data=root)
 
 
-def _measured(artifact: Artifact, root: Path, images: tuple[Path, ...], options: RunOptions, out: Path) -> Measured:
+def _measured(
+    artifact: CompiledArtifact, root: Path, images: tuple[Path, ...], options: RunOptions, out: Path
+) -> Measured:
     """A stored measurement of the same things, or a new one."""
     data_state = [(path.name, path.stat().st_size) for path in images]
     parts = (
@@ -222,9 +224,8 @@ def _measured(artifact: Artifact, root: Path, images: tuple[Path, ...], options:
     return result
 
 
-def _row(artifact: Artifact, measured: Measured) -> Row:
+def _row(artifact: CompiledArtifact, measured: Measured) -> Row:
     manifest = artifact.manifest
-    assert manifest.build is not None and manifest.precision_asked is not None
     size = sum((artifact.folder / name).stat().st_size for name in manifest.files)
     return Row(
         artifact=artifact.folder.name,

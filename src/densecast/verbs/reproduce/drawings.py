@@ -1,4 +1,4 @@
-"""Draws the best and the worst images of a run, with the ground truth and the predictions of two models over them."""
+"""Draws a run's best and worst images, with the ground truth and the predictions of two models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact
 from densecast.datasets._base import DATASETS, Dataset
 from densecast.imaging.prepare import resize
 from densecast.imaging.read import read_image
@@ -41,7 +41,7 @@ def choose(rows: list[Row], worst: int = 3, best: int = 1) -> list[tuple[str, st
 
 def draw_all(
     chosen: list[tuple[str, str]],
-    shown: list[tuple[Row, Artifact]],
+    shown: list[tuple[Row, CompiledArtifact]],
     data: Path,
     options: EvaluateOptions,
     out: Path,

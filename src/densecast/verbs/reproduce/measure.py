@@ -1,4 +1,4 @@
-"""Measures one built model's accuracy and speed in a process of its own.
+"""Measures a built model's accuracy and speed in a subprocess.
 
 A child process makes the peak memory the model's own, and keeps one engine's thread pools and caches out of the
 next one's times.
@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact
 from densecast.errors import BackendMissingError
 from densecast.pipeline import Pipeline
 from densecast.results.timing import Timing
@@ -34,7 +34,7 @@ class Measured:
 
 
 def measure(
-    artifact: Artifact,
+    artifact: CompiledArtifact,
     data: Path,
     images: tuple[Path, ...],
     score: EvaluateOptions,
