@@ -14,13 +14,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from densecast import BuildOptions, ExportOptions, InputShape, QuantizeOptions, export_zoo
+from densecast import BuildOptions, ExportOptions, InputShape, QuantizeOptions, build, export_zoo
 from densecast.io import codec, files
 from densecast.report.markdown import table
 from densecast.runtime import machine
 from densecast.scenes import write_carvana
 from densecast.spec.precision import parse, short
-from densecast.verbs.builder import build
 from engines import MODELS, random_checkpoint
 
 BATCHES = (1, 4, 16)

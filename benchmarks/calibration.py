@@ -15,14 +15,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo
-from densecast.artifact import Artifact
+from densecast import BuildOptions, ExportOptions, InputShape, MaxDrop, Pipeline, QuantizeOptions, build, export_zoo
+from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.io import codec, files
 from densecast.report.markdown import table
 from densecast.runtime import machine
 from densecast.spec.options import BiasCorrection
-from densecast.spec.verb_options import MaxDrop
-from densecast.verbs.builder import build
 from densecast.verbs.mixed_precision.accuracy import AccuracyEvaluator
 from densecast.zoo._base import ZOO
 from max_drop import MODELS, data_root
@@ -70,7 +68,7 @@ def one(model: str, data: Path, folder: Path, images: int, evaluated: int) -> di
     return {"record": codec.to_plain(record), "seconds": chosen_s, "evaluated": accuracy.images, "ways": ways}
 
 
-def timed(source: Artifact, out: Path, options: BuildOptions, data: Path) -> tuple[Artifact, float]:
+def timed(source: FloatArtifact, out: Path, options: BuildOptions, data: Path) -> tuple[CompiledArtifact, float]:
     """A build and its seconds."""
     start = time.perf_counter()
     return build(source, out, options, data=data), time.perf_counter() - start

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from densecast import Artifact, export_file
+from densecast import export_file
+from densecast.artifact import FloatArtifact
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
@@ -27,7 +28,7 @@ def maps(model_hw: tuple[int, int], people: int) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(draw(scene)[0], np.float32)
 
 
-def with_people(exported: Artifact, folder: Path, model_hw: tuple[int, int], people: int) -> Artifact:
+def with_people(exported: FloatArtifact, folder: Path, model_hw: tuple[int, int], people: int) -> FloatArtifact:
     """The artifact's graph for one size and a batch of two, ending in a sum with the maps, kept beside it."""
     import onnx
 
@@ -35,7 +36,7 @@ def with_people(exported: Artifact, folder: Path, model_hw: tuple[int, int], peo
 
     target = folder / "crowd"
     if (target / "manifest.json").is_file():
-        return Artifact.open(target)
+        return FloatArtifact.open(target)
     drawn = maps(model_hw, people)
     spec = dataclasses.replace(exported.spec.input, shape=(2, 3, *model_hw))
     model = fix_shape.apply(onnx.load(exported.file("model.onnx")), spec).model

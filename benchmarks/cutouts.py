@@ -1,4 +1,4 @@
-"""Many pictures from a few photographs, in two halves that have no photograph in common."""
+"""Many images from a few photographs, in two halves that have no photograph in common."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def write(folders: Sequence[Path], out: Path, *, each: int, side: int, seed: int
     for place, path in enumerate(paths):
         half = halves[place % 2]
         half.mkdir(parents=True, exist_ok=True)
-        picture = cv2.imread(str(path))
-        if picture is None:
-            raise SystemExit(f"{path} is no picture that OpenCV reads.")
+        image = cv2.imread(str(path))
+        if image is None:
+            raise SystemExit(f"{path} is no image that OpenCV reads.")
         for number in range(each):
-            cut = cut_out(picture, side, rng)
+            cut = cut_out(image, side, rng)
             cv2.imwrite(str(half / f"{path.stem}_{number:02d}.png"), cut)
     return halves
 
 
-def cut_out(picture: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+def cut_out(image: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
     """(h, w, 3) -> (side, side, 3): a square anywhere in it."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     size = round(min(height, width) * rng.uniform(SMALLEST, 1))
     top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
-    cut = picture[top : top + size, left : left + size]
+    cut = image[top : top + size, left : left + size]
     if rng.random() < 0.5:
         cut = cut[:, ::-1]
     smaller = size > side

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo
+from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, build, export_zoo
 from densecast.io import codec, files
 from densecast.networks._base import NETWORKS
 from densecast.report.markdown import table
 from densecast.runtime import machine
 from densecast.scenes import write_carvana
 from densecast.spec.precision import Precision, short
-from densecast.verbs.builder import build
+from densecast.spec.tensor import Feeds
 from densecast.zoo._base import ZOO
 
 # (height, width) of the network's input, and of images that the model's own preprocessing leads there.
@@ -60,7 +60,7 @@ def measure(model: str, repetitions: int, folder: Path) -> dict[str, Any]:
     """Build every case of one model and time them in turn."""
     size_hw, image_hw = MODELS[model]
     random_checkpoint(model, folder / "weights.pth")
-    # Ranges settle after a few images of this kind, and speed does not depend on them.
+    # Ranges stop moving after a few images of this kind, and speed does not depend on them.
     write_carvana.write(folder / "data", 4, size_hw=image_hw, seed=7)
     exported = export_zoo(model, folder / "float", ExportOptions(), given=folder / "weights.pth")
     assert exported.manifest.parity is not None
@@ -74,7 +74,7 @@ def measure(model: str, repetitions: int, folder: Path) -> dict[str, Any]:
         built = build(exported, folder / name.replace(" ", "_"), options, data=folder / "data" / "imgs")
         manifests[name] = built.manifest
         pipelines[name] = Pipeline.open(built)
-    feed = {"image": np.random.default_rng(0).standard_normal((1, 3, *size_hw), dtype=np.float32)}
+    feed: Feeds = {"image": np.random.default_rng(0).standard_normal((1, 3, *size_hw), dtype=np.float32)}
     times_ms: dict[str, list[float]] = {name: [] for name in pipelines}
     for repetition in range(repetitions + 1):
         for name, pipeline in pipelines.items():

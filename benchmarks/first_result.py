@@ -45,7 +45,18 @@ def measure(subject: Subject, folder: Path, precision: str) -> dict[str, Any]:
                 [*program, "infer", built.folder, images[0], "--out", out, "-q"], check=True, stdout=subprocess.DEVNULL
             )
             seconds.append(time.perf_counter() - start)
-    arguments = ["benchmark", built.folder, images[0], "--count", "5", "--seconds", "1", "--warm-up", "1", "-q"]
+    arguments = [
+        "benchmark",
+        str(built.folder),
+        str(images[0]),
+        "--count",
+        "5",
+        "--seconds",
+        "1",
+        "--warm-up",
+        "1",
+        "-q",
+    ]
     answer = subprocess.run([*program, *arguments, "--json", "-"], check=True, capture_output=True, text=True)
     infer_s = json.loads(answer.stdout)["stages"]["infer"]["p50_ms"] / 1000
     first_s = statistics.median(seconds)

@@ -27,18 +27,27 @@ from typing import Any
 import numpy as np
 
 import cutouts
-from densecast import Artifact, BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, export_zoo
+from densecast import (
+    BuildOptions,
+    ExportOptions,
+    InputShape,
+    MaxDrop,
+    Pipeline,
+    QuantizeOptions,
+    Session,
+    build,
+    export_zoo,
+)
 from densecast import artifact as artifact_files
+from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.datasets._base import DATASETS
 from densecast.io import codec, files
 from densecast.report.markdown import table
 from densecast.runtime import ab_timing, machine
 from densecast.runtime.execution import ExecutionConfig
 from densecast.scenes import SCENES
-from densecast.session import Session
+from densecast.spec.precision import Precision
 from densecast.spec.tensor import Feeds
-from densecast.spec.verb_options import MaxDrop
-from densecast.verbs.builder import build
 from densecast.verbs.builder.compile_plan import prepare
 from densecast.verbs.mixed_precision import build_within
 from densecast.verbs.mixed_precision.accuracy import AccuracyEvaluator
@@ -72,20 +81,20 @@ class Compiled:
         self._compiled = compiled
 
     def run(self, feeds: dict[str, Any], slot: int = 0) -> dict[str, Any]:
-        found = self._compiled(feeds)
-        return {tensor.name: found[place] for place, tensor in enumerate(self.outputs)}
+        results = self._compiled(feeds)
+        return {tensor.name: results[place] for place, tensor in enumerate(self.outputs)}
 
     def close(self) -> None:
         del self._compiled
 
 
 def accuracy_control(
-    source: Artifact,
+    source: FloatArtifact,
     options: BuildOptions,
     data: Path,
     accuracy: AccuracyEvaluator,
     points: float,
-    plain: Artifact,
+    plain: CompiledArtifact,
     folder: Path,
 ) -> Made:
     """NNCF's own search."""
@@ -137,7 +146,7 @@ def accuracy_control(
 
 
 def held_out(
-    accuracy: AccuracyEvaluator, plain: Artifact, data: Path, options: MaxDrop, exact: Pipeline
+    accuracy: AccuracyEvaluator, plain: CompiledArtifact, data: Path, options: MaxDrop, exact: Pipeline
 ) -> AccuracyEvaluator:
     """Measures on those images in `data` that neither calibration nor search has seen."""
     used = {sample.id for sample in accuracy.samples}
@@ -183,7 +192,8 @@ def one(
     options = BuildOptions("openvino", "qint8_mixed_float16", shape, quantize)
     made: dict[str, Made] = {}
     floats = {}
-    for name, precision in (("float32", "force_float32"), ("16-bit", "force_float16")):
+    precisions: dict[str, Precision] = {"float32": "force_float32", "16-bit": "force_float16"}
+    for name, precision in precisions.items():
         floats[name] = build(source, folder / model / name, replace(options, precision=precision))
     plain = build(source, folder / model / "plain", options, data=data)
     made["plain int8"] = Made(plain.folder, plain.manifest.build_seconds)
@@ -294,6 +304,7 @@ def cases(arguments: argparse.Namespace, scratch: Path) -> Iterable[tuple[str, C
 def data_root(model: str, given: list[Path], scratch: Path) -> Path:
     """A given folder that the model's data set is in, or a new drawing."""
     entry = ZOO.load(model)
+    assert entry.spec.evaluation is not None and entry.data is not None
     dataset = DATASETS.load(entry.spec.evaluation.dataset)
     for folder in given:
         with contextlib.suppress(Exception):

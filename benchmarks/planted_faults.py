@@ -20,21 +20,18 @@ import numpy as np
 import onnx
 from PIL import Image
 
+from densecast import BuildOptions, InputShape, QuantizeOptions, build, export_zoo, read_image
 from densecast.datasets._base import DATASETS
 from densecast.imaging.prepare import prepare as prepare_image
-from densecast.imaging.read import read_image
 from densecast.runtime import machine
 from densecast.runtime.execution import configure
 from densecast.scenes import SCENES
 from densecast.spec.model import ModelSpec
-from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
-from densecast.spec.precision import short
-from densecast.verbs.builder import build
+from densecast.spec.precision import PRECISIONS, short
 from densecast.verbs.builder.compile_plan import prepare
 from densecast.verbs.compare import ChainStage, Findings, localise, open_stage
 from densecast.verbs.compare.divergence_search import TOLERATED
 from densecast.verbs.compare.stage import graph_stage
-from densecast.verbs.export import export_zoo
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 import planted_faults
@@ -74,6 +71,7 @@ def main() -> None:
 
 def examine(name: str, work: Path, options: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     artifact = export_zoo(name, work / "float")
+    assert artifact.spec.evaluation is not None
     data = work / "data"
     writer = "write_carvana" if artifact.spec.evaluation.dataset == "carvana" else "write_cityscapes"
     if not data.exists():
@@ -97,7 +95,7 @@ def examine(name: str, work: Path, options: Any) -> tuple[list[dict[str, Any]], 
             data=data,
         )
         for backend in ("openvino", "onnxruntime")
-        for precision in ("force_float32", "force_float16", "qint8_mixed_float16")
+        for precision in PRECISIONS
         if (backend, precision) != ("onnxruntime", "force_float16")
     }
     plan = prepare(artifact, work / "none", BuildOptions("onnxruntime", shape=shape))

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from pose_scenes import Scene, draw  # noqa: E402
 from densecast.kernels import pose_field, pose_grouping, pose_refine  # noqa: E402
 from densecast.runtime.machine import describe  # noqa: E402
 from densecast.spec.pose_geometry import PosePlacement, place  # noqa: E402
-from densecast.tasks import pose  # noqa: E402
+from densecast.tasks.pose import postprocess  # noqa: E402
 
 IMAGE_HW = (480, 640)
 PEOPLE = (0, 1, 3, 10, 30)
@@ -44,20 +45,22 @@ def scene(people: int) -> Scene:
 
 def steps_ms(maps: np.ndarray) -> dict[str, float]:
     """CPU milliseconds of each step of ours."""
-    options, size_hw = pose.PUBLISHED, place(IMAGE_HW).model_hw
+    options, size_hw = postprocess.PUBLISHED, place(IMAGE_HW).model_hw
     marks: dict[str, float] = {}
 
-    def timed(name: str, step: Callable[[], object]) -> object:
+    def timed(name: str, step: Callable[[], Any]) -> Any:
         start = time.thread_time_ns()
         result = step()
         marks[name] = marks.get(name, 0.0) + (time.thread_time_ns() - start) / 1e6
         return result
 
-    fields = timed("fields", lambda: pose._fields(pose._checked([maps], (1.0,), options), size_hw, options))
-    tables = pose._tables(maps.shape[2:], maps.shape[2:], size_hw)
+    fields = timed(
+        "fields", lambda: postprocess._fields(postprocess._checked([maps], (1.0,), options), size_hw, options)
+    )
+    tables = postprocess._tables(maps.shape[2:], maps.shape[2:], size_hw)
     ceiling = np.empty((17, *maps.shape[2:]), np.float32)
     timed("bounds", lambda: pose_field.ceilings(fields.heat, ceiling) and pose_field.is_in_range(fields.tag))
-    people = timed("peaks and matching", lambda: pose._people(fields, tables, ceiling, options))
+    people = timed("peaks and matching", lambda: postprocess._people(fields, tables, ceiling, options))
     timed("adjust", lambda: pose_refine.adjust(fields.heat, people))
     timed("scores", lambda: pose_grouping.person_scores(people))
     if len(people):
@@ -77,20 +80,20 @@ def cpu_ms(call: Callable[[], object]) -> float:
 def plain_steps_ms(maps: np.ndarray, model_hw: tuple[int, int]) -> tuple[float, dict[str, float]]:
     """CPU milliseconds of the plain side, and the wall-clock milliseconds of its steps."""
     steps: dict[str, float] = {}
-    total = cpu_ms(lambda: plain_pose.decode([maps], model_hw, pose.PUBLISHED, clock_ms=steps))
+    total = cpu_ms(lambda: plain_pose.decode([maps], model_hw, postprocess.PUBLISHED, clock_ms=steps))
     return total, steps
 
 
-def measure(people: int, rounds: int, plain_rounds: int) -> dict[str, object]:
+def measure(people: int, rounds: int, plain_rounds: int) -> dict[str, Any]:
     """Both sides in turns on one scene."""
     maps = draw(scene(people))[0]
     placed = place(IMAGE_HW)
-    found = pose.decode([maps], placed)
-    wanted, _ = plain_pose.decode([maps], placed.model_hw, pose.PUBLISHED)
-    assert np.array_equal(found.score, wanted[..., 2]), "the two sides differ: their times say nothing"
+    found = postprocess.decode([maps], placed)
+    expected, _ = plain_pose.decode([maps], placed.model_hw, postprocess.PUBLISHED)
+    assert np.array_equal(found.score, expected[..., 2]), "the two sides differ: their times say nothing"
     ours, plain, by_step, plain_steps = [], [], [], []
     for turn in range(rounds):
-        ours.append(cpu_ms(lambda: pose.decode([maps], placed)))
+        ours.append(cpu_ms(lambda: postprocess.decode([maps], placed)))
         by_step.append(steps_ms(maps.copy()))
         if turn < plain_rounds:
             total, steps = plain_steps_ms(maps, placed.model_hw)
@@ -110,7 +113,7 @@ def measure(people: int, rounds: int, plain_rounds: int) -> dict[str, object]:
 
 def missing_joints(maps: np.ndarray, placed: PosePlacement) -> int:
     """How many joints were not found before missing ones were looked for."""
-    unrefined = pose.decode([maps], placed, replace(pose.PUBLISHED, refine=False))
+    unrefined = postprocess.decode([maps], placed, replace(postprocess.PUBLISHED, refine=False))
     return int((unrefined.score == 0).sum())
 
 

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import crowds
-from densecast import Artifact, BuildOptions, ExportOptions, InputShape, QuantizeOptions, export_zoo, plugins
+from densecast import BuildOptions, ExportOptions, InputShape, QuantizeOptions, build, export_zoo
+from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.imaging.read import size_hw as size_of
+from densecast.networks._base import NETWORKS
 from densecast.spec.precision import Precision, short
-from densecast.verbs.builder import build
-from densecast.zoo._base import ZooEntry
+from densecast.zoo._base import ZOO, ZooEntry
 
 PRECISIONS: tuple[Precision, ...] = ("force_float32", "force_float16", "qint8_mixed_float16")
-# Ranges settle after a few pictures of one kind, and speed does not depend on them.
+# Ranges stop moving after a few images of one kind, and speed does not depend on them.
 CALIBRATION_IMAGES = 2
 SEED = 7
 QUIET = 0.01
@@ -38,8 +39,7 @@ class Subject:
     @property
     def entry(self) -> ZooEntry:
         """The network's entry in the zoo."""
-        entry: ZooEntry = plugins.load("zoo", self.model).ENTRY
-        return entry
+        return ZOO.load(self.model)
 
     def images(self, folder: Path, count: int, given: Path | None = None) -> list[Path]:
         """`count` images of one size: from the folder `given`, or drawn."""
@@ -51,11 +51,11 @@ class Subject:
         first_hw = size_of(found[0])
         return [path for path in found if size_of(path) == first_hw][:count]
 
-    def exported(self, folder: Path) -> Artifact:
+    def exported(self, folder: Path) -> FloatArtifact:
         """The float artifact, with the shipped weights or random ones."""
         target = folder / "float"
         if (target / "manifest.json").is_file():
-            return Artifact.open(target)
+            return FloatArtifact.open(target)
         checkpoint = None
         if not self.entry.checkpoint.shipped:
             checkpoint = folder / "weights.pth"
@@ -65,7 +65,7 @@ class Subject:
             checkpoint.unlink()
         return artifact
 
-    def built(self, folder: Path, precision: Precision, images: list[Path]) -> Artifact:
+    def built(self, folder: Path, precision: Precision, images: list[Path]) -> CompiledArtifact:
         """The OpenVINO build for the size that the images lead to; kept from an earlier run where it is the same."""
         source = self.source(folder, images)
         height, width = self.model_hw(images)
@@ -77,7 +77,7 @@ class Subject:
         )
         return build(source, folder / short(precision), options, data=images[0].parent)
 
-    def source(self, folder: Path, images: list[Path]) -> Artifact:
+    def source(self, folder: Path, images: list[Path]) -> FloatArtifact:
         """What is built: the exported graph, with the drawn people where there are some."""
         exported = self.exported(folder)
         if not self.people:
@@ -107,8 +107,9 @@ def random_checkpoint(entry: ZooEntry, path: Path) -> None:
     import torch
 
     torch.manual_seed(0)
-    plugin = plugins.load("networks", entry.network)
-    network = plugin.build(plugin.Options(**entry.options)).train()
+    assert entry.network is not None
+    plugin = NETWORKS.load(entry.network)
+    network = plugin.build(plugin.options_type(**entry.options)).train()
     with torch.no_grad():
         network(torch.rand(2, 3, 128, 192))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +130,7 @@ def cars(folder: Path, count: int) -> list[Path]:
 
 
 def small_cars(folder: Path, count: int) -> list[Path]:
-    """JPEGs at the size of the turntable's own pictures."""
+    """JPEGs at the size of the turntable's own images."""
     from densecast.scenes import write_carvana
 
     write_carvana.write(folder, count, seed=SEED, workers=1)

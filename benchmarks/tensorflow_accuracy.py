@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from densecast.spec.prediction import SegmentationMap
 
-from densecast import BuildOptions, ExportOptions, Pipeline, QuantizeOptions, export_zoo, plugins
+from densecast import BuildOptions, ExportOptions, Pipeline, QuantizeOptions, build, evaluate, export_zoo
+from densecast.datasets._base import DATASETS
 from densecast.io import codec, files
 from densecast.report.markdown import table
 from densecast.runtime import machine
 from densecast.spec.precision import PRECISIONS, short
-from densecast.verbs.builder import build
-from densecast.verbs.evaluate import evaluate
+from densecast.tasks.segmentation import SegmentationMap
 
 MODEL = "deeplabv3_mnv2_voc"
 
@@ -31,8 +30,8 @@ def main() -> None:
     parser.add_argument("graph", type=Path, help="frozen_inference_graph.pb or the published archive")
     parser.add_argument("--voc", type=Path, required=True, help="VOCdevkit or above it")
     parser.add_argument("--carvana", type=Path, help="a folder with imgs/ and masks/")
-    parser.add_argument("--calibration", type=Path, required=True, help="a folder of other pictures, for int8")
-    parser.add_argument("--protocol", default="original", help="of the export: original, stretch, smooth, unpadded")
+    parser.add_argument("--calibration", type=Path, required=True, help="a folder of other images, for int8")
+    parser.add_argument("--variant", default="original", help="of the export: original, stretch, smooth, unpadded")
     parser.add_argument("--backend", default="openvino")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -40,9 +39,7 @@ def main() -> None:
     labels: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        exported = export_zoo(
-            MODEL, folder / "float", ExportOptions(variant=arguments.protocol), given=arguments.graph
-        )
+        exported = export_zoo(MODEL, folder / "float", ExportOptions(variant=arguments.variant), given=arguments.graph)
         car = exported.spec.labels.index("car")
         for precision in PRECISIONS:
             name = short(precision)
@@ -54,10 +51,10 @@ def main() -> None:
                 own[sample.id] = prediction.class_id.copy()
 
             with Pipeline.open(built) as pipeline:
-                score = evaluate(pipeline, arguments.voc, observe=keep)
+                score = evaluate(pipeline, arguments.voc, observe=keep).score
                 cars = []
                 if arguments.carvana:
-                    carvana = plugins.load("datasets", "carvana").open(arguments.carvana, "all")
+                    carvana = DATASETS.load("carvana").open(arguments.carvana, "all")
                     for sample in carvana.samples:
                         prediction = pipeline(pipeline.read(sample.image))
                         assert isinstance(prediction, SegmentationMap)
@@ -65,7 +62,7 @@ def main() -> None:
                         cars.append(float((seen & is_car).sum() / (seen | is_car).sum()))
                 changed = [float((own[each] != labels["fp32"][each]).mean()) for each in own]
                 found[name] = {
-                    "ran": str(pipeline.runner.precision),
+                    "ran": str(pipeline.precision),
                     "miou": score.value,
                     "aacc": score.others["aAcc"],
                     "per_class": score.per_class,

@@ -1,8 +1,8 @@
-"""Picture to labels with a frozen TensorFlow graph: as it is in three engines, and taken apart by densecast.
+"""Image to labels with a frozen TensorFlow graph: as it is in three engines, and taken apart by densecast.
 
 The untouched `.pb` runs in TensorFlow, through tf2onnx in ONNX Runtime, and in OpenVINO, which reads it itself; around
 it is what a competent user writes: OpenCV decodes and resizes, nearest neighbour brings labels to the image's size.
-Every round gives each contender the same picture once, threads alike, so that a drift of the machine's speed hits all.
+Every round gives each contender the same image once, threads alike, so that a drift of the machine's speed hits all.
 CPU time is all threads'; unlike the time that passes it hardly depends on what else the machine does.
 """
 
@@ -22,20 +22,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from densecast import BuildOptions, ExportOptions, Pipeline, QuantizeOptions, export_zoo
+from densecast import BuildOptions, ExportOptions, Pipeline, QuantizeOptions, build, export_zoo
+from densecast.imaging.folder import images_in
 from densecast.io import codec, files
 from densecast.report.markdown import table
 from densecast.runtime import machine
 from densecast.runtime.clock import StopWatch
 from densecast.spec.precision import PRECISIONS, short
-from densecast.verbs.builder import build
-from densecast.verbs.builder.calibration import images_in
 from densecast.verbs.export.tensorflow_source import ConversionSubprocess
 
 MODEL = "deeplabv3_mnv2_voc"
 SIDE = 513
 BASE = "TensorFlow, untouched"
-# Outside the network: whatever happens to a picture but the engine's own call.
+# Outside the network: whatever happens to an image but the engine's own call.
 OUTSIDE = ("decode", "preprocess", "postprocess")
 _SHOWN = {"median_ms": 1, "times_faster": 2, "median_cpu_ms": 1, "times_less_cpu": 2}
 Labels = npt.NDArray[np.uint8]
@@ -44,7 +43,7 @@ Contender = Callable[[Path], Labels]
 
 
 def as_a_user_writes_it(network: Network) -> Contender:
-    """A picture file, stretched to 513×513 bytes in RGB, to labels at its own size."""
+    """An image file, stretched to 513×513 bytes in RGB, to labels at its own size."""
     import cv2
 
     def run(path: Path) -> Labels:
@@ -68,7 +67,7 @@ def serve_tensorflow(graph: Path, threads: int, pipe: Any) -> None:
         tf.import_graph_def(definition, name="")
     limits = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=1)
     session = tf.compat.v1.Session(graph=scope, config=limits)
-    contender = as_a_user_writes_it(lambda picture: session.run("SemanticPredictions:0", {"ImageTensor:0": picture}))
+    contender = as_a_user_writes_it(lambda image: session.run("SemanticPredictions:0", {"ImageTensor:0": image}))
     while (path := pipe.recv()) is not None:
         pipe.send(timed(partial(contender, path)))
 
@@ -88,7 +87,7 @@ def onnxruntime_network(graph: Path, threads: int) -> Network:
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return lambda picture: session.run(None, {name: picture})[0]
+    return lambda image: session.run(None, {name: image})[0]
 
 
 def openvino_network(graph: Path, threads: int) -> Network:
@@ -100,22 +99,19 @@ def openvino_network(graph: Path, threads: int) -> Network:
     model.reshape([1, SIDE, SIDE, 3])
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
     request = core.compile_model(model, "CPU", config).create_infer_request()
-    return lambda picture: request.infer({0: picture})[0]
+    return lambda image: request.infer({0: image})[0]
 
 
 def in_stages(pipeline: Pipeline, photo: Path, watch: StopWatch) -> None:
-    """A picture file to its prediction, every stage timed."""
-    with watch("decode"):
-        image = pipeline.read(photo)
-    with watch("preprocess"):
-        prepared = pipeline.prepare(image)
-    pipeline.run([prepared], clock=watch)
+    """An image file to its prediction, every stage timed."""
+    for _ in pipeline.stream([photo], pipeline.read, lambda predicted: None, clock=watch):
+        pass
 
 
 def measure(
     graph: Path, photos: list[Path], calibration: Path, rounds: int, folder: Path, threads: int
 ) -> dict[str, Any]:
-    """Milliseconds of every contender for every picture, in turn."""
+    """Milliseconds of every contender for every image, in turn."""
     exported = export_zoo(MODEL, folder / "float", ExportOptions(variant="stretch"), given=graph)
     frozen = exported.file("graph.pb")
     conversion = ConversionSubprocess(folder, str(frozen))
@@ -138,7 +134,7 @@ def measure(
             built = build(exported, folder / short(precision), options, data=calibration)
             pipeline = stack.enter_context(Pipeline.open(built, threads=threads))
             name = f"densecast {short(precision)}"
-            pipelines[name], ran[name] = pipeline, str(pipeline.runner.precision)
+            pipelines[name], ran[name] = pipeline, str(pipeline.precision)
             times[name] = []
         for turn in range(rounds + 1):
             for photo in photos:
@@ -176,8 +172,8 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("graph", type=Path, help="frozen_inference_graph.pb or the published archive")
-    parser.add_argument("photos", type=Path, help="a folder of pictures, as VOC2012/JPEGImages")
-    parser.add_argument("--calibration", type=Path, required=True, help="a folder of other pictures, for int8")
+    parser.add_argument("photos", type=Path, help="a folder of images, as VOC2012/JPEGImages")
+    parser.add_argument("--calibration", type=Path, required=True, help="a folder of other images, for int8")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=9, help="how many of the photos")
     parser.add_argument("--json", type=Path)
@@ -192,7 +188,7 @@ def main() -> None:
         figures = [f"{case[key]:.{digits}f}" for key, digits in _SHOWN.items()]
         rows.append([name, case["ran"], *figures, outside])
     heads = ["contender", "ran", "ms", "times as fast", "CPU ms", "times less CPU", "outside the network"]
-    print(f"{len(photos)} pictures, {arguments.rounds} rounds, {threads} threads")
+    print(f"{len(photos)} images, {arguments.rounds} rounds, {threads} threads")
     print(table(heads, rows, "<<>>>>>"))
     if arguments.json:
         here = codec.to_plain(machine.describe())

@@ -16,22 +16,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 import densecast
 from densecast.io import codec
 from densecast.runtime import machine
+from densecast.spec.precision import Precision
 
 ROUNDS, IMAGES, THREADS = 7, 64, (2, 4, 8)
+Image = npt.NDArray[np.uint8]
 
 
-def build(folder: Path, precision: str) -> Path:
+def build(folder: Path, precision: Precision) -> Path:
     """`unet_tiny` for 640 by 960 pixels."""
     source = densecast.export("unet_tiny", folder / "float")
     options = densecast.BuildOptions(precision=precision, shape=densecast.InputShape(height=640, width=960))
     return densecast.build(source, folder / precision, options).folder
 
 
-def by_stream(pipeline: densecast.Pipeline, images: list[np.ndarray]) -> float:
+def by_stream(pipeline: densecast.Pipeline, images: list[Image]) -> float:
     """Images a second of `stream`."""
     start = time.perf_counter()
     for _ in pipeline.stream(images, lambda image: image, lambda predicted: None):
@@ -39,7 +42,7 @@ def by_stream(pipeline: densecast.Pipeline, images: list[np.ndarray]) -> float:
     return len(images) / (time.perf_counter() - start)
 
 
-def by_threads(pipeline: densecast.Pipeline, images: list[np.ndarray], threads: int) -> float:
+def by_threads(pipeline: densecast.Pipeline, images: list[Image], threads: int) -> float:
     """Images a second of so many callers."""
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(pipeline, images[:threads]))

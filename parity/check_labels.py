@@ -43,7 +43,7 @@ SCALE_WH = (512, 256)
 VIEWS: dict[str, tuple[tuple[float, ...], bool]] = {"plain": ((1.0,), False), "augmented": ((1.0, 1.25), True)}
 
 
-def picture(size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def drawn_image(size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """(H, W, 3) RGB: coarse patches with finer ones over them."""
     rng = np.random.default_rng(size_hw)
     height, width = size_hw
@@ -112,7 +112,7 @@ def check(name: str, checkpoints: Path | None) -> bool:
     passed = True
     for view, (ratios, flip) in VIEWS.items():
         for size_hw in SIZES_HW:
-            image = picture(size_hw)
+            image = drawn_image(size_hw)
             case = f"{name:26} {view:9} {size_hw[0]:4}x{size_hw[1]:<4}"
             try:
                 wanted, probability = original_result(original, published, image, ratios, flip)

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from densecast import BuildOptions, ExportOptions, Pipeline, export_zoo
+from densecast import BuildOptions, ExportOptions, Pipeline, build, export_zoo
+from densecast.imaging.folder import images_in
 from densecast.imaging.prepare import resize
 from densecast.io import codec, files
 from densecast.kernels import bilinear
@@ -25,8 +26,6 @@ from densecast.report.markdown import table
 from densecast.runtime import machine
 from densecast.spec.precision import Precision, short
 from densecast.tasks.segmentation import SegmentationDecode
-from densecast.verbs.builder import build
-from densecast.verbs.builder.calibration import images_in
 from densecast.verbs.export.tensorflow_source import ConversionSubprocess
 
 MODEL = "deeplabv3_mnv2_voc"
@@ -70,7 +69,8 @@ def compare(
     """Every photo in every engine and precision, against TensorFlow."""
     exported = export_zoo(MODEL, folder / "float", ExportOptions(), given=graph)
     preprocess = exported.spec.preprocess
-    images, sized = {}, {}
+    images: dict[str, npt.NDArray[np.uint8]] = {}
+    sized: dict[str, npt.NDArray[np.uint8]] = {}
     predictions: dict[str, Any] = {}
     for engine in ENGINES:
         for precision in precisions:

@@ -33,9 +33,9 @@ CASES = (
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
-def to_tensor(picture: np.ndarray) -> torch.Tensor:
+def to_tensor(image: np.ndarray) -> torch.Tensor:
     """(H, W, 3) bytes -> (3, H, W) from 0 to 1, as torchvision does."""
-    return torch.from_numpy(picture.transpose((2, 0, 1))).contiguous().to(torch.float32).div(255)
+    return torch.from_numpy(image.transpose((2, 0, 1))).contiguous().to(torch.float32).div(255)
 
 
 def normalize(tensor: torch.Tensor, mean: list[float], std: list[float], inplace: bool = False) -> torch.Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "densecast"
 FILES = sorted(SOURCE.rglob("*.py"))
 LONGEST = 300
+LONGEST_FUNCTION = 60
 
 HEAVY = ("cv2", "nncf", "numba", "numpy", "onnx", "onnxruntime", "openvino", "PIL", "pydantic", "tensorflow", "torch")
 TRAINING = ("nncf", "safetensors", "tensorflow", "torch")
@@ -142,3 +145,50 @@ def test_every_test_and_every_doctest_is_collected() -> None:
     found = set(done.stdout.splitlines())
     on_disk = {f"test:{path}" for path in (ROOT / "tests").rglob("test_*.py")} | {f"file:{path}" for path in FILES}
     assert len(on_disk) > len(FILES) and not on_disk - found, done.stderr
+
+
+def test_the_map_in_the_docs_is_what_is_there() -> None:
+    spec = importlib.util.spec_from_file_location("make_map", ROOT / "docs" / "make_map.py")
+    assert spec is not None and spec.loader is not None
+    make_map = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_map)
+    current = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert make_map.page() == current, "run `python docs/make_map.py`"
+
+
+def test_no_plug_ins_ability_is_found_by_its_name() -> None:
+    pattern = re.compile(r"ModuleType|getattr\(plugin|hasattr\(")
+    lines = [
+        f"{module_name(path)}: {line.strip()}"
+        for path in FILES
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if pattern.search(line)
+    ]
+    assert not lines
+
+
+def test_functions_are_short_but_for_kernels() -> None:
+    long = []
+    for path in FILES:
+        if "kernels" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno is not None:
+                lines = node.end_lineno - node.lineno + 1
+                if lines > LONGEST_FUNCTION:
+                    long.append(f"{module_name(path)}.{node.name}: {lines} lines")
+    assert not long
+
+
+def test_the_facade_has_one_home_for_each_name() -> None:
+    """What type checkers are told and what the table says are the same."""
+    tree = ast.parse((SOURCE / "__init__.py").read_text(encoding="utf-8"))
+    imported = {
+        alias.name: node.module
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported == densecast._HOME

@@ -101,7 +101,7 @@ def test_a_model_that_does_something_else_is_told_how_to_be_exported(pipeline: P
 
 
 def test_what_contradicts_a_protocol_is_refused(pipeline: Pipeline) -> None:
-    with pytest.raises(UsageError, match="settles which images"):
+    with pytest.raises(UsageError, match="determines which images"):
         EvaluateOptions(protocol=PROTOCOL, limit=3)
     with pytest.raises(UnknownNameError, match=PROTOCOL):
         evaluate(pipeline, Path("nowhere"), EvaluateOptions(protocol="magicmind_100"))

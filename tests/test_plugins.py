@@ -251,6 +251,6 @@ def test_names_that_are_taken_or_none_are_not_registered(package: str, monkeypat
 def test_decode_options_are_those_of_the_task_that_a_file_names() -> None:
     from densecast.tasks.pose import PoseDecode
 
-    assert plugins.decode_options_type("pose") is PoseDecode
+    assert plugins.kind("tasks").load_trusted("pose").options_type is PoseDecode
     with pytest.raises(UnknownNameError, match=r"unknown task 'pos'\. Did you mean 'pose'"):
-        plugins.decode_options_type("pos")
+        plugins.kind("tasks").load_trusted("pos")

@@ -1,7 +1,9 @@
-"""What the pages show is true: commands parse, Python compiles and runs, spec files are read, links lead somewhere."""
+"""What the pages show is true: commands parse, Python names exist, spec files are read, links lead somewhere."""
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import shlex
 import subprocess
@@ -13,14 +15,22 @@ from pathlib import Path
 import pytest
 import typer
 
+import densecast
+from densecast.backends._base import BACKENDS
 from densecast.cli import app, spelled_out
+from densecast.datasets._base import DATASETS
 from densecast.io import codec
 from densecast.io.config import Config
+from densecast.metrics._base import METRICS
+from densecast.networks._base import NETWORKS
+from densecast.tasks._base import TASKS
 from densecast.verbs.export.spec_file import SpecFile
+from densecast.zoo._base import ZOO
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
+KINDS = {f"densecast.{kind.package}": kind for kind in (BACKENDS, DATASETS, METRICS, NETWORKS, TASKS, ZOO)}
 # First line of a block that runs as it stands, in an empty folder.
 RUNNABLE = "# runnable"
 
@@ -97,9 +107,64 @@ def test_python_that_says_it_is_runnable_runs(block: Block | None, tmp_path: Pat
     assert done.returncode == 0, done.stderr
 
 
+def is_there(dotted: str) -> bool:
+    """Whether `package.module.name.attribute` leads to something."""
+    parts = dotted.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            value: object = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[count:]:
+            if not hasattr(value, name):
+                return False
+            value = getattr(value, name)
+        return True
+    return False
+
+
+def names_of(tree: ast.AST) -> set[str]:
+    """Every name of densecast that Python code imports, or takes from the package itself."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "densecast":
+            names |= {f"{node.module}.{each.name}" for each in node.names}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "densecast":
+            names.add(f"densecast.{node.attr}")
+    return names
+
+
+@pytest.mark.parametrize("block", WHOLE, ids=str)
+def test_names_in_python_exist(block: Block) -> None:
+    assert [name for name in names_of(ast.parse(block.text)) if not is_there(name)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_names_in_sentences_exist(page: Path) -> None:
+    if page.name == "CHANGELOG.md":  # it names what was, too
+        return
+    text = page.read_text(encoding="utf-8")
+    names = set(re.findall(r"`(densecast(?:\.\w+)+)", text)) - {*KINDS, "densecast.toml"}
+    assert [name for name in names if not is_there(name)] == []
+
+
+def test_readme_and_examples_need_the_public_names_alone() -> None:
+    code = [block.text for block in blocks("python") if block.page == ROOT / "README.md"]
+    code += [example.read_text(encoding="utf-8") for example in EXAMPLES]
+    names = {name.removeprefix("densecast.") for text in code for name in names_of(ast.parse(text))}
+    # A demo has no photo, so its image is drawn.
+    assert {name for name in names if not name.startswith("scenes.")} <= set(densecast.__all__)
+
+
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
-def test_spec_files_are_read(block: Block) -> None:
+def test_toml_is_what_it_says(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = tomllib.loads(block.text)
+    if "project" in plain:
+        monkeypatch.syspath_prepend(str(ROOT / "tests" / "user_package"))
+        for group, members in plain["project"]["entry-points"].items():
+            for target in members.values():
+                KINDS[group].load(target)
+        return
     if "data" in plain:
         codec.from_plain(plain, Config, str(block))
         return

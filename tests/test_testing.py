@@ -301,7 +301,6 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     feeds = {"image": np.random.default_rng(0).random((2, 3, 8, 12)).astype(np.float32)}
     expected = ReferenceEvaluator(tiny_graphs.segmentation()).run(None, feeds)[0]
     return {
-        "source": source,
         "built": build(source, folder / "built", options),
         "feeds": feeds,
         "expected": {"logits": expected},
@@ -326,15 +325,6 @@ def test_a_backend_s_fault_is_found(runner: type[ReferenceRunner], sentence: str
     check_backend(ReferenceBackend(), **engine)
     with pytest.raises(AssertionError, match=sentence):
         check_backend(Faulty(), **engine)
-
-
-def test_an_engine_that_loads_float_artifacts_is_found(engine: dict[str, Any]) -> None:
-    class Eager(ReferenceBackend):
-        def load(self, artifact: Any, config: Any) -> Any:
-            return ReferenceRunner(engine["built"])
-
-    with pytest.raises(AssertionError, match="a float artifact is loaded"):
-        check_backend(Eager(), **engine)
 
 
 @pytest.mark.torch

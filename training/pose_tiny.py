@@ -1,4 +1,4 @@
-"""Train the small bottom-up pose networks that come with densecast, on pictures of people drawn on the spot.
+"""Train the small bottom-up pose networks that come with densecast, on images of people drawn on the spot.
 
     python training/pose_tiny.py --model hrnet_w32_ae_tiny --out src/densecast/zoo/weights/hrnet_w32_ae_tiny.safetensors
 
@@ -6,12 +6,12 @@ Pictures go to `--data` and are drawn there when missing. The loss is that of as
 Z. Huang, J. Deng, 2017): squared error of the heatmaps, and tags that agree within a person and differ between
 people. Most of the training runs at a half and at three quarters of the size, where a step costs less. Convolutions
 are trained by Muon: in the same few minutes it reached lower losses here than AdamW (0.57 instead of 0.68 for the
-heatmaps). The score stored with the weights is COCO's AP of the averaged weights, computed in float32, on pictures of
+heatmaps). The score stored with the weights is COCO's AP of the averaged weights, computed in float32, on images of
 another seed.
 
 A second run, `--start-from` the first one's weights, is for the full size mostly, and leaves out the first one's aids
 to a quick start: errors at peaks that count more (they lift everything unlikely above the detection threshold, too),
-and tags that follow a person's place in the picture. Half the learning rate suits it. Its network may have more
+and tags that follow a person's place in the image. Half the learning rate suits it. Its network may have more
 blocks than the weights: those begin as the identity. Peaks are narrower, which places joints more exactly once
 they are found.
 """
@@ -47,8 +47,8 @@ from densecast.tasks.pose import PoseDecode, postprocess
 from muon import Muon
 from pose_examples import Example, draw_batch, read_examples
 
-TRAIN_SEED, HELD_OUT_SEED = 1, 2  # the demo's pictures are of another seed
-# Chosen on pictures of a third seed.
+TRAIN_SEED, HELD_OUT_SEED = 1, 2  # the demo's images are of another seed
+# Chosen on images of a third seed.
 DECODE = PoseDecode(detection_threshold=0.3, tag_threshold=2.0, nms_kernel=7)
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 # Until this share of the training, the short and the long side are so long: (share, pixels, pixels, batch).
@@ -58,7 +58,7 @@ PEAK_EMPHASIS = 3.0  # at the start of a first run, falling to 0
 EMPHASIS_UNTIL = 0.6  # of the training
 TAG_WEIGHT, GUIDE_WEIGHT = 0.5, 0.3
 GUIDE_UNTIL = 0.9  # of the training
-GUIDE_SPREAD = 15.0  # how much tags differ between the left and the right edge of the picture
+GUIDE_SPREAD = 15.0  # how much tags differ between the left and the right edge of the image
 TAG_MARGIN = 2.5  # grouping wants a person's tags nearer than 1 to each other
 AVERAGE_OVER = 400  # steps
 SNAPSHOT_IMAGES = 100
@@ -71,7 +71,7 @@ class Recipe:
     module: ModuleType
     options: Any
     short_side: int
-    """of the pictures, in pixels; scores are measured at it too"""
+    """of the images, in pixels; scores are measured at it too"""
     later_batch: int
 
     @property
@@ -87,7 +87,7 @@ MODELS = {
         256,
         6,
     ),
-    # All it knows goes through maps of a 32nd of the side: these pictures have to be larger.
+    # All it knows goes through maps of a 32nd of the side: these images have to be larger.
     "mobilenetv2_ae_tiny": Recipe(
         pose_mobilenetv2,
         pose_mobilenetv2.Options(
@@ -112,7 +112,7 @@ def main() -> None:
         "--data",
         type=Path,
         default=Path(tempfile.gettempdir(), "densecast-people"),
-        help="scratch folder for the pictures",
+        help="scratch folder for the images",
     )
     parser.add_argument("--train-count", type=int, default=4000)
     parser.add_argument("--held-out-count", type=int, default=400)
@@ -152,8 +152,8 @@ def save(network: torch.nn.Module, scores: dict[str, float], arguments: argparse
     command = shlex.join(["python", "training/pose_tiny.py", *names])
     metadata = {
         "command": "\n".join([*earlier_commands(arguments.start_from), command]),
-        "data": f"{generator}, seed {TRAIN_SEED}, {arguments.train_count} pictures",
-        "score_data": f"{generator}, seed {HELD_OUT_SEED}, short side {short_side}, with the mirrored picture",
+        "data": f"{generator}, seed {TRAIN_SEED}, {arguments.train_count} images",
+        "score_data": f"{generator}, seed {HELD_OUT_SEED}, short side {short_side}, with the mirrored image",
         "seed": str(arguments.seed),
         "torch": torch.__version__,
     } | {name: f"{value:.6g}" for name, value in scores.items()}
@@ -182,9 +182,9 @@ def rounded(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def drawn(folder: Path, seed: int, count: int) -> Path:
-    """The data set's folder; its pictures are drawn first where they are missing."""
+    """The data set's folder; its images are drawn first where they are missing."""
     root = folder / f"seed{seed}_{count}"
-    print(f"pictures: {root}", flush=True)
+    print(f"images: {root}", flush=True)
     write_coco.write(root, count, seed=seed)
     return root
 
@@ -297,7 +297,7 @@ def tag_losses(tags: Tensor, joints: list[list[np.ndarray]]) -> tuple[Tensor, Te
     """How much a person's tags spread, how close people's mean tags are (Newell et al. 2017), and a guide.
 
     Closeness falls linearly to 0 at the margin, where the paper has a Gaussian: that has no slope where all tags
-    are equal, and a short training would stay there. The guide wants tags to tell where in the picture, from left
+    are equal, and a short training would stay there. The guide wants tags to tell where in the image, from left
     to right, their person's middle is: a start from which the other two find something better.
 
     `joints[image][person]` is (k, 3): joint, row and column in the (n, 17, h, w) tag maps.
@@ -328,7 +328,7 @@ def tag_losses(tags: Tensor, joints: list[list[np.ndarray]]) -> tuple[Tensor, Te
 
 @torch.inference_mode()
 def evaluate(network: torch.nn.Module, root: Path, short_side: int, limit: int | None = None) -> dict[str, float]:
-    """COCO's AP and AR of the pictures in a folder, or of the first `limit`, with the mirrored picture's help."""
+    """COCO's AP and AR of the images in a folder, or of the first `limit`, with the mirrored image's help."""
     truth: dict = {"images": [], "annotations": []}
     for split in write_coco.SPLITS:
         file = json.loads((root / "annotations" / f"person_keypoints_{split}.json").read_text())
@@ -337,19 +337,19 @@ def evaluate(network: torch.nn.Module, root: Path, short_side: int, limit: int |
         truth["categories"] = file["categories"]
     chosen = truth["images"][:limit]
     detections = []
-    for image in chosen:
-        picture = cv2.cvtColor(cv2.imread(str(root / image["file_name"])), cv2.COLOR_BGR2RGB)
-        detections += detect(network, picture, short_side, image["id"])
-    scores = coco_scores(truth, detections, [image["id"] for image in chosen])
+    for entry in chosen:
+        image = cv2.cvtColor(cv2.imread(str(root / entry["file_name"])), cv2.COLOR_BGR2RGB)
+        detections += detect(network, image, short_side, entry["id"])
+    scores = coco_scores(truth, detections, [entry["id"] for entry in chosen])
     print("  ".join(f"{name} {value:.4g}" for name, value in scores.items()), flush=True)
     return scores
 
 
-def detect(network: torch.nn.Module, picture: np.ndarray, short_side: int, image_id: int) -> list[dict]:
-    """The people in one picture, as COCO's results list them."""
-    place = pose_geometry.place(picture.shape[:2], short_side)
+def detect(network: torch.nn.Module, image: np.ndarray, short_side: int, image_id: int) -> list[dict]:
+    """The people in one image, as COCO's results list them."""
+    place = pose_geometry.place(image.shape[:2], short_side)
     matrix = cv2.getAffineTransform(*place.triangles())
-    warped = cv2.warpAffine(picture, matrix, place.model_hw[::-1], flags=cv2.INTER_LINEAR)
+    warped = cv2.warpAffine(image, matrix, place.model_hw[::-1], flags=cv2.INTER_LINEAR)
     batch = normalised(torch.from_numpy(np.stack([warped, warped[:, ::-1]])))
     found = postprocess.decode([network(batch).numpy()], place, DECODE)
     results = []

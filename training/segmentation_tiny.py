@@ -1,12 +1,12 @@
-"""Train the small segmentation networks that come with densecast, on street pictures drawn on the spot.
+"""Train the small segmentation networks that come with densecast, on street images drawn on the spot.
 
     python training/segmentation_tiny.py --model fcn_tiny --out src/densecast/zoo/weights/fcn_tiny.safetensors
 
 Pictures go to `--data` and are drawn there when missing. The loss is cross-entropy of the logits, brought up to
-the picture's size, with mild class weights; OCRNet's first head is trained beside its second, at 0.4 of the
+the image's size, with mild class weights; OCRNet's first head is trained beside its second, at 0.4 of the
 weight as in MMSegmentation. Training runs in bfloat16, first on small windows, where a step costs less. The
 score stored with the weights is the mIoU over one confusion matrix of the averaged weights, in float32, on
-pictures of another seed.
+images of another seed.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from densecast.networks import deeplabv3, fcn, ocrnet
 from densecast.scenes import street
 from street_examples import Bytes, Window, draw, normalised, read
 
-TRAIN_SEED, HELD_OUT_SEED = 1, 2  # the demo's pictures are of another seed
+TRAIN_SEED, HELD_OUT_SEED = 1, 2  # the demo's images are of another seed
 CLASSES, IGNORED = 19, 255
 COARSE_WEIGHT = 0.4
 
@@ -70,7 +70,7 @@ def main() -> None:
         "--data",
         type=Path,
         default=Path(tempfile.gettempdir(), "densecast-street"),
-        help="scratch folder for the pictures",
+        help="scratch folder for the images",
     )
     parser.add_argument("--train-count", type=int, default=2000)
     parser.add_argument("--held-out-count", type=int, default=120)
@@ -93,9 +93,9 @@ def main() -> None:
     generator = f"{street.NAME} version {street.VERSION}"
     metadata = {
         "command": shlex.join(["python", "training/segmentation_tiny.py", *sys.argv[1:]]),
-        "data": f"{generator}, seed {TRAIN_SEED}, {arguments.train_count} pictures",
+        "data": f"{generator}, seed {TRAIN_SEED}, {arguments.train_count} images",
         "miou": f"{mean:.6f}",
-        "miou_data": f"{generator}, seed {HELD_OUT_SEED}, {arguments.held_out_count} pictures",
+        "miou_data": f"{generator}, seed {HELD_OUT_SEED}, {arguments.held_out_count} images",
         "model": arguments.model,
         "seed": str(arguments.seed),
         "torch": torch.__version__,

@@ -1,4 +1,4 @@
-"""Batches for segmentation training: windows of street pictures, scaled, mirrored, in changed light."""
+"""Batches for segmentation training: windows of street images, scaled, mirrored, in changed light."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,14 @@ from densecast.scenes import write_cityscapes
 
 Bytes = npt.NDArray[np.uint8]
 
-# MMSegmentation's, of the pictures' 0..255 in RGB.
+# MMSegmentation's, of the images' 0..255 in RGB.
 MEAN = np.array([123.675, 116.28, 103.53], dtype=np.float32)
 STD = np.array([58.395, 57.12, 57.375], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a batch is cut to: the size of its pictures, and by how much they are scaled down or up before.
+    """What a batch is cut to: the size of its images, and by how much they are scaled down or up before.
 
     Its loss is taken at every `stride`-th pixel each way.
     """
@@ -33,9 +33,9 @@ class Window:
 
 
 def read(folder: Path, seed: int, count: int) -> tuple[Bytes, Bytes]:
-    """(n, H, W, 3) pictures and (n, H, W) train ids; drawn first where they are missing."""
+    """(n, H, W, 3) images and (n, H, W) train ids; drawn first where they are missing."""
     root = folder / f"seed{seed}_{count}"
-    print(f"pictures: {root}", flush=True)
+    print(f"images: {root}", flush=True)
     write_cityscapes.write(root, count, seed=seed)
     images, classes = [], []
     for index in range(count):
@@ -52,8 +52,8 @@ def normalised(images: Bytes) -> Tensor:
 
 
 def draw(images: Bytes, classes: Bytes, window: Window, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A batch: normalised pictures (n, 3, h, w) and train ids (n, h, w) int64."""
-    pictures, labels = [], []
+    """A batch: normalised images (n, 3, h, w) and train ids (n, h, w) int64."""
+    windows, labels = [], []
     height, width = classes.shape[1:]
     for chosen in rng.choice(len(images), window.batch, replace=False):
         scale = float(np.exp(rng.uniform(*np.log(window.scale))))
@@ -63,18 +63,18 @@ def draw(images: Bytes, classes: Bytes, window: Window, rng: np.random.Generator
         cut = np.s_[top : top + tall, left : left + wide]
         size_wh = (window.size_hw[1], window.size_hw[0])
         smooth = cv2.INTER_AREA if tall > window.size_hw[0] else cv2.INTER_LINEAR
-        picture = cv2.resize(images[chosen][cut], size_wh, interpolation=smooth)
+        window_image = cv2.resize(images[chosen][cut], size_wh, interpolation=smooth)
         label = cv2.resize(classes[chosen][cut], size_wh, interpolation=cv2.INTER_NEAREST_EXACT)
         if rng.random() < 0.5:
-            picture, label = picture[:, ::-1], label[:, ::-1]
-        pictures.append(_relit(picture, rng))
+            window_image, label = window_image[:, ::-1], label[:, ::-1]
+        windows.append(_relit(window_image, rng))
         labels.append(label)
-    return normalised(np.stack(pictures)), torch.from_numpy(np.stack(labels)).long()
+    return normalised(np.stack(windows)), torch.from_numpy(np.stack(labels)).long()
 
 
-def _relit(picture: Bytes, rng: np.random.Generator) -> Bytes:
+def _relit(image: Bytes, rng: np.random.Generator) -> Bytes:
     """Brightness, contrast and white balance changed, by one table a channel."""
     gain = rng.uniform(0.75, 1.3) * rng.uniform(0.92, 1.08, 3)
     lift = rng.uniform(-20, 20)
     table = np.arange(256)[:, None] * gain + lift
-    return cv2.LUT(np.ascontiguousarray(picture), np.clip(table, 0, 255).astype(np.uint8)[None])
+    return cv2.LUT(np.ascontiguousarray(image), np.clip(table, 0, 255).astype(np.uint8)[None])

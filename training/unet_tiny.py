@@ -1,10 +1,10 @@
-"""Train `unet_tiny`, the small UNet that comes with densecast, on turntable pictures drawn on the spot.
+"""Train `unet_tiny`, the small UNet that comes with densecast, on turntable images drawn on the spot.
 
     python training/unet_tiny.py --out src/densecast/zoo/weights/unet_tiny.safetensors
 
 Pictures go to `--data` and are drawn there when missing. Input and loss are those of milesial/Pytorch-UNet:
 bicubic to half size, 0..1, cross-entropy plus (1 - Dice). Training runs in bfloat16; the score stored with
-the weights is measured in float32 on pictures of another seed.
+the weights is measured in float32 on images of another seed.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from torch.nn import functional
 from densecast.networks import unet
 from densecast.scenes import turntable, write_carvana
 
-TRAIN_SEED, HELD_OUT_SEED = 1, 2  # the demo's pictures are of seed 0
+TRAIN_SEED, HELD_OUT_SEED = 1, 2  # the demo's images are of seed 0
 SCALE = 0.5
 OPTIONS = unet.Options(base_width=8)
 COARSE_SHARE = 0.35  # of the training runs at half the size, where a step costs a quarter
@@ -41,7 +41,7 @@ def main() -> None:
         "--data",
         type=Path,
         default=Path(tempfile.gettempdir(), "densecast-turntable"),
-        help="scratch folder for the pictures",
+        help="scratch folder for the images",
     )
     parser.add_argument("--train-count", type=int, default=2048)
     parser.add_argument("--held-out-count", type=int, default=160)
@@ -56,18 +56,18 @@ def main() -> None:
 
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(arguments.threads)
-    images, masks = read_pictures(arguments.data, TRAIN_SEED, arguments.train_count)
+    images, masks = read_images(arguments.data, TRAIN_SEED, arguments.train_count)
     network = train(images, masks, arguments)
-    held_out = read_pictures(arguments.data, HELD_OUT_SEED, arguments.held_out_count)
+    held_out = read_images(arguments.data, HELD_OUT_SEED, arguments.held_out_count)
     scores = dice_per_image(network, *held_out)
     print(f"held-out Dice per image: mean {scores.mean():.4f}, worst {scores.min():.4f}, n={len(scores)}")
     generator = f"{turntable.NAME} version {turntable.VERSION}"
     metadata = {
         "started_from": read_metadata(arguments.start).get("command", "") if arguments.start else "random weights",
         "command": command_line(),
-        "data": f"{generator}, seed {TRAIN_SEED}, {arguments.train_count} pictures, scale {SCALE}",
+        "data": f"{generator}, seed {TRAIN_SEED}, {arguments.train_count} images, scale {SCALE}",
         "dice_per_image": f"{scores.mean():.6f}",
-        "dice_data": f"{generator}, seed {HELD_OUT_SEED}, {arguments.held_out_count} pictures, scale {SCALE}",
+        "dice_data": f"{generator}, seed {HELD_OUT_SEED}, {arguments.held_out_count} images, scale {SCALE}",
         "seed": str(arguments.seed),
         "torch": torch.__version__,
     }
@@ -92,10 +92,10 @@ def read_metadata(path: Path) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
-def read_pictures(folder: Path, seed: int, count: int) -> tuple[Bytes, Bytes]:
+def read_images(folder: Path, seed: int, count: int) -> tuple[Bytes, Bytes]:
     """(n, h, w, 3) images and (n, h, w) masks at half size; drawn first where they are missing."""
     root = folder / f"seed{seed}_{count}"
-    print(f"pictures: {root}", flush=True)
+    print(f"images: {root}", flush=True)
     write_carvana.write(root, count, seed=seed)
     images, masks = [], []
     for path in sorted((root / "imgs").glob("*.jpg")):
@@ -167,7 +167,7 @@ def draw(images: Bytes, masks: Bytes, count: int, rng: np.random.Generator) -> t
     picked[mirrored], target[mirrored] = picked[mirrored, :, ::-1], target[mirrored, :, ::-1]
     gain = rng.uniform(0.75, 1.3, (count, 1)) * rng.uniform(0.9, 1.1, (count, 3)) / 255
     lift = rng.uniform(-0.12, 0.12, (count, 1))
-    # Channels last, which is how pictures lie in memory and what convolutions on processors like best.
+    # Channels last, which is how images lie in memory and what convolutions on processors like best.
     batch = torch.from_numpy(picked).permute(0, 3, 1, 2).float()
     batch.mul_(torch.from_numpy(gain).float()[..., None, None])
     batch.add_(torch.from_numpy(lift).float()[..., None, None]).clamp_(0, 1)

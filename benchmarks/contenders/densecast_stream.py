@@ -11,6 +11,7 @@ from contenders.job import Array, Job
 from densecast import Pipeline
 from densecast.pipeline import Predicted
 from densecast.runtime.clock import StopWatch
+from densecast.runtime.execution import Mode
 from densecast.tasks.segmentation import SegmentationMap
 
 _OTHER_STAGES = ("decode", "preprocess", "postprocess")
@@ -21,7 +22,7 @@ class DensecastStream:
 
     def __init__(self, job: Job) -> None:
         assert job.built is not None
-        mode = "latency" if job.streams == 1 else "throughput"
+        mode: Mode = "latency" if job.streams == 1 else "throughput"
         self.pipeline = Pipeline.open(job.built, threads=job.threads, mode=mode)
         self.watch = StopWatch()
 

@@ -9,7 +9,7 @@ import numpy as np
 import openvino
 
 from contenders.job import Array, Job
-from densecast.artifact import Artifact
+from densecast.artifact import CompiledArtifact
 
 
 class OpenVinoAlone:
@@ -17,11 +17,11 @@ class OpenVinoAlone:
 
     def __init__(self, job: Job) -> None:
         assert job.built is not None
-        artifact = Artifact.open(job.built)
+        artifact = CompiledArtifact.open(job.built)
         core = openvino.Core()
         model = core.read_model(artifact.file("model.xml"))
         build = artifact.manifest.build
-        assert build is not None and isinstance(build.shape.batch, tuple)
+        assert isinstance(build.shape.batch, tuple)
         shape = (build.shape.batch[0], *artifact.spec.input.shape[1:])
         model.reshape(shape)
         config = {

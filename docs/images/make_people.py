@@ -1,4 +1,4 @@
-"""The picture of people: `python docs/images/make_people.py results docs/images/hrnet_w32_ae_tiny.jpg`.
+"""The image of people found: `python docs/images/make_people.py results docs/images/hrnet_w32_ae_tiny.jpg`.
 
 `results` is what `densecast infer` leaves with `--overlay`.
 """

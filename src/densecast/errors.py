@@ -32,7 +32,7 @@ from collections.abc import Iterable
 
 
 class DensecastError(Exception):
-    """Base of all errors raised on purpose.
+    """Base class of all errors raised on purpose.
 
     `field` names the option or argument that is wrong, as `quantize.percentile`, where there is one: a command line or
     a web page shows it in its own words. `hint` is what to do, where that is not part of the message.
@@ -45,7 +45,7 @@ class DensecastError(Exception):
         self.field, self.hint = field, hint
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Errors come back from worker processes whole."""
+        """Pickle with all fields, so that errors survive worker processes."""
         return type(self), (str(self),), {"field": self.field, "hint": self.hint}
 
 
@@ -56,11 +56,11 @@ class UsageError(DensecastError):
 
 
 class UnknownNameError(UsageError):
-    """No thing of that kind has that name."""
+    """Nothing of that kind has that name."""
 
     @classmethod
     def among(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-        """The error for `name` where one of `known` was wanted, naming the nearest."""
+        """The error for an unknown `name`, suggesting the nearest of `known`."""
         choices = sorted(known)
         near = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.4)
         hint = f"Did you mean {near[0]!r}? " if near else ""
@@ -86,7 +86,7 @@ class ParityError(GateFailedError):
 
 
 class BadInputError(DensecastError):
-    """A file from outside cannot be used."""
+    """An input file cannot be used."""
 
 
 class BadImageError(BadInputError):
@@ -114,7 +114,7 @@ class BadArtifactError(BadInputError):
 
 
 class DeviceError(DensecastError):
-    """A device that is here failed, or gave something else than the network's outputs."""
+    """A device failed, or returned something other than the network's outputs."""
 
     @classmethod
     def of(cls, call: str, status: object, look_at: str) -> DeviceError:

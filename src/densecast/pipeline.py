@@ -16,7 +16,7 @@ from densecast.artifact import Artifact, CompiledArtifact
 from densecast.artifact.tune_record import Setting
 from densecast.errors import BadArtifactError, BadImageError
 from densecast.imaging.read import read_image
-from densecast.runtime import execution, machine, ordered_map, thread_budget
+from densecast.runtime import execution, machine, ordered_map, process_settings
 from densecast.runtime.batching import batches
 from densecast.runtime.clock import Clock, unclocked
 from densecast.runtime.execution import ExecutionConfig, Mode
@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class PipelineConfig:
-    """All that a pipeline is opened with: can be pickled, and sent to a worker that opens its own."""
+    """All arguments for opening a pipeline; picklable, so that a worker process can open its own."""
 
     artifact: Path
     threads: int | None = None
@@ -50,7 +50,7 @@ class PipelineConfig:
 
 @dataclass(frozen=True, slots=True)
 class Predicted(Generic[Source]):
-    """An image of a stream with its prediction; `placement` is where it lay in the network's input."""
+    """An image of a stream with its prediction; `placement` is its placement in the network's input."""
 
     source: Source
     image: Image
@@ -59,7 +59,7 @@ class Predicted(Generic[Source]):
 
 
 class Pipeline:
-    """A loaded artifact that turns images into predictions; safe to use from several threads.
+    """A loaded model that turns images into predictions; thread-safe.
 
     ```python
     with densecast.Pipeline.open("runs/demo/…") as pipeline:
@@ -119,12 +119,12 @@ class Pipeline:
 
     @property
     def config(self) -> ExecutionConfig:
-        """Threads, streams and workers."""
+        """The execution configuration: threads, streams and workers."""
         return self.session.config
 
     @property
     def precision(self) -> PrecisionRan:
-        """What runs, read back from the engine."""
+        """The precision that runs, read back from the engine."""
         return self.session.precision
 
     def __call__(self, image: Image, *, scores: bool = False) -> Any:
@@ -141,11 +141,11 @@ class Pipeline:
             return self._predict(inputs, slot, "image", scores, unclocked)[0]
 
     def read(self, path: Path) -> Image:
-        """An image file as the model's preprocessing wants it read."""
+        """Read an image file as the model's preprocessing requires."""
         return read_image(path, use_exif=self.spec.preprocess.use_exif)
 
     def preprocess(self, image: Image) -> ModelInputs:
-        """Resize and normalise, for each view, into arrays of the caller's own.
+        """Resize and normalise an image for each TTA view; returns new arrays.
 
         Raises:
             BadImageError: not (H, W, 3) uint8.
@@ -157,23 +157,23 @@ class Pipeline:
         return prepare_views([_checked(image)], self.spec, self.augment, Buffers(), unclocked)[0]
 
     def forward(self, inputs: ModelInputs) -> tuple[Feeds, ...]:
-        """The network's outputs by name, without the batch, for each view; arrays of the caller's own."""
+        """Run the network: outputs by name, without the batch axis, for each view; returns new arrays."""
         outputs: dict[int, Feeds] = {}
         with self.session.lease() as slot:
             for numbers, feeds in self._batches(inputs.feeds, slot):
-                found = slot.run(feeds)
+                outputs_by_name = slot.run(feeds)
                 for row, number in enumerate(numbers):
-                    outputs[number] = {name: array[row].copy() for name, array in found.items()}
+                    outputs[number] = {name: array[row].copy() for name, array in outputs_by_name.items()}
         return tuple(outputs[number] for number in range(len(outputs)))
 
     def postprocess(
         self, outputs: Sequence[Feeds], inputs: ModelInputs, frame: Frame = "image", *, scores: bool = False
     ) -> Any:
-        """What the task makes of the outputs of all views."""
+        """Turn the outputs of all views into a prediction."""
         return self.task.postprocess(outputs, inputs.views, self.spec, frame, scores=scores)
 
     def predict(self, inputs: ModelInputs, frame: Frame = "image") -> Any:
-        """Forward and postprocess, without copies between them."""
+        """Forward and postprocess, without intermediate copies."""
         with self.session.lease() as slot:
             return self._predict([inputs], slot, frame, False, unclocked)[0]
 
@@ -188,7 +188,7 @@ class Pipeline:
         scores: bool = False,
         clock: Clock = unclocked,
     ) -> Generator[Result, None, None]:
-        """What `finish` makes of every image and its prediction, in order; `batch` images of one size run together.
+        """Predict a stream of images; yields the results of `finish` in order. `batch` images of one size run together.
 
         Without `batch`, it is the execution config's: in throughput mode what tuning found best, else 1.
         As many images or batches are in work as there are workers: while one is read, another is in the network
@@ -213,12 +213,12 @@ class Pipeline:
 
         workers = self.config.num_workers
         groups = ordered_map.ordered_parallel_map(work, _groups(sources, batch or self.config.batch_size), workers)
-        with thread_budget.opencv_threads(self.config.num_threads // workers), contextlib.closing(groups):
+        with process_settings.opencv_threads(self.config.num_threads // workers), contextlib.closing(groups):
             for results in groups:
                 yield from results
 
     def close(self) -> None:
-        """Free the engine."""
+        """Release the engine."""
         self.session.close()
 
     def __enter__(self) -> Self:
@@ -240,17 +240,17 @@ class Pipeline:
     def _predict(
         self, inputs: Sequence[ModelInputs], slot: Slot, frame: Frame, scores: bool, clock: Clock
     ) -> list[Any]:
-        """Predictions in order; an image is postprocessed as soon as all of its views are there."""
+        """Yield predictions in order; an image is postprocessed as soon as all of its views are computed."""
         results: list[Any] = [None] * len(inputs)
         places = [(index, view) for index, item in enumerate(inputs) for view in range(len(item.views))]
         waiting: dict[int, dict[int, Feeds]] = {}
         for numbers, feeds in self._batches([each for item in inputs for each in item.feeds], slot):
             with clock("infer"):
-                found = slot.run(feeds)
+                outputs_by_name = slot.run(feeds)
             for row, number in enumerate(numbers):
                 index, view = places[number]
                 own = waiting.setdefault(index, {})
-                own[view] = {name: array[row] for name, array in found.items()}
+                own[view] = {name: array[row] for name, array in outputs_by_name.items()}
                 if len(own) == len(inputs[index].views):
                     with clock("postprocess"):
                         results[index] = self.postprocess(
@@ -266,8 +266,8 @@ class Pipeline:
 
 def _checked(image: Image) -> Image:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        told = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise BadImageError(f"an image must be a (H, W, 3) uint8 RGB array, got {told}. See densecast.read_image.")
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise BadImageError(f"an image must be a (H, W, 3) uint8 RGB array, got {got}. See densecast.read_image.")
     if image.size == 0:
         raise BadImageError(f"the image is empty: {image.shape}.")
     return image
@@ -285,7 +285,7 @@ def _groups(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
 
 
 def _tuned(artifact: CompiledArtifact, mode: Mode, threads: int | None, device: str) -> Setting | None:
-    """Streams and batch that were measured to be the fastest, if that was for this mode and on as many CPUs."""
+    """The streams and batch size that tuning selected, if it was for this mode and number of CPUs."""
     tuning = artifact.manifest.tuning
     if tuning is None or mode == "latency" or device not in ("", "cpu"):
         return None

@@ -21,8 +21,7 @@ import os
 import pkgutil
 import sys
 from functools import cache
-from importlib import metadata
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from densecast.errors import DensecastError, PluginError, UnknownNameError
 
@@ -32,6 +31,7 @@ VARIABLE = "DENSECAST_PLUGINS"
 """Packages, by comma, whose plug-ins a file may name."""
 
 _allowed: set[str] = set()
+_kinds: dict[str, PluginKind[Any]] = {}
 
 
 def allow_plugins(*packages: str) -> None:
@@ -52,10 +52,11 @@ class PluginKind(Generic[T]):
         self.package, self.noun, self.attribute = package, noun, attribute
         self._protocol, self._prefix = protocol, prefix
         self._objects: dict[str, T] = {}
+        _kinds[package] = self
 
     @property
     def group(self) -> str:
-        """The entry points' group."""
+        """The entry-point group."""
         return f"densecast.{self.package}"
 
     def names(self) -> tuple[str, ...]:
@@ -86,7 +87,7 @@ class PluginKind(Generic[T]):
         raise UnknownNameError.among(self.noun, name, self.names())
 
     def load_trusted(self, name: str) -> T:
-        """`load` of a name that a file brought, which may not import packages that nobody has allowed.
+        """Load by a name from a file, which may only import packages that the user has allowed.
 
         Raises:
             PluginError: `package.module:Name` of a package that is neither allowed nor imported.
@@ -103,7 +104,7 @@ class PluginKind(Generic[T]):
         return self.load(name)
 
     def register(self, name: str, plugin: T) -> T:
-        """Give an object a name in this process, under which specs and manifests may then name it.
+        """Register an object under a name that specs and manifests may use, in this process.
 
         Raises:
             PluginError: it lacks what this kind needs, the name is that of another one, or has a colon.
@@ -130,19 +131,19 @@ class PluginKind(Generic[T]):
     def _imported(self, name: str, reference: str) -> T:
         module_name, _, path = reference.partition(":")
         try:
-            plugin: object = importlib.import_module(module_name)
+            imported: object = importlib.import_module(module_name)
             for part in path.split("."):
-                plugin = getattr(plugin, part)
+                imported = getattr(imported, part)
         except DensecastError:
             raise
         except Exception as error:  # a user's module raises whatever it likes while it is imported
             raise PluginError(
                 f"the {self.noun} {name!r} ({reference}) cannot be imported: {type(error).__name__}: {error}."
             ) from error
-        return self._checked(plugin, name)
+        return self._checked(imported, name)
 
     def _checked(self, plugin: object, name: str) -> T:
-        """The plug-in, or the object of its class, if it has all that this kind needs."""
+        """The plug-in (or an instance of its class), checked to have all members of its kind."""
         if isinstance(plugin, type):
             # Before it is called: a file may name any class of a module that happens to be imported.
             self._require(plugin, name, _methods(self._protocol))
@@ -164,7 +165,7 @@ class PluginKind(Generic[T]):
         return cast(T, plugin)
 
     def _require(self, plugin: object, name: str, members: set[str]) -> None:
-        missing = sorted(member for member in members if not hasattr(plugin, member))
+        missing = sorted(members - set(dir(plugin)))
         if missing:
             raise PluginError(f"{name} is no {self.noun}: it lacks {', '.join(missing)}.")
 
@@ -176,16 +177,18 @@ def _modules(package: str) -> tuple[str, ...]:
 
 
 def _entry_points(group: str) -> dict[str, str]:
+    from importlib import metadata  # it takes longer to import than all of this package's command line
+
     return {point.name: f"{point.module}:{point.attr}" for point in metadata.entry_points(group=group)}
 
 
 def _members(protocol: type | None) -> set[str]:
-    """The names that a protocol, or a class, asks for."""
+    """The member names that a protocol or class requires."""
     return {name for name in dir(protocol) if not name.startswith("_")} if protocol else set()
 
 
 def _methods(protocol: type | None) -> set[str]:
-    """Those of them that can be called: objects may have the others from their `__init__`."""
+    """The required members that are methods; objects may set the others in their `__init__`."""
     return {name for name in _members(protocol) if callable(getattr(protocol, name))}
 
 
@@ -198,12 +201,7 @@ def _allowed_packages() -> set[str]:
     return _allowed | {name for name in from_environment if name}
 
 
-def decode_options_type(task: str) -> type:
-    """The type of a task's decode options: what a spec needs to be read from a file.
-
-    Raises:
-        UnknownNameError, PluginError: as `load_trusted`.
-    """
-    tasks = importlib.import_module("densecast.tasks._base")
-    options_type: type = tasks.TASKS.load_trusted(task).options_type
-    return options_type
+def kind(package: str) -> PluginKind[Any]:
+    """The kind of plug-in that a folder of the package holds, as `tasks`."""
+    importlib.import_module(f"densecast.{package}._base")
+    return _kinds[package]

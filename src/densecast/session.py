@@ -32,13 +32,13 @@ os.register_at_fork(after_in_child=_forget_threads)
 
 
 class Slot:
-    """One caller's place in a session: buffers of its own, in the engine and for its inputs."""
+    """A caller's slot in a session, with its own buffers in the engine and for its inputs."""
 
     def __init__(self, session: Session, number: int) -> None:
         self._session, self.number, self.buffers = session, number, Buffers()
 
     def run(self, feeds: Feeds) -> Feeds:
-        """The network. The arrays may be overwritten by this slot's next run: copy what outlives it.
+        """Run the network. The slot's next run may overwrite the returned arrays: copy them if they must outlive it.
 
         Raises:
             BadShapeError: feeds that the network does not take.
@@ -47,7 +47,7 @@ class Slot:
 
 
 class Session:
-    """A network ready to run, safe to use from several threads.
+    """A loaded network; thread-safe.
 
     As many callers are served at a time as the execution config has workers; those beyond wait. Answers do not depend
     on who else calls.
@@ -92,28 +92,28 @@ class Session:
 
     @property
     def precision(self) -> PrecisionRan:
-        """What runs, read back from the engine."""
+        """The precision that runs, read back from the engine."""
         return self._runner.precision
 
     @property
     def batch_sizes(self) -> tuple[int, ...] | None:
-        """The batch sizes it takes, ascending; None if it takes any within its inputs."""
+        """Supported batch sizes, ascending; None for any within the input specs."""
         return self._runner.batch_sizes
 
     def forward(self, feeds: Feeds) -> Feeds:
-        """The network alone: every output by name, in arrays of the caller's own.
+        """Run the network alone: every output by name, in new arrays.
 
         Raises:
             BadShapeError: feeds that the network does not take.
             UsageError: the session is closed.
         """
         with self.lease() as slot:
-            found = slot.run(feeds)
-            return {name: array.copy() for name, array in found.items()} if self._runner.reuses_buffers else found
+            outputs = slot.run(feeds)
+            return {name: array.copy() for name, array in outputs.items()} if self._runner.reuses_buffers else outputs
 
     @contextlib.contextmanager
     def lease(self) -> Iterator[Slot]:
-        """A slot for several runs without copies; waits while all are taken."""
+        """Lease a slot for several runs without copies; waits while all are taken."""
         with self._returned:
             self._check_open()
             while not self._free:
@@ -129,7 +129,7 @@ class Session:
                 self._returned.notify()
 
     def close(self) -> None:
-        """Free the engine, once all callers are served; closing twice is allowed."""
+        """Release the engine once all callers are done; closing twice is allowed."""
         with self._returned:
             if self._is_closed:
                 return

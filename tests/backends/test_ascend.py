@@ -123,11 +123,11 @@ def test_the_session_gets_what_the_network_takes_and_is_freed(vendor: Path, tmp_
 def test_a_pipeline_fills_the_batch_and_predicts_as_onnxruntime_does(vendor: Path, tmp_path: Path) -> None:
     images = [picture((80, 112), seed) for seed in range(3)]
     with Pipeline.open(built(tmp_path), device="npu:0") as pipeline:
-        found = pipeline.predict(images)
+        found = [pipeline(image) for image in images]
     plain = tiny_artifacts.exported(tmp_path, name="plain")
     options = BuildOptions("onnxruntime", shape=SHAPE)
     with Pipeline.open(build(plain, tmp_path / "ort", options), threads=1) as pipeline:
-        wanted = pipeline.predict(images)
+        wanted = [pipeline(image) for image in images]
     assert all((a.class_id == b.class_id).all() for a, b in zip(found, wanted, strict=True))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -23,29 +22,30 @@ FEED = np.random.default_rng(0).random((1, 3, 24, 32), dtype=np.float32)
 
 
 @pytest.fixture(params=["openvino", "onnxruntime"])
-def engine(request: pytest.FixtureRequest) -> ModuleType:
-    module = BACKENDS.load(request.param)
-    if module.capabilities().missing:
-        pytest.skip(module.capabilities().missing)
-    return module
+def engine(request: pytest.FixtureRequest) -> str:
+    missing = BACKENDS.load(request.param).capabilities().missing
+    if missing:
+        pytest.skip(missing)
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def artifact(engine: ModuleType, tmp_path: Path, own_cache: Path) -> Artifact:
+def artifact(engine: str, tmp_path: Path, own_cache: Path) -> Artifact:
     made = built(engine, tmp_path, 0)
     shutil.rmtree(own_cache)  # a build tries its model, and that is kept, too
     return made
 
 
-def built(engine: ModuleType, folder: Path, seed: int) -> Artifact:
+def built(engine: str, folder: Path, seed: int) -> Artifact:
     (folder / f"{seed}").mkdir()
     source = tiny_artifacts.exported(folder / f"{seed}", tiny_graphs.segmentation(seed=seed))
-    options = BuildOptions(engine.__name__.rpartition(".")[2], shape=InputShape(height=24, width=32))
+    options = BuildOptions(engine, shape=InputShape(height=24, width=32))
     return build(source, folder / f"{seed}" / "built", options)
 
 
-def logits(engine: ModuleType, artifact: Artifact, threads: int = 1) -> np.ndarray:
-    runner = engine.load(artifact, ExecutionConfig(threads))
+def logits(engine: str, artifact: Artifact, threads: int = 1) -> np.ndarray:
+    runner = BACKENDS.load(engine).load(artifact, ExecutionConfig(threads))
     found = runner.run({"image": FEED})["logits"].copy()
     runner.close()
     return found
@@ -55,9 +55,7 @@ def blobs(own_cache: Path) -> dict[str, tuple[int, bytes]]:
     return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in (own_cache / "compiled").iterdir()}
 
 
-def test_the_second_load_compiles_nothing_and_gives_the_same(
-    engine: ModuleType, artifact: Artifact, own_cache: Path
-) -> None:
+def test_the_second_load_compiles_nothing_and_gives_the_same(engine: str, artifact: Artifact, own_cache: Path) -> None:
     first = logits(engine, artifact)
     kept = blobs(own_cache)
     assert len(kept) == 1
@@ -65,9 +63,7 @@ def test_the_second_load_compiles_nothing_and_gives_the_same(
     assert blobs(own_cache) == kept
 
 
-def test_another_content_is_another_model(
-    engine: ModuleType, artifact: Artifact, own_cache: Path, tmp_path: Path
-) -> None:
+def test_another_content_is_another_model(engine: str, artifact: Artifact, own_cache: Path, tmp_path: Path) -> None:
     other = built(engine, tmp_path, 1)
     shutil.rmtree(own_cache)
     first, second = logits(engine, artifact), logits(engine, other)
@@ -76,7 +72,7 @@ def test_another_content_is_another_model(
 
 
 def test_another_cpu_is_another_model(
-    engine: ModuleType, artifact: Artifact, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str, artifact: Artifact, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = logits(engine, artifact)
     name, _ = machine.cpu()
@@ -86,10 +82,10 @@ def test_another_cpu_is_another_model(
 
 
 def test_another_version_of_the_engine_is_another_model(
-    engine: ModuleType, artifact: Artifact, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str, artifact: Artifact, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logits(engine, artifact)
-    if engine.__name__.endswith("openvino"):
+    if engine == "openvino":
         import openvino
 
         monkeypatch.setattr(openvino, "get_version", lambda: "0.1")
@@ -101,7 +97,7 @@ def test_another_version_of_the_engine_is_another_model(
     assert len(blobs(own_cache)) == 2
 
 
-def test_a_damaged_model_is_compiled_again(engine: ModuleType, artifact: Artifact, own_cache: Path) -> None:
+def test_a_damaged_model_is_compiled_again(engine: str, artifact: Artifact, own_cache: Path) -> None:
     first = logits(engine, artifact)
     ((name, (_, whole)),) = blobs(own_cache).items()
     for damaged in (b"", whole[:-7], whole[:100] + b"?" + whole[101:]):
@@ -111,17 +107,13 @@ def test_a_damaged_model_is_compiled_again(engine: ModuleType, artifact: Artifac
         assert cache.read_blob(name.removesuffix(".blob")) is not None
 
 
-def test_a_cache_that_cannot_be_written_does_not_matter(
-    engine: ModuleType, artifact: Artifact, own_cache: Path
-) -> None:
+def test_a_cache_that_cannot_be_written_does_not_matter(engine: str, artifact: Artifact, own_cache: Path) -> None:
     own_cache.write_text("a file where the folder should be")
     assert np.isfinite(logits(engine, artifact)).all()
 
 
-def test_a_blob_that_the_engine_refuses_is_compiled_again(
-    engine: ModuleType, artifact: Artifact, own_cache: Path
-) -> None:
-    if not engine.__name__.endswith("openvino"):
+def test_a_blob_that_the_engine_refuses_is_compiled_again(engine: str, artifact: Artifact, own_cache: Path) -> None:
+    if engine != "openvino":
         pytest.skip("it keeps an ONNX graph, which no build of the same version refuses")
     first = logits(engine, artifact)
     ((name, _),) = blobs(own_cache).items()

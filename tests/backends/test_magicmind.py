@@ -81,12 +81,12 @@ def test_inference_is_that_of_the_contract(fake: Fake, tmp_path: Path) -> None:
 def test_a_pipeline_predicts_as_onnxruntime_does(fake: Fake, tmp_path: Path) -> None:
     images = [picture((80, 112), seed) for seed in range(3)]
     with Pipeline.open(built(tmp_path / "mm")) as pipeline:
-        found = pipeline.predict(images)
+        found = [pipeline(image) for image in images]
     (tmp_path / "ort").mkdir()
     source = tiny_artifacts.exported(tmp_path / "ort")
     made = build(source, tmp_path / "ort" / "built", BuildOptions("onnxruntime", shape=SHAPE))
     with Pipeline.open(made, threads=1) as pipeline:
-        wanted = pipeline.predict(images)
+        wanted = [pipeline(image) for image in images]
     assert all((a.class_id == b.class_id).all() for a, b in zip(found, wanted, strict=True))
 
 

@@ -280,7 +280,7 @@ def test_a_fall_back_is_said_plainly_where_a_folder_was_named(
     out = tmp_path / "my_int8_model"
     ended = densecast("build", source.folder, "--tune", "-p", "fp16", *shape, "--out", out, "-q")
     assert ended.code == 0, ended.err
-    assert "Holds fp32, not the fp16 that was asked: " in ended.out
+    assert "Holds fp32, not the fp16 that was requested: " in ended.out
     write_jpeg(tmp_path / "photo.jpg", (48, 80), 1)
     ended = densecast(
         "benchmark", out, tmp_path / "photo.jpg", "--count", "1", "--seconds", "0", "--json", tmp_path / "b.json", "-q"

@@ -85,7 +85,7 @@ def test_files_that_are_no_graph(tmp_path: Path, content: bytes) -> None:
 def test_graph_with_another_number_of_classes_than_labels(tmp_path: Path) -> None:
     onnx.save(tiny_graphs.segmentation(), tmp_path / "tiny.onnx")
     message = failed(3, "export", tmp_path / "tiny.onnx", "--out", tmp_path / "out", "--labels", "a,b,c")
-    assert "2 classes" in message and "3 labels" in message
+    assert "2 channels" in message and "labels a, b, c" in message and "needs 3" in message
     assert not (tmp_path / "out").exists()
 
 
@@ -94,7 +94,7 @@ def test_graph_with_another_number_of_classes_than_labels(tmp_path: Path) -> Non
     [
         ("labels = ['a', 'b']\n[preproces]\nmean = [0, 0, 0]", "unknown key 'preproces'. Did you mean 'preprocess'?"),
         ("labels = ['a', 'b']\n[preprocess]\nresize = { kind = 'native' }\nmaen = [1, 2, 3]", "Did you mean 'mean'?"),
-        ("lables = ['a', 'b']", "labels: Field required. Is it meant by 'lables'?"),
+        ("lables = ['a', 'b']", "unknown key 'lables'. Did you mean 'labels'?"),
         ("labels = 3", "labels"),
         ("labels = ['a']", "at least two labels"),
         ("labels = ['a', 'b']\npalette = [[0, 0, 0]]", "2 labels but 1 colours"),

@@ -19,8 +19,10 @@ from densecast.artifact import Artifact
 from densecast.backends._base import BACKENDS, Capabilities, Runner
 from densecast.errors import BadArtifactError, BadShapeError, MissingError, UsageError
 from densecast.runtime.execution import ExecutionConfig
+from densecast.session import Session
 from densecast.spec.options import BuildOptions, HalfType, InputShape, Range
 from densecast.spec.precision import PRECISIONS
+from densecast.testing import check_backend
 from densecast.verbs.builder import build
 
 NAMES = BACKENDS.names()
@@ -134,6 +136,14 @@ def test_inferences_at_a_time_do_not_meet(name: str, source: Artifact, tmp_path:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_checks_that_users_have_for_backends_of_their_own(name: str, source: Artifact, tmp_path: Path) -> None:
+    abilities_of(name)
+    built = build(source, tmp_path / "built", BuildOptions(name, shape=OPEN))
+    array = feed(2)
+    check_backend(BACKENDS.load(name), built, {"image": array}, {"logits": expected(array)}, tolerance=FLOAT32)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_feeds_that_do_not_fit_are_refused(name: str, source: Artifact, tmp_path: Path) -> None:
     abilities_of(name)
     _, runner = runner_of(source, tmp_path / "built", BuildOptions(name, shape=OPEN))
@@ -241,11 +251,9 @@ def test_a_precision_the_engine_lacks_is_refused(name: str, source: Artifact, tm
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_float_artifact_is_not_loaded(name: str, source: Artifact) -> None:
-    abilities_of(name)
+def test_a_float_artifact_is_not_loaded(source: Artifact) -> None:
     with pytest.raises(BadArtifactError, match="densecast build"):
-        BACKENDS.load(name).load(source, ExecutionConfig(1))
+        Session.open(source, ExecutionConfig(1))
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "reference"])

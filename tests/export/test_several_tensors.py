@@ -54,7 +54,7 @@ def names(artifact: Artifact) -> list[str]:
 def test_the_main_output_is_the_first_that_fits_the_task_and_all_are_kept(tmp_path: Path) -> None:
     artifact = exported(tmp_path, two_outputs())
     assert names(artifact) == ["scores", "depth", "mean"]
-    assert artifact.manifest.passes == ("main output 'scores', the first of 2 channels; depth, mean kept as well",)
+    assert artifact.manifest.passes == ("main output 'scores', the first of 2 channels; depth, mean exported as well",)
     mean = artifact.spec.outputs[2]
     assert mean.shape[1] == 3 and isinstance(mean.shape[0], Dim)
 
@@ -158,7 +158,7 @@ def test_a_module_in_memory_is_exported_with_all_it_returns(tmp_path: Path, kind
     assert network.training
     assert names(artifact) == outputs
     assert artifact.manifest.parity is not None and artifact.manifest.parity.shapes[0] == (1, 3, 40, 56)
-    assert "kept as traced" in artifact.manifest.passes[-1]
+    assert "stored as traced" in artifact.manifest.passes[-1]
     answers = onnx_file.graph_runner(artifact.file("model.onnx").read_bytes())({"image": FEED})
     with torch.inference_mode():
         expected = network.eval().main(torch.from_numpy(FEED)).numpy()

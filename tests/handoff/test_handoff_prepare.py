@@ -20,10 +20,10 @@ from densecast.imaging.read import read_image
 from densecast.spec.model import Evaluation
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.preprocess import FitCentre, Preprocess
+from densecast.spec.verb_options import PrepareOptions
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import export_file
 from densecast.verbs.handoff import bins, collect, open_handoff, prepare, simulate
-from densecast.spec.verb_options import PrepareOptions
 
 MEAN_STD = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
 

@@ -19,14 +19,12 @@ from densecast.scenes import write_carvana, write_cityscapes
 from densecast.spec.options import BuildOptions, InputShape, Range
 from densecast.spec.preprocess import Stretch
 from densecast.spec.score import Score
-from densecast.spec.verb_options import EvaluateOptions
+from densecast.spec.verb_options import EvaluateOptions, OutputForm, PrepareOptions
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.builder import build
 from densecast.verbs.evaluate import evaluate
 from densecast.verbs.export import export_file, export_zoo
 from densecast.verbs.handoff import collect, prepare, simulate
-from densecast.spec.verb_options import PrepareOptions
-from densecast.spec.verb_options import OutputForm
 from densecast.verbs.handoff.tool_outputs import Tool
 
 FORMS: tuple[OutputForm, ...] = ("logits", "int32", "int64")

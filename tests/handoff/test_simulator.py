@@ -13,10 +13,10 @@ import tiny_graphs
 
 from densecast.errors import BadArtifactError
 from densecast.spec.model import ModelSpec
+from densecast.spec.verb_options import OutputForm
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.handoff import simulator
 from densecast.verbs.handoff.device_graph import device_graph
-from densecast.spec.verb_options import OutputForm
 
 
 def spec_at(size_hw: tuple[int, int], *, align_corners: bool) -> ModelSpec:

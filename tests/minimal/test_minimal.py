@@ -54,9 +54,9 @@ def test_a_ready_graph_is_exported_built_and_run(backend: str, tmp_path: Path) -
     artifact = build(tiny_artifacts.exported(tmp_path), tmp_path / "built", options)
     images = [picture((48, 64), seed) for seed in range(3)]
     with Pipeline.open(artifact, threads=1) as pipeline:
-        assert pipeline.runner.precision.compute == "float32"
-        predictions = pipeline.predict(images)
-        feed = np.stack([pipeline.prepare(image).array for image in images[:2]])
+        assert pipeline.precision.compute == "float32"
+        predictions = [pipeline(image) for image in images]
+        feed = np.stack([pipeline.preprocess(image).feeds[0]["image"] for image in images[:2]])
         logits = pipeline.session.forward({"image": feed})["logits"]
         wanted = ReferenceEvaluator(tiny_graphs.segmentation()).run(None, {"image": feed})[0]
         # 27 products summed in another order.

@@ -114,4 +114,4 @@ def test_wrapped_weights_are_recognised_too():
 def test_differing_options_are_named(name, changes, expected):
     told = explain(name, state_of(name, **changes))
     assert told is not None
-    assert told.startswith(f"these weights were made for {expected}; the network was asked for ")
+    assert told.startswith(f"these weights were made for {expected}; the requested network has ")

@@ -157,8 +157,8 @@ def test_markdown_and_html_of_a_run_hold_every_choice(tmp_path: Path) -> None:
 
 def test_a_build_that_fell_back_is_a_finding_of_its_own(tmp_path: Path) -> None:
     made = made_report.report(tmp_path)
-    (finding,) = (line for line in made.findings() if "was asked" in line)
-    assert "int8 was asked, fp16 is what was built: int8 is 0.96 times as fast" in finding
+    (finding,) = (line for line in made.findings() if "was requested" in line)
+    assert "int8 was requested, fp16 was built: int8 is 0.96 times as fast" in finding
     assert not any("int8 does not pay" in line for line in made.findings() if line.startswith(made_report.HOSTILE))
     assert len(markdown.chosen_by(made)) == 3
 
@@ -167,7 +167,7 @@ def test_one_built_artifact_tells_why_it_is_what_it_is(tmp_path: Path, monkeypat
     pytest.importorskip("jinja2")
     built = tiny_artifacts.compiled(tmp_path, BuildOptions("openvino", shape=InputShape(height=24, width=32)))
     plain = densecast("report", built.folder)
-    assert plain.code == 0 and "built as it was asked for" in plain.out and "asked fp32, runs float32" in plain.out
+    assert plain.code == 0 and "built as requested" in plain.out and "asked fp32, runs float32" in plain.out
     tuned = replace(
         built.manifest, precision_asked=INT8, tuning=made_report.tuning(), calibration=made_report.CALIBRATION
     )
@@ -177,7 +177,7 @@ def test_one_built_artifact_tells_why_it_is_what_it_is(tmp_path: Path, monkeypat
     ended = densecast("report", built.folder, "--html", html, "--json", tmp_path / "why.json")
     assert ended.code == 0, ended.err
     for text in (ended.out, html.read_text(encoding="utf-8")):
-        assert "Holds fp32, not the int8 that was asked" in text.replace("&#39;", "'")
+        assert "Holds fp32, not the int8 that was requested" in text.replace("&#39;", "'")
         assert "1.71 (1.65 to 1.79)" in text and "0.412%" in text
     assert json.loads((tmp_path / "why.json").read_text())["tuning"]["threads"] == 2
     assert sorted(built.folder.iterdir()) == before

@@ -105,7 +105,7 @@ def test_a_tuned_run_reports_what_each_build_was_chosen_by(
     assert tuned.asked == "force_float16" and tuned.reasons.built == "force_float32"
     assert tuned.artifact.endswith("__fp32__48x72__b1__onnxruntime__tuned_from_fp16")
     assert tuned.reasons.tuning is not None and tuned.reasons.fallback == tuned.reasons.tuning.why
-    assert any("fp16 was asked, fp32 is what was built" in line for line in made.findings())
+    assert any("fp16 was requested, fp32 was built" in line for line in made.findings())
     for name in ("report.md", "report.html"):
         text = (tmp_path / "out" / name).read_text(encoding="utf-8")
         assert "onnxruntime fp16: tuned for throughput" in text and "1.00 (0.99 to 1.01)" in text

@@ -10,18 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from densecast.errors import UnknownNameError
-from densecast.runtime import execution
+from densecast.runtime import execution, process_settings
 from densecast.runtime.execution import ExecutionConfig
 from densecast.runtime.machine import usable_cpus
-from densecast.runtime.quiet import warnings_ignored
+from densecast.runtime.process_settings import warnings_ignored
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 3, 4, 8, 9, 16, 96])
 def test_threads_of_all_streams_are_the_cpus(cpus: int) -> None:
     assert execution.configure("latency", cpus) == ExecutionConfig(cpus, 1)
     found = execution.configure("throughput", cpus)
-    assert found.threads == cpus and 1 <= found.streams <= found.lanes <= cpus
-    assert found.threads // found.streams * found.streams <= cpus
+    assert found.num_threads == cpus and 1 <= found.num_streams <= found.num_workers <= cpus
+    assert found.num_threads // found.num_streams * found.num_streams <= cpus
 
 
 def test_the_affinity_is_what_is_planned_for() -> None:
@@ -31,7 +31,7 @@ def test_the_affinity_is_what_is_planned_for() -> None:
         assert execution.configure("throughput") == ExecutionConfig(1, 1)
     finally:
         os.sched_setaffinity(0, before)
-    assert execution.configure("latency").threads == usable_cpus()
+    assert execution.configure("latency").num_threads == usable_cpus()
 
 
 def test_streams_that_were_measured_are_kept_within_the_threads() -> None:
@@ -58,8 +58,22 @@ def test_opencv_is_put_back() -> None:
     import cv2
 
     before = cv2.getNumThreads()
-    with execution.opencv_threads(1):
+    with process_settings.opencv_threads(1):
         assert cv2.getNumThreads() == 1
+    assert cv2.getNumThreads() == before
+
+
+def test_of_several_claims_on_opencv_the_smallest_holds_and_the_last_to_leave_puts_it_back() -> None:
+    import cv2
+
+    before = cv2.getNumThreads()
+    first, second = process_settings.opencv_threads(2), process_settings.opencv_threads(1)
+    first.__enter__()
+    second.__enter__()
+    assert cv2.getNumThreads() == 1
+    first.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 1
+    second.__exit__(None, None, None)
     assert cv2.getNumThreads() == before
 
 

@@ -87,7 +87,7 @@ def test_peak_memory_is_this_process_own_and_not_its_parents() -> None:
     held = np.ones(200_000_000, np.uint8)
     assert machine.peak_rss_mb() > 190
     del held
-    code = "from densecast.core import machine; print(machine.peak_rss_mb())"
+    code = "from densecast.runtime import machine; print(machine.peak_rss_mb())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     # An interpreter and nothing else takes some 15 MB.
     assert 5 < float(done.stdout) < 100

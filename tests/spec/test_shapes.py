@@ -48,7 +48,7 @@ def test_sizes_are_narrowed(source: TensorSpec, asked: InputShape, wanted: tuple
     ],
 )
 def test_sizes_beyond_the_graph_are_refused(source: TensorSpec, asked: InputShape, axis: str) -> None:
-    with pytest.raises(BadShapeError, match=f"^{axis} .* was asked, but the exported graph takes"):
+    with pytest.raises(BadShapeError, match=f"^{axis} .* was requested, but the exported graph takes"):
         built_input(source, asked, uint8=False)
 
 

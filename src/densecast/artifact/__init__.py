@@ -58,7 +58,7 @@ class Artifact:
 
     @classmethod
     def open(cls, folder: Path | str) -> Self:
-        """Read the manifest and check every file against its hash; what comes is of the kind that it is.
+        """Read the manifest and check every file against its hash; returns the subclass that the manifest names.
 
         Called on a kind, another kind is an error.
 
@@ -93,12 +93,12 @@ class Artifact:
 
     @classmethod
     def wrong_kind(cls, folder: Path) -> str:
-        """What to say of an artifact of another kind."""
+        """The error message for an artifact of another kind."""
         return f"{folder} is of another kind."
 
     @classmethod
     def existing(cls, folder: Path, key: str) -> Self | None:
-        """The artifact in `folder`, if it is sound and was made from what `key` stands for; else None.
+        """The artifact in `folder` if it is intact and its key equals `key`; else None.
 
         Raises:
             UsageError: something is there that is no artifact, and must not be replaced by one.
@@ -119,13 +119,13 @@ class Artifact:
 
     @property
     def identity(self) -> str:
-        """Hash over the contents of all files that it computes with: equal for artifacts that are interchangeable."""
+        """Hash over the contents of all files used in computation: equal for interchangeable artifacts."""
         computes = [(name, digest) for name, digest in sorted(self.manifest.files.items()) if name != GOLDEN]
         return files.sha256_text(json.dumps(computes))
 
     @property
     def size_bytes(self) -> int:
-        """All files together, without the manifest."""
+        """Size of all files together, without the manifest."""
         return sum(self.file(name).stat().st_size for name in self.manifest.files)
 
     def file(self, name: str) -> Path:
@@ -147,7 +147,7 @@ class FloatArtifact(Artifact):
 
     @classmethod
     def wrong_kind(cls, folder: Path) -> str:
-        """It is compiled."""
+        """The error message for a compiled artifact."""
         return f"{folder} is already compiled. Name the exported artifact that it was built from."
 
 
@@ -159,13 +159,13 @@ class CompiledArtifact(Artifact):
 
     @classmethod
     def wrong_kind(cls, folder: Path) -> str:
-        """It is not compiled."""
+        """The error message for an artifact that is not compiled."""
         return f"{folder} is not compiled. Run `densecast build` on it first."
 
 
 @contextlib.contextmanager
 def writing(target: Path) -> Iterator[Draft]:
-    """A draft folder; on a good end, and after `finish`, it becomes the artifact at `target`.
+    """A draft folder, which becomes the artifact at `target` if the block succeeds and has called `finish`.
 
     Raises:
         UsageError: something is there that is no artifact, and must not be replaced by one.
@@ -193,7 +193,7 @@ class Draft:
 
 
 def _refuse_foreign(target: Path) -> None:
-    """An artifact's folder is replaced as a whole, so a folder of anything else has to be left alone."""
+    """Refuse to replace a folder that is not an artifact."""
     is_artifact = (target / MANIFEST).is_file()
     is_empty = target.is_dir() and not any(target.iterdir())
     if target.exists() and not is_artifact and not is_empty:
@@ -201,5 +201,5 @@ def _refuse_foreign(target: Path) -> None:
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
+    """The current time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

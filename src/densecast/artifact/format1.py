@@ -45,7 +45,7 @@ _COMPILED_ONLY = (
 
 
 def upgraded(manifest: Plain) -> Plain:
-    """A manifest of format 1 as one of format 2. What is not as format 1 has it is left for the reader to refuse."""
+    """Convert a manifest of format 1 to format 2. Anything unknown is left for the reader to refuse."""
     plain = _renamed(manifest, {"evidence": "measurements"})
     plain["format"] = 2
     _change(plain, "spec", _spec)

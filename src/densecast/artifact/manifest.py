@@ -27,7 +27,7 @@ Option = bool | int | float | str | tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class NetworkRef:
-    """A network of `networks/`, or a user's, with the options it was built with, so that it can be built again."""
+    """A network (built-in or a user's) with the options it was built with, so that it can be rebuilt."""
 
     name: str
     options: dict[str, Option]
@@ -44,7 +44,7 @@ class WeightsRecord:
 
 @dataclass(frozen=True, slots=True)
 class ParityRecord:
-    """The exported graph against the framework, at each of `shapes`.
+    """Differences between the exported graph and the framework, at each of `shapes`.
 
     `relative_error` is the largest absolute difference over the largest absolute output of the framework;
     the export fails above `tolerance`. `framework_error`, measured only above it, is how far the framework's own
@@ -83,7 +83,7 @@ class CalibrationRecord:
 
 @dataclass(frozen=True, slots=True)
 class FloatManifest:
-    """Everything known about an exported graph.
+    """Manifest of an exported graph.
 
     `key` identifies what went in (weights, options, versions), `files` what came out (sha256 by name). `measurements`
     are figures of the comparison with the framework beside `parity`, by name and unit.
@@ -106,7 +106,7 @@ class FloatManifest:
 
 @dataclass(frozen=True, slots=True)
 class CompiledManifest:
-    """Everything known about a compiled model.
+    """Manifest of a compiled model.
 
     `key` identifies what went in (source, options, versions, CPU), `files` what came out (sha256 by name). `parent` is
     the identity of the float artifact it was built from, whose `source`, `network`, `weights` and `parity` it repeats.
@@ -139,7 +139,7 @@ class CompiledManifest:
 
     @property
     def fallback(self) -> str | None:
-        """Why another precision was built than was asked for; None where it is the same."""
+        """Why another precision was built than requested; None where it is the same."""
         if self.build.precision == self.precision_asked:
             return None
         record = self.search or self.tuning
@@ -150,7 +150,7 @@ Manifest = FloatManifest | CompiledManifest
 
 
 def read(path: Path) -> Manifest:
-    """A manifest of this format or an older one.
+    """Read a manifest of this format or an older one.
 
     Raises:
         BadArtifactError: missing, damaged, or of a format that this version does not know.
@@ -172,7 +172,7 @@ def read(path: Path) -> Manifest:
 
 
 def from_plain(plain: dict[str, Any], where: str) -> Manifest:
-    """A manifest from what JSON holds; `where` names it in messages.
+    """Convert plain JSON data to a manifest; `where` names the source in messages.
 
     Raises:
         BadArtifactError: neither kind, or something in it is wrong.

@@ -40,7 +40,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class SearchRecord:
-    """What a search for the fastest model within a drop has found.
+    """The outcome of a search for the fastest model within an accuracy limit.
 
     `pareto_front` names the trials that no other one beats in both drop and speed. `reference` is float32's score, over
     `images` images, whose ids are `ids`; `layers` is how many there are to choose from. `sensitivity` is the share of
@@ -64,7 +64,7 @@ class SearchRecord:
 
 
 def pareto_front(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
-    """The trials that none beats in both drop and speed, the fastest first."""
+    """The trials that no other beats in both drop and speed, fastest first."""
     best: list[Trial] = []
     for trial in sorted(trials, key=lambda each: (-each.speed, each.drop.value)):
         if not best or trial.drop.value < best[-1].drop.value:

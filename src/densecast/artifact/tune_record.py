@@ -34,7 +34,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How fast one of two settings ran: images a second over all of its rounds, and the median time of a call."""
+    """Speed of one setting: images per second over all of its rounds, and the median time of a call."""
 
     images_per_s: float
     latency_ms: float
@@ -42,7 +42,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class ABTiming:
-    """Two settings timed in alternation, so that a drift of the machine's speed hits both.
+    """Interleaved A/B timing of two settings, so that clock-speed drift affects both equally.
 
     `ratio` is the median over rounds of how many times faster the candidate was, `quartiles` its spread.
     """
@@ -56,7 +56,7 @@ class ABTiming:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A setting that was to be tried against `baseline`, the best until then.
+    """A candidate setting measured against `baseline`, the best one up to then.
 
     `timing` is None if it could not be timed, and `why` says it. `required_ratio` is how many times faster it had to be
     to be accepted; `from_cache` says that the timing is an earlier one.
@@ -74,7 +74,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class TuneRecord:
-    """All that was tried, in order, and the setting that was best; `precision` is the one that the build asked for.
+    """All trials in order, and the best setting; `precision` is the one requested.
 
     `finished` is False if the time was up before the end.
     """
@@ -89,11 +89,11 @@ class TuneRecord:
     finished: bool
 
     def for_throughput(self, threads: int) -> Setting | None:
-        """The setting with the most images a second; None where tuning had another goal, or other CPUs."""
+        """The setting with the highest throughput; None if tuning had another goal or other CPUs."""
         return self.winner if self.options.goal == "throughput" and threads == self.threads else None
 
     def agrees_with(self, other: TuneRecord | None) -> bool:
-        """Whether both chose the same by the same measurements, whenever and from wherever they took these."""
+        """Whether both made the same choices from the same measurements, regardless of time and cache."""
         return other is not None and self._outcome() == other._outcome()
 
     def _outcome(self) -> object:

@@ -23,30 +23,30 @@ class Runner(Protocol):
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """What it takes, the image (N, C, H, W) first."""
+        """Input specs, the image (N, C, H, W) first."""
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """What it gives, the main output first."""
+        """Output specs, the main output first."""
 
     @property
     def batch_sizes(self) -> tuple[int, ...] | None:
-        """The batch sizes it takes, ascending; None if it takes any within `inputs`."""
+        """Supported batch sizes, ascending; None for any within `inputs`."""
 
     @property
     def precision(self) -> PrecisionRan:
-        """Read back from the engine."""
+        """The precision that runs, read back from the engine."""
 
     @property
     def max_concurrency(self) -> int:
-        """How many threads may be in `run` at a time, each with a slot of its own."""
+        """How many threads may call `run` concurrently, each with a slot of its own."""
 
     @property
     def reuses_buffers(self) -> bool:
-        """Whether what `run` returns are its slot's own arrays, which the next run of that slot overwrites."""
+        """Whether `run` returns the slot's own buffers, which the next run of that slot overwrites."""
 
     def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
-        """One synchronous inference; every output by name.
+        """Run one synchronous inference; returns every output by name.
 
         Slots are numbered from 0; as many exist as the execution config has workers, and a slot is one thread's at a
         time.
@@ -61,11 +61,11 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BuildJob:
-    """What a backend compiles.
+    """Input of a build: what a backend compiles.
 
     `graph` is the ONNX file with its shapes and passes applied; `spec` describes it. `source` is the float
     artifact it came from (for backends that run the original network). `calibration` holds one image's
-    feeds each, and is empty unless int8 is asked.
+    feeds each, and is empty unless int8 is requested.
     """
 
     source: FloatArtifact
@@ -77,7 +77,7 @@ class BuildJob:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a backend says of the model it has just compiled.
+    """Result of a build: what the backend reports about the model it has compiled.
 
     `settings` are the engine's own, to be used again when the model is loaded; `measurements` holds measured
     figures that a choice was based on, by name and unit.
@@ -90,7 +90,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can do here. `missing` says why it cannot be used, None if it can."""
+    """What a backend supports on this machine. `missing` says why it cannot be used; None if it can."""
 
     version: str
     devices: tuple[str, ...]
@@ -101,7 +101,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What is known of a backend without loading its engine.
+    """Properties of a backend that are known without loading its engine.
 
     `package` is the installed package whose version decides what it computes. `device_kinds` are the devices it runs
     on. `calibration_methods` are the ways to find int8 ranges that are worth trying, the quickest first; without any,
@@ -118,39 +118,39 @@ class Traits:
 
 @runtime_checkable
 class Backend(Protocol):
-    """An engine: what compiles models and loads them."""
+    """An engine that compiles and loads models."""
 
     @property
     def traits(self) -> Traits:
-        """What is known of it without loading its engine."""
+        """Properties that are known without loading the engine."""
 
     def capabilities(self) -> Capabilities:
-        """What this backend can do on this machine."""
+        """What this backend supports on this machine."""
 
     def build(self, job: BuildJob, folder: Path) -> Built:
-        """Compile into files in `folder`."""
+        """Compile the job's model into files in `folder`."""
 
     def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> Runner:
-        """A built artifact, ready to run."""
+        """Load a built artifact."""
 
 
 class Quantized(Protocol):
-    """A network calibrated once, any of whose layers can be left in 16 bits without calibrating again."""
+    """A calibrated network, any of whose layers can be kept in 16 bits without recalibration."""
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """What can be left in 16 bits, in the network's order: a layer, or layers that share a quantised input."""
+        """Units that can be kept in 16 bits, in the network's order: layers, or groups that share a quantised input."""
 
     def cost_ms(self) -> dict[str, float]:
-        """By layer, the time a 16-bit one takes beyond an int8 one, as measured on parts of the network; or empty."""
+        """Extra time of each layer in 16 bits over int8, as measured by the engine; empty if unknown."""
 
-    def write(self, kept: frozenset[str], folder: Path) -> Built:
-        """Compile into files in `folder`, with the layers `kept` as they were before quantisation."""
+    def write(self, excluded: frozenset[str], folder: Path) -> Built:
+        """Compile into files in `folder`, with the layers `excluded` from int8."""
 
 
 @runtime_checkable
 class ChoosesActivationScheme(Protocol):
-    """A backend for which it depends on the graph how int8 ranges are best laid out."""
+    """A backend whose best activation scheme depends on the graph."""
 
     def activation_scheme(self, graph: Path) -> ActivationScheme:
         """`symmetric` or `asymmetric`."""
@@ -158,36 +158,36 @@ class ChoosesActivationScheme(Protocol):
 
 @runtime_checkable
 class Quantizes(Protocol):
-    """A backend whose int8 models can be had layer by layer."""
+    """A backend that can build mixed-precision models layer by layer."""
 
     def quantized(self, job: BuildJob) -> Quantized:
-        """Calibrate, and compile nothing yet."""
+        """Calibrate the network; nothing is compiled yet."""
 
 
 @runtime_checkable
 class Inspectable(Protocol):
-    """A backend whose networks show their inner tensors."""
+    """A backend whose models expose their intermediate tensors."""
 
     def inspect(self, artifact: CompiledArtifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
-        """The artifact's network in its own precision, for feeds of one shape."""
+        """Open an artifact's network for inspection in its own precision, for feeds of one shape."""
 
 
 @runtime_checkable
 class RunsModules(Protocol):
-    """A backend that runs a framework's network as it is, without an artifact of its own."""
+    """A backend that runs a framework's module directly, without a compiled artifact."""
 
     def float_module(self, artifact: FloatArtifact) -> Any | None:
-        """The network that a float artifact was exported from; None where it cannot be had."""
+        """The module that a float artifact was exported from; None if it is not available."""
 
     def module_runner(self, module: Any, spec: ModelSpec, threads: int) -> Runner:
-        """The module, ready to run."""
+        """Wrap the module in a runner."""
 
     def inspect_module(self, module: Any, spec: ModelSpec, feed_shape: Sequence[int]) -> Inspector | None:
-        """The module with its inner tensors; None where it does not show them."""
+        """Open a module for inspection; None if it does not expose its tensors."""
 
 
 def refuse_several_tensors(spec: ModelSpec) -> None:
-    """For backends whose tools here are driven with one input and one output.
+    """Refuse models of several inputs or outputs, for backends that support only one of each.
 
     Raises:
         UsageError: the network has more.
@@ -198,7 +198,7 @@ def refuse_several_tensors(spec: ModelSpec) -> None:
 
 
 def listed_batch_sizes(options: BuildOptions) -> tuple[int, ...] | None:
-    """The batch sizes that a build was asked for one by one, ascending; None for a range."""
+    """The batch sizes to compile separately, ascending; None for a range."""
     batch = options.shape.batch
     return tuple(sorted(set(batch))) if isinstance(batch, tuple) else None
 

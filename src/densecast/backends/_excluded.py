@@ -10,12 +10,12 @@ from densecast.errors import UsageError
 
 
 def matching(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The names in which one of `patterns` is found somewhere, in order.
+    """The names that any of `patterns` matches (anywhere in the name), in order.
 
     Raises:
         UsageError: a pattern is no regular expression, or is found in no name: what was to stay in float would not.
     """
-    found: set[str] = set()
+    matched: set[str] = set()
     for pattern in patterns:
         try:
             expression = re.compile(pattern)
@@ -24,8 +24,8 @@ def matching(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
         hits = {name for name in names if expression.search(name)}
         if not hits:
             raise UsageError(f"--exclude {pattern!r} is found in no node's name. {_advice(pattern, names)}")
-        found |= hits
-    return [name for name in names if name in found]
+        matched |= hits
+    return [name for name in names if name in matched]
 
 
 def _advice(pattern: str, names: Sequence[str]) -> str:

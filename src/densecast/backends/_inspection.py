@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from densecast.graph._base import CHANNELS_LAST, TURNED
+from densecast.graph._base import CHANNELS_LAST, TRANSPOSED
 from densecast.spec.tensor import Array
 
 Tensors = dict[str, npt.NDArray[np.float32]]
@@ -28,7 +28,7 @@ _INT8_STEPS = 127
 
 @dataclass(frozen=True, slots=True)
 class TensorPoint:
-    """One inner tensor and the node that computes it.
+    """An intermediate tensor and the node that computes it.
 
     `layer` is the module of the original network, as `backbone.layer1.0.conv1`, or "" where the names do not tell;
     `sources` are the points it is computed from, and `weights` the names of the constants. `size` counts elements.
@@ -43,55 +43,56 @@ class TensorPoint:
     size: int = 0
 
 
-def turned(points: Iterable[TensorPoint]) -> frozenset[str]:
-    """The names of those that lie on their side, of points that come after their sources."""
-    return _marked(points, TURNED)
+def transposed_points(points: Iterable[TensorPoint]) -> frozenset[str]:
+    """Names of tensors whose height and width a graph pass has transposed; `points` are in topological order."""
+    return _marked(points, TRANSPOSED)
 
 
 def with_channels_last(points: Iterable[TensorPoint]) -> frozenset[str]:
-    """The names of those that a rewriting computes with their channels last."""
+    """Names of tensors that a graph pass computes in channels-last layout."""
     return _marked(points, CHANNELS_LAST)
 
 
 def _marked(points: Iterable[TensorPoint], mark: str) -> frozenset[str]:
-    """Those with the mark in their names, and what is computed from them up to a Transpose."""
-    found: set[str] = set()
+    """Names that contain the mark, and names of all tensors computed from them up to a Transpose."""
+    marked: set[str] = set()
     for point in points:
-        if mark in point.name or (point.kind != "Transpose" and not found.isdisjoint(point.sources)):
-            found.add(point.name)
-    return frozenset(found)
+        if mark in point.name or (point.kind != "Transpose" and not marked.isdisjoint(point.sources)):
+            marked.add(point.name)
+    return frozenset(marked)
 
 
-def upright(tensors: Tensors, turned: frozenset[str]) -> Tensors:
-    """The tensors as the network is written: maps that lie on their side are turned back."""
+def upright(tensors: Tensors, transposed: frozenset[str]) -> Tensors:
+    """The tensors in the network's original orientation: transposed maps are transposed back."""
     return {
-        name: array.swapaxes(2, 3) if name in turned and array.ndim == 4 else array for name, array in tensors.items()
+        name: array.swapaxes(2, 3) if name in transposed and array.ndim == 4 else array
+        for name, array in tensors.items()
     }
 
 
 class Inspector(Protocol):
-    """A network whose inner tensors can be had."""
+    """A network whose intermediate tensors can be read."""
 
     @property
     def points(self) -> tuple[TensorPoint, ...]:
         """All floating-point tensors that depend on the input, each after its sources; the output is the last."""
 
     def run(self, feed: Array, names: Sequence[str]) -> Tensors:
-        """The tensors of those names, in float32, for one input (N, 3, H, W)."""
+        """Run one input (N, 3, H, W) and return the named tensors in float32."""
 
     def rounded(self, kind: WeightType) -> Inspector:
-        """The same network with every weight off by as much as storing it as `kind` may move it.
+        """The same network with its weights perturbed by the rounding error of the type `kind`.
 
         For int8, what convolutions, matrix products and sums read goes through 255 steps over its own range as well,
         where the inspector can do that. What it all does to each tensor is what rounding explains.
         """
 
     def weights(self) -> Tensors:
-        """The weights of convolutions and matrix products by node name, output channels first."""
+        """Weights of convolutions and matrix products by node name, output channels first."""
 
 
 def layer_of(node: str) -> str:
-    """The module path in the name that torch's tracing exporter gives a node; "" for other names.
+    """The module path in a node name given by torch's tracing exporter; "" for other names.
 
     Children of a `ModuleList` or `Sequential` repeat their parent's name there.
 
@@ -114,7 +115,7 @@ def layer_of(node: str) -> str:
 
 
 def layer_of_weights(names: Iterable[str]) -> str:
-    """The module that a parameter's name belongs to; "" where none of the names is a parameter's.
+    """The module that owns a parameter, from its name; "" if none of the names is a parameter's.
 
     >>> layer_of_weights(["onnx::Conv_3", "outc.conv.weight"])
     'outc.conv'
@@ -127,7 +128,7 @@ def layer_of_weights(names: Iterable[str]) -> str:
 
 
 def moved_as_stored(weight: npt.NDArray[np.float32], kind: WeightType, seed: int) -> npt.NDArray[np.float32]:
-    """`weight` (out, ...) with every value moved at random by up to the rounding error of `kind`."""
+    """`weight` (out, ...) with random noise of up to the rounding error of `kind`."""
     noise = np.random.default_rng([_SEED, seed]).uniform(-1, 1, weight.shape).astype(np.float32)
     if kind == "int8":
         axes = tuple(range(1, weight.ndim))

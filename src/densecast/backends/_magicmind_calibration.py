@@ -20,7 +20,7 @@ def calibration_data(mm: Any, feeds: Sequence[Feeds], spec: TensorSpec) -> Any:
     batches = -(-len(feeds) // batch)
 
     class CalibrationData(mm.CalibDataInterface):  # type: ignore[misc]  # the vendor's package has no types
-        """Starts before the first batch; `next` moves on."""
+        """Iterator over calibration batches; starts before the first one, `next` advances."""
 
         def __init__(self) -> None:
             super().__init__()

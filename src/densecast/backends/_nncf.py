@@ -18,15 +18,15 @@ from densecast.spec.tensor import Feeds
 
 
 def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions) -> Any:
-    """A new model of the same kind with fake-quantisation around convolutions and matrix products.
+    """Insert fake-quantisation around convolutions and matrix products; returns a new model of the same kind.
 
     Raises:
         MissingExtraError: NNCF is not installed.
         UsageError: a pattern of what stays in float is found nowhere.
     """
     names = [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() != "Constant"]
-    kept = _excluded.matching(options.excluded_names, names)
-    os.environ.setdefault("NNCF_CI", "1")  # NNCF reports its use over the network unless told that it runs in CI
+    excluded = _excluded.matching(options.excluded_names, names)
+    os.environ.setdefault("NNCF_CI", "1")  # NNCF reports its use over the network unless it believes that it runs in CI
     try:
         import nncf
     except ImportError:
@@ -44,7 +44,7 @@ def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions)
             target_device=nncf.TargetDevice.CPU,
             subset_size=len(calibration),
             fast_bias_correction=options.bias_correction != "full",
-            ignored_scope=nncf.IgnoredScope(names=kept, types=list(options.excluded_types), validate=False),
+            ignored_scope=nncf.IgnoredScope(names=excluded, types=list(options.excluded_types), validate=False),
             advanced_parameters=_advanced(options),
         )
 

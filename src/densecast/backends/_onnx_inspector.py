@@ -15,7 +15,7 @@ from densecast.backends._inspection import (
     layer_of,
     layer_of_weights,
     moved_as_stored,
-    turned,
+    transposed_points,
     upright,
 )
 from densecast.errors import BadGraphError
@@ -60,7 +60,7 @@ class OnnxInspector:
         points = list(_points(self._model, self._input))
         output_name = self._model.graph.output[0].name
         self._points = tuple(sorted(points, key=lambda point: point.name == output_name))  # stable: the output last
-        self._turned = turned(self._points)
+        self._transposed = transposed_points(self._points)
 
     @property
     def points(self) -> tuple[TensorPoint, ...]:
@@ -68,7 +68,7 @@ class OnnxInspector:
         return self._points
 
     def run(self, feed: Array, names: Sequence[str]) -> Tensors:
-        """One inference of a graph with `names` as its outputs."""
+        """Run the graph once with `names` as additional outputs."""
         import onnx
         import onnxruntime
 
@@ -76,33 +76,33 @@ class OnnxInspector:
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         known = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
-        wanted = [known[name] for name in names]
+        extra_outputs = [known[name] for name in names]
         del model.graph.output[:]
-        model.graph.output.extend(wanted)
+        model.graph.output.extend(extra_outputs)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
         options.enable_cpu_mem_arena = False  # every run is another graph: nothing is worth keeping
         if self._is_stepped and feed.dtype == np.float32:
-            # A picture's values lie on 256 levels already: stepping over its own range would find just these again.
+            # An image's values lie on 256 levels already: stepping over its own range would find just these again.
             values = np.asarray(feed, dtype=np.float32)
             step = float(np.ptp(values)) / 255
             noise = np.random.default_rng(0).uniform(-0.5, 0.5, values.shape)
             feed = np.asarray(values + step * noise, dtype=np.float32)
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        found = session.run(list(names), {self._input: feed})
-        tensors = {name: np.asarray(array, dtype=np.float32) for name, array in zip(names, found, strict=True)}
-        return upright(tensors, self._turned)
+        arrays = session.run(list(names), {self._input: feed})
+        tensors = {name: np.asarray(array, dtype=np.float32) for name, array in zip(names, arrays, strict=True)}
+        return upright(tensors, self._transposed)
 
     def rounded(self, kind: WeightType) -> OnnxInspector:
-        """The graph with moved weights."""
+        """The graph with perturbed weights."""
         from onnx import numpy_helper
 
         moved = copy.copy(self)
         model = copy.deepcopy(self._model)
-        wanted = {name for node in model.graph.node if node.op_type in _WEIGHTED for name in node.input[1:]}
+        weight_names = {name for node in model.graph.node if node.op_type in _WEIGHTED for name in node.input[1:]}
         for seed, tensor in enumerate(model.graph.initializer):
-            if tensor.name in wanted and tensor.data_type == 1 and len(tensor.dims) >= 2:
+            if tensor.name in weight_names and tensor.data_type == 1 and len(tensor.dims) >= 2:
                 array = moved_as_stored(numpy_helper.to_array(tensor), kind, seed)
                 tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
         moved._is_stepped = kind == "int8"
@@ -113,18 +113,18 @@ class OnnxInspector:
         """Initializers of convolutions and matrix products."""
         from onnx import numpy_helper
 
-        held = {tensor.name: tensor for tensor in self._model.graph.initializer}
-        found = {}
+        initializers = {tensor.name: tensor for tensor in self._model.graph.initializer}
+        weights = {}
         for node in self._model.graph.node:
-            if node.op_type in _WEIGHTED and len(node.input) > 1 and node.input[1] in held:
-                array = np.asarray(numpy_helper.to_array(held[node.input[1]]), dtype=np.float32)
+            if node.op_type in _WEIGHTED and len(node.input) > 1 and node.input[1] in initializers:
+                array = np.asarray(numpy_helper.to_array(initializers[node.input[1]]), dtype=np.float32)
                 outputs_second = node.op_type in ("ConvTranspose", "MatMul")
-                found[node.name] = np.swapaxes(array, 0, 1) if outputs_second and array.ndim >= 2 else array
-        return found
+                weights[node.name] = np.swapaxes(array, 0, 1) if outputs_second and array.ndim >= 2 else array
+        return weights
 
 
 def _stepped(model: Any, tensors: set[str]) -> Any:
-    """The graph with 8-bit copies of what its arithmetic reads; the tensors themselves keep their names and values."""
+    """The graph with 8-bit copies of all tensors that its arithmetic reads; the tensors keep their names and values."""
     from onnx import helper
 
     nodes, copied = [], set()
@@ -148,7 +148,7 @@ def _stepped(model: Any, tensors: set[str]) -> Any:
 
 
 def _points(model: Any, input_name: str) -> Iterator[TensorPoint]:
-    """What depends on the input and is of a floating type; shape arithmetic in between is looked through."""
+    """Floating-point tensors that depend on the input; shape arithmetic in between is skipped."""
     values = (*model.graph.value_info, *model.graph.output)
     types = {value.name: value.type.tensor_type for value in values}
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -174,7 +174,7 @@ def _points(model: Any, input_name: str) -> Iterator[TensorPoint]:
 
 
 def _in_order(graph: Any) -> Iterator[Any]:
-    """Nodes after what they read: converters append some that belong to the front."""
+    """The nodes in topological order: some converters append nodes out of order."""
     made = {name for node in graph.node for name in node.output}
     waiting = list(graph.node)
     while waiting:

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from densecast.backends._inspection import TensorPoint, Tensors, WeightType, layer_of, moved_as_stored, turned, upright
+from densecast.backends._inspection import (
+    TensorPoint,
+    Tensors,
+    WeightType,
+    layer_of,
+    moved_as_stored,
+    transposed_points,
+    upright,
+)
 from densecast.spec.tensor import Array
 
 _WEIGHTED = {"Convolution", "ConvolutionBackpropData", "GroupConvolution", "MatMul"}
@@ -31,42 +39,42 @@ class OpenVinoInspector:
         self._path, self._shape, self._settings = path, tuple(feed_shape), dict(settings)
         self._moved: WeightType | None = None
         self._points = tuple(_points(self._model()))
-        self._turned = turned(self._points)
+        self._transposed = transposed_points(self._points)
 
     @property
     def points(self) -> tuple[TensorPoint, ...]:
-        """Tensors by the names they have had since the ONNX graph; what OpenVINO inserted has its own."""
+        """Tensors under their names in the ONNX graph; those that OpenVINO inserted have new names."""
         return self._points
 
     def run(self, feed: Array, names: Sequence[str]) -> Tensors:
-        """One inference of a model with `names` as its outputs."""
+        """Run the model once with `names` as additional outputs."""
         import openvino as ov
 
         model = self._model()
-        held = {point_name: output for output, point_name in _outputs(model)}
-        wanted = [held[name] for name in names]
-        results = [ov.opset13.result(output) for output in wanted]
+        output_by_name = {point_name: output for output, point_name in _outputs(model)}
+        extra_outputs = [output_by_name[name] for name in names]
+        results = [ov.opset13.result(output) for output in extra_outputs]
         changed = ov.Model(results, model.get_parameters(), "inspected")
         compiled = ov.Core().compile_model(changed, "CPU", self._settings)
-        found = compiled.create_infer_request().infer({0: np.ascontiguousarray(feed)})
-        tensors = {name: np.array(found[place], dtype=np.float32) for place, name in enumerate(names)}
-        return upright(tensors, self._turned)
+        arrays = compiled.create_infer_request().infer({0: np.ascontiguousarray(feed)})
+        tensors = {name: np.array(arrays[place], dtype=np.float32) for place, name in enumerate(names)}
+        return upright(tensors, self._transposed)
 
     def rounded(self, kind: WeightType) -> OpenVinoInspector:
-        """The model with moved weights."""
+        """The model with perturbed weights."""
         moved = copy.copy(self)
         moved._moved = kind
         return moved
 
     def weights(self) -> Tensors:
         """Constants of convolutions and matrix products; quantised ones are left out."""
-        found = {}
+        weights = {}
         for op in self._model().get_ordered_ops():
             if op.get_type_name() in _WEIGHTED:
                 source = op.input_value(1).get_node()
                 if source.get_type_name() == "Constant":
-                    found[op.get_friendly_name()] = np.asarray(source.data, dtype=np.float32)
-        return found
+                    weights[op.get_friendly_name()] = np.asarray(source.data, dtype=np.float32)
+        return weights
 
     def _model(self) -> Any:
         import openvino as ov
@@ -85,7 +93,7 @@ class OpenVinoInspector:
 
 
 def _outputs(model: Any) -> Iterator[tuple[Any, str]]:
-    """Every floating output that is computed from the input, with its name."""
+    """Every floating-point output that depends on the input, with its name."""
     for op in model.get_ordered_ops():
         if op.get_type_name() in ("Constant", "Parameter", "Result"):
             continue
@@ -96,7 +104,7 @@ def _outputs(model: Any) -> Iterator[tuple[Any, str]]:
 
 
 def _points(model: Any) -> Iterator[TensorPoint]:
-    """Points in topological order; a chain that depends on constants alone is left out."""
+    """Tensors in topological order; those that depend only on constants are left out."""
     (parameter,) = model.get_parameters()
     reach: dict[tuple[str, int], tuple[str, ...]] = {
         (parameter.get_name(), 0): (sorted(parameter.output(0).get_names() or {"input"})[0],)

@@ -18,7 +18,7 @@ _US_PER_MS = 1e3
 
 
 class OpenVinoQuantized:
-    """What NNCF made of a model, beside the model it made it of."""
+    """A model quantised by NNCF, with the original model."""
 
     def __init__(self, original: Any, int8: Any, hint: str, save: Callable[[Any, Path], Built]) -> None:
         self._original, self._int8, self._hint, self._save = original, int8, hint, save
@@ -28,10 +28,10 @@ class OpenVinoQuantized:
         """The groups of operators that share quantisers, by the first convolution or matrix product in each."""
         return tuple(self._groups)
 
-    def write(self, kept: frozenset[str], folder: Path) -> Built:
-        """Save and compile with the groups `kept` as they were."""
-        chosen = [self._groups[name] for name in sorted(kept)]
-        return self._save(reverted(self._int8, self._original, chosen) if kept else self._int8, folder)
+    def write(self, excluded: frozenset[str], folder: Path) -> Built:
+        """Save and compile the model with the groups `excluded` in their original precision."""
+        chosen = [self._groups[name] for name in sorted(excluded)]
+        return self._save(reverted(self._int8, self._original, chosen) if excluded else self._int8, folder)
 
     def cost_ms(self) -> dict[str, float]:
         """By group, the time of its operators in the 16-bit model less that in the int8 model, from the engine's own
@@ -41,9 +41,9 @@ class OpenVinoQuantized:
         """
         if any(tensor.partial_shape.is_dynamic for tensor in self._original.inputs):
             return {}
-        wide, narrow = (self._times_ms(model) for model in (self._original, self._int8))
+        half_ms, int8_ms = (self._times_ms(model) for model in (self._original, self._int8))
         return {
-            group.name: sum(wide.get(name, 0.0) - narrow.get(name, 0.0) for name in group.operators)
+            group.name: sum(half_ms.get(name, 0.0) - int8_ms.get(name, 0.0) for name in group.operators)
             for group in self._groups.values()
         }
 

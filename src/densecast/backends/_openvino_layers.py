@@ -35,7 +35,7 @@ _QUANTISER = "FakeQuantize"
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Operators that share quantisers of activations: all of them run in int8, or none. Friendly names throughout."""
+    """Operators that share activation quantisers: all of them run in int8, or none. Uses friendly names."""
 
     name: str
     quantisers: tuple[str, ...]
@@ -57,12 +57,12 @@ def groups(model: Any) -> list[Group]:
         joined.append((quantisers, operators))
     place = {node.get_friendly_name(): index for index, node in enumerate(ordered)}
     weighted = {node.get_friendly_name() for node in ordered if node.get_type_name() in _WEIGHTED}
-    found = []
+    layer_groups = []
     for quantisers, operators in joined:
         named = sorted(operators, key=lambda name: (name not in weighted, place[name]))
         name = named[0] if named else min(quantisers)
-        found.append(Group(name, tuple(sorted(quantisers)), tuple(sorted(operators, key=place.__getitem__))))
-    return sorted(found, key=lambda group: min(place[name] for name in group.quantisers))
+        layer_groups.append(Group(name, tuple(sorted(quantisers)), tuple(sorted(operators, key=place.__getitem__))))
+    return sorted(layer_groups, key=lambda group: min(place[name] for name in group.quantisers))
 
 
 def reverted(quantised: Any, original: Any, chosen: Iterable[Group]) -> Any:
@@ -84,7 +84,7 @@ def reverted(quantised: Any, original: Any, chosen: Iterable[Group]) -> Any:
 
 
 def _fed_by(quantiser: Any) -> Iterator[Any]:
-    """The operators that work on the quantiser's values."""
+    """The operators that consume the quantiser's output."""
     waiting, seen = [quantiser], set[str]()
     while waiting:
         for target in waiting.pop().output(0).get_target_inputs():
@@ -102,7 +102,7 @@ def _fed_by(quantiser: Any) -> Iterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """One output of a node, walked like a node of one output."""
+    """One output of a node, which can be traversed like a node with a single output."""
 
     node: Any
     index: int
@@ -121,7 +121,7 @@ def _restore_weights(node: Any, before: Any) -> None:
 
 
 def _restore_bias(node: Any, before: dict[str, Any]) -> None:
-    """NNCF corrects the bias that is added behind a layer, and adds one where there was none."""
+    """Restore the original bias of a layer, or zero the one that NNCF's bias correction has added."""
     import openvino as ov
 
     for target in node.output(0).get_target_inputs():
@@ -148,14 +148,14 @@ def _is_constant(node: Any) -> bool:
 
 
 def _constant_node(node: Any) -> Any:
-    """The floating-point constant behind reshapes and conversions; None if a value of the input is there."""
+    """The floating-point constant behind reshapes and conversions; None if the value depends on the input."""
     while node.get_type_name() in ("Convert", "Reshape", "Unsqueeze", "Squeeze", "Transpose", _QUANTISER):
         node = node.input_value(0).get_node()
     return node if node.get_type_name() == "Constant" else None
 
 
 def _constant_of(node: Any) -> Any:
-    """The value of a constant behind conversions and changes of shape; None if it is none."""
+    """The value of a constant behind conversions and reshapes; None if it is not constant."""
     kind = node.get_type_name()
     if kind == "Constant":
         return np.asarray(node.get_data())

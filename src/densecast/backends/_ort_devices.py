@@ -18,7 +18,7 @@ DEVICES = (CPU, *_PROVIDERS)
 
 
 def parse(device: str) -> tuple[str, int]:
-    """`cuda:1` as its kind and number.
+    """Split a device name such as `cuda:1` into kind and number.
 
     >>> parse("cann")
     ('cann', 0)
@@ -35,27 +35,27 @@ def parse(device: str) -> tuple[str, int]:
 
 
 def session(ort: Any, model: str, options: Any, device: str, precision: Precision) -> Any:
-    """A session whose whole graph runs on the device; nodes it does not have are an error, not the CPU's work.
+    """Create a session that runs the whole graph on the device; unsupported nodes are an error instead of falling back.
 
     Raises:
         BackendMissingError: the provider is not installed, or not what the session took.
     """
     kind, number = parse(device)
-    provider, wanted = _PROVIDERS[kind]
+    provider, package = _PROVIDERS[kind]
     if provider not in ort.get_available_providers():
-        raise BackendMissingError(f"this ONNX Runtime has no {provider}. Install {wanted}, or pass --device cpu.")
+        raise BackendMissingError(f"this ONNX Runtime has no {provider}. Install {package}, or pass --device cpu.")
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
         made = ort.InferenceSession(model, options, providers=_settings(kind, number, precision))
     except Exception as error:  # ONNX Runtime raises several unrelated kinds
         raise BackendMissingError(f"{provider} cannot run the network ({str(error).splitlines()[0]}).") from None
     if provider not in made.get_providers()[:1]:
-        raise BackendMissingError(f"asked for {provider}, ONNX Runtime took {made.get_providers()}.")
+        raise BackendMissingError(f"requested {provider}, ONNX Runtime took {made.get_providers()}.")
     return made
 
 
 def _settings(kind: str, number: int, precision: Precision) -> list[tuple[str, dict[str, Any]]]:
-    """The providers in the order they are asked; float32 stays float32."""
+    """Providers in order of priority, with options that keep float32 in full precision."""
     cuda = ("CUDAExecutionProvider", {"device_id": number, "use_tf32": 0})
     if kind == "cuda":
         return [cuda]

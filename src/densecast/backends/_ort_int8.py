@@ -33,20 +33,21 @@ def quantize(
     graph: Path,
     calibration: Sequence[Feeds],
     options: QuantizeOptions,
-    kept: frozenset[str] = frozenset(),
+    excluded: frozenset[str] = frozenset(),
     ranges: bytes | None = None,
 ) -> tuple[Any, bytes]:
-    """An ONNX model with unsigned 8-bit activations and signed 8-bit weights, and the ranges that calibration found.
+    """Quantise to unsigned 8-bit activations and signed 8-bit weights; returns the model and the calibrated ranges.
 
-    Nodes in `kept` stay in float beside those the options name. With `ranges` of an earlier call nothing is calibrated.
+    Nodes in `excluded` stay in float, as do those that the options exclude. With `ranges` of an earlier call nothing is
+    calibrated.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        target, found = Path(folder) / "int8.onnx", Path(folder) / "ranges.json"
+        target, ranges_file = Path(folder) / "int8.onnx", Path(folder) / "ranges.json"
         if ranges is not None:
-            found.write_bytes(ranges)
+            ranges_file.write_bytes(ranges)
         model = onnx.load(graph)
         method, method_options = _calibration_method(options)
         quantize_static(
@@ -59,16 +60,16 @@ def quantize(
             reduce_range=not machine.has_wide_int8_sums(),
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=sorted({*_left_out(model, options), *kept}),
+            nodes_to_exclude=sorted({*_left_out(model, options), *excluded}),
             calibrate_method=method,
-            calibration_cache_path=found,
+            calibration_cache_path=ranges_file,
             extra_options={"ActivationSymmetric": options.activations == "symmetric", **method_options},
         )
-        return onnx.load(target), found.read_bytes()
+        return onnx.load(target), ranges_file.read_bytes()
 
 
 def layers(graph: Path, options: QuantizeOptions) -> tuple[str, ...]:
-    """The nodes that hold nearly all of the arithmetic and are not left in float by the options."""
+    """The nodes with nearly all of the arithmetic that the options do not exclude."""
     import onnx
 
     model = onnx.load(graph, load_external_data=False)
@@ -77,7 +78,7 @@ def layers(graph: Path, options: QuantizeOptions) -> tuple[str, ...]:
 
 
 class _Reader:
-    """What ONNX Runtime's calibrators read: the next feeds, or None at the end."""
+    """Calibration data reader for ONNX Runtime: returns the next feeds, or None at the end."""
 
     def __init__(self, calibration: Sequence[Feeds]) -> None:
         self._feeds = calibration
@@ -110,15 +111,15 @@ def _calibration_method(options: QuantizeOptions) -> tuple[Any, dict[str, object
 
 
 def _left_out(model: Any, options: QuantizeOptions) -> list[str]:
-    """Names of the nodes that stay in float."""
-    kept = set(_excluded.matching(options.excluded_names, [node.name for node in model.graph.node]))
+    """Names of the excluded nodes, which stay in float."""
+    excluded = set(_excluded.matching(options.excluded_names, [node.name for node in model.graph.node]))
     types = {*_NEVER, *options.excluded_types}
-    return [node.name for node in model.graph.node if node.op_type in types or node.name in kept]
+    return [node.name for node in model.graph.node if node.op_type in types or node.name in excluded]
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the quantiser's prints and its advice on the root logger, which are for its direct users."""
+    """Suppress the quantiser's prints and its messages on the root logger."""
     import onnxruntime
 
     before = logging.root.manager.disable

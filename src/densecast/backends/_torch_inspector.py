@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# Torch's names of operators for ONNX's; of others, no tensor is kept.
+# Torch's names of operators for ONNX's; tensors of other operators are not recorded.
 _KINDS = {
     "conv2d": "Conv",
     "conv_transpose2d": "ConvTranspose",
@@ -57,18 +57,18 @@ class TorchInspector:
         return self._points
 
     def run(self, feed: Array, names: Sequence[str]) -> Tensors:
-        """One forward pass; only the tensors of those names are kept."""
-        wanted, found = set(names), {}
+        """Run one forward pass and return the named tensors."""
+        selected, tensors = set(names), {}
 
         def keep(name: str, value: torch.Tensor) -> None:
-            if name in wanted:
-                found[name] = value.detach().float().numpy().copy()  # a later operator may write into it
+            if name in selected:
+                tensors[name] = value.detach().float().numpy().copy()  # a later operator may write into it
 
         self._trace(np.ascontiguousarray(feed), keep)
-        return found
+        return tensors
 
     def rounded(self, kind: WeightType) -> TorchInspector:
-        """A copy of the module with moved weights."""
+        """A copy of the module with perturbed weights."""
         import torch
 
         moved = copy.copy(self)
@@ -80,7 +80,7 @@ class TorchInspector:
         return moved
 
     def weights(self) -> Tensors:
-        """Parameters of two dimensions and more, by module."""
+        """Parameters of two or more dimensions, by module."""
         named = self._network.named_parameters()
         return {name.rpartition(".")[0]: value.detach().numpy().copy() for name, value in named if value.ndim >= 2}
 
@@ -90,12 +90,12 @@ class TorchInspector:
 
         points: list[TensorPoint] = []
         counts: Counter[tuple[str, str]] = Counter()
-        held: dict[int, tuple[torch.Tensor, tuple[str, ...]]] = {}  # alive, so that no id is given twice
+        traced: dict[int, tuple[torch.Tensor, tuple[str, ...]]] = {}  # alive, so that no id is given twice
         stack: list[str] = [""]
 
         def sources(values: object) -> Iterator[str]:
             if isinstance(values, torch.Tensor):
-                yield from held.get(id(values), (None, ()))[1]
+                yield from traced.get(id(values), (None, ()))[1]
             elif isinstance(values, (list, tuple)):
                 for value in values:
                     yield from sources(value)
@@ -107,17 +107,17 @@ class TorchInspector:
                     came_from = tuple(dict.fromkeys(sources((args, tuple((kwargs or {}).values())))))
                     kind = _KINDS.get(getattr(func, "__name__", ""))
                     if kind is None or not came_from:
-                        held[id(result)] = result, came_from
+                        traced[id(result)] = result, came_from
                         return result
                     name = f"{stack[-1]}/{kind}_{counts[stack[-1], kind]}"
                     counts[stack[-1], kind] += 1
                     points.append(TensorPoint(name, name, kind, stack[-1], came_from, (), result.numel()))
-                    held[id(result)] = result, (name,)
+                    traced[id(result)] = result, (name,)
                     keep(name, result)
                 return result
 
         image = torch.from_numpy(feed)
-        held[id(image)] = image, ("input",)
+        traced[id(image)] = image, ("input",)
         with torch.inference_mode(), _entered(self._network, stack), Record():
             self._network(image)
         return points
@@ -125,7 +125,7 @@ class TorchInspector:
 
 @contextmanager
 def _entered(network: nn.Module, stack: list[str]) -> Iterator[None]:
-    """Keep the name of the sub-module that is running on top of `stack`."""
+    """Push the name of the running sub-module onto `stack` for the block."""
     with ExitStack() as hooks:
         for name, module in network.named_modules():
 

@@ -30,12 +30,12 @@ _NOTE = "not run on hardware: tested against the recorded contract of atc and ai
 
 
 class AscendBackend:
-    """Ascend's chips."""
+    """Backend for Ascend's chips."""
 
     traits = Traits("ais_bench", device_kinds=DEVICES)
 
     def capabilities(self) -> Capabilities:
-        """ais_bench runs models, `atc` compiles them; where one is there without the other, it says so."""
+        """Check for `atc` (compiles) and ais_bench (runs); reports which of the two is missing."""
         if importlib.util.find_spec("ais_bench") is None:
             return Capabilities(
                 "",
@@ -47,7 +47,7 @@ class AscendBackend:
         return Capabilities(_version(), DEVICES, ("force_float32", "force_float16"), notes)
 
     def build(self, job: BuildJob, folder: Path) -> Built:
-        """One `.om` file for one batch size and one input size.
+        """Compile one `.om` file for one batch size and one input size.
 
         Raises:
             BackendMissingError: no `atc`, or nothing names the chip.
@@ -60,7 +60,7 @@ class AscendBackend:
         spec = job.spec.input
         if not spec.is_static:
             raise UsageError(
-                f"an .om file has one shape, and {spec} was asked. Pass one --batch, --height and --width."
+                f"an .om file has one shape, and {spec} was requested. Pass one --batch, --height and --width."
             )
         program, soc = shutil.which("atc"), os.environ.get(CHIP_VARIABLE)
         if program is None:
@@ -86,7 +86,7 @@ class AscendBackend:
         return Built(ran, settings={"soc_version": soc, "precision_mode": mode, "hardware": "not run on hardware"})
 
     def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> AscendRunner:
-        """The model on the device that the config names, `npu:<number>`; by default the first.
+        """Load the model onto the device that the config names, `npu:<number>`; by default the first.
 
         Raises:
             BackendMissingError: no ais_bench.
@@ -97,7 +97,7 @@ class AscendBackend:
 
 
 class AscendRunner:
-    """One session on one device."""
+    """Runner of one session on one device."""
 
     max_concurrency = 1
     reuses_buffers = False
@@ -124,17 +124,17 @@ class AscendRunner:
 
     @property
     def batch_sizes(self) -> tuple[int, ...] | None:
-        """The one it was compiled for."""
+        """The batch size that it was compiled for."""
         batch = self._input.shape[0]
         return (batch,) if isinstance(batch, int) else None
 
     @property
     def precision(self) -> PrecisionRan:
-        """What atc was asked for; the device does not tell."""
+        """The precision that atc was configured for; the device does not report it."""
         return self._ran
 
     def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
-        """One inference into fresh arrays.
+        """Run one inference; returns new arrays.
 
         Raises:
             BadShapeError: feeds that do not fit `input`.

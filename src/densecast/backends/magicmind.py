@@ -27,12 +27,12 @@ _NOTE = "not run on hardware: tested against the recorded contract of MagicMind'
 
 
 class MagicMindBackend:
-    """Cambricon's cards."""
+    """Backend for Cambricon's cards."""
 
     traits = Traits("magicmind", device_kinds=DEVICES)
 
     def capabilities(self) -> Capabilities:
-        """MagicMind's Python package, which comes in Cambricon's docker image."""
+        """Check for MagicMind's Python package, which comes with Cambricon's docker image."""
         if importlib.util.find_spec("magicmind") is None:
             return Capabilities(
                 "",
@@ -55,7 +55,7 @@ class MagicMindBackend:
         spec = job.spec.input
         if not spec.is_static:
             raise UsageError(
-                f"{spec} was asked; this backend builds one shape. Pass one --batch, --height and --width."
+                f"{spec} was requested; this backend builds one shape. Pass one --batch, --height and --width."
             )
         mm, parsers = _runtime(), _runtime(".parser")
         network = mm.Network()
@@ -77,7 +77,7 @@ class MagicMindBackend:
         return Built(ran, settings={"precision_mode": mode, "hardware": "not run on hardware"})
 
     def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> MagicMindRunner:
-        """The model on the device that the config names, `mlu:<number>`; by default the first.
+        """Load the model onto the device that the config names, `mlu:<number>`; by default the first.
 
         Raises:
             BackendMissingError: no MagicMind, or no such device.
@@ -87,7 +87,7 @@ class MagicMindBackend:
 
 
 class MagicMindRunner:
-    """One context and queue on one device."""
+    """Runner with one context and queue on one device."""
 
     max_concurrency = 1
     reuses_buffers = False
@@ -125,17 +125,17 @@ class MagicMindRunner:
 
     @property
     def batch_sizes(self) -> tuple[int, ...] | None:
-        """The one it was built for."""
+        """The batch size that it was built for."""
         batch = self._input.shape[0]
         return (batch,) if isinstance(batch, int) else None
 
     @property
     def precision(self) -> PrecisionRan:
-        """What was asked for; the device does not tell."""
+        """The precision that was requested; the device does not report it."""
         return self._ran
 
     def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
-        """One inference into fresh arrays.
+        """Run one inference; returns new arrays.
 
         Raises:
             BadShapeError: feeds that do not fit `input`.
@@ -155,13 +155,13 @@ class MagicMindRunner:
         return {self._output.name: np.asarray(outputs[0].asnumpy())}
 
     def close(self) -> None:
-        """Free everything, the last made first."""
+        """Free all resources, in reverse order of creation."""
         del self._inputs, self._context, self._engine, self._model, self._queue, self._device
         self._system.__exit__(None, None, None)
 
 
 def _calibrate(mm: Any, network: Any, config: Any, job: BuildJob) -> None:
-    """Ranges by their extremes, on the device: MagicMind runs the network there to find them."""
+    """Calibrate by minimum and maximum; MagicMind runs the network on the device for it."""
     data = calibration_data(mm, job.calibration, job.spec.input)
     calibrator = mm.Calibrator([data])
     _ok(calibrator.set_quantization_algorithm(mm.QuantizationAlgorithm.LINEAR_ALGORITHM), "set_quantization_algorithm")
@@ -171,7 +171,7 @@ def _calibrate(mm: Any, network: Any, config: Any, job: BuildJob) -> None:
 
 
 def _active(mm: Any, system: Any, number: int) -> Any:
-    """Device `number`, made the current one."""
+    """Make device `number` the current one, and return it."""
     count = system.device_count()
     if number >= count:
         raise BackendMissingError(f"there is no device mlu:{number}; MagicMind sees {count}.")
@@ -182,13 +182,13 @@ def _active(mm: Any, system: Any, number: int) -> Any:
 
 
 def _ok(status: Any, step: str) -> None:
-    """Refuse a build's status that is not ok; calls that return none have raised already."""
+    """Raise on a build status that is not ok; calls without a status raise by themselves."""
     if status is not None and not status.ok():
         raise BadGraphError(f"MagicMind's {step} failed: {status}.")
 
 
 def _done(step: str, call: Callable[..., Any], *given: Any) -> None:
-    """A call on the device: its status is ok, or it is none and nothing was raised.
+    """Call a device function and check its status, if it returns one.
 
     Raises:
         DeviceError: anything else.
@@ -199,7 +199,7 @@ def _done(step: str, call: Callable[..., Any], *given: Any) -> None:
 
 
 def _made(step: str, call: Callable[..., Any], *given: Any) -> Any:
-    """What a call on the device makes.
+    """Call a device function that creates an object, and return the object.
 
     Raises:
         DeviceError: it makes nothing, or raises.

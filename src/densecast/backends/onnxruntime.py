@@ -45,13 +45,13 @@ _TYPES = {1: "float32", 10: "float16", 16: "bfloat16", 11: "float64"}
 
 
 class OnnxRuntimeBackend:
-    """ONNX Runtime's CPU kernels, or one of its other execution providers."""
+    """Backend for ONNX Runtime's CPU kernels, or one of its other execution providers."""
 
     # Histograms keep whole activations, which do not fit into memory for large networks: not tried unasked.
     traits = Traits("onnxruntime", device_kinds=_ort_devices.DEVICES, calibration_methods=("mean_minmax", "minmax"))
 
     def capabilities(self) -> Capabilities:
-        """ONNX Runtime's execution providers; densecast uses the CPU's."""
+        """Report ONNX Runtime's execution providers; builds run on the CPU's."""
         try:
             import onnxruntime
         except ImportError as error:
@@ -63,7 +63,7 @@ class OnnxRuntimeBackend:
         return Capabilities(onnxruntime.__version__, providers, PRECISIONS, notes)
 
     def build(self, job: BuildJob, folder: Path) -> Built:
-        """The graph as it is, with float16 tensors, or with Q/DQ pairs for int8."""
+        """Write the graph unchanged, in float16, or with Q/DQ pairs for int8."""
         import onnx
 
         if job.options.precision == "qint8_mixed_float16":
@@ -76,22 +76,22 @@ class OnnxRuntimeBackend:
         return _save(model, folder)
 
     def quantized(self, job: BuildJob) -> OnnxRuntimeQuantized:
-        """Calibrated when the first mixture is written."""
+        """Defer calibration until the first mixed-precision model is written."""
         return OnnxRuntimeQuantized(job)
 
     def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> OnnxRuntimeRunner:
-        """The artifact as a session on the CPU."""
+        """Load the artifact into a session."""
         return OnnxRuntimeRunner(artifact, config)
 
     def inspect(self, artifact: CompiledArtifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
-        """The artifact's graph, with its inner tensors; fused where they are not asked for."""
+        """Open the artifact's graph for inspection; layers are fused where no tensor is requested."""
         import onnx
 
         return OnnxInspector(onnx.load(artifact.file(_FILE)), feed_shape, config.num_threads)
 
 
 class OnnxRuntimeQuantized:
-    """Q/DQ pairs around all layers but those left in float, from one calibration."""
+    """Int8 models with any layers excluded, from one calibration."""
 
     def __init__(self, job: BuildJob) -> None:
         self._job = job
@@ -106,10 +106,12 @@ class OnnxRuntimeQuantized:
         """Nothing: ONNX Runtime fuses across layers, so their times do not add up."""
         return {}
 
-    def write(self, kept: frozenset[str], folder: Path) -> Built:
-        """Save and optimise with the nodes `kept` in float32, which is what these kernels compute 16 bits in."""
+    def write(self, excluded: frozenset[str], folder: Path) -> Built:
+        """Save and optimise with the nodes `excluded` in float32, the type that these kernels use for 16 bits."""
         job = self._job
-        model, self._ranges = _ort_int8.quantize(job.graph, job.calibration, job.options.quantize, kept, self._ranges)
+        model, self._ranges = _ort_int8.quantize(
+            job.graph, job.calibration, job.options.quantize, excluded, self._ranges
+        )
         return _save(model, folder)
 
 
@@ -122,7 +124,7 @@ def _save(model: Any, folder: Path) -> Built:
 
 
 class OnnxRuntimeRunner:
-    """One session, which takes every batch size within the artifact's input.
+    """Runner of one session, which accepts every batch size within the artifact's input.
 
     Concurrent calls of a session are ONNX Runtime's own way of running several inferences at a time: each computes
     in its caller's thread and, where a stream has several threads, in the pool that all share.
@@ -159,31 +161,31 @@ class OnnxRuntimeRunner:
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """The artifact's."""
+        """The artifact's specs."""
         return self._inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """The artifact's."""
+        """The artifact's specs."""
         return self._outputs
 
     @property
     def max_concurrency(self) -> int:
-        """The streams its threads were shared out for."""
+        """The number of streams that its threads were divided among."""
         return self._streams
 
     @property
     def batch_sizes(self) -> tuple[int, ...] | None:
-        """The sizes that were listed; None for a range."""
+        """The listed batch sizes; None for a range."""
         return self._batch_sizes
 
     @property
     def precision(self) -> PrecisionRan:
-        """Counted over the optimised graph's operators."""
+        """The precision, counted over the optimised graph's operators."""
         return self._precision
 
     def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
-        """One inference into fresh arrays."""
+        """Run one inference; returns new arrays."""
         check_feeds(self._inputs, feeds)
         batch = feeds[self._inputs[0].name].shape[0]
         if self._batch_sizes and batch not in self._batch_sizes:
@@ -192,7 +194,7 @@ class OnnxRuntimeRunner:
         return dict(zip(names, self._session.run(names, feeds), strict=True))
 
     def close(self) -> None:
-        """Drop the session."""
+        """Release the session."""
         del self._session
 
 
@@ -213,7 +215,7 @@ def _session_options(threads: int) -> Any:
 
 
 def _optimise(path: Path, threads: int) -> bytes:
-    """The graph after all of ONNX Runtime's own passes for this CPU."""
+    """The graph after ONNX Runtime's own optimisations for this CPU."""
     ort = _onnxruntime()
     options = _session_options(threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -227,7 +229,7 @@ def _optimise(path: Path, threads: int) -> bytes:
 
 
 def _to_float16(model: Any) -> Any:
-    """Weights and activations in float16, inputs and outputs in float32."""
+    """Convert weights and activations to float16; inputs and outputs stay float32."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     with warnings.catch_warnings():
@@ -243,7 +245,7 @@ def _to_float16(model: Any) -> Any:
 
 
 def _read_back(model: Any) -> PrecisionRan:
-    """Types of the optimised graph's convolutions and matrix products, by their inputs' types."""
+    """Count the types of the optimised graph's convolutions and matrix products, by their inputs."""
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     types.update({value.name: value.type.tensor_type.elem_type for value in model.graph.value_info})
     layers: Counter[str] = Counter()

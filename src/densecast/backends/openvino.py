@@ -45,7 +45,7 @@ _SIDE = 512
 
 
 class OpenVinoBackend:
-    """OpenVINO's CPU plug-in."""
+    """Backend for OpenVINO's CPU plug-in."""
 
     # NNCF can move biases so that quantised layers keep their mean outputs. TBB's threads do not survive a fork.
     traits = Traits(
@@ -56,7 +56,7 @@ class OpenVinoBackend:
     )
 
     def capabilities(self) -> Capabilities:
-        """What OpenVINO's CPU plug-in says it can do here."""
+        """What OpenVINO's CPU plug-in supports on this machine."""
         try:
             import openvino as ov
         except ImportError as error:
@@ -67,21 +67,21 @@ class OpenVinoBackend:
         return Capabilities(ov.get_version(), tuple(core.available_devices), PRECISIONS, notes=(f"CPU runs {kinds}",))
 
     def build(self, job: BuildJob, folder: Path) -> Built:
-        """The graph as OpenVINO IR; int8 is quantised on the OpenVINO model."""
+        """Convert the graph to OpenVINO IR; int8 is quantised on the OpenVINO model."""
         if job.options.precision == "qint8_mixed_float16":
             return self.quantized(job).write(frozenset(), folder)
         model = _read(job)
         return _save(model, _hint(model, job), folder)
 
     def quantized(self, job: BuildJob) -> OpenVinoQuantized:
-        """Calibrated by NNCF; its 16-bit type is the faster of the model that is all int8."""
+        """Calibrate with NNCF; the 16-bit type is the faster one for the full int8 model."""
         model = _folded(_read(job))
         int8 = _nncf.quantize(model, job.calibration, job.options.quantize)
         hint = _hint(int8, job)
         return OpenVinoQuantized(model, int8, hint[0], lambda mixed, folder: _save(mixed, hint, folder))
 
     def activation_scheme(self, graph: Path) -> ActivationScheme:
-        """How `auto` lays out int8 ranges: OpenVINO carries int8 through a pad only where zero stands for 0."""
+        """Resolve `auto`: OpenVINO keeps int8 through a pad only with symmetric ranges."""
         import onnx
 
         model = onnx.load(graph)
@@ -91,11 +91,11 @@ class OpenVinoBackend:
         return "symmetric" if pads else "asymmetric"
 
     def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> OpenVinoRunner:
-        """The artifact compiled for this CPU, or taken from the cache of compiled models."""
+        """Compile the artifact for this CPU, or load it from the cache of compiled models."""
         return OpenVinoRunner(artifact, config)
 
     def inspect(self, artifact: CompiledArtifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
-        """The artifact's model in its own precision, with its inner tensors."""
+        """Open the artifact's model for inspection in its own precision."""
         settings = {**artifact.manifest.settings, "INFERENCE_NUM_THREADS": config.num_threads}
         return OpenVinoInspector(artifact.file(_FILE), feed_shape, settings)
 
@@ -111,7 +111,7 @@ def _read(job: BuildJob) -> Any:
 
 
 def _folded(model: Any) -> Any:
-    """`model` with its constants worked out.
+    """`model` with constants folded.
 
     As read from ONNX, a bias is a constant reshaped to the rank of what it is added to; NNCF knows a bias, and corrects
     it, only where it is a constant itself.
@@ -125,7 +125,7 @@ def _folded(model: Any) -> Any:
 
 
 def _hint(model: Any, job: BuildJob) -> tuple[str, dict[str, float]]:
-    """The type that what is not int8 runs in, and the times that it was chosen by."""
+    """The floating-point type for non-int8 layers, and the times that it was chosen by."""
     if job.options.precision == "force_float32":
         return "f32", {}
     if job.options.half_type != "auto":
@@ -142,7 +142,7 @@ def _save(model: Any, hint: tuple[str, dict[str, float]], folder: Path) -> Built
 
 
 class OpenVinoRunner:
-    """One compiled model for each listed batch size, made when that size first comes, and a request a slot."""
+    """Runner with one compiled model per listed batch size (compiled at first use), and one request per slot."""
 
     reuses_buffers = True
 
@@ -155,7 +155,7 @@ class OpenVinoRunner:
         self._requests: dict[tuple[int | None, int], Any] = {}
         self._making = threading.Lock()
         self._settings = artifact.manifest.settings
-        # OpenVINO's binding makes its table of types when it is first asked for one, and meanwhile lets go of Python's
+        # OpenVINO's binding makes its table of types when it is first needed, and meanwhile lets go of Python's
         # lock while it holds the table's: two threads that both come first wait for each other for ever.
         ov.Type.f32.to_dtype()
         first = self._batch_sizes[0] if self._batch_sizes else None
@@ -163,31 +163,31 @@ class OpenVinoRunner:
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """The artifact's."""
+        """The artifact's specs."""
         return self._inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """The artifact's."""
+        """The artifact's specs."""
         return self._outputs
 
     @property
     def batch_sizes(self) -> tuple[int, ...] | None:
-        """The sizes compiled one by one; None for a range."""
+        """The batch sizes compiled separately; None for a range."""
         return self._batch_sizes
 
     @property
     def precision(self) -> PrecisionRan:
-        """Counted over the compiled graph's layers."""
+        """The precision, counted over the compiled graph's layers."""
         return self._precision
 
     @property
     def max_concurrency(self) -> int:
-        """The streams it was compiled for."""
+        """The number of streams that it was compiled for."""
         return self._config.num_streams
 
     def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
-        """One inference by the slot's own request, whose buffers the results are views of."""
+        """Run one inference with the slot's own request; the results are views of its buffers."""
         check_feeds(self._inputs, feeds)
         arrays = [np.ascontiguousarray(feeds[spec.name]) for spec in self._inputs]
         request = self._request(arrays[0].shape[0] if self._batch_sizes else None, slot)
@@ -195,7 +195,7 @@ class OpenVinoRunner:
         return {spec.name: request.get_output_tensor(place).data for place, spec in enumerate(self._outputs)}
 
     def close(self) -> None:
-        """Drop all compiled models."""
+        """Release all compiled models."""
         self._requests.clear()
         self._compiled.clear()
 
@@ -222,7 +222,7 @@ class OpenVinoRunner:
         key = files.sha256_text(repr((self._artifact.identity, batch, config, ov.get_version(), *machine.cpu())))
         blob = cache.read_blob(key) if self._config.use_cache else None
         if blob is not None:
-            # Another build of one version may refuse it; then it is compiled like one that was never kept.
+            # Another build of one version may refuse it; then it is compiled like one that was never cached.
             with contextlib.suppress(RuntimeError):
                 return self._core.import_model(blob, "CPU", config)
         model = self._core.read_model(self._artifact.file(_FILE))
@@ -245,7 +245,7 @@ def _partial_shape(ov: Any, spec: TensorSpec) -> Any:
 
 
 def _fixed(ov: Any, model: Any, specs: Sequence[TensorSpec], batch: int | None) -> Any:
-    """`model` with the specs' shapes, its batch fixed where one is given."""
+    """`model` reshaped to the specs, with a fixed batch size if one is given."""
     shapes = {}
     for spec in specs:
         shapes[spec.name] = _partial_shape(ov, spec)
@@ -256,7 +256,7 @@ def _fixed(ov: Any, model: Any, specs: Sequence[TensorSpec], batch: int | None) 
 
 
 def _read_back(compiled: Any) -> PrecisionRan:
-    """Types of the compiled graph's convolutions and matrix products."""
+    """Count the types of the compiled graph's convolutions and matrix products."""
     layers: Counter[str] = Counter()
     for operation in compiled.get_runtime_model().get_ops():
         info = operation.get_rt_info()
@@ -267,7 +267,7 @@ def _read_back(compiled: Any) -> PrecisionRan:
 
 
 def _measured_half_type(core: Any, model: Any, specs: Sequence[TensorSpec]) -> tuple[str, dict[str, float]]:
-    """The 16-bit type that this CPU runs fast, and the median times it was chosen by."""
+    """The 16-bit type that is faster on this CPU, and the median times that it was chosen by."""
     abilities = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
     candidates = [hint for name, hint in (("FP16", "f16"), ("BF16", "bf16")) if name in abilities]
     if len(candidates) < 2:

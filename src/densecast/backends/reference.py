@@ -12,7 +12,7 @@ from densecast.backends._base import Backend, BuildJob, Built, Capabilities, Tra
 from densecast.backends._inspection import Inspector
 from densecast.backends._onnx_inspector import OnnxInspector
 from densecast.runtime.execution import ExecutionConfig
-from densecast.runtime.quiet import warnings_ignored
+from densecast.runtime.process_settings import warnings_ignored
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
@@ -21,34 +21,34 @@ _RAN = PrecisionRan("float32", {}, "ONNX reference evaluator")
 
 
 class ReferenceBackend:
-    """The graph, evaluated node by node."""
+    """Backend that evaluates the graph node by node."""
 
     traits = Traits("onnx")
 
     def capabilities(self) -> Capabilities:
-        """Always there: onnx is part of the base install."""
+        """Always available: onnx is part of the base install."""
         import onnx
 
         return Capabilities(onnx.__version__, ("CPU",), ("force_float32",), notes=("for small checks, not for speed",))
 
     def build(self, job: BuildJob, folder: Path) -> Built:
-        """The graph as it is."""
+        """Write the graph unchanged."""
         (folder / _FILE).write_bytes(job.graph.read_bytes())
         return Built(_RAN)
 
     def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> ReferenceRunner:
-        """The graph; `config` has no effect."""
+        """Load the graph; `config` has no effect."""
         return ReferenceRunner(artifact)
 
     def inspect(self, artifact: CompiledArtifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
-        """The artifact's graph, with its inner tensors, as ONNX Runtime computes them."""
+        """Open the artifact's graph for inspection, computed by ONNX Runtime."""
         import onnx
 
         return OnnxInspector(onnx.load(artifact.file(_FILE)), feed_shape, config.num_threads)
 
 
 class ReferenceRunner:
-    """One evaluator, which serves one caller at a time."""
+    """Runner of one evaluator, for one caller at a time."""
 
     max_concurrency = 1
     reuses_buffers = False
@@ -63,16 +63,16 @@ class ReferenceRunner:
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """The artifact's."""
+        """The artifact's specs."""
         return self._inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """The artifact's."""
+        """The artifact's specs."""
         return self._outputs
 
     def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
-        """One inference into fresh arrays."""
+        """Run one inference; returns new arrays."""
         check_feeds(self._inputs, feeds)
         names = [output.name for output in self._outputs]
         with warnings_ignored():  # numpy's, on overflow inside a network that saturates on purpose
@@ -80,7 +80,7 @@ class ReferenceRunner:
         return {name: np.asarray(array) for name, array in zip(names, arrays, strict=True)}
 
     def close(self) -> None:
-        """Drop the graph."""
+        """Release the graph."""
         del self._evaluator
 
 

@@ -29,7 +29,7 @@ _SETTING = "autocast"
 
 
 class TorchBackend:
-    """PyTorch on the CPU, as the networks were trained."""
+    """Backend for PyTorch on the CPU."""
 
     # OpenMP's threads do not survive a fork.
     traits = Traits("torch", survives_fork=False)
@@ -44,22 +44,22 @@ class TorchBackend:
         return Capabilities(torch.__version__, devices, ("force_float32", "force_float16"))
 
     def build(self, job: BuildJob, folder: Path) -> Built:
-        """The network's own weights, as exported; 16-bit is bfloat16 by autocast at run time."""
-        held = [name for name in (_WEIGHTS, _SCRIPT) if name in job.source.manifest.files]
-        if not held:
+        """Store the exported network's weights; 16-bit is bfloat16 autocast at run time."""
+        files = [name for name in (_WEIGHTS, _SCRIPT) if name in job.source.manifest.files]
+        if not files:
             raise BackendMissingError(
                 f"{job.source.folder} came from an ONNX file: there is no original network for the torch backend. "
                 "Use --backend onnxruntime or reference."
             )
         if job.options.precision != "force_float32" and job.options.half_type == "f16":
             raise BackendMissingError("torch's autocast on CPUs is bfloat16 here. Use --half-type bf16 or auto.")
-        for name in held:
+        for name in files:
             (folder / name).write_bytes(job.source.file(name).read_bytes())
         kind = "float32" if job.options.precision == "force_float32" else "bfloat16"
         return Built(PrecisionRan(kind, {}, "torch autocast setting"), {_SETTING: kind})
 
     def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> TorchRunner:
-        """The network with its weights, in evaluation mode."""
+        """Load the network with its weights, in evaluation mode."""
         try:
             import torch
         except ImportError:
@@ -69,31 +69,31 @@ class TorchBackend:
         return TorchRunner(_network(artifact), artifact.spec, kind, config.num_streams)
 
     def inspect(self, artifact: CompiledArtifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
-        """The artifact's network, with the results of all its operators, in float32."""
+        """Open the artifact's network for inspection, in float32."""
         return TorchInspector(_network(artifact), feed_shape)
 
     def float_module(self, artifact: FloatArtifact) -> Any | None:
-        """The network that a float artifact was exported from; None where it keeps none, or without torch."""
+        """The module that a float artifact was exported from; None if it holds none, or without torch."""
         if self.capabilities().missing or not {_WEIGHTS, _SCRIPT} & set(artifact.manifest.files):
             return None
         return _network(artifact)
 
     def module_runner(self, module: Any, spec: ModelSpec, threads: int) -> TorchRunner:
-        """Any module in evaluation mode, in float32."""
+        """Wrap a module in evaluation mode in a float32 runner."""
         import torch
 
         torch.set_num_threads(threads)
         return TorchRunner(module, spec, "float32", 1)
 
     def inspect_module(self, module: Any, spec: ModelSpec, feed_shape: Sequence[int]) -> Inspector | None:
-        """Any module with the results of all its operations; None for TorchScript, which shows none."""
+        """Open a module for inspection; None for TorchScript, which does not expose its tensors."""
         import torch
 
         return None if isinstance(module, torch.jit.ScriptModule) else TorchInspector(module, feed_shape)
 
 
 class TorchRunner:
-    """Runs the module under inference mode."""
+    """Runner of a module in inference mode."""
 
     reuses_buffers = False
     batch_sizes = None
@@ -113,16 +113,16 @@ class TorchRunner:
 
     @property
     def precision(self) -> PrecisionRan:
-        """The autocast type; torch does not report more."""
+        """The autocast type; torch reports nothing more detailed."""
         return PrecisionRan(self._kind, {}, "torch autocast setting")
 
     @property
     def max_concurrency(self) -> int:
-        """The streams its threads were shared out for."""
+        """The number of streams that its threads were divided among."""
         return self._streams
 
     def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
-        """One inference into fresh arrays."""
+        """Run one inference; returns new arrays."""
         import torch
 
         from densecast.networks._outputs import module_outputs
@@ -140,7 +140,7 @@ class TorchRunner:
         return {name: tensor.float().numpy() for name, tensor in outputs.items()}
 
     def close(self) -> None:
-        """Drop the weights."""
+        """Release the weights."""
         del self._network
 
 
@@ -163,7 +163,7 @@ def _network(artifact: FloatArtifact | CompiledArtifact) -> Any:
 
 
 def _normalised(array: Any, preprocess: Preprocess) -> Any:
-    """(N, 3, H, W) bytes -> float32, as the exported graph does inside."""
+    """(N, 3, H, W) uint8 -> normalised float32, as the exported graph does internally."""
     order = preprocess.mean, preprocess.std
     mean, std = (np.asarray(values, dtype=np.float32).reshape(1, 3, 1, 1) for values in order)
     return (array.astype(np.float32) / np.float32(preprocess.divisor) - mean) / std

@@ -44,20 +44,26 @@ app = typer.Typer(
 )
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        print(densecast.__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def program(
     plugin: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PACKAGE", help="Let files name plug-ins of this package as package.module:Name; repeatable."
+            metavar="PACKAGE",
+            help="Allow specs and manifests to load plug-ins from this package (package.module:Name); repeatable.",
         ),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """From a trained dense-prediction network to a fast, verified offline model."""
-    if version:
-        print(densecast.__version__)
-        raise typer.Exit
     if plugin:
         plugins.allow_plugins(*plugin)
 
@@ -69,7 +75,7 @@ app.command("compare-results", hidden=True)(compare_results.command)
 
 
 def spelled_out(given: list[str]) -> list[str]:
-    """`compare results` is a command of its own; other first words of `compare` are artifacts."""
+    """Rewrite `compare results` to its own command; any other first argument of `compare` is an artifact."""
     place = next((place for place, word in enumerate(given) if word == "compare"), None)
     if place is None or given[place + 1 : place + 2] != ["results"]:
         return given
@@ -77,7 +83,7 @@ def spelled_out(given: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Entry point: 0 done, 1 a gate failed, 2 wrong usage, 3 input or backend missing or broken, 70 our own fault."""
+    """Entry point. Exit codes: 0 success, 1 gate failed, 2 usage error, 3 bad input or backend, 70 internal error."""
     # numpy's BLAS would start a thread for each CPU, which all spin for a while; no large product is left to it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Python's last look for cycles takes a fifth of a second among the objects of numba and OpenVINO.
@@ -107,7 +113,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _kept_trace() -> str:
-    """Write the traceback where it can be found, and say where; on standard error where nothing can be written."""
+    """Write the traceback to the cache folder and return where it is; print it if nothing can be written."""
     from densecast.io import cache
 
     path: Path = cache.folder() / "last_internal_error.txt"

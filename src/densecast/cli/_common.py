@@ -20,39 +20,48 @@ if TYPE_CHECKING:
 
 Json = Annotated[
     Path | None,
-    typer.Option("--json", metavar="FILE", help="Also write the result as JSON ('-': standard output, alone)."),
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write the result as JSON to this file, or with '-' to standard output in place of the text.",
+    ),
 ]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more, on standard error.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no remarks.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPUs to use; default all this process may use.")]
+Verbose = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="More log messages on standard error; repeatable.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars or messages.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Number of CPUs to use; default: all that are available to this process.")
+]
 Device = Annotated[
-    str, typer.Option(help="cuda, tensorrt, cann (ONNX Runtime), npu:0, mlu:0; default: the engine's own.")
+    str,
+    typer.Option(help="Device: cuda, tensorrt or cann (ONNX Runtime), npu:0, mlu:0; default: the engine's default."),
 ]
 Batch = Annotated[
     int | None,
-    typer.Option(
-        min=1, help="Images that run together; default 1, or in throughput mode what build --tune found fastest."
-    ),
+    typer.Option(min=1, help="Batch size; default: 1, or in throughput mode the one that build --tune selected."),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first N images.")]
 
-Flip = Annotated[bool, typer.Option("--flip", help="Also see each image mirrored, and average (segmentation).")]
+Flip = Annotated[
+    bool, typer.Option("--flip", help="Average with the prediction of the mirrored image (segmentation only).")
+]
 Ratios = Annotated[
-    str, typer.Option(help="See each image at so many times its size, by comma (0.5,1.0,1.5), and average likewise.")
+    str, typer.Option(help="Average predictions over these image scales, comma-separated, such as 0.5,1.0,1.5.")
 ]
 
 _LINE_EVERY_S = 10.0
 
 
 def set_up(verbose: int, quiet: bool) -> None:
-    """Logging to standard error: warnings, or with -v what is done, or with -vv everything."""
+    """Log to standard error: warnings; with -v progress; with -vv everything."""
     level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     logging.basicConfig(level=level, stream=sys.stderr, format="densecast: %(message)s")
     logging.getLogger("densecast").setLevel(level)
 
 
 def emit(value: object, text: str, json_file: Path | None) -> None:
-    """Print `text`, and write `value` as JSON where it was asked for."""
+    """Print `text`, and write `value` as JSON if a file is given."""
     from densecast.io import codec, files
 
     serialised = codec.json_text(_strict(value))
@@ -65,7 +74,7 @@ def emit(value: object, text: str, json_file: Path | None) -> None:
 
 
 def _strict(value: object) -> object:
-    """The value with null for what JSON has no number for: the score of no image is NaN."""
+    """Replace NaN and infinities, which JSON does not have, by null."""
     if isinstance(value, dict):
         return {key: _strict(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -75,7 +84,7 @@ def _strict(value: object) -> object:
 
 @contextlib.contextmanager
 def bar(what: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar on a terminal, else a line now and then; both on standard error.
+    """A progress bar on a terminal, else an occasional line; both on standard error.
 
     The block gets a function of (done, total).
     """
@@ -96,7 +105,7 @@ def bar(what: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
 
 @contextlib.contextmanager
 def clock_bar(quiet: bool) -> Iterator[Callable[[str, float, float], None]]:
-    """A bar of time passed, with what is being done; without a terminal a line now and then.
+    """A progress bar of elapsed time with the current step; without a terminal an occasional line.
 
     The block gets a function of (what, seconds passed, seconds there are).
     """
@@ -118,7 +127,7 @@ def clock_bar(quiet: bool) -> Iterator[Callable[[str, float, float], None]]:
 
 @contextlib.contextmanager
 def steps(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A line for each step of a long run: `[ 4/15] build openvino int8`."""
+    """Print a line for each step of a long run: `[ 4/15] build openvino int8`."""
     start = time.monotonic()
 
     def tell(what: str, done: int, total: int) -> None:
@@ -129,7 +138,7 @@ def steps(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def augment(ratios: str, flip: bool) -> Augment:
-    """`--ratios` and `--flip` as the views of test-time augmentation.
+    """Parse `--ratios` and `--flip` into the views of test-time augmentation.
 
     Raises:
         UsageError: not positive numbers.

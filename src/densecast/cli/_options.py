@@ -41,7 +41,7 @@ class Flag:
 def takes(
     prefix: dict[str, str] | None = None, only: dict[str, tuple[str, ...]] | None = None, /, **kinds: type
 ) -> Callable[[Command], Command]:
-    """A decorator: the command takes the options of each dataclass, as a mapping under the keyword that is named here.
+    """Decorator that adds the options of each dataclass to a command, which receives them as one mapping per keyword.
 
     `prefix` puts words before the flags of a dataclass, where two have options of one name: `{"drop": "drop-"}`.
     `only` names the fields of a dataclass that are offered, where not all are. Wrong values end with exit code 2, and
@@ -78,7 +78,7 @@ def takes(
 
 
 class naming:
-    """A block whose errors are told with the flag of the field they name."""
+    """Context manager that prefixes errors with the flag of the field that they name."""
 
     def __init__(self, flags: list[Flag]) -> None:
         self._flags = {flag.field.name: flag.names[0] for flag in reversed(flags)}
@@ -96,7 +96,7 @@ class naming:
 
 
 def seconds(text: str) -> float:
-    """`90`, `90s`, `10m` or `2h` in seconds.
+    """Parse a duration (`90`, `90s`, `10m`, `2h`) into seconds.
 
     Raises:
         UsageError: none of these forms.
@@ -108,7 +108,7 @@ def seconds(text: str) -> float:
 
 
 def sizes(text: str) -> int | tuple[int, ...] | dict[str, int]:
-    """`640` one size, `1,4,16` several, `32:2048` a range.
+    """Parse sizes: `640` is one size, `1,4,16` several, `32:2048` a range.
 
     Raises:
         UsageError: none of these forms.
@@ -134,7 +134,7 @@ def _flags(group: str, kind: type, prefix: str) -> list[Flag]:
 
 
 def _parameter(flag: Flag) -> inspect.Parameter:
-    """How typer is told of it."""
+    """The flag as a parameter that typer understands."""
     words = flag.field.metadata
     kind, default = _typer_type(flag.field)
     info = typer.Option(
@@ -166,14 +166,14 @@ def _typer_type(field: dataclasses.Field[Any]) -> tuple[Any, Any]:
 
 
 def _named(text: str) -> Any:
-    """Annotations are text; those of flags are plain types, and choices are texts."""
+    """The type that an annotation's text names; choices become `str`."""
     optional = text.endswith(" | None")
     plain = {"int": int, "float": float, "bool": bool, "str": str}.get(text.removesuffix(" | None"), str)
     return typing.Optional[plain] if optional else plain  # noqa: UP045 - the type is known at run time only
 
 
 def _value(flag: Flag, given: Any) -> Any:
-    """What the text stands for, as plain data.
+    """Parse a flag's text into plain data.
 
     Raises:
         UsageError: a text that stands for nothing; names the flag.

@@ -19,17 +19,15 @@ if TYPE_CHECKING:
 def command(
     artifact: Annotated[Path, typer.Argument(help="A built artifact.")],
     options: _options.Values,
-    images: Annotated[
-        list[Path] | None, typer.Argument(help="Image files or folders; without any, random input.")
-    ] = None,
+    images: Annotated[list[Path] | None, typer.Argument(help="Image files or folders; default: random input.")] = None,
     mode: Annotated[
-        str, typer.Option(help="latency: one image at a time on all CPUs; throughput: several at a time.")
+        str, typer.Option(help="latency: one image at a time on all CPUs; throughput: several images in parallel.")
     ] = "latency",
     style: Annotated[
-        str, typer.Option(help="As whom: densecast, ascend, mm_run, trtexec or benchmark_app.")
+        str, typer.Option(help="Output format: densecast, ascend, mm_run, trtexec or benchmark_app.")
     ] = "densecast",
     style_folder: Annotated[
-        Path | None, typer.Option(help="Where to write the files that the tool of --style writes.")
+        Path | None, typer.Option(help="Folder for the files that the tool named by --style would write.")
     ] = None,
     threads: Threads = None,
     device: Device = "",
@@ -37,7 +35,7 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Time decoding, preprocessing, inference, post-processing, all of it, and inference alone."""
+    """Measure decoding, preprocessing, inference and postprocessing times, end to end and inference alone."""
     set_up(verbose, quiet)
     from densecast.io import codec, files
     from densecast.pipeline import PipelineConfig
@@ -63,7 +61,7 @@ def command(
 
 
 def _text(result: BenchmarkResult, *, with_share: bool) -> str:
-    """What was run, a line a stage, and the throughput."""
+    """The configuration, one line per stage, and the throughput."""
     from densecast.report.markdown import table
 
     timing, model = result.timing, result.model

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from densecast.artifact import CompiledArtifact, FloatArtifact
 
 _SEARCHES = "Measured choices"
-_DROP = "Accuracy that may be lost (int8)"
+_DROP = "Accuracy limit (int8)"
 Values = _options.Values
 PrecisionName = Annotated[
     str | None,
@@ -25,7 +25,17 @@ PrecisionName = Annotated[
         "--precision",
         "-p",
         help="force_float32 (fp32), force_float16 (fp16) or qint8_mixed_float16 (int8). "
-        "Default: fp32; with --max-drop int8; with --tune int8 if there is --data, else fp16.",
+        "Default: fp32; with --max-drop int8; with --tune int8 if --data is given, else fp16.",
+    ),
+]
+
+Points = Annotated[
+    float | None,
+    typer.Option(
+        "--max-drop",
+        min=0.0,
+        help="Search for the fastest int8 model that loses at most this many points (hundredths) of the metric.",
+        rich_help_panel=_DROP,
     ),
 ]
 
@@ -47,41 +57,40 @@ def command(
     max_drop: Values,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the new artifact; default: beside the exported one, named by what is in it."),
+        typer.Option(help="Folder of the new artifact; default: next to the exported one, named after the options."),
     ] = None,
     precision: PrecisionName = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Calibration images: a data set's root or a folder.", rich_help_panel="Calibration (int8)"),
-    ] = None,
-    tuned: Annotated[
-        bool, typer.Option("--tune", help="Measure what is fastest here, and build that.", rich_help_panel=_SEARCHES)
-    ] = False,
-    points: Annotated[
-        float | None,
         typer.Option(
-            "--max-drop",
-            min=0.0,
-            help="Search the fastest int8 model that loses at most so many points (hundredths) of the metric.",
-            rich_help_panel=_DROP,
+            help="Calibration images: root of the model's data set, or a folder of images.",
+            rich_help_panel="Calibration (int8)",
         ),
     ] = None,
+    tuned: Annotated[
+        bool,
+        typer.Option(
+            "--tune", help="Build the fastest variant, as measured on this machine.", rich_help_panel=_SEARCHES
+        ),
+    ] = False,
+    points: Points = None,
     drop_data: Annotated[
-        Path | None, typer.Option(help="Another place for these images than --data.", rich_help_panel=_DROP)
+        Path | None,
+        typer.Option(help="Images to measure accuracy on; default: those of --data.", rich_help_panel=_DROP),
     ] = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Compile for an engine and read back what it really runs."""
+    """Compile a model for an engine, and read back the precision that it really runs."""
     set_up(verbose, quiet)
     from densecast.artifact import FloatArtifact
     from densecast.io import codec
     from densecast.spec import precision as precisions
     from densecast.verbs.warm_up import warm_up
 
-    asked = precisions.parse(precision or _default_precision(tuned, points, data))
-    plain = {**options, "precision": asked, "shape": shape, "quantize": quantize}
+    requested = precisions.parse(precision or _default_precision(tuned, points, data))
+    plain = {**options, "precision": requested, "shape": shape, "quantize": quantize}
     build_options = codec.from_plain(plain, BuildOptions, "command line")
     _check_searches(tuned, points, tune["keep_int8"])
     source = FloatArtifact.open(artifact)
@@ -101,7 +110,7 @@ def _check_searches(tuned: bool, points: float | None, keep_int8: bool) -> None:
     """That options go together.
 
     Raises:
-        UsageError: two searches, or an option of a search that was not asked for.
+        UsageError: two searches, or an option of a search that was not requested.
     """
     if tuned and points is not None:
         raise UsageError("--tune and --max-drop are two searches: pass one of them.")
@@ -110,7 +119,7 @@ def _check_searches(tuned: bool, points: float | None, keep_int8: bool) -> None:
 
 
 def _default_precision(tuned: bool, points: float | None, data: Path | None) -> str:
-    """What is built when none is named."""
+    """The precision to build if none is given."""
     if points is not None:
         return "int8"
     if tuned:
@@ -121,7 +130,7 @@ def _default_precision(tuned: bool, points: float | None, data: Path | None) -> 
 def _build(
     source: FloatArtifact, out: Path | None, options: BuildOptions, data: Path | None, quiet: bool
 ) -> CompiledArtifact:
-    """One build as it is asked for, with a bar of its calibration images."""
+    """Build once as specified, with a progress bar of calibration images."""
     from densecast.verbs.builder import build, default_name
 
     target = out or source.folder.parent / default_name(source.spec, options)
@@ -132,7 +141,7 @@ def _build(
 def _tune(
     source: FloatArtifact, out: Path | None, options: BuildOptions, goal: TuneOptions, data: Path | None, quiet: bool
 ) -> CompiledArtifact:
-    """Measure, with a line for each trial, and build the winner."""
+    """Tune, with a line for each trial, and build the fastest setting."""
     from densecast.verbs.builder.tune import tune
 
     with steps(quiet) as progress:
@@ -148,7 +157,7 @@ def _search(
     accuracy_data: Path | None,
     quiet: bool,
 ) -> CompiledArtifact:
-    """Search within a drop, with a bar of the time that has passed.
+    """Search within an accuracy limit, with a progress bar of elapsed time.
 
     Raises:
         UsageError: no `data`.
@@ -162,7 +171,7 @@ def _search(
 
 
 def _summary(built: CompiledArtifact) -> str:
-    """What was asked, what is in it and runs, and what was chosen by measurement."""
+    """What was requested, what was built and runs, and the choices made by measurement."""
     from densecast.report import markdown, reasons
     from densecast.report.data import Reasons
 

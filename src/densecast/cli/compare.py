@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 
 Reference = Annotated[
-    Path, typer.Argument(help="A float artifact (its original network), a built one, an .onnx file, a checkpoint.")
+    Path,
+    typer.Argument(
+        help="A float artifact (runs the original network), a built artifact, an .onnx file or a checkpoint."
+    ),
 ]
 Candidates = Annotated[
-    list[Path] | None, typer.Argument(help="Likewise; stages before built artifacts are added by themselves.")
+    list[Path] | None,
+    typer.Argument(help="Models to compare, of the same kinds; intermediate stages are added automatically."),
 ]
 
 
@@ -31,14 +35,15 @@ def command(
     candidates: Candidates = None,
     images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Root of the model's data set instead: measures the metric's change, too.")
+        Path | None,
+        typer.Option(help="Root of the model's data set, instead of --images: also measures the change of the metric."),
     ] = None,
-    split: Annotated[str, typer.Option(help="Of the data set: train, val or all.")] = "val",
+    split: Annotated[str, typer.Option(help="Split of the data set: train, val or all.")] = "val",
     locate: Annotated[
-        bool, typer.Option("--locate", help="Find the step, and the first inner tensor, where they part.")
+        bool, typer.Option("--locate", help="Locate the pipeline step and the first intermediate tensor that diverge.")
     ] = False,
     html: Annotated[
-        Path | None, typer.Option(help="Also write a page with all stages, errors by layer, and drawings.")
+        Path | None, typer.Option(help="Also write an HTML page with all stages, errors by layer, and drawings.")
     ] = None,
     limit: Limit = None,
     threads: Threads = None,
@@ -46,7 +51,7 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Show where accuracy goes: outputs, predictions, and the metric of every stage against the reference.
+    """Show where accuracy is lost: outputs, predictions and metric of every stage against the reference.
 
     `densecast compare results A.json B.json` compares two finished results instead.
     """
@@ -103,7 +108,7 @@ def _check_given(stated: CompareLimits, images: Path | None, data: Path | None) 
 
 
 def _check_measured(pipeline: Pipeline, stated: CompareLimits) -> None:
-    """That the model's task measures what is to be limited, before anything runs.
+    """Check, before anything runs, that the model's task measures the limited quantities.
 
     Raises:
         UsageError: it does not.
@@ -123,7 +128,7 @@ def _check_measured(pipeline: Pipeline, stated: CompareLimits) -> None:
 
 
 def _is_beyond(comparison: Comparison, stated: CompareLimits) -> bool:
-    """Whether a stated limit is exceeded; what is not a number exceeds every limit.
+    """Whether a stated limit is exceeded; NaN exceeds every limit.
 
     Raises:
         UsageError: what is limited was not measured.

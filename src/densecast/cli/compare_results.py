@@ -11,21 +11,21 @@ from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
 
 def command(
     baseline: Annotated[
-        str, typer.Argument(help="JSON of evaluate, benchmark, run or handoff collect; or published:NAME.")
+        str, typer.Argument(help="JSON file of evaluate, benchmark, run or handoff collect; or published:NAME.")
     ],
     candidate: Annotated[str, typer.Argument(help="Likewise.")],
     tolerance: Annotated[
         list[str] | None,
-        typer.Option(help="How much worse may be what: mIoU=0.005, images_per_s=5%. May be given again."),
+        typer.Option(help="Allowed regression of a quantity: mIoU=0.005 or images_per_s=5%; repeatable."),
     ] = None,
     other_images: Annotated[
-        bool, typer.Option("--other-images", help="Compare scores though the images are not the same.")
+        bool, typer.Option("--other-images", help="Compare scores even if they were measured on different images.")
     ] = False,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Compare two results; exit with 1 where something is worse than --tolerance allows."""
+    """Compare two results; exit with 1 if a quantity is worse than --tolerance allows."""
     set_up(verbose, quiet)
     from densecast.errors import GateFailedError
     from densecast.io import codec

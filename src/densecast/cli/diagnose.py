@@ -12,13 +12,13 @@ from densecast.cli._common import Json, Limit, Quiet, Verbose, bar, emit, set_up
 
 def command(
     artifact: Annotated[Path, typer.Argument(help="An exported artifact.")],
-    images: Annotated[Path, typer.Option(help="Folder of images, as the network will see them.")],
+    images: Annotated[Path, typer.Option(help="Folder of representative images.")],
     limit: Limit = 20,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Find dead channels, outlier weights and activations, values near float16's end, and what is not finite."""
+    """Find dead channels, outlier weights and activations, values near the float16 limit, and non-finite values."""
     set_up(verbose, quiet)
     from densecast.artifact import Artifact
     from densecast.errors import GateFailedError

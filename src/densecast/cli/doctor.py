@@ -6,7 +6,7 @@ from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
 
 
 def command(json: Json = None, verbose: Verbose = 0, quiet: Quiet = False) -> None:
-    """Show CPU features, usable CPUs, engines with their versions, and what is missing."""
+    """Show CPU features, usable CPUs, engines with versions, and missing components."""
     set_up(verbose, quiet)
     from densecast.io import codec
     from densecast.verbs import doctor

@@ -17,7 +17,8 @@ def command(
     artifact: Annotated[Path, typer.Argument(help="A built artifact.")],
     options: _options.Values,
     data: Annotated[
-        Path | None, typer.Option(help="Root of the model's data set; default: as densecast.toml or its variable says.")
+        Path | None,
+        typer.Option(help="Root of the model's data set; default: from densecast.toml or an environment variable."),
     ] = None,
     flip: Flip = False,
     ratios: Ratios = "1.0",
@@ -29,7 +30,8 @@ def command(
         ),
     ] = None,
     results: Annotated[
-        Path | None, typer.Option(help="Also write a JSON file for the data set's evaluation server (COCO's people).")
+        Path | None,
+        typer.Option(help="Also write the predictions as JSON for the data set's evaluation server (COCO keypoints)."),
     ] = None,
     threads: Threads = None,
     device: Device = "",
@@ -37,7 +39,7 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Measure the model's published metric."""
+    """Measure a model's published metric on its data set."""
     set_up(verbose, quiet)
     from densecast.io import codec
     from densecast.pipeline import Pipeline

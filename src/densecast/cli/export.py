@@ -18,27 +18,31 @@ if TYPE_CHECKING:
 
 @_options.takes(options=ExportOptions)
 def command(
-    model: Annotated[str, typer.Argument(help="A model of the zoo, or a .onnx, TorchScript or TensorFlow (.pb) file.")],
+    model: Annotated[
+        str, typer.Argument(help="Name of a zoo model, or an .onnx, TorchScript or TensorFlow (.pb) file.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the new artifact.")],
     options: _options.Values,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="The model's weights; default: shipped, cached or fetched.")
+        Path | None, typer.Option(help="File of trained weights; default: shipped, cached or downloaded.")
     ] = None,
     spec: Annotated[
-        Path | None, typer.Option(help="For a file: TOML or JSON that says task, labels, preprocessing.")
+        Path | None, typer.Option(help="For a model file: TOML or JSON file with its task, labels and preprocessing.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="For a file, instead of --spec: names of the classes, by comma.")
+        str | None, typer.Option(help="For a model file, instead of --spec: class names, comma-separated.")
     ] = None,
     resize: Annotated[
-        str, typer.Option(help="native, scale:0.5, stretch:512x1024, keep:2048x1024 or fit:513x513.")
+        str, typer.Option(help="Resizing: native, scale:0.5, stretch:512x1024, keep:2048x1024 or fit:513x513.")
     ] = "native",
-    interpolation: Annotated[str, typer.Option(help="bilinear_opencv or bicubic_pillow.")] = "bilinear_opencv",
-    colour: Annotated[str, typer.Option(help="RGB or BGR.")] = "RGB",
-    mean: Annotated[str, typer.Option(help="Subtracted, in 0..255, one a channel.")] = "0,0,0",
-    std: Annotated[str, typer.Option(help="Divided by, in 0..255, one a channel.")] = "255,255,255",
+    interpolation: Annotated[
+        str, typer.Option(help="Interpolation: bilinear_opencv or bicubic_pillow.")
+    ] = "bilinear_opencv",
+    colour: Annotated[str, typer.Option(help="Colour order: RGB or BGR.")] = "RGB",
+    mean: Annotated[str, typer.Option(help="Mean of each channel, in 0..255.")] = "0,0,0",
+    std: Annotated[str, typer.Option(help="Standard deviation of each channel, in 0..255.")] = "255,255,255",
     static: Annotated[
-        str | None, typer.Option(metavar="[BxHxW]", help="Fix batch, height and width, as 1x640x959.")
+        str | None, typer.Option(metavar="[BxHxW]", help="Fixed batch, height and width, such as 1x640x959.")
     ] = None,
     tolerance: Annotated[
         float | None,

@@ -23,20 +23,20 @@ command = typer.Typer(
     {"quantize": "calibration-"}, {"quantize": ("split", "images")}, options=PrepareOptions, quantize=QuantizeOptions
 )
 def prepare(
-    artifact: Annotated[Path, typer.Argument(help="An exported (float) artifact.")],
-    out: Annotated[Path, typer.Option(help="Folder to write, or to go on with.")],
+    artifact: Annotated[Path, typer.Argument(help="An exported artifact.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; an interrupted one is resumed.")],
     options: _options.Values,
     quantize: _options.Values,
     data: Annotated[Path | None, typer.Option(help="Root of the model's data set.")] = None,
     precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16 or int8.")] = "fp16",
     calibration_data: Annotated[
-        Path | None, typer.Option(help="For int8: another data set's root, or a folder of images.")
+        Path | None, typer.Option(help="For int8: calibration images, from another data set's root or a folder.")
     ] = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Write bins, `.info` files, the graph, command lines, calibration data and a README of the steps."""
+    """Write input bins, `.info` files, the graph, command lines, calibration data and a README with the steps."""
     set_up(verbose, quiet)
     from densecast.artifact import Artifact
     from densecast.io import codec
@@ -57,17 +57,17 @@ def prepare(
 
 
 @command.command()
-@command.command(name="rehearse", hidden=True, help="Old name of simulate.")
+@command.command(name="rehearse", hidden=True, help="Old name of `simulate`.")
 def simulate(
-    folder: Annotated[Path, typer.Argument(help="A handoff.")],
-    out: Annotated[Path, typer.Option(help="Folder for the outputs, as the tool's `result`.")],
-    tool: Annotated[str, typer.Option(help="As which tool: benchmark or ais_bench.")] = "benchmark",
-    device: Annotated[int, typer.Option(min=0, help="The number in the folder's name.")] = 0,
+    folder: Annotated[Path, typer.Argument(help="A handoff folder.")],
+    out: Annotated[Path, typer.Option(help="Folder for the outputs, like the tool's `result`.")],
+    tool: Annotated[str, typer.Option(help="Tool to simulate: benchmark or ais_bench.")] = "benchmark",
+    device: Annotated[int, typer.Option(min=0, help="Device number, which becomes part of the folder's name.")] = 0,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Simulate the device on this machine's CPU: the same files in, the same files out."""
+    """Simulate the device on this machine's CPU, with the same input and output files."""
     set_up(verbose, quiet)
     from densecast.errors import UnknownNameError
     from densecast.verbs.handoff import simulate as run
@@ -83,22 +83,25 @@ def simulate(
 
 @command.command()
 def collect(
-    folder: Annotated[Path, typer.Argument(help="The handoff.")],
-    results: Annotated[Path, typer.Argument(help="The tool's output folder, or its `result` with one in it.")],
+    folder: Annotated[Path, typer.Argument(help="A handoff folder.")],
+    results: Annotated[Path, typer.Argument(help="The tool's output folder, or the `result` folder that contains it.")],
     data: Annotated[Path | None, typer.Option(help="Root of the model's data set.")] = None,
-    tool: Annotated[str | None, typer.Option(help="benchmark or ais_bench; default: as the folder is named.")] = None,
-    performance: Annotated[
-        list[Path] | None, typer.Option(help="A file with the tool's speed, as mm_run's log; may be given again.")
+    tool: Annotated[
+        str | None,
+        typer.Option(help="Tool that wrote the outputs: benchmark or ais_bench; default: from the folder's name."),
     ] = None,
-    table: Annotated[str | None, typer.Option(help="As `evaluate --table`.")] = None,
+    performance: Annotated[
+        list[Path] | None, typer.Option(help="Performance file of the tool, such as mm_run's log; repeatable.")
+    ] = None,
+    table: Annotated[str | None, typer.Option(help="Style of the table, as in `evaluate --table`.")] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Folder of an earlier `run` of the model: its report gets these results too.")
+        Path | None, typer.Option(help="Folder of an earlier `run` of the model; the results are added to its report.")
     ] = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Evaluate the device's outputs as `evaluate` does its own, and read the speed that the tool reports."""
+    """Evaluate a device's outputs, and read the speed that its tool reports."""
     set_up(verbose, quiet)
     from densecast import report as reports
     from densecast.io import codec

@@ -13,16 +13,17 @@ from densecast.cli._common import Batch, Flip, Json, Limit, Quiet, Ratios, Threa
 def command(
     artifact: Annotated[Path, typer.Argument(help="A built artifact.")],
     images: Annotated[list[Path], typer.Argument(help="Image files or folders of images.")],
-    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    out: Annotated[Path, typer.Option(help="Folder for the predictions.")],
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write <stem>_overlay.jpg.")] = False,
     scores: Annotated[
-        bool, typer.Option("--scores", help="Also write <stem>_score.png: each pixel's probability, 65535 for 1.")
+        bool,
+        typer.Option("--scores", help="Also write <stem>_score.png: each pixel's probability as 16 bits, 65535 for 1."),
     ] = False,
     colour: Annotated[
-        bool, typer.Option("--colour", help="Also write <stem>_colour.png: RGB, each class in its colour.")
+        bool, typer.Option("--colour", help="Also write <stem>_colour.png: RGB, each class in its palette colour.")
     ] = False,
     listed: Annotated[
-        Path | None, typer.Option("--list", help="Only these of the images: a text of one name or id a line.")
+        Path | None, typer.Option("--list", help="Text file with the names or ids of the images to use, one per line.")
     ] = None,
     limit: Limit = None,
     flip: Flip = False,
@@ -33,7 +34,7 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Write one result an image: class indices as PNG (segmentation) or people as JSON (pose)."""
+    """Write one prediction per image: class indices as PNG (segmentation) or people as JSON (pose)."""
     set_up(verbose, quiet)
     from densecast.io import codec
     from densecast.pipeline import Pipeline

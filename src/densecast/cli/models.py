@@ -10,12 +10,12 @@ from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="Only this model, with all details.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show this model only, with all details.")] = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """List the models that densecast knows by name."""
+    """List the models of the zoo."""
     set_up(verbose, quiet)
     from densecast.io import codec
     from densecast.report.markdown import table

@@ -13,13 +13,13 @@ from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
 def command(
     folder: Annotated[Path, typer.Argument(help="Folder of an earlier run, or a built artifact.")],
     html: Annotated[
-        Path | None, typer.Option(help="Of a built artifact: also write what it was chosen by as a page.")
+        Path | None, typer.Option(help="For a built artifact: also write an HTML page that explains how it was chosen.")
     ] = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Render a run's report.md and report.html again, or show what a built model was chosen by."""
+    """Regenerate a run's report.md and report.html, or show how a build was chosen."""
     set_up(verbose, quiet)
     from densecast import artifact, report
     from densecast.errors import UsageError

@@ -29,7 +29,7 @@ from densecast.spec.verb_options import (
     search=MaxDrop,
 )
 def command(
-    model: Annotated[str, typer.Argument(help="A model of the zoo.")],
+    model: Annotated[str, typer.Argument(help="Name of a zoo model.")],
     out: Annotated[Path, typer.Option(help="Folder for all artifacts and the report.")],
     export: _options.Values,
     shape: _options.Values,
@@ -37,19 +37,24 @@ def command(
     evaluate: _options.Values,
     search: _options.Values,
     data: Annotated[
-        Path | None, typer.Option(help="Root of the model's data set; default: its variable, or drawn.")
+        Path | None,
+        typer.Option(help="Root of the model's data set; default: from an environment variable, or generated."),
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="The model's weights.")] = None,
-    backends: Annotated[str, typer.Option(help="Engines, by comma.")] = "openvino,onnxruntime",
-    precisions: Annotated[str, typer.Option(help="Precisions, by comma.")] = "fp32,fp16,int8",
+    checkpoint: Annotated[Path | None, typer.Option(help="File of trained weights.")] = None,
+    backends: Annotated[str, typer.Option(help="Engines, comma-separated.")] = "openvino,onnxruntime",
+    precisions: Annotated[str, typer.Option(help="Precisions, comma-separated.")] = "fp32,fp16,int8",
     tuned: Annotated[
-        bool, typer.Option("--tune", help="Below float32, measure what is fastest here and build that.")
+        bool, typer.Option("--tune", help="For fp16 and int8: build the fastest variant, as measured on this machine.")
     ] = False,
     max_drop: Annotated[
         float | None,
-        typer.Option(min=0.0, help="int8 that loses at most so many points of the metric, or else 16 bits."),
+        typer.Option(
+            min=0.0, help="Build an int8 model that loses at most this many points of the metric, else a 16-bit one."
+        ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what was measured before.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Repeat all measurements, even if earlier ones could be reused.")
+    ] = False,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,

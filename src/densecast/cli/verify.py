@@ -16,7 +16,7 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Check hashes, engine, the precision that runs, and the answer to a stored test on this machine."""
+    """Check file hashes, engine, precision and the output for a stored test input, on this machine."""
     set_up(verbose, quiet)
     from densecast.errors import GateFailedError
     from densecast.io import codec

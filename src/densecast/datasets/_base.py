@@ -21,7 +21,7 @@ T = TypeVar("T", covariant=True)
 
 
 class Dataset(Protocol[T]):
-    """A data set's split: samples in a stable order, and how to read their ground truth."""
+    """One split of a data set: samples in a stable order, with ground truth read on demand."""
 
     @property
     def name(self) -> str:
@@ -29,10 +29,10 @@ class Dataset(Protocol[T]):
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """All samples of the split, without anything read."""
+        """All samples of the split; no file is read."""
 
     def read_target(self, sample: Sample) -> T:
-        """The ground truth of one sample, in pixels of the image.
+        """Read the ground truth of one sample, in image pixels.
 
         Raises:
             BadDatasetError, BadImageError: it cannot be used.
@@ -44,7 +44,7 @@ class Dataset(Protocol[T]):
 
 @dataclass(frozen=True, slots=True)
 class EvaluationProtocol:
-    """A published way to measure: the first `count` images of a split, the whole of which has `total`.
+    """A published evaluation protocol: the first `count` of the `total` images of a split.
 
     `resizes` are the kinds of resize, `to_image` the rules of decoding back to the image's size, with which a model
     counts as measured this way. `export` names the variant to export, which leads to them, for messages.
@@ -59,7 +59,7 @@ class EvaluationProtocol:
     summary: str
 
     def check_model(self, name: str, spec: ModelSpec) -> None:
-        """Whether a model does what the protocol says.
+        """Check that a model resizes images, and maps predictions back, as the protocol prescribes.
 
         Raises:
             UsageError: it brings images to size, or predictions back, in another way.
@@ -75,7 +75,7 @@ class EvaluationProtocol:
             )
 
     def check_images(self, name: str, count: int) -> None:
-        """Whether a split of `count` images is whole enough.
+        """Check that a split of `count` images is complete enough.
 
         Raises:
             BadDatasetError: there are too few images for the protocol's number to mean the same.
@@ -90,18 +90,18 @@ class EvaluationProtocol:
 
 @runtime_checkable
 class DatasetFormat(Protocol):
-    """A layout of files: opens a folder in it, and knows which variables may hold the folder's path."""
+    """A data set's file layout: opens a folder, and names the environment variables that may hold its path."""
 
     @property
     def root_variables(self) -> tuple[str, ...]:
-        """Environment variables that may hold the root folder, the first of them ours."""
+        """Environment variables that may hold the root folder, densecast's own first."""
 
     @property
     def protocols(self) -> Mapping[str, EvaluationProtocol]:
-        """Published ways to measure on it, by name."""
+        """Published evaluation protocols by name."""
 
     def open(self, root: Path, split: Split = "val", seed: int = 0) -> Dataset[Any]:
-        """The split's samples, in a stable order.
+        """Open a split; its samples are in a stable order.
 
         Raises:
             MissingFileError: no such folder.
@@ -109,7 +109,7 @@ class DatasetFormat(Protocol):
         """
 
     def check(self, root: Path) -> CheckReport:
-        """What is in the whole folder, and what is wrong with it."""
+        """Check the whole folder, and report its contents and problems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class FolderFormat:
 
 
 def published_protocol(layout: DatasetFormat, dataset: str, name: str) -> EvaluationProtocol:
-    """A data set's published way to measure.
+    """Look up a data set's published evaluation protocol by name.
 
     Raises:
         UnknownNameError: it has none of that name.

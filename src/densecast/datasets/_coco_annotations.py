@@ -40,14 +40,14 @@ class ImageEntry:
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """A sound annotation file: its images by rising id, and the people of each image id."""
+    """A valid annotation file: its images by ascending id, and the people of each image."""
 
     images: tuple[ImageEntry, ...]
     people: dict[int, AnnotatedPoses]
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The file's JSON, not checked further than that it holds lists of images and of annotations.
+    """Load the file's JSON, checking only that it holds lists of images and annotations.
 
     Raises:
         MissingFileError: no such file.
@@ -68,7 +68,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def read(path: Path) -> Annotations:
-    """A whole annotation file.
+    """Read and validate an annotation file.
 
     Raises:
         MissingFileError: no such file.
@@ -82,7 +82,7 @@ def read(path: Path) -> Annotations:
 
 
 def parse(document: dict[str, Any]) -> Annotations:
-    """The entries of a document that has no `problems`."""
+    """Parse a document that has no `problems`."""
     entries = sorted(document["images"], key=lambda entry: int(entry["id"]))
     of_image: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in entries}
     for annotation in document["annotations"]:
@@ -92,7 +92,7 @@ def parse(document: dict[str, Any]) -> Annotations:
 
 
 def problems(document: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with the entries that are used, each named by its id."""
+    """Problems of the entries that are used, each named by its id."""
     known: set[int] = set()
     for place, image in enumerate(document["images"]):
         problem = _image_problem(image, known)
@@ -110,7 +110,7 @@ def problems(document: dict[str, Any]) -> Iterator[str]:
 
 
 def remarks(document: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with fields that are not used: outlines, and the number of marked joints."""
+    """Problems of fields that are not used: outlines, and the number of marked joints."""
     for place, annotation in enumerate(document["annotations"]):
         if not isinstance(annotation, dict):
             continue
@@ -179,7 +179,7 @@ def _is_id(value: object) -> bool:
 
 
 def _is_numbers(values: Any, count: int) -> bool:
-    """Whether this is a list of `count` numbers in range: neither booleans nor NaN, which JSON readers let pass."""
+    """Whether this is a list of `count` numbers in range; excludes booleans and NaN, which JSON readers accept."""
     is_list = isinstance(values, list) and len(values) == count and set(map(type, values)) <= {int, float}
     return is_list and all(-_MAX_PX <= value <= _MAX_PX for value in values)
 

@@ -12,7 +12,7 @@ _SHOWN = 5
 
 
 def read_label_map(sample: Sample, known: tuple[int, ...]) -> LabelMap:
-    """(H, W) uint8 as the sample's file stores it: palette indices or grey values.
+    """Read a label map as (H, W) uint8: palette indices or grey values.
 
     Raises:
         BadImageError: not a readable file, or one of colours.

@@ -20,7 +20,7 @@ IMAGES: dict[Split, int] = {"train": 118_287, "val": 5_000}
 
 @dataclass(frozen=True, slots=True)
 class CocoKeypoints:
-    """One split of a COCO folder, or both; `people` and `size_hw` hold what is annotated, by sample id."""
+    """One split of a COCO folder, or both; `people` and `size_hw` hold the annotations by sample id."""
 
     root: Path
     split: Split
@@ -52,7 +52,7 @@ class CocoKeypoints:
 
 
 def open(root: Path, split: Split = "val", seed: int = 0) -> CocoKeypoints:
-    """All images of the split's annotation file by rising id, those without people among them.
+    """All images of the split's annotation file by ascending id, including those without people.
 
     A sample's id is the image's with twelve digits, as in COCO's file names. "all" are the splits that are there.
     They are the publisher's: there is nothing for `seed` to draw.

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import onnx
 
-# What tensors are called after that a rewriting has turned: height and width in each other's place, up to a Transpose.
-TURNED = "_on_its_side"
-# And those whose channels it has put last, as rows: nothing in the network as written is laid out alike.
+# Suffix of tensors whose height and width a pass has transposed, up to a Transpose node.
+TRANSPOSED = "_on_its_side"
+# Suffix of tensors that a pass has put into channels-last layout, as rows; no tensor of the original has this layout.
 CHANNELS_LAST = "_channels_last"
 
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """The model after a pass, whether it changed, and what was done or why nothing was."""
+    """The model after a pass, whether it changed, and a note on what was done or why nothing was."""
 
     model: onnx.ModelProto
     changed: bool

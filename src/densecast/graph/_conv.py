@@ -14,7 +14,7 @@ from densecast.graph._tensors import attribute
 
 @dataclass(frozen=True, slots=True)
 class Conv2d:
-    """A convolution of maps with constant weights (out, in / groups, kh, kw); `pads` are top, left, bottom, right."""
+    """A 2-D convolution with constant weights (out, in / groups, kh, kw); `pads` are top, left, bottom, right."""
 
     node: onnx.NodeProto
     weights: npt.NDArray[Any]
@@ -26,25 +26,25 @@ class Conv2d:
 
     @property
     def kernel_hw(self) -> tuple[int, int]:
-        """Taps down and across."""
+        """Kernel height and width."""
         height, width = self.weights.shape[2:]
         return height, width
 
     @property
     def keeps_size(self) -> bool:
-        """Whether the output is as high and wide as the input."""
+        """Whether output and input have the same height and width."""
         top, left, bottom, right = self.pads
         reach = [(taps - 1) * step for taps, step in zip(self.kernel_hw, self.dilations, strict=True)]
         return self.strides == (1, 1) and [top + bottom, left + right] == reach
 
     @property
     def is_pointwise(self) -> bool:
-        """Whether every output pixel is a mixture of the same input pixel's channels."""
+        """Whether this is a 1x1 convolution: each output pixel depends on one input pixel."""
         return self.kernel_hw == (1, 1) and self.keeps_size and self.pads == (0, 0, 0, 0) and self.groups == 1
 
 
 def read(node: onnx.NodeProto, constants: Mapping[str, npt.NDArray[Any]]) -> Conv2d | None:
-    """The node as a `Conv2d`; None if it is no such, its weights are computed, or its padding is left to the engine."""
+    """Read the node as a `Conv2d`; None if it is not one, or its weights or padding are not constant."""
     if node.op_type != "Conv" or node.input[1] not in constants or constants[node.input[1]].ndim != 4:
         return None
     if attribute(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):

@@ -15,7 +15,7 @@ from densecast.graph import _tensors
 
 
 class Edit:
-    """Collects replacements, then gives the new model; the one it was made from is left alone."""
+    """Collects replacements and returns the new model; the original model is not modified."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._model = model
@@ -24,37 +24,37 @@ class Edit:
         self._taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
         self._taken |= {tensor.name for tensor in model.graph.initializer}
 
-    def name(self, wanted: str) -> str:
-        """`wanted`, numbered where the graph has such a tensor already."""
-        found, number = wanted, 1
-        while found in self._taken:
+    def name(self, base: str) -> str:
+        """A unique tensor name: `base`, numbered if it is taken."""
+        name, number = base, 1
+        while name in self._taken:
             number += 1
-            found = f"{wanted}_{number}"
-        self._taken.add(found)
-        return found
+            name = f"{base}_{number}"
+        self._taken.add(name)
+        return name
 
-    def constant(self, wanted: str, values: npt.NDArray[Any]) -> str:
-        """A new weight; its name."""
-        name = self.name(wanted)
+    def constant(self, base: str, values: npt.NDArray[Any]) -> str:
+        """Add an initializer; returns its name."""
+        name = self.name(base)
         self._new.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
-    def integers(self, wanted: str, *values: int) -> str:
-        """A new list of integers; its name."""
-        return self.constant(wanted, np.array(values, np.int64))
+    def integers(self, base: str, *values: int) -> str:
+        """Add an initializer of integers; returns its name."""
+        return self.constant(base, np.array(values, np.int64))
 
     def node(
         self, kind: str, inputs: Sequence[str], output: str, *, name: str = "", **attributes: Any
     ) -> onnx.NodeProto:
-        """A node with one output, named like it; `name` keeps that of the node whose work it does."""
+        """Make a node with one output of the same name; `name` overrides the node's name."""
         return helper.make_node(kind, list(inputs), [output], name=name or output, **attributes)
 
     def replace(self, old: onnx.NodeProto, new: Sequence[onnx.NodeProto]) -> None:
-        """Let `new` stand where `old` does; the last of them makes its output."""
+        """Replace node `old` by `new`, the last of which produces its output."""
         self._instead[old.output[0]] = new
 
     def done(self) -> onnx.ModelProto:
-        """The new model, without what nobody reads any more."""
+        """The new model, without unused nodes and initializers."""
         changed = copy.deepcopy(self._model)
         nodes: list[onnx.NodeProto] = []
         for node in self._model.graph.node:
@@ -67,20 +67,20 @@ class Edit:
 
 
 def opset(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators that the graph is written in."""
+    """The graph's opset version in the default ONNX domain."""
     return next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
 
 
 def shapes(model: onnx.ModelProto) -> dict[str, tuple[int | None, ...]]:
-    """Every tensor's sizes, as far as they can be inferred; None for those that are open."""
+    """Inferred sizes of every tensor; None for dynamic ones."""
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except onnx.shape_inference.InferenceError:
         inferred = model
     graph = inferred.graph
-    found = {
+    known_sizes = {
         value.name: sizes
         for value in (*graph.value_info, *graph.input, *graph.output)
         if (sizes := _tensors.shape(value)) is not None
     }
-    return found | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    return known_sizes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}

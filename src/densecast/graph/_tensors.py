@@ -10,28 +10,28 @@ from onnx import numpy_helper
 
 
 def inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """The graph's inputs that are no weights."""
+    """The graph's inputs, without initializers."""
     initialised = {tensor.name for tensor in graph.initializer}
     return [value for value in graph.input if value.name not in initialised]
 
 
 def producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
-    """The node that makes each tensor."""
+    """The node that produces each tensor."""
     return {name: node for node in graph.node for name in node.output if name}
 
 
 def constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[Any]]:
-    """The values of weights and of Constant nodes, by name."""
-    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    """Values of initializers and Constant nodes, by name."""
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute:
             if node.op_type == "Constant" and attribute.name == "value":
-                found[node.output[0]] = numpy_helper.to_array(attribute.t)
-    return found
+                values[node.output[0]] = numpy_helper.to_array(attribute.t)
+    return values
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    """One attribute's value; texts come as `str`."""
+    """An attribute's value; strings are decoded."""
     for each in node.attribute:
         if each.name == name:
             value = onnx.helper.get_attribute_value(each)
@@ -40,7 +40,7 @@ def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
 
 
 def shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...] | None:
-    """A tensor's sizes, None for those that are open; None for one of unknown rank."""
+    """A tensor's sizes, None for dynamic ones; None if the rank is unknown."""
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         return None
@@ -48,7 +48,7 @@ def shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...] | None:
 
 
 def rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    """Give a tensor another name, in place, wherever it is made or read."""
+    """Rename a tensor, in place, wherever it is produced or read."""
     for node in graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
@@ -58,16 +58,16 @@ def rename(graph: onnx.GraphProto, old: str, new: str) -> None:
 
 
 def drop_unneeded(graph: onnx.GraphProto) -> None:
-    """Remove, in place, the nodes, weights and shapes that no output depends on; inputs stay."""
+    """Remove, in place, the nodes, initializers and shapes that no output depends on; inputs stay."""
     needed = {value.name for value in graph.output}
-    kept = []
+    needed_nodes = []
     # Nodes are sorted: whoever reads a tensor comes after who makes it.
     for node in reversed(graph.node):
         if needed.intersection(node.output):
-            kept.append(node)
+            needed_nodes.append(node)
             needed.update(name for name in node.input if name)
             needed.update(_read_inside(node))
-    nodes = list(reversed(kept))
+    nodes = list(reversed(needed_nodes))
     weights = [tensor for tensor in graph.initializer if tensor.name in needed]
     made = {name for node in nodes for name in node.output}
     known = [value for value in graph.value_info if value.name in made]
@@ -77,12 +77,12 @@ def drop_unneeded(graph: onnx.GraphProto) -> None:
 
 
 def _read_inside(node: onnx.NodeProto) -> set[str]:
-    """What the branches and bodies of If, Loop and Scan read; their own names among it do no harm."""
-    found: set[str] = set()
+    """Names that the subgraphs of If, Loop and Scan read, including harmless local ones."""
+    names: set[str] = set()
     for each in node.attribute:
         if each.type == onnx.AttributeProto.GRAPH:
             for inner in each.g.node:
-                found.update(name for name in inner.input if name)
-                found |= _read_inside(inner)
-            found.update(value.name for value in each.g.output)
-    return found
+                names.update(name for name in inner.input if name)
+                names |= _read_inside(inner)
+            names.update(value.name for value in each.g.output)
+    return names

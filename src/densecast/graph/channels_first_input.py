@@ -18,7 +18,7 @@ _CHANNELS_LAST = (0, 2, 3, 1)
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
-    """Put a transposition in front of the only input, (N, H, W, 3) of float32 or uint8."""
+    """Insert a Transpose after the only input, (N, H, W, 3) of float32 or uint8."""
     graph_inputs = _tensors.inputs(model.graph)
     sizes = _tensors.shape(graph_inputs[0]) if len(graph_inputs) == 1 else None
     if sizes is None or len(sizes) != 4 or sizes[3] != 3:
@@ -42,4 +42,4 @@ def apply(model: onnx.ModelProto) -> PassResult:
     del graph.input[:]
     shape = [batch or "N", 3, height or "H", width or "W"]
     graph.input.append(helper.make_tensor_value_info(NAME, TensorProto.FLOAT, shape))
-    return PassResult(changed, True, f"{graph_inputs[0].name} takes its picture channels first")
+    return PassResult(changed, True, f"{graph_inputs[0].name} takes its image channels first")

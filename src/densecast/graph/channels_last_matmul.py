@@ -30,21 +30,21 @@ _TO_LAST, _TO_SECOND = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
-    """Rewrite products that read maps as rows of pixels, or whose result becomes a map."""
+    """Rewrite matrix products that read maps as rows of pixels, or whose result becomes a map."""
     graph = _Graph(model)
-    edit, found = Edit(model), 0
+    edit, count = Edit(model), 0
     for node in model.graph.node:
         new = _into_map(graph, edit, node) or _out_of_map(graph, edit, node)
         if new:
             edit.replace(node, new)
-            found += 1
-    if not found:
+            count += 1
+    if not count:
         return PassResult(model, False, "no product reads or makes a map as rows of pixels")
-    return PassResult(edit.done(), True, f"{found} products over pixels have the channels last")
+    return PassResult(edit.done(), True, f"{count} products over pixels have the channels last")
 
 
 class _Graph:
-    """What is known of a graph before it is changed."""
+    """Facts about a graph before it is changed."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.sizes = shapes(model)
@@ -52,13 +52,13 @@ class _Graph:
         self.made_by: Mapping[str, onnx.NodeProto] = _tensors.producers(model.graph)
 
     def flattens_map(self, node: onnx.NodeProto | None) -> bool:
-        """Whether a node makes (n, c, h, w) to (n, c, h * w)."""
+        """Whether a node reshapes (n, c, h, w) to (n, c, h * w)."""
         if node is None or node.op_type != "Reshape":
             return False
         return self._same(node.input[0], node.output[0])
 
     def unflattens_map(self, node: onnx.NodeProto) -> bool:
-        """Whether a node makes (n, c, h * w) to (n, c, h, w)."""
+        """Whether a node reshapes (n, c, h * w) to (n, c, h, w)."""
         return node.op_type == "Reshape" and self._same(node.output[0], node.input[0])
 
     def _same(self, whole: str, flat: str) -> bool:
@@ -72,12 +72,12 @@ class _Graph:
         return map_sizes[:2] == row_sizes[:2]
 
     def swaps(self, node: onnx.NodeProto | None) -> bool:
-        """Whether a node changes the last two of three axes."""
+        """Whether a node swaps the last two of three axes."""
         return node is not None and node.op_type == "Transpose" and _tensors.attribute(node, "perm", None) == _SWAPPED
 
 
 def _into_map(graph: _Graph, edit: Edit, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-    """A product that becomes a map, with the map made of rows of channels."""
+    """Rewrite a product that becomes a map, so that the map is made of rows of channels."""
     product = graph.made_by.get(node.input[0]) if graph.unflattens_map(node) else None
     if product is None or product.op_type != "MatMul":
         return None
@@ -87,19 +87,19 @@ def _into_map(graph: _Graph, edit: Edit, node: onnx.NodeProto) -> list[onnx.Node
         return None
     name = node.output[0]
     if node.input[1] in graph.constants:
-        wanted = edit.constant(f"{name}_sizes", graph.constants[node.input[1]][_TO_LAST])
+        target_sizes = edit.constant(f"{name}_sizes", graph.constants[node.input[1]][_TO_LAST])
     else:
-        wanted = edit.name(f"{name}_sizes")
+        target_sizes = edit.name(f"{name}_sizes")
         order = edit.integers(f"{name}_order", *_TO_LAST)
-        nodes.append(edit.node("Gather", [node.input[1], order], wanted, axis=0))
+        nodes.append(edit.node("Gather", [node.input[1], order], target_sizes, axis=0))
     channels_last = edit.name(f"{name}{CHANNELS_LAST}")
-    nodes.append(edit.node("Reshape", [rows, wanted], channels_last, name=node.name))
+    nodes.append(edit.node("Reshape", [rows, target_sizes], channels_last, name=node.name))
     nodes.append(edit.node("Transpose", [channels_last], name, perm=_TO_SECOND))
     return nodes
 
 
 def _out_of_map(graph: _Graph, edit: Edit, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-    """A sum over a map's pixels, with the map read as rows of channels."""
+    """Rewrite a sum over a map's pixels, so that the map is read as rows of channels."""
     if node.op_type != "MatMul" or not graph.flattens_map(graph.made_by.get(node.input[0])):
         return None
     nodes: list[onnx.NodeProto] = []
@@ -148,8 +148,8 @@ def _rows_of_channels(graph: _Graph, edit: Edit, node: onnx.NodeProto, nodes: li
     """(n, c, h, w) as (n, h * w, c)."""
     channels = graph.sizes[node.input[0]][1]
     assert channels is not None
-    turned, rows = (edit.name(f"{name}{CHANNELS_LAST}") for name in (node.input[0], node.output[0]))
-    nodes.append(edit.node("Transpose", [node.input[0]], turned, perm=_TO_LAST))
+    transposed, rows = (edit.name(f"{name}{CHANNELS_LAST}") for name in (node.input[0], node.output[0]))
+    nodes.append(edit.node("Transpose", [node.input[0]], transposed, perm=_TO_LAST))
     sizes = edit.constant(f"{node.output[0]}_sizes", np.array([0, -1, channels], np.int64))
-    nodes.append(edit.node("Reshape", [turned, sizes], rows, name=node.name))
+    nodes.append(edit.node("Reshape", [transposed, sizes], rows, name=node.name))
     return rows

@@ -29,10 +29,10 @@ _Sizes = Mapping[str, tuple[int | None, ...]]
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
-    """Rewrite convolutions of joined maps one of which is a single pixel, repeated."""
+    """Rewrite convolutions of concatenated maps one of which is a single repeated pixel."""
     constants, sizes = _tensors.constants(model.graph), shapes(model)
     made_by = _tensors.producers(model.graph)
-    edit, found, reason = Edit(model), 0, "no convolution reads a map that is the same everywhere"
+    edit, count, reason = Edit(model), 0, "no convolution reads a map that is the same everywhere"
     for node in model.graph.node:
         conv = _conv.read(node, constants)
         joined = made_by.get(node.input[0]) if conv is not None else None
@@ -57,14 +57,14 @@ def apply(model: onnx.ModelProto) -> PassResult:
             last = ends[list(joined.input).index(flat[0])]
             length = channels[list(joined.input).index(flat[0])] or 0
             edit.replace(node, _rewritten(edit, conv, joined, flat[0], pixel, (last - length, last), (height, width)))
-            found += 1
-    if not found:
+            count += 1
+    if not count:
         return PassResult(model, False, reason)
-    return PassResult(edit.done(), True, f"{found} repeated pixels taken out of convolutions")
+    return PassResult(edit.done(), True, f"{count} repeated pixels taken out of convolutions")
 
 
 def _single_pixel(node: onnx.NodeProto | None, sizes: _Sizes) -> str | None:
-    """What an Expand or Resize repeats, if that is one pixel."""
+    """The single pixel that an Expand or Resize repeats; None if it is not one."""
     if node is None or node.op_type not in ("Expand", "Resize"):
         return None
     mode = _tensors.attribute(node, "coordinate_transformation_mode", "half_pixel")
@@ -80,7 +80,7 @@ def _rewritten(
     channels: tuple[int, int],
     size_hw: tuple[int, int],
 ) -> list[onnx.NodeProto]:
-    """`channels` are those of the repeated pixel among the joined ones, first and past the last."""
+    """Rewrite one convolution; `channels` are the repeated pixel's channels, first and past the last."""
     name = conv.node.output[0]
     first, end = channels
     same: dict[str, Any] = {

@@ -29,7 +29,7 @@ _Constants = Mapping[str, npt.NDArray[Any]]
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
-    """Swap every such pair in which nothing else reads the enlarged map and the convolution adds no channels."""
+    """Swap each such pair if nothing else reads the upsampled map and the convolution adds no channels."""
     constants, sizes = _tensors.constants(model.graph), shapes(model)
     made_by = _tensors.producers(model.graph)
     readers: dict[str, int] = {value.name: 1 for value in model.graph.output}
@@ -59,13 +59,13 @@ def apply(model: onnx.ModelProto) -> PassResult:
             continue
         reasons[reason] = reasons.get(reason, 0) + 1
     if not moved:
-        told = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
-        return PassResult(model, False, told or "no 1x1 convolution reads an enlarged map")
+        summary = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
+        return PassResult(model, False, summary or "no 1x1 convolution reads an enlarged map")
     return PassResult(edit.done(), True, f"{moved} 1x1 convolutions moved before the enlargement they read")
 
 
 def _scales(resize: onnx.NodeProto, constants: _Constants, sizes: _Sizes) -> tuple[float, float] | None:
-    """Factors of height and width: as written, or of fixed sizes that are whole multiples; None if neither."""
+    """Upsampling factors of height and width: as given, or from fixed sizes that are whole multiples; else None."""
     if len(resize.input) == 3 and resize.input[2] in constants:
         scales = constants[resize.input[2]]
         whole = scales.size == 4 and scales[0] == 1 and scales[1] == 1

@@ -42,11 +42,11 @@ def apply(model: onnx.ModelProto) -> PassResult:
     if not bypass:
         return PassResult(model, False, "no Resize keeps its size, as far as shapes are known")
     changed = copy.deepcopy(model)
-    kept = [node for node in changed.graph.node if not (node.op_type == "Resize" and node.output[0] in bypass)]
-    for node in kept:
+    remaining = [node for node in changed.graph.node if not (node.op_type == "Resize" and node.output[0] in bypass)]
+    for node in remaining:
         node.input[:] = [_source(name, bypass) for name in node.input]
     del changed.graph.node[:]
-    changed.graph.node.extend(kept)
+    changed.graph.node.extend(remaining)
     return PassResult(changed, True, f"{len(bypass)} Resize nodes that kept their size removed")
 
 
@@ -64,7 +64,7 @@ def _static_shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
 
 
 def _keeps_positions(node: onnx.NodeProto, constants: Mapping[str, npt.NDArray[Any]]) -> bool:
-    """Whether equal sizes mean equal pixels: not where a scale near 1 was given that rounds to the same size."""
+    """Whether equal sizes imply identity: not with a scale near 1 that only rounds to the same size."""
     scales = constants.get(node.input[2]) if len(node.input) == 3 else None
     if len(node.input) < 4 and (scales is None or (scales != 1).any()):
         return False

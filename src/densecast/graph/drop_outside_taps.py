@@ -15,7 +15,7 @@ from densecast.graph._edit import Edit, shapes
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
-    """Cut every convolution's kernel down to the taps that can fall on its map."""
+    """Crop every convolution's kernel to the taps that can fall on its map."""
     constants = _tensors.constants(model.graph)
     sizes = shapes(model)
     edit, removed, unknown = Edit(model), 0, 0

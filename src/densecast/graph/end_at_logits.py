@@ -27,7 +27,7 @@ _TO_CHANNELS_FIRST = (0, 3, 1, 2)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Where the logits are, and what becomes of them.
+    """Where the logits are, and what the graph does with them.
 
     `tensor` has its classes on `class_axis`. `align_corners` is the convention of the bilinear resize that follows,
     None without one. `gone` are the operators after it, in order.
@@ -40,7 +40,7 @@ class Ending:
 
 
 def find(model: onnx.ModelProto) -> Ending:
-    """Look upwards from the only output; a graph that ends in scores has its classes on the last axis.
+    """Find the logits, backwards from the only output; a graph that ends in scores has its classes on the last axis.
 
     `class_axis` is 1 for a graph that this pass has ended.
     """
@@ -80,32 +80,32 @@ def apply(model: onnx.ModelProto) -> PassResult:
     """Make the logits, channels first and named `NAME`, the only output."""
     if len(model.graph.output) != 1:
         return PassResult(model, False, f"the graph has {len(model.graph.output)} outputs; one is needed")
-    found = find(model)
-    if model.graph.output[0].name == NAME and not found.gone:
+    ending = find(model)
+    if model.graph.output[0].name == NAME and not ending.gone:
         return PassResult(model, False, "the graph already ends at its logits")
-    if found.class_axis not in (1, 3):
-        return PassResult(model, False, f"the classes of {found.tensor} are on axis {found.class_axis}")
+    if ending.class_axis not in (1, 3):
+        return PassResult(model, False, f"the classes of {ending.tensor} are on axis {ending.class_axis}")
     changed = copy.deepcopy(model)
     graph = changed.graph
-    if found.class_axis == 3:
-        classes_last = found.tensor
+    if ending.class_axis == 3:
+        classes_last = ending.tensor
         if classes_last == NAME:
             classes_last = f"{NAME}_classes_last"
             _tensors.rename(graph, NAME, classes_last)
         last = helper.make_node("Transpose", [classes_last], [NAME], "logits_first", perm=_TO_CHANNELS_FIRST)
         graph.node.append(last)
     else:
-        _tensors.rename(graph, found.tensor, NAME)
+        _tensors.rename(graph, ending.tensor, NAME)
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info(NAME, TensorProto.FLOAT, ["N", "C", "h", "w"]))
     _tensors.drop_unneeded(graph)
-    gone = ", ".join(found.gone) or "nothing"
+    gone = ", ".join(ending.gone) or "nothing"
     resize = {None: "no bilinear resize", True: "a bilinear resize of aligned corners", False: "a bilinear resize"}
-    return PassResult(changed, True, f"ends at the logits; after them came {gone}: {resize[found.align_corners]}")
+    return PassResult(changed, True, f"ends at the logits; after them came {gone}: {resize[ending.align_corners]}")
 
 
 def _above_argmax(end: str, makers: dict[str, onnx.NodeProto], gone: list[str]) -> tuple[str, int | None]:
-    """What the argmax reads and on which of its four axes the classes are; None without one."""
+    """The input of the argmax, and which of its four axes holds the classes; None without an argmax."""
     tensor = end
     while tensor in makers:
         node = makers[tensor]

@@ -12,7 +12,7 @@ from densecast.spec.tensor import TensorSpec
 
 
 def apply(model: onnx.ModelProto, spec: TensorSpec) -> PassResult:
-    """Set the input named by `spec` to its shape and type; inferred shapes of inner tensors are renewed.
+    """Set the input named by `spec` to its shape and type; shapes of intermediate tensors are inferred again.
 
     Raises:
         BadGraphError: no such input, one of another rank, or the sizes contradict the graph.

@@ -23,7 +23,7 @@ _NOTHING = "opset_11_nothing"
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
-    """The same network in opset 11.
+    """Convert the graph to opset 11.
 
     Raises:
         BadGraphError: an operator that has no equal there.
@@ -46,9 +46,9 @@ def apply(model: onnx.ModelProto) -> PassResult:
     if any(_NOTHING in node.input for node in graph.node):
         graph.initializer.append(numpy_helper.from_array(np.empty(0, np.float32), _NOTHING))
     used = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    used_initializers = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(used_initializers)
     del changed.opset_import[:]
     changed.opset_import.extend([helper.make_opsetid("", OPSET)])
     changed.ir_version = _IR_VERSION
@@ -72,8 +72,8 @@ def _is_constant(node: onnx.NodeProto) -> bool:
 
 
 def _value(node: onnx.NodeProto) -> onnx.TensorProto:
-    found: onnx.TensorProto = next(each.t for each in node.attribute if each.name == "value")
-    return found
+    tensor: onnx.TensorProto = next(each.t for each in node.attribute if each.name == "value")
+    return tensor
 
 
 def _ranks(model: onnx.ModelProto) -> dict[str, int]:
@@ -91,13 +91,13 @@ def _to_attribute(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) 
 
 
 def _check_softmax(node: onnx.NodeProto, ranks: dict[str, int]) -> None:
-    """Up to opset 12 all axes from `axis` on are one; that is the same along the last one only."""
+    """Check a Softmax: up to opset 12 it flattens all axes from `axis` on, which is the same only along the last."""
     axis = next((each.i for each in node.attribute if each.name == "axis"), None)
     rank = ranks.get(node.input[0])
     last = axis in (None, -1) or (rank is not None and axis == rank - 1)
     if not last or rank is None:
         raise BadGraphError(f"{node.op_type} {node.name!r} is along axis {axis}; opset {OPSET} has the last one only.")
     if axis != rank - 1:
-        kept = [each for each in node.attribute if each.name != "axis"]
+        attributes = [each for each in node.attribute if each.name != "axis"]
         del node.attribute[:]
-        node.attribute.extend([*kept, helper.make_attribute("axis", rank - 1)])
+        node.attribute.extend([*attributes, helper.make_attribute("axis", rank - 1)])

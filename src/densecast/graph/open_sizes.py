@@ -20,7 +20,7 @@ _OPEN = ("N", None, "H", "W")
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
-    """Open the height and width of the only input, (N, C, H, W), whose sizes are fixed."""
+    """Make height and width of the only input, (N, C, H, W), dynamic."""
     graph_inputs = _tensors.inputs(model.graph)
     sizes = _tensors.shape(graph_inputs[0]) if len(graph_inputs) == 1 else None
     if sizes is None or len(sizes) != 4:
@@ -55,7 +55,7 @@ def apply(model: onnx.ModelProto) -> PassResult:
 
 
 def _covers_all(node: onnx.NodeProto, sizes: tuple[int | None, ...] | None) -> bool:
-    """Whether a pooling window is the whole map."""
+    """Whether a pooling window covers the whole map."""
     if node.op_type != "AveragePool" or sizes is None:
         return False
     padded = any(_tensors.attribute(node, "pads", [])) or _tensors.attribute(node, "auto_pad", "NOTSET") not in (
@@ -66,7 +66,7 @@ def _covers_all(node: onnx.NodeProto, sizes: tuple[int | None, ...] | None) -> b
 
 
 def _spread(graph: onnx.GraphProto, shapes: dict[str, tuple[int | None, ...] | None]) -> int:
-    """Expand, in place, each single pixel that was resized to join other maps; how many there were."""
+    """Replace, in place, the resizing of single pixels for a Concat by Expand; returns how many there were."""
     done = 0
     for node in list(graph.node):
         source = shapes.get(node.input[0]) if node.op_type == "Resize" else None
@@ -94,7 +94,7 @@ def _spread(graph: onnx.GraphProto, shapes: dict[str, tuple[int | None, ...] | N
 
 
 def _joined_with(graph: onnx.GraphProto, name: str) -> str | None:
-    """A tensor that a Concat of channels puts beside `name`."""
+    """A tensor that a Concat of channels joins with `name`."""
     for node in graph.node:
         if node.op_type == "Concat" and name in node.input and _tensors.attribute(node, "axis", 1) == 1:
             return next((other for other in node.input if other != name), None)
@@ -102,10 +102,10 @@ def _joined_with(graph: onnx.GraphProto, name: str) -> str | None:
 
 
 def _replace(graph: onnx.GraphProto, old: onnx.NodeProto, after: str, new: list[onnx.NodeProto]) -> None:
-    """Put `new` where `old` was, or behind the maker of `after` if that comes later."""
-    kept = [node for node in graph.node if node != old]
+    """Put `new` in the place of `old`, or behind the producer of `after` if that comes later."""
+    others = [node for node in graph.node if node != old]
     places = [place for place, node in enumerate(graph.node) if node == old]
-    made = next((place + 1 for place, node in enumerate(kept) if after in node.output), 0)
+    made = next((place + 1 for place, node in enumerate(others) if after in node.output), 0)
     at = max(places[0], made)
     del graph.node[:]
-    graph.node.extend([*kept[:at], *new, *kept[at:]])
+    graph.node.extend([*others[:at], *new, *others[at:]])

@@ -34,12 +34,12 @@ _FAR = np.iinfo(np.int64).max
 def apply(
     model: onnx.ModelProto, *, min_channels: int = SLOW_CHANNELS, min_dilation: int = SLOW_DILATION
 ) -> PassResult:
-    """Rewrite convolutions that read at least so many channels, with rows at least `min_dilation` apart."""
+    """Rewrite convolutions with at least the given channels and dilation."""
     if opset(model) < 13:
         return PassResult(model, False, f"operators of version {opset(model)}; 13 is needed to split a tensor")
     constants = _tensors.constants(model.graph)
-    found = [conv for node in model.graph.node if (conv := _conv.read(node, constants)) is not None]
-    dilated = [conv for conv in found if conv.kernel_hw[0] > 1 and conv.dilations[0] > 1]
+    convs = [conv for node in model.graph.node if (conv := _conv.read(node, constants)) is not None]
+    dilated = [conv for conv in convs if conv.kernel_hw[0] > 1 and conv.dilations[0] > 1]
     chosen = [
         conv
         for conv in dilated
@@ -65,7 +65,7 @@ def apply(
 
 
 def _offsets(conv: Conv2d) -> list[int]:
-    """By row of the kernel, how far below its output row it looks."""
+    """For each kernel row, its vertical offset from the output row."""
     return [row * conv.dilations[0] - conv.pads[0] for row in range(conv.kernel_hw[0])]
 
 
@@ -99,7 +99,7 @@ def _rewritten(edit: Edit, conv: Conv2d) -> list[onnx.NodeProto]:
 
 
 def _moved(edit: Edit, part: str, offset: int, moved: str) -> list[onnx.NodeProto]:
-    """Row r of the result is row r + offset; rows beyond the map are zeros, even where the map is lower than that."""
+    """Shift a map: row r of the result is row r + offset; rows outside the map are zeros, however small the map."""
     above, below = max(-offset, 0), max(offset, 0)
     padded = edit.name(f"{part}_padded")
     pads = edit.integers(f"{part}_pads", 0, 0, above, 0, 0, 0, below, 0)

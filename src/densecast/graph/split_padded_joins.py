@@ -32,7 +32,7 @@ _Constants = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some of the joined maps: their names, the channels that they are in the join, and the zeros around them."""
+    """Some of the concatenated maps: their names, their channels in the Concat, and their zero padding."""
 
     names: tuple[str, ...]
     channels: tuple[int, ...]
@@ -41,10 +41,10 @@ class _Part:
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
-    """Rewrite convolutions that read a join of maps some of which are padded with zeros."""
+    """Rewrite convolutions that read a concatenation of maps some of which are padded with zeros."""
     constants, sizes = _tensors.constants(model.graph), shapes(model)
     made_by = _tensors.producers(model.graph)
-    edit, found = Edit(model), 0
+    edit, rewritten = Edit(model), 0
     for node in model.graph.node:
         conv = _conv.read(node, constants)
         joined = made_by.get(node.input[0]) if conv is not None else None
@@ -59,10 +59,10 @@ def apply(model: onnx.ModelProto) -> PassResult:
         parts = _parts(joined, known, made_by, constants, conv)
         if len(parts) > 1:
             edit.replace(node, _rewritten(edit, conv, parts))
-            found += 1
-    if not found:
+            rewritten += 1
+    if not rewritten:
         return PassResult(model, False, "no convolution reads a padded map beside others")
-    return PassResult(edit.done(), True, f"{found} convolutions read padded maps unpadded")
+    return PassResult(edit.done(), True, f"{rewritten} convolutions read padded maps unpadded")
 
 
 def _parts(
@@ -72,7 +72,7 @@ def _parts(
     constants: _Constants,
     conv: Conv2d,
 ) -> list[_Part]:
-    """What is not padded together, then every padded map by itself; one part if none is."""
+    """The unpadded maps as one part, then every padded map as a part of its own."""
     plain: list[str] = []
     plain_channels: list[int] = []
     padded: list[_Part] = []
@@ -90,7 +90,7 @@ def _parts(
 
 
 def _zeros_around(node: onnx.NodeProto | None, constants: _Constants) -> tuple[int, int, int, int] | None:
-    """Rows and columns of zeros that a node puts around maps; None if it does anything else."""
+    """The zero padding that a node adds; None if it does anything else."""
     if node is None or node.op_type != "Pad" or _tensors.attribute(node, "mode", "constant") != "constant":
         return None
     amounts, value, axes = (*node.input[1:], "", "", "")[:3]
@@ -103,7 +103,7 @@ def _zeros_around(node: onnx.NodeProto | None, constants: _Constants) -> tuple[i
 
 
 def _within_reach(conv: Conv2d, pads: tuple[int, int, int, int]) -> bool:
-    """Whether no output reads nothing but zeros at a border: what kernels for padded maps are made for."""
+    """Whether every output reads at least one pixel of the map, as engines' padded kernels require."""
     reach = [(taps - 1) * step for taps, step in zip(conv.kernel_hw, conv.dilations, strict=True)]
     return all(own + more <= reach[side % 2] for side, (own, more) in enumerate(zip(conv.pads, pads, strict=True)))
 

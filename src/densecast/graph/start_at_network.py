@@ -54,7 +54,7 @@ def find(model: onnx.ModelProto) -> str | None:
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
-    """Make what the first layer reads, named `NAME`, the only input, of open batch, height and width."""
+    """Make the first layer's input, renamed `NAME`, the graph's only input, with dynamic batch, height and width."""
     graph_inputs = _tensors.inputs(model.graph)
     if len(graph_inputs) != 1:
         return PassResult(model, False, f"the graph has {len(graph_inputs)} inputs; one is needed")
@@ -69,11 +69,11 @@ def apply(model: onnx.ModelProto) -> PassResult:
     gone = _between(changed, before, tensor)
     node = _tensors.producers(graph)[tensor]
     node.output[:] = ["" if name == tensor else name for name in node.output]
-    picture = f"{before}_before"
-    _tensors.rename(graph, before, picture)
+    image = f"{before}_before"
+    _tensors.rename(graph, before, image)
     _tensors.rename(graph, tensor, NAME)
     _tensors.drop_unneeded(graph)
-    if any(picture in each.input for each in graph.node):
+    if any(image in each.input for each in graph.node):
         return PassResult(model, False, f"the network reads {before} in other ways than through its first layer, too")
     del graph.input[:]
     graph.input.append(helper.make_tensor_value_info(NAME, TensorProto.FLOAT, ["N", 3, "H", "W"]))
@@ -81,7 +81,7 @@ def apply(model: onnx.ModelProto) -> PassResult:
 
 
 def preprocessing_prefix(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The part that `apply` cuts off, as a graph of its own; its output is what the first layer reads.
+    """The part that `apply` cuts off, as a separate graph; its output is the first layer's input.
 
     Only for a model that `apply` changes.
     """
@@ -95,14 +95,14 @@ def preprocessing_prefix(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _between(model: onnx.ModelProto, before: str, tensor: str) -> list[str]:
-    """The operators that change the image, not those that compute sizes, from `before` to `tensor`."""
+    """The types of operators from `before` to `tensor` that change the image, without those that compute sizes."""
     makers = _tensors.producers(model.graph)
-    found: list[str] = []
+    op_types: list[str] = []
     while tensor != before and tensor in makers:
         node = makers[tensor]
-        found.append(node.op_type)
+        op_types.append(node.op_type)
         upwards = [name for name in node.input if name in makers or name == before]
         if not upwards:
             break
         tensor = upwards[0]
-    return found[::-1]
+    return op_types[::-1]

@@ -1,6 +1,6 @@
 """Compute a network with height and width transposed in every layer, and transposed back at the outputs.
 
-    image -> Transpose -> layers with their kernels, strides, pads turned -> Transpose -> output
+    image -> Transpose -> layers with their kernels, strides, pads transposed -> Transpose -> output
 
 Exact: the same sums of the same products. Two transposes are added, of the image and of the outputs.
 
@@ -21,14 +21,14 @@ import onnx
 from onnx import helper, numpy_helper
 
 from densecast.graph import _tensors
-from densecast.graph._base import TURNED, PassResult
+from densecast.graph._base import TRANSPOSED, PassResult
 from densecast.graph._edit import shapes
 
 # Lengths of rows that divide well, as measured; short rows are one block anyway.
 EVEN_LENGTH = 16
 SHORT_ROW = 256
 # Numbers in a row, of all channels. UNets that read 8 or 16 channels in rows of 479, or 8, 16, 32 or 64 in rows of 959,
-# were 0.99, 1.3, 1.15, 1.2, 1.5 and 2 times as fast when turned, in float16; in int8 the first 0.9 and the last 1.7.
+# were 0.99, 1.3, 1.15, 1.2, 1.5 and 2 times as fast transposed, in float16; in int8 the first 0.9 and the last 1.7.
 LEAST_ROW = 6000
 _SWAPPED = (0, 1, 3, 2)
 
@@ -45,11 +45,11 @@ _ALONG_CHANNELS = frozenset({"Concat", "Split", "Softmax", "LogSoftmax", "ArgMax
 
 
 class _UnknownError(Exception):
-    """An operator that cannot be turned, in words."""
+    """An operator that cannot be transposed; the message says why."""
 
 
 def apply(model: onnx.ModelProto, *, only_slow: bool = True) -> PassResult:
-    """Turn a network of maps; with `only_slow` one whose wide rows are awkwardly long and whose columns are not."""
+    """Transpose a network of maps; with `only_slow` only if its rows are awkwardly long and its columns are not."""
     inputs = _tensors.inputs(model.graph)
     size = _tensors.shape(inputs[0]) if len(inputs) == 1 else None
     if size is None or len(size) != 4 or any(len(_tensors.shape(each) or ()) != 4 for each in model.graph.output):
@@ -60,39 +60,41 @@ def apply(model: onnx.ModelProto, *, only_slow: bool = True) -> PassResult:
     ):
         return PassResult(model, False, "its rows are not of an awkward length, or its columns are as well")
     if only_slow and _largest_long_row(model) < LEAST_ROW:
-        return PassResult(model, False, "its long rows have few channels: turning them would not pay")
+        return PassResult(model, False, "its long rows have few channels: transposing them would not pay off")
     try:
-        return PassResult(_turned(model), True, f"computed on its side, {width}x{height} instead of {height}x{width}")
+        return PassResult(
+            _transposed(model), True, f"height and width transposed, {width}x{height} instead of {height}x{width}"
+        )
     except _UnknownError as error:
-        return PassResult(model, False, f"cannot turn {error}")
+        return PassResult(model, False, f"cannot transpose {error}")
 
 
 def _largest_long_row(model: onnx.ModelProto) -> int:
-    """The most numbers, of all channels, in a long row that a convolution reads."""
+    """The largest number of values, over all channels, in a long row that a convolution reads."""
     sizes = shapes(model)
     read = (sizes.get(node.input[0], ()) for node in model.graph.node if node.op_type == "Conv")
     rows = ((each[1] or 0, each[3] or 0) for each in read if len(each) == 4)
     return max((channels * width for channels, width in rows if width > SHORT_ROW), default=0)
 
 
-def _turned(model: onnx.ModelProto) -> onnx.ModelProto:
+def _transposed(model: onnx.ModelProto) -> onnx.ModelProto:
     changed = copy.deepcopy(model)
     graph = changed.graph
     constants = _tensors.constants(graph)
     image, outputs = _tensors.inputs(graph)[0].name, [each.name for each in graph.output]
-    names = {name: f"{name}{TURNED}" for name in (image, *outputs)}
+    names = {name: f"{name}{TRANSPOSED}" for name in (image, *outputs)}
     new: dict[str, onnx.TensorProto] = {}
 
-    def turned(name: str, turn: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> str:
-        """The name of a weight that is a turned one."""
-        target = f"{name}{TURNED}"
-        new[target] = numpy_helper.from_array(np.ascontiguousarray(turn(constants[name])), target)
+    def transposed(name: str, transpose: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> str:
+        """Add a transposed copy of a weight; returns its name."""
+        target = f"{name}{TRANSPOSED}"
+        new[target] = numpy_helper.from_array(np.ascontiguousarray(transpose(constants[name])), target)
         return target
 
     for node in graph.node:
         if node.op_type == "Constant":
             continue
-        _turn(node, constants, turned)
+        _transpose_node(node, constants, transposed)
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
     first = helper.make_node("Transpose", [image], [names[image]], name=names[image], perm=_SWAPPED)
@@ -107,24 +109,24 @@ def _turned(model: onnx.ModelProto) -> onnx.ModelProto:
     return changed
 
 
-def _turn(
+def _transpose_node(
     node: onnx.NodeProto,
     constants: Mapping[str, npt.NDArray[Any]],
-    turned: Callable[[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]], str],
+    transposed: Callable[[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]], str],
 ) -> None:
     kind = node.op_type
     if kind in _WINDOWED:
-        _turn_window(node)
+        _transpose_window(node)
         if len(node.input) > 1:
             if node.input[1] not in constants:
                 raise _UnknownError(f"{kind} {node.name}: its weights are computed")
-            node.input[1] = turned(node.input[1], lambda weights: weights.swapaxes(-1, -2))
+            node.input[1] = transposed(node.input[1], lambda weights: weights.swapaxes(-1, -2))
     elif kind in _BROADCASTING:
         for index, name in enumerate(node.input):
             if name in constants and constants[name].size > 1:
                 if constants[name].ndim < 2:
                     raise _UnknownError(f"{kind} {node.name}: it has a value for every column")
-                node.input[index] = turned(name, lambda values: values.swapaxes(-1, -2))
+                node.input[index] = transposed(name, lambda values: values.swapaxes(-1, -2))
     elif kind in _ALONG_CHANNELS:
         if _tensors.attribute(node, "axis", {"Concat": None, "Split": 0, "ArgMax": 0}.get(kind, -1)) not in (0, 1, -3):
             raise _UnknownError(f"{kind} {node.name}: it works along rows or columns")
@@ -137,17 +139,17 @@ def _turn(
             if name not in constants or constants[name].size not in (0, 4, 8):
                 raise _UnknownError(f"{kind} {node.name}: its sizes are computed")
             if constants[name].size:
-                node.input[index] = turned(name, _turn_sizes)
+                node.input[index] = transposed(name, _transpose_sizes)
     elif kind not in _PIXELWISE:
         raise _UnknownError(f"{kind} {node.name}")
 
 
-def _turn_sizes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(n, c, h, w) sizes or scales, or four amounts before and four after, for a turned map."""
+def _transpose_sizes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Transpose (n, c, h, w) sizes or scales, or four pads before and four after."""
     return values.reshape(-1, 4)[:, list(_SWAPPED)].reshape(-1)
 
 
-def _turn_window(node: onnx.NodeProto) -> None:
+def _transpose_window(node: onnx.NodeProto) -> None:
     if _tensors.attribute(node, "output_shape", None) is not None:
         raise _UnknownError(f"{node.op_type} {node.name}: its output's size is given")
     for each in node.attribute:

@@ -19,7 +19,7 @@ from densecast.spec.preprocess import Preprocess
 
 
 def apply(model: onnx.ModelProto, preprocess: Preprocess) -> PassResult:
-    """Give the graph's only input bytes instead of normalised floats."""
+    """Make the graph's only input uint8 instead of normalised floats."""
     if len(model.graph.input) != 1:
         return PassResult(model, False, f"the graph has {len(model.graph.input)} inputs; one is needed")
     if model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8:
@@ -29,7 +29,7 @@ def apply(model: onnx.ModelProto, preprocess: Preprocess) -> PassResult:
     name = graph.input[0].name
     normalised = f"{name}_normalised"
     for node in graph.node:
-        node.input[:] = [normalised if wanted == name else wanted for wanted in node.input]
+        node.input[:] = [normalised if tensor == name else tensor for tensor in node.input]
     graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
     for suffix, values in (("mean", preprocess.mean), ("std", preprocess.std)):
         array = np.asarray(values, dtype=np.float32).reshape(1, 3, 1, 1)

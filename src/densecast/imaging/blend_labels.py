@@ -9,7 +9,7 @@ from densecast.spec.sample import LabelMap
 
 
 def blend_labels(labels: LabelMap, placement: Placement) -> LabelMap:
-    """(H, W) class indices at the network's size -> (h, w) of the image, class numbers mixed bilinearly and cut off.
+    """(H, W) class indices at the network's size -> (h, w) of the image, interpolated like brightness and truncated.
 
     Between an aeroplane (1) and a cat (8) lies a boat (4): wrong labels along every border. The part that is resized is
     found from the unrounded size `side * factor`, so it may be a pixel off from where the preprocessing put the image

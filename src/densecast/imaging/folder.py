@@ -10,7 +10,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def images_in(folder: Path) -> list[Path]:
-    """All image files directly in a folder, sorted by name.
+    """List the image files directly in a folder, sorted by name.
 
     Raises:
         MissingFileError: no such folder.
@@ -18,7 +18,7 @@ def images_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise MissingFileError(f"folder {folder} does not exist.")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
         raise BadDatasetError(f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
-    return found
+    return paths

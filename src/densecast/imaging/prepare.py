@@ -62,7 +62,7 @@ def _surround(
     surroundings: tuple[float, float, float],
     content: tuple[int, int, int, int],
 ) -> None:
-    """Fill what of `out` (3, h, w) shows no image with `surroundings` (RGB in 0..255) as the network sees them.
+    """Fill the part of `out` (3, h, w) outside the image with `surroundings` (RGB in 0..255), preprocessed.
 
     `content` is top, left, height and width of what shows it.
     """

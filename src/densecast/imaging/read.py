@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadImageError
-from densecast.runtime.quiet import warnings_ignored
+from densecast.runtime.process_settings import warnings_ignored
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -27,7 +27,7 @@ _PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 
 
 def size_hw(path: Path) -> tuple[int, int]:
-    """Height and width from the file's header; nothing is decoded.
+    """Read height and width from the file's header, without decoding.
 
     Raises:
         BadImageError: missing, empty, of no known format, zero-sized or enormous.
@@ -60,7 +60,7 @@ def size_hw(path: Path) -> tuple[int, int]:
 
 
 def read_image(path: Path, *, use_exif: bool = False) -> npt.NDArray[np.uint8]:
-    """An image file as (H, W, 3) uint8 RGB; grey and palette images are expanded, transparency is dropped.
+    """Read an image file as (H, W, 3) uint8 RGB; grey and palette images are expanded, transparency is dropped.
 
     Decodes with OpenCV, which is faster than Pillow and gives the same pixels (both use libjpeg-turbo);
     what OpenCV does not decode whole goes to Pillow, which says what is wrong.
@@ -81,7 +81,7 @@ def read_image(path: Path, *, use_exif: bool = False) -> npt.NDArray[np.uint8]:
 
 
 def read_mask(path: Path) -> npt.NDArray[np.uint8]:
-    """A label file as (H, W) uint8: palette indices or grey values, never colours.
+    """Read a label file as (H, W) uint8: palette indices or grey values, never colours.
 
     Raises:
         BadImageError: see `read_image`; or the file holds colours.
@@ -104,7 +104,7 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[PillowImage]:
-    """An image of a known format, its header read; Pillow's remarks on odd or large files go no further."""
+    """Open an image of a supported format and read its header; Pillow's warnings are suppressed."""
     from PIL import Image
 
     with warnings_ignored(), Image.open(path, formats=FORMATS) as image:
@@ -112,7 +112,7 @@ def _opened(path: Path) -> Iterator[PillowImage]:
 
 
 def _is_whole(data: bytes) -> bool:
-    """Whether a JPEG or PNG ends as it must; other formats are left to Pillow."""
+    """Whether a JPEG or PNG has its end marker; other formats are left to Pillow."""
     # Cameras and editors append padding or metadata, so the end is looked for in the last bytes only.
     tail = data[-64:]
     return (data.startswith(_JPEG_START) and _JPEG_END in tail) or (data.startswith(_PNG_START) and _PNG_END in tail)

@@ -18,52 +18,52 @@ from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class ModelInputs:
-    """An image ready for the network: for each view an array (C, h, w) of every input, and where the image lies."""
+    """An image prepared for the network: for each TTA view an array (C, h, w) per input, and the image's placement."""
 
     feeds: tuple[Feeds, ...]
     views: tuple[View, ...]
 
     @property
     def placement(self) -> Placement:
-        """Where the image lies in the first view."""
+        """The image's placement in the first view."""
         return self.views[0].placement
 
     def arrays(self, input_name: str) -> list[Array]:
-        """One input of all views."""
+        """The arrays of one input, for all views."""
         return [feed[input_name] for feed in self.feeds]
 
     @property
     def nbytes(self) -> int:
-        """The memory of all arrays."""
+        """Size of all arrays in bytes."""
         return sum(array.nbytes for feed in self.feeds for array in feed.values())
 
 
 def prepare_views(
     images: Sequence[Image], spec: ModelSpec, augment: Augment, buffers: Buffers, clock: Clock
 ) -> list[ModelInputs]:
-    """Every view of every image; those of one size are the rows of one array of `buffers`, in order: a batch already.
+    """Prepare every view of every image; views of one size are consecutive rows of one array of `buffers`.
 
     Raises:
         BadShapeError: an image does not lead to a shape the network takes.
     """
-    found: list[ModelInputs] = []
+    prepared: list[ModelInputs] = []
     for tensor in spec.inputs:
         made = _prepare_input(images, tensor, spec.preprocess_of(tensor.name), augment, buffers, clock)
-        if not found:
-            found = made
+        if not prepared:
+            prepared = made
             continue
-        # Further inputs show the same image: where it lies is told by the first.
-        found = [
+        # Further inputs show the same image: their placement is that of the first.
+        prepared = [
             ModelInputs(tuple(one | other for one, other in zip(first.feeds, more.feeds, strict=True)), first.views)
-            for first, more in zip(found, made, strict=True)
+            for first, more in zip(prepared, made, strict=True)
         ]
-    return found
+    return prepared
 
 
 def _prepare_input(
     images: Sequence[Image], tensor: TensorSpec, rule: Preprocess, augment: Augment, buffers: Buffers, clock: Clock
 ) -> list[ModelInputs]:
-    """Every view of every image for one input."""
+    """Prepare every view of every image for one input."""
     ratios = augment.ratios
     scaled = rule.at_ratios(ratios)
     mirrors = (False, True) if augment.flip else (False,)
@@ -76,7 +76,7 @@ def _prepare_input(
     for size_hw in dict.fromkeys(every):
         count = every.count(size_hw) * len(mirrors)
         rows[size_hw] = iter(buffers.empty((count, 3, *size_hw), tensor.dtype))
-    found = []
+    prepared = []
     for image, own in zip(images, sizes, strict=True):
         arrays: list[Array] = []
         views: list[View] = []
@@ -91,12 +91,12 @@ def _prepare_input(
                         _, placement = prepare(image, each, out=row)
                     arrays.append(row)
                     views.append(View(placement, mirrored, ratio))
-        found.append(ModelInputs(tuple({tensor.name: array} for array in arrays), tuple(views)))
-    return found
+        prepared.append(ModelInputs(tuple({tensor.name: array} for array in arrays), tuple(views)))
+    return prepared
 
 
 def _mirror(array: Array, resize: Resize, placement: Placement, out: Array) -> None:
-    """The view of the mirrored image: what surrounds it right and below stays where it is."""
+    """Mirror the image within the view; the padding to its right and below stays in place."""
     width = placement.content_hw[1] if isinstance(resize, FitInto) else array.shape[2]
     out[:, :, :width] = array[:, :, :width][:, :, ::-1]
     out[:, :, width:] = array[:, :, width:]

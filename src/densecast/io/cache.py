@@ -12,7 +12,7 @@ _DIGEST_BYTES = 32
 
 
 def folder() -> Path:
-    """`$DENSECAST_CACHE`, or `densecast` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    """The cache folder: `$DENSECAST_CACHE`, or `densecast` in `$XDG_CACHE_HOME` or `~/.cache`."""
     own = os.environ.get("DENSECAST_CACHE")
     if own:
         return Path(own)
@@ -20,7 +20,7 @@ def folder() -> Path:
 
 
 def read_blob(key: str) -> bytes | None:
-    """What was stored under `key`; None if nothing was, or if the file has been cut or changed since."""
+    """Read the blob stored under `key`; None if there is none, or if the file is truncated or modified."""
     try:
         with (folder() / "compiled" / f"{key}.blob").open("rb") as file:
             digest, blob = file.read(_DIGEST_BYTES), file.read()

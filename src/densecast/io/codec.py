@@ -17,24 +17,24 @@ MAX_BYTES = 32 << 20
 
 
 def to_plain(value: object) -> Any:
-    """A dataclass as plain dicts, lists and numbers, ready for `json.dumps`."""
+    """Convert a dataclass to plain dicts, lists and numbers, ready for `json.dumps`."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(type(value)).dump_python(value, mode="json")
 
 
 def to_json(value: object) -> str:
-    """A dataclass as indented JSON with a newline at the end."""
+    """Serialise a dataclass as indented JSON with a newline at the end."""
     return json_text(to_plain(value))
 
 
 def json_text(plain: object) -> str:
-    """Plain dicts, lists and numbers as indented JSON with a newline at the end."""
+    """Serialise plain dicts, lists and numbers as indented JSON with a newline at the end."""
     return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 
 def from_plain(data: object, kind: type[T], where: str) -> T:
-    """Plain dicts and lists as a dataclass of type `kind`; `where` names the source in messages.
+    """Convert plain dicts and lists to a dataclass of type `kind`; `where` names the source in messages.
 
     Raises:
         BadConfigError: a wrong type, a missing key, or an unknown key (its nearest known key is named).
@@ -54,7 +54,7 @@ def from_plain(data: object, kind: type[T], where: str) -> T:
 
 
 def read(path: Path, kind: type[T]) -> T:
-    """A `.toml` or `.json` file as a dataclass of type `kind`.
+    """Read a `.toml` or `.json` file as a dataclass of type `kind`.
 
     Raises:
         BadConfigError: missing, too large, not valid TOML or JSON, or not a `kind`.
@@ -63,7 +63,7 @@ def read(path: Path, kind: type[T]) -> T:
 
 
 def read_plain(path: Path) -> Any:
-    """What a `.toml` or `.json` file holds, as plain dicts, lists and numbers.
+    """Read a `.toml` or `.json` file as plain dicts, lists and numbers.
 
     Raises:
         BadConfigError: missing, too large, or not valid TOML or JSON.
@@ -80,7 +80,7 @@ def read_plain(path: Path) -> Any:
 
 
 def _misspelt(data: object, missing: tuple[int | str, ...]) -> str:
-    """The given key that is nearest to a missing one, as a question."""
+    """A "did you mean" question for the given key that is nearest to a missing one."""
     for part in missing[:-1]:
         if isinstance(data, dict):
             data = data.get(part)
@@ -89,7 +89,7 @@ def _misspelt(data: object, missing: tuple[int | str, ...]) -> str:
 
 
 def _refuse_unknown(given: object, known: object, where: str, path: str) -> None:
-    """Validation ignores keys it does not know; here they are errors."""
+    """Refuse unknown keys, which validation itself ignores."""
     if isinstance(given, dict) and isinstance(known, dict):
         for key, value in given.items():
             if key not in known:

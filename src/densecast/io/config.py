@@ -23,13 +23,13 @@ NAME = "densecast.toml"
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The contents of a configuration file. Variables in paths are expanded; `~` is the home folder."""
+    """The contents of a configuration file. Environment variables and `~` in paths are expanded."""
 
     data: dict[str, str] = field(default_factory=dict)
 
 
 def find() -> Path | None:
-    """The file that holds: `$DENSECAST_CONFIG`, `densecast.toml` here, or `~/.config/densecast/config.toml`.
+    """Find the configuration file: `$DENSECAST_CONFIG`, `./densecast.toml`, or `~/.config/densecast/config.toml`.
 
     Raises:
         MissingFileError: the variable names a file that is not there.
@@ -44,7 +44,7 @@ def find() -> Path | None:
 
 
 def data_root(dataset: str, variables: tuple[str, ...]) -> Path:
-    """The root of a data set: the configuration file's, else the first of `variables` that is set.
+    """The root of a data set: from the configuration file, else from the first of `variables` that is set.
 
     Raises:
         MissingFileError: neither names it; says how to.

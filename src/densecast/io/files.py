@@ -23,7 +23,7 @@ def sha256_text(text: str) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write beside the target, flush to disk, then rename over it."""
+    """Write a file atomically: next to the target, flushed to disk, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _aside(path)
     try:
@@ -38,13 +38,13 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_bytes` of a text in UTF-8."""
+    """Write a UTF-8 text file atomically."""
     write_bytes(path, text.encode())
 
 
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A scratch folder that becomes `target` when the block ends well, and vanishes when it does not.
+    """A temporary folder that becomes `target` if the block succeeds, and is removed if it does not.
 
     An existing `target` is replaced as a whole: it is moved aside, the new one takes its place, then the old
     one is removed. A reader sees the old folder, the new one, or (for an instant) none; never a mixture.
@@ -74,7 +74,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def _aside(path: Path) -> Path:
-    """A free hidden name in the same folder, so that the final rename stays on one file system."""
+    """An unused hidden name in the same folder, so that the final rename stays on one file system."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 

@@ -22,7 +22,7 @@ _ONNX = 5
 def arguments(
     model: str, output: str, spec: TensorSpec, precision: Precision, soc: str, sizes_hw: Sequence[tuple[int, int]]
 ) -> list[str]:
-    """All arguments; `output` is without `.om`. Several input sizes become gears of `--dynamic_dims`.
+    """All arguments of `atc`; `output` is without `.om`. Several input sizes become gears of `--dynamic_dims`.
 
     >>> spec = TensorSpec("input", "float32", (1, 3, 500, 500))
     >>> arguments("m.onnx", "m_bs1", spec, "force_float16", "Ascend310", [(500, 500)])[4]
@@ -49,7 +49,7 @@ _ARCHITECTURES = [{"mtp_372": [2, 6, 8]}]
 
 
 def builder_config(spec: TensorSpec, precision: Precision, sizes_hw: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """The keys of `gen_model`'s configuration; several sizes make the graph's shape open between them.
+    """The keys of `gen_model`'s configuration; several sizes become a dynamic shape that spans them.
 
     There is no `insert_bn_before_firstnode`: a network that takes bytes has its normalisation in its graph already, and
     would be normalised twice.
@@ -93,7 +93,7 @@ _AIS_RATE = re.compile(rf"^.*throughput \(?1000\*batchsize[^:]*: {_NUMBER}\s*$",
 
 @dataclass(frozen=True, slots=True)
 class AscendStages:
-    """What Ascend's benchmark tool measures over a data set: rates a second, and milliseconds.
+    """Figures of Ascend's benchmark tool over a data set: rates per second, and milliseconds.
 
     Rates count images, but that of `post`, which counts batches. `e2e_total_ms` is the whole run's time; the others are
     those of one call: of an image, and in `post` of a batch. `interface_per_s` counts the execute call alone.
@@ -112,15 +112,15 @@ class AscendStages:
     post_ms: float
 
 
-def ascend_stages(found: AscendStages) -> str:
+def ascend_stages(stages: AscendStages) -> str:
     """The five lines of `perf_vision_batchsize_<B>_device_<D>.txt`."""
     return (
-        f"[e2e] throughputRate: {found.e2e_per_s:g}, latency: {found.e2e_total_ms:g}\n"
-        f"[data read] throughputRate: {found.read_per_s:g}, moduleLatency: {found.read_ms:g}\n"
-        f"[preprocess] throughputRate: {found.preprocess_per_s:g}, moduleLatency: {found.preprocess_ms:g}\n"
-        f"[infer] throughputRate: {found.infer_per_s:g}, Interface throughputRate: {found.interface_per_s:g}, "
-        f"moduleLatency: {found.infer_ms:g}\n"
-        f"[post] throughputRate: {found.post_per_s:g}, moduleLatency: {found.post_ms:g}\n"
+        f"[e2e] throughputRate: {stages.e2e_per_s:g}, latency: {stages.e2e_total_ms:g}\n"
+        f"[data read] throughputRate: {stages.read_per_s:g}, moduleLatency: {stages.read_ms:g}\n"
+        f"[preprocess] throughputRate: {stages.preprocess_per_s:g}, moduleLatency: {stages.preprocess_ms:g}\n"
+        f"[infer] throughputRate: {stages.infer_per_s:g}, Interface throughputRate: {stages.interface_per_s:g}, "
+        f"moduleLatency: {stages.infer_ms:g}\n"
+        f"[post] throughputRate: {stages.post_per_s:g}, moduleLatency: {stages.post_ms:g}\n"
     )
 
 
@@ -144,37 +144,37 @@ def ascend_pure_file(model: str, device: int) -> str:
 
 
 def read_performance(text: str) -> dict[str, float]:
-    """What any of the tools printed, by name and unit; empty where nothing is known.
+    """Parse the output of any of the tools into figures by name and unit; empty if nothing is recognised.
 
     Of Ascend's benchmark tool the fields of `AscendStages`, or `pure_per_s` and `pure_ms`; of ais_bench
     `npu_compute_mean_ms`, `npu_compute_median_ms` and `compute_per_s` (samples over compute time alone); of mm_run
     `mm_run_qps` (samples over wall time), the last one where there are several.
     """
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for match in _LINE.finditer(text):
         names = _STAGES.get(match["stage"])
         if names is None:
             continue
         for name, value in zip(names, match.groups()[1:], strict=True):
-            _put(found, name, value)
+            _put(figures, name, value)
     if pure := _PURE.search(text):
-        _put(found, "pure_per_s", pure[1])
-        _put(found, "pure_ms", pure[2])
+        _put(figures, "pure_per_s", pure[1])
+        _put(figures, "pure_ms", pure[2])
     if ais := _AIS.search(text):
-        _put(found, "npu_compute_mean_ms", ais[3])
-        _put(found, "npu_compute_median_ms", ais[4])
+        _put(figures, "npu_compute_mean_ms", ais[3])
+        _put(figures, "npu_compute_median_ms", ais[4])
     if rate := _AIS_RATE.search(text):
-        _put(found, "compute_per_s", rate[1])
+        _put(figures, "compute_per_s", rate[1])
     if rates := _QPS.findall(text):
-        _put(found, "mm_run_qps", rates[-1])
-    return found
+        _put(figures, "mm_run_qps", rates[-1])
+    return figures
 
 
-def _put(found: dict[str, float], name: str | None, value: str | None) -> None:
-    """What looks like a number and is none (`1.2.3`) is left out."""
+def _put(figures: dict[str, float], name: str | None, value: str | None) -> None:
+    """Store a figure; text that looks like a number but is not (`1.2.3`) is skipped."""
     if name is None or value is None:
         return
     try:
-        found[name] = float(value)
+        figures[name] = float(value)
     except ValueError:
         return

@@ -17,7 +17,7 @@ from densecast.errors import BadShapeError
 Image = npt.NDArray[np.uint8]
 
 _SCALE = 1024.0
-# Half a unit of the 1/32 pixels that are kept.
+# Half a unit of the 1/32 pixels that coordinates are rounded to.
 _HALF_UNIT = 16
 # OpenCV's remap addresses pixels by 16-bit signed integers.
 _MAX_SIDE = 32767
@@ -27,7 +27,7 @@ _INT32 = (-2147483648.0, 2147483647.0)
 def three_point_matrix(
     source_xy: npt.NDArray[np.float32], target_xy: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float64]:
-    """The (2, 3) matrix that takes three points (3, 2) onto three others, as OpenCV solves for it."""
+    """The (2, 3) matrix that maps three points (3, 2) to three others, as OpenCV computes it."""
     import cv2
 
     return np.asarray(cv2.getAffineTransform(source_xy, target_xy), dtype=np.float64)
@@ -60,7 +60,7 @@ def warp_affine(image: Image, matrix: npt.NDArray[np.float64], size_hw: tuple[in
 
 @njit(cache=True, nogil=True)
 def _inverse(m):  # type: ignore[no-untyped-def]
-    """The inverse of an affine matrix in OpenCV's order of operations; zeros stand for what has none."""
+    """The inverse of an affine matrix in OpenCV's order of operations; zeros if it is singular."""
     determinant = m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]
     factor = 1.0 / determinant if determinant != 0 else 0.0
     inverse = np.empty((2, 3))

@@ -6,7 +6,7 @@ that is the same along a row, so ties are the rule. This solver therefore keeps 
 1.1.4 looks at zeros, and the order of its floating-point operations, and returns the same pairs.
 
 The method is Kuhn-Munkres in the six steps of R. A. Pilgrim, "Munkres' Assignment Algorithm", with at most one
-star a row and column and one prime a row; both are kept as index vectors here.
+star a row and column and one prime a row; both are stored as index vectors here.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ MAX_RESIZES = 2
 
 
 class Taps(NamedTuple):
-    """One axis: target i is `first[i] * first_weight[i] + second[i] * second_weight[i]`.
+    """Taps of one axis: target i is `first[i] * first_weight[i] + second[i] * second_weight[i]`.
 
     Named tuples, because compiled code takes them as they are. The indices are unsigned, so that it need not
     allow for negative ones.
@@ -42,21 +42,21 @@ class Taps(NamedTuple):
 
 
 class Resize(NamedTuple):
-    """Both axes of one resize."""
+    """Taps of both axes of one resize."""
 
     rows: Taps
     cols: Taps
 
 
 class Plan(NamedTuple):
-    """A resize, or two in a row: `early` (empty tables if there is one only), then `late`."""
+    """One or two consecutive resizes: `early` (empty tables if there is only one), then `late`."""
 
     early: Resize
     late: Resize
 
 
 class Stretch(NamedTuple):
-    """A plan for some of the target columns, with its tables counted from the first column they read."""
+    """A plan for a range of target columns, with tables relative to the first source column that they read."""
 
     plan: Plan
     source_begin: int
@@ -64,7 +64,7 @@ class Stretch(NamedTuple):
 
 
 def taps(source: int, target: int, align_corners: bool) -> Taps:
-    """The taps that resize an axis of `source` pixels to `target` pixels.
+    """Compute the taps that resize an axis of `source` pixels to `target` pixels.
 
     Pixel centres are at +0.5, or, with `align_corners`, the first and the last pixels of both grids coincide.
     """
@@ -93,7 +93,7 @@ def plan(
     align_corners: bool,
     crop_hw: tuple[int, int] | None = None,
 ) -> Plan | None:
-    """The tables that take `size_hw` to each of `sizes_hw` in turn; None if nothing changes.
+    """Plan resizing `size_hw` to each of `sizes_hw` in turn; None if nothing changes.
 
     A resize to equal size is exactly the identity, and is left out. Of what the first of `sizes_hw` leads to, only the
     upper left `crop_hw` is used.
@@ -105,13 +105,15 @@ def plan(
     for index, target_hw in enumerate(sizes_hw):
         check_size(target_hw)
         target_hw = (int(target_hw[0]), int(target_hw[1]))
-        kept_hw = target_hw if index or crop_hw is None else (int(crop_hw[0]), int(crop_hw[1]))
-        if target_hw != size_hw or kept_hw != target_hw:
-            if not all(0 < kept <= whole for kept, whole in zip(kept_hw, target_hw, strict=True)):
-                raise BadShapeError(f"a crop must be 1 to {target_hw} pixels high and wide, got {kept_hw}.")
-            axes = zip(size_hw, target_hw, kept_hw, strict=True)
-            steps.append(Resize(*(_picked(taps(have, want, align_corners), slice(kept)) for have, want, kept in axes)))
-        size_hw = kept_hw
+        cropped_hw = target_hw if index or crop_hw is None else (int(crop_hw[0]), int(crop_hw[1]))
+        if target_hw != size_hw or cropped_hw != target_hw:
+            if not all(0 < cropped <= whole for cropped, whole in zip(cropped_hw, target_hw, strict=True)):
+                raise BadShapeError(f"a crop must be 1 to {target_hw} pixels high and wide, got {cropped_hw}.")
+            axes = zip(size_hw, target_hw, cropped_hw, strict=True)
+            steps.append(
+                Resize(*(_picked(taps(have, want, align_corners), slice(cropped)) for have, want, cropped in axes))
+            )
+        size_hw = cropped_hw
     if len(steps) > MAX_RESIZES:
         raise BadShapeError(f"at most {MAX_RESIZES} resizes can follow each other, got {len(steps)}.")
     if not steps:
@@ -123,7 +125,7 @@ def plan(
 
 
 def check_size(size_hw: tuple[int, int]) -> None:
-    """Refuse a size to resize to.
+    """Check a size to resize to.
 
     Raises:
         BadShapeError: empty, longer than `MAX_SIDE`, or more than `MAX_PIXELS`.
@@ -136,13 +138,13 @@ def check_size(size_hw: tuple[int, int]) -> None:
 
 
 def unchanged(size_hw: tuple[int, int]) -> Plan:
-    """The plan that changes nothing, for those who need tables all the same."""
+    """The identity plan, for callers that need tables in any case."""
     nothing = taps(0, 0, False)
     return Plan(Resize(nothing, nothing), Resize(*(taps(length, length, False) for length in size_hw)))
 
 
 def stretch(whole: Plan, begin: int, end: int) -> Stretch:
-    """`whole` for target columns `begin` to `end`; drops intermediate columns that none of them reads."""
+    """Restrict `whole` to target columns `begin` to `end`; drops intermediate columns that none of them reads."""
     early, late = whole
     late_cols = _picked(late.cols, slice(begin, end))
     read = np.unique(np.concatenate([late_cols.first, late_cols.second]))
@@ -163,10 +165,10 @@ def stretch(whole: Plan, begin: int, end: int) -> Stretch:
 
 
 def _picked(axis: Taps, which: slice | npt.NDArray[np.uint32]) -> Taps:
-    """The taps of some of the target rows or columns."""
+    """The taps of a slice of the target rows or columns."""
     return Taps(axis.first[which], axis.second[which], axis.first_weight[which], axis.second_weight[which])
 
 
 def _shifted(cols: Taps, origin: int) -> Taps:
-    """The same taps, with source column `origin` counted as 0."""
+    """The same taps, relative to source column `origin`."""
     return cols._replace(first=cols.first - np.uint32(origin), second=cols.second - np.uint32(origin))

@@ -16,7 +16,7 @@ import numpy as np
 
 @contextlib.contextmanager
 def jit_warming_up() -> Iterator[None]:
-    """A thread calls the first kernel during the block; its end waits for that."""
+    """Call the first kernel in a thread during the block; the end of the block waits for it."""
     thread = threading.Thread(target=_first_call, name="densecast jit_warming_up")
     thread.start()
     try:

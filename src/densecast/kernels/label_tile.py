@@ -1,8 +1,8 @@
-"""Label one tile of the target: the compiled driver that fills decided pixels and computes the others.
+"""Labels one tile of the target: fills in the pixels whose label is certain and computes the others.
 
 A tile is some columns of some rows. Its target rows that read the same two source rows form a group. Where
-all pixels that a target pixel reads elect the same class, its label is written down (`label_agreement`); each
-run of others is computed (`label_votes`): along the columns once for the group, down the rows for each target
+all pixels that a target pixel reads have the same argmax, its label is written down (`label_uniform`); each run
+of others is computed (`label_argmax`): along the columns once for the group, down the rows for each target
 row. Memory beyond the output: four rows of low-resolution labels, and two rows of blended logits, as wide as
 the tile.
 """
@@ -14,7 +14,15 @@ import numpy.typing as npt
 from numba import njit
 
 from densecast.kernels.bilinear import Plan
-from densecast.kernels.label_agreement import (
+from densecast.kernels.label_argmax import (
+    NEGLIGIBLE,
+    argmax_run,
+    blend_once,
+    blend_twice,
+    candidates,
+    winner_probability,
+)
+from densecast.kernels.label_uniform import (
     ROWS_READ,
     UNSURE,
     Float32,
@@ -22,13 +30,12 @@ from densecast.kernels.label_agreement import (
     Indices,
     Int32,
     UInt32,
-    agree_cols,
-    agree_rows,
-    elect_row,
-    elect_surely,
+    argmax_row,
+    argmax_row_or_unsure,
     next_run,
+    uniform_over_cols,
+    uniform_over_rows,
 )
-from densecast.kernels.label_votes import NEGLIGIBLE, blend_once, blend_twice, candidates, vote, winner_probability
 
 _ONE = np.uintp(1)
 _NO_ROW = np.uintp(2**63)
@@ -44,7 +51,7 @@ def label_unresized(
     below = np.empty(width, np.float32)
     label = np.empty(width, np.int32)
     for y in range(first_row, last_row):
-        if not elect_row(logits, bits, y, np.uintp(0), width, best, label, below):
+        if not argmax_row(logits, bits, y, np.uintp(0), width, best, label, below):
             return False
         for x in range(width):
             labels[y, x] = label[x]
@@ -52,34 +59,34 @@ def label_unresized(
 
 
 @njit(cache=True, nogil=True)
-def hold(
+def cache_rows(
     logits: Float32,
     bits: Int32,
     origin: Index,
     rows: Indices,
-    held: npt.NDArray[np.int64],
+    cached: npt.NDArray[np.int64],
     row_labels: Int32,
     slots: Indices,
     best: Float32,
     below: Float32,
 ) -> bool:
-    """Elect the labels of those `rows` that are not held yet; `slots` becomes where each one is.
+    """Compute the labels of those `rows` that are not cached yet; `slots` becomes where each one is.
 
-    A row not held replaces the smallest. That one is no longer needed: targets read ever larger rows, never
+    A row not cached replaces the smallest. That one is no longer needed: targets read ever larger rows, never
     more than `ROWS_READ` at once. Returns whether all logits read are finite.
     """
     for i in range(rows.size):
         slot = 0
         for other in range(ROWS_READ):
-            if held[other] == np.int64(rows[i]):
+            if cached[other] == np.int64(rows[i]):
                 slot = other
                 break
-            if held[other] < held[slot]:
+            if cached[other] < cached[slot]:
                 slot = other
         slots[i] = slot
-        if held[slot] != np.int64(rows[i]):
-            held[slot] = rows[i]
-            if not elect_surely(logits, bits, rows[i], origin, best, row_labels, slots[i], below):
+        if cached[slot] != np.int64(rows[i]):
+            cached[slot] = rows[i]
+            if not argmax_row_or_unsure(logits, bits, rows[i], origin, best, row_labels, slots[i], below):
                 return False
     return True
 
@@ -123,12 +130,12 @@ def label_tile(
     every = np.uintp(logits.shape[0])
     width = np.uintp(col_1.size)
 
-    held = np.full(ROWS_READ, -1, np.int64)
+    cached = np.full(ROWS_READ, -1, np.int64)
     rows = np.empty(ROWS_READ if twice else 2, np.uintp)
     slots = np.empty(rows.size, np.uintp)
     row_labels = np.empty((ROWS_READ, source_width), np.int32)
-    agreed = np.empty(source_width, np.int32)
-    agreed_early = np.empty(early_col_1.size, np.int32)
+    uniform = np.empty(source_width, np.int32)
+    uniform_early = np.empty(early_col_1.size, np.int32)
     decided = np.full(width, UNSURE, np.int32)
     best = np.empty(max(source_width, width), np.float32)
     below = np.empty(best.size, np.float32)
@@ -140,7 +147,7 @@ def label_tile(
     highs = np.empty(every, np.float32)
     slack = NEGLIGIBLE if scored else np.float32(0.0)
     # The source row of which plane `1 - upper` of `blended` holds every class and column.
-    kept = _NO_ROW
+    blended_row = _NO_ROW
     upper = np.uintp(0)
 
     y = first_row
@@ -153,15 +160,15 @@ def label_tile(
             rows[2], rows[3] = early_row_1[second], early_row_2[second]
         else:
             rows[0], rows[1] = first, second
-        if not hold(logits, bits, origin, rows, held, row_labels, slots, best, below):
+        if not cache_rows(logits, bits, origin, rows, cached, row_labels, slots, best, below):
             return False
         if not scored:
-            agree_rows(row_labels, slots, agreed)
+            uniform_over_rows(row_labels, slots, uniform)
             if twice:
-                agree_cols(agreed, early_col_1, early_col_2, agreed_early)
-                agree_cols(agreed_early, col_1, col_2, decided)
+                uniform_over_cols(uniform, early_col_1, early_col_2, uniform_early)
+                uniform_over_cols(uniform_early, col_1, col_2, decided)
             else:
-                agree_cols(agreed, col_1, col_2, decided)
+                uniform_over_cols(uniform, col_1, col_2, decided)
             for k in range(y, end_row):
                 for x in range(width):
                     labels[k, first_col + x] = decided[x]
@@ -183,7 +190,7 @@ def label_tile(
                     classes[i] = i
 
             whole = size == width and count == every
-            reuse = whole and kept == first
+            reuse = whole and blended_row == first
             if reuse:
                 upper = _ONE - upper
             for half in range(_ONE if reuse else np.uintp(0), np.uintp(2)):
@@ -229,12 +236,12 @@ def label_tile(
                         blended,
                         plane,
                     )
-            kept = second if whole else _NO_ROW
+            blended_row = second if whole else _NO_ROW
 
             for k in range(y, end_row):
                 weight_1 = row_weight_1[k]
                 weight_2 = row_weight_2[k]
-                vote(blended, upper, weight_1, weight_2, classes, count, size, best, label)
+                argmax_run(blended, upper, weight_1, weight_2, classes, count, size, best, label)
                 for x in range(size):
                     labels[k, first_col + begin + x] = label[x]
                 if scored:

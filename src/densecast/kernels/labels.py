@@ -1,7 +1,7 @@
 """Upsamples logits and takes the argmax without materialising the upsampled logits.
 
 The frameworks resize the logits bilinearly to the network's input size, again to the image's size, and take
-the class of the largest. Most of that work decides nothing: see `label_agreement` for what is left out,
+the class of the largest. Most of that work decides nothing: see `label_uniform` for what is left out,
 and why the labels stay the same to the last pixel.
 """
 
@@ -51,7 +51,7 @@ def upsample_argmax(
     Of what the first resize gives, only the upper left `crop_hw` is used, where it is given: the rest shows no image.
 
     Any strides are read without a copy; rows contiguous along x are the fast case. Each layout is compiled
-    when it is first met (some seconds) and kept on disk. `out` receives the labels if given. `threads` is how
+    when it is first met (some seconds) and cached on disk. `out` receives the labels if given. `threads` is how
     many threads share the work.
 
     Raises:
@@ -99,7 +99,7 @@ def upsample_scores(
 
 
 def _batch_of(logits: Logits) -> Logits:
-    """The logits as (N, C, h, w)."""
+    """Check the logits, and return them as (N, C, h, w)."""
     if logits.ndim not in (3, 4) or logits.dtype != np.float32 or 0 in logits.shape[-3:]:
         raise BadShapeError(
             f"logits must be (C, h, w) or (N, C, h, w) float32, none of C, h, w zero, "
@@ -113,12 +113,12 @@ def _batch_of(logits: Logits) -> Logits:
 def _target_size(
     batch: Logits, sizes_hw: Sequence[tuple[int, int]], crop_hw: tuple[int, int] | None
 ) -> tuple[int, int]:
-    """Height and width after the last resize, every size checked."""
+    """Check all sizes, and return height and width after the last resize."""
     size_hw = (batch.shape[2], batch.shape[3])
     for index, target_hw in enumerate(sizes_hw):
         bilinear.check_size(target_hw)
-        kept_hw = crop_hw if index == 0 and crop_hw is not None else target_hw
-        size_hw = (int(kept_hw[0]), int(kept_hw[1]))
+        cropped_hw = crop_hw if index == 0 and crop_hw is not None else target_hw
+        size_hw = (int(cropped_hw[0]), int(cropped_hw[1]))
     return size_hw
 
 
@@ -130,7 +130,7 @@ def _stretches(
     crop_hw: tuple[int, int] | None,
     columns: int,
 ) -> list[bilinear.Stretch] | None:
-    """The tables for every `columns` target columns, which nobody may change; None if nothing is resized."""
+    """The tables for each block of `columns` target columns, read-only; None if nothing is resized."""
     plan = bilinear.plan(source_hw, sizes_hw, align_corners, crop_hw)
     if plan is None:
         return None
@@ -147,7 +147,7 @@ def _fill(
     labels: Labels,
     probability: Probability | None,
 ) -> None:
-    """Write labels (N, H, W) and, if wanted, probabilities, tile by tile."""
+    """Write labels (N, H, W) and, where given, probabilities, tile by tile."""
     # Compiled code: loading it takes half a second, which importing this module shall not.
     from densecast.kernels.label_tile import label_tile, label_unresized
 

@@ -32,7 +32,7 @@ def to_planes(image: npt.NDArray[np.uint8], reverse: bool, out: npt.NDArray[np.g
 
 @nb.njit(cache=True, nogil=True)
 def _deinterleave(image, reverse, out):  # type: ignore[no-untyped-def]
-    """A third of the time of three strided copies: each line of the image is read while it is in the cache."""
+    """Deinterleave line by line while in cache: a third of the time of three strided copies."""
     first, last = (2, 0) if reverse else (0, 2)
     for y in range(image.shape[0]):
         _deinterleave_line(image[y].ravel(), out[first, y], out[1, y], out[last, y])

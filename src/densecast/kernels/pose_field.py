@@ -2,7 +2,7 @@
 
 A network for bottom-up pose gives maps at a quarter of its input's resolution, and grouping works on maps
 upsampled to the whole of it. A `Field` holds the small maps and the tables of the bilinear upsampling, so that
-any upsampled value can be computed when it is asked for: the same float32 value, bit for bit, as
+any upsampled value can be computed on demand: the same float32 value, bit for bit, as
 `torch.nn.functional.interpolate` would have stored (see `bilinear`).
 
 A field may also hold the maps of the mirrored image. They are read from right to left, so nothing is copied.
@@ -36,7 +36,7 @@ Table = npt.NDArray[np.void]
 
 
 class Field(NamedTuple):
-    """K joints' maps: `plain[channel[k]]`, and `mirrored[mirror_channel[k]]` read from right to left.
+    """Maps of K joints: `plain[channel[k]]`, and `mirrored[mirror_channel[k]]` read from right to left.
 
     `plain` and `mirrored` are (C, h, w) float32. `rows` and `cols`, of dtype `TAP`, say how each row and column of
     the H x W upsampled map is blended; `mirror_cols` does for the mirrored maps. Without a mirrored image
@@ -86,7 +86,7 @@ def field(
 
 @lru_cache(maxsize=64)
 def table(source: int, target: int, is_mirrored: bool = False) -> Table:
-    """How each of `target` pixels of an axis is blended from `source` pixels, mirrored or not: dtype `TAP`."""
+    """Taps for upsampling an axis from `source` to `target` pixels, mirrored or not: dtype `TAP`."""
     axis = taps(source, target, align_corners=False)
     blends = np.empty(target, TAP)
     blends["first"], blends["second"] = axis.first, axis.second
@@ -110,7 +110,7 @@ def planes(field, joint):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, forceinline=True)
 def blend(plane, rows, cols, y, x):  # type: ignore[no-untyped-def]
-    """The upsampled value of an (h, w) map at row y, column x: along the rows first, then down, as torch does."""
+    """The upsampled value of an (h, w) map at row y, column x: horizontally first, then vertically, as torch does."""
     row, col = rows[y], cols[x]
     top = fma(plane[row.first, col.first], col.weight0, plane[row.first, col.second] * col.weight1)
     bottom = fma(plane[row.second, col.first], col.weight0, plane[row.second, col.second] * col.weight1)
@@ -119,13 +119,13 @@ def blend(plane, rows, cols, y, x):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, forceinline=True)
 def mean_value(plain, mirrored, rows, cols, mirror_cols, y, x):  # type: ignore[no-untyped-def]
-    """The mean of both images' upsampled values, or the only one: what a heatmap means."""
+    """The heatmap value: the mean of the plain and mirrored images' upsampled values, or the only one."""
     return (blend(plain, rows, cols, y, x) + blend(mirrored, rows, mirror_cols, y, x)) * _HALF
 
 
 @njit(cache=True, nogil=True)
 def _ceiling_row(a, b, is_mirrored, out):  # type: ignore[no-untyped-def]
-    """One row of `ceilings` from the rows of both images. Returns whether the values are in range."""
+    """Compute one row of `ceilings` from the rows of both images. Returns whether the values are in range."""
     width = len(a)
     beyond = 0
     for x in range(width):
@@ -138,7 +138,7 @@ def _ceiling_row(a, b, is_mirrored, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def ceilings(field, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (K, h, w): no upsampled mean exceeds the largest of the four ceilings around it.
+    """Fill `out` (K, h, w) with upper bounds: no upsampled mean exceeds the largest of the four around it.
 
     Returns whether every value is finite and at most `LARGEST`; if not, `out` means nothing.
     """

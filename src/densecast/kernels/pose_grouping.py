@@ -43,7 +43,7 @@ def mean_tag(tags, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _person_of_key(keys, count, key):  # type: ignore[no-untyped-def]
-    """The person that was started with this tag, or `count`."""
+    """The index of the person that was started with this tag, or `count` if there is none."""
     for person in range(count):
         if keys[person] == key:
             return person
@@ -64,7 +64,7 @@ def _distances(tags, means, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _assign(distance, values, use_detection_value):  # type: ignore[no-untyped-def]
-    """(n, p) distances -> the column of each peak in the cheapest assignment; p or more means nobody."""
+    """(n, p) distances -> the column of each peak in the optimal assignment; p or more means no person."""
     peaks, people = distance.shape
     size = max(peaks, people)
     # Rows are filled up with zeros, columns with the price of nobody.
@@ -104,14 +104,14 @@ def group(  # type: ignore[no-untyped-def]
     history = np.empty((most, joints, length), np.float32)
     history_length = np.zeros(most, np.int64)
     keys = np.empty(most, np.float32)
-    found = 0
+    people_count = 0
     for joint in joint_order:
         peaks = counts[joint]
         if peaks == 0:
             continue
-        known = found
+        known = people_count
         if ignore_too_many:
-            known = min(found, max_people)
+            known = min(people_count, max_people)
         distance = np.empty((peaks, known))
         person_of_peak = np.empty(peaks, np.int64)
         if known == 0:
@@ -126,10 +126,10 @@ def group(  # type: ignore[no-untyped-def]
             person = person_of_peak[row]
             if not (person < known and distance[row, person] < tag_threshold):
                 key = tags[joint, row, 0]
-                person = _person_of_key(keys, found, key)
-                if person == found:
-                    keys[found] = key
-                    found += 1
+                person = _person_of_key(keys, people_count, key)
+                if person == people_count:
+                    keys[people_count] = key
+                    people_count += 1
                 history_length[person] = 0
             index = indices[joint, row]
             people[person, joint, 0] = index % width
@@ -138,8 +138,8 @@ def group(  # type: ignore[no-untyped-def]
             history[person, history_length[person]] = tags[joint, row]
             history_length[person] += 1
     if ignore_too_many:
-        found = min(found, max_people)
-    return people[:found].copy()
+        people_count = min(people_count, max_people)
+    return people[:people_count].copy()
 
 
 @njit(cache=True, nogil=True)

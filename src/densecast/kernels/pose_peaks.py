@@ -29,7 +29,7 @@ _CELL = np.dtype([(name, np.int64) for name in ("start", "first_end", "last_star
 
 
 class Cells(NamedTuple):
-    """Both axes' cells, and the smallest steps between different weights inside a cell.
+    """Cells (runs of equal taps) of both axes, and the smallest weight step inside a cell.
 
     A pixel is at most `reach` pixels from one that has other weights or is in another cell.
     """
@@ -57,7 +57,7 @@ def _gap(axis: Table) -> np.float32:
 
 
 def _run_edges(axis: Table) -> npt.NDArray[np.int64]:
-    """Where runs of target pixels with equal taps and weights start, and the end of the last one."""
+    """Start of each run of target pixels with equal taps and weights, and the end of the last one."""
     breaks = np.flatnonzero(~(_same_cell(axis) & (np.diff(axis["weight1"]) == 0))) + 1
     return np.concatenate([[0], breaks, [len(axis)]])
 
@@ -75,7 +75,7 @@ def _cells(axis: Table, source: int) -> Table:
 
 @njit(cache=True, nogil=True, forceinline=True)
 def _is_peak(plain, mirrored, rows, cols, mirror_cols, y, x, value, radius):  # type: ignore[no-untyped-def]
-    """Whether nothing in the window exceeds `value`, the map's value at its centre; neighbours are asked first."""
+    """Whether no value in the window exceeds `value`, the one at its centre; neighbours are checked first."""
     height, width = len(rows), len(cols)
     if radius > 0:
         for yy in range(max(y - 1, 0), min(y + 2, height)):
@@ -206,7 +206,7 @@ def _peaks_above(heat, is_mirrored, ceiling, cells, floor, radius):  # type: ign
 
 @njit(cache=True, nogil=True)
 def _suppressed(heat, index, radius):  # type: ignore[no-untyped-def]
-    """The value at a flat index if it is a peak, else 0."""
+    """The value at a flat index after non-maximum suppression: 0 if it is not a peak."""
     plain, mirrored, rows, cols, mirror_cols = heat
     y, x = index // len(cols), index % len(cols)
     value = mean_value(plain, mirrored, rows, cols, mirror_cols, y, x)
@@ -244,7 +244,7 @@ def _order_of_torch(heat, is_mirrored, ceiling, cells, radius, values, indices):
 
 @njit(cache=True, nogil=True)
 def highest_peaks(field, ceiling, cells, floor, radius, values, indices):  # type: ignore[no-untyped-def]
-    """Fill `values` and `indices` (K, M) with each joint's highest peaks above `floor` >= 0, by falling value.
+    """Fill `values` and `indices` (K, M) with each joint's highest peaks above `floor` >= 0, in descending order.
 
     `ceiling` (K, h, w) is that of `pose_field.ceilings`, `cells` those of rows and of columns; `indices` are flat,
     y * W + x. Returns (K,) how many there are of each joint.
@@ -252,7 +252,7 @@ def highest_peaks(field, ceiling, cells, floor, radius, values, indices):  # typ
     joints, most = values.shape
     counts = np.zeros(joints, np.int64)
     pixels = len(field.rows) * len(field.cols)
-    # One more than wanted: whether the last one ties with the first left out must be seen.
+    # One more than needed: whether the last one ties with the first left out must be seen.
     best_values, best_indices = np.empty(most + 1, np.float32), np.empty(most + 1, np.int64)
     for joint in range(joints):
         heat = planes(field, joint)

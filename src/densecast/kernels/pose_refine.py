@@ -62,7 +62,7 @@ def _axis_tiling(heat: Table, tag: Table, tag_pixels: int) -> tuple[Table, npt.N
 
 @njit(cache=True, nogil=True)
 def _quarter_shift(heat, y, x):  # type: ignore[no-untyped-def]
-    """-0.25 or +0.25 for x and for y: towards the larger neighbour, down where they are equal."""
+    """-0.25 or +0.25 for x and for y: towards the larger neighbour, negative if they are equal."""
     plain, mirrored, rows, cols, mirror_cols = heat
     above, below = max(0, y - 1), min(len(rows) - 1, y + 1)
     left, right = max(0, x - 1), min(len(cols) - 1, x + 1)
@@ -77,7 +77,7 @@ def _quarter_shift(heat, y, x):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def adjust(field, people):  # type: ignore[no-untyped-def]
-    """Move every found joint of (P, K, 3) people to its pixel's centre and a quarter towards the larger side."""
+    """Move every detected joint of (P, K, 3) people to its pixel's centre and a quarter towards the larger side."""
     for joint in range(people.shape[1]):
         heat = planes(field, joint)
         for person in range(people.shape[0]):
@@ -142,7 +142,7 @@ def _squared_gap(least, most, mean):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, forceinline=True)
 def _least_penalty(squared_gap):  # type: ignore[no-untyped-def]
-    """What a penalty cannot be below, at least this far from the mean tag."""
+    """Lower bound of the penalty at no less than this distance from the mean tag."""
     return np.float32(np.rint(np.sqrt(squared_gap) * _SHRINK))
 
 
@@ -157,7 +157,7 @@ def _squared_gap_of_cell(plane, j, below, i, beside, mean):  # type: ignore[no-u
 
 @njit(cache=True, nogil=True, forceinline=True)
 def _search_tile(heat, tag, has_mirror, ceiling, mean, tiles, ty, tx, best, place):  # type: ignore[no-untyped-def]
-    """The best score so far and its flat place, after the pixels of tile (ty, tx)."""
+    """Search tile (ty, tx); returns the best score so far and its flat index."""
     heat_plain, heat_mirrored, heat_rows, heat_cols, heat_mirror_cols = heat
     tag_plain, tag_mirrored, tag_rows, tag_cols, tag_mirror_cols = tag
     rows, cols, row_edges, col_edges = tiles
@@ -201,7 +201,7 @@ def _search_tile(heat, tag, has_mirror, ceiling, mean, tiles, ty, tx, best, plac
 
 @njit(cache=True, nogil=True)
 def _best_place(heat, tag, has_mirror, ceiling, mean, tiles, highest, least, most, bounds):  # type: ignore[no-untyped-def]
-    """The flat index of the first largest value of heatmap less penalty.
+    """The flat index of the first maximum of heatmap minus penalty.
 
     `highest`, `least` and `most` bound the tiles; `bounds` (ny, nx) is written to.
     """
@@ -232,7 +232,7 @@ def _best_place(heat, tag, has_mirror, ceiling, mean, tiles, highest, least, mos
 
 @njit(cache=True, nogil=True)
 def _mean_tags(field, people, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (P, L) with the mean tag, read where each person's found joints are now."""
+    """Fill `out` (P, L) with each person's mean tag, read at the current positions of the detected joints."""
     height, width = len(field.rows), len(field.cols)
     persons, joints, _ = people.shape
     at_joints = np.empty((persons, joints, out.shape[1]), np.float32)
@@ -253,7 +253,7 @@ def _mean_tags(field, people, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def fill_missing(heat_field, tag_field, ceilings, tiles, people):  # type: ignore[no-untyped-def]
-    """Give every missing joint of (P, K, 3) people the best place its maps have, where that is above 0."""
+    """Place every missing joint of (P, K, 3) people at the best position of its maps, if the value is above 0."""
     has_mirror = tag_field.has_mirror
     width = len(heat_field.cols)
     length = 2 if has_mirror else 1

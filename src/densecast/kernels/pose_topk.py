@@ -15,7 +15,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def _sift(values, indices, size, hole, value, index):  # type: ignore[no-untyped-def]
-    """Put (value, index) into the heap, starting from an empty place at `hole`.
+    """Sift (value, index) into the heap, starting from the empty slot `hole`.
 
     The hole moves down to a leaf, always to the smaller child (the right one of equals), and the pair then moves
     up from there.
@@ -54,14 +54,14 @@ def heapify(values, indices):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def offer(values, indices, value, index):  # type: ignore[no-untyped-def]
-    """Let a later pair replace the smallest one of the heap, if it is larger."""
+    """Replace the smallest pair of the heap by a later one, if that is larger."""
     if value > values[0]:
         _sift(values, indices, len(values), 0, value, index)
 
 
 @njit(cache=True, nogil=True)
 def sort_heap(values, indices):  # type: ignore[no-untyped-def]
-    """Turn the heap into a list by falling value, in place."""
+    """Sort the heap into descending order, in place."""
     for last in range(len(values) - 1, 0, -1):
         value, index = values[last], indices[last]
         values[last], indices[last] = values[0], indices[0]
@@ -70,7 +70,7 @@ def sort_heap(values, indices):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def insert_sorted(values, indices, count, value, index):  # type: ignore[no-untyped-def]
-    """Insert into a list by falling value, of equals by rising index; the last falls off. Returns the new count."""
+    """Insert into a list sorted by descending value, then ascending index; the last drops out. Returns the count."""
     size = len(values)
     if count == size:
         if value < values[size - 1] or (value == values[size - 1] and index > indices[size - 1]):
@@ -88,7 +88,7 @@ def insert_sorted(values, indices, count, value, index):  # type: ignore[no-unty
 
 @njit(cache=True, nogil=True)
 def sort_by_index(values, indices, count):  # type: ignore[no-untyped-def]
-    """Sort the first `count` pairs by rising index, in place; quick for the few and nearly sorted."""
+    """Sort the first `count` pairs by ascending index, in place; fast for few or nearly sorted pairs."""
     for end in range(1, count):
         value, index = values[end], indices[end]
         place = end

@@ -1,6 +1,6 @@
 """Argmax of the mean probability over several outputs of one image, without full-size maps.
 
-Each output's logits are resized as in `labels`, turned into probabilities by softmax, mirrored back where the network
+Each output's logits are resized as in `labels`, converted to probabilities by softmax, mirrored back where the network
 saw the mirror image, added up in order, and divided by their number, all in float32, as MMSegmentation's `aug_test`
 does. A few target rows are worked on at a time, so memory never holds a map of every class.
 """
@@ -39,7 +39,7 @@ def mean_argmax(
         BadInputError: a logit is NaN or infinite.
         UsageError: no outputs, lists of different lengths, or fewer than one thread.
     """
-    from densecast.kernels.probability_rows import add_softmax, elect
+    from densecast.kernels.probability_rows import add_softmax, argmax_of_mean
 
     if not logits or not len(logits) == len(sizes_hw) == len(mirrored) or threads < 1:
         raise UsageError(
@@ -73,9 +73,9 @@ def mean_argmax(
             stop = min(start + ROWS, end)
             band = total[: stop - start]
             band.fill(0)
-            for array, plan, turned in zip(planes, plans, mirrored, strict=True):
-                add_softmax(array, plan, start, bool(turned), band)
-            elect(band, np.float32(len(planes)), labels[start:stop], probability[start:stop])
+            for array, plan, is_mirrored in zip(planes, plans, mirrored, strict=True):
+                add_softmax(array, plan, start, bool(is_mirrored), band)
+            argmax_of_mean(band, np.float32(len(planes)), labels[start:stop], probability[start:stop])
 
     edges = [height * i // threads for i in range(threads + 1)]
     if threads == 1:

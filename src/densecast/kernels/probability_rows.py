@@ -15,9 +15,9 @@ Labels = npt.NDArray[np.uint8]
 
 @njit(cache=True, nogil=True)
 def add_softmax(logits: Float32, plan: Plan, first_row: int, mirrored: bool, total: Float32) -> None:
-    """Add the probabilities of target rows `first_row` on to `total` (rows, C, W), turned left to right if `mirrored`.
+    """Add the probabilities of target rows from `first_row` to `total` (rows, C, W), mirrored back if `mirrored`.
 
-    A row between two others is asked for again by the next target row, so the last two of each resize are kept: row r
+    The next target row reads a row between two others again, so the last two of each resize are cached: row r
     in line r % 2, which never collides, as the two rows that a target reads are neighbours.
     """
     early, late = plan
@@ -56,8 +56,8 @@ def add_softmax(logits: Float32, plan: Plan, first_row: int, mirrored: bool, tot
 
 
 @njit(cache=True, nogil=True)
-def elect(total: Float32, count: np.float32, labels: Labels, probability: Float32) -> None:
-    """(rows, C, W) sums of `count` outputs -> the class of the highest mean, the first of equals, and that mean.
+def argmax_of_mean(total: Float32, count: np.float32, labels: Labels, probability: Float32) -> None:
+    """(rows, C, W) sums of `count` outputs -> the argmax of their mean (the first of equals) and its value.
 
     `total` becomes the mean: it is divided before classes are compared, as the rounding may make two of them equal.
     """
@@ -90,7 +90,7 @@ def _along(source: Float32, cols: Taps, out: Float32) -> None:
 
 @njit(cache=True, nogil=True)
 def _down(lines: Float32, rows: Taps, y: int, out: Float32) -> None:
-    """(2, C, W) kept lines -> (C, W): target row `y` between the two that it reads."""
+    """(2, C, W) cached lines -> (C, W): target row `y` between the two that it reads."""
     upper = lines[rows.first[y] % 2]
     lower = lines[rows.second[y] % 2]
     upper_weight, lower_weight = rows.first_weight[y], rows.second_weight[y]

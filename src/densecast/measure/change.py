@@ -25,10 +25,10 @@ def values_of(
     """(B, N) times that each of the N counted images counts -> (B,) values of the metric."""
     if isinstance(metric, Resamples):
         return metric.resampled(counts, weights, spec)
-    mixtures = (
+    resamples = (
         [count for count, times in zip(counts, row, strict=True) for _ in range(times)] for row in weights.tolist()
     )
-    return np.array([metric.score(mixture, spec).value for mixture in mixtures])
+    return np.array([metric.score(resample, spec).value for resample in resamples])
 
 
 def paired_drop(
@@ -38,7 +38,7 @@ def paired_drop(
     candidate: Sequence[Any],
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """The reference's score less the candidate's over the same images, both counted in the same order.
+    """The reference's score minus the candidate's on the same images, both counted in the same order.
 
     In the score's own unit; for a metric of which less is better, the candidate's less the reference's, so that a
     positive drop is a loss. See `bootstrap`.

@@ -20,7 +20,7 @@ from densecast.tasks._base import TASKS, Task
 
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
-    """The images a model is measured on, with its metric.
+    """The images that a model is measured on, and its metric.
 
     `protocol` names the published way to measure that chose the images, where one did.
     """
@@ -45,9 +45,9 @@ class GroundTruth:
         limit: int | None = None,
         protocol: str | None = None,
     ) -> Self:
-        """The model's own data set at `data`, or where the configuration names it, and its own metric.
+        """Open the model's own data set, at `data` or where the configuration names it, with its own metric.
 
-        `limit` takes the first so many of the split; `protocol` settles split and number instead.
+        `limit` takes the first so many of the split; `protocol` determines split and number instead.
 
         Raises:
             UsageError: the model names no data set and metric, or does something else than the protocol.
@@ -78,20 +78,20 @@ class GroundTruth:
         )
 
     def target(self, sample: Sample, placement: Placement) -> Any:
-        """The sample's ground truth where predictions in this metric's frame lie."""
+        """The sample's ground truth in the frame that this metric compares in."""
         return self.task.target_at(self.dataset.read_target(sample), placement, self.frame)
 
     def count(self, sample: Sample, prediction: Any, placement: Placement) -> Any:
-        """One image's count; `prediction` is in the metric's frame, `placement` where the image lay in the input."""
+        """Count one image; `prediction` is in the metric's frame, `placement` is the image's placement in the input."""
         return self.metric.count(sample.id, prediction, self.target(sample, placement), self.spec)
 
     def score(self, counts: Sequence[Any]) -> Score:
-        """The score of counted images, with what it was measured on."""
+        """The score of the counted images, with a record of what it was measured on."""
         return replace(self.metric.score(counts, self.spec), data=self.record, protocol=self.protocol)
 
 
 def data_root(spec: ModelSpec, data: Path | None) -> tuple[DatasetFormat, Path]:
-    """The layout of the model's data set, and the folder it is in: `data`, or where the configuration names it.
+    """The format of the model's data set and its root: `data`, or the one that the configuration names.
 
     Raises:
         UsageError: the model names no data set and metric.
@@ -104,7 +104,7 @@ def data_root(spec: ModelSpec, data: Path | None) -> tuple[DatasetFormat, Path]:
 
 
 def metric_of(spec: ModelSpec) -> Metric[Any, Any, Any]:
-    """The model's own metric, known to be usable for it.
+    """The model's own metric, checked to support the model.
 
     Raises:
         UsageError: the model names none, or one of another task.

@@ -23,24 +23,24 @@ def counts(
     progress: Progress | None = None,
     observe: Observer | None = None,
 ) -> Iterator[Any]:
-    """A count for each of the truth's images, in order, with as many images in work as the pipeline has workers.
+    """Yield a count for each image, in order, with as many images in work as the pipeline has workers.
 
     Raises:
         BadImageError, BadDatasetError: an image or its ground truth cannot be used; the counts before it have come.
     """
 
-    def counted(found: Predicted[Sample]) -> tuple[Predicted[Sample], Any, Any]:
-        target = truth.target(found.source, found.placement)
-        return found, target, truth.metric.count(found.source.id, found.prediction, target, truth.spec)
+    def counted(predicted: Predicted[Sample]) -> tuple[Predicted[Sample], Any, Any]:
+        target = truth.target(predicted.source, predicted.placement)
+        return predicted, target, truth.metric.count(predicted.source.id, predicted.prediction, target, truth.spec)
 
     def read(sample: Sample) -> Any:
         return pipeline.read(sample.image)
 
     stream = pipeline.stream(truth.samples, read, counted, batch=batch, frame=truth.frame)
     with contextlib.closing(stream) as results:
-        for done, (found, target, count) in enumerate(results, start=1):
+        for done, (predicted, target, count) in enumerate(results, start=1):
             if observe:
-                observe(found.source, found.prediction, target)
+                observe(predicted.source, predicted.prediction, target)
             yield count
             if progress:
                 progress(done, len(truth.samples))

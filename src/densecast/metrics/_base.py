@@ -25,7 +25,7 @@ Counted = TypeVar("Counted", bound="Count", contravariant=True)
 
 
 class Count(Protocol):
-    """What a metric counts of one image."""
+    """A metric's count of one image."""
 
     @property
     def sample_id(self) -> str:
@@ -41,7 +41,7 @@ class Metric(Protocol[P, T, C]):
         """The name of the score's value, as `mIoU`."""
 
     def check(self, spec: ModelSpec) -> None:
-        """Whether this model can be measured, before anything is run.
+        """Check, before anything runs, that this model can be measured.
 
         Raises:
             UsageError: a model of another task.
@@ -49,14 +49,14 @@ class Metric(Protocol[P, T, C]):
         """
 
     def count(self, sample_id: str, prediction: P, target: T, spec: ModelSpec) -> C:
-        """One image's count, without a change to the arguments.
+        """Count one image, without modifying the arguments.
 
         Raises:
             BadShapeError: prediction and target do not fit together.
         """
 
     def score(self, counts: Sequence[C], spec: ModelSpec) -> Score:
-        """The score of any images: the same to the last digit in any order, NaN with count 0 for none.
+        """Score any collection of counts: independent of order to the last digit; NaN with count 0 for none.
 
         An image may be among them several times, and counts as often.
         """
@@ -64,7 +64,7 @@ class Metric(Protocol[P, T, C]):
 
 @runtime_checkable
 class Resamples(Protocol[Counted]):
-    """A metric that computes its value for many weightings of the images faster than by scoring each."""
+    """A metric with a fast method for scoring many bootstrap resamples."""
 
     def resampled(
         self, counts: Sequence[Counted], weights: npt.NDArray[np.int64], spec: ModelSpec
@@ -74,31 +74,31 @@ class Resamples(Protocol[Counted]):
 
 @runtime_checkable
 class HasTables(Protocol):
-    """A metric whose score can be printed as the reference programs print it."""
+    """A metric whose score can be printed in the reference programs' formats."""
 
     @property
     def table_styles(self) -> tuple[str, ...]:
-        """Names of the styles, the metric's own first."""
+        """Names of the table styles, the metric's own first."""
 
     def table(self, score: Score, style: str) -> str:
-        """The score as text in that style."""
+        """The score as a text table in the given style."""
 
 
 @runtime_checkable
 class HasResults(Protocol[Counted]):
-    """A metric whose counts hold the predictions in the format of the data set's evaluation server."""
+    """A metric whose counts contain the predictions in the format of the data set's evaluation server."""
 
     def results(self, counts: Sequence[Counted]) -> list[dict[str, Any]]:
         """All predictions, ready for JSON."""
 
 
 def in_order(counts: Sequence[C]) -> list[C]:
-    """Counts by rising sample id: a sum of floats depends on the order of its terms, so there is one order."""
+    """Sort counts by sample id: a sum of floats depends on the order of its terms, so there is one order."""
     return sorted(counts, key=lambda count: count.sample_id)
 
 
 def require_tensors(metric: str, names: frozenset[str], spec: ModelSpec) -> None:
-    """Refuse a model whose task's predictions lack the tensors that a metric compares.
+    """Refuse a model whose predictions lack the tensors that a metric compares.
 
     Raises:
         UsageError: names the metric, the model and its task.

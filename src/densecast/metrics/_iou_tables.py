@@ -38,12 +38,12 @@ def tables(score: Score, style: str = "mmseg") -> str:
 
 
 def _percent(value: float | None) -> str:
-    """A fraction as percent: rounded to two decimals, of which final zeros are not shown."""
+    """Format a fraction as percent, rounded to two decimals without trailing zeros."""
     return str(float(np.round((float("nan") if value is None else value) * 100, 2)))
 
 
 def _grid(rows: Rows, align: Align) -> str:
-    """Rows of one length in a frame of `+`, `-` and `|`, with a rule below the first."""
+    """Format rows as a table framed with `+`, `-` and `|`, with a rule below the first row."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = "+" + "+".join("-" * (width + 2) for width in widths) + "+"
     header, *body = (

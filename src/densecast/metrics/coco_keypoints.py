@@ -44,9 +44,9 @@ class PeopleCount:
 
 
 class CocoKeypoints:
-    """AP over all images; beside it COCO's nine other numbers.
+    """AP over all images, with COCO's nine other numbers.
 
-    Everybody in the ground truth counts whose joints are marked; groups that are not told apart are ignored, as is
+    Everybody in the ground truth counts whose joints are marked; crowd annotations are ignored, as is
     whoever is found in them. A found person none of whose joints scores above 0 is dropped, as by the original's
     evaluation code (xtcocotools). `per_image` is the mean similarity of an image's people with whoever was found in
     their place, 0 for those who were missed; images without people have none. It ranks images: AP is no mean of it.
@@ -107,7 +107,7 @@ class CocoKeypoints:
         return average_precisions(_evaluated(counts), _image_numbers(counts), weights)
 
     def results(self, counts: Sequence[PeopleCount]) -> list[dict[str, Any]]:
-        """Everybody found, in the format COCO's evaluation server takes (https://cocodataset.org/#format-results)."""
+        """All detected people, in the format of COCO's evaluation server (https://cocodataset.org/#format-results)."""
         keys = ("image_id", "category_id", "keypoints", "score")
         return [{key: person[key] for key in keys} for count in in_order(counts) for person in count.detections]
 
@@ -120,7 +120,7 @@ METRIC: Metric[Poses, AnnotatedPoses, PeopleCount] = CocoKeypoints()
 
 
 def _image_numbers(counts: Sequence[PeopleCount]) -> list[int]:
-    """For each count the id of its image in `_evaluated`: from 1, by sample id, so that an image may count twice."""
+    """Image ids for `_evaluated`, one per count: from 1, by sample id, so that an image may count twice."""
     order = sorted(range(len(counts)), key=lambda index: counts[index].sample_id)
     numbers = [0] * len(counts)
     for number, index in enumerate(order, start=1):
@@ -160,7 +160,7 @@ def _evaluated(counts: Sequence[PeopleCount]) -> Any:
 
 
 def _mean_similarities(evaluation: Any, counts: Sequence[PeopleCount]) -> dict[str, float]:
-    """Each image's mean similarity over its people, by sample id; pairs are made of those most alike first."""
+    """Each image's mean similarity over its people, by sample id, with greedy matching."""
     means = {}
     for number, count in enumerate(in_order(counts), start=1):
         counted = [entry["num_keypoints"] > 0 and not entry["iscrowd"] for entry in count.annotations]

@@ -46,7 +46,7 @@ def dice(both: int, predicted: int, target: int, epsilon: float = EPSILON) -> fl
 
 
 class Dice:
-    """Mean of each image's Dice; beside it Dice and IoU over all pixels of the data set."""
+    """Mean of the images' Dice, with Dice and IoU over all pixels of the data set."""
 
     name = "dice_per_image"
 

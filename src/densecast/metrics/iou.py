@@ -30,7 +30,7 @@ _VALUES = 256
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """What pixel counts come to, as fractions; NaN is 0 pixels of 0.
+    """Ratios of pixel counts as fractions; NaN for 0 of 0 pixels.
 
     `iou` (C,) is intersection over union, `acc` (C,) the share of a class's pixels that was found. The means are
     over the classes where they are defined: one that is neither in the ground truth nor predicted does not count,
@@ -86,7 +86,7 @@ def ratios(by_class: Counts) -> Ratios:
 
 
 class IntersectionOverUnion:
-    """mIoU of the whole data set; beside it the mean accuracy of the classes and that of all pixels.
+    """mIoU over the whole data set, with mean class accuracy and pixel accuracy.
 
     `per_image` holds each image's own mIoU, over the classes in it: it ranks images, and its mean is not the score.
     """
@@ -157,6 +157,6 @@ def _by_class(spec: ModelSpec, values: Floats) -> dict[str, float | None]:
 
 
 def _nanmean(values: Floats) -> float:
-    """The mean of what is a number; NaN where nothing is."""
+    """The mean of all values that are not NaN; NaN if there are none."""
     numbers = values[~np.isnan(values)]
     return float(np.mean(numbers)) if len(numbers) else float("nan")

@@ -98,12 +98,12 @@ class HRNet(nn.Module):
         self.conv1, self.bn1 = conv_bn(3, stem_width, 3, stride=2)
         self.conv2, self.bn2 = conv_bn(stem_width, stem_width, 3, stride=2)
         self.layer1 = bottleneck_layer(stem_width, stem_width, 1, [1] * stem_blocks)
-        wide = stem_width * Bottleneck.EXPANSION
+        stem_channels = stem_width * Bottleneck.EXPANSION
 
         self.transition1 = nn.ModuleList(
             [
-                nn.Sequential(*conv_bn(wide, widths[0], 3), nn.ReLU()),
-                _smaller_branch(wide, widths[1]),
+                nn.Sequential(*conv_bn(stem_channels, widths[0], 3), nn.ReLU()),
+                _smaller_branch(stem_channels, widths[1]),
             ]
         )
         # Branches that exist already pass through; the new one is made from the smallest.
@@ -135,7 +135,7 @@ def _smaller_branch(in_channels: int, width: int) -> nn.Sequential:
 
 
 def shape_of(state: Mapping[str, Tensor]) -> ProvenOptions:
-    """`base_width`, `stem_blocks`, `modules`, `blocks` of the HRNet under `backbone.`; 0 when not told."""
+    """`base_width`, `stem_blocks`, `modules`, `blocks` of the HRNet under `backbone.`; 0 if unknown."""
     return {
         "base_width": out_channels(state, "backbone.stage2.0.branches.0.0.conv1.weight"),
         "stem_blocks": count_children(state, "backbone.layer1."),

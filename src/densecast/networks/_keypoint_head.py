@@ -39,5 +39,5 @@ class KeypointHead(nn.Module):
 
 
 def joints_of(state: Mapping[str, Tensor]) -> int:
-    """Joints of the head under `keypoint_head.`: half of its output channels; 0 when there is none of it."""
+    """Number of joints of the head under `keypoint_head.`: half of its output channels; 0 if there is none."""
     return out_channels(state, "keypoint_head.final_layer.weight") // 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -14,7 +15,7 @@ ONLY = "output"
 
 
 def named_outputs(result: object, names: Sequence[str] = (ONLY,)) -> dict[str, Tensor]:
-    """Every tensor that `result` holds, in its order: a mapping's and a dataclass's by key, others by `names`.
+    """Every tensor in `result`, in its order: named by key in mappings and dataclasses, else by `names`.
 
     A single tensor takes the first of `names`. A sequence takes all of them where there are as many as tensors, and
     else `output_0`, `output_1`, … Tensors inside an inner container have its name first: `aux_0`. What is no tensor
@@ -35,7 +36,7 @@ def named_outputs(result: object, names: Sequence[str] = (ONLY,)) -> dict[str, T
 
 
 def module_outputs(result: object, names: Sequence[str]) -> dict[str, Tensor]:
-    """The outputs of these names, in their order.
+    """The outputs with these names, in the names' order.
 
     Raises:
         BadGraphError: an output of that name is not there.
@@ -50,13 +51,20 @@ def module_outputs(result: object, names: Sequence[str]) -> dict[str, Tensor]:
     return {name: tensors[name] for name in names}
 
 
+@runtime_checkable
+class _NamedTuple(Protocol):
+    """What `collections.namedtuple` and `typing.NamedTuple` make."""
+
+    _fields: tuple[str, ...]
+
+
 def is_unnamed(result: object) -> bool:
-    """Whether it is a plain sequence, whose items have places and no names."""
-    return isinstance(result, (tuple, list)) and not hasattr(result, "_fields")
+    """Whether this is a plain sequence, whose items have positions and no names."""
+    return isinstance(result, (tuple, list)) and not isinstance(result, _NamedTuple)
 
 
 def _flat(value: object, path: str) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor with the keys, fields and places that lead to it."""
+    """Every tensor with its path of keys, fields and positions."""
     if isinstance(value, Tensor):
         yield path, value
         return
@@ -65,7 +73,7 @@ def _flat(value: object, path: str) -> Iterator[tuple[str, Tensor]]:
         pairs = list(value.items())
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+    elif isinstance(value, tuple) and isinstance(value, _NamedTuple):
         pairs = list(zip(value._fields, value, strict=True))
     elif isinstance(value, (tuple, list)):
         pairs = list(enumerate(value))

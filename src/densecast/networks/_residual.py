@@ -54,6 +54,6 @@ class Bottleneck(nn.Module):
 def bottleneck_layer(in_channels: int, planes: int, stride: int, dilations: Sequence[int]) -> nn.Sequential:
     """One bottleneck per entry of `dilations`; the first carries the stride and projects its identity."""
     first = Bottleneck(in_channels, planes, stride=stride, dilation=dilations[0], project=True)
-    wide = planes * Bottleneck.EXPANSION
-    rest = (Bottleneck(wide, planes, dilation=dilation, project=False) for dilation in dilations[1:])
+    out_channels = planes * Bottleneck.EXPANSION
+    rest = (Bottleneck(out_channels, planes, dilation=dilation, project=False) for dilation in dilations[1:])
     return nn.Sequential(first, *rest)

@@ -9,11 +9,11 @@ from torch import Tensor
 from densecast.errors import BadCheckpointError
 
 ProvenOptions = dict[str, int | tuple[int, ...]]
-"""What the tensors tell, by the option's name. A 0, also inside a tuple, means "cannot be told"."""
+"""Options that the tensors determine, by name. A 0, also inside a tuple, means "unknown"."""
 
 
 def clean(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict without what published files carry besides the network's own tensors.
+    """The state dict without the extra entries of published files.
 
     A leading `module.` (written by data-parallel training) is stripped, and `auxiliary_head.*` (a second head
     that only training runs) is dropped. Nothing else is touched.
@@ -29,13 +29,13 @@ def clean(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def count_children(state: Mapping[str, Tensor], prefix: str) -> int:
-    """How many numbered modules lie directly under `prefix`: `layer3.0.…` and `layer3.1.…` are 2."""
+    """The number of numbered modules directly under `prefix`: `layer3.0.…` and `layer3.1.…` are 2."""
     children = {name[len(prefix) :].split(".", 1)[0] for name in state if name.startswith(prefix)}
     return sum(child.isdecimal() for child in children)
 
 
 def out_channels(state: Mapping[str, Tensor], name: str) -> int:
-    """Output channels of the convolution whose weight has that name; 0 when there is none of it."""
+    """Output channels of the convolution whose weight has that name; 0 if there is none."""
     weight = state.get(name)
     return weight.shape[0] if weight is not None and weight.ndim > 0 else 0
 
@@ -48,4 +48,4 @@ def explain_difference(proven: ProvenOptions, options: object) -> str | None:
         return None
     of_weights = ", ".join(f"{name}={known[name]}" for name in wrong)
     of_network = ", ".join(f"{name}={getattr(options, name)}" for name in wrong)
-    return f"these weights were made for {of_weights}; the network was asked for {of_network}"
+    return f"these weights were made for {of_weights}; the requested network has {of_network}"

@@ -17,7 +17,7 @@ from densecast.networks._options import require_int, require_ints
 from densecast.networks._state import clean, explain_difference, out_channels
 
 _PUBLISHED: dict[object, str] = {(1, 4, 3): "hr18", (1, 3, 2): "hr18s"}
-"""The two published networks, told apart by the modules in their stages."""
+"""The two published networks, distinguished by the modules in their stages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def build(options: Options | None = None) -> nn.Module:
 
 
 def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | None:
-    """Why these weights cannot belong to the network of these options, in a sentence; None when not told.
+    """Why these weights cannot belong to a network with these options, as a sentence; None if unknown.
 
     It matters for hr18 and hr18s: either's weights load into the other without an error wherever missing and
     surplus keys are tolerated.

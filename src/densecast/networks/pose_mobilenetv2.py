@@ -49,12 +49,12 @@ class _InvertedResidual(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, stride: int, expansion: int) -> None:
         super().__init__()
-        wide = in_channels * expansion
-        widen = [ConvModule(in_channels, wide, 1, activation="relu6")] if expansion > 1 else []
+        hidden = in_channels * expansion
+        widen = [ConvModule(in_channels, hidden, 1, activation="relu6")] if expansion > 1 else []
         self.conv = nn.Sequential(
             *widen,
-            ConvModule(wide, wide, 3, stride=stride, groups=wide, activation="relu6"),
-            ConvModule(wide, channels, 1, activation="none"),
+            ConvModule(hidden, hidden, 3, stride=stride, groups=hidden, activation="relu6"),
+            ConvModule(hidden, channels, 1, activation="none"),
         )
         self.residual = stride == 1 and in_channels == channels
 
@@ -95,7 +95,7 @@ def build(options: Options | None = None) -> nn.Module:
 
 
 def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | None:
-    """Why these weights cannot belong to the network of these options, in a sentence; None when not told."""
+    """Why these weights cannot belong to a network with these options, as a sentence; None if unknown."""
     state = clean(state)
     stages = range(1, len(_STRIDES) + 1)
     proven: ProvenOptions = {

@@ -45,7 +45,7 @@ def build(options: Options | None = None) -> nn.Module:
 
 
 def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | None:
-    """Why these weights cannot belong to the network of these options, in a sentence; None when not told."""
+    """Why these weights cannot belong to a network with these options, as a sentence; None if unknown."""
     state = clean(state)
     proven: ProvenOptions = {
         "blocks": depths_of(state),

@@ -161,7 +161,7 @@ def build(options: Options = Options()) -> nn.Module:
 
 
 def clean(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The network's own tensors out of a published file's state dict.
+    """Extract the network's own tensors from a published file's state dict.
 
     Drops `mask_values` and the `module.` that `torch.nn.DataParallel` puts before every key. Where only some
     keys have that prefix nothing is stripped: the file is not what it seems, and strict loading names them.
@@ -173,7 +173,7 @@ def clean(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def options_from_state(state: Mapping[str, Tensor], base: Options) -> Options:
-    """`base` with what the tensors of a cleaned state dict tell for sure.
+    """`base` with the options that a cleaned state dict determines.
 
     Raises:
         BadCheckpointError: when the tensors' shapes give options that no network can have.

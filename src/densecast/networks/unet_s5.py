@@ -82,8 +82,8 @@ class UNetS5(nn.Module):
         super().__init__()
         widths = [base_width << stage for stage in range(_STAGES)]
         self.encoder = nn.ModuleList([nn.Sequential(_ConvBlock(3, widths[0]))])
-        for narrow, wide in pairwise(widths):
-            self.encoder.append(nn.Sequential(nn.MaxPool2d(2), _ConvBlock(narrow, wide)))
+        for in_width, out_width in pairwise(widths):
+            self.encoder.append(nn.Sequential(nn.MaxPool2d(2), _ConvBlock(in_width, out_width)))
         self.decoder = nn.ModuleList(_UpBlock(width) for width in widths[:-1])
 
     def forward(self, image: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def build(options: Options | None = None) -> nn.Module:
 
 
 def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | None:
-    """Why these weights cannot belong to the network of these options, in a sentence; None when not told."""
+    """Why these weights cannot belong to a network with these options, as a sentence; None if unknown."""
     state = clean(state)
     proven: ProvenOptions = {
         "base_width": out_channels(state, "backbone.encoder.0.0.convs.0.conv.weight"),

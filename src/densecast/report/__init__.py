@@ -15,7 +15,7 @@ _JSON = "report.json"
 
 
 def write(report: Report, folder: Path) -> tuple[Path, Path, Path]:
-    """All three forms into `folder`, where the report's images already are.
+    """Write all three files into `folder`, where the report's images already are.
 
     Raises:
         MissingExtraError: the [report] extra is not installed; JSON and Markdown are written all the same.
@@ -27,7 +27,7 @@ def write(report: Report, folder: Path) -> tuple[Path, Path, Path]:
 
 
 def read(folder: Path) -> Report:
-    """The report of an earlier run.
+    """Read the report of an earlier run.
 
     Raises:
         MissingFileError: no `report.json` there.

@@ -37,12 +37,12 @@ def table(chain: AccuracyChain) -> str:
 
 
 def rows(chain: AccuracyChain) -> list[list[str]]:
-    """One row a stage, as the header of `table` has it."""
+    """One row per stage, matching the header of `table`."""
     return [_row(stage, chain) for stage in chain.stages]
 
 
 def explanations(chain: AccuracyChain) -> list[str]:
-    """A line for each further output of a stage, and one for each stage that was looked into."""
+    """A line for each additional output of a stage, and one for each stage whose divergence was localised."""
     lines = []
     for stage in chain.stages:
         for name, error in stage.comparison.other_outputs.items():
@@ -56,7 +56,7 @@ def explanations(chain: AccuracyChain) -> list[str]:
 
 
 def page(chain: AccuracyChain) -> str:
-    """HTML with the curves and the drawings inside.
+    """Render an HTML page with embedded curves and drawings.
 
     Raises:
         MissingExtraError: jinja2 is not installed.

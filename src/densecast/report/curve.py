@@ -15,7 +15,7 @@ _ACTUAL, _EXPECTED, _MARK = "#1864ab", "#adb5bd", "#d9480f"
 
 
 def draw(findings: Findings) -> str:
-    """Relative L2 errors (logarithmic) in network order, what rounding explains, and the tensor where it starts."""
+    """Draw relative L2 errors (log scale) in network order, expected rounding errors, and where they diverge."""
     points = findings.curve
     values = [_shown(value) for point in points for value in (point.error, point.expected)]
     low, high = math.floor(min(values)), math.ceil(max(values) + 1e-9)
@@ -61,7 +61,7 @@ def _line(
 
 
 def _shown(value: float) -> float:
-    """A power of ten to draw: exact results below everything, infinite ones above."""
+    """The power of ten to draw: exact results at the bottom, infinite ones at the top."""
     if not math.isfinite(value):
         return 2.0
     return min(math.log10(max(value, _EXACT)), 2.0)

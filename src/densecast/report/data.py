@@ -18,9 +18,9 @@ from densecast.zoo._base import PublishedScore
 
 @dataclass(frozen=True, slots=True)
 class Reasons:
-    """What a manifest holds of the choices that led to it.
+    """The choices recorded in a manifest, with their measurements.
 
-    `built` is the precision that is in the model; `fallback` says why it is another one than was asked.
+    `built` is the precision that is in the model; `fallback` says why it is not the one requested.
     """
 
     built: Precision | None = None
@@ -31,13 +31,13 @@ class Reasons:
 
     @classmethod
     def of(cls, manifest: CompiledManifest) -> Self:
-        """The choices of one build."""
+        """Read the choices from a build's manifest."""
         return cls(manifest.build.precision, manifest.fallback, manifest.calibration, manifest.tuning, manifest.search)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One built model, measured; `reasons` holds what it was chosen by."""
+    """One measured build; `reasons` explains how it was chosen."""
 
     artifact: str
     backend: str
@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """The network on a vendor's device: its outputs' score, and the speed that the vendor's tool reported, by file."""
+    """Results from a vendor's device: the score of its outputs, and the speed that its tool reported, by file."""
 
     device: str
     asked: Precision
@@ -79,7 +79,7 @@ class DrawnImage:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole run. `rows[0]` is what the others are compared with."""
+    """A whole run. `rows[0]` is the baseline of the others."""
 
     spec: ModelSpec
     summary: str
@@ -96,16 +96,16 @@ class Report:
     version: int = 2
 
     def change(self, row: Row) -> float:
-        """A row's score less the first row's."""
+        """A row's score minus the first row's."""
         return row.score.value - self.rows[0].score.value
 
     def findings(self) -> list[str]:
-        """What a reader should not miss: a lower precision that does not pay on this machine, or was not built."""
+        """Warnings: a lower precision that does not pay off on this machine, or that was not built."""
         lines = []
         for row in self.rows:
             if row.reasons.fallback is not None and row.reasons.built is not None:
                 lines.append(
-                    f"{row.backend}: {short(row.asked)} was asked, {short(row.reasons.built)} is what was built: "
+                    f"{row.backend}: {short(row.asked)} was requested, {short(row.reasons.built)} was built: "
                     f"{row.reasons.fallback}."
                 )
                 continue
@@ -114,8 +114,8 @@ class Report:
             if best is not None and row.timing.images_per_s <= best.timing.images_per_s:
                 share = row.timing.images_per_s / best.timing.images_per_s
                 lines.append(
-                    f"{row.backend}: {short(row.asked)} does not pay here. End to end it runs at {share:.2f} times the "
-                    f"speed of {short(best.asked)}."
+                    f"{row.backend}: {short(row.asked)} does not pay off here. End to end it runs at {share:.2f} times "
+                    f"the speed of {short(best.asked)}."
                 )
         return lines
 
@@ -125,5 +125,5 @@ class Report:
 
 
 def _bits(row: Row) -> int:
-    """Orders precisions: the fewer bits, the lower."""
+    """Sort key of precisions: fewer bits are lower."""
     return -PRECISIONS.index(row.asked)

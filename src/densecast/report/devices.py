@@ -15,7 +15,7 @@ Here = Literal["", "decode", "preprocess", "infer", "images_per_s", "inference_o
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """How the tool calls one of its numbers, in which unit it counts, and what is nearest to it here."""
+    """A figure of a vendor's tool: its name and unit there, and the closest measurement made here."""
 
     words: str
     unit: str
@@ -46,7 +46,7 @@ FIGURES = {
 
 
 def added(report: Report, device: DeviceRow, model: str) -> Report:
-    """The report with one more device, or with newer figures of one that it has.
+    """The report with a device added, or with an existing device's figures replaced.
 
     Raises:
         UsageError: the report is of another model or metric than `device`, which is of `model`.
@@ -61,7 +61,7 @@ def added(report: Report, device: DeviceRow, model: str) -> Report:
 
 
 def sections(report: Report) -> list[tuple[str, Section]]:
-    """One for each device, under its heading."""
+    """One section per device."""
     headed = []
     for device in report.devices:
         heading = f"{device.device} {short(device.asked)}, batch {device.batch}"
@@ -87,7 +87,7 @@ def _key(row: DeviceRow) -> tuple[str, str, int]:
 
 
 def _nearest(report: Report, device: DeviceRow) -> Row:
-    """The fastest model of the same precision, or of any where there is none."""
+    """The fastest model of the same precision, or of any precision if there is none."""
     same = [row for row in report.rows if row.asked == device.asked]
     return max(same or report.rows, key=lambda row: row.timing.inference_only_per_s)
 

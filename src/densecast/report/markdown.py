@@ -13,7 +13,7 @@ _STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
-    """A Markdown table padded to columns; `align` has one `<` or `>` a column.
+    """A Markdown table with padded columns; `align` has one `<` or `>` per column.
 
     >>> print(table(["name", "n"], [["x", "10"]], "<>"))
     | name |  n |
@@ -32,7 +32,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> s
 
 
 def results(report: Report) -> str:
-    """One line a model: what was asked, what ran, how good, how fast."""
+    """One row per model: requested precision, precision that ran, accuracy, speed."""
     metric = report.rows[0].score.name
     header = [
         "backend",
@@ -75,7 +75,7 @@ def stages(report: Report) -> str:
 
 
 def render(report: Report) -> str:
-    """The whole report."""
+    """Render the whole report."""
     score, timing = report.rows[0].score, report.rows[0].timing
     others = sorted({name for row in report.rows for name in row.score.others})
     findings = report.findings()
@@ -109,7 +109,7 @@ def render(report: Report) -> str:
 
 
 def classes(report: Report) -> tuple[str, list[str], list[list[str]]] | None:
-    """The metric's name for classes, a header, and a line a class with each model's value; None without classes."""
+    """The per-class metric's name, a header, and one row per class with each model's value; None without classes."""
     first = report.rows[0].score.per_class
     if not first:
         return None
@@ -121,7 +121,7 @@ def classes(report: Report) -> tuple[str, list[str], list[list[str]]] | None:
 
 
 def why(report: Report) -> list[str]:
-    """Paragraphs and tables of what each build was chosen by."""
+    """Paragraphs and tables on how each build was chosen."""
     return [part for heading, section in chosen(report) for part in paragraphs(section, heading)]
 
 
@@ -135,17 +135,17 @@ def chosen(report: Report) -> list[tuple[str, reasons.Section]]:
 
 
 def chosen_by(report: Report) -> list[str]:
-    """Every choice of every build in a line."""
+    """One line for every choice of every build."""
     return [f"{heading}: {section.sentences[0]}" for heading, section in chosen(report)]
 
 
 def paragraphs(section: reasons.Section, heading: str) -> list[str]:
-    """One choice: its heading, what came of it, and its table."""
+    """One choice: its heading, its outcome, and its table."""
     return [f"### {heading}", "\n\n".join(section.sentences), table(section.header, section.rows, section.align)]
 
 
 def build(artifact: CompiledArtifact) -> str:
-    """What one built model was chosen by."""
+    """How one build was chosen, as Markdown."""
     parts = [f"# {artifact.folder.name}", *reasons.summary(artifact)]
     for section in reasons.sections(Reasons.of(artifact.manifest)):
         parts += paragraphs(section, section.title)

@@ -18,7 +18,7 @@ _STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
 
 
 def require_jinja() -> None:
-    """Say what to install where the template engine is missing.
+    """Raise an error that says what to install if jinja2 is missing.
 
     Raises:
         MissingExtraError: no jinja2.
@@ -28,7 +28,7 @@ def require_jinja() -> None:
 
 
 def render(report: Report, folder: Path) -> str:
-    """HTML with the charts and the images of `folder` inside.
+    """Render HTML with embedded charts and the images of `folder`.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
@@ -64,7 +64,7 @@ def render(report: Report, folder: Path) -> str:
 
 
 def render_build(artifact: CompiledArtifact) -> str:
-    """What one built model was chosen by.
+    """Render how one build was chosen.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
@@ -80,7 +80,7 @@ def render_build(artifact: CompiledArtifact) -> str:
 
 
 def _environment() -> Any:
-    """Templates of this folder, which may include each other; everything is escaped, nothing undefined."""
+    """Jinja environment for the templates of this folder: autoescaping, undefined variables are errors."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     folder = importlib.resources.files("densecast.report")

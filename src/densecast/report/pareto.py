@@ -14,7 +14,7 @@ Place = Callable[[float, float], tuple[float, float]]
 
 
 def draw(record: SearchRecord) -> str:
-    """One point a model with its 95 % interval: speed to the right, drop upwards, so the best are low and right.
+    """Draw one point per model with its 95 % interval: speed on x, drop on y; the best are at the bottom right.
 
     A line joins what nothing else beats in both, a ring marks the one taken, a dashed line the limit.
     """
@@ -59,7 +59,7 @@ def draw(record: SearchRecord) -> str:
 
 
 def _point(trial: Trial, record: SearchRecord, x: float, place: Place) -> list[str]:
-    """The interval, the point, its name if nothing else beats it, and a ring around the one taken."""
+    """Draw the interval and the point, with its name if it is on the Pareto front and a ring if it was selected."""
     colour = _WITHIN if trial.is_within(record.options.points) else _BEYOND
     low, y, high = (place(trial.speed, value)[1] for value in (trial.drop.low, trial.drop.value, trial.drop.high))
     description = escape(f"{trial.name}: {trial.drop} points, {trial.speed:.2f} times 16-bit speed")

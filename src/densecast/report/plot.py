@@ -19,7 +19,7 @@ _STAGE_COLOURS = {
 
 
 def accuracy_against_speed(report: Report) -> str:
-    """One point a model: images/s end to end (logarithmic) to the right, the score upwards."""
+    """Draw one point per model: images/s end to end (logarithmic) on x, the score on y."""
     speeds = [row.timing.images_per_s for row in report.rows]
     scores = [row.score.value for row in report.rows if math.isfinite(row.score.value)]
     if not scores:
@@ -62,7 +62,7 @@ def accuracy_against_speed(report: Report) -> str:
 
 
 def stage_bars(report: Report) -> str:
-    """One bar a model: the median of each stage per image, end to end."""
+    """Draw one bar per model: the median time of each stage per image, end to end."""
     left, bar = 150, 22
     height = _TOP + (bar + 8) * len(report.rows) + 40
     totals, cells = [], []
@@ -99,14 +99,14 @@ def stage_bars(report: Report) -> str:
 
 
 def frame(title: str, height: int = _HEIGHT) -> str:
-    """The opening of a chart, with what it shows for those who cannot see it."""
+    """The opening tag of a chart, with an accessible description."""
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>'
     )
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Three to six round values between two bounds."""
+    """Three to six round tick values between two bounds."""
     step = 10.0 ** math.floor(math.log10((high - low) / 3))
     step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= 6)
     return [round(step * index, 10) for index in range(math.ceil(low / step), math.floor(high / step) + 1)]

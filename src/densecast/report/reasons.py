@@ -18,7 +18,7 @@ _BIASES = {"fast": "corrected", "full": "corrected, in full", "none": "left alon
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One choice: what came of it, all that was tried, and a chart as SVG where there is one.
+    """One choice: its outcome, everything that was tried, and an SVG chart if there is one.
 
     `align` has one `<` or `>` a column.
     """
@@ -32,7 +32,7 @@ class Section:
 
 
 def sections(reasons: Reasons) -> list[Section]:
-    """One for each choice that was made by measurement."""
+    """One section for each choice that was made by measurement."""
     made = []
     if reasons.search is not None:
         made.append(of_search(reasons.search))
@@ -44,22 +44,24 @@ def sections(reasons: Reasons) -> list[Section]:
 
 
 def summary(artifact: CompiledArtifact) -> list[str]:
-    """What one artifact is: what was asked, what runs, and why."""
+    """Summary of an artifact: the precision requested, the one that runs, and why."""
     manifest = artifact.manifest
-    asked = short(manifest.precision_asked)
-    lines = [f"{manifest.build.backend}, asked {asked}, runs {manifest.precision_ran}; {artifact.spec.input}."]
+    requested = short(manifest.precision_asked)
+    lines = [f"{manifest.build.backend}, asked {requested}, runs {manifest.precision_ran}; {artifact.spec.input}."]
     if manifest.fallback is not None:
-        lines.append(f"Holds {short(manifest.build.precision)}, not the {asked} that was asked: {manifest.fallback}.")
+        lines.append(
+            f"Holds {short(manifest.build.precision)}, not the {requested} that was requested: {manifest.fallback}."
+        )
     if manifest.measurements:
         figures = ", ".join(f"{name} {value:.2f}" for name, value in manifest.measurements.items())
         lines.append(f"{', '.join(manifest.settings.values())} chosen by measurement ({figures}).")
     if not sections(Reasons.of(manifest)):
-        lines.append("Nothing else was chosen by measurement: it was built as it was asked for.")
+        lines.append("Nothing else was chosen by measurement: it was built as requested.")
     return lines
 
 
 def of_calibration(record: CalibrationRecord) -> Section:
-    """What each way of finding int8 ranges, and of correcting biases, did to the outputs."""
+    """How much each calibration method and bias correction changed the outputs."""
     measure = "labels changed" if record.measure == "labels_changed" else "relative L2 error"
     taken = (record.calibration_method, record.bias_correction)
     tried = [((name, _first_bias(record)), value) for name, value in record.tried.items()]
@@ -92,7 +94,7 @@ def _first_bias(record: CalibrationRecord) -> str:
 
 
 def _bought(record: CalibrationRecord, measure: str) -> str:
-    """What the chosen ways change, beside those that were not chosen."""
+    """The change of the chosen methods, next to that of the rejected ones."""
     others = [value for name, value in record.tried.items() if name != record.calibration_method]
     sentence = f"{record.tried[record.calibration_method]:.3%} {measure}"
     if others:
@@ -105,7 +107,7 @@ def _bought(record: CalibrationRecord, measure: str) -> str:
 
 
 def of_tuning(record: TuneRecord) -> Section:
-    """Every trial, in order, and the setting that was left."""
+    """Every trial in order, and the selected setting."""
     rows = []
     for trial in record.trials:
         figures = ("", "", "")
@@ -129,7 +131,7 @@ def of_tuning(record: TuneRecord) -> Section:
 
 
 def of_search(record: SearchRecord) -> Section:
-    """All mixed-precision configurations, the fastest first, with those on the Pareto front marked."""
+    """All mixed-precision configurations, fastest first, with the Pareto front marked."""
     winner = next((trial for trial in record.trials if trial.name == record.winner), None)
     verdict = "The limit is kept." if record.within_limit else "The limit is not kept."
     sentences = [
@@ -160,7 +162,7 @@ def of_search(record: SearchRecord) -> Section:
 
 
 def _layers(winner: Trial, record: SearchRecord) -> str:
-    """Which layers stayed in 16 bits, those first that int8 would hurt most."""
+    """The layers that stayed in 16 bits, most int8-sensitive first."""
     ordered = sorted(winner.half_layers, key=lambda name: -record.sensitivity.get(name, 0.0))
     named = [
         f"{name} ({record.sensitivity[name]:.0%} of int8's error)" if name in record.sensitivity else name

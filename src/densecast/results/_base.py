@@ -13,7 +13,7 @@ FORMAT = 1
 
 
 class JsonResult:
-    """A result that `codec.to_plain` writes as its `plain` says, under the keys that scripts rely on."""
+    """A result whose JSON form is its `plain()`, with keys that scripts can rely on."""
 
     __slots__ = ()
 
@@ -23,7 +23,7 @@ class JsonResult:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """The dataclass's own schema, written by `plain`."""
+        """The dataclass's own schema, serialised by `plain`."""
         from pydantic_core import core_schema
 
         def write(result: JsonResult) -> dict[str, Any]:
@@ -35,7 +35,7 @@ class JsonResult:
 
 @dataclass(frozen=True, slots=True)
 class PrecisionReport:
-    """The precision that was asked for, and what the engine says it ran; None where nobody asked for one."""
+    """The requested precision (None if none was), and the precision that the engine reports it ran."""
 
     asked: Precision | None
     ran: PrecisionRan
@@ -47,7 +47,7 @@ class PrecisionReport:
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """Which model a result is of. `backend` and `artifact`, its folder, are None for a model that has no artifact."""
+    """The model that a result belongs to. `backend` and `artifact` (its folder) are None without an artifact."""
 
     model: str
     backend: str | None

@@ -88,7 +88,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """A tensor's relative L2 error, the error that rounding explains, and how much of it was not in its sources."""
+    """A tensor's relative L2 error, the expected rounding error, and the part that its sources did not have."""
 
     tensor: str
     layer: str
@@ -99,13 +99,13 @@ class CurvePoint:
 
     @property
     def times_expected(self) -> float:
-        """How many times what rounding explains."""
+        """The error as a multiple of the expected rounding error."""
         return self.error / max(self.expected, ROUNDING_FLOOR)
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where reference and candidate part: a step of the pipeline; within the network also node and original layer.
+    """Where reference and candidate diverge: the pipeline step; within the network also node and original layer.
 
     `symptom` describes the difference in a clause. `error` and `expected` are as in `CurvePoint`.
     """
@@ -119,7 +119,7 @@ class Location:
     expected: float | None = None
 
     def __str__(self) -> str:
-        """One line that names it."""
+        """A one-line description of the location."""
         if self.stage != "network":
             return f"{self.stage}: {self.symptom}"
         layer = f"layer {self.layer}, " if self.layer else ""
@@ -128,7 +128,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Where they part, or None where rounding explains everything; what was measured on the way, in network order.
+    """Where they diverge (None if rounding explains everything), and the measured tensors in network order.
 
     `runs` counts the runs of each network. `note` says why the inside was not looked at.
     """
@@ -141,7 +141,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class ComparedStage:
-    """One stage of the accuracy chain: how far it is from the reference, and where that starts if it was looked for."""
+    """One stage of the accuracy chain: its distance from the reference and, if localised, where it starts."""
 
     title: str
     comparison: Comparison

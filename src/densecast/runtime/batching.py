@@ -16,7 +16,7 @@ _Key = tuple[tuple[int, ...], str]
 
 
 class Buffers:
-    """Gives out arrays for one turn at a time; it belongs to one thread at a time.
+    """Reusable arrays, handed out for one turn at a time; used by one thread at a time.
 
     It holds what the last turn used and no more, whatever sizes went before.
     """
@@ -26,14 +26,14 @@ class Buffers:
         self._used: list[Array] = []
 
     def turn(self) -> None:
-        """All arrays given out so far may be given out again: nobody reads them any more."""
+        """Start a new turn: all arrays handed out so far may be reused."""
         self._free = {}
         for array in self._used:
             self._free.setdefault((array.shape, str(array.dtype)), []).append(array)
         self._used = []
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
-        """An array of any contents, not given out in this turn before."""
+        """An uninitialised array that has not been handed out in this turn."""
         free = self._free.get((shape, str(np.dtype(dtype))))
         array: Array = free.pop() if free else np.empty(shape, dtype=dtype)
         self._used.append(array)
@@ -43,7 +43,7 @@ class Buffers:
 def batches(
     items: Sequence[Feeds], specs: Sequence[TensorSpec], listed: tuple[int, ...] | None, buffers: Buffers
 ) -> Iterator[tuple[list[int], Feeds]]:
-    """The indices of `items` that run together, and their batch, filled up with zeros.
+    """Yield the indices of `items` that run together, and their batch, padded with zeros.
 
     An item holds one array (C, h, w) for each of `specs`, the network's inputs; the batch one of (N, C, h, w). `listed`
     are the batch sizes the network takes, ascending, or None for all within the first spec. Neighbouring rows of one
@@ -74,7 +74,7 @@ def _joined(arrays: Sequence[Array], size: int, spec: TensorSpec, buffers: Buffe
 
 
 def _split(indices: list[int], spec: TensorSpec, listed: tuple[int, ...] | None) -> Iterator[tuple[list[int], int]]:
-    """Runs of indices that the network takes at once, and the batch size each needs."""
+    """Split indices into runs that fit one inference, with the batch size of each."""
     if listed is None:
         most = spec.shape[0]
         lowest, largest = (most.min, most.max) if isinstance(most, Dim) else (most, most)
@@ -91,7 +91,7 @@ def _split(indices: list[int], spec: TensorSpec, listed: tuple[int, ...] | None)
 
 
 def neighbours(arrays: Sequence[Array]) -> Array | None:
-    """One array whose rows these are, in order and without a copy; None where they do not lie so."""
+    """One array whose rows are these arrays, in order and without a copy; None if they are not contiguous."""
     whole = arrays[0].base
     if not isinstance(whole, np.ndarray) or whole.ndim != arrays[0].ndim + 1 or not whole.flags.c_contiguous:
         return None

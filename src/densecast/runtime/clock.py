@@ -9,19 +9,19 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """`with clock("infer"): …` covers one stage."""
+    """Times the stages of a pipeline: `with clock("infer"): …`."""
 
     def __call__(self, stage: str) -> AbstractContextManager[object]:
-        """A context that covers the stage's work."""
+        """A context manager around the stage's work."""
 
 
 def unclocked(stage: str) -> AbstractContextManager[object]:
-    """Measures nothing."""
+    """A clock that measures nothing."""
     return nullcontext()
 
 
 class StopWatch:
-    """Keeps every stage's raw times in milliseconds, on the wall and of the calling thread's CPU.
+    """Records every stage's raw times in milliseconds: wall time and CPU time of the calling thread.
 
     Several threads may use it at a time.
     """
@@ -31,7 +31,7 @@ class StopWatch:
         self.cpu_ms: dict[str, list[float]] = {}
 
     def __call__(self, stage: str) -> _Lap:
-        """A context whose duration is added to the stage's samples."""
+        """A context manager whose duration is added to the stage's samples."""
         return _Lap(self.samples_ms.setdefault(stage, []), self.cpu_ms.setdefault(stage, []))
 
 

@@ -26,7 +26,7 @@ _WORKERS_BESIDE_DEVICE = 4
 
 @dataclass(frozen=True, slots=True)
 class ExecutionConfig:
-    """How many CPUs one network may keep busy, and how many inferences share them at a time.
+    """How many CPUs one network may use, and how many concurrent inferences share them.
 
     `use_cache` says whether what is compiled is worth keeping on disk. `device` is one of the backend's kinds, with its
     number (`cuda:1`); empty is the backend's own choice. `num_workers` is how many images are in work at a time, in
@@ -50,7 +50,7 @@ def configure(
     batch: int = 1,
     device: str = "",
 ) -> ExecutionConfig:
-    """The execution config of a mode on `threads` CPUs, by default all this process may use.
+    """The execution config of a mode on `threads` CPUs, by default all that this process may use.
 
     In latency mode one inference at a time has all threads. In throughput mode each inference has as few as make
     sense, so that none waits for another's: one on machines of up to 8 CPUs. `streams` sets their number instead, as
@@ -71,7 +71,7 @@ def configure(
 
 
 def parse_mode(name: str) -> Mode:
-    """A mode by its name.
+    """Parse a mode's name.
 
     Raises:
         UnknownNameError: there is no such mode.
@@ -83,5 +83,5 @@ def parse_mode(name: str) -> Mode:
 
 
 def mode_for(images: int) -> Mode:
-    """The mode that is done sooner with so many images: one or two are not worth a second way of running."""
+    """The faster mode for the given number of images: latency for one or two, else throughput."""
     return "throughput" if images > 2 else "latency"

@@ -38,7 +38,7 @@ NOTED_PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a measured number depends on, besides the code."""
+    """The machine properties that a measurement depends on."""
 
     cpu: str
     usable_cpus: int
@@ -51,7 +51,7 @@ class Machine:
 
 
 def describe() -> Machine:
-    """Look this machine over."""
+    """Describe this machine."""
     name, flags = cpu()
     return Machine(
         cpu=name,
@@ -66,7 +66,7 @@ def describe() -> Machine:
 
 
 def cpu() -> tuple[str, tuple[str, ...]]:
-    """The CPU's name, and those of the noted flags it has, from /proc/cpuinfo."""
+    """The CPU's name and its relevant flags, from /proc/cpuinfo."""
     name, flags = platform.processor() or platform.machine(), set[str]()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -83,19 +83,19 @@ def cpu() -> tuple[str, tuple[str, ...]]:
 
 
 def has_wide_int8_sums() -> bool:
-    """Whether int8 products are summed in 32 bits, so that weights may use their whole range."""
+    """Whether int8 products accumulate in 32 bits, so that weights may use their whole range."""
     return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & set(cpu()[1]))
 
 
 def usable_cpus() -> int:
-    """CPUs this process may keep busy: its affinity, cut by the control group's quota (rounded up)."""
+    """The number of CPUs this process may use: its affinity, limited by the cgroup quota (rounded up)."""
     affinity = len(os.sched_getaffinity(0))
     quota = cgroup_quota()
     return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
 
 
 def peak_rss_mb() -> float:
-    """The most memory this process has held at a time, in megabytes of 2**20 bytes.
+    """Peak memory of this process, in megabytes of 2**20 bytes.
 
     From `VmHWM`: `getrusage` counts what the parent held before it became this program, too.
     """
@@ -106,24 +106,24 @@ def peak_rss_mb() -> float:
 
 
 def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
-    """CPUs' worth of time the control group grants, or None without a limit.
+    """The cgroup's CPU quota in CPUs; None without a limit.
 
     Reads `cpu.max` (version 2) or `cpu.cfs_quota_us` (version 1) of the process's group and of all groups
     above it; the tightest counts.
     """
-    found = [limit for folder in _group_folders(root, own) if (limit := _quota_of(folder)) is not None]
-    return min(found, default=None)
+    limits = [limit for folder in _group_folders(root, own) if (limit := _quota_of(folder)) is not None]
+    return min(limits, default=None)
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions; packages that are not installed are left out."""
-    found = {}
+    """Versions of installed packages; packages that are not installed are left out."""
+    installed = {}
     for name in packages:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _group_folders(root: Path, own: Path) -> list[Path]:

@@ -1,9 +1,9 @@
 """Ordered parallel map; the caller is one of the workers.
 
-A lane takes an item through all of its stages. While one lane reads a file, another waits for the engine and a third
-decodes a result, so the stages of different items overlap, and there is never more running than lanes: work that is
-handed from stage to stage by threads of their own needs one thread more for each stage, all of them after the same
-CPUs. The caller of the iterator is itself a lane whenever the next result is not there yet.
+A worker takes an item through all of its stages. While one worker reads a file, another waits for the engine and a
+third postprocesses a result, so the stages of different items overlap, and never more threads run than there are
+workers. A pipeline with a thread for each stage would need more threads, all competing for the same CPUs. The caller
+of the iterator acts as a worker whenever the next result is not ready.
 """
 
 from __future__ import annotations
@@ -18,32 +18,33 @@ Result = TypeVar("Result")
 
 
 def ordered_parallel_map(
-    work: Callable[[int, Item], Result], items: Iterable[Item], lanes: int, *, ahead: int | None = None
+    work: Callable[[int, Item], Result], items: Iterable[Item], workers: int, *, ahead: int | None = None
 ) -> Generator[Result, None, None]:
-    """`work(lane, item)` of every item, in the items' order, on up to `lanes` items at a time.
+    """Yield `work(worker, item)` for every item, in the items' order, with `workers` items in work at a time.
 
-    At most `ahead` items (by default two a lane) are begun beyond the last result taken, so memory does not depend on
-    how many there are. One lane is a plain loop: no thread is started. An error of an item, or of `items` itself,
-    comes out at its place, after all results before it. Closing the iterator waits for the items in work.
+    `worker` is the worker's number, from 0. At most `ahead` items (by default two per worker) are started beyond the
+    last result taken, so memory does not depend on how many there are. One worker is a plain loop: no thread is
+    started. An error of an item, or of `items` itself, is raised at its place, after all results before it. Closing the
+    iterator waits for the items in work.
     """
-    board: _Board[Item, Result] = _Board(iter(items), ahead or 2 * lanes)
+    board: _Board[Item, Result] = _Board(iter(items), ahead or 2 * workers)
     helpers = [
-        threading.Thread(target=_help, args=(board, work, lane), name=f"densecast lane {lane}")
-        for lane in range(1, lanes)
+        threading.Thread(target=_work_on, args=(board, work, worker), name=f"densecast worker {worker}")
+        for worker in range(1, workers)
     ]
     for helper in helpers:
         helper.start()
     try:
         while True:
-            found = board.next_result()
-            if isinstance(found, _Made):
-                yield found.result
-            elif isinstance(found, _Failed):
-                raise found.error
-            elif found is None:
+            entry = board.next_result()
+            if isinstance(entry, _Made):
+                yield entry.result
+            elif isinstance(entry, _Failed):
+                raise entry.error
+            elif entry is None:
                 return
             else:
-                index, item = found
+                index, item = entry
                 board.put(index, _attempt(work, 0, item, Exception))
     finally:
         board.stop()
@@ -60,13 +61,13 @@ class _Made(Generic[Result]):
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """What an item ended with instead."""
+    """The error that an item ended with."""
 
     error: BaseException
 
 
 class _Board(Generic[Item, Result]):
-    """Which items are to be taken, and the results that wait for their turn."""
+    """Shared state of the workers: items not yet started, and results that are waiting for their turn."""
 
     def __init__(self, items: Iterator[Item], ahead: int) -> None:
         self._items, self._ahead = items, ahead
@@ -80,10 +81,10 @@ class _Board(Generic[Item, Result]):
         with self._changed:
             while True:
                 if self._given in self._done:
-                    found = self._done.pop(self._given)
+                    result = self._done.pop(self._given)
                     self._given += 1
                     self._changed.notify_all()
-                    return found
+                    return result
                 if self._exhausted and self._given == self._begun:
                     return None
                 taken = self._take()
@@ -93,7 +94,7 @@ class _Board(Generic[Item, Result]):
                     self._changed.wait()
 
     def take(self) -> tuple[int, Item] | None:
-        """An item to work on, waited for; None when there are no more."""
+        """Wait for an item to work on; None when there are no more."""
         with self._changed:
             while not self._exhausted:
                 taken = self._take()
@@ -104,14 +105,14 @@ class _Board(Generic[Item, Result]):
             return None
 
     def put(self, index: int, done: _Made[Result] | _Failed) -> None:
-        """How an item ended. After an error nothing more is begun: the results end there."""
+        """Store an item's result or error. After an error no further item is started: the results end there."""
         with self._changed:
             self._done[index] = done
             self._exhausted |= isinstance(done, _Failed)
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """No item is begun from now on."""
+        """Start no further items."""
         with self._changed:
             self._exhausted = True
             self._done.clear()
@@ -138,17 +139,17 @@ class _Board(Generic[Item, Result]):
         return index, item
 
 
-def _help(board: _Board[Item, Result], work: Callable[[int, Item], Result], lane: int) -> None:
-    """What a thread does: items, until there are no more."""
+def _work_on(board: _Board[Item, Result], work: Callable[[int, Item], Result], worker: int) -> None:
+    """A worker thread: process items until there are no more."""
     while (taken := board.take()) is not None:
         index, item = taken
-        board.put(index, _attempt(work, lane, item, BaseException))
+        board.put(index, _attempt(work, worker, item, BaseException))
 
 
 def _attempt(
-    work: Callable[[int, Item], Result], lane: int, item: Item, caught: type[BaseException]
+    work: Callable[[int, Item], Result], worker: int, item: Item, caught: type[BaseException]
 ) -> _Made[Result] | _Failed:
     try:
-        return _Made(work(lane, item))
+        return _Made(work(worker, item))
     except caught as error:
         return _Failed(error)

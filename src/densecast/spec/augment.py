@@ -11,7 +11,7 @@ from densecast.spec.geometry import Placement
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """Which views of an image are averaged: each of `ratios` times the usual size, and with `flip` its mirror image.
+    """The TTA views to average: each of `ratios` times the usual size, and with `flip` also mirrored.
 
     The views' probabilities are averaged in the order of MMSegmentation's `MultiScaleFlipAug`: ratio by ratio, each
     first as it is and then mirrored.
@@ -31,20 +31,20 @@ class Augment:
 
     @property
     def views(self) -> int:
-        """How many network inputs an image becomes."""
+        """The number of views of an image."""
         return len(self.ratios) * (2 if self.flip else 1)
 
     @property
     def is_plain(self) -> bool:
-        """Whether there is one view, the image as it usually is."""
+        """Whether there is only the plain view."""
         return self.ratios == (1.0,) and not self.flip
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where an image lies in one network input, which is `ratio` times the usual size.
+    """One TTA view: the image's placement in a network input of `ratio` times the usual size.
 
-    `mirrored` says that the input was then turned left to right.
+    `mirrored` says that the input was then flipped horizontally.
     """
 
     placement: Placement

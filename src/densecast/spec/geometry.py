@@ -30,7 +30,7 @@ class Placement:
         model_hw: tuple[int, int] | None = None,
         offset_xy: tuple[int, int] = (0, 0),
     ) -> Placement:
-        """An image resized to `content_hw`, its corner at `offset_xy` of an input of `model_hw`."""
+        """The placement of an image resized to `content_hw` at `offset_xy` in an input of `model_hw`."""
         scale_xy = (content_hw[1] / image_hw[1], content_hw[0] / image_hw[0])
         return cls(image_hw, model_hw or content_hw, scale_xy, (float(offset_xy[0]), float(offset_xy[1])))
 
@@ -41,7 +41,7 @@ class Placement:
 
     @property
     def is_padded(self) -> bool:
-        """Whether some of the network's input shows no part of the image."""
+        """Whether part of the network's input lies outside the image."""
         return self.content_hw != self.model_hw
 
     def to_model(self, xy: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -8,7 +8,7 @@ from densecast.errors import UsageError
 
 
 def is_at_most(name: str, measured: float | None, limit: float) -> bool:
-    """Whether `measured` is no more than `limit`. What is not a number is beyond every limit.
+    """Whether `measured` is at most `limit`. NaN is beyond every limit.
 
     >>> is_at_most("--max-drop", 0.004, 0.005), is_at_most("--max-drop", float("nan"), 0.005)
     (True, False)
@@ -20,7 +20,7 @@ def is_at_most(name: str, measured: float | None, limit: float) -> bool:
 
 
 def is_at_least(name: str, measured: float | None, limit: float) -> bool:
-    """Whether `measured` is no less than `limit`. What is not a number is beyond every limit.
+    """Whether `measured` is at least `limit`. NaN is beyond every limit.
 
     Raises:
         UsageError: `measured` is None: the limit called `name` is on something that was not measured.
@@ -29,7 +29,7 @@ def is_at_least(name: str, measured: float | None, limit: float) -> bool:
 
 
 def check_stated(name: str, limit: float | None) -> None:
-    """That a limit, if there is one, is a number.
+    """Check that a limit, if there is one, is a number.
 
     Raises:
         UsageError: it is none.

@@ -13,7 +13,7 @@ Rgb = tuple[int, int, int]
 
 
 class DecodeOptions(Protocol):
-    """What can be chosen about a task's decoding: a frozen dataclass of the task's own."""
+    """A task's postprocessing options: a frozen dataclass defined by the task."""
 
     @property
     def kind(self) -> str:
@@ -22,18 +22,18 @@ class DecodeOptions(Protocol):
 
 @runtime_checkable
 class FlipOption(Protocol):
-    """Decode options of networks that may have been made to see every image mirrored as well."""
+    """Decode options of tasks whose networks may need the mirrored image as a second view."""
 
     @property
     def flip(self) -> bool:
-        """Whether this one was."""
+        """Whether the network needs the mirrored image."""
 
 
 class ReadByTask:
     """Tells the codec that a field's type is the `options_type` of the task that the value's `kind` names."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        """A schema that looks the type up when there is a value."""
+        """A schema that looks up the type when there is a value."""
         from pydantic import TypeAdapter
         from pydantic_core import core_schema
 
@@ -45,7 +45,8 @@ class ReadByTask:
             kind = value.get("kind")
             if not isinstance(kind, str):
                 raise ValueError("'kind' must name a task")
-            return TypeAdapter(plugins.decode_options_type(kind)).validate_python(value)
+            options_type: type = plugins.kind("tasks").load_trusted(kind).options_type
+            return TypeAdapter(options_type).validate_python(value)
 
         def write(value: Any) -> Any:
             return TypeAdapter(type(value)).dump_python(value, mode="json")
@@ -70,7 +71,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model's name, task, tensors, and all that turns an image into a prediction and back.
+    """A model's name, task and tensors, with its preprocessing and postprocessing.
 
     `inputs` are what the network takes, the image (N, C, H, W) first. Further inputs are made of the same image, each
     as `input_preprocess` says under its name. `outputs` are what it gives, the main one first: the one that rounding is
@@ -78,7 +79,7 @@ class ModelSpec:
 
     `excluded_types` are operators that int8 does not pay for in this network, `excluded_names` regular expressions
     of such nodes' names; every int8 build leaves them out. `half_type` is the 16-bit type that a build takes where none
-    is asked for: "auto" is what is fast, another what this network needs to keep its answers.
+    is requested: "auto" is the faster one; others are what this network needs to stay accurate.
     """
 
     name: str
@@ -96,7 +97,7 @@ class ModelSpec:
     input_preprocess: dict[str, Preprocess] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Tensors with names of their own, one colour for each label, and options of the right task."""
+        """Check tensor names, colours and task options."""
         for what, tensors in (("input", self.inputs), ("output", self.outputs)):
             names = [tensor.name for tensor in tensors]
             if not names or len(set(names)) != len(names):
@@ -110,27 +111,27 @@ class ModelSpec:
 
     @property
     def input(self) -> TensorSpec:
-        """The image: the first input."""
+        """The image input, which is the first one."""
         return self.inputs[0]
 
     @property
     def output(self) -> TensorSpec:
-        """The main output: the first one."""
+        """The main output, which is the first one."""
         return self.outputs[0]
 
     @property
     def needs_mirror(self) -> bool:
-        """Whether the network has to see every image mirrored as well."""
+        """Whether the network needs the mirrored image as a second view."""
         return isinstance(self.decode, FlipOption) and self.decode.flip
 
     def with_input(self, tensor: TensorSpec) -> ModelSpec:
-        """The same model with another image tensor."""
+        """A copy with another image input."""
         return replace(self, inputs=(tensor, *self.inputs[1:]))
 
     def with_output(self, tensor: TensorSpec) -> ModelSpec:
-        """The same model with another main output."""
+        """A copy with another main output."""
         return replace(self, outputs=(tensor, *self.outputs[1:]))
 
     def preprocess_of(self, input_name: str) -> Preprocess:
-        """How the image becomes the input of that name."""
+        """The preprocessing of the input with that name."""
         return self.input_preprocess.get(input_name, self.preprocess)

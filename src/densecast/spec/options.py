@@ -32,7 +32,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
 ) -> Any:
-    """A dataclass field with what a command line needs to offer it.
+    """A dataclass field with its command-line flag and help.
 
     `flag` is its name there, if not the field's; `aliases` are older ones that still work. `group` heads a part of the
     help. `form` names how a text becomes the value, where its type does not tell: `sizes`, `size`, `seconds`, `names`.
@@ -75,12 +75,14 @@ class InputShape:
     """
 
     batch: tuple[int, ...] | Range = option(
-        (1,), "Batch sizes compiled one by one (1,4,16), or a range compiled once (1:16).", form="sizes"
+        (1,), "Batch sizes compiled separately (1,4,16), or a range compiled once (1:16).", form="sizes"
     )
     height: int | Range | None = option(
-        None, "One height (640) or a range (32:2048); default: what the model allows.", form="size"
+        None, "Input height: fixed (640) or a range (32:2048); default: what the model allows.", form="size"
     )
-    width: int | Range | None = option(None, "One width (959) or a range; default: what the model allows.", form="size")
+    width: int | Range | None = option(
+        None, "Input width: fixed (959) or a range (32:2048); default: what the model allows.", form="size"
+    )
 
     def __post_init__(self) -> None:
         """Sizes are positive, and at least one batch size is named."""
@@ -95,7 +97,7 @@ _INT8 = "Calibration (int8)"
 
 @dataclass(frozen=True, slots=True)
 class QuantizeOptions:
-    """How int8 ranges are found and laid out.
+    """Options of int8 calibration and quantisation.
 
     `images` 0 means all there are. The calibration methods: `minmax` the extremes over all images, `mean_minmax` the
     mean of each image's extremes, `percentile` each image's values up to `percentile`, `histogram` the range with the
@@ -108,28 +110,30 @@ class QuantizeOptions:
     `excluded_types` and `excluded_names` (regular expressions) stay in the 16-bit type.
     """
 
-    images: int = option(300, "How many calibration images; 0 for all.", group=_INT8, minimum=0)
-    seed: int = option(0, "Seed of the draw of calibration images.", group=_INT8, minimum=0)
-    split: Split = option("train", "Split that calibration images come from: train, val or all.", group=_INT8)
-    weights: WeightGranularity = option("per_channel", "Weight ranges: per_channel or per_tensor.", group=_INT8)
+    images: int = option(300, "Number of calibration images; 0 for all.", group=_INT8, minimum=0)
+    seed: int = option(0, "Random seed for selecting calibration images.", group=_INT8, minimum=0)
+    split: Split = option("train", "Split to take calibration images from: train, val or all.", group=_INT8)
+    weights: WeightGranularity = option(
+        "per_channel", "Granularity of weight ranges: per_channel or per_tensor.", group=_INT8
+    )
     activations: ActivationScheme = option(
         "auto",
-        "Activation ranges: asymmetric, symmetric, or auto (symmetric where the graph pads between its layers).",
+        "Activation ranges: asymmetric, symmetric, or auto (symmetric if the graph pads between its layers).",
         group=_INT8,
     )
     calibration_method: CalibrationMethod = option(
         "auto",
-        "How ranges are found: minmax, mean_minmax, percentile, histogram, or auto (the best of those tried here).",
+        "Calibration method: minmax, mean_minmax, percentile, histogram, or auto (tries each and takes the best).",
         aliases=("--estimator",),
         group=_INT8,
     )
-    percentile: float = option(99.99, "Percentile of the percentile method.", group=_INT8, minimum=50, maximum=100)
+    percentile: float = option(99.99, "Percentile for the percentile method.", group=_INT8, minimum=50, maximum=100)
     bias_correction: BiasCorrection = option(
-        "auto", "Bias correction: fast, full (slow), none, or auto (fast where it is measured to help).", group=_INT8
+        "auto", "Bias correction: fast, full (slow), none, or auto (fast if it measurably helps).", group=_INT8
     )
     excluded_types: tuple[str, ...] = option(
         (),
-        "Operator type to leave in 16 bits, as MatMul; repeatable.",
+        "Operator type to exclude from int8, such as MatMul; repeatable.",
         flag="--exclude-type",
         aliases=("--keep-float-type",),
         group=_INT8,
@@ -137,7 +141,7 @@ class QuantizeOptions:
     )
     excluded_names: tuple[str, ...] = option(
         (),
-        "Regular expression of node names to leave in 16 bits; repeatable.",
+        "Regular expression for names of nodes to exclude from int8; repeatable.",
         flag="--exclude",
         aliases=("--keep-float",),
         group=_INT8,
@@ -147,7 +151,7 @@ class QuantizeOptions:
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """One offline model: engine, precision, shapes, and how to quantise if int8 is asked.
+    """Options of a build: engine, precision, shapes, and quantisation for int8.
 
     `graph_passes` names exact optimisation passes over the graph; None takes those that the engine is known to run
     faster.
@@ -158,12 +162,12 @@ class BuildOptions:
     shape: InputShape = InputShape()
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
     half_type: HalfType = option(
-        "auto", "16-bit type: auto (the faster here), bf16 or f16.", aliases=("--sixteen-bit",)
+        "auto", "16-bit type: auto (the faster one on this machine), bf16 or f16.", aliases=("--sixteen-bit",)
     )
-    uint8_input: bool = option(False, "Take bytes; mean and standard deviation move into the graph.")
+    uint8_input: bool = option(False, "Build a model with uint8 input; normalisation moves into the graph.")
     graph_passes: tuple[str, ...] | None = option(
         None,
-        "Exact optimisation pass over the graph, or none; repeatable. Default: those known to be faster.",
+        "Exact graph optimisation pass, or none; repeatable. Default: those known to be faster on the engine.",
         flag="--graph-pass",
         aliases=("--rewrite",),
         form="names",
@@ -171,7 +175,7 @@ class BuildOptions:
 
 
 def flag_of(path: str) -> str | None:
-    """The command line's name of an option, as `quantize.percentile` or `percentile`; None where it has none."""
+    """The command-line flag of an option such as `quantize.percentile` or `percentile`; None if it has none."""
     name = path.rpartition(".")[2]
     for kind in (BuildOptions, QuantizeOptions, InputShape):
         for each in dataclasses.fields(kind):

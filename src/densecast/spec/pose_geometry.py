@@ -35,14 +35,14 @@ class PosePlacement:
 
     @property
     def placement(self) -> Placement:
-        """The same as scale and offset."""
+        """The same mapping as scale and offset."""
         width, height = self.extent_xy[0] * _UNIT_PX, self.extent_xy[1] * _UNIT_PX
         scale_xy = (self.model_hw[1] / width, self.model_hw[0] / height)
         left, top = self.center_xy[0] - 0.5 * width, self.center_xy[1] - 0.5 * height
         return Placement(self.image_hw, self.model_hw, scale_xy, (-left * scale_xy[0], -top * scale_xy[1]))
 
     def triangles(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Two (3, 2) float32 triangles, in image and in network pixels, that the warp takes onto each other."""
+        """Two (3, 2) float32 triangles, in image and network pixels, that define the warp."""
         height, width = self.model_hw
         image = _triangle(self.center_xy, self.extent_xy[0] * _UNIT_PX)
         return image, _triangle((width * 0.5, height * 0.5), width)
@@ -62,7 +62,7 @@ class PosePlacement:
 
 
 def _triangle(center_xy: tuple[float, float], width: float) -> npt.NDArray[np.float32]:
-    """The centre, the point half a width above it, and that one turned a quarter around the centre."""
+    """The centre, the point half a width above it, and the latter rotated by 90° around the centre."""
     corners = np.zeros((3, 2), np.float32)
     corners[0] = center_xy
     corners[1] = np.asarray(center_xy) + np.array([0.0, width * -0.5])

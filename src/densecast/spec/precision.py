@@ -25,7 +25,7 @@ _SHORT: dict[Precision, str] = {
 
 
 def parse(name: str) -> Precision:
-    """A precision by its full or short name.
+    """Parse a precision from its full or short name.
 
     >>> parse("int8")
     'qint8_mixed_float16'
@@ -48,10 +48,10 @@ def short(precision: Precision) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PrecisionRan:
-    """What an engine reports about its own compiled graph, read back after compilation.
+    """The precision that an engine reports for its compiled graph.
 
     `compute` is the type most of the arithmetic runs in; `layers` counts convolutions, matrix products and
-    their fusions by type; `source` says where the engine was asked.
+    their fusions by type; `source` says where in the engine it was read.
     """
 
     compute: str

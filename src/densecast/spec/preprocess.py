@@ -70,7 +70,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class KeepRatio:
-    """As large as fits: the long side up to `long_side`, the short side up to `short_side`.
+    """Fit within both limits, keeping the aspect: the long side up to `long_side`, the short one up to `short_side`.
 
     The factor is `min(long_side / long, short_side / short)`; sizes are `int(side * factor + 0.5)`
     (MMCV 1.7 `imrescale`).
@@ -93,7 +93,7 @@ class KeepRatio:
 
 @dataclass(frozen=True, slots=True)
 class FitInto:
-    """As large as fits into `size_hw`, in its upper left corner; what is left of it is `fill`, in 0..255.
+    """Fit into `size_hw`, keeping the aspect, in the upper left corner; the rest is `fill`, in 0..255.
 
     The factor is that of `KeepRatio`, and so is the rounding. The network always sees `size_hw`.
     """
@@ -115,11 +115,11 @@ class FitInto:
 
 @dataclass(frozen=True, slots=True)
 class FitCentre:
-    """As large as fits into `size_hw`, in its middle; what is left of it is 0 after normalisation.
+    """Fit into `size_hw`, keeping the aspect, centred; the rest is 0 after normalisation.
 
     The factor is `min(H / h, W / w)`, sizes are `int(side * factor)`, and of an odd number of lines to fill the larger
-    part is to the right and below (Ascend ModelZoo-PyTorch, FCN-8s). The product's own rounding is kept: a long side
-    that is not `size_hw`'s to start with may come out one pixel short.
+    part is to the right and below (Ascend ModelZoo-PyTorch, FCN-8s). The product's own rounding is reproduced: a long
+    side that is not `size_hw`'s to start with may come out one pixel short.
     """
 
     size_hw: tuple[int, int]
@@ -142,7 +142,7 @@ class PoseAffine:
     """The short side zoomed to about `short_side`, centred, sizes rounded up to `multiple`, black around the image.
 
     MMPose 0.29's bottom-up pipeline, bilinear: see `spec.pose_geometry`. `scale` multiplies the input's size;
-    `min_scale` is the smallest scale of those used together, which settles what part of the image all of them show.
+    `min_scale` is the smallest scale of those used together, which determines what part of the image all of them show.
     """
 
     short_side: int = 512
@@ -152,7 +152,7 @@ class PoseAffine:
     kind: Literal["pose_affine"] = "pose_affine"
 
     def geometry(self, image_hw: tuple[int, int]) -> PosePlacement:
-        """Where an image of this size lands, with all that the original's rounding depends on."""
+        """Where an image of this size lands, with the details that the original's rounding depends on."""
         return pose_geometry.place(image_hw, self.short_side, self.multiple, scale=self.scale, min_scale=self.min_scale)
 
     def place(self, image_hw: tuple[int, int]) -> Placement:
@@ -165,7 +165,7 @@ class PoseAffine:
 
 
 def _times(sides: tuple[int, int], ratio: float) -> tuple[int, int]:
-    """No side becomes less than one pixel."""
+    """Scale both sides; neither becomes less than one pixel."""
     return max(1, int(sides[0] * ratio)), max(1, int(sides[1] * ratio))
 
 
@@ -199,7 +199,7 @@ class Preprocess:
             raise BadConfigError(f"divisor must be above 0, got {self.divisor}.")
 
     def surroundings(self) -> TripleFloat | None:
-        """What lies beside the image in the network's input, RGB in 0..255; None where there is no such part."""
+        """The padding colour around the image, RGB in 0..255; None if there is no padding."""
         if isinstance(self.resize, FitInto):
             return self.resize.fill
         if isinstance(self.resize, FitCentre):
@@ -208,7 +208,7 @@ class Preprocess:
         return None
 
     def check_bytes(self) -> None:
-        """Whether the network may take bytes and normalise them itself.
+        """Check that normalisation can move into the network, with uint8 input.
 
         Raises:
             UsageError: the image is surrounded by a value that is no whole number.
@@ -221,7 +221,7 @@ class Preprocess:
             )
 
     def at_ratios(self, ratios: Sequence[float]) -> tuple[Preprocess, ...]:
-        """The same preprocessing at each ratio of its usual size, for inputs that are used together."""
+        """The preprocessing scaled by each ratio, for views that are used together."""
         resize = self.resize
         if isinstance(resize, PoseAffine):
             resize = replace(resize, min_scale=resize.scale * min(ratios))

@@ -17,7 +17,7 @@ LabelMap = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image and where its ground truth is; nothing is read yet."""
+    """One image's path and that of its ground truth; nothing is read yet."""
 
     id: str
     image: Path
@@ -26,7 +26,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class SplitRecord:
-    """Which images a number was measured on: enough to say whether two numbers may be compared."""
+    """Which images a number was measured on: enough to decide whether two numbers are comparable."""
 
     dataset: str
     split: Split
@@ -38,7 +38,7 @@ class SplitRecord:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a look over a data set's folder found; `problems` is empty for a sound one."""
+    """Report on a data set's folder; `problems` is empty if it is valid."""
 
     root: Path
     counts: dict[str, int]
@@ -46,5 +46,5 @@ class CheckReport:
 
 
 def ids_sha256(samples: tuple[Sample, ...]) -> str:
-    """Hash of the ids in order, so that two results can be seen to be over the same images."""
+    """Hash of the ids in order, to check that two results are over the same images."""
     return hashlib.sha256("\n".join(sample.id for sample in samples).encode()).hexdigest()

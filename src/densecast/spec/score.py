@@ -15,7 +15,7 @@ class Score:
     `others` holds related numbers of other definitions under their own names; `per_image` the metric of
     each image where it is defined for one, by sample id; `per_class` holds numbers of each class,
     as `per_class["IoU"]["road"]`, None where the data set says nothing about it. `protocol` names the data set's
-    published way that was followed, where one was asked for.
+    published protocol that was followed, if one was requested.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A measured value, and the interval that holds the true one in 95 of 100 repetitions with other images."""
+    """A measured value with its 95 % confidence interval over images."""
 
     value: float
     low: float

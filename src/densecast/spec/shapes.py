@@ -13,7 +13,7 @@ from densecast.spec.tensor import Dim, TensorSpec
 
 
 def built_input(spec: TensorSpec, shape: InputShape, *, uint8: bool) -> TensorSpec:
-    """The input of a model built for `shape` from a float artifact whose input is `spec`.
+    """The input spec of a model built for `shape` from a float artifact whose input is `spec`.
 
     Several listed batch sizes become an open dimension from the smallest to the largest.
 
@@ -22,13 +22,13 @@ def built_input(spec: TensorSpec, shape: InputShape, *, uint8: bool) -> TensorSp
     """
     batch, channels, height, width = spec.shape
     if isinstance(shape.batch, Range):
-        asked: int | Range = shape.batch
+        requested: int | Range = shape.batch
     elif len(shape.batch) == 1:
-        asked = shape.batch[0]
+        requested = shape.batch[0]
     else:
-        asked = Range(min(shape.batch), max(shape.batch))
+        requested = Range(min(shape.batch), max(shape.batch))
     sizes = (
-        _narrow("batch", batch, asked),
+        _narrow("batch", batch, requested),
         channels,
         _narrow("height", height, shape.height),
         _narrow("width", width, shape.width),
@@ -36,21 +36,22 @@ def built_input(spec: TensorSpec, shape: InputShape, *, uint8: bool) -> TensorSp
     return replace(spec, shape=sizes, dtype="uint8" if uint8 else spec.dtype)
 
 
-def _narrow(axis: str, have: int | Dim, asked: int | Range | None) -> int | Dim:
-    if asked is None:
+def _narrow(axis: str, have: int | Dim, requested: int | Range | None) -> int | Dim:
+    if requested is None:
         return have
-    if isinstance(asked, int):
-        fits = have == asked if isinstance(have, int) else have.admits(asked)
+    if isinstance(requested, int):
+        fits = have == requested if isinstance(have, int) else have.admits(requested)
     elif isinstance(have, int):
-        fits = asked.min == asked.max == have
+        fits = requested.min == requested.max == have
     else:
-        fits = have.min <= asked.min and asked.max <= have.max
+        fits = have.min <= requested.min and requested.max <= have.max
     if not fits:
         raise BadShapeError(
-            f"{axis} {asked} was asked, but the exported graph takes {have}. Export it again with another range."
+            f"{axis} {requested} was requested, but the exported graph takes {have}. "
+            "Export it again with another range."
         )
-    if isinstance(asked, int) or isinstance(have, int):
-        return have if isinstance(have, int) else int(asked) if isinstance(asked, int) else have
-    if asked.min == asked.max:
-        return asked.min
-    return replace(have, min=asked.min, max=asked.max)
+    if isinstance(requested, int) or isinstance(have, int):
+        return have if isinstance(have, int) else int(requested) if isinstance(requested, int) else have
+    if requested.min == requested.max:
+        return requested.min
+    return replace(have, min=requested.min, max=requested.max)

@@ -24,7 +24,7 @@ class Dim:
     multiple: int = 1
 
     def admits(self, size: int) -> bool:
-        """Whether a tensor may have this size."""
+        """Whether this size is allowed."""
         return self.min <= size <= self.max and size % self.multiple == 0
 
     def typical(self, near: int) -> int:
@@ -44,7 +44,7 @@ class Dim:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """Name, numpy dtype name and shape of one tensor."""
+    """Name, numpy dtype name and shape of a tensor."""
 
     name: str
     dtype: str
@@ -56,14 +56,14 @@ class TensorSpec:
         return all(isinstance(size, int) for size in self.shape)
 
     def typical_shape(self, near: int, batch: int | None = None) -> tuple[int, ...]:
-        """A shape it may have: open sizes of about `near`; the batch as given, else its smallest."""
+        """A possible shape: dynamic sizes of about `near`; the batch as given, else the smallest."""
         first, *rest = self.shape
         if batch is None:
             batch = first.min if isinstance(first, Dim) else first
         return (batch, *(size.typical(near) if isinstance(size, Dim) else size for size in rest))
 
     def check(self, array: Array) -> None:
-        """Refuse an array of another type or shape.
+        """Check that an array has this type and shape.
 
         Raises:
             BadShapeError: says what was promised and what came.
@@ -84,7 +84,7 @@ class TensorSpec:
 
 
 def check_feeds(specs: tuple[TensorSpec, ...], feeds: Mapping[str, Array]) -> None:
-    """Refuse feeds whose names, types or shapes are not those of `specs`.
+    """Check that names, types and shapes of feeds match `specs`.
 
     Raises:
         BadShapeError: names what is missing, unknown or of the wrong type or shape.

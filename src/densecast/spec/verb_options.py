@@ -26,39 +26,39 @@ ORIGINAL = "original"
 DEFAULT_TOLERANCE = 1e-4
 
 _TUNE = "Measured choices"
-_DROP = "Accuracy that may be lost (int8)"
-_LIMITS = "Limits: exit with 1 beyond them"
+_DROP = "Accuracy limit (int8)"
+_LIMITS = "Limits (exit code 1 if exceeded)"
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """How a float artifact is made.
+    """Options of an export.
 
     `size_hw` fixes height and width; None keeps them open within `side`. `batch` likewise; None keeps it open.
     `variant` names one of a zoo model's ways to prepare images and to decode outputs. `input_name` is the input that
-    takes the image, `output_name` the main output; None for what fits the task. Of several outputs all are kept, the
-    main one first, unless `only_main_output`. In a TensorFlow graph the two are the tensors between which the network
-    is, and None are the only ones there are.
+    takes the image, `output_name` the main output; None for what fits the task. Of several outputs all are exported,
+    the main one first, unless `only_main_output`. In a TensorFlow graph the two are the tensors between which the
+    network is; None is for graphs with a single input and output.
     """
 
     size_hw: tuple[int, int] | None = None
     batch: int | None = None
     side: Range = Range(32, 4096)
     largest_batch: int = 64
-    opset: int = option(17, "ONNX opset of the graph.", minimum=11, maximum=23)
+    opset: int = option(17, "ONNX opset version.", minimum=11, maximum=23)
     exporter: Exporter = option("auto", "PyTorch exporter: auto, torchscript or dynamo.")
     tolerance: float = DEFAULT_TOLERANCE
     variant: str = option(
         ORIGINAL,
-        "How images are prepared and outputs decoded: original, or another variant that the model offers.",
+        "Pre- and postprocessing: original, or another variant that the model offers.",
         aliases=("--protocol",),
     )
-    input_name: str | None = option(None, "Name of the input that takes the image; default: the one that fits.")
+    input_name: str | None = option(None, "Name of the image input; default: the one that fits.")
     output_name: str | None = option(None, "Name of the main output; default: the first one that fits the task.")
-    only_main_output: bool = option(False, "Leave out all outputs but the main one.")
+    only_main_output: bool = option(False, "Drop all outputs but the main one.")
 
     def __post_init__(self) -> None:
-        """Sizes are positive, and some difference from the framework is allowed."""
+        """Check that sizes are positive and the tolerance is not negative."""
         sizes = (*(self.size_hw or ()), *(() if self.batch is None else (self.batch,)), self.largest_batch)
         if min(sizes) < 1 or not self.tolerance >= 0:
             raise UsageError(f"batch, height, width must be at least 1 and the tolerance at least 0, got {self}.")
@@ -66,29 +66,29 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """Which images, and how many at once: None for what the model was tuned for, else 1.
+    """Options of an evaluation. Without `batch`, it is the batch size that the model was tuned for, else 1.
 
     `limit` takes the first so many of the split.
-    `protocol` names a published way to measure of the data set, which settles split and number of images.
+    `protocol` names a published evaluation protocol of the data set, which determines split and number of images.
     """
 
     split: Split = option("val", "Split of the data set: train, val or all.")
-    limit: int | None = option(None, "Only the first so many images.", minimum=1)
+    limit: int | None = option(None, "Use only the first N images.", minimum=1)
     batch: int | None = option(
         None,
-        "Images that run together; default 1, or in throughput mode what build --tune found fastest.",
+        "Batch size; default: 1, or in throughput mode the one that build --tune selected.",
         minimum=1,
     )
-    seed: int = option(0, "Seed of the split, where the data set draws it.")
+    seed: int = option(0, "Random seed of the split, for data sets without a published split.")
     protocol: str | None = option(
-        None, "Published way to measure on the data set, which settles the images (VOC2012: magicmind_1000)."
+        None, "Published evaluation protocol, which determines the images (VOC2012: magicmind_1000)."
     )
 
     def __post_init__(self) -> None:
-        """Counts are positive, and a protocol's images are its own."""
+        """Check that counts are positive, and that a protocol is not combined with a choice of images."""
         if self.protocol is not None and (self.limit is not None or self.split != "val"):
             raise UsageError(
-                f"protocol {self.protocol!r} settles which images are measured: leave limit and split out.",
+                f"protocol {self.protocol!r} determines which images are measured: leave limit and split out.",
                 field="protocol",
             )
         for name, count in (("batch", self.batch), ("limit", self.limit)):
@@ -98,22 +98,22 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkOptions:
-    """How much is run. A run ends when both `images` and `seconds` are reached.
+    """Options of a benchmark, which ends when both `images` and `seconds` are reached.
 
     Without `batch`, it is what throughput mode was tuned for, else 1.
     """
 
     batch: int | None = option(
         None,
-        "Images that run together; default 1, or in throughput mode what build --tune found fastest.",
+        "Batch size; default: 1, or in throughput mode the one that build --tune selected.",
         minimum=1,
     )
-    images: int = option(50, "Run at least so many images.", flag="--count", aliases=("--limit",), minimum=1)
-    seconds: float = option(3.0, "Run at least so long.", minimum=0)
-    warm_up: int = option(5, "Batches that are run before anything is timed.", minimum=0)
+    images: int = option(50, "Minimum number of images to run.", flag="--count", aliases=("--limit",), minimum=1)
+    seconds: float = option(3.0, "Minimum duration in seconds.", minimum=0)
+    warm_up: int = option(5, "Warm-up batches, which are not timed.", minimum=0)
 
     def __post_init__(self) -> None:
-        """Counts are positive."""
+        """Check that counts are positive."""
         for name, value, least in (
             ("batch", 1 if self.batch is None else self.batch, 1),
             ("images", self.images, 1),
@@ -126,26 +126,26 @@ class BenchmarkOptions:
 
 @dataclass(frozen=True, slots=True)
 class TuneOptions:
-    """What is measured for, and how long.
+    """Options of tuning: its goal and time limit.
 
     `goal` is images a second, with as many inferences at a time and as large batches as make most of them, or the
-    time of one inference alone. After `seconds` nothing new is begun; what was measured is kept for the next time.
-    `keep_int8` takes int8, if that was asked, even where 16 bits are as fast.
+    time of one inference alone. After `seconds` no new trial is started; measurements are cached for the next time.
+    `keep_int8` builds int8, if it was requested, even if 16 bits are as fast.
     """
 
-    goal: Goal = option("throughput", "Tune for throughput or latency.", group=_TUNE)
+    goal: Goal = option("throughput", "Goal of tuning: throughput or latency.", group=_TUNE)
     seconds: float = 600.0
-    keep_int8: bool = option(False, "Keep int8 even where 16 bits are as fast.", group=_TUNE)
+    keep_int8: bool = option(False, "Keep int8 even if 16 bits are as fast.", group=_TUNE)
 
     def __post_init__(self) -> None:
-        """Time is positive."""
+        """Check that the time is positive."""
         if not self.seconds > 0:
             raise UsageError(f"the time for tuning must be above 0 seconds, got {self.seconds}.", field="tune.seconds")
 
 
 @dataclass(frozen=True, slots=True)
 class MaxDrop:
-    """The most that may be lost, and what may be spent on finding a model that loses no more.
+    """The accuracy limit of an int8 model, and the time and images to spend on the search.
 
     `points` are hundredths of the metric: 0.5 allows an mIoU of 0.780 to become 0.775. `metric` is the model's own,
     or for want of ground truth the task's measure against float32, as `disagreement` (the share of pixels whose class
@@ -158,29 +158,31 @@ class MaxDrop:
     points: float
     metric: str | None = option(
         None,
-        "The model's own (mIoU, dice, AP), or against float32 without ground truth: disagreement, oks. "
-        "Default: the first of these that --data allows.",
+        "Metric: the model's own (mIoU, dice, AP), or without ground truth disagreement or oks against float32. "
+        "Default: the first of these that --data supports.",
         flag="--metric",
         group=_DROP,
     )
     seconds: float = option(
         600.0,
-        "When to stop searching, also for --tune: 90s, 10m, 2h.",
+        "Time limit of the search or of --tune: 90s, 10m, 2h.",
         flag="--time-budget",
         group=_DROP,
         form="seconds",
     )
-    images: int = option(0, "Images to measure on; 0: as many as the time allows.", group=_DROP, minimum=0)
-    split: Split = option("val", "Split to measure on: val, train or all.", group=_DROP)
+    images: int = option(
+        0, "Number of images to measure accuracy on; 0: as many as the time allows.", group=_DROP, minimum=0
+    )
+    split: Split = option("val", "Split to measure accuracy on: val, train or all.", group=_DROP)
     otherwise: Otherwise = option(
         "16-bit",
-        "If none loses so little: 16-bit, best (loses least) or fail.",
+        "If no int8 model stays within the limit: 16-bit, best (smallest loss) or fail.",
         flag="--otherwise",
         group=_DROP,
     )
 
     def __post_init__(self) -> None:
-        """Numbers that make sense."""
+        """Check that all numbers are in range."""
         if not 0 < self.points < 100:
             raise UsageError(f"a drop is in points between 0 and 100, got {self.points}.", field="max_drop.points")
         if not self.seconds > 0:
@@ -193,24 +195,22 @@ class MaxDrop:
 
 @dataclass(frozen=True, slots=True)
 class CompareLimits:
-    """How far a candidate may be from the reference; None for what is not limited."""
+    """Limits on the difference from the reference; None for no limit."""
 
-    tolerance: float | None = option(
-        None, "Limit of the largest error over the largest output.", group=_LIMITS, minimum=0
+    tolerance: float | None = option(None, "Maximum error, relative to the largest output.", group=_LIMITS, minimum=0)
+    max_changed: float | None = option(None, "Maximum share of labels changed.", group=_LIMITS, minimum=0, maximum=1)
+    min_oks: float | None = option(
+        None, "Minimum mean similarity (OKS) of people.", group=_LIMITS, minimum=0, maximum=1
     )
-    max_changed: float | None = option(
-        None, "Limit of the share of labels changed.", group=_LIMITS, minimum=0, maximum=1
-    )
-    min_oks: float | None = option(None, "Limit of the people's mean similarity.", group=_LIMITS, minimum=0, maximum=1)
     max_difference: float | None = option(
-        None, "Limit of the share of predictions that differs, whatever the task.", group=_LIMITS, minimum=0
+        None, "Maximum share of predictions that differ, for any task.", group=_LIMITS, minimum=0
     )
-    max_drop: float | None = option(None, "Limit of the metric's drop, in its own unit (0.005).", group=_LIMITS)
+    max_drop: float | None = option(None, "Maximum drop of the metric, in its own unit, such as 0.005.", group=_LIMITS)
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
-    """For which vendor a handoff is, and what it holds.
+    """Options of a handoff: vendor, precision, input sizes and contents.
 
     `output_form` is what the device gives. `processes` None is one for each CPU; `soc` is the name of Ascend's chip.
     """
@@ -218,21 +218,21 @@ class PrepareOptions:
     target: Target = option("ascend", "Vendor: ascend or magicmind.")
     precision: Precision = "force_float16"
     output_form: OutputForm = option(
-        "logits", "What the device gives: logits, or labels as int32 or int64.", flag="--output"
+        "logits", "Output of the device: logits, or labels as int32 or int64.", flag="--output"
     )
-    batch: int = option(1, "Images a call.", minimum=1)
-    height: int | None = option(None, "Height of the input; default: what the images lead to.", minimum=1)
-    width: int | None = option(None, "Width of the input; default: what the images lead to.", minimum=1)
-    uint8_input: bool = option(False, "Take bytes; the graph normalises them.")
+    batch: int = option(1, "Batch size.", minimum=1)
+    height: int | None = option(None, "Input height; default: determined by the images.", minimum=1)
+    width: int | None = option(None, "Input width; default: determined by the images.", minimum=1)
+    uint8_input: bool = option(False, "Build a graph with uint8 input, which normalises it.")
     split: Split = option("val", "Split of the data set: train, val or all.")
-    limit: int | None = option(None, "Only the first so many images.", minimum=1)
-    seed: int = option(0, "Seed of the split, where the data set draws it.")
-    soc: str = option("Ascend310", "Ascend's chip, as atc names it.")
+    limit: int | None = option(None, "Use only the first N images.", minimum=1)
+    seed: int = option(0, "Random seed of the split, for data sets without a published split.")
+    soc: str = option("Ascend310", "Name of the Ascend chip, as atc expects it.")
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
-    processes: int | None = option(None, "Processes that prepare images; default: one for each CPU.", minimum=1)
+    processes: int | None = option(None, "Number of processes that prepare images; default: one per CPU.", minimum=1)
 
     def __post_init__(self) -> None:
-        """Counts are positive, and height and width go together."""
+        """Check that counts are positive, and that height and width are given together."""
         for name, count in (("batch", self.batch), ("limit", self.limit), ("processes", self.processes)):
             if count is not None and count < 1:
                 raise UsageError(f"{name} must be at least 1, got {count}.", field=name)
@@ -241,5 +241,5 @@ class PrepareOptions:
 
     @property
     def size_hw(self) -> tuple[int, int] | None:
-        """The input's size, where one was asked for."""
+        """The requested input size, if there is one."""
         return None if self.height is None or self.width is None else (self.height, self.width)

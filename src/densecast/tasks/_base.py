@@ -29,7 +29,7 @@ F32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far two predictions of one image, or of several, are apart.
+    """How much two predictions differ, for one image or summed over several.
 
     `amount` of `weight` differs, as changed pixels of all pixels. With `is_similarity`, `amount` of `weight` agrees
     instead, as the summed similarity of `weight` people. `counts` are further things to sum over images.
@@ -42,7 +42,7 @@ class Difference:
 
     @property
     def reported(self) -> float:
-        """What is printed: the share that differs, 0 to 1, or for a similarity the share that agrees."""
+        """The value to print: the share that differs, 0 to 1, or for a similarity the share that agrees."""
         if self.weight:
             return self.amount / self.weight
         return 1.0 if self.is_similarity else 0.0
@@ -60,7 +60,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a task's `Difference` is called: `name` in comparisons, `metric` as the aim of a search for int8 layers."""
+    """Names of a task's `Difference`: `name` in comparisons, `metric` as the objective of a mixed-precision search."""
 
     name: str
     metric: str
@@ -68,11 +68,11 @@ class Measure:
 
 @runtime_checkable
 class Task(Protocol[P, T]):
-    """What every task has. All members are pure but `save`, which writes one file."""
+    """A task. All members are pure, except `save`, which writes one file."""
 
     @property
     def name(self) -> str:
-        """The name in specs; `package.module:Name` where the task is no named plug-in."""
+        """The task's name in specs; `package.module:Name` if it is not a named plug-in."""
 
     @property
     def options_type(self) -> type[DecodeOptions]:
@@ -83,14 +83,14 @@ class Task(Protocol[P, T]):
         """What `difference` measures."""
 
     def check(self, spec: ModelSpec) -> None:
-        """Whether a model's spec makes sense for this task.
+        """Check that a model's spec is valid for this task.
 
         Raises:
             BadConfigError: labels, decode options or preprocessing that cannot work.
         """
 
     def output_channels(self, spec: ModelSpec) -> int | None:
-        """How many channels the main output (N, C, h, w) has to have; None where any number will do."""
+        """The number of channels that the main output (N, C, h, w) must have; None for any."""
 
     def postprocess(
         self,
@@ -101,7 +101,7 @@ class Task(Protocol[P, T]):
         *,
         scores: bool = False,
     ) -> P:
-        """The network's outputs by name, without the batch axis, for each view of an image -> its prediction.
+        """Outputs by name, without the batch axis, for each view of an image -> its prediction.
 
         In pixels of the image, or with `frame` "network" of the part of the network's input that shows it. The caller
         may overwrite `outputs` afterwards, so the prediction owns its arrays. `scores` asks for the task's confidences
@@ -113,33 +113,33 @@ class Task(Protocol[P, T]):
         """
 
     def target_at(self, target: T, placement: Placement, frame: Frame) -> T:
-        """Ground truth in pixels of the image -> the same in the frame that `postprocess` leaves predictions in."""
+        """Ground truth in image pixels -> ground truth in the given frame, where predictions are."""
 
     def as_prediction(self, target: T) -> P:
-        """Ground truth as if it had been predicted, to be drawn."""
+        """Ground truth converted to a prediction, for drawing."""
 
     def tensors(self, prediction: P) -> dict[str, Array]:
-        """The prediction as named arrays, from which files, stores and servers' answers are made."""
+        """The prediction as named arrays, for files, stores and server responses."""
 
     def tensor_specs(self, spec: ModelSpec) -> tuple[TensorSpec, ...]:
-        """Names, types and shapes of the `tensors` that every prediction has; there may be more, as scores."""
+        """Specs of the `tensors` that every prediction has; there may be more, such as scores."""
 
     def difference(self, left: P, right: P) -> Difference:
-        """How far two predictions of one image are apart."""
+        """How much two predictions of one image differ."""
 
     def draw(self, image: Image, prediction: P, spec: ModelSpec) -> Image:
-        """(H, W, 3) uint8 RGB -> a copy with the prediction over it."""
+        """Draw the prediction over a copy of an (H, W, 3) uint8 RGB image."""
 
     def save(self, path_without_suffix: Path, prediction: P, spec: ModelSpec) -> Path:
-        """Write the prediction in the task's own format and return the file's path, the stem with a suffix added."""
+        """Write the prediction in the task's own format; returns the file's path, which is the stem with a suffix."""
 
     def sample_outputs(self, outputs: Feeds, spec: ModelSpec) -> Feeds:
-        """Outputs of the shapes of `outputs` from which something is predicted, so that warming up runs all code."""
+        """Sample outputs for the given specs, from which something is predicted, so that a warm-up runs all code."""
 
 
 @runtime_checkable
 class SavesColours(Protocol[Shown]):
-    """A task whose predictions can be written as plain colours."""
+    """A task whose predictions can be saved as colour images."""
 
     def save_colour(self, path_without_suffix: Path, prediction: Shown, spec: ModelSpec) -> Path:
         """Write `<path>_colour.png`."""
@@ -150,12 +150,12 @@ class DrawsChanges(Protocol[Shown]):
     """A task that can show where two predictions differ."""
 
     def draw_changes(self, image: Image, left: Shown, right: Shown) -> Image:
-        """(H, W, 3) uint8 RGB with what differs marked."""
+        """Mark the differences on an (H, W, 3) uint8 RGB image."""
 
 
 @runtime_checkable
 class HasMargins(Protocol[Shown]):
-    """A task whose decisions are won by a margin: a change where the margin was small is a near-tie."""
+    """A task whose decisions have a margin: a change with a small margin is a near-tie."""
 
     def margins(
         self, outputs: Feeds, left: Shown, right: Shown, spec: ModelSpec
@@ -165,17 +165,17 @@ class HasMargins(Protocol[Shown]):
 
 @runtime_checkable
 class WeighsOutputs(Protocol):
-    """A task that knows what of a network's raw output matters for its predictions."""
+    """A task that can weigh a change of raw outputs by its effect on predictions."""
 
     @property
     def output_measure(self) -> str:
         """The name of what `output_change` measures."""
 
     def output_change(self, expected: Sequence[F32], actual: Sequence[F32]) -> float:
-        """Main outputs (N, C, h, w) of two networks on images -> how much of their meaning changed, 0 for nothing."""
+        """How much the meaning of main outputs (N, C, h, w) changed between two networks; 0 for no change."""
 
     def meaning(self, output: F32) -> F32:
-        """A main output (C, h, w) -> what decisions depend on, as class probabilities."""
+        """A main output (C, h, w) -> the values that decisions depend on, such as class probabilities."""
 
 
 TASKS: PluginKind[Task[Any, Any]] = PluginKind("tasks", "task", "TASK", Task)

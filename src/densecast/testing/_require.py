@@ -32,7 +32,7 @@ def equal(left: Mapping[str, Array], right: Mapping[str, Array]) -> bool:
 
 
 def contents(value: object) -> bytes:
-    """What an object holds, to see whether it was changed."""
+    """An object's contents as bytes, to detect modification."""
     return pickle.dumps(value)
 
 

@@ -97,7 +97,7 @@ def _check_refusals(runner: Runner, feeds: Feeds) -> None:
 
 
 def _check_slots(backend: Backend, built: CompiledArtifact, feeds: Feeds, workers: int) -> None:
-    """Each slot's thread runs inputs of its own, and gets what they give alone."""
+    """Check that concurrent slots return the same results as single runs."""
     runner = backend.load(built, ExecutionConfig(num_threads=workers, num_streams=workers, num_workers=workers))
     try:
         slots = max(1, min(workers, runner.max_concurrency))

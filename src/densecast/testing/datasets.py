@@ -22,7 +22,7 @@ _SPLITS: tuple[Split, ...] = ("train", "val", "all")
 def check_dataset(
     layout: DatasetFormat, root: Path, *, splits: Sequence[Split] = _SPLITS, targets: int | None = 20
 ) -> None:
-    """Check a data set's layout on a folder that is sound, if perhaps small.
+    """Check a data set's layout on a valid folder, which may be small.
 
     `splits` are those that the folder has; of each, the first `targets` samples' ground truth is read (None: all).
 

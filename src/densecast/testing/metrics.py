@@ -60,7 +60,7 @@ def check_metric(
 
 
 def check_collections(metric: Metric[Any, Any, Any], spec: ModelSpec, counts: Sequence[Any], seed: int = 0) -> None:
-    """Check that a score is the same however its counts were ordered, split, pickled and put together again.
+    """Check that a score does not depend on how its counts were ordered, split, pickled and merged.
 
     Raises:
         AssertionError: it is not.
@@ -88,7 +88,7 @@ def check_collections(metric: Metric[Any, Any, Any], spec: ModelSpec, counts: Se
 
 
 def _numbers(score: Score) -> str:
-    """All of a score to the last digit, NaN like any other number, whatever the order in its dicts."""
+    """A score's contents for exact comparison: NaN equals NaN, and the order in dicts does not matter."""
     named = [sorted(each.items()) for each in (score.per_class or {}, score.others, score.per_image)]
     return repr((score.name, score.value, score.unit, score.better, score.count, *named))
 
@@ -131,16 +131,16 @@ def _check_best(
 
 
 def _check_weights(metric: Metric[Any, Any, Any], spec: ModelSpec, counts: Sequence[Any]) -> None:
-    """An image may count several times, and `resampled` says so faster."""
+    """Check that `resampled` agrees with scoring images counted several times."""
     weights = np.ones((3, len(counts)), np.int64)
     weights[1, 0] = 2
     weights[2, 0], weights[2, 1:] = 3, np.arange(len(counts) - 1) % 3
-    mixtures = [[count for count, times in zip(counts, row, strict=True) for _ in range(times)] for row in weights]
-    scores = [metric.score(mixture, spec) for mixture in mixtures]
-    for mixture, score in zip(mixtures, scores, strict=True):
+    resamples = [[count for count, times in zip(counts, row, strict=True) for _ in range(times)] for row in weights]
+    scores = [metric.score(resample, spec) for resample in resamples]
+    for resample, score in zip(resamples, scores, strict=True):
         require(
-            score.count == len(mixture),
-            f"{metric.name}: images that count several times make {len(mixture)}, the score says {score.count}.",
+            score.count == len(resample),
+            f"{metric.name}: images that count several times make {len(resample)}, the score says {score.count}.",
         )
     if not isinstance(metric, Resamples):
         return

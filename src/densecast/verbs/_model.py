@@ -16,7 +16,7 @@ Model = Pipeline | PipelineConfig | Artifact | Path | str
 
 @contextlib.contextmanager
 def opened(model: Model, mode: Mode) -> Iterator[Pipeline]:
-    """The caller's pipeline as it is, or one opened in `mode` for the block; a `PipelineConfig` says its own mode.
+    """The caller's pipeline unchanged, or one opened in `mode` for the block; a `PipelineConfig` brings its own mode.
 
     Raises:
         BadArtifactError: damaged, or not compiled.
@@ -30,7 +30,7 @@ def opened(model: Model, mode: Mode) -> Iterator[Pipeline]:
 
 
 def mode_of(model: Model, pipeline: Pipeline, mode: Mode) -> Mode:
-    """The mode that `opened` gave the model: the caller's own where it was the caller who chose it."""
+    """The mode that `opened` uses: the caller's own if the caller chose one."""
     if isinstance(model, PipelineConfig):
         return model.mode
     if isinstance(model, Pipeline):
@@ -39,7 +39,7 @@ def mode_of(model: Model, pipeline: Pipeline, mode: Mode) -> Mode:
 
 
 def record_of(pipeline: Pipeline) -> ModelRecord:
-    """What results say of the model."""
+    """The record of the model for results."""
     artifact = pipeline.artifact
     build = artifact.manifest.build if artifact else None
     return ModelRecord(

@@ -43,7 +43,7 @@ def benchmark(
     mode: Mode = "latency",
     progress: Progress | None = None,
 ) -> BenchmarkResult:
-    """Time `images` in turn, around and around; without images, inference on random input alone.
+    """Time the pipeline on `images`, cycling through them; without images, time inference on random input.
 
     An artifact is opened in `mode`, and closed again; a pipeline is used as it is. One opened for throughput has
     several images in work at a time, and its stages' times hold what they wait for each other. Throughput is images
@@ -100,7 +100,7 @@ def _measured(
 
 
 def _turns(images: Sequence[Path], batch: int, count: int, seconds: float) -> Iterator[Path]:
-    """Image files, around and around, in whole batches until both `count` and `seconds` are reached."""
+    """Cycle through image files, in whole batches, until both `count` and `seconds` are reached."""
     start, position = time.perf_counter(), 0
     while position < count or position % batch or time.perf_counter() - start < seconds:
         yield images[position % len(images)]
@@ -114,7 +114,7 @@ def _run_pipeline(
     watch: StopWatch,
     on_image: Callable[[int], None] | None,
 ) -> int:
-    """Predict all files; how many there were."""
+    """Predict all files; returns how many there were."""
     done = 0
     stream = pipeline.stream(files, pipeline.read, _drop, batch=batch, clock=watch)
     with contextlib.closing(stream) as results:
@@ -126,7 +126,7 @@ def _run_pipeline(
 
 
 def _drop(predicted: Predicted[Path]) -> None:
-    """Nothing is kept of a result that is only timed."""
+    """Discard a result."""
 
 
 def _report_progress(progress: Progress, total: int, done: int) -> None:
@@ -134,7 +134,7 @@ def _report_progress(progress: Progress, total: int, done: int) -> None:
 
 
 def _network_inputs(pipeline: Pipeline, images: Sequence[Path], batch: int) -> list[Feeds]:
-    """The ready input of `batch` images: the first ones', as far as of one size, or random values."""
+    """Network input for `batch` images: of the first ones that share one size, or random values."""
     if images:
         inputs = [pipeline.preprocess(pipeline.read(images[index % len(images)])) for index in range(batch)]
         first = inputs[0]
@@ -145,12 +145,12 @@ def _network_inputs(pipeline: Pipeline, images: Sequence[Path], batch: int) -> l
 
 
 def _sizes(inputs: ModelInputs) -> list[tuple[int, ...]]:
-    """The shapes of the first view's arrays."""
+    """Shapes of the first view's arrays."""
     return [array.shape for array in inputs.feeds[0].values()]
 
 
 def _random_inputs(pipeline: Pipeline, count: int) -> list[Feeds]:
-    """Inputs of the artifact's usual size."""
+    """Random inputs of the artifact's typical size."""
     rng = np.random.default_rng(_RANDOM_SEED)
     by_name: Feeds = {}
     for tensor in pipeline.spec.inputs:
@@ -162,7 +162,7 @@ def _random_inputs(pipeline: Pipeline, count: int) -> list[Feeds]:
 def _run_network(
     pipeline: Pipeline, feeds: Sequence[Feeds], batch: int, watch: StopWatch, *, images: int, seconds: float
 ) -> int:
-    """Run the network on ready input, in all streams, until both are reached; how many images that were."""
+    """Run the network on prepared input in all streams until both limits are reached; returns the number of images."""
 
     def work(worker: int, begun: int) -> int:
         with pipeline.session.lease() as slot:

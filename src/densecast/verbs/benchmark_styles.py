@@ -19,14 +19,14 @@ STYLES = ("densecast", "ascend", "mm_run", "trtexec", "benchmark_app")
 
 @dataclass(frozen=True, slots=True)
 class Styled:
-    """What is printed, and the files the tool would write, by name."""
+    """The text to print, and the files that the tool would write, by name."""
 
     text: str
     files: dict[str, str] = field(default_factory=dict)
 
 
 def check(style: str) -> str:
-    """The style, if there is one of that name.
+    """Check a style's name.
 
     Raises:
         UnknownNameError: there is none.
@@ -37,7 +37,7 @@ def check(style: str) -> str:
 
 
 def styled(timing: Timing, style: str, model: str, device: int = 0) -> Styled:
-    """`timing` of `model` as `style` prints it; its device's number is in the names of Ascend's files.
+    """Format `timing` of `model` in a style; Ascend's file names contain the device number.
 
     Raises:
         UnknownNameError: no such style, or `densecast`, which is not one of another tool.
@@ -131,7 +131,7 @@ def _benchmark_app(timing: Timing) -> str:
 
 
 def _summary(samples_ms: tuple[float, ...]) -> dict[str, float]:
-    """Under trtexec's names, which mm_run's sections have as well."""
+    """Summary under trtexec's names, which mm_run uses as well."""
     summary = {
         "min": float(np.min(samples_ms)),
         "max": float(np.max(samples_ms)),

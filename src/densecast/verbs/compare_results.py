@@ -20,7 +20,7 @@ Better = Literal["higher", "lower"]
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One number of a result; `images` is what it was measured on, as far as it is known, and `ids` its hash."""
+    """One quantity of a result; `images` is what it was measured on, if known, and `ids` the hash of their ids."""
 
     value: float
     better: Better
@@ -30,7 +30,7 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How much worse a quantity may become: by `amount`, or by that share of the baseline."""
+    """The allowed regression of a quantity: an absolute `amount`, or a share of the baseline."""
 
     name: str
     amount: float
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """One row of a reference's published tables."""
+    """A row of a reference's published tables."""
 
     name: str
     source: str
@@ -62,7 +62,7 @@ class PublishedRow:
 def compare_results(
     baseline: str, candidate: str, tolerances: Sequence[Tolerance], *, other_images: bool = False
 ) -> list[Row]:
-    """Every quantity that both have, gated where a tolerance names it.
+    """Compare all quantities that both results have; those with a tolerance are gated.
 
     Each is the path of a JSON file of `evaluate`, `benchmark`, `run` or `handoff collect`, or `published:<name>`. A
     tolerance's name is a quantity's, or the last part of several (`mIoU` of `openvino_fp32/mIoU`).
@@ -102,7 +102,7 @@ def compare_results(
 
 
 def parse_tolerance(text: str) -> Tolerance:
-    """`mIoU=0.005` is an amount, `images_per_s=5%` a share of the baseline.
+    """Parse a tolerance: `mIoU=0.005` is an amount, `images_per_s=5%` a share of the baseline.
 
     >>> parse_tolerance("images_per_s=5%")
     Tolerance(name='images_per_s', amount=0.05, relative=True)
@@ -125,7 +125,7 @@ def parse_tolerance(text: str) -> Tolerance:
 
 
 def read(source: str) -> dict[str, Quantity]:
-    """The quantities of a result or of a published row, by name.
+    """Read the quantities of a result or of a published row, by name.
 
     Raises:
         BadInputError: missing, or no result.
@@ -153,7 +153,7 @@ def read(source: str) -> dict[str, Quantity]:
 
 
 def published() -> dict[str, PublishedRow]:
-    """The references' tables, by `<model>/<precision>`; values as fractions and per second."""
+    """The references' published tables, by `<model>/<precision>`; values as fractions and per second."""
     text = resources.files("densecast").joinpath("published.json").read_text(encoding="utf-8")
     rows = codec.from_plain(json.loads(text), list[PublishedRow], "published.json")
     return {row.name: row for row in rows}
@@ -188,12 +188,12 @@ def _quantities(data: dict[str, Any]) -> Iterator[tuple[str, Quantity]]:
 
 
 def _table(value: object) -> dict[str, Any]:
-    """The value where it is a table; an empty one where it is not."""
+    """The value if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def _of_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A report's row in the form of single results."""
+    """A report's row in the form of separate results."""
     timing = _table(row.get("timing"))
     names = ("images_per_s", "inference_only_per_s")
     return {"score": row.get("score"), "throughput": {name: timing[name] for name in names if name in timing}}

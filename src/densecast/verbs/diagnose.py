@@ -37,7 +37,7 @@ _SHARE_DEAD = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing worth acting on: where, what was measured, and what can be done."""
+    """A finding: the layer, the measurement, and the recommended action."""
 
     kind: Kind
     layer: str
@@ -47,7 +47,7 @@ class Finding:
 
 
 class _Range:
-    """Running extremes and spread of one tensor, by channel."""
+    """Running minimum, maximum and spread of one tensor, by channel."""
 
     def __init__(self, point: TensorPoint) -> None:
         self.point, self.finite = point, True
@@ -55,7 +55,7 @@ class _Range:
         self.squares, self.count = 0.0, 0
 
     def add(self, array: F32) -> None:
-        """Count one image's (N, C, h, w)."""
+        """Add one image's (N, C, h, w)."""
         if not np.isfinite(array).all():
             self.finite = False
             return
@@ -68,7 +68,7 @@ class _Range:
 
 
 def diagnose(artifact: Artifact, images: Sequence[Path], *, progress: Progress | None = None) -> list[Finding]:
-    """Look at a float artifact's weights, and at its activations on `images`.
+    """Analyse a float artifact's weights, and its activations on `images`.
 
     Raises:
         BadArtifactError: not a float artifact.
@@ -102,7 +102,7 @@ def diagnose(artifact: Artifact, images: Sequence[Path], *, progress: Progress |
 
 
 def _each(inspector: Inspector, feed: npt.NDArray[np.generic]) -> Iterator[tuple[TensorPoint, F32]]:
-    """Every map of the network, a group at a time."""
+    """Yield every intermediate map of the network, one group at a time."""
     group: list[TensorPoint] = []
     size = 0
     maps = [point for point in inspector.points if point.kind not in ("Reshape", "Transpose", "Identity")]

@@ -20,7 +20,7 @@ _EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The machine, every backend's capabilities, and for each extra the modules it lacks."""
+    """The machine, every backend's capabilities, and the missing modules of each extra."""
 
     machine: Machine
     cgroup_quota_cpus: float | None
@@ -29,7 +29,7 @@ class Diagnosis:
 
 
 def examine() -> Diagnosis:
-    """Look at everything; a broken engine is a finding, not an error."""
+    """Examine the machine and installation; a broken engine is a finding, not an error."""
     return Diagnosis(
         machine.describe(),
         machine.cgroup_quota(),
@@ -42,7 +42,7 @@ def examine() -> Diagnosis:
 
 
 def describe(diagnosis: Diagnosis) -> str:
-    """The findings as text."""
+    """Format the findings as text."""
     here = diagnosis.machine
     quota = "no quota" if diagnosis.cgroup_quota_cpus is None else f"quota {diagnosis.cgroup_quota_cpus:g}"
     lines = [

@@ -15,7 +15,7 @@ from densecast.measure.ground_truth import GroundTruth
 from densecast.measure.loop import Observer, Progress
 from densecast.metrics._base import METRICS, HasResults, HasTables
 from densecast.pipeline import Pipeline
-from densecast.results.accuracy import EvaluateResult
+from densecast.results.predictions import EvaluateResult
 from densecast.spec.augment import Augment
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
@@ -32,7 +32,7 @@ def evaluate(
     observe: Observer | None = None,
     results: Path | str | None = None,
 ) -> EvaluateResult:
-    """The model's published metric over its data set at `data`, or where the configuration names it.
+    """Measure the model's published metric on its data set, at `data` or where the configuration names it.
 
     An artifact is opened in throughput mode, and closed again; a pipeline is used as it is. `observe` sees every
     prediction beside its target, in the frame the metric compares them in. `results` is a JSON file to write for the
@@ -63,13 +63,13 @@ def evaluate(
 
 
 def _chosen_views(pipeline: Pipeline) -> Augment:
-    """The views that were asked for: mirroring that the model always does is no choice."""
+    """The TTA views that the user chose, without the mirroring that the model always does."""
     flip = pipeline.augment.flip and not pipeline.spec.needs_mirror
     return replace(pipeline.augment, flip=flip)
 
 
 def table_printer(spec: ModelSpec, style: str | None = None) -> Callable[[Score], str]:
-    """What prints the model's score as the tables of `style`, the metric's first where none is named.
+    """A function that prints the model's score in a table style, by default the metric's first one.
 
     Nothing is printed where the metric has no tables.
 

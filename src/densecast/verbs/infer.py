@@ -11,7 +11,7 @@ from densecast.imaging.folder import images_in
 from densecast.io import files
 from densecast.measure.loop import Progress
 from densecast.pipeline import Image, Predicted
-from densecast.results.inference import InferredImage, InferResult
+from densecast.results.predictions import InferredImage, InferResult
 from densecast.runtime import execution
 from densecast.tasks._base import SavesColours
 from densecast.verbs._model import Model, opened, record_of
@@ -72,7 +72,7 @@ def infer(
 
 
 def image_files(given: Sequence[Path], named_in: Path | None = None, limit: int | None = None) -> list[Path]:
-    """The image files that `given` stands for: folders stand for the images in them.
+    """Expand `given` to image files: folders stand for the images in them.
 
     With `named_in`, a text of one file name or id a line, only those it names, in its order; of them the first `limit`.
 

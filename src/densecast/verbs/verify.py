@@ -19,7 +19,7 @@ from densecast.verbs.builder import golden
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at: `told` is the outcome in a clause.
+    """One check; `told` describes its outcome.
 
     A "note" is not as it was when the model was built, and may be all right.
     """
@@ -39,12 +39,12 @@ class Verification:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing failed."""
+        """Whether all checks passed."""
         return all(check.state != "failed" for check in self.checks)
 
 
 def verify(folder: Path) -> Verification:
-    """Look an artifact over, and run it once on the image whose answer it keeps.
+    """Check an artifact's files and engine, and run it once on the stored test input.
 
     Raises:
         BadArtifactError: damaged: a file is missing or changed.
@@ -62,7 +62,7 @@ def verify(folder: Path) -> Verification:
 
 
 def _graph(artifact: Artifact) -> Check:
-    """A float artifact holds a graph that the framework was compared with."""
+    """Check a float artifact: its graph, and the recorded comparison with the framework."""
     import onnx
 
     onnx.checker.check_model(str(artifact.file("model.onnx")))
@@ -95,7 +95,7 @@ def _cpu(artifact: Artifact) -> Check:
 
 
 def _run(artifact: CompiledArtifact) -> list[Check]:
-    """What needs the engine, which is loaded once."""
+    """The checks that need the engine, which is loaded once."""
     with Session.open(artifact, execution.configure("latency")) as session:
         return [_precision(artifact, session.precision), _golden(artifact, session)]
 
@@ -112,7 +112,7 @@ def _golden(artifact: CompiledArtifact, session: Session) -> Check:
     if difference is None:
         return Check("answer", "note", "none is stored with it: build it again to have one")
     allowed = golden.TOLERANCE[artifact.manifest.build.precision]
-    outcome = f"{difference:.1e} from the stored answer to the test picture (at most {allowed:g})"
+    outcome = f"{difference:.1e} from the stored output for the test image (at most {allowed:g})"
     if limits.is_at_most("answer", difference, allowed):
         return Check("answer", "ok", outcome)
     return Check("answer", "failed", f"{outcome}: this machine computes something else. Build it here.")

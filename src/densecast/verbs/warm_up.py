@@ -21,7 +21,7 @@ _SIDE = 512
 
 
 def warm_up(artifact: Artifact, *, threads: int | None = None) -> None:
-    """Take a made-up image through all stages, for the first image of `infer` to be quick.
+    """Run a synthetic image through all stages, so that the first image of `infer` is fast.
 
     A network for sizes that only odd images lead to is compiled and not run.
 
@@ -39,7 +39,7 @@ def warm_up(artifact: Artifact, *, threads: int | None = None) -> None:
 
 
 def _image(artifact: Artifact) -> Image | None:
-    """A grey image that leads to a size the network takes."""
+    """A grey image that leads to an input size which the network accepts."""
     resize = artifact.spec.preprocess.resize
     height, width = artifact.spec.input.typical_shape(_SIDE)[2:]
     factor = resize.factor if isinstance(resize, ScaleBy) else 1.0
@@ -48,7 +48,7 @@ def _image(artifact: Artifact) -> Image | None:
 
 
 def _fits(spec: ModelSpec, image_hw: tuple[int, int]) -> bool:
-    """Whether every input takes what an image of that height and width becomes."""
+    """Whether every input accepts an image of that height and width after preprocessing."""
     return all(
         size.admits(got) if isinstance(size, Dim) else size == got
         for tensor in spec.inputs

@@ -16,7 +16,7 @@ from densecast.spec.verb_options import ORIGINAL
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSource:
-    """A file of trained weights: where it is published, and how to know it.
+    """A file of trained weights: where it is published, and its hashes.
 
     `urls` are tried in order. `sha256` may be a prefix (some publishers print eight digits in the file name).
     `shipped` names a file of the package itself.
@@ -31,7 +31,7 @@ class CheckpointSource:
 
 @dataclass(frozen=True, slots=True)
 class PublishedScore:
-    """A number somebody else printed, with the number of images it was measured on."""
+    """A published score, with the number of images it was measured on."""
 
     precision: Precision
     metric: str
@@ -42,7 +42,7 @@ class PublishedScore:
 
 @dataclass(frozen=True, slots=True)
 class ProceduralData:
-    """Data the project makes itself: a writer of `scenes/`, and how much of it a default run uses.
+    """Procedurally generated data: the writer in `scenes/`, and the number of images in a default run.
 
     The seed is one that training never used.
     """
@@ -54,7 +54,7 @@ class ProceduralData:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Another way than the original's to prepare images and to decode outputs, as some deployment does it."""
+    """Alternative pre- and postprocessing, as used by some deployment."""
 
     preprocess: Preprocess
     decode: Annotated[DecodeOptions, ReadByTask()]
@@ -90,12 +90,12 @@ class ZooEntry:
     tensorflow: TensorFlowGraph | None = None
 
     def __post_init__(self) -> None:
-        """A model has a network of ours or a graph of its own."""
+        """Check that the model has either a network or a TensorFlow graph."""
         if (self.network is None) == (self.tensorflow is None):
             raise ValueError(f"{self.spec.name}: either a network or a TensorFlow graph")
 
     def spec_for(self, variant: str = ORIGINAL) -> ModelSpec:
-        """The spec with the preprocessing and decoding of a variant.
+        """The spec with the pre- and postprocessing of a variant.
 
         Raises:
             UnknownNameError: this model has no such variant.

@@ -21,7 +21,7 @@ STD = (0.229, 0.224, 0.225)
 LICENCE = "Apache-2.0 (MMPose's weights); the data set's own terms hold for what was learned from it"
 COCO_IMAGES = 5000
 
-# The publisher's host; its domain has been out of service at times, so the public web archive is asked next.
+# The publisher's host; its domain has been out of service at times, so the public web archive is tried next.
 _HOSTS = ("https://download.openmmlab.com", "https://web.archive.org/web/2024id_/https://download.openmmlab.com")
 _SAMPLE = "magicmind_cloud, mmpose README (MLU370); it says 5000 images, its scripts take 1000"
 _SIDES = (Dim("H", 64, 4096), Dim("W", 64, 4096))
@@ -32,13 +32,13 @@ _PERSON_RGB = (0, 158, 115)
 
 DECODE = PoseDecode()
 # The small networks' own: of joints that are there they are surer than the published ones, and less sure of whose they
-# are; their peaks are broader. Chosen on pictures of a seed that neither training nor the scores have seen, where AP is
+# are; their peaks are broader. Chosen on images of a seed that neither training nor the scores have seen, where AP is
 # 1 point higher than with the published grouping and peaks, and 1 to 4 higher than with the published 0.1.
 SMALL_DECODE = PoseDecode(detection_threshold=0.3, tag_threshold=2.0, nms_kernel=7)
 
 
 def coco(name: str, *, short_side: int = 512, decode: PoseDecode = DECODE) -> ModelSpec:
-    """A network for COCO's seventeen joints that sees every image mirrored as well."""
+    """Spec of a network for COCO's 17 joints, with the mirrored image as a second view."""
     return ModelSpec(
         name=name,
         task="pose",
@@ -54,7 +54,7 @@ def coco(name: str, *, short_side: int = 512, decode: PoseDecode = DECODE) -> Mo
 
 
 def variants(*, short_side: int = 512, decode: PoseDecode = DECODE) -> dict[str, Variant]:
-    """`no_flip`: each image is seen once, which takes half the time."""
+    """Variant `no_flip`: without the mirrored view, which takes half the time."""
     return {"no_flip": Variant(_preprocess(short_side), replace(decode, flip=False))}
 
 

@@ -26,26 +26,26 @@ _OF_REGIONS = (".*key_project.*", ".*value_project.*")
 LICENCE = "Apache-2.0 (MMSegmentation's weights); the data set's own terms hold for what was learned from it"
 CITYSCAPES_IMAGES = 500
 
-# The publisher's host; its domain has been out of service at times, so the public web archive is asked next.
+# The publisher's host; its domain has been out of service at times, so the public web archive is tried next.
 _HOSTS = ("https://download.openmmlab.com", "https://web.archive.org/web/2024id_/https://download.openmmlab.com")
 _SAMPLE = "magicmind_cloud, mmsegmentation README (MLU370, 1024×2048)"
 _OPEN = (Dim("N", 1, 64), 3, Dim("H", 32, 4096), Dim("W", 32, 4096))
 
 
 def cityscapes(name: str, *, long_side: int = 2048, short_side: int = 1024) -> ModelSpec:
-    """A network of 19 classes, evaluated at the image's size."""
+    """Spec of a network with 19 classes, evaluated at the image's size."""
     resize = KeepRatio(long_side, short_side)
     return _spec(name, tuple(CITYSCAPES), tuple(CITYSCAPES.values()), "cityscapes", resize)
 
 
 def ocrnet(name: str, *, long_side: int = 2048, short_side: int = 1024) -> ModelSpec:
-    """The same, whose attention stays in 16 bits where the rest is int8."""
+    """The same spec, with attention excluded from int8."""
     spec = cityscapes(name, long_side=long_side, short_side=short_side)
     return replace(spec, excluded_types=_ATTENTION, excluded_names=_OF_REGIONS)
 
 
 def voc2012(name: str, *, long_side: int = 2048, short_side: int = 512) -> ModelSpec:
-    """A network of 21 classes, background among them, evaluated at the image's size."""
+    """Spec of a network with 21 classes including background, evaluated at the image's size."""
     return _spec(name, tuple(VOC2012), tuple(VOC2012.values()), "voc2012", KeepRatio(long_side, short_side))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from densecast.zoo import _mmpose
 from densecast.zoo._base import CheckpointSource, ProceduralData, ZooEntry
 
-# With the last stage alone in 16 bits, AP falls by 1.1 points on pictures of two other seeds; with the branch of the
+# With the last stage alone in 16 bits, AP falls by 1.1 points on images of two other seeds; with the branch of the
 # highest resolution, of which joints' places are read, in 16 bits as well, by 0.5.
 _KEEPS_FLOAT = (".*stage4.*", r".*branches\.0/.*")
 

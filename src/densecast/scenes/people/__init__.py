@@ -1,4 +1,4 @@
-"""People in front of a camera, with the place and the visibility of each of COCO's key points, from two numbers."""
+"""Draws people with the position and visibility of each COCO keypoint, from a seed and an index."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A body in space: segment lengths, and where joints lie for a pose.
+"""Body model: segment lengths, and joint positions for a pose.
 
 Lengths are shares of the stature after R. Drillis and R. Contini, "Body Segment Parameters" (1966), as printed in
 D. Winter, "Biomechanics and Motor Control of Human Movement".

@@ -1,4 +1,4 @@
-"""A picture with depth, made of tapered limbs and ellipsoids: what is nearer hides what is farther."""
+"""A canvas with a depth buffer, for tapered limbs and ellipsoids."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

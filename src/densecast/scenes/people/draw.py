@@ -1,4 +1,4 @@
-"""A person as solids on a depth canvas: trunk, limbs and what is worn over them."""
+"""Draws a person as solids on a depth canvas: trunk, limbs and clothing."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A head whose features show where nose, eyes and ears are: face, hair, cap, beard, glasses."""
+"""Draws a head whose features show where nose, eyes and ears are: face, hair, cap, beard, glasses."""
 
 import numpy as np
 

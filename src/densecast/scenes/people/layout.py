@@ -1,4 +1,4 @@
-"""Where people stand and sit in a picture: how large, how far, and how much they may hide each other."""
+"""Places people in an image: size, distance, and how much they may occlude each other."""
 
 from dataclasses import dataclass
 

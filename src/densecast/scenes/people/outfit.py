@@ -1,4 +1,4 @@
-"""What a person wears: cloths with colours and patterns, skin and hair."""
+"""Clothing, skin and hair: colours and patterns."""
 
 from dataclasses import dataclass
 from typing import Literal

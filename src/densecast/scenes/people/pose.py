@@ -1,4 +1,4 @@
-"""How a person holds the body: joint angles, drawn from ranges that bodies can reach."""
+"""Random poses: joint angles within the ranges that bodies can reach."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Things among people that are not people: seats, posts, balls, bushes, bags."""
+"""Objects among people: seats, posts, balls, bushes, bags."""
 
 import numpy as np
 

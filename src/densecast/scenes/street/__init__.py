@@ -1,4 +1,4 @@
-"""A street seen from a car: a picture and the exact class of every pixel, from two numbers."""
+"""Draws street scenes with the exact class of every pixel, from a seed and an index."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A picture and its classes, painted together: what is drawn later lies in front."""
+"""A canvas that holds an image and its class map; what is drawn later lies in front."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What stands along the kerb: lamps, posts, traffic lights, signs, and unlabelled odds and ends."""
+"""Street furniture along the kerb: lamps, posts, traffic lights, signs, and unlabelled objects."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Where everything stands: a street's cross-section, and what is placed along it."""
+"""Street layout: cross-section, and the objects placed along it."""
 
 from dataclasses import dataclass, field
 

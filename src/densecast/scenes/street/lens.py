@@ -1,4 +1,4 @@
-"""From a painted street to a photograph: surface texture, tint, motion, focus, exposure and sensor noise."""
+"""Turns a painted street into a photograph: surface texture, tint, motion blur, focus, exposure, sensor noise."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""The light of a street at some hour in some weather: how bright each side of things is, and the colour of the air."""
+"""Street lighting by time of day and weather: brightness of each side of an object, and colour of the air."""
 
 from dataclasses import dataclass
 

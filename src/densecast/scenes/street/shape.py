@@ -1,4 +1,4 @@
-"""What a street is made of: flat shapes and strokes in world metres, and the things that own them."""
+"""Primitives of a street: flat shapes and strokes in world metres, and the objects that own them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Bodies of vehicles: a side profile drawn out to a width, painted face by face."""
+"""Vehicle bodies: a side profile extruded to a width, painted face by face."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Who is on the street: vehicles in their lanes and at the kerb, people on foot and on two wheels."""
+"""Traffic: vehicles in lanes and at the kerb, pedestrians and riders."""
 
 import itertools
 

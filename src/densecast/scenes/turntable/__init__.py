@@ -1,4 +1,4 @@
-"""A car on a turntable, seen from sixteen sides: a picture and the exact mask, from two numbers."""
+"""Draws a car on a turntable from sixteen angles, with an exact mask, from a seed and an index."""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-"""What sticks out of a car's body: door mirrors, and the thin parts that are hard to segment."""
+"""Parts that stick out of a car's body: door mirrors, and thin parts that are hard to segment."""
 
 import itertools
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a car does to the floor it stands on: soft shadows and, on a polished one, its mirror image."""
+"""Effects of a car on the floor: soft shadows and, on a polished floor, reflections."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Seven body types of cars: their measures, side profiles, and where their glass is."""
+"""Seven car body types: dimensions, side profiles, and positions of the windows."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a car is made of where: each visible point of it gets one of a few materials."""
+"""Assigns a material to each visible point of a car."""
 
 from dataclasses import dataclass
 from enum import IntEnum

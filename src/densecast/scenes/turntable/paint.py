@@ -1,4 +1,4 @@
-"""Light on a car: each visible point's colour under one sun and a simple sky, in lacquer and glass."""
+"""Shades a car: the colour of each visible point under one sun and a simple sky, in lacquer and glass."""
 
 from dataclasses import dataclass
 

@@ -24,7 +24,7 @@ from densecast.tasks.pose.coco_person import JOINTS
 class PoseDecode:
     """Associative embedding as MMPose 0.29 decodes it; the defaults are those of its COCO configurations.
 
-    `flip`: the network also saw the mirrored image; heatmaps are averaged, tags kept apart.
+    `flip`: the network also saw the mirrored image; heatmaps are averaged, tags are not.
     `project_to_image`: work at the network's input size; otherwise at the size of its largest output.
     `nms_kernel`: side of the square window in which a peak is the highest, odd.
     `max_people`: peaks taken from each joint's map; how many people they make is limited only with
@@ -82,7 +82,7 @@ class Poses:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedPoses:
-    """The people that annotators marked in one image, in its pixels.
+    """The annotated people of one image, in its pixels.
 
     `xy_px` (n, K, 2) float64 and `visibility` (n, K) uint8: 0 not marked (the point means nothing), 1 hidden,
     2 seen. `area_px` (n,) is a person's outlined area, `box_xywh_px` (n, 4) left, top, width and height.
@@ -116,7 +116,7 @@ class PoseTask:
     measure = Measure("mean_oks", "oks")
 
     def check(self, spec: ModelSpec) -> None:
-        """Whether the preprocessing is the one whose geometry the decoding undoes.
+        """Check that the preprocessing is the one that postprocessing can invert.
 
         Raises:
             BadConfigError: it is another one.
@@ -139,12 +139,12 @@ class PoseTask:
         *,
         scores: bool = False,
     ) -> Poses:
-        """Maps (C, h, w) of each view -> people, in the order in which they were found.
+        """Maps (C, h, w) of each view -> people, in the order of detection.
 
         Raises:
             BadGraphError: the output is no stack of maps.
             BadShapeError, BadInputError: maps of another number or type, or not finite.
-            UsageError: scores were asked for, which every prediction has.
+            UsageError: scores were requested, which every prediction has.
         """
         from densecast.tasks.pose import postprocess
 
@@ -152,7 +152,7 @@ class PoseTask:
         return postprocess.decode_views(maps, views, spec, frame, probability=scores)
 
     def target_at(self, target: AnnotatedPoses, placement: Placement, frame: Frame) -> AnnotatedPoses:
-        """Joints in pixels of the image, or where they lie in the network's input."""
+        """Joints in image pixels, or mapped to the network's input."""
         if frame == "image":
             return target
         scale = placement.scale_xy
@@ -165,7 +165,7 @@ class PoseTask:
         )
 
     def as_prediction(self, target: AnnotatedPoses) -> Poses:
-        """Marked joints score 1, others 0."""
+        """Annotated joints get score 1, others 0."""
         score = (target.visibility > 0).astype(np.float32)
         return Poses(target.xy_px.astype(np.float32), score, np.ones(len(target), np.float32))
 
@@ -183,25 +183,25 @@ class PoseTask:
         )
 
     def difference(self, left: Poses, right: Poses) -> Difference:
-        """The similarity of everybody that either model found, over the joints found; 0 for a person without a pair."""
+        """The similarity of all people that either model detected, over detected joints; 0 for an unmatched person."""
         from densecast.tasks.pose import similarity
 
         return similarity.difference(left, right)
 
     def draw(self, image: Image, prediction: Poses, spec: ModelSpec) -> Image:
-        """Everybody's joints and limbs, the left side in blue and the right one in orange; of COCO's joints only."""
+        """Draw joints and limbs of all people, left in blue and right in orange; for COCO's joints only."""
         from densecast.tasks.pose import drawing
 
         return drawing.draw(image, prediction)
 
     def save(self, path_without_suffix: Path, prediction: Poses, spec: ModelSpec) -> Path:
-        """Write `<path>.json`: for each person a line with `keypoints`, [x, y, score] of each joint, and `score`."""
+        """Write `<path>.json`: one line per person with `keypoints`, [x, y, score] of each joint, and `score`."""
         from densecast.tasks.pose import drawing
 
         return drawing.save(path_without_suffix, prediction)
 
     def sample_outputs(self, outputs: Feeds, spec: ModelSpec) -> Feeds:
-        """Maps of one person, a joint of whom is missing."""
+        """Maps of one person with one joint missing."""
         samples = {}
         for name, array in outputs.items():
             maps = np.zeros_like(array)

@@ -30,7 +30,7 @@ _FURTHEST_PX = 2.0**24
 
 
 def draw(image: Image, people: Poses, min_score: float = 0.3) -> Image:
-    """(H, W, 3) uint8 RGB -> a copy with everybody's limbs and joints.
+    """Draw limbs and joints of all people over a copy of an (H, W, 3) uint8 RGB image.
 
     Joints that score less than `min_score` are left out, and limbs that end in one. People found first are drawn
     last, on top. Limbs and sides are known for COCO's joints; of any other number, the joints are drawn in one colour.
@@ -62,7 +62,7 @@ def draw(image: Image, people: Poses, min_score: float = 0.3) -> Image:
 
 
 def save(path_without_suffix: Path, prediction: Poses) -> Path:
-    """Write `<path>.json`: for each person a line with `keypoints`, [x, y, score] of each joint, and `score`.
+    """Write `<path>.json`: one line per person with `keypoints`, [x, y, score] of each joint, and `score`.
 
     Joints are in the model's order (COCO's: `coco_person.JOINTS`), in pixels of the image; one that was not found has
     score 0.

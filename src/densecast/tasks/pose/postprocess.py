@@ -56,7 +56,7 @@ def decode(
     options: PoseDecode = PUBLISHED,
     scales: Sequence[float] = (1.0,),
 ) -> Poses:
-    """A network's maps of one image -> the people in it, in the order in which they were found.
+    """A network's maps of one image -> the people in it, in the order of detection.
 
     `maps[i]` is (2, C, h, w) float32 at `scales[i]`: of the image, then of its mirror image, as the network gave
     it; without `options.flip` only the first is read. C is 34: 17 heatmaps and 17 tag maps (18 without
@@ -107,7 +107,7 @@ def decode_views(
     Raises:
         BadGraphError: the output is no stack of maps.
         BadShapeError, BadInputError: as `decode`.
-        UsageError: a probability map was asked for, which people have none of.
+        UsageError: a probability map was requested, which people do not have.
     """
     if probability:
         raise UsageError(
@@ -129,7 +129,7 @@ def decode_views(
 
 
 def _stacked(outputs: Sequence[Array]) -> Maps:
-    """The maps of an image and of its mirror image as one array; as they are, where one inference made both."""
+    """Stack the maps of an image and its mirror image into one array, unless one inference computed both."""
     together = neighbours(outputs)
     return (np.stack(outputs) if together is None else together).astype(np.float32, copy=False)
 
@@ -166,13 +166,13 @@ def _people(fields: _Fields, tables: _Tables, ceiling: Maps, options: PoseDecode
 
 
 def _float32_at_most(value: float) -> np.float32:
-    """The largest float32 that is not above `value`: a float32 exceeds both or neither."""
+    """The largest float32 that is at most `value`: a float32 exceeds both or neither."""
     nearest = np.float32(value)
     return np.nextafter(nearest, np.float32(-np.inf)) if float(nearest) > value else nearest
 
 
 def _checked(maps: Sequence[Maps], scales: Sequence[float], options: PoseDecode) -> list[tuple[float, Maps]]:
-    """The maps with their scales, largest first."""
+    """Check the maps, and sort them with their scales, largest first."""
     channels = 2 * len(JOINTS) if options.tag_per_joint else len(JOINTS) + 1
     images = 2 if options.flip else 1
     if not maps or len(maps) != len(scales):
@@ -192,7 +192,7 @@ def _checked(maps: Sequence[Maps], scales: Sequence[float], options: PoseDecode)
 
 
 def _fields(by_scale: list[tuple[float, Maps]], model_hw: tuple[int, int], options: PoseDecode) -> _Fields:
-    """Heatmaps of all scales and the tags of scale 1, read at the resolution people are looked for."""
+    """Heatmaps of all scales and the tags of scale 1, read at the resolution of the peak search."""
     joints, mirrored = np.arange(len(JOINTS)), np.array(MIRRORED)
     size_hw = model_hw if options.project_to_image else _size_hw(by_scale[0][1])
     tag_source = by_scale[0][1] if len(by_scale) == 1 else dict(by_scale)[1]

@@ -28,7 +28,7 @@ _EPSILON = float(np.spacing(1))
 
 
 def sigmas_of(joints: int) -> F64:
-    """(K,) standard deviations of each joint's place, as shares of the root of the person's area.
+    """(K,) standard deviations of each joint's annotated position, as fractions of the root of the person's area.
 
     COCO's for as many joints as COCO has; for any other number, the mean of COCO's.
     """
@@ -66,7 +66,7 @@ def found_joint_similarity(reference: Poses, candidate: Poses) -> F64:
 
 
 def box_areas(xy_px: F32) -> F32:
-    """(P, K, 2) joints -> (P,) areas in square pixels of the boxes around all of them, found or not."""
+    """(P, K, 2) joints -> (P,) areas in square pixels of the bounding boxes of all joints, detected or not."""
     if len(xy_px) == 0:
         return np.zeros(0, np.float32)
     width, height = np.moveaxis(xy_px.max(axis=1) - xy_px.min(axis=1), -1, 0)
@@ -74,7 +74,7 @@ def box_areas(xy_px: F32) -> F32:
 
 
 def greedy_pairs(similarity: F64, threshold: float = 0.0) -> Iterator[tuple[int, int, float]]:
-    """(n, m) similarities -> pairs as row, column and similarity, most alike first, each row and column once.
+    """Greedy matching: (n, m) similarities -> pairs (row, column, similarity), most similar first.
 
     Ends before the first pair below `threshold`.
     """
@@ -89,7 +89,7 @@ def greedy_pairs(similarity: F64, threshold: float = 0.0) -> Iterator[tuple[int,
 
 
 def difference(reference: Poses, candidate: Poses) -> Difference:
-    """The summed `found_joint_similarity` of everybody found by either model; counts `vanished` and `appeared`.
+    """The summed `found_joint_similarity` of all people that either model detected; counts `vanished` and `appeared`.
 
     Pairs below COCO's loosest threshold (0.5) are none: the reference's person has vanished, and whoever of the
     candidate's is in no pair has appeared.
@@ -106,7 +106,7 @@ def difference(reference: Poses, candidate: Poses) -> Difference:
 
 
 def oks_nms(people: Poses, threshold: float = 0.9) -> npt.NDArray[np.int64]:
-    """Indices of the people to keep, by falling score: each one suppresses later ones more alike than `threshold`.
+    """OKS non-maximum suppression: indices to keep, by descending score; drops those more similar than `threshold`.
 
     Similarities use the mean of both box areas. Of equal scores the later one comes first.
 
@@ -124,9 +124,10 @@ def oks_nms(people: Poses, threshold: float = 0.9) -> npt.NDArray[np.int64]:
 
 
 def soft_oks_nms(people: Poses, threshold: float = 0.9, max_people: int = 20) -> npt.NDArray[np.int64]:
-    """Indices of at most `max_people` people, by falling score, where everyone kept lowers the scores of those alike.
+    """Soft OKS non-maximum suppression: at most `max_people` indices by descending score; similar people lose score.
 
-    A score is multiplied by `exp(-similarity**2 / threshold)` for everyone kept before; scores only order.
+    A score is multiplied by `exp(-similarity**2 / threshold)` for every person kept before it; scores only determine
+    the order.
 
     Raises:
         UsageError: a threshold outside 0..1, or 0.

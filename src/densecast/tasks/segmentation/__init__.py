@@ -39,7 +39,7 @@ class SegmentationDecode:
 
 @dataclass(frozen=True, slots=True)
 class SegmentationMap:
-    """`class_id` (H, W) uint8: each pixel's class index; `probability` (H, W) float32: its softmax, where asked for."""
+    """`class_id` (H, W) uint8: each pixel's class index; `probability` (H, W) float32: its softmax, if requested."""
 
     class_id: LabelMap
     probability: npt.NDArray[np.float32] | None = None
@@ -60,7 +60,7 @@ class SegmentationTask:
     output_measure = "labels_changed"
 
     def check(self, spec: ModelSpec) -> None:
-        """Whether there are two classes, and a way back for labels of an image in the middle of the input.
+        """Check that there are at least two classes, and that labels can be mapped back from the network's input.
 
         Raises:
             BadConfigError: fewer than two labels, or a resize that needs another `to_image`.
@@ -72,7 +72,7 @@ class SegmentationTask:
             raise BadConfigError(f"{spec.name}: 'fit_centre' needs labels that are resized after the argmax.")
 
     def output_channels(self, spec: ModelSpec) -> int:
-        """One plane for each label."""
+        """One channel per label."""
         return len(spec.labels)
 
     def postprocess(
@@ -96,7 +96,7 @@ class SegmentationTask:
         return postprocess.decode_views(logits, views, spec, frame, probability=scores)
 
     def target_at(self, target: LabelMap, placement: Placement, frame: Frame) -> LabelMap:
-        """Label maps by nearest neighbour, as Pillow reads it."""
+        """Resize label maps by nearest neighbour, as Pillow does."""
         if frame == "image":
             return target
         from densecast.imaging.prepare import resize_labels
@@ -108,7 +108,7 @@ class SegmentationTask:
         return SegmentationMap(target)
 
     def tensors(self, prediction: SegmentationMap) -> dict[str, Array]:
-        """`class_id`, and `probability` where there is one."""
+        """`class_id`, and `probability` if there is one."""
         tensors: dict[str, Array] = {"class_id": prediction.class_id}
         return tensors if prediction.probability is None else tensors | {"probability": prediction.probability}
 
@@ -117,30 +117,30 @@ class SegmentationTask:
         return (TensorSpec("class_id", "uint8", (Dim("H", 1, 1 << 16), Dim("W", 1, 1 << 16))),)
 
     def difference(self, left: SegmentationMap, right: SegmentationMap) -> Difference:
-        """The share of pixels that have another class."""
+        """The share of pixels whose class differs."""
         differs = left.class_id != right.class_id
         return Difference(int(np.count_nonzero(differs)), differs.size)
 
     def draw(self, image: Image, prediction: SegmentationMap, spec: ModelSpec) -> Image:
-        """Each class but the background in its colour, half transparent, outlined."""
+        """Draw each class except the background in its colour, half transparent, outlined."""
         from densecast.tasks.segmentation import drawing
 
         return drawing.draw(image, prediction, spec)
 
     def save(self, path_without_suffix: Path, prediction: SegmentationMap, spec: ModelSpec) -> Path:
-        """`<path>.png`: 8 bits a pixel, the class index; with probabilities `<path>_score.png` too, 65535 for 1."""
+        """Write `<path>.png`: 8-bit class indices; with probabilities also `<path>_score.png`, 65535 for 1."""
         from densecast.tasks.segmentation import drawing
 
         return drawing.save(path_without_suffix, prediction)
 
     def save_colour(self, path_without_suffix: Path, prediction: SegmentationMap, spec: ModelSpec) -> Path:
-        """`<path>_colour.png`: 8-bit RGB, each class in its colour; what is no class is black."""
+        """Write `<path>_colour.png`: 8-bit RGB, each class in its colour; other values are black."""
         from densecast.tasks.segmentation import drawing
 
         return drawing.save_colour(path_without_suffix, prediction, spec)
 
     def draw_changes(self, image: Image, left: SegmentationMap, right: SegmentationMap) -> Image:
-        """The image in grey, with the pixels of another class in red."""
+        """Draw the image in grey, with changed pixels in red."""
         from densecast.tasks.segmentation import drawing
 
         return drawing.draw_changes(image, left, right)
@@ -155,18 +155,18 @@ class SegmentationTask:
         return margins.of_changes(logits, left, right, decode_options(spec).align_corners)
 
     def output_change(self, expected: Sequence[F32], actual: Sequence[F32]) -> float:
-        """The share of positions whose largest plane is another one."""
+        """The share of positions whose argmax differs."""
         changed = [left.argmax(axis=1) != right.argmax(axis=1) for left, right in zip(expected, actual, strict=True)]
         return float(np.mean(np.concatenate([each.ravel() for each in changed])))
 
     def meaning(self, output: F32) -> F32:
-        """Softmax over classes. What is not finite counts as large, so that a broken network's error is large."""
+        """Softmax over classes. Non-finite values count as large, so that a broken network's error is large."""
         finite = np.nan_to_num(output, nan=0.0, posinf=_FIRST_EXPONENT, neginf=-_FIRST_EXPONENT)
         powers = np.exp(finite - finite.max(axis=0))
         return np.asarray(powers / powers.sum(axis=0), dtype=np.float32)
 
     def sample_outputs(self, outputs: Feeds, spec: ModelSpec) -> Feeds:
-        """A background in which one pixel could be any other class."""
+        """Background with a single pixel that could be any other class."""
         return {name: one_pixel(array) for name, array in outputs.items()}
 
 

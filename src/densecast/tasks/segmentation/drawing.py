@@ -19,7 +19,7 @@ _CHANGED = np.array((228, 26, 28), np.uint8)
 
 
 def draw(image: npt.NDArray[np.uint8], prediction: SegmentationMap, spec: ModelSpec) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) RGB with each class but the background in its colour, half transparent, outlined.
+    """Draw each class except the background over an (H, W, 3) RGB image, half transparent, outlined.
 
     What is no class, as ground truth that is not evaluated, is left as it is.
     """
@@ -37,7 +37,7 @@ def draw(image: npt.NDArray[np.uint8], prediction: SegmentationMap, spec: ModelS
 
 
 def save(path_without_suffix: Path, prediction: SegmentationMap) -> Path:
-    """Write `<path>.png`: 8 bits a pixel, the class index.
+    """Write `<path>.png`: 8-bit class indices.
 
     Where the prediction has probabilities, `<path>_score.png` too: 16 bits a pixel, 65535 for 1.
     """
@@ -49,14 +49,14 @@ def save(path_without_suffix: Path, prediction: SegmentationMap) -> Path:
 
 
 def save_colour(path_without_suffix: Path, prediction: SegmentationMap, spec: ModelSpec) -> Path:
-    """Write `<path>_colour.png`: 8-bit RGB, each class in its colour; what is no class is black."""
+    """Write `<path>_colour.png`: 8-bit RGB, each class in its colour; other values are black."""
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(spec.palette)] = spec.palette
     return _write_png(path_without_suffix, "_colour", palette[prediction.class_id][:, :, ::-1])
 
 
 def draw_changes(image: Image, left: SegmentationMap, right: SegmentationMap) -> Image:
-    """The image in grey, with the pixels of another class in red."""
+    """Draw the image in grey, with changed pixels in red."""
     grey = np.repeat(image.mean(axis=2, keepdims=True) * 0.6 + 80, 3, axis=2).astype(np.uint8)
     grey[left.class_id != right.class_id] = _CHANGED
     return grey

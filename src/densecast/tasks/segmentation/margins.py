@@ -15,7 +15,7 @@ _EVERY = 97
 
 
 def of_changes(logits: F64, left: SegmentationMap, right: SegmentationMap, align_corners: bool) -> tuple[F64, F64]:
-    """(C, h, w) logits behind `left` -> margins where the classes differ, and a sample of the margins everywhere."""
+    """Margins of the (C, h, w) logits behind `left`: where the classes differ, and at a sample of all pixels."""
     differs = left.class_id != right.class_id
     places = np.argwhere(differs)[:: max(1, np.count_nonzero(differs) // _MOST_MARGINS)]
     everywhere = np.sort(logits.reshape(len(logits), -1)[:, ::_EVERY], axis=0)
@@ -26,7 +26,7 @@ def of_changes(logits: F64, left: SegmentationMap, right: SegmentationMap, align
 def margins(
     logits: F64, places: npt.NDArray[np.int64], size_hw: tuple[int, ...], *, align_corners: bool
 ) -> npt.NDArray[np.float64]:
-    """The gap between the two best logits at `places` (n, 2) of a map of `size_hw`, upsampled bilinearly. -> (n,)"""
+    """(n,) gaps between the two largest logits at `places` (n, 2), upsampled bilinearly to `size_hw`."""
     if not len(places) or len(logits) < 2:
         return np.zeros(0)
     lows, shares = [], []

@@ -6,7 +6,7 @@ from densecast.spec.model import Rgb
 
 
 def voc(count: int) -> tuple[Rgb, ...]:
-    """PASCAL VOC's palette, for up to 256 classes: the index's bits dealt out to R, G and B, high bits first.
+    """PASCAL VOC's palette, for up to 256 classes: the index's bits distributed over R, G and B, high bits first.
 
     >>> voc(3)
     ((0, 0, 0), (128, 0, 0), (0, 128, 0))

@@ -31,7 +31,7 @@ _NEAREST: dict[ToImage, Nearest | None] = {
 def decode(
     output: Array, placement: Placement, spec: ModelSpec, frame: Frame = "image", *, probability: bool = False
 ) -> SegmentationMap:
-    """(C, h, w) logits -> the class of each pixel of the image, or of the part of the network's input that shows it.
+    """(C, h, w) logits -> each pixel's class, at the size of the image or of its part of the network's input.
 
     With `probability` the map has each pixel's softmax probability of its class, which takes several times as long.
 
@@ -55,7 +55,7 @@ def decode(
 
 
 def place_labels(labels: LabelMap, placement: Placement, spec: ModelSpec, frame: Frame = "image") -> SegmentationMap:
-    """(H, W) class indices at the network's input size -> those of the image, by the model's rule.
+    """(H, W) class indices at the network's input size -> class indices at the image's size, by the model's rule.
 
     For networks whose graph ends in the argmax: equal to `decode` of the logits it was taken of.
 
@@ -77,7 +77,7 @@ def place_labels(labels: LabelMap, placement: Placement, spec: ModelSpec, frame:
 def _decode_centred(
     logits: npt.NDArray[np.float32], placement: Placement, spec: ModelSpec, frame: Frame, probability: bool
 ) -> SegmentationMap:
-    """Takes the argmax at the network's size, then cuts out the part that shows the image."""
+    """Take the argmax at the network's size, then crop to the image."""
     if probability:
         raise UsageError(
             f"{spec.name}: images in the middle of the network's input have labels only, no scores.", field="scores"
@@ -134,7 +134,7 @@ def decode_views(
 
 
 def _crop(placement: Placement) -> tuple[int, int] | None:
-    """The part of the network's input that shows the image, where it is surrounded by something else."""
+    """The part of the network's input that shows the image; None if it is not padded."""
     return placement.content_hw if placement.is_padded else None
 
 

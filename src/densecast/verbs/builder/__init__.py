@@ -29,11 +29,11 @@ def build(
     progress: calibration.Progress | None = None,
     tuning: TuneRecord | None = None,
 ) -> CompiledArtifact:
-    """Compile `source`, an exported artifact, into a new one at `out`.
+    """Compile `source`, an exported artifact, into a new artifact at `out`.
 
     Without `out` it is built beside `source`, under a name that says what is in it. `data` is where calibration images
     come from; only int8 reads it. `tuning` is what `options` were chosen by, and holds the precision that was asked
-    for. An artifact already at `out` that was built from the same contents, options, versions and CPU is kept; any
+    for. An artifact already at `out` that was built from the same contents, options, versions and CPU is reused; any
     other is replaced.
 
     Raises:
@@ -65,7 +65,7 @@ def build(
 
 
 def _float(source: Artifact | Path | str) -> FloatArtifact:
-    """The exported artifact that is meant.
+    """Open the exported artifact, if it is not open yet.
 
     Raises:
         BadArtifactError: it is compiled already, or damaged.
@@ -76,7 +76,7 @@ def _float(source: Artifact | Path | str) -> FloatArtifact:
 
 
 def default_name(spec: ModelSpec, options: BuildOptions) -> str:
-    """`<model>__<precision>__<HxW>__b<batch>__<backend>`: a folder name that tells builds apart."""
+    """`<model>__<precision>__<HxW>__b<batch>__<backend>`: a folder name that distinguishes builds."""
     tensor = built_input(spec.input, options.shape, uint8=False)
     height, width = (f"{size.min}-{size.max}" if isinstance(size, Dim) else str(size) for size in tensor.shape[2:])
     batch = options.shape.batch

@@ -35,7 +35,7 @@ class Item:
 
 
 class CalibrationFeeds(Sequence[Feeds]):
-    """Prepares an image when it is asked for, so that a thousand images need no more memory than one."""
+    """Calibration feeds that are prepared on demand, so that a thousand images need no more memory than one."""
 
     def __init__(self, items: Sequence[Item], spec: ModelSpec, progress: Progress | None = None) -> None:
         self._items, self._spec, self._progress = items, spec, progress
@@ -49,7 +49,7 @@ class CalibrationFeeds(Sequence[Feeds]):
     @overload
     def __getitem__(self, index: slice) -> CalibrationFeeds: ...
     def __getitem__(self, index: int | slice) -> Feeds | CalibrationFeeds:
-        """One image's feeds, prepared now.
+        """Prepare one image's feeds.
 
         Raises:
             BadImageError: it cannot be read.
@@ -68,7 +68,7 @@ class CalibrationFeeds(Sequence[Feeds]):
 
 
 def choose(spec: ModelSpec, options: QuantizeOptions, data: Path) -> tuple[list[Item], CalibrationRecord]:
-    """Which images are used. `data` is the root of the model's data set, or any folder of images.
+    """Select calibration images. `data` is the root of the model's data set, or any folder of images.
 
     Raises:
         MissingFileError: no such folder.
@@ -89,7 +89,7 @@ def choose(spec: ModelSpec, options: QuantizeOptions, data: Path) -> tuple[list[
 
 
 def spread(total: int, count: int, seed: int) -> list[int]:
-    """`count` of `total` places, one at random in each of as many equal stretches, ascending.
+    """Stratified draw of `count` of `total` indices: a random one from each of `count` equal intervals, ascending.
 
     Neighbours in a data set's order are alike (one town, one drive, one car), so ranges come from all over it.
     """
@@ -99,12 +99,12 @@ def spread(total: int, count: int, seed: int) -> list[int]:
 
 
 def is_plain_folder(data: Path) -> bool:
-    """Whether images lie directly in the folder, which no data set's root has."""
+    """Whether images lie directly in the folder, which is not the case for a data set's root."""
     return data.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in data.iterdir())
 
 
 def _prepared(image: Image, name: str, tensor: TensorSpec, rule: Preprocess) -> Array:
-    """(N, 3, h, w), N the smallest batch of the model: ranges do not depend on it, so one image fills it."""
+    """Feeds (N, 3, h, w) of one image, repeated to the model's smallest batch: ranges do not depend on it."""
     array, _ = prepare(image, rule, dtype=tensor.dtype)
     for got, allowed in zip(array.shape[1:], tensor.shape[2:], strict=True):
         if not (allowed.admits(got) if isinstance(allowed, Dim) else allowed == got):

@@ -40,12 +40,12 @@ _SECONDS = 300.0
 
 
 def activation_scheme(backend: Backend, graph: Path) -> ActivationScheme:
-    """How `auto` lays out the int8 ranges of a graph; asymmetric where the backend does not care: it wastes least."""
+    """Resolve the activation scheme `auto` for a graph; asymmetric by default, which loses least."""
     return backend.activation_scheme(graph) if isinstance(backend, ChoosesActivationScheme) else "asymmetric"
 
 
 def resolve(plan: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord | None]:
-    """The build's job with activation scheme, calibration method and bias correction resolved, and their record.
+    """Resolve activation scheme, calibration method and bias correction; returns the build's job and a record.
 
     Only `auto` is a choice; there have to be enough images to evaluate on, and a backend that has several methods.
     Whether correcting biases helps is measured for the chosen method on the same images, which is one trial more: it
@@ -90,7 +90,7 @@ def resolve(plan: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord
 
 @dataclass(frozen=True, slots=True)
 class _Resolved:
-    """What is taken, and why; `affordable` is how many images may be calibrated on, 0 for any number."""
+    """The selected options, and why; `affordable` is the number of calibration images that it can afford, 0 for any."""
 
     method: CalibrationMethod
     bias: BiasCorrection
@@ -108,7 +108,7 @@ def _compared(
     *,
     tries_biases: bool,
 ) -> _Resolved:
-    """Try every method on a few images; with `tries_biases`, the best of them with biases corrected as well."""
+    """Try every method on a few images; with `tries_biases`, also the best one with bias correction."""
     calibrated, evaluated = _images(job)
     task = TASKS.load_trusted(plan.spec.task)
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +116,7 @@ def _compared(
         expected = _outputs(plan, float32, evaluated, Path(folder) / "float32")
 
         def measure(method: CalibrationMethod, bias: BiasCorrection) -> tuple[float, float]:
-            """The change of the outputs, and the seconds that an image took."""
+            """Measure the change of the outputs, and the seconds per image."""
             start = time.perf_counter()
             trial = replace(_with(job, method, bias), calibration=calibrated)
             outputs = _outputs(plan, trial, evaluated, Path(folder) / f"{method}_{bias}")
@@ -141,7 +141,7 @@ def _compared(
 
 
 def output_change(task: Task[Any, Any], expected: Sequence[F32], outputs: Sequence[F32]) -> float:
-    """How much main outputs changed, as the task weighs it, else as the relative L2 norm of the difference."""
+    """How much main outputs changed, as weighed by the task, else by the relative L2 norm of the difference."""
     if isinstance(task, WeighsOutputs):
         return task.output_change(expected, outputs)
     norm = np.linalg.norm(np.concatenate([each.ravel() for each in expected]))
@@ -150,13 +150,13 @@ def output_change(task: Task[Any, Any], expected: Sequence[F32], outputs: Sequen
 
 
 def _better(tried: Mapping[Choice, float], default: Choice) -> Choice:
-    """What changes the outputs least, if by so much less than `default` does that it means something."""
+    """The option that changes the outputs least, if it is significantly better than `default`."""
     best = min(tried, key=lambda name: tried[name])
     return best if tried[best] < (1 - _BETTER_BY) * tried[default] else default
 
 
 def _images(job: BuildJob) -> tuple[list[Feeds], list[Feeds]]:
-    """Images to find ranges on and, from between them, images to evaluate on; fewer where they are large."""
+    """Images to calibrate on and, interleaved with them, images to evaluate on; fewer if they are large."""
     image = job.calibration[0][job.spec.input.name]
     pixels = max(int(np.prod(image.shape[2:])), 1)
     share = min(1.0, _FULL_COUNT_PIXELS / pixels)
@@ -169,7 +169,7 @@ def _images(job: BuildJob) -> tuple[list[Feeds], list[Feeds]]:
 
 
 def _spread(total: int, count: int) -> list[int]:
-    """At most `count` of `total` places, evenly spaced."""
+    """At most `count` of `total` indices, evenly spaced."""
     return sorted(set(np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()))
 
 
@@ -179,7 +179,7 @@ def _with(job: BuildJob, method: CalibrationMethod, bias: BiasCorrection) -> Bui
 
 
 def _outputs(plan: CompilePlan, job: BuildJob, images: Sequence[Feeds], folder: Path) -> list[F32]:
-    """The main output (N, C, h, w) of each image, by the model that `job` builds."""
+    """The main output (N, C, h, w) of each image, from the model that `job` builds."""
     with artifact.writing(folder) as draft:
         built = plan.backend.build(job, draft.folder)
         draft.finish(replace(plan.manifest(built, (), 0.0), build=job.options))

@@ -27,7 +27,7 @@ INT8 = "qint8_mixed_float16"
 
 @dataclass(frozen=True, slots=True)
 class CompilePlan:
-    """One build to come. `feeds` and `record` are its calibration, empty and None unless int8 is asked.
+    """A planned build. `feeds` and `record` are its calibration; empty and None unless int8 is requested.
 
     `key` stands for everything that goes in.
     """
@@ -41,7 +41,7 @@ class CompilePlan:
     key: str
 
     def write_graph(self, path: Path) -> list[str]:
-        """The float graph with this build's passes applied; returns what each did."""
+        """Write the float graph with this build's passes applied; returns what each of them did."""
         results = []
         model = onnx.load(self.source.file("model.onnx"))
         if self.options.uint8_input:
@@ -58,7 +58,7 @@ class CompilePlan:
         return [*(result.notes for result in results if result.changed), *notes]
 
     def job(self, graph: Path) -> BuildJob:
-        """What the backend is told; what this network never quantises is left in float, in its own 16-bit type."""
+        """The backend's job; scopes that this network always excludes from int8 are added to the options."""
         quantize, spec = self.options.quantize, self.spec
         quantize = replace(
             quantize,
@@ -72,7 +72,7 @@ class CompilePlan:
     def manifest(
         self, built: Built, notes: Sequence[str], seconds: float, precision: Precision | None = None
     ) -> CompiledManifest:
-        """Everything known about the build; `precision` is the one that was asked for, if not that of the options."""
+        """The manifest of the build; `precision` is the one requested, if it differs from that of the options."""
         source = self.source.manifest
         return CompiledManifest(
             spec=self.spec,
@@ -139,7 +139,7 @@ def prepare(
 
 
 def _built_spec(spec: ModelSpec, options: BuildOptions) -> ModelSpec:
-    """The spec with the image tensor of the options; all other tensors have its batch."""
+    """The spec with the requested image tensor; all other tensors get its batch size."""
     image = built_input(spec.input, options.shape, uint8=options.uint8_input)
     batch = image.shape[0]
 
@@ -151,7 +151,7 @@ def _built_spec(spec: ModelSpec, options: BuildOptions) -> ModelSpec:
 
 
 def require(options: BuildOptions) -> Capabilities:
-    """What the engine of `options` can do here, once it is known to have their precision.
+    """Check that the engine of `options` supports the precision here; returns its capabilities.
 
     Raises:
         UnknownNameError: no such backend.

@@ -54,9 +54,9 @@ _TOO_SLOW = "reference"
 
 
 def add(folder: Path, manifest: CompiledManifest, float_graph: Path | None = None) -> None:
-    """Run what was built into `folder` once, and keep its answer there.
+    """Run the model in `folder` once on the test input, and store its output there.
 
-    Nothing is kept where the engine is not on this machine, as for models built for other devices.
+    Nothing is stored where the engine is not on this machine, as for models built for other devices.
 
     Raises:
         ParityError: the answer is not finite, or has nothing to do with that of `float_graph`.
@@ -86,7 +86,7 @@ def add(folder: Path, manifest: CompiledManifest, float_graph: Path | None = Non
 
 
 def error(artifact: Artifact, session: Session) -> float | None:
-    """The relative L2 difference between this machine's answer and the stored one; None where none is stored.
+    """The relative L2 difference between this machine's output and the stored one; None if none is stored.
 
     Of several outputs the largest; infinite where an answer is not finite, or of another shape.
 
@@ -116,7 +116,7 @@ def _answer(session: Session, feeds: Feeds) -> list[F32]:
 
 
 def _packed(outputs: list[F32]) -> bytes:
-    """`output` and `shape` of the main output; of further ones `output_1`, `shape_1`, …"""
+    """Pack outputs as `output` and `shape` for the main one, and `output_1`, `shape_1`, … for the others."""
     arrays: dict[str, Any] = {}
     for number, output in enumerate(outputs):
         suffix = f"_{number}" if number else ""
@@ -127,7 +127,7 @@ def _packed(outputs: list[F32]) -> bytes:
 
 
 def _unpacked(content: bytes, count: int) -> list[tuple[F32, tuple[int, ...]]]:
-    """Samples and shape of at most `count` outputs, the main one first."""
+    """Unpack samples and shapes of at most `count` outputs, the main one first."""
     stored = np.load(io.BytesIO(content), allow_pickle=False)
     suffixes = ["", *(f"_{number}" for number in range(1, count) if f"output_{number}" in stored)]
     return [
@@ -137,7 +137,7 @@ def _unpacked(content: bytes, count: int) -> list[tuple[F32, tuple[int, ...]]]:
 
 
 def golden_feeds(spec: ModelSpec) -> Feeds:
-    """The test image as this network is fed it: of its fixed size, or a small one where sizes are open."""
+    """The test image as network input: of the fixed size, or a small one if sizes are dynamic."""
     return {tensor.name: _golden_feed(tensor, spec.preprocess_of(tensor.name)) for tensor in spec.inputs}
 
 
@@ -151,7 +151,7 @@ def _golden_feed(tensor: TensorSpec, rule: Preprocess) -> Array:
 
 
 def pattern_image(channels: int, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """(C, H, W): ramps, blocks and a pattern that grows finer, in whole numbers."""
+    """A (C, H, W) test pattern of ramps, blocks and increasing frequency, in whole numbers."""
     c, y, x = np.ogrid[:channels, :height, :width]
     ramp = (3 * x + 5 * y) // (7 + c)
     blocks = 70 * ((x // 19 + y // 23 + c) % 3)
@@ -160,7 +160,7 @@ def pattern_image(channels: int, height: int, width: int) -> npt.NDArray[np.uint
 
 
 def sampled(output: F32) -> F32:
-    """At most so many values, evenly spread over all."""
+    """A limited number of values, evenly spaced over the array."""
     flat = output.reshape(-1)
     places = np.linspace(0, flat.size - 1, min(flat.size, _SAMPLES)).astype(np.int64)
     return np.asarray(flat[places], dtype=np.float32)

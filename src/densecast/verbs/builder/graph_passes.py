@@ -37,7 +37,7 @@ NAMES = tuple(_PASSES)
 
 
 def chosen(options: BuildOptions) -> tuple[str, ...]:
-    """The passes of a build, in the order they are applied in.
+    """The passes of a build, in order of application.
 
     Raises:
         UnknownNameError: one that the options name does not exist.
@@ -51,7 +51,7 @@ def chosen(options: BuildOptions) -> tuple[str, ...]:
 
 
 def apply(model: onnx.ModelProto, options: BuildOptions) -> tuple[onnx.ModelProto, list[str]]:
-    """The optimised graph, and what was done; of passes that the options name also why they were not applied."""
+    """Apply the passes; returns the graph and notes on what was done or why a named pass did not apply."""
     notes = []
     for name in chosen(options):
         result: PassResult = _PASSES[name](model)
@@ -64,7 +64,7 @@ def apply(model: onnx.ModelProto, options: BuildOptions) -> tuple[onnx.ModelProt
 
 
 def differ(model: onnx.ModelProto, names: Sequence[str] = NAMES) -> tuple[str, ...]:
-    """Those that would change this graph: all that there is to choose from."""
+    """The passes that would change this graph."""
     effective = []
     for name in names:
         result = _PASSES[name](model)

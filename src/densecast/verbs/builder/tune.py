@@ -1,7 +1,7 @@
 """Finds the fastest build of a float artifact on this machine, one measured choice at a time.
 
 One thing is varied at a time: the 16-bit type, float32, each graph pass that changes the graph, inferences at a time,
-batch; then, if int8 was asked for, its scheme and graph passes, and int8 against 16 bits. Speed depends neither on
+batch; then, if int8 was requested, its scheme and graph passes, and int8 against 16 bits. Speed depends neither on
 weights nor on ranges, so trial builds are calibrated on a few images; the winner is then built as any other.
 """
 
@@ -48,11 +48,11 @@ def tune(
     threads: int | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> CompiledArtifact:
-    """Build the fastest variant of `options` at `out`; its manifest's `tuning` holds everything that was measured.
+    """Build the fastest variant of `options` at `out`; its manifest's `tuning` holds all measurements.
 
     Without `out` it is built beside `source`, under a name that says which precision it is.
-    Where int8 was asked for and is not clearly faster than the best build in 16 bits (or float32), that one is built
-    instead, unless `tune_options.keep_int8`. Measurements are kept in the cache under the network's contents, the
+    Where int8 was requested and is not clearly faster than the best build in 16 bits (or float32), that one is built
+    instead, unless `tune_options.keep_int8`. Measurements are cached under the network's contents, the
     versions and the CPU: a search that ran out of time, or was interrupted, goes on where it stopped.
 
     Raises:
@@ -81,13 +81,13 @@ def tune(
 
 
 def _beside(source: FloatArtifact, chosen: BuildOptions, requested: BuildOptions) -> Path:
-    """Named by what is in it; what fell back to another precision keeps out of the way of what was built so at once."""
+    """The default folder, named after the build; a fallback precision does not collide with a direct build of it."""
     origin = "" if chosen.precision == requested.precision else f"_from_{short(requested.precision)}"
     return source.folder.parent / f"{default_name(source.spec, chosen)}__tuned{origin}"
 
 
 class _Search:
-    """One tuning in progress: the best so far, what was tried, and the two builds that are loaded."""
+    """A tuning run in progress: the best setting so far, the trials, and the two loaded builds."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class _Search:
         self._total = 0
 
     def record(self) -> TuneRecord:
-        """Try everything, in the order in which the later choices depend on the earlier."""
+        """Try all variations, in the order in which later choices depend on earlier ones."""
         wants_int8 = self._options.precision == INT8
         choices = graph_passes.differ(onnx.load(self._graph()))
         sizes = tune_settings.batch_sizes(self._options)
@@ -137,13 +137,13 @@ class _Search:
         )
 
     def close(self) -> None:
-        """Free the engines' memory."""
+        """Release the engines."""
         for loaded in self._loaded.values():
             loaded.close()
         self._loaded.clear()
 
     def _int8(self, best: Setting, choices: tuple[str, ...]) -> tuple[Setting, str]:
-        """The best of int8 and float, and why."""
+        """Choose between int8 and float; returns the setting and the reason."""
         quantised = tune_settings.int8(best, self._options)
         quantised = self._best(quantised, tune_settings.schemes(quantised, self._scheme()))
         for name in choices:
@@ -152,17 +152,17 @@ class _Search:
         last = self._trials[-1]
         if last.timing is None:
             if self._tune_options.keep_int8:
-                return quantised, "int8 as asked: it was not measured against 16 bits"
+                return quantised, "int8 as requested: it was not measured against 16 bits"
             return best, "int8 was not measured, so it is not known to be faster"
         speed = f"int8 is {last.timing.ratio:.2f} times as fast as the best build without it"
         if is_accepted:
             return quantised, speed
         if self._tune_options.keep_int8:
-            return quantised, f"{speed}; kept all the same, as asked"
+            return quantised, f"{speed}; used all the same, as requested"
         return best, f"{speed}, and {last.required_ratio:g} times were needed to be worth its loss of accuracy"
 
     def _best(self, best: Setting, variations: Iterator[Variation]) -> Setting:
-        """The best setting after all variations, each against the best until then."""
+        """Try all variations, each against the best so far; returns the best setting."""
         for variation in variations:
             trial = self._try(best, variation)
             self._trials.append(trial)
@@ -201,7 +201,7 @@ class _Search:
         )
 
     def _load(self, setting: Setting, beside: Setting) -> LoadedSetting:
-        """The setting, loaded; of all others only the one it is to be measured with stays so."""
+        """Load a setting; all others are unloaded, except the one it is measured against."""
         for other in [each for each in self._loaded if each not in (setting, beside)]:
             self._loaded.pop(other).close()
         if setting not in self._loaded:
@@ -227,7 +227,7 @@ class _Search:
         )
 
     def _graph(self) -> Path:
-        """The graph as the graph passes find it."""
+        """The graph before the optional graph passes."""
         path = self._folder / "graph.onnx"
         if not path.exists():
             plain = replace(self._options, graph_passes=(), precision="force_float32")
@@ -235,11 +235,11 @@ class _Search:
         return path
 
     def _scheme(self) -> ActivationScheme:
-        """How `auto` lays out int8 ranges."""
+        """The activation scheme that `auto` resolves to."""
         return activation_scheme(BACKENDS.load(self._options.backend), self._graph())
 
     def _key(self, baseline: Setting, candidate: Setting) -> str:
-        """Stands for all that a timing depends on."""
+        """A hash of everything that a timing depends on."""
         here = machine.describe()
         parts = (
             self._source.identity,
@@ -265,7 +265,7 @@ def _options(options: BuildOptions, setting: Setting) -> BuildOptions:
 
 
 def _decided(timing: ABTiming, required_ratio: float) -> tuple[bool, str]:
-    """Whether the candidate is accepted: fast enough in the median, and no slower in three rounds of four."""
+    """Whether the candidate is accepted: fast enough in the median, and no slower in three of four rounds."""
     if timing.ratio < required_ratio:
         return False, "not faster" if timing.ratio < 1 else f"{required_ratio:g} times were needed"
     if timing.quartiles[0] < min(required_ratio, 1):

@@ -23,7 +23,7 @@ _SIDE = 512
 
 
 class LoadedSetting:
-    """A build that is loaded, what it is fed, and how many inferences run at a time."""
+    """A loaded build with its input feeds and number of streams."""
 
     def __init__(self, runner: Runner, streams: int, batch: int) -> None:
         self._runner, self._streams, self._batch = runner, streams, batch
@@ -31,11 +31,11 @@ class LoadedSetting:
 
     @property
     def is_concurrent_enough(self) -> bool:
-        """Whether the engine runs as many inferences at a time as there are streams."""
+        """Whether the engine runs as many concurrent inferences as there are streams."""
         return self._runner.max_concurrency >= self._streams
 
     def seconds(self, calls: int) -> float:
-        """Seconds that `calls` inferences in each stream take."""
+        """Time `calls` inferences in each stream, in seconds."""
         if self._streams == 1:
             start = time.perf_counter()
             for _ in range(calls):
@@ -61,20 +61,20 @@ class LoadedSetting:
         return time.perf_counter() - start
 
     def is_finite(self) -> bool:
-        """Whether the network gives numbers: float16 can overflow."""
+        """Whether all outputs are finite: float16 can overflow."""
         return all(bool(np.isfinite(output).all()) for output in self._runner.run(self._feeds).values())
 
     def close(self) -> None:
-        """Free the engine's memory."""
+        """Release the engine."""
         self._runner.close()
 
     def images(self, calls: int) -> int:
-        """How many images `calls` inferences in each stream take through the network."""
+        """The number of images in `calls` inferences in each stream."""
         return calls * self._streams * self._batch
 
 
 def benchmark(baseline: LoadedSetting, candidate: LoadedSetting) -> ABTiming:
-    """Time both in interleaved rounds of equal length, after a warm-up that says how many calls a round has."""
+    """Time both in interleaved rounds of equal length, after a warm-up that determines the calls per round."""
     both = (baseline, candidate)
     for each in both:
         each.seconds(1)
@@ -90,7 +90,7 @@ def benchmark(baseline: LoadedSetting, candidate: LoadedSetting) -> ABTiming:
 
 
 def cached(key: str) -> ABTiming | None:
-    """What was measured under this key before; None if nothing was, or its file is damaged."""
+    """The cached timing under this key; None if there is none, or its file is damaged."""
     try:
         return codec.read(cache.folder() / "tuning" / f"{key}.json", ABTiming)
     except BadConfigError:
@@ -98,7 +98,7 @@ def cached(key: str) -> ABTiming | None:
 
 
 def store(key: str, timing: ABTiming) -> None:
-    """Keep a timing; a cache that cannot be written costs time later, not the result now."""
+    """Store a timing; failure to write the cache is ignored."""
     try:
         files.write_text(cache.folder() / "tuning" / f"{key}.json", codec.to_json(timing))
     except OSError:

@@ -24,7 +24,7 @@ _AS_FAST = 0.98
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """A variation, in words; its setting; how many times faster than the best so far it has to be."""
+    """A variation: its description, its setting, and the speed-up over the best so far that it needs."""
 
     what: str
     setting: Setting
@@ -32,7 +32,7 @@ class Variation:
 
 
 def first(options: BuildOptions, batch: int) -> Setting:
-    """A build in float without any measurement, one inference at a time; float16 where the 16-bit type is open."""
+    """The initial float setting, with one stream; float16 if the 16-bit type is not fixed."""
     precision: Precision = options.precision if options.precision == "force_float32" else "force_float16"
     half_type: HalfType = "f16" if options.half_type == "auto" and precision == "force_float16" else options.half_type
     return Setting(
@@ -46,7 +46,7 @@ def first(options: BuildOptions, batch: int) -> Setting:
 
 
 def types(best: Setting, options: BuildOptions) -> Iterator[Variation]:
-    """The other types that hold a network without calibration."""
+    """Variations of the floating-point type."""
     if best.precision != "force_float16":
         return
     if options.half_type == "auto":
@@ -54,21 +54,21 @@ def types(best: Setting, options: BuildOptions) -> Iterator[Variation]:
 
 
 def float32(best: Setting, options: BuildOptions) -> Iterator[Variation]:
-    """Whether 16 bits bring anything at all."""
+    """float32, to check whether 16 bits bring anything."""
     if best.precision == "force_float16":
         by_rule = graph_passes.chosen(replace(options, precision="force_float32"))
         yield Variation("float32 instead", replace(best, precision="force_float32", graph_passes=by_rule), _AS_FAST)
 
 
 def graph_pass(best: Setting, name: str) -> Variation:
-    """One graph pass more, or one less."""
+    """A variation with one graph pass more or less."""
     without = name in best.graph_passes
     names = [each for each in graph_passes.NAMES if (each in best.graph_passes) != (each == name)]
     return Variation(f"{'without' if without else 'with'} {name}", replace(best, graph_passes=tuple(names)), _CLEARLY)
 
 
 def streams(best: Setting, tune_options: TuneOptions, threads: int) -> Iterator[Variation]:
-    """Several inferences at a time on fewer threads each, for throughput."""
+    """Variations with several streams on fewer threads each, for throughput."""
     if tune_options.goal == "latency":
         return
     for count in powers_of_two(1, threads)[1:]:
@@ -76,7 +76,7 @@ def streams(best: Setting, tune_options: TuneOptions, threads: int) -> Iterator[
 
 
 def batches(best: Setting, tune_options: TuneOptions, options: BuildOptions) -> Iterator[Variation]:
-    """Other batches that the build takes."""
+    """Variations with other batch sizes that the build supports."""
     if tune_options.goal == "latency":
         return
     for batch in batch_sizes(options):
@@ -85,14 +85,14 @@ def batches(best: Setting, tune_options: TuneOptions, options: BuildOptions) -> 
 
 
 def int8(best: Setting, options: BuildOptions) -> Setting:
-    """What an int8 build is without any measurement, run like the best one in float."""
+    """The initial int8 setting, with the streams and batch size of the best float setting."""
     by_rule = graph_passes.chosen(replace(options, precision="qint8_mixed_float16"))
     half_type = best.half_type if best.precision == "force_float16" else options.half_type
     return replace(best, precision="qint8_mixed_float16", graph_passes=by_rule, half_type=half_type)
 
 
 def schemes(best: Setting, by_rule: ActivationScheme) -> Iterator[Variation]:
-    """Symmetric ranges instead of asymmetric ones; `by_rule` is what `auto` takes for the network."""
+    """Variations of the activation scheme; `by_rule` is what `auto` resolves to for the network."""
     if "symmetric" not in (best.activations, by_rule):
         yield Variation("symmetric int8 ranges", replace(best, activations="symmetric"), _WORTH_SYMMETRIC)
 
@@ -103,7 +103,7 @@ def against_float(quantised: Setting) -> Variation:
 
 
 def batch_sizes(options: BuildOptions) -> tuple[int, ...]:
-    """Those listed, or the powers of two of a range, ascending."""
+    """The listed batch sizes, or the powers of two in a range, ascending."""
     batch = options.shape.batch
     return tuple(sorted(set(batch))) if isinstance(batch, tuple) else powers_of_two(batch.min, batch.max)
 

@@ -82,7 +82,7 @@ def compare(
 
     Reference and candidates are artifacts, `.onnx` files or checkpoints. Stages that nobody has to name, as the float
     graph after its passes, come before the candidates built from it. With `data` the metric's change is measured too;
-    with `locate` the step, and the first inner tensor, where a stage parts from the reference.
+    with `locate` the step, and the first intermediate tensor, where a stage diverges from the reference.
 
     Raises:
         UsageError: neither or both of `images` and `data`, or models of two tasks.

@@ -19,7 +19,7 @@ from densecast.verbs.compare.stage import ChainStage, open_stage, optimised_stag
 def open_chain(
     reference: Path, candidates: Sequence[Path], threads: int | None = None
 ) -> Iterator[tuple[ChainStage, list[ChainStage]]]:
-    """The reference, then the stages that are compared with it, each loaded until the block ends.
+    """Open the reference and the stages to compare with it, loaded until the block ends.
 
     Where the reference is a float artifact, it is the original network if that can be had, and two kinds of stages come
     before the candidates that were built from it: its float graph, and that graph after their passes.
@@ -54,7 +54,7 @@ def open_chain(
 def images_and_truth(
     spec: ModelSpec, images: Path | None, data: Path | None, split: Split, limit: int | None
 ) -> tuple[list[Path], GroundTruth | None]:
-    """The images to compare on, from a folder; or those of the model's data set at `data`, with its ground truth.
+    """The images to compare on: from a folder, or from the model's data set at `data`, with ground truth.
 
     Raises:
         UsageError: neither or both are named, or the model has no data set.
@@ -71,7 +71,7 @@ def images_and_truth(
 
 
 def _built_from(source: FloatArtifact, candidates: Sequence[Path]) -> list[CompiledArtifact]:
-    """The candidates built from `source`, one for each set of shapes."""
+    """The candidates built from `source`, one for each distinct set of shapes."""
     by_shape: dict[str, CompiledArtifact] = {}
     for path in candidates:
         if not (path / MANIFEST).is_file():

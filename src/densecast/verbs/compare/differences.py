@@ -29,39 +29,39 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class ForwardResult:
-    """One pipeline's view of one image: the inputs, and for each TTA view the outputs by name, floats in float32."""
+    """One pipeline's inputs and outputs for one image: for each TTA view the outputs by name, floats as float32."""
 
     inputs: ModelInputs
     outputs: tuple[Feeds, ...]
 
     def under_names_of(self, own: ModelSpec, other: ModelSpec) -> ForwardResult:
-        """The same outputs under the names of `other`, whose outputs come in the same order as those of `own`."""
+        """The outputs renamed to those of `other`, which has the same outputs in the same order as `own`."""
         names = {left.name: right.name for left, right in zip(own.outputs, other.outputs, strict=False)}
         renamed = tuple({names[name]: array for name, array in view.items() if name in names} for view in self.outputs)
         return ForwardResult(self.inputs, renamed)
 
 
 def forward(pipeline: Pipeline, path: Path) -> ForwardResult:
-    """One image through a network."""
+    """Run one image through a network."""
     inputs = pipeline.preprocess(pipeline.read(path))
     outputs = pipeline.forward(inputs)
     return ForwardResult(inputs, tuple({name: _as_float32(array) for name, array in view.items()} for view in outputs))
 
 
 def postprocessed(pipeline: Pipeline, result: ForwardResult, frame: Frame) -> Any:
-    """What the pipeline's task makes of the outputs."""
+    """The prediction from the outputs."""
     return pipeline.postprocess(result.outputs, result.inputs, frame)
 
 
 class OutputTally:
-    """The error of one output, summed over images."""
+    """Accumulates the error of one output over images."""
 
     def __init__(self) -> None:
         self._largest = self._total = self._squared = self._squared_left = self._squared_right = self._product = 0.0
         self._max, self._values = 0.0, 0
 
     def add(self, expected: F64, actual: F64) -> None:
-        """Count one image's outputs of one shape."""
+        """Add one image's outputs of one shape."""
         apart = actual - expected
         self._max = _larger(self._max, float(np.abs(apart).max(initial=0.0)))
         self._largest = _larger(self._largest, float(np.abs(expected).max(initial=0.0)))
@@ -73,7 +73,7 @@ class OutputTally:
         self._product += float(np.vdot(expected, actual))
 
     def error(self) -> OutputError:
-        """Over all images counted."""
+        """The error over all images added."""
         both = (self._squared_left * self._squared_right) ** 0.5
         return OutputError(
             max_error=self._max,
@@ -85,7 +85,7 @@ class OutputTally:
 
 
 class Tally:
-    """Sums over images of how far one candidate is from the reference; `comparison` reads them."""
+    """Accumulates the differences of one candidate from the reference; `comparison` returns the result."""
 
     def __init__(self, task: Task[Any, Any], spec: ModelSpec) -> None:
         """Prepare to compare with a reference of that task and spec."""
@@ -97,11 +97,11 @@ class Tally:
         self._by_image: dict[str, float] = {}
 
     def add_output(self, name: str, expected: npt.NDArray[Any], actual: npt.NDArray[Any]) -> None:
-        """Count one image's raw output of that name, both of one shape."""
+        """Add one image's raw output of that name, both of one shape."""
         self._outputs[name].add(np.asarray(expected, np.float64), np.asarray(actual, np.float64))
 
     def add_predictions(self, image: str, left: Any, right: Any, outputs: Feeds) -> None:
-        """Count what the task makes of both; `outputs` are the reference's for the first view."""
+        """Add both predictions; `outputs` are the reference's for the first view."""
         difference = self._task.difference(left, right)
         self._difference = difference if self._difference is None else self._difference + difference
         self._by_image[image] = difference.value
@@ -113,7 +113,7 @@ class Tally:
     def comparison(
         self, reference: str, candidate: str, ran: PrecisionRan, images: int, metric: MetricChange | None
     ) -> Comparison:
-        """All that was counted."""
+        """The comparison over all images added."""
         changed = np.concatenate(self._changed_margins) if self._changed_margins else np.zeros(0)
         errors = {name: tally.error() for name, tally in self._outputs.items()}
         main = errors.pop(self._spec.output.name)
@@ -141,7 +141,7 @@ class Tally:
 
 
 class _Accuracy:
-    """Each pipeline's counts of the metric, the reference's first; does nothing without ground truth."""
+    """Metric counts of each pipeline, the reference first; does nothing without ground truth."""
 
     def __init__(self, pipelines: Sequence[Pipeline], truth: GroundTruth | None) -> None:
         self._truth = truth
@@ -173,7 +173,7 @@ def compare_all(
     progress: Progress | None = None,
     findings: Sequence[Findings | None] = (),
 ) -> list[Comparison]:
-    """Run each on every image, once, and compare each candidate with the reference.
+    """Run every model once on every image, and compare each candidate with the reference.
 
     With `truth`, `images` are those of its samples, in order. Of `findings`, one for each candidate, an error about
     shapes quotes the one that explains it.
@@ -217,7 +217,7 @@ def compare_all(
 def _add_outputs(
     tally: Tally, spec: ModelSpec, expected: ForwardResult, actual: ForwardResult, path: Path, findings: Findings | None
 ) -> None:
-    """Count every output of every view; `actual` is under the reference's names.
+    """Add every output of every view; `actual` uses the reference's names.
 
     Raises:
         BadShapeError: a view or an output is missing, or of another shape.
@@ -253,12 +253,12 @@ def _as_float32(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _larger(a: float, b: float) -> float:
-    """The larger; not a number where either is none."""
+    """The larger value; NaN if either is NaN."""
     return b if np.isnan(b) or b > a else a
 
 
 def _share(apart: float, whole: float) -> float:
-    """`apart` in terms of `whole`; against nothing, anything is infinitely far off, and not a number stays none."""
+    """`apart` relative to `whole`; infinite if only `whole` is 0, and NaN stays NaN."""
     if whole:
         return apart / whole
     return apart * math.inf if apart else 0.0

@@ -40,7 +40,7 @@ def describe(reference: F32, candidate: F32) -> str:
 
 
 def _rectified(reference: F32, candidate: F32, total: float) -> str:
-    """Whether only one of them has lost what is below 0."""
+    """Whether one of them lacks only the negative values."""
     for one, other, which in ((reference, candidate, "candidate"), (candidate, reference, "reference")):
         if float(one.min()) >= 0 > float(other.min()) and _energy(np.maximum(other, 0) - one) < _LEFT_OVER * total:
             return f"the {which} keeps values below 0, the other does not: an activation (ReLU)"
@@ -48,7 +48,7 @@ def _rectified(reference: F32, candidate: F32, total: float) -> str:
 
 
 def _dead(reference: F32, candidate: F32, total: float) -> str:
-    """Whether channels that vary in the reference are constant, and the others are right."""
+    """Whether channels that vary in the reference are constant, and the others are correct."""
     lost = (np.ptp(candidate, axis=(0, 2, 3)) < 1e-3 * np.ptp(reference, axis=(0, 2, 3))) & (
         np.ptp(reference, axis=(0, 2, 3)) > 0
     )
@@ -58,7 +58,7 @@ def _dead(reference: F32, candidate: F32, total: float) -> str:
 
 
 def _capped(reference: F32, candidate: F32, total: float) -> str:
-    """Whether the candidate is the reference, cut off at its own extremes."""
+    """Whether the candidate is the reference, clipped at the candidate's extremes."""
     low, high = float(candidate.min()), float(candidate.max())
     cut = np.clip(reference, low, high) - candidate
     narrower = high < 0.9 * float(reference.max()) or low > 0.9 * float(reference.min())
@@ -71,7 +71,7 @@ def _capped(reference: F32, candidate: F32, total: float) -> str:
 
 
 def _permuted(reference: F32, candidate: F32) -> str:
-    """Whether the channels are the same ones in another order."""
+    """Whether the channels are the same in another order."""
     channels = reference.shape[1]
     if not 1 < channels <= _MOST_CHANNELS:
         return ""
@@ -90,7 +90,7 @@ def _permuted(reference: F32, candidate: F32) -> str:
 
 
 def _offset(apart: F32, total: float) -> str:
-    """Whether each channel is off by one number."""
+    """Whether each channel is off by a constant."""
     means = apart.mean(axis=(0, 2, 3), keepdims=True)
     rest = apart - means
     if float(np.vdot(rest, rest)) < _LEFT_OVER * total:
@@ -112,7 +112,7 @@ def _scaled(reference: F32, candidate: F32, total: float) -> str:
 
 
 def _moved(reference: F32, candidate: F32, total: float) -> str:
-    """Whether the map is the reference's, shifted by up to a pixel in steps of a half."""
+    """Whether the map is the reference's, shifted by up to one pixel in steps of a half."""
     height, width = reference.shape[2:]
     if min(height, width) < 8:
         return ""
@@ -128,7 +128,7 @@ def _moved(reference: F32, candidate: F32, total: float) -> str:
 
 
 def _at_border(apart: F32, total: float) -> str:
-    """Whether the inside is right."""
+    """Whether the maps differ only at the border."""
     height, width = apart.shape[2:]
     top, left = max(1, round(height * _BORDER)), max(1, round(width * _BORDER))
     inside = apart[:, :, top:-top, left:-left]
@@ -138,7 +138,7 @@ def _at_border(apart: F32, total: float) -> str:
 
 
 def _shifted(array: F32, dy: float, dx: float) -> F32:
-    """The map moved down and right; half a pixel is the mean of two neighbours. Its rim means nothing."""
+    """The map shifted down and right; half a pixel is the mean of two neighbours. Its border is undefined."""
     for axis, step in ((2, dy), (3, dx)):
         low, high = int(np.floor(step)), int(np.ceil(step))
         array = np.asarray((np.roll(array, low, axis) + np.roll(array, high, axis)) / 2, dtype=np.float32)
@@ -146,7 +146,7 @@ def _shifted(array: F32, dy: float, dx: float) -> F32:
 
 
 def _sampled(array: F32) -> F32:
-    """(C, at most so many pixels)."""
+    """A (C, n) sample of the pixels."""
     flat = np.moveaxis(array, 1, 0).reshape(array.shape[1], -1)
     return flat[:, :: max(1, flat.shape[1] // _MOST_PIXELS)]
 

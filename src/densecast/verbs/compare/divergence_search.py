@@ -30,7 +30,7 @@ _BUDGET = 96 << 20
 
 
 class _Search:
-    """Errors of tensors by their place in the list of matches, measured when asked for."""
+    """Errors of tensors by their index in the list of matches, measured on demand."""
 
     def __init__(self, reference: Inspector, candidate: Inspector, stored: WeightType, feeds: tuple[Array, Array]):
         """Prepare to compare the networks; `feeds` are what each is fed for one image."""
@@ -60,7 +60,7 @@ class _Search:
             )
 
     def tensors(self, reference: Sequence[str], candidate: Sequence[str]) -> tuple[Tensors, Tensors, Tensors]:
-        """Those tensors of the reference, the candidate, and the reference with moved weights."""
+        """The tensors of the reference, the candidate, and the reference with perturbed weights."""
         left, right, moved = self._networks
         self.runs += 1
         return (
@@ -70,11 +70,11 @@ class _Search:
         )
 
     def differs(self, place: int) -> bool:
-        """Whether the tensor is further off than rounding explains."""
+        """Whether the tensor differs by more than rounding explains."""
         return not self.errors[place].times_expected <= self.tolerated
 
     def narrow(self) -> int | None:
-        """The place of the tensor that differs most from what its sources explain; None where the output is right."""
+        """The index of the tensor that differs most from what its sources explain; None if the output is correct."""
         last = len(self.matches) - 1
         self.measure(self._spread(list(range(last + 1)), always=last))
         # Ranges of int8 come from other images and cut off rare values: inner tensors may be far off, the output not.
@@ -90,18 +90,18 @@ class _Search:
             self.measure(self._spread(unknown))
 
     def _jump(self, place: int) -> float:
-        """How much further off, in units of what rounding explains, a tensor is than the worst of its sources."""
+        """How much larger a tensor's error is than the worst of its sources', in units of expected rounding error."""
         sources = [self.errors[each].times_expected for each in self.matches[place].sources if each in self.errors]
         return self.errors[place].times_expected / max([1.0, *sources])
 
     def entered(self, place: int) -> CurvePoint:
-        """The error of a tensor, with what of it is beyond the worst of its sources'."""
+        """The error of a tensor, with the part beyond the worst of its sources."""
         point = self.errors[place]
         sources = [self.errors[each].error for each in self.matches[place].sources if each in self.errors]
         return replace(point, entered=max(0.0, point.error - max(sources, default=0.0)))
 
     def _suspects(self, last: int) -> list[int]:
-        """Places that may be where it starts.
+        """Indices where the divergence may start.
 
         Once all from which `last` is computed are known, all of them; before, those from which the earliest tensor
         known to differ is computed, looking no further than through tensors that are right.
@@ -124,7 +124,7 @@ class _Search:
         return sorted(before)
 
     def _spread(self, places: list[int], always: int | None = None) -> list[int]:
-        """As many of the places as the budget allows, evenly spaced."""
+        """As many of the indices as the budget allows, evenly spaced."""
         sizes = [max(self.matches[place].reference.size, 1) for place in places]
         count = len(places)
         while count > 1 and sum(sizes[:: -(-len(places) // count)]) > _BUDGET:
@@ -137,7 +137,7 @@ class _Search:
 def search(
     reference: Inspector, candidate: Inspector, stored: WeightType, feed: Array, candidate_feed: Array
 ) -> Findings:
-    """Compare the inside of two networks on one image; `stored` is what the candidate's weights are stored in.
+    """Compare the intermediate tensors of two networks on one image; `stored` is the type of the candidate's weights.
 
     `feed` and `candidate_feed` are the main input (1, C, H, W) of each.
     """
@@ -149,7 +149,7 @@ def search(
 
 
 def relative_l2(reference: npt.NDArray[np.float32], candidate: npt.NDArray[np.float32]) -> float:
-    """The norm of the difference over the norm of the reference; infinite where the candidate is not finite."""
+    """The norm of the difference over the norm of the reference; infinite if the candidate is not finite."""
     if candidate.size != reference.size or not np.isfinite(candidate).all():
         return float("inf")
     apart = candidate.reshape(-1) - reference.reshape(-1)
@@ -158,7 +158,7 @@ def relative_l2(reference: npt.NDArray[np.float32], candidate: npt.NDArray[np.fl
 
 
 def _explain(state: _Search, place: int) -> Location:
-    """The node behind a tensor that differs, or one that the candidate has put between it and its sources."""
+    """The node behind a tensor that differs, or one that the candidate has inserted between it and its sources."""
     pair = state.matches[place]
     sources = [state.matches[each].reference for each in pair.sources]
     passed = [point for point in pair.passed if any(point.size == source.size for source in sources)]
@@ -189,6 +189,6 @@ def _explain(state: _Search, place: int) -> Location:
 def _nearest(
     inserted: TensorPoint, pair: Match, sources: Sequence[TensorPoint], left: Tensors, right: Tensors
 ) -> TensorPoint:
-    """The source that an inserted tensor stands for: of those of its size the one most like it."""
+    """The source that an inserted tensor stands for: the most similar one of the same size."""
     fitting = [source for source in sources if source.size == inserted.size]
     return min(fitting, key=lambda source: relative_l2(left[source.name], right[inserted.name]))

@@ -19,7 +19,7 @@ _JPEG_QUALITY = 85
 def worst_images(
     reference: ChainStage, candidates: Sequence[ChainStage], comparisons: Sequence[Comparison], images: Sequence[Path]
 ) -> dict[str, dict[str, bytes]]:
-    """For each stage that changes anything, the image that differs most, as `draw` shows it."""
+    """Draw, for each stage that differs, the image with the largest difference."""
     by_name = {path.name: path for path in images}
     drawings = {}
     for stage, comparison in zip(candidates, comparisons, strict=True):
@@ -30,7 +30,7 @@ def worst_images(
 
 
 def draw(reference: ChainStage, candidate: ChainStage, path: Path) -> dict[str, bytes]:
-    """JPEG files by title: either prediction over the image and, where the task can show it, what has changed."""
+    """JPEG files by title: both predictions over the image and, if the task can draw them, the changes."""
     image = reference.pipeline.read(path)
     drawings, predictions = {}, []
     for stage in (reference, candidate):

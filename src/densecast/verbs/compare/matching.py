@@ -14,7 +14,7 @@ _FOLDED = "BatchNormalization"
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One tensor that both networks compute, and the matches it is computed from: places in the list of all.
+    """A tensor that both networks compute, with the indices of the matches that it is computed from.
 
     `passed` are the candidate's nodes, beside its own, between those and it.
     """
@@ -26,7 +26,7 @@ class Match:
 
 
 def match(reference: Sequence[TensorPoint], candidate: Sequence[TensorPoint]) -> list[Match]:
-    """The tensors common to both, each after its sources; the outputs, which are last in both, always match.
+    """Match the tensors of both networks, in topological order; the outputs, which are last in both, always match.
 
     What the candidate computes with its channels last has no like in the reference.
     """
@@ -69,19 +69,19 @@ def _pairs(reference: Sequence[TensorPoint], candidate: Sequence[TensorPoint]) -
 
 
 def _alone_in_layer(points: Sequence[TensorPoint]) -> dict[str, TensorPoint]:
-    """By layer, the points of layers that have no other."""
+    """By layer, the points that are alone in their layer."""
     counts = Counter(point.layer for point in points)
     return {point.layer: point for point in points if point.layer and counts[point.layer] == 1}
 
 
 def _keys(points: Sequence[TensorPoint]) -> list[tuple[str, str, int]]:
-    """(layer, operator, turn) of each point; unique."""
-    turns: Counter[tuple[str, str]] = Counter()
+    """The unique key (layer, operator, occurrence) of each point."""
+    occurrences: Counter[tuple[str, str]] = Counter()
     keys = []
     for point in points:
         kind = (point.layer, point.kind)
-        keys.append((*kind, turns[kind]))
-        turns[kind] += 1
+        keys.append((*kind, occurrences[kind]))
+        occurrences[kind] += 1
     return keys
 
 
@@ -90,7 +90,7 @@ def _key_of(points: Sequence[TensorPoint], name: str) -> tuple[str, str, int]:
 
 
 def _folded_by(reference: Sequence[TensorPoint], candidate: Sequence[TensorPoint]) -> dict[str, str]:
-    """Batch normalisations of the reference that the candidate has folded, by name, with their convolution."""
+    """Batch normalisations that the candidate has folded, by name, with their convolution."""
     there = {point.layer for point in candidate if point.kind == _FOLDED}
     kinds = {point.name: point.kind for point in reference}
     return {
@@ -101,7 +101,7 @@ def _folded_by(reference: Sequence[TensorPoint], candidate: Sequence[TensorPoint
 
 
 def _reach(points: Sequence[TensorPoint], places: dict[str, int]) -> dict[str, set[int]]:
-    """For each point the nearest matched points it is computed from, seen through those without a match."""
+    """For each point the nearest matched points that it is computed from, skipping those without a match."""
     through: dict[str, set[int]] = {}
     reach: dict[str, set[int]] = {}
     for point in points:

@@ -27,18 +27,18 @@ _ALIKE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class StepFault:
-    """The step that differs, and how it was seen."""
+    """The step that differs, with the evidence."""
 
     step: PipelineStep
     symptom: str
 
 
 def compare_inputs(reference: F32, candidate: F32) -> StepFault | None:
-    """(3, h, w) each, as the networks are fed them, of one image -> what differs, judged by the values alone."""
+    """Two network inputs (3, h, w) of one image -> what differs, inferred from the values alone."""
     if reference.shape != candidate.shape:
         sizes = " and ".join("×".join(map(str, array.shape[1:])) for array in (reference, candidate))
         if reference.shape[1:] == candidate.shape[:0:-1] and reference.shape[1] != reference.shape[2]:
-            return StepFault("decode", f"the images are {sizes}: one is not turned upright by its orientation tag")
+            return StepFault("decode", f"the images are {sizes}: one is not rotated by its orientation tag")
         return StepFault("resize", f"the images are {sizes} for the networks")
     scale = float(np.abs(reference).max()) or 1.0
     if float(np.abs(candidate - reference).max()) <= _SAME * scale:
@@ -58,28 +58,29 @@ def compare_inputs(reference: F32, candidate: F32) -> StepFault | None:
         return StepFault("normalise", f"the candidate's channels are {lines} of the reference's: mean or deviation")
     straight = [_line(reference[place], candidate[place])[2] for place in range(3)]
     if 1 - max(straight) ** 2 < _ALIKE**2:
-        for name, turned in (
+        for name, flipped in (
             ("mirrored", candidate[:, :, ::-1]),
             ("upside down", candidate[:, ::-1]),
-            ("turned by 180°", candidate[:, ::-1, ::-1]),
+            ("rotated by 180°", candidate[:, ::-1, ::-1]),
         ):
-            if max(_line(reference[place], turned[place])[2] for place in range(3)) < min(straight) / 2:
+            if max(_line(reference[place], flipped[place])[2] for place in range(3)) < min(straight) / 2:
                 return StepFault("decode", f"the candidate's image is {name}: the orientation tag")
     return StepFault(
-        "resize", f"the same picture, but {max(straight):.0%} of its spread differ: interpolation, alignment or place"
+        "resize", f"the same image, but {max(straight):.0%} of its spread differ: interpolation, alignment or place"
     )
 
 
 def spec_differences(reference: ModelSpec, candidate: ModelSpec, part: Literal["preprocess", "decode"]) -> str:
     """The declared options that differ, as `colour: RGB / BGR`."""
     left, right = getattr(reference, part), getattr(candidate, part)
-    names = [field.name for field in dataclasses.fields(left) if hasattr(right, field.name)]
+    both = {field.name for field in dataclasses.fields(right)}
+    names = [field.name for field in dataclasses.fields(left) if field.name in both]
     pairs = [(name, getattr(left, name), getattr(right, name)) for name in names]
     return "; ".join(f"{name}: {one} / {other}" for name, one, other in pairs if one != other)
 
 
 def _line(x: F32, y: F32) -> tuple[float, float, float]:
-    """Slope and offset of the line through (x, y), and the share of y's spread that it does not explain."""
+    """Slope and offset of the line fitted to (x, y), and the share of y's spread that it leaves unexplained."""
     x_mean, y_mean = float(x.mean()), float(y.mean())
     left, right = x.astype(np.float64) - x_mean, y.astype(np.float64) - y_mean
     across, spread = float((left * left).sum()), float((right * right).sum())

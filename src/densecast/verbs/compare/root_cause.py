@@ -19,7 +19,7 @@ _MOST_IMAGES = 20
 
 
 def localise(reference: ChainStage, candidate: ChainStage, images: Sequence[Path]) -> Findings:
-    """The first step, and within the network the first tensor, that differs beyond what rounding explains.
+    """Find the first step, and within the network the first tensor, that differs by more than rounding explains.
 
     Raises:
         UsageError: no images.
@@ -43,7 +43,7 @@ def localise(reference: ChainStage, candidate: ChainStage, images: Sequence[Path
 
 
 def localise_all(reference: ChainStage, candidates: Sequence[ChainStage], images: Sequence[Path]) -> list[Findings]:
-    """`localise` for each stage; once the float graph is known to be right, it stands in for its original network.
+    """Localise each stage; once the float graph is known to be correct, it replaces its original network as reference.
 
     It has a tensor for every operator, with the names that later stages keep. A checkpoint's
     network, whose normalisations are not folded, is still held against the original one.
@@ -57,7 +57,7 @@ def localise_all(reference: ChainStage, candidates: Sequence[ChainStage], images
 
 
 def _before_network(reference: ChainStage, candidate: ChainStage, path: Path) -> Location | None:
-    """What of reading and preparing an image differs."""
+    """Differences in reading and preprocessing an image."""
     left, right = reference.pipeline, candidate.pipeline
     images = left.read(path), right.read(path)
     options = pipeline_steps.spec_differences(left.spec, right.spec, "preprocess")
@@ -74,7 +74,7 @@ def _before_network(reference: ChainStage, candidate: ChainStage, path: Path) ->
 
 
 def _after_network(reference: ChainStage, candidate: ChainStage, path: Path) -> Location | None:
-    """Whether one output is postprocessed to other predictions, the inside of the networks being alike."""
+    """Whether the same output is postprocessed to different predictions."""
     left, right = reference.pipeline, candidate.pipeline
     result = forward(left, path)
     ours = left.task.tensors(postprocessed(left, result, "image"))

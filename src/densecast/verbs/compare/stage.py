@@ -28,7 +28,7 @@ from densecast.verbs.builder.compile_plan import prepare
 from densecast.verbs.export import checkpoint, onnx_file
 
 Kind = Literal["framework", "float graph", "optimised graph", "engine"]
-# An inspector for feeds of one shape (N, 3, H, W); None where the stage does not show its inner tensors.
+# An inspector for feeds of one shape (N, 3, H, W); None where the stage does not expose its intermediate tensors.
 Inspect = Callable[[Sequence[int]], Inspector | None]
 
 _CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
@@ -38,7 +38,7 @@ _FRAMEWORK = "torch"
 
 @dataclass(frozen=True, slots=True)
 class ChainStage:
-    """`title` names it in tables, `path` is where it came from.
+    """A stage; `title` names it in tables, `path` is its source.
 
     `stored` is what its weights are stored in: the rounding that an honest copy may show.
     """
@@ -52,7 +52,7 @@ class ChainStage:
 
 
 class GraphRunner:
-    """An ONNX graph in ONNX Runtime, in float32."""
+    """Runner for an ONNX graph in ONNX Runtime, in float32."""
 
     batch_sizes = None
     max_concurrency = 1
@@ -79,22 +79,22 @@ class GraphRunner:
             raise BadGraphError(f"ONNX Runtime cannot load the graph ({str(error).splitlines()[0]}).") from None
 
     def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
-        """One inference into fresh arrays; every output by name."""
+        """Run one inference; returns every output by name, in new arrays."""
         check_feeds(self.inputs, feeds)
         names = [tensor.name for tensor in self.outputs]
         arrays = self._session.run(names, feeds)
         return {name: np.asarray(array) for name, array in zip(names, arrays, strict=True)}
 
     def close(self) -> None:
-        """Drop the session."""
+        """Release the session."""
         del self._session
 
 
 def open_stage(path: Path, spec_source: Artifact | None, threads: int | None, *, framework: bool = False) -> ChainStage:
-    """An artifact, an `.onnx` file or a checkpoint, ready to run.
+    """Open an artifact, an `.onnx` file or a checkpoint as a stage.
 
     Files do not say how images are prepared for them: `spec_source` is an artifact of the same model that does. A
-    float artifact is its original network where `framework` is asked for and there is one, else its graph.
+    float artifact is its original network if `framework` is set and there is one, else its graph.
 
     Raises:
         UsageError: a file without an artifact that says what it is.
@@ -128,7 +128,7 @@ def open_stage(path: Path, spec_source: Artifact | None, threads: int | None, *,
 
 
 def optimised_stage(source: FloatArtifact, built: CompiledArtifact, threads: int | None) -> ChainStage:
-    """The float graph of `source` after the passes that `built` had before its engine saw it."""
+    """The float graph of `source` with the graph passes that `built` was built with."""
     import onnx
 
     options = built.manifest.build
@@ -144,7 +144,7 @@ def optimised_stage(source: FloatArtifact, built: CompiledArtifact, threads: int
 def graph_stage(
     title: str, path: Path, spec: ModelSpec, model: Any, config: ExecutionConfig, kind: Kind = "float graph"
 ) -> ChainStage:
-    """A graph of a model; names and fixed sizes of its tensors are the graph's own.
+    """A stage for an ONNX graph; names and fixed sizes of its tensors are the graph's own.
 
     Raises:
         BadGraphError: the graph does not have the model's inputs and outputs, or cannot be loaded.
@@ -161,7 +161,7 @@ def graph_stage(
 
 
 def module_stage(title: str, path: Path, spec: ModelSpec, module: Any, config: ExecutionConfig) -> ChainStage:
-    """A framework's network in float32."""
+    """A stage for a framework's network, in float32."""
     backend = _torch()
 
     def inspect(feed_shape: Sequence[int]) -> Inspector | None:
@@ -172,7 +172,7 @@ def module_stage(title: str, path: Path, spec: ModelSpec, module: Any, config: E
 
 
 def spec_source_among(paths: Sequence[Path]) -> Artifact | None:
-    """The first artifact among the arguments, a float one before others: it describes files that do not."""
+    """The artifact that describes bare files: the first one among the arguments, float artifacts preferred."""
     artifacts = []
     for path in paths:
         if (path / MANIFEST).is_file():
@@ -184,7 +184,7 @@ def spec_source_among(paths: Sequence[Path]) -> Artifact | None:
 
 
 def as_float_feed(stage: ChainStage, array: Array) -> npt.NDArray[np.float32]:
-    """What the network computes with, from the image it is fed: bytes are normalised as its graph does inside."""
+    """The float input of the network: uint8 feeds are normalised as its graph does internally."""
     if array.dtype != np.uint8:
         return np.asarray(array, dtype=np.float32)
     rule = stage.pipeline.spec.preprocess
@@ -219,7 +219,7 @@ def _engine(artifact: CompiledArtifact, config: ExecutionConfig) -> ChainStage:
 
 
 def _module_with_weights(path: Path, spec_source: Artifact) -> Any:
-    """The network that `spec_source` was exported from, with the weights of a checkpoint."""
+    """The module that `spec_source` was exported from, with the weights of a checkpoint."""
     reference = spec_source.manifest.network
     if reference is None:
         raise UsageError(f"{path.name}: {spec_source.folder} does not say which network its weights belong to.")
@@ -232,7 +232,7 @@ def _module_with_weights(path: Path, spec_source: Artifact) -> Any:
 
 
 def _stored(model: Any) -> WeightType:
-    """What most of a graph's weights are: quantised where anything is, else the type of the larger half."""
+    """The storage type of a graph's weights: int8 if any are quantised, else the type of the majority."""
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node):
         return "int8"
     sizes: dict[int, int] = {}
@@ -243,7 +243,7 @@ def _stored(model: Any) -> WeightType:
 
 
 def _with_tensors_of(model: Any, spec: ModelSpec) -> ModelSpec:
-    """The spec with the graph's own tensors: by name where all names are in the graph, else in the graph's order.
+    """The spec with the graph's own tensors: matched by name if all names are in the graph, else by position.
 
     Raises:
         BadGraphError: there are too few or too many of them, or they have another number of dimensions.
@@ -275,7 +275,7 @@ def _in_order(values: list[Any], tensors: Sequence[TensorSpec]) -> list[Any]:
 
 
 def _input_of(value: Any, bounds: TensorSpec) -> TensorSpec:
-    """A graph's input under its own name, type and fixed sizes; `bounds` says how large those may be it leaves open."""
+    """A graph's input with its own name, type and fixed sizes; `bounds` bounds its dynamic sizes."""
     import onnx
 
     tensor = value.type.tensor_type

@@ -47,7 +47,7 @@ def export(
     options: ExportOptions = ExportOptions(),
     progress: weights.Progress | None = None,
 ) -> FloatArtifact:
-    """Any network as a float artifact at `out`: a zoo model, a file, or a `torch.nn.Module` of the caller's own.
+    """Export a network to a float artifact at `out`: a zoo model, a file, or a `torch.nn.Module`.
 
     A zoo model says itself what it is. Of a file or a module it is said by `spec`, a spec file or its contents; or by
     `labels`, `preprocess` (default: the image as it is, divided by 255) and `task`. `checkpoint` are the weights of a
@@ -82,9 +82,9 @@ def export_zoo(
     given: str | Path | None = None,
     progress: weights.Progress | None = None,
 ) -> FloatArtifact:
-    """A model of the zoo, its weights from `given` or wherever they are found, as a float artifact at `out`.
+    """Export a zoo model to a float artifact at `out`, with weights from `given` or where they are found.
 
-    An artifact already at `out` that was made from the same weights with the same options and versions is kept.
+    An artifact already at `out` that was made from the same weights with the same options and versions is reused.
 
     Raises:
         UnknownNameError: no such model, or no such variant of it.
@@ -129,7 +129,7 @@ def export_zoo(
 def export_file(
     path: str | Path, spec: ModelSpec, out: str | Path, options: ExportOptions = ExportOptions()
 ) -> FloatArtifact:
-    """A TorchScript `.pt`, TensorFlow or ready `.onnx` file as a float artifact at `out`; `spec` says what it is.
+    """Export a TorchScript `.pt`, TensorFlow or `.onnx` file to a float artifact at `out`; `spec` describes it.
 
     TensorFlow's are frozen graphs (`.pb`, or an archive with one) and SavedModel folders. A TorchScript's
     sizes are open within those of `spec`, unless `options` fix them.
@@ -177,7 +177,7 @@ def export_module(
     example: tuple[int, int] | None = None,
     checkpoint: str | Path | None = None,
 ) -> FloatArtifact:
-    """A `torch.nn.Module` in memory as a float artifact at `out`; `spec` says what it is.
+    """Export a `torch.nn.Module` to a float artifact at `out`; `spec` describes it.
 
     It takes (N, 3, H, W) float32, and returns a tensor, or a dict, dataclass or sequence of tensors. It is exported as
     it is in evaluation mode on the CPU, and is itself left as it was. `example` is the height and width at which it is
@@ -212,7 +212,7 @@ def export_module(
 
 
 def is_file_name(name: str) -> bool:
-    """Whether `export_file` reads it; other names are those of zoo models."""
+    """Whether the name is that of a file for `export_file`; other names are zoo models."""
     path = Path(name)
     return path.suffix in _SUFFIXES or tensorflow_source.is_tensorflow(path)
 
@@ -240,7 +240,7 @@ def _model_spec(
 
 
 def _network_options(plugin: Network[Any], entry: ZooEntry, state: Mapping[str, Any]) -> Any:
-    """The entry's options, with the ones (bias, upsampling) that the weights themselves prove."""
+    """The entry's network options, with those (bias, upsampling) that the weights determine."""
     try:
         options = plugin.options_type(**entry.options)
     except TypeError as error:
@@ -249,7 +249,7 @@ def _network_options(plugin: Network[Any], entry: ZooEntry, state: Mapping[str, 
 
 
 def _input(spec: TensorSpec, options: ExportOptions, multiple: int) -> TensorSpec:
-    """The zoo's input with the sizes that were asked to be open or fixed."""
+    """The zoo entry's input with the requested fixed or dynamic sizes."""
     lowest = -(-max(options.side.min, multiple) // multiple) * multiple
     highest = options.side.max // multiple * multiple
     height: int | Dim = Dim("H", lowest, highest, multiple)
@@ -266,7 +266,7 @@ def _input(spec: TensorSpec, options: ExportOptions, multiple: int) -> TensorSpe
 
 
 def _with_sizes(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
-    """The spec's own input, with the sizes that were asked to be fixed."""
+    """The spec's own input with the requested fixed sizes."""
     height, width = options.size_hw or spec.input.shape[2:]
     sizes = (options.batch or spec.input.shape[0], spec.input.shape[1], height, width)
     return spec.with_input(replace(spec.input, shape=sizes))

@@ -23,7 +23,7 @@ _CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The state dict of a `.pth`/`.pt`/`.ckpt` (zip or legacy container) or `.safetensors` file.
+    """Read the state dict of a `.pth`/`.pt`/`.ckpt` (zip or legacy container) or `.safetensors` file.
 
     A bare state dict and one inside a training checkpoint are both accepted. Nothing but tensors and plain
     values is unpickled (`weights_only=True`); keys are as in the file.
@@ -48,7 +48,7 @@ def read(path: Path) -> dict[str, Tensor]:
 def load_into(
     network: nn.Module, state: Mapping[str, Tensor], kind: Network[Any] | None, options: Any, where: str
 ) -> None:
-    """Put a state dict into a network: every key must match, in name and shape, and every value be finite.
+    """Load a state dict into a network: every key must match in name and shape, and every value must be finite.
 
     `kind` is the network's plug-in, where it is one: its `clean` drops what published files carry besides, and its
     `explain_mismatch`, where it has one, may know which network the weights belong to.
@@ -83,7 +83,7 @@ def load_into(
 
 
 def require_torch(purpose: str) -> None:
-    """Say what to install where torch is missing.
+    """Raise an error that says what to install if torch is missing.
 
     Raises:
         MissingExtraError: no torch.
@@ -100,7 +100,7 @@ def _first_five(what: str, keys: list[str]) -> str:
 
 
 def _unpacked_size(path: Path) -> int:
-    """Bytes a zip container unpacks to; 0 for other containers, whose size is the file's."""
+    """Unpacked size of a zip container in bytes; 0 for other containers, whose size is the file's."""
     try:
         if not zipfile.is_zipfile(path):
             return 0
@@ -141,7 +141,7 @@ def _read_torch(path: Path) -> Any:
 
 
 def _refused(error: Exception) -> str:
-    """The object that the unpickler would not make, by torch's own message; never its advice to trust the file."""
+    """The object that the unpickler refused, from torch's message, without torch's advice to trust the file."""
     name = re.search(r"GLOBAL (\S+)", str(error))
     return f"it holds {name.group(1)}" if name else "it holds something else"
 
@@ -151,14 +151,14 @@ def _first_line(error: Exception) -> str:
 
 
 class _History:
-    """Stands in for MMEngine's `HistoryBuffer`, a training log that its checkpoints carry: accepted, never used."""
+    """Replaces MMEngine's `HistoryBuffer`, a training log in its checkpoints: accepted, never used."""
 
     def __setstate__(self, state: object) -> None:
-        """Drop what was logged."""
+        """Discard the log."""
 
 
 def _harmless_globals() -> list[Any]:
-    """What published checkpoints carry besides tensors: numpy numbers and arrays, and training logs.
+    """Harmless types in published checkpoints besides tensors: numpy numbers and arrays, and training logs.
 
     Each only holds data; none calls anything when it is unpickled. A pair gives the name a file uses where it is
     not the object's own: numpy 2 moved `numpy.core` to `numpy._core`, and MMEngine need not be installed.

@@ -27,7 +27,7 @@ _SECOND_SIDE = 320
 
 
 def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Path) -> FloatArtifact:
-    """A ready ONNX file as a float artifact, its tensors described as the file has them.
+    """Export an ONNX file to a float artifact, with the tensors that the file declares.
 
     Raises:
         BadGraphError: see `read`; or it takes no image, takes inputs of which nothing is known, gives no output that
@@ -54,7 +54,7 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
 def outputs_of(
     serialised: bytes, spec: ModelSpec, options: ExportOptions, where: str
 ) -> tuple[tuple[TensorSpec, ...], outputs.Selection]:
-    """What a graph gives for the inputs of `spec`, as a run of it has it, the main output first.
+    """The output specs of a graph for the inputs of `spec`, from a trial run, the main output first.
 
     Raises:
         BadGraphError: it cannot be run, or its outputs do not fit the task.
@@ -77,7 +77,7 @@ def outputs_of(
 
 
 def read(path: Path) -> Any:
-    """An ONNX model with its weights, checked.
+    """Read and check an ONNX model with its weights.
 
     Raises:
         BadGraphError: too large, not ONNX, not valid, or its weights are missing.
@@ -97,7 +97,7 @@ def read(path: Path) -> Any:
 
 
 def check(model: Any, where: str) -> None:
-    """ONNX's own checker, and that something is in there.
+    """Run ONNX's own checker, and refuse an empty graph.
 
     Raises:
         BadGraphError: says what the checker said.
@@ -113,7 +113,7 @@ def check(model: Any, where: str) -> None:
 
 
 def graph_runner(serialised: bytes) -> Callable[[Feeds], Feeds]:
-    """The graph as a function of named arrays, run by ONNX Runtime in float32: all outputs, in the graph's order.
+    """The graph as a function of named arrays, run by ONNX Runtime: all outputs, in the graph's order.
 
     Raises:
         BadGraphError: ONNX Runtime does not take it.
@@ -135,7 +135,7 @@ def graph_runner(serialised: bytes) -> Callable[[Feeds], Feeds]:
 
 
 def runner(serialised: bytes, input_name: str) -> Callable[[parity.F32], parity.F32]:
-    """The same as a function of one array, for its first output."""
+    """The graph as a function of one array that returns its first output."""
     run_all = graph_runner(serialised)
 
     def run(feed: parity.F32) -> parity.F32:
@@ -145,7 +145,7 @@ def runner(serialised: bytes, input_name: str) -> Callable[[parity.F32], parity.
 
 
 def load_torchscript(path: Path) -> Any:
-    """A scripted or traced module in evaluation mode.
+    """Load a scripted or traced module in evaluation mode.
 
     Raises:
         BadGraphError: not TorchScript, or cut off.
@@ -166,13 +166,13 @@ def load_torchscript(path: Path) -> Any:
 
 
 def graph_inputs(model: Any) -> list[Any]:
-    """The declared inputs that are no weights."""
+    """The declared inputs, without initializers."""
     initialised = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in initialised]
 
 
 def _described_inputs(model: Any, spec: ModelSpec, image_name: str | None) -> tuple[TensorSpec, ...]:
-    """The graph's inputs as the file declares them, the image first; those of `spec` bound the sizes it leaves open.
+    """The graph's inputs as the file declares them, the image first; those of `spec` bound its dynamic sizes.
 
     Raises:
         BadGraphError: none is the image, or nothing says how a further one is made.
@@ -217,7 +217,7 @@ def _is_image(value: Any) -> bool:
 
 
 def _described(value: Any, bounds: TensorSpec) -> TensorSpec:
-    """One input as the file declares it; `bounds` bounds the sizes the file leaves open."""
+    """One input as the file declares it; `bounds` bounds its dynamic sizes."""
     import onnx
 
     tensor = value.type.tensor_type

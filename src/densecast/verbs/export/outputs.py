@@ -24,14 +24,14 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The outputs that an artifact has, the main one first; `note` says why that one, where there was a choice."""
+    """The outputs of an artifact, the main one first; `note` says why it was selected, if there was a choice."""
 
     names: tuple[str, ...]
     note: str | None = None
 
 
 def select(shapes: Mapping[str, Shape], spec: ModelSpec, options: ExportOptions) -> Selection:
-    """Which of a network's outputs, given with their shapes in its own order, an artifact has.
+    """Select the outputs of an artifact from a network's outputs, given with shapes in the network's order.
 
     The main output is the one that `options.output_name` names, else the first one of `spec`, else the first of as many
     channels as the task needs. The others of `spec` follow it, then all others.
@@ -46,7 +46,7 @@ def select(shapes: Mapping[str, Shape], spec: ModelSpec, options: ExportOptions)
         _require(declared, names, "outputs")
     if options.output_name is not None:
         _require([options.output_name], names, "output_name")
-        main, reason = options.output_name, "as asked"
+        main, reason = options.output_name, "as requested"
     elif declared[0] in names:
         main, reason = declared[0], "the first in the spec"
     else:
@@ -60,13 +60,13 @@ def select(shapes: Mapping[str, Shape], spec: ModelSpec, options: ExportOptions)
     else:
         ordered = list(dict.fromkeys([main, *(name for name in declared if name in names), *names]))
     further = [name for name in names if name != main]
-    left = "left out" if options.only_main_output else "kept as well"
+    left = "left out" if options.only_main_output else "exported as well"
     note = f"main output {main!r}, {reason}; {', '.join(further)} {left}" if has_choice else None
     return Selection(tuple(ordered), note)
 
 
 def check_channels(spec: ModelSpec, name: str, shape: Shape) -> None:
-    """Whether the main output has the channels that the task needs.
+    """Check that the main output has the channels that the task needs.
 
     Raises:
         BadGraphError: it is no map (N, C, h, w), or one of another number of channels.
@@ -86,7 +86,7 @@ def check_channels(spec: ModelSpec, name: str, shape: Shape) -> None:
 def describe_all(
     names: Sequence[str], trials: Sequence[tuple[Shape, Feeds]], image: TensorSpec
 ) -> tuple[TensorSpec, ...]:
-    """The specs of these outputs, from pairs of the image's shape and all that was computed of it."""
+    """Derive the specs of outputs from pairs of an image shape and the outputs computed for it."""
     results = trials[0][1]
     return tuple(
         describe(name, str(results[name].dtype), [(shape, arrays[name].shape) for shape, arrays in trials], image)
@@ -95,7 +95,7 @@ def describe_all(
 
 
 def describe(name: str, dtype: str, observed: Sequence[tuple[Shape, Shape]], image: TensorSpec) -> TensorSpec:
-    """A tensor's spec from pairs of the image's shape and its own.
+    """Derive a tensor's spec from pairs of an image shape and the tensor's shape.
 
     Batch, height and width are open where the image's are: of a map (N, C, h, w) always, of another tensor unless they
     stayed what they were while the image's changed. Other axes are open where they changed.
@@ -118,7 +118,7 @@ def describe(name: str, dtype: str, observed: Sequence[tuple[Shape, Shape]], ima
 
 
 def trial_feeds(spec: ModelSpec, image_shape: Shape, seed: int) -> Feeds:
-    """An image-like array for every input: the image's own shape, and for each further input the size it would have."""
+    """Image-like trial arrays for every input: of the image's shape, and of matching shapes for further inputs."""
     feeds: Feeds = {spec.input.name: image_like(image_shape, seed)}
     height, width = image_shape[2:]
     resize = spec.preprocess.resize

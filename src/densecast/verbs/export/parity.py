@@ -25,7 +25,7 @@ _LARGEST_NOISE = 1e-2
 def check(
     framework: Network, graph: Network, inputs: Sequence[Feeds], tolerance: float, exact: Network | None = None
 ) -> ParityRecord:
-    """Run both on every input and compare every output, each by its own largest value.
+    """Run both on every input and compare every output, relative to its largest value.
 
     Networks that amplify rounding (softmax over many pixels, untrained weights) may differ by more than
     `tolerance` although the graph is right. Then `exact`, the framework in float64, decides: the graph must be
@@ -75,7 +75,7 @@ def _run(graph: Network, feed: Feeds) -> Feeds:
 
 
 def _shape(feed: Feeds) -> tuple[int, ...]:
-    """The first input's, the image."""
+    """The shape of the first input, the image."""
     return tuple(next(iter(feed.values())).shape)
 
 
@@ -93,7 +93,7 @@ def _check_output(name: str, feed: Feeds, expected: Array, actual: Array) -> Non
 
 
 def _absolute(actual: Array, expected: Array) -> float:
-    """The largest difference; of whole numbers the share of values that differ."""
+    """The largest difference; for integers the share of values that differ."""
     if expected.dtype.kind != "f":
         return float(np.mean(actual != expected))
     difference: npt.NDArray[np.floating] = np.subtract(actual, expected)
@@ -101,7 +101,7 @@ def _absolute(actual: Array, expected: Array) -> float:
 
 
 def _relative(actual: Feeds, expected: Feeds) -> float:
-    """The largest difference of any output over its largest expected value."""
+    """The largest difference of any output, relative to its largest expected value."""
     return max(_relative_of_one(actual[name], array) for name, array in expected.items())
 
 
@@ -114,7 +114,7 @@ def _relative_of_one(actual: Array, expected: Array) -> float:
 
 
 def image_like(shape: tuple[int, ...], seed: int) -> F32:
-    """Smooth fields with edges and noise, of zero mean and unit spread: closer to photographs than white noise."""
+    """Smooth fields with edges and noise, of zero mean and unit variance: closer to photographs than white noise."""
     rng = np.random.default_rng([seed, *shape])
     height, width = shape[-2:]
     y = np.linspace(0, 1, height, dtype=np.float32)[:, None]

@@ -96,7 +96,7 @@ class SpecFile:
 
 
 def read(path: Path) -> SpecFile:
-    """A spec file.
+    """Read a spec file.
 
     Raises:
         BadConfigError: missing, malformed, or with a wrong or unknown key.
@@ -108,7 +108,7 @@ def read(path: Path) -> SpecFile:
 
 
 def parse_resize(text: str) -> Resize:
-    """`native`, `scale:0.5`, `stretch:512x1024` (height x width), `keep:2048x1024` (long x short side), `fit:513x513`.
+    """Parse `native`, `scale:0.5`, `stretch:512x1024` (height x width), `keep:2048x1024` (long x short), `fit:513x513`.
 
     >>> parse_resize("scale:0.5")
     ScaleBy(factor=0.5, kind='scale_by')

@@ -44,7 +44,7 @@ def export(
     options: ExportOptions,
     names: TensorFlowGraph | None = None,
 ) -> FloatArtifact:
-    """A frozen graph (`.pb`, or an archive with one) or a SavedModel folder as a float artifact at `out`.
+    """Export a frozen graph (`.pb`, or an archive with one) or a SavedModel folder to a float artifact at `out`.
 
     With `names` `spec` says all that the graph does to images, and is held against it; without, names come from
     `options`, and what the graph does is measured and declared.
@@ -101,7 +101,7 @@ def export(
 def _compare(
     conversion: ConversionSubprocess, separated: Separated, declared: ModelSpec, reply: dict[str, Any], tolerance: float
 ) -> tuple[ParityRecord | None, float]:
-    """TensorFlow's own logits and labels of two images against those of the separated graph.
+    """Compare TensorFlow's own logits and labels of two images with those of the separated graph.
 
     Conversion may have fused the operator away that gives the logits; then the labels alone are compared.
 
@@ -142,7 +142,7 @@ def _compare(
 
 
 def _image_sizes(separated: Separated) -> list[tuple[int, int]]:
-    """An upright and a lying image where the graph takes both; the one size that it takes otherwise."""
+    """A portrait and a landscape size if the graph accepts both, else its fixed size."""
     if separated.frozen_hw is None:
         return [(_SIDE, _SIDE * 3 // 2), (_SIDE, _SIDE // 2)]
     height, width = separated.frozen_hw
@@ -152,13 +152,13 @@ def _image_sizes(separated: Separated) -> list[tuple[int, int]]:
 
 
 def _test_image(index: int, size_hw: tuple[int, int]) -> Bytes:
-    """(H, W, 3): smooth fields with edges and noise over the whole range of bytes, in colours of their own."""
+    """An (H, W, 3) test image: smooth fields with edges and noise over the whole range of bytes."""
     planes = parity.image_like((3, *size_hw), _SEED + index)
     return np.asarray(np.clip(planes * 64 + 128, 0, 255).transpose(1, 2, 0), dtype=np.uint8)
 
 
 def _for_tensorflow(image: Bytes, separated: Separated, declared: ModelSpec) -> npt.NDArray[Any]:
-    """(H, W, 3) as the untouched graph takes it: bytes, or floats normalised as the user says."""
+    """(H, W, 3) as input of the original graph: bytes, or floats normalised as the user says."""
     if separated.dtype == "uint8":
         return image
     pixels = image[:, :, ::-1] if declared.preprocess.colour == "BGR" else image
@@ -167,7 +167,7 @@ def _for_tensorflow(image: Bytes, separated: Separated, declared: ModelSpec) -> 
 
 
 def _for_network(image: Bytes, separated: Separated) -> F32:
-    """(1, 3, h, w) as the separated network takes it, the image at its own size."""
+    """(1, 3, h, w) as input of the separated network, the image at its own size."""
     own = separated.prefix.preprocess.resize if separated.prefix else None
     unresized = replace(separated.spec.preprocess, resize=own or Native())
     array, placement = prepare(image, unresized)
@@ -193,7 +193,7 @@ def _labels(answer: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 def _decoded(
     logits: F32, feed: F32, image: Bytes, labels_hw: tuple[int, ...], spec: ModelSpec
 ) -> npt.NDArray[np.uint8]:
-    """Labels by the declared decode, at the size of the untouched graph's."""
+    """Labels by the declared postprocessing, at the size of the original graph's."""
     assert isinstance(spec.decode, SegmentationDecode), "checked on the way in"
     model_hw = (feed.shape[2], feed.shape[3])
     placement = Placement.resized(image.shape[:2], image.shape[:2], model_hw=model_hw)

@@ -42,7 +42,7 @@ class RefusedError(Exception):
 
 
 def main() -> None:
-    """Do the job in the folder that the command line names."""
+    """Run the job in the folder that the command line names."""
     folder = Path(sys.argv[1])
     job = json.loads((folder / "job.json").read_text())
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "1"}
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def convert(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`graph.pb`, frozen, and `graph.onnx` of the graph that the job names; the names of its input and output."""
+    """Freeze the job's graph to `graph.pb` and convert it to `graph.onnx`; returns its input and output names."""
     import tensorflow as tf
     import tf2onnx
 
@@ -81,7 +81,7 @@ def convert(job: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What TensorFlow computes for each array of `inputs.npz`, into `outputs.npz`: `<name>` and `<name>_logits`.
+    """Run TensorFlow on each array of `inputs.npz`; writes `<name>` and `<name>_logits` to `outputs.npz`.
 
     `logits` in the job is a tensor inside the graph, which conversion may have fused away: then it is left out.
     """
@@ -120,7 +120,7 @@ def _parsed(path: Path) -> Any:
 
 
 def _frozen(folder: Path, job: dict[str, Any]) -> Any:
-    """A SavedModel's serving signature with its variables as constants."""
+    """Freeze a SavedModel's serving signature: variables become constants."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
@@ -149,7 +149,7 @@ def _frozen(folder: Path, job: dict[str, Any]) -> Any:
 
 
 def _check_operators(graph: Any) -> None:
-    """Refuse operators that reach out of the graph, and those that TensorFlow itself does not know."""
+    """Refuse operators with side effects outside the graph, and those that TensorFlow does not know."""
     from tensorflow.python.framework import op_def_registry
 
     functions = {function.signature.name for function in graph.library.function}
@@ -165,7 +165,7 @@ def _check_operators(graph: Any) -> None:
 
 
 def _named(graph: Any, given: str | None, role: str) -> str:
-    """The tensor of that name, or where none is given the only one that it can be."""
+    """The tensor of that name; without a name, the only possible one."""
     nodes = {node.name: node for node in graph.node}
     if given is None:
         read = {name.lstrip("^").partition(":")[0] for node in graph.node for name in node.input}

@@ -26,7 +26,7 @@ _DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`(x - mean) / std` on values 0..255, the order of colours, and what an image smaller than `size_hw` is put into.
+    """Measured preprocessing: `(x - mean) / std` on 0..255, colour order, and the padding of images below `size_hw`.
 
     `size_hw` is None where the network sees the image at its own size.
     """
@@ -39,13 +39,13 @@ class Measured:
 
     @property
     def preprocess(self) -> Preprocess:
-        """The same as a declaration, of an image that is not resized where it fits."""
+        """The measured preprocessing as a declaration, without resizing of images that fit."""
         resize = Native() if self.size_hw is None else FitInto(self.size_hw, self.fill)
         return Preprocess(resize, colour=self.colour, mean=self.mean, std=self.std)
 
 
 def measure(prefix: Prefix, dtype: str, fixed_hw: tuple[int, int] | None) -> Measured:
-    """Feed uniform images and read the scale, offset and padding off; then prove them on others.
+    """Measure scale, offset and padding with uniform images, then verify them on others.
 
     `prefix` takes (1, H, W, 3) of `dtype` and gives (1, 3, h, w); `fixed_hw` is the only size it takes, where it
     takes one only.
@@ -79,7 +79,7 @@ def measure(prefix: Prefix, dtype: str, fixed_hw: tuple[int, int] | None) -> Mea
 
 
 def agrees(measured: Measured, declared: Preprocess) -> str | None:
-    """What of a declaration differs from what was measured, or None."""
+    """How a declaration differs from the measurement; None if it does not."""
     pairs = {
         "mean": (measured.mean, tuple(value * declared.divisor for value in declared.mean)),
         "std": (measured.std, tuple(value * declared.divisor for value in declared.std)),
@@ -116,7 +116,7 @@ def _prove(prefix: Prefix, measured: Measured, dtype: str, fixed_hw: tuple[int, 
 
 
 def _as_declared(image: Bytes, preprocess: Preprocess) -> F32:
-    """(H, W, 3) prepared without being resized."""
+    """Prepare an (H, W, 3) image as declared, without resizing."""
     resize = preprocess.resize
     if isinstance(resize, FitInto):
         whole = np.empty((*resize.size_hw, 3), np.float32)
@@ -150,6 +150,6 @@ def _run(prefix: Prefix, image: npt.NDArray[Any]) -> F32:
 
 
 def _triple(values: npt.NDArray[np.float64]) -> TripleFloat:
-    """Rounded to what float32 arithmetic leaves certain: 127.49999 is 127.5. Tiny offsets are 0."""
+    """Round to what float32 arithmetic can determine: 127.49999 is 127.5. Tiny offsets are 0."""
     first, second, third = (float(f"{0.0 if abs(value) < 1e-4 else value:.{_DIGITS}g}") for value in values)
     return first, second, third

@@ -24,7 +24,7 @@ _TYPES = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8"}
 
 @dataclass(frozen=True, slots=True)
 class Separated:
-    """The network (N, 3, H, W) -> (N, C, h, w), and what it was separated from.
+    """The separated network (N, 3, H, W) -> (N, C, h, w), and the parts that were removed.
 
     `frozen` takes the size that the graph was frozen for, `model` those that `spec` names. `logits` is the name of the
     output inside the converted graph. `dtype` is what the graph itself takes; `prefix` what it does to that, None where
@@ -42,14 +42,14 @@ class Separated:
 
 
 def separate(converted: onnx.ModelProto, spec: ModelSpec, options: ExportOptions, *, declared: bool) -> Separated:
-    """Cut off what surrounds the network, and declare it in the spec.
+    """Remove pre- and postprocessing from the graph, and declare them in the spec.
 
     With `declared` the spec already says what the graph does to images, and must agree. Otherwise the normalisation
     that is measured takes effect after that of `spec`, or instead of it for a graph that takes bytes.
 
     Raises:
         BadGraphError: the graph is not built like one image in and one class a pixel out, or contradicts `spec`.
-        BadShapeError: sizes were asked that the network does not take.
+        BadShapeError: sizes were requested that the network does not accept.
     """
     converted = _without_empty_inputs(converted)
     (value,) = _one_input(converted)
@@ -97,7 +97,7 @@ def separate(converted: onnx.ModelProto, spec: ModelSpec, options: ExportOptions
 def _without_prefix(
     model: onnx.ModelProto, input_name: str, dtype: str, fixed_hw: tuple[int, int] | None, *, must_have_one: bool
 ) -> tuple[PassResult, Measured | None]:
-    """The graph from its first layer on, and what was cut off; the graph as it is where that is nothing known.
+    """The graph from its first layer on, and the removed prefix; the unchanged graph if the prefix is not recognised.
 
     Raises:
         BadGraphError: a prefix that must be there does something unknown.
@@ -116,7 +116,7 @@ def _without_prefix(
 
 
 def _without_empty_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Resize nodes whose absent inputs are absent.
+    """Replace empty inputs of Resize nodes by absent ones.
 
     tf2onnx gives them tensors of no elements, which ONNX Runtime takes for given ones once their type changes.
     """
@@ -137,7 +137,7 @@ def _one_input(model: onnx.ModelProto) -> list[Any]:
 
 
 def _applied(result: PassResult, *, needed: bool = True) -> PassResult:
-    """The result of a pass without which the graph cannot be used.
+    """Apply a required pass, and refuse the graph if it does not apply.
 
     Raises:
         BadGraphError: it did not apply; says why.
@@ -156,7 +156,7 @@ def _agreed(spec: ModelSpec, prefix: Measured | None) -> Preprocess:
 
 
 def _declared(spec: ModelSpec, prefix: Measured | None, dtype: str) -> Preprocess:
-    """What the user declared and the graph does, one after the other."""
+    """The preprocessing that the user declared, followed by that of the graph."""
     declared = spec.preprocess
     if dtype == "uint8":
         if (declared.mean, declared.std, declared.divisor) not in (
@@ -186,7 +186,7 @@ def _declared(spec: ModelSpec, prefix: Measured | None, dtype: str) -> Preproces
 
 
 def _sizes(spec: ModelSpec, options: ExportOptions, frozen_hw: tuple[int, int] | None) -> tuple[int | Dim, int | Dim]:
-    """The one size that every image is brought to, that which was asked, or the spec's open ones.
+    """The fixed size that all images are resized to, the requested one, or the spec's dynamic sizes.
 
     Images that are not resized have the size that the graph was frozen for, if there is one.
     """
@@ -196,7 +196,7 @@ def _sizes(spec: ModelSpec, options: ExportOptions, frozen_hw: tuple[int, int] |
         one = frozen_hw
     if one is not None and options.size_hw not in (None, one):
         raise BadShapeError(
-            f"every image is brought to {one[0]}×{one[1]}; another fixed size was asked for.", field="size_hw"
+            f"every image is brought to {one[0]}×{one[1]}; another fixed size was requested.", field="size_hw"
         )
     height, width = one or options.size_hw or spec.input.shape[2:]
     return height, width

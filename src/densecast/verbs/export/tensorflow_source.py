@@ -30,12 +30,12 @@ _TIMEOUT_S = 1800
 
 
 def is_tensorflow(path: Path) -> bool:
-    """Whether the name is one of TensorFlow's: `.pb`, an archive, or a folder with a `saved_model.pb`."""
+    """Whether this is a TensorFlow model: `.pb`, an archive, or a folder with a `saved_model.pb`."""
     return path.name.endswith((".pb", *_ARCHIVES)) or (path / "saved_model.pb").is_file()
 
 
 def require_tensorflow() -> None:
-    """Say what to install where TensorFlow or tf2onnx is missing.
+    """Raise an error that says what to install if TensorFlow or tf2onnx is missing.
 
     Raises:
         MissingExtraError: one of them is.
@@ -54,7 +54,7 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def opened(path: Path, member: str | None = None) -> Iterator[Path]:
-    """The `.pb` file or SavedModel folder itself; of an archive the file `member`, for as long as the block lasts.
+    """The `.pb` file or SavedModel folder itself; for an archive its file `member`, unpacked during the block.
 
     Raises:
         MissingFileError: nothing there.
@@ -79,7 +79,7 @@ def opened(path: Path, member: str | None = None) -> Iterator[Path]:
 
 
 def unpack(archive: Path, target: Path, member: str | None = None) -> None:
-    """Write one regular file of a `.tar` or `.tar.gz` to `target`; nothing else of it touches the disk.
+    """Unpack one regular file of a `.tar` or `.tar.gz` to `target`; nothing else of it is written to disk.
 
     The file is the one named `member`, in whatever folder of the archive; without a name the only `.pb`, or that
     named frozen_inference_graph.pb. Links and folders are passed over, and paths inside the archive never used.
@@ -108,12 +108,12 @@ def unpack(archive: Path, target: Path, member: str | None = None) -> None:
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise BadGraphError(f"{archive} is no readable archive ({error}). Fetch it again.") from None
     if not is_found and (member is not None or len(seen) != 1):
-        held = ", ".join(seen[:_SHOWN]) or "no .pb file"
-        raise BadGraphError(f"{archive} holds {held}; {member or 'one frozen graph (.pb)'} is needed.")
+        contents = ", ".join(seen[:_SHOWN]) or "no .pb file"
+        raise BadGraphError(f"{archive} holds {contents}; {member or 'one frozen graph (.pb)'} is needed.")
 
 
 class _Bounded:
-    """A stream that ends in an error after `MAX_BYTES`."""
+    """A stream that raises an error after `MAX_BYTES`."""
 
     def __init__(self, stream: io.BufferedIOBase) -> None:
         self._stream, self._left = stream, MAX_BYTES
@@ -128,13 +128,13 @@ class _Bounded:
 
 @dataclass(frozen=True, slots=True)
 class ConversionSubprocess:
-    """TensorFlow in a process of its own, which reads a job from `folder` and writes its results there."""
+    """Runs TensorFlow in a subprocess, which reads a job from `folder` and writes its results there."""
 
     folder: Path
     subject: str
 
     def run(self, **job: object) -> dict[str, Any]:
-        """One job of `tensorflow_child`; its reply.
+        """Run one job of `tensorflow_child`; returns its reply.
 
         Raises:
             BadGraphError: the graph cannot be used, or TensorFlow came to an end over it.

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def open_axes(tensor: TensorSpec) -> dict[int, str]:
-    """The names of a tensor's open sizes, by axis."""
+    """Names of a tensor's dynamic axes."""
     return {axis: size.name for axis, size in enumerate(tensor.shape) if isinstance(size, Dim)}
 
 
@@ -36,7 +36,7 @@ def to_onnx(
     opset: int,
     exporter: Exporter,
 ) -> tuple[onnx.ModelProto, str]:
-    """The graph, and which of torch's two exporters made it.
+    """Export the module; returns the graph, and which of torch's two exporters made it.
 
     "auto" takes the tracing exporter, which folds batch normalisation and gives small graphs for these
     networks, and goes to the newer one where tracing fails. The network takes a tensor for each of `inputs`, and is
@@ -86,7 +86,7 @@ def _trace(
     axes |= {name: dict(open_sizes) for name, open_sizes in outputs.items() if open_sizes}
     stream = io.BytesIO()
     with warnings.catch_warnings():
-        # The tracer warns of its deprecation and of sizes turned into constants; parity at a second size tells.
+        # The tracer warns of its deprecation and of sizes that become constants; parity at a second size checks that.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,

@@ -30,7 +30,7 @@ _SECOND_SHAPE = (0.53, 0.71)
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was exported, for whoever keeps the original beside the graph.
+    """The exported module with its options, for storing the original beside the graph.
 
     `module` returns the outputs of `spec` in their order. The original may return a sequence in which they are found
     neither by name nor in that order: `places` are their places in it then, and else None.
@@ -54,7 +54,7 @@ def export(
     keep: Keep,
     out: Path,
 ) -> FloatArtifact:
-    """Export, check, compare with the framework at several shapes, and only then write.
+    """Export, check and compare with the framework at several shapes before anything is written.
 
     An empty `manifest.key` becomes the graph's own.
 
@@ -113,7 +113,7 @@ class Framework:
         self._inputs = 1
 
     def __call__(self, feeds: Feeds) -> Feeds:
-        """All outputs, in the module's order; or those of `only`."""
+        """Run the module: all outputs in its order, or those of `only`."""
         import torch
 
         from densecast.networks._outputs import is_unnamed, named_outputs
@@ -129,7 +129,7 @@ class Framework:
         return {name: named[name].numpy() for name in (self._only or named)}
 
     def selected(self, names: Sequence[str]) -> nn.Module:
-        """A module that returns these outputs alone, as a tuple."""
+        """A module that returns only these outputs, as a tuple."""
         import torch
 
         if isinstance(self._network, torch.jit.ScriptModule):
@@ -139,7 +139,7 @@ class Framework:
         return _selecting(self._network, self.names, tuple(names))
 
     def places(self, names: Sequence[str]) -> tuple[int, ...] | None:
-        """Where these outputs are in the sequence that the network returns; None where names or order tell it."""
+        """Positions of these outputs in the sequence that the network returns; None if names or order identify them."""
         has_names = all(name == f"output_{index}" for index, name in enumerate(self._own))
         if not self._is_unnamed or has_names or tuple(names) == self._own:
             return None
@@ -147,7 +147,7 @@ class Framework:
 
 
 def keep_weights(network: nn.Module, name: str) -> Keep:
-    """The weights of the network of that name, which can be built again."""
+    """Store the weights of a named network, which can be rebuilt."""
 
     def keep(folder: Path, exported: Exported) -> tuple[str, ...]:
         from safetensors.torch import save_file
@@ -166,7 +166,7 @@ def keep_weights(network: nn.Module, name: str) -> Keep:
 
 
 def keep_script(path: Path) -> Keep:
-    """The TorchScript file itself; where its outputs have other names or places, a script around it that names them."""
+    """Store the TorchScript file; if its outputs have other names or positions, inside a wrapper that names them."""
 
     def keep(folder: Path, exported: Exported) -> tuple[str, ...]:
         import shutil
@@ -188,7 +188,7 @@ def keep_script(path: Path) -> Keep:
 
 
 def keep_traced(folder: Path, exported: Exported) -> tuple[str, ...]:
-    """The module as TorchScript, traced, where that answers as the module does; else nothing, with a note."""
+    """Store the module as traced TorchScript, if that computes the same; else nothing, with a note."""
     import numpy as np
     import torch
 
@@ -212,7 +212,7 @@ def keep_traced(folder: Path, exported: Exported) -> tuple[str, ...]:
     except Exception as error:  # torch raises whatever the module's code does
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return (f"without the original network, which torch cannot trace ({reason}): no backend 'torch'",)
-    return ("the original network is kept as traced by torch",)
+    return ("the original network is stored as traced by torch",)
 
 
 def _selecting(network: nn.Module, names: tuple[str, ...], selected: tuple[str, ...]) -> nn.Module:
@@ -221,7 +221,7 @@ def _selecting(network: nn.Module, names: tuple[str, ...], selected: tuple[str, 
     from densecast.networks._outputs import named_outputs
 
     class Selecting(torch.nn.Module):
-        """The network, of whose outputs only some are returned, in an order of their own."""
+        """Wrapper that returns a selection of the network's outputs, in a given order."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -236,7 +236,7 @@ def _selecting(network: nn.Module, names: tuple[str, ...], selected: tuple[str, 
 
 
 def _naming(selecting: nn.Module, names: Sequence[str]) -> nn.Module:
-    """The module whose tuple has names; one that returns a tensor as it is."""
+    """Wrap the module so that its tuple is named; a module that returns a tensor is unchanged."""
     import torch
 
     class Naming(torch.nn.Module):
@@ -254,11 +254,11 @@ def _naming(selecting: nn.Module, names: Sequence[str]) -> nn.Module:
 
 
 def _script_around(network: nn.Module, result: str, inputs: int) -> torch.jit.ScriptModule:
-    """TorchScript that returns `result`, an expression of `results`, which are what `network` returns."""
+    """TorchScript wrapper that returns `result`, an expression of `results`, the return value of `network`."""
     import torch
 
     class Around(torch.jit.ScriptModule):
-        """What it holds becomes part of the script once it is made."""
+        """Wrapper whose contents become part of the script."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -272,12 +272,12 @@ def _script_around(network: nn.Module, result: str, inputs: int) -> torch.jit.Sc
 
 
 def _declared_axes(tensor: TensorSpec, image: TensorSpec) -> Mapping[int, str]:
-    """Names of open sizes as the graph declares them: of a map those of the image."""
+    """Names of dynamic axes for the graph; a map's are those of the image."""
     return open_axes(image) if len(tensor.shape) == 4 else open_axes(tensor)
 
 
 def _trial_shapes(spec: TensorSpec, example_size_hw: tuple[int, int]) -> list[tuple[int, ...]]:
-    """The example's shape, and where sizes are open a smaller and a wider one with more images."""
+    """The example's shape and, if sizes are dynamic, a smaller and a wider one with more images."""
     batch, channels, height, width = spec.shape
     size_of = {"H": example_size_hw[0], "W": example_size_hw[1]}
 

@@ -24,7 +24,7 @@ Progress = Callable[[int, int | None], None]
 
 
 def find(source: CheckpointSource, given: Path | None = None, progress: Progress | None = None) -> Path:
-    """The checkpoint file, looked for in this order: `given`, the package, `$DENSECAST_WEIGHTS`, the cache, the URLs.
+    """Find the checkpoint file: `given`, in the package, in `$DENSECAST_WEIGHTS`, in the cache, or from the URLs.
 
     All must have the published hash, but for a file given by hand under another name: that one is taken as it is.
 
@@ -63,7 +63,7 @@ def find(source: CheckpointSource, given: Path | None = None, progress: Progress
 
 
 def fetch(url: str, target: Path, source: CheckpointSource, progress: Progress | None = None) -> None:
-    """Download to `target`, going on where an earlier try stopped; the file appears only once its hash is right.
+    """Download to `target`, resuming earlier attempts; the file appears only once its hash is verified.
 
     Raises:
         OSError: no connection, or the server refused.
@@ -109,7 +109,7 @@ def fetch(url: str, target: Path, source: CheckpointSource, progress: Progress |
 
 
 def check_hash(path: Path, source: CheckpointSource) -> Path:
-    """`path`, if the file has the published sha256 (or its published first digits) and md5.
+    """Return `path` if the file has the published sha256 (or its published first digits) and md5.
 
     Raises:
         BadCheckpointError: another hash.

@@ -36,7 +36,7 @@ _WAITING = 2
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a process has to know: the model, the folder that the files go to, and whether it has a writer thread.
+    """Settings of a worker process: the model, the output folder, and whether it uses a writer thread.
 
     With `writer_thread` a thread of its own writes one image's files while the next is prepared. That needs a CPU that
     is spare: where none is, handing over costs some per cent of the time.
@@ -48,7 +48,7 @@ class Job:
 
 
 def write_bin(path: Path, array: Array) -> None:
-    """Write one array as it lies in memory, without another copy; the system puts it on the disk when it likes.
+    """Write one array as raw memory, without another copy and without flushing to disk.
 
     An interrupted call leaves a shorter file. Who lists the files, lists this one afterwards; who needs them on the
     disk, waits for that once, after the last: a file beside that is renamed, or a flush for each, cost more than the
@@ -66,7 +66,7 @@ def write_bin(path: Path, array: Array) -> None:
 
 
 def write_all(job: Job, samples: Sequence[Named], processes: int) -> Iterator[Item]:
-    """Write every sample's inputs under its stem; their items, in order, each once its files are written.
+    """Write every sample's inputs under its stem; yields their items in order, each once its files are written.
 
     Raises:
         BadImageError, BadShapeError: an image cannot be read or is not for this network.
@@ -93,12 +93,12 @@ def write_all(job: Job, samples: Sequence[Named], processes: int) -> Iterator[It
 
 
 def has_spare_cpus(processes: int) -> bool:
-    """Whether this many processes leave a CPU to each one's writing thread."""
+    """Whether this many processes leave a spare CPU for each one's writer thread."""
     return 2 * processes <= machine.usable_cpus()
 
 
 def is_written(folder: Path, spec: ModelSpec, item: Item) -> bool:
-    """Whether all of an image's inputs are there, of the right length."""
+    """Whether all input files of an image exist with the right length."""
     for stem, view in views(spec, item):
         path = folder / f"{stem}.bin"
         height, width = view.placement.model_hw
@@ -108,7 +108,7 @@ def is_written(folder: Path, spec: ModelSpec, item: Item) -> bool:
 
 
 class _Writer:
-    """Prepares images one after the other in the same memory."""
+    """Prepares images one after the other in the same buffers."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -159,7 +159,7 @@ _writer: _Writer | None = None
 
 
 def _start(job: Job) -> None:
-    """Once in each process, which is one of several: OpenCV's own threads would only get in their way."""
+    """Initialise a worker process; OpenCV's own threads are disabled, as there are several processes."""
     global _writer
     import cv2
 
@@ -179,5 +179,5 @@ def _chunks(samples: Iterable[Named], size: int) -> Iterator[list[Named]]:
 
 
 def default_processes() -> int:
-    """One for each CPU that this process may use."""
+    """One process per CPU that this process may use."""
     return execution.configure("latency").num_threads

@@ -12,7 +12,7 @@ from densecast.errors import BadArtifactError, BadDatasetError, BadInputError
 from densecast.measure.ground_truth import GroundTruth
 from densecast.measure.loop import Progress
 from densecast.results._base import PrecisionReport
-from densecast.results.accuracy import CollectResult
+from densecast.results.predictions import CollectResult
 from densecast.spec.augment import View
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.sample import LabelMap
@@ -33,7 +33,7 @@ def collect(
     performance: list[Path] | None = None,
     progress: Progress | None = None,
 ) -> CollectResult:
-    """Evaluate the outputs in `results` of the handoff in `folder`.
+    """Score the outputs in `results` for the handoff in `folder`.
 
     `data` is the root of the data set that the handoff was made of, or as the configuration names it. `performance` are
     files in which the tool reported its speed, beside those it leaves there itself. Outputs and images belong together
@@ -71,7 +71,7 @@ def collect(
 
 
 def _check_complete(handoff: Handoff, items: list[Item], outputs: ToolOutputs) -> None:
-    """All outputs are there, before any is read."""
+    """Check that all outputs exist, before any is read."""
     missing = [
         path
         for item in items
@@ -85,7 +85,7 @@ def _check_complete(handoff: Handoff, items: list[Item], outputs: ToolOutputs) -
 def _counts(
     truth: GroundTruth, handoff: Handoff, items: list[Item], outputs: ToolOutputs, progress: Progress | None
 ) -> Iterator[Any]:
-    """The metric's count of every image, in order."""
+    """Yield the metric's count of every image, in order."""
     for done, (sample, item) in enumerate(zip(truth.samples, items, strict=True), start=1):
         named_views = package.views(handoff.spec, item)
         views = [view for _, view in named_views]
@@ -96,7 +96,7 @@ def _counts(
 
 
 def _read(path: Path, view: View, handoff: Handoff) -> Array:
-    """The output (C, h, w) for one input, whose shape the manifest knows.
+    """Read the output (C, h, w) for one input; its shape is in the manifest.
 
     Raises:
         BadArtifactError: the input's size is none of the handoff's.
@@ -109,7 +109,7 @@ def _read(path: Path, view: View, handoff: Handoff) -> Array:
 
 
 def _prediction(arrays: list[Array], views: list[View], handoff: Handoff, truth: GroundTruth) -> Any:
-    """What the task makes of logits, or the device's labels brought to the metric's frame."""
+    """The prediction from logits, or from the device's labels in the metric's frame."""
     spec = handoff.spec
     if handoff.output_form == "logits":
         return truth.task.postprocess([{spec.output.name: array} for array in arrays], views, spec, truth.frame)

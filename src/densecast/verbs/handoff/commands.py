@@ -15,14 +15,14 @@ CALIBRATION_CONFIG = "amct_config.json"
 
 
 def atc(spec: ModelSpec, precision: Precision, soc: str, sizes_hw: Sizes) -> str:
-    """Ascend's compiler."""
+    """The command of Ascend's compiler."""
     name = om_name(spec, precision)
     graph = f"amct/{name}_deploy_model.onnx" if precision == "qint8_mixed_float16" else GRAPH
     return " ".join(["atc", *map(_quoted, compiler.arguments(graph, name, spec.input, precision, soc, sizes_hw))])
 
 
 def amct(spec: ModelSpec, precision: Precision, sizes_hw: Sizes) -> str:
-    """Ascend's quantiser, on the bins of `calibration/`.
+    """The command of Ascend's quantiser, on the bins of `calibration/`.
 
     Raises:
         UsageError: inputs of several sizes, which it does not take.
@@ -41,7 +41,7 @@ def amct(spec: ModelSpec, precision: Precision, sizes_hw: Sizes) -> str:
 
 
 def amct_config(batches: int) -> dict[str, Any]:
-    """How many batches of bins AMCT reads."""
+    """AMCT's configuration: the number of batches of bins to read."""
     return {"version": 1, "batch_num": batches, "activation_offset": True}
 
 
@@ -56,13 +56,13 @@ def benchmark_tool(spec: ModelSpec, precision: Precision, sizes_hw: Sizes, devic
 
 
 def pure_inference(spec: ModelSpec, precision: Precision, device: int = 0) -> str:
-    """The same tool on random data, 20 rounds."""
+    """The benchmark tool on random data, 20 rounds."""
     name = om_name(spec, precision)
     return f"./benchmark.$(uname -m) -round=20 -om_path={name}.om -device_id={device} -batch_size={_batch(spec)}"
 
 
 def ais_bench(spec: ModelSpec, precision: Precision, sizes_hw: Sizes, device: int = 0) -> str:
-    """Its successor: `result/<date>/<stem>_<k>.bin`, k from 0."""
+    """The benchmark tool's successor: `result/<date>/<stem>_<k>.bin`, k from 0."""
     gears = " --auto_set_dymdims_mode 1" if len(sizes_hw) > 1 else ""
     return (
         f"python3 -m ais_bench --model {om_name(spec, precision)}.om --input {INPUTS} --output result --outfmt BIN "
@@ -71,7 +71,7 @@ def ais_bench(spec: ModelSpec, precision: Precision, sizes_hw: Sizes, device: in
 
 
 def mm_run(spec: ModelSpec, precision: Precision, sizes_hw: Sizes, device: int = 0) -> str:
-    """Cambricon's speed tool, as the references called it: a thousand iterations."""
+    """Cambricon's benchmark tool, as in the reference deployments: a thousand iterations."""
     dims = ",".join(map(str, (_batch(spec), 3, *sizes_hw[0])))
     return (
         f"mm_run --magicmind_model {om_name(spec, precision)}.mm --iterations 1000 --batch_size {_batch(spec)} "
@@ -80,7 +80,7 @@ def mm_run(spec: ModelSpec, precision: Precision, sizes_hw: Sizes, device: int =
 
 
 def om_name(spec: ModelSpec, precision: Precision) -> str:
-    """`<model>_<precision>_bs<batch>`, for the compiled file without its suffix."""
+    """The compiled file's name without suffix: `<model>_<precision>_bs<batch>`."""
     return f"{spec.name}_{precision}_bs{_batch(spec)}"
 
 
@@ -91,6 +91,6 @@ def _batch(spec: ModelSpec) -> int:
 
 
 def _quoted(argument: str) -> str:
-    """The value in double quotes where a shell would read more into it."""
+    """The value in double quotes if a shell would interpret it."""
     name, _, value = argument.partition("=")
     return f'{name}="{value}"' if ":" in value or ";" in value else argument

@@ -18,7 +18,7 @@ from densecast.verbs.handoff import output_stage
 
 
 def device_graph(model: onnx.ModelProto, spec: ModelSpec, form: OutputForm) -> tuple[onnx.ModelProto, list[str]]:
-    """The float graph for `spec.input`, and what was done to it.
+    """Make the device's graph for `spec.input`; returns it with notes on what was done.
 
     With labels as the output form, the logits are resized bilinearly to the input's size, and the index of the largest
     of each pixel is all that leaves the device: (N, 1, H, W).
@@ -45,7 +45,7 @@ def device_graph(model: onnx.ModelProto, spec: ModelSpec, form: OutputForm) -> t
 
 
 def output_at(model: onnx.ModelProto, spec: TensorSpec, size_hw: tuple[int, int]) -> TensorSpec:
-    """The only output of the device's graph for inputs of `size_hw`: name and type, and its shape for one image.
+    """The output of the device's graph for inputs of `size_hw`: name, type, and shape for one image.
 
     Raises:
         BadGraphError: several outputs, or one that is not a batch of maps of known size.

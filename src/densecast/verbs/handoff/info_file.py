@@ -13,14 +13,14 @@ JPEG_SUFFIXES = (".jpg", ".jpeg", ".JPG", ".JPEG")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line: the file as it is named there, and a height and width in pixels."""
+    """One line: the file's name as listed, and its height and width in pixels."""
 
     path: str
     size_hw: tuple[int, int]
 
 
 def lines(entries: Iterable[Entry]) -> Iterator[str]:
-    r"""Indices from 0, single spaces, no header, each line with its end.
+    r"""Format the list: indices from 0, single spaces, no header, each line terminated.
 
     >>> "".join(lines([Entry("./bin_save/000000184384.bin", (512, 512))]))
     '0 ./bin_save/000000184384.bin 512 512\n'
@@ -30,7 +30,7 @@ def lines(entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def image_lines(entries: Iterable[Entry]) -> Iterator[str]:
-    """As `get_info.py jpg` writes photographs: by ending jpg, jpeg, JPG, JPEG, and numbered from 0 within each.
+    """List photographs as `get_info.py jpg` does: by suffix jpg, jpeg, JPG, JPEG, numbered from 0 within each.
 
     Other endings, which that script does not know, come last.
     """
@@ -42,7 +42,7 @@ def image_lines(entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def read(path: Path) -> Iterator[Entry]:
-    """The lines of a list, one at a time.
+    """Read the lines of a list, one at a time.
 
     Raises:
         BadInputError: missing, or a line of another form.

@@ -15,7 +15,7 @@ Size = tuple[int, int]
 
 
 def input_sizes(spec: ModelSpec, samples: tuple[Sample, ...], size_hw: Size | None) -> list[Size]:
-    """All (height, width) of the network's input, ascending; `size_hw` where it is given.
+    """All (height, width) of the network's input, ascending; only `size_hw` if it is given.
 
     Raises:
         BadImageError: an image's size cannot be read.
@@ -25,12 +25,12 @@ def input_sizes(spec: ModelSpec, samples: tuple[Sample, ...], size_hw: Size | No
         return [size_hw]
     if isinstance(resize, (FitCentre, FitInto, Stretch)):
         return [resize.size_hw]
-    # A turned photo's header names the sides the other way round: both ways are counted.
+    # The header of a rotated photo has height and width swapped: both ways are counted.
     return sorted({resize.place(_upright_hw(spec, sample)).model_hw for sample in samples})
 
 
 def fixed_spec(spec: ModelSpec, sizes_hw: list[Size], batch: int, *, uint8: bool) -> ModelSpec:
-    """The spec with one batch size and, where there is one input size, that size.
+    """The spec with a fixed batch size and, if there is a single input size, that size.
 
     Raises:
         BadShapeError: a size that the float graph does not take.

@@ -26,7 +26,7 @@ _OPERATORS: dict[int, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class ArgmaxStage:
-    """Logits are resized to `size_hw`, and the index of the largest is given as `dtype`."""
+    """An argmax output stage: logits are resized to `size_hw`, and the argmax is output as `dtype`."""
 
     size_hw: tuple[int, int]
     align_corners: bool
@@ -34,7 +34,7 @@ class ArgmaxStage:
 
 
 def add(model: onnx.ModelProto, spec: ModelSpec, form: OutputForm) -> onnx.ModelProto:
-    """A copy of the graph with labels (N, 1, H, W) of the input's size as its only output.
+    """Add the stage: a copy of the graph with labels (N, 1, H, W) of the input's size as its only output.
 
     Raises:
         UsageError: a network that has none, or whose input has no fixed size.
@@ -81,7 +81,7 @@ def add(model: onnx.ModelProto, spec: ModelSpec, form: OutputForm) -> onnx.Model
 
 
 def remove(model: onnx.ModelProto) -> tuple[onnx.ModelProto, ArgmaxStage]:
-    """The graph as it was before `add`, and what `add` put there.
+    """Remove the stage: the graph as it was before `add`, and the stage that `add` had added.
 
     Raises:
         BadArtifactError: the graph ends otherwise.

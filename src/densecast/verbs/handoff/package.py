@@ -75,7 +75,7 @@ class Handoff:
 
 
 def open_handoff(folder: Path) -> Handoff:
-    """The manifest of a finished handoff.
+    """Read the manifest of a finished handoff.
 
     Raises:
         BadArtifactError: no handoff, one that is not finished, or of another version.
@@ -96,7 +96,7 @@ def open_handoff(folder: Path) -> Handoff:
 
 
 def items(folder: Path) -> Iterator[Item]:
-    """The images in the data set's order, one at a time; a last line that is cut off does not count.
+    """Read the images in the data set's order, one at a time; a truncated last line is ignored.
 
     Raises:
         BadArtifactError: a line that is no item.
@@ -118,12 +118,12 @@ def items(folder: Path) -> Iterator[Item]:
 
 
 def item_line(item: Item) -> str:
-    """One line of the list."""
+    """Format one line of the list of inputs."""
     return json.dumps([item.id, item.stem, list(item.image_hw)]) + "\n"
 
 
 def stems(ids: list[str]) -> list[str]:
-    """Names for files, from ids that may be anything; all different.
+    """Unique file name stems from arbitrary ids.
 
     Raises:
         BadDatasetError: two ids lead to one name.
@@ -135,7 +135,7 @@ def stems(ids: list[str]) -> list[str]:
 
 
 def views(spec: ModelSpec, item: Item) -> list[tuple[str, View]]:
-    """The stems of an image's inputs and where it lies in each: one, or two where the network sees a mirror image too.
+    """Stems and placements of an image's inputs: one, or two if the network also needs the mirrored image.
 
     Nothing is read: the image's size says it all.
     """
@@ -148,7 +148,7 @@ def views(spec: ModelSpec, item: Item) -> list[tuple[str, View]]:
 
 
 def size_key(size_hw: tuple[int, int]) -> str:
-    """An input's size as `Handoff.output_shapes` names it.
+    """The key of an input size in `Handoff.output_shapes`.
 
     >>> size_key((500, 400))
     '500x400'
@@ -157,5 +157,5 @@ def size_key(size_hw: tuple[int, int]) -> str:
 
 
 def augment_of(spec: ModelSpec) -> Augment:
-    """The views that the network has to see."""
+    """The TTA views that the network needs."""
     return Augment(flip=spec.needs_mirror)

@@ -42,7 +42,7 @@ def prepare(
     calibration_data: Path | None = None,
     progress: Progress | None = None,
 ) -> Handoff:
-    """Write a handoff of `source` to `out`, or go on with one that was interrupted.
+    """Write a handoff of `source` to `out`, or resume an interrupted one.
 
     `data` is the root of the model's data set, or as the configuration names it; `calibration_data`, read for int8
     alone, is another such root or a folder of images.
@@ -92,7 +92,7 @@ def prepare(
 
 
 def _check_source(source: Artifact) -> None:
-    """Only exported networks of one input and one output can be handed over.
+    """Check that the source is an exported network with one input and one output.
 
     Raises:
         BadArtifactError: a compiled artifact.
@@ -105,12 +105,12 @@ def _check_source(source: Artifact) -> None:
 
 
 def _sizes(spec: TensorSpec) -> tuple[int, ...]:
-    """The shape of a tensor whose sizes are all known."""
+    """The shape of a tensor whose sizes are all fixed."""
     return tuple(size for size in spec.shape if isinstance(size, int))
 
 
 def _check_output_form(spec: ModelSpec, form: OutputForm) -> None:
-    """Labels have to mean what the model's evaluation means by them."""
+    """Check that labels computed on the device agree with the model's evaluation."""
     if form == "logits":
         return
     at_network = spec.evaluation is not None and spec.evaluation.frame == "network"
@@ -128,7 +128,7 @@ def _key(source: Artifact, options: PrepareOptions, record: str) -> str:
 
 
 def _claim(out: Path, key: str) -> None:
-    """Only a folder that is empty, or was begun for the very same, is written to."""
+    """Check that the folder is empty, or was started with the same options."""
     mark = out / _KEY
     if mark.is_file():
         if mark.read_text(encoding="utf-8") == key:
@@ -157,14 +157,14 @@ def _calibrate(spec: ModelSpec, options: PrepareOptions, data: Path, out: Path) 
 
 
 def _single(spec: ModelSpec) -> ModelSpec:
-    """The spec for one image at a time."""
+    """The spec with batch size 1."""
     return spec.with_input(replace(spec.input, shape=(1, *spec.input.shape[1:])))
 
 
 def _write_inputs(
     spec: ModelSpec, samples: tuple[Sample, ...], out: Path, options: PrepareOptions, progress: Progress | None
 ) -> None:
-    """Every image's bins, and its line in the list once they are there."""
+    """Write every image's bins, and then its line in the list."""
     folder = out / package.INPUTS
     folder.mkdir(exist_ok=True)
     named = list(zip(samples, package.stems([sample.id for sample in samples]), strict=True))
@@ -188,7 +188,7 @@ def _write_inputs(
 
 
 def _write_lists(spec: ModelSpec, samples: tuple[Sample, ...], out: Path) -> None:
-    """Both `.info` files: the bins by the network's size, the photographs by their own."""
+    """Write both `.info` files: bins with the network's size, photographs with their own."""
 
     def inputs() -> Iterator[info_file.Entry]:
         for item in package.items(out):
@@ -216,7 +216,7 @@ def _vendor_files(
 
 
 def _finish(handoff: Handoff, out: Path, texts: dict[str, str]) -> Handoff:
-    """Write the small files, and last the manifest with the hashes of all that are listed in it."""
+    """Write the small files, and last the manifest with the hashes of the files it lists."""
     for name, text in texts.items():
         files.write_text(out / name, text)
     _flush(out)
@@ -227,7 +227,7 @@ def _finish(handoff: Handoff, out: Path, texts: dict[str, str]) -> Handoff:
 
 
 def _flush(out: Path) -> None:
-    """Wait until everything is on the disk, before the manifest says that it is."""
+    """Flush everything to disk before the manifest is written."""
     for path in out.rglob("*.bin"):
         handle = os.open(path, os.O_RDONLY)
         try:

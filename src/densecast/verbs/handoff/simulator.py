@@ -36,7 +36,7 @@ DATED = "1970_01_01-00_00_00"
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A handoff's graph in ONNX Runtime, without the argmax stage that is computed here."""
+    """A handoff's graph in ONNX Runtime, without its argmax stage, which is computed by densecast's kernels."""
 
     session: Any
     input: str
@@ -44,7 +44,7 @@ class Network:
     threads: int
 
     def run(self, batch: Array) -> Array:
-        """What the graph gives for (N, 3, H, W): logits, or (N, 1, H, W) labels.
+        """Run (N, 3, H, W): returns logits, or (N, 1, H, W) labels.
 
         Raises:
             BadInputError: labels are to be made, and a logit is NaN or infinite.
@@ -65,7 +65,7 @@ class Network:
 
 
 def load(graph: Path, form: OutputForm) -> Network:
-    """The network of `graph`, which gives its output in `form`.
+    """Load `graph`, whose output has the given `form`.
 
     Raises:
         BadArtifactError: the graph cannot be loaded, or does not give that form.
@@ -93,7 +93,7 @@ def load(graph: Path, form: OutputForm) -> Network:
 
 @dataclass
 class _StageTimes:
-    """Seconds of each stage."""
+    """Seconds spent in each stage."""
 
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "infer", "post"), 0.0))
     calls: int = 0
@@ -102,7 +102,7 @@ class _StageTimes:
 def simulate(
     folder: Path, out: Path, tool: Tool = "benchmark", *, device: int = 0, progress: Progress | None = None
 ) -> ToolOutputs:
-    """Run the handoff in `folder` as the device would; outputs go to `out`, named as `tool` names them.
+    """Run the handoff in `folder` as the device would; outputs go to `out`, named like those of `tool`.
 
     The inputs are read in the order of `inputs.info`, `batch` at a time, and a short last batch is filled with zeros
     whose results are dropped. Inputs of one size run together. Labels are those of this package's resize and argmax.
@@ -138,14 +138,14 @@ def simulate(
 
 
 def _batches(entries: Iterator[Entry], batch: int) -> Iterator[list[Entry]]:
-    """Neighbours of one size, `batch` at most."""
+    """Group neighbours of the same size, `batch` at most."""
     for _, group in itertools.groupby(entries, key=lambda entry: entry.size_hw):
         while chunk := list(itertools.islice(group, batch)):
             yield chunk
 
 
 def _read(folder: Path, entries: list[Entry], handoff: package.Handoff) -> Array:
-    """(batch, 3, h, w), the rows after the last entry zero."""
+    """Read a batch (batch, 3, h, w); rows after the last entry are zero."""
     spec = handoff.spec.input
     shape = (3, *entries[0].size_hw)
     array: Array = np.zeros((handoff.batch, *shape), spec.dtype)
@@ -157,7 +157,7 @@ def _read(folder: Path, entries: list[Entry], handoff: package.Handoff) -> Array
 def _write_performance(
     outputs: ToolOutputs, times: _StageTimes, images: int, batch: int, device: int, seconds: float
 ) -> None:
-    """Write the file in which the tool reports its speed: this CPU's, by the tool's definitions."""
+    """Write the tool's performance file: this CPU's speed, by the tool's definitions."""
     beside = outputs.folder.parent
     of_image = {name: 1000 * value / images for name, value in times.seconds.items()}
     rate = {name: 1000 / value for name, value in of_image.items()}

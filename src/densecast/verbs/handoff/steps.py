@@ -21,7 +21,7 @@ _ABOUT = {
 def commands_of(
     spec: ModelSpec, target: Target, precision: Precision, soc: str, sizes_hw: list[tuple[int, int]]
 ) -> dict[str, str]:
-    """The vendor's commands by tool, in the order they are run; paths are those in the handoff's folder."""
+    """The vendor's commands by tool, in order; paths are relative to the handoff folder."""
     if target == "magicmind":
         return {"mm_run": commands.mm_run(spec, precision, sizes_hw)}
     int8 = {"amct": commands.amct(spec, precision, sizes_hw)} if precision == "qint8_mixed_float16" else {}
@@ -35,7 +35,7 @@ def commands_of(
 
 
 def readme(handoff: Handoff) -> str:
-    """Markdown: what is in the folder, and what to do with it, in order."""
+    """The README in Markdown: the folder's contents, and the steps in order."""
     spec = handoff.spec
     output_shape = "×".join(str(size) if size else "?" for size in handoff.output.shape)
     lines = [

@@ -33,12 +33,12 @@ class ToolOutputs:
     tool: Tool
 
     def path(self, stem: str) -> Path:
-        """The file of an input's first output."""
+        """The path of an input's first output."""
         return self.folder / f"{stem}_{FIRST_OUTPUT[self.tool]}.bin"
 
 
 def find(folder: Path, tool: str | None = None) -> ToolOutputs:
-    """The output folder: `folder` itself, or the only one in it that a tool has named.
+    """Find the output folder: `folder` itself, or the only folder in it with a tool's naming.
 
     Raises:
         UsageError: none or several of them, or nothing tells which tool it was.
@@ -67,7 +67,7 @@ def find(folder: Path, tool: str | None = None) -> ToolOutputs:
 
 
 def read(path: Path, spec: TensorSpec, shape: tuple[int, ...]) -> Array:
-    """One output of the manifest's type and the given shape.
+    """Read one output of the manifest's type and the given shape.
 
     Raises:
         BadInputError: missing, or of another length.
@@ -88,7 +88,7 @@ def read(path: Path, spec: TensorSpec, shape: tuple[int, ...]) -> Array:
 
 
 def performance(paths: list[Path]) -> dict[str, dict[str, float]]:
-    """What the tools' performance files say, by file name; those that say nothing are left out.
+    """Figures of the tools' performance files, by file name; files without any are left out.
 
     Raises:
         BadInputError: a file cannot be read.
@@ -108,7 +108,7 @@ def performance(paths: list[Path]) -> dict[str, dict[str, float]]:
 
 
 def performance_files(outputs: ToolOutputs) -> list[Path]:
-    """The files beside the outputs in which the tool reports its speed."""
+    """The tool's performance files beside the outputs."""
     beside = outputs.folder.parent
     patterns = ("perf_*_batchsize_*_device_*.txt", "PureInfer_perf_of_*.txt")
     dated = [beside / f"{outputs.folder.name}_{word}.json" for word in ("summary", "sumary")]
@@ -122,7 +122,7 @@ def _tool_of(folder: Path) -> Tool | None:
 
 
 def _summary(text: str) -> dict[str, float]:
-    """ais_bench's summary: the throughput and the compute time's mean and median."""
+    """Figures of ais_bench's summary: throughput, and mean and median compute time."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):

@@ -39,7 +39,7 @@ def build_within(
     accuracy_data: Path | None = None,
     progress: Progress = lambda what, seconds, budget: None,
 ) -> CompiledArtifact:
-    """Build the fastest model for `options` that loses at most `max_drop.points`, as far as the time allows to find it.
+    """Build the fastest model for `options` that loses at most `max_drop.points`, within the time limit.
 
     Without `out` it is built beside `source`, under a name that says whether int8 or 16 bits are in it. `data` is where
     calibration images come from, and unless `accuracy_data` names another place also those that the drop is measured
@@ -86,12 +86,12 @@ def _beside(source: FloatArtifact, options: BuildOptions, precision: Precision, 
 def _verdict(
     search: Search, max_drop: MaxDrop, finished: bool, seconds: float
 ) -> tuple[SearchRecord, HalfLayers | None]:
-    """The record, and the layers that stay in half precision; None for all of the network."""
+    """The record, and the layers that stay in half precision; None for the whole network."""
     half, trials = search.half, tuple(search.trials)
     best, why = strategy.winner(trials, max_drop.points)
     if best is None and max_drop.otherwise == "best" and trials:
         best = min(trials, key=lambda trial: trial.worst_drop)
-        why += "; taken all the same, as asked"
+        why += "; taken all the same, as requested"
     elif best is None and max_drop.otherwise == "fail":
         raise GateFailedError(
             f"at most {max_drop.points:g} points: {why}. Allow more, or let it fall back to 16 bits.",

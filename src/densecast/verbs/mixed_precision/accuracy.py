@@ -37,14 +37,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """An image ready for the network, with its ground truth where the metric is measured on any."""
+    """A prepared image, with its ground truth if the metric needs any."""
 
     inputs: ModelInputs
     target: Any
 
     @property
     def nbytes(self) -> int:
-        """The memory that both take, as far as they are arrays."""
+        """Size of all arrays in bytes."""
         return self.inputs.nbytes + (self.target.nbytes if isinstance(self.target, np.ndarray) else 0)
 
 
@@ -82,28 +82,28 @@ class AccuracyEvaluator:
 
     @property
     def images(self) -> int:
-        """How many images are measured on; 0 before their number is set."""
+        """The number of images measured on; 0 before it is set."""
         return self._count or 0
 
     @property
     def reference_score(self) -> float:
-        """float32's own, in the metric's unit; 1 without ground truth. Known after `measure_reference`."""
+        """The score of float32, in the metric's unit; 1 without ground truth. Known after `measure_reference`."""
         assert self._reference_score is not None
         return self._reference_score
 
     @property
     def identity(self) -> str:
-        """Hash over the images there are to measure on, their sizes on disk, and how many were asked for."""
+        """Hash over the available images, their file sizes, and the number requested."""
         sizes = [(sample.id, sample.image.stat().st_size) for sample in self._samples]
         return files.sha256_text(repr((sizes, self._options.images)))
 
     @property
     def samples(self) -> list[Sample]:
-        """The images, from all over the split."""
+        """The images, spread over the split."""
         return [self._samples[index] for index in spread(len(self._samples), self.images, seed=0)]
 
     def seconds_per_image(self, pipeline: Pipeline) -> float:
-        """The time from file to prediction, of a few images; the first is left out."""
+        """Mean time from file to prediction over a few images, without the first."""
         times = []
         for sample in self._samples[:_TIMED_IMAGES]:
             start = time.perf_counter()
@@ -112,23 +112,23 @@ class AccuracyEvaluator:
         return sum(times[1:]) / max(len(times) - 1, 1)
 
     def choose_count(self, seconds_per_image: float) -> None:
-        """Take so many images that a pass takes a small share of the time, unless the options name a number."""
+        """Choose the number of images so that a pass takes a small share of the time, unless the options fix it."""
         if self._count is None:
             affordable = int(self._options.seconds * _SHARE_OF_TIME / max(seconds_per_image, 1e-6))
             self._count = min(len(self._samples), max(FEWEST_IMAGES, min(affordable, MOST_IMAGES)))
 
     def set_count(self, images: int) -> None:
-        """Take `images`, or all where there are fewer."""
+        """Use `images` images, or all if there are fewer."""
         self._count = min(images, len(self._samples))
 
     def some_inputs(self, pipeline: Pipeline, count: int) -> list[ModelInputs]:
-        """At most `count` of the images, ready for the network, with which candidates are compared cheaply."""
+        """At most `count` of the images, prepared for the network, for cheap comparisons of candidates."""
         samples = self.samples
         picks = spread(len(samples), min(count, len(samples)), seed=1)
         return [self._load(pipeline, samples[index]).inputs for index in picks]
 
     def measure_reference(self, pipeline: Pipeline, progress: Progress) -> None:
-        """Let float32 predict all images: what every candidate is measured against."""
+        """Predict all images with float32, the reference for every candidate."""
         if self._truth is None:
             for done, sample in enumerate(self.samples, start=1):
                 inputs = self._load(pipeline, sample).inputs
@@ -141,7 +141,7 @@ class AccuracyEvaluator:
         self._reference_score = float(values_of(self._truth.metric, counts, once, self._spec)[0])
 
     def drop(self, pipeline: Pipeline, progress: Progress) -> Interval:
-        """What a candidate loses, in points, with the interval over images."""
+        """A candidate's drop, in points, with the interval over images."""
         if self._truth is None:
             lost = _label_free_drop(self._similarities(pipeline, progress))
         else:
@@ -150,7 +150,7 @@ class AccuracyEvaluator:
         return Interval(100 * lost.value, 100 * lost.low, 100 * lost.high)
 
     def _counts(self, truth: GroundTruth, pipeline: Pipeline, progress: Progress) -> list[Any]:
-        """The metric's counts, image by image."""
+        """Yield the metric's counts, image by image."""
         counts = []
         for done, sample in enumerate(self.samples, start=1):
             loaded = self._load(pipeline, sample)
@@ -160,7 +160,7 @@ class AccuracyEvaluator:
         return counts
 
     def _similarities(self, pipeline: Pipeline, progress: Progress) -> list[float]:
-        """How alike the predictions are to float32's, image by image; 1 for the same."""
+        """Yield the similarity of predictions to float32's, image by image; 1 for equal ones."""
         similarities = []
         for done, sample in enumerate(self.samples, start=1):
             prediction = pipeline.predict(self._load(pipeline, sample).inputs, self._frame)
@@ -170,7 +170,7 @@ class AccuracyEvaluator:
 
     @property
     def _frame(self) -> Frame:
-        """Where no ground truth asks for the image's size, the network's is cheaper."""
+        """The frame of predictions: the metric's, or without ground truth the network's, which is cheaper."""
         return "network" if self._truth is None else self._truth.frame
 
     def _load(self, pipeline: Pipeline, sample: Sample) -> _Loaded:
@@ -185,7 +185,7 @@ class AccuracyEvaluator:
 
 
 def _opened(spec: ModelSpec, data: Path, options: MaxDrop) -> tuple[GroundTruth | None, tuple[Sample, ...]]:
-    """The ground truth at `data`, None for a plain folder of images or a model without a metric; and the images."""
+    """The ground truth at `data` (None for a plain folder of images or a model without a metric), and the images."""
     if is_plain_folder(data) or spec.evaluation is None:
         return None, tuple(Sample(path.name, path, path) for path in images_in(data))
     try:
@@ -198,7 +198,7 @@ def _opened(spec: ModelSpec, data: Path, options: MaxDrop) -> tuple[GroundTruth 
 
 
 def _metric_name(asked_name: str | None, truth: GroundTruth | None, label_free: str) -> str:
-    """The metric's full name, checked against what the data allows.
+    """The metric's full name, checked against what the data supports.
 
     Raises:
         UsageError: it cannot be measured with this model and data.
@@ -217,7 +217,7 @@ def _metric_name(asked_name: str | None, truth: GroundTruth | None, label_free: 
 
 
 def _label_free_drop(similarities: list[float]) -> Interval:
-    """1 less the mean over images, with its interval."""
+    """1 minus the mean over images, with its interval."""
     values = np.array(similarities)
 
     def lost(weights: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -29,7 +29,7 @@ _ROUNDS = ab_timing.RoundLimits(most=60, fewest=7, seconds=1.5)
 
 
 class CandidateBuilder:
-    """Candidates as artifacts in a scratch folder, each removed when its pipeline is discarded."""
+    """Builds candidates as artifacts in a scratch folder; each is removed when its pipeline is discarded."""
 
     def __init__(self, plan: CompilePlan, folder: Path, *, threads: int | None = None) -> None:
         if not isinstance(plan.backend, Quantizes):
@@ -44,32 +44,32 @@ class CandidateBuilder:
         self._notes = plan.write_graph(graph)
         self._job, self._calibration = calibration_methods.resolve(plan, graph)
         self._quantized: Quantized = plan.backend.quantized(self._job)
-        # Half precision as it would be built if it were asked for, with the graph passes that pay in it.
+        # Half precision as a build of its own, with the graph passes that pay off in it.
         self._half_plan = replace(plan, options=replace(plan.options, precision="force_float16"), feeds=())
         self._half_notes = self._half_plan.write_graph(folder / "half.onnx")
         self._half: tuple[CompiledArtifact, Built] | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """What can be left in half precision."""
+        """Layers that can be kept in half precision."""
         return self._quantized.layers
 
     def cost_ms(self) -> dict[str, float]:
-        """What each layer takes longer in half precision, where the engine can tell."""
+        """Extra time of each layer in half precision over int8, if the engine can measure it."""
         return self._quantized.cost_ms()
 
     def float32(self) -> Pipeline:
-        """The whole network in float32."""
+        """Build the whole network in float32."""
         options = replace(self._job.options, precision="force_float32")
         return self._open(self._compile(replace(self._job, options=options, calibration=()))[0])
 
     def half(self) -> Pipeline:
-        """The whole network in half precision."""
+        """Build the whole network in half precision."""
         self._half = self._compile(self._half_plan.job(self._folder / "half.onnx"))
         return self._open(self._half[0])
 
     def mixed(self, half_layers: HalfLayers) -> Pipeline:
-        """int8 but for `half_layers`."""
+        """Build in int8, except for `half_layers`."""
         folder = self._next_folder()
         with artifact.writing(folder) as draft:
             built = self._quantized.write(half_layers, draft.folder)
@@ -77,7 +77,7 @@ class CandidateBuilder:
         return self._open(CompiledArtifact.open(folder))
 
     def write_into(self, folder: Path, half_layers: HalfLayers | None) -> Built:
-        """The files of a mixed configuration, or for None of the half-precision model that was measured."""
+        """Write the files of a mixed-precision configuration, or for None of the measured half-precision model."""
         if half_layers is not None:
             return self._quantized.write(half_layers, folder)
         assert self._half is not None
@@ -87,7 +87,7 @@ class CandidateBuilder:
         return built
 
     def manifest(self, built: Built, seconds: float = 0.0, *, is_half: bool = False) -> CompiledManifest:
-        """The manifest of a mixed configuration, or of the half-precision model; int8 was asked for in either case."""
+        """The manifest of a mixed-precision configuration or the half-precision model; both were requested as int8."""
         precision = self._plan.options.precision
         if is_half:
             manifest = self._half_plan.manifest(built, self._half_notes, seconds, precision)
@@ -95,7 +95,7 @@ class CandidateBuilder:
         return replace(self._plan.manifest(built, self._notes, seconds, precision), calibration=self._calibration)
 
     def discard(self, pipeline: Pipeline) -> None:
-        """Close, and free the disk unless it is the half-precision model, which may be needed yet."""
+        """Close a pipeline and delete its files, unless it is the half-precision model, which may still be needed."""
         pipeline.close()
         opened = pipeline.artifact
         assert opened is not None
@@ -118,7 +118,7 @@ class CandidateBuilder:
 
 
 def measure_speed(candidate: Pipeline, baseline: Pipeline, inputs: ModelInputs) -> tuple[float, float]:
-    """(how many times as fast as the baseline the candidate runs, its median in milliseconds), the network alone."""
+    """Measure the network alone: the candidate's speed-up over the baseline, and its median in milliseconds."""
     _, feeds = next(batches(inputs.feeds[:1], candidate.spec.inputs, candidate.session.batch_sizes, Buffers()))
     with contextlib.ExitStack() as leases:
         own = leases.enter_context(candidate.session.lease())

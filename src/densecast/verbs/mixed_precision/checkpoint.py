@@ -12,7 +12,7 @@ from densecast.io import cache, codec, files
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """The file's contents."""
+    """The contents of the checkpoint file."""
 
     images: int
     groups: int = 0
@@ -22,10 +22,10 @@ class _Contents:
 
 
 class SearchCheckpoint:
-    """One search's measurements, stored under a key of everything that they depend on.
+    """A search's measurements, stored under a hash of everything that they depend on.
 
     `trials` are by the layers in half precision, `errors` the proxy's by the layers' names, `cost_ms` is by layer.
-    `images` and `groups` are the numbers of images and layer groups that the search settled on, 0 until then.
+    `images` and `groups` are the numbers of images and layer groups that the search has chosen, 0 until then.
     """
 
     def __init__(self, key: str) -> None:
@@ -43,11 +43,11 @@ class SearchCheckpoint:
         self.trials = {frozenset(trial.half_layers): trial for trial in contents.trials}
 
     def clear(self) -> None:
-        """Drop everything measured; the numbers of images and groups stay."""
+        """Discard all measurements; the numbers of images and groups stay."""
         self.trials, self.errors, self.cost_ms = {}, {}, {}
 
     def save(self) -> None:
-        """Write everything; a cache that cannot be written costs time later, not the result now."""
+        """Write the checkpoint; failure to write the cache is ignored."""
         contents = _Contents(self.images, self.groups, tuple(self.trials.values()), self.errors, self.cost_ms)
         try:
             files.write_text(self._path, codec.to_json(contents))

@@ -28,11 +28,11 @@ _SAME_WITHIN = 0.02
 
 
 class OutOfTimeError(Exception):
-    """The next step would begin after the end of the time; never leaves this module."""
+    """The time limit is reached; never leaves this module."""
 
 
 class Search:
-    """What `run` has measured is in `half` and `trials`, however it ends."""
+    """A search; what `run` has measured is in `half` and `trials`, however it ends."""
 
     def __init__(
         self,
@@ -53,16 +53,16 @@ class Search:
 
     @property
     def half(self) -> Trial:
-        """The half-precision model, with which everything is compared in speed."""
+        """The half-precision model, the baseline of all speed-ups."""
         assert self._half is not None
         return self._half
 
     def gain_by_layer(self) -> dict[str, float]:
-        """The share of the int8 model's error that each layer's return to half precision takes away."""
+        """The share of the int8 model's error that each layer removes if it stays in half precision."""
         return dict(sorted(self._gain.items(), key=lambda pair: -pair[1]))
 
     def run(self) -> bool:
-        """Whether the search came to its end; if not, the time was over.
+        """Run the search; returns whether it finished before the time limit.
 
         The references are always measured, since without them nothing can be said.
         """
@@ -84,7 +84,7 @@ class Search:
         return True
 
     def _clear_if_stale(self, proxy: Proxy) -> None:
-        """Drop what an earlier part of this search measured, if its int8 model was another one.
+        """Discard measurements of an interrupted search if its int8 model was a different one.
 
         A calibration repeats itself, but the 16-bit type is chosen by times, and so may be another one this time.
         """
@@ -100,7 +100,7 @@ class Search:
             self._checkpoint.save()
 
     def _set_images(self, float32: Pipeline) -> None:
-        """How many images to measure on: what an earlier part of this search took, or what the time allows."""
+        """Set the number of images: that of the interrupted search, or what the time allows."""
         if self._checkpoint.images:
             self.accuracy.set_count(self._checkpoint.images)
         else:
@@ -108,7 +108,7 @@ class Search:
             self._checkpoint.images = self.accuracy.images
 
     def _sensitivity(self, proxy: Proxy) -> dict[LayerGroup, float]:
-        """The layers in as many groups as the time allows to measure one by one, and what each brings."""
+        """Measure the sensitivity of as many layer groups as the time allows."""
         begin = time.monotonic()
         whole_error = self._checkpoint.errors[""]
         if not self._checkpoint.groups:
@@ -142,7 +142,7 @@ class Search:
         return self._checkpoint.cost_ms
 
     def _trial(self, half_layers: HalfLayers) -> Trial:
-        """One mixed-precision configuration, measured once."""
+        """Measure a mixed-precision configuration, once."""
         earlier = next((trial for trial in self.trials if frozenset(trial.half_layers) == half_layers), None)
         if earlier is not None:
             return earlier
@@ -170,7 +170,7 @@ class Search:
         return Trial(name, tuple(sorted(half_layers or ())), drop, speed, infer_ms)
 
     def _trial_name(self, half_layers: HalfLayers) -> str:
-        """`int8`, `int8 but 3`, and a letter where there was one of that many already."""
+        """The name of a trial: `int8`, `int8 but 3`, with a letter if the name is taken."""
         if not half_layers:
             return "int8"
         name = f"int8 but {len(half_layers)}"
@@ -189,7 +189,7 @@ class Search:
 
 
 def _letters(number: int) -> str:
-    """Nothing, then `b`, `c`, …, `z`, `b2`, …"""
+    """Suffixes for repeated names: none, then `b`, `c`, …, `z`, `b2`, …"""
     if number == 0:
         return ""
     round_, letter = divmod(number - 1, 25)

@@ -17,7 +17,7 @@ _STRIDE = 2
 
 
 class Proxy:
-    """float32's main outputs on a few images, and how far others are from them."""
+    """float32's main outputs on a few images, to measure the error of candidates."""
 
     def __init__(self, float32: Pipeline, images: Sequence[ModelInputs]) -> None:
         # One view of each image will do.
@@ -25,7 +25,7 @@ class Proxy:
         self._expected = self._outputs(float32)
 
     def error(self, candidate: Pipeline) -> float:
-        """Mean square difference of what the outputs mean, as class probabilities, or of the outputs themselves.
+        """Mean squared difference of the outputs' meaning, such as class probabilities, or of the outputs themselves.
 
         Squares of independent errors add up, so what single layers contribute may be compared, and probabilities
         leave out what no decision depends on: they hardly move where one class is far ahead.
@@ -34,7 +34,7 @@ class Proxy:
         return float(np.mean([np.mean(np.square(output - expected)) for output, expected in pairs]))
 
     def _outputs(self, pipeline: Pipeline) -> list[F32]:
-        """What each image's main output (C, h, w) means, thinned out."""
+        """The meaning of each image's main output (C, h, w), subsampled."""
         name = pipeline.spec.output.name
         meanings: list[F32] = []
         for inputs in self._inputs:
@@ -45,11 +45,11 @@ class Proxy:
 
 
 def layer_groups(layers: Sequence[str], count: int) -> list[tuple[str, ...]]:
-    """The layers in at most `count` groups of neighbours of about equal size."""
+    """Group neighbouring layers into at most `count` groups of about equal size."""
     edges = np.linspace(0, len(layers), min(max(count, 1), len(layers)) + 1).round().astype(int).tolist()
     return [tuple(layers[low:high]) for low, high in itertools.pairwise(edges)]
 
 
 def _thinned(output: Array) -> F32:
-    """(C, h, w) -> every so many rows and columns; outputs without rows and columns as they are."""
+    """Subsample (C, h, w) by rows and columns; other outputs are unchanged."""
     return np.asarray(output[:, ::_STRIDE, ::_STRIDE] if output.ndim == 3 else output, dtype=np.float32)

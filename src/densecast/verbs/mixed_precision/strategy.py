@@ -25,9 +25,9 @@ def explore(
     measure: Measure,
     points: float,
 ) -> None:
-    """Try configurations until there is none left that looks better.
+    """Try configurations until none is left that promises to be better.
 
-    `cost_ms` is the time that leaving a layer in half precision takes, empty where it cannot be told; `sensitivity`
+    `cost_ms` is the time that leaving a layer in half precision takes, empty if unknown; `sensitivity`
     finds groups of layers, and the share of the int8 model's error that leaving each in half precision takes away: it
     is called only if it has to be. `measure` measures and remembers, and raises to stop the search.
 
@@ -58,7 +58,7 @@ def explore(
 
 
 def _fewest(base: HalfLayers, order: Sequence[LayerGroup], measure: Measure, points: float) -> Trial | None:
-    """The shortest beginning of `order` that is within `points`; None where none is before int8 stops paying."""
+    """The shortest prefix of `order` that is within `points`; None if int8 stops paying off before."""
 
     def with_first(count: int) -> Trial:
         return measure(base.union(*order[:count]))
@@ -85,7 +85,7 @@ def _fewest(base: HalfLayers, order: Sequence[LayerGroup], measure: Measure, poi
 
 
 def _give_back(best: Trial, dearest_first: Sequence[LayerGroup], measure: Measure, points: float) -> None:
-    """Return groups to int8, the dearest first, as long as the drop stays within `points` and it is no slower."""
+    """Return groups to int8, most expensive first, while the drop stays within `points` and speed does not fall."""
     for group in dearest_first:
         if not set(best.half_layers).issuperset(group):
             continue
@@ -95,7 +95,7 @@ def _give_back(best: Trial, dearest_first: Sequence[LayerGroup], measure: Measur
 
 
 def winner(trials: Sequence[Trial], points: float) -> tuple[Trial | None, str]:
-    """The fastest trial within `points`, and why; None where no int8 model that is beats 16 bits."""
+    """The fastest trial within `points`, and why; None if no such int8 model beats 16 bits."""
     within = [trial for trial in trials if trial.is_within(points)]
     if not within:
         nearest = min(trials, key=lambda trial: trial.worst_drop, default=None)

@@ -40,7 +40,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Which builds, and how they are measured.
+    """The builds of a run, and how they are measured.
 
     With `tune`, builds below float32 are the fastest of what is measured; with `max_drop`, int8 ones the fastest that
     lose no more.
@@ -66,7 +66,7 @@ def reproduce(
     checkpoint: Path | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Report:
-    """Everything for one zoo model, into `out`; an interrupted run goes on where it stopped.
+    """Run all steps for one zoo model, into `out`; an interrupted run is resumed.
 
     Without `data`, a model with procedural data draws it into `out/data`; other models look in the environment
     variable of their data set. Each step is skipped whose result is there, whole, and made from the same things;
@@ -107,7 +107,7 @@ def reproduce(
 
 
 def _check_first(entry: ZooEntry, options: RunOptions) -> None:
-    """What cannot work, or is not installed, is said before anything is built.
+    """Check options and installation before anything is built.
 
     Raises:
         UsageError, MissingExtraError: as `reproduce`.
@@ -131,7 +131,7 @@ def _report(
     out: Path,
     seconds: float,
 ) -> Report:
-    """All rows, and the drawings of the first model and the first int8 one."""
+    """The report: all rows, and drawings of the first model and the first int8 one."""
     rows = [row for row, _ in built]
     first_int8 = next((pair for pair in built if pair[0].asked == INT8), built[-1])
     shown = [built[0], first_int8] if first_int8 is not built[0] else [built[0]]
@@ -155,7 +155,7 @@ def _report(
 
 
 def data_root(entry: ZooEntry, out: Path) -> Path:
-    """Where the model's data is: drawn into `out/data`, or as the configuration file or the environment names it.
+    """The root of the model's data: generated in `out/data`, or from the configuration file or environment.
 
     Raises:
         MissingFileError: none of these; says how to name the folder.
@@ -171,7 +171,7 @@ def data_root(entry: ZooEntry, out: Path) -> Path:
 
 
 def _images(entry: ZooEntry, root: Path, options: EvaluateOptions) -> tuple[Path, ...]:
-    """The image files that are evaluated."""
+    """The image files to evaluate."""
     assert entry.spec.evaluation is not None
     layout = DATASETS.load_trusted(entry.spec.evaluation.dataset)
     dataset = layout.open(root, options.split, options.seed)
@@ -179,7 +179,7 @@ def _images(entry: ZooEntry, root: Path, options: EvaluateOptions) -> tuple[Path
 
 
 def _common_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
-    """The one network size that all images lead to, fixed; open sizes where they lead to several."""
+    """A fixed input shape if all images lead to the same size, else dynamic sizes."""
     from densecast.imaging.read import size_hw
 
     sizes = {spec.preprocess.resize.place(size_hw(path)).model_hw for path in images}
@@ -190,7 +190,7 @@ def _common_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
 
 
 def _build(source: FloatArtifact, build_options: BuildOptions, options: RunOptions, root: Path) -> CompiledArtifact:
-    """One model beside `source`: as `build_options` say, or the best of what is measured."""
+    """Build one model beside `source`: as `build_options` say, or the best variant measured."""
     if options.max_drop is not None and build_options.precision == INT8:
         return build_within(source, None, build_options, options.max_drop, data=root)
     if options.tune is not None and build_options.precision != "force_float32":
@@ -201,7 +201,7 @@ def _build(source: FloatArtifact, build_options: BuildOptions, options: RunOptio
 def _measured(
     artifact: CompiledArtifact, root: Path, images: tuple[Path, ...], options: RunOptions, out: Path
 ) -> Measured:
-    """A stored measurement of the same things, or a new one."""
+    """A stored measurement with the same key, or a new one."""
     data_state = [(path.name, path.stat().st_size) for path in images]
     parts = (
         artifact.identity,

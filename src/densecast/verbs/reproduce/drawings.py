@@ -25,7 +25,7 @@ _JPEG_QUALITY = 85
 
 
 def choose(rows: list[Row], worst: int = 3, best: int = 1) -> list[tuple[str, str]]:
-    """(sample id, why) of the images to show: the first row's worst and best, and where the last differs most."""
+    """Choose images to show, as (sample id, reason): the first row's worst and best, and the largest difference."""
     values = rows[0].score.per_image
     if not values:
         return []
@@ -78,7 +78,7 @@ def _draw_truth(dataset: Dataset[Any], sample: Sample, spec: ModelSpec, out: Pat
 
 
 def _write(image: Image, path: Path) -> str:
-    """A JPEG no longer than the report needs; its path relative to the report's folder."""
+    """Write a JPEG downscaled for the report; returns its path relative to the report's folder."""
     import cv2
 
     factor = min(1.0, _LONG_SIDE_PX / max(image.shape[:2]))

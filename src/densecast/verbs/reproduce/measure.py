@@ -25,7 +25,7 @@ from densecast.verbs.evaluate import evaluate
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A model's accuracy and speed; `key` says of which artifact, data and options."""
+    """A model's accuracy and speed; `key` identifies artifact, data and options."""
 
     key: str
     score: Score
@@ -41,7 +41,7 @@ def measure(
     speed: BenchmarkOptions,
     key: str,
 ) -> Measured:
-    """Evaluate on `data` and benchmark on `images`, in a fresh process.
+    """Evaluate on `data` and benchmark on `images`, in a new process.
 
     Raises:
         BackendMissingError: the engine's process died (out of memory, or a crash inside the engine).

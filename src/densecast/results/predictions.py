@@ -1,4 +1,4 @@
-"""Accuracy results: of a model run here, and of outputs collected from a device."""
+"""What infer, evaluate and handoff collect give back: predictions' files, and scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from densecast.spec.score import Score
 
 @dataclass(frozen=True, slots=True)
 class EvaluateResult(JsonResult):
-    """A model's score on its data set, the model, and the views of each image that were averaged."""
+    """A model's score on its data set, the model, and the TTA views that were averaged."""
 
     score: Score
     model: ModelRecord
@@ -22,7 +22,7 @@ class EvaluateResult(JsonResult):
     format: int = FORMAT
 
     def plain(self) -> dict[str, Any]:
-        """The score without what it lacks, the model's own keys, and `augment` where there were several views."""
+        """The score's fields that are set, the model's keys, and `augment` if there were several views."""
         return {
             "format": self.format,
             "score": without_none(self.score),
@@ -52,7 +52,7 @@ class CollectResult(JsonResult):
     format: int = FORMAT
 
     def plain(self) -> dict[str, Any]:
-        """The same keys as of `EvaluateResult`, with what is known of the device."""
+        """The keys of `EvaluateResult`, with those of the device."""
         return {
             "format": self.format,
             "score": without_none(self.score),
@@ -64,4 +64,30 @@ class CollectResult(JsonResult):
             "handoff": str(self.handoff),
             "outputs": str(self.outputs),
             "hardware": self.hardware,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class InferredImage:
+    """An image file and the file that its prediction was written to."""
+
+    image: Path
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class InferResult(JsonResult):
+    """All images in order with their files, and the model that made them."""
+
+    results: tuple[InferredImage, ...]
+    model: ModelRecord
+    format: int = FORMAT
+
+    def plain(self) -> dict[str, Any]:
+        """`results`, and `precision` as requested and as it ran."""
+        precision = self.model.precision
+        return {
+            "format": self.format,
+            "results": [{"image": str(each.image), "file": str(each.file)} for each in self.results],
+            "precision": {"asked": precision.asked, "ran": str(precision.ran)},
         }

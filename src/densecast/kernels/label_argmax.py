@@ -1,4 +1,4 @@
-"""Compiled loops that compute the labels of runs of target pixels, from the classes that can win there.
+"""Compiled loops that compute the labels of runs of target pixels: argmax over the classes that can win there.
 
 A class is left out if its largest value in the area that the run reads stays below the smallest value of one
 other class there, by more than rounding can change (`MARGIN`): interpolated values lie between the smallest
@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from densecast.kernels.float32 import exp_of_negative, fma
-from densecast.kernels.label_agreement import MARGIN, TINY, Float32, Index, Indices, Int32, UInt32
+from densecast.kernels.label_uniform import MARGIN, TINY, Float32, Index, Indices, Int32, UInt32
 
 # exp(-24) is 2**-34: 256 such classes do not change a float32 probability by half a unit in the last place.
 NEGLIGIBLE = np.float32(24.0)
@@ -21,7 +21,7 @@ _ONE = np.float32(1.0)
 _ZERO = np.float32(0.0)
 
 
-# Comparisons may assume numbers: every logit has been found finite before.
+# Comparisons may assume numbers: every logit has been checked to be finite before.
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
 def candidates(
     logits: Float32,
@@ -141,7 +141,7 @@ def blend_twice(
 
 
 @njit(cache=True, nogil=True)
-def vote(
+def argmax_run(
     blended: Float32,
     upper: Index,
     upper_weight: np.float32,
@@ -152,7 +152,7 @@ def vote(
     best: Float32,
     label: Int32,
 ) -> None:
-    """Elect the winners of one target row's run between planes `upper` and `1 - upper` of `blended`."""
+    """Argmax over the classes for one target row's run, interpolated between planes `upper` and `1 - upper`."""
     lower = np.uintp(1) - upper
     this = np.int32(classes[0])
     for x in range(size):

@@ -1,9 +1,9 @@
-"""Compiled loops that find the target pixels whose label is known without computing them.
+"""Compiled loops that find target pixels whose label is known without interpolation: all pixels they read agree.
 
 Every resize used here is a chain of `fma(a, w0, b * w1)` with weights >= 0, and rounding keeps order: if
 class a is nowhere below class b among the low-resolution pixels that a target pixel reads, its interpolated
-value is not below that of b either. So where they all elect the same class a, no higher class can win, as the
-first of equals is elected. A lower class b < a, strictly below a at every one of them, could still be
+value is not below that of b either. So where the argmax of all of them is the same class a, no higher class can
+win, as the first of equals does. A lower class b < a, strictly below a at every one of them, could still be
 *rounded* onto the value of a and win the tie. The chain errs by less than 8 * 2**-24 of the weighted mean of
 the magnitudes (two roundings per axis and resize), and so b stays below if it is below by more than `MARGIN`
 of the magnitude at every pixel read. Pixels whose winner is closer than that to a lower class (`UNSURE`)
@@ -43,7 +43,7 @@ _INFINITY_BITS = np.int32(0x7F800000)
 
 
 @njit(cache=True, nogil=True)
-def elect_row(
+def argmax_row(
     logits: Float32,
     bits: Int32,
     row: Index,
@@ -53,7 +53,7 @@ def elect_row(
     label: Int32,
     below: Float32,
 ) -> bool:
-    """Elect the winners of `size` columns of one low-resolution row: `label`, with the winning logit `best`.
+    """Argmax over the classes for `size` columns of one low-resolution row: `label`, with the largest logit `best`.
 
     `below` becomes the largest logit of the classes before the winner. Returns whether all logits read are
     finite.
@@ -79,7 +79,7 @@ def elect_row(
 
 
 @njit(cache=True, nogil=True)
-def elect_surely(
+def argmax_row_or_unsure(
     logits: Float32,
     bits: Int32,
     row: Index,
@@ -89,9 +89,9 @@ def elect_surely(
     slot: Index,
     below: Float32,
 ) -> bool:
-    """`elect_row` into `labels[slot]`, with `UNSURE` where rounding could lift a lower class to a tie."""
+    """`argmax_row` into `labels[slot]`, with `UNSURE` where rounding could lift a lower class to a tie."""
     size = np.uintp(labels.shape[1])
-    finite: bool = elect_row(logits, bits, row, begin, size, best, labels[slot], below)
+    finite: bool = argmax_row(logits, bits, row, begin, size, best, labels[slot], below)
     for x in range(size):
         near = MARGIN * max(abs(best[x]), abs(below[x])) + TINY
         labels[slot, x] = labels[slot, x] if best[x] - below[x] > near else UNSURE
@@ -99,20 +99,20 @@ def elect_surely(
 
 
 @njit(cache=True, nogil=True)
-def agree_rows(labels: Int32, slots: Indices, agreed: Int32) -> None:
-    """Per column, the label on which the rows in `slots` agree, else `UNSURE`."""
+def uniform_over_rows(labels: Int32, slots: Indices, uniform: Int32) -> None:
+    """Per column, the label that all rows in `slots` have in common, else `UNSURE`."""
     for i in range(np.uintp(slots.size)):
         slot = slots[i]
-        for x in range(np.uintp(agreed.size)):
-            agreed[x] = labels[slot, x] if i == 0 or agreed[x] == labels[slot, x] else UNSURE
+        for x in range(np.uintp(uniform.size)):
+            uniform[x] = labels[slot, x] if i == 0 or uniform[x] == labels[slot, x] else UNSURE
 
 
 @njit(cache=True, nogil=True)
-def agree_cols(labels: Int32, first: UInt32, second: UInt32, agreed: Int32) -> None:
-    """Per target column, the label on which the two columns it reads agree, else `UNSURE`."""
+def uniform_over_cols(labels: Int32, first: UInt32, second: UInt32, uniform: Int32) -> None:
+    """Per target column, the label that the two columns it reads have in common, else `UNSURE`."""
     for x in range(np.uintp(first.size)):
         one = labels[first[x]]
-        agreed[x] = one if one == labels[second[x]] else UNSURE
+        uniform[x] = one if one == labels[second[x]] else UNSURE
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,59 @@
+"""Process-wide settings of other libraries, safe to change from several threads: OpenCV's thread pool, warnings.
+
+Their own ways keep what they found and put it back. Two threads that do so in turns, the first to come also being the
+first to go, leave the process with what neither wanted. Here the last to go puts back what the first found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator
+
+_changing = threading.Lock()
+_opencv_claims: list[int] = []
+_opencv_before = 0
+_warnings_inside = 0
+_outermost = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def opencv_threads(count: int) -> Iterator[None]:
+    """Limit OpenCV's thread pool to `count` threads within the block.
+
+    Of several blocks at a time, in whatever threads, the smallest count holds; the last one to end puts back what the
+    first one found. numba's pool needs no bound: no kernel here is compiled to start threads.
+    """
+    import cv2
+
+    global _opencv_before
+    with _changing:
+        if not _opencv_claims:
+            _opencv_before = cv2.getNumThreads()
+        _opencv_claims.append(count)
+        cv2.setNumThreads(min(_opencv_claims))
+    try:
+        yield
+    finally:
+        with _changing:
+            _opencv_claims.remove(count)
+            cv2.setNumThreads(min(_opencv_claims) if _opencv_claims else _opencv_before)
+
+
+@contextlib.contextmanager
+def warnings_ignored() -> Iterator[None]:
+    """Suppress all warnings within the block, and in other threads during it."""
+    global _warnings_inside
+    with _changing:
+        if _warnings_inside == 0:
+            _outermost.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+        _warnings_inside += 1
+    try:
+        yield
+    finally:
+        with _changing:
+            _warnings_inside -= 1
+            if _warnings_inside == 0:
+                _outermost.close()
