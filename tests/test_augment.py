@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import made_pictures
+import made_images
 import mmseg_cases
 import numpy as np
 import pytest
@@ -133,7 +133,7 @@ def bilinear(values: np.ndarray, length: int, axis: int) -> np.ndarray:
 
 
 def test_a_pipeline_averages_its_views(artifact: Artifact) -> None:
-    image = made_pictures.picture((70, 92), seed=3)
+    image = made_images.picture((70, 92), seed=3)
     with Pipeline.open(artifact, augment=Augment((1.0, 1.5), flip=True)) as pipeline:
         found = pipeline(image, scores=True)
         wanted = np.mean([by_hand(pipeline, image, *view) for view in _order(pipeline)], axis=0)
@@ -150,7 +150,7 @@ def _order(pipeline: Pipeline) -> list[tuple[float, bool]]:
 
 
 def test_batches_of_views_change_nothing(artifact: Artifact) -> None:
-    images = [made_pictures.picture(size_hw, seed=1) for size_hw in ((70, 92), (64, 64), (70, 92), (33, 120))]
+    images = [made_images.picture(size_hw, seed=1) for size_hw in ((70, 92), (64, 64), (70, 92), (33, 120))]
     with Pipeline.open(artifact, augment=Augment((0.5, 1.0), flip=True)) as pipeline:
         alone = [pipeline(image) for image in images]
         together = list(pipeline.stream(images, lambda image: image, lambda done: done.prediction, batch=4))
@@ -160,7 +160,7 @@ def test_batches_of_views_change_nothing(artifact: Artifact) -> None:
 
 
 def test_a_mirror_image_is_seen_as_the_image_is(artifact: Artifact) -> None:
-    image = made_pictures.picture((64, 80), seed=2)
+    image = made_images.picture((64, 80), seed=2)
     with Pipeline.open(artifact, augment=Augment(flip=True)) as pipeline:
         this, other = pipeline(image), pipeline(np.ascontiguousarray(image[:, ::-1]))
     assert isinstance(this, SegmentationMap) and isinstance(other, SegmentationMap)
@@ -172,11 +172,11 @@ def test_a_view_the_artifact_does_not_take_is_refused(artifact: Artifact) -> Non
         Pipeline.open(artifact, augment=Augment((1.0, 20.0))) as pipeline,
         pytest.raises(BadShapeError, match="range of sizes"),
     ):
-        pipeline(made_pictures.picture((64, 80)))
+        pipeline(made_images.picture((64, 80)))
 
 
 def test_scores_are_written_in_16_bits(artifact: Artifact, tmp_path: Path) -> None:
-    path = made_pictures.write_jpeg(tmp_path / "car.jpg", (70, 92))
+    path = made_images.write_jpeg(tmp_path / "car.jpg", (70, 92))
     with Pipeline.open(artifact) as pipeline:
         infer(pipeline, [path], tmp_path / "out", scores=True)
         wanted = pipeline(pipeline.read(path), scores=True)

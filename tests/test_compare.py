@@ -10,7 +10,7 @@ import onnx
 import pytest
 import tiny_artifacts
 import tiny_graphs
-from made_pictures import picture, write_jpeg
+from made_images import picture, write_jpeg
 from onnx import TensorProto, helper, numpy_helper
 
 from densecast.artifact import Artifact

@@ -12,7 +12,7 @@ import onnx
 import pytest
 import tiny_artifacts
 import tiny_graphs
-from made_pictures import write_jpeg
+from made_images import write_jpeg
 from onnx import numpy_helper
 
 from densecast.errors import BadArtifactError, UsageError

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_pictures import picture
+from made_images import picture
 
 from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact, manifest
 from densecast.artifact.manifest import CompiledManifest, FloatManifest

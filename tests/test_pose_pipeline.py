@@ -11,7 +11,7 @@ import made_coco
 import numpy as np
 import pytest
 import tiny_artifacts
-from made_pictures import picture, write_jpeg
+from made_images import picture, write_jpeg
 
 from densecast.artifact import Artifact
 from densecast.errors import BadConfigError, BadGraphError, BadShapeError, UsageError
@@ -179,7 +179,7 @@ def test_evaluation_counts_the_first_images_and_writes_results(artifact: Artifac
 
 
 def test_results_of_a_metric_without_them_are_refused(tmp_path: Path) -> None:
-    from made_pictures import carvana
+    from made_images import carvana
 
     root = carvana(tmp_path / "data")
     artifact = tiny_artifacts.compiled(tmp_path, OPEN)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
 import click
+import made_images
 import typer.main
 
 import densecast
@@ -38,3 +40,17 @@ def test_public_names_verbs_and_options_are_the_recorded_ones() -> None:
 def test_every_public_name_is_there() -> None:
     for name in densecast.__all__:
         assert getattr(densecast, name) is not None, name
+
+
+def test_functions_that_take_a_path_take_a_string_as_well() -> None:
+    found = [each for each in (getattr(densecast, name) for name in densecast.__all__) if inspect.isfunction(each)]
+    found += [densecast.Pipeline.open, densecast.Pipeline.read, densecast.Artifact.open]
+    given = [(each.__name__, parameter) for each in found for parameter in inspect.signature(each).parameters.values()]
+    paths = [(name, parameter) for name, parameter in given if "Path" in str(parameter.annotation)]
+    assert len(paths) > 20
+    assert [f"{name}({each})" for name, each in paths if "str" not in str(each.annotation)] == []
+
+
+def test_an_image_is_read_by_its_name_as_a_string(tmp_path: Path) -> None:
+    path = made_images.write_jpeg(tmp_path / "a.jpg", (12, 16))
+    assert densecast.read_image(str(path)).shape == (12, 16, 3)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import tiny_artifacts
-from made_pictures import carvana, write_jpeg
+from made_images import carvana, write_jpeg
 
 from densecast.artifact import Artifact
 from densecast.errors import UsageError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_artifacts
-from made_pictures import carvana, picture, write_jpeg
+from made_images import carvana, picture, write_jpeg
 
 from densecast.artifact import Artifact
 from densecast.errors import BadImageError

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import made_pictures
+import made_images
 import numpy as np
 import pytest
 import tiny_artifacts
@@ -241,7 +241,7 @@ def unsized(root: Path, split: Any = "val", seed: int = 0) -> Any:
 
 
 def takes_anything(root: Path, split: Any = "val", seed: int = 0) -> Any:
-    kept = made_pictures.carvana(root, count=20) if not (root / "imgs").exists() else root
+    kept = made_images.carvana(root, count=20) if not (root / "imgs").exists() else root
     return carvana.open(kept, split, seed)
 
 
@@ -257,7 +257,7 @@ def takes_anything(root: Path, split: Any = "val", seed: int = 0) -> Any:
     ],
 )
 def test_a_data_set_s_fault_is_found(opener: Callable[..., Any], sentence: str, tmp_path: Path) -> None:
-    root = made_pictures.carvana(tmp_path / "data", count=20)
+    root = made_images.carvana(tmp_path / "data", count=20)
     check_dataset(carvana.DATASET, root)
     with pytest.raises(AssertionError, match=sentence):
         check_dataset(FolderFormat(opener, carvana.check, ("MINE",)), root)

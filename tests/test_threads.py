@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_artifacts
-from made_pictures import picture
+from made_images import picture
 
 from densecast.artifact import Artifact
 from densecast.backends._base import BACKENDS

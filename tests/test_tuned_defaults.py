@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny_artifacts
 from command_line import densecast
-from made_pictures import carvana
+from made_images import carvana
 
 from densecast.artifact import Artifact
 from densecast.artifact.tune_record import Setting, TuneRecord

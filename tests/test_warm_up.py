@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny_artifacts
 import tiny_graphs
-from made_pictures import picture
+from made_images import picture
 
 from densecast.artifact import Artifact
 from densecast.pipeline import Pipeline

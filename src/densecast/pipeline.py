@@ -140,7 +140,7 @@ class Pipeline:
             inputs = self._preprocess([image], slot, unclocked)
             return self._predict(inputs, slot, "image", scores, unclocked)[0]
 
-    def read(self, path: Path) -> Image:
+    def read(self, path: Path | str) -> Image:
         """Read an image file as the model's preprocessing requires."""
         return read_image(path, use_exif=self.spec.preprocess.use_exif)
 

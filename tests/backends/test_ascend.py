@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import tiny_artifacts
-from made_pictures import picture
+from made_images import picture
 
 from densecast.artifact import Artifact
 from densecast.backends import ascend

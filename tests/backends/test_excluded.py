@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import tiny_artifacts
-from made_pictures import write_jpeg
+from made_images import write_jpeg
 
 from densecast.backends import _excluded
 from densecast.errors import UsageError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_artifacts
 from fake_magicmind import Fake
-from made_pictures import picture, write_jpeg
+from made_images import picture, write_jpeg
 
 from densecast.artifact import Artifact
 from densecast.backends import magicmind

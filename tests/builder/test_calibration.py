@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_artifacts
-from made_pictures import carvana, write_jpeg
+from made_images import carvana, write_jpeg
 
 from densecast.datasets import carvana as carvana_set
 from densecast.errors import BadDatasetError, BadImageError, BadShapeError, MissingFileError

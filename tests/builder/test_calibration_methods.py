@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_artifacts
 import tiny_graphs
-from made_pictures import write_jpeg
+from made_images import write_jpeg
 
 from densecast.backends import onnxruntime, openvino
 from densecast.errors import UsageError

@@ -10,7 +10,7 @@ import pytest
 import tiny_artifacts
 import tiny_graphs
 from command_line import tree
-from made_pictures import write_jpeg
+from made_images import write_jpeg
 
 from densecast.artifact import Artifact
 from densecast.backends import onnxruntime
@@ -148,7 +148,7 @@ def test_folder_names_tell_builds_apart(source: Artifact, shape: InputShape, nam
 
 
 def test_one_build_serves_every_listed_batch_size_and_fills_up_the_rest(source: Artifact, tmp_path: Path) -> None:
-    from made_pictures import picture
+    from made_images import picture
 
     from densecast.pipeline import Pipeline
 

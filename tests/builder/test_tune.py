@@ -14,7 +14,7 @@ import pytest
 import tiny_artifacts
 import whole_graphs
 from command_line import densecast
-from made_pictures import write_jpeg
+from made_images import write_jpeg
 
 from densecast.artifact import Artifact
 from densecast.artifact.tune_record import ABTiming, Rate, Trial

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import tiny_graphs
 from command_line import failed, tree
-from made_pictures import write_jpeg
+from made_images import write_jpeg
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import failed, tree
-from made_pictures import carvana, png_that_claims, write_jpeg, write_mask
+from made_images import carvana, png_that_claims, write_jpeg, write_mask
 from PIL import Image
 
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import tiny_artifacts
 import tiny_graphs
-from made_pictures import write_jpeg
+from made_images import write_jpeg
 
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.verbs.builder import build

@@ -11,7 +11,7 @@ import pytest
 import tiny_artifacts
 import tiny_graphs
 from command_line import densecast, failed
-from made_pictures import write_jpeg
+from made_images import write_jpeg
 
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.spec.precision import PrecisionRan

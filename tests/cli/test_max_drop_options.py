@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tiny_artifacts
 from command_line import densecast, failed
-from made_pictures import carvana
+from made_images import carvana
 from outlier_network import outlier_network
 
 from densecast.cli import _options

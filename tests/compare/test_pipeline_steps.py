@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_pictures import picture
+from made_images import picture
 
 from densecast.imaging.prepare import prepare
 from densecast.spec.preprocess import Preprocess, Stretch

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny_artifacts
 import tiny_graphs
-from made_pictures import picture, write_jpeg
+from made_images import picture, write_jpeg
 from onnx.reference import ReferenceEvaluator
 
 from densecast.artifact import Artifact

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import made_coco
+import made_images
 import made_label_maps
-import made_pictures
 import numpy as np
 import pytest
 from contract_cases import case_of
@@ -33,7 +33,7 @@ class Case:
 
 
 CASES = {
-    "carvana": Case(lambda root: made_pictures.carvana(root, count=12)),
+    "carvana": Case(lambda root: made_images.carvana(root, count=12)),
     "cityscapes": Case(made_label_maps.cityscapes),
     "coco_keypoints": Case(made_coco.folder, label_maps=False),
     "voc2012": Case(made_label_maps.voc2012),
@@ -102,7 +102,7 @@ def _delete_target(sample: Sample) -> None:
 
 
 def _shrink_target(sample: Sample) -> None:
-    made_pictures.write_mask(sample.target, np.zeros((8, 8), np.uint8))
+    made_images.write_mask(sample.target, np.zeros((8, 8), np.uint8))
 
 
 def _break_target(sample: Sample) -> None:

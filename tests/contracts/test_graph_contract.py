@@ -13,7 +13,7 @@ import pytest
 import tiny_graphs
 import whole_graphs
 from contract_cases import case_of
-from made_pictures import picture
+from made_images import picture
 from onnx.reference import ReferenceEvaluator
 
 from densecast import graph

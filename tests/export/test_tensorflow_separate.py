@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import tiny_graphs
-from made_pictures import picture
+from made_images import picture
 from onnx.reference import ReferenceEvaluator
 
 from densecast.errors import BadGraphError, BadShapeError

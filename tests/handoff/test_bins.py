@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_artifacts
-from made_pictures import write_jpeg
+from made_images import write_jpeg
 
 from densecast.errors import BadImageError
 from densecast.imaging.prepare import prepare

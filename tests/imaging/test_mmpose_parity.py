@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_pictures import picture
+from made_images import picture
 
 from densecast.errors import BadConfigError, BadShapeError
 from densecast.imaging.prepare import prepare

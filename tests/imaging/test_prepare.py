@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from made_pictures import picture
+from made_images import picture
 from PIL import Image
 
 from densecast.errors import UsageError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_pictures import picture, png_that_claims
+from made_images import picture, png_that_claims
 from PIL import Image
 
 from densecast.errors import BadImageError

@@ -16,7 +16,7 @@ import pytest
 import tiny_artifacts
 import tiny_graphs
 from command_line import densecast, failed
-from made_pictures import carvana, picture
+from made_images import carvana, picture
 from onnx.reference import ReferenceEvaluator
 
 import densecast as package

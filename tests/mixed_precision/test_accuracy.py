@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_artifacts
-from made_pictures import carvana
+from made_images import carvana
 
 from densecast.errors import BadDatasetError, UsageError
 from densecast.metrics._base import METRICS

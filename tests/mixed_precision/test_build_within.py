@@ -11,7 +11,7 @@ import pytest
 import tiny_artifacts
 import tiny_graphs
 import whole_graphs
-from made_pictures import carvana
+from made_images import carvana
 from outlier_network import RUINED, outlier_network
 
 from densecast.artifact import Artifact

@@ -12,7 +12,7 @@ pytest.importorskip("jinja2")
 
 import tiny_torch  # noqa: E402
 from command_line import failed  # noqa: E402
-from made_pictures import carvana  # noqa: E402
+from made_images import carvana  # noqa: E402
 
 from densecast import report  # noqa: E402
 from densecast.artifact import Artifact  # noqa: E402

@@ -14,7 +14,7 @@ import pytest
 import tiny_artifacts
 import tiny_graphs
 from command_line import densecast
-from made_pictures import carvana, write_jpeg
+from made_images import carvana, write_jpeg
 from onnx import numpy_helper
 
 from densecast import report

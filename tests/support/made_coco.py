@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import made_pictures
+import made_images
 import seeded_people
 
 VAL = Path("annotations", "person_keypoints_val2017.json")
@@ -22,7 +22,7 @@ def folder(root: Path, splits: tuple[str, ...] = ("train", "val")) -> Path:
             image["file_name"] = f"{image['id']:012d}.jpg"
             image["height"], image["width"] = image["height"] // 5, image["width"] // 5
             path = root / f"{split}2017" / image["file_name"]
-            made_pictures.write_jpeg(path, (image["height"], image["width"]), image["id"])
+            made_images.write_jpeg(path, (image["height"], image["width"]), image["id"])
         for annotation in document["annotations"]:
             annotation["image_id"] += 1000 * number
         path = root / "annotations" / f"person_keypoints_{split}2017.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import made_pictures
+import made_images
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -49,7 +49,7 @@ def cityscapes(root: Path, size_hw: tuple[int, int] = (24, 48)) -> Path:
                 name = f"{city}_{index:06d}_000019"
                 image = root / "leftImg8bit" / split / city / f"{name}_leftImg8bit.png"
                 image.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(made_pictures.picture(size_hw, seed=index)).save(image)
+                Image.fromarray(made_images.picture(size_hw, seed=index)).save(image)
                 write_grey(root / "gtFine" / split / city / f"{name}_gtFine_labelTrainIds.png", striped(size_hw, 19))
     return root
 
@@ -63,6 +63,6 @@ def voc2012(root: Path, below: str = "VOCdevkit/VOC2012") -> Path:
         (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
         for index, name in enumerate(names):
             size_hw = (40 + index, 63 - index)
-            made_pictures.write_jpeg(home / "JPEGImages" / f"{name}.jpg", size_hw, seed=index)
+            made_images.write_jpeg(home / "JPEGImages" / f"{name}.jpg", size_hw, seed=index)
             write_palette(home / "SegmentationClass" / f"{name}.png", striped(size_hw, 21))
     return root

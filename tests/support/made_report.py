@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import tiny_artifacts
-from made_pictures import write_jpeg
+from made_images import write_jpeg
 
 from densecast.artifact import CalibrationRecord, ParityRecord
 from densecast.artifact.search_record import HALF_PRECISION, SearchRecord

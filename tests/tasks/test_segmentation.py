@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_graphs
 import tiny_specs
-from made_pictures import picture
+from made_images import picture
 from PIL import Image
 
 from densecast.errors import BadGraphError

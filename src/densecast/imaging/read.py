@@ -59,7 +59,7 @@ def size_hw(path: Path) -> tuple[int, int]:
     return height, width
 
 
-def read_image(path: Path, *, use_exif: bool = False) -> npt.NDArray[np.uint8]:
+def read_image(path: Path | str, *, use_exif: bool = False) -> npt.NDArray[np.uint8]:
     """Read an image file as (H, W, 3) uint8 RGB; grey and palette images are expanded, transparency is dropped.
 
     Decodes with OpenCV, which is faster than Pillow and gives the same pixels (both use libjpeg-turbo);
@@ -68,6 +68,7 @@ def read_image(path: Path, *, use_exif: bool = False) -> npt.NDArray[np.uint8]:
     Raises:
         BadImageError: see `size_hw`; or the pixel data is damaged or cut off.
     """
+    path = Path(path)
     expected_hw = size_hw(path)
     import cv2
 

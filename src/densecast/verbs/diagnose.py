@@ -67,7 +67,9 @@ class _Range:
         self.count += array.size
 
 
-def diagnose(artifact: Artifact, images: Sequence[Path], *, progress: Progress | None = None) -> list[Finding]:
+def diagnose(
+    artifact: Artifact | Path | str, images: Sequence[Path | str], *, progress: Progress | None = None
+) -> list[Finding]:
     """Analyse a float artifact's weights, and its activations on `images`.
 
     Raises:
@@ -79,6 +81,8 @@ def diagnose(artifact: Artifact, images: Sequence[Path], *, progress: Progress |
 
     from densecast.backends._onnx_inspector import OnnxInspector
 
+    if not isinstance(artifact, Artifact):
+        artifact = Artifact.open(artifact)
     if artifact.manifest.kind != "float":
         raise BadArtifactError(f"{artifact.folder} is compiled. Diagnose the exported artifact it was built from.")
     if not images:

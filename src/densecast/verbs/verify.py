@@ -43,7 +43,7 @@ class Verification:
         return all(check.state != "failed" for check in self.checks)
 
 
-def verify(folder: Path) -> Verification:
+def verify(folder: Path | str) -> Verification:
     """Check an artifact's files and engine, and run it once on the stored test input.
 
     Raises:

@@ -59,11 +59,11 @@ class RunOptions:
 
 def reproduce(
     name: str,
-    out: Path,
+    out: Path | str,
     options: RunOptions = RunOptions(),
     *,
-    data: Path | None = None,
-    checkpoint: Path | None = None,
+    data: Path | str | None = None,
+    checkpoint: Path | str | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Report:
     """Run all steps for one zoo model, into `out`; an interrupted run is resumed.
@@ -76,7 +76,7 @@ def reproduce(
         UsageError: a `max_drop`, and no int8 model that could keep to it.
         DensecastError: whatever a step raises; what earlier steps made stays.
     """
-    start = time.perf_counter()
+    start, out = time.perf_counter(), Path(out)
     entry = ZOO.load(name)
     _check_first(entry, options)
     combinations = [(backend, precision) for backend in options.backends for precision in options.precisions]
@@ -88,7 +88,7 @@ def reproduce(
         progress(what, next(steps), 3 + 2 * len(combinations))
 
     tell("data set")
-    root = data or data_root(entry, out)
+    root = Path(data) if data else data_root(entry, out)
     tell("export")
     float_artifact = export_zoo(name, out / f"{name}__float", options.export, given=checkpoint)
     images = _images(entry, root, options.evaluate)
