@@ -15,10 +15,10 @@ demo: $(VENV)/.demo           ## train nothing, show everything: runs/demo/repor
 	$(BIN)/densecast run unet_tiny --out runs/demo
 
 test: venv                    ## the default tests
-	$(BIN)/pytest -m "not slow and not gpu"
+	$(BIN)/pytest -m "not slow and not gpu" --numprocesses auto --dist worksteal
 
 test-all: venv                ## all tests
-	$(BIN)/pytest -m "not gpu"
+	$(BIN)/pytest -m "not gpu" --numprocesses auto --dist worksteal
 
 check: venv                   ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -11,6 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+# A package that tests put on the path themselves; collected, it would be there for all.
+collect_ignore = ["user_package"]
+
 # What the project reads from the environment; each data set's root variables end in the last word.
 _OWN_VARIABLES = ("DENSECAST_CACHE", "DENSECAST_WEIGHTS", "XDG_CACHE_HOME")
 _DATA_ROOT_SUFFIX = "DATASETS_PATH"
