@@ -240,7 +240,7 @@ class Pipeline:
     def _predict(
         self, inputs: Sequence[ModelInputs], slot: Slot, frame: Frame, scores: bool, clock: Clock
     ) -> list[Any]:
-        """Yield predictions in order; an image is postprocessed as soon as all of its views are computed."""
+        """Predictions in order; an image is postprocessed as soon as all of its views are computed."""
         results: list[Any] = [None] * len(inputs)
         places = [(index, view) for index, item in enumerate(inputs) for view in range(len(item.views))]
         waiting: dict[int, dict[int, Feeds]] = {}
