@@ -117,6 +117,7 @@ def test_every_engine_gives_both_outputs(made: Path, backend: str) -> None:
         np.testing.assert_allclose(found[name], expected[name], atol=1e-4)
 
 
+@pytest.mark.slow  # a whole run in processes of its own, whose first use of the package compiles its kernels
 def test_by_the_command_line_from_export_to_report(made: Path, tmp_path: Path) -> None:
     data, weights, images = made / "data", made / "weights.pth", made / "data" / "images"
     quiet: dict[str, Any] = {}

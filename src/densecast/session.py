@@ -114,6 +114,7 @@ class Session:
     @contextlib.contextmanager
     def lease(self) -> Iterator[Slot]:
         """Lease a slot for several runs without copies; waits while all are taken."""
+        self._check_process()
         with self._returned:
             self._check_open()
             while not self._free:
@@ -129,7 +130,14 @@ class Session:
                 self._returned.notify()
 
     def close(self) -> None:
-        """Release the engine once all callers are done; closing twice is allowed."""
+        """Release the engine once all callers are done; closing twice is allowed.
+
+        A session that came along by a fork of a lost engine is only marked: its lock may be held by a thread that did
+        not come along.
+        """
+        if self._is_lost:
+            self._is_closed = True
+            return
         with self._returned:
             if self._is_closed:
                 return
@@ -148,13 +156,20 @@ class Session:
         self.close()
 
     def _run(self, feeds: Feeds, slot: int) -> Feeds:
-        if self._process != os.getpid() and not self._survives_fork:
+        with self._running:
+            return self._runner.run(feeds, slot)
+
+    @property
+    def _is_lost(self) -> bool:
+        """Whether this is a forked copy whose engine's threads stayed in the parent."""
+        return self._process != os.getpid() and not self._survives_fork
+
+    def _check_process(self) -> None:
+        if self._is_lost:
             raise UsageError(
                 "this model was loaded in another process, whose engine's threads did not come along. Open it anew in "
                 "each process, started with multiprocessing's 'spawn' or 'forkserver'."
             )
-        with self._running:
-            return self._runner.run(feeds, slot)
 
     def _check_open(self) -> None:
         if self._is_closed:

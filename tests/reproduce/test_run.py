@@ -117,7 +117,7 @@ def test_a_tuned_run_reports_what_each_build_was_chosen_by(
     ("dropping", "searched"),
     [
         pytest.param(False, {"tune": ["fp16", "int8"]}, marks=pytest.mark.slow),
-        (True, {"tune": ["fp16"], "max_drop": ["int8"]}),
+        pytest.param(True, {"tune": ["fp16"], "max_drop": ["int8"]}, marks=pytest.mark.slow),
     ],
 )
 def test_each_precision_is_searched_for_in_its_own_way(
