@@ -101,6 +101,8 @@ def test_inference_names_the_files_it_wrote(artifact: Artifact, tmp_path: Path) 
     assert codec.to_plain(result) == {
         "format": 1,
         "results": [{"image": str(image), "file": str(written.file)}],
+        "failed": [],
+        "left_out": {},
         "precision": {"asked": "force_float32", "ran": str(result.model.precision.ran)},
     }
 

@@ -96,7 +96,8 @@ def test_views_of_a_stream_are_averaged_as_single_images_are(artifacts: dict[str
 
 def test_a_broken_file_is_told_at_its_place(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
     paths = [write_jpeg(tmp_path / f"{index}.jpg", seed=index) for index in range(8)]
-    paths[5].write_bytes(paths[5].read_bytes()[:200])
+    # Its header is whole: only decoding shows it.
+    paths[5].write_bytes(paths[5].read_bytes()[:-100])
     told: list[int] = []
     with (
         Pipeline.open(artifacts["openvino"], threads=2, mode="throughput") as pipeline,

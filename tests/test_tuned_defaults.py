@@ -100,8 +100,8 @@ def test_latency_mode_other_cpus_and_other_goals_see_one_image_at_a_time(
         Pipeline.open(for_latency, threads=2, mode="throughput") as other_goal,
         Pipeline.open(untuned, threads=2, mode="throughput") as nothing_known,
     ):
-        for pipeline in (latency, fewer_cpus, other_goal, nothing_known):
-            infer(pipeline, photos(data), tmp_path / "out")
+        for number, pipeline in enumerate((latency, fewer_cpus, other_goal, nothing_known)):
+            infer(pipeline, photos(data), tmp_path / f"out{number}")
     assert set(sizes) == {1} and len(sizes) == 4 * IMAGES
 
 

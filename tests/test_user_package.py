@@ -143,7 +143,7 @@ def test_by_the_command_line_from_export_to_report(made: Path, tmp_path: Path) -
     run("benchmark", tmp_path / "int8", images, "--count", "6", "--seconds", "0")
     results = run("infer", tmp_path / "int8", images, "--out", tmp_path / "results", "--overlay", "--limit", "2")
     assert len(results["results"]) == 2
-    assert sorted(path.suffix for path in (tmp_path / "results").iterdir()) == [".jpg", ".jpg", ".png", ".png"]
+    assert sorted(path.suffix for path in (tmp_path / "results").glob("[!.]*")) == [".jpg", ".jpg", ".png", ".png"]
     run("verify", tmp_path / "int8")
     ended = command(
         "run", "depth_tiny", "--checkpoint", weights, "--data", data, "--out", tmp_path / "run",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from densecast.artifact import Artifact, CompiledArtifact
 from densecast.artifact.tune_record import Setting
-from densecast.errors import BadArtifactError, BadImageError
+from densecast.errors import BadArtifactError, BadImageError, BadInputError
 from densecast.imaging.read import read_image
 from densecast.runtime import execution, machine, ordered_map, process_settings
 from densecast.runtime.batching import batches
@@ -187,29 +187,40 @@ class Pipeline:
         frame: Frame = "image",
         scores: bool = False,
         clock: Clock = unclocked,
+        failed: Callable[[Source, BadInputError], Result] | None = None,
     ) -> Generator[Result, None, None]:
         """Predict a stream of images; yields the results of `finish` in order. `batch` images of one size run together.
 
         Without `batch`, it is the execution config's: in throughput mode what tuning found best, else 1.
         As many images or batches are in work as there are workers: while one is read, another is in the network
         and a third is finished. `read` and `finish` are called in several threads then. Memory does not depend on the
-        number of images. An error of an image comes out at its place. OpenCV is held to its share of threads
-        until the iterator ends or is closed.
+        number of images. An error of an image comes out at its place; with `failed`, an image that cannot be read, or
+        does not fit the network, has the result of that instead, and the others go on. OpenCV is held to its share of
+        threads until the iterator ends or is closed.
         """
 
         def work(_: int, group: Sequence[Source]) -> list[Result]:
             with clock("end_to_end"):
-                images = []
-                for source in group:
-                    with clock("decode"):
-                        images.append(read(source))
+                results: dict[int, Result] = {}
+                images: dict[int, Image] = {}
+                for place, source in enumerate(group):
+                    try:
+                        with clock("decode"):
+                            images[place] = read(source)
+                    except BadInputError as error:
+                        if failed is None:
+                            raise
+                        results[place] = failed(source, error)
                 with self.session.lease() as slot:
-                    inputs = self._preprocess(images, slot, clock)
+                    if failed is not None:
+                        for place, misfit in self._misfits(images).items():
+                            del images[place]
+                            results[place] = failed(group[place], misfit)
+                    inputs = self._preprocess(list(images.values()), slot, clock)
                     predictions = self._predict(inputs, slot, frame, scores, clock)
-                return [
-                    finish(Predicted(source, image, item.placement, prediction))
-                    for source, image, item, prediction in zip(group, images, inputs, predictions, strict=True)
-                ]
+                for place, item, prediction in zip(images, inputs, predictions, strict=True):
+                    results[place] = finish(Predicted(group[place], images[place], item.placement, prediction))
+                return [results[place] for place in range(len(group))]
 
         workers = self.config.num_workers
         groups = ordered_map.ordered_parallel_map(work, _groups(sources, batch or self.config.batch_size), workers)
@@ -228,6 +239,19 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _misfits(self, images: Mapping[int, Image]) -> dict[int, BadInputError]:
+        """What is wrong with each of the images that the network does not take."""
+        from densecast.imaging.views import check_size
+
+        misfits: dict[int, BadInputError] = {}
+        for place, image in images.items():
+            try:
+                checked = _checked(image)
+                check_size((checked.shape[0], checked.shape[1]), self.spec, self.augment)
+            except BadInputError as error:
+                misfits[place] = error
+        return misfits
 
     def _preprocess(self, images: Sequence[Image], slot: Slot, clock: Clock) -> list[ModelInputs]:
         from densecast.imaging.views import prepare_views

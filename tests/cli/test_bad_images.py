@@ -89,16 +89,16 @@ def test_empty_folder_of_images(artifacts: Path, tmp_path: Path) -> None:
 
 def test_two_images_of_one_name_are_not_written_over_each_other(artifacts: Path, tmp_path: Path) -> None:
     images = [write_jpeg(tmp_path / side / "a.jpg") for side in ("left", "right")]
-    assert "a.*" in failed(2, "infer", artifacts / "built", *images, "--out", tmp_path / "out")
+    assert "would both write" in failed(2, "infer", artifacts / "built", *images, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_images_before_a_broken_one_keep_their_results_and_no_other_appears(artifacts: Path, tmp_path: Path) -> None:
     images = [write_jpeg(tmp_path / "images" / f"{name}.jpg") for name in "abc"]
-    images[1].write_bytes(images[1].read_bytes()[:500])
+    images[1].write_bytes(images[1].read_bytes()[:-100])  # its header is whole
     message = failed(3, "infer", artifacts / "built", tmp_path / "images", "--out", tmp_path / "out", "-q")
     assert "b.jpg" in message
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["a.png"]
 
 
 # Data sets

@@ -91,7 +91,7 @@ def test_scores_and_views_of_images(folder: Path, tmp_path: Path) -> None:
     images = folder / "data" / "leftImg8bit" / "val" / "lindau"
     ended = densecast("infer", folder / "built", images, "--out", tmp_path, "--scores", "--flip", "--batch", "2", "-q")
     assert (ended.code, ended.err) == (0, "")
-    names = {path.name for path in tmp_path.iterdir()}
+    names = {path.name for path in tmp_path.glob("[!.]*")}
     assert len(names) == 4 and sum(name.endswith("_leftImg8bit_score.png") for name in names) == 2
 
 
@@ -121,7 +121,7 @@ def test_colours_are_the_palettes_and_lists_choose_images(folder: Path, tmp_path
         assert colours.mode == "RGB"
         np.testing.assert_array_equal(np.asarray(colours), np.uint8([(0, 0, 0), (128, 0, 0)])[labels])  # VOC's palette
     assert densecast(*listed, tmp_path / "one", "--limit", "1").code == 0
-    assert len(list((tmp_path / "one").iterdir())) == 2
+    assert len(list((tmp_path / "one").glob("[!.]*"))) == 2
     (tmp_path / "two.txt").write_text("absent", encoding="utf-8")
     assert "names 1 images that are not given, the first is absent" in failed(3, *listed, tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -68,7 +68,8 @@ def emit(value: object, text: str, json_file: Path | None) -> None:
     if json_file is not None and str(json_file) == "-":
         sys.stdout.write(serialised)
         return
-    print(text)
+    # Names of files may hold bytes that are not UTF-8; they are shown as escapes.
+    print(text.encode("utf-8", "backslashreplace").decode())
     if json_file is not None:
         files.write_text(json_file, serialised)
 

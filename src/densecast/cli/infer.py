@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from densecast.cli import _options
 from densecast.cli._common import Batch, Flip, Json, Limit, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
+from densecast.spec.verb_options import InferOptions
 
 
+@_options.takes(options=InferOptions)
 def command(
     artifact: Annotated[Path, typer.Argument(help="A built artifact.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files or folders of images.")],
-    out: Annotated[Path, typer.Option(help="Folder for the predictions.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Image files, folders, patterns in quotes ('day*/*.jpg'), .txt lists of files; - reads a list from "
+            "standard input."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the predictions. Files that densecast did not write are never replaced.")
+    ],
+    options: _options.Values,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write <stem>_overlay.jpg.")] = False,
     scores: Annotated[
         bool,
@@ -23,7 +36,8 @@ def command(
         bool, typer.Option("--colour", help="Also write <stem>_colour.png: RGB, each class in its palette colour.")
     ] = False,
     listed: Annotated[
-        Path | None, typer.Option("--list", help="Text file with the names or ids of the images to use, one per line.")
+        Path | None,
+        typer.Option("--list", help="Text file with the names or stems of the images to use, one a line; - is stdin."),
     ] = None,
     limit: Limit = None,
     flip: Flip = False,
@@ -37,15 +51,30 @@ def command(
     """Write one prediction per image: class indices as PNG (segmentation) or people as JSON (pose)."""
     set_up(verbose, quiet)
     from densecast.io import codec
-    from densecast.pipeline import Pipeline
+    from densecast.pipeline import PipelineConfig
     from densecast.runtime import execution
-    from densecast.verbs.infer import image_files, infer
+    from densecast.verbs.infer import infer, refuse_failures, sources
 
     views = augment(ratios, flip)
-    paths = image_files(images, listed, limit)
-    opened = Pipeline.open(artifact, threads=threads, mode=execution.mode_for(len(paths)), augment=views)
-    with opened as pipeline, bar("images", quiet) as progress:
+    chosen = codec.from_plain(options, InferOptions, "command line")
+    found = sources.find(images, recursive=chosen.recursive, named_in=listed, limit=limit, out=out)
+    config = PipelineConfig(artifact, threads, execution.mode_for(len(found.images)), views)
+    to_stdout = json is not None and str(json) == "-"
+    with bar("images", quiet) as progress:
         result = infer(
-            pipeline, paths, out, overlay=overlay, scores=scores, colour=colour, batch=batch, progress=progress
+            config,
+            found,
+            out,
+            overlay=overlay,
+            scores=scores,
+            colour=colour,
+            batch=batch,
+            options=chosen,
+            json_file=None if to_stdout else json,
+            progress=progress,
         )
-    emit(codec.to_plain(result), f"{len(result.results)} results in {out} ({result.model.precision.ran})", json)
+    text = f"{len(result.results)} results in {out} ({result.model.precision.ran})"
+    emit(codec.to_plain(result), text, json if to_stdout else None)
+    for failure in result.failed:
+        print(f"densecast: {failure.image}: {failure.error}", file=sys.stderr)
+    refuse_failures(result, out)

@@ -103,6 +103,15 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
         raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None
 
 
+def has_more_pages(path: Path) -> bool:
+    """Whether a file holds more pictures than the first, which alone is read; False for what cannot be read."""
+    try:
+        with _opened(path) as image:
+            return bool(getattr(image, "is_animated", False)) and image.format != "MPO"
+    except Exception:  # Pillow raises whatever the damage leads to; it is reported when the image is read
+        return False
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[PillowImage]:
     """Open an image of a supported format and read its header; Pillow's warnings are suppressed."""

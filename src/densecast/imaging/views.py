@@ -60,6 +60,17 @@ def prepare_views(
     return prepared
 
 
+def check_size(image_hw: tuple[int, int], spec: ModelSpec, augment: Augment) -> None:
+    """Check that an image of this size leads, in every view, to shapes that the network takes.
+
+    Raises:
+        BadShapeError: it does not.
+    """
+    for tensor in spec.inputs:
+        for each in spec.preprocess_of(tensor.name).at_ratios(augment.ratios):
+            _check_sides(image_hw, each.resize.place(image_hw).model_hw, tensor)
+
+
 def _prepare_input(
     images: Sequence[Image], tensor: TensorSpec, rule: Preprocess, augment: Augment, buffers: Buffers, clock: Clock
 ) -> list[ModelInputs]:
@@ -70,7 +81,7 @@ def _prepare_input(
     sizes = [[each.resize.place((image.shape[0], image.shape[1])).model_hw for each in scaled] for image in images]
     for image, own in zip(images, sizes, strict=True):
         for size_hw in own:
-            _check_size(image, size_hw, tensor)
+            _check_sides((image.shape[0], image.shape[1]), size_hw, tensor)
     every = [size_hw for own in sizes for size_hw in own]
     rows: dict[tuple[int, int], Iterator[Array]] = {}
     for size_hw in dict.fromkeys(every):
@@ -102,10 +113,10 @@ def _mirror(array: Array, resize: Resize, placement: Placement, out: Array) -> N
     out[:, :, width:] = array[:, :, width:]
 
 
-def _check_size(image: Image, size_hw: tuple[int, int], tensor: TensorSpec) -> None:
+def _check_sides(image_hw: tuple[int, int], size_hw: tuple[int, int], tensor: TensorSpec) -> None:
     for axis, got, want in zip(("high", "wide"), size_hw, tensor.shape[2:], strict=True):
         if not (want.admits(got) if isinstance(want, Dim) else want == got):
             raise BadShapeError(
-                f"an image of {image.shape[1]}×{image.shape[0]} pixels becomes {got} {axis} for the network, "
+                f"an image of {image_hw[1]}×{image_hw[0]} pixels becomes {got} {axis} for the network, "
                 f"which takes {want}. Build an artifact for that size, or with a range of sizes."
             )

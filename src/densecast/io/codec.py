@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ T = TypeVar("T")
 
 # A manifest lists calibration ids and file hashes: far below this, whatever the model.
 MAX_BYTES = 32 << 20
+# What Python makes of bytes in file names that are not UTF-8.
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")
 
 
 def to_plain(value: object) -> Any:
@@ -29,8 +32,12 @@ def to_json(value: object) -> str:
 
 
 def json_text(plain: object) -> str:
-    """Serialise plain dicts, lists and numbers as indented JSON with a newline at the end."""
-    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+    """Serialise plain dicts, lists and numbers as indented JSON with a newline at the end.
+
+    Bytes of file names that are not UTF-8 become escapes, which Python reads back as the same name.
+    """
+    text = json.dumps(plain, indent=2, ensure_ascii=False)
+    return _NOT_UTF8.sub(lambda each: f"\\u{ord(each[0]):04x}", text) + "\n"
 
 
 def from_plain(data: object, kind: type[T], where: str) -> T:

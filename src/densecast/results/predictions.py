@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +76,38 @@ class InferredImage:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedImage:
+    """An image file that could not be used, and why."""
+
+    image: Path
+    error: str
+
+    @classmethod
+    def of(cls, image: Path, error: Exception) -> FailedImage:
+        """The failure that an error describes."""
+        return cls(image, str(error))
+
+
+@dataclass(frozen=True, slots=True)
 class InferResult(JsonResult):
-    """All images in order with their files, and the model that made them."""
+    """All images in order with their files, and the model that made them.
+
+    `failed` are the images that were gone over, `left_out` what else was in the folders given, by kind.
+    """
 
     results: tuple[InferredImage, ...]
     model: ModelRecord
+    failed: tuple[FailedImage, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
     format: int = FORMAT
 
     def plain(self) -> dict[str, Any]:
-        """`results`, and `precision` as requested and as it ran."""
+        """`results`, `failed`, `left_out`, and `precision` as requested and as it ran."""
         precision = self.model.precision
         return {
             "format": self.format,
             "results": [{"image": str(each.image), "file": str(each.file)} for each in self.results],
+            "failed": [{"image": str(each.image), "error": each.error} for each in self.failed],
+            "left_out": self.left_out,
             "precision": {"asked": precision.asked, "ran": str(precision.ran)},
         }

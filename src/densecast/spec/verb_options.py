@@ -97,6 +97,24 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class InferOptions:
+    """Which images are inferred, and where results may be written.
+
+    Without `overwrite`, a run replaces earlier results of the same images by the same model only. With it, all results
+    that densecast wrote may be replaced; other files never are.
+    """
+
+    recursive: bool = option(False, "Images of subfolders as well; results keep the folders below --out.")
+    keep_going: bool = option(
+        False, "Go on over images that cannot be used; they are listed at the end, and the exit code is 3."
+    )
+    overwrite: bool = option(
+        False, "Replace densecast's own results of other images or models; other files are never replaced."
+    )
+    full_names: bool = option(False, "Name results by whole file names, as a.jpg.png, to tell a.jpg and a.png apart.")
+
+
+@dataclass(frozen=True, slots=True)
 class BenchmarkOptions:
     """Options of a benchmark, which ends when both `images` and `seconds` are reached.
 

@@ -1,0 +1,173 @@
+"""Predicts image files and writes the predictions to files, atomically; never over a file that it did not write."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from densecast.errors import BadInputError, BadShapeError, DensecastError, UsageError
+from densecast.io import codec, files
+from densecast.measure.loop import Progress
+from densecast.pipeline import Image, Pipeline, Predicted
+from densecast.results.predictions import FailedImage, InferredImage, InferResult
+from densecast.runtime import execution
+from densecast.spec.verb_options import InferOptions
+from densecast.tasks._base import SavesColours
+from densecast.verbs._model import Model, opened, record_of
+from densecast.verbs.infer import headers, sources
+from densecast.verbs.infer.results import OVERLAY, Results, endings_of
+from densecast.verbs.infer.sources import Sources
+
+_log = logging.getLogger(__name__)
+
+
+def infer(
+    model: Model,
+    images: Sequence[Path | str] | Sources,
+    out: Path | str,
+    *,
+    overlay: bool = False,
+    scores: bool = False,
+    colour: bool = False,
+    batch: int | None = None,
+    options: InferOptions = InferOptions(),
+    json_file: Path | str | None = None,
+    progress: Progress | None = None,
+) -> InferResult:
+    """Predict every image, and write the predictions to the folder `out`.
+
+    `images` are files, folders, patterns or lists of names, as `sources.find` takes them. With `scores` a
+    segmentation's `<stem>_score.png` is written, too: each pixel's probability in 16 bits. With `colour` it is its
+    `<stem>_colour.png`: RGB, each class in its colour. `overlay` writes `<stem>_overlay.jpg`: the prediction over the
+    image. `json_file` gets the result as JSON.
+
+    No file is written over that densecast did not write, nor one that was changed since; what it wrote stands in
+    `.densecast-results.jsonl` in `out`. All names, and the headers of all images, are checked before the first
+    inference.
+
+    An artifact is opened in throughput mode for more than two images, and closed again; a pipeline is used as it is. In
+    throughput mode several images are in work at a time, in batches that tuning found best unless `batch` is given.
+
+    Raises:
+        MissingFileError: an image does not exist.
+        UsageError: two images would have one result file, a file is there that is not densecast's own or is a result of
+            another image or model, or the task has no colours or scores.
+        BadImageError, BadShapeError: an image cannot be used, unless `options.keep_going`. If only its decoding shows
+            it, results of the images before it stay, and of those that were in work beside it.
+    """
+    folder, wanted = Path(out), None if json_file is None else Path(json_file)
+    if not isinstance(images, Sources):
+        images = sources.find(images, recursive=options.recursive, out=folder)
+    paths = [source.path for source in images.images]
+    with opened(model, execution.mode_for(len(paths))) as pipeline:
+        task, spec = pipeline.task, pipeline.spec
+        if colour and not isinstance(task, SavesColours):
+            raise UsageError(f"{spec.name}: predictions of {spec.task} have no colours.", field="colour")
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file. Name a folder for the results.", field="out")
+        problems = headers.unusable(paths, spec, pipeline.augment, as_jpeg=overlay)
+        if problems and not (options.keep_going and len(problems) < len(paths)):
+            raise headers.refused(problems, len(paths))
+        results = Results.plan(
+            [source for source in images.images if source.path not in problems],
+            folder,
+            _endings(pipeline, scores=scores, colour=colour, overlay=overlay),
+            model=os.path.realpath(pipeline.artifact.folder) if pipeline.artifact else spec.name,
+            full_names=options.full_names,
+            overwrite=options.overwrite,
+            json_file=wanted,
+            others=paths,
+        )
+        failures = [FailedImage(path, str(error)) for path, error in problems.items()]
+
+        with results.scratch() as scratch:
+
+            def save(predicted: Predicted[Path]) -> InferredImage:
+                image, prediction = predicted.source, predicted.prediction
+                stem = _room(scratch) / results.stems[image].name
+                file = task.save(stem, prediction, spec)
+                if colour and isinstance(task, SavesColours):
+                    task.save_colour(stem, prediction, spec)
+                if overlay:
+                    _write_jpeg(task.draw(predicted.image, prediction, spec), stem.with_name(stem.name + OVERLAY))
+                return InferredImage(image, results.publish(image, stem.parent, file))
+
+            written: list[InferredImage] = []
+            failed = FailedImage.of if options.keep_going else None
+            stream = pipeline.stream(
+                list(results.stems), pipeline.read, save, batch=batch, scores=scores, failed=failed
+            )
+            with contextlib.closing(stream) as saved:
+                for done, each in enumerate(saved, start=1):
+                    (written if isinstance(each, InferredImage) else failures).append(each)  # type: ignore[arg-type]
+                    if progress:
+                        progress(done, len(results.stems))
+        order = {path: place for place, path in enumerate(paths)}
+        failures.sort(key=lambda each: order[each.image])
+        result = InferResult(tuple(written), record_of(pipeline), tuple(failures), images.left_out)
+        if wanted is not None:
+            files.write_text(wanted, codec.json_text(codec.to_plain(result)))
+        return result
+
+
+def _endings(pipeline: Pipeline, *, scores: bool, colour: bool, overlay: bool) -> tuple[str, ...]:
+    """The endings of one image's files; a task that cannot save a sample is checked when its files are there."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            return endings_of(pipeline, Path(scratch), scores=scores, colour=colour, overlay=overlay)
+        except UsageError:
+            raise
+        except Exception as error:  # a user's task raises whatever it likes for made-up outputs
+            _log.info("the names of results are not known beforehand: %s: %s", type(error).__name__, error)
+            return (OVERLAY,) if overlay else ()
+
+
+def _room(scratch: Path) -> Path:
+    """A new folder for the files of one image."""
+    import tempfile
+
+    return Path(tempfile.mkdtemp(dir=scratch))
+
+
+def image_files(given: Sequence[Path | str]) -> list[Path]:
+    """Expand `given` to image files, as `sources.find` does; none for none.
+
+    Raises:
+        MissingFileError: a file or folder does not exist.
+        BadDatasetError: a folder holds no images.
+    """
+    paths = [source.path for source in sources.find(given).images] if given else []
+    for path in paths:
+        if not path.is_file():
+            raise headers.missing(path)
+    return paths
+
+
+def refuse_failures(result: InferResult, out: Path | str) -> None:
+    """Raise an error if images failed that were gone over.
+
+    Raises:
+        BadInputError: says how many.
+    """
+    if result.failed:
+        count = len(result.failed)
+        raise BadInputError(
+            f"{count} of {count + len(result.results)} images could not be used; the others' results are in {out}."
+        )
+
+
+def _write_jpeg(image: Image, path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    if max(image.shape[:2]) > headers.MAX_JPEG_SIDE:
+        raise BadShapeError(f"{path.name}: {image.shape[1]}×{image.shape[0]} pixels are too many for a JPEG.")
+    encoded, data = cv2.imencode(".jpg", np.ascontiguousarray(image[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    if not encoded:
+        raise DensecastError(f"{path.name} could not be encoded as a JPEG.")
+    files.write_bytes(path, data.tobytes())

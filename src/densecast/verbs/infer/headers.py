@@ -1,0 +1,92 @@
+"""Checks images by their headers, before the first of them is decoded."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from densecast.errors import BadInputError, BadShapeError, MissingFileError
+from densecast.imaging.read import has_more_pages, size_hw
+from densecast.imaging.views import check_size
+from densecast.spec.augment import Augment
+from densecast.spec.model import ModelSpec
+
+_log = logging.getLogger(__name__)
+
+# Formats that may hold several pictures in one file.
+_PAGED = (".tif", ".tiff", ".gif", ".webp", ".png")
+# A side of a JPEG has 16 bits, of which libjpeg uses a little less.
+MAX_JPEG_SIDE = 65_500
+
+
+def unusable(
+    paths: Sequence[Path], spec: ModelSpec, augment: Augment, *, as_jpeg: bool
+) -> dict[Path, BadInputError | MissingFileError]:
+    """The images that cannot be used, with what is wrong, as far as their headers tell.
+
+    `as_jpeg`: each is going to be drawn on and written as a JPEG. Files of several pages are remarked, for only their
+    first page is read.
+    """
+    problems: dict[Path, BadInputError | MissingFileError] = {}
+    paged = []
+    for path in paths:
+        try:
+            _check(path, spec, augment, as_jpeg)
+        except (BadInputError, MissingFileError) as error:
+            problems[path] = error
+            continue
+        if path.suffix.lower() in _PAGED and has_more_pages(path):
+            paged.append(path)
+    if paged:
+        _log.warning("%d images have several pages, of which the first is used; one is %s", len(paged), paged[0])
+    return problems
+
+
+def refused(problems: dict[Path, BadInputError | MissingFileError], count: int) -> BadInputError | MissingFileError:
+    """One error for all images that cannot be used."""
+    path, first = next(iter(problems.items()))
+    if count == 1:
+        return first
+    others = [str(each) for each in problems if each != path]
+    message = str(first)
+    if others:
+        named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        message += f" {len(others)} other images cannot be used either: {named}."
+    message += " Nothing was written; --keep-going goes on over such images."
+    return type(first)(message)
+
+
+def missing(path: Path) -> MissingFileError:
+    """The error for an image that is not there."""
+    text = str(path)
+    if "://" in text or text.startswith(("http:/", "https:/")):
+        return MissingFileError(f"image {path} is an address; images are read from files. Download it first.")
+    if path.is_symlink():
+        return MissingFileError(f"image {path} is a link to nothing.")
+    return MissingFileError(f"image {path} {'is no file' if path.exists() else 'does not exist'}.")
+
+
+def _check(path: Path, spec: ModelSpec, augment: Augment, as_jpeg: bool) -> None:
+    if not path.is_file():
+        raise missing(path)
+    height, width = size_hw(path)
+    if not os.access(path, os.R_OK):
+        raise MissingFileError(f"image {path} cannot be read (permission denied).")
+    sizes = [(height, width)]
+    if spec.preprocess.use_exif:
+        sizes.append((width, height))
+    errors = []
+    for image_hw in sizes:
+        try:
+            check_size(image_hw, spec, augment)
+        except BadShapeError as error:
+            errors.append(error)
+    if len(errors) == len(sizes):
+        raise BadShapeError(f"{path}: {errors[0]}")
+    if as_jpeg and max(height, width) > MAX_JPEG_SIDE:
+        raise BadShapeError(
+            f"{path}: {width}×{height} pixels cannot be drawn on: a JPEG has at most {MAX_JPEG_SIDE} a side. "
+            "Leave the overlay out."
+        )

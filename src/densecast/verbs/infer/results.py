@@ -1,0 +1,273 @@
+"""Where results go: planned and checked before the first inference, so that nothing of the user's is written over."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from densecast.errors import DensecastError, UsageError
+from densecast.io.own_results import OwnResults
+from densecast.pipeline import Pipeline
+from densecast.spec.augment import View
+from densecast.spec.tensor import Feeds
+from densecast.verbs.infer.sources import Source
+
+OVERLAY = "_overlay.jpg"
+# What densecast writes as JSON has the number of its format, and one of these.
+_JSON_KEYS = {"results", "precision", "spec", "model"}
+_MAX_JSON_BYTES = 1 << 30
+# Far below any image: what is drawn of it is thrown away.
+_SAMPLE_HW = (64, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The folder of results, and the name of each image's results in it, without their endings.
+
+    `model` is the artifact that makes them. `overwrite`: earlier results may be those of other images and models.
+    """
+
+    folder: Path
+    stems: dict[Path, Path]
+    own: OwnResults
+    model: str
+    inputs: dict[tuple[int, int], Path]
+    overwrite: bool
+
+    @classmethod
+    def plan(
+        cls,
+        sources: Sequence[Source],
+        folder: Path,
+        endings: Sequence[str],
+        *,
+        model: str,
+        full_names: bool = False,
+        overwrite: bool = False,
+        json_file: Path | None = None,
+        others: Iterable[Path] = (),
+    ) -> Results:
+        """Name every file that is going to be written, and check that none is in the way of another or of the user's.
+
+        `endings` are those of the files of one image, as `_score.png`. `others` are files that are read beside the
+        images. Files are the same if they are one on disk, however their names are written; on a file system that does
+        not tell cases apart, names are not told apart by case.
+
+        Raises:
+            UsageError: two files of one name, or a file that densecast did not write, or that is another image's.
+            DensecastError: the folder cannot be written to.
+        """
+        stems = {each.path: folder / (each.below if full_names else each.below.with_suffix("")) for each in sources}
+        inputs = dict(_identities([*stems, *others]))
+        results = cls(folder, stems, OwnResults.of(folder), model, inputs, overwrite)
+        fold, longest = folding(folder), _longest_name(folder)
+        planned: dict[str, tuple[Path, Path]] = {}
+        for image, stem in stems.items():
+            for ending in endings:
+                target = stem.with_name(stem.name + ending)
+                _refuse_long(target, image, longest)
+                first = planned.setdefault(fold(_whole(target)), (image, target))
+                if first[0] != image:
+                    raise UsageError(_clash(first[0], image, target, full_names=full_names))
+        for key, (image, target) in planned.items():
+            above = next((str(up) for up in Path(key).parents if str(up) in planned), None)
+            if above is not None:
+                raise UsageError(
+                    f"{planned[above][0]} writes the file {planned[above][1]}, which would be a folder for {image}. "
+                    "Infer them into two folders."
+                )
+            results.refuse(image, target)
+        if json_file is not None:
+            if fold(_whole(json_file)) in planned:
+                raise UsageError(f"{json_file} is also the result of an image. Name another file.", field="json_file")
+            _refuse_json(json_file, inputs)
+        return results
+
+    def refuse(self, image: Path, target: Path) -> None:
+        """Refuse to write a file over one that is not an earlier result of the same image and model.
+
+        Raises:
+            UsageError: says whose it is.
+        """
+        if not os.path.lexists(target):
+            return
+        with contextlib.suppress(OSError):
+            taken = self.inputs.get(_identity(target))
+            if taken is not None:
+                raise UsageError(f"the result of {image} would replace {target}, which is read. {_OTHER}", field="out")
+        entry = self.own.find(target)
+        if entry is None:
+            raise UsageError(
+                f"{target} is there already, and densecast did not write it, or it was changed since. {_OTHER}",
+                field="out",
+            )
+        if not self.overwrite and (entry.image, entry.model) != (_whole(image), self.model):
+            whose = f"image {entry.image}" if entry.image != _whole(image) else f"model {entry.model}"
+            raise UsageError(
+                f"{target} is an earlier result of the {whose}. {_OTHER[:-1]}, or replace it with --overwrite.",
+                field="overwrite",
+            )
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder beside the results, in which files are made before they take their places.
+
+        Raises:
+            DensecastError: the folder of results cannot be written to.
+        """
+        missing = [each for each in (self.folder, *self.folder.parents) if not each.exists()]
+        scratch = self.folder / f".densecast-{secrets.token_hex(8)}"
+        try:
+            scratch.mkdir(parents=True)
+        except OSError as error:
+            raise DensecastError(f"{self.folder} cannot be written to ({error.strerror}).", field="out") from None
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            for each in missing:
+                with contextlib.suppress(OSError):  # it holds results
+                    each.rmdir()
+
+    def publish(self, image: Path, made: Path, file: Path) -> Path:
+        """Move all files in the folder `made` to the image's place; returns the place of `file`, which is one of them.
+
+        Raises:
+            UsageError: a file is in the way that was not there when this was planned.
+        """
+        place = self.stems[image].parent
+        targets = [(each, place / each.relative_to(made)) for each in sorted(made.rglob("*")) if each.is_file()]
+        for _, target in targets:
+            self.refuse(image, target)
+        for written, target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.own.note(target, written, _whole(image), self.model)
+            written.replace(target)
+        return place / file.relative_to(made) if file.is_relative_to(made) else file
+
+
+_OTHER = "Name another folder for the results."
+
+
+def endings_of(pipeline: Pipeline, scratch: Path, *, scores: bool, colour: bool, overlay: bool) -> tuple[str, ...]:
+    """What the files of one image end in, as `.png` and `_score.png`: found by saving a sample prediction to `scratch`.
+
+    Raises:
+        UsageError: scores or colours that the task does not have.
+    """
+    from densecast.tasks._base import SavesColours
+
+    task, spec = pipeline.task, pipeline.spec
+    shapes = {tensor.name: tensor.typical_shape(_SAMPLE_HW[0]) for tensor in spec.outputs}
+    sample = task.sample_outputs(_zeros(shapes), spec)
+    placement = spec.preprocess.resize.place(_SAMPLE_HW)
+    mirrors = (False, True) if pipeline.augment.flip else (False,)
+    views = [View(placement, mirrored, 1.0) for mirrored in mirrors]
+    prediction = task.postprocess([sample] * len(views), views, spec, scores=scores)
+    stem = scratch / "s"
+    task.save(stem, prediction, spec)
+    if colour and isinstance(task, SavesColours):
+        task.save_colour(stem, prediction, spec)
+    names = [str(path.relative_to(scratch)) for path in sorted(scratch.rglob("*")) if path.is_file()]
+    endings = [name.removeprefix("s") for name in names if name.startswith("s")]
+    return (*endings, *((OVERLAY,) if overlay else ()))
+
+
+def folding(folder: Path) -> Callable[[str], str]:
+    """How the file system of `folder` tells names apart: a function that makes names equal which it takes for one."""
+    existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
+    name = f".densecast-\u00e9-{secrets.token_hex(4)}"
+    probe = existing / name
+    try:
+        probe.mkdir()
+    except OSError:  # said when the results are to be written
+        return str
+    try:
+        cases = probe.with_name(name.upper()).exists()
+        forms = probe.with_name(unicodedata.normalize("NFD", name)).exists()
+    finally:
+        probe.rmdir()
+
+    def folded(text: str) -> str:
+        if forms:
+            text = unicodedata.normalize("NFC", text)
+        return text.casefold() if cases else text
+
+    return folded
+
+
+def _longest_name(folder: Path) -> int:
+    """The most bytes that a file name may have there."""
+    existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
+    try:
+        return os.pathconf(existing, "PC_NAME_MAX")
+    except (OSError, ValueError, AttributeError):
+        return 255
+
+
+def _refuse_long(target: Path, image: Path, longest: int) -> None:
+    length = len(os.fsencode(target.name))
+    if length > longest:
+        raise UsageError(
+            f"the result of {image} would have a name of {length} bytes, longer than the {longest} that the file "
+            "system takes. Rename the image."
+        )
+
+
+def _zeros(shapes: dict[str, tuple[int, ...]]) -> Feeds:
+    import numpy as np
+
+    return {name: np.zeros(shape[1:], np.float32) for name, shape in shapes.items()}
+
+
+def _clash(first: Path, second: Path, target: Path, *, full_names: bool) -> str:
+    message = f"{first} and {second} would both write {target}. "
+    if first.parent != second.parent:
+        return (
+            message + "Give their common folder with --recursive, which keeps folders apart, or infer into two folders."
+        )
+    return message + ("Infer them into two folders." if full_names else "With --full-names, endings are kept in names.")
+
+
+def _refuse_json(path: Path, inputs: dict[tuple[int, int], Path]) -> None:
+    """Refuse to write the list of results over a file that is no such list."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Name a file.", field="json_file")
+    if not path.exists():
+        return
+    if _identity(path) in inputs:
+        raise UsageError(f"{path} is read as an image or list. Name another file.", field="json_file")
+    if not path.is_file() or path.stat().st_size == 0:  # a pipe, a device, or what `mktemp` has made
+        return
+    try:
+        found = json.loads(path.read_bytes()) if path.stat().st_size <= _MAX_JSON_BYTES else None
+    except (ValueError, RecursionError):
+        found = None
+    if not (isinstance(found, dict) and isinstance(found.get("format"), int) and _JSON_KEYS & found.keys()):
+        raise UsageError(
+            f"{path} is there already, and densecast did not write it. Name another file.",
+            field="json_file",
+        )
+
+
+def _identities(paths: Iterable[Path]) -> Iterator[tuple[tuple[int, int], Path]]:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            yield _identity(path), path
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _whole(path: Path) -> str:
+    """The image's path from the root; the name itself is kept, if it is a link."""
+    return str(Path(os.path.realpath(path.parent), path.name))
