@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from densecast.artifact.tune_record import Setting
 from densecast.errors import BadArtifactError, BadImageError, BadInputError
 from densecast.imaging.read import read_image
 from densecast.runtime import execution, machine, ordered_map, process_settings
-from densecast.runtime.batching import batches
+from densecast.runtime.batching import batches, grouped
 from densecast.runtime.clock import Clock, unclocked
 from densecast.runtime.execution import ExecutionConfig, Mode
 from densecast.session import Session, Slot
@@ -199,6 +199,8 @@ class Pipeline:
         threads until the iterator ends or is closed.
         """
 
+        from densecast.imaging.views import misfits
+
         def work(_: int, group: Sequence[Source]) -> list[Result]:
             with clock("end_to_end"):
                 results: dict[int, Result] = {}
@@ -213,7 +215,7 @@ class Pipeline:
                         results[place] = failed(source, error)
                 with self.session.lease() as slot:
                     if failed is not None:
-                        for place, misfit in self._misfits(images).items():
+                        for place, misfit in misfits(images, self.spec, self.augment).items():
                             del images[place]
                             results[place] = failed(group[place], misfit)
                     inputs = self._preprocess(list(images.values()), slot, clock)
@@ -223,7 +225,7 @@ class Pipeline:
                 return [results[place] for place in range(len(group))]
 
         workers = self.config.num_workers
-        groups = ordered_map.ordered_parallel_map(work, _groups(sources, batch or self.config.batch_size), workers)
+        groups = ordered_map.ordered_parallel_map(work, grouped(sources, batch or self.config.batch_size), workers)
         with process_settings.opencv_threads(self.config.num_threads // workers), contextlib.closing(groups):
             for results in groups:
                 yield from results
@@ -239,19 +241,6 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _misfits(self, images: Mapping[int, Image]) -> dict[int, BadInputError]:
-        """What is wrong with each of the images that the network does not take."""
-        from densecast.imaging.views import check_size
-
-        misfits: dict[int, BadInputError] = {}
-        for place, image in images.items():
-            try:
-                checked = _checked(image)
-                check_size((checked.shape[0], checked.shape[1]), self.spec, self.augment)
-            except BadInputError as error:
-                misfits[place] = error
-        return misfits
 
     def _preprocess(self, images: Sequence[Image], slot: Slot, clock: Clock) -> list[ModelInputs]:
         from densecast.imaging.views import prepare_views
@@ -295,17 +284,6 @@ def _checked(image: Image) -> Image:
     if image.size == 0:
         raise BadImageError(f"the image is empty: {image.shape}.")
     return image
-
-
-def _groups(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
-    group: list[Source] = []
-    for source in sources:
-        group.append(source)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _tuned(artifact: CompiledArtifact, mode: Mode, threads: int | None, device: str) -> Setting | None:

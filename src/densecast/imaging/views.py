@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from densecast.errors import BadShapeError
@@ -69,6 +69,17 @@ def check_size(image_hw: tuple[int, int], spec: ModelSpec, augment: Augment) -> 
     for tensor in spec.inputs:
         for each in spec.preprocess_of(tensor.name).at_ratios(augment.ratios):
             _check_sides(image_hw, each.resize.place(image_hw).model_hw, tensor)
+
+
+def misfits(images: Mapping[int, Image], spec: ModelSpec, augment: Augment) -> dict[int, BadShapeError]:
+    """What is wrong with each of the images, by their keys, that the network does not take."""
+    wrong: dict[int, BadShapeError] = {}
+    for key, image in images.items():
+        try:
+            check_size((image.shape[0], image.shape[1]), spec, augment)
+        except BadShapeError as error:
+            wrong[key] = error
+    return wrong
 
 
 def _prepare_input(

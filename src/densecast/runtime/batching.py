@@ -6,13 +6,15 @@ faults, so arrays are used again; and inputs that already lie side by side are a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 
 _Key = tuple[tuple[int, ...], str]
+Item = TypeVar("Item")
 
 
 class Buffers:
@@ -38,6 +40,18 @@ class Buffers:
         array: Array = free.pop() if free else np.empty(shape, dtype=dtype)
         self._used.append(array)
         return array
+
+
+def grouped(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in order, `size` at a time; the last group may be smaller."""
+    group: list[Item] = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def batches(
