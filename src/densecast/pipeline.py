@@ -198,7 +198,6 @@ class Pipeline:
         does not fit the network, has the result of that instead, and the others go on. OpenCV is held to its share of
         threads until the iterator ends or is closed.
         """
-
         from densecast.imaging.views import misfits
 
         def work(_: int, group: Sequence[Source]) -> list[Result]:

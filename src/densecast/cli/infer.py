@@ -12,20 +12,27 @@ from densecast.cli import _options
 from densecast.cli._common import Batch, Flip, Json, Limit, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
 from densecast.spec.verb_options import InferOptions
 
+Images = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Image files, folders, patterns in quotes ('day*/*.jpg'), .txt lists of files; - reads a list from "
+        "standard input."
+    ),
+]
+Out = Annotated[
+    Path, typer.Option(help="Folder for the predictions. Files that densecast did not write are never replaced.")
+]
+Listed = Annotated[
+    Path | None,
+    typer.Option("--list", help="Text file with the names or stems of the images to use, one a line; - is stdin."),
+]
+
 
 @_options.takes(options=InferOptions)
 def command(
     artifact: Annotated[Path, typer.Argument(help="A built artifact.")],
-    images: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Image files, folders, patterns in quotes ('day*/*.jpg'), .txt lists of files; - reads a list from "
-            "standard input."
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option(help="Folder for the predictions. Files that densecast did not write are never replaced.")
-    ],
+    images: Images,
+    out: Out,
     options: _options.Values,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write <stem>_overlay.jpg.")] = False,
     scores: Annotated[
@@ -35,10 +42,7 @@ def command(
     colour: Annotated[
         bool, typer.Option("--colour", help="Also write <stem>_colour.png: RGB, each class in its palette colour.")
     ] = False,
-    listed: Annotated[
-        Path | None,
-        typer.Option("--list", help="Text file with the names or stems of the images to use, one a line; - is stdin."),
-    ] = None,
+    listed: Listed = None,
     limit: Limit = None,
     flip: Flip = False,
     ratios: Ratios = "1.0",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from densecast.errors import BadInputError, BadShapeError, DensecastError, UsageError
@@ -63,60 +64,72 @@ def infer(
         images = sources.find(images, recursive=options.recursive, out=folder)
     paths = [source.path for source in images.images]
     with opened(model, execution.mode_for(len(paths))) as pipeline:
-        task, spec = pipeline.task, pipeline.spec
-        if colour and not isinstance(task, SavesColours):
-            raise UsageError(f"{spec.name}: predictions of {spec.task} have no colours.", field="colour")
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{folder} is a file. Name a folder for the results.", field="out")
-        problems = headers.unusable(paths, spec, pipeline.augment, as_jpeg=overlay)
+        endings = _endings(pipeline, scores=scores, colour=colour, overlay=overlay)
+        problems = headers.unusable(paths, pipeline.spec, pipeline.augment, as_jpeg=overlay)
         if problems and not (options.keep_going and len(problems) < len(paths)):
             raise headers.refused(problems, len(paths))
         results = Results.plan(
             [source for source in images.images if source.path not in problems],
             folder,
-            _endings(pipeline, scores=scores, colour=colour, overlay=overlay),
-            model=os.path.realpath(pipeline.artifact.folder) if pipeline.artifact else spec.name,
-            full_names=options.full_names,
-            overwrite=options.overwrite,
+            endings,
+            model=os.path.realpath(pipeline.artifact.folder) if pipeline.artifact else pipeline.spec.name,
+            options=options,
             json_file=wanted,
             others=paths,
         )
-        failures = [FailedImage(path, str(error)) for path, error in problems.items()]
-
+        failures = {path: FailedImage(path, str(error)) for path, error in problems.items()}
+        written: list[InferredImage] = []
         with results.scratch() as scratch:
-
-            def save(predicted: Predicted[Path]) -> InferredImage:
-                image, prediction = predicted.source, predicted.prediction
-                stem = _room(scratch) / results.stems[image].name
-                file = task.save(stem, prediction, spec)
-                if colour and isinstance(task, SavesColours):
-                    task.save_colour(stem, prediction, spec)
-                if overlay:
-                    _write_jpeg(task.draw(predicted.image, prediction, spec), stem.with_name(stem.name + OVERLAY))
-                return InferredImage(image, results.publish(image, stem.parent, file))
-
-            written: list[InferredImage] = []
+            save = _saver(pipeline, results, scratch, colour=colour, overlay=overlay)
             failed = FailedImage.of if options.keep_going else None
             stream = pipeline.stream(
                 list(results.stems), pipeline.read, save, batch=batch, scores=scores, failed=failed
             )
-            with contextlib.closing(stream) as saved:
-                for done, each in enumerate(saved, start=1):
-                    (written if isinstance(each, InferredImage) else failures).append(each)  # type: ignore[arg-type]
-                    if progress:
-                        progress(done, len(results.stems))
-        order = {path: place for place, path in enumerate(paths)}
-        failures.sort(key=lambda each: order[each.image])
-        result = InferResult(tuple(written), record_of(pipeline), tuple(failures), images.left_out)
+            for each in _counted(stream, len(results.stems), progress):
+                if isinstance(each, InferredImage):
+                    written.append(each)
+                else:
+                    failures[each.image] = each
+        in_order = tuple(failures[path] for path in paths if path in failures)
+        result = InferResult(tuple(written), record_of(pipeline), in_order, images.left_out)
         if wanted is not None:
             files.write_text(wanted, codec.json_text(codec.to_plain(result)))
         return result
 
 
+def _counted(
+    stream: Generator[InferredImage | FailedImage, None, None], total: int, progress: Progress | None
+) -> Iterator[InferredImage | FailedImage]:
+    with contextlib.closing(stream) as results:
+        for done, each in enumerate(results, start=1):
+            yield each
+            if progress:
+                progress(done, total)
+
+
+def _saver(
+    pipeline: Pipeline, results: Results, scratch: Path, *, colour: bool, overlay: bool
+) -> Callable[[Predicted[Path]], InferredImage | FailedImage]:
+    """A function that writes the files of one prediction to a folder of their own, and moves them to their place."""
+    task, spec = pipeline.task, pipeline.spec
+
+    def save(predicted: Predicted[Path]) -> InferredImage:
+        image, prediction = predicted.source, predicted.prediction
+        stem = Path(tempfile.mkdtemp(dir=scratch), results.stems[image].name)
+        file = task.save(stem, prediction, spec)
+        if colour and isinstance(task, SavesColours):
+            task.save_colour(stem, prediction, spec)
+        if overlay:
+            _write_jpeg(task.draw(predicted.image, prediction, spec), stem.with_name(stem.name + OVERLAY))
+        return InferredImage(image, results.publish(image, stem.parent, file))
+
+    return save
+
+
 def _endings(pipeline: Pipeline, *, scores: bool, colour: bool, overlay: bool) -> tuple[str, ...]:
     """The endings of one image's files; a task that cannot save a sample is checked when its files are there."""
-    import tempfile
-
+    if colour and not isinstance(pipeline.task, SavesColours):
+        raise UsageError(f"{pipeline.spec.name}: predictions of {pipeline.spec.task} have no colours.", field="colour")
     with tempfile.TemporaryDirectory() as scratch:
         try:
             return endings_of(pipeline, Path(scratch), scores=scores, colour=colour, overlay=overlay)
@@ -125,13 +138,6 @@ def _endings(pipeline: Pipeline, *, scores: bool, colour: bool, overlay: bool) -
         except Exception as error:  # a user's task raises whatever it likes for made-up outputs
             _log.info("the names of results are not known beforehand: %s: %s", type(error).__name__, error)
             return (OVERLAY,) if overlay else ()
-
-
-def _room(scratch: Path) -> Path:
-    """A new folder for the files of one image."""
-    import tempfile
-
-    return Path(tempfile.mkdtemp(dir=scratch))
 
 
 def image_files(given: Sequence[Path | str]) -> list[Path]:

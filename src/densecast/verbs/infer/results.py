@@ -17,6 +17,7 @@ from densecast.io.own_results import OwnResults
 from densecast.pipeline import Pipeline
 from densecast.spec.augment import View
 from densecast.spec.tensor import Feeds
+from densecast.spec.verb_options import InferOptions
 from densecast.verbs.infer.sources import Source
 
 OVERLAY = "_overlay.jpg"
@@ -49,8 +50,7 @@ class Results:
         endings: Sequence[str],
         *,
         model: str,
-        full_names: bool = False,
-        overwrite: bool = False,
+        options: InferOptions = InferOptions(),
         json_file: Path | None = None,
         others: Iterable[Path] = (),
     ) -> Results:
@@ -64,9 +64,13 @@ class Results:
             UsageError: two files of one name, or a file that densecast did not write, or that is another image's.
             DensecastError: the folder cannot be written to.
         """
-        stems = {each.path: folder / (each.below if full_names else each.below.with_suffix("")) for each in sources}
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file. Name a folder for the results.", field="out")
+        stems = {
+            each.path: folder / (each.below if options.full_names else each.below.with_suffix("")) for each in sources
+        }
         inputs = dict(_identities([*stems, *others]))
-        results = cls(folder, stems, OwnResults.of(folder), model, inputs, overwrite)
+        results = cls(folder, stems, OwnResults.of(folder), model, inputs, options.overwrite)
         fold, longest = folding(folder), _longest_name(folder)
         planned: dict[str, tuple[Path, Path]] = {}
         for image, stem in stems.items():
@@ -75,7 +79,7 @@ class Results:
                 _refuse_long(target, image, longest)
                 first = planned.setdefault(fold(_whole(target)), (image, target))
                 if first[0] != image:
-                    raise UsageError(_clash(first[0], image, target, full_names=full_names))
+                    raise UsageError(_clash(first[0], image, target, full_names=options.full_names))
         for key, (image, target) in planned.items():
             above = next((str(up) for up in Path(key).parents if str(up) in planned), None)
             if above is not None:
