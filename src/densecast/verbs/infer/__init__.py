@@ -13,6 +13,7 @@ from densecast.errors import BadInputError, BadShapeError, DensecastError, Usage
 from densecast.io import codec, files
 from densecast.measure.loop import Progress
 from densecast.pipeline import Image, Pipeline, Predicted
+from densecast.results._base import ModelRecord
 from densecast.results.predictions import FailedImage, InferredImage, InferResult
 from densecast.runtime import execution
 from densecast.spec.verb_options import InferOptions
@@ -45,56 +46,60 @@ def infer(
     `<stem>_colour.png`: RGB, each class in its colour. `overlay` writes `<stem>_overlay.jpg`: the prediction over the
     image. `json_file` gets the result as JSON.
 
-    No file is written over that densecast did not write, nor one that was changed since; what it wrote stands in
-    `.densecast-results.jsonl` in `out`. All names, and the headers of all images, are checked before the first
-    inference.
+    No file is written over that densecast did not write, or that was changed since; `.densecast-results.jsonl` in `out`
+    records what it wrote. All names, and the headers of all images, are checked before the first inference.
 
-    An artifact is opened in throughput mode for more than two images, and closed again; a pipeline is used as it is. In
-    throughput mode several images are in work at a time, in batches that tuning found best unless `batch` is given.
+    An artifact is opened in throughput mode for more than two images: several are in work at a time, in batches that
+    tuning found best unless `batch` is given. A pipeline is used as it is.
 
     Raises:
         MissingFileError: an image does not exist.
-        UsageError: two images would have one result file, a file is there that is not densecast's own or is a result of
-            another image or model, or the task has no colours or scores.
+        UsageError: results that meet each other or files that are there, or colours or scores the task does not have.
         BadImageError, BadShapeError: an image cannot be used, unless `options.keep_going`. If only its decoding shows
             it, results of the images before it stay, and of those that were in work beside it.
     """
     folder, wanted = Path(out), None if json_file is None else Path(json_file)
-    if not isinstance(images, Sources):
-        images = sources.find(images, recursive=options.recursive, out=folder)
-    paths = [source.path for source in images.images]
+    found = images if isinstance(images, Sources) else sources.find(images, recursive=options.recursive, out=folder)
+    paths = [source.path for source in found.images]
     with opened(model, execution.mode_for(len(paths))) as pipeline:
-        endings = _endings(pipeline, scores=scores, colour=colour, overlay=overlay)
         problems = headers.unusable(paths, pipeline.spec, pipeline.augment, as_jpeg=overlay)
         if problems and not (options.keep_going and len(problems) < len(paths)):
             raise headers.refused(problems, len(paths))
         results = Results.plan(
-            [source for source in images.images if source.path not in problems],
+            [source for source in found.images if source.path not in problems],
             folder,
-            endings,
+            _endings(pipeline, scores=scores, colour=colour, overlay=overlay),
             model=os.path.realpath(pipeline.artifact.folder) if pipeline.artifact else pipeline.spec.name,
             options=options,
             json_file=wanted,
             others=paths,
         )
-        failures = {path: FailedImage(path, str(error)) for path, error in problems.items()}
-        written: list[InferredImage] = []
         with results.scratch() as scratch:
             save = _saver(pipeline, results, scratch, colour=colour, overlay=overlay)
             failed = FailedImage.of if options.keep_going else None
             stream = pipeline.stream(
                 list(results.stems), pipeline.read, save, batch=batch, scores=scores, failed=failed
             )
-            for each in _counted(stream, len(results.stems), progress):
-                if isinstance(each, InferredImage):
-                    written.append(each)
-                else:
-                    failures[each.image] = each
-        in_order = tuple(failures[path] for path in paths if path in failures)
-        result = InferResult(tuple(written), record_of(pipeline), in_order, images.left_out)
-        if wanted is not None:
-            files.write_text(wanted, codec.json_text(codec.to_plain(result)))
-        return result
+            done = [*_counted(stream, len(results.stems), progress)]
+        done += [FailedImage.of(path, error) for path, error in problems.items()]
+        result = _result(done, paths, record_of(pipeline), found.left_out)
+    if wanted is not None:
+        files.write_text(wanted, codec.json_text(codec.to_plain(result)))
+    return result
+
+
+def _result(
+    done: Sequence[InferredImage | FailedImage], paths: Sequence[Path], model: ModelRecord, left_out: dict[str, int]
+) -> InferResult:
+    """What became of each image, in the order of `paths`."""
+    order = {path: place for place, path in enumerate(paths)}
+    in_order = sorted(done, key=lambda each: order[each.image])
+    return InferResult(
+        tuple(each for each in in_order if isinstance(each, InferredImage)),
+        model,
+        tuple(each for each in in_order if isinstance(each, FailedImage)),
+        left_out,
+    )
 
 
 def _counted(
