@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from densecast.spec.preprocess import FitCentre as FitCentre
     from densecast.spec.preprocess import FitInto as FitInto
     from densecast.spec.preprocess import KeepRatio as KeepRatio
+    from densecast.spec.preprocess import Letterbox as Letterbox
     from densecast.spec.preprocess import Native as Native
     from densecast.spec.preprocess import PoseAffine as PoseAffine
     from densecast.spec.preprocess import Preprocess as Preprocess
@@ -105,6 +106,7 @@ _HOME = {
     "ExportOptions": "densecast.spec.verb_options",
     "FitCentre": "densecast.spec.preprocess",
     "FitInto": "densecast.spec.preprocess",
+    "Letterbox": "densecast.spec.preprocess",
     "FolderFormat": "densecast.datasets._base",
     "InputShape": "densecast.spec.options",
     "KeepRatio": "densecast.spec.preprocess",

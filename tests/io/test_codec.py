@@ -36,7 +36,7 @@ from densecast.tasks.segmentation import SegmentationDecode
 
 # Names in any script; JSON has no lone surrogates.
 texts = some.text(some.characters(exclude_categories=["Cs"]), max_size=20)
-sizes = some.integers(1, 1 << 20)
+sizes = some.integers(1, 1 << 16)
 numbers = some.floats(allow_nan=False, allow_infinity=False)
 ranges = some.tuples(sizes, sizes).map(lambda pair: Range(min(pair), max(pair)))
 dims = some.builds(Dim, texts, sizes, sizes, sizes)
@@ -48,11 +48,13 @@ def named_tensors(at_least: int, at_most: int) -> some.SearchStrategy[tuple[Tens
     return lists.map(tuple)
 
 
+factors = some.floats(1e-3, 1e3)
+deviations = some.floats(2, 1e3)
 pairs = some.lists(some.tuples(sizes, sizes), max_size=2).map(tuple)
 triples = some.tuples(numbers, numbers, numbers)
 resizes = some.one_of(
     some.just(Native()),
-    some.builds(ScaleBy, numbers),
+    some.builds(ScaleBy, factors),
     some.builds(Stretch, some.tuples(sizes, sizes)),
     some.builds(KeepRatio, sizes, sizes),
 )
@@ -62,7 +64,7 @@ preprocesses = some.builds(
     some.sampled_from(["bicubic_pillow", "bilinear_opencv"]),
     some.sampled_from(["RGB", "BGR"]),
     triples,
-    triples,
+    some.tuples(deviations, deviations, deviations),
     some.booleans(),
 )
 evaluations = some.builds(Evaluation, texts, texts, some.sampled_from(["image", "network"]))

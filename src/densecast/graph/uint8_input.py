@@ -32,7 +32,7 @@ def apply(model: onnx.ModelProto, preprocess: Preprocess) -> PassResult:
         node.input[:] = [normalised if tensor == name else tensor for tensor in node.input]
     graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
     for suffix, values in (("mean", preprocess.mean), ("std", preprocess.std)):
-        array = np.asarray(values, dtype=np.float32).reshape(1, 3, 1, 1)
+        array = np.asarray(values, dtype=np.float32).reshape(1, -1, 1, 1)
         graph.initializer.append(numpy_helper.from_array(array, f"{name}_{suffix}"))
     scaled = f"{name}_float"
     first = [helper.make_node("Cast", [name], [scaled], f"{name}_to_float", to=TensorProto.FLOAT)]

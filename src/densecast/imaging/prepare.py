@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from densecast.errors import BadShapeError
 from densecast.kernels import affine_cv4, normalise
 from densecast.spec.geometry import Placement
-from densecast.spec.preprocess import FitCentre, Interpolation, PoseAffine, Preprocess
+from densecast.spec.preprocess import FitCentre, Interpolation, PoseAffine, Preprocess, spread
 
 Image = npt.NDArray[np.uint8]
 Plane = TypeVar("Plane", npt.NDArray[np.uint8], npt.NDArray[np.float32])
+Pixels = TypeVar("Pixels", npt.NDArray[np.uint8], npt.NDArray[Any])
 Nearest = Literal["pillow", "opencv"]
 
 
 def prepare(
-    image: Image,
+    image: npt.NDArray[Any],
     preprocess: Preprocess,
     *,
     dtype: str = "float32",
     out: npt.NDArray[np.generic] | None = None,
 ) -> tuple[npt.NDArray[np.generic], Placement]:
-    """(H, W, 3) uint8 RGB -> (3, h, w) of `dtype`, and where the image landed.
+    """(H, W, C) uint8, RGB if C is 3, -> (C, h, w) of `dtype`, and where the image landed.
 
     With `dtype` "uint8" the values stay 0..255: the network normalises them itself. `out` receives the
-    result where it is given; its shape must be the one `preprocess` leads to.
+    result where it is given; its shape must be the one `preprocess` leads to. Its channels are the network's: for one
+    channel the image becomes grey. With a `value_range` the image may be of any number type, and is mapped in float32.
+
+    Raises:
+        BadShapeError: another shape or type, or another number of channels than the network's.
     """
+    channels = out.shape[0] if out is not None else _channels(image, preprocess)
+    image = _banded(image, channels, preprocess)
+    preprocess = preprocess.for_channels(channels)
     image_hw = (image.shape[0], image.shape[1])
     if isinstance(preprocess.resize, PoseAffine):
         geometry = preprocess.resize.geometry(image_hw)
@@ -36,65 +45,142 @@ def prepare(
             image, affine_cv4.three_point_matrix(*geometry.triangles()), placement.model_hw
         )
     else:
-        placement = preprocess.resize.place(image_hw)
-        resized = resize(image, placement.content_hw, preprocess.interpolation)
+        placement = preprocess.place(image_hw)
+        resized = resize(_ranged(image, preprocess), placement.content_hw, preprocess.interpolation)
     if out is None:
-        out = np.empty((3, *placement.model_hw), dtype=dtype)
+        out = np.empty((channels, *placement.model_hw), dtype=dtype)
+    elif out.shape[1:] != placement.model_hw:
+        raise BadShapeError(f"the input is {placement.model_hw} pixels, out is {out.shape[1:]}.")
     content = out
-    surroundings = preprocess.surroundings()
-    if surroundings is not None and placement.is_padded:
+    if placement.is_padded and not isinstance(preprocess.resize, PoseAffine):
         (height, width), (left, top) = placement.content_hw, (int(offset) for offset in placement.offset_xy)
         content = out[:, top : top + height, left : left + width]
-        _surround(out, preprocess, surroundings, (top, left, height, width))
-    reverse = preprocess.colour == "BGR"
-    if out.dtype == np.uint8:
-        normalise.to_planes(resized, reverse, content)
-    else:
-        mean = np.asarray(preprocess.mean, dtype=np.float32)
-        std = np.asarray(preprocess.std, dtype=np.float32)
-        normalise.to_normalised_planes(resized, mean, std, reverse, content, preprocess.divisor)
+        _surround(out, preprocess, placement)
+    _normalise(resized, preprocess, content)
     return out, placement
 
 
-def _surround(
-    out: npt.NDArray[np.generic],
-    preprocess: Preprocess,
-    surroundings: tuple[float, float, float],
-    content: tuple[int, int, int, int],
-) -> None:
-    """Fill the part of `out` (3, h, w) outside the image with `surroundings` (RGB in 0..255), preprocessed.
+def displayable(image: npt.NDArray[Any], preprocess: Preprocess) -> Image:
+    """An image as read for a network -> (H, W, 3) uint8 RGB to draw on; of many bands the first three.
 
-    `content` is top, left, height and width of what shows it.
+    Values are mapped by the `value_range`, and cut to 0..255.
     """
-    top, left, height, width = content
-    fill = np.asarray(surroundings, dtype=np.float32)
-    if preprocess.colour == "BGR":
-        fill = fill[::-1]
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.dtype != np.uint8 or preprocess.value_range is not None:
+        image = np.rint(np.clip(_ranged(image, preprocess), 0, 255)).astype(np.uint8)
+    if image.shape[2] == 3:
+        return image
+    return np.ascontiguousarray(image[:, :, :3] if image.shape[2] > 3 else np.repeat(image[:, :, :1], 3, axis=2))
+
+
+def _channels(image: npt.NDArray[Any], preprocess: Preprocess) -> int:
+    return 1 if preprocess.colour == "GRAY" or image.ndim == 2 else image.shape[2]
+
+
+def _banded(image: npt.NDArray[Any], channels: int, preprocess: Preprocess) -> npt.NDArray[Any]:
+    """The image as (H, W, channels); grey for one channel."""
+    if image.dtype != np.uint8 and (preprocess.value_range is None or image.dtype.kind not in "uif"):
+        raise BadShapeError(
+            f"an image must be uint8 in 0..255, got {image.dtype}. Convert it, or declare the value_range of the model."
+        )
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.ndim != 3 or 0 in image.shape or (image.shape[2] != channels and (channels, image.shape[2]) != (1, 3)):
+        raise BadShapeError(f"an image must be (height, width, {channels}) for this network, got {image.shape}.")
+    if channels == 1 and image.shape[2] == 3:
+        import cv2
+
+        image = image if image.dtype in (np.uint8, np.uint16, np.float32) else image.astype(np.float32)
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY))[:, :, None]
+    return image
+
+
+def _ranged(image: npt.NDArray[Any], preprocess: Preprocess) -> npt.NDArray[Any]:
+    """Map the value range to 0..255, in float32."""
+    if preprocess.value_range is None:
+        return image
+    low, high = preprocess.value_range
+    # In float64 first: 32-bit integers do not fit into a float32.
+    values: npt.NDArray[Any] = image.astype(np.float64 if image.dtype.itemsize > 2 else np.float32)
+    return np.asarray((values - low) * (255.0 / (high - low)), dtype=np.float32)
+
+
+def _normalise(resized: npt.NDArray[Any], preprocess: Preprocess, out: npt.NDArray[np.generic]) -> None:
+    """(h, w, C) in 0..255 -> (C, h, w), in the network's colour order."""
+    reverse = preprocess.colour == "BGR"
+    if out.dtype == np.uint8:
+        if preprocess.value_range is not None:
+            preprocess.check_bytes()
+        normalise.to_planes(resized, reverse, out)
+        return
+    mean = np.asarray(preprocess.mean, dtype=np.float32)
+    std = np.asarray(preprocess.std, dtype=np.float32)
+    if resized.dtype == np.uint8:
+        normalise.to_normalised_planes(resized, mean, std, reverse, out, preprocess.divisor)
+        return
+    planes = (resized[:, :, ::-1] if reverse else resized).transpose(2, 0, 1)
+    out[...] = (planes / np.float32(preprocess.divisor) - mean[:, None, None]) / std[:, None, None]
+
+
+def _surround(out: npt.NDArray[np.generic], preprocess: Preprocess, placement: Placement) -> None:
+    """Fill the part of `out` (C, h, w) outside the image with its surroundings, preprocessed.
+
+    What `pad_multiple` adds to the right and below has a colour of its own.
+    """
     if out.dtype == np.uint8:
         preprocess.check_bytes()
-    elif isinstance(preprocess.resize, FitCentre):
-        fill = np.zeros(3, np.float32)
-    else:
+    (height, width), (left, top) = placement.content_hw, (int(offset) for offset in placement.offset_xy)
+    inner_hw = preprocess.resize.place(placement.image_hw).model_hw
+    if preprocess.pad_multiple > 1 and inner_hw != placement.model_hw:
+        fill = _filling(preprocess, preprocess.pad_fill, out)
+        out[:, inner_hw[0] :], out[:, :, inner_hw[1] :] = fill, fill
+        out = out[:, : inner_hw[0], : inner_hw[1]]
+    if inner_hw == placement.content_hw:
+        return
+    surroundings = preprocess.surroundings()
+    fill = np.zeros((len(out), 1, 1), out.dtype)
+    if surroundings is not None and (out.dtype == np.uint8 or not isinstance(preprocess.resize, FitCentre)):
+        fill = _filling(preprocess, surroundings, out)
+    out[:, :top], out[:, top + height :] = fill, fill
+    out[:, top : top + height, :left], out[:, top : top + height, left + width :] = fill, fill
+
+
+def _filling(
+    preprocess: Preprocess, colour: tuple[float, ...], out: npt.NDArray[np.generic]
+) -> npt.NDArray[np.generic]:
+    """A colour in 0..255, in the image's channel order, as (C, 1, 1) network input."""
+    fill = np.asarray(spread("fill", colour, len(out)), dtype=np.float32)
+    if preprocess.colour == "BGR":
+        fill = fill[::-1]
+    if out.dtype != np.uint8:
         mean, std = (np.asarray(values, dtype=np.float32) for values in (preprocess.mean, preprocess.std))
         fill = (fill / np.float32(preprocess.divisor) - mean) / std
-    lines = fill.astype(out.dtype)[:, None, None]
-    out[:, :top], out[:, top + height :] = lines, lines
-    out[:, top : top + height, :left], out[:, top : top + height, left + width :] = lines, lines
+    return fill.astype(out.dtype)[:, None, None]
 
 
-def resize(image: Image, size_hw: tuple[int, int], interpolation: Interpolation) -> Image:
-    """(H, W, 3) uint8 -> (*size_hw, 3) uint8; the image itself where the size is already right."""
+def resize(image: Pixels, size_hw: tuple[int, int], interpolation: Interpolation) -> Pixels:
+    """(H, W, C) uint8, uint16 or float32 -> (*size_hw, C) of the same type; the image itself if the size is right.
+
+    "nearest" reads at the centre of each target pixel, as Pillow does.
+    """
     if image.shape[:2] == size_hw:
         return image
     height, width = size_hw
-    if interpolation == "bicubic_pillow":
+    if interpolation in ("bicubic_pillow", "bilinear_pillow"):
         from PIL import Image as Pillow
 
-        resized = Pillow.fromarray(image).resize((width, height), Pillow.Resampling.BICUBIC)
-        return np.asarray(resized)
+        rule = Pillow.Resampling.BICUBIC if interpolation == "bicubic_pillow" else Pillow.Resampling.BILINEAR
+        if image.dtype == np.uint8 and image.shape[2] == 3:
+            return np.asarray(Pillow.fromarray(image).resize((width, height), rule))
+        planes = [np.ascontiguousarray(image[:, :, band]) for band in range(image.shape[2])]
+        planes = [plane if plane.dtype == np.uint8 else plane.astype(np.float32) for plane in planes]
+        resized = [np.asarray(Pillow.fromarray(plane).resize((width, height), rule)) for plane in planes]
+        return np.stack(resized, axis=2).astype(image.dtype, copy=False)
     import cv2
 
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    method = cv2.INTER_NEAREST_EXACT if interpolation == "nearest" else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), image.dtype).reshape(height, width, -1)
 
 
 def resize_labels(labels: Plane, size_hw: tuple[int, int], rule: Nearest = "pillow") -> Plane:

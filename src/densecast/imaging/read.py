@@ -22,12 +22,16 @@ MAX_FILE_BYTES = 1 << 30
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 
 # The bytes a complete file ends with. Decoders fill what a cut-off file lacks with grey and call it a success.
+_ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 
 
-def size_hw(path: Path) -> tuple[int, int]:
+def size_hw(path: Path, *, use_exif: bool = False) -> tuple[int, int]:
     """Read height and width from the file's header, without decoding.
+
+    With `use_exif` they are those of the upright picture, as `read_image` gives it with the same argument; else those
+    that are stored.
 
     Raises:
         BadImageError: missing, empty, of no known format, zero-sized or enormous.
@@ -42,6 +46,8 @@ def size_hw(path: Path) -> tuple[int, int]:
             raise BadImageError(f"{path}: {length >> 20} MiB; images up to {MAX_FILE_BYTES >> 20} MiB are read.")
         with _opened(path) as image:
             width, height = (int(side) for side in image.size)
+            if use_exif and image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS:
+                width, height = height, width
     except Image.DecompressionBombError:
         raise BadImageError(f"{path}: the header claims more than the {MAX_PIXELS:,} pixels that are read.") from None
     except OSError as error:
@@ -69,14 +75,14 @@ def read_image(path: Path | str, *, use_exif: bool = False) -> npt.NDArray[np.ui
         BadImageError: see `size_hw`; or the pixel data is damaged or cut off.
     """
     path = Path(path)
-    expected_hw = size_hw(path)
+    expected_hw = size_hw(path, use_exif=use_exif)
     import cv2
 
     data = path.read_bytes()
     if _is_whole(data):
         flags = cv2.IMREAD_COLOR_RGB | (0 if use_exif else cv2.IMREAD_IGNORE_ORIENTATION)
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-        if image is not None and (use_exif or image.shape[:2] == expected_hw):
+        if image is not None and image.shape[:2] == expected_hw:
             return np.asarray(image, dtype=np.uint8)
     return _read_with_pillow(path, use_exif=use_exif)
 
@@ -87,16 +93,32 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         BadImageError: see `read_image`; or the file holds colours.
     """
+    return read_mask_with_palette(path)[0]
+
+
+def read_mask_with_palette(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]:
+    """Read a label file as (H, W) uint8, and the (n, 3) uint8 RGB colours of its palette; None if it has none.
+
+    Tools sort palettes as they like: where there are colours, they say which class is meant, `palette[mask]`. Of an
+    animated file it is the first picture.
+
+    Raises:
+        BadImageError: see `read_image`; or the file holds colours without a palette.
+    """
     size_hw(path)
     try:
         with _opened(path) as image:
             if image.mode == "1":
-                return np.asarray(image).astype(np.uint8)
+                return np.asarray(image).astype(np.uint8), None
             if image.mode not in ("P", "L"):
                 raise BadImageError(
                     f"{path}: a mask must hold one index a pixel (mode P or L), this one is {image.mode}."
                 )
-            return np.array(image, dtype=np.uint8)
+            mask = np.array(image, dtype=np.uint8)
+            if image.mode == "L":
+                return mask, None
+            palette = np.asarray(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+            return mask, np.pad(palette, ((0, max(0, int(mask.max()) + 1 - len(palette))), (0, 0)))
     except BadImageError:
         raise
     except Exception as error:  # Pillow raises whatever the damage leads to

@@ -12,7 +12,7 @@ from densecast.runtime.clock import Clock
 from densecast.spec.augment import Augment, View
 from densecast.spec.geometry import Placement
 from densecast.spec.model import ModelSpec
-from densecast.spec.preprocess import FitInto, Preprocess, Resize
+from densecast.spec.preprocess import FitCentre, PoseAffine, Preprocess
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 
 
@@ -87,9 +87,10 @@ def _prepare_input(
 ) -> list[ModelInputs]:
     """Prepare every view of every image for one input."""
     ratios = augment.ratios
-    scaled = rule.at_ratios(ratios)
+    channels = _channels(tensor)
+    scaled = rule.for_channels(channels).at_ratios(ratios)
     mirrors = (False, True) if augment.flip else (False,)
-    sizes = [[each.resize.place((image.shape[0], image.shape[1])).model_hw for each in scaled] for image in images]
+    sizes = [[each.place((image.shape[0], image.shape[1])).model_hw for each in scaled] for image in images]
     for image, own in zip(images, sizes, strict=True):
         for size_hw in own:
             _check_sides((image.shape[0], image.shape[1]), size_hw, tensor)
@@ -97,7 +98,7 @@ def _prepare_input(
     rows: dict[tuple[int, int], Iterator[Array]] = {}
     for size_hw in dict.fromkeys(every):
         count = every.count(size_hw) * len(mirrors)
-        rows[size_hw] = iter(buffers.empty((count, 3, *size_hw), tensor.dtype))
+        rows[size_hw] = iter(buffers.empty((count, channels, *size_hw), tensor.dtype))
     prepared = []
     for image, own in zip(images, sizes, strict=True):
         arrays: list[Array] = []
@@ -108,7 +109,7 @@ def _prepare_input(
                     row = next(rows[size_hw])
                     if mirrored:
                         placement = views[-1].placement
-                        _mirror(arrays[-1], each.resize, placement, row)
+                        _mirror(arrays[-1], each, placement, row)
                     else:
                         _, placement = prepare(image, each, out=row)
                     arrays.append(row)
@@ -117,11 +118,20 @@ def _prepare_input(
     return prepared
 
 
-def _mirror(array: Array, resize: Resize, placement: Placement, out: Array) -> None:
-    """Mirror the image within the view; the padding to its right and below stays in place."""
-    width = placement.content_hw[1] if isinstance(resize, FitInto) else array.shape[2]
-    out[:, :, :width] = array[:, :, :width][:, :, ::-1]
-    out[:, :, width:] = array[:, :, width:]
+def _mirror(array: Array, rule: Preprocess, placement: Placement, out: Array) -> None:
+    """Mirror the image within the view; the padding around it stays in place."""
+    left, width = 0, array.shape[2]
+    if not isinstance(rule.resize, (FitCentre, PoseAffine)):
+        left, width = int(placement.offset_xy[0]), placement.content_hw[1]
+    out[:] = array
+    out[:, :, left : left + width] = array[:, :, left : left + width][:, :, ::-1]
+
+
+def _channels(tensor: TensorSpec) -> int:
+    channels = tensor.shape[1] if len(tensor.shape) == 4 else None
+    if not isinstance(channels, int):
+        raise BadShapeError(f"{tensor.name}: images need an input (batch, channels, height, width), it is {tensor}.")
+    return channels
 
 
 def _check_sides(image_hw: tuple[int, int], size_hw: tuple[int, int], tensor: TensorSpec) -> None:

@@ -124,6 +124,22 @@ def plan(
     return Plan(*steps)
 
 
+def resize_planes(
+    planes: npt.NDArray[np.float32], size_hw: tuple[int, int], *, align_corners: bool = False
+) -> npt.NDArray[np.float32]:
+    """(C, h, w) float32 -> (C, *size_hw), the array itself if the size is right; within an ulp of torch's.
+
+    For the few cases that need the resized values; the labels' kernels do not make them.
+    """
+    check_size(size_hw)
+    if planes.shape[1:] == size_hw:
+        return planes
+    rows, cols = (taps(have, want, align_corners) for have, want in zip(planes.shape[1:], size_hw, strict=True))
+    across = planes[:, :, cols.first] * cols.first_weight + planes[:, :, cols.second] * cols.second_weight
+    down = across[:, rows.first] * rows.first_weight[:, None] + across[:, rows.second] * rows.second_weight[:, None]
+    return np.ascontiguousarray(down, dtype=np.float32)
+
+
 def check_size(size_hw: tuple[int, int]) -> None:
     """Check a size to resize to.
 

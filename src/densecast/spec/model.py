@@ -108,6 +108,10 @@ class ModelSpec:
             raise ValueError(f"{self.name}: {len(self.labels)} labels but {len(self.palette)} colours")
         if self.decode.kind != self.task:
             raise ValueError(f"{self.name}: outputs of {self.task} cannot be decoded by {self.decode.kind}")
+        for tensor in self.inputs:
+            channels = tensor.shape[1] if len(tensor.shape) == 4 else None
+            if isinstance(channels, int):
+                self.preprocess_of(tensor.name).for_channels(channels)
 
     @property
     def input(self) -> TensorSpec:

@@ -6,170 +6,33 @@ inference, evaluation and benchmarks alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from densecast.errors import BadConfigError, UsageError
-from densecast.spec import pose_geometry
 from densecast.spec.geometry import Placement
-from densecast.spec.pose_geometry import PosePlacement
+from densecast.spec.resize import Converted as Converted
+from densecast.spec.resize import FitCentre as FitCentre
+from densecast.spec.resize import FitInto as FitInto
+from densecast.spec.resize import Floats, check_fill, one_or_many
+from densecast.spec.resize import KeepRatio as KeepRatio
+from densecast.spec.resize import Letterbox as Letterbox
+from densecast.spec.resize import Native as Native
+from densecast.spec.resize import PoseAffine as PoseAffine
+from densecast.spec.resize import Resize as Resize
+from densecast.spec.resize import ScaleBy as ScaleBy
+from densecast.spec.resize import Stretch as Stretch
 
-Interpolation = Literal["bicubic_pillow", "bilinear_opencv"]
-ColourOrder = Literal["RGB", "BGR"]
+Interpolation = Literal["bicubic_pillow", "bilinear_opencv", "bilinear_pillow", "nearest"]
+ColourOrder = Literal["RGB", "BGR", "GRAY"]
 TripleFloat = tuple[float, float, float]
+_LARGEST_MULTIPLE = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Native:
-    """The image as it is."""
-
-    kind: Literal["native"] = "native"
-
-    def place(self, image_hw: tuple[int, int]) -> Placement:
-        """Where an image of this size lands."""
-        return Placement.resized(image_hw, image_hw)
-
-    def scaled(self, ratio: float) -> ScaleBy:
-        """Both sides times `ratio`."""
-        return ScaleBy(ratio)
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleBy:
-    """Both sides times `factor`, rounded down: `int(factor * side)`, as milesial/Pytorch-UNet does."""
-
-    factor: float
-    kind: Literal["scale_by"] = "scale_by"
-
-    def place(self, image_hw: tuple[int, int]) -> Placement:
-        """Where an image of this size lands; no side becomes less than one pixel."""
-        height, width = image_hw
-        return Placement.resized(image_hw, (max(1, int(self.factor * height)), max(1, int(self.factor * width))))
-
-    def scaled(self, ratio: float) -> ScaleBy:
-        """The factor times `ratio`."""
-        return ScaleBy(self.factor * ratio)
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Exactly `size_hw`, whatever the image's aspect."""
-
-    size_hw: tuple[int, int]
-    kind: Literal["stretch"] = "stretch"
-
-    def place(self, image_hw: tuple[int, int]) -> Placement:
-        """Where an image of this size lands."""
-        return Placement.resized(image_hw, self.size_hw)
-
-    def scaled(self, ratio: float) -> Stretch:
-        """The size times `ratio`, rounded down, as MMSegmentation's `img_ratios`."""
-        return Stretch(_times(self.size_hw, ratio))
-
-
-@dataclass(frozen=True, slots=True)
-class KeepRatio:
-    """Fit within both limits, keeping the aspect: the long side up to `long_side`, the short one up to `short_side`.
-
-    The factor is `min(long_side / long, short_side / short)`; sizes are `int(side * factor + 0.5)`
-    (MMCV 1.7 `imrescale`).
-    """
-
-    long_side: int
-    short_side: int
-    kind: Literal["keep_ratio"] = "keep_ratio"
-
-    def place(self, image_hw: tuple[int, int]) -> Placement:
-        """Where an image of this size lands; no side becomes less than one pixel."""
-        factor = min(self.long_side / max(image_hw), self.short_side / min(image_hw))
-        height, width = (max(1, int(side * factor + 0.5)) for side in image_hw)
-        return Placement.resized(image_hw, (height, width))
-
-    def scaled(self, ratio: float) -> KeepRatio:
-        """Both limits times `ratio`, rounded down, as MMSegmentation's `img_ratios`."""
-        return KeepRatio(*_times((self.long_side, self.short_side), ratio))
-
-
-@dataclass(frozen=True, slots=True)
-class FitInto:
-    """Fit into `size_hw`, keeping the aspect, in the upper left corner; the rest is `fill`, in 0..255.
-
-    The factor is that of `KeepRatio`, and so is the rounding. The network always sees `size_hw`.
-    """
-
-    size_hw: tuple[int, int]
-    fill: TripleFloat = (0.0, 0.0, 0.0)
-    kind: Literal["fit_into"] = "fit_into"
-
-    def place(self, image_hw: tuple[int, int]) -> Placement:
-        """Where an image of this size lands; no side becomes less than one pixel."""
-        factor = min(most / side for most, side in zip(self.size_hw, image_hw, strict=True))
-        height, width = (max(1, int(side * factor + 0.5)) for side in image_hw)
-        return Placement.resized(image_hw, (height, width), model_hw=self.size_hw)
-
-    def scaled(self, ratio: float) -> FitInto:
-        """The size times `ratio`, rounded down."""
-        return FitInto(_times(self.size_hw, ratio), self.fill)
-
-
-@dataclass(frozen=True, slots=True)
-class FitCentre:
-    """Fit into `size_hw`, keeping the aspect, centred; the rest is 0 after normalisation.
-
-    The factor is `min(H / h, W / w)`, sizes are `int(side * factor)`, and of an odd number of lines to fill the larger
-    part is to the right and below (Ascend ModelZoo-PyTorch, FCN-8s). The product's own rounding is reproduced: a long
-    side that is not `size_hw`'s to start with may come out one pixel short.
-    """
-
-    size_hw: tuple[int, int]
-    kind: Literal["fit_centre"] = "fit_centre"
-
-    def place(self, image_hw: tuple[int, int]) -> Placement:
-        """Where an image of this size lands; no side becomes less than one pixel."""
-        factor = min(most / side for most, side in zip(self.size_hw, image_hw, strict=True))
-        height, width = (max(1, int(side * factor)) for side in image_hw)
-        offset_xy = ((self.size_hw[1] - width) // 2, (self.size_hw[0] - height) // 2)
-        return Placement.resized(image_hw, (height, width), model_hw=self.size_hw, offset_xy=offset_xy)
-
-    def scaled(self, ratio: float) -> FitCentre:
-        """The size times `ratio`, rounded down."""
-        return FitCentre(_times(self.size_hw, ratio))
-
-
-@dataclass(frozen=True, slots=True)
-class PoseAffine:
-    """The short side zoomed to about `short_side`, centred, sizes rounded up to `multiple`, black around the image.
-
-    MMPose 0.29's bottom-up pipeline, bilinear: see `spec.pose_geometry`. `scale` multiplies the input's size;
-    `min_scale` is the smallest scale of those used together, which determines what part of the image all of them show.
-    """
-
-    short_side: int = 512
-    multiple: int = 64
-    scale: float = 1.0
-    min_scale: float = 1.0
-    kind: Literal["pose_affine"] = "pose_affine"
-
-    def geometry(self, image_hw: tuple[int, int]) -> PosePlacement:
-        """Where an image of this size lands, with the details that the original's rounding depends on."""
-        return pose_geometry.place(image_hw, self.short_side, self.multiple, scale=self.scale, min_scale=self.min_scale)
-
-    def place(self, image_hw: tuple[int, int]) -> Placement:
-        """Where an image of this size lands."""
-        return self.geometry(image_hw).placement
-
-    def scaled(self, ratio: float) -> PoseAffine:
-        """The scale times `ratio`."""
-        return replace(self, scale=self.scale * ratio, min_scale=min(self.min_scale, self.scale * ratio))
-
-
-def _times(sides: tuple[int, int], ratio: float) -> tuple[int, int]:
-    """Scale both sides; neither becomes less than one pixel."""
-    return max(1, int(sides[0] * ratio)), max(1, int(sides[1] * ratio))
-
-
-Resize = Native | ScaleBy | Stretch | KeepRatio | FitInto | FitCentre | PoseAffine
+def _upper(value: Any) -> Any:
+    return "GRAY" if str(value).upper() == "GREY" else value.upper() if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,44 +40,107 @@ class Preprocess:
     """Resize, colour order, `(x / divisor - mean) / std` in float32 on values 0..255, then channels first.
 
     A `divisor` of 255 is for a mean and deviation of values 0..1; scaling these instead changes the last bits.
-    `interpolation` is not for `PoseAffine`, which has its own. `use_exif` turns a photo upright by its orientation tag
-    first, as OpenCV does and Pillow does not.
+    `mean` and `std` have a number for each of the network's channels, or one for all. `interpolation` is not for
+    `PoseAffine`, which has its own. `use_exif` turns a photo upright by its orientation tag first, as OpenCV does and
+    Pillow does not.
+
+    A network of one channel sees the image grey (OpenCV's `COLOR_RGB2GRAY`); of other than three, the bands of the file
+    in their order. `pad_multiple` pads the resized image to the right and below with `pad_fill` (0..255) to the next
+    multiple. `value_range` are the file's values that mean 0 and 255, for files of more than 8 bits: they are mapped
+    linearly and stay floats. Without it, 16-bit files are read as their upper 8 bits.
     """
 
     resize: Resize
     interpolation: Interpolation = "bilinear_opencv"
-    colour: ColourOrder = "RGB"
-    mean: TripleFloat = (0.0, 0.0, 0.0)
-    std: TripleFloat = (255.0, 255.0, 255.0)
+    colour: Annotated[ColourOrder, Converted(_upper)] = "RGB"
+    mean: Annotated[Floats, Converted(one_or_many)] = (0.0, 0.0, 0.0)
+    std: Annotated[Floats, Converted(one_or_many)] = (255.0, 255.0, 255.0)
     use_exif: bool = False
     divisor: float = 1.0
+    pad_multiple: int = 1
+    pad_fill: Annotated[Floats, Converted(one_or_many)] = (0.0,)
+    value_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Check what cannot work.
 
         Raises:
-            BadConfigError: a divisor that is not positive.
+            BadConfigError: a normalisation, padding or range that no network can be meant to have.
         """
-        if not self.divisor > 0:
-            raise BadConfigError(f"divisor must be above 0, got {self.divisor}.")
+        object.__setattr__(self, "colour", _upper(self.colour))
+        for name in ("mean", "std"):
+            values = one_or_many(getattr(self, name))
+            if not values or not all(math.isfinite(value) for value in values):
+                raise BadConfigError(f"{name} must be finite numbers, got {_listed(values)}.", field=name)
+            object.__setattr__(self, name, tuple(values))
+        if not all(value > 0 for value in self.std):
+            raise BadConfigError(f"std must be above 0 in every channel, got {_listed(self.std)}.", field="std")
+        if not (math.isfinite(self.divisor) and self.divisor > 0):
+            raise BadConfigError(f"divisor must be above 0 and finite, got {self.divisor}.", field="divisor")
+        if not 1 <= self.pad_multiple <= _LARGEST_MULTIPLE:
+            raise BadConfigError(
+                f"pad_multiple must be 1 to {_LARGEST_MULTIPLE}, got {self.pad_multiple}.", field="pad_multiple"
+            )
+        if self.pad_multiple > 1 and isinstance(self.resize, PoseAffine):
+            raise BadConfigError("pose_affine has a multiple of its own: leave pad_multiple out.", field="pad_multiple")
+        object.__setattr__(self, "pad_fill", check_fill("pad_fill", self.pad_fill))
+        if self.value_range is not None:
+            low, high = self.value_range
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise BadConfigError(
+                    f"value_range must be two rising numbers, the values that mean 0 and 255; got {low}, {high}.",
+                    field="value_range",
+                )
+            if isinstance(self.resize, PoseAffine):
+                raise BadConfigError("pose_affine takes images of 8 bits: leave value_range out.", field="value_range")
 
-    def surroundings(self) -> TripleFloat | None:
-        """The padding colour around the image, RGB in 0..255; None if there is no padding."""
-        if isinstance(self.resize, FitInto):
+    def place(self, image_hw: tuple[int, int]) -> Placement:
+        """Where an image of this size lands in the network's input, padding included."""
+        placement = self.resize.place(image_hw)
+        if self.pad_multiple == 1:
+            return placement
+        height, width = (-(-side // self.pad_multiple) * self.pad_multiple for side in placement.model_hw)
+        return replace(placement, model_hw=(height, width))
+
+    def for_channels(self, channels: int) -> Preprocess:
+        """The same, with a number for each of the network's channels; one channel is grey.
+
+        Raises:
+            BadConfigError: numbers or a colour order for another number of channels.
+        """
+        colour = "GRAY" if channels == 1 and self.colour == "RGB" else self.colour
+        if (colour == "BGR" and channels != 3) or (colour == "GRAY" and channels != 1):
+            raise BadConfigError(
+                f"colour {colour} is for {3 if colour == 'BGR' else 1} channels, this network takes {channels}.",
+                field="colour",
+            )
+        mean, std = (spread(name, getattr(self, name), channels) for name in ("mean", "std"))
+        if (mean, std, colour) == (self.mean, self.std, self.colour):
+            return self
+        return replace(self, mean=mean, std=std, colour=colour)
+
+    def surroundings(self) -> Floats | None:
+        """The padding colour around the image, in 0..255 and the image's channel order; None if there is no padding."""
+        if isinstance(self.resize, (FitInto, Letterbox)):
             return self.resize.fill
         if isinstance(self.resize, FitCentre):
-            mean = self.mean if self.colour == "RGB" else self.mean[::-1]
-            return (mean[0] * self.divisor, mean[1] * self.divisor, mean[2] * self.divisor)
-        return None
+            mean = self.mean[::-1] if self.colour == "BGR" else self.mean
+            return tuple(value * self.divisor for value in mean)
+        return self.pad_fill if self.pad_multiple > 1 else None
 
     def check_bytes(self) -> None:
         """Check that normalisation can move into the network, with uint8 input.
 
         Raises:
-            UsageError: the image is surrounded by a value that is no whole number.
+            UsageError: the image is surrounded by a value that is no whole number, or has more than 8 bits.
         """
-        fill = self.surroundings()
-        if fill is not None and any(value != int(value) for value in fill):
+        if self.value_range is not None:
+            raise UsageError(
+                "this model's images have more than 8 bits (value_range), which bytes cannot hold. "
+                "Build it without --uint8-input."
+            )
+        fill = (*(self.surroundings() or ()), *(self.pad_fill if self.pad_multiple > 1 else ()))
+        if any(value != int(value) for value in fill):
             raise UsageError(
                 f"this model's images are surrounded by {fill}, which bytes cannot hold. "
                 "Build it without --uint8-input, or export another variant of it."
@@ -222,7 +148,31 @@ class Preprocess:
 
     def at_ratios(self, ratios: Sequence[float]) -> tuple[Preprocess, ...]:
         """The preprocessing scaled by each ratio, for views that are used together."""
+        if len(ratios) == 1 and ratios[0] == 1 and not isinstance(self.resize, PoseAffine):
+            return (self,)
         resize = self.resize
         if isinstance(resize, PoseAffine):
             resize = replace(resize, min_scale=resize.scale * min(ratios))
         return tuple(replace(self, resize=resize if ratio == 1 else resize.scaled(ratio)) for ratio in ratios)
+
+
+def spread(name: str, values: Floats, channels: int) -> Floats:
+    """One number for each of so many channels; a single number, or equal ones, stand for all.
+
+    >>> spread("mean", (0.5,), 3)
+    (0.5, 0.5, 0.5)
+
+    Raises:
+        BadConfigError: another count of different numbers.
+    """
+    if len(values) == channels:
+        return values
+    if len(set(values)) == 1:
+        return values[:1] * channels
+    raise BadConfigError(
+        f"{name} needs {channels} numbers, one a channel, or one for all; got {len(values)}.", field=name
+    )
+
+
+def _listed(values: Floats) -> str:
+    return ", ".join(f"{value:g}" for value in values)

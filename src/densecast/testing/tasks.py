@@ -50,7 +50,7 @@ def check_task(
             name in samples and (samples[name].shape, samples[name].dtype) == (array.shape, array.dtype),
             f"{task.name}: sample_outputs has to give {name!r} as {array.dtype} {array.shape}.",
         )
-    views = (View(spec.preprocess.resize.place(image_hw), mirrored=False, ratio=1.0),)
+    views = (View(spec.preprocess.place(image_hw), mirrored=False, ratio=1.0),)
     predictions = []
     for feeds in (samples, outputs):
         for frame in _FRAMES:

@@ -52,7 +52,5 @@ def _fits(spec: ModelSpec, image_hw: tuple[int, int]) -> bool:
     return all(
         size.admits(got) if isinstance(size, Dim) else size == got
         for tensor in spec.inputs
-        for got, size in zip(
-            spec.preprocess_of(tensor.name).resize.place(image_hw).model_hw, tensor.shape[2:], strict=True
-        )
+        for got, size in zip(spec.preprocess_of(tensor.name).place(image_hw).model_hw, tensor.shape[2:], strict=True)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,13 @@ import numpy.typing as npt
 from densecast.errors import BadGraphError, UsageError
 from densecast.imaging.blend_labels import blend_labels
 from densecast.imaging.prepare import Nearest, resize_labels
+from densecast.kernels.bilinear import resize_planes
 from densecast.kernels.labels import upsample_argmax, upsample_scores
 from densecast.kernels.probabilities import mean_argmax
 from densecast.spec.augment import View
 from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
+from densecast.spec.preprocess import FitCentre
 from densecast.spec.sample import LabelMap
 from densecast.spec.tensor import Array
 from densecast.tasks.segmentation import SegmentationMap, ToImage, decode_options
@@ -41,8 +44,11 @@ def decode(
     logits, align_corners = _checked(output, spec), decode_options(spec).align_corners
     nearest = _NEAREST[decode_options(spec).to_image] if frame == "image" else None
     sizes = [placement.model_hw] if frame == "network" or nearest else [placement.model_hw, placement.image_hw]
-    if decode_options(spec).to_image == "blended_labels" or any(placement.offset_xy):
+    if decode_options(spec).to_image == "blended_labels" or (any(placement.offset_xy) and nearest):
         return _decode_centred(logits, placement, spec, frame, probability)
+    if any(placement.offset_xy):
+        logits, placement = _cut_out(logits, placement, align_corners)
+        sizes = [placement.image_hw] if frame == "image" else [placement.model_hw]
     crop_hw = _crop(placement)
     if not probability:
         labels = upsample_argmax(logits, sizes, align_corners=align_corners, crop_hw=crop_hw)
@@ -110,11 +116,19 @@ def decode_views(
             "resized after the argmax. Ask for one view, neither mirrored nor of several ratios.",
             field="flip" if any(view.mirrored for view in views) else "ratios",
         )
-    if any(any(view.placement.offset_xy) for view in views):
+    if isinstance(spec.preprocess.resize, FitCentre):
         raise UsageError(
             f"{spec.name}: images in the middle of the network's input are not averaged over views.",
             field="flip" if any(view.mirrored for view in views) else "ratios",
         )
+    align_corners = decode_options(spec).align_corners
+    cut = [
+        _cut_out(_checked(output, spec), view.placement, align_corners)
+        if any(view.placement.offset_xy)
+        else (_checked(output, spec), view.placement)
+        for output, view in zip(outputs, views, strict=True)
+    ]
+    views = [replace(view, placement=placement) for view, (_, placement) in zip(views, cut, strict=True)]
     if frame == "network" and len({view.placement.model_hw for view in views}) > 1:
         raise UsageError(
             f"{spec.name} is evaluated at the network's size, and these ratios lead to several.", field="ratios"
@@ -124,13 +138,23 @@ def decode_views(
         for view in views
     ]
     labels, winners = mean_argmax(
-        [_checked(output, spec) for output in outputs],
+        [logits for logits, _ in cut],
         sizes,
         [view.mirrored for view in views],
-        align_corners=decode_options(spec).align_corners,
+        align_corners=align_corners,
         crops_hw=[_crop(view.placement) for view in views],
     )
     return SegmentationMap(labels, winners if probability else None)
+
+
+def _cut_out(
+    logits: npt.NDArray[np.float32], placement: Placement, align_corners: bool
+) -> tuple[npt.NDArray[np.float32], Placement]:
+    """Logits at the network's size of the part that shows the image, and the placement of the image in that part."""
+    (height, width), (left, top) = placement.content_hw, (int(offset) for offset in placement.offset_xy)
+    whole = resize_planes(logits, placement.model_hw, align_corners=align_corners)
+    part = np.ascontiguousarray(whole[:, top : top + height, left : left + width])
+    return part, Placement.resized(placement.image_hw, (height, width))
 
 
 def _crop(placement: Placement) -> tuple[int, int] | None:

@@ -124,8 +124,9 @@ def trial_feeds(spec: ModelSpec, image_shape: Shape, seed: int) -> Feeds:
     resize = spec.preprocess.resize
     factor = resize.factor if isinstance(resize, ScaleBy) else 1.0
     for tensor in spec.inputs[1:]:
-        placed = spec.preprocess_of(tensor.name).resize.place((round(height / factor), round(width / factor)))
-        sizes = (image_shape[0], 3, *placed.model_hw)
+        placed = spec.preprocess_of(tensor.name).place((round(height / factor), round(width / factor)))
+        channels = tensor.shape[1] if isinstance(tensor.shape[1], int) else 3
+        sizes = (image_shape[0], channels, *placed.model_hw)
         shape = tuple(want if isinstance(want, int) else size for want, size in zip(tensor.shape, sizes, strict=True))
         feeds[tensor.name] = image_like(shape, seed)
     return feeds

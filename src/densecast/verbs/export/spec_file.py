@@ -34,7 +34,8 @@ class SpecFile:
 
     `task` is a task's name, or `package.module:Name`; `decode` are its options, by default its own defaults. `outputs`
     name the network's outputs, the main one first. `input_preprocess` says of each input beside the image how it is
-    made of the same image. `side` bounds height and width where the graph leaves them open.
+    made of the same image. `side` bounds height and width where the graph leaves them open. `channels`
+    are the network's: 1 is grey, others than 3 are the bands of the files.
 
     For `task = "pose"` the resize has to be `{ kind = "pose_affine" }`, and the graph gives 17 heatmaps and then 17 tag
     maps of COCO's joints.
@@ -48,6 +49,7 @@ class SpecFile:
     evaluation: Evaluation | None = None
     side: Range = Range(16, 4096)
     largest_batch: int = 64
+    channels: int = 3
     outputs: tuple[str, ...] = ()
     input_preprocess: dict[str, Preprocess] = field(default_factory=dict)
 
@@ -92,7 +94,7 @@ class SpecFile:
 
     def _sizes(self, batch: Dim, prefix: str) -> tuple[Dim, int, Dim, Dim]:
         height, width = (Dim(f"{prefix}{side}", self.side.min, self.side.max) for side in ("H", "W"))
-        return (batch, 3, height, width)
+        return (batch, self.channels, height, width)
 
 
 def read(path: Path) -> SpecFile:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from densecast.imaging.read import size_hw as size_of_file
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import InputShape
-from densecast.spec.preprocess import FitCentre, FitInto, Stretch
+from densecast.spec.preprocess import FitCentre, FitInto, Letterbox, Stretch
 from densecast.spec.sample import Sample
 from densecast.spec.shapes import built_input
 
@@ -23,10 +23,10 @@ def input_sizes(spec: ModelSpec, samples: tuple[Sample, ...], size_hw: Size | No
     resize = spec.preprocess.resize
     if size_hw is not None:
         return [size_hw]
-    if isinstance(resize, (FitCentre, FitInto, Stretch)):
-        return [resize.size_hw]
-    # The header of a rotated photo has height and width swapped: both ways are counted.
-    return sorted({resize.place(_upright_hw(spec, sample)).model_hw for sample in samples})
+    if isinstance(resize, (FitCentre, FitInto, Letterbox, Stretch)):
+        return [spec.preprocess.place(resize.size_hw).model_hw]
+    place = spec.preprocess.place
+    return sorted({place(size_of_file(sample.image, use_exif=spec.preprocess.use_exif)).model_hw for sample in samples})
 
 
 def fixed_spec(spec: ModelSpec, sizes_hw: list[Size], batch: int, *, uint8: bool) -> ModelSpec:
@@ -44,15 +44,3 @@ def fixed_spec(spec: ModelSpec, sizes_hw: list[Size], batch: int, *, uint8: bool
     tensor = built_input(spec.input, shape, uint8=uint8)
     output = replace(spec.output, shape=(tensor.shape[0], *spec.output.shape[1:]))
     return spec.with_input(tensor).with_output(output)
-
-
-def _upright_hw(spec: ModelSpec, sample: Sample) -> Size:
-    """The image's height and width as `read_image` gives it."""
-    if spec.preprocess.use_exif:
-        from PIL import Image
-
-        size_of_file(sample.image)
-        with Image.open(sample.image) as image:
-            is_turned = image.getexif().get(0x0112, 1) >= 5
-            return (image.width, image.height) if is_turned else (image.height, image.width)
-    return size_of_file(sample.image)

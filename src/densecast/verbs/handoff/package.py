@@ -142,7 +142,7 @@ def views(spec: ModelSpec, item: Item) -> list[tuple[str, View]]:
     if isinstance(spec.preprocess.resize, PoseAffine):
         placement = spec.preprocess.resize.geometry(item.image_hw).placement
     else:
-        placement = spec.preprocess.resize.place(item.image_hw)
+        placement = spec.preprocess.place(item.image_hw)
     upright = (item.stem, View(placement))
     return [upright, (f"{item.stem}_mirrored", View(placement, mirrored=True))] if spec.needs_mirror else [upright]
 

@@ -182,7 +182,7 @@ def _common_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
     """A fixed input shape if all images lead to the same size, else dynamic sizes."""
     from densecast.imaging.read import size_hw
 
-    sizes = {spec.preprocess.resize.place(size_hw(path)).model_hw for path in images}
+    sizes = {spec.preprocess.place(size_hw(path, use_exif=spec.preprocess.use_exif)).model_hw for path in images}
     if len(sizes) != 1:
         return InputShape()
     height, width = sizes.pop()
