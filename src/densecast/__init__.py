@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from densecast.runtime.offline import switch_off_telemetry
+
 if TYPE_CHECKING:
     from densecast.artifact import Artifact as Artifact
     from densecast.backends._base import Backend as Backend
@@ -161,6 +163,8 @@ _HOME = {
 
 __all__ = [*sorted(_HOME)]
 __version__ = "0.1.0"
+
+switch_off_telemetry()
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,8 @@ DensecastError                   3  something outside is missing or broken
 │   ├── BadDatasetError             a data set folder that is not what it claims to be
 │   └── BadArtifactError            a damaged artifact, or one made for something else
 ├── DeviceError                  3  a device that is here failed; says at which call, and with what status
+├── WriteError                   3  a file could not be written: a full or broken disk
+├── WorkerError                  3  a worker process died: out of memory, killed, or a crash inside an engine
 └── MissingError                 3  something has to be installed or fetched first
     ├── MissingExtraError           an optional part of densecast; says what to install
     ├── BackendMissingError         an engine, provider or device that is not here
@@ -120,6 +122,14 @@ class DeviceError(DensecastError):
     def of(cls, call: str, status: object, look_at: str) -> DeviceError:
         """The error for the vendor's `call` that ended with `status`; `look_at` is where the vendor says more."""
         return cls(f"{call} failed: {str(status).strip() or repr(status)}. {look_at}")
+
+
+class WriteError(DensecastError):
+    """A file could not be written: a full or broken disk, or a folder without permission."""
+
+
+class WorkerError(DensecastError):
+    """A worker process died: out of memory, killed, or a crash inside an engine."""
 
 
 class MissingError(DensecastError):

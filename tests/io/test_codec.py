@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,3 +218,10 @@ def test_missing_and_enormous_files_are_refused(tmp_path: Path) -> None:
         stream.truncate(codec.MAX_BYTES + 1)
     with pytest.raises(BadConfigError, match="larger than 32 MiB"):
         codec.read(tmp_path / "a.json", Range)
+
+
+def test_file_names_that_are_not_utf_8_come_back_from_json() -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    text = codec.json_text({"image": name, "label": "é"})
+    assert json.loads(text.encode("utf-8")) == {"image": name, "label": "é"}
+    assert "é" in text

@@ -50,6 +50,18 @@ def test_a_folder_that_ends_well_replaces_all_of_the_old(tmp_path: Path, is_ther
     assert tree(tmp_path) == {"target": b"", "target/a.txt": b"new", "target/inner": b"", "target/inner/b.txt": b"new"}
 
 
+@pytest.fixture
+def without_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that cannot exchange two names in one step."""
+    monkeypatch.setattr(files, "exchange", lambda one, other: False)
+
+
+@pytest.mark.usefixtures("without_exchange")
+def test_without_an_exchange_of_names_the_old_folder_is_replaced_all_the_same(tmp_path: Path) -> None:
+    test_a_folder_that_ends_well_replaces_all_of_the_old(tmp_path, True)
+
+
+@pytest.mark.usefixtures("without_exchange")
 def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,14 +69,14 @@ def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(
     target.mkdir()
     fill(target, "old")
     before = tree(tmp_path)
-    real = Path.replace
+    real = Path.rename
 
     def refuses_the_new(self: Path, other: Path) -> Path:
         if (self / "a.txt").read_text() == "new":
             raise OSError("no")
         return real(self, other)
 
-    monkeypatch.setattr(Path, "replace", refuses_the_new)
+    monkeypatch.setattr(Path, "rename", refuses_the_new)
     with pytest.raises(OSError, match="no"), files.new_folder(target) as scratch:
         fill(scratch, "new")
     assert tree(tmp_path) == before

@@ -23,7 +23,7 @@ from densecast.artifact.manifest import (
     WeightsRecord,
 )
 from densecast.errors import BadArtifactError, UsageError
-from densecast.io import files
+from densecast.io import files, temporaries
 from densecast.spec.model import ModelSpec
 
 __all__ = [
@@ -67,6 +67,7 @@ class Artifact:
         """
         folder = Path(folder)
         path = folder / MANIFEST
+        temporaries.recover(folder)
         if not path.is_file():
             raise BadArtifactError(
                 f"{folder} is no artifact: it has no {MANIFEST}. Make one with `densecast export` or `build`."
@@ -195,7 +196,8 @@ class Draft:
 def _refuse_foreign(target: Path) -> None:
     """Refuse to replace a folder that is not an artifact."""
     is_artifact = (target / MANIFEST).is_file()
-    is_empty = target.is_dir() and not any(target.iterdir())
+    # What a killed process has left there is nobody's.
+    is_empty = target.is_dir() and all(temporaries.is_temporary(path.name) for path in target.iterdir())
     if target.exists() and not is_artifact and not is_empty:
         raise UsageError(f"{target} exists and is no artifact. Name another folder, or remove it first.")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +25,6 @@ def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions)
     """
     names = [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() != "Constant"]
     excluded = _excluded.matching(options.excluded_names, names)
-    os.environ.setdefault("NNCF_CI", "1")  # NNCF reports its use over the network unless it believes that it runs in CI
     try:
         import nncf
     except ImportError:

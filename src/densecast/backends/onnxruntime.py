@@ -224,8 +224,22 @@ def _optimise(path: Path, threads: int) -> bytes:
         try:
             ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises several unrelated kinds
-            raise BadGraphError(f"ONNX Runtime cannot use the graph ({str(error).splitlines()[0]}).") from None
+            with files.written_by_library(Path(folder), "ONNX Runtime's optimised graph"):
+                _refuse_unless_it_loads(ort, path, threads, error)
+                raise
         return target.read_bytes()
+
+
+def _refuse_unless_it_loads(ort: Any, path: Path, threads: int, error: Exception) -> None:
+    """Tell a graph that cannot be used from one that could not be written: only the first fails without a file.
+
+    Raises:
+        BadGraphError: it cannot be used.
+    """
+    try:
+        ort.InferenceSession(str(path), _session_options(threads), providers=["CPUExecutionProvider"])
+    except Exception:
+        raise BadGraphError(f"ONNX Runtime cannot use the graph ({str(error).splitlines()[0]}).") from None
 
 
 def _to_float16(model: Any) -> Any:

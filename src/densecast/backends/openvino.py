@@ -136,7 +136,8 @@ def _hint(model: Any, job: BuildJob) -> tuple[str, dict[str, float]]:
 def _save(model: Any, hint: tuple[str, dict[str, float]], folder: Path) -> Built:
     ov = _openvino()
     settings = {"INFERENCE_PRECISION_HINT": hint[0]}
-    ov.save_model(model, folder / _FILE, compress_to_fp16=False)
+    with files.written_by_library(folder, "OpenVINO's model"):
+        ov.save_model(model, folder / _FILE, compress_to_fp16=False)
     compiled = ov.Core().compile_model(model, "CPU", settings)
     return Built(_read_back(compiled), settings, hint[1])
 

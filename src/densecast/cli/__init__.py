@@ -6,8 +6,6 @@ import atexit
 import gc
 import os
 import sys
-import traceback
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +13,7 @@ import typer
 import densecast
 from densecast import plugins
 from densecast.cli import (
+    _outcome,
     benchmark,
     build,
     compare,
@@ -30,13 +29,11 @@ from densecast.cli import (
     run,
     verify,
 )
-from densecast.errors import DensecastError
-
-INTERNAL_ERROR = 70
-"""`EX_SOFTWARE` of BSD's sysexits."""
+from densecast.runtime.signals import ending_on_signals
 
 app = typer.Typer(
     name="densecast",
+    cls=_outcome.Commands,
     help="From a trained dense-prediction network to a fast, verified offline model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -83,44 +80,21 @@ def spelled_out(given: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 success, 1 gate failed, 2 usage error, 3 bad input or backend, 70 internal error."""
+    """Entry point. Exit codes: 0 success, 1 gate failed, 2 usage error, 3 bad input or backend, 70 internal error.
+
+    A signal that ends the command is 128 and its number. A reader of the output that has seen enough is no error.
+    """
     # numpy's BLAS would start a thread for each CPU, which all spin for a while; no large product is left to it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Python's last look for cycles takes a fifth of a second among the objects of numba and OpenVINO.
     atexit.register(gc.freeze)
-    try:
-        app(spelled_out(sys.argv[1:]))
-    except DensecastError as error:
-        print(f"densecast: {error}{f' {error.hint}' if error.hint else ''}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("densecast: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
-    except OSError as error:  # a disk that is full, a folder that may not be written
-        print(f"densecast: {error}", file=sys.stderr)
-        sys.exit(DensecastError.exit_code)
-    except Exception as error:  # a fault of densecast's own: no user can mend it, and no script may take it for a gate
-        print(
-            f"densecast: internal error: {type(error).__name__}: {_first_line(error)} {_kept_trace()}", file=sys.stderr
-        )
-        sys.exit(INTERNAL_ERROR)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "").rstrip(".") + "."
-
-
-def _kept_trace() -> str:
-    """Write the traceback to the cache folder and return where it is; print it if nothing can be written."""
-    from densecast.io import cache
-
-    path: Path = cache.folder() / "last_internal_error.txt"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(traceback.format_exc(), encoding="utf-8")
-    except OSError:
-        traceback.print_exc()
-        return "Please report it with the lines above."
-    return f"Please report it with {path}."
+    _outcome.print_any_file_name()
+    with ending_on_signals():
+        try:
+            app(spelled_out(sys.argv[1:]))
+        except SystemExit as ended:
+            sys.exit(_outcome.flushed(ended.code))
+        except _outcome.Failed as failed:
+            sys.exit(_outcome.told(failed.error))
+        except Exception as error:
+            sys.exit(_outcome.told(error))

@@ -14,6 +14,7 @@ import onnx
 from densecast.errors import BadGraphError
 from densecast.graph import _tensors
 from densecast.graph._base import PassResult
+from densecast.io import files
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
@@ -21,6 +22,7 @@ def apply(model: onnx.ModelProto) -> PassResult:
 
     Raises:
         BadGraphError: ONNX Runtime cannot load the graph.
+        WriteError: the temporary folder is full.
     """
     import onnxruntime as ort
 
@@ -33,10 +35,28 @@ def apply(model: onnx.ModelProto) -> PassResult:
         try:
             ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises several unrelated kinds
-            raise BadGraphError(f"the graph cannot be folded ({str(error).splitlines()[0]}).") from None
+            with files.written_by_library(Path(folder), "the folded graph"):
+                _refuse_unless_it_loads(model, error)
+                raise
         folded = onnx.load(target)
     _tensors.drop_unneeded(folded.graph)  # ONNX Runtime leaves nodes whose results nobody reads
     gone = len(model.graph.node) - len(folded.graph.node)
     if gone <= 0:
         return PassResult(model, False, "nothing is constant but the weights")
     return PassResult(folded, True, f"{gone} nodes of constant arithmetic folded")
+
+
+def _refuse_unless_it_loads(model: onnx.ModelProto, error: Exception) -> None:
+    """Tell a graph that cannot be used from one that could not be written: only the first fails without a file.
+
+    Raises:
+        BadGraphError: it cannot be used.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception:
+        raise BadGraphError(f"the graph cannot be folded ({str(error).splitlines()[0]}).") from None

@@ -12,11 +12,46 @@ _DIGEST_BYTES = 32
 
 
 def folder() -> Path:
-    """The cache folder: `$DENSECAST_CACHE`, or `densecast` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    """The cache folder: `$DENSECAST_CACHE`, or `densecast` in `$XDG_CACHE_HOME` or `~/.cache`.
+
+    A user without a home (a container's bare user id) has it in the folder for temporary files, under their id.
+    """
     own = os.environ.get("DENSECAST_CACHE")
     if own:
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "densecast"
+    caches = os.environ.get("XDG_CACHE_HOME")
+    if caches:
+        return Path(caches) / "densecast"
+    home = home_folder()
+    return home / ".cache" / "densecast" if home else _temporary()
+
+
+def home_folder() -> Path | None:
+    """The user's home; None for a user id that no user list has, without `$HOME`."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def writable_folder() -> Path | None:
+    """The cache folder if it can be written to, else one for temporary files; None if neither can.
+
+    For libraries that fail without a cache. A folder that others could have prepared is not taken.
+    """
+    for path in (folder(), _temporary()):
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            is_own = path.stat().st_uid == os.geteuid() and not path.stat().st_mode & 0o022
+        except OSError:
+            continue
+        if (is_own or path == folder()) and os.access(path, os.W_OK | os.X_OK):
+            return path
+    return None
+
+
+def _temporary() -> Path:
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"densecast-{os.geteuid()}"
 
 
 def read_blob(key: str) -> bytes | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from densecast.errors import MissingFileError
-from densecast.io import codec
+from densecast.io import cache, codec
 
 VARIABLE = "DENSECAST_CONFIG"
 NAME = "densecast.toml"
@@ -39,8 +39,11 @@ def find() -> Path | None:
         if not Path(named).is_file():
             raise MissingFileError(f"${VARIABLE} names {named}, which does not exist.")
         return Path(named)
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "densecast" / "config.toml"
-    return next((path for path in (Path(NAME), home) if path.is_file()), None)
+    folders = os.environ.get("XDG_CONFIG_HOME")
+    home = cache.home_folder()
+    own = Path(folders) if folders else home / ".config" if home else None
+    candidates = (Path(NAME), *([own / "densecast" / "config.toml"] if own else []))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def data_root(dataset: str, variables: tuple[str, ...]) -> Path:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import hashlib
 import os
-import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+
+from densecast.errors import DensecastError, WriteError
+from densecast.io import temporaries
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+# What a kernel or a file system answers that cannot exchange two names.
+_CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM, errno.EXDEV)
+# Others may put a folder there, or take it away, between two calls of ours.
+_TRIES = 20
 
 
 def sha256(path: Path) -> str:
@@ -18,69 +30,178 @@ def sha256(path: Path) -> str:
 
 
 def sha256_text(text: str) -> str:
-    """Hex digest of a text's UTF-8 bytes."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Hex digest of a text's UTF-8 bytes; file names that are not UTF-8 count as their own bytes."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: next to the target, flushed to disk, then renamed."""
+    """Write a file atomically: next to the target, flushed to disk, renamed, and the folder flushed.
+
+    A link is followed. A device or a pipe, such as `/dev/stdout`, is written to and never replaced.
+
+    Raises:
+        OSError: it cannot be written; what was there before is there still.
+    """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if _is_special(path):
+        path.write_bytes(data)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _aside(path)
+    temporaries.sweep_once(path)
+    temporary = temporaries.beside(path)
     try:
         with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        temporaries.forget(temporary)
+    except BaseException as error:
+        temporaries.remove(temporary)
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            # Nobody knows the temporary name.
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
+    _flush_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
-    write_bytes(path, text.encode())
+    """Write a UTF-8 text file atomically; file names in it that are not UTF-8 keep their own bytes."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes `target` if the block succeeds, and is removed if it does not.
 
-    An existing `target` is replaced as a whole: it is moved aside, the new one takes its place, then the old
-    one is removed. A reader sees the old folder, the new one, or (for an instant) none; never a mixture.
+    An existing `target` is replaced as a whole: both names are exchanged in one step where the system can, and the old
+    folder is removed. A reader sees the old folder or the new one, never a mixture. Where the system cannot, the old
+    one is moved aside first; a process killed just then leaves none, until `temporaries.recover` puts it back.
     """
+    if target.is_symlink():
+        target = Path(os.path.realpath(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = _aside(target)
-    scratch.mkdir()
+    temporaries.sweep(target)
+    scratch = temporaries.beside(target)
     try:
+        scratch.mkdir()
         yield scratch
         for path in scratch.rglob("*"):
             if path.is_file():
                 _flush(path)
-        _flush(scratch)
-        old = _aside(target)
-        if target.exists():
-            target.replace(old)
-        try:
-            scratch.replace(target)
-        except BaseException:
-            if old.exists():
-                old.replace(target)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+        for path in (scratch, *(each for each in scratch.rglob("*") if each.is_dir())):
+            _flush_folder(path)
+        _take_place(scratch, target)
+        _flush_folder(target.parent)
     except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
+        temporaries.remove(scratch)
         raise
+    finally:
+        temporaries.forget(scratch)
 
 
-def _aside(path: Path) -> Path:
-    """An unused hidden name in the same folder, so that the final rename stays on one file system."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+@contextlib.contextmanager
+def written_by_library(path: Path, subject: str) -> Iterator[None]:
+    """Turn whatever a library raises while it writes to `path` into an error that says what may be wrong.
+
+    Libraries of other languages report a full disk as an error of their own kind, if they say what it was at all.
+
+    Raises:
+        WriteError: the block failed.
+    """
+    try:
+        yield
+    except (DensecastError, MemoryError):
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        reason = (
+            error.strerror if isinstance(error, OSError) and error.strerror else (lines or [type(error).__name__])[0]
+        )
+        raise WriteError(f"{subject} could not be written ({reason.rstrip('.')}). {_free_space(path)}") from None
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; False where the system or the file system cannot.
+
+    Raises:
+        OSError: it can, and did not.
+    """
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _CANNOT_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def _take_place(scratch: Path, target: Path) -> None:
+    """Rename `scratch` to `target`; what was there is removed."""
+    for _ in range(_TRIES):
+        if not os.path.lexists(target):
+            try:
+                scratch.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+                continue
+            return
+        try:
+            if exchange(scratch, target):
+                temporaries.remove(scratch)
+                return
+            old = temporaries.beside_for_old(target)
+            target.rename(old)
+        except FileNotFoundError:
+            continue
+        try:
+            scratch.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        temporaries.remove(old)
+        return
+    raise OSError(errno.EBUSY, "other processes write there at the same time", str(target))
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _free_space(path: Path) -> str:
+    try:
+        free = shutil.disk_usage(path if path.is_dir() else path.parent).free
+    except OSError:
+        return f"Is {path.parent} still there?"
+    return f"{free / 1e6:.1f} MB are free in {path.parent if path.is_file() else path}."
 
 
 def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush a folder's list of names, where it can be opened and the file system has such a thing."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)

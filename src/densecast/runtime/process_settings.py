@@ -7,9 +7,15 @@ first to go, leave the process with what neither wanted. Here the last to go put
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
+
+from densecast.errors import WriteError
+from densecast.io import cache
 
 _changing = threading.Lock()
 _opencv_claims: list[int] = []
@@ -39,6 +45,30 @@ def opencv_threads(count: int) -> Iterator[None]:
         with _changing:
             _opencv_claims.remove(count)
             cv2.setNumThreads(min(_opencv_claims) if _opencv_claims else _opencv_before)
+
+
+def give_numba_a_cache(kernels: Path) -> None:
+    """Have numba keep compiled kernels where this process can write: beside their source, else in the cache folder.
+
+    numba refuses to compile what it cannot keep. `$NUMBA_CACHE_DIR`, where it is set, is taken as it is.
+
+    Raises:
+        WriteError: there is no folder that can be written to.
+    """
+    beside = kernels / "__pycache__"
+    if os.environ.get("NUMBA_CACHE_DIR") or os.access(beside if beside.is_dir() else kernels, os.W_OK | os.X_OK):
+        return
+    folder = cache.writable_folder()
+    if folder is None:
+        raise WriteError(
+            "compiled kernels have to be kept somewhere, and no folder can be written to: set $DENSECAST_CACHE to one, "
+            "or $TMPDIR."
+        )
+    os.environ["NUMBA_CACHE_DIR"] = str(folder / "kernels")
+    if "numba" in sys.modules:  # it reads the variable when it is imported
+        from numba import config
+
+        config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 
 
 @contextlib.contextmanager

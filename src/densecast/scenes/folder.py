@@ -1,16 +1,16 @@
 """Fills a folder with generated files in parallel, and detects whether it already holds them."""
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from densecast.errors import BadConfigError, BadDatasetError
 from densecast.io import codec, files
+from densecast.runtime.processes import WorkerPool
 
 RECORD_NAME = "scene.json"
 """Written last: a folder that has it is finished."""
@@ -101,11 +101,17 @@ def draw_all(draw: Callable[[int], T], count: int, workers: int | None) -> list[
         workers: Processes; None takes one for each processor that this process may use, 1 draws in this one.
             More than one need, as all of Python's spawned processes do, a main module that is safe to import.
 
+    Raises:
+        WorkerError: a process died.
+
     """
     processes = workers if workers is not None else len(os.sched_getaffinity(0))
     if processes <= 1 or count <= _CHUNK:
         return [draw(index) for index in range(count)]
-    # Spawned, not forked: a fork would copy OpenCV's threads in whatever state they are.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
-        return list(pool.map(draw, range(count), chunksize=_CHUNK))
+    chunks = [range(first, min(first + _CHUNK, count)) for first in range(0, count, _CHUNK)]
+    with WorkerPool(processes, "draws pictures") as pool:
+        return [drawn for chunk in pool.map(partial(_draw_chunk, draw), chunks) for drawn in chunk]
+
+
+def _draw_chunk(draw: Callable[[int], T], indices: range) -> list[T]:
+    return [draw(index) for index in indices]

@@ -47,4 +47,4 @@ class CheckReport:
 
 def ids_sha256(samples: tuple[Sample, ...]) -> str:
     """Hash of the ids in order, to check that two results are over the same images."""
-    return hashlib.sha256("\n".join(sample.id for sample in samples).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sample.id for sample in samples).encode("utf-8", "surrogateescape")).hexdigest()

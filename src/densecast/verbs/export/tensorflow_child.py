@@ -17,6 +17,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from densecast.runtime.processes import die_with_parent
+
 # A graph is a program. These operators of it read or write files, call back into Python, or wait for other machines;
 # no network needs them. Restore is how a SavedModel reads its own variables.
 _REFUSED = (
@@ -42,8 +44,9 @@ class RefusedError(Exception):
 
 
 def main() -> None:
-    """Run the job in the folder that the command line names."""
+    """Run the job in the folder that the command line names, for the process whose id it names."""
     folder = Path(sys.argv[1])
+    die_with_parent(int(sys.argv[2]))
     job = json.loads((folder / "job.json").read_text())
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "1"}
     warnings.simplefilter("ignore")

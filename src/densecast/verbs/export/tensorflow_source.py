@@ -7,6 +7,7 @@ import gzip
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -143,7 +144,14 @@ class ConversionSubprocess:
         reply_file = self.folder / "reply.json"
         reply_file.unlink(missing_ok=True)
         # -P: no module of the folder that the user is in takes the place of an installed one.
-        command = [sys.executable, "-P", "-m", "densecast.verbs.export.tensorflow_child", str(self.folder)]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "densecast.verbs.export.tensorflow_child",
+            str(self.folder),
+            str(os.getpid()),
+        ]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired:

@@ -159,7 +159,9 @@ def keep_weights(network: nn.Module, name: str) -> Keep:
                 field="output_name",
             )
         state = {key: value.contiguous() for key, value in network.state_dict().items()}
-        save_file(state, folder / "weights.safetensors")
+        target = folder / "weights.safetensors"
+        with files.written_by_library(target, "the weights"):
+            save_file(state, target)
         return ()
 
     return keep
@@ -181,7 +183,9 @@ def keep_script(path: Path) -> Keep:
         pairs = zip(names, exported.places, strict=True)
         results = ", ".join(f"{name!r}: results[{place}]" for name, place in pairs)
         network = onnx_file.load_torchscript(path)
-        torch.jit.save(_script_around(network, f"{{{results}}}", len(exported.spec.inputs)), target)
+        wrapped = _script_around(network, f"{{{results}}}", len(exported.spec.inputs))
+        with files.written_by_library(target, "the TorchScript module"):
+            torch.jit.save(wrapped, target)
         return ("the script's outputs were given names",)
 
     return keep
@@ -208,10 +212,12 @@ def keep_traced(folder: Path, exported: Exported) -> tuple[str, ...]:
                 for name, array in expected.items():
                     if not np.allclose(result[name].numpy(), np.asarray(array, np.float64), rtol=1e-4, atol=1e-5):
                         raise ValueError(f"traced, its output {name!r} is another one")
-            torch.jit.save(traced, folder / "model.pt")
     except Exception as error:  # torch raises whatever the module's code does
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return (f"without the original network, which torch cannot trace ({reason}): no backend 'torch'",)
+    target = folder / "model.pt"
+    with files.written_by_library(target, "the traced module"):
+        torch.jit.save(traced, target)
     return ("the original network is stored as traced by torch",)
 
 

@@ -6,11 +6,10 @@ A `.bin` file holds an array's values in C order, little-endian, without a heade
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from densecast.imaging.views import prepare_views
 from densecast.runtime import execution, machine
 from densecast.runtime.batching import Buffers
 from densecast.runtime.clock import unclocked
+from densecast.runtime.processes import WorkerPool
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import Sample
 from densecast.spec.tensor import Array
@@ -71,19 +71,19 @@ def write_all(job: Job, samples: Sequence[Named], processes: int) -> Iterator[It
     Raises:
         BadImageError, BadShapeError: an image cannot be read or is not for this network.
         OSError: a file cannot be written.
+        WorkerError: a process died.
     """
     if processes == 1:
         yield from _Writer(job).write(samples)
         return
-    context = multiprocessing.get_context("spawn")
     chunks = _chunks(samples, max(1, min(CHUNK, len(samples) // (4 * processes))))
-    with ProcessPoolExecutor(processes, context, _start, (job,)) as pool:
+    with WorkerPool(processes, "writes inputs", _start, job) as pool:
         waiting: deque[Future[list[Item]]] = deque()
         try:
             for chunk in itertools.islice(chunks, processes * _WAITING):
                 waiting.append(pool.submit(_write, chunk))
             while waiting:
-                items = waiting.popleft().result()
+                items = pool.result(waiting.popleft())
                 for chunk in itertools.islice(chunks, 1):
                     waiting.append(pool.submit(_write, chunk))
                 yield from items

@@ -13,7 +13,7 @@ import onnx
 from densecast import artifact
 from densecast.artifact import Artifact, CalibrationRecord
 from densecast.errors import BadArtifactError, UsageError
-from densecast.io import codec, files
+from densecast.io import codec, files, temporaries
 from densecast.io.vendor_formats import builder_config
 from densecast.measure.ground_truth import data_root
 from densecast.measure.loop import Progress
@@ -134,7 +134,8 @@ def _claim(out: Path, key: str) -> None:
         if mark.read_text(encoding="utf-8") == key:
             return
         raise UsageError(f"{out} is a handoff of something else. Name another folder, or remove it first.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    # What a killed process has left there is nobody's.
+    if out.exists() and not (out.is_dir() and all(temporaries.is_temporary(path.name) for path in out.iterdir())):
         raise UsageError(f"{out} exists and is no handoff. Name another folder, or remove it first.")
     files.write_text(mark, key)
 

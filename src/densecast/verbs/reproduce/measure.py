@@ -6,16 +6,13 @@ next one's times.
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 from densecast.artifact import CompiledArtifact
-from densecast.errors import BackendMissingError
 from densecast.pipeline import Pipeline
 from densecast.results.timing import Timing
+from densecast.runtime.processes import WorkerPool
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.score import Score
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions
@@ -44,17 +41,11 @@ def measure(
     """Evaluate on `data` and benchmark on `images`, in a new process.
 
     Raises:
-        BackendMissingError: the engine's process died (out of memory, or a crash inside the engine).
+        WorkerError: the engine's process died (out of memory, or a crash inside the engine).
         DensecastError: whatever the evaluation itself raises.
     """
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        try:
-            return pool.submit(_measure, artifact.folder, data, images, score, speed, key).result()
-        except BrokenProcessPool:
-            raise BackendMissingError(
-                f"the process that measured {artifact.folder.name} died: out of memory, or a crash in the engine."
-            ) from None
+    with WorkerPool(1, f"measures {artifact.folder.name}") as pool:
+        return pool.result(pool.submit(_measure, artifact.folder, data, images, score, speed, key))
 
 
 def _measure(

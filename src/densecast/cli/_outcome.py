@@ -1,0 +1,142 @@
+"""How a command ends: one line on standard error, and an exit code that scripts can trust."""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import io
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperGroup
+
+from densecast.errors import DensecastError
+
+INTERNAL_ERROR = 70
+"""`EX_SOFTWARE` of BSD's sysexits."""
+
+_PRINTING = "densecast_printing"
+# How libraries of other languages say that memory ran out, in errors of their own.
+_MEMORY = ("bad_alloc", "out of memory", "insufficient memory", "failed to allocate", "not enough memory")
+_MEMORY_NUMBERS = (errno.ENOMEM,)
+
+
+class Failed(BaseException):
+    """Carries an error past the command parser, which has exit codes and words of its own for some."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Commands(TyperGroup):
+    """The sub-commands, whose errors reach `main` as they are."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the sub-command; a wrong command line and requests to exit are the parser's."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            # typer brings a copy of click of its own, or uses the installed one.
+            if type(error).__module__.partition(".")[0] in ("typer", "click"):
+                raise
+            raise Failed(error) from error
+
+
+def told(error: Exception) -> int:
+    """Print what went wrong in one line; returns the exit code."""
+    if isinstance(error, BrokenPipeError):
+        return _reader_left()
+    if isinstance(error, DensecastError):
+        _say(f"{error}{f' {error.hint}' if error.hint else ''}")
+        return error.exit_code
+    if _is_out_of_memory(error):
+        _say("memory ran out. Allow this process more, or use a smaller batch, smaller images or fewer threads.")
+        return DensecastError.exit_code
+    if isinstance(error, OSError):  # a disk that is full, a folder that may not be written
+        _say(str(error))
+        return DensecastError.exit_code
+    # A fault of densecast's own: no user can mend it, and no script may take it for a gate.
+    _say(f"internal error: {type(error).__name__}: {_first_line(error)} {_kept_trace(error)}")
+    return INTERNAL_ERROR
+
+
+def flushed(code: Any) -> Any:
+    """Flush standard output, which may be full or closed by its reader; returns the exit code."""
+    # Only the printer of the help ends so, when its reader left: gates that fail are errors of their own.
+    if code == 1:
+        return _reader_left()
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        return told(error) if isinstance(error, OSError) else code
+    return code
+
+
+def print_any_file_name() -> None:
+    """Let standard output take names that are not UTF-8, as their own bytes, and letters that its encoding lacks."""
+    codecs.register_error(_PRINTING, _encoded)
+    for stream in (sys.stdout, sys.stderr):
+        # Tests and notebooks put other objects there.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors=_PRINTING)
+
+
+def _encoded(error: UnicodeError) -> tuple[bytes, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    given = error.object[error.start : error.end]
+    parts = (
+        bytes([ord(letter) - 0xDC00]) if "\udc80" <= letter <= "\udcff" else ascii(letter)[1:-1].encode()
+        for letter in given
+    )
+    return b"".join(parts), error.end
+
+
+def _reader_left() -> int:
+    """`| head` has seen enough. What is still buffered has nowhere to go, and Python would complain at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return 0
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MEMORY_NUMBERS):
+        return True
+    # A type error or a missing key that quotes such words is no lack of memory.
+    is_foreign = isinstance(error, (RuntimeError, ImportError)) or type(error).__module__ != "builtins"
+    words = str(error).lower()
+    return is_foreign and any(each in words for each in (*_MEMORY, "cannot allocate memory", "start new thread"))
+
+
+def _say(text: str) -> None:
+    line = " ".join(text.split("\n")).replace("\r", " ")
+    try:
+        print(f"densecast: {line}", file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # nobody reads it
+        return
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "").rstrip(".") + "."
+
+
+def _kept_trace(error: BaseException) -> str:
+    """Write the traceback to the cache folder and return where it is; print it if nothing can be written."""
+    from densecast.io import cache, files
+
+    text = "".join(traceback.format_exception(error))
+    folder = cache.writable_folder()
+    try:
+        if folder is None:
+            raise OSError
+        path: Path = folder / "last_internal_error.txt"
+        files.write_text(path, text)
+    except OSError:
+        print(text, file=sys.stderr)
+        return "Please report it with the lines above."
+    return f"Please report it with {path}."

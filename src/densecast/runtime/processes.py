@@ -1,0 +1,119 @@
+"""Worker processes that end with their parent, and whose death is an error in words."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from densecast.errors import WorkerError
+
+_PR_SET_PDEATHSIG = 1
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class WorkerPool:
+    """Spawned worker processes; leaving the block by an error kills them at once.
+
+    `what` they do is named in the error if one dies. `start` is called first in each of them. Spawned, not forked: a
+    fork would copy threads in whatever state they are. As all of Python's spawned processes, workers need a main module
+    that is safe to import.
+    """
+
+    def __init__(self, processes: int, what: str, start: Callable[..., None] | None = None, *arguments: object) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._what = what
+        self._pool = ProcessPoolExecutor(processes, context, _start_worker, (os.getpid(), start, arguments))
+
+    def __enter__(self) -> Self:
+        """The pool itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for what was submitted; after an error, kill all workers instead."""
+        if error is not None:
+            # In a copy: the pool's own thread takes dead ones out.
+            for worker in list((getattr(self._pool, "_processes", None) or {}).values()):
+                with contextlib.suppress(OSError, ValueError):
+                    worker.kill()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """Hand out one piece of work; `result` waits for it.
+
+        Raises:
+            WorkerError: a worker has died.
+        """
+        try:
+            # Ctrl-C reaches every process of a terminal. It is for the parent to end workers: they never see it.
+            with _interrupts_kept_for_later():
+                return self._pool.submit(work, *arguments, **named)
+        except BrokenProcessPool:
+            raise self._died() from None
+
+    def result(self, future: Future[T]) -> T:
+        """Wait for a result.
+
+        Raises:
+            WorkerError: a worker has died.
+            Exception: whatever the work itself raised.
+        """
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise self._died() from None
+
+    def map(self, work: Callable[[Any], T], items: Iterable[object]) -> Iterator[T]:
+        """`work` of each item, in order; all items are handed out at once.
+
+        Raises:
+            WorkerError: a worker has died.
+        """
+        waiting = [self.submit(work, item) for item in items]
+        for future in waiting:
+            yield self.result(future)
+
+    def _died(self) -> WorkerError:
+        return WorkerError(
+            f"a process that {self._what} died: it was killed, as when memory runs out, or crashed inside a library. "
+            "Run it again, with more memory or fewer processes."
+        )
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the thread that started it ends; `parent` is that process's id.
+
+    Where the system has no such call, a worker ends when it next reads from its parent.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before
+        os._exit(128 + signal.SIGKILL)
+
+
+def _start_worker(parent: int, start: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if start is not None:
+        start(*arguments)
+
+
+@contextlib.contextmanager
+def _interrupts_kept_for_later() -> Iterator[None]:
+    """Block SIGINT: a process that is started meanwhile has it blocked for good, this one gets it at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,118 @@
+"""Nothing leaves the machine, and no file is written but where the user said: seen from outside, by strace."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_artifacts
+from made_images import write_jpeg
+
+_CALLS = "socket,connect,sendto,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat"
+_NETWORK = re.compile(r"AF_INET")
+_WRITES = re.compile(r'(?:openat\([^"]*"([^"]+)", [^,)]*O_(?:WRONLY|RDWR|CREAT)|(?:mkdir|creat)\("([^"]+)")[^=]*= \d')
+# What the system itself gives every process: devices, its own entries in /proc, shared memory.
+_SYSTEM = ("/dev/", "/proc/", "/sys/")
+
+# Each line of standard input is a command line.
+_VERBS = """
+import sys
+from densecast.cli import main
+for line in sys.stdin:
+    sys.argv = ["densecast", *line.rstrip().split("\\t")]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, (sys.argv, ended.code)
+"""
+
+
+def traced(folder: Path, code: str, given: str = "") -> tuple[list[str], set[str]]:
+    """Calls that reach for the network, and names of what was written, of a program with an empty home."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is not installed: nothing was asserted about the network")
+    home, log = folder / "home", folder / "strace.log"
+    home.mkdir(exist_ok=True)
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "NNCF", "XDG"))},
+        "HOME": str(home),
+        "DENSECAST_CACHE": str(folder / "cache"),
+        "TMPDIR": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_CACHE_DIR": str(folder / "cache" / "kernels") if given else "",
+    }
+    command = [strace, "-f", "--seccomp-bpf", "-qq", "-s", "300", "-e", f"trace={_CALLS}", "-o", str(log)]
+    done = subprocess.run(
+        [*command, sys.executable, "-c", code],
+        input=given,
+        text=True,
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+    if "ptrace" in done.stderr and done.returncode:
+        pytest.skip(f"strace is not permitted here: {done.stderr.splitlines()[0]}")
+    assert done.returncode == 0, done.stderr
+    lines = log.read_text(errors="replace").splitlines()
+    written = {found[1] or found[2] for line in lines if (found := _WRITES.search(line))}
+    assert not list(home.iterdir())
+    return [line for line in lines if _NETWORK.search(line)], {
+        name for name in written if not name.startswith((*_SYSTEM, str(folder)))
+    }
+
+
+def test_the_trace_sees_a_look_up_and_a_file_elsewhere(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    code = (
+        "import socket, pathlib\n"
+        f"pathlib.Path({str(elsewhere)!r}).write_text('')\n"
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+    )
+    network, written = traced(inside, code)
+    assert len(network) == 1 and written == {str(elsewhere)}
+
+
+def test_engines_that_are_imported_after_densecast_are_silent(tmp_path: Path) -> None:
+    code = "import densecast, onnxruntime, openvino\nonnxruntime.SessionOptions()\nopenvino.Core()"
+    assert traced(tmp_path, code) == ([], set())
+
+
+@pytest.mark.slow
+@pytest.mark.quantize
+def test_every_verb_is_silent_and_writes_only_where_it_was_told(tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    float_artifact = tiny_artifacts.exported(tmp_path).folder
+    write_jpeg(tmp_path / "images" / "a.jpg")
+    built, out = tmp_path / "ov", tmp_path / "out"
+    common = ["--height", "24", "--width", "32", "-q"]
+    verbs: list[list[str | Path]] = [
+        ["models"],
+        ["doctor"],
+        ["export", tmp_path / "tiny.onnx", "--labels", "a,b", "--out", tmp_path / "again", "-q"],
+        ["build", float_artifact, "--out", built, *common],
+        ["build", float_artifact, "--out", tmp_path / "ort", "-b", "onnxruntime", *common],
+        ["build", float_artifact, "--out", tmp_path / "int8", "-p", "int8", "--data", tmp_path / "images", *common],
+        ["verify", built],
+        ["infer", built, tmp_path / "images", "--out", out, "-q"],
+        ["diagnose", float_artifact, "--images", tmp_path / "images"],
+        ["compare", built, tmp_path / "ort", "--images", tmp_path / "images", "-q"],
+        ["benchmark", built, tmp_path / "images" / "a.jpg", "-q"],
+        ["report", built],
+    ]
+    given = "".join("\t".join(map(str, verb)) + "\n" for verb in verbs)
+    assert traced(tmp_path, _VERBS, given) == ([], set())
+
+
+def test_a_choice_that_the_user_has_made_is_kept() -> None:
+    code = "import os, densecast; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
