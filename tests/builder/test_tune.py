@@ -108,7 +108,8 @@ def test_what_half_of_the_rounds_deny_is_not_taken(
     monkeypatch.setattr(tune_benchmark, "benchmark", lambda *_: ABTiming(rate, rate, 1.4, (0.6, 2.0), 5))
     record = tune(source, tmp_path / "tuned", FP16, threads=2).manifest.tuning
     assert record is not None and not any(trial.accepted for trial in record.trials)
-    assert "not clear" in record.trials[0].why
+    assert "could not be decided: the spread of rounds, 0.60 to 2.00" in record.trials[0].why
+    assert not record.trials[0].decided and "could not be decided" in record.why
 
 
 def test_for_latency_one_image_has_all_threads(source: Artifact, tmp_path: Path, ratios: list[float]) -> None:
@@ -213,7 +214,9 @@ class Clocked:
 
 def test_images_over_time_are_compared_with_every_stream_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (tune_benchmark, ab_timing):
-        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: Clocked.now_s))
+        monkeypatch.setattr(
+            module, "time", SimpleNamespace(perf_counter=lambda: Clocked.now_s, process_time=lambda: Clocked.now_s)
+        )
     one, two = Clocked(), Clocked()
     timing = tune_benchmark.benchmark(LoadedSetting(one, 1, 1), LoadedSetting(two, 2, 4))
     assert (one.slots, two.slots) == ({0}, {0, 1})

@@ -28,7 +28,7 @@ from densecast.verbs.builder.compile_plan import prepare
 from densecast.verbs.export import export_file
 from densecast.verbs.mixed_precision import build_within, search
 from densecast.verbs.mixed_precision.accuracy import AccuracyEvaluator
-from densecast.verbs.mixed_precision.candidates import CandidateBuilder
+from densecast.verbs.mixed_precision.candidates import CandidateBuilder, Speed
 
 pytestmark = pytest.mark.quantize
 pytest.importorskip("nncf")
@@ -41,9 +41,9 @@ DISAGREEMENT = MaxDrop(15.0, "disagreement", images=12, split="all")
 def made_up_times(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Every int8 layer makes the network half as fast again; nothing is cached between tests."""
 
-    def measure_speed(candidate: Pipeline, baseline: Pipeline, inputs: ModelInputs) -> tuple[float, float]:
+    def measure_speed(candidate: Pipeline, baseline: Pipeline, inputs: ModelInputs) -> Speed:
         int8 = candidate.precision.layers.get("int8", 0)
-        return 1 + 0.5 * int8, 1 / (1 + 0.5 * int8)
+        return Speed(1 + 0.5 * int8, 1 / (1 + 0.5 * int8))
 
     patch.setenv("DENSECAST_CACHE", str(folder / "cache"))
     patch.setattr(search, "measure_speed", measure_speed)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from densecast.artifact import format1
+from densecast.artifact.half_type_record import HalfTypeRecord
 from densecast.artifact.search_record import SearchRecord
 from densecast.artifact.tune_record import TuneRecord
 from densecast.errors import BadArtifactError, BadConfigError
@@ -111,7 +112,8 @@ class CompiledManifest:
     `key` identifies what went in (source, options, versions, CPU), `files` what came out (sha256 by name). `parent` is
     the identity of the float artifact it was built from, whose `source`, `network`, `weights` and `parity` it repeats.
     `precision_asked` is what the user asked for, `build.precision` what was built: the two differ where a search found
-    that int8 does not pay, or loses too much. `precision_ran` is what the engine says.
+    that int8 does not pay, or loses too much. `precision_ran` is what the engine says, and `half_type` how its 16-bit
+    type was chosen where that was left to the engine.
     """
 
     spec: ModelSpec
@@ -133,6 +135,7 @@ class CompiledManifest:
     build_seconds: float = 0.0
     search: SearchRecord | None = None
     tuning: TuneRecord | None = None
+    half_type: HalfTypeRecord | None = None
     files: dict[str, str] = field(default_factory=dict)
     kind: Literal["compiled"] = "compiled"
     format: int = FORMAT

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from densecast.runtime.ab_timing import Ratio
+from densecast.runtime.cpu_load import CpuLoad
 from densecast.spec import limits
 from densecast.spec.score import Interval
 from densecast.spec.verb_options import MaxDrop
@@ -18,7 +20,9 @@ class Trial:
     """One mixed-precision configuration that was measured.
 
     `half_layers` are the layers in 16 bits, all others being in int8. `drop` is in points against float32, with its
-    interval over images; `speed` is how many times as fast as the 16-bit model it is, by interleaved timing.
+    interval over images; `speed` is how many times as fast as the 16-bit model it is, by interleaved timing: of the
+    undisturbed calls by wall time, `speed_range` over rounds, `cpu_speed` by the process's CPU time. `load` is what
+    other processes took meanwhile.
     """
 
     name: str
@@ -26,10 +30,25 @@ class Trial:
     drop: Interval
     speed: float
     infer_ms: float
+    speed_range: Ratio | None = None
+    cpu_speed: float | None = None
+    load: CpuLoad = field(default_factory=CpuLoad)
 
     def is_within(self, points: float) -> bool:
         """Whether the drop, and even the upper end of its interval, is at most `points`."""
         return all(limits.is_at_most("max_drop", drop, points) for drop in (self.drop.value, self.drop.high))
+
+    def is_clearly_slower_than(self, speed: float) -> bool:
+        """Whether it is slower than `speed` times the 16-bit model, and noise is no explanation for it."""
+        high = self.speed_range.high if self.speed_range else self.speed
+        return high < speed and not self.load.is_too_high
+
+    @property
+    def least_speed(self) -> float:
+        """The lower end of its speed's interval; 0 where other processes took too much for one."""
+        if self.load.is_too_high:
+            return 0.0
+        return self.speed_range.low if self.speed_range else self.speed
 
     @property
     def worst_drop(self) -> float:

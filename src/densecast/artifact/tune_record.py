@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from densecast.runtime.cpu_load import CpuLoad
 from densecast.spec.options import ActivationScheme, HalfType
 from densecast.spec.precision import Precision
 from densecast.spec.verb_options import TuneOptions
@@ -44,7 +45,9 @@ class Rate:
 class ABTiming:
     """Interleaved A/B timing of two settings, so that clock-speed drift affects both equally.
 
-    `ratio` is the median over rounds of how many times faster the candidate was, `quartiles` its spread.
+    `ratio` is the median over rounds of how many times as fast the candidate was, `quartiles` its spread, and
+    `interval` holds the true median by the sign test. Those are of wall times, which is what somebody waits for;
+    `cpu_ratio` is that of the process's CPU times. `load` is what others took meanwhile.
     """
 
     baseline: Rate
@@ -52,6 +55,9 @@ class ABTiming:
     ratio: float
     quartiles: tuple[float, float]
     rounds: int
+    interval: tuple[float, float] | None = None
+    cpu_ratio: float | None = None
+    load: CpuLoad = field(default_factory=CpuLoad)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,8 @@ class Trial:
     """A candidate setting measured against `baseline`, the best one up to then.
 
     `timing` is None if it could not be timed, and `why` says it. `required_ratio` is how many times faster it had to be
-    to be accepted; `from_cache` says that the timing is an earlier one.
+    to be accepted; `from_cache` says that the timing is an earlier one. `decided` is False where noise was larger than
+    the difference: it is then not accepted.
     """
 
     what: str
@@ -70,6 +77,7 @@ class Trial:
     accepted: bool
     why: str
     from_cache: bool = False
+    decided: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from densecast.artifact import CompiledArtifact, FloatArtifact
+from densecast.artifact.half_type_record import HalfTypeRecord
 from densecast.backends._inspection import Inspector
 from densecast.errors import UsageError
 from densecast.plugins import PluginKind
@@ -80,12 +81,13 @@ class Built:
     """Result of a build: what the backend reports about the model it has compiled.
 
     `settings` are the engine's own, to be used again when the model is loaded; `measurements` holds measured
-    figures that a choice was based on, by name and unit.
+    figures that a choice was based on, by name and unit; `half_type` how the 16-bit type was chosen, if it was.
     """
 
     precision: PrecisionRan
     settings: dict[str, str] = field(default_factory=dict)
     measurements: dict[str, float] = field(default_factory=dict)
+    half_type: HalfTypeRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

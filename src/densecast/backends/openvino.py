@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from densecast.artifact import CompiledArtifact
-from densecast.backends import _nncf
+from densecast.artifact.half_type_record import HalfTypeRecord
+from densecast.backends import _nncf, _openvino_half_type
 from densecast.backends._base import (
     Backend,
     BuildJob,
@@ -38,10 +39,6 @@ _FILE = "model.xml"
 # The layers that hold nearly all of a network's arithmetic, under OpenVINO's names for what it executes.
 _COUNTED = {"Convolution", "Deconvolution", "GroupConvolution", "MatMul", "FullyConnected"}
 _TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
-# Of two 16-bit types, float16 carries three more bits of mantissa: it is taken unless it costs this much more time.
-_FLOAT16_MAY_COST = 1.1
-# Of sides that may have any size, while types are timed.
-_SIDE = 512
 
 
 class OpenVinoBackend:
@@ -78,7 +75,7 @@ class OpenVinoBackend:
         model = _folded(_read(job))
         int8 = _nncf.quantize(model, job.calibration, job.options.quantize)
         hint = _hint(int8, job)
-        return OpenVinoQuantized(model, int8, hint[0], lambda mixed, folder: _save(mixed, hint, folder))
+        return OpenVinoQuantized(model, int8, hint.type, lambda mixed, folder: _save(mixed, hint, folder))
 
     def activation_scheme(self, graph: Path) -> ActivationScheme:
         """Resolve `auto`: OpenVINO keeps int8 through a pad only with symmetric ranges."""
@@ -124,22 +121,31 @@ def _folded(model: Any) -> Any:
     return model
 
 
-def _hint(model: Any, job: BuildJob) -> tuple[str, dict[str, float]]:
-    """The floating-point type for non-int8 layers, and the times that it was chosen by."""
+@dataclass(frozen=True, slots=True)
+class _Hint:
+    """The floating-point type for non-int8 layers, and how it was chosen if it was."""
+
+    type: str
+    record: HalfTypeRecord | None = None
+
+
+def _hint(model: Any, job: BuildJob) -> _Hint:
     if job.options.precision == "force_float32":
-        return "f32", {}
+        return _Hint("f32")
     if job.options.half_type != "auto":
-        return job.options.half_type, {}
-    return _measured_half_type(_openvino().Core(), model, job.spec.inputs)
-
-
-def _save(model: Any, hint: tuple[str, dict[str, float]], folder: Path) -> Built:
+        return _Hint(job.options.half_type)
     ov = _openvino()
-    settings = {"INFERENCE_PRECISION_HINT": hint[0]}
+    record = _openvino_half_type.choose(ov.Core(), model, job, ov.get_version())
+    return _Hint("f32") if record is None else _Hint(record.chosen, record)
+
+
+def _save(model: Any, hint: _Hint, folder: Path) -> Built:
+    ov = _openvino()
+    settings = {"INFERENCE_PRECISION_HINT": hint.type}
     with files.written_by_library(folder, "OpenVINO's model"):
         ov.save_model(model, folder / _FILE, compress_to_fp16=False)
     compiled = ov.Core().compile_model(model, "CPU", settings)
-    return Built(_read_back(compiled), settings, hint[1])
+    return Built(_read_back(compiled), settings, half_type=hint.record)
 
 
 class OpenVinoRunner:
@@ -265,31 +271,6 @@ def _read_back(compiled: Any) -> PrecisionRan:
             kind = info["runtimePrecision"].astype(str)
             layers[_TYPES.get(kind, kind)] += 1
     return PrecisionRan.from_counts(dict(layers), "OpenVINO runtime model")
-
-
-def _measured_half_type(core: Any, model: Any, specs: Sequence[TensorSpec]) -> tuple[str, dict[str, float]]:
-    """The 16-bit type that is faster on this CPU, and the median times that it was chosen by."""
-    abilities = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-    candidates = [hint for name, hint in (("FP16", "f16"), ("BF16", "bf16")) if name in abilities]
-    if len(candidates) < 2:
-        return (candidates[0] if candidates else "f32"), {}
-    rng = np.random.default_rng(0)
-    feeds = {place: rng.random(spec.typical_shape(_SIDE), dtype=np.float32) for place, spec in enumerate(specs)}
-    requests: dict[str, Any] = {}
-    times: dict[str, list[float]] = {hint: [] for hint in candidates}
-    finite: dict[str, bool] = {}
-    for hint in candidates:
-        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"})
-        requests[hint] = compiled.create_infer_request()
-        finite[hint] = bool(np.isfinite(requests[hint].infer(feeds)[0]).all())
-    for _ in range(5):
-        for hint in candidates:
-            start = time.perf_counter_ns()
-            requests[hint].infer(feeds)
-            times[hint].append((time.perf_counter_ns() - start) / 1e6)
-    median = {hint: float(np.median(values)) for hint, values in times.items()}
-    takes_f16 = finite["f16"] and median["f16"] <= _FLOAT16_MAY_COST * median["bf16"]
-    return ("f16" if takes_f16 else "bf16"), {f"{hint}_ms": value for hint, value in median.items()}
 
 
 BACKEND: Backend = OpenVinoBackend()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import TypeVar
 
-from densecast.io import files
+from densecast.errors import BadConfigError
+from densecast.io import codec, files
+
+T = TypeVar("T")
 
 _DIGEST_BYTES = 32
 
@@ -73,3 +77,23 @@ def write_blob(key: str, blob: bytes) -> None:
         files.write_bytes(folder() / "compiled" / f"{key}.blob", hashlib.sha256(blob).digest() + blob)
     except OSError:
         return
+
+
+def read_record(kind: str, key: str, of: type[T]) -> T | None:
+    """Read the record of a measurement stored under `key`; None if there is none, or its file is damaged."""
+    try:
+        return codec.read(_record(kind, key), of)
+    except BadConfigError:
+        return None
+
+
+def write_record(kind: str, key: str, record: object) -> None:
+    """Store the record of a measurement; a cache that cannot be written costs time later."""
+    try:
+        files.write_text(_record(kind, key), codec.to_json(record))
+    except OSError:
+        return
+
+
+def _record(kind: str, key: str) -> Path:
+    return folder() / kind / f"{key}.json"

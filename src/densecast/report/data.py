@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from densecast.artifact import CalibrationRecord, CompiledManifest, ParityRecord
+from densecast.artifact.half_type_record import HalfTypeRecord
 from densecast.artifact.search_record import SearchRecord
 from densecast.artifact.tune_record import TuneRecord
 from densecast.results.timing import Timing
@@ -28,11 +29,19 @@ class Reasons:
     calibration: CalibrationRecord | None = None
     tuning: TuneRecord | None = None
     search: SearchRecord | None = None
+    half_type: HalfTypeRecord | None = None
 
     @classmethod
     def of(cls, manifest: CompiledManifest) -> Self:
         """Read the choices from a build's manifest."""
-        return cls(manifest.build.precision, manifest.fallback, manifest.calibration, manifest.tuning, manifest.search)
+        return cls(
+            manifest.build.precision,
+            manifest.fallback,
+            manifest.calibration,
+            manifest.tuning,
+            manifest.search,
+            manifest.half_type,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,8 @@ def how(report: Report) -> list[str]:
     used = dict.fromkeys((record.count, record.source) for record in records)
     lines += [f"int8 ranges from {count} images ({source})." for count, source in used]
     for row in report.rows:
+        if row.reasons.half_type is not None:
+            lines.append(f"{row.backend} {short(row.asked)}: {reasons.of_half_type(row.reasons.half_type)}")
         if row.measurements:
             chosen = ", ".join(f"{name} {value:.2f}" for name, value in row.measurements.items())
             lines.append(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from densecast.artifact import CalibrationRecord, CompiledArtifact
+from densecast.artifact.half_type_record import HalfTypeRecord
 from densecast.artifact.search_record import HALF_PRECISION, SearchRecord, Trial
 from densecast.artifact.tune_record import TuneRecord
 from densecast.report import pareto
 from densecast.report.data import Reasons
+from densecast.runtime.ab_timing import Ratio
+from densecast.runtime.cpu_load import CpuLoad
 from densecast.spec.precision import short
 
 # Longer lists are in the JSON.
@@ -55,9 +59,21 @@ def summary(artifact: CompiledArtifact) -> list[str]:
     if manifest.measurements:
         figures = ", ".join(f"{name} {value:.2f}" for name, value in manifest.measurements.items())
         lines.append(f"{', '.join(manifest.settings.values())} chosen by measurement ({figures}).")
+    if manifest.half_type is not None:
+        lines.append(of_half_type(manifest.half_type))
     if not sections(Reasons.of(manifest)):
         lines.append("Nothing else was chosen by measurement: it was built as requested.")
     return lines
+
+
+def of_half_type(record: HalfTypeRecord) -> str:
+    """The 16-bit type and why, as a sentence."""
+    sentence = f"16-bit type {record.chosen}: {record.why}"
+    if record.cpu_ms:
+        figures = ", ".join(f"{name} {value:.2f} ms" for name, value in record.cpu_ms.items())
+        again = ", measured before" if record.from_cache else ""
+        sentence += f" (CPU time in one thread, {record.rounds} rounds in alternation: {figures}{again})"
+    return f"{sentence}."
 
 
 def of_calibration(record: CalibrationRecord) -> Section:
@@ -112,8 +128,8 @@ def of_tuning(record: TuneRecord) -> Section:
     for trial in record.trials:
         figures = ("", "", "")
         if trial.timing:
-            (low, high), rate = trial.timing.quartiles, trial.timing.candidate
-            ratio = f"{trial.timing.ratio:.2f} ({low:.2f} to {high:.2f})"
+            (low, high), rate = trial.timing.interval or trial.timing.quartiles, trial.timing.candidate
+            ratio = str(Ratio(trial.timing.ratio, low, high))
             figures = (ratio, f"{rate.images_per_s:.2f}", f"{rate.latency_ms:.1f}")
         rows.append((trial.what, *figures, trial.why + (" (measured before)" if trial.from_cache else "")))
     first = f", which at first was {record.trials[0].baseline}" if record.trials else ""
@@ -122,7 +138,8 @@ def of_tuning(record: TuneRecord) -> Section:
         (
             f"{record.winner}: {record.why}",
             f"Each was timed in alternation with the best so far{first}, on {record.threads} threads, in "
-            f"{record.seconds:.0f} s of {record.options.seconds:.0f}. In brackets: the quartiles over rounds.",
+            f"{record.seconds:.0f} s of {record.options.seconds:.0f}. In brackets: where the median over rounds surely "
+            f"lies.{_loads([trial.timing.load for trial in record.trials if trial.timing])}",
         ),
         ("tried", "times as fast as the best so far", "images/s", "ms a call", "outcome"),
         tuple(rows),
@@ -140,6 +157,7 @@ def of_search(record: SearchRecord) -> Section:
         f"interval. {verdict} In float32 it is {record.reference:.4f}, over {record.images} images; "
         f"{record.layers} layers, {record.seconds:.0f} s of {record.options.seconds:.0f} s.",
     ]
+    sentences[-1] += _loads([trial.load for trial in record.trials])
     if winner is not None and winner.half_layers:
         sentences.append(_layers(winner, record))
     return Section(
@@ -159,6 +177,12 @@ def of_search(record: SearchRecord) -> Section:
         "<><>>><<",
         pareto.draw(record),
     )
+
+
+def _loads(loads: Sequence[CpuLoad]) -> str:
+    """What other programs took of the CPUs while trials were timed, as a sentence after others; nothing if unknown."""
+    shares = [load.others for load in loads if load.others is not None]
+    return f" Other programs took {min(shares):.0%} to {max(shares):.0%} of the CPUs meanwhile." if shares else ""
 
 
 def _layers(winner: Trial, record: SearchRecord) -> str:
@@ -181,7 +205,7 @@ def _trial(trial: Trial, record: SearchRecord) -> tuple[str, ...]:
         trial.name,
         f"{trial.drop.value:.3f}",
         f"{trial.drop.low:.3f} … {trial.drop.high:.3f}",
-        f"{trial.speed:.2f}",
+        str(trial.speed_range) if trial.speed_range else f"{trial.speed:.2f}",
         f"{trial.infer_ms:.2f}",
         f"{half_layers} of {record.layers}",
         "yes" if trial.is_within(record.options.points) else "no",

@@ -91,6 +91,7 @@ class CompilePlan:
             precision_ran=built.precision,
             settings=built.settings,
             measurements=built.measurements,
+            half_type=built.half_type,
             build_seconds=round(seconds, 3),
         )
 

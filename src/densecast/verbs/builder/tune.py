@@ -20,7 +20,8 @@ from densecast.artifact.tune_record import ABTiming, Setting, Trial, TuneRecord
 from densecast.backends._base import BACKENDS
 from densecast.errors import MissingError
 from densecast.io import codec, files
-from densecast.runtime import execution, machine
+from densecast.runtime import ab_timing, execution, machine
+from densecast.runtime.ab_timing import Ratio, Verdict
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.options import ActivationScheme, BuildOptions
 from densecast.spec.precision import short
@@ -131,10 +132,17 @@ class _Search:
             best,
             self._threads,
             tuple(self._trials),
-            why if self._finished else f"{why}; the time was up before all was measured",
+            "; ".join([why, *self._remarks(wants_int8)]),
             round(time.perf_counter() - self._start, 1),
             self._finished,
         )
+
+    def _remarks(self, wants_int8: bool) -> list[str]:
+        """What else has to be known about the choice: trials that noise left undecided, and whether it was finished."""
+        open_trials = [trial for trial in self._trials[: -1 if wants_int8 else None] if not trial.decided]
+        remarks = [f"{trial.what!r} {trial.why}" for trial in open_trials[:1]]
+        remarks += [f"so {len(open_trials) - 1} more"] if len(open_trials) > 1 else []
+        return remarks if self._finished else [*remarks, "the time was up before all was measured"]
 
     def close(self) -> None:
         """Release the engines."""
@@ -157,8 +165,12 @@ class _Search:
         speed = f"int8 is {last.timing.ratio:.2f} times as fast as the best build without it"
         if is_accepted:
             return quantised, speed
+        if not last.decided:
+            speed = f"whether int8 is faster {last.why}"
         if self._tune_options.keep_int8:
             return quantised, f"{speed}; used all the same, as requested"
+        if not last.decided:
+            return best, speed
         return best, f"{speed}, and {last.required_ratio:g} times were needed to be worth its loss of accuracy"
 
     def _best(self, best: Setting, variations: Iterator[Variation]) -> Setting:
@@ -194,10 +206,19 @@ class _Search:
             if not baseline.is_finite():
                 return ended("the outputs of the best so far are no numbers", accepted=True)
             timing = tune_benchmark.benchmark(baseline, candidate)
-            tune_benchmark.store(key, timing)
-        accepted, why = _decided(timing, variation.required_ratio)
+            if not timing.load.is_too_high:
+                tune_benchmark.store(key, timing)
+        verdict = _decided(timing, variation.required_ratio)
         return Trial(
-            variation.what, variation.setting, best, variation.required_ratio, timing, accepted, why, is_cached
+            variation.what,
+            variation.setting,
+            best,
+            variation.required_ratio,
+            timing,
+            verdict.answer == "yes",
+            _outcome(verdict, timing, variation.required_ratio),
+            is_cached,
+            verdict.answer != "undecided",
         )
 
     def _load(self, setting: Setting, beside: Setting) -> LoadedSetting:
@@ -264,10 +285,16 @@ def _options(options: BuildOptions, setting: Setting) -> BuildOptions:
     )
 
 
-def _decided(timing: ABTiming, required_ratio: float) -> tuple[bool, str]:
-    """Whether the candidate is accepted: fast enough in the median, and no slower in three of four rounds."""
-    if timing.ratio < required_ratio:
-        return False, "not faster" if timing.ratio < 1 else f"{required_ratio:g} times were needed"
-    if timing.quartiles[0] < min(required_ratio, 1):
-        return False, "not clear: more than every fourth round says the contrary"
-    return True, "taken"
+def _decided(timing: ABTiming, required_ratio: float) -> Verdict:
+    """Whether the candidate is accepted: fast enough in the median, and surely no slower, on a machine left alone."""
+    low, high = timing.interval or timing.quartiles
+    return ab_timing.decide(Ratio(timing.ratio, low, high), required_ratio, timing.load)
+
+
+def _outcome(verdict: Verdict, timing: ABTiming, required_ratio: float) -> str:
+    """The verdict in as few words as a table has room for; the ratio stands beside it."""
+    if verdict.answer == "yes":
+        return "taken"
+    if verdict.answer == "undecided":
+        return verdict.why
+    return "not faster" if timing.ratio < 1 else f"{required_ratio:g} times were needed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 
@@ -9,9 +10,9 @@ import numpy as np
 
 from densecast.artifact.tune_record import ABTiming, Rate
 from densecast.backends._base import Runner
-from densecast.errors import BadConfigError
-from densecast.io import cache, codec, files
+from densecast.io import cache
 from densecast.runtime import ab_timing
+from densecast.runtime.cpu_load import LoadMeter
 from densecast.spec.tensor import Array, Feeds, TensorSpec
 
 # A round of either lasts at least so long, for the clock and the threads' start not to matter.
@@ -79,30 +80,34 @@ def benchmark(baseline: LoadedSetting, candidate: LoadedSetting) -> ABTiming:
     for each in both:
         each.seconds(1)
     calls = [max(1, round(_ROUND_S / max(each.seconds(1), 1e-6))) for each in both]
-    seconds = ab_timing.interleave([lambda: baseline.seconds(calls[0]), lambda: candidate.seconds(calls[1])], _ROUNDS)
+    cpu_s: tuple[list[float], list[float]] = ([], [])
+    workloads = [
+        ab_timing.cpu_noted(functools.partial(each.seconds, count), taken)
+        for each, count, taken in zip(both, calls, cpu_s, strict=True)
+    ]
+    meter = LoadMeter()
+    seconds = ab_timing.interleave(workloads, _ROUNDS)
+    load = meter.load()
     per_image = [taken / each.images(count) for each, count, taken in zip(both, calls, seconds, strict=True)]
     rates = [
         Rate(float(1 / np.median(image_s)), float(np.median(taken) / count * 1e3))
         for image_s, taken, count in zip(per_image, seconds, calls, strict=True)
     ]
     low, ratio, high = ab_timing.ratio_quartiles(*per_image)
-    return ABTiming(rates[0], rates[1], ratio, (low, high), len(seconds[0]))
+    sure = ab_timing.median_ratio(*per_image)
+    images = [each.images(count) for each, count in zip(both, calls, strict=True)]
+    cpu_ratio = ab_timing.cpu_ratio(*(np.array(taken) / count for taken, count in zip(cpu_s, images, strict=True)))
+    return ABTiming(rates[0], rates[1], ratio, (low, high), len(seconds[0]), (sure.low, sure.high), cpu_ratio, load)
 
 
 def cached(key: str) -> ABTiming | None:
     """The cached timing under this key; None if there is none, or its file is damaged."""
-    try:
-        return codec.read(cache.folder() / "tuning" / f"{key}.json", ABTiming)
-    except BadConfigError:
-        return None
+    return cache.read_record("tuning", key, ABTiming)
 
 
 def store(key: str, timing: ABTiming) -> None:
     """Store a timing; failure to write the cache is ignored."""
-    try:
-        files.write_text(cache.folder() / "tuning" / f"{key}.json", codec.to_json(timing))
-    except OSError:
-        return
+    cache.write_record("tuning", key, timing)
 
 
 def random_feeds(tensors: tuple[TensorSpec, ...], batch: int) -> Feeds:

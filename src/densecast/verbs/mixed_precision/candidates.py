@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,9 @@ from densecast.errors import UsageError
 from densecast.imaging.views import ModelInputs
 from densecast.pipeline import Pipeline
 from densecast.runtime import ab_timing
+from densecast.runtime.ab_timing import Ratio
 from densecast.runtime.batching import Buffers, batches
+from densecast.runtime.cpu_load import CpuLoad, LoadMeter
 from densecast.runtime.execution import ExecutionConfig
 from densecast.runtime.machine import usable_cpus
 from densecast.session import Session
@@ -117,15 +119,36 @@ class CandidateBuilder:
         return Pipeline(Session.open(opened, self._config), artifact=opened)
 
 
-def measure_speed(candidate: Pipeline, baseline: Pipeline, inputs: ModelInputs) -> tuple[float, float]:
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """A candidate's speed beside its baseline's: see `Trial`."""
+
+    speed: float
+    infer_ms: float
+    speed_range: Ratio | None = None
+    cpu_speed: float | None = None
+    load: CpuLoad = field(default_factory=CpuLoad)
+
+
+def measure_speed(candidate: Pipeline, baseline: Pipeline, inputs: ModelInputs) -> Speed:
     """Measure the network alone: the candidate's speed-up over the baseline, and its median in milliseconds."""
     _, feeds = next(batches(inputs.feeds[:1], candidate.spec.inputs, candidate.session.batch_sizes, Buffers()))
     with contextlib.ExitStack() as leases:
         own = leases.enter_context(candidate.session.lease())
         # A model may be its own baseline, and has no more than one slot.
         other = own if baseline is candidate else leases.enter_context(baseline.session.lease())
-        workloads = [ab_timing.timed(functools.partial(slot.run, feeds)) for slot in (own, other)]
+        cpu_s: tuple[list[float], list[float]] = ([], [])
+        workloads = [
+            ab_timing.cpu_noted(ab_timing.timed(functools.partial(slot.run, feeds)), taken)
+            for slot, taken in zip((own, other), cpu_s, strict=True)
+        ]
         for warm_up in workloads:
             warm_up()
+        meter = LoadMeter()
         own_s, other_s = ab_timing.interleave(workloads, _ROUNDS)
-    return ab_timing.undisturbed_ratio(other_s, own_s), float(np.median(own_s)) * 1e3
+        load = meter.load()
+    speed = ab_timing.undisturbed_ratio(other_s, own_s)
+    over_rounds = ab_timing.median_ratio(other_s, own_s)
+    speed_range = Ratio(speed, min(speed, over_rounds.low), max(speed, over_rounds.high))
+    cpu_speed = ab_timing.cpu_ratio(cpu_s[1][1:], cpu_s[0][1:])
+    return Speed(speed, float(np.median(own_s)) * 1e3, speed_range, cpu_speed, load)

@@ -164,10 +164,19 @@ class Search:
         baseline = self._half_pipeline
         assert baseline is not None
         (inputs,) = self.accuracy.some_inputs(pipeline, 1)
-        speed, infer_ms = measure_speed(pipeline, baseline, inputs)
+        measured = measure_speed(pipeline, baseline, inputs)
         if half_layers is None:
-            speed = 1.0
-        return Trial(name, tuple(sorted(half_layers or ())), drop, speed, infer_ms)
+            return Trial(name, (), drop, 1.0, measured.infer_ms, load=measured.load)
+        return Trial(
+            name,
+            tuple(sorted(half_layers)),
+            drop,
+            measured.speed,
+            measured.infer_ms,
+            measured.speed_range,
+            measured.cpu_speed,
+            measured.load,
+        )
 
     def _trial_name(self, half_layers: HalfLayers) -> str:
         """The name of a trial: `int8`, `int8 but 3`, with a letter if the name is taken."""

@@ -40,7 +40,7 @@ def explore(
     first = {half_layers: measure(half_layers) for half_layers in dict.fromkeys((frozenset[str](), free))}
     if any(trial.is_within(points) for trial in first.values()):
         return
-    base: HalfLayers = free if first[free].speed >= first[frozenset()].speed * (1 - TIE) else frozenset()
+    base: HalfLayers = frozenset() if _is_slower(first[free], first[frozenset()]) else free
     gain = {group: gained for group, gained in sensitivity().items() if gained > 0 and not base.issuperset(group)}
     cost = {group: sum(cost_ms.get(layer, 0.0) for layer in group) for group in gain}
     dearest = max(cost.values(), default=0.0)
@@ -69,7 +69,7 @@ def _fewest(base: HalfLayers, order: Sequence[LayerGroup], measure: Measure, poi
         trial = with_first(count)
         if trial.is_within(points):
             best = trial
-        elif trial.speed < _PAYS and count > 1:
+        elif trial.is_clearly_slower_than(_PAYS) and count > 1:
             return None
         else:
             low, count = count, 2 * count
@@ -90,22 +90,36 @@ def _give_back(best: Trial, dearest_first: Sequence[LayerGroup], measure: Measur
         if not set(best.half_layers).issuperset(group):
             continue
         trial = measure(frozenset(best.half_layers) - set(group))
-        if trial.is_within(points) and trial.speed >= best.speed * (1 - TIE):
+        if trial.is_within(points) and not _is_slower(trial, best):
             best = trial
 
 
+def _is_slower(trial: Trial, than: Trial) -> bool:
+    """Whether a trial is slower than another by more than a tie, and noise is no explanation for it."""
+    return trial.is_clearly_slower_than(than.least_speed * (1 - TIE))
+
+
 def winner(trials: Sequence[Trial], points: float) -> tuple[Trial | None, str]:
-    """The fastest trial within `points`, and why; None if no such int8 model beats 16 bits."""
+    """The fastest trial within `points`, and why; None if all such int8 models are clearly slower than 16 bits.
+
+    Of those whose speeds cannot be told apart the one that loses least is taken.
+    """
     within = [trial for trial in trials if trial.is_within(points)]
     if not within:
         nearest = min(trials, key=lambda trial: trial.worst_drop, default=None)
         named = f"; the nearest, {nearest.name}, loses {nearest.drop}" if nearest else ""
         return None, f"no int8 model was shown to lose at most {points:g} points{named}"
-    fastest = max(trial.speed for trial in within)
-    near = [trial for trial in within if trial.speed >= fastest * (1 - TIE)]
+    fastest = max(within, key=lambda trial: trial.speed)
+    near = [trial for trial in within if trial.speed >= fastest.speed * (1 - TIE) or not _is_slower(trial, fastest)]
     best = min(near, key=lambda trial: (trial.drop.high, len(trial.half_layers)))
-    if best.speed < 1 - TIE:
+    if best.is_clearly_slower_than(1 - TIE):
         return None, f"int8 is slower here: {best.name} is within the limit at {best.speed:.2f} times the 16-bit speed"
     faster = len([trial for trial in trials if trial.speed > best.speed and not trial.is_within(points)])
+    if best.load.is_too_high or best.least_speed < 1 - TIE:
+        noise = best.load if best.load.is_too_high else f"in the rounds it was {best.speed_range} times as fast"
+        return best, (
+            f"loses at most {points:g} points ({best.drop}); whether it is faster than 16 bits could not be decided: "
+            f"{noise}"
+        )
     why = f"{best.speed:.2f} times as fast as 16 bits, the fastest that loses at most {points:g} points ({best.drop})"
     return best, why + (f"; {faster} faster ones lose more, or may" if faster else "")

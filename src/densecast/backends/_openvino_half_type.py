@@ -1,0 +1,108 @@
+"""Chooses the 16-bit type of an OpenVINO build: float16, unless bfloat16 is clearly faster on this CPU."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from densecast.artifact.half_type_record import HalfTypeRecord
+from densecast.backends._base import BuildJob
+from densecast.io import cache, codec, files
+from densecast.runtime import ab_timing, machine
+from densecast.runtime.cpu_load import LoadMeter
+from densecast.spec.tensor import TensorSpec
+
+# Of two 16-bit types, float16 carries three more bits of mantissa: it is taken unless it costs this much more time.
+_WORTH_BFLOAT16 = 1.1
+# Of sides that may have any size, while types are timed.
+_SIDE = 512
+_ROUNDS = ab_timing.RoundLimits(most=15, fewest=5, seconds=3.0)
+# A round is at least so much CPU time, for the clock's and the binding's own cost not to matter.
+_ROUND_S, _MOST_CALLS = 0.005, 50
+_NAMES = {"f16": "float16", "bf16": "bfloat16"}
+
+
+def choose(core: Any, model: Any, job: BuildJob, version: str) -> HalfTypeRecord | None:
+    """The 16-bit type for `model` on this CPU; None if it has no 16-bit type.
+
+    Timed by the process's CPU time, in one thread and in alternation: what other programs take of the CPUs stretches
+    wall time but hardly CPU time, and with one thread none waits, or spins, for another. A timing that decides is kept
+    in the cache, so that later builds of the same graph agree with it.
+    """
+    abilities = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    able = [hint for name, hint in (("FP16", "f16"), ("BF16", "bf16")) if name in abilities]
+    if not able:
+        return None
+    if len(able) == 1:
+        return HalfTypeRecord(able[0], able[0], "the only 16-bit type of this CPU", True)
+    key = _key(job, version)
+    earlier = cache.read_record("half_type", key, HalfTypeRecord)
+    if earlier is not None:
+        return replace(earlier, from_cache=True)
+    native = "bf16" if core.get_property("CPU", "INFERENCE_PRECISION_HINT").to_string() == "bf16" else "f16"
+    record = _timed(core, model, job.spec.inputs, native)
+    if record.decided:
+        cache.write_record("half_type", key, record)
+    return record
+
+
+def decide(
+    f16_s: ab_timing.Seconds, bf16_s: ab_timing.Seconds, native: str, meter: LoadMeter | None = None
+) -> HalfTypeRecord:
+    """The choice by the CPU seconds that one inference took in either type, round by round."""
+    ratio = ab_timing.median_ratio(f16_s, bf16_s)
+    verdict = ab_timing.decide(ratio, _WORTH_BFLOAT16)
+    chosen = {"yes": "bf16", "no": "f16", "undecided": native}[verdict.answer]
+    load = (meter or LoadMeter()).load()
+    if verdict.answer == "undecided":
+        why = f"whether bfloat16 is faster {verdict.why}; {load}; {_NAMES[native]} is what the engine prefers here"
+    elif verdict.answer == "yes":
+        why = f"bfloat16 is {ratio} times as fast as float16, and {_WORTH_BFLOAT16:g} times make up for its mantissa"
+    else:
+        why = f"bfloat16, of a shorter mantissa, is only {ratio} times as fast as float16"
+    cpu_ms = {"f16": float(np.median(f16_s) * 1e3), "bf16": float(np.median(bf16_s) * 1e3)}
+    return HalfTypeRecord(chosen, native, why, verdict.answer != "undecided", cpu_ms, ratio, len(f16_s), load)
+
+
+def _timed(core: Any, model: Any, specs: Sequence[TensorSpec], native: str) -> HalfTypeRecord:
+    rng = np.random.default_rng(0)
+    feeds = {place: rng.random(spec.typical_shape(_SIDE), dtype=np.float32) for place, spec in enumerate(specs)}
+    meter = LoadMeter()
+    calls: list[Callable[[], object]] = []
+    for hint in ("f16", "bf16"):
+        settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+        request = core.compile_model(model, "CPU", settings).create_infer_request()
+        outputs = request.infer(feeds)
+        if hint == "f16" and not np.isfinite(outputs[0]).all():
+            return HalfTypeRecord("bf16", native, "float16 overflows: its outputs are no numbers", True)
+        calls.append(lambda request=request: request.infer(feeds))  # type: ignore[misc]
+    single = [ab_timing.timed(call, time.process_time_ns) for call in calls]
+    count = min(_MOST_CALLS, math.ceil(_ROUND_S / max(min(workload() for workload in single), 1e-6)))
+    repeated = [ab_timing.timed(lambda call=call: _repeat(call, count), time.process_time_ns) for call in calls]  # type: ignore[misc]
+    f16_s, bf16_s = ab_timing.interleave(repeated, _ROUNDS)
+    return decide(f16_s / count, bf16_s / count, native, meter)
+
+
+def _repeat(call: Callable[[], object], count: int) -> None:
+    for _ in range(count):
+        call()
+
+
+def _key(job: BuildJob, version: str) -> str:
+    """A hash of what the times depend on; weights are in the graph's, calibration and biases change no speed."""
+    quantize = job.options.quantize
+    schemes = (quantize.activations, quantize.weights, quantize.excluded_types, quantize.excluded_names)
+    parts = (
+        files.sha256(job.graph),
+        job.options.precision,
+        schemes,
+        codec.to_json(job.spec.inputs[0]),
+        version,
+        machine.cpu(),
+    )
+    return files.sha256_text(repr(parts))
