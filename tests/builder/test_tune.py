@@ -17,9 +17,12 @@ from command_line import densecast
 from made_images import write_jpeg
 
 from densecast.artifact import Artifact
+from densecast.artifact.half_type_record import HalfTypeRecord
 from densecast.artifact.tune_record import ABTiming, Rate, Trial
+from densecast.backends import _openvino_half_type
 from densecast.errors import UsageError
 from densecast.runtime import ab_timing
+from densecast.runtime.cpu_load import CpuLoad
 from densecast.spec.options import BuildOptions, InputShape, Range
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec
@@ -291,3 +294,21 @@ def test_a_fall_back_is_said_plainly_where_a_folder_was_named(
     assert ended.code == 0, ended.err
     precision = json.loads((tmp_path / "b.json").read_text())["precision"]
     assert (precision["asked"], precision["ran"]) == ("force_float16", "float32")
+
+
+@pytest.mark.parametrize("untuned", ["bf16", "f16"])
+def test_under_load_nothing_is_taken_and_the_type_is_that_of_a_build_that_is_not_tuned(
+    untuned: str, source: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate, load = Rate(1.0, 1.0), CpuLoad(0.9, 5.0, 5.0)
+    timing = ABTiming(rate, rate, 1.5, (1.4, 1.6), 15, (1.3, 1.7), 1.5, load)
+    monkeypatch.setattr(tune_benchmark, "benchmark", lambda *_: timing)
+    choice = HalfTypeRecord(untuned, "bf16", "as scripted", decided=True)
+    monkeypatch.setattr(_openvino_half_type, "choose", lambda *_: choice)
+    options = replace(FP16, shape=InputShape((1,), 24, 40))
+    record = tune(source, tmp_path / "tuned", options, TuneOptions("latency"), threads=1).manifest.tuning
+    assert record is not None and record.winner.half_type == untuned
+    assert [trial.accepted for trial in record.trials] == [untuned == "bf16", *[False] * (len(record.trials) - 1)]
+    assert all(not trial.decided for trial in record.trials)
+    assert "could not be decided: other programs took 90 % of the CPUs" in record.why
+    assert not list((tmp_path / "cache").glob("tuning/*"))

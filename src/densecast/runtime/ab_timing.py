@@ -137,7 +137,7 @@ def undisturbed_ratio(baseline: Seconds, candidate: Seconds) -> float:
     return float(np.quantile(baseline, _UNDISTURBED)) / float(np.quantile(candidate, _UNDISTURBED))
 
 
-def cpu_ratio(baseline_s: npt.ArrayLike, candidate_s: npt.ArrayLike) -> float | None:
+def cpu_ratio(baseline_s: Sequence[float] | Seconds, candidate_s: Sequence[float] | Seconds) -> float | None:
     """How many times less CPU time the candidate took, in the median; None where the clock saw none."""
     own, other = float(np.median(candidate_s)), float(np.median(baseline_s))
     return other / own if own > 0 and other > 0 else None

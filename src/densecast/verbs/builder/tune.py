@@ -118,7 +118,7 @@ class _Search:
         self._total = len(tune_settings.powers_of_two(1, self._threads)) + len(sizes) + len(choices)
         self._total += 2 + len(choices) if wants_int8 else 0
         best = self._best(best, tune_settings.streams(best, self._tune_options, self._threads))
-        best = self._best(best, tune_settings.types(best, self._options))
+        best = self._untuned_type(self._best(best, tune_settings.types(best, self._options)))
         for name in choices:
             best = self._best(best, iter([tune_settings.graph_pass(best, name)]))
         best = self._best(best, tune_settings.float32(best, self._options))
@@ -149,6 +149,17 @@ class _Search:
         for loaded in self._loaded.values():
             loaded.close()
         self._loaded.clear()
+
+    def _untuned_type(self, best: Setting) -> Setting:
+        """Where noise left the 16-bit type undecided, the one that a build takes that is not tuned: by CPU time."""
+        trial = self._trials[-1] if self._trials else None
+        if trial is None or trial.decided or trial.setting != replace(best, half_type=trial.setting.half_type):
+            return best
+        record = self._built(replace(best, half_type="auto")).manifest.half_type
+        if record is None or record.chosen != trial.setting.half_type:
+            return best
+        self._trials[-1] = replace(trial, accepted=True, why=f"{trial.why}; taken as by a build that is not tuned")
+        return trial.setting
 
     def _int8(self, best: Setting, choices: tuple[str, ...]) -> tuple[Setting, str]:
         """Choose between int8 and float; returns the setting and the reason."""

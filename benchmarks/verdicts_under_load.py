@@ -1,0 +1,86 @@
+"""Do verdicts by timing stay the same while four processes keep the CPUs busy? Trials without and with the load, and a table.
+
+    python benchmarks/verdicts_under_load.py [--trials 20] [--busy 4] [--json FILE]
+
+For each trial, with an empty cache: the 16-bit type of a build, and `build --tune` for latency. A verdict *flips* if one trial
+says yes and another no; "could not be decided" is not an answer, and leaves the default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from densecast.artifact import FloatArtifact
+from densecast.spec.options import BuildOptions, InputShape
+from densecast.spec.verb_options import TuneOptions
+from densecast.verbs.builder import build
+from densecast.verbs.builder.tune import tune
+from densecast.verbs.export import export_zoo
+
+MODELS = ("unet_tiny", "fcn_tiny")
+OPTIONS = BuildOptions("openvino", "force_float16", InputShape((1,), 128, 192))
+
+
+def busy() -> None:
+    """Keep one CPU busy for ever."""
+    while True:
+        sum(number * number for number in range(10_000))
+
+
+def trial(source: FloatArtifact, folder: Path, *, tuned: bool) -> dict[str, str]:
+    """The answer of every verdict of one build, or of one tuned build, with an empty cache."""
+    os.environ["DENSECAST_CACHE"] = str(folder / "cache")
+    if not tuned:
+        record = build(source, folder / "built", OPTIONS).manifest.half_type
+        assert record is not None
+        return {"16-bit type": record.chosen if record.decided else f"undecided ({record.chosen})"}
+    record = tune(source, folder / "tuned", OPTIONS, TuneOptions("latency", seconds=120)).manifest.tuning
+    assert record is not None
+    return {each.what: ("yes" if each.accepted else "no") if each.decided else "undecided" for each in record.trials}
+
+
+def answers(source: FloatArtifact, trials: int, *, tuned: bool) -> dict[str, Counter[str]]:
+    """How often each answer was given, by verdict."""
+    found: dict[str, Counter[str]] = {}
+    for _ in range(trials):
+        with tempfile.TemporaryDirectory() as folder:
+            for what, answer in trial(source, Path(folder), tuned=tuned).items():
+                found.setdefault(what, Counter())[answer] += 1
+    return found
+
+
+def main() -> None:
+    """Measure quiet, then under load."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--busy", type=int, default=4)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    table: dict[str, dict[str, int]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        sources = {name: export_zoo(name, Path(folder) / name) for name in MODELS}
+        for load in (0, arguments.busy):
+            children = [multiprocessing.Process(target=busy, daemon=True) for _ in range(load)]
+            for child in children:
+                child.start()
+            time.sleep(1)
+            for name, source in sources.items():
+                for tuned in (False, True):
+                    for what, counted in answers(source, arguments.trials, tuned=tuned).items():
+                        table[f"{load} busy, {name}: {what}"] = dict(counted)
+                        print(f"{load} busy, {name}: {what}: {dict(counted)}", flush=True)
+            for child in children:
+                child.terminate()
+    if arguments.json:
+        arguments.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
