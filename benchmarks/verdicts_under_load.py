@@ -1,9 +1,9 @@
-"""Do verdicts by timing stay the same while four processes keep the CPUs busy? Trials without and with the load, and a table.
+"""Do verdicts by timing stay the same while four processes keep the CPUs busy? Trials without and with that load.
 
     python benchmarks/verdicts_under_load.py [--trials 20] [--busy 4] [--json FILE]
 
-For each trial, with an empty cache: the 16-bit type of a build, and `build --tune` for latency. A verdict *flips* if one trial
-says yes and another no; "could not be decided" is not an answer, and leaves the default.
+For each trial, with an empty cache: the 16-bit type of a build, and `build --tune` for latency. A verdict *flips* if
+one trial says yes and another no; "could not be decided" is not an answer, and leaves the default.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def trial(source: FloatArtifact, folder: Path, *, tuned: bool) -> dict[str, str]
     """The answer of every verdict of one build, or of one tuned build, with an empty cache."""
     os.environ["DENSECAST_CACHE"] = str(folder / "cache")
     if not tuned:
-        record = build(source, folder / "built", OPTIONS).manifest.half_type
-        assert record is not None
-        return {"16-bit type": record.chosen if record.decided else f"undecided ({record.chosen})"}
+        chosen = build(source, folder / "built", OPTIONS).manifest.half_type
+        assert chosen is not None
+        return {"16-bit type": chosen.chosen if chosen.decided else f"undecided ({chosen.chosen})"}
     record = tune(source, folder / "tuned", OPTIONS, TuneOptions("latency", seconds=120)).manifest.tuning
     assert record is not None
     return {each.what: ("yes" if each.accepted else "no") if each.decided else "undecided" for each in record.trials}

@@ -109,7 +109,7 @@ def test_what_half_of_the_rounds_deny_is_not_taken(
 ) -> None:
     rate = Rate(1.0, 1.0)
     monkeypatch.setattr(tune_benchmark, "benchmark", lambda *_: ABTiming(rate, rate, 1.4, (0.6, 2.0), 5))
-    record = tune(source, tmp_path / "tuned", FP16, threads=2).manifest.tuning
+    record = tune(source, tmp_path / "tuned", replace(FP16, half_type="f16"), threads=2).manifest.tuning
     assert record is not None and not any(trial.accepted for trial in record.trials)
     assert "could not be decided: the spread of rounds, 0.60 to 2.00" in record.trials[0].why
     assert not record.trials[0].decided and "could not be decided" in record.why
