@@ -16,12 +16,11 @@ from pathlib import Path
 import onnx
 
 from densecast.artifact import CompiledArtifact, FloatArtifact
-from densecast.artifact.tune_record import ABTiming, Setting, Trial, TuneRecord
+from densecast.artifact.tune_record import Setting, Trial, TuneRecord
 from densecast.backends._base import BACKENDS
 from densecast.errors import MissingError
 from densecast.io import codec, files
-from densecast.runtime import ab_timing, execution, machine
-from densecast.runtime.ab_timing import Ratio, Verdict
+from densecast.runtime import execution, machine
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.options import ActivationScheme, BuildOptions
 from densecast.spec.precision import short
@@ -219,7 +218,7 @@ class _Search:
             timing = tune_benchmark.benchmark(baseline, candidate)
             if not timing.load.is_too_high:
                 tune_benchmark.store(key, timing)
-        verdict = _decided(timing, variation.required_ratio)
+        verdict = tune_benchmark.decided(timing, variation.required_ratio)
         return Trial(
             variation.what,
             variation.setting,
@@ -227,7 +226,7 @@ class _Search:
             variation.required_ratio,
             timing,
             verdict.answer == "yes",
-            _outcome(verdict, timing, variation.required_ratio),
+            tune_benchmark.outcome(verdict, timing, variation.required_ratio),
             is_cached,
             verdict.answer != "undecided",
         )
@@ -294,18 +293,3 @@ def _options(options: BuildOptions, setting: Setting) -> BuildOptions:
         graph_passes=setting.graph_passes,
         quantize=replace(options.quantize, activations=setting.activations),
     )
-
-
-def _decided(timing: ABTiming, required_ratio: float) -> Verdict:
-    """Whether the candidate is accepted: fast enough in the median, and surely no slower, on a machine left alone."""
-    low, high = timing.interval or timing.quartiles
-    return ab_timing.decide(Ratio(timing.ratio, low, high), required_ratio, timing.load)
-
-
-def _outcome(verdict: Verdict, timing: ABTiming, required_ratio: float) -> str:
-    """The verdict in as few words as a table has room for; the ratio stands beside it."""
-    if verdict.answer == "yes":
-        return "taken"
-    if verdict.answer == "undecided":
-        return verdict.why
-    return "not faster" if timing.ratio < 1 else f"{required_ratio:g} times were needed"

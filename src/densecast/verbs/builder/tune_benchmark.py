@@ -12,6 +12,7 @@ from densecast.artifact.tune_record import ABTiming, Rate
 from densecast.backends._base import Runner
 from densecast.io import cache
 from densecast.runtime import ab_timing
+from densecast.runtime.ab_timing import Ratio, Verdict
 from densecast.runtime.cpu_load import LoadMeter
 from densecast.spec.tensor import Array, Feeds, TensorSpec
 
@@ -98,6 +99,21 @@ def benchmark(baseline: LoadedSetting, candidate: LoadedSetting) -> ABTiming:
     images = [each.images(count) for each, count in zip(both, calls, strict=True)]
     cpu_ratio = ab_timing.cpu_ratio(*(np.array(taken) / count for taken, count in zip(cpu_s, images, strict=True)))
     return ABTiming(rates[0], rates[1], ratio, (low, high), len(seconds[0]), (sure.low, sure.high), cpu_ratio, load)
+
+
+def decided(timing: ABTiming, required_ratio: float) -> Verdict:
+    """Whether the candidate is accepted: fast enough in the median, and surely no slower, on a machine left alone."""
+    low, high = timing.interval or timing.quartiles
+    return ab_timing.decide(Ratio(timing.ratio, low, high), required_ratio, timing.load)
+
+
+def outcome(verdict: Verdict, timing: ABTiming, required_ratio: float) -> str:
+    """The verdict in as few words as a table has room for; the ratio stands beside it."""
+    if verdict.answer == "yes":
+        return "taken"
+    if verdict.answer == "undecided":
+        return verdict.why
+    return "not faster" if timing.ratio < 1 else f"{required_ratio:g} times were needed"
 
 
 def cached(key: str) -> ABTiming | None:
