@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny_artifacts
 import tiny_graphs
+import tiny_specs
 from made_images import write_jpeg
 
 from densecast.backends import onnxruntime, openvino
@@ -81,8 +82,10 @@ def test_openvino_tries_all_four_on_its_own_model(images: Path, tmp_path: Path) 
 def test_what_changed_is_counted_over_positions_or_as_a_norm() -> None:
     expected = [np.array([[[[1.0, 0.0]], [[0.0, 3.0]]]], np.float32)]
     outputs = [np.array([[[[1.0, 4.0]], [[0.0, 3.0]]]], np.float32)]
-    assert calibration_methods.output_change(segmentation.TASK, expected, outputs) == 0.5
-    assert calibration_methods.output_change(pose.TASK, expected, outputs) == pytest.approx(4 / 10**0.5, rel=1e-6)
+    assert calibration_methods.output_change(segmentation.TASK, expected, outputs, tiny_specs.segmentation()) == 0.5
+    assert calibration_methods.output_change(pose.TASK, expected, outputs, tiny_specs.pose()) == pytest.approx(
+        4 / 10**0.5, rel=1e-6
+    )
 
 
 @pytest.mark.quantize

@@ -221,13 +221,22 @@ def test_the_largest_finite_numbers_are_taken():
     assert (upsample_argmax(logits.astype(np.float32), [(9, 9)]) == 1).all()
 
 
+def test_more_than_256_classes_are_labels_of_16_bits():
+    logits = np.random.default_rng(0).normal(size=(300, 3, 4)).astype(np.float32)
+    labels, probability = upsample_scores(logits, [(3, 4)])
+    assert labels.dtype == np.uint16
+    np.testing.assert_array_equal(labels, logits.argmax(axis=0))
+    powers = np.exp(logits - logits.max(axis=0))
+    np.testing.assert_allclose(probability, 1 / powers.sum(axis=0), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "logits",
     [
         np.zeros((3, 4, 4)),
         np.zeros((4, 4), np.float32),
         np.zeros((0, 4, 4), np.float32),
-        np.zeros((257, 2, 2), np.float32),
+        np.zeros((65537, 1, 1), np.float32),
         np.zeros((3, 0, 4), np.float32),
     ],
 )

@@ -23,4 +23,4 @@ def blend_labels(labels: LabelMap, placement: Placement) -> LabelMap:
     top, left = int((height - inner_height) / 2), int((width - inner_width) / 2)
     content = labels[top : int(top + inner_height), left : int(left + inner_width)]
     mixed = cv2.resize(content.astype(np.float32), (image_width, image_height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(mixed).astype(np.uint8)
+    return np.asarray(mixed).astype(labels.dtype)

@@ -13,7 +13,7 @@ from densecast.spec.geometry import Placement
 from densecast.spec.preprocess import FitCentre, Interpolation, PoseAffine, Preprocess, spread
 
 Image = npt.NDArray[np.uint8]
-Plane = TypeVar("Plane", npt.NDArray[np.uint8], npt.NDArray[np.float32])
+Plane = TypeVar("Plane", npt.NDArray[np.uint8 | np.uint16], npt.NDArray[np.float32])
 Pixels = TypeVar("Pixels", npt.NDArray[np.uint8], npt.NDArray[Any])
 Nearest = Literal["pillow", "opencv"]
 

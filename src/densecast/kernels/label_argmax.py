@@ -13,12 +13,20 @@ from numba import njit
 from densecast.kernels.float32 import exp_of_negative, fma
 from densecast.kernels.label_uniform import MARGIN, TINY, Float32, Index, Indices, Int32, UInt32
 
-# exp(-24) is 2**-34: 256 such classes do not change a float32 probability by half a unit in the last place.
-NEGLIGIBLE = np.float32(24.0)
+# exp(-24) is 2**-34: 256 such classes do not change a float32 probability by half a unit in the last place; 65536
+# classes below exp(-30) do not either.
+_NEGLIGIBLE = np.float32(24.0)
+_NEGLIGIBLE_OF_MANY = np.float32(30.0)
 
 _LOWEST = np.float32(np.finfo(np.float32).min)
 _ONE = np.float32(1.0)
 _ZERO = np.float32(0.0)
+
+
+@njit(cache=True, nogil=True)
+def negligible(channels: Index) -> np.float32:
+    """How far below the best a class of so many does not count in a float32 probability."""
+    return _NEGLIGIBLE if channels <= np.uintp(256) else _NEGLIGIBLE_OF_MANY
 
 
 # Comparisons may assume numbers: every logit has been checked to be finite before.

@@ -15,11 +15,11 @@ from numba import njit
 
 from densecast.kernels.bilinear import Plan
 from densecast.kernels.label_argmax import (
-    NEGLIGIBLE,
     argmax_run,
     blend_once,
     blend_twice,
     candidates,
+    negligible,
     winner_probability,
 )
 from densecast.kernels.label_uniform import (
@@ -37,14 +37,15 @@ from densecast.kernels.label_uniform import (
     uniform_over_rows,
 )
 
+# Compiled for each of the two types.
+Labels = npt.NDArray[np.uint8 | np.uint16]
+
 _ONE = np.uintp(1)
 _NO_ROW = np.uintp(2**63)
 
 
 @njit(cache=True, nogil=True)
-def label_unresized(
-    logits: Float32, bits: Int32, first_row: Index, last_row: Index, labels: npt.NDArray[np.uint8]
-) -> bool:
+def label_unresized(logits: Float32, bits: Int32, first_row: Index, last_row: Index, labels: Labels) -> bool:
     """Write the labels of rows `first_row` to `last_row` of logits that keep their size; see `label_tile`."""
     width = np.uintp(labels.shape[1])
     best = np.empty(width, np.float32)
@@ -110,13 +111,13 @@ def label_tile(
     first_row: Index,
     last_row: Index,
     first_col: Index,
-    labels: npt.NDArray[np.uint8],
+    labels: Labels,
     probability: Float32,
 ) -> bool:
     """Write the labels of target rows `first_row` to `last_row`; the plan's columns go to `first_col` and on.
 
     `logits` (C, h, w) float32, `bits` the same as int32; `source_width` of their columns from `origin` on are
-    read, and the columns of `plan` count from there. `labels` is (H, W) uint8; `probability`, (H, W) float32,
+    read, and the columns of `plan` count from there. `labels` is (H, W) uint8 or uint16; `probability`, (H, W) float32,
     receives the winners' softmax probability, or is empty and stays so. Returns whether all logits read are
     finite.
     """
@@ -145,7 +146,7 @@ def label_tile(
     classes = np.empty(every, np.uintp)
     lows = np.empty(every, np.float32)
     highs = np.empty(every, np.float32)
-    slack = NEGLIGIBLE if scored else np.float32(0.0)
+    slack = negligible(every) if scored else np.float32(0.0)
     # The source row of which plane `1 - upper` of `blended` holds every class and column.
     blended_row = _NO_ROW
     upper = np.uintp(0)

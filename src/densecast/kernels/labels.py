@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from densecast.errors import BadInputError, BadShapeError, UsageError
 from densecast.kernels import bilinear
+from densecast.spec.sample import MAX_CLASSES, label_dtype
 
 Logits = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.uint8 | np.uint16]
 Probability = npt.NDArray[np.float32]
 
-MAX_CLASSES = 256
 
 # A tile's blended logits are two rows of about this many values (all classes): 64 KiB, which stay in the
 # cache. Its columns are enough to fill vectors.
@@ -40,7 +40,9 @@ def upsample_argmax(
     out: Labels | None = None,
     threads: int = 1,
 ) -> Labels:
-    """(C, h, w) or (N, C, h, w) float32 -> (H, W) or (N, H, W) uint8, the class of the largest resized logit.
+    """(C, h, w) or (N, C, h, w) float32 -> (H, W) or (N, H, W), the class of the largest resized logit.
+
+    Labels are uint8, or uint16 of more than 256 classes.
 
     The logits are resized bilinearly to `sizes_hw[0]`, then to `sizes_hw[1]`, larger or smaller, without
     antialiasing; steps that change nothing do not count, and at most two may remain. The first of equal
@@ -55,19 +57,20 @@ def upsample_argmax(
     many threads share the work.
 
     Raises:
-        BadShapeError: logits, `out` or a size outside of the above, or more than 256 classes.
+        BadShapeError: logits, `out` or a size outside of the above, or more classes than 16 bits hold.
         BadInputError: a logit is NaN or infinite. Rows that no target pixel reads are not looked at.
         UsageError: fewer than one thread.
     """
     batch = _batch_of(logits)
     size_hw = _target_size(batch, sizes_hw, crop_hw)
     labels_shape = (batch.shape[0], *size_hw)
+    dtype = label_dtype(batch.shape[1])
     result_shape = labels_shape if logits.ndim == 4 else size_hw
     if out is None:
-        out = np.empty(result_shape, np.uint8)
-    elif out.shape != result_shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
+        out = np.empty(result_shape, dtype)
+    elif out.shape != result_shape or out.dtype != dtype or not out.flags.c_contiguous:
         raise BadShapeError(
-            f"out must be a contiguous {result_shape} uint8 array, got {out.shape} {out.dtype}. "
+            f"out must be a contiguous {result_shape} {dtype} array, got {out.shape} {out.dtype}. "
             f"Leave it out to get one."
         )
     _fill(batch, sizes_hw, align_corners, crop_hw, threads, out.reshape(labels_shape), None)
@@ -92,7 +95,7 @@ def upsample_scores(
     """
     batch = _batch_of(logits)
     shape = (batch.shape[0], *_target_size(batch, sizes_hw, crop_hw))
-    labels = np.empty(shape, np.uint8)
+    labels = np.empty(shape, label_dtype(batch.shape[1]))
     probability = np.empty(shape, np.float32)
     _fill(batch, sizes_hw, align_corners, crop_hw, threads, labels, probability)
     return (labels, probability) if logits.ndim == 4 else (labels[0], probability[0])
@@ -106,7 +109,7 @@ def _batch_of(logits: Logits) -> Logits:
             f"got {logits.shape} {logits.dtype}."
         )
     if logits.shape[-3] > MAX_CLASSES:
-        raise BadShapeError(f"labels are uint8: at most {MAX_CLASSES} classes, got {logits.shape[-3]}.")
+        raise BadShapeError(f"labels are 16 bits: at most {MAX_CLASSES} classes, got {logits.shape[-3]}.")
     return logits if logits.ndim == 4 else logits[None]
 
 

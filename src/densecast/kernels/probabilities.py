@@ -15,7 +15,8 @@ import numpy as np
 
 from densecast.errors import BadInputError, BadShapeError, UsageError
 from densecast.kernels import bilinear
-from densecast.kernels.labels import MAX_CLASSES, Labels, Logits, Probability
+from densecast.kernels.labels import Labels, Logits, Probability
+from densecast.spec.sample import MAX_CLASSES, label_dtype
 
 
 def mean_argmax(
@@ -27,7 +28,7 @@ def mean_argmax(
     crops_hw: Sequence[tuple[int, int] | None] | None = None,
     threads: int = 1,
 ) -> tuple[Labels, Probability]:
-    """N outputs (C, h, w) float32 -> (H, W) uint8 labels and (H, W) float32, the winners' mean probability.
+    """N outputs (C, h, w) float32 -> (H, W) labels, uint8 or uint16, and (H, W) float32, the winners' mean probability.
 
     Output i is resized bilinearly to each of `sizes_hw[i]` in turn, at most two; the last must be (H, W) for all.
     Of what the first of them leads to only the upper left `crops_hw[i]` is used, where one is given.
@@ -64,7 +65,7 @@ def mean_argmax(
         raise BadInputError(
             "logits must be finite, got NaN or infinity. Look for an overflow in the network; float16 ends at 65504."
         )
-    labels = np.empty((height, width), np.uint8)
+    labels = np.empty((height, width), label_dtype(planes[0].shape[0]))
     probability = np.empty((height, width), np.float32)
 
     def fill_rows(begin: int, end: int) -> None:
@@ -94,5 +95,5 @@ def _checked(array: Logits, classes: int) -> Logits:
     if array.ndim != 3 or array.dtype != np.float32 or 0 in array.shape or array.shape[0] != classes:
         raise BadShapeError(f"logits must be (C, h, w) float32 with one C, none zero, got {array.shape} {array.dtype}.")
     if classes > MAX_CLASSES:
-        raise BadShapeError(f"labels are uint8: at most {MAX_CLASSES} classes, got {classes}.")
+        raise BadShapeError(f"labels are 16 bits: at most {MAX_CLASSES} classes, got {classes}.")
     return np.ascontiguousarray(array)

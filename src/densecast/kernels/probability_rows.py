@@ -10,7 +10,7 @@ from densecast.kernels.bilinear import Plan, Taps
 from densecast.kernels.float32 import exp_of_negative, fma
 
 Float32 = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.uint8 | np.uint16]
 
 
 @njit(cache=True, nogil=True)

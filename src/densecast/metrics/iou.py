@@ -20,7 +20,7 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.sample import LabelMap
 from densecast.spec.score import Score
 from densecast.tasks.segmentation import SegmentationMap
-from densecast.tasks.segmentation.palettes import IGNORED
+from densecast.tasks.segmentation.palettes import IGNORED, ignored
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -75,6 +75,27 @@ def class_counts(counts: Counts, classes: int) -> Counts:
     return np.stack([np.diagonal(counted)[:classes], counted.sum(axis=0)[:classes], counted.sum(axis=1)[:classes]])
 
 
+def class_counts_of(predicted: LabelMap, target: LabelMap, classes: int) -> Counts:
+    """(H, W) and (H, W) class indices -> (3, C) int64, as `class_counts`, for any number of classes.
+
+    Pixels whose target is `palettes.ignored(classes)` do not count.
+
+    Raises:
+        BadShapeError: the two are not of one size.
+    """
+    if classes <= IGNORED:
+        return class_counts(count_pixels(predicted, target), classes)
+    if predicted.shape != target.shape:
+        raise BadShapeError(f"a prediction of {predicted.shape} pixels cannot be compared with {target.shape}.")
+    counted = target != ignored(classes)
+    found, there = predicted[counted], target[counted]
+    return np.stack([_histogram(labels, classes) for labels in (there[found == there], found, there)])
+
+
+def _histogram(labels: LabelMap, classes: int) -> Counts:
+    return np.bincount(labels, minlength=classes)[:classes].astype(np.int64, copy=False)
+
+
 def ratios(by_class: Counts) -> Ratios:
     """(3, C) counts of any number of images -> their ratios."""
     both, predicted, there = by_class
@@ -108,7 +129,7 @@ class IntersectionOverUnion:
         Raises:
             BadShapeError: prediction and target are not of one size.
         """
-        return PixelCount(sample_id, class_counts(count_pixels(prediction.class_id, target), len(spec.labels)))
+        return PixelCount(sample_id, class_counts_of(prediction.class_id, target, len(spec.labels)))
 
     def score(self, counts: Sequence[PixelCount], spec: ModelSpec) -> Score:
         """`mIoU` as a fraction, with `mAcc` and `aAcc`; a class without a value has None."""

@@ -11,8 +11,18 @@ import numpy.typing as npt
 
 from densecast.spec.options import Split as Split
 
-# (H, W): one class index a pixel of the image.
-LabelMap = npt.NDArray[np.uint8]
+# (H, W): one class index a pixel of the image; 8 bits, or 16 where there are more than 256 classes.
+LabelMap = npt.NDArray[np.uint8 | np.uint16]
+MAX_CLASSES = 1 << 16
+
+
+def label_dtype(classes: int) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+    """The type of label maps of so many classes.
+
+    >>> str(label_dtype(256)), str(label_dtype(257))
+    ('uint8', 'uint16')
+    """
+    return np.dtype(np.uint8) if classes <= 1 << 8 else np.dtype(np.uint16)
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,10 +171,10 @@ class WeighsOutputs(Protocol):
     def output_measure(self) -> str:
         """The name of what `output_change` measures."""
 
-    def output_change(self, expected: Sequence[F32], actual: Sequence[F32]) -> float:
+    def output_change(self, expected: Sequence[F32], actual: Sequence[F32], spec: ModelSpec) -> float:
         """How much the meaning of main outputs (N, C, h, w) changed between two networks; 0 for no change."""
 
-    def meaning(self, output: F32) -> F32:
+    def meaning(self, output: F32, spec: ModelSpec) -> F32:
         """A main output (C, h, w) -> the values that decisions depend on, such as class probabilities."""
 
 

@@ -170,9 +170,9 @@ def _check_abilities(
         require(bool((changed >= 0).all() and (everywhere >= 0).all()), f"{task.name}: a margin is below 0.")
     if isinstance(task, WeighsOutputs):
         main = np.asarray(outputs[spec.output.name], np.float32)
-        change = task.output_change([main[None]], [main[None]])
+        change = task.output_change([main[None]], [main[None]], spec)
         require(change == 0, f"{task.name}: an output has changed from itself by {change}.")
-        require(bool(np.isfinite(task.meaning(main)).all()), f"{task.name}: what an output means is not finite.")
+        require(bool(np.isfinite(task.meaning(main, spec)).all()), f"{task.name}: what an output means is not finite.")
 
 
 def _copied(arrays: Feeds) -> dict[str, Array]:

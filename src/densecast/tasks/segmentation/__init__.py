@@ -15,11 +15,13 @@ from densecast.spec.augment import View
 from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.preprocess import FitCentre
-from densecast.spec.sample import LabelMap
+from densecast.spec.sample import MAX_CLASSES, LabelMap, label_dtype
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 from densecast.tasks._base import F32, Difference, Image, Measure, Task
 
 ToImage = Literal["bilinear_logits", "nearest_labels", "nearest_labels_pillow", "blended_labels"]
+Form = Literal["logits", "probabilities", "binary_logits", "binary_probability", "labels"]
+BINARY: tuple[Form, ...] = ("binary_logits", "binary_probability")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +32,45 @@ class SegmentationDecode:
     second one, and the labels are brought to the image's size by OpenCV's nearest neighbour, as deployments do whose
     graph ends in the argmax; "nearest_labels_pillow" is Pillow's, which reads at the centre of a pixel, not its corner.
     "blended_labels" is Ascend's FCN-8s postprocessing, which mixes class numbers: see `imaging.blend_labels`.
+
+    `form` is what the network's main output holds: "logits" or "probabilities" (after softmax), one plane a label;
+    "binary_logits" or "binary_probability" (after sigmoid), one plane for two labels, of which the second is where the
+    probability is above `threshold`; or "labels", class indices (N, H, W) or (N, 1, H, W) of an argmax inside the
+    graph, which cannot be "bilinear_logits": they are brought to the image as by "nearest_labels_pillow" then.
     """
 
     align_corners: bool = False
     to_image: ToImage = "bilinear_logits"
+    form: Form = "logits"
+    threshold: float = 0.5
     kind: Literal["segmentation"] = "segmentation"
+
+    def __post_init__(self) -> None:
+        """Settle how labels that the graph gives come to the image, and check the threshold.
+
+        Raises:
+            BadConfigError: a threshold that is not between 0 and 1, or that no output is compared with.
+        """
+        if self.form == "labels" and self.to_image == "bilinear_logits":
+            object.__setattr__(self, "to_image", "nearest_labels_pillow")
+        if not 0 < self.threshold < 1:
+            raise BadConfigError(
+                f"the threshold is a probability, above 0 and below 1; got {self.threshold}.", field="threshold"
+            )
+        if self.threshold != 0.5 and self.form not in BINARY:
+            raise BadConfigError(
+                f"a threshold is for one plane that tells two labels apart (form {BINARY[0]!r} or {BINARY[1]!r}); of "
+                f"{self.form} the largest wins.",
+                field="threshold",
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentationMap:
-    """`class_id` (H, W) uint8: each pixel's class index; `probability` (H, W) float32: its softmax, if requested."""
+    """`class_id` (H, W), each pixel's class index; `probability` (H, W) float32, that of its class, if requested.
+
+    `class_id` is uint8, or uint16 of models with more than 256 classes.
+    """
 
     class_id: LabelMap
     probability: npt.NDArray[np.float32] | None = None
@@ -63,17 +94,28 @@ class SegmentationTask:
         """Check that there are at least two classes, and that labels can be mapped back from the network's input.
 
         Raises:
-            BadConfigError: fewer than two labels, or a resize that needs another `to_image`.
+            BadConfigError: fewer than two labels, more than 16 bits hold, other than two for one plane, or a resize
+                that needs another `to_image`.
         """
-        if len(spec.labels) < 2:
-            raise BadConfigError(f"a segmentation needs at least two labels, got {len(spec.labels)}.", field="labels")
+        count = len(spec.labels)
+        if count < 2:
+            raise BadConfigError(f"a segmentation needs at least two labels, got {count}.", field="labels")
+        if count > MAX_CLASSES:
+            raise BadConfigError(f"labels are 16 bits at most: {MAX_CLASSES} classes; got {count}.", field="labels")
+        form = decode_options(spec).form
+        if form in BINARY and count != 2:
+            raise BadConfigError(
+                f"{form}: one plane tells two labels apart, where it is not and where it is; got {count} labels.",
+                field="labels",
+            )
         centred = isinstance(spec.preprocess.resize, FitCentre)
         if centred and decode_options(spec).to_image == "bilinear_logits":
             raise BadConfigError(f"{spec.name}: 'fit_centre' needs labels that are resized after the argmax.")
 
-    def output_channels(self, spec: ModelSpec) -> int:
-        """One channel per label."""
-        return len(spec.labels)
+    def output_channels(self, spec: ModelSpec) -> int | None:
+        """One channel per label; one in all where it tells two labels apart; any where the output is the labels."""
+        form = decode_options(spec).form
+        return None if form == "labels" else 1 if form in BINARY else len(spec.labels)
 
     def postprocess(
         self,
@@ -84,16 +126,18 @@ class SegmentationTask:
         *,
         scores: bool = False,
     ) -> SegmentationMap:
-        """Logits (C, h, w) of each view -> each pixel's class of the highest mean probability.
+        """Outputs (C, h, w) of each view -> each pixel's class of the highest mean probability.
 
         Raises:
-            BadGraphError: the output is not a map of `len(spec.labels)` classes.
-            UsageError: several views, and they do not meet at one size.
+            BadGraphError: the output is not a map of `len(spec.labels)` classes, or of the form that the spec says.
+            UsageError: several views, and they do not meet at one size; or scores or several views of labels.
         """
-        from densecast.tasks.segmentation import postprocess
+        from densecast.tasks.segmentation import forms, postprocess
 
-        logits = [each[spec.output.name] for each in outputs]
-        return postprocess.decode_views(logits, views, spec, frame, probability=scores)
+        maps = [each[spec.output.name] for each in outputs]
+        if decode_options(spec).form == "logits":
+            return postprocess.decode_views(maps, views, spec, frame, probability=scores)
+        return forms.decode_views(maps, views, spec, frame, probability=scores)
 
     def target_at(self, target: LabelMap, placement: Placement, frame: Frame) -> LabelMap:
         """Resize label maps by nearest neighbour, as Pillow does."""
@@ -114,7 +158,8 @@ class SegmentationTask:
 
     def tensor_specs(self, spec: ModelSpec) -> tuple[TensorSpec, ...]:
         """`class_id` in any image's size."""
-        return (TensorSpec("class_id", "uint8", (Dim("H", 1, 1 << 16), Dim("W", 1, 1 << 16))),)
+        dtype = str(label_dtype(len(spec.labels)))
+        return (TensorSpec("class_id", dtype, (Dim("H", 1, 1 << 16), Dim("W", 1, 1 << 16))),)
 
     def difference(self, left: SegmentationMap, right: SegmentationMap) -> Difference:
         """The share of pixels whose class differs."""
@@ -128,7 +173,10 @@ class SegmentationTask:
         return drawing.draw(image, prediction, spec)
 
     def save(self, path_without_suffix: Path, prediction: SegmentationMap, spec: ModelSpec) -> Path:
-        """Write `<path>.png`: 8-bit class indices; with probabilities also `<path>_score.png`, 65535 for 1."""
+        """Write `<path>.png`: class indices; with probabilities also `<path>_score.png`, 65535 for 1.
+
+        Indices are 8 bits, or 16 of a model with more than 256 classes.
+        """
         from densecast.tasks.segmentation import drawing
 
         return drawing.save(path_without_suffix, prediction)
@@ -148,36 +196,46 @@ class SegmentationTask:
     def margins(
         self, outputs: Feeds, left: SegmentationMap, right: SegmentationMap, spec: ModelSpec
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """The gap between the two best logits: where the class changed, and at every so many pixels."""
-        from densecast.tasks.segmentation import margins
+        """The gap between the two best values: where the class changed, and at every so many pixels.
 
-        logits = np.asarray(outputs[spec.output.name], dtype=np.float64)
-        return margins.of_changes(logits, left, right, decode_options(spec).align_corners)
+        Of one plane it is the distance from the threshold; labels from inside the graph have none.
+        """
+        from densecast.tasks.segmentation import forms, margins
 
-    def output_change(self, expected: Sequence[F32], actual: Sequence[F32]) -> float:
-        """The share of positions whose argmax differs."""
-        changed = [left.argmax(axis=1) != right.argmax(axis=1) for left, right in zip(expected, actual, strict=True)]
+        if decode_options(spec).form == "labels":
+            return np.zeros(0), np.zeros(0)
+        options = decode_options(spec)
+        planes = np.asarray(forms.planes(np.asarray(outputs[spec.output.name], np.float64), options), np.float64)
+        return margins.of_changes(planes, left, right, options.align_corners)
+
+    def output_change(self, expected: Sequence[F32], actual: Sequence[F32], spec: ModelSpec) -> float:
+        """The share of positions whose label differs."""
+        from densecast.tasks.segmentation import forms
+
+        options = decode_options(spec)
+        changed = [
+            forms.labels_of(left, options) != forms.labels_of(right, options)
+            for left, right in zip(expected, actual, strict=True)
+        ]
         return float(np.mean(np.concatenate([each.ravel() for each in changed])))
 
-    def meaning(self, output: F32) -> F32:
-        """Softmax over classes. Non-finite values count as large, so that a broken network's error is large."""
-        finite = np.nan_to_num(output, nan=0.0, posinf=_FIRST_EXPONENT, neginf=-_FIRST_EXPONENT)
-        powers = np.exp(finite - finite.max(axis=0))
-        return np.asarray(powers / powers.sum(axis=0), dtype=np.float32)
+    def meaning(self, output: F32, spec: ModelSpec) -> F32:
+        """Class probabilities. Non-finite values count as large, so that a broken network's error is large."""
+        from densecast.tasks.segmentation import forms
+
+        return forms.probabilities(output, spec)
 
     def sample_outputs(self, outputs: Feeds, spec: ModelSpec) -> Feeds:
         """Background with a single pixel that could be any other class."""
         return {name: one_pixel(array) for name, array in outputs.items()}
 
 
-_FIRST_EXPONENT = 80.0
-
-
 def one_pixel(array: Array) -> Array:
-    """(C, h, w) -> zeros of that shape, with a one in the middle of every plane but the first."""
+    """(C, h, w) -> zeros of that shape, with a one in the middle of every plane but the first; of one plane, in it."""
     planes = np.zeros_like(array)
-    if planes.ndim == 3:
-        planes[1:, planes.shape[1] // 2, planes.shape[2] // 2] = 1
+    if planes.ndim >= 2:
+        first = 1 if planes.ndim == 3 and len(planes) > 1 else 0
+        planes.reshape(-1, *planes.shape[-2:])[first:, planes.shape[-2] // 2, planes.shape[-1] // 2] = 1
     return planes
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from densecast.io import files
 from densecast.spec.model import ModelSpec
+from densecast.spec.sample import LabelMap
 from densecast.tasks.segmentation import SegmentationMap
 
 Image = npt.NDArray[np.uint8]
@@ -24,7 +25,8 @@ def draw(image: npt.NDArray[np.uint8], prediction: SegmentationMap, spec: ModelS
     What is no class, as ground truth that is not evaluated, is left as it is.
     """
     class_id = prediction.class_id
-    palette, opacity = np.zeros((256, 3), np.float32), np.zeros(256, np.float32)
+    values = _values(class_id, spec)
+    palette, opacity = np.zeros((values, 3), np.float32), np.zeros(values, np.float32)
     palette[: len(spec.palette)] = spec.palette
     opacity[1 if spec.labels[0] == _BACKGROUND else 0 : len(spec.labels)] = _OPACITY
     colours, shown = palette[class_id], opacity[class_id][..., None]
@@ -37,7 +39,7 @@ def draw(image: npt.NDArray[np.uint8], prediction: SegmentationMap, spec: ModelS
 
 
 def save(path_without_suffix: Path, prediction: SegmentationMap) -> Path:
-    """Write `<path>.png`: 8-bit class indices.
+    """Write `<path>.png`: class indices of 8 bits, or of 16 where the map has them.
 
     Where the prediction has probabilities, `<path>_score.png` too: 16 bits a pixel, 65535 for 1.
     """
@@ -50,7 +52,7 @@ def save(path_without_suffix: Path, prediction: SegmentationMap) -> Path:
 
 def save_colour(path_without_suffix: Path, prediction: SegmentationMap, spec: ModelSpec) -> Path:
     """Write `<path>_colour.png`: 8-bit RGB, each class in its colour; other values are black."""
-    palette = np.zeros((256, 3), np.uint8)
+    palette = np.zeros((_values(prediction.class_id, spec), 3), np.uint8)
     palette[: len(spec.palette)] = spec.palette
     return _write_png(path_without_suffix, "_colour", palette[prediction.class_id][:, :, ::-1])
 
@@ -62,7 +64,12 @@ def draw_changes(image: Image, left: SegmentationMap, right: SegmentationMap) ->
     return grey
 
 
-def _write_png(stem: Path, suffix: str, pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Path:
+def _values(labels: LabelMap, spec: ModelSpec) -> int:
+    """How many values a pixel can have: those of the map's type, and all of the model's classes."""
+    return max(1 << 8 * labels.dtype.itemsize, len(spec.palette))
+
+
+def _write_png(stem: Path, suffix: str, pixels: npt.NDArray[np.uint8 | np.uint16]) -> Path:
     import cv2
 
     path = stem.with_name(f"{stem.name}{suffix}.png")

@@ -28,6 +28,18 @@ def _colour(index: int) -> Rgb:
 IGNORED = 255
 """The label of pixels that no metric counts, in both data sets."""
 
+_IGNORED_OF_MANY = 65535
+
+
+def ignored(classes: int) -> int:
+    """The label of pixels that no metric counts: 255, or 65535 where 255 is a class.
+
+    >>> ignored(19), ignored(255), ignored(256)
+    (255, 255, 65535)
+    """
+    return IGNORED if classes <= IGNORED else _IGNORED_OF_MANY
+
+
 # Cityscapes' nineteen evaluated classes by train id, with the colours of the official label table
 # (https://github.com/mcordts/cityscapesScripts, `helpers/labels.py`).
 CITYSCAPES: dict[str, Rgb] = {

@@ -31,6 +31,11 @@ _NEAREST: dict[ToImage, Nearest | None] = {
 }
 
 
+def nearest_rule(spec: ModelSpec, frame: Frame) -> Nearest | None:
+    """Whose nearest neighbour brings labels to the image's size; None where it is the logits that are resized."""
+    return _NEAREST[decode_options(spec).to_image] if frame == "image" else None
+
+
 def decode(
     output: Array, placement: Placement, spec: ModelSpec, frame: Frame = "image", *, probability: bool = False
 ) -> SegmentationMap:
@@ -42,7 +47,7 @@ def decode(
         BadGraphError: the output is not a map of `len(spec.labels)` classes.
     """
     logits, align_corners = _checked(output, spec), decode_options(spec).align_corners
-    nearest = _NEAREST[decode_options(spec).to_image] if frame == "image" else None
+    nearest = nearest_rule(spec, frame)
     sizes = [placement.model_hw] if frame == "network" or nearest else [placement.model_hw, placement.image_hw]
     if decode_options(spec).to_image == "blended_labels" or (any(placement.offset_xy) and nearest):
         return _decode_centred(logits, placement, spec, frame, probability)
@@ -61,9 +66,10 @@ def decode(
 
 
 def place_labels(labels: LabelMap, placement: Placement, spec: ModelSpec, frame: Frame = "image") -> SegmentationMap:
-    """(H, W) class indices at the network's input size -> class indices at the image's size, by the model's rule.
+    """(H, W) class indices over the network's input -> class indices at the image's size, by the model's rule.
 
-    For networks whose graph ends in the argmax: equal to `decode` of the logits it was taken of.
+    For networks whose graph ends in the argmax: equal to `decode` of the logits it was taken of. Labels of another size
+    than the network's input are brought to it first.
 
     Raises:
         UsageError: the model's labels are those of resized logits, which are not there any more.
@@ -71,6 +77,8 @@ def place_labels(labels: LabelMap, placement: Placement, spec: ModelSpec, frame:
     nearest = _NEAREST[decode_options(spec).to_image]
     if frame == "image" and nearest is None and placement.image_hw != placement.model_hw:
         raise UsageError(f"{spec.name}: its labels are those of logits at the image's size, not resized labels.")
+    if labels.shape != placement.model_hw:
+        labels = resize_labels(labels, placement.model_hw, nearest or "pillow")
     if frame == "image" and decode_options(spec).to_image == "blended_labels":
         return SegmentationMap(blend_labels(labels, placement))
     (height, width), (left, top) = placement.content_hw, (int(offset) for offset in placement.offset_xy)
@@ -110,6 +118,30 @@ def decode_views(
     """
     if len(views) == 1 and not views[0].mirrored:
         return decode(outputs[0], views[0].placement, spec, frame, probability=probability)
+    check_views(views, spec, frame)
+    cut, views = cut_out([_checked(output, spec) for output in outputs], views, decode_options(spec).align_corners)
+    if frame == "network":
+        check_one_size(views, spec)
+    sizes = [
+        [view.placement.model_hw] if frame == "network" else [view.placement.model_hw, view.placement.image_hw]
+        for view in views
+    ]
+    labels, winners = mean_argmax(
+        cut,
+        sizes,
+        [view.mirrored for view in views],
+        align_corners=decode_options(spec).align_corners,
+        crops_hw=[_crop(view.placement) for view in views],
+    )
+    return SegmentationMap(labels, winners if probability else None)
+
+
+def check_views(views: Sequence[View], spec: ModelSpec, frame: Frame) -> None:
+    """Check that several views can be averaged.
+
+    Raises:
+        UsageError: they do not meet at one size.
+    """
     if frame == "image" and _NEAREST[decode_options(spec).to_image]:
         raise UsageError(
             f"{spec.name}: views are averaged as probabilities at the image's size, but this model's labels are "
@@ -121,30 +153,30 @@ def decode_views(
             f"{spec.name}: images in the middle of the network's input are not averaged over views.",
             field="flip" if any(view.mirrored for view in views) else "ratios",
         )
-    align_corners = decode_options(spec).align_corners
-    cut = [
-        _cut_out(_checked(output, spec), view.placement, align_corners)
-        if any(view.placement.offset_xy)
-        else (_checked(output, spec), view.placement)
-        for output, view in zip(outputs, views, strict=True)
-    ]
-    views = [replace(view, placement=placement) for view, (_, placement) in zip(views, cut, strict=True)]
-    if frame == "network" and len({view.placement.model_hw for view in views}) > 1:
+
+
+def check_one_size(views: Sequence[View], spec: ModelSpec) -> None:
+    """Check that views show the image at one size in the network's input.
+
+    Raises:
+        UsageError: ratios that do not.
+    """
+    if len({view.placement.model_hw for view in views}) > 1:
         raise UsageError(
             f"{spec.name} is evaluated at the network's size, and these ratios lead to several.", field="ratios"
         )
-    sizes = [
-        [view.placement.model_hw] if frame == "network" else [view.placement.model_hw, view.placement.image_hw]
-        for view in views
+
+
+def cut_out(
+    maps: Sequence[npt.NDArray[np.float32]], views: Sequence[View], align_corners: bool
+) -> tuple[list[npt.NDArray[np.float32]], list[View]]:
+    """Maps and views with those parts cut out, at the network's size, that show an image in the middle of its input."""
+    cut = [
+        _cut_out(planes, view.placement, align_corners) if any(view.placement.offset_xy) else (planes, view.placement)
+        for planes, view in zip(maps, views, strict=True)
     ]
-    labels, winners = mean_argmax(
-        [logits for logits, _ in cut],
-        sizes,
-        [view.mirrored for view in views],
-        align_corners=align_corners,
-        crops_hw=[_crop(view.placement) for view in views],
-    )
-    return SegmentationMap(labels, winners if probability else None)
+    placed = [replace(view, placement=placement) for view, (_, placement) in zip(views, cut, strict=True)]
+    return [planes for planes, _ in cut], placed
 
 
 def _cut_out(

@@ -18,6 +18,7 @@ from densecast.errors import UsageError
 from densecast.runtime.execution import ExecutionConfig
 from densecast.runtime.machine import usable_cpus
 from densecast.session import Session
+from densecast.spec.model import ModelSpec
 from densecast.spec.options import ActivationScheme, BiasCorrection, CalibrationMethod
 from densecast.spec.tensor import Feeds
 from densecast.tasks._base import F32, TASKS, Task, WeighsOutputs
@@ -120,7 +121,7 @@ def _compared(
             start = time.perf_counter()
             trial = replace(_with(job, method, bias), calibration=calibrated)
             outputs = _outputs(plan, trial, evaluated, Path(folder) / f"{method}_{bias}")
-            change = output_change(task, expected, outputs)
+            change = output_change(task, expected, outputs, plan.spec)
             return change, (time.perf_counter() - start) / len(calibrated)
 
         trials = {method: measure(method, bias) for method in methods}
@@ -140,10 +141,10 @@ def _compared(
     )
 
 
-def output_change(task: Task[Any, Any], expected: Sequence[F32], outputs: Sequence[F32]) -> float:
+def output_change(task: Task[Any, Any], expected: Sequence[F32], outputs: Sequence[F32], spec: ModelSpec) -> float:
     """How much main outputs changed, as weighed by the task, else by the relative L2 norm of the difference."""
     if isinstance(task, WeighsOutputs):
-        return task.output_change(expected, outputs)
+        return task.output_change(expected, outputs, spec)
     norm = np.linalg.norm(np.concatenate([each.ravel() for each in expected]))
     pairs = zip(expected, outputs, strict=True)
     return float(np.linalg.norm(np.concatenate([np.subtract(right, left).ravel() for left, right in pairs])) / norm)

@@ -21,6 +21,7 @@ from densecast.runtime import machine
 from densecast.spec.geometry import Placement
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import Native
+from densecast.spec.sample import LabelMap
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks.segmentation import SegmentationDecode
@@ -182,17 +183,15 @@ def _channels_first(logits: npt.NDArray[Any], separated: Separated) -> F32:
     return np.asarray(logits, dtype=np.float32)
 
 
-def _labels(answer: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def _labels(answer: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
     """(1, H, W) labels, or the class of the largest of (1, H, W, C) scores -> (H, W)."""
     answer = np.squeeze(answer, axis=0)
     if answer.ndim == 3 and answer.shape[2] == 1:
         answer = answer[:, :, 0]
-    return np.asarray(answer.argmax(axis=2) if answer.ndim == 3 else answer, dtype=np.uint8)
+    return np.asarray(answer.argmax(axis=2) if answer.ndim == 3 else answer, dtype=np.uint16)
 
 
-def _decoded(
-    logits: F32, feed: F32, image: Bytes, labels_hw: tuple[int, ...], spec: ModelSpec
-) -> npt.NDArray[np.uint8]:
+def _decoded(logits: F32, feed: F32, image: Bytes, labels_hw: tuple[int, ...], spec: ModelSpec) -> LabelMap:
     """Labels by the declared postprocessing, at the size of the original graph's."""
     assert isinstance(spec.decode, SegmentationDecode), "checked on the way in"
     model_hw = (feed.shape[2], feed.shape[3])

@@ -35,12 +35,12 @@ class Proxy:
 
     def _outputs(self, pipeline: Pipeline) -> list[F32]:
         """The meaning of each image's main output (C, h, w), subsampled."""
-        name = pipeline.spec.output.name
+        name, task = pipeline.spec.output.name, pipeline.task
         meanings: list[F32] = []
         for inputs in self._inputs:
             (outputs,) = pipeline.forward(inputs)
             thinned = _thinned(outputs[name])
-            meanings.append(pipeline.task.meaning(thinned) if isinstance(pipeline.task, WeighsOutputs) else thinned)
+            meanings.append(task.meaning(thinned, pipeline.spec) if isinstance(task, WeighsOutputs) else thinned)
         return meanings
 
 
