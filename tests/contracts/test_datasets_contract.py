@@ -10,6 +10,7 @@ from pathlib import Path
 import made_coco
 import made_images
 import made_label_maps
+import made_pairs
 import numpy as np
 import pytest
 from contract_cases import case_of
@@ -36,6 +37,8 @@ CASES = {
     "carvana": Case(lambda root: made_images.carvana(root, count=12)),
     "cityscapes": Case(made_label_maps.cityscapes),
     "coco_keypoints": Case(made_coco.folder, label_maps=False),
+    "depth_pairs": Case(made_pairs.depth, label_maps=False),
+    "multilabel_pairs": Case(made_pairs.multilabel, label_maps=False),
     "voc2012": Case(made_label_maps.voc2012),
 }
 

@@ -17,6 +17,7 @@ from densecast.datasets import _coco_annotations
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Feeds
 from densecast.tasks._base import TASKS
+from densecast.tasks.multilabel import MultilabelTarget
 from densecast.testing import check_task
 
 
@@ -50,7 +51,27 @@ def people() -> Any:
     return _coco_annotations.parse(document).people[document["images"][2]["id"]]
 
 
+def several_labels() -> Feeds:
+    return {"logits": np.random.default_rng(0).normal(size=(3, 24, 32)).astype(np.float32)}
+
+
+def bits() -> Any:
+    return MultilabelTarget(np.random.default_rng(1).random((3, 48, 64)) < 0.3)
+
+
+def metres() -> Any:
+    depth = np.random.default_rng(1).uniform(1, 40, (48, 64)).astype(np.float32)
+    depth[:3] = 0
+    return depth
+
+
+def depth_plane() -> Feeds:
+    return {"depth": np.random.default_rng(0).uniform(1, 40, (1, 24, 32)).astype(np.float32)}
+
+
 CASES = {
+    "monocular_depth": Case(tiny_specs.depth(), depth_plane, metres),
+    "multilabel": Case(tiny_specs.multilabel(), several_labels, bits),
     "pose": Case(tiny_specs.pose(), maps, people, (128, 192)),
     "segmentation": Case(tiny_specs.segmentation(), logits, labels),
 }

@@ -12,6 +12,8 @@ import tiny_specs
 
 from densecast.datasets import _coco_annotations
 from densecast.spec.model import ModelSpec
+from densecast.tasks.monocular_depth import DepthMap
+from densecast.tasks.multilabel import MultilabelMap, MultilabelTarget
 from densecast.tasks.pose import Poses
 from densecast.tasks.segmentation import SegmentationMap
 
@@ -65,8 +67,32 @@ def perfect_people(images: list[Image]) -> list[Image]:
     return perfect
 
 
+def depth_maps() -> list[Image]:
+    """Five depth maps with unknown pixels, and predictions that are off by some percent."""
+    rng = np.random.default_rng(2)
+    images: list[Image] = []
+    for index in range(5):
+        target = rng.uniform(1, 30, (10 + index, 13)).astype(np.float32)
+        found = (target * rng.normal(1, 0.1, target.shape)).astype(np.float32)
+        target[rng.random(target.shape) < 0.2] = 0
+        images.append((f"{index}", DepthMap(found), target))
+    return images
+
+
+def bits() -> list[Image]:
+    """Five images of three classes, some bits of which are predicted wrongly."""
+    rng = np.random.default_rng(3)
+    images: list[Image] = []
+    for index in range(5):
+        target = rng.random((3, 10 + index, 13)) < 0.3
+        images.append((f"{index}", MultilabelMap(target ^ (rng.random(target.shape) < 0.1)), MultilabelTarget(target)))
+    return images
+
+
 CASES = {
     "coco_keypoints": MetricCase(tiny_specs.pose(), people, perfect_people, extra="pycocotools"),
     "dice": MetricCase(tiny_specs.segmentation(), binary_masks),
     "iou": MetricCase(tiny_specs.segmentation(), label_maps),
+    "monocular_depth": MetricCase(tiny_specs.depth(), depth_maps),
+    "multilabel_iou": MetricCase(tiny_specs.multilabel(), bits),
 }

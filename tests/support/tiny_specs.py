@@ -5,6 +5,8 @@ from __future__ import annotations
 from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.preprocess import PoseAffine, Preprocess, Resize, ScaleBy
 from densecast.spec.tensor import Dim, TensorSpec
+from densecast.tasks.monocular_depth import MonocularDepthDecode
+from densecast.tasks.multilabel import MultilabelDecode
 from densecast.tasks.pose import PoseDecode
 from densecast.tasks.pose.coco_person import JOINTS
 from densecast.tasks.segmentation import SegmentationDecode
@@ -30,6 +32,37 @@ def segmentation(
         labels=labels,
         palette=voc(len(labels)),
         evaluation=Evaluation("carvana", "dice", "network"),
+    )
+
+
+def multilabel(decode: MultilabelDecode = MultilabelDecode(), resize: Resize = HALF) -> ModelSpec:
+    """Half size, three labels of which a pixel has any number."""
+    labels = ("wet", "lit", "far")
+    return ModelSpec(
+        name="tiny_multilabel",
+        task="multilabel",
+        inputs=(TensorSpec("image", "float32", (_BATCH, 3, *_SIDES)),),
+        outputs=(TensorSpec("logits", "float32", (_BATCH, len(labels), *_SIDES)),),
+        preprocess=Preprocess(resize),
+        decode=decode,
+        labels=labels,
+        palette=voc(len(labels)),
+        evaluation=Evaluation("multilabel_pairs", "multilabel_iou"),
+    )
+
+
+def depth(decode: MonocularDepthDecode = MonocularDepthDecode(), resize: Resize = HALF) -> ModelSpec:
+    """Half size, one plane of metres."""
+    return ModelSpec(
+        name="tiny_depth",
+        task="monocular_depth",
+        inputs=(TensorSpec("image", "float32", (_BATCH, 3, *_SIDES)),),
+        outputs=(TensorSpec("depth", "float32", (_BATCH, 1, *_SIDES)),),
+        preprocess=Preprocess(resize),
+        decode=decode,
+        labels=(),
+        palette=(),
+        evaluation=Evaluation("depth_pairs", "monocular_depth"),
     )
 
 

@@ -1,0 +1,126 @@
+"""Images in `images/` and their targets in another folder, matched by name: what the data sets of pairs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from densecast.errors import BadDatasetError, DensecastError, MissingFileError
+from densecast.imaging.folder import images_in
+from densecast.spec.sample import CheckReport, Sample, Split, SplitRecord, ids_sha256
+
+T = TypeVar("T")
+
+IMAGES = "images"
+VALIDATION_PERCENT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPairs(Generic[T]):
+    """One split of a folder of pairs; `read` reads a target."""
+
+    name: str
+    split: Split
+    seed: int | None
+    total: int
+    samples: tuple[Sample, ...]
+    read: Callable[[Sample], T] = field(compare=False)
+
+    def read_target(self, sample: Sample) -> T:
+        """The sample's ground truth in image pixels.
+
+        Raises:
+            BadDatasetError, BadImageError: it cannot be used.
+        """
+        return self.read(sample)
+
+    def record(self, limit: int | None = None) -> SplitRecord:
+        """Which images these are, or the first `limit`."""
+        chosen = self.samples[:limit]
+        return SplitRecord(self.name, self.split, len(chosen), self.total, self.seed, ids_sha256(chosen))
+
+
+def open_pairs(
+    name: str,
+    root: Path,
+    split: Split,
+    seed: int,
+    target_of: Callable[[Path, str], Path | None],
+    read: Callable[[Sample], T],
+) -> FolderPairs[T]:
+    """The split's samples, sorted by id, which is the image's stem.
+
+    `target_of` finds the target of a stem below the root; None if there is none. The folder's `train.txt` and
+    `val.txt`, a stem a line, say which images a split has. Without both, a tenth (at least one) is for validation,
+    drawn by numpy's PCG64 with `seed` from the sorted ids.
+
+    Raises:
+        MissingFileError: no such folder.
+        BadDatasetError: no images, two of one stem, an image without a target, or an empty split.
+    """
+    samples = _all(root, target_of)
+    lists = [root / f"{each}.txt" for each in ("train", "val")]
+    is_listed = all(path.is_file() for path in lists)
+    if split != "all":
+        if is_listed:
+            wanted = _listed(root / f"{split}.txt")
+            absent = wanted - {sample.id for sample in samples}
+            if absent:
+                raise BadDatasetError(
+                    f"{root / split}.txt names {len(absent)} images that are not there, the first is {min(absent)}."
+                )
+        else:
+            order = np.random.default_rng(seed).permutation(len(samples))
+            drawn = {samples[place].id for place in order[: max(1, len(samples) * VALIDATION_PERCENT // 100)]}
+            wanted = drawn if split == "val" else {sample.id for sample in samples} - drawn
+        chosen = tuple(sample for sample in samples if sample.id in wanted)
+    else:
+        chosen = samples
+    if not chosen:
+        raise BadDatasetError(
+            f"{root}: its {len(samples)} images leave none for the split {split!r}. Use the split 'all'.", field="split"
+        )
+    return FolderPairs(name, split, None if is_listed else seed, len(samples), chosen, read)
+
+
+def check_pairs(root: Path, target_of: Callable[[Path, str], Path | None], read: Callable[[Sample], T]) -> CheckReport:
+    """Report every image without a target, and every target that cannot be used."""
+    images = images_in(root / IMAGES)
+    problems, pairs = [], 0
+    for path in images:
+        target = target_of(root, path.stem)
+        if target is None:
+            problems.append(f"{path} has no target")
+            continue
+        pairs += 1
+        try:
+            read(Sample(path.stem, path, target))
+        except DensecastError as error:  # every broken file is reported, not only the first
+            problems.append(str(error))
+    return CheckReport(root, {"images": len(images), "pairs": pairs}, tuple(problems))
+
+
+def _all(root: Path, target_of: Callable[[Path, str], Path | None]) -> tuple[Sample, ...]:
+    if not root.is_dir():
+        raise MissingFileError(f"data set folder {root} does not exist.")
+    if not (root / IMAGES).is_dir():
+        raise BadDatasetError(f"{root} holds no folder {IMAGES}.")
+    by_stem: dict[str, Path] = {}
+    for path in images_in(root / IMAGES):
+        if path.stem in by_stem:
+            raise BadDatasetError(f"{by_stem[path.stem]} and {path} would have one target. Rename one of them.")
+        by_stem[path.stem] = path
+    targets = {stem: target_of(root, stem) for stem in by_stem}
+    missing = [stem for stem, target in targets.items() if target is None]
+    if missing:
+        raise BadDatasetError(f"{root}: {len(missing)} images have no target, the first is {by_stem[missing[0]]}.")
+    return tuple(Sample(stem, by_stem[stem], target) for stem, target in sorted(targets.items()) if target is not None)
+
+
+def _listed(path: Path) -> set[str]:
+    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    return {line.strip() for line in text.split("\n") if line.strip()}

@@ -1,0 +1,132 @@
+"""IoU and Dice of each class of a multi-label segmentation, over all pixels of the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.errors import BadDatasetError, BadShapeError
+from densecast.metrics._base import Metric, in_order, require_tensors
+from densecast.spec.model import ModelSpec
+from densecast.spec.score import Score
+from densecast.tasks.multilabel import MultilabelMap, MultilabelTarget
+
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BitCount:
+    """One image's pixels by class, (3, C) int64: in both prediction and target, in the prediction, in the target."""
+
+    sample_id: str
+    by_class: Counts
+
+
+def ratios(by_class: Counts) -> tuple[Floats, Floats]:
+    """(3, …, C) -> IoU and Dice of each class: `both / (p + t - both)` and `2·both / (p + t)`; NaN for 0 of 0."""
+    both, predicted, there = by_class
+    with np.errstate(invalid="ignore"):
+        return both / (predicted + there - both), 2 * both / (predicted + there)
+
+
+class MultilabelIou:
+    """mIoU: the mean over classes of their IoU; a class that is nowhere, neither found nor there, does not count.
+
+    Beside it mDice, and `IoU_micro` over the bits of all classes together. `per_image` is each image's own mIoU.
+    """
+
+    name = "mIoU"
+
+    def check(self, spec: ModelSpec) -> None:
+        """Whether the model's predictions have a bit for each class.
+
+        Raises:
+            UsageError: they have not.
+        """
+        require_tensors("multilabel_iou", frozenset({"classes"}), spec)
+
+    def count(self, sample_id: str, prediction: MultilabelMap, target: MultilabelTarget, spec: ModelSpec) -> BitCount:
+        """One image's pixels by class.
+
+        Raises:
+            BadShapeError: prediction and target are not of one size.
+            BadDatasetError: the target has other classes than the model.
+        """
+        there = _fitted(sample_id, target, spec)
+        if prediction.classes.shape != there.shape:
+            raise BadShapeError(
+                f"a prediction of {prediction.classes.shape} bits cannot be compared with {there.shape}."
+            )
+        planes = (prediction.classes & there, prediction.classes, there)
+        return BitCount(sample_id, np.stack([np.count_nonzero(each, axis=(1, 2)) for each in planes]).astype(np.int64))
+
+    def score(self, counts: Sequence[BitCount], spec: ModelSpec) -> Score:
+        """`mIoU` as a fraction, with `mDice` and `IoU_micro`; a class without a value has None."""
+        total: Counts = np.zeros((3, len(spec.labels)), np.int64)
+        per_image = {}
+        for count in in_order(counts):
+            total += count.by_class
+            own = _mean(ratios(count.by_class)[0])
+            if not np.isnan(own):
+                per_image[count.sample_id] = own
+        iou, dice = ratios(total)
+        return Score(
+            name=self.name,
+            value=_mean(iou),
+            unit="fraction",
+            better="higher",
+            count=len(counts),
+            per_class={"IoU": _by_class(spec, iou), "Dice": _by_class(spec, dice)},
+            others={"mDice": _mean(dice), "IoU_micro": float(ratios(total.sum(axis=1))[0])},
+            per_image=per_image,
+        )
+
+    def resampled(self, counts: Sequence[BitCount], weights: Counts, spec: ModelSpec) -> Floats:
+        """(B, N) times that each image counts -> (B,) mIoU, each over one sum of pixel counts."""
+        if not counts:
+            return np.full(len(weights), np.nan)
+        sums = np.tensordot(weights, np.stack([count.by_class for count in counts]), axes=1)
+        iou, _ = ratios(np.moveaxis(sums, 1, 0))
+        defined = ~np.isnan(iou)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.where(defined, iou, 0.0).sum(axis=1) / defined.sum(axis=1), dtype=np.float64)
+
+
+METRIC: Metric[MultilabelMap, MultilabelTarget, BitCount] = MultilabelIou()
+
+
+def _fitted(sample_id: str, target: MultilabelTarget, spec: ModelSpec) -> npt.NDArray[np.bool_]:
+    """The target's planes of the model's classes."""
+    classes = len(spec.labels)
+    if target.labels is not None and target.labels != spec.labels:
+        raise BadDatasetError(
+            f"{sample_id}: the data set's classes are {', '.join(target.labels)}, the model's "
+            f"{', '.join(spec.labels)}. They must be the same, in one order.",
+            field="labels",
+        )
+    if len(target.classes) < classes:
+        raise BadDatasetError(
+            f"{sample_id}: the ground truth has {len(target.classes)} bits a pixel, the model {classes} classes.",
+            field="labels",
+        )
+    beyond = [place for place in range(classes, len(target.classes)) if target.classes[place].any()]
+    if beyond:
+        raise BadDatasetError(
+            f"{sample_id}: bit {beyond[0]} is set in the ground truth, and the model has classes 0 to {classes - 1}.",
+            field="labels",
+        )
+    return target.classes[:classes]
+
+
+def _by_class(spec: ModelSpec, values: Floats) -> dict[str, float | None]:
+    pairs = zip(spec.labels, values.tolist(), strict=True)
+    return {label: None if np.isnan(value) else value for label, value in pairs}
+
+
+def _mean(values: Floats) -> float:
+    numbers = values[~np.isnan(values)]
+    return float(np.mean(numbers)) if len(numbers) else float("nan")
