@@ -58,11 +58,17 @@ if TYPE_CHECKING:
     from densecast.spec.verb_options import BenchmarkOptions as BenchmarkOptions
     from densecast.spec.verb_options import EvaluateOptions as EvaluateOptions
     from densecast.spec.verb_options import ExportOptions as ExportOptions
+    from densecast.spec.verb_options import InferOptions as InferOptions
     from densecast.spec.verb_options import MaxDrop as MaxDrop
     from densecast.spec.verb_options import TuneOptions as TuneOptions
     from densecast.tasks._base import Difference as Difference
     from densecast.tasks._base import Measure as Measure
     from densecast.tasks._base import Task as Task
+    from densecast.tasks.monocular_depth import DepthMap as DepthMap
+    from densecast.tasks.monocular_depth import MonocularDepthDecode as MonocularDepthDecode
+    from densecast.tasks.multilabel import MultilabelDecode as MultilabelDecode
+    from densecast.tasks.multilabel import MultilabelMap as MultilabelMap
+    from densecast.tasks.multilabel import MultilabelTarget as MultilabelTarget
     from densecast.tasks.pose import AnnotatedPoses as AnnotatedPoses
     from densecast.tasks.pose import PoseDecode as PoseDecode
     from densecast.tasks.pose import Poses as Poses
@@ -100,6 +106,7 @@ _HOME = {
     "Dataset": "densecast.datasets._base",
     "DatasetFormat": "densecast.datasets._base",
     "DensecastError": "densecast.errors",
+    "DepthMap": "densecast.tasks.monocular_depth",
     "Difference": "densecast.tasks._base",
     "Dim": "densecast.spec.tensor",
     "EvaluateOptions": "densecast.spec.verb_options",
@@ -110,12 +117,17 @@ _HOME = {
     "FitInto": "densecast.spec.preprocess",
     "Letterbox": "densecast.spec.preprocess",
     "FolderFormat": "densecast.datasets._base",
+    "InferOptions": "densecast.spec.verb_options",
     "InputShape": "densecast.spec.options",
     "KeepRatio": "densecast.spec.preprocess",
     "MaxDrop": "densecast.spec.verb_options",
     "Measure": "densecast.tasks._base",
     "Metric": "densecast.metrics._base",
     "ModelSpec": "densecast.spec.model",
+    "MonocularDepthDecode": "densecast.tasks.monocular_depth",
+    "MultilabelDecode": "densecast.tasks.multilabel",
+    "MultilabelMap": "densecast.tasks.multilabel",
+    "MultilabelTarget": "densecast.tasks.multilabel",
     "Native": "densecast.spec.preprocess",
     "Network": "densecast.networks._base",
     "Pipeline": "densecast.pipeline",

@@ -116,3 +116,35 @@ def frozen(seed: int = 3) -> onnx.ModelProto:
 def _numbers(seed: int, count: int) -> str:
     values = np.random.default_rng(seed).normal(size=count)
     return ", ".join(f"{value:.6f}" for value in values)
+
+
+def upper_halves() -> onnx.ModelProto:
+    """(N, 3, H, W) in 0..1 -> three logits: above 0 where red, green and blue are in the upper half."""
+    return onnx.parser.parse_model(
+        """
+        <ir_version: 8, opset_import: ["" : 17]>
+        tiny (float[N, 3, H, W] image) => (float[N, 3, H, W] logits)
+        <float[3, 3, 1, 1] w = {20, 0, 0, 0, 20, 0, 0, 0, 20}, float[3] b = {-10, -10, -10}>
+        {
+            logits = Conv (image, w, b)
+        }
+        """
+    )
+
+
+def brightness_as_depth(near_m: float, span_m: float, shape: str = "N, 1, H, W") -> onnx.ModelProto:
+    """(N, 3, H, W) in 0..1 -> metres, (N, 1, H, W) or without the channel: the brighter, the farther."""
+    third = span_m / 3
+    last = "depth = Squeeze <axes = [1]> (metres)" if shape == "N, H, W" else "depth = Identity (metres)"
+    opset = 11 if shape == "N, H, W" else 17
+    return onnx.parser.parse_model(
+        f"""
+        <ir_version: 8, opset_import: ["" : {opset}]>
+        tiny (float[N, 3, H, W] image) => (float[{shape}] depth)
+        <float[1, 3, 1, 1] w = {{{third}, {third}, {third}}}, float[1] b = {{{near_m}}}>
+        {{
+            metres = Conv (image, w, b)
+            {last}
+        }}
+        """
+    )

@@ -52,7 +52,7 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Write one prediction per image: class indices as PNG (segmentation) or people as JSON (pose)."""
+    """Write one prediction per image: class indices (PNG), people (JSON), bits of classes (PNG), or depth (PNG)."""
     set_up(verbose, quiet)
     from densecast.io import codec
     from densecast.pipeline import PipelineConfig
