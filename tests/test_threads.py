@@ -17,7 +17,7 @@ from made_images import picture
 
 from densecast.artifact import Artifact
 from densecast.backends._base import BACKENDS
-from densecast.errors import BadImageError, UsageError
+from densecast.errors import BadShapeError, UsageError
 from densecast.pipeline import Pipeline, PipelineConfig
 from densecast.runtime.execution import Mode
 from densecast.session import Session
@@ -161,8 +161,8 @@ def test_a_closed_session_says_so(artifacts: Callable[[str], Artifact]) -> None:
 @pytest.mark.parametrize(
     "image",
     [
-        np.zeros((64, 96, 4), np.uint8),
-        np.zeros((64, 96), np.uint8),
+        np.zeros((64, 96, 5), np.uint8),
+        np.zeros((64, 96, 2), np.uint8),
         np.zeros((64, 96, 3), np.float32),
         np.zeros((64, 96, 3), np.uint16),
         np.zeros((0, 96, 3), np.uint8),
@@ -170,7 +170,7 @@ def test_a_closed_session_says_so(artifacts: Callable[[str], Artifact]) -> None:
     ],
 )
 def test_what_is_no_rgb_image_of_bytes_is_refused(artifacts: Callable[[str], Artifact], image: object) -> None:
-    with Pipeline.open(artifacts("onnxruntime"), threads=1) as pipeline, pytest.raises(BadImageError):
+    with Pipeline.open(artifacts("onnxruntime"), threads=1) as pipeline, pytest.raises(BadShapeError):
         pipeline(image)  # type: ignore[arg-type]
 
 

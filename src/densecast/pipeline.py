@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from densecast.artifact import Artifact, CompiledArtifact
 from densecast.artifact.tune_record import Setting
-from densecast.errors import BadArtifactError, BadImageError, BadInputError
-from densecast.imaging.read import read_image
+from densecast.errors import BadArtifactError, BadInputError
+from densecast.imaging.door import as_image
+from densecast.imaging.read import read_for
 from densecast.runtime import execution, machine, ordered_map, process_settings
 from densecast.runtime.batching import batches, grouped
 from densecast.runtime.clock import Clock, unclocked
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from densecast.imaging.views import ModelInputs
 
 Image = npt.NDArray[np.uint8]
+# An array, a path, a file's bytes, or a Pillow image.
+ImageLike = Any
 Source = TypeVar("Source")
 Result = TypeVar("Result")
 
@@ -127,34 +130,36 @@ class Pipeline:
         """The precision that runs, read back from the engine."""
         return self.session.precision
 
-    def __call__(self, image: Image, *, scores: bool = False) -> Any:
+    def __call__(self, image: ImageLike, *, scores: bool = False) -> Any:
         """(H, W, 3) uint8 RGB -> prediction in the image's own pixels.
 
-        With `scores` a segmentation has each pixel's probability, too.
+        The image may also be grey (H, W) or RGBA, a path, a file's bytes, or a Pillow image. With `scores` a
+        segmentation has each pixel's probability, too.
 
         Raises:
-            BadImageError: another shape or type.
-            BadShapeError: the image does not lead to a shape the artifact takes.
+            BadShapeError: another shape or type, or the image does not lead to a shape the artifact takes.
+            BadImageError: a file that cannot be read.
         """
+        image = as_image(image, self.spec)
         with self.session.lease() as slot:
             inputs = self._preprocess([image], slot, unclocked)
             return self._predict(inputs, slot, "image", scores, unclocked)[0]
 
     def read(self, path: Path | str) -> Image:
         """Read an image file as the model's preprocessing requires."""
-        return read_image(path, use_exif=self.spec.preprocess.use_exif)
+        return read_for(path, self.spec)
 
-    def preprocess(self, image: Image) -> ModelInputs:
+    def preprocess(self, image: ImageLike) -> ModelInputs:
         """Resize and normalise an image for each TTA view; returns new arrays.
 
         Raises:
-            BadImageError: not (H, W, 3) uint8.
-            BadShapeError: the image does not lead to a shape the artifact takes.
+            BadShapeError: no image, or it does not lead to a shape the artifact takes.
+            BadImageError: a file that cannot be read.
         """
         from densecast.imaging.views import prepare_views
         from densecast.runtime.batching import Buffers
 
-        return prepare_views([_checked(image)], self.spec, self.augment, Buffers(), unclocked)[0]
+        return prepare_views([as_image(image, self.spec)], self.spec, self.augment, Buffers(), unclocked)[0]
 
     def forward(self, inputs: ModelInputs) -> tuple[Feeds, ...]:
         """Run the network: outputs by name, without the batch axis, for each view; returns new arrays."""
@@ -180,7 +185,7 @@ class Pipeline:
     def stream(
         self,
         sources: Iterable[Source],
-        read: Callable[[Source], Image],
+        read: Callable[[Source], ImageLike],
         finish: Callable[[Predicted[Source]], Result],
         *,
         batch: int | None = None,
@@ -198,7 +203,10 @@ class Pipeline:
         does not fit the network, has the result of that instead, and the others go on. OpenCV is held to its share of
         threads until the iterator ends or is closed.
         """
+        from densecast.imaging.prepare import displayable
         from densecast.imaging.views import misfits
+
+        rule = self.spec.preprocess
 
         def work(_: int, group: Sequence[Source]) -> list[Result]:
             with clock("end_to_end"):
@@ -207,7 +215,7 @@ class Pipeline:
                 for place, source in enumerate(group):
                     try:
                         with clock("decode"):
-                            images[place] = read(source)
+                            images[place] = as_image(read(source), self.spec)
                     except BadInputError as error:
                         if failed is None:
                             raise
@@ -220,7 +228,9 @@ class Pipeline:
                     inputs = self._preprocess(list(images.values()), slot, clock)
                     predictions = self._predict(inputs, slot, frame, scores, clock)
                 for place, item, prediction in zip(images, inputs, predictions, strict=True):
-                    results[place] = finish(Predicted(group[place], images[place], item.placement, prediction))
+                    results[place] = finish(
+                        Predicted(group[place], displayable(images[place], rule), item.placement, prediction)
+                    )
                 return [results[place] for place in range(len(group))]
 
         workers = self.config.num_workers
@@ -244,7 +254,7 @@ class Pipeline:
     def _preprocess(self, images: Sequence[Image], slot: Slot, clock: Clock) -> list[ModelInputs]:
         from densecast.imaging.views import prepare_views
 
-        return prepare_views([_checked(image) for image in images], self.spec, self.augment, slot.buffers, clock)
+        return prepare_views(images, self.spec, self.augment, slot.buffers, clock)
 
     def _batches(self, items: Sequence[Feeds], slot: Slot) -> Iterator[tuple[list[int], Feeds]]:
         return batches(items, self.spec.inputs, self.session.batch_sizes, slot.buffers)
@@ -274,15 +284,6 @@ class Pipeline:
                 if index in waiting:
                     waiting[index][view] = {name: array.copy() for name, array in waiting[index][view].items()}
         return results
-
-
-def _checked(image: Image) -> Image:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise BadImageError(f"an image must be a (H, W, 3) uint8 RGB array, got {got}. See densecast.read_image.")
-    if image.size == 0:
-        raise BadImageError(f"the image is empty: {image.shape}.")
-    return image
 
 
 def _tuned(artifact: CompiledArtifact, mode: Mode, threads: int | None, device: str) -> Setting | None:

@@ -13,7 +13,8 @@ from made_images import carvana, write_jpeg
 from densecast.datasets import carvana as carvana_set
 from densecast.errors import BadDatasetError, BadImageError, BadShapeError, MissingFileError
 from densecast.imaging.prepare import prepare
-from densecast.imaging.read import read_image
+from densecast.imaging.read import read_for, read_image
+from densecast.spec.model import ModelSpec
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.preprocess import Preprocess, ScaleBy
 from densecast.spec.tensor import Dim, TensorSpec
@@ -68,11 +69,11 @@ def test_a_data_set_gives_its_training_split_and_says_so(tmp_path: Path) -> None
 def test_feeds_are_prepared_when_they_are_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
 
-    def counted(path: Path, **options: bool) -> np.ndarray:
+    def counted(path: Path, *rest: ModelSpec) -> np.ndarray:
         read.append(path)
-        return read_image(path, **options)
+        return read_for(path, *rest)
 
-    monkeypatch.setattr(calibration, "read_image", counted)
+    monkeypatch.setattr(calibration, "read_for", counted)
     items, _ = calibration.choose(SPEC, QuantizeOptions(), folder)
     progress: list[tuple[int, int]] = []
     feeds = calibration.CalibrationFeeds(items, SPEC, lambda done, total: progress.append((done, total)))

@@ -164,6 +164,7 @@ def _network(artifact: FloatArtifact | CompiledArtifact) -> Any:
 
 def _normalised(array: Any, preprocess: Preprocess) -> Any:
     """(N, C, H, W) uint8 -> normalised float32, as the exported graph does internally."""
+    preprocess = preprocess.for_channels(array.shape[1])
     order = preprocess.mean, preprocess.std
     mean, std = (np.asarray(values, dtype=np.float32).reshape(1, -1, 1, 1) for values in order)
     return (array.astype(np.float32) / np.float32(preprocess.divisor) - mean) / std

@@ -31,6 +31,8 @@ def apply(model: onnx.ModelProto, preprocess: Preprocess) -> PassResult:
     for node in graph.node:
         node.input[:] = [normalised if tensor == name else tensor for tensor in node.input]
     graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    channels = graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    preprocess = preprocess.for_channels(channels) if channels else preprocess
     for suffix, values in (("mean", preprocess.mean), ("std", preprocess.std)):
         array = np.asarray(values, dtype=np.float32).reshape(1, -1, 1, 1)
         graph.initializer.append(numpy_helper.from_array(array, f"{name}_{suffix}"))

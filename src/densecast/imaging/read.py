@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import io
+import logging
+import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadImageError
-from densecast.runtime.process_settings import warnings_ignored
+from densecast.imaging import header, jpeg_check, tiff
+from densecast.imaging.header import FORMATS as FORMATS
+from densecast.imaging.header import MAX_FILE_BYTES as MAX_FILE_BYTES
+from densecast.imaging.header import MAX_PIXELS as MAX_PIXELS
+from densecast.imaging.header import Facts
+from densecast.spec.model import ModelSpec
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as PillowImage
-
-# Where Pillow stops too: 537 MB in RGB, beyond any camera, below what would exhaust a small machine.
-MAX_PIXELS = 178_956_970
-MAX_FILE_BYTES = 1 << 30
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
-
-# The bytes a complete file ends with. Decoders fill what a cut-off file lacks with grey and call it a success.
-_ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+Pixels = npt.NDArray[Any]
+_LOG = logging.getLogger(__name__)
+_MANY = "%s holds several pictures; the first is taken."
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
+_JPEG_START = b"\xff\xd8"
 
 
 def size_hw(path: Path, *, use_exif: bool = False) -> tuple[int, int]:
@@ -34,57 +33,101 @@ def size_hw(path: Path, *, use_exif: bool = False) -> tuple[int, int]:
     that are stored.
 
     Raises:
-        BadImageError: missing, empty, of no known format, zero-sized or enormous.
+        BadImageError: missing, empty, no file, of no known format, zero-sized or enormous.
     """
-    from PIL import Image, UnidentifiedImageError
-
+    _check_file(path)
     try:
-        length = path.stat().st_size
-        if length == 0:
-            raise BadImageError(f"{path}: the file is empty.")
-        if length > MAX_FILE_BYTES:
-            raise BadImageError(f"{path}: {length >> 20} MiB; images up to {MAX_FILE_BYTES >> 20} MiB are read.")
-        with _opened(path) as image:
-            width, height = (int(side) for side in image.size)
-            if use_exif and image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS:
-                width, height = height, width
-    except Image.DecompressionBombError:
-        raise BadImageError(f"{path}: the header claims more than the {MAX_PIXELS:,} pixels that are read.") from None
+        with path.open("rb") as file:
+            return header.facts(file, str(path), use_exif=use_exif).size_hw(use_exif)
     except OSError as error:
-        if isinstance(error, UnidentifiedImageError):
-            raise BadImageError(f"{path}: not an image of a known format ({', '.join(FORMATS)}).") from None
         raise BadImageError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except BadImageError:
-        raise
-    except Exception as error:  # Pillow raises whatever the damage leads to
-        raise BadImageError(f"{path}: not a usable image ({error}).") from None
-    if width < 1 or height < 1:
-        raise BadImageError(f"{path}: {width}×{height} pixels; an image needs at least one.")
-    if width * height > MAX_PIXELS:
-        raise BadImageError(f"{path}: {width}×{height} pixels; up to {MAX_PIXELS:,} are read. Scale it down first.")
-    return height, width
 
 
 def read_image(path: Path | str, *, use_exif: bool = False) -> npt.NDArray[np.uint8]:
     """Read an image file as (H, W, 3) uint8 RGB; grey and palette images are expanded, transparency is dropped.
 
+    Values of 16 bits become their upper 8, in every format. Of an animated or many-paged file it is the first picture.
     Decodes with OpenCV, which is faster than Pillow and gives the same pixels (both use libjpeg-turbo);
     what OpenCV does not decode whole goes to Pillow, which says what is wrong.
 
     Raises:
-        BadImageError: see `size_hw`; or the pixel data is damaged or cut off.
+        BadImageError: see `size_hw`; the pixel data is damaged or cut off; or values of 32 bits or floats, of which
+            nobody has said what they mean.
     """
     path = Path(path)
-    expected_hw = size_hw(path, use_exif=use_exif)
+    return _rgb(decode(contents(path), str(path), use_exif=use_exif), str(path))
+
+
+def read_for(path: Path | str, spec: ModelSpec) -> Pixels:
+    """Read an image file as a model's preprocessing requires: upright or as stored, with its bands and values.
+
+    For networks of three channels or one, (H, W, 3) uint8 RGB; of other counts (H, W, channels). Where the model has a
+    `value_range`, the values are the file's own.
+
+    Raises:
+        BadImageError: see `read_image`; or the file has another number of bands.
+    """
+    path = Path(path)
+    return decode_for(contents(path), str(path), spec)
+
+
+def decode_for(data: bytes, where: str, spec: ModelSpec) -> Pixels:
+    """`read_for` of a file's bytes; `where` names them in messages."""
+    rule = spec.preprocess
+    channels = spec.input.shape[1] if len(spec.input.shape) == 4 else 3
+    if channels in (1, 3) and rule.value_range is None:
+        return _rgb(decode(data, where, use_exif=rule.use_exif), where)
+    pixels = decode(data, where, use_exif=rule.use_exif, every_band=True, full_depth=rule.value_range is not None)
+    bands = pixels.shape[2]
+    if channels in (1, 3):
+        return _rgb(pixels, where)
+    if bands != channels:
+        raise BadImageError(f"{where}: {bands} bands, the network takes {channels}. Use files of {channels} bands.")
+    return pixels
+
+
+def contents(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        BadImageError: missing, a folder, a device, empty, too large, or it cannot be read.
+    """
+    _check_file(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadImageError(f"{path}: cannot be read ({error.strerror or error}).") from None
+
+
+def decode(
+    data: bytes, where: str, *, use_exif: bool = False, every_band: bool = False, full_depth: bool = False
+) -> Pixels:
+    """A file's bytes -> (H, W, 3) uint8 RGB.
+
+    With `every_band` it is (H, W, bands) as stored, and with `full_depth` the values are those of the file.
+
+    Raises:
+        BadImageError: see `read_image`.
+    """
     import cv2
 
-    data = path.read_bytes()
-    if _is_whole(data):
+    found = header.facts(io.BytesIO(data), where, use_exif=use_exif)
+    if found.is_many:
+        _LOG.warning(_MANY, where)
+    wanted = every_band or full_depth
+    if not wanted and not found.is_deep and _is_whole(data, where):
         flags = cv2.IMREAD_COLOR_RGB | (0 if use_exif else cv2.IMREAD_IGNORE_ORIENTATION)
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-        if image is not None and image.shape[:2] == expected_hw:
+        if image is not None and image.shape[:2] == found.size_hw(use_exif):
             return np.asarray(image, dtype=np.uint8)
-    return _read_with_pillow(path, use_exif=use_exif)
+    if not found.is_deep and not (wanted and found.bands > 4):
+        return _by_pillow(data, where, found, use_exif=use_exif, every_band=wanted)
+    if data.startswith(_PNG_START) and not _is_whole(data, where):
+        _by_pillow(data, where, found, use_exif=use_exif, every_band=wanted)  # says what is wrong
+    pixels = _own_values(data, where, found)
+    if use_exif:
+        pixels = _upright(pixels, found.orientation)
+    return pixels if full_depth else _upper_byte(pixels, where)
 
 
 def read_mask(path: Path) -> npt.NDArray[np.uint8]:
@@ -105,16 +148,19 @@ def read_mask_with_palette(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArr
     Raises:
         BadImageError: see `read_image`; or the file holds colours without a palette.
     """
-    size_hw(path)
+    data = contents(path)
+    found = header.facts(io.BytesIO(data), str(path), use_exif=False)
+    if found.is_many:
+        _LOG.warning(_MANY, path)
     try:
-        with _opened(path) as image:
+        with header.opened(io.BytesIO(data)) as image:
             if image.mode == "1":
-                return np.asarray(image).astype(np.uint8), None
+                return _as_stored(np.asarray(image).astype(np.uint8)[:, :, None], found)[:, :, 0], None
             if image.mode not in ("P", "L"):
                 raise BadImageError(
                     f"{path}: a mask must hold one index a pixel (mode P or L), this one is {image.mode}."
                 )
-            mask = np.array(image, dtype=np.uint8)
+            mask = _as_stored(np.array(image, dtype=np.uint8)[:, :, None], found)[:, :, 0]
             if image.mode == "L":
                 return mask, None
             palette = np.asarray(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
@@ -128,34 +174,113 @@ def read_mask_with_palette(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArr
 def has_more_pages(path: Path) -> bool:
     """Whether a file holds more pictures than the first, which alone is read; False for what cannot be read."""
     try:
-        with _opened(path) as image:
-            return bool(getattr(image, "is_animated", False)) and image.format != "MPO"
-    except Exception:  # Pillow raises whatever the damage leads to; it is reported when the image is read
+        with path.open("rb") as file:
+            return header.facts(file, str(path), use_exif=False).is_many
+    except (OSError, BadImageError):  # it is reported when the image is read
         return False
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[PillowImage]:
-    """Open an image of a supported format and read its header; Pillow's warnings are suppressed."""
-    from PIL import Image
+def _check_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise BadImageError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    except ValueError as error:
+        raise BadImageError(f"{path}: no possible name of a file ({error}).") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise BadImageError(f"{path}: a folder, where an image file is needed.")
+    if not stat.S_ISREG(status.st_mode):
+        raise BadImageError(f"{path}: a pipe or device, where an image file is needed. Save it to a file first.")
+    if status.st_size == 0:
+        raise BadImageError(f"{path}: the file is empty.")
+    if status.st_size > MAX_FILE_BYTES:
+        raise BadImageError(f"{path}: {status.st_size >> 20} MiB; images up to {MAX_FILE_BYTES >> 20} MiB are read.")
 
-    with warnings_ignored(), Image.open(path, formats=FORMATS) as image:
-        yield image
+
+def _is_whole(data: bytes, where: str) -> bool:
+    """Whether a JPEG or PNG is complete; other formats are left to Pillow.
+
+    Decoders fill what a file lacks with grey and call it a success.
+
+    Raises:
+        BadImageError: a JPEG that is damaged inside.
+    """
+    if data.startswith(_JPEG_START):
+        state = jpeg_check.check(data)
+        if state.damage:
+            raise BadImageError(f"{where}: the JPEG is damaged ({state.damage}). Get it again from its source.")
+        return state.is_whole
+    # Editors append padding or metadata, so the end is looked for in the last bytes only.
+    return data.startswith(_PNG_START) and _PNG_END in data[-64:]
 
 
-def _is_whole(data: bytes) -> bool:
-    """Whether a JPEG or PNG has its end marker; other formats are left to Pillow."""
-    # Cameras and editors append padding or metadata, so the end is looked for in the last bytes only.
-    tail = data[-64:]
-    return (data.startswith(_JPEG_START) and _JPEG_END in tail) or (data.startswith(_PNG_START) and _PNG_END in tail)
+def _own_values(data: bytes, where: str, found: Facts) -> Pixels:
+    """All bands in their own type, RGB first."""
+    if found.tiff is not None:
+        pixels = tiff.read(data, found.tiff, where)
+        if pixels is not None:
+            return pixels
+        if found.bands > 4:
+            raise BadImageError(
+                f"{where}: {found.bands} bands are read uncompressed or deflated, this file is compressed in another "
+                "way. Convert it: gdal_translate -co COMPRESS=DEFLATE."
+            )
+    import cv2
+
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise BadImageError(f"{where}: the pixel data cannot be read ({error.err}).") from None
+    if image is None or image.shape[:2] != found.size_hw(False):
+        raise BadImageError(f"{where}: the pixel data is damaged or cut off, or of a kind that is not read.")
+    image = np.atleast_3d(np.asarray(image))
+    return np.ascontiguousarray(image[:, :, [2, 1, 0, 3][: image.shape[2]]] if image.shape[2] >= 3 else image)
 
 
-def _read_with_pillow(path: Path, *, use_exif: bool) -> npt.NDArray[np.uint8]:
+def _upper_byte(pixels: Pixels, where: str) -> Pixels:
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.uint16:
+        return (pixels >> 8).astype(np.uint8)
+    raise BadImageError(
+        f"{where}: its values are {pixels.dtype}, and nothing says which are black and white. Convert it to 8 bits, or "
+        "declare value_range = [black, white] in the model's preprocessing."
+    )
+
+
+def _rgb(pixels: Pixels, where: str) -> Pixels:
+    """(H, W, bands) -> (H, W, 3): grey is repeated, transparency is dropped."""
+    bands = pixels.shape[2]
+    if bands == 3:
+        return pixels
+    if bands > 4:
+        raise BadImageError(f"{where}: {bands} bands, a picture has one (grey), three (RGB), or transparency more.")
+    return np.repeat(pixels[:, :, :1], 3, axis=2) if bands < 3 else np.ascontiguousarray(pixels[:, :, :3])
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Turn by the orientation tag (EXIF 2.3, tag 274)."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    flip_y, flip_x = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    return np.ascontiguousarray(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+
+
+def _as_stored(pixels: Pixels, found: Facts) -> Pixels:
+    """Turn back what Pillow has turned unasked: TIFF files alone."""
+    if found.tiff is None or found.tiff.orientation == 1:
+        return pixels
+    return _upright(pixels, {6: 8, 8: 6}.get(found.tiff.orientation, found.tiff.orientation))
+
+
+def _by_pillow(data: bytes, where: str, found: Facts, *, use_exif: bool, every_band: bool) -> Pixels:
     from PIL import ImageOps
 
     try:
-        with _opened(path) as image:
+        with header.opened(io.BytesIO(data)) as image:
             upright = ImageOps.exif_transpose(image) if use_exif else image
-            return np.array(upright.convert("RGB"), dtype=np.uint8)
+            mode = upright.mode if every_band and upright.mode in ("L", "RGB", "RGBA", "CMYK") else "RGB"
+            pixels = np.atleast_3d(np.array(upright.convert(mode), dtype=np.uint8))
+            return pixels if use_exif else _as_stored(pixels, found)
     except Exception as error:  # Pillow raises whatever the damage leads to
-        raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None
+        raise BadImageError(f"{where}: the pixel data is damaged or cut off ({error}).") from None

@@ -68,7 +68,7 @@ def check_size(image_hw: tuple[int, int], spec: ModelSpec, augment: Augment) -> 
     """
     for tensor in spec.inputs:
         for each in spec.preprocess_of(tensor.name).at_ratios(augment.ratios):
-            _check_sides(image_hw, each.resize.place(image_hw).model_hw, tensor)
+            _check_sides(image_hw, each.place(image_hw).model_hw, tensor)
 
 
 def misfits(images: Mapping[int, Image], spec: ModelSpec, augment: Augment) -> dict[int, BadShapeError]:
@@ -88,7 +88,7 @@ def _prepare_input(
     """Prepare every view of every image for one input."""
     ratios = augment.ratios
     channels = _channels(tensor)
-    scaled = rule.for_channels(channels).at_ratios(ratios)
+    scaled = rule.at_ratios(ratios)
     mirrors = (False, True) if augment.flip else (False,)
     sizes = [[each.place((image.shape[0], image.shape[1])).model_hw for each in scaled] for image in images]
     for image, own in zip(images, sizes, strict=True):

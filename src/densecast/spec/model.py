@@ -109,9 +109,7 @@ class ModelSpec:
         if self.decode.kind != self.task:
             raise ValueError(f"{self.name}: outputs of {self.task} cannot be decoded by {self.decode.kind}")
         for tensor in self.inputs:
-            channels = tensor.shape[1] if len(tensor.shape) == 4 else None
-            if isinstance(channels, int):
-                self.preprocess_of(tensor.name).for_channels(channels)
+            self.preprocess_of(tensor.name)
 
     @property
     def input(self) -> TensorSpec:
@@ -137,5 +135,7 @@ class ModelSpec:
         return replace(self, outputs=(tensor, *self.outputs[1:]))
 
     def preprocess_of(self, input_name: str) -> Preprocess:
-        """The preprocessing of the input with that name."""
-        return self.input_preprocess.get(input_name, self.preprocess)
+        """The preprocessing of the input with that name, for its number of channels."""
+        rule = self.input_preprocess.get(input_name, self.preprocess)
+        shape = next((tensor.shape for tensor in self.inputs if tensor.name == input_name), ())
+        return rule.for_channels(shape[1]) if len(shape) == 4 and isinstance(shape[1], int) else rule

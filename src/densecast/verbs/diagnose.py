@@ -14,7 +14,7 @@ from densecast.artifact import Artifact
 from densecast.backends._inspection import Inspector, TensorPoint, Tensors, layer_of
 from densecast.errors import BadArtifactError, UsageError
 from densecast.imaging.prepare import prepare
-from densecast.imaging.read import read_image
+from densecast.imaging.read import read_for
 from densecast.runtime.execution import configure
 
 Progress = Callable[[int, int], None]
@@ -90,9 +90,9 @@ def diagnose(
     model = onnx.load(artifact.file("model.onnx"))
     ranges: dict[str, _Range] = {}
     inspectors: dict[tuple[int, ...], Inspector] = {}
-    rule = artifact.spec.preprocess
+    rule = artifact.spec.preprocess_of(artifact.spec.input.name)
     for done, path in enumerate(images, start=1):
-        array, _ = prepare(read_image(path, use_exif=rule.use_exif), rule)
+        array, _ = prepare(read_for(path, artifact.spec), rule)
         feed = array[None]
         if feed.shape not in inspectors:
             artifact.spec.input.check(feed)

@@ -15,7 +15,7 @@ from densecast.datasets._base import DATASETS
 from densecast.errors import BadShapeError
 from densecast.imaging.folder import IMAGE_SUFFIXES, images_in
 from densecast.imaging.prepare import Image, prepare
-from densecast.imaging.read import read_image
+from densecast.imaging.read import read_for
 from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import QuantizeOptions
@@ -60,7 +60,7 @@ class CalibrationFeeds(Sequence[Feeds]):
         item = self._items[index]
         if self._progress:
             self._progress(index % len(self) + 1, len(self))
-        image = read_image(item.path, use_exif=self._spec.preprocess.use_exif)
+        image = read_for(item.path, self._spec)
         return {
             tensor.name: _prepared(image, item.name, tensor, self._spec.preprocess_of(tensor.name))
             for tensor in self._spec.inputs
@@ -100,7 +100,9 @@ def spread(total: int, count: int, seed: int) -> list[int]:
 
 def is_plain_folder(data: Path) -> bool:
     """Whether images lie directly in the folder, which is not the case for a data set's root."""
-    return data.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in data.iterdir())
+    return data.is_dir() and any(
+        path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") for path in data.iterdir()
+    )
 
 
 def _prepared(image: Image, name: str, tensor: TensorSpec, rule: Preprocess) -> Array:

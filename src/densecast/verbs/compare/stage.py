@@ -187,8 +187,8 @@ def as_float_feed(stage: ChainStage, array: Array) -> npt.NDArray[np.float32]:
     """The float input of the network: uint8 feeds are normalised as its graph does internally."""
     if array.dtype != np.uint8:
         return np.asarray(array, dtype=np.float32)
-    rule = stage.pipeline.spec.preprocess
-    mean, std = (np.asarray(values, dtype=np.float32).reshape(3, 1, 1) for values in (rule.mean, rule.std))
+    rule = stage.pipeline.spec.preprocess.for_channels(array.shape[-3])
+    mean, std = (np.asarray(values, dtype=np.float32).reshape(-1, 1, 1) for values in (rule.mean, rule.std))
     return np.asarray((array.astype(np.float32) / np.float32(rule.divisor) - mean) / std)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from densecast.imaging.read import read_image
+from densecast.imaging.read import read_for
 from densecast.imaging.views import prepare_views
 from densecast.runtime import execution, machine
 from densecast.runtime.batching import Buffers
@@ -142,7 +142,7 @@ class _Writer:
 
     def _prepare(self, sample: Sample, stem: str, buffers: Buffers) -> tuple[Item, list[tuple[Path, Array]]]:
         spec = self._job.spec
-        image = read_image(sample.image, use_exif=spec.preprocess.use_exif)
+        image = read_for(sample.image, spec)
         item = Item(sample.id, stem, (image.shape[0], image.shape[1]))
         buffers.turn()
         inputs = prepare_views([image], spec, self._augment, buffers, unclocked)[0]

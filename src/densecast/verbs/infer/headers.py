@@ -71,20 +71,13 @@ def missing(path: Path) -> MissingFileError:
 def _check(path: Path, spec: ModelSpec, augment: Augment, as_jpeg: bool) -> None:
     if not path.is_file():
         raise missing(path)
-    height, width = size_hw(path)
+    height, width = size_hw(path, use_exif=spec.preprocess.use_exif)
     if not os.access(path, os.R_OK):
         raise MissingFileError(f"image {path} cannot be read (permission denied).")
-    sizes = [(height, width)]
-    if spec.preprocess.use_exif:
-        sizes.append((width, height))
-    errors = []
-    for image_hw in sizes:
-        try:
-            check_size(image_hw, spec, augment)
-        except BadShapeError as error:
-            errors.append(error)
-    if len(errors) == len(sizes):
-        raise BadShapeError(f"{path}: {errors[0]}")
+    try:
+        check_size((height, width), spec, augment)
+    except BadShapeError as error:
+        raise BadShapeError(f"{path}: {error}") from None
     if as_jpeg and max(height, width) > MAX_JPEG_SIDE:
         raise BadShapeError(
             f"{path}: {width}×{height} pixels cannot be drawn on: a JPEG has at most {MAX_JPEG_SIDE} a side. "

@@ -9,8 +9,8 @@ import numpy as np
 
 from densecast.artifact import CompiledArtifact
 from densecast.datasets._base import DATASETS, Dataset
-from densecast.imaging.prepare import resize
-from densecast.imaging.read import read_image
+from densecast.imaging.prepare import displayable, resize
+from densecast.imaging.read import read_for
 from densecast.io import files
 from densecast.pipeline import Image, Pipeline
 from densecast.report.data import DrawnImage, Row
@@ -71,7 +71,7 @@ def _title(row: Row) -> str:
 
 
 def _draw_truth(dataset: Dataset[Any], sample: Sample, spec: ModelSpec, out: Path) -> str:
-    image = read_image(sample.image, use_exif=spec.preprocess.use_exif)
+    image = displayable(read_for(sample.image, spec), spec.preprocess)
     task = TASKS.load_trusted(spec.task)
     over = task.draw(image, task.as_prediction(dataset.read_target(sample)), spec)
     return _write(over, out / f"{sample.id}_truth.jpg")

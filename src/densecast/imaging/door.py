@@ -1,0 +1,118 @@
+"""The door of every call that takes an image: what it may be, and in one line what else it is and how to convert it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.errors import BadShapeError
+from densecast.imaging import read
+from densecast.spec.model import ModelSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+_BYTES = np.dtype(np.uint8)
+
+
+def as_image(source: Any, spec: ModelSpec) -> npt.NDArray[Any]:
+    """Anything that can be one image for this model -> (H, W, C), RGB if C is 3; an array that is right is given back.
+
+    A path and bytes are read as `read_image` does, a Pillow image of any mode is converted as a file of it would
+    be, grey arrays are repeated, alpha is dropped.
+
+    Raises:
+        BadShapeError: no image, several, channels first, empty, or of a type whose values nobody has declared.
+        BadImageError: a file that cannot be read.
+    """
+    channels = _channels(spec)
+    is_ranged = spec.preprocess.value_range is not None
+    if isinstance(source, np.ndarray):
+        if source.ndim == 3 and source.dtype is _BYTES and source.shape[2] == channels == 3 and source.size:
+            return source
+        return _array(source, channels, is_ranged)
+    if isinstance(source, (str, Path)):
+        return read.read_for(source, spec)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return read.decode_for(bytes(source), "the image's bytes", spec)
+    if type(source).__module__.partition(".")[0] == "PIL":
+        return _pillow(source, spec)
+    raise BadShapeError(f"{_wanted(channels, is_ranged)}, got {_named(source)}")
+
+
+def _channels(spec: ModelSpec) -> int:
+    channels = spec.input.shape[1] if len(spec.input.shape) == 4 else 3
+    return channels if isinstance(channels, int) else 3
+
+
+def _array(image: npt.NDArray[Any], channels: int, is_ranged: bool) -> npt.NDArray[Any]:
+    wanted = _wanted(channels, is_ranged)
+    got = f"{wanted}, got {image.shape} {image.dtype}."
+    if image.size == 0:
+        raise BadShapeError(f"{got} It is empty.")
+    if image.ndim == 4:
+        raise BadShapeError(f"{got} Pass the images of a batch one by one, or to Pipeline.stream.")
+    if image.ndim not in (2, 3):
+        raise BadShapeError(f"{got} Pass one image.")
+    if image.ndim == 2:
+        image = image[:, :, None]
+    bands = image.shape[2]
+    if bands != channels and bands not in ((1, 3, 4) if channels in (1, 3) else ()):
+        is_first = image.shape[0] in (1, channels, 4)
+        raise BadShapeError(f"{got}{' Pass image.transpose(1, 2, 0).' if is_first else ' Pass the channels it takes.'}")
+    if not is_ranged and image.dtype != np.uint8:
+        raise BadShapeError(f"{got} {_conversion(image.dtype)}")
+    if is_ranged and (image.dtype.kind not in "uif" or image.dtype == np.float16):
+        raise BadShapeError(f"{got} Convert it to numbers of the model's value_range.")
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise BadShapeError(f"{got} Some values are NaN or infinite: replace them first.")
+    if channels not in (1, 3):
+        return image
+    if bands == 1:
+        return np.repeat(image, 3, axis=2) if channels == 3 else image
+    return image[:, :, :3]
+
+
+def _pillow(image: PillowImage, spec: ModelSpec) -> npt.NDArray[Any]:
+    """A Pillow image as a file of it would be read."""
+    from PIL import ImageOps
+
+    channels, is_ranged = _channels(spec), spec.preprocess.value_range is not None
+    if spec.preprocess.use_exif:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        if not is_ranged and values.dtype.itemsize == 2:
+            values = (values.astype(np.uint16) >> 8).astype(np.uint8)
+        return _array(values, channels, is_ranged)
+    if channels in (1, 3):
+        image = image if image.mode == "RGB" else image.convert("RGB")
+    return _array(np.asarray(image), channels, is_ranged)
+
+
+def _wanted(channels: int, is_ranged: bool) -> str:
+    order = " RGB" if channels == 3 else ""
+    return f"an image must be (height, width, {channels}) {'numbers' if is_ranged else 'uint8'}{order}"
+
+
+def _conversion(dtype: np.dtype[Any]) -> str:
+    """How to make bytes of another type."""
+    if dtype.kind == "f":
+        return "Pass (image * 255).round().astype(np.uint8) if its values are 0..1."
+    if dtype.kind == "b":
+        return "Pass image.astype(np.uint8) * 255."
+    if dtype == np.uint16:
+        return "Pass (image >> 8).astype(np.uint8), or export the model with a value_range."
+    return "Pass image.astype(np.uint8) if its values are 0..255."
+
+
+def _named(source: Any) -> str:
+    kind = type(source)
+    if kind.__module__.partition(".")[0] == "torch":
+        return f"a torch tensor {tuple(source.shape)}. Pass tensor.permute(1, 2, 0).cpu().numpy() as uint8, one image."
+    if isinstance(source, (list, tuple)):
+        return f"a {kind.__name__}. Pass images one by one, or to Pipeline.stream; of numbers, np.asarray(…, np.uint8)."
+    return f"{kind.__module__}.{kind.__name__}. Pass an array, a path, a file's bytes or a Pillow image."

@@ -1,0 +1,276 @@
+"""Walks through the entropy-coded data of a JPEG scan without decoding pixels, to see whether it is whole.
+
+ITU-T T.81: sequential scans (annex F) and progressive ones (annex G), Huffman coded. What a scan has to hold is known
+from its header, so a hole or a cut shows as a code that does not exist, as a coefficient outside its block, as a marker
+before the last block, or as data that is left over.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+WHOLE, CUT, BAD_CODE, EARLY_MARKER, LEFT_OVER, BAD_RESTART, BAD_VALUE = range(7)
+# What a tolerant decoder passes over: some encoders write a byte or two more than there is to say.
+SLACK_BYTES = 4
+
+
+@nb.njit(cache=True, nogil=True)
+def _fill(data, reader):  # type: ignore[no-untyped-def]
+    """Fill the bit register to more than 32 bits; behind a marker or the end it gets zeros, which are counted."""
+    pos, count, bits = reader[0], reader[1], reader[2]
+    while count <= 48:
+        byte = np.int64(0)
+        if pos >= data.size:
+            reader[3] += 8
+        else:
+            byte = np.int64(data[pos])
+            if byte != 0xFF:
+                pos += 1
+            elif pos + 1 < data.size and data[pos + 1] == 0:
+                pos += 2
+            else:
+                byte = np.int64(0)
+                reader[3] += 8
+        bits = ((bits & 0xFFFFFFFFFFFF) << 8) | byte
+        count += 8
+    reader[0], reader[1], reader[2] = pos, count, bits
+
+
+@nb.njit(cache=True, nogil=True)
+def _symbol(data, reader, table):  # type: ignore[no-untyped-def]
+    """The next symbol; -1 if there is no such code. `table` maps 16 bits to length * 256 + symbol."""
+    if reader[1] < 32:
+        _fill(data, reader)
+    entry = np.int64(table[(reader[2] >> (reader[1] - 16)) & 0xFFFF])
+    if entry == 0:
+        return np.int64(-1)
+    reader[1] -= entry >> 8
+    return entry & 255
+
+
+@nb.njit(cache=True, nogil=True)
+def _value(data, reader, size):  # type: ignore[no-untyped-def]
+    """The next `size` bits, as a number."""
+    if size == 0:
+        return np.int64(0)
+    if reader[1] < 32:
+        _fill(data, reader)
+    reader[1] -= size
+    return (reader[2] >> reader[1]) & ((1 << size) - 1)
+
+
+@nb.njit(cache=True, nogil=True)
+def _difference(data, reader, size):  # type: ignore[no-untyped-def]
+    """A signed difference of `size` bits."""
+    value = _value(data, reader, size)
+    return value - (1 << size) + 1 if size and value < (1 << (size - 1)) else value
+
+
+@nb.njit(cache=True, nogil=True)
+def _first_ac_block(data, reader, table, begin, end, seen):  # type: ignore[no-untyped-def]
+    """The first pass over the AC coefficients of a block; `seen` (64,) are those that are not zero."""
+    if reader[5] > 0:
+        reader[5] -= 1
+        return
+    k = begin
+    while k <= end:
+        symbol = _symbol(data, reader, table)
+        if symbol < 0:
+            reader[4] = 2
+            return
+        run, size = symbol >> 4, symbol & 15
+        if size:
+            k += run
+            if k > end:
+                reader[4] = 2
+                return
+            _value(data, reader, size)
+            seen[k] = 1
+        elif run == 15:
+            k += 15
+        else:
+            reader[5] = (1 << run) - 1 + _value(data, reader, run)
+            return
+        k += 1
+
+
+@nb.njit(cache=True, nogil=True)
+def _later_ac_block(data, reader, table, begin, end, seen):  # type: ignore[no-untyped-def]
+    """A further pass: one more bit of those that are not zero, and new ones."""
+    k = begin
+    if reader[5] == 0:
+        while k <= end:
+            symbol = _symbol(data, reader, table)
+            if symbol < 0 or (symbol & 15) > 1:
+                reader[4] = 2
+                return
+            run, size = symbol >> 4, symbol & 15
+            if size:
+                _value(data, reader, 1)
+            elif run != 15:
+                reader[5] = (1 << run) + _value(data, reader, run)
+                break
+            while k <= end:
+                if seen[k]:
+                    _value(data, reader, 1)
+                elif run == 0:
+                    break
+                else:
+                    run -= 1
+                k += 1
+            if size:
+                if k > end:
+                    reader[4] = 2
+                    return
+                seen[k] = 1
+            k += 1
+    if reader[5] > 0:
+        while k <= end:
+            if seen[k]:
+                _value(data, reader, 1)
+            k += 1
+        reader[5] -= 1
+
+
+@nb.njit(cache=True, nogil=True)
+def _end_of_part(data, reader):  # type: ignore[no-untyped-def]
+    """After the last block before a marker: step to that marker; what is left over beyond the slack is damage."""
+    left = (reader[1] - reader[3]) // 8
+    pos = reader[0]
+    while pos < data.size and not (data[pos] == 0xFF and pos + 1 < data.size and data[pos + 1] != 0):
+        pos += 1
+        left += 1
+    if left > 4 and reader[4] == 0:
+        reader[4] = 4
+    while pos + 1 < data.size and data[pos + 1] == 0xFF:
+        pos += 1
+    reader[0], reader[1], reader[2], reader[3], reader[5] = pos, 0, 0, 0, 0
+
+
+@nb.njit(cache=True, nogil=True)
+def scan(data, start, mcus, restart, units, dc_tables, ac_tables, mode, band, seen, limits):  # type: ignore[no-untyped-def]
+    """Walk through a progressive scan of `data` from `start`; returns a state and the place behind it.
+
+    `units` (n, 2) are the component and tables index of each block of an MCU, `mode` 1 and 2 first and
+    later DC, 3 and 4 first and later AC of the coefficients `band`. `seen` (blocks, 64) are nonzero coefficients of the
+    component, for modes 3 and 4. `limits` are the largest DC values of the components.
+    """
+    reader = np.zeros(6, np.int64)
+    reader[0] = start
+    last = np.zeros(256, np.int64)
+    for mcu in range(mcus):
+        if restart and mcu and mcu % restart == 0:
+            _end_of_part(data, reader)
+            pos = reader[0]
+            if reader[4] == 0 and not (pos + 1 < data.size and data[pos + 1] == 0xD0 + (mcu // restart - 1) % 8):
+                reader[4] = 5
+            if reader[4]:
+                return reader[4], reader[0]
+            reader[0] = pos + 2
+            last[:] = 0
+        for unit in range(units.shape[0]):
+            component, tables = units[unit, 0], units[unit, 1]
+            if mode == 1:
+                size = _symbol(data, reader, dc_tables[tables])
+                if size < 0 or size > 11:
+                    reader[4] = 2
+                else:
+                    last[component] += _difference(data, reader, size)
+                    if abs(last[component]) > limits[component]:
+                        reader[4] = 6
+            elif mode == 2:
+                _value(data, reader, 1)
+            elif mode == 3:
+                _first_ac_block(data, reader, ac_tables[tables], band[0], band[1], seen[mcu])
+            else:
+                _later_ac_block(data, reader, ac_tables[tables], band[0], band[1], seen[mcu])
+        # Zeros from behind the end were read.
+        if reader[1] < reader[3]:
+            reader[4] = 1 if reader[0] >= data.size else 3
+        if reader[4]:
+            return reader[4], reader[0]
+    if reader[5] > 0:
+        return 3, reader[0]
+    _end_of_part(data, reader)
+    return reader[4], reader[0]
+
+
+@nb.njit(cache=True, nogil=True)
+def sequential(data, start, mcus, restart, units, dc_tables, ac_tables, limits):  # type: ignore[no-untyped-def]
+    """Walk through a sequential scan as `scan` does. The registers are local: for most files this is all the time."""
+    reader = np.zeros(6, np.int64)
+    last = np.zeros(256, np.int64)
+    pos, count, bits, padding = np.uint64(start), np.int64(0), np.uint64(0), np.int64(0)
+    size, one, two, eight = np.uint64(data.size), np.uint64(1), np.uint64(2), np.uint64(8)
+    low, byte_mask = np.uint64(0xFFFF), np.uint64(0xFF)
+    mcus, restart, parts = np.int64(mcus), np.int64(restart), np.uint64(units.shape[0])
+    until = restart if restart else mcus + 1
+    for mcu in range(mcus):
+        if mcu == until:
+            until += restart
+            reader[0], reader[1], reader[3] = np.int64(pos), count, padding
+            _end_of_part(data, reader)
+            if reader[4] == 0 and not (
+                reader[0] + 1 < data.size and data[reader[0] + 1] == 0xD0 + (mcu // restart - 1) % 8
+            ):
+                reader[4] = 5
+            if reader[4]:
+                return reader[4], reader[0]
+            pos, count, bits, padding = np.uint64(reader[0] + 2), np.int64(0), np.uint64(0), np.int64(0)
+            last[:] = 0
+        for unit in range(parts):
+            component, tables = units[unit, 0], np.uint64(units[unit, 1])
+            k = np.int64(0)
+            while k < 64:
+                if count < 32:
+                    while count <= 48:
+                        byte = np.uint64(0)
+                        if pos >= size:
+                            padding += 8
+                        else:
+                            byte = np.uint64(data[pos])
+                            if byte != byte_mask:
+                                pos += one
+                            elif pos + one < size and data[pos + one] == 0:
+                                pos += two
+                            else:
+                                byte = np.uint64(0)
+                                padding += 8
+                        bits = (bits << eight) | byte
+                        count += 8
+                window = (bits >> np.uint64(count - 16)) & low
+                if k == 0:
+                    entry = np.int64(dc_tables[tables, window])
+                    length, category = entry >> 8, entry & 255
+                    if entry == 0 or category > 11:
+                        return 2, np.int64(pos)
+                    count -= length + category
+                    if category:
+                        value = np.int64((bits >> np.uint64(count)) & np.uint64((1 << category) - 1))
+                        if value < (1 << (category - 1)):
+                            value -= (1 << category) - 1
+                        last[component] += value
+                        if abs(last[component]) > limits[component]:
+                            return 6, np.int64(pos)
+                    k = np.int64(1)
+                    continue
+                entry = np.int64(ac_tables[tables, window])
+                category = entry & 15
+                count -= (entry >> 8) + category
+                if category:
+                    k += ((entry >> 4) & 15) + 1
+                elif entry == 0:
+                    return 2, np.int64(pos)
+                elif entry & 0xF0 == 0xF0:
+                    k += 16
+                else:
+                    break
+            if k > 64:
+                return 2, np.int64(pos)
+        # Zeros from behind the end were read.
+        if count < padding:
+            return (1 if pos >= size else 3), np.int64(pos)
+    reader[0], reader[1], reader[3] = np.int64(pos), count, padding
+    _end_of_part(data, reader)
+    return reader[4], reader[0]

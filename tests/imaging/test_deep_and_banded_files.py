@@ -1,0 +1,172 @@
+"""Files of more than 8 bits and of many bands mean one thing in every format, or are refused with the cure."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tiny_specs
+from made_images import picture
+from PIL import Image
+
+from densecast.errors import BadImageError
+from densecast.imaging import read
+from densecast.spec.model import ModelSpec
+from densecast.spec.preprocess import Native, Preprocess
+from densecast.spec.tensor import TensorSpec
+
+
+def tiff(pixels: np.ndarray, *, planar: int = 1, deflate: bool = False, big: bool = False, tile: int = 0) -> bytes:
+    """(H, W, bands) -> a TIFF, written tag by tag as TIFF 6.0 says."""
+    height, width, bands = pixels.shape
+    order = ">" if big else "<"
+    stored = pixels.astype(pixels.dtype.newbyteorder(order))
+    planes = [stored] if planar == 1 else [stored[:, :, band : band + 1] for band in range(bands)]
+    parts = []
+    for plane in planes:
+        if tile:
+            padded = np.pad(plane, ((0, -height % tile), (0, -width % tile), (0, 0)))
+            for y in range(0, height, tile):
+                parts += [padded[y : y + tile, x : x + tile].tobytes() for x in range(0, width, tile)]
+        else:
+            parts += [plane[y : y + 5].tobytes() for y in range(0, height, 5)]
+    parts = [zlib.compress(part) if deflate else part for part in parts]
+    offsets, at = [], 8
+    for part in parts:
+        offsets.append(at)
+        at += len(part)
+    tags = {256: [width], 257: [height], 258: [8 * pixels.itemsize] * bands, 259: [8 if deflate else 1]}
+    tags |= {262: [2 if bands in (3, 4) else 1], 277: [bands], 284: [planar]}
+    tags |= {339: [{"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]] * bands}
+    tags |= {322: [tile], 323: [tile], 324: offsets, 325: [len(part) for part in parts]} if tile else {}
+    tags |= {} if tile else {273: offsets, 278: [5], 279: [len(part) for part in parts]}
+    entries, more = b"", b""
+    for tag, values in sorted(tags.items()):
+        raw = struct.pack(f"{order}{len(values)}I", *values)
+        if len(raw) > 4:
+            raw, more = struct.pack(f"{order}I", at + len(more)), more + raw
+        entries += struct.pack(f"{order}HHI", tag, 4, len(values)) + raw
+    start = (b"MM\0*" if big else b"II*\0") + struct.pack(f"{order}I", at + len(more))
+    return start + b"".join(parts) + more + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+
+
+def model(channels: int, **rule: object) -> ModelSpec:
+    spec = tiny_specs.segmentation()
+    batch, _, *sides = spec.input.shape
+    tensor = TensorSpec("image", "float32", (batch, channels, *sides))
+    return replace(spec, inputs=(tensor,), preprocess=Preprocess(Native(), **rule))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "lzw.tif", "big.tif", "a.pgm"])
+def test_grey_of_16_bits_is_its_upper_byte_in_every_format(tmp_path: Path, name: str) -> None:
+    values = np.random.default_rng(0).integers(0, 1 << 16, (24, 32), dtype=np.uint16)
+    path = tmp_path / name
+    if name == "big.tif":
+        path.write_bytes(tiff(values[:, :, None], big=True))
+    elif name == "lzw.tif":
+        Image.fromarray(values).save(path, compression="tiff_lzw")
+    else:
+        cv2.imwrite(str(path), values)
+    wanted = np.repeat((values >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
+    np.testing.assert_array_equal(read.read_image(path), wanted)
+    kept = read.read_for(path, model(3, value_range=(0, 65535)))
+    np.testing.assert_array_equal(kept, np.repeat(values[:, :, None], 3, axis=2))
+    assert read.size_hw(path) == (24, 32)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "own.tif", "a.ppm"])
+def test_colours_of_16_bits_are_their_upper_bytes_in_every_format(tmp_path: Path, name: str) -> None:
+    values = np.random.default_rng(0).integers(0, 1 << 16, (24, 32, 3), dtype=np.uint16)
+    path = tmp_path / name
+    if name == "own.tif":
+        path.write_bytes(tiff(values, planar=2, deflate=True))
+    else:
+        cv2.imwrite(str(path), values[:, :, ::-1])
+    np.testing.assert_array_equal(read.read_image(path), (values >> 8).astype(np.uint8))
+    np.testing.assert_array_equal(read.read_for(path, model(3, value_range=(0, 4095))), values)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32", "uint32", "int16"])
+def test_other_numbers_are_refused_with_the_cure_and_read_with_a_range(tmp_path: Path, dtype: str) -> None:
+    values = (np.random.default_rng(0).random((24, 32)) * 1000).astype(dtype)
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(values[:, :, None]))
+    with pytest.raises(BadImageError, match=rf"a\.tif: its values are {dtype}.*value_range"):
+        read.read_image(path)
+    np.testing.assert_array_equal(read.read_for(path, model(1, value_range=(0, 1000)))[:, :, 0], values)
+
+
+@pytest.mark.parametrize("bands", [2, 4, 5, 8, 13])
+@pytest.mark.parametrize("form", [{}, {"planar": 2}, {"tile": 16, "deflate": True}, {"planar": 2, "big": True}])
+def test_files_of_many_bands(tmp_path: Path, bands: int, form: dict[str, int]) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.tif"
+    for dtype in ("uint8", "uint16", "float32"):
+        values = (rng.random((21, 37, bands)) * 255).astype(dtype)
+        if dtype == "uint8" and bands == 2:
+            continue  # Pillow's kind of grey with transparency
+        path.write_bytes(tiff(values, **form))  # type: ignore[arg-type]
+        spec = model(bands, value_range=(0.0, 255.0))
+        np.testing.assert_array_equal(read.read_for(path, spec), values)
+        if dtype != "float32":
+            shift = 8 if dtype == "uint16" else 0
+            np.testing.assert_array_equal(read.read_for(path, model(bands)), (values >> shift).astype(np.uint8))
+    with pytest.raises(BadImageError, match=f"{bands} bands, the network takes 6"):
+        read.read_for(path, model(6, value_range=(0.0, 255.0)))
+    if bands > 4:
+        with pytest.raises(BadImageError, match=f"{bands} bands, a picture has one"):
+            read.read_for(path, model(3, value_range=(0.0, 255.0)))
+
+
+def test_a_cut_off_file_of_many_bands_is_named(tmp_path: Path) -> None:
+    whole = tiff(np.zeros((40, 40, 7), np.uint16))
+    (tmp_path / "a.tif").write_bytes(whole[:3000] + whole[3500:])
+    with pytest.raises(BadImageError, match=r"a\.tif"):
+        read.read_for(tmp_path / "a.tif", model(7))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_the_upright_size_is_that_of_the_upright_picture(tmp_path: Path, suffix: str, orientation: int) -> None:
+    path, exif = tmp_path / f"a.{suffix}", Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(picture((24, 32))).save(path, exif=exif)
+    for use_exif in (False, True):
+        assert read.size_hw(path, use_exif=use_exif) == read.read_image(path, use_exif=use_exif).shape[:2]
+    assert read.size_hw(path, use_exif=True) == ((32, 24) if orientation > 4 else (24, 32))
+
+
+def test_palette_masks_have_their_colours(tmp_path: Path) -> None:
+    inside = np.zeros((24, 32), bool)
+    inside[5:20, 6:30] = True
+    rgb = np.where(inside[:, :, None], 255, 0).astype(np.uint8).repeat(3, axis=2)
+    Image.fromarray(rgb).save(tmp_path / "a.gif")
+    mask, palette = read.read_mask_with_palette(tmp_path / "a.gif")
+    assert palette is not None
+    np.testing.assert_array_equal(palette[mask], rgb)  # whatever index the tool gave to white
+    Image.fromarray(inside.astype(np.uint8)).save(tmp_path / "a.png")
+    assert read.read_mask_with_palette(tmp_path / "a.png")[1] is None
+
+
+def test_of_several_pictures_the_first_is_taken_with_a_remark(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images = [Image.fromarray(picture((24, 32), seed)).convert("L") for seed in (1, 2)]
+    for name in ("a.gif", "a.tif"):
+        images[0].save(tmp_path / name, save_all=True, append_images=images[1:])
+        caplog.clear()
+        np.testing.assert_array_equal(read.read_image(tmp_path / name)[:, :, 0], np.asarray(images[0]))
+        assert f"{name} holds several pictures" in caplog.text
+
+
+def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
+    (tmp_path / "folder.jpg").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    for path, word in ((tmp_path / "folder.jpg", "a folder"), (tmp_path / "pipe.png", "a pipe or device")):
+        for reader in (read.read_image, read.size_hw, read.read_mask):
+            with pytest.raises(BadImageError, match=word):
+                reader(path)
