@@ -14,9 +14,13 @@ import pytest
 
 from densecast import report
 from densecast.errors import BadConfigError, MissingExtraError, MissingFileError
-from densecast.report import markdown, plot
+from densecast.report import markdown, page, plot
 from densecast.report.data import Report
+from densecast.results.timing import Pace, spread_of
+from densecast.runtime.ab_timing import Answer, Ratio
+from densecast.runtime.cpu_load import CpuLoad
 from densecast.spec.precision import short
+from densecast.spec.score import Interval
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +180,53 @@ def test_folders_without_a_report_and_files_of_others_are_refused(tmp_path: Path
     (tmp_path / "report.json").write_text('{"rows": []}')
     with pytest.raises(BadConfigError, match=r"report\.json"):
         report.read(tmp_path)
+
+
+def paced(made: Report, answer: Answer, why: str) -> list[str]:
+    """What is found where the second row was timed beside the first with this outcome."""
+    pace = Pace("fp32", Ratio(0.81, 0.7, 0.95), 15, answer, why, 0.8, CpuLoad(0.9, 4.0, 5.0))
+    rows = (made.rows[0], replace(made.rows[1], pace=pace))
+    return replace(made, rows=rows).findings()
+
+
+def test_a_speed_is_stated_with_its_interval_or_as_undecided(made: Report) -> None:
+    (line,) = paced(made, "no", "not faster")
+    assert line == (
+        "openvino: fp16 does not pay off here. End to end it runs at 0.81 (0.70 to 0.95) times the speed of fp32."
+    )
+    (line,) = paced(made, "undecided", "could not be decided: other programs took 90 % of the CPUs")
+    assert line == (
+        "openvino: whether fp16 is faster than fp32 could not be decided: other programs took 90 % of the CPUs."
+    )
+    assert paced(made, "yes", "faster") == []
+
+
+@pytest.mark.parametrize(("low", "high", "told"), [(-0.001, 0.0014, False), (0.0001, 0.0014, True), (-0.2, -0.1, True)])
+def test_a_change_stands_with_its_interval_and_is_called_none_where_0_lies_inside(
+    low: float, high: float, told: bool, made: Report
+) -> None:
+    row = replace(made.rows[1], change=Interval(0.0002, low, high))
+    report_ = replace(made, rows=(made.rows[0], row))
+    assert f"[{low:+.4f}, {high:+.4f}]" in markdown.results(report_) and f"[{low:+.4f}" in page.render(
+        replace(report_, images=()), Path()
+    )
+    said = "Over 32 images the change of openvino fp16 could not be told apart from 0."
+    assert (said in report_.findings()) != told
+
+
+def test_what_others_took_of_the_cpus_meanwhile_is_said(made: Report) -> None:
+    shares = (0.02, 0.4)
+    rows = [
+        replace(row, timing=replace(row.timing, load=CpuLoad(share)))
+        for row, share in zip(made.rows[:2], shares, strict=True)
+    ]
+    text = markdown.render(replace(made, rows=tuple(rows)))
+    assert "While models were timed, other programs took 2 % to 40 % of the CPUs." in text
+    assert "While models were timed" not in markdown.render(made)
+
+
+@pytest.mark.parametrize(
+    ("samples", "spread"), [([2.0] * 10, 0.0), ([1.0, 1.0, 2.0, 2.0, 3.0], 1.0), ([1.0] * 4, None)]
+)
+def test_the_spread_of_a_run_is_that_of_its_fifths(samples: list[float], spread: float | None) -> None:
+    assert spread_of(samples) == spread

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -18,6 +19,8 @@ from densecast import report  # noqa: E402
 from densecast.artifact import Artifact  # noqa: E402
 from densecast.artifact.tune_record import ABTiming, Rate  # noqa: E402
 from densecast.errors import DensecastError  # noqa: E402
+from densecast.report import markdown  # noqa: E402
+from densecast.runtime.cpu_load import CpuLoad, LoadMeter  # noqa: E402
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions  # noqa: E402
 from densecast.spec.precision import PRECISIONS, short  # noqa: E402
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop, TuneOptions  # noqa: E402
@@ -31,7 +34,7 @@ OPTIONS = RunOptions(
     precisions=("force_float32", "force_float16"),
     export=ExportOptions(size_hw=(48, 72), batch=1),
     build=BuildOptions(shape=InputShape(height=48, width=72)),
-    evaluate=EvaluateOptions(split="all", limit=3),
+    evaluate=EvaluateOptions(split="all", limit=5),
     benchmark=BenchmarkOptions(images=2, seconds=0.0, warm_up=0),
 )
 
@@ -39,20 +42,23 @@ OPTIONS = RunOptions(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("run")
-    carvana(made / "data", count=4, size_hw=(96, 144))
+    carvana(made / "data", count=6, size_hw=(96, 144))
     tiny_torch.write_checkpoint(made / "weights.pth")
     return made
 
 
 def go(folder: Path, steps: list[str] | None = None) -> report.Report:
     def tell(what: str, done: int, total: int) -> None:
-        assert 1 <= done <= total == 7
+        assert 1 <= done <= total == 8
         if steps is not None:
             steps.append(what)
 
-    return reproduce(
-        "unet_tiny", folder / "out", OPTIONS, data=folder / "data", checkpoint=folder / "weights.pth", progress=tell
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        # What other programs do while tests run must not decide what is kept.
+        patch.setattr(LoadMeter, "load", lambda self: CpuLoad(0.0, 0.5, 0.5))
+        return reproduce(
+            "unet_tiny", folder / "out", OPTIONS, data=folder / "data", checkpoint=folder / "weights.pth", progress=tell
+        )
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +74,8 @@ def test_report_holds_what_was_built_and_measured(first: report.Report, folder: 
     for row in first.rows:
         artifact = Artifact.open(folder / "out" / row.artifact)
         assert artifact.manifest.build is not None and artifact.manifest.build.backend == row.backend
-        assert row.ran.compute == "float32" and row.score.count == 3 and row.size_mb > 0
-        assert row.score.data is not None and (row.score.data.split, row.score.data.total) == ("all", 4)
+        assert row.ran.compute == "float32" and row.score.count == 5 and row.size_mb > 0
+        assert row.score.data is not None and (row.score.data.split, row.score.data.total) == ("all", 6)
         assert set(row.timing.stages()) == {"decode", "preprocess", "infer", "postprocess", "end_to_end"}
     # Weights in float16 flip near-ties: some pixels of some thousands.
     assert first.rows[1].score.value == pytest.approx(first.rows[0].score.value, abs=1e-2)
@@ -79,16 +85,42 @@ def test_report_holds_what_was_built_and_measured(first: report.Report, folder: 
     assert first.images and (folder / "out" / "report.html").stat().st_size > 1000
 
 
+def test_each_change_and_each_speed_has_an_interval(first: report.Report) -> None:
+    baseline, other = first.rows
+    assert baseline.change is None and baseline.pace is None
+    assert other.pace is not None and other.pace.against == "fp32" and other.pace.rounds >= 5
+    assert other.pace.ratio.low <= other.pace.ratio.value <= other.pace.ratio.high
+    assert other.pace.cpu_ratio is not None and other.pace.load.others == 0.0
+    change = other.change
+    assert change is not None and change.value == pytest.approx(other.score.value - baseline.score.value)
+    # The metric is a mean over images, so its change is the mean of theirs: drawn here by other numbers.
+    gains = np.array([other.score.per_image[name] - value for name, value in baseline.score.per_image.items()])
+    means = np.random.default_rng(7).choice(gains, (4000, len(gains))).mean(axis=1)
+    assert (change.low, change.high) == pytest.approx(
+        np.quantile(means, [0.025, 0.975]), abs=0.1 * np.ptp(gains) + 1e-9
+    )
+    assert f"{first.change(other):+.4f} [{change.low:+.4f}, {change.high:+.4f}]" in markdown.results(first)
+    assert baseline.timing.load.others == other.timing.load.others or baseline.timing.load.before is not None
+    assert baseline.timing.cpu_ms_per_image is not None and baseline.timing.cpu_ms_per_image > 0
+
+
+def test_a_row_that_is_measured_later_is_compared_with_a_stored_baseline(first: report.Report, folder: Path) -> None:
+    (folder / "out" / "measured" / f"{first.rows[1].artifact}.json").unlink()
+    again = go(folder)
+    assert again.rows[1].change == first.rows[1].change and again.rows[0] == first.rows[0]
+
+
 def test_a_second_run_measures_nothing_again(first: report.Report, folder: Path) -> None:
     def times() -> dict[Path, int]:
         kept = [folder / "out" / "measured", *(folder / "out" / row.artifact for row in first.rows)]
         return {path: path.stat().st_mtime_ns for each in kept for path in each.iterdir()}
 
+    first = go(folder)
     before, steps = times(), list[str]()
     again = go(folder, steps)
     assert again.rows == first.rows
     assert times() == before
-    assert steps[0] == "data set" and steps[-1] == "report" and len(steps) == 7
+    assert steps[0] == "data set" and steps[-1] == "report" and len(steps) == 8
 
 
 def test_a_tuned_run_reports_what_each_build_was_chosen_by(

@@ -12,7 +12,7 @@ from densecast.cli._common import Device, Json, Quiet, Threads, Verbose, bar, em
 from densecast.spec.verb_options import BenchmarkOptions
 
 if TYPE_CHECKING:
-    from densecast.results.timing import BenchmarkResult
+    from densecast.results.timing import BenchmarkResult, Timing
 
 
 @_options.takes(options=BenchmarkOptions)
@@ -60,6 +60,17 @@ def command(
     emit(codec.to_plain(result), text, json)
 
 
+def _noise(timing: Timing) -> list[str]:
+    """The load meanwhile, and how far the fifths of the run lie apart; a warning where load is too high."""
+    parts = [str(timing.load)]
+    if timing.load.before is not None and timing.load.after is not None:
+        parts[0] += f" (load average {timing.load.before:.1f} before, {timing.load.after:.1f} after)"
+    if timing.spread is not None:
+        parts.append(f"the fifths of the run are {timing.spread:.0%} apart".replace("%", " %"))
+    warning = ": these times are not the model's alone" if timing.load.is_too_high else ""
+    return ["; ".join(parts) + warning]
+
+
 def _text(result: BenchmarkResult, *, with_share: bool) -> str:
     """The configuration, one line per stage, and the throughput."""
     from densecast.report.markdown import table
@@ -78,5 +89,6 @@ def _text(result: BenchmarkResult, *, with_share: bool) -> str:
             table(["stage", "p50 ms", "p90 ms", "p99 ms", "mean ms"], rows, "<>>>>"),
             f"{timing.images_per_s:.2f} images/s end to end, {timing.inference_only_per_s:.2f} inference only{share}, "
             f"peak {timing.peak_rss_mb:.0f} MB",
+            *_noise(timing),
         ]
     )

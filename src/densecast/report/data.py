@@ -9,11 +9,11 @@ from densecast.artifact import CalibrationRecord, CompiledManifest, ParityRecord
 from densecast.artifact.half_type_record import HalfTypeRecord
 from densecast.artifact.search_record import SearchRecord
 from densecast.artifact.tune_record import TuneRecord
-from densecast.results.timing import Timing
+from densecast.results.timing import Pace, Timing
 from densecast.runtime.machine import Machine
 from densecast.spec.model import ModelSpec
-from densecast.spec.precision import PRECISIONS, Precision, PrecisionRan, short
-from densecast.spec.score import Score
+from densecast.spec.precision import Precision, PrecisionRan, short
+from densecast.spec.score import Interval, Score
 from densecast.zoo._base import PublishedScore
 
 
@@ -46,7 +46,11 @@ class Reasons:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured build; `reasons` explains how it was chosen."""
+    """One measured build; `reasons` explains how it was chosen.
+
+    `change` is its score less the baseline's, with the interval over images; None for the baseline, and for few images.
+    `pace` is its speed beside the fastest build of its engine with more bits.
+    """
 
     artifact: str
     backend: str
@@ -59,6 +63,8 @@ class Row:
     score: Score
     timing: Timing
     reasons: Reasons = Reasons()
+    change: Interval | None = None
+    pace: Pace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +114,13 @@ class Report:
         """A row's score minus the first row's."""
         return row.score.value - self.rows[0].score.value
 
+    def change_text(self, row: Row) -> str:
+        """`+0.0002 [-0.0010, 0.0014]`, or without an interval where there is none."""
+        interval = f" [{row.change.low:+.4f}, {row.change.high:+.4f}]" if row.change else ""
+        return f"{self.change(row):+.4f}{interval}"
+
     def findings(self) -> list[str]:
-        """Warnings: a lower precision that does not pay off on this machine, or that was not built."""
+        """Warnings: a lower precision that does not pay off here, or was not built, and what noise leaves open."""
         lines = []
         for row in self.rows:
             if row.reasons.fallback is not None and row.reasons.built is not None:
@@ -118,14 +129,12 @@ class Report:
                     f"{row.reasons.fallback}."
                 )
                 continue
-            rivals = [other for other in self.rows if other.backend == row.backend and _bits(other) > _bits(row)]
-            best = max(rivals, key=lambda other: other.timing.images_per_s, default=None)
-            if best is not None and row.timing.images_per_s <= best.timing.images_per_s:
-                share = row.timing.images_per_s / best.timing.images_per_s
-                lines.append(
-                    f"{row.backend}: {short(row.asked)} does not pay off here. End to end it runs at {share:.2f} times "
-                    f"the speed of {short(best.asked)}."
-                )
+            if (said := _of_pace(row)) is not None:
+                lines.append(said)
+        same = [f"{row.backend} {short(row.asked)}" for row in self.rows if _is_untold(row.change)]
+        if same:
+            count = self.rows[0].score.count
+            lines.append(f"Over {count} images the change of {', '.join(same)} could not be told apart from 0.")
         return lines
 
     def published_for(self, precision: Precision) -> PublishedScore | None:
@@ -133,6 +142,18 @@ class Report:
         return next((score for score in self.published if score.precision == precision), None)
 
 
-def _bits(row: Row) -> int:
-    """Sort key of precisions: fewer bits are lower."""
-    return -PRECISIONS.index(row.asked)
+def _of_pace(row: Row) -> str | None:
+    """That a precision does not pay off, or that this could not be decided; None where it does, or was not measured."""
+    pace, name = row.pace, short(row.asked)
+    if pace is None or pace.faster == "yes":
+        return None
+    if pace.faster == "no":
+        return (
+            f"{row.backend}: {name} does not pay off here. End to end it runs at {pace.ratio} times the speed of "
+            f"{pace.against}."
+        )
+    return f"{row.backend}: whether {name} is faster than {pace.against} {pace.why}."
+
+
+def _is_untold(change: Interval | None) -> bool:
+    return change is not None and change.low <= 0 <= change.high

@@ -41,6 +41,7 @@ def results(report: Report) -> str:
         metric,
         "change",
         "images/s",
+        "times as fast as",
         "inference only/s",
         "infer p50 ms",
         "size MB",
@@ -54,8 +55,9 @@ def results(report: Report) -> str:
             short(row.asked),
             str(row.ran),
             f"{row.score.value:.4f}",
-            f"{report.change(row):+.4f}",
+            report.change_text(row),
             f"{row.timing.images_per_s:.1f}",
+            f"{row.pace.ratio} {row.pace.against}" if row.pace else "",
             f"{row.timing.inference_only_per_s:.1f}",
             f"{row.timing.stages()['infer'].p50_ms:.2f}",
             f"{row.size_mb:.1f}",
@@ -168,6 +170,7 @@ def how(report: Report) -> list[str]:
                 f"{row.backend} {short(row.asked)}: {', '.join(row.settings.values())} "
                 f"chosen by measurement ({chosen})."
             )
+    lines += loads(report)
     lines.append(
         f"{machine.cpu}, {machine.usable_cpus} usable of {machine.logical_cpus} CPUs, {machine.memory_gib} GiB, "
         f"flags {' '.join(machine.cpu_flags)}; {machine.system}; Python {machine.python}."
@@ -175,6 +178,16 @@ def how(report: Report) -> list[str]:
     lines.append(", ".join(f"{name} {version}" for name, version in machine.packages.items()) + ".")
     lines.append(f"{report.source}; {report.created}; the whole run took {report.seconds:.0f} s.")
     return lines
+
+
+def loads(report: Report) -> list[str]:
+    """What other programs took of the CPUs while models were timed; nothing if that is not known."""
+    shares = [row.timing.load.others for row in report.rows if row.timing.load.others is not None]
+    shares += [row.pace.load.others for row in report.rows if row.pace and row.pace.load.others is not None]
+    if not shares:
+        return []
+    share = f"{min(shares):.0%} to {max(shares):.0%}".replace("%", " %")
+    return [f"While models were timed, other programs took {share} of the CPUs."]
 
 
 def _parity(report: Report) -> str:

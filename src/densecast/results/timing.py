@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from densecast.io import codec
 from densecast.results._base import FORMAT, JsonResult, ModelRecord
+from densecast.runtime.ab_timing import Answer, Ratio
+from densecast.runtime.cpu_load import CpuLoad
 from densecast.runtime.execution import Mode
 from densecast.runtime.machine import Machine
 
@@ -30,13 +33,32 @@ class StageSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """A model's speed end to end beside another's, image by image in alternation.
+
+    `ratio` is how many times as fast as `against` (a precision's short name) by wall time, `cpu_ratio` by CPU time.
+    `faster` is the verdict: yes, no, or undecided where noise is larger than the difference; `why` says it.
+    """
+
+    against: str
+    ratio: Ratio
+    rounds: int
+    faster: Answer
+    why: str
+    cpu_ratio: float | None = None
+    load: CpuLoad = field(default_factory=CpuLoad)
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """What a benchmark measured.
 
     `samples_ms` holds, for each stage, one time per call, in order; `infer` is per batch, the others
     per image. `scope` says what the clock covers. `images_per_s` is counted images over wall time. `streams`
     inferences ran at a time, and `workers` images were in work. `other_stages_cpu_ms` is what an image costs besides
-    inference: the median CPU time of its other stages, of the threads that carry them out.
+    inference: the median CPU time of its other stages, of the threads that carry them out. `cpu_ms_per_image` is the
+    CPU time of the whole process. `spread` is how far the means of five equal parts of the run lie apart, as a share of
+    their median; `load` is what other programs took of the CPUs meanwhile.
     """
 
     samples_ms: dict[str, tuple[float, ...]]
@@ -53,6 +75,9 @@ class Timing:
     streams: int = 1
     workers: int = 1
     other_stages_cpu_ms: float = 0.0
+    cpu_ms_per_image: float | None = None
+    spread: float | None = None
+    load: CpuLoad = field(default_factory=CpuLoad)
 
     @property
     def end_to_end_share(self) -> float:
@@ -72,6 +97,14 @@ class Timing:
     def stages(self) -> dict[str, StageSummary]:
         """Each stage's percentiles."""
         return {name: StageSummary.of(values) for name, values in self.samples_ms.items()}
+
+
+def spread_of(samples_ms: Sequence[float], parts: int = 5) -> float | None:
+    """How far the means of consecutive parts of a run lie apart, over their median; None with fewer samples."""
+    if len(samples_ms) < parts:
+        return None
+    means = [float(np.mean(part)) for part in np.array_split(np.asarray(samples_ms), parts)]
+    return round((max(means) - min(means)) / float(np.median(means)), 4)
 
 
 @dataclass(frozen=True, slots=True)

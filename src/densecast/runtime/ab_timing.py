@@ -15,6 +15,7 @@ from densecast.runtime.cpu_load import CpuLoad
 Seconds = npt.NDArray[np.float64]
 # Does its work, and says how many seconds that took.
 Workload = Callable[[], float]
+Answer = Literal["yes", "no", "undecided"]
 
 # The share of runs that counts as undisturbed: what others do on the machine only ever adds time.
 _UNDISTURBED = 0.25
@@ -52,7 +53,7 @@ class Verdict:
     `why` is a clause that says it; whoever asks keeps what it had unless the answer is yes.
     """
 
-    answer: Literal["yes", "no", "undecided"]
+    answer: Answer
     why: str
 
 

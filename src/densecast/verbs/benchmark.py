@@ -13,10 +13,11 @@ import numpy as np
 from densecast.imaging.views import ModelInputs
 from densecast.measure.loop import Progress
 from densecast.pipeline import Pipeline, Predicted
-from densecast.results.timing import BenchmarkResult, Timing
+from densecast.results.timing import BenchmarkResult, Timing, spread_of
 from densecast.runtime import machine, ordered_map
 from densecast.runtime.batching import Buffers, batches
 from densecast.runtime.clock import StopWatch
+from densecast.runtime.cpu_load import LoadMeter
 from densecast.runtime.execution import Mode
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import BenchmarkOptions
@@ -61,7 +62,7 @@ def benchmark(
 def _measured(
     pipeline: Pipeline, images: Sequence[Path], options: BenchmarkOptions, progress: Progress | None
 ) -> Timing:
-    watch = StopWatch()
+    watch, meter, cpu_s = StopWatch(), LoadMeter(), 0.0
     config = pipeline.config
     batch = options.batch or config.batch_size
     feeds = _network_inputs(pipeline, images, batch)
@@ -71,16 +72,17 @@ def _measured(
         _run_pipeline(pipeline, _turns(images, batch, warm_up, 0.0), batch, StopWatch(), None)
         on_image = functools.partial(_report_progress, progress, options.images) if progress else None
         turns = _turns(images, batch, options.images, options.seconds)
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         done = _run_pipeline(pipeline, turns, batch, watch, on_image)
         images_per_s = done / (time.perf_counter() - start)
+        cpu_s = time.process_time() - cpu_start
     network_watch = StopWatch()
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     inferred = _run_network(pipeline, feeds, batch, network_watch, images=options.images, seconds=options.seconds)
     inference_only_per_s = inferred / (time.perf_counter() - start)
     if not images:
         watch.samples_ms["infer"] = network_watch.samples_ms["infer"]
-        done, images_per_s = inferred, inference_only_per_s
+        done, images_per_s, cpu_s = inferred, inference_only_per_s, time.process_time() - cpu_start
     return Timing(
         samples_ms={name: tuple(watch.samples_ms[name]) for name in SCOPE if name in watch.samples_ms},
         scope={name: text for name, text in SCOPE.items() if name in watch.samples_ms},
@@ -96,6 +98,9 @@ def _measured(
         streams=config.num_streams,
         workers=config.num_workers,
         other_stages_cpu_ms=sum(float(np.median(watch.cpu_ms[name])) for name in OTHER_STAGES if name in watch.cpu_ms),
+        cpu_ms_per_image=cpu_s / done * 1e3,
+        spread=spread_of(watch.samples_ms["end_to_end" if images else "infer"]),
+        load=meter.load(),
     )
 
 

@@ -13,7 +13,7 @@ from densecast import report as report_files
 from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.datasets._base import DATASETS
 from densecast.errors import BadConfigError, UsageError
-from densecast.io import codec, config, files
+from densecast.io import config
 from densecast.measure.ground_truth import metric_of
 from densecast.report.data import Reasons, Report, Row
 from densecast.report.page import require_jinja
@@ -28,8 +28,8 @@ from densecast.verbs.builder.compile_plan import INT8
 from densecast.verbs.builder.tune import tune
 from densecast.verbs.export import export_zoo
 from densecast.verbs.mixed_precision import build_within
-from densecast.verbs.reproduce import drawings
-from densecast.verbs.reproduce.measure import Measured, measure
+from densecast.verbs.reproduce import drawings, side_by_side
+from densecast.verbs.reproduce.measure import Measured, Measurements
 from densecast.zoo._base import ZOO, ZooEntry
 
 __all__ = ["RunOptions", "reproduce"]
@@ -85,7 +85,7 @@ def reproduce(
     steps = itertools.count(1)
 
     def tell(what: str) -> None:
-        progress(what, next(steps), 3 + 2 * len(combinations))
+        progress(what, next(steps), 4 + 2 * len(combinations))
 
     tell("data set")
     root = Path(data) if data else data_root(entry, out)
@@ -93,13 +93,18 @@ def reproduce(
     float_artifact = export_zoo(name, out / f"{name}__float", options.export, given=checkpoint)
     images = _images(entry, root, options.evaluate)
     shape = options.build.shape if options.build.shape != InputShape() else _common_shape(float_artifact.spec, images)
+    measurements = Measurements(
+        root, images, options.evaluate, options.benchmark, out / "measured", fresh=options.fresh
+    )
     built: list[tuple[Row, CompiledArtifact]] = []
     for backend, precision in combinations:
         build_options = replace(options.build, backend=backend, precision=precision, shape=shape)
         tell(f"build {backend} {short(precision)}")
         artifact = _build(float_artifact, build_options, options, root)
         tell(f"measure {backend} {short(precision)}")
-        built.append((_row(artifact, _measured(artifact, root, images, options, out)), artifact))
+        built.append((_row(artifact, measurements.of(artifact)), artifact))
+    tell("speed side by side")
+    built = side_by_side.with_pace(built, images, fresh=options.fresh)
     tell("report")
     report = _report(entry, float_artifact, built, root, options, out, time.perf_counter() - start)
     report_files.write(report, out)
@@ -198,32 +203,6 @@ def _build(source: FloatArtifact, build_options: BuildOptions, options: RunOptio
     return build(source, source.folder.parent / default_name(source.spec, build_options), build_options, data=root)
 
 
-def _measured(
-    artifact: CompiledArtifact, root: Path, images: tuple[Path, ...], options: RunOptions, out: Path
-) -> Measured:
-    """A stored measurement with the same key, or a new one."""
-    data_state = [(path.name, path.stat().st_size) for path in images]
-    parts = (
-        artifact.identity,
-        data_state,
-        codec.to_json(options.evaluate),
-        codec.to_json(options.benchmark),
-        machine.describe(),
-    )
-    key = files.sha256_text(repr(parts))
-    stored = out / "measured" / f"{artifact.folder.name}.json"
-    if stored.is_file() and not options.fresh:
-        try:
-            earlier = codec.read(stored, Measured)
-        except BadConfigError:
-            earlier = None
-        if earlier is not None and earlier.key == key:
-            return earlier
-    result = measure(artifact, root, images, options.evaluate, options.benchmark, key)
-    files.write_text(stored, codec.to_json(result))
-    return result
-
-
 def _row(artifact: CompiledArtifact, measured: Measured) -> Row:
     manifest = artifact.manifest
     size = sum((artifact.folder / name).stat().st_size for name in manifest.files)
@@ -238,5 +217,6 @@ def _row(artifact: CompiledArtifact, measured: Measured) -> Row:
         measurements=manifest.measurements,
         score=measured.score,
         timing=measured.timing,
+        change=measured.change,
         reasons=Reasons.of(manifest),
     )

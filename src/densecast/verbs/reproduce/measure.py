@@ -6,46 +6,133 @@ next one's times.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from densecast.artifact import CompiledArtifact
+from densecast.errors import BackendMissingError, BadConfigError
+from densecast.io import codec, files
+from densecast.measure import change, loop
+from densecast.measure.ground_truth import GroundTruth, metric_of
 from densecast.pipeline import Pipeline
 from densecast.results.timing import Timing
-from densecast.runtime.processes import WorkerPool
+from densecast.runtime import machine
 from densecast.spec.precision import PrecisionRan
-from densecast.spec.score import Score
+from densecast.spec.score import Interval, Score
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions
 from densecast.verbs.benchmark import benchmark
-from densecast.verbs.evaluate import evaluate
+
+# With fewer images there is nothing to draw from: the interval of one image would have no width at all.
+FEWEST_FOR_INTERVAL = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A model's accuracy and speed; `key` identifies artifact, data and options."""
+    """A model's accuracy and speed; `key` identifies artifact, data and options.
+
+    `change` is its score less the baseline's on the same images, with the paired bootstrap's interval; `baseline` is
+    the key of the baseline's measurement.
+    """
 
     key: str
     score: Score
     timing: Timing
     ran: PrecisionRan
+    change: Interval | None = None
+    baseline: str = ""
 
 
-def measure(
-    artifact: CompiledArtifact,
-    data: Path,
-    images: tuple[Path, ...],
-    score: EvaluateOptions,
-    speed: BenchmarkOptions,
-    key: str,
-) -> Measured:
-    """Evaluate on `data` and benchmark on `images`, in a new process.
+class Measurements:
+    """All measurements of a run, kept in files, each beside the first model that was measured."""
+
+    def __init__(
+        self,
+        data: Path,
+        images: tuple[Path, ...],
+        score: EvaluateOptions,
+        speed: BenchmarkOptions,
+        folder: Path,
+        *,
+        fresh: bool,
+    ) -> None:
+        self._data, self._images, self._score, self._speed = data, images, score, speed
+        self._folder, self._fresh = folder, fresh
+        self._first: tuple[CompiledArtifact, Measured] | None = None
+        self._first_counts: list[Any] | None = None
+
+    def of(self, artifact: CompiledArtifact) -> Measured:
+        """A stored measurement with the same key, or a new one."""
+        key, stored = self._key(artifact), self._folder / f"{artifact.folder.name}.json"
+        measured = None if self._fresh else _stored(stored, key)
+        counts: list[Any] | None = None
+        if measured is None:
+            measured, counts = _in_child(
+                artifact, _measure, artifact.folder, self._data, self._images, self._score, self._speed, key
+            )
+        if self._first is None:
+            self._first, self._first_counts = (artifact, measured), counts
+        elif measured.baseline != self._first[1].key:
+            measured = self._changed(artifact, measured, counts)
+        if measured != _stored(stored, key):
+            files.write_text(stored, codec.to_json(measured))
+        return measured
+
+    def _changed(self, artifact: CompiledArtifact, measured: Measured, counts: Sequence[Any] | None) -> Measured:
+        """The measurement with its change from the baseline; whichever was not counted in this run is counted now."""
+        assert self._first is not None
+        first, baseline = self._first
+        if measured.score.count < FEWEST_FOR_INTERVAL or baseline.score.count != measured.score.count:
+            return replace(measured, change=None, baseline=baseline.key)
+        if self._first_counts is None:
+            self._first_counts = _in_child(first, _counts, first.folder, self._data, self._score)[1]
+        if counts is None:
+            counts = _in_child(artifact, _counts, artifact.folder, self._data, self._score)[1]
+        drop = change.paired_drop(metric_of(artifact.spec), artifact.spec, self._first_counts, counts)
+        gained = Interval(-drop.value, -drop.high, -drop.low)
+        higher = measured.score.better == "higher"
+        return replace(measured, change=gained if higher else drop, baseline=baseline.key)
+
+    def _key(self, artifact: CompiledArtifact) -> str:
+        parts = (
+            artifact.identity,
+            [(path.name, path.stat().st_size) for path in self._images],
+            codec.to_json(self._score),
+            codec.to_json(self._speed),
+            machine.describe(),
+        )
+        return files.sha256_text(repr(parts))
+
+
+def _stored(path: Path, key: str) -> Measured | None:
+    if not path.is_file():
+        return None
+    try:
+        earlier = codec.read(path, Measured)
+    except BadConfigError:
+        return None
+    return earlier if earlier.key == key else None
+
+
+def _in_child(artifact: CompiledArtifact, task: Callable[..., Any], *arguments: object) -> Any:
+    """The task's result, from a new process.
 
     Raises:
-        WorkerError: the engine's process died (out of memory, or a crash inside the engine).
-        DensecastError: whatever the evaluation itself raises.
+        BackendMissingError: the engine's process died (out of memory, or a crash inside the engine).
+        DensecastError: whatever the task itself raises.
     """
-    with WorkerPool(1, f"measures {artifact.folder.name}") as pool:
-        return pool.result(pool.submit(_measure, artifact.folder, data, images, score, speed, key))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        try:
+            return pool.submit(task, *arguments).result()
+        except BrokenProcessPool:
+            raise BackendMissingError(
+                f"the process that measured {artifact.folder.name} died: out of memory, or a crash in the engine."
+            ) from None
 
 
 def _measure(
@@ -55,9 +142,25 @@ def _measure(
     score: EvaluateOptions,
     speed: BenchmarkOptions,
     key: str,
-) -> Measured:
+) -> tuple[Measured, list[Any]]:
     # The benchmark comes first: the peak of memory is its own.
     with Pipeline.open(folder) as pipeline:
         timing = benchmark(pipeline, images, speed).timing
         ran = pipeline.precision
-    return Measured(key, evaluate(folder, data, score).score, timing, ran)
+    scored, counts = _counts(folder, data, score)
+    return Measured(key, scored, timing, ran), counts
+
+
+def _counts(folder: Path, data: Path, options: EvaluateOptions) -> tuple[Score, list[Any]]:
+    """The score as `evaluate` gives it, and what it is made of: one count an image."""
+    with Pipeline.open(folder, mode="throughput") as pipeline:
+        truth = GroundTruth.open(
+            pipeline.spec,
+            data,
+            split=options.split,
+            seed=options.seed,
+            limit=options.limit,
+            protocol=options.protocol,
+        )
+        counts = list(loop.counts(truth, pipeline, batch=options.batch))
+        return truth.score(counts), counts
