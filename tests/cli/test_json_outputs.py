@@ -104,7 +104,7 @@ def test_infer_with_overlays(folder: Path, tmp_path: Path) -> None:
     assert found["results"] == [
         {"image": str(image), "file": str(tmp_path / "out" / f"{image.stem}.png")} for image in images
     ]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == [
         "a.png",
         "a_overlay.jpg",
         "b.png",

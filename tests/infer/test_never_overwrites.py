@@ -158,13 +158,23 @@ def test_a_result_is_no_folder_of_another(bright: Path, tmp_path: Path) -> None:
 def test_the_list_of_results_replaces_only_a_list_of_results(bright: Path, tmp_path: Path) -> None:
     image = half_bright(tmp_path / "in" / "a.jpg")
     out = ("--out", tmp_path / "out")
-    assert "is read as" in refused(bright, tmp_path, image, *out, "--json", image)
+    assert "holds no JSON" in refused(bright, tmp_path, image, *out, "--json", image)
     (tmp_path / "instances.json").write_text('{"images": [], "annotations": []}')
     assert "densecast did not write it" in refused(bright, tmp_path, image, *out, "--json", tmp_path / "instances.json")
     assert "also the result" in refused(bright, tmp_path, image, *out, "--json", tmp_path / "out" / "a.png")
     for _ in range(2):
         assert densecast("infer", bright, image, *out, "--json", tmp_path / "r.json", "-q").code == 0
     assert [Path(each["file"]).name for each in json.loads((tmp_path / "r.json").read_text())["results"]] == ["a.png"]
+
+
+def test_no_verb_writes_its_json_over_what_is_no_json(bright: Path, tmp_path: Path) -> None:
+    image = half_bright(tmp_path / "a.jpg")
+    before = tree(tmp_path)
+    for verb in (["verify", bright], ["benchmark", bright, image], ["doctor"], ["models"]):
+        assert "holds no JSON" in failed(2, *verb, "--json", image)
+    assert tree(tmp_path) == before
+    (tmp_path / "empty.json").touch()  # as mktemp makes it
+    assert densecast("models", "--json", tmp_path / "empty.json", "-q").code == 0
 
 
 def test_a_file_that_appears_while_images_are_in_work_is_kept(

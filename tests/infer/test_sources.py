@@ -101,6 +101,15 @@ def test_a_name_that_is_not_utf8_is_found_by_its_bytes_and_its_results_are_liste
     assert densecast("infer", bright, tmp_path / "in", "--out", tmp_path / "out", "-q").code == 0
 
 
+def test_the_longest_name_that_the_file_system_takes_has_a_result(bright: Path, tmp_path: Path) -> None:
+    # Results end in .png, too: the result's name is as long as the image's.
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX")
+    source = image(tmp_path / "in" / f"{'a' * (longest - 4)}.png")
+    for _ in range(2):
+        assert densecast("infer", bright, source, "--out", tmp_path / "out", "-q").code == 0
+    assert (tmp_path / "out" / source.name).is_file()
+
+
 def test_a_name_too_long_for_its_results_is_refused_before_anything_runs(bright: Path, tmp_path: Path) -> None:
     longest = os.pathconf(tmp_path, "PC_NAME_MAX")
     source = image(tmp_path / "in" / f"{'a' * (longest - 4)}.png")

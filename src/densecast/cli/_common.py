@@ -18,11 +18,28 @@ from densecast.errors import UsageError
 if TYPE_CHECKING:
     from densecast.spec.augment import Augment
 
+
+def _json_file(path: Path | None) -> Path | None:
+    """Refuse, before any work, to write the result over a file that is no JSON: an image, a list, a report.
+
+    Raises:
+        UsageError: it is there, and holds something else.
+    """
+    if path is None or str(path) == "-" or not path.is_file():
+        return path
+    with path.open("rb") as stream:
+        start = stream.read(4096).lstrip()
+    if start and start[:1] not in (b"{", b"["):
+        raise UsageError(f"--json: {path} is there already, and holds no JSON. Name another file.")
+    return path
+
+
 Json = Annotated[
     Path | None,
     typer.Option(
         "--json",
         metavar="FILE",
+        callback=_json_file,
         help="Write the result as JSON to this file, or with '-' to standard output in place of the text.",
     ),
 ]

@@ -119,11 +119,8 @@ class MultilabelTask:
         is_logits = options.activation == "sigmoid" and len(views) == 1
         meaning = sigmoid if options.activation == "sigmoid" and not is_logits else None
         planes = _planes.mean_planes(maps, views, frame, align_corners=options.align_corners, meaning=meaning)
-        limits = np.array(options.thresholds or (options.threshold,) * len(spec.labels), np.float64)
-        if is_logits:
-            # The sigmoid is monotonous: its inverse of a few thresholds is cheaper than it of all pixels.
-            limits = np.log(limits / (1 - limits))
-        classes = planes > limits.astype(np.float32)[:, None, None]
+        # The sigmoid is monotonous: its inverse of a few thresholds is cheaper than it of all pixels.
+        classes = planes > _limits(spec, is_logits=is_logits)
         if not scores:
             return MultilabelMap(classes)
         return MultilabelMap(classes, sigmoid(planes) if is_logits else planes)
@@ -174,6 +171,22 @@ class MultilabelTask:
 
         return files.save(path_without_suffix, prediction, spec)
 
+    @property
+    def output_measure(self) -> str:
+        """What `output_change` measures."""
+        return "bits_changed"
+
+    def output_change(self, expected: Sequence[F32], actual: Sequence[F32], spec: ModelSpec) -> float:
+        """The share of the outputs' bits that differ."""
+        limits = _limits(spec, is_logits=decode_options(spec).activation == "sigmoid")
+        changed = [(left > limits) != (right > limits) for left, right in zip(expected, actual, strict=True)]
+        return float(np.mean(np.concatenate([each.ravel() for each in changed])))
+
+    def meaning(self, output: F32, spec: ModelSpec) -> F32:
+        """The probability of each class. Non-finite values count as large, so that a broken network's error is."""
+        finite = np.nan_to_num(output, nan=0.0, posinf=_SURE, neginf=-_SURE)
+        return sigmoid(finite) if decode_options(spec).activation == "sigmoid" else finite
+
     def sample_outputs(self, outputs: Feeds, spec: ModelSpec) -> Feeds:
         """No class, but for a single pixel that has all of them."""
         absent, there = (-8.0, 8.0) if decode_options(spec).activation == "sigmoid" else (0.0, 1.0)
@@ -191,6 +204,14 @@ def sigmoid(logits: F32) -> F32:
     powers = np.exp(-np.clip(logits, -_SURE, _SURE))
     powers += np.float32(1)
     return np.asarray(np.reciprocal(powers, out=powers), dtype=np.float32)
+
+
+def _limits(spec: ModelSpec, *, is_logits: bool) -> F32:
+    """(C, 1, 1): what each class's value has to be above."""
+    options = decode_options(spec)
+    limits = np.array(options.thresholds or (options.threshold,) * len(spec.labels), np.float64)
+    limits = np.log(limits / (1 - limits)) if is_logits else limits
+    return np.asarray(limits, dtype=np.float32)[:, None, None]
 
 
 def _checked(output: Array, spec: ModelSpec) -> F32:

@@ -117,16 +117,24 @@ def _saver(
 ) -> Callable[[Predicted[Path]], InferredImage | FailedImage]:
     """A function that writes the files of one prediction to a folder of their own, and moves them to their place."""
     task, spec = pipeline.task, pipeline.spec
+    # One for each thread: what is published has left it.
+    rooms: list[Path] = []
 
     def save(predicted: Predicted[Path]) -> InferredImage:
         image, prediction = predicted.source, predicted.prediction
-        stem = Path(tempfile.mkdtemp(dir=scratch), results.stems[image].name)
+        try:
+            room = rooms.pop()
+        except IndexError:
+            room = Path(tempfile.mkdtemp(dir=scratch))
+        stem = room / results.stems[image].name
         file = task.save(stem, prediction, spec)
         if colour and isinstance(task, SavesColours):
             task.save_colour(stem, prediction, spec)
         if overlay:
             _write_jpeg(task.draw(predicted.image, prediction, spec), stem.with_name(stem.name + OVERLAY))
-        return InferredImage(image, results.publish(image, stem.parent, file))
+        written = InferredImage(image, results.publish(image, room, file))
+        rooms.append(room)
+        return written
 
     return save
 

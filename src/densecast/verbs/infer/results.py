@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from densecast.errors import DensecastError, UsageError
+from densecast.io import temporaries
 from densecast.io.own_results import OwnResults
 from densecast.pipeline import Pipeline
 from densecast.spec.augment import View
@@ -127,15 +127,17 @@ class Results:
             DensecastError: the folder of results cannot be written to.
         """
         missing = [each for each in (self.folder, *self.folder.parents) if not each.exists()]
-        scratch = self.folder / f".densecast-{secrets.token_hex(8)}"
+        scratch = temporaries.beside(self.folder / "scratch")
         try:
-            scratch.mkdir(parents=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporaries.sweep_once(scratch)
+            scratch.mkdir()
         except OSError as error:
             raise DensecastError(f"{self.folder} cannot be written to ({error.strerror}).", field="out") from None
         try:
             yield scratch
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            temporaries.remove(scratch)
             for each in missing:
                 with contextlib.suppress(OSError):  # it holds results
                     each.rmdir()
