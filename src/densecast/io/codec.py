@@ -55,7 +55,9 @@ def from_plain(data: object, kind: type[T], where: str) -> T:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"]) or "top level"
         hint = _misspelt(data, first["loc"]) if first["type"] == "missing" else ""
-        raise BadConfigError(f"{where}: {path}: {first['msg']}.{hint}") from None
+        raise BadConfigError(f"{where}: {path}: {_words(first)}.{hint}", field=path) from None
+    except BadConfigError as error:  # what a dataclass says of its own values
+        raise BadConfigError(f"{where}: {error}", field=error.field) from None
     _refuse_unknown(data, adapter.dump_python(value, mode="json"), where, "")
     return value
 
@@ -84,6 +86,34 @@ def read_plain(path: Path) -> Any:
         raise BadConfigError(f"{path}: cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:
         raise BadConfigError(f"{path}: not valid {path.suffix.lstrip('.') or 'JSON'} ({error}).") from None
+
+
+def _words(error: Any) -> str:
+    """What is wrong with a value, in plain words; the validator's own where there are none."""
+    kind, limits = str(error["type"]), error.get("ctx", {})
+    wanted = {
+        "missing": "this key is missing",
+        "dict_type": "must be a table of keys and values",
+        "dataclass_type": "must be a table of keys and values",
+        "tuple_type": "must be a list",
+        "list_type": "must be a list",
+        "string_type": "must be text",
+        "bool_type": "must be true or false",
+        "bool_parsing": "must be true or false",
+        "int_type": "must be a whole number",
+        "int_parsing": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "float_type": "must be a number",
+        "float_parsing": "must be a number",
+        "literal_error": f"must be {limits.get('expected')}",
+        "value_error": str(limits.get("error", error["msg"])),
+    }.get(kind, str(error["msg"]))
+    if kind in ("missing", "value_error"):
+        within = error.get("input")
+        if kind == "missing" and isinstance(error["loc"][-1], int) and isinstance(within, (list, tuple)):
+            return f"must be a list of more than {len(within)} values"
+        return wanted
+    return f"{wanted}, got {error.get('input')!r:.60}"
 
 
 def _misspelt(data: object, missing: tuple[int | str, ...]) -> str:

@@ -29,6 +29,8 @@ Interpolation = Literal["bicubic_pillow", "bilinear_opencv", "bilinear_pillow", 
 ColourOrder = Literal["RGB", "BGR", "GRAY"]
 TripleFloat = tuple[float, float, float]
 _LARGEST_MULTIPLE = 4096
+# Networks see images that span at least 1 or so; what divides twice is far below.
+_LEAST_SPAN = 0.05
 
 
 def _upper(value: Any) -> Any:
@@ -77,6 +79,7 @@ class Preprocess:
             raise BadConfigError(f"std must be above 0 in every channel, got {_listed(self.std)}.", field="std")
         if not (math.isfinite(self.divisor) and self.divisor > 0):
             raise BadConfigError(f"divisor must be above 0 and finite, got {self.divisor}.", field="divisor")
+        self._check_scale()
         if not 1 <= self.pad_multiple <= _LARGEST_MULTIPLE:
             raise BadConfigError(
                 f"pad_multiple must be 1 to {_LARGEST_MULTIPLE}, got {self.pad_multiple}.", field="pad_multiple"
@@ -93,6 +96,41 @@ class Preprocess:
                 )
             if isinstance(self.resize, PoseAffine):
                 raise BadConfigError("pose_affine takes images of 8 bits: leave value_range out.", field="value_range")
+
+    def _check_scale(self) -> None:
+        """Refuse a mean and deviation that are on another scale than the values they are applied to."""
+        is_small = all(abs(value) <= 1 for value in self.mean) and all(value <= 1 for value in self.std)
+        does_nothing = not any(self.mean) and all(value == 1 for value in self.std)
+        if self.divisor == 1 and is_small and not does_nothing:
+            raise BadConfigError(
+                f"mean {_listed(self.mean)} and std {_listed(self.std)} are of values 0..1, but images have 0..255. "
+                "Declare divisor = 255 beside them, or give both times 255.",
+                field="divisor",
+            )
+        if self.divisor > 1 and max(self.mean) > 1 and max(self.mean) > 1.5 * 255 / self.divisor:
+            raise BadConfigError(
+                f"mean {_listed(self.mean)} is of values 0..255, but divisor = {self.divisor:g} makes them "
+                f"0..{255 / self.divisor:g}. Leave the divisor out, or give mean and std of the divided values.",
+                field="divisor",
+            )
+        if 255 / self.divisor / min(self.std) < _LEAST_SPAN and self.divisor > 1:
+            raise BadConfigError(
+                f"divisor = {self.divisor:g} and std {_listed(self.std)} divide twice: images become "
+                f"0..{255 / self.divisor / min(self.std):.2g}. Leave one out (std = 1).",
+                field="std",
+            )
+
+    def remarks(self) -> tuple[str, ...]:
+        """What is possible but unusual about the normalisation, in a sentence each."""
+        largest, found = 255 / self.divisor, []
+        if any(not 0 <= value <= largest for value in self.mean):
+            found.append(f"mean {_listed(self.mean)} lies outside of the values 0..{largest:g} that it is taken from")
+        spans = [largest / value for value in self.std]
+        if max(spans) > 256 or min(spans) < 0.5:
+            found.append(f"std {_listed(self.std)} makes images span {min(spans):.2g} to {max(spans):.4g}")
+        if max(self.std) > 20 * min(self.std):
+            found.append(f"std {_listed(self.std)} differs between channels by more than 20 times")
+        return tuple(f"Preprocessing: {text}; check that it is meant." for text in found)
 
     def place(self, image_hw: tuple[int, int]) -> Placement:
         """Where an image of this size lands in the network's input, padding included."""

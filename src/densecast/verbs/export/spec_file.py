@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +11,13 @@ from densecast.errors import BadConfigError
 from densecast.io import codec
 from densecast.spec.model import DecodeOptions, Evaluation, ModelSpec, ReadByTask, Rgb
 from densecast.spec.options import Range
-from densecast.spec.preprocess import FitInto, KeepRatio, Native, Preprocess, Resize, ScaleBy, Stretch
+from densecast.spec.preprocess import FitInto, KeepRatio, Letterbox, Native, Preprocess, Resize, ScaleBy, Stretch
 from densecast.spec.tensor import Dim, TensorSpec
 from densecast.tasks._base import TASKS
 from densecast.tasks.segmentation import palettes
 from densecast.verbs.export.outputs import DEFAULT_NAME
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,9 @@ class SpecFile:
         except ValueError as error:
             raise BadConfigError(f"{error}.") from None
         task.check(spec)
+        for rule in (self.preprocess, *self.input_preprocess.values()):
+            for remark in rule.remarks():
+                _LOG.warning(remark)
         channels = task.output_channels(spec)
         if channels is None:
             return spec
@@ -124,15 +130,20 @@ def parse_resize(text: str) -> Resize:
             return Native()
         if kind == "scale" and float(value) > 0:
             return ScaleBy(float(value))
-        if kind in ("stretch", "keep", "fit"):
+        if kind in ("stretch", "keep", "fit", "letterbox"):
             first, second = (int(side) for side in value.split("x"))
             if first > 0 and second > 0:
-                made: dict[str, Resize] = {"stretch": Stretch((first, second)), "fit": FitInto((first, second))}
+                made: dict[str, Resize] = {
+                    "stretch": Stretch((first, second)),
+                    "fit": FitInto((first, second)),
+                    "letterbox": Letterbox((first, second)),
+                }
                 return made.get(kind, KeepRatio(first, second))
     except ValueError:
         pass
     raise BadConfigError(
-        f"a resize must be native, scale:FACTOR, stretch:HEIGHTxWIDTH, keep:LONGxSHORT or fit:HEIGHTxWIDTH, got "
+        f"a resize must be native, scale:FACTOR, stretch:HEIGHTxWIDTH, keep:LONGxSHORT, fit:HEIGHTxWIDTH or "
+        f"letterbox:HEIGHTxWIDTH, got "
         f"{text!r}.",
         field="resize",
     )
