@@ -118,7 +118,7 @@ def test_all_outputs_and_inputs_have_the_batch_that_is_built(tmp_path: Path) -> 
         outputs=(source.spec.output, further),
         input_preprocess={"small": source.spec.preprocess},
     )
-    built = compile_plan._built_spec(spec, BuildOptions("onnxruntime", shape=InputShape((3,), 24, 32)))
+    built = compile_plan.built_spec(spec, BuildOptions("onnxruntime", shape=InputShape((3,), 24, 32)))
     assert [tensor.shape[0] for tensor in (*built.inputs, *built.outputs)] == [3, 3, 3, 3]
     assert built.input.shape == (3, 3, 24, 32) and built.inputs[1].shape[2:] == small.shape[2:]
     two = replace(source, manifest=replace(source.manifest, spec=spec))

@@ -120,9 +120,16 @@ class Artifact:
 
     @property
     def identity(self) -> str:
-        """Hash over the contents of all files used in computation: equal for interchangeable artifacts."""
+        """Hash over the contents of all files used in computation: equal for artifacts of the same numbers."""
         computes = [(name, digest) for name, digest in sorted(self.manifest.files.items()) if name != GOLDEN]
         return files.sha256_text(json.dumps(computes))
+
+    @property
+    def meaning(self) -> str:
+        """Hash over all that changes an answer: `identity`, and the spec, which says what goes in and comes out."""
+        from densecast.io import codec
+
+        return files.sha256_text(json.dumps([self.identity, codec.to_plain(self.spec)], sort_keys=True))
 
     @property
     def size_bytes(self) -> int:

@@ -110,7 +110,8 @@ class CompiledManifest:
     """Manifest of a compiled model.
 
     `key` identifies what went in (source, options, versions, CPU), `files` what came out (sha256 by name). `parent` is
-    the identity of the float artifact it was built from, whose `source`, `network`, `weights` and `parity` it repeats.
+    the identity of the float artifact it was built from, whose `source`, `network`, `weights` and `parity` it repeats;
+    `parent_name` is the name of that one's folder.
     `precision_asked` is what the user asked for, `build.precision` what was built: the two differ where a search found
     that int8 does not pay, or loses too much. `precision_ran` is what the engine says, and `half_type` how its 16-bit
     type was chosen where that was left to the engine.
@@ -137,6 +138,7 @@ class CompiledManifest:
     tuning: TuneRecord | None = None
     half_type: HalfTypeRecord | None = None
     files: dict[str, str] = field(default_factory=dict)
+    parent_name: str = ""
     kind: Literal["compiled"] = "compiled"
     format: int = FORMAT
 

@@ -146,7 +146,7 @@ class OnnxRuntimeRunner:
             model, options = str(artifact.file(_FILE)), _session_options(config.num_threads // config.num_streams)
             self._session = _ort_devices.session(ort, model, options, config.device, build.precision)
             return
-        key = files.sha256_text(repr((artifact.identity, ort.__version__, *machine.cpu())))
+        key = files.sha256_text(repr((artifact.meaning, ort.__version__, *machine.cpu())))
         optimised = cache.read_blob(key) if config.use_cache else None
         if optimised is None:
             optimised = _optimise(artifact.file(_FILE), config.num_threads)

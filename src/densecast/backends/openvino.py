@@ -226,7 +226,7 @@ class OpenVinoRunner:
             "PERFORMANCE_HINT": "LATENCY" if self._config.num_streams == 1 else "THROUGHPUT",
             "NUM_STREAMS": self._config.num_streams,
         }
-        key = files.sha256_text(repr((self._artifact.identity, batch, config, ov.get_version(), *machine.cpu())))
+        key = files.sha256_text(repr((self._artifact.meaning, batch, config, ov.get_version(), *machine.cpu())))
         blob = cache.read_blob(key) if self._config.use_cache else None
         if blob is not None:
             # Another build of one version may refuse it; then it is compiled like one that was never cached.

@@ -131,11 +131,10 @@ def _build(
     source: FloatArtifact, out: Path | None, options: BuildOptions, data: Path | None, quiet: bool
 ) -> CompiledArtifact:
     """Build once as specified, with a progress bar of calibration images."""
-    from densecast.verbs.builder import build, default_name
+    from densecast.verbs.builder import build
 
-    target = out or source.folder.parent / default_name(source.spec, options)
     with bar("calibration images read", quiet) as progress:
-        return build(source, target, options, data=data, progress=progress)
+        return build(source, out, options, data=data, progress=progress)
 
 
 def _tune(

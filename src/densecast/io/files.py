@@ -34,6 +34,20 @@ def sha256_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def tree_state(root: Path) -> str:
+    """Hash over names, sizes and times of change of a file, or of all files below a folder: another where one changed.
+
+    Nothing is read. Hidden files do not count.
+    """
+    if not root.is_dir():
+        paths = [root] if root.exists() else []
+    else:
+        walked = os.walk(root, followlinks=False)
+        paths = [Path(folder) / name for folder, _, names in walked for name in names if not name.startswith(".")]
+    stats = [(os.fsencode(os.path.relpath(path, root)), path.stat()) for path in paths if path.exists()]
+    return sha256_text(repr(sorted((name, each.st_size, each.st_mtime_ns) for name, each in stats)))
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically: next to the target, flushed to disk, renamed, and the folder flushed.
 

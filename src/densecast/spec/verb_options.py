@@ -5,6 +5,7 @@ As in `options`, each option stands here once, with the words that a command lin
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,6 +30,8 @@ _TUNE = "Measured choices"
 _DROP = "Accuracy limit (int8)"
 _LIMITS = "Limits (exit code 1 if exceeded)"
 
+_MODEL_NAME = re.compile(r"[^\W_][\w.-]{0,99}")
+
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
@@ -38,7 +41,8 @@ class ExportOptions:
     `variant` names one of a zoo model's ways to prepare images and to decode outputs. `input_name` is the input that
     takes the image, `output_name` the main output; None for what fits the task. Of several outputs all are exported,
     the main one first, unless `only_main_output`. In a TensorFlow graph the two are the tensors between which the
-    network is; None is for graphs with a single input and output.
+    network is; None is for graphs with a single input and output. `name` is what the model is called, in reports and in
+    names of folders; None for the zoo's name or the file's.
     """
 
     size_hw: tuple[int, int] | None = None
@@ -56,9 +60,16 @@ class ExportOptions:
     input_name: str | None = option(None, "Name of the image input; default: the one that fits.")
     output_name: str | None = option(None, "Name of the main output; default: the first one that fits the task.")
     only_main_output: bool = option(False, "Drop all outputs but the main one.")
+    name: str | None = option(None, "Name of the model, of which default folder names are made; default: the source's.")
 
     def __post_init__(self) -> None:
-        """Check that sizes are positive and the tolerance is not negative."""
+        """Check that sizes are positive, the tolerance is not negative, and the name can be one of a folder."""
+        if self.name is not None and not _MODEL_NAME.fullmatch(self.name):
+            raise UsageError(
+                f"a model's name is made of up to 100 letters, digits, '.', '_' and '-', a letter or digit first; "
+                f"{self.name!r} cannot be part of a folder's name.",
+                field="name",
+            )
         sizes = (*(self.size_hw or ()), *(() if self.batch is None else (self.batch,)), self.largest_batch)
         if min(sizes) < 1 or not self.tolerance >= 0:
             raise UsageError(f"batch, height, width must be at least 1 and the tolerance at least 0, got {self}.")

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from densecast.artifact import Artifact, CompiledArtifact
+from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact
 from densecast.backends._base import BACKENDS
-from densecast.errors import BackendMissingError
+from densecast.errors import BackendMissingError, BadArtifactError
 from densecast.runtime import execution, machine
 from densecast.session import Session
 from densecast.spec import limits
 from densecast.spec.precision import PrecisionRan
 from densecast.verbs.builder import golden
+from densecast.verbs.builder.compile_plan import built_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def verify(folder: Path | str) -> Verification:
     if not isinstance(artifact, CompiledArtifact):
         checks.append(_graph(artifact))
     else:
-        checks += [_engine(artifact), _cpu(artifact), *_run(artifact)]
+        checks += [*_source(artifact), _engine(artifact), _cpu(artifact), *_run(artifact)]
     return Verification(str(folder), tuple(checks), round(time.perf_counter() - start, 3))
 
 
@@ -70,6 +71,28 @@ def _graph(artifact: Artifact) -> Check:
     if parity is None:
         return Check("graph", "note", "valid ONNX; there was no framework to compare it with")
     return Check("graph", "ok", f"valid ONNX, {parity.relative_error:.1e} from the framework when it was exported")
+
+
+def _source(artifact: CompiledArtifact) -> list[Check]:
+    """Compare with the exported artifact beside it that it was built from; nothing where there is none.
+
+    A manifest names that one's folder only: it may have been moved, or left behind.
+    """
+    manifest = artifact.manifest
+    try:
+        source = FloatArtifact.open(artifact.folder.absolute().parent / manifest.parent_name)
+    except BadArtifactError:
+        return []
+    if source.spec.name != artifact.spec.name or not manifest.parent_name:
+        return []
+    if source.identity != manifest.parent:
+        changed = "its network"
+    elif built_spec(source.spec, manifest.build) != artifact.spec:
+        changed = "its spec (labels, preprocessing, decoding or evaluation)"
+    else:
+        return [Check("source", "ok", f"{manifest.parent_name} beside it is what it was built from")]
+    told = f"{manifest.parent_name} beside it has been exported again, and {changed} is another. Build from it again."
+    return [Check("source", "note", told)]
 
 
 def _engine(artifact: CompiledArtifact) -> Check:

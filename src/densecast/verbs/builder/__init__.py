@@ -9,6 +9,7 @@ from pathlib import Path
 from densecast import artifact
 from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact
 from densecast.artifact.tune_record import TuneRecord
+from densecast.errors import BadArtifactError, UsageError
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions
 from densecast.spec.precision import short
@@ -17,7 +18,7 @@ from densecast.spec.tensor import Dim
 from densecast.verbs.builder import calibration, calibration_methods, golden
 from densecast.verbs.builder.compile_plan import prepare, require
 
-__all__ = ["build", "default_name", "require"]
+__all__ = ["build", "default_name", "refuse_anothers", "require"]
 
 
 def build(
@@ -33,20 +34,23 @@ def build(
 
     Without `out` it is built beside `source`, under a name that says what is in it. `data` is where calibration images
     come from; only int8 reads it. `tuning` is what `options` were chosen by, and holds the precision that was asked
-    for. An artifact already at `out` that was built from the same contents, options, versions and CPU is reused; any
-    other is replaced.
+    for. An artifact already at `out` that was built from the same contents, spec, options, versions and CPU is reused;
+    any other is replaced, but without `out` none that was built from another exported artifact.
 
     Raises:
         BadArtifactError: `source` is no float artifact.
         BackendMissingError, MissingExtraError: the engine or the quantiser is not installed.
-        UsageError: a precision this backend does not have, or int8 without `data`.
+        UsageError: a precision this backend does not have, int8 without `data`, or another artifact's build in place.
         BadShapeError: sizes that the float graph does not take.
         ParityError: what was built computes something else than the float graph.
     """
     source = _float(source)
+    is_named = out is not None
     out = source.folder.parent / default_name(source.spec, options) if out is None else Path(out)
     plan = prepare(source, out, options, data=None if data is None else Path(data), progress=progress)
     existing = CompiledArtifact.existing(out, plan.key)
+    if existing is None and not is_named:
+        refuse_anothers(out, source)
     if existing is not None and (tuning is None or tuning.agrees_with(existing.manifest.tuning)):
         return existing
     start = time.perf_counter()
@@ -62,6 +66,24 @@ def build(
         graph.unlink()
         draft.finish(manifest)
     return CompiledArtifact.open(out)
+
+
+def refuse_anothers(out: Path, source: FloatArtifact) -> None:
+    """Make sure that a folder that nobody has named holds no build of another exported artifact.
+
+    Raises:
+        UsageError: it does.
+    """
+    try:
+        there = CompiledArtifact.open(out).manifest.parent_name
+    except BadArtifactError:
+        return
+    if there not in ("", source.folder.name):
+        raise UsageError(
+            f"{out} was built from {there}, and {source.folder.name} would replace it: both are called "
+            f"{source.spec.name}. Name another folder, or export under a name of its own (export --name).",
+            field="out",
+        )
 
 
 def _float(source: Artifact | Path | str) -> FloatArtifact:

@@ -13,13 +13,13 @@ from densecast.artifact import CalibrationRecord, CompiledManifest, FloatArtifac
 from densecast.backends._base import BACKENDS, Backend, BuildJob, Built, Capabilities
 from densecast.errors import BackendMissingError, BadArtifactError, UsageError
 from densecast.graph import drop_identity_resize, fix_shape, fold_constants, uint8_input
-from densecast.io import codec, files
 from densecast.runtime import machine
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions
 from densecast.spec.precision import Precision
 from densecast.spec.shapes import built_input
 from densecast.spec.tensor import Feeds, TensorSpec
+from densecast.verbs._keys import build_key
 from densecast.verbs.builder import calibration, graph_passes
 
 INT8 = "qint8_mixed_float16"
@@ -85,6 +85,7 @@ class CompilePlan:
             parity=source.parity,
             passes=(*source.passes, *notes),
             parent=self.source.identity,
+            parent_name=self.source.folder.name,
             build=self.options,
             calibration=self.record,
             precision_asked=precision or self.options.precision,
@@ -128,7 +129,7 @@ def prepare(
                 field="uint8_input",
             )
         source.spec.preprocess.check_bytes()
-    spec = _built_spec(source.spec, options)
+    spec = built_spec(source.spec, options)
     feeds: Sequence[Feeds] = ()
     record: CalibrationRecord | None = None
     if options.precision == INT8:
@@ -136,10 +137,11 @@ def prepare(
         items, record = calibration.choose(spec, options.quantize, data)
         feeds = calibration.CalibrationFeeds(items, spec, progress)
     backend = BACKENDS.load(options.backend)
-    return CompilePlan(source, options, spec, backend, feeds, record, _key(source, options, record, abilities))
+    key = build_key(source, options, graph_passes.chosen(options), record, abilities.version)
+    return CompilePlan(source, options, spec, backend, feeds, record, key)
 
 
-def _built_spec(spec: ModelSpec, options: BuildOptions) -> ModelSpec:
+def built_spec(spec: ModelSpec, options: BuildOptions) -> ModelSpec:
     """The spec with the requested image tensor; all other tensors get its batch size."""
     image = built_input(spec.input, options.shape, uint8=options.uint8_input)
     batch = image.shape[0]
@@ -168,20 +170,3 @@ def require(options: BuildOptions) -> Capabilities:
             field="precision",
         )
     return abilities
-
-
-def _key(
-    source: FloatArtifact, options: BuildOptions, record: CalibrationRecord | None, abilities: Capabilities
-) -> str:
-    here = machine.describe()
-    parts = (
-        source.identity,
-        codec.to_json(options),
-        graph_passes.chosen(options),
-        codec.to_json(record) if record else "",
-        abilities.version,
-        machine.versions(("densecast", "nncf", "onnx")),
-        here.cpu,
-        here.cpu_flags,
-    )
-    return files.sha256_text(repr(parts))

@@ -20,12 +20,20 @@ from densecast.artifact.tune_record import Setting, Trial, TuneRecord
 from densecast.backends._base import BACKENDS
 from densecast.errors import MissingError
 from densecast.io import codec, files
-from densecast.runtime import execution, machine
+from densecast.runtime import execution
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.options import ActivationScheme, BuildOptions
 from densecast.spec.precision import short
 from densecast.spec.verb_options import TuneOptions
-from densecast.verbs.builder import build, default_name, graph_passes, tune_benchmark, tune_settings
+from densecast.verbs._keys import timing_key
+from densecast.verbs.builder import (
+    build,
+    default_name,
+    graph_passes,
+    refuse_anothers,
+    tune_benchmark,
+    tune_settings,
+)
 from densecast.verbs.builder.calibration_methods import DEFAULT, activation_scheme
 from densecast.verbs.builder.compile_plan import INT8, prepare, require
 from densecast.verbs.builder.tune_benchmark import LoadedSetting
@@ -83,7 +91,9 @@ def tune(
 def _beside(source: FloatArtifact, chosen: BuildOptions, requested: BuildOptions) -> Path:
     """The default folder, named after the build; a fallback precision does not collide with a direct build of it."""
     origin = "" if chosen.precision == requested.precision else f"_from_{short(requested.precision)}"
-    return source.folder.parent / f"{default_name(source.spec, chosen)}__tuned{origin}"
+    folder = source.folder.parent / f"{default_name(source.spec, chosen)}__tuned{origin}"
+    refuse_anothers(folder, source)
+    return folder
 
 
 class _Search:
@@ -271,18 +281,14 @@ class _Search:
 
     def _key(self, baseline: Setting, candidate: Setting) -> str:
         """A hash of everything that a timing depends on."""
-        here = machine.describe()
-        parts = (
-            self._source.identity,
-            [codec.to_json(self._trial_options(setting)) for setting in (baseline, candidate)],
-            [(setting.streams, setting.batch) for setting in (baseline, candidate)],
+        settings = (baseline, candidate)
+        return timing_key(
+            self._source,
+            [self._trial_options(setting) for setting in settings],
+            [(setting.streams, setting.batch) for setting in settings],
             self._threads,
             require(self._options).version,
-            machine.versions(("densecast", "nncf", "onnx")),
-            here.cpu,
-            here.cpu_flags,
         )
-        return files.sha256_text(repr(parts))
 
 
 def _options(options: BuildOptions, setting: Setting) -> BuildOptions:

@@ -93,7 +93,7 @@ def export_zoo(
         ParityError: graph and framework differ by more than the tolerance.
     """
     entry, out = ZOO.load(name), Path(out)
-    spec = entry.spec_for(options.variant)
+    spec = _named(entry.spec_for(options.variant), options)
     TASKS.load(spec.task).check(spec)
     given = Path(given) if given is not None else None
     if entry.tensorflow is not None:
@@ -143,7 +143,7 @@ def export_file(
         BadGraphError: not a usable network.
         ParityError: framework and graph differ by more than the tolerance.
     """
-    path, out = Path(path), Path(out)
+    path, out, spec = Path(path), Path(out), _named(spec, options)
     TASKS.load_trusted(spec.task).check(spec)
     if tensorflow_source.is_tensorflow(path):
         return tensorflow.export(path, spec, out, options)
@@ -200,7 +200,7 @@ def export_module(
         record = WeightsRecord(path.name, files.sha256(path), len(state))
     kind = type(module)
     manifest = FloatManifest(
-        _with_sizes(spec, options),
+        _named(_with_sizes(spec, options), options),
         "",
         artifact.now(),
         machine.describe(),
@@ -263,6 +263,10 @@ def _input(spec: TensorSpec, options: ExportOptions, multiple: int) -> TensorSpe
             )
     batch: int | Dim = options.batch or Dim("N", 1, options.largest_batch)
     return replace(spec, shape=(batch, spec.shape[1], height, width))
+
+
+def _named(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
+    return spec if options.name is None else replace(spec, name=options.name)
 
 
 def _with_sizes(spec: ModelSpec, options: ExportOptions) -> ModelSpec:

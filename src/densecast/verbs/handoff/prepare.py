@@ -23,6 +23,7 @@ from densecast.spec.sample import Sample
 from densecast.spec.tensor import TensorSpec
 from densecast.spec.verb_options import OutputForm, PrepareOptions
 from densecast.tasks.segmentation import SegmentationDecode
+from densecast.verbs._keys import handoff_key
 from densecast.verbs.builder import calibration
 from densecast.verbs.handoff import bins, commands, info_file, package, steps
 from densecast.verbs.handoff.device_graph import device_graph, output_at
@@ -59,7 +60,9 @@ def prepare(
     sizes_hw = input_sizes(source.spec, samples, options.size_hw)
     spec = fixed_spec(source.spec, sizes_hw, options.batch, uint8=options.uint8_input)
     _check_output_form(spec, options.output_form)
-    key = _key(source, replace(options, processes=None), codec.to_json(dataset.record(options.limit)))
+    calibrated_on = (calibration_data or root) if options.precision == INT8 else None
+    record_text = codec.to_json(dataset.record(options.limit))
+    key = handoff_key(source, replace(options, processes=None), root, calibrated_on, record_text)
     _claim(out, key)
     if (out / package.MANIFEST).is_file():
         return package.open_handoff(out)
@@ -121,10 +124,6 @@ def _check_output_form(spec: ModelSpec, form: OutputForm) -> None:
             "is another score. Take its logits, or export with a variant whose labels are resized.",
             field="output_form",
         )
-
-
-def _key(source: Artifact, options: PrepareOptions, record: str) -> str:
-    return files.sha256_text(repr((source.identity, codec.to_json(source.spec), codec.to_json(options), record)))
 
 
 def _claim(out: Path, key: str) -> None:

@@ -15,7 +15,8 @@ from densecast.io import codec, files
 from densecast.spec.options import BuildOptions
 from densecast.spec.precision import Precision, short
 from densecast.spec.verb_options import MaxDrop
-from densecast.verbs.builder import default_name, golden
+from densecast.verbs._keys import search_key
+from densecast.verbs.builder import default_name, golden, refuse_anothers
 from densecast.verbs.builder.compile_plan import INT8, prepare
 from densecast.verbs.mixed_precision import strategy
 from densecast.verbs.mixed_precision.accuracy import AccuracyEvaluator
@@ -63,14 +64,14 @@ def build_within(
     places = {precision: out or _beside(source, options, precision, max_drop) for precision in (INT8, _HALF)}
     plan = prepare(source, places[INT8], options, data=data, progress=calibration_progress)
     accuracy = AccuracyEvaluator(plan.spec, accuracy_data or data, max_drop, calibration=plan.record)
-    search_key = files.sha256_text(repr((plan.key, accuracy.identity, accuracy.metric)))
-    plan = replace(plan, key=files.sha256_text(repr((search_key, codec.to_json(max_drop)))))
+    found_key = search_key(plan.key, accuracy_data or data, accuracy.identity, accuracy.metric)
+    plan = replace(plan, key=files.sha256_text(repr((found_key, codec.to_json(max_drop)))))
     for place in places.values():
         if (existing := CompiledArtifact.existing(place, plan.key)) is not None:
             return existing
     with tempfile.TemporaryDirectory() as folder:
         candidates = CandidateBuilder(plan, Path(folder))
-        search = Search(candidates, accuracy, SearchCheckpoint(search_key), max_drop, start, progress)
+        search = Search(candidates, accuracy, SearchCheckpoint(found_key), max_drop, start, progress)
         finished = search.run()
         record, half_layers = _verdict(search, max_drop, finished, time.monotonic() - start)
         place = places[_HALF if half_layers is None else INT8]
@@ -80,7 +81,9 @@ def build_within(
 
 def _beside(source: FloatArtifact, options: BuildOptions, precision: Precision, max_drop: MaxDrop) -> Path:
     name = default_name(source.spec, replace(options, precision=precision))
-    return source.folder.parent / f"{name}__drop{max_drop.points:g}"
+    folder = source.folder.parent / f"{name}__drop{max_drop.points:g}"
+    refuse_anothers(folder, source)
+    return folder
 
 
 def _verdict(

@@ -6,25 +6,23 @@ next one's times.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from densecast.artifact import CompiledArtifact
-from densecast.errors import BackendMissingError, BadConfigError
+from densecast.errors import BadConfigError
 from densecast.io import codec, files
 from densecast.measure import change, loop
 from densecast.measure.ground_truth import GroundTruth, metric_of
 from densecast.pipeline import Pipeline
 from densecast.results.timing import Timing
-from densecast.runtime import machine
+from densecast.runtime.processes import WorkerPool
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.score import Interval, Score
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions
+from densecast.verbs._keys import measure_key
 from densecast.verbs.benchmark import benchmark
 
 # With fewer images there is nothing to draw from: the interval of one image would have no width at all.
@@ -67,7 +65,8 @@ class Measurements:
 
     def of(self, artifact: CompiledArtifact) -> Measured:
         """A stored measurement with the same key, or a new one."""
-        key, stored = self._key(artifact), self._folder / f"{artifact.folder.name}.json"
+        key = measure_key(artifact, self._data, self._images, self._score, self._speed)
+        stored = self._folder / f"{artifact.folder.name}.json"
         measured = None if self._fresh else _stored(stored, key)
         counts: list[Any] | None = None
         if measured is None:
@@ -97,16 +96,6 @@ class Measurements:
         higher = measured.score.better == "higher"
         return replace(measured, change=gained if higher else drop, baseline=baseline.key)
 
-    def _key(self, artifact: CompiledArtifact) -> str:
-        parts = (
-            artifact.identity,
-            [(path.name, path.stat().st_size) for path in self._images],
-            codec.to_json(self._score),
-            codec.to_json(self._speed),
-            machine.describe(),
-        )
-        return files.sha256_text(repr(parts))
-
 
 def _stored(path: Path, key: str) -> Measured | None:
     if not path.is_file():
@@ -122,17 +111,11 @@ def _in_child(artifact: CompiledArtifact, task: Callable[..., Any], *arguments: 
     """The task's result, from a new process.
 
     Raises:
-        BackendMissingError: the engine's process died (out of memory, or a crash inside the engine).
+        WorkerError: the engine's process died (out of memory, or a crash inside the engine).
         DensecastError: whatever the task itself raises.
     """
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        try:
-            return pool.submit(task, *arguments).result()
-        except BrokenProcessPool:
-            raise BackendMissingError(
-                f"the process that measured {artifact.folder.name} died: out of memory, or a crash in the engine."
-            ) from None
+    with WorkerPool(1, f"measures {artifact.folder.name}") as pool:
+        return pool.result(pool.submit(task, *arguments))
 
 
 def _measure(

@@ -45,8 +45,8 @@ def _paced(of_engine: dict[int, Built], images: Sequence[Path], *, fresh: bool) 
         rivals = [other for other, (each, _) in of_engine.items() if _bits(each) > _bits(row)]
         if not rivals:
             continue
-        names = [(other, of_engine[other][1].identity) for other in of_engine]
-        key = files.sha256_text(repr((artifact.identity, names, [path.name for path in images], machine.describe())))
+        names = [(other, of_engine[other][1].meaning) for other in of_engine]
+        key = files.sha256_text(repr((artifact.meaning, names, [path.name for path in images], machine.describe())))
         pace = None if fresh else cache.read_record("side_by_side", key, Pace)
         if pace is None:
             if not seconds:
