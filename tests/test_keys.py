@@ -61,7 +61,7 @@ def changed(value: Any, hint: Any) -> Iterator[tuple[str, Any]]:
                     yield f"{place}.{name}", value | {place: other}
                 else:
                     yield f"{place}.{name}", (*value[:place], other, *value[place + 1 :])
-        if items:
+        if items and (isinstance(value, dict) or Ellipsis in get_args(hint)):
             yield "fewer", dict(items[1:]) if isinstance(value, dict) else value[1:]
     elif get_origin(hint) is Literal:
         # Of one choice, as the kind that options are of, there is no other.
