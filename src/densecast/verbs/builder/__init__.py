@@ -68,8 +68,8 @@ def build(
     return CompiledArtifact.open(out)
 
 
-def refuse_anothers(out: Path, source: FloatArtifact) -> None:
-    """Make sure that a folder that nobody has named holds no build of another exported artifact.
+def refuse_anothers(out: Path, source: FloatArtifact) -> Path:
+    """Return a folder that nobody has named, if it holds no build of another exported artifact.
 
     Raises:
         UsageError: it does.
@@ -77,13 +77,14 @@ def refuse_anothers(out: Path, source: FloatArtifact) -> None:
     try:
         there = CompiledArtifact.open(out).manifest.parent_name
     except BadArtifactError:
-        return
+        return out
     if there not in ("", source.folder.name):
         raise UsageError(
             f"{out} was built from {there}, and {source.folder.name} would replace it: both are called "
             f"{source.spec.name}. Name another folder, or export under a name of its own (export --name).",
             field="out",
         )
+    return out
 
 
 def _float(source: Artifact | Path | str) -> FloatArtifact:

@@ -91,9 +91,7 @@ def tune(
 def _beside(source: FloatArtifact, chosen: BuildOptions, requested: BuildOptions) -> Path:
     """The default folder, named after the build; a fallback precision does not collide with a direct build of it."""
     origin = "" if chosen.precision == requested.precision else f"_from_{short(requested.precision)}"
-    folder = source.folder.parent / f"{default_name(source.spec, chosen)}__tuned{origin}"
-    refuse_anothers(folder, source)
-    return folder
+    return refuse_anothers(source.folder.parent / f"{default_name(source.spec, chosen)}__tuned{origin}", source)
 
 
 class _Search:

@@ -81,9 +81,7 @@ def build_within(
 
 def _beside(source: FloatArtifact, options: BuildOptions, precision: Precision, max_drop: MaxDrop) -> Path:
     name = default_name(source.spec, replace(options, precision=precision))
-    folder = source.folder.parent / f"{name}__drop{max_drop.points:g}"
-    refuse_anothers(folder, source)
-    return folder
+    return refuse_anothers(source.folder.parent / f"{name}__drop{max_drop.points:g}", source)
 
 
 def _verdict(
