@@ -41,6 +41,11 @@ def test_all_that_headers_tell_is_told_before_the_first_inference(bright: Path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_benchmark_names_them_before_it_runs(bright: Path, photos: Path) -> None:
+    message = failed(3, "benchmark", bright, photos, "-q")
+    assert message.index("2.jpg") < message.index("4.jpg") and "--keep-going" not in message
+
+
 @pytest.mark.parametrize("batch", ["1", "3"])
 def test_the_others_are_predicted_and_the_bad_ones_listed(
     batch: str, bright: Path, photos: Path, tmp_path: Path

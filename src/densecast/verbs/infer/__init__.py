@@ -64,7 +64,7 @@ def infer(
     with opened(model, execution.mode_for(len(paths))) as pipeline:
         problems = headers.unusable(paths, pipeline.spec, pipeline.augment, as_jpeg=overlay)
         if problems and not (options.keep_going and len(problems) < len(paths)):
-            raise headers.refused(problems, len(paths))
+            raise headers.refused(problems, len(paths), headers.KEEP_GOING)
         results = Results.plan(
             [source for source in found.images if source.path not in problems],
             folder,
@@ -154,16 +154,17 @@ def _endings(pipeline: Pipeline, *, scores: bool, colour: bool, overlay: bool) -
 
 
 def image_files(given: Sequence[Path | str]) -> list[Path]:
-    """Expand `given` to image files, as `sources.find` does; none for none.
+    """Expand `given` to image files, as `sources.find` does; none for none. All headers are read.
 
     Raises:
         MissingFileError: a file or folder does not exist.
         BadDatasetError: a folder holds no images.
+        BadImageError: files that are no images; names them together.
     """
     paths = [source.path for source in sources.find(given).images] if given else []
-    for path in paths:
-        if not path.is_file():
-            raise headers.missing(path)
+    problems = headers.unreadable(paths)
+    if problems:
+        raise headers.refused(problems, len(paths))
     return paths
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from densecast.spec.augment import Augment
 from densecast.spec.model import ModelSpec
 
 _log = logging.getLogger(__name__)
+
+KEEP_GOING = "Nothing was written; --keep-going goes on over such images."
 
 # Formats that may hold several pictures in one file.
 _PAGED = (".tif", ".tiff", ".gif", ".webp", ".png")
@@ -44,8 +45,21 @@ def unusable(
     return problems
 
 
-def refused(problems: dict[Path, BadInputError | MissingFileError], count: int) -> BadInputError | MissingFileError:
-    """One error for all images that cannot be used."""
+def unreadable(paths: Sequence[Path]) -> dict[Path, BadInputError | MissingFileError]:
+    """The files that are missing or no images, with what is wrong, as far as their headers tell."""
+    problems: dict[Path, BadInputError | MissingFileError] = {}
+    for path in paths:
+        try:
+            _size_hw(path, use_exif=False)
+        except (BadInputError, MissingFileError) as error:
+            problems[path] = error
+    return problems
+
+
+def refused(
+    problems: dict[Path, BadInputError | MissingFileError], count: int, cure: str = ""
+) -> BadInputError | MissingFileError:
+    """One error for all images that cannot be used; `cure` is what to do about it."""
     path, first = next(iter(problems.items()))
     if count == 1:
         return first
@@ -54,8 +68,7 @@ def refused(problems: dict[Path, BadInputError | MissingFileError], count: int) 
     if others:
         named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
         message += f" {len(others)} other images cannot be used either: {named}."
-    message += " Nothing was written; --keep-going goes on over such images."
-    return type(first)(message)
+    return type(first)(f"{message} {cure}".rstrip())
 
 
 def missing(path: Path) -> MissingFileError:
@@ -68,12 +81,14 @@ def missing(path: Path) -> MissingFileError:
     return MissingFileError(f"image {path} {'is no file' if path.exists() else 'does not exist'}.")
 
 
-def _check(path: Path, spec: ModelSpec, augment: Augment, as_jpeg: bool) -> None:
+def _size_hw(path: Path, *, use_exif: bool) -> tuple[int, int]:
     if not path.is_file():
         raise missing(path)
-    height, width = size_hw(path, use_exif=spec.preprocess.use_exif)
-    if not os.access(path, os.R_OK):
-        raise MissingFileError(f"image {path} cannot be read (permission denied).")
+    return size_hw(path, use_exif=use_exif)
+
+
+def _check(path: Path, spec: ModelSpec, augment: Augment, as_jpeg: bool) -> None:
+    height, width = _size_hw(path, use_exif=spec.preprocess.use_exif)
     try:
         check_size((height, width), spec, augment)
     except BadShapeError as error:
