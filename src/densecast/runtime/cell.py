@@ -1,0 +1,375 @@
+"""Runs a function on a foreign file in a confined process, and takes only plain data back from it.
+
+A model file is a program of somebody else's. Here it is read and run for the first time: in a process that can write
+nothing outside a scratch folder, reach no network, start no program and see no variable of its parent's, with limits on
+memory and time. The parent of it reads a reply of JSON, and survives whatever happens to it.
+
+The process is forked from a server that was started for it, so that libraries are imported once, not for every file.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import logging
+import math
+import os
+import select
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from densecast import errors
+from densecast.errors import BadGraphError, DensecastError, UsageError
+from densecast.runtime import cell_server, confinement
+
+log = logging.getLogger(__name__)
+
+SECONDS = "DENSECAST_CELL_SECONDS"
+"""Variable: CPU seconds that a foreign file may take."""
+GIB = "DENSECAST_CELL_GIB"
+"""Variable: memory that a foreign file may take, in GiB."""
+
+_MAX_REPLY_BYTES = 16 << 20
+_MAX_MESSAGE = 2000
+_LOG_TAIL_BYTES = 4096
+_MEMORY_SIGNS = ("alloc", "memoryerror", "cannot allocate memory", "not enough memory", "out of memory")
+# What the libraries need of the environment, and what the user says with it to densecast.
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "TZ", "VIRTUAL_ENV")
+_OWN_VARIABLES = ("DENSECAST_PLUGINS", SECONDS, GIB)
+_SYSTEM = (
+    *("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/nix/store", "/gnu/store"),
+    *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/nsswitch.conf"),
+    *("/etc/passwd", "/etc/group", "/etc/os-release"),
+    *("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems", "/proc/self", "/proc/sys/kernel"),
+    *("/proc/sys/vm", "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm"),
+    *("/dev/urandom", "/dev/random", "/dev/zero"),
+)
+_DEVICES = ("/dev/null",)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a confined process may use: memory in all, CPU time of all its threads, time that passes, bytes a file."""
+
+    memory_bytes: int
+    cpu_s: int
+    wall_s: int
+    file_bytes: int
+
+
+def limits(file_bytes: int, pixels: int) -> Limits:
+    """The limits for a model file of this size that is run on so many pixels.
+
+    They grow with both: a network's weights are in memory several times while it is exported, and a layer of 64 maps at
+    full size takes 256 bytes a pixel. `DENSECAST_CELL_SECONDS` and `DENSECAST_CELL_GIB` take their place. Memory ends
+    at three quarters of the machine's in any case.
+
+    Raises:
+        UsageError: a variable is not a positive number.
+    """
+    mib = math.ceil(file_bytes / 2**20)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    own_gib, own_seconds = _number(GIB), _number(SECONDS)
+    memory = 1536 * 2**20 + 8 * file_bytes + 2048 * pixels if own_gib is None else int(own_gib * 2**30)
+    cpu_s = 45 + 3 * mib + 20 * pixels // 10**6 if own_seconds is None else math.ceil(own_seconds)
+    return Limits(min(memory, machine * 3 // 4), cpu_s, 60 + 4 * cpu_s, 2**30 + 4 * file_bytes)
+
+
+def narrow(file_bytes: int, pixels: int) -> None:
+    """Inside a cell, lower its limits to those of `limits`; elsewhere nothing happens."""
+    narrowed = limits(file_bytes, pixels)
+    cell_server.narrow(memory_bytes=narrowed.memory_bytes, cpu_s=narrowed.cpu_s, wall_s=narrowed.wall_s)
+
+
+def run_in_cell(
+    function: str,
+    payload: dict[str, Any],
+    folder: Path,
+    *,
+    subject: str,
+    bounds: Limits,
+    readable: Sequence[Path] = (),
+    preload: Sequence[str] = (),
+    libraries: Sequence[str] = (),
+) -> Any:
+    """Run `function` ("package.module:name") as `function(payload, folder)` in a confined process; returns its result.
+
+    Payload and result are JSON; larger things are files in `folder`, an empty folder of the caller's and the only one
+    that can be written to. `readable` are the files and folders that may be read besides Python's own and the system's.
+    `preload` are the user's own modules that are imported before the process is confined; `libraries` are imported
+    once, for all runs that name the same. `subject` is the file, as messages name it.
+
+    Raises:
+        BadGraphError: it took too much memory or time, crashed, or a library failed on the file.
+        DensecastError: as the function raises it; or the process could not be confined.
+    """
+    job = {
+        "function": function,
+        "payload": payload,
+        "folder": str(folder.resolve()),
+        "readable": [*_SYSTEM, *_python_folders(), *(str(path.resolve()) for path in readable)],
+        "writable": list(_DEVICES),
+        "preload": list(preload),
+        "memory_bytes": bounds.memory_bytes,
+        "cpu_s": bounds.cpu_s,
+        "wall_s": bounds.wall_s,
+        "file_bytes": bounds.file_bytes,
+        "environment": {name: os.environ[name] for name in _OWN_VARIABLES if name in os.environ},
+        "log_level": logging.getLogger("densecast").getEffectiveLevel(),
+    }
+    log.info("%s is read in a process of its own. %s", subject, confinement.describe())
+    status = _status(job, tuple(libraries), bounds)
+    in_force = _narrowed(folder, bounds)
+    if status or status is None:
+        _explain(status, folder, subject, in_force)
+    return _result(folder / "reply.json", subject, in_force)
+
+
+def _status(job: dict[str, Any], libraries: tuple[str, ...], bounds: Limits) -> int | None:
+    for is_last in (False, True):
+        server = _taken(libraries)
+        try:
+            status = server.run(job, bounds.wall_s)
+        except BrokenPipeError:  # it was idle for too long a moment ago
+            server.close()
+            if is_last:
+                raise DensecastError("the process that reads foreign files could not be started.") from None
+        except BaseException:
+            server.close()
+            raise
+        else:
+            _given_back(server)
+            return status
+    raise AssertionError("one of two ends it")
+
+
+def _narrowed(folder: Path, bounds: Limits) -> Limits:
+    """The limits that the process last set itself, which are no more than `bounds`; for messages only."""
+    try:
+        with os.fdopen(os.open(folder / cell_server.LIMITS, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as stream:
+            memory, cpu_s, wall_s = (int(each) for each in json.loads(stream.read(200)))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return bounds
+    return replace(bounds, memory_bytes=memory, cpu_s=cpu_s, wall_s=wall_s)
+
+
+def _explain(status: int | None, folder: Path, subject: str, bounds: Limits) -> NoReturn:
+    said = _tail(folder / "log")
+    number = -status if status is not None and status < 0 else 0
+    if status is None or number in (signal.SIGXCPU, signal.SIGALRM):
+        raise BadGraphError(
+            f"{subject} did not finish in {bounds.cpu_s} s of CPU time or {bounds.wall_s} s in all, so it was ended. "
+            f"If it is a network that needs longer, set {SECONDS}."
+        )
+    if status == 70:
+        if "ConfinementError" in said:
+            raise DensecastError(f"{subject} cannot be read: its process could not be confined ({said}).")
+        if _is_about_memory(said):
+            _no_memory(subject, bounds)
+        raise BadGraphError(f"{subject} cannot be read ({said}).")
+    if number == signal.SIGABRT and _is_about_memory(said):
+        _no_memory(subject, bounds)
+    if number == 0:
+        raise BadGraphError(f"{subject}: the process that read it ended with {status} ({said}).")
+    remark = " The system may be out of memory." if number == signal.SIGKILL else ""
+    name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
+    raise BadGraphError(f"{subject}: the process that read it was ended by signal {number}, {name} ({said}).{remark}")
+
+
+def _result(path: Path, subject: str, bounds: Limits) -> Any:
+    """The reply, of which nothing is believed but its form."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as stream:
+            is_plain = stat.S_ISREG(os.fstat(handle).st_mode)
+            reply = json.loads(stream.read(_MAX_REPLY_BYTES)) if is_plain else None
+    except (OSError, ValueError, RecursionError):
+        reply = None
+    if not isinstance(reply, dict):
+        raise BadGraphError(f"{subject}: the process that read it gave no answer.")
+    for record in reply.get("log") or ():
+        with contextlib.suppress(TypeError, ValueError):
+            name, level, text = record
+            if str(name).startswith("densecast"):
+                logging.getLogger(name).log(level, "%s", str(text)[:_MAX_MESSAGE])
+    kind = reply.get("error")
+    if kind is None:
+        return reply.get("result")
+    message = str(reply.get("message"))[:_MAX_MESSAGE]
+    if _is_about_memory(message):
+        _no_memory(subject, bounds)
+    if kind == "untyped":
+        log.debug("%s", reply.get("traceback"))
+        if reply.get("is_own"):
+            raise RuntimeError(f"{message}\n{reply.get('traceback')}")
+        raise BadGraphError(f"{subject} cannot be used ({message.rstrip('.')}).")
+    known = getattr(errors, str(kind), None)
+    error_type = known if isinstance(known, type) and issubclass(known, DensecastError) else BadGraphError
+    field, hint = (None if reply.get(key) is None else str(reply[key])[:_MAX_MESSAGE] for key in ("field", "hint"))
+    raise error_type(message, field=field, hint=hint)
+
+
+def _no_memory(subject: str, bounds: Limits) -> NoReturn:
+    raise BadGraphError(
+        f"{subject} needs more memory than a network of its size may take, {bounds.memory_bytes / 2**30:.1f} GiB at "
+        f"most. If it is a network that needs as much, set {GIB}."
+    )
+
+
+def _is_about_memory(text: str) -> bool:
+    lowered = text.lower()
+    return any(sign in lowered for sign in _MEMORY_SIGNS)
+
+
+def _tail(path: Path) -> str:
+    """The last line that the process wrote before it ended."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
+            lines = stream.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    printable = "".join(each for each in (lines or ["nothing said"])[-1] if each.isprintable())
+    return printable[:300]
+
+
+def _number(variable: str) -> float | None:
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1e6:
+        raise UsageError(f"{variable} must be a positive number, got {text!r}.")
+    return value
+
+
+def _python_folders() -> list[str]:
+    """Where Python and the installed packages are; never the home folder itself."""
+    home = Path.home() if "HOME" in os.environ else Path("/root")
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    from_path = {each for each in (*sys.path, *os.environ.get("LD_LIBRARY_PATH", "").split(":")) if each}
+    found = {Path(each).resolve() for each in prefixes | from_path}
+    return sorted(str(each) for each in found if each.exists() and not home.resolve().is_relative_to(each))
+
+
+class _Server:
+    """A running `cell_server`, in the hands of one thread at a time."""
+
+    def __init__(self, libraries: tuple[str, ...]) -> None:
+        self.libraries, self.owner = libraries, os.getpid()
+        paths = "\n".join(str(Path(each).absolute()) for each in sys.path if each)
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        # One thread of numpy's, so that the server can be forked; no look-up of engines' makers.
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1", "PYTHONUTF8": "1"}
+        environment |= {"HOME": "/nonexistent", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", cell_server.__file__, paths, ",".join(libraries)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def run(self, job: dict[str, Any], wall_s: float) -> int | None:
+        """The exit status of one job; None if it was ended because it took too long.
+
+        Raises:
+            BrokenPipeError: the server is gone.
+        """
+        self._send(json.dumps(job).encode())
+        deadline = time.monotonic() + wall_s + 30  # the process has a clock of its own; this is for one that is stuck
+        self._answer(deadline + 60)
+        answer = self._answer(deadline)
+        if answer is not None:
+            return int(answer["status"])
+        self._send(b"kill")
+        self._answer(time.monotonic() + 30)
+        return None
+
+    def close(self) -> None:
+        """End the server and whatever it runs."""
+        with contextlib.suppress(OSError):
+            if self._process.stdin:
+                self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it runs, and was started by this process."""
+        return self.owner == os.getpid() and self._process.poll() is None
+
+    def _send(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + b"\n")
+        self._process.stdin.flush()
+
+    def _answer(self, deadline: float) -> dict[str, Any] | None:
+        """The next line of the server's; None at the deadline."""
+        assert self._process.stdout is not None
+        line = b""
+        handle = self._process.stdout.fileno()
+        while not line.endswith(b"\n"):
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([handle], [], [], left)[0]:
+                return None
+            data = os.read(handle, 1)
+            if not data:
+                raise BrokenPipeError("the server of confined processes is gone")
+            line += data
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+_guard = threading.Lock()
+_idle: list[_Server] = []
+
+
+def _taken(libraries: tuple[str, ...]) -> _Server:
+    """An idle server with these libraries, or a new one."""
+    with _guard:
+        usable = [each for each in _idle if each.is_usable]
+        gone = [each for each in _idle if each not in usable and each.owner == os.getpid()]
+        fitting = next((each for each in usable if each.libraries == libraries), None)
+        _idle[:] = [each for each in usable if each is not fitting]
+    for each in gone:
+        each.close()
+    return fitting or _Server(libraries)
+
+
+def _given_back(server: _Server) -> None:
+    with _guard:
+        if any(each.libraries == server.libraries for each in _idle):
+            surplus: _Server | None = server
+        else:
+            surplus = None
+            _idle.append(server)
+    if surplus:
+        surplus.close()
+
+
+@atexit.register
+def _close_all() -> None:
+    with _guard:
+        servers, _idle[:] = list(_idle), []
+    for each in servers:
+        if each.owner == os.getpid():
+            each.close()

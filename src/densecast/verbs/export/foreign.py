@@ -1,0 +1,190 @@
+"""Exports a foreign file in a confined process, and takes the artifact over from it without reading the graph here.
+
+Everything that reads, loads, traces, compares or runs the file happens there, by the same functions. Here the reply is a
+folder with a manifest, of which only this is believed: that its files are the ones it lists.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import stat
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from densecast import artifact
+from densecast.artifact import FloatArtifact
+from densecast.errors import BadArtifactError, BadGraphError
+from densecast.io import codec
+from densecast.runtime import cell, cell_server, machine
+from densecast.spec.model import ModelSpec
+from densecast.spec.verb_options import ExportOptions
+from densecast.tasks._base import TASKS, Task
+from densecast.zoo._base import TensorFlowGraph
+
+is_inside = cell_server.is_inside
+
+_HERE = "densecast.verbs.export.foreign"
+_OUT = "out"
+# Beside the graph itself, what an export may leave in an artifact.
+_MAX_FILES = 16
+_MAX_SIBLINGS = 4096
+_TORCH = ("onnx", "onnxruntime", "torch", "densecast.verbs.export")
+_ONNX = ("onnx", "onnxruntime", "densecast.verbs.export")
+# An ONNX file says itself which sizes it takes; its process narrows its limits once it has read them.
+_LARGEST_PIXELS = 16 * 10**6
+_TENSORFLOW_PIXELS = 10**6
+
+
+def export(
+    path: Path,
+    spec: ModelSpec,
+    out: Path,
+    options: ExportOptions,
+    key: str,
+    *,
+    pixels: int | None = None,
+    names: TensorFlowGraph | None = None,
+) -> FloatArtifact:
+    """Export a model file to `out` in a confined process, as `export_file` does it; with the `key` that it will have.
+
+    `pixels` are those of one trial run, where they are known beforehand. `names` are those of a zoo model's TensorFlow
+    graph.
+
+    Raises:
+        BadGraphError: it took too much memory or time, or is not a usable network.
+        ParityError: framework and graph differ by more than the tolerance.
+    """
+    size = path.stat().st_size if path.is_file() else sum(each.stat().st_size for each in _files(path))
+    is_tensorflow = path.suffix not in (".onnx", ".pt", ".pth", ".ts", ".torchscript")
+    if path.suffix == ".onnx":
+        # Its weights may lie beside it.
+        size += sum(each.stat().st_size for each in path.parent.glob(f"{path.stem}*") if each.is_file() and each != path)
+    if pixels is None:
+        pixels = _TENSORFLOW_PIXELS if is_tensorflow else _LARGEST_PIXELS
+    task = TASKS.load_trusted(spec.task)
+    with tempfile.TemporaryDirectory(prefix="densecast-") as scratch:
+        folder = Path(scratch).resolve()
+        cell.run_in_cell(
+            f"{_HERE}:export_inside",
+            {
+                "path": str(path.absolute()),
+                "spec": codec.to_plain(spec),
+                "options": codec.to_plain(options),
+                "names": codec.to_plain(names) if names else None,
+                "task": _reference(spec.task, task),
+                "channels": task.output_channels(spec),
+            },
+            folder,
+            subject=str(path),
+            bounds=cell.limits(size, pixels),
+            readable=_readable(path.resolve()),
+            preload=_modules(spec.task, task),
+            libraries=_TORCH if not is_tensorflow and path.suffix != ".onnx" else _ONNX,
+        )
+        return _taken_over(folder / _OUT, spec, out, key, str(path))
+
+
+def export_inside(job: dict[str, Any], folder: Path) -> None:
+    """The part of `export` in the confined process: writes the artifact to `folder / "out"`."""
+    from densecast.verbs.export import export_file, tensorflow
+
+    plain = job["spec"]
+    if job["task"] is not None:
+        _register(plain["task"], job["task"], job["channels"])
+        if job["task"] == "":
+            plain["decode"] = {"kind": plain["task"]}
+    spec = codec.from_plain(plain, ModelSpec, "spec")
+    options = codec.from_plain(job["options"], ExportOptions, "options")
+    if job["names"] is not None:
+        names = codec.from_plain(job["names"], TensorFlowGraph, "names")
+        tensorflow.export(Path(job["path"]), spec, folder / _OUT, options, names)
+    else:
+        export_file(Path(job["path"]), spec, folder / _OUT, options)
+
+
+def _taken_over(made: Path, spec: ModelSpec, out: Path, key: str, subject: str) -> FloatArtifact:
+    """The artifact that the confined process wrote, moved to `out`.
+
+    Raises:
+        BadGraphError: it is not what was asked for.
+    """
+    try:
+        opened = FloatArtifact.open(made)
+    except BadArtifactError as error:
+        raise BadGraphError(f"{subject}: the process that exported it left no artifact ({error}).") from None
+    manifest = opened.manifest
+    described = replace(manifest.spec, decode=spec.decode) if _is_stand_in(spec) else manifest.spec
+    if manifest.key != key or (described.name, described.task) != (spec.name, spec.task):
+        raise BadGraphError(f"{subject} changed while it was exported. Export it again.")
+    names = list(manifest.files)
+    if len(names) > _MAX_FILES or not all(stat.S_ISREG((made / name).lstat().st_mode) for name in names):
+        raise BadGraphError(f"{subject}: the process that exported it left something else than files.")
+    with artifact.writing(out) as draft:
+        for name in names:
+            shutil.move(made / name, draft.folder / name)
+        draft.finish(replace(manifest, spec=described, created=artifact.now(), machine=machine.describe()))
+    return FloatArtifact.open(out)
+
+
+def trial_pixels(spec: ModelSpec, example_size_hw: tuple[int, int]) -> int:
+    """The pixels of the largest trial run of a spec's image input; open sizes are the example's."""
+    batch, _, height, width = spec.input.shape
+    given = zip((batch, height, width), (2, *example_size_hw), strict=True)
+    return math.prod(size if isinstance(size, int) else default for size, default in given)
+
+
+@dataclass(frozen=True, slots=True)
+class _NoOptions:
+    """Stands for the decode options of a task that only the other process knows."""
+
+    kind: str
+
+
+def _reference(name: str, task: Task[Any, Any]) -> str | None:
+    """How the other process finds a task: None if by its name, else `module:Name`; "" where it cannot."""
+    kind = type(task)
+    if ":" in name or kind.__module__.partition(".")[0] == "densecast":
+        return None
+    is_reachable = kind.__module__ != "__main__" and "<locals>" not in kind.__qualname__
+    return f"{kind.__module__}:{kind.__qualname__}" if is_reachable else ""
+
+
+def _is_stand_in(spec: ModelSpec) -> bool:
+    return _reference(spec.task, TASKS.load_trusted(spec.task)) == ""
+
+
+def _register(name: str, reference: str, channels: int | None) -> None:
+    """Make a task known that the user has given as an object, or what stands for it: export asks it for channels only."""
+    if name in TASKS.names():  # of an entry point
+        return
+    if reference:
+        TASKS.register(name, TASKS.load(reference))
+        return
+    members: dict[str, Any] = {
+        member: (lambda *arguments, **named: None) for member in dir(Task) if not member.startswith("_")
+    }
+    members |= {"name": name, "options_type": _NoOptions, "output_channels": lambda spec: channels}
+    TASKS.register(name, SimpleNamespace(**members))  # type: ignore[arg-type]
+
+
+def _modules(name: str, task: Task[Any, Any]) -> Sequence[str]:
+    """The user's own module that the task is in."""
+    module = name.partition(":")[0] if ":" in name else type(task).__module__
+    return () if module == "__main__" or module.partition(".")[0] == "densecast" else (module,)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [each for each in folder.rglob("*") if each.is_file()]
+
+
+def _readable(path: Path) -> list[Path]:
+    """The file; for ONNX, whose weights may lie beside it, also what is in its folder and not hidden."""
+    if path.suffix != ".onnx":
+        return [path]
+    siblings = sorted(each for each in path.parent.iterdir() if not each.name.startswith("."))
+    return [path, *siblings[:_MAX_SIBLINGS]]
