@@ -205,7 +205,7 @@ def _result(path: Path, subject: str, bounds: Limits) -> Any:
     if kind is None:
         return reply.get("result")
     message = str(reply.get("message"))[:_MAX_MESSAGE]
-    if _is_about_memory(message):
+    if _is_about_memory(f"{message} {reply.get('detail', '')}"):
         _no_memory(subject, bounds)
     if kind == "untyped":
         log.debug("%s", reply.get("traceback"))

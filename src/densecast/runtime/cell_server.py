@@ -2,8 +2,9 @@
 
     python -P cell_server.py PATHS MODULES
 
-reads a job a line from standard input, and writes to standard output `{"pid": …}` and, when it has ended, `{"status": …}`.
-A line `kill` in between ends the job. It ends with its standard input, so with whoever started it, or when idle.
+reads a job a line from standard input, and writes to standard output `{"pid": …}` and, when it has ended,
+`{"status": …}`. A line `kill` in between ends the job. It ends with its standard input, so with whoever started it, or
+when idle.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _IDLE_S = 30.0
 _POLL_S = 0.02
 _MAX_THREADS = 4
 _MAX_RECORDS = 200
+_MAX_DETAIL = 4000
 _DEATH_SIGNAL = 1
 
 _inside = False
@@ -67,7 +69,7 @@ def serve() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in sys.argv[2].split(","):
+    for name in filter(None, sys.argv[2].split(",")):
         with contextlib.suppress(ImportError):  # an extra; the job will say what it misses
             importlib.import_module(name)
     gc.collect()
@@ -175,6 +177,7 @@ def _answer(function: Any, payload: dict[str, Any], folder: Path) -> dict[str, A
         return {
             "error": "untyped",
             "message": f"{type(error).__name__}: {lines[0]}",
+            "detail": str(error)[-_MAX_DETAIL:],
             "is_own": is_own and not isinstance(error, MemoryError),
             "traceback": traceback.format_exc(),
         }

@@ -29,10 +29,14 @@ _BIND_AND_CONNECT, _ABSTRACT_SOCKETS_AND_SIGNALS = 0b11, 0b11
 
 # Numbers of the system calls that a computation has no use for: sockets, other processes, programs, the kernel itself.
 _REFUSED = {
-    "x86_64": (41, 42, 43, 44, 46, 49, 50, 53, 57, 58, 59, 101, 109, 112, 129, 165, 166, 169, 175, 200, 246, 248, 249)
-    + (250, 272, 297, 298, 304, 308, 310, 311, 313, 321, 322, 323, 424, 425, 438),
-    "aarch64": (198, 199, 200, 201, 202, 203, 206, 211, 221, 117, 154, 157, 138, 40, 39, 142, 105, 130, 104, 217, 218)
-    + (219, 97, 240, 241, 265, 268, 270, 271, 273, 280, 281, 282, 424, 425, 438),
+    "x86_64": (
+        *(41, 42, 43, 44, 46, 49, 50, 53, 57, 58, 59, 101, 109, 112, 129, 165, 166, 169, 175, 200, 246, 248, 249, 250),
+        *(272, 288, 297, 298, 304, 308, 310, 311, 313, 321, 322, 323, 424, 425, 438),
+    ),
+    "aarch64": (
+        *(198, 199, 200, 201, 202, 203, 206, 211, 221, 117, 154, 157, 138, 40, 39, 142, 105, 130, 104, 217, 218, 219),
+        *(97, 240, 241, 242, 265, 268, 270, 271, 273, 280, 281, 282, 424, 425, 438),
+    ),
 }
 # clone, clone3, the calls whose first argument must be this process, and those where 0 stands for it.
 _CLONE = {"x86_64": 56, "aarch64": 220}
@@ -52,7 +56,7 @@ class ConfinementError(OSError):
 
 def landlock_abi() -> int:
     """The version of Landlock's interface; 0 where the kernel has none."""
-    return max(0, _libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
+    return max(0, int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
 
 
 def has_seccomp() -> bool:

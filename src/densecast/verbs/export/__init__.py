@@ -21,7 +21,7 @@ from densecast.spec.tensor import Dim, TensorSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks._base import TASKS, Task
 from densecast.verbs.export import checkpoint as checkpoints
-from densecast.verbs.export import onnx_file, spec_file, tensorflow, tensorflow_source, torch_module, weights
+from densecast.verbs.export import foreign, onnx_file, spec_file, tensorflow, tensorflow_source, torch_module, weights
 from densecast.verbs.export.spec_file import SpecFile
 from densecast.zoo._base import ZOO, ZooEntry
 
@@ -135,6 +135,7 @@ def export_file(
     sizes are open within those of `spec`, unless `options` fix them.
     For an ONNX file the input's open and fixed sizes are the file's own, and there is no framework to compare
     with: the graph is checked by ONNX itself and run once.
+    All of this happens in a confined process, with limits on memory and time.
 
     Raises:
         MissingFileError: no such file.
@@ -159,10 +160,14 @@ def export_file(
     key = _key(files.sha256(path), spec, options)
     if (existing := FloatArtifact.existing(out, key)) is not None:
         return existing
+    if not foreign.is_inside():
+        if not is_onnx:
+            checkpoints.require_torch("export of TorchScript")
+        pixels = None if is_onnx else foreign.trial_pixels(spec, options.size_hw or _EXAMPLE_HW)
+        return foreign.export(path, spec, out, options, key, pixels=pixels)
     manifest = FloatManifest(spec, key, artifact.now(), machine.describe(), source=f"{path.name}")
     if is_onnx:
         return onnx_file.export(path, manifest, options, out)
-    checkpoints.require_torch("export of TorchScript")
     network = onnx_file.load_torchscript(path)
     keep = torch_module.keep_script(path)
     return torch_module.export(network, manifest, options, options.size_hw or _EXAMPLE_HW, keep, out)

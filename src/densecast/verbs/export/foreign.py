@@ -1,7 +1,7 @@
 """Exports a foreign file in a confined process, and takes the artifact over from it without reading the graph here.
 
-Everything that reads, loads, traces, compares or runs the file happens there, by the same functions. Here the reply is a
-folder with a manifest, of which only this is believed: that its files are the ones it lists.
+Everything that reads, loads, traces, compares or runs the file happens there, by the same functions. Here the reply is
+a folder with a manifest, of which only this is believed: that its files are the ones it lists.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def export(
     is_tensorflow = path.suffix not in (".onnx", ".pt", ".pth", ".ts", ".torchscript")
     if path.suffix == ".onnx":
         # Its weights may lie beside it.
-        size += sum(each.stat().st_size for each in path.parent.glob(f"{path.stem}*") if each.is_file() and each != path)
+        size += sum(
+            each.stat().st_size for each in path.parent.glob(f"{path.stem}*") if each.is_file() and each != path
+        )
     if pixels is None:
         pixels = _TENSORFLOW_PIXELS if is_tensorflow else _LARGEST_PIXELS
     task = TASKS.load_trusted(spec.task)
@@ -159,7 +161,7 @@ def _is_stand_in(spec: ModelSpec) -> bool:
 
 
 def _register(name: str, reference: str, channels: int | None) -> None:
-    """Make a task known that the user has given as an object, or what stands for it: export asks it for channels only."""
+    """Make known a task that the user has given as an object, or what stands for it and answers for channels."""
     if name in TASKS.names():  # of an entry point
         return
     if reference:
@@ -169,7 +171,7 @@ def _register(name: str, reference: str, channels: int | None) -> None:
         member: (lambda *arguments, **named: None) for member in dir(Task) if not member.startswith("_")
     }
     members |= {"name": name, "options_type": _NoOptions, "output_channels": lambda spec: channels}
-    TASKS.register(name, SimpleNamespace(**members))  # type: ignore[arg-type]
+    TASKS.register(name, SimpleNamespace(**members))
 
 
 def _modules(name: str, task: Task[Any, Any]) -> Sequence[str]:

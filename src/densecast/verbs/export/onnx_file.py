@@ -14,10 +14,11 @@ from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest
 from densecast.errors import BadGraphError
 from densecast.io import files
+from densecast.runtime import cell
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Dim, Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
-from densecast.verbs.export import outputs, parity
+from densecast.verbs.export import graph_walk, outputs, parity, script_operators
 
 # Protocol buffers end at 2 GiB; a graph with its weights beside it is loaded from its own folder only.
 MAX_BYTES = 2 << 30
@@ -92,6 +93,8 @@ def read(path: Path) -> Any:
         model = onnx.load(path)
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
         raise BadGraphError(f"{path} is not a readable ONNX file ({str(error).splitlines()[0]}).") from None
+    graph_walk.check(model, str(path))
+    cell.narrow(model.ByteSize(), graph_walk.pixels(model))
     check(model, str(path))
     return model
 
@@ -108,7 +111,7 @@ def check(model: Any, where: str) -> None:
         raise BadGraphError(f"{where} holds no operators.")
     try:
         onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         raise BadGraphError(f"{where} is not valid ONNX ({str(error).splitlines()[0]}).") from None
 
 
@@ -148,21 +151,24 @@ def load_torchscript(path: Path) -> Any:
     """Load a scripted or traced module in evaluation mode.
 
     Raises:
-        BadGraphError: not TorchScript, or cut off.
+        BadGraphError: not TorchScript, cut off, or with operators that no network needs.
     """
     import torch
 
+    script_operators.check_source(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", DeprecationWarning
             )  # torch announces the end of the format, not of the file
-            return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
         raise BadGraphError(
             f"{path} is no TorchScript module ({str(error).splitlines()[0]}). "
             "A state dict is the checkpoint of a zoo model: name the model, and give the file as its checkpoint."
         ) from None
+    script_operators.check(module, path)
+    return module
 
 
 def graph_inputs(model: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Exports a TensorFlow graph: converts it in a subprocess, separates the network, compares it with TensorFlow."""
+"""Exports a TensorFlow graph: converts it, separates the network, compares it with TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest, ParityRecord, WeightsRecord
-from densecast.errors import BadConfigError, ParityError
+from densecast.errors import BadConfigError, MissingFileError, ParityError
 from densecast.imaging.prepare import prepare
 from densecast.io import codec, files
 from densecast.kernels.labels import upsample_argmax
@@ -25,10 +25,10 @@ from densecast.spec.sample import LabelMap
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks.segmentation import SegmentationDecode
-from densecast.verbs.export import onnx_file, parity, tensorflow_source
+from densecast.verbs.export import foreign, onnx_file, parity, tensorflow_source
 from densecast.verbs.export.tensorflow_prefix import F32, Bytes
 from densecast.verbs.export.tensorflow_separate import Separated, separate
-from densecast.verbs.export.tensorflow_source import ConversionSubprocess
+from densecast.verbs.export.tensorflow_source import Conversion
 from densecast.zoo._base import TensorFlowGraph
 
 # Of the labels, this share must be those of the untouched graph; the others are pixels between two classes whose
@@ -59,13 +59,19 @@ def export(
     if not isinstance(spec.decode, SegmentationDecode):
         raise BadConfigError(f"TensorFlow graphs are imported for segmentation, not for {spec.task}.", field="task")
     tensorflow_source.require_tensorflow()
+    if not foreign.is_inside():
+        if not path.exists():
+            raise MissingFileError(f"{path} does not exist.")
+        key = _key(tensorflow_source.sha256(path), spec, options)
+        existing = FloatArtifact.existing(out, key)
+        return existing or foreign.export(path, spec, out, options, key, names=names)
     with tensorflow_source.opened(path, names.member if names else None) as source:
         digest = tensorflow_source.sha256(path)
         key = _key(digest, spec, options)
         if (existing := FloatArtifact.existing(out, key)) is not None:
             return existing
         with tempfile.TemporaryDirectory() as scratch:
-            conversion = ConversionSubprocess(Path(scratch), str(path))
+            conversion = Conversion(Path(scratch), str(path))
             reply = conversion.run(
                 task="convert",
                 graph=str(source.resolve()),
@@ -100,7 +106,7 @@ def export(
 
 
 def _compare(
-    conversion: ConversionSubprocess, separated: Separated, declared: ModelSpec, reply: dict[str, Any], tolerance: float
+    conversion: Conversion, separated: Separated, declared: ModelSpec, reply: dict[str, Any], tolerance: float
 ) -> tuple[ParityRecord | None, float]:
     """Compare TensorFlow's own logits and labels of two images with those of the separated graph.
 

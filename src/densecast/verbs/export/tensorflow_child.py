@@ -1,26 +1,22 @@
-"""Conversion subprocess: freezes a TensorFlow graph, converts it to ONNX, and runs it for comparison.
+"""TensorFlow's part of an export: freezes a graph, converts it to ONNX, and runs it for comparison.
 
-    python -m densecast.verbs.export.tensorflow_child FOLDER
-
-reads `FOLDER/job.json`, writes its results beside it, and `FOLDER/reply.json` last. TensorFlow never loads into the
-process that asks: its libraries are large, log on their own, and a crash in them takes nothing along.
+It is imported in a confined process only: TensorFlow's libraries are large, log on their own, and a crash in them takes
+nothing along.
 """
 
 from __future__ import annotations
 
 import contextlib
 import difflib
-import json
 import os
 import sys
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from densecast.runtime.processes import die_with_parent
-
 # A graph is a program. These operators of it read or write files, call back into Python, or wait for other machines;
-# no network needs them. Restore is how a SavedModel reads its own variables.
+# no network needs them.
 _REFUSED = (
     "File",
     "PyFunc",
@@ -34,8 +30,17 @@ _REFUSED = (
     "Recv",
     "Print",
     "Debug",
+    "Restore",
+    "Checkpoint",
+    "ImmutableConst",
+    "Summary",
+    "Iterator",
+    "Collective",
+    "XlaLaunch",
+    "Abort",
 )
-_ALLOWED = {"SaveV2", "MergeV2Checkpoints", "ShardedFilename"}
+# How a SavedModel saves and reads its own variables; never in the frozen graph, which is what runs.
+_OF_SAVED_MODELS = ("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename")
 _SHOWN = 8
 
 
@@ -43,21 +48,19 @@ class RefusedError(Exception):
     """The graph cannot be used; the text says why."""
 
 
-def main() -> None:
-    """Run the job in the folder that the command line names, for the process whose id it names."""
-    folder = Path(sys.argv[1])
-    die_with_parent(int(sys.argv[2]))
-    job = json.loads((folder / "job.json").read_text())
+def answer(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Run a job in `folder`, "convert" or "run" as its `task` says; the reply has `refused` where it cannot be done."""
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "1"}
     warnings.simplefilter("ignore")
     try:
-        reply = {"convert": convert, "run": run}[job["task"]](job, folder)
+        return {"convert": convert, "run": run}[job["task"]](job, folder)
     except RefusedError as error:
-        reply = {"refused": str(error)}
+        return {"refused": str(error)}
+    except MemoryError:
+        raise
     except Exception as error:  # TensorFlow and tf2onnx raise many unrelated kinds
         lines = str(error).strip().splitlines() or [""]
-        reply = {"refused": f"{type(error).__name__}: {lines[0]}"}
-    (folder / "reply.json").write_text(json.dumps(reply))
+        return {"refused": f"{type(error).__name__}: {lines[0]}"}
 
 
 def convert(job: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -135,7 +138,7 @@ def _frozen(folder: Path, job: dict[str, Any]) -> Any:
     except DecodeError:
         raise RefusedError("its saved_model.pb is damaged or cut off") from None
     for meta in saved.meta_graphs:
-        _check_operators(meta.graph_def)
+        _check_operators(meta.graph_def, _OF_SAVED_MODELS)
     # Its variables live as long as it does.
     loaded = tf.saved_model.load(str(folder))
     signatures = loaded.signatures
@@ -151,14 +154,14 @@ def _frozen(folder: Path, job: dict[str, Any]) -> Any:
     return graph
 
 
-def _check_operators(graph: Any) -> None:
-    """Refuse operators with side effects outside the graph, and those that TensorFlow does not know."""
+def _check_operators(graph: Any, allowed: Collection[str] = ()) -> None:
+    """Refuse operators with side effects outside the graph but those `allowed`, and unknown ones."""
     from tensorflow.python.framework import op_def_registry
 
     functions = {function.signature.name for function in graph.library.function}
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     operators = {node.op for node in nodes} - functions
-    reaching = sorted(name for name in operators if name not in _ALLOWED and any(part in name for part in _REFUSED))
+    reaching = sorted(name for name in operators if name not in allowed and any(part in name for part in _REFUSED))
     if reaching:
         raise RefusedError(f"it holds operators that no network needs: {', '.join(reaching[:_SHOWN])}")
     unknown = sorted(name for name in operators if op_def_registry.get(name) is None)
@@ -189,7 +192,3 @@ def _named(graph: Any, given: str | None, role: str) -> str:
         listed = ", ".join(dict.fromkeys([*near, *tips])) or ", ".join(list(nodes)[-_SHOWN:])
         raise RefusedError(f"it has no node {name!r} for its {role}; the nearest are {listed}")
     return f"{name}:{port or 0}"
-
-
-if __name__ == "__main__":
-    main()

@@ -6,10 +6,6 @@ import contextlib
 import gzip
 import importlib.util
 import io
-import json
-import os
-import subprocess
-import sys
 import tarfile
 import tempfile
 import zlib
@@ -20,6 +16,7 @@ from typing import Any, cast
 
 from densecast.errors import BadGraphError, MissingExtraError, MissingFileError
 from densecast.io import files
+from densecast.verbs.export import foreign
 
 # The largest archive of TensorFlow's segmentation networks has 0.5 GB; a graph beyond 2 GiB cannot exist.
 MAX_BYTES = 1 << 30
@@ -27,7 +24,6 @@ _ARCHIVES = (".tar.gz", ".tgz", ".tar")
 _FROZEN = "frozen_inference_graph.pb"
 _CHUNK = 1 << 20
 _SHOWN = 5
-_TIMEOUT_S = 1800
 
 
 def is_tensorflow(path: Path) -> bool:
@@ -128,8 +124,8 @@ class _Bounded:
 
 
 @dataclass(frozen=True, slots=True)
-class ConversionSubprocess:
-    """Runs TensorFlow in a subprocess, which reads a job from `folder` and writes its results there."""
+class Conversion:
+    """Runs TensorFlow, which writes its results to `folder`; in a confined process only."""
 
     folder: Path
     subject: str
@@ -138,28 +134,12 @@ class ConversionSubprocess:
         """Run one job of `tensorflow_child`; returns its reply.
 
         Raises:
-            BadGraphError: the graph cannot be used, or TensorFlow came to an end over it.
+            BadGraphError: the graph cannot be used.
         """
-        files.write_text(self.folder / "job.json", json.dumps(job))
-        reply_file = self.folder / "reply.json"
-        reply_file.unlink(missing_ok=True)
-        # -P: no module of the folder that the user is in takes the place of an installed one.
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "densecast.verbs.export.tensorflow_child",
-            str(self.folder),
-            str(os.getpid()),
-        ]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-        except subprocess.TimeoutExpired:
-            raise BadGraphError(f"{self.subject}: TensorFlow was not done after {_TIMEOUT_S // 60} minutes.") from None
-        if not reply_file.is_file():
-            last = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
-            raise BadGraphError(f"{self.subject}: TensorFlow's process ended with {done.returncode} ({last}).")
-        reply: dict[str, Any] = json.loads(reply_file.read_text())
+        from densecast.verbs.export import tensorflow_child
+
+        assert foreign.is_inside(), "TensorFlow runs foreign graphs in a confined process only"
+        reply = tensorflow_child.answer(dict(job), self.folder)
         if "refused" in reply:
             raise BadGraphError(f"{self.subject} cannot be imported: {reply['refused'].rstrip('.')}.")
         return reply
