@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import sys
 import tarfile
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 
 from densecast.errors import BadGraphError, MissingExtraError, MissingFileError
 from densecast.verbs.export import tensorflow_source
-from densecast.verbs.export.tensorflow_source import ConversionSubprocess
 
 GRAPH = b"a frozen graph" * 1000
 
@@ -108,11 +106,3 @@ def test_what_to_install_is_said_where_tensorflow_is_missing(monkeypatch: pytest
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else find(name))
     with pytest.raises(MissingExtraError, match=r"densecast\[tensorflow\]"):
         tensorflow_source.require_tensorflow()
-
-
-def test_a_child_that_dies_or_refuses_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BadGraphError, match=r"it\.pb cannot be imported: KeyError: 'dance'"):
-        ConversionSubprocess(tmp_path, "it.pb").run(task="dance")
-    monkeypatch.setattr(sys, "executable", "false")
-    with pytest.raises(BadGraphError, match=r"it\.pb: TensorFlow's process ended with 1 \(nothing said\)"):
-        ConversionSubprocess(tmp_path, "it.pb").run(task="convert")

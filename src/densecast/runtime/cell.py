@@ -9,19 +9,14 @@ The process is forked from a server that was started for it, so that libraries a
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import logging
 import math
 import os
-import select
 import signal
 import stat
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +24,7 @@ from typing import Any, NoReturn
 
 from densecast import errors
 from densecast.errors import BadGraphError, DensecastError, UsageError
-from densecast.runtime import cell_server, confinement
+from densecast.runtime import cell_pool, cell_server, confinement
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +37,7 @@ _MAX_REPLY_BYTES = 16 << 20
 _MAX_MESSAGE = 2000
 _LOG_TAIL_BYTES = 4096
 _MEMORY_SIGNS = ("alloc", "memoryerror", "cannot allocate memory", "not enough memory", "out of memory")
-# What the libraries need of the environment, and what the user says with it to densecast.
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "TZ", "VIRTUAL_ENV")
+# What the user says to densecast by the environment.
 _OWN_VARIABLES = ("DENSECAST_PLUGINS", SECONDS, GIB)
 _SYSTEM = (
     *("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/nix/store", "/gnu/store"),
@@ -136,7 +130,7 @@ def run_in_cell(
 
 def _status(job: dict[str, Any], libraries: tuple[str, ...], bounds: Limits) -> int | None:
     for is_last in (False, True):
-        server = _taken(libraries)
+        server = cell_pool.take(libraries)
         try:
             status = server.run(job, bounds.wall_s)
         except BrokenPipeError:  # it was idle for too long a moment ago
@@ -147,7 +141,7 @@ def _status(job: dict[str, Any], libraries: tuple[str, ...], bounds: Limits) -> 
             server.close()
             raise
         else:
-            _given_back(server)
+            cell_pool.give_back(server)
             return status
     raise AssertionError("one of two ends it")
 
@@ -262,114 +256,3 @@ def _python_folders() -> list[str]:
     from_path = {each for each in (*sys.path, *os.environ.get("LD_LIBRARY_PATH", "").split(":")) if each}
     found = {Path(each).resolve() for each in prefixes | from_path}
     return sorted(str(each) for each in found if each.exists() and not home.resolve().is_relative_to(each))
-
-
-class _Server:
-    """A running `cell_server`, in the hands of one thread at a time."""
-
-    def __init__(self, libraries: tuple[str, ...]) -> None:
-        self.libraries, self.owner = libraries, os.getpid()
-        paths = "\n".join(str(Path(each).absolute()) for each in sys.path if each)
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        # One thread of numpy's, so that the server can be forked; no look-up of engines' makers.
-        environment |= {"OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1", "PYTHONUTF8": "1"}
-        environment |= {"HOME": "/nonexistent", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", cell_server.__file__, paths, ",".join(libraries)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-        )
-
-    def run(self, job: dict[str, Any], wall_s: float) -> int | None:
-        """The exit status of one job; None if it was ended because it took too long.
-
-        Raises:
-            BrokenPipeError: the server is gone.
-        """
-        self._send(json.dumps(job).encode())
-        deadline = time.monotonic() + wall_s + 30  # the process has a clock of its own; this is for one that is stuck
-        self._answer(deadline + 60)
-        answer = self._answer(deadline)
-        if answer is not None:
-            return int(answer["status"])
-        self._send(b"kill")
-        self._answer(time.monotonic() + 30)
-        return None
-
-    def close(self) -> None:
-        """End the server and whatever it runs."""
-        with contextlib.suppress(OSError):
-            if self._process.stdin:
-                self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether it runs, and was started by this process."""
-        return self.owner == os.getpid() and self._process.poll() is None
-
-    def _send(self, line: bytes) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + b"\n")
-        self._process.stdin.flush()
-
-    def _answer(self, deadline: float) -> dict[str, Any] | None:
-        """The next line of the server's; None at the deadline."""
-        assert self._process.stdout is not None
-        line = b""
-        handle = self._process.stdout.fileno()
-        while not line.endswith(b"\n"):
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([handle], [], [], left)[0]:
-                return None
-            data = os.read(handle, 1)
-            if not data:
-                raise BrokenPipeError("the server of confined processes is gone")
-            line += data
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-
-_guard = threading.Lock()
-_idle: list[_Server] = []
-
-
-def _taken(libraries: tuple[str, ...]) -> _Server:
-    """An idle server with these libraries, or a new one."""
-    with _guard:
-        usable = [each for each in _idle if each.is_usable]
-        gone = [each for each in _idle if each not in usable and each.owner == os.getpid()]
-        fitting = next((each for each in usable if each.libraries == libraries), None)
-        _idle[:] = [each for each in usable if each is not fitting]
-    for each in gone:
-        each.close()
-    return fitting or _Server(libraries)
-
-
-def _given_back(server: _Server) -> None:
-    with _guard:
-        if any(each.libraries == server.libraries for each in _idle):
-            surplus: _Server | None = server
-        else:
-            surplus = None
-            _idle.append(server)
-    if surplus:
-        surplus.close()
-
-
-@atexit.register
-def _close_all() -> None:
-    with _guard:
-        servers, _idle[:] = list(_idle), []
-    for each in servers:
-        if each.owner == os.getpid():
-            each.close()

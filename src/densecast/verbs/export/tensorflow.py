@@ -60,16 +60,10 @@ def export(
         raise BadConfigError(f"TensorFlow graphs are imported for segmentation, not for {spec.task}.", field="task")
     tensorflow_source.require_tensorflow()
     if not foreign.is_inside():
-        if not path.exists():
-            raise MissingFileError(f"{path} does not exist.")
-        key = _key(tensorflow_source.sha256(path), spec, options)
-        existing = FloatArtifact.existing(out, key)
-        return existing or foreign.export(path, spec, out, options, key, names=names)
+        return _confined(path, spec, out, options, names)
     with tensorflow_source.opened(path, names.member if names else None) as source:
         digest = tensorflow_source.sha256(path)
         key = _key(digest, spec, options)
-        if (existing := FloatArtifact.existing(out, key)) is not None:
-            return existing
         with tempfile.TemporaryDirectory() as scratch:
             conversion = Conversion(Path(scratch), str(path))
             reply = conversion.run(
@@ -103,6 +97,17 @@ def export(
                     )
                 )
     return FloatArtifact.open(out)
+
+
+def _confined(
+    path: Path, spec: ModelSpec, out: Path, options: ExportOptions, names: TensorFlowGraph | None
+) -> FloatArtifact:
+    """The artifact that is there already, or the export in a confined process."""
+    if not path.exists():
+        raise MissingFileError(f"{path} does not exist.")
+    key = _key(tensorflow_source.sha256(path), spec, options)
+    existing = FloatArtifact.existing(out, key)
+    return existing or foreign.export(path, spec, out, options, key, names=names)
 
 
 def _compare(
