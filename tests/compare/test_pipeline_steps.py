@@ -26,7 +26,7 @@ def prepared(rule: Preprocess) -> np.ndarray[tuple[int, ...], np.dtype[np.float3
         ("colour order", replace(IMAGENET, colour="BGR")),
         ("colour order", replace(IMAGENET, colour="BGR", mean=(127.5,) * 3, std=(127.5,) * 3)),
         ("normalise", replace(IMAGENET, mean=(127.5,) * 3, std=(127.5,) * 3)),
-        ("normalise", replace(IMAGENET, divisor=255.0)),
+        ("normalise", replace(IMAGENET, divisor=2.0)),
         ("resize", replace(IMAGENET, interpolation="bicubic_pillow")),
         ("resize", replace(IMAGENET, resize=Stretch((64, 100)))),
     ],

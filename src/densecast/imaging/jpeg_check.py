@@ -7,6 +7,7 @@ Decoders fill what is missing with grey, and say so on standard error at most. H
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,7 @@ _DAMAGE = {
 }
 # Eight bits transformed are at most 1024; the double is beyond any encoder's rounding and clipping.
 _LARGEST_DC = 2048
-
-Table = npt.NDArray[np.uint16]
+_NO_CODES = bytes(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def check(data: bytes) -> State:
 
 def _check(data: bytes) -> State:
     values = np.frombuffer(data, np.uint8)
-    tables: dict[int, Table] = {}
+    tables: dict[int, bytes] = {}
     quantisers: dict[int, int] = {}
     frame: _Frame | None = None
     restart, pos = 0, 2
@@ -127,20 +127,27 @@ def _frame(body: bytes, is_progressive: bool) -> _Frame:
     return _Frame(is_progressive, height, width, components)
 
 
-def _read_tables(body: bytes, tables: dict[int, Table]) -> None:
-    """Huffman tables (T.81, B.2.4.2): 16 bits -> length * 256 + symbol, 0 for no code; by class and place."""
+def _read_tables(body: bytes, tables: dict[int, bytes]) -> None:
+    """Huffman tables as in the file, the counts of codes by length and then the symbols; by class and place."""
     at = 0
     while at < len(body):
-        key, counts = body[at], body[at + 1 : at + 17]
-        symbols = body[at + 17 : at + 17 + sum(counts)]
-        table, code, at_symbol = np.zeros(1 << 16, np.uint16), 0, 0
-        for length, count in enumerate(counts, 1):
-            for symbol in symbols[at_symbol : at_symbol + count]:
-                table[code : code + (1 << 16 - length)] = length << 8 | symbol
-                code += 1 << 16 - length
-            at_symbol += count
-        tables[key] = table
-        at += 17 + len(symbols)
+        end = at + 17 + sum(body[at + 1 : at + 17])
+        tables[body[at]] = body[at + 1 : end]
+        at = end
+
+
+# Most files have the same few tables: those of the standard's annex K.
+@lru_cache(maxsize=32)
+def _looked_up(coded: tuple[bytes, ...]) -> npt.NDArray[np.uint16]:
+    """Tables (T.81, B.2.4.2) as (n, 65536): the next 16 bits -> length * 256 + symbol, 0 for no code."""
+    tables = np.zeros((len(coded), 1 << 16), np.uint16)
+    for table, text in zip(tables, coded, strict=True):
+        lengths = np.repeat(np.arange(1, 17), list(text[:16]))
+        symbols = np.frombuffer(text[16:], np.uint8)[: len(lengths)].astype(np.uint16)
+        entries = np.repeat(lengths[: len(symbols)].astype(np.uint16) << 8 | symbols, 1 << 16 - lengths[: len(symbols)])
+        table[: len(entries)] = entries[: 1 << 16]
+    tables.flags.writeable = False
+    return tables
 
 
 def _read_quantisers(body: bytes, quantisers: dict[int, int]) -> None:
@@ -157,7 +164,7 @@ def _scan(
     pos: int,
     body: bytes,
     frame: _Frame,
-    tables: dict[int, Table],
+    tables: dict[int, bytes],
     quantisers: dict[int, int],
     restart: int,
 ) -> tuple[int, int]:
@@ -173,15 +180,15 @@ def _scan(
     if not chosen or end > 63 or begin > end or (begin and count > 1):
         raise _Unknown
     mode = 0 if not frame.is_progressive else (1 if earlier == 0 else 2) if begin == 0 else (3 if earlier == 0 else 4)
-    units, dc_tables, ac_tables = [], [], []
-    nothing = np.zeros(1 << 16, np.uint16)
+    units, pairs = [], list[tuple[bytes, bytes]]()
     for index, (component, selected) in enumerate(chosen):
         if component is None:
             raise _Unknown
         repeats = component.across * component.down if count > 1 else 1
-        units += [(index, index)] * repeats
-        dc_tables.append(tables.get(selected >> 4, nothing))
-        ac_tables.append(tables.get(0x10 | selected & 15, nothing))
+        pair = tables.get(selected >> 4, _NO_CODES), tables.get(0x10 | selected & 15, _NO_CODES)
+        if pair not in pairs:
+            pairs.append(pair)
+        units += [(index, pairs.index(pair))] * repeats
         component.missing_bits[begin : end + 1] = [later] * (end + 1 - begin)
     components = [component for component, _ in chosen if component is not None]
     high, wide = frame.mcu_hw
@@ -194,7 +201,7 @@ def _scan(
     limits = [
         _LARGEST_DC // quantisers.get(each.quantiser, 1) + 2 >> (later if mode == 1 else 0) for each in components
     ]
-    both = np.stack(dc_tables), np.stack(ac_tables)
+    both = tuple(_looked_up(tuple(each)) for each in zip(*pairs, strict=True))
     scan_of = (data, pos, rows * columns, restart, np.asarray(units, np.int64), *both)
     most = np.asarray(limits, np.int64) + 1
     if mode == 0:

@@ -202,7 +202,14 @@ def sequential(data, start, mcus, restart, units, dc_tables, ac_tables, limits):
     reader = np.zeros(6, np.int64)
     last = np.zeros(256, np.int64)
     pos, count, bits, padding = np.uint64(start), np.int64(0), np.uint64(0), np.int64(0)
-    size, one, two, eight = np.uint64(data.size), np.uint64(1), np.uint64(2), np.uint64(8)
+    size, one, two, three, four = np.uint64(data.size), np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    eight = np.uint64(8)
+    # The codes of up to 10 bits, nearly all that are met, from tables that stay in the first cache.
+    ac_short = np.zeros((ac_tables.shape[0], 1024), np.uint16)
+    for table in range(ac_tables.shape[0]):
+        for begin in range(1024):
+            if ac_tables[table, begin << 6] >> 8 <= 10:
+                ac_short[table, begin] = ac_tables[table, begin << 6]
     low, byte_mask = np.uint64(0xFFFF), np.uint64(0xFF)
     mcus, restart, parts = np.int64(mcus), np.int64(restart), np.uint64(units.shape[0])
     until = restart if restart else mcus + 1
@@ -224,48 +231,62 @@ def sequential(data, start, mcus, restart, units, dc_tables, ac_tables, limits):
             k = np.int64(0)
             while k < 64:
                 if count < 32:
-                    while count <= 48:
-                        byte = np.uint64(0)
-                        if pos >= size:
-                            padding += 8
-                        else:
-                            byte = np.uint64(data[pos])
-                            if byte != byte_mask:
-                                pos += one
-                            elif pos + one < size and data[pos + one] == 0:
-                                pos += two
-                            else:
-                                byte = np.uint64(0)
+                    if pos + four < size and (
+                        (data[pos] != 255)
+                        & (data[pos + one] != 255)
+                        & (data[pos + two] != 255)
+                        & (data[pos + three] != 255)
+                    ):
+                        word = (np.uint64(data[pos]) << eight) | np.uint64(data[pos + one])
+                        word = (word << eight) | np.uint64(data[pos + two])
+                        bits = (bits << np.uint64(32)) | (word << eight) | np.uint64(data[pos + three])
+                        pos += four
+                        count += 32
+                    else:
+                        while count < 32:
+                            byte = np.uint64(0)
+                            if pos >= size:
                                 padding += 8
-                        bits = (bits << eight) | byte
-                        count += 8
+                            else:
+                                byte = np.uint64(data[pos])
+                                if byte != byte_mask:
+                                    pos += one
+                                elif pos + one < size and data[pos + one] == 0:
+                                    pos += two
+                                else:
+                                    byte = np.uint64(0)
+                                    padding += 8
+                            bits = (bits << eight) | byte
+                            count += 8
                 window = (bits >> np.uint64(count - 16)) & low
-                if k == 0:
-                    entry = np.int64(dc_tables[tables, window])
-                    length, category = entry >> 8, entry & 255
-                    if entry == 0 or category > 11:
-                        return 2, np.int64(pos)
-                    count -= length + category
+                if k:
+                    entry = np.int64(ac_short[tables, window >> np.uint64(6)])
+                    if entry == 0:
+                        entry = np.int64(ac_tables[tables, window])
+                        if entry == 0:
+                            return 2, np.int64(pos)
+                    category = entry & 15
+                    count -= (entry >> 8) + category
                     if category:
-                        value = np.int64((bits >> np.uint64(count)) & np.uint64((1 << category) - 1))
-                        if value < (1 << (category - 1)):
-                            value -= (1 << category) - 1
-                        last[component] += value
-                        if abs(last[component]) > limits[component]:
-                            return 6, np.int64(pos)
-                    k = np.int64(1)
+                        k += ((entry >> 4) & 15) + 1
+                    elif entry & 0xF0 == 0xF0:
+                        k += 16
+                    else:
+                        break
                     continue
-                entry = np.int64(ac_tables[tables, window])
-                category = entry & 15
-                count -= (entry >> 8) + category
-                if category:
-                    k += ((entry >> 4) & 15) + 1
-                elif entry == 0:
+                entry = np.int64(dc_tables[tables, window])
+                length, category = entry >> 8, entry & 255
+                if entry == 0 or category > 11:
                     return 2, np.int64(pos)
-                elif entry & 0xF0 == 0xF0:
-                    k += 16
-                else:
-                    break
+                count -= length + category
+                if category:
+                    value = np.int64((bits >> np.uint64(count)) & np.uint64((1 << category) - 1))
+                    if value < (1 << (category - 1)):
+                        value -= (1 << category) - 1
+                    last[component] += value
+                    if abs(last[component]) > limits[component]:
+                        return 6, np.int64(pos)
+                k = np.int64(1)
             if k > 64:
                 return 2, np.int64(pos)
         # Zeros from behind the end were read.
