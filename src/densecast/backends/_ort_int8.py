@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from densecast.backends import _excluded
+from densecast.backends import _excluded, _ort_ready
 from densecast.runtime import machine
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.tensor import Feeds
@@ -48,10 +48,12 @@ def quantize(
         target, ranges_file = Path(folder) / "int8.onnx", Path(folder) / "ranges.json"
         if ranges is not None:
             ranges_file.write_bytes(ranges)
-        model = onnx.load(graph)
+        model = _ort_ready.ready(onnx.load(graph))
+        source = Path(folder) / "float.onnx"
+        onnx.save(model, source)
         method, method_options = _calibration_method(options)
         quantize_static(
-            graph,
+            source,
             target,
             _Reader(calibration),
             quant_format=QuantFormat.QDQ,
@@ -72,7 +74,7 @@ def layers(graph: Path, options: QuantizeOptions) -> tuple[str, ...]:
     """The nodes with nearly all of the arithmetic that the options do not exclude."""
     import onnx
 
-    model = onnx.load(graph, load_external_data=False)
+    model = _ort_ready.named(onnx.load(graph, load_external_data=False))
     excluded = set(_left_out(model, options))
     return tuple(node.name for node in model.graph.node if node.op_type in _LAYERS and node.name not in excluded)
 

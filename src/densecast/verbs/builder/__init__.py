@@ -62,7 +62,7 @@ def build(
         precision = tuning.precision if tuning else None
         manifest = plan.manifest(built, notes, time.perf_counter() - start, precision)
         manifest = replace(manifest, calibration=record, tuning=tuning)
-        golden.add(draft.folder, manifest, graph)
+        golden.add(draft.folder, manifest, graph, plan.feeds)
         graph.unlink()
         draft.finish(manifest)
     return CompiledArtifact.open(out)

@@ -12,7 +12,7 @@ from densecast import artifact
 from densecast.artifact import CalibrationRecord, CompiledManifest, FloatArtifact
 from densecast.backends._base import BACKENDS, Backend, BuildJob, Built, Capabilities
 from densecast.errors import BackendMissingError, BadArtifactError, UsageError
-from densecast.graph import drop_identity_resize, fix_shape, fold_constants, uint8_input
+from densecast.graph import _quantised, drop_identity_resize, fix_shape, fold_constants, uint8_input
 from densecast.runtime import machine
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions
@@ -41,9 +41,15 @@ class CompilePlan:
     key: str
 
     def write_graph(self, path: Path) -> list[str]:
-        """Write the float graph with this build's passes applied; returns what each of them did."""
+        """Write the float graph with this build's passes applied; returns what each of them did.
+
+        Raises:
+            UsageError: it is quantised already, and another precision than its own is asked for.
+        """
         results = []
         model = onnx.load(self.source.file("model.onnx"))
+        if self.options.precision != "force_float32":
+            _quantised.check_float(model)
         if self.options.uint8_input:
             results.append(uint8_input.apply(model, self.spec.preprocess))
             model = results[-1].model

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,11 @@ from densecast.errors import BackendMissingError, BadArtifactError, MissingExtra
 from densecast.io import files
 from densecast.runtime import execution
 from densecast.session import Session
-from densecast.spec import limits
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import Precision, short
 from densecast.spec.preprocess import Preprocess
 from densecast.spec.tensor import Array, Feeds, TensorSpec
+from densecast.verbs.builder import build_check
 
 F32 = npt.NDArray[np.float32]
 
@@ -36,16 +37,9 @@ TOLERANCE: dict[Precision, float] = {
     "force_float16": 5e-2,
     "qint8_mixed_float16": 1e-1,
 }
-# The same between engine and float graph, on an image that is no photograph: beyond, the build is wrong, not coarse.
-# An answer of zeros is off by 1.
-_WRONG: dict[Precision, float] = {
-    "force_float32": 5e-2,
-    "force_float16": 0.7,
-    "qint8_mixed_float16": 1.5,
-}
-# The float graph runs besides for inputs up to this many values: a second or so for the largest networks.
-_MOST_FLOAT = 3 * 512 * 512
 _SAMPLES = 4096
+# Calibration images that an int8 model is compared on.
+_COMPARED = 2
 # Of one output.
 _MOST_BYTES = 64 << 10
 _OPEN_SIDE = 128
@@ -53,10 +47,13 @@ _OPEN_SIDE = 128
 _TOO_SLOW = "reference"
 
 
-def add(folder: Path, manifest: CompiledManifest, float_graph: Path | None = None) -> None:
+def add(
+    folder: Path, manifest: CompiledManifest, float_graph: Path | None = None, calibrated: Sequence[Feeds] = ()
+) -> None:
     """Run the model in `folder` once on the test input, and store its output there.
 
-    Nothing is stored where the engine is not on this machine, as for models built for other devices.
+    Nothing is stored where the engine is not on this machine, as for models built for other devices. An int8 model is
+    compared with `float_graph` on some of the images it was `calibrated` on instead of the test input.
 
     Raises:
         ParityError: the answer is not finite, or has nothing to do with that of `float_graph`.
@@ -74,14 +71,20 @@ def add(folder: Path, manifest: CompiledManifest, float_graph: Path | None = Non
         return
     with session:
         outputs = _answer(session, feeds)
+        # Of the pattern, what an engine does to fine detail and to borders is hardly seen.
+        compared = [feeds, noisy_feeds(manifest.spec)]
+        if options.precision == "qint8_mixed_float16" and len(calibrated):
+            compared = [calibrated[index] for index in range(min(_COMPARED, len(calibrated)))]
+        pairs = [(each, outputs if each is feeds else _answer(session, each)) for each in compared]
     if not all(np.isfinite(output).all() for output in outputs):
         raise ParityError(
             f"the {short(options.precision)} model built for {options.backend} gives values that are not finite: too "
             "large for its 16-bit type. Build with the half type bf16, or let `compare` locate the layer.",
             field="half_type",
         )
-    if float_graph is not None and feeds[manifest.spec.input.name].size <= _MOST_FLOAT:
-        _check_against(float_graph, manifest.spec, feeds, outputs, options.precision, options.backend)
+    if float_graph is not None:
+        half = str(manifest.settings.get("INFERENCE_PRECISION_HINT", "f16"))
+        build_check.check(float_graph, manifest.spec, pairs, options.precision, options.backend, half)
     files.write_bytes(folder / GOLDEN, _packed(outputs))
 
 
@@ -107,7 +110,7 @@ def error(artifact: Artifact, session: Session) -> float | None:
     pairs = list(zip(stored, outputs, strict=False))
     if any(output.shape != shape or not np.isfinite(output).all() for (_, shape), output in pairs):
         return float("inf")
-    return max(_relative_l2(expected, sampled(output)) for (expected, _), output in pairs)
+    return max(build_check.relative_l2(expected, sampled(output)) for (expected, _), output in pairs)
 
 
 def _answer(session: Session, feeds: Feeds) -> list[F32]:
@@ -138,15 +141,21 @@ def _unpacked(content: bytes, count: int) -> list[tuple[F32, tuple[int, ...]]]:
 
 def golden_feeds(spec: ModelSpec) -> Feeds:
     """The test image as network input: of the fixed size, or a small one if sizes are dynamic."""
-    return {tensor.name: _golden_feed(tensor, spec.preprocess_of(tensor.name)) for tensor in spec.inputs}
+    return {tensor.name: _golden_feed(tensor, spec.preprocess_of(tensor.name), pattern_image) for tensor in spec.inputs}
 
 
-def _golden_feed(tensor: TensorSpec, rule: Preprocess) -> Array:
+def noisy_feeds(spec: ModelSpec) -> Feeds:
+    """A noisy image as network input, of the test image's shapes: it shows how borders and fine detail are computed."""
+    return {tensor.name: _golden_feed(tensor, spec.preprocess_of(tensor.name), noise_image) for tensor in spec.inputs}
+
+
+def _golden_feed(tensor: TensorSpec, rule: Preprocess, made: Callable[..., npt.NDArray[np.uint8]]) -> Array:
     batch, channels, height, width = tensor.typical_shape(_OPEN_SIDE)
-    planes = np.repeat(pattern_image(channels, height, width)[None], batch, axis=0)
+    planes = np.repeat(made(channels, height, width)[None], batch, axis=0)
     if tensor.dtype == "uint8":
         return planes
-    mean, std = (np.asarray(values, dtype=np.float32).reshape(3, 1, 1) for values in (rule.mean, rule.std))
+    rule = rule.for_channels(channels)
+    mean, std = (np.asarray(values, dtype=np.float32).reshape(-1, 1, 1) for values in (rule.mean, rule.std))
     return np.asarray((planes.astype(np.float32) / np.float32(rule.divisor) - mean) / std, dtype=np.float32)
 
 
@@ -159,35 +168,15 @@ def pattern_image(channels: int, height: int, width: int) -> npt.NDArray[np.uint
     return np.asarray((ramp + blocks + finer) % 256, dtype=np.uint8)
 
 
+def noise_image(channels: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """(C, H, W) noise, in whole numbers."""
+    c, y, x = np.ogrid[:channels, :height, :width]
+    mixed = (x * 7919 + y * 104729 + c * 1299709) % 65521
+    return np.asarray((mixed * mixed // 257 + mixed) % 256, dtype=np.uint8)
+
+
 def sampled(output: F32) -> F32:
     """A limited number of values, evenly spaced over the array."""
     flat = output.reshape(-1)
     places = np.linspace(0, flat.size - 1, min(flat.size, _SAMPLES)).astype(np.int64)
     return np.asarray(flat[places], dtype=np.float32)
-
-
-def _check_against(
-    float_graph: Path, spec: ModelSpec, feeds: Feeds, outputs: list[F32], precision: Precision, backend: str
-) -> None:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(float_graph), options, providers=["CPUExecutionProvider"])
-    expected = session.run([tensor.name for tensor in spec.outputs], feeds)
-    apart = max(
-        _relative_l2(np.asarray(left, np.float32), right) for left, right in zip(expected, outputs, strict=True)
-    )
-    if not limits.is_at_most("the test image", apart, _WRONG[precision]):
-        raise ParityError(
-            f"the {short(precision)} model built for {backend} is off by {apart:.2g} of the float graph's output on a "
-            f"test image (at most {_WRONG[precision]:g}): the build is wrong. Let `compare` locate the layer."
-        )
-
-
-def _relative_l2(expected: F32, output: F32) -> float:
-    if expected.shape != output.shape:
-        return float("inf")
-    norm = float(np.linalg.norm(expected.astype(np.float64)))
-    apart = float(np.linalg.norm((output - expected).astype(np.float64)))
-    return apart / norm if norm else float(apart > 0)

@@ -1,0 +1,163 @@
+"""Compares a built model with its float graph, so that a build that computes something else is never written.
+
+Float32 may differ by the order of sums alone. What 16 bits may change is measured on the graph itself: its weights are
+rounded to the type that runs, and the engine, which rounds activations as well, may be off by a few times as much.
+Int8 is judged on calibration images, whose ranges it has seen, by correlation and labels: a coarse model follows the
+float graph, a wrong one does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.errors import ParityError
+from densecast.spec.model import ModelSpec
+from densecast.spec.precision import Precision, short
+from densecast.spec.tensor import Array, Feeds
+from densecast.tasks._base import TASKS, WeighsOutputs
+
+F32 = npt.NDArray[np.float32]
+
+# Of the relative L2 difference. Sums in another order move the last of 24 bits, by 1e-6 and, through deep networks, to
+# 1e-4; a resize or a padding of another kind moves a percent.
+FLOAT32 = 1e-3
+# Activations are rounded as well as weights, layer by layer, and errors add up: measured on the shipped networks, the
+# engines are off by one to three times what rounded weights alone are.
+_TIMES_WEIGHTS = 6.0
+_HALF_FLOOR, _HALF_CEILING = 2e-2, 0.35
+# Between int8 and float on images that were calibrated on.
+_LEAST_CORRELATION = 0.8
+_MOST_LABELS = 0.5
+_SIGNIFICANT_BITS = {"bf16": 8, "f16": 11}
+
+
+def check(
+    float_graph: Path,
+    spec: ModelSpec,
+    pairs: Sequence[tuple[Feeds, Sequence[Array]]],
+    precision: Precision,
+    backend: str,
+    half_type: str = "",
+) -> None:
+    """Compare the outputs that an engine gave for some feeds with those of the float graph.
+
+    Raises:
+        ParityError: they are further apart than rounding explains.
+    """
+    graph = _Graph(float_graph, [tensor.name for tensor in spec.outputs])
+    rounded = graph.rounded(_SIGNIFICANT_BITS.get(half_type, 8)) if precision == "force_float16" else None
+    for feeds, outputs in pairs:
+        expected = graph(feeds)
+        weighted = rounded(feeds) if rounded else expected
+        for tensor, want, got, of_weights in zip(spec.outputs, expected, outputs, weighted, strict=True):
+            is_main = tensor.name == spec.output.name
+            if want.shape != got.shape:
+                raise _wrong(precision, backend, f"gives {got.shape} for {tensor.name!r} instead of {want.shape}")
+            if want.dtype.kind != "f":
+                _check_labels(want, got, precision, backend, tensor.name)
+            elif precision == "qint8_mixed_float16":
+                _check_coarse(want, np.asarray(got, np.float32), spec if is_main else None, backend)
+            else:
+                own = relative_l2(want, np.asarray(of_weights, np.float32))
+                most = FLOAT32 if rounded is None else min(max(_HALF_FLOOR, _TIMES_WEIGHTS * own), _HALF_CEILING)
+                apart = relative_l2(want, np.asarray(got, np.float32))
+                if not apart <= most:
+                    raise _wrong(
+                        precision, backend, f"is off by {apart:.2g} of the float graph's output (at most {most:.2g})"
+                    )
+
+
+def relative_l2(expected: Array, output: Array) -> float:
+    """The L2 norm of the difference, relative to that of what is expected; infinite for another shape."""
+    if expected.shape != output.shape:
+        return float("inf")
+    left, right = np.asarray(expected, np.float64), np.asarray(output, np.float64)
+    norm, apart = float(np.linalg.norm(left)), float(np.linalg.norm(right - left))
+    return apart / norm if norm else float(apart > 0)
+
+
+def correlation(expected: Array, output: Array) -> float:
+    """Pearson's correlation of all values; 1 where nothing varies in either, 0 where nothing varies in one of them."""
+    left, right = (np.asarray(each, np.float64).reshape(-1) for each in (expected, output))
+    left, right = left - left.mean(), right - right.mean()
+    norms = float(np.linalg.norm(left)) * float(np.linalg.norm(right))
+    if norms:
+        return float(left @ right) / norms
+    return float(not left.any() and not right.any())
+
+
+def _check_labels(want: Array, got: Array, precision: Precision, backend: str, name: str) -> None:
+    most = {"force_float32": 1e-2, "force_float16": 0.2}.get(precision, _MOST_LABELS)
+    changed = float(np.mean(want != got))
+    if not changed <= most:
+        raise _wrong(precision, backend, f"gives other whole numbers at {changed:.1%} of {name!r} (at most {most:.0%})")
+
+
+def _check_coarse(want: Array, got: F32, spec: ModelSpec | None, backend: str) -> None:
+    """Int8: whether the values follow the float graph's, and its decisions are mostly the same."""
+    precision: Precision = "qint8_mixed_float16"
+    follows = correlation(want, got)
+    if not follows >= _LEAST_CORRELATION:
+        raise _wrong(
+            precision,
+            backend,
+            f"correlates by {follows:.2f} with the float graph's output (at least {_LEAST_CORRELATION:g})",
+        )
+    if spec is None:
+        return
+    task: object = TASKS.load_trusted(spec.task)
+    if not isinstance(task, WeighsOutputs) or task.output_measure != "labels_changed":
+        return
+    changed = task.output_change([np.asarray(want, np.float32)], [got], spec)
+    if not changed <= _MOST_LABELS:
+        raise _wrong(precision, backend, f"changes {changed:.0%} of the labels (at most {_MOST_LABELS:.0%})")
+
+
+def _wrong(precision: Precision, backend: str, how: str) -> ParityError:
+    cure = (
+        "Let `compare` locate the layer."
+        if backend == "onnxruntime"
+        else "Build with -b onnxruntime, or let `compare` locate the layer."
+    )
+    return ParityError(
+        f"the {short(precision)} model built for {backend} {how} on a test image: the build is wrong. {cure}"
+    )
+
+
+class _Graph:
+    """The float graph in ONNX Runtime."""
+
+    def __init__(self, path: Path, names: list[str], model: bytes | None = None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self._path, self._names = path, names
+        self._session = onnxruntime.InferenceSession(model or str(path), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, feeds: Feeds) -> list[Array]:
+        return [np.asarray(each) for each in self._session.run(self._names, feeds)]
+
+    def rounded(self, bits: int) -> _Graph:
+        """The same graph with float weights of so many significant bits."""
+        import onnx
+        from onnx import numpy_helper
+
+        model: Any = onnx.load(self._path)
+        for tensor in model.graph.initializer:
+            if tensor.data_type == onnx.TensorProto.FLOAT:
+                values = _rounded(numpy_helper.to_array(tensor), bits)
+                tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+        return _Graph(self._path, self._names, model.SerializeToString())
+
+
+def _rounded(values: Array, bits: int) -> F32:
+    """Float32 values rounded to so many significant bits, the implicit one included."""
+    fraction, exponent = np.frexp(np.asarray(values, np.float64))
+    rounded = np.ldexp(np.rint(fraction * (1 << bits)) / (1 << bits), exponent)
+    return np.asarray(rounded, dtype=np.float32)

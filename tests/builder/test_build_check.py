@@ -1,0 +1,144 @@
+"""A build that computes something else is never written, and sound ones are: in every precision, at every size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+import tiny_artifacts
+import tiny_graphs
+
+import planted_faults
+from densecast.artifact import CompiledArtifact
+from densecast.errors import ParityError
+from densecast.runtime import execution
+from densecast.session import Session
+from densecast.spec.options import BuildOptions
+from densecast.spec.tensor import Feeds
+from densecast.verbs.builder import build, build_check, golden
+
+FAULTS = (
+    planted_faults.transposed_weight,
+    planted_faults.zeroed_bias,
+    planted_faults.zeroed_filter,
+    planted_faults.border_repeated,
+    planted_faults.one_sided_padding,
+    planted_faults.dropped_relu,
+)
+
+
+def answer(model: onnx.ModelProto, feeds: Feeds) -> list[np.ndarray]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return list(session.run(None, feeds))
+
+
+def named(model: onnx.ModelProto) -> onnx.ModelProto:
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"/layer{number}/{node.op_type}"
+    return model
+
+
+@pytest.mark.parametrize("precision", ["force_float32", "force_float16"])
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_no_planted_fault_passes(fault: planted_faults.Plant, precision: str, tmp_path: Path) -> None:
+    spec, sound = tiny_artifacts.spec(), named(tiny_graphs.segmentation())
+    planted = fault(sound, spec, np.random.default_rng(1))
+    onnx.save(sound, tmp_path / "graph.onnx")
+    feeds = golden.golden_feeds(spec)
+    pairs = [(feeds, answer(planted.graph, feeds))]
+    with pytest.raises(ParityError, match="-b onnxruntime"):
+        build_check.check(tmp_path / "graph.onnx", spec, pairs, precision, "openvino", "f16")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("precision", ["force_float32", "force_float16"])
+def test_sound_builds_pass(backend: str, precision: str, tmp_path: Path) -> None:
+    source = tiny_artifacts.exported(tmp_path)
+    build(source, tmp_path / "built", BuildOptions(precision=precision, backend=backend))  # type: ignore[arg-type]
+
+
+RESIZE = """
+<ir_version: 8, opset_import: ["" : 18]>
+shrinks (float[1, 3, 32, 48] image) => (float[1, 2, {height}, {width}] logits)
+<float[2, 3, 1, 1] w = {{1, -2, 0.5, -1, 3, 0.25}}, int64[4] size = {{1, 3, {height}, {width}}}>
+{{
+    small = Resize <{how}> (image, , , size)
+    logits = Conv (small, w)
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "size_hw"),
+    [
+        ('mode = "linear", antialias = 1', (16, 24)),
+        ('mode = "cubic", exclude_outside = 1', (64, 96)),
+        ('mode = "linear", antialias = 1, coordinate_transformation_mode = "align_corners"', (16, 24)),
+    ],
+)
+def test_a_resize_that_an_engine_misreads_is_refused_and_right_in_the_other(
+    how: str, size_hw: tuple[int, int], tmp_path: Path
+) -> None:
+    graph = onnx.parser.parse_model(RESIZE.format(how=how, height=size_hw[0], width=size_hw[1]))
+    source = tiny_artifacts.exported(tmp_path, graph)
+    build(source, tmp_path / "right", BuildOptions(precision="force_float32", backend="onnxruntime"))
+    try:
+        build(source, tmp_path / "wrong", BuildOptions(precision="force_float32", backend="openvino"))
+    except ParityError as error:
+        assert "-b onnxruntime" in str(error) and not (tmp_path / "wrong").exists()
+    else:  # an engine that has learnt it
+        feeds = golden.golden_feeds(source.spec)
+        with Session.open(CompiledArtifact.open(tmp_path / "wrong"), execution.configure("latency")) as session:
+            np.testing.assert_allclose(session.forward(feeds)["logits"], answer(graph, feeds)[0], atol=1e-3)
+
+
+def test_large_inputs_are_compared_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from densecast.backends import onnxruntime
+
+    sound = onnxruntime.BACKEND.build
+
+    def faulty(job: object, folder: Path) -> object:
+        made = sound(job, folder)  # type: ignore[arg-type]
+        onnx.save(tiny_graphs.segmentation(560, 528, batch=1, seed=9), folder / "model.onnx")
+        return made
+
+    source = tiny_artifacts.exported(tmp_path, tiny_graphs.segmentation(560, 528, batch=1))
+    monkeypatch.setattr(onnxruntime.BACKEND, "build", faulty)
+    with pytest.raises(ParityError, match="the build is wrong"):
+        build(source, tmp_path / "built", BuildOptions(precision="force_float32", backend="onnxruntime"))
+
+
+@pytest.mark.parametrize("rounded", [0.02, 0.1])
+def test_coarse_int8_passes_and_unrelated_answers_do_not(rounded: float, tmp_path: Path) -> None:
+    spec, sound = tiny_artifacts.spec(), tiny_graphs.segmentation()
+    onnx.save(sound, tmp_path / "graph.onnx")
+    feeds = golden.golden_feeds(spec)
+    (right,) = answer(sound, feeds)
+    noise = np.random.default_rng(0).normal(size=right.shape).astype(np.float32) * right.std() * rounded
+    precision = "qint8_mixed_float16"
+    build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [right + noise])], precision, "openvino")
+    for wrong in (np.zeros_like(right), -right, right[..., ::-1], np.full_like(right, right.mean())):
+        with pytest.raises(ParityError, match="correlates"):
+            build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [wrong])], precision, "openvino")
+
+
+def test_labels_are_compared_as_labels(tmp_path: Path) -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    tiny (float[N, 3, H, W] image) => (int64[N, H, W] labels) { labels = ArgMax <axis = 1, keepdims = 0> (image) }
+    """
+    graph = onnx.parser.parse_model(text)
+    onnx.save(graph, tmp_path / "graph.onnx")
+    spec = tiny_artifacts.spec()
+    spec = spec.with_output(replace(spec.output, name="labels", dtype="int64", shape=spec.output.shape))
+    feeds = golden.golden_feeds(spec)
+    (right,) = answer(graph, feeds)
+    build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [right])], "force_float32", "openvino")
+    with pytest.raises(ParityError, match="other whole numbers"):
+        build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [right ^ 1])], "force_float32", "openvino")
