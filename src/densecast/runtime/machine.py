@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import platform
@@ -117,13 +118,17 @@ def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/se
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:
     """Versions of installed packages; packages that are not installed are left out."""
-    installed = {}
-    for name in packages:
-        try:
-            installed[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return installed
+    found = {name: _version(name) for name in packages}
+    return {name: version for name, version in found.items() if version is not None}
+
+
+@functools.cache
+def _version(package: str) -> str | None:
+    """The version as it was first asked for: what is imported does not change either, and looking it up takes 1 ms."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _group_folders(root: Path, own: Path) -> list[Path]:
