@@ -194,10 +194,8 @@ class Draft:
 
     def finish(self, manifest: Manifest) -> None:
         """Hash all files and write the manifest."""
-        from densecast.io import codec
-
         hashes = {path.name: files.sha256(path) for path in sorted(self.folder.iterdir()) if path.name != MANIFEST}
-        files.write_text(self.folder / MANIFEST, codec.to_json(replace(manifest, files=hashes)))
+        files.write_text(self.folder / MANIFEST, manifests.to_json(replace(manifest, files=hashes)))
 
 
 def _refuse_foreign(target: Path) -> None:

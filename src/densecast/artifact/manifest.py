@@ -5,6 +5,7 @@ Format 2. Artifacts of format 1 are read, too; see `format1`.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from densecast.artifact.half_type_record import HalfTypeRecord
 from densecast.artifact.search_record import SearchRecord
 from densecast.artifact.tune_record import TuneRecord
 from densecast.errors import BadArtifactError, BadConfigError
-from densecast.io import codec
+from densecast.io import codec, files
 from densecast.runtime.machine import Machine
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions
@@ -23,6 +24,8 @@ from densecast.spec.sample import SplitRecord
 
 MANIFEST = "manifest.json"
 FORMAT = 2
+DIGEST = "manifest_sha256"
+"""The key of a manifest's own digest; manifests that were written before have none, and are read as they are."""
 Option = bool | int | float | str | tuple[int, ...]
 
 
@@ -171,9 +174,25 @@ def read(path: Path) -> Manifest:
         raise BadArtifactError(
             f"{path.parent} has manifest format {number}, this densecast reads up to {FORMAT}. Install a newer one."
         )
+    digest = plain.pop(DIGEST, None)
+    if digest is not None and digest != _digest(plain):
+        raise BadArtifactError(
+            f"{path.parent} is damaged: {path.name} is not as it was written (its digest differs). Build it again."
+        )
     if number == 1:
         plain = format1.upgraded(plain)
     return from_plain(plain, str(path))
+
+
+def to_json(manifest: Manifest) -> str:
+    """The text of a manifest, with a digest of itself: a changed mean would change every answer, and no other file."""
+    plain = codec.to_plain(manifest)
+    return codec.json_text({**plain, DIGEST: _digest(plain)})
+
+
+def _digest(plain: dict[str, Any]) -> str:
+    # As it is read back: what JSON makes of a tuple or a float is the same thing twice.
+    return files.sha256_text(json.dumps(json.loads(json.dumps(plain)), sort_keys=True))
 
 
 def from_plain(plain: dict[str, Any], where: str) -> Manifest:

@@ -26,7 +26,7 @@ from densecast.backends._base import (
 from densecast.backends._inspection import Inspector
 from densecast.backends._openvino_inspector import OpenVinoInspector
 from densecast.backends._openvino_int8 import OpenVinoQuantized
-from densecast.errors import BackendMissingError, BadGraphError, BadShapeError
+from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
 from densecast.io import cache, files
 from densecast.kernels.jit_warm_up import jit_warming_up
 from densecast.runtime import machine
@@ -232,8 +232,16 @@ class OpenVinoRunner:
             # Another build of one version may refuse it; then it is compiled like one that was never cached.
             with contextlib.suppress(RuntimeError):
                 return self._core.import_model(blob, "CPU", config)
-        model = self._core.read_model(self._artifact.file(_FILE))
-        compiled = self._core.compile_model(_fixed(ov, model, self._inputs, batch), "CPU", config)
+        try:
+            model = self._core.read_model(self._artifact.file(_FILE))
+            compiled = self._core.compile_model(_fixed(ov, model, self._inputs, batch), "CPU", config)
+        except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # shapes that no tensor has, too
+            told = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
+            if "bad_alloc" in str(error):
+                raise MemoryError(told) from None
+            raise BadArtifactError(
+                f"OpenVINO cannot use the model in {self._artifact.folder} ({told}). Build it again."
+            ) from None
         if self._config.use_cache:
             cache.write_blob(key, compiled.export_model().getvalue())
         return compiled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from densecast.artifact import CompiledArtifact
@@ -9,6 +10,8 @@ from densecast.report import devices, reasons
 from densecast.report.data import Reasons, Report, Row
 from densecast.spec.precision import short
 
+# What begins code and links within a line. Nothing that is written here has any.
+_MARKUP = re.compile(r"`|\[(?=[^\]]*\]\()")
 _STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
 
 
@@ -20,6 +23,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> s
     |:-----|---:|
     | x    | 10 |
     """
+    header = [_cell(cell) for cell in header]
+    rows = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     lines = [_line(header, widths, align)]
     rules = (
@@ -29,6 +34,21 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> s
     lines.append("|" + "|".join(rules) + "|")
     lines += [_line(row, widths, align) for row in rows]
     return "\n".join(lines)
+
+
+def escaped(document: str) -> str:
+    """A document of ours whose names and texts begin no HTML, code or link, whoever chose them.
+
+    >>> escaped("## <script>")
+    '## &lt;script>'
+    """
+    return _MARKUP.sub(r"\\\g<0>", document.replace("<", "&lt;"))
+
+
+def _cell(text: str) -> str:
+    """One line, whose bars end no cell."""
+    text = " ".join(text.splitlines())
+    return text.replace("\\", "\\\\").replace("|", "\\|") if "|" in text else text
 
 
 def results(report: Report) -> str:
@@ -82,10 +102,10 @@ def render(report: Report) -> str:
     others = sorted({name for row in report.rows for name in row.score.others})
     findings = report.findings()
     parts = [
-        f"# {report.spec.name}",
-        report.summary,
+        f"# {_cell(report.spec.name)}",
+        _cell(report.summary),
         results(report),
-        f"{score.name} over {score.count} images ({report.data}). {_parity(report)}",
+        f"{score.name} over {score.count} images ({_cell(report.data)}). {_parity(report)}",
         *(["\n".join(f"- {line}" for line in findings)] if findings else []),
         "## Time by stage",
         f"Milliseconds, median (p90, p99); batch {timing.batch}, {timing.threads} threads, {timing.inputs}, "
@@ -98,7 +118,7 @@ def render(report: Report) -> str:
         parts += [part for heading, section in devices.sections(report) for part in paragraphs(section, heading)]
     if others:
         lines = [
-            [row.backend, short(row.asked), *(f"{row.score.others[name]:.4f}" for name in others)]
+            [row.backend, short(row.asked), *(_number(row.score.others.get(name)) for name in others)]
             for row in report.rows
         ]
         parts += ["## Related scores", table(["backend", "asked", *others], lines, "<<" + ">" * len(others))]
@@ -107,7 +127,7 @@ def render(report: Report) -> str:
     if reasoned := why(report):
         parts += ["## Why these builds", *reasoned]
     parts += ["## How", *how(report)]
-    return "\n\n".join(parts) + "\n"
+    return escaped("\n\n".join(parts)) + "\n"
 
 
 def classes(report: Report) -> tuple[str, list[str], list[list[str]]] | None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from densecast.artifact import CompiledArtifact
-from densecast.errors import MissingExtraError
+from densecast.errors import BadInputError, MissingExtraError
 from densecast.report import devices, markdown, plot, reasons
 from densecast.report.data import Reasons, Report, Row
 from densecast.spec.precision import short
 
+# How JPEG and PNG files begin.
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
 
 
@@ -53,7 +55,7 @@ def render(report: Report, folder: Path) -> str:
         scatter=Markup(plot.accuracy_against_speed(report)),
         bars=Markup(plot.stage_bars(report)),
         images=[
-            (image, {title: _inline(folder / name) for title, name in image.files.items()}) for image in report.images
+            (image, {title: _inline(folder, name) for title, name in image.files.items()}) for image in report.images
         ],
         classes=markdown.classes(report),
         devices=devices.sections(report),
@@ -88,5 +90,18 @@ def _environment() -> Any:
     return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False, loader=loader)
 
 
-def _inline(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode("ascii")
+def _inline(folder: Path, name: str) -> str:
+    """A picture of the report's own folder, for embedding: a report.json may come from anybody.
+
+    Raises:
+        BadInputError: it lies elsewhere, also by a link, or is no JPEG or PNG.
+    """
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise BadInputError(f"the report's picture {name!r} lies outside {folder}: only pictures within are embedded.")
+    if not path.is_file():
+        raise BadInputError(f"the report's picture {name!r} is not in {folder}. Make the report again.")
+    contents = path.read_bytes()
+    if not contents.startswith(_PICTURES):
+        raise BadInputError(f"the report's picture {name!r} is no JPEG or PNG file.")
+    return base64.b64encode(contents).decode("ascii")
