@@ -103,6 +103,8 @@ _HOME = {
     "Capabilities": "densecast.backends._base",
     "CheckReport": "densecast.spec.sample",
     "CheckpointSource": "densecast.zoo._base",
+    "Data": "densecast.spec.data_options",
+    "DataOptions": "densecast.spec.data_options",
     "Dataset": "densecast.datasets._base",
     "DatasetFormat": "densecast.datasets._base",
     "DensecastError": "densecast.errors",

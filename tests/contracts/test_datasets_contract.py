@@ -10,6 +10,7 @@ from pathlib import Path
 import made_coco
 import made_images
 import made_label_maps
+import made_mask_folders
 import made_pairs
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ CASES = {
     "coco_keypoints": Case(made_coco.folder, label_maps=False),
     "depth_pairs": Case(made_pairs.depth, label_maps=False),
     "multilabel_pairs": Case(made_pairs.multilabel, label_maps=False),
+    "pairs": Case(lambda root: made_mask_folders.pairs(root, count=12)),
     "voc2012": Case(made_label_maps.voc2012),
 }
 

@@ -50,10 +50,12 @@ def test_palette_indices_are_the_classes(home: Path) -> None:
     np.testing.assert_array_equal(dataset.read_target(dataset.samples[1]), made_label_maps.striped((41, 62), 21))
 
 
-def test_labels_as_colours_are_refused(home: Path) -> None:
+def test_labels_as_vocs_colours_are_read_and_other_colours_refused(home: Path) -> None:
     dataset = voc2012.open(home, "val")
     Image.new("RGB", (63, 40), (128, 0, 0)).save(dataset.samples[0].target)
-    with pytest.raises(BadImageError, match="one index a pixel"):
+    np.testing.assert_array_equal(dataset.read_target(dataset.samples[0]), np.ones((40, 63), np.uint8))
+    Image.new("RGB", (63, 40), (1, 2, 3)).save(dataset.samples[0].target)
+    with pytest.raises(BadImageError, match=r"one index a pixel.*\(1, 2, 3\).*--colours"):
         dataset.read_target(dataset.samples[0])
     assert any("one index a pixel" in problem for problem in voc2012.check(home).problems)
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from densecast.errors import UsageError
 
 if TYPE_CHECKING:
     from densecast.spec.augment import Augment
+    from densecast.spec.data_options import Data
 
 
 def _json_file(path: Path | None) -> Path | None:
@@ -180,3 +181,20 @@ def _lines(what: str) -> Callable[..., None]:
             print(f"{what}: {done}{f' of {total}' if total else ''}{remark}", file=sys.stderr, flush=True)
 
     return tell
+
+
+def placed(data: Path | None, own: dict[str, Any]) -> Data | None:
+    """The data at a path with the options of own folders; None for none.
+
+    Raises:
+        UsageError: options without data that they could be about.
+    """
+    from densecast.io import codec
+    from densecast.spec.data_options import Data, DataOptions
+
+    options = codec.from_plain(own, DataOptions, "command line")
+    if data is not None:
+        return Data(data, options)
+    if options.named:
+        raise UsageError(f"the option {min(options.named)!r} is for data: pass --data.", field=min(options.named))
+    return None

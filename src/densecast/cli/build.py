@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from densecast.cli import _options
-from densecast.cli._common import Json, Quiet, Verbose, bar, clock_bar, emit, set_up, steps
+from densecast.cli._common import Json, Quiet, Verbose, bar, clock_bar, emit, placed, set_up, steps
 from densecast.errors import UsageError
+from densecast.spec.data_options import FOLDERS, Data, DataOptions
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
 from densecast.spec.verb_options import MaxDrop, TuneOptions
 
@@ -42,11 +43,13 @@ Points = Annotated[
 
 @_options.takes(
     {"max_drop": "drop-"},
+    {"own": FOLDERS},
     options=BuildOptions,
     shape=InputShape,
     quantize=QuantizeOptions,
     tune=TuneOptions,
     max_drop=MaxDrop,
+    own=DataOptions,
 )
 def command(
     artifact: Annotated[Path, typer.Argument(help="An exported artifact.")],
@@ -55,6 +58,7 @@ def command(
     quantize: Values,
     tune: Values,
     max_drop: Values,
+    own: Values,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the new artifact; default: next to the exported one, named after the options."),
@@ -63,7 +67,7 @@ def command(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Calibration images: root of the model's data set, or a folder of images.",
+            help="Calibration images: root of a data set, a data.toml or data.yaml, or a folder of images.",
             rich_help_panel="Calibration (int8)",
         ),
     ] = None,
@@ -89,6 +93,7 @@ def command(
     from densecast.spec import precision as precisions
     from densecast.verbs.warm_up import warm_up
 
+    place = placed(data, own)
     requested = precisions.parse(precision or _default_precision(tuned, points, data))
     plain = {**options, "precision": requested, "shape": shape, "quantize": quantize}
     build_options = codec.from_plain(plain, BuildOptions, "command line")
@@ -96,12 +101,12 @@ def command(
     source = FloatArtifact.open(artifact)
     if tuned:
         goal = codec.from_plain({**tune, "seconds": max_drop["seconds"]}, TuneOptions, "command line")
-        built = _tune(source, out, build_options, goal, data, quiet)
+        built = _tune(source, out, build_options, goal, place, quiet)
     elif points is not None:
         limit = codec.from_plain({**max_drop, "points": points}, MaxDrop, "command line")
-        built = _search(source, out, build_options, limit, data, drop_data, quiet)
+        built = _search(source, out, build_options, limit, place, placed(drop_data, own) if drop_data else None, quiet)
     else:
-        built = _build(source, out, build_options, data, quiet)
+        built = _build(source, out, build_options, place, quiet)
     warm_up(built)
     emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, _summary(built), json)
 
@@ -128,7 +133,7 @@ def _default_precision(tuned: bool, points: float | None, data: Path | None) -> 
 
 
 def _build(
-    source: FloatArtifact, out: Path | None, options: BuildOptions, data: Path | None, quiet: bool
+    source: FloatArtifact, out: Path | None, options: BuildOptions, data: Data | None, quiet: bool
 ) -> CompiledArtifact:
     """Build once as specified, with a progress bar of calibration images."""
     from densecast.verbs.builder import build
@@ -138,7 +143,7 @@ def _build(
 
 
 def _tune(
-    source: FloatArtifact, out: Path | None, options: BuildOptions, goal: TuneOptions, data: Path | None, quiet: bool
+    source: FloatArtifact, out: Path | None, options: BuildOptions, goal: TuneOptions, data: Data | None, quiet: bool
 ) -> CompiledArtifact:
     """Tune, with a line for each trial, and build the fastest setting."""
     from densecast.verbs.builder.tune import tune
@@ -152,8 +157,8 @@ def _search(
     out: Path | None,
     options: BuildOptions,
     limit: MaxDrop,
-    data: Path | None,
-    accuracy_data: Path | None,
+    data: Data | None,
+    accuracy_data: Data | None,
     quiet: bool,
 ) -> CompiledArtifact:
     """Search within an accuracy limit, with a progress bar of elapsed time.

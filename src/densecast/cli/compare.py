@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from densecast.cli import _options
-from densecast.cli._common import Json, Limit, Quiet, Threads, Verbose, bar, emit, set_up
+from densecast.cli._common import Json, Limit, Quiet, Threads, Verbose, bar, emit, placed, set_up
+from densecast.spec.data_options import FOLDERS, DataOptions
 from densecast.spec.verb_options import CompareLimits
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ Candidates = Annotated[
 ]
 
 
-@_options.takes(stated=CompareLimits)
+@_options.takes(None, {"own": FOLDERS}, stated=CompareLimits, own=DataOptions)
 def command(
     reference: Reference,
     stated: _options.Values,
+    own: _options.Values,
     candidates: Candidates = None,
     images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
     data: Annotated[
@@ -72,7 +74,7 @@ def command(
     options = codec.from_plain({"split": split, "limit": limit}, EvaluateOptions, "command line")
     with open_chain(reference, candidates or [], threads) as (first, others):
         _check_measured(first.pipeline, allowed)
-        paths, truth = images_and_truth(first.pipeline.spec, images, data, options.split, options.limit)
+        paths, truth = images_and_truth(first.pipeline.spec, images, placed(data, own), options.split, options.limit)
         with bar("images", quiet) as progress:
             stages = compare_stages(first, others, paths, truth=truth, locate=locate, progress=progress)
         failed = tuple(stage.title for stage in stages if _is_beyond(stage.comparison, allowed))

@@ -7,12 +7,13 @@ A layout is an object, found like every plug-in (`datasets/<name>.py`, an entry 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from densecast.errors import BadDatasetError, UnknownNameError, UsageError
 from densecast.plugins import PluginKind
+from densecast.spec.data_options import Reading
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import CheckReport, Sample, Split, SplitRecord
 from densecast.tasks.segmentation import SegmentationDecode
@@ -120,6 +121,66 @@ class FolderFormat:
     check: Callable[[Path], CheckReport]
     root_variables: tuple[str, ...] = ()
     protocols: Mapping[str, EvaluationProtocol] = field(default_factory=dict)
+
+
+@runtime_checkable
+class ReadsForModel(Protocol):
+    """A layout that reads ground truth as a model needs it: its classes, its frame, and the user's options."""
+
+    def for_model(self, reading: Reading) -> DatasetFormat:
+        """The same layout, reading that way.
+
+        Raises:
+            UsageError: an option that has no effect on this layout.
+        """
+
+
+@runtime_checkable
+class Recognises(Protocol):
+    """A layout that can tell, without reading images, whether a folder is in it."""
+
+    def recognises(self, root: Path) -> bool:
+        """Whether the folder looks like this data set's root, be it complete or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFormat:
+    """A `DatasetFormat` made of functions that take a `Reading`; `options` are those that have an effect on it."""
+
+    open_for: Callable[..., Dataset[Any]]
+    check_for: Callable[..., CheckReport]
+    looks_like: Callable[[Path], bool]
+    root_variables: tuple[str, ...] = ()
+    protocols: Mapping[str, EvaluationProtocol] = field(default_factory=dict)
+    options: frozenset[str] = frozenset()
+    reading: Reading = Reading()
+
+    def open(self, root: Path, split: Split = "val", seed: int = 0) -> Dataset[Any]:
+        """Open a split as the reading asks."""
+        return self.open_for(root, split, seed, self.reading)
+
+    def check(self, root: Path) -> CheckReport:
+        """Check the whole folder as the reading asks."""
+        return self.check_for(root, self.reading)
+
+    def recognises(self, root: Path) -> bool:
+        """Whether the folder looks like this layout."""
+        return root.exists() and self.looks_like(root)
+
+    def for_model(self, reading: Reading) -> ModelFormat:
+        """The same layout, reading that way.
+
+        Raises:
+            UsageError: an option that has no effect on this layout.
+        """
+        idle = sorted(reading.options.named - self.options)
+        if idle:
+            raise UsageError(
+                f"the option {idle[0]!r} has no effect on data of this layout; it is for folders of pictures and masks "
+                "(dataset pairs).",
+                field=idle[0],
+            )
+        return replace(self, reading=reading)
 
 
 def published_protocol(layout: DatasetFormat, dataset: str, name: str) -> EvaluationProtocol:

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from densecast.datasets import _frames
+from densecast.datasets._masks import MaskColours, read_values
 from densecast.errors import BadDatasetError
-from densecast.imaging import read
 from densecast.spec.sample import LabelMap, Sample
 
 _SHOWN = 5
+_LARGEST = 255
 
 
-def read_label_map(sample: Sample, known: tuple[int, ...]) -> LabelMap:
-    """Read a label map as (H, W) uint8: palette indices or grey values.
+def read_label_map(
+    sample: Sample, known: Sequence[int], colours: MaskColours = MaskColours(), *, use_exif: bool = False
+) -> LabelMap:
+    """Read a label map as (H, W) uint8 in the frame its image is seen in: indices, grey values, or by `colours`.
 
     Raises:
-        BadImageError: not a readable file, or one of colours.
+        BadImageError: not a readable file, or one of colours that nothing explains.
         BadDatasetError: its size is not its image's, or it holds a value not in `known`.
     """
-    labels = read.read_mask(sample.target)
-    image_hw = read.size_hw(sample.image)
-    if labels.shape != image_hw:
+    values, _ = read_values(sample.target, colours)
+    largest, smallest = int(values.max()), int(values.min())
+    if smallest < 0 or largest > _LARGEST:
         raise BadDatasetError(
-            f"{sample.target}: the labels are {labels.shape[1]}×{labels.shape[0]} pixels, their image "
-            f"{image_hw[1]}×{image_hw[0]}. They must be of one size."
+            f"{sample.target}: holds the label {largest if largest > _LARGEST else smallest}; known are "
+            f"{in_words(known)}."
         )
-    present = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256))
-    foreign = [str(value) for value in present.tolist() if value not in known]
+    counted = np.bincount(values.reshape(-1), minlength=_LARGEST + 1)
+    foreign = [value for value in np.flatnonzero(counted).tolist() if value not in known]
     if foreign:
-        shown = ", ".join(foreign[:_SHOWN]) + (", …" if len(foreign) > _SHOWN else "")
-        raise BadDatasetError(f"{sample.target}: holds the label {shown}; known are {_in_words(known)}.")
-    return labels
+        shown = ", ".join(map(str, foreign[:_SHOWN])) + (", …" if len(foreign) > _SHOWN else "")
+        share = counted[foreign].sum() / values.size
+        raise BadDatasetError(
+            f"{sample.target}: holds the label {shown}; known are {in_words(known)}. {share:.1%} of its pixels are so "
+            "labelled."
+        )
+    return _frames.to_frame(values.astype(np.uint8), sample.image, sample.target, use_exif=use_exif)
 
 
-def _in_words(known: tuple[int, ...]) -> str:
+def in_words(known: Sequence[int]) -> str:
     """`0..18, 255`."""
     runs: list[list[int]] = []
     for value in sorted(known):

@@ -1,6 +1,7 @@
 """Carvana image masking: photographs of cars on a turntable, one binary mask each.
 
-`imgs/<id>.jpg` and `masks/<id>_mask.gif`, as Kaggle's `train_hq.zip` and `train_masks.zip` unpack.
+`imgs/<id>.jpg` and `masks/<id>_mask.gif`, as Kaggle's `train_hq.zip` and `train_masks.zip` unpack. As in
+milesial/Pytorch-UNet, pictures and masks may be of any image format, and masks may lack the `_mask`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from densecast.datasets._base import DatasetFormat, FolderFormat
+from densecast.datasets import _frames, _names
+from densecast.datasets._base import DatasetFormat, ModelFormat
+from densecast.datasets._masks import lighter
 from densecast.errors import BadDatasetError, MissingFileError
-from densecast.imaging import read
+from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 
 IMAGES = 5088
@@ -28,25 +31,18 @@ class Carvana:
     seed: int
     total: int
     samples: tuple[Sample, ...]
+    reading: Reading = Reading()
     name: str = "carvana"
 
     def read_target(self, sample: Sample) -> LabelMap:
-        """(H, W) uint8: 0 background, 1 car.
+        """(H, W) uint8: 0 background, 1 car, which is the lighter of the mask's two colours.
 
         Raises:
-            BadDatasetError: the mask's size is not its image's, or it holds more than two values.
+            BadImageError: the mask cannot be read, or holds more than two values.
+            BadDatasetError: the mask's size is not its image's.
         """
-        mask = read.read_mask(sample.target)
-        image_hw = read.size_hw(sample.image)
-        if mask.shape != image_hw:
-            raise BadDatasetError(
-                f"{sample.target}: the mask is {mask.shape[1]}×{mask.shape[0]} pixels, its image "
-                f"{image_hw[1]}×{image_hw[0]}. They must be of one size."
-            )
-        values = np.unique(mask)
-        if len(values) > 2:
-            raise BadDatasetError(f"{sample.target}: a mask holds two values, this one {len(values)}.")
-        return (mask > 0).astype(np.uint8)
+        mask = lighter(sample.target)
+        return _frames.to_frame(mask, sample.image, sample.target, use_exif=self.reading.use_exif)
 
     def record(self, limit: int | None = None) -> SplitRecord:
         """Which images these are, or the first `limit`."""
@@ -54,7 +50,7 @@ class Carvana:
         return SplitRecord(self.name, self.split, len(chosen), self.total, self.seed, ids_sha256(chosen))
 
 
-def open(root: Path, split: Split = "val", seed: int = 0) -> Carvana:
+def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Reading()) -> Carvana:
     """The split's samples in sorted order.
 
     `int(n * 10 / 100)` of all images are for validation, as in the original; which ones is drawn by numpy's
@@ -76,19 +72,18 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> Carvana:
         raise BadDatasetError(
             f"{root}: {len(everything)} images leave none for the split {split!r}. Use the split 'all'.", field="split"
         )
-    return Carvana(root, split, seed, len(everything), chosen)
+    return Carvana(root, split, seed, len(everything), chosen, reading)
 
 
-def check(root: Path) -> CheckReport:
+def check(root: Path, reading: Reading = Reading()) -> CheckReport:
     """Pairs, sizes and values of the whole folder."""
     problems: list[str] = []
-    images = {path.stem: path for path in sorted((root / "imgs").glob("*.jpg"))}
-    masks = {path.stem.removesuffix("_mask"): path for path in sorted((root / "masks").glob("*_mask.gif"))}
+    images, masks = _images(root), _masks(root)
     problems += [f"{images[key]} has no mask" for key in sorted(images.keys() - masks.keys())]
     problems += [f"{masks[key]} has no image" for key in sorted(masks.keys() - images.keys())]
     paired = sorted(images.keys() & masks.keys())
     samples = tuple(Sample(key, images[key], masks[key]) for key in paired)
-    opened = Carvana(root, "all", 0, len(samples), samples)
+    opened = Carvana(root, "all", 0, len(samples), samples, reading)
     for sample in samples:
         try:
             opened.read_target(sample)
@@ -102,14 +97,40 @@ def check(root: Path) -> CheckReport:
 def _all(root: Path) -> tuple[Sample, ...]:
     if not root.is_dir():
         raise MissingFileError(f"data set folder {root} does not exist.")
-    images = sorted((root / "imgs").glob("*.jpg"))
+    images, masks = _images(root), _masks(root)
     if not images:
-        raise BadDatasetError(f"{root} holds no imgs/*.jpg. Carvana's layout is imgs/<id>.jpg and masks/<id>_mask.gif.")
-    samples = tuple(Sample(path.stem, path, root / "masks" / f"{path.stem}_mask.gif") for path in images)
+        raise BadDatasetError(
+            f"{root} holds no imgs with pictures. Carvana's layout is imgs/<id>.jpg and masks/<id>_mask.gif; for other "
+            "folders of pictures and masks name the dataset pairs."
+        )
+    samples = tuple(
+        Sample(path.stem, path, masks.get(name, root / "masks" / f"{path.stem}_mask.gif"))
+        for name, path in sorted(images.items())
+    )
     missing = [sample.target for sample in samples if not sample.target.is_file()]
     if missing:
-        raise BadDatasetError(f"{len(missing)} images have no mask, the first is {missing[0]}.")
+        others = _names.images_of(root / "masks")
+        example = f"; masks holds {len(others)} files as {others[0].name}" if others else ""
+        raise BadDatasetError(
+            f"{len(missing)} images have no mask, the first is {missing[0]} (or of another image format){example}."
+        )
     return samples
 
 
-DATASET: DatasetFormat = FolderFormat(open, check, ("CARVANA_DATASETS_PATH",))
+def _images(root: Path) -> dict[str, Path]:
+    return _names.by_stem(_names.images_of(root / "imgs"), "pictures")
+
+
+def _masks(root: Path) -> dict[str, Path]:
+    """The masks by their picture's stem."""
+    found = _names.by_stem(_names.images_of(root / "masks"), "masks")
+    plain = {name: path for name, path in found.items() if not name.endswith("_mask")}
+    return plain | {name.removesuffix("_mask"): path for name, path in found.items() if name.endswith("_mask")}
+
+
+DATASET: DatasetFormat = ModelFormat(
+    open,
+    check,
+    lambda root: (root / "imgs").is_dir() and (root / "masks").is_dir(),
+    ("CARVANA_DATASETS_PATH",),
+)

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from densecast.datasets._base import DatasetFormat, FolderFormat
+from densecast.datasets._base import DatasetFormat, ModelFormat
 from densecast.datasets._label_map import read_label_map
+from densecast.datasets._names import is_hidden
 from densecast.errors import BadDatasetError, DensecastError, MissingFileError
 from densecast.imaging.read import size_hw
+from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 from densecast.tasks.segmentation.palettes import CITYSCAPES, CITYSCAPES_IDS, IGNORED
 
@@ -23,6 +25,7 @@ IMAGES: dict[Split, int] = {"train": 2975, "val": 500}
 
 _IMAGE_SUFFIX = "_leftImg8bit.png"
 _TRAIN_IDS, _IDS = "_gtFine_labelTrainIds.png", "_gtFine_labelIds.png"
+_OTHER_FORMS = ("polygons.json", "color.png", "instanceIds.png")
 _KNOWN_TRAIN_IDS = (*range(len(CITYSCAPES)), IGNORED)
 # Ids 0 to 33 of the official label table; the licence plate's -1 is 255 in a byte.
 _KNOWN_IDS = (*range(34), IGNORED)
@@ -36,6 +39,7 @@ class Cityscapes:
     split: Split
     total: int
     samples: tuple[Sample, ...]
+    reading: Reading = Reading()
     name: str = "cityscapes"
 
     def read_target(self, sample: Sample) -> LabelMap:
@@ -46,10 +50,10 @@ class Cityscapes:
             BadDatasetError: their size is not their image's, or there are unknown labels among them.
         """
         if sample.target.name.endswith(_TRAIN_IDS):
-            return read_label_map(sample, _KNOWN_TRAIN_IDS)
+            return read_label_map(sample, _KNOWN_TRAIN_IDS, use_exif=self.reading.use_exif)
         train_id = np.full(256, IGNORED, np.uint8)
         train_id[list(CITYSCAPES_IDS)] = np.arange(len(CITYSCAPES_IDS))
-        return train_id[read_label_map(sample, _KNOWN_IDS)]
+        return train_id[read_label_map(sample, _KNOWN_IDS, use_exif=self.reading.use_exif)]
 
     def record(self, limit: int | None = None) -> SplitRecord:
         """Which images these are, or the first `limit`."""
@@ -57,7 +61,7 @@ class Cityscapes:
         return SplitRecord(self.name, self.split, len(chosen), self.total, None, ids_sha256(chosen))
 
 
-def open(root: Path, split: Split = "val", seed: int = 0) -> Cityscapes:
+def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Reading()) -> Cityscapes:
     """The split's samples, sorted by id. The splits are the publisher's: there is nothing for `seed` to draw.
 
     Raises:
@@ -75,18 +79,18 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> Cityscapes:
     samples = tuple(sorted((_sample(root, path) for path in chosen), key=lambda sample: sample.id))
     missing = [sample.target for sample in samples if not sample.target.is_file()]
     if missing:
-        raise BadDatasetError(f"{len(missing)} images have no labels, the first lacks {missing[0]} (or …{_TRAIN_IDS}).")
-    return Cityscapes(root, split, sum(map(len, images.values())), samples)
+        raise BadDatasetError(_no_labels(missing))
+    return Cityscapes(root, split, sum(map(len, images.values())), samples, reading)
 
 
-def check(root: Path) -> CheckReport:
+def check(root: Path, reading: Reading = Reading()) -> CheckReport:
     """Pairs, sizes and values of every image; counts by split and city, and by size."""
     problems: list[str] = []
     counts: Counter[str] = Counter()
     for split in IMAGES:
         samples = tuple(_sample(root, path) for path in _images(root, split))
         counts[f"{split} images"] = len(samples)
-        opened = Cityscapes(root, split, len(samples), samples)
+        opened = Cityscapes(root, split, len(samples), samples, reading)
         for sample in samples:
             counts[f"{split} {sample.image.parent.name}"] += 1
             if not sample.target.is_file():
@@ -106,7 +110,7 @@ def check(root: Path) -> CheckReport:
 
 
 def _images(root: Path, split: str) -> list[Path]:
-    return sorted((root / "leftImg8bit" / split).glob(f"*/*{_IMAGE_SUFFIX}"))
+    return sorted(path for path in (root / "leftImg8bit" / split).glob(f"*/*{_IMAGE_SUFFIX}") if not is_hidden(path))
 
 
 def _sample(root: Path, image: Path) -> Sample:
@@ -122,10 +126,25 @@ def _without_image(root: Path, split: str) -> list[str]:
     problems = []
     for suffix in (_TRAIN_IDS, _IDS):
         for labels in sorted((root / "gtFine" / split).glob(f"*/*{suffix}")):
+            if is_hidden(labels):
+                continue
             name = labels.name.removesuffix(suffix)
             if not (root / "leftImg8bit" / split / labels.parent.name / f"{name}{_IMAGE_SUFFIX}").is_file():
                 problems.append(f"{labels} has no image")
     return problems
+
+
+def _no_labels(missing: list[Path]) -> str:
+    """Which labels are missing, and how to make them of what is there."""
+    said = f"{len(missing)} images have no labels, the first lacks {missing[0]} (or …{_TRAIN_IDS})."
+    stem = missing[0].name.removesuffix(_IDS)
+    others = [kind for kind in _OTHER_FORMS if missing[0].with_name(f"{stem}_gtFine_{kind}").is_file()]
+    if not others:
+        return said
+    return (
+        f"{said} There is only {' and '.join(others)}, which holds no ids: cityscapesScripts makes them of the "
+        "polygons (pip install cityscapesscripts; CITYSCAPES_DATASET=ROOT csCreateTrainIdLabelImgs)."
+    )
 
 
 def _no_images(root: Path, split: str, counts: dict[str, int]) -> str:
@@ -140,4 +159,6 @@ def _no_images(root: Path, split: str, counts: dict[str, int]) -> str:
     )
 
 
-DATASET: DatasetFormat = FolderFormat(open, check, ("CITYSCAPES_DATASETS_PATH",))
+DATASET: DatasetFormat = ModelFormat(
+    open, check, lambda root: (root / "leftImg8bit").is_dir(), ("CITYSCAPES_DATASETS_PATH",)
+)

@@ -1,7 +1,8 @@
 """PASCAL VOC 2012 segmentation: everyday photographs with 20 classes and background.
 
 `JPEGImages/<id>.jpg` with `SegmentationClass/<id>.png`, whose palette indices are the classes, and the ids of a split
-in `ImageSets/Segmentation/<split>.txt` (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/).
+in `ImageSets/Segmentation/<split>.txt` (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/). One's own data in this layout
+may have pictures and masks of any image format, and as many classes as the model.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from densecast.datasets._base import DatasetFormat, EvaluationProtocol, FolderFormat
+from densecast.datasets import _lists, _names
+from densecast.datasets._base import DatasetFormat, EvaluationProtocol, ModelFormat
 from densecast.datasets._label_map import read_label_map
+from densecast.datasets._masks import MaskColours
 from densecast.errors import BadDatasetError, DensecastError, MissingFileError
+from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 from densecast.tasks.segmentation import ToImage
-from densecast.tasks.segmentation.palettes import IGNORED, VOC2012
+from densecast.tasks.segmentation.palettes import IGNORED, VOC2012, voc
 
 _NEAREST: tuple[ToImage, ...] = ("nearest_labels", "nearest_labels_pillow")
 _KEPT, _STRETCHED = ("fit_into", "keep_ratio"), ("stretch",)
@@ -39,11 +43,11 @@ PROTOCOLS = {
 
 IMAGES: dict[Split, int] = {"train": 1464, "val": 1449}
 
-_KNOWN = (*range(len(VOC2012)), IGNORED)
 _LISTS = Path("ImageSets", "Segmentation")
 # The published lists are 35 kB; a list of this size would name every image of VOC many times over.
 _MAX_LIST_BYTES = 4 << 20
 _MAX_ID = 100
+_USUAL = (".jpg", ".jpeg", ".JPG", ".png", ".tif")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +58,21 @@ class Voc2012:
     split: Split
     total: int
     samples: tuple[Sample, ...]
+    reading: Reading = Reading()
     name: str = "voc2012"
 
     def read_target(self, sample: Sample) -> LabelMap:
-        """(H, W) uint8: 0 background, 1 to 20 the classes, 255 the borders that are not evaluated.
+        """(H, W) uint8: 0 background, 1 to 20 (or the model's) the classes, 255 what is not evaluated.
+
+        A palette that has VOC's colours in another order than VOC's is read by colour.
 
         Raises:
             BadImageError: the labels cannot be read, or are colours.
             BadDatasetError: their size is not their image's, or there are unknown labels among them.
         """
-        return read_label_map(sample, _KNOWN)
+        classes = max(len(VOC2012), len(self.reading.labels))
+        colours = MaskColours(known=(voc(256),), classes=classes)
+        return read_label_map(sample, (*range(classes), IGNORED), colours, use_exif=self.reading.use_exif)
 
     def record(self, limit: int | None = None) -> SplitRecord:
         """Which images these are, or the first `limit`."""
@@ -71,7 +80,7 @@ class Voc2012:
         return SplitRecord(self.name, self.split, len(chosen), self.total, None, ids_sha256(chosen))
 
 
-def open(root: Path, split: Split = "val", seed: int = 0) -> Voc2012:
+def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Reading()) -> Voc2012:
     """The split's samples in the order of its list; of "all", in the order of their ids.
 
     `root` is the folder VOC2012, VOCdevkit above it, or the one above that. The splits are the publisher's: there
@@ -82,27 +91,22 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> Voc2012:
         BadDatasetError: not VOC2012's layout, no list of this split, or one that names images that are not there.
     """
     home = _home(root)
-    lists = _lists(home)
+    lists, files = _lists_of(home), _Files.of(home)
     everything = sorted({name for names in lists.values() for name in names})
     names = everything if split == "all" else lists.get(split, [])
     if not names:
-        there = ", ".join(f"{each}.txt ({len(ids)})" for each, ids in lists.items() if ids)
-        raise BadDatasetError(
-            f"{home / _LISTS} lists no images of the split {split!r}; there is {there or 'no list at all'}. Use "
-            "the split 'all', or a folder of images to calibrate with.",
-            field="split",
-        )
-    samples = tuple(_sample(home, name) for name in names)
+        raise BadDatasetError(_no_images(home, split, lists), field="split")
+    samples = tuple(files.sample(name) for name in names)
     missing = [path for sample in samples for path in (sample.image, sample.target) if not path.is_file()]
     if missing:
         raise BadDatasetError(f"{len(missing)} listed files are not there, the first is {missing[0]}.")
-    return Voc2012(home, split, len(everything), samples)
+    return Voc2012(home, split, len(everything), samples, reading)
 
 
-def check(root: Path) -> CheckReport:
+def check(root: Path, reading: Reading = Reading()) -> CheckReport:
     """Lists, pairs, sizes and values of every listed image."""
     home = _home(root)
-    lists = _lists(home)
+    lists, files = _lists_of(home), _Files.of(home)
     problems: list[str] = []
     counts = {f"{split} images": len(names) for split, names in lists.items()}
     listed = {split: len(lists.get(split, [])) for split in IMAGES}
@@ -110,8 +114,8 @@ def check(root: Path) -> CheckReport:
         present = " and ".join(f"{count} {split}" for split, count in listed.items())
         problems.append(f"{present} images; the whole data set has {' and '.join(map(str, IMAGES.values()))}")
     names = sorted({name for ids in lists.values() for name in ids})
-    samples = tuple(_sample(home, name) for name in names)
-    opened = Voc2012(home, "all", len(samples), samples)
+    samples = tuple(files.sample(name) for name in names)
+    opened = Voc2012(home, "all", len(samples), samples, reading)
     for sample in samples:
         absent = [path for path in (sample.image, sample.target) if not path.is_file()]
         problems += [f"{path} is listed and not there" for path in absent]
@@ -121,7 +125,7 @@ def check(root: Path) -> CheckReport:
             opened.read_target(sample)
         except DensecastError as error:
             problems.append(str(error))
-    counts["label maps"] = len(list((home / "SegmentationClass").glob("*.png")))
+    counts["label maps"] = len(files.masks)
     return CheckReport(root, counts, tuple(problems))
 
 
@@ -138,10 +142,40 @@ def _home(root: Path) -> Path:
     )
 
 
-def _lists(home: Path) -> dict[str, list[str]]:
-    """The ids of each list that is there."""
-    paths = {name: home / _LISTS / f"{name}.txt" for name in ("train", "val", "trainval")}
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Pictures and masks by their stem, of whatever image format."""
+
+    home: Path
+    images: dict[str, Path]
+    masks: dict[str, Path]
+
+    @classmethod
+    def of(cls, home: Path) -> _Files:
+        images, masks = (_names.images_of(home / name) for name in ("JPEGImages", "SegmentationClass"))
+        return cls(home, _names.by_stem(images, "pictures"), _names.by_stem(masks, "masks"))
+
+    def sample(self, name: str) -> Sample:
+        key = _names.nfc(name)
+        image = self.images.get(key, self.home / "JPEGImages" / f"{name}.jpg")
+        return Sample(name, image, self.masks.get(key, self.home / "SegmentationClass" / f"{name}.png"))
+
+
+def _lists_of(home: Path) -> dict[str, list[str]]:
+    """The ids of each list that is there; CVAT's `default.txt` stands for all images."""
+    paths = {name: home / _LISTS / f"{name}.txt" for name in ("train", "val", "trainval", "default")}
     return {name: _ids(path) for name, path in paths.items() if path.is_file()}
+
+
+def _no_images(home: Path, split: Split, lists: dict[str, list[str]]) -> str:
+    """What is said of a split without images: which lists there are, and which of them are empty."""
+    there = ", ".join(f"{each}.txt ({len(ids)})" for each, ids in lists.items() if ids)
+    empty = [f"{each}.txt" for each, ids in lists.items() if not ids]
+    said = f"there is {there or 'no list that names any'}{', and empty ' + ', '.join(empty) if empty else ''}"
+    cure = "Use the split 'all', or a folder of images to calibrate with."
+    if not there:
+        cure = "Write one id a line into val.txt."
+    return f"{home / _LISTS} lists no images of the split {split!r}; {said}. {cure}"
 
 
 def _ids(path: Path) -> list[str]:
@@ -150,22 +184,21 @@ def _ids(path: Path) -> list[str]:
     Raises:
         BadDatasetError: not a list of file names, each named once.
     """
-    if path.stat().st_size > _MAX_LIST_BYTES:
-        raise BadDatasetError(f"{path}: larger than {_MAX_LIST_BYTES >> 20} MiB; this is no list of VOC's.")
-    try:
-        names = path.read_text(encoding="utf-8").split()
-    except ValueError:
-        raise BadDatasetError(f"{path}: not a text of one id a line.") from None
+
+    def is_there(name: str) -> bool:
+        return any(_names.in_folder(path.parents[2] / "JPEGImages", f"{name}{suffix}").is_file() for suffix in _USUAL)
+
+    names = _lists.read_names(path, _MAX_LIST_BYTES, is_there)
     for name in names:
-        if Path(name).name != name or "\0" in name or len(name) > _MAX_ID:
+        if Path(name).name != name or len(name) > _MAX_ID:
             raise BadDatasetError(f"{path}: {name[:_MAX_ID]!r} is no file name.")
-    if len(set(names)) != len(names):
-        raise BadDatasetError(f"{path}: names {len(names) - len(set(names))} images twice.")
     return names
 
 
-def _sample(home: Path, name: str) -> Sample:
-    return Sample(name, home / "JPEGImages" / f"{name}.jpg", home / "SegmentationClass" / f"{name}.png")
-
-
-DATASET: DatasetFormat = FolderFormat(open, check, ("VOC2012_DATASETS_PATH", "DATASETS_PATH"), protocols=PROTOCOLS)
+DATASET: DatasetFormat = ModelFormat(
+    open,
+    check,
+    lambda root: any((home / _LISTS).is_dir() for home in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")),
+    ("VOC2012_DATASETS_PATH", "DATASETS_PATH"),
+    protocols=PROTOCOLS,
+)

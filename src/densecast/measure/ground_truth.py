@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from densecast.datasets._base import DATASETS, Dataset, DatasetFormat, published_protocol
-from densecast.errors import UsageError
-from densecast.io import config
-from densecast.metrics._base import METRICS, Metric
+from densecast.datasets._base import Dataset, published_protocol
+from densecast.measure import truth_check
+from densecast.measure.data_source import find, metric_of
+from densecast.measure.in_memory import InMemory, Triples, in_memory
+from densecast.metrics._base import Metric, TellsTruth
+from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.sample import Sample, Split, SplitRecord
 from densecast.spec.score import Score
-from densecast.tasks._base import TASKS, Task
+from densecast.tasks._base import TASKS, Image, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +35,22 @@ class GroundTruth:
     frame: Frame
     record: SplitRecord
     protocol: str | None = None
+    allow_ignored: bool = False
 
     @classmethod
     def open(
         cls,
         spec: ModelSpec,
-        data: Path | None = None,
+        data: Path | Data | Triples | None = None,
         *,
         split: Split = "val",
         seed: int = 0,
         limit: int | None = None,
         protocol: str | None = None,
     ) -> Self:
-        """Open the model's own data set, at `data` or where the configuration names it, with its own metric.
+        """Open the model's data set, at `data` or where the configuration names it, with its metric.
 
+        `data` with its options says what is meant, see `data_source.find`; or it is a sequence of (id, image, target).
         `limit` takes the first so many of the split; `protocol` determines split and number instead.
 
         Raises:
@@ -55,17 +59,23 @@ class GroundTruth:
             MissingExtraError: the metric needs a library that is not installed.
             BadDatasetError: the data cannot be used.
         """
-        layout, root = data_root(spec, data)
-        assert spec.evaluation is not None
-        metric = metric_of(spec)
-        if protocol is not None:
-            published = published_protocol(layout, spec.evaluation.dataset, protocol)
-            published.check_model(protocol, spec)
-            dataset = layout.open(root, published.split, seed)
-            published.check_images(protocol, len(dataset.samples))
-            limit = published.count
+        if data is not None and not isinstance(data, (Path, Data)):
+            spec, dataset = in_memory(spec, data, split, protocol)
+            options = DataOptions()
         else:
-            dataset = layout.open(root, split, seed)
+            options = Data.at(data).options
+            source = find(spec, data)
+            spec = source.spec
+            if protocol is not None:
+                published = published_protocol(source.layout, source.evaluation.dataset, protocol)
+                published.check_model(protocol, spec)
+                dataset = source.open(published.split, seed)
+                published.check_images(protocol, len(dataset.samples))
+                limit = published.count
+            else:
+                dataset = source.open(split, seed)
+        metric = metric_of(spec)
+        assert spec.evaluation is not None
         return cls(
             spec=spec,
             dataset=dataset,
@@ -75,7 +85,12 @@ class GroundTruth:
             frame=spec.evaluation.frame,
             record=dataset.record(limit),
             protocol=protocol,
+            allow_ignored=options.allow_ignored,
         )
+
+    def read(self, sample: Sample, read: Callable[[Path], Image]) -> Image:
+        """The sample's image: of the data set's own memory, or by `read` from its file."""
+        return self.dataset.image(sample) if isinstance(self.dataset, InMemory) else read(sample.image)
 
     def target(self, sample: Sample, placement: Placement) -> Any:
         """The sample's ground truth in the frame that this metric compares in."""
@@ -86,32 +101,14 @@ class GroundTruth:
         return self.metric.count(sample.id, prediction, self.target(sample, placement), self.spec)
 
     def score(self, counts: Sequence[Any]) -> Score:
-        """The score of the counted images, with a record of what it was measured on."""
-        return replace(self.metric.score(counts, self.spec), data=self.record, protocol=self.protocol)
+        """The score of the counted images, with a record of what it was measured on.
 
-
-def data_root(spec: ModelSpec, data: Path | None) -> tuple[DatasetFormat, Path]:
-    """The format of the model's data set and its root: `data`, or the one that the configuration names.
-
-    Raises:
-        UsageError: the model names no data set and metric.
-        MissingFileError: nothing says where the data is.
-    """
-    if spec.evaluation is None:
-        raise UsageError(f"{spec.name} names no data set and metric; its spec file lacks [evaluation].")
-    layout = DATASETS.load_trusted(spec.evaluation.dataset)
-    return layout, data or config.data_root(spec.evaluation.dataset, layout.root_variables)
-
-
-def metric_of(spec: ModelSpec) -> Metric[Any, Any, Any]:
-    """The model's own metric, checked to support the model.
-
-    Raises:
-        UsageError: the model names none, or one of another task.
-        MissingExtraError: it needs a library that is not installed.
-    """
-    if spec.evaluation is None:
-        raise UsageError(f"{spec.name} names no data set and metric; its spec file lacks [evaluation].")
-    metric = METRICS.load_trusted(spec.evaluation.metric)
-    metric.check(spec)
-    return metric
+        Raises:
+            BadDatasetError: ground truth that makes the score a lie, see `truth_check`.
+        """
+        metric: object = self.metric
+        remarks: tuple[str, ...] = ()
+        if isinstance(metric, TellsTruth):
+            summary = metric.truth(counts, self.spec)
+            remarks = truth_check.check(summary, self.spec.labels, allow_ignored=self.allow_ignored)
+        return replace(self.metric.score(counts, self.spec), data=self.record, protocol=self.protocol, remarks=remarks)

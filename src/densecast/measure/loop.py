@@ -34,7 +34,7 @@ def counts(
         return predicted, target, truth.metric.count(predicted.source.id, predicted.prediction, target, truth.spec)
 
     def read(sample: Sample) -> Any:
-        return pipeline.read(sample.image)
+        return truth.read(sample, pipeline.read)
 
     stream = pipeline.stream(truth.samples, read, counted, batch=batch, frame=truth.frame)
     with contextlib.closing(stream) as results:

@@ -7,6 +7,7 @@ be computed from stored ones, for a part of the images, for images that count se
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -90,6 +91,23 @@ class HasResults(Protocol[Counted]):
 
     def results(self, counts: Sequence[Counted]) -> list[dict[str, Any]]:
         """All predictions, ready for JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class TruthSummary:
+    """Pixels of the ground truth: by class, not evaluated, and by labels that are none of the model's classes."""
+
+    by_class: tuple[int, ...]
+    ignored: int
+    foreign: dict[int, int]
+
+
+@runtime_checkable
+class TellsTruth(Protocol[Counted]):
+    """A metric whose counts tell what the ground truth held, so that a score on it can be judged."""
+
+    def truth(self, counts: Sequence[Counted], spec: ModelSpec) -> TruthSummary:
+        """What the ground truth of the counted images held."""
 
 
 def in_order(counts: Sequence[C]) -> list[C]:

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadShapeError
-from densecast.metrics._base import Metric, in_order, require_tensors
+from densecast.metrics._base import Metric, TruthSummary, in_order, require_tensors
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import LabelMap
 from densecast.spec.score import Score
 from densecast.tasks.segmentation import SegmentationMap
+from densecast.tasks.segmentation.palettes import IGNORED
 
 FOREGROUND = 1
 EPSILON = 1e-6
@@ -25,12 +26,18 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class ForegroundCount:
-    """One image's foreground pixels: in both prediction and target, in the prediction, and in the target."""
+    """One image's foreground pixels: in both prediction and target, in the prediction, and in the target.
+
+    `background`, `ignored` (255) and `foreign` are the target's other pixels; all three count as background.
+    """
 
     sample_id: str
     both: int
     predicted: int
     target: int
+    background: int = 0
+    ignored: int = 0
+    foreign: int = 0
 
 
 def dice(both: int, predicted: int, target: int, epsilon: float = EPSILON) -> float:
@@ -70,7 +77,19 @@ class Dice:
             )
         predicted, there = prediction.class_id == FOREGROUND, target == FOREGROUND
         numbers = (int(np.count_nonzero(each)) for each in (predicted & there, predicted, there))
-        return ForegroundCount(sample_id, *numbers)
+        background, ignored = (int(np.count_nonzero(target == value)) for value in (0, IGNORED))
+        both, seen, marked = numbers
+        return ForegroundCount(
+            sample_id, both, seen, marked, background, ignored, target.size - marked - background - ignored
+        )
+
+    def truth(self, counts: Sequence[ForegroundCount], spec: ModelSpec) -> TruthSummary:
+        """What the targets held: background, foreground, 255, and other labels."""
+        background, target, ignored, foreign = (
+            sum(getattr(count, name) for count in counts) for name in ("background", "target", "ignored", "foreign")
+        )
+        rest = (0,) * max(0, len(spec.labels) - 2)
+        return TruthSummary((background, target, *rest), ignored, {2: foreign} if foreign else {})
 
     def score(self, counts: Sequence[ForegroundCount], spec: ModelSpec) -> Score:
         """`dice_per_image`, with `dice_pooled` and `iou_pooled` (NaN where no image has a foreground)."""

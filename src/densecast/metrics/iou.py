@@ -7,6 +7,7 @@ numbers may differ from its own in the last printed digit.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from densecast.errors import BadShapeError
 from densecast.metrics import _iou_tables
-from densecast.metrics._base import Metric, in_order, require_tensors
+from densecast.metrics._base import Metric, TruthSummary, in_order, require_tensors
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import LabelMap
 from densecast.spec.score import Score
@@ -46,10 +47,15 @@ class Ratios:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PixelCount:
-    """One image's pixels by class, (3, C) int64: predicted correctly, predicted, and in the target."""
+    """One image's pixels by class, (3, C) int64: predicted correctly, predicted, and in the target.
+
+    `ignored` are those whose target is not evaluated, `foreign` those whose target is no class, by label.
+    """
 
     sample_id: str
     by_class: Counts
+    ignored: int = 0
+    foreign: tuple[tuple[int, int], ...] = ()
 
 
 def count_pixels(predicted: LabelMap, target: LabelMap) -> Counts:
@@ -129,7 +135,24 @@ class IntersectionOverUnion:
         Raises:
             BadShapeError: prediction and target are not of one size.
         """
-        return PixelCount(sample_id, class_counts_of(prediction.class_id, target, len(spec.labels)))
+        classes = len(spec.labels)
+        by_class = class_counts_of(prediction.class_id, target, classes)
+        not_counted = target.size - int(by_class[2].sum())
+        if not not_counted:
+            return PixelCount(sample_id, by_class)
+        there = np.bincount(target.reshape(-1))
+        others = [int(label) for label in np.flatnonzero(there) if label >= classes and label != ignored(classes)]
+        foreign = tuple((label, int(there[label])) for label in others)
+        return PixelCount(sample_id, by_class, not_counted - sum(count for _, count in foreign), foreign)
+
+    def truth(self, counts: Sequence[PixelCount], spec: ModelSpec) -> TruthSummary:
+        """What the targets held: pixels by class, not evaluated, and of labels without a class."""
+        by_class = np.zeros(len(spec.labels), np.int64)
+        foreign: Counter[int] = Counter()
+        for count in counts:
+            by_class += count.by_class[2]
+            foreign.update(dict(count.foreign))
+        return TruthSummary(tuple(by_class.tolist()), sum(count.ignored for count in counts), dict(foreign))
 
     def score(self, counts: Sequence[PixelCount], spec: ModelSpec) -> Score:
         """`mIoU` as a fraction, with `mAcc` and `aAcc`; a class without a value has None."""

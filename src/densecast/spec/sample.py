@@ -36,7 +36,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class SplitRecord:
-    """Which images a number was measured on: enough to decide whether two numbers are comparable."""
+    """Which images a number was measured on: enough to decide whether two numbers are comparable.
+
+    `layout` says in words how a folder of the user's was understood, where that was not told by a data set's name.
+    """
 
     dataset: str
     split: Split
@@ -44,6 +47,7 @@ class SplitRecord:
     total: int
     seed: int | None
     ids_sha256: str
+    layout: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ class Score:
     `others` holds related numbers of other definitions under their own names; `per_image` the metric of
     each image where it is defined for one, by sample id; `per_class` holds numbers of each class,
     as `per_class["IoU"]["road"]`, None where the data set says nothing about it. `protocol` names the data set's
-    published protocol that was followed, if one was requested.
+    published protocol that was followed, if one was requested. `remarks` say what the ground truth does not tell.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Score:
     per_image: dict[str, float] = field(default_factory=dict)
     data: SplitRecord | None = None
     protocol: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,13 @@ from densecast.errors import UnknownNameError, UsageError
 from densecast.io import files
 from densecast.measure import loop
 from densecast.measure.ground_truth import GroundTruth
+from densecast.measure.in_memory import Triples
 from densecast.measure.loop import Observer, Progress
 from densecast.metrics._base import METRICS, HasResults, HasTables
 from densecast.pipeline import Pipeline
 from densecast.results.predictions import EvaluateResult
 from densecast.spec.augment import Augment
+from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
 from densecast.spec.verb_options import EvaluateOptions
@@ -25,14 +27,17 @@ from densecast.verbs._model import Model, opened, record_of
 
 def evaluate(
     model: Model,
-    data: Path | str | None = None,
+    data: Path | str | Data | Triples | None = None,
     options: EvaluateOptions = EvaluateOptions(),
     *,
     progress: Progress | None = None,
     observe: Observer | None = None,
     results: Path | str | None = None,
 ) -> EvaluateResult:
-    """Measure the model's published metric on its data set, at `data` or where the configuration names it.
+    """Measure the model's metric on its data set, at `data` or where the configuration names it.
+
+    `data` is a folder or data file, such with options (`Data`), or any sequence or iterable of (id, image, target). A
+    segmentation that names no data set is measured on pairs of pictures and masks, by its mIoU.
 
     An artifact is opened in throughput mode, and closed again; a pipeline is used as it is. `observe` sees every
     prediction beside its target, in the frame the metric compares them in. `results` is a JSON file to write for the
@@ -47,7 +52,7 @@ def evaluate(
     with opened(model, "throughput") as pipeline:
         truth = GroundTruth.open(
             pipeline.spec,
-            None if data is None else Path(data),
+            Path(data) if isinstance(data, str) else data,
             split=options.split,
             seed=options.seed,
             limit=options.limit,

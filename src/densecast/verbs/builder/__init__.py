@@ -10,6 +10,7 @@ from densecast import artifact
 from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact
 from densecast.artifact.tune_record import TuneRecord
 from densecast.errors import BadArtifactError, UsageError
+from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions
 from densecast.spec.precision import short
@@ -26,7 +27,7 @@ def build(
     out: Path | str | None = None,
     options: BuildOptions = BuildOptions(),
     *,
-    data: Path | str | None = None,
+    data: Path | str | Data | None = None,
     progress: calibration.Progress | None = None,
     tuning: TuneRecord | None = None,
 ) -> CompiledArtifact:
@@ -47,7 +48,7 @@ def build(
     source = _float(source)
     is_named = out is not None
     out = source.folder.parent / default_name(source.spec, options) if out is None else Path(out)
-    plan = prepare(source, out, options, data=None if data is None else Path(data), progress=progress)
+    plan = prepare(source, out, options, data=Path(data) if isinstance(data, str) else data, progress=progress)
     existing = CompiledArtifact.existing(out, plan.key)
     if existing is None and not is_named:
         refuse_anothers(out, source)

@@ -11,12 +11,13 @@ from typing import overload
 import numpy as np
 
 from densecast.artifact import CalibrationRecord
-from densecast.datasets._base import DATASETS
 from densecast.errors import BadShapeError
-from densecast.imaging.folder import IMAGE_SUFFIXES, images_in
+from densecast.imaging.folder import images_in
 from densecast.imaging.prepare import Image, prepare
 from densecast.imaging.read import read_for
 from densecast.io import files
+from densecast.measure.data_source import source_or_folder
+from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.preprocess import Preprocess
@@ -67,20 +68,23 @@ class CalibrationFeeds(Sequence[Feeds]):
         }
 
 
-def choose(spec: ModelSpec, options: QuantizeOptions, data: Path) -> tuple[list[Item], CalibrationRecord]:
-    """Select calibration images. `data` is the root of the model's data set, or any folder of images.
+def choose(spec: ModelSpec, options: QuantizeOptions, data: Path | Data) -> tuple[list[Item], CalibrationRecord]:
+    """Select calibration images. `data` is the root of a data set, or any folder of images.
 
     Raises:
         MissingFileError: no such folder.
         BadDatasetError: no images there.
     """
     split: SplitRecord | None = None
-    if spec.evaluation is not None and not is_plain_folder(data):
-        dataset = DATASETS.load_trusted(spec.evaluation.dataset).open(data, options.split)
+    found = source_or_folder(spec, data)
+    if found is not None:
+        dataset = found.open(options.split)
         everything = [Item(sample.id, sample.image) for sample in dataset.samples]
         split, source = dataset.record(), f"{dataset.name} {options.split}"
     else:
-        everything, source = [Item(path.name, path) for path in images_in(data)], f"folder {data.name}"
+        folder = Data.at(data).path
+        assert folder is not None
+        everything, source = [Item(path.name, path) for path in images_in(folder)], f"folder {folder.name}"
     chosen = everything
     if options.images and options.images < len(everything):
         chosen = [everything[index] for index in spread(len(everything), options.images, options.seed)]
@@ -96,13 +100,6 @@ def spread(total: int, count: int, seed: int) -> list[int]:
     starts = np.arange(count + 1) * total // count
     rng = np.random.default_rng(seed)
     return [int(rng.integers(low, high)) for low, high in itertools.pairwise(starts.tolist())]
-
-
-def is_plain_folder(data: Path) -> bool:
-    """Whether images lie directly in the folder, which is not the case for a data set's root."""
-    return data.is_dir() and any(
-        path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") for path in data.iterdir()
-    )
 
 
 def _prepared(image: Image, name: str, tensor: TensorSpec, rule: Preprocess) -> Array:

@@ -14,6 +14,7 @@ from densecast.backends._base import BACKENDS, Backend, BuildJob, Built, Capabil
 from densecast.errors import BackendMissingError, BadArtifactError, UsageError
 from densecast.graph import _quantised, drop_identity_resize, fix_shape, fold_constants, uint8_input
 from densecast.runtime import machine
+from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions
 from densecast.spec.precision import Precision
@@ -108,7 +109,7 @@ def prepare(
     out: Path,
     options: BuildOptions,
     *,
-    data: Path | None = None,
+    data: Path | Data | None = None,
     progress: calibration.Progress | None = None,
 ) -> CompilePlan:
     """Check source and options, and choose the calibration images.

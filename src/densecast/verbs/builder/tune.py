@@ -22,6 +22,7 @@ from densecast.errors import MissingError
 from densecast.io import codec, files
 from densecast.runtime import execution
 from densecast.runtime.execution import ExecutionConfig
+from densecast.spec.data_options import Data
 from densecast.spec.options import ActivationScheme, BuildOptions
 from densecast.spec.precision import short
 from densecast.spec.verb_options import TuneOptions
@@ -52,7 +53,7 @@ def tune(
     options: BuildOptions = BuildOptions(),
     tune_options: TuneOptions = TuneOptions(),
     *,
-    data: Path | None = None,
+    data: Path | Data | None = None,
     threads: int | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> CompiledArtifact:
@@ -102,7 +103,7 @@ class _Search:
         source: FloatArtifact,
         options: BuildOptions,
         tune_options: TuneOptions,
-        data: Path | None,
+        data: Path | Data | None,
         threads: int,
         folder: Path,
         progress: Progress,

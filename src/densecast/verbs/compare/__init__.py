@@ -16,6 +16,7 @@ from densecast.results.compare import (
     MetricChange,
     OutputError,
 )
+from densecast.spec.data_options import Data
 from densecast.spec.options import Split
 from densecast.verbs.compare.chain import images_and_truth, open_chain
 from densecast.verbs.compare.differences import Progress, compare_all
@@ -71,7 +72,7 @@ def compare(
     candidates: Sequence[Path | str],
     *,
     images: Path | str | None = None,
-    data: Path | str | None = None,
+    data: Path | str | Data | None = None,
     split: Split = "val",
     limit: int | None = None,
     threads: int | None = None,
@@ -90,7 +91,8 @@ def compare(
         MissingFileError, BadInputError: something cannot be used.
     """
     paths = [Path(each) for each in candidates]
-    folder, root = (None if each is None else Path(each) for each in (images, data))
+    folder = None if images is None else Path(images)
+    root = Path(data) if isinstance(data, str) else data
     with open_chain(Path(reference), paths, threads) as (first, others):
         chosen, truth = images_and_truth(first.pipeline.spec, folder, root, split, limit)
         stages = compare_stages(first, others, chosen, truth=truth, locate=locate, progress=progress)

@@ -10,6 +10,7 @@ from densecast.artifact import MANIFEST, Artifact, CompiledArtifact, FloatArtifa
 from densecast.errors import UsageError
 from densecast.imaging.folder import images_in
 from densecast.measure.ground_truth import GroundTruth
+from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import Split
 from densecast.verbs.compare.stage import ChainStage, open_stage, optimised_stage, spec_source_among
@@ -52,7 +53,7 @@ def open_chain(
 
 
 def images_and_truth(
-    spec: ModelSpec, images: Path | None, data: Path | None, split: Split, limit: int | None
+    spec: ModelSpec, images: Path | None, data: Path | Data | None, split: Split, limit: int | None
 ) -> tuple[list[Path], GroundTruth | None]:
     """The images to compare on: from a folder, or from the model's data set at `data`, with ground truth.
 

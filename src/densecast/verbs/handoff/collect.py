@@ -14,6 +14,7 @@ from densecast.measure.loop import Progress
 from densecast.results._base import PrecisionReport
 from densecast.results.predictions import CollectResult
 from densecast.spec.augment import View
+from densecast.spec.data_options import Data
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.sample import LabelMap
 from densecast.spec.tensor import Array
@@ -28,7 +29,7 @@ def collect(
     folder: Path,
     results: Path,
     *,
-    data: Path | None = None,
+    data: Path | Data | None = None,
     tool: str | None = None,
     performance: list[Path] | None = None,
     progress: Progress | None = None,

@@ -15,8 +15,9 @@ from densecast.artifact import Artifact, CalibrationRecord
 from densecast.errors import BadArtifactError, UsageError
 from densecast.io import codec, files, temporaries
 from densecast.io.vendor_formats import builder_config
-from densecast.measure.ground_truth import data_root
+from densecast.measure.data_source import find
 from densecast.measure.loop import Progress
+from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import Precision
 from densecast.spec.sample import Sample
@@ -39,8 +40,8 @@ def prepare(
     out: Path,
     options: PrepareOptions = PrepareOptions(),
     *,
-    data: Path | None = None,
-    calibration_data: Path | None = None,
+    data: Path | Data | None = None,
+    calibration_data: Path | Data | None = None,
     progress: Progress | None = None,
 ) -> Handoff:
     """Write a handoff of `source` to `out`, or resume an interrupted one.
@@ -54,8 +55,8 @@ def prepare(
         BadShapeError, BadGraphError: sizes or operators that cannot be had.
     """
     _check_source(source)
-    layout, root = data_root(source.spec, data)
-    dataset = layout.open(root, options.split, options.seed)
+    found = find(source.spec, data)
+    dataset = found.open(options.split, options.seed)
     samples = dataset.samples[: options.limit]
     sizes_hw = input_sizes(source.spec, samples, options.size_hw)
     spec = fixed_spec(source.spec, sizes_hw, options.batch, uint8=options.uint8_input)
@@ -66,7 +67,7 @@ def prepare(
     _claim(out, key)
     if (out / package.MANIFEST).is_file():
         return package.open_handoff(out)
-    record = _calibrate(spec, options, calibration_data or root, out)
+    record = _calibrate(spec, options, calibration_data or data or found.root, out)
     model, notes = device_graph(onnx.load(source.file("model.onnx")), spec, options.output_form)
     files.write_bytes(out / package.GRAPH, model.SerializeToString())
     shapes = {size: output_at(model, spec.input, size) for size in sizes_hw}
@@ -139,7 +140,7 @@ def _claim(out: Path, key: str) -> None:
     files.write_text(mark, key)
 
 
-def _calibrate(spec: ModelSpec, options: PrepareOptions, data: Path, out: Path) -> CalibrationRecord | None:
+def _calibrate(spec: ModelSpec, options: PrepareOptions, data: Path | Data, out: Path) -> CalibrationRecord | None:
     if options.precision != INT8:
         return None
     chosen, record = calibration.choose(spec, options.quantize, data)

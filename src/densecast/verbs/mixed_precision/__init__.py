@@ -12,6 +12,7 @@ from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.artifact.search_record import SearchRecord, pareto_front
 from densecast.errors import GateFailedError, UsageError
 from densecast.io import codec, files
+from densecast.spec.data_options import Data
 from densecast.spec.options import BuildOptions
 from densecast.spec.precision import Precision, short
 from densecast.spec.verb_options import MaxDrop
@@ -36,8 +37,8 @@ def build_within(
     options: BuildOptions,
     max_drop: MaxDrop,
     *,
-    data: Path,
-    accuracy_data: Path | None = None,
+    data: Path | Data,
+    accuracy_data: Path | Data | None = None,
     progress: Progress = lambda what, seconds, budget: None,
 ) -> CompiledArtifact:
     """Build the fastest model for `options` that loses at most `max_drop.points`, within the time limit.

@@ -17,14 +17,16 @@ from densecast.imaging.folder import images_in
 from densecast.imaging.views import ModelInputs
 from densecast.io import files
 from densecast.measure.change import bootstrap, paired_drop, values_of
+from densecast.measure.data_source import source_or_folder
 from densecast.measure.ground_truth import GroundTruth
 from densecast.pipeline import Pipeline
+from densecast.spec.data_options import Data
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.sample import Sample
 from densecast.spec.score import Interval
 from densecast.spec.verb_options import MaxDrop
 from densecast.tasks._base import TASKS
-from densecast.verbs.builder.calibration import is_plain_folder, spread
+from densecast.verbs.builder.calibration import spread
 
 # Preprocessed images are held between candidates as long as they fit in here.
 _CACHE_BYTES = 1 << 30
@@ -59,7 +61,7 @@ class AccuracyEvaluator:
     def __init__(
         self,
         spec: ModelSpec,
-        data: Path,
+        data: Path | Data,
         options: MaxDrop,
         *,
         calibration: CalibrationRecord | None = None,
@@ -95,7 +97,9 @@ class AccuracyEvaluator:
     def identity(self) -> str:
         """Hash over the available images, their file sizes, and the number requested."""
         sizes = [(sample.id, sample.image.stat().st_size) for sample in self._samples]
-        return files.sha256_text(repr((sizes, self._options.images)))
+        # How masks are read changes the drop as other images do.
+        layout = self._truth.record.layout if self._truth is not None else None
+        return files.sha256_text(repr((sizes, self._options.images, *([layout] if layout else []))))
 
     @property
     def samples(self) -> list[Sample]:
@@ -184,10 +188,12 @@ class AccuracyEvaluator:
         return loaded
 
 
-def _opened(spec: ModelSpec, data: Path, options: MaxDrop) -> tuple[GroundTruth | None, tuple[Sample, ...]]:
+def _opened(spec: ModelSpec, data: Path | Data, options: MaxDrop) -> tuple[GroundTruth | None, tuple[Sample, ...]]:
     """The ground truth at `data` (None for a plain folder of images or a model without a metric), and the images."""
-    if is_plain_folder(data) or spec.evaluation is None:
-        return None, tuple(Sample(path.name, path, path) for path in images_in(data))
+    if source_or_folder(spec, data) is None:
+        folder = Data.at(data).path
+        assert folder is not None
+        return None, tuple(Sample(path.name, path, path) for path in images_in(folder))
     try:
         truth = GroundTruth.open(spec, data, split=options.split)
     except BadDatasetError as error:

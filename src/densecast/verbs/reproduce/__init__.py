@@ -14,7 +14,7 @@ from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.datasets._base import DATASETS
 from densecast.errors import BadConfigError, UsageError
 from densecast.io import config
-from densecast.measure.ground_truth import metric_of
+from densecast.measure.data_source import metric_of
 from densecast.report.data import Reasons, Report, Row
 from densecast.report.page import require_jinja
 from densecast.runtime import machine

@@ -1,0 +1,74 @@
+"""Brings label maps into the frame that a model sees their picture in: as stored, or upright by its EXIF tag."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from densecast.errors import BadDatasetError
+from densecast.imaging import read
+from densecast.runtime.process_settings import warnings_ignored
+from densecast.spec.sample import LabelMap
+
+_ORIENTATION = 0x0112
+
+
+def orientation(path: Path) -> int:
+    """The picture's EXIF orientation, 1 to 8; 1 where it has none."""
+    from PIL import Image
+
+    with warnings_ignored(), Image.open(path, formats=read.FORMATS) as image:
+        try:
+            tag = image.getexif().get(_ORIENTATION, 1)
+        except Exception:  # a damaged tag: readers take the picture as it is stored
+            return 1
+    return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
+
+
+def sizes_hw(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Height and width of a picture as it is stored, and as it is seen upright.
+
+    Raises:
+        BadImageError: its header cannot be read.
+    """
+    stored = read.size_hw(path)
+    return stored, stored[::-1] if orientation(path) >= 5 else stored
+
+
+def upright(labels: LabelMap, tag: int) -> LabelMap:
+    """(H, W) in the stored frame -> the same labels as the tag turns the picture."""
+    turned = {
+        2: lambda: labels[:, ::-1],
+        3: lambda: labels[::-1, ::-1],
+        4: lambda: labels[::-1],
+        5: lambda: labels.T,
+        6: lambda: np.rot90(labels, -1),
+        7: lambda: labels[::-1, ::-1].T,
+        8: lambda: np.rot90(labels),
+    }
+    return np.ascontiguousarray(turned[tag]()) if tag in turned else labels
+
+
+def to_frame(labels: LabelMap, picture: Path, mask: Path, *, use_exif: bool) -> LabelMap:
+    """The labels in the frame that pictures are seen in, which their size tells from the other one.
+
+    Where both frames have one size (a square picture, a half turn), labels are in the frame they are needed in.
+
+    Raises:
+        BadImageError: the picture's header cannot be read.
+        BadDatasetError: the labels have neither frame's size.
+    """
+    stored, seen = sizes_hw(picture)
+    if labels.shape == (seen if use_exif else stored):
+        return labels
+    if use_exif and labels.shape == stored:
+        return upright(labels, orientation(picture))
+    if not use_exif and labels.shape == seen:
+        tag = orientation(picture)
+        return upright(labels, {6: 8, 8: 6}.get(tag, tag))
+    also = "" if seen == stored else f" ({seen[1]}×{seen[0]} upright)"
+    raise BadDatasetError(
+        f"{mask}: the labels are {labels.shape[1]}×{labels.shape[0]} pixels, their image {picture.name} "
+        f"{stored[1]}×{stored[0]}{also}. They must be of one size."
+    )

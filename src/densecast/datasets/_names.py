@@ -1,0 +1,64 @@
+"""Finds files by name as people have them: any image suffix, hidden files left out, names in NFC or NFD."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from densecast.errors import BadDatasetError
+
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
+)
+"""Suffixes of image files in data sets, in lower case."""
+
+
+def nfc(name: str) -> str:
+    """One spelling of a name: macOS stores é as e and an accent, other systems as one character."""
+    return unicodedata.normalize("NFC", name)
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether the name begins with a dot, as macOS's `._x` and thumbnails' folders."""
+    return path.name.startswith(".")
+
+
+def images_of(folder: Path, *, below: bool = False) -> list[Path]:
+    """All image files in a folder (and its sub-folders, with `below`), sorted, without hidden ones."""
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in sorted(folder.iterdir()):
+        if is_hidden(path):
+            continue
+        if path.is_dir():
+            found += images_of(path, below=True) if below else []
+        elif path.suffix.lower() in SUFFIXES:
+            found.append(path)
+    return found
+
+
+def by_stem(paths: Iterable[Path], what: str) -> dict[str, Path]:
+    """The files by their stem in NFC.
+
+    Raises:
+        BadDatasetError: two files of one stem: which one is meant cannot be known.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        other = found.setdefault(nfc(path.stem), path)
+        if other is not path:
+            raise BadDatasetError(
+                f"{other} and {path.name} are {what} of one name: only one of them can be meant. Move the other away."
+            )
+    return found
+
+
+def in_folder(folder: Path, name: str) -> Path:
+    """`folder / name`, as the file is spelt there (NFC or NFD); that path itself if there is none."""
+    path = folder / name
+    if path.exists() or name.isascii():
+        return path
+    spelt = [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    return next((folder / each for each in spelt if (folder / each).exists()), path)

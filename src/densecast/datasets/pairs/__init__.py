@@ -1,0 +1,232 @@
+"""Anybody's folders of pictures and masks, found by convention or described by a `data.toml` or `data.yaml`.
+
+`root` is a folder or a data file. What is not said is found by usual names (`images/` and `masks/`, `train/` and
+`trainannot/`, pictures beside their masks …), and how the folder was understood is kept in the record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from densecast.datasets import _frames, _names
+from densecast.datasets._base import DatasetFormat, ModelFormat
+from densecast.datasets._masks import MaskColours, read_values
+from densecast.datasets.pairs import _colour_tables, _data_file, _folders
+from densecast.datasets.pairs._classes import Classes, classes_of
+from densecast.datasets.pairs._data_file import DataFile
+from densecast.datasets.pairs._matching import match
+from densecast.datasets.pairs._splits import chosen
+from densecast.errors import BadDatasetError, DensecastError
+from densecast.spec.data_options import Reading
+from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
+
+# Masks that are read to tell 0/255 from indices; a later one that contradicts them is refused by its own name.
+_LOOKED_AT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """One split of a user's folders; `words` say how they were understood."""
+
+    root: Path
+    split: Split
+    seed: int | None
+    total: int
+    samples: tuple[Sample, ...]
+    classes: Classes
+    words: str
+    use_exif: bool = False
+    name: str = "pairs"
+
+    def read_target(self, sample: Sample) -> LabelMap:
+        """(H, W) uint8: the model's class indices, 255 where nothing is evaluated.
+
+        Raises:
+            BadImageError: the mask cannot be read, or holds colours that nothing explains.
+            BadDatasetError: its size is not its image's, or it holds a value that is no class.
+        """
+        labels = self.classes.label_map(sample.target)
+        return _frames.to_frame(labels, sample.image, sample.target, use_exif=self.use_exif)
+
+    def record(self, limit: int | None = None) -> SplitRecord:
+        """Which images these are, or the first `limit`."""
+        some = self.samples[:limit]
+        return SplitRecord(self.name, self.split, len(some), self.total, self.seed, ids_sha256(some), self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class _Everything:
+    """All pairs of a root, by part, with what has no partner."""
+
+    root: Path
+    file: DataFile
+    found: _folders.Found
+    parts: tuple[tuple[Split | None, tuple[Sample, ...]], ...]
+    without_mask: tuple[Path, ...]
+    without_image: tuple[Path, ...]
+    rule: str
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        return tuple(sample for _, samples in self.parts for sample in samples)
+
+
+def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Reading()) -> Pairs:
+    """The split's samples, sorted by id: their path below the pictures' folder, without suffix.
+
+    Splits are those of the data file, of folders or lists called train and val; else a tenth of all pictures, drawn by
+    numpy's PCG64 with `seed` from the sorted ids, is for validation.
+
+    Raises:
+        MissingFileError: no such folder or file.
+        UsageError: a data file or options that are wrong.
+        BadDatasetError: no pairs, pictures without a mask, or none of this split.
+    """
+    everything = _everything(root, reading)
+    if everything.without_mask:
+        first = everything.without_mask[0]
+        masks = everything.found.parts[0].masks
+        others = _names.images_of(masks, below=True)
+        example = f"; {masks.name} holds {others[0].name}" if others else ""
+        raise BadDatasetError(
+            f"{len(everything.without_mask)} of {len(everything.samples) + len(everything.without_mask)} pictures have "
+            f"no mask, the first is {first}{example}. Say how masks are named with --suffix, or list the pictures that "
+            "have one in val.txt.",
+            field="suffix",
+        )
+    classes, words = _classes(everything, reading)
+    selection = chosen(everything.root, everything.file, everything.found, everything.parts, split, seed)
+    understood = "; ".join([everything.found.words, everything.rule, selection.words, *words])
+    if everything.file.file is not None:
+        understood = f"as {everything.file.file.name} says: {understood}"
+    drawn = seed if selection.drawn else None
+    return Pairs(
+        everything.root, split, drawn, selection.total, selection.samples, classes, understood, reading.use_exif
+    )
+
+
+def check(root: Path, reading: Reading = Reading()) -> CheckReport:
+    """Pairs, sizes and values of the whole folder."""
+    everything = _everything(root, reading)
+    problems = [f"{path} has no mask" for path in everything.without_mask]
+    problems += [f"{path} has no picture" for path in everything.without_image]
+    samples = everything.samples
+    classes, words = _classes(everything, reading)
+    opened = Pairs(everything.root, "all", None, len(samples), samples, classes, "; ".join(words), reading.use_exif)
+    for sample in samples:
+        try:
+            opened.read_target(sample)
+        except DensecastError as error:
+            problems.append(str(error))
+    counts = {
+        "images": len(samples) + len(everything.without_mask),
+        "masks": len(samples) + len(everything.without_image),
+        "pairs": len(samples),
+    }
+    return CheckReport(root, counts, tuple(problems))
+
+
+def looks_like(root: Path) -> bool:
+    """Whether this is a data file, holds one, or has folders of pictures and masks."""
+    if _data_file.find(root) is not None:
+        return True
+    try:
+        _folders.find(root, DataFile(root))
+    except DensecastError:
+        return False
+    return True
+
+
+def metric_of(root: Path) -> str | None:
+    """The metric that the data file of `root` names."""
+    path = _data_file.find(root)
+    return _data_file.read(path).metric if path is not None else None
+
+
+def _everything(root: Path, reading: Reading) -> _Everything:
+    file = _file(root, reading)
+    found = _found(file)
+    matched = [(part, match(part, file.suffix, file.image_suffix)) for part in found.parts]
+    parts = tuple((part.split, each.pairs) for part, each in matched)
+    if not any(samples for _, samples in parts) and not any(each.without_mask for _, each in matched):
+        raise BadDatasetError(f"{file.root} holds no pictures with masks ({found.words}).")
+    return _Everything(
+        file.root,
+        file,
+        found,
+        parts,
+        tuple(path for _, each in matched for path in each.without_mask),
+        tuple(path for _, each in matched for path in each.without_image),
+        matched[0][1].rule,
+    )
+
+
+def _file(root: Path, reading: Reading) -> DataFile:
+    """The data file of `root`, or an empty one, with the options over it and the table of colours that lies there."""
+    path = _data_file.find(root)
+    file = _data_file.read(path) if path is not None else DataFile(root)
+    options = reading.options
+    file = replace(
+        file,
+        images=options.images_dir or file.images,
+        masks=options.masks_dir or file.masks,
+        suffix=options.suffix if options.suffix is not None else file.suffix,
+        reduce_zero_label=options.reduce_zero_label or file.reduce_zero_label,
+    )
+    if not file.colours and not file.model_colours and options.colours is None and file.root.is_dir():
+        table = next((file.root / n for n in _colour_tables.FOUND_BY_NAME if (file.root / n).is_file()), None)
+        if table is not None:
+            file = replace(file, colours=_colour_tables.read_table(table))
+    return file
+
+
+def _found(file: DataFile) -> _folders.Found:
+    """The parts that the file names as its splits, else those that conventions find."""
+    from densecast.datasets.pairs._splits import named_parts
+
+    return named_parts(file) or _folders.find(file.root, file)
+
+
+def _classes(everything: _Everything, reading: Reading) -> tuple[Classes, tuple[str, ...]]:
+    file, words = everything.file, []
+    reduce_zero = bool(file.reduce_zero_label)
+    if file.reduce_zero_label is None and everything.found.is_ade20k and len(reading.labels) == 150:
+        reduce_zero = True
+        words.append("ADE20K's masks")
+    binary = _is_binary(everything, reading)
+    classes = classes_of(file, reading, everything.root, reduce_zero=reduce_zero, binary=binary)
+    return classes, (*words, *classes.words)
+
+
+def _is_binary(everything: _Everything, reading: Reading) -> bool:
+    """Whether masks of two classes hold 0 and 255 alone, and nothing that was said gives 255 a meaning."""
+    file, options = everything.file, reading.options
+    count = len(reading.labels) or len(file.names)
+    said = file.colours or file.remap or file.ignore or options.colours or options.remap or options.ignore
+    if count not in (0, 2) or said or file.model_colours or file.reduce_zero_label:
+        return False
+    samples = everything.samples
+    step = max(1, len(samples) // _LOOKED_AT)
+    present: set[int] = set()
+    for sample in samples[::step]:
+        try:
+            values, how = read_values(sample.target, MaskColours(classes=count or None))
+        except DensecastError:  # it is named when it is needed
+            continue
+        if how != "colours":
+            present |= {int(value) for value in np.unique(values)}
+    return 255 in present and present <= {0, 255}
+
+
+DATASET: DatasetFormat = ModelFormat(
+    open,
+    check,
+    looks_like,
+    ("PAIRS_DATASETS_PATH",),
+    options=frozenset(
+        ("images_dir", "masks_dir", "suffix", "colours", "ignore", "remap", "subset", "reduce_zero_label")
+    ),
+)

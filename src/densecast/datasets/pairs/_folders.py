@@ -1,0 +1,221 @@
+"""Finds the folders of pictures and masks below a root, as annotation tools and data sets lay them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from densecast.datasets import _names
+from densecast.datasets.pairs._data_file import DataFile
+from densecast.errors import BadDatasetError, MissingFileError
+from densecast.spec.sample import Split
+
+# In lower case; where several are there, the first one that fits.
+IMAGES = (
+    "images",
+    "imgs",
+    "img",
+    "image",
+    "img_dir",
+    "jpegimages",
+    "pictures",
+    "photos",
+    "data",
+    "inputs",
+    "input",
+    "x",
+)
+MASKS = (
+    "masks", "mask", "masks_machine", "labels", "label", "annotations", "annotation", "ann_dir", "ann", "annot",
+    "segmentationclass", "segmentation", "segmentations", "gt", "ground_truth", "groundtruth", "targets", "target", "y",
+)  # fmt: skip
+_SPLITS: dict[str, Split] = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+}  # fmt: skip
+_BESIDE = ("annot", "_labels", "_label", "_masks", "_mask", "_annot", "labels", "masks", "-labels", "-masks")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Pictures below `images` with masks below `masks`, of one split or (None) of all; `prefix` goes before its ids."""
+
+    images: Path
+    masks: Path
+    split: Split | None = None
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The parts of a data set, the lists of its splits, and in words how the folder was understood."""
+
+    parts: tuple[Part, ...]
+    words: str
+    lists: dict[Split, tuple[Path, ...]] = field(default_factory=dict)
+    is_ade20k: bool = False
+
+
+def find(root: Path, file: DataFile) -> Found:
+    """The parts below `root`: those that are named, else those that a convention finds.
+
+    Raises:
+        MissingFileError: a folder that is named is not there.
+        BadDatasetError: no pictures with masks; or several folders that may be meant.
+    """
+    if not root.is_dir():
+        raise MissingFileError(f"data set folder {root} does not exist.")
+    if file.images is not None or file.masks is not None:
+        return _named(root, file)
+    for layout in (_side_folders, _splits_first, _annot_beside, _sets_below, _one_folder):
+        found = layout(root)
+        if found is not None:
+            return found
+    raise BadDatasetError(
+        f"{root} holds no pictures with masks. Lay them out as images/ and masks/, or name the folders: --images-dir "
+        "and --masks-dir, or `images` and `masks` in a data.toml."
+    )
+
+
+def _named(root: Path, file: DataFile) -> Found:
+    images = _child(root, file.images, IMAGES, "images_dir", "pictures")
+    masks = _child(root, file.masks, MASKS, "masks_dir", "masks")
+    return _with_splits(root, images, masks)
+
+
+def _child(root: Path, name: str | None, usual: tuple[str, ...], field_name: str, what: str) -> Path:
+    if name is not None:
+        path = root / name
+        if not path.is_dir():
+            raise MissingFileError(f"folder of {what} {path} does not exist.", field=field_name)
+        return path
+    found = _first_of(root, usual)
+    if found is None:
+        raise BadDatasetError(f"{root}: which folder holds the {what}?", field=field_name)
+    return found
+
+
+def _first_of(root: Path, usual: tuple[str, ...]) -> Path | None:
+    """The child folder of the first usual name that holds images.
+
+    Raises:
+        BadDatasetError: masks lie in several folders of usual names.
+    """
+    children = {path.name.lower(): path for path in _folders(root)}
+    found = [children[name] for name in usual if name in children and _has_images(children[name])]
+    if len(found) > 1 and usual is MASKS:
+        names = " and ".join(path.name for path in found)
+        raise BadDatasetError(f"{root} has masks in {names}: name the folder that is meant.", field="masks_dir")
+    return found[0] if found else None
+
+
+def _side_folders(root: Path) -> Found | None:
+    """`images/` beside `masks/`, each with the splits below or without."""
+    images, masks = _first_of(root, IMAGES), _first_of(root, MASKS)
+    return _with_splits(root, images, masks) if images and masks else None
+
+
+def _with_splits(root: Path, images: Path, masks: Path) -> Found:
+    splits = _split_folders(images)
+    of_masks = {path.name: path for path in _folders(masks)}
+    names = [_relative(root, path) for path in (images, masks)]
+    if splits and all(path.name in of_masks for path, _ in splits):
+        parts = tuple(Part(path, of_masks[path.name], split, f"{path.name}/") for path, split in splits)
+        told = ", ".join(path.name for path, _ in splits)
+        is_ade20k = masks.name == "annotations" and {path.name for path, _ in splits} >= {"training", "validation"}
+        return Found(parts, f"pictures in {names[0]}, masks in {names[1]}, splits {told} below", {}, is_ade20k)
+    return Found((Part(images, masks),), f"pictures in {names[0]}, masks in {names[1]}", _lists(root))
+
+
+def _splits_first(root: Path) -> Found | None:
+    """`train/images`, `train/masks`, `val/…`."""
+    parts = []
+    for folder, split in _split_folders(root):
+        images, masks = _first_of(folder, IMAGES), _first_of(folder, MASKS)
+        if images and masks:
+            parts.append(Part(images, masks, split, f"{folder.name}/"))
+    if not parts:
+        return None
+    named = ", ".join(f"{_relative(root, part.images)} and {part.masks.name}" for part in parts)
+    return Found(tuple(parts), f"pictures and masks in {named}")
+
+
+def _annot_beside(root: Path) -> Found | None:
+    """`train/` beside `trainannot/`, as CamVid; `default/` as CVAT writes without splits."""
+    children = {path.name.lower(): path for path in _folders(root)}
+    parts = []
+    for name, folder in sorted(children.items()):
+        beside = next((children[name + end] for end in _BESIDE if name + end in children), None)
+        if beside is not None and (name in _SPLITS or name in ("default", "test")):
+            split = _SPLITS.get(name)
+            parts.append(Part(folder, beside, split, f"{folder.name}/" if name != "default" else ""))
+    if not any(part.split or part.prefix == "" for part in parts):
+        return None
+    named = ", ".join(f"{part.images.name} and {part.masks.name}" for part in parts)
+    return Found(tuple(part for part in parts if part.split or not part.prefix), f"pictures and masks in {named}")
+
+
+def _sets_below(root: Path) -> Found | None:
+    """Several folders that each have pictures and masks, as Supervisely's projects."""
+    parts = []
+    for folder in _folders(root):
+        images, masks = _first_of(folder, IMAGES), _first_of(folder, MASKS)
+        if images and masks:
+            parts.append(Part(images, masks, None, f"{folder.name}/"))
+    if not parts:
+        return None
+    return Found(
+        tuple(parts), f"pictures and masks below {', '.join(part.prefix[:-1] for part in parts)}", _lists(root)
+    )
+
+
+def _one_folder(root: Path) -> Found | None:
+    """Pictures and masks side by side, in the root or in a folder for each split."""
+    splits = [(path, split) for path, split in _split_folders(root) if side_by_side(path)]
+    if splits:
+        parts = tuple(Part(path, path, split, f"{path.name}/") for path, split in splits)
+        return Found(parts, f"pictures and masks side by side in {', '.join(path.name for path, _ in splits)}")
+    if side_by_side(root):
+        return Found((Part(root, root),), "pictures and masks side by side", _lists(root))
+    return None
+
+
+def side_by_side(folder: Path) -> bool:
+    """Whether at least half of the images in the folder are pictures and masks of one name."""
+    files = _names.images_of(folder)
+    stems = {_names.nfc(path.stem) for path in files}
+    equal = len(files) - len(stems)
+    marked = sum(stem.endswith(("_mask", "-mask", "_masks", "_label", "_gt")) for stem in stems)
+    return bool(files) and 4 * max(equal, marked) >= len(files)
+
+
+def _lists(root: Path) -> dict[Split, tuple[Path, ...]]:
+    """The lists of a split that lie where tools write them."""
+    for folder in (root / "ImageSets" / "Segmentation", root / "splits", root / "ImageSets", root):
+        found: dict[Split, tuple[Path, ...]] = {}
+        for name, split in _SPLITS.items():
+            path = folder / f"{name}.txt"
+            if path.is_file():
+                found.setdefault(split, (path,))
+        if found:
+            return found
+    return {}
+
+
+def _split_folders(root: Path) -> list[tuple[Path, Split]]:
+    found = [(path, _SPLITS[path.name.lower()]) for path in _folders(root) if path.name.lower() in _SPLITS]
+    return sorted(found, key=lambda each: each[0].name)
+
+
+def _folders(root: Path) -> Iterable[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not _names.is_hidden(path))
+
+
+def _has_images(folder: Path) -> bool:
+    if _names.images_of(folder):
+        return True
+    return any(_has_images(path) for path in _folders(folder))
+
+
+def _relative(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

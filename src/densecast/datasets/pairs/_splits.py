@@ -1,0 +1,194 @@
+"""Selects a split of a user's pairs: by folder, by list file, or by a seeded share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from densecast.datasets import _lists, _names
+from densecast.datasets.pairs._data_file import DataFile
+from densecast.datasets.pairs._folders import Found, Part
+from densecast.errors import BadDatasetError, MissingFileError
+from densecast.spec.sample import Sample, Split
+
+VALIDATION_SHARE = 0.1
+_TWO_PATHS = re.compile(r"(\S+/\S+)\s+(\S+/\S+)")
+
+Parts = Sequence[tuple[Split | None, tuple[Sample, ...]]]
+_SPLITS: tuple[Split, ...] = ("train", "val")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A split's samples, the number of all, how it was chosen in words, and whether it was drawn."""
+
+    samples: tuple[Sample, ...]
+    total: int
+    words: str
+    drawn: bool = False
+
+
+def named_parts(file: DataFile) -> Found | None:
+    """The parts of a data file whose `train` or `val` is a folder; None if it names none.
+
+    Masks are in the folder of the same place below `masks`, or where `masks_dir` stands for `images` in the path.
+
+    Raises:
+        MissingFileError: a named folder or list is not there.
+    """
+    parts: list[Part] = []
+    for split in _SPLITS:
+        place = file.train if split == "train" else file.val
+        for name in (place,) if isinstance(place, str) else place if isinstance(place, tuple) else ():
+            path = file.root / name
+            if path.suffix.lower() == ".txt" and not path.is_dir():
+                if not path.is_file():
+                    raise MissingFileError(f"{split}: list {path} does not exist.", field=split)
+                continue
+            if not path.is_dir():
+                raise MissingFileError(f"{split}: folder {path} does not exist.", field=split)
+            images = next((path / each for each in (file.images or "images",) if (path / each).is_dir()), path)
+            parts.append(Part(images, _masks_of(images, file, split), split, f"{split}/"))
+    if not parts:
+        return None
+    named = ", ".join(
+        f"{part.split} {_below(file.root, part.images)} with {_below(file.root, part.masks)}" for part in parts
+    )
+    return Found(tuple(parts), named)
+
+
+def _below(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def _masks_of(images: Path, file: DataFile, split: Split) -> Path:
+    """The folder of the masks of a folder of pictures."""
+    words = (file.masks_dir,) if file.masks_dir else (file.masks, "masks", "labels", "annotations", "ann_dir")
+    tried: list[Path] = []
+    parts = images.parts
+    for word in words:
+        if word is None:
+            continue
+        places = [
+            k for k, part in enumerate(parts) if part.lower() in ("images", "imgs", "img_dir", "img", file.images)
+        ]
+        tried += [Path(*parts[:k], word, *parts[k + 1 :]) for k in reversed(places)]
+        tried += [file.root / word / images.name, images.parent / word, file.root / word / split, file.root / word]
+    found = next((path for path in tried if path.is_dir() and path != images), None)
+    if found is not None:
+        return found
+    if file.masks or file.masks_dir:
+        raise MissingFileError(f"{split}: there is no folder of masks for {images}, as {tried[0]}.", field="masks_dir")
+    return images
+
+
+def chosen(root: Path, file: DataFile, found: Found, parts: Parts, split: Split, seed: int) -> Selection:
+    """The samples of a split: lists over folders, folders over a drawn share.
+
+    Raises:
+        BadDatasetError: a list names pictures that are not there, or the split is empty.
+    """
+    everything = tuple(sorted((sample for _, samples in parts for sample in samples), key=lambda each: each.id))
+    lists = _lists_of(root, file) or (found.lists if not any(each for each, _ in parts) else {})
+    if lists:
+        listed = {each: _listed(paths, everything, found, root) for each, paths in lists.items()}
+        of_all = _unique([sample for samples in listed.values() for sample in samples])
+        samples = tuple(listed.get(split, ())) if split != "all" else of_all
+        names = ", ".join(f"{path.name} ({len(listed[each])})" for each, paths in lists.items() for path in paths)
+        return _not_empty(Selection(samples, len(of_all), f"splits by {names}"), root, split, names)
+    splits = {each for each, _ in parts}
+    if splits != {None}:
+        samples = tuple(
+            sorted((sample for each, own in parts for sample in own if split in (each, "all")), key=lambda one: one.id)
+        )
+        counts = ", ".join(f"{each or 'no split'} ({len(own)})" for each, own in parts)
+        return _not_empty(Selection(samples, len(everything), f"splits by folder: {counts}"), root, split, counts)
+    return _drawn(everything, file, split, seed, root)
+
+
+def _drawn(everything: tuple[Sample, ...], file: DataFile, split: Split, seed: int, root: Path) -> Selection:
+    share = VALIDATION_SHARE
+    if isinstance(file.val, float):
+        share = file.val
+    elif isinstance(file.train, float):
+        share = 1 - file.train
+    count = int(len(everything) * share + 1e-9)
+    if count == 0 and len(everything) > 1:
+        count = 1
+    validation = set(np.random.default_rng(seed).permutation(len(everything))[:count].tolist())
+    samples = tuple(
+        sample for index, sample in enumerate(everything) if split == "all" or (index in validation) == (split == "val")
+    )
+    words = f"no split is named: {count} of {len(everything)} drawn for val with seed {seed}"
+    return _not_empty(Selection(samples, len(everything), words, True), root, split, f"all ({len(everything)})")
+
+
+def _not_empty(selection: Selection, root: Path, split: Split, there: str) -> Selection:
+    if not selection.samples:
+        raise BadDatasetError(
+            f"{root}: there are no pictures of the split {split!r}; there is {there}. Use the split 'all'.",
+            field="split",
+        )
+    return selection
+
+
+def _lists_of(root: Path, file: DataFile) -> dict[Split, tuple[Path, ...]]:
+    """The list files that the data file names."""
+    found: dict[Split, tuple[Path, ...]] = {}
+    for split in _SPLITS:
+        place = file.train if split == "train" else file.val
+        names = (place,) if isinstance(place, str) else place if isinstance(place, tuple) else ()
+        paths = tuple(
+            root / name for name in names if Path(name).suffix.lower() == ".txt" and not (root / name).is_dir()
+        )
+        if paths:
+            found[split] = paths
+    return found
+
+
+def _listed(paths: tuple[Path, ...], everything: tuple[Sample, ...], found: Found, root: Path) -> list[Sample]:
+    """The samples that lists name: by id, by file name, or by a path below the root or the list's folder.
+
+    Raises:
+        BadDatasetError: a name that is no picture with a mask, or that several are called.
+    """
+    by_name: dict[str, list[Sample]] = {}
+    for sample in everything:
+        image = sample.image
+        names = {sample.id, image.name, image.stem, image.as_posix()}
+        names |= {
+            image.relative_to(part.images).as_posix() for part in found.parts if image.is_relative_to(part.images)
+        }
+        names |= {image.relative_to(root).as_posix()} if image.is_relative_to(root) else set()
+        for name in {_names.nfc(each) for each in names}:
+            by_name.setdefault(name, []).append(sample)
+    samples: list[Sample] = []
+    for path in paths:
+        for name in _lists.read_names(path, is_there=lambda each: _names.nfc(each) in by_name):
+            key = _names.nfc(name).replace("\\", "/").removeprefix("./").removeprefix("/")
+            # Lists of pictures with their masks, as CamVid's, name two paths.
+            two = _TWO_PATHS.fullmatch(key)
+            tried = [key, *_tails(key), *((two[1], *_tails(two[1])) if two else ())]
+            here = next((by_name[each] for each in tried if each in by_name), None)
+            if here is None:
+                raise BadDatasetError(f"{path}: names {name[:200]!r}, which is no picture with a mask here.")
+            if len(here) > 1:
+                raise BadDatasetError(
+                    f"{path}: {name[:200]!r} may be {here[0].image} or {here[1].image}: list the path."
+                )
+            samples.append(here[0])
+    return samples
+
+
+def _tails(name: str) -> list[str]:
+    """`a/b/c.jpg` -> `b/c.jpg`, `c.jpg`."""
+    parts = name.split("/")
+    return ["/".join(parts[k:]) for k in range(1, len(parts))]
+
+
+def _unique(samples: list[Sample]) -> tuple[Sample, ...]:
+    return tuple(sorted({sample.id: sample for sample in samples}.values(), key=lambda sample: sample.id))

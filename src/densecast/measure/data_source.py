@@ -1,0 +1,158 @@
+"""Decides what a model's data are: its own data set, or the user's folders, with which layout and metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from densecast.datasets import pairs
+from densecast.datasets._base import DATASETS, Dataset, DatasetFormat, ReadsForModel, Recognises
+from densecast.errors import BadDatasetError, MissingFileError, UsageError
+from densecast.io import config
+from densecast.metrics._base import METRICS, Metric
+from densecast.spec.data_options import Data, DataOptions, Reading
+from densecast.spec.model import Evaluation, ModelSpec
+from densecast.spec.sample import Split
+
+PAIRS = "pairs"
+_OWN_METRIC = "iou"
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """A layout that reads for the model, the root of the data, and the spec with the evaluation that is meant."""
+
+    spec: ModelSpec
+    layout: DatasetFormat
+    root: Path
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The data set and metric."""
+        assert self.spec.evaluation is not None
+        return self.spec.evaluation
+
+    def open(self, split: Split, seed: int = 0) -> Dataset[Any]:
+        """Open a split.
+
+        Raises:
+            MissingFileError, BadDatasetError: it cannot be used; says so where it looks like folders of pairs instead.
+        """
+        try:
+            return self.layout.open(self.root, split, seed)
+        except BadDatasetError as error:
+            if self.evaluation.dataset == PAIRS or self.is_recognised or not pairs.looks_like(self.root):
+                raise
+            raise BadDatasetError(
+                f"{error} {self.root} looks like folders of pictures and masks: name the dataset pairs "
+                "(--dataset pairs).",
+                field=error.field,
+            ) from None
+
+    @property
+    def is_recognised(self) -> bool:
+        """Whether the root looks like this layout; layouts that cannot tell are tried."""
+        layout: object = self.layout
+        if isinstance(layout, Recognises):
+            return layout.recognises(self.root)
+        try:
+            self.layout.open(self.root, "all")
+        except (BadDatasetError, MissingFileError):
+            return False
+        return True
+
+
+def find(spec: ModelSpec, data: Path | Data | None = None) -> DataSource:
+    """What `data` is to a model, by its options, by what it is, and by the model's own evaluation.
+
+    A data file, options of own folders, and a segmentation that names no data set mean `pairs`; its metric is the
+    model's own, else mIoU.
+
+    Raises:
+        UsageError: the model is of another task and names no data set and metric; or an option without effect.
+        MissingFileError: nothing says where the data is.
+    """
+    given = Data.at(data)
+    options = given.options
+    name = _dataset_name(spec, given.path, options)
+    layout = DATASETS.load_trusted(name)
+    root = given.path if given.path is not None else config.data_root(name, layout.root_variables)
+    reading = Reading.of(spec, options)
+    if isinstance(layout, ReadsForModel):
+        layout = layout.for_model(reading)
+    elif options.named:
+        first = min(options.named)
+        raise UsageError(f"the option {first!r} has no effect on data of the layout {name!r}.", field=first)
+    own = spec.evaluation
+    metric = options.metric or (pairs.metric_of(root) if name == PAIRS else None)
+    metric = _metric_name(metric) if metric is not None else own.metric if own is not None else _OWN_METRIC
+    evaluation = Evaluation(name, metric, own.frame if own is not None else "image")
+    return DataSource(replace(spec, evaluation=evaluation), layout, root)
+
+
+def _dataset_name(spec: ModelSpec, data: Path | None, options: DataOptions) -> str:
+    if options.dataset is not None:
+        return options.dataset
+    is_own = data is not None and data.is_file()
+    if is_own or options.named:
+        if spec.task != "segmentation":
+            what = f"{data} describes" if is_own else f"the option {min(options.named)!r} is for"
+            raise UsageError(f"{what} pictures and masks; {spec.name} is a model of task {spec.task!r}.", field="data")
+        return PAIRS
+    if spec.evaluation is not None:
+        return spec.evaluation.dataset
+    if spec.task != "segmentation":
+        raise UsageError(
+            f"{spec.name} names no data set and metric; its spec file lacks [evaluation]. Name them with --dataset and "
+            "--metric.",
+            field="data",
+        )
+    return PAIRS
+
+
+def _metric_name(name: str) -> str:
+    """A metric's plug-in name for what a user may call it: `iou`, `mIoU`, `dice`."""
+    if name in METRICS.names() or ":" in name:
+        return name
+    spelt = {METRICS.load(each).name.casefold(): each for each in METRICS.names()}
+    found = spelt.get(name.casefold()) or next((each for each in METRICS.names() if each == name.casefold()), None)
+    return found or name
+
+
+def metric_of(spec: ModelSpec) -> Metric[Any, Any, Any]:
+    """The model's own metric, checked to support the model.
+
+    Raises:
+        UsageError: the model names none, or one of another task.
+        MissingExtraError: it needs a library that is not installed.
+    """
+    if spec.evaluation is None:
+        raise UsageError(f"{spec.name} names no data set and metric; its spec file lacks [evaluation].")
+    metric = METRICS.load_trusted(spec.evaluation.metric)
+    metric.check(spec)
+    return metric
+
+
+def images_directly_in(folder: Path) -> bool:
+    """Whether pictures lie directly in a folder; hidden files do not count."""
+    from densecast.datasets._names import images_of
+
+    return bool(images_of(folder))
+
+
+def source_or_folder(spec: ModelSpec, data: Path | Data) -> DataSource | None:
+    """The data set at `data`; None for any folder of pictures, whose ground truth nobody needs.
+
+    A picture beside a data set's folders does not make it a folder of pictures.
+    """
+    given = Data.at(data)
+    explicit = given.options.dataset is not None or bool(given.options.named)
+    if spec.evaluation is None and spec.task != "segmentation" and not explicit:
+        return None
+    source = find(spec, given)
+    if explicit or not source.root.is_dir():
+        return source
+    if images_directly_in(source.root) or spec.evaluation is None:
+        return source if source.is_recognised else None
+    return source

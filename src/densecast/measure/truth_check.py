@@ -1,0 +1,55 @@
+"""Refuses or remarks ground truth that would make a score say something else than it seems to."""
+
+from __future__ import annotations
+
+from densecast.errors import BadDatasetError
+from densecast.metrics._base import TruthSummary
+
+# More than this share not evaluated, and a score speaks of the smaller part of the pictures.
+MOST = 0.5
+_SHOWN = 8
+
+
+def check(truth: TruthSummary, labels: tuple[str, ...], *, allow_ignored: bool = False) -> tuple[str, ...]:
+    """Remarks about the ground truth that was counted; raises for what makes its score a lie.
+
+    Remarked are classes that are nowhere in the truth, and a truth of a single class.
+
+    Raises:
+        BadDatasetError: labels that the model has no class for; nothing evaluated, or most of it not (unless
+            `allow_ignored`); or one class and 255 alone, as masks of 0 and 255 have.
+    """
+    counted = sum(truth.by_class)
+    foreign = sum(truth.foreign.values())
+    total = counted + truth.ignored + foreign
+    if not total:
+        return ()
+    if foreign:
+        shown = ", ".join(map(str, sorted(truth.foreign)[:_SHOWN])) + (", …" if len(truth.foreign) > _SHOWN else "")
+        raise BadDatasetError(
+            f"{foreign / total:.1%} of the pixels have labels that the model has no class for ({shown}; it has "
+            f"{len(labels)} classes), and would count for nothing. Say what they are: --dataset pairs with --remap or "
+            "--ignore, or evaluate a model of these classes."
+        )
+    present = [label for label, pixels in zip(labels, truth.by_class, strict=True) if pixels]
+    if truth.ignored and len(present) == 1 and not allow_ignored:
+        raise BadDatasetError(
+            f"the ground truth holds only {present[0]!r} and 255, not evaluated ({truth.ignored / total:.1%} of the "
+            "pixels): any model that finds nothing else scores 1. If 255 is a class, say so: --dataset pairs "
+            "--remap 255=1, or write it as 1 into the masks; else pass --allow-ignored.",
+            field="allow_ignored",
+        )
+    if truth.ignored > MOST * total and not allow_ignored:
+        raise BadDatasetError(
+            f"{truth.ignored / total:.1%} of the pixels are not evaluated (255): the score would say little. If 255 "
+            "is a class, say so with --remap; if this is meant, pass --allow-ignored.",
+            field="allow_ignored",
+        )
+    remarks: list[str] = []
+    absent = [label for label in labels if label not in present]
+    if len(present) == 1:
+        remarks.append(f"the ground truth holds only {present[0]!r}: nothing is said about any other class")
+    elif absent:
+        named = ", ".join(absent[:_SHOWN]) + (f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else "")
+        remarks.append(f"nowhere in the ground truth: {named}")
+    return tuple(remarks)

@@ -1,0 +1,103 @@
+"""Options of a user's own data: which layout, which folders, and how mask values become classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from densecast.errors import UsageError
+from densecast.spec.model import ModelSpec, Rgb
+from densecast.spec.options import option
+
+_OWN = "Own data"
+
+
+@dataclass(frozen=True, slots=True)
+class DataOptions:
+    """How a folder of the user's is read; what is left out is found by convention, and recorded.
+
+    `dataset` is the layout: a data set's name; None for the model's own, or `pairs` where it names none. A mask's value
+    or class name on the left of a `remap` entry `FROM=TO` becomes the class (index or name) on its right, or `ignore`.
+    `subset` keeps these classes; all others are not evaluated. `reduce_zero_label` takes 1 for the first class and
+    leaves 0 out, as ADE20K's masks need it. `metric` replaces the model's.
+    """
+
+    dataset: str | None = option(
+        None,
+        "Layout of the data: pairs (pictures and masks in folders), voc2012, … Default: the model's own, else pairs.",
+        group=_OWN,
+    )
+    images_dir: str | None = option(None, "Folder of the pictures, below the root.", group=_OWN)
+    masks_dir: str | None = option(None, "Folder of the masks, below the root.", group=_OWN)
+    suffix: str | None = option(
+        None, "What a mask's name has after its picture's: _mask, _mask.png, or a rule as {stem}_mask.", group=_OWN
+    )
+    colours: str | None = option(
+        None, "Colours of RGB masks: a labelmap.txt, or model for the model's own palette.", group=_OWN
+    )
+    ignore: tuple[str, ...] = option(
+        (), "Value or class of the masks that is not evaluated; repeatable. Default: 255.", group=_OWN, form="names"
+    )
+    remap: tuple[str, ...] = option(
+        (), "What a value or class of the masks is to the model, as 255=1 or truck=car; repeatable.",
+        group=_OWN, form="names",
+    )  # fmt: skip
+    subset: tuple[str, ...] = option(
+        (), "Evaluate this class only, and take all others as not evaluated; repeatable.", group=_OWN, form="names"
+    )
+    reduce_zero_label: bool = option(False, "Masks count classes from 1; 0 is not evaluated (ADE20K).", group=_OWN)
+    allow_ignored: bool = option(False, "Score data of which most pixels are not evaluated.", group=_OWN)
+    metric: str | None = option(None, "Metric: iou or dice; default: the model's own, else iou.", group=_OWN)
+
+    def __post_init__(self) -> None:
+        """Check the form of `remap`."""
+        for entry in self.remap:
+            if not all(side.strip() for side in entry.partition("=")[::2]):
+                raise UsageError(f"remap {entry!r} must be VALUE=CLASS, as 255=1 or truck=car.", field="remap")
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Names of the options that are set, beside those every layout has (`dataset`, `metric`, `allow_ignored`)."""
+        plain = DataOptions()
+        general = ("dataset", "metric", "allow_ignored")
+        return frozenset(
+            each.name
+            for each in fields(self)
+            if each.name not in general and getattr(self, each.name) != getattr(plain, each.name)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What ground truth is read for: a model's classes, their colours, and the frame that it sees pictures in.
+
+    `labels` is empty for no model in particular. With `use_exif` pictures are seen upright, as their orientation tag
+    says, else as they are stored.
+    """
+
+    labels: tuple[str, ...] = ()
+    palette: tuple[Rgb, ...] = ()
+    use_exif: bool = False
+    options: DataOptions = DataOptions()
+
+    @classmethod
+    def of(cls, spec: ModelSpec, options: DataOptions = DataOptions()) -> Reading:
+        """The reading that a model needs."""
+        return cls(spec.labels, spec.palette, spec.preprocess.use_exif, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A user's data: the root folder or data file (None for where the configuration says), and how it is read."""
+
+    path: Path | None = None
+    options: DataOptions = DataOptions()
+
+    @classmethod
+    def at(cls, data: Data | Path | str | None) -> Data:
+        """The data at a path, without options; data as it is."""
+        return data if isinstance(data, Data) else Data(None if data is None else Path(data))
+
+
+FOLDERS = tuple(each.name for each in fields(DataOptions) if each.name != "metric")
+"""Options of verbs that have an option `metric` of their own."""
