@@ -108,7 +108,7 @@ def test_mask_of_another_size_than_its_image(artifacts: Path, tmp_path: Path) ->
     root = carvana(tmp_path / "data", count=3)
     write_mask(next((root / "masks").iterdir()), np.zeros((10, 12), np.uint8))
     message = failed(3, "evaluate", artifacts / "built", "--data", root, "--split", "all", "-q")
-    assert "the mask is 12×10 pixels, its image 64×48" in message
+    assert "the labels are 12×10 pixels, their image 0002_01.jpg 64×48" in message
 
 
 def test_data_set_folder_that_is_none(artifacts: Path, tmp_path: Path) -> None:

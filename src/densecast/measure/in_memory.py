@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,11 +22,26 @@ Triples = Iterable[tuple[Any, Any, Any]]
 NAME = "python"
 
 
+@runtime_checkable
+class Indexed(Protocol):
+    """A sequence, or a data set of another library, whose items are asked for by their place."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, place: int, /) -> Any: ...
+
+
+@runtime_checkable
+class SupportsArray(Protocol):
+    """What numpy can make an array of, as a tensor of another library."""
+
+    def __array__(self) -> Any: ...
+
+
 @dataclass(frozen=True, slots=True)
 class InMemory:
     """Samples by id; images (H, W, 3) uint8 RGB or paths, and targets, are taken from `items` when they are needed."""
 
-    items: Sequence[tuple[Any, Any, Any]]
+    items: Indexed
     places: dict[str, int]
     samples: tuple[Sample, ...]
     split: Split
@@ -57,9 +72,9 @@ class InMemory:
             BadDatasetError: an array of something else, or of values that no label has.
         """
         target = self.items[self.places[sample.id]][2]
-        if not isinstance(target, np.ndarray) and not hasattr(target, "__array__"):
+        labels = np.asarray(target) if isinstance(target, (np.ndarray, SupportsArray)) else None
+        if labels is None:
             return target
-        labels = np.asarray(target)
         if not np.issubdtype(labels.dtype, np.integer) and labels.dtype != np.bool_:
             return target
         if labels.ndim != 2 or labels.size == 0 or labels.min() < 0 or labels.max() > 255:
@@ -90,10 +105,10 @@ def in_memory(spec: ModelSpec, items: Triples, split: Split, protocol: str | Non
         raise UsageError(
             f"protocol {protocol!r} is of a data set's folder; data from Python has none.", field="protocol"
         )
-    known = items if isinstance(items, Sequence) or hasattr(items, "__getitem__") else list(items)
+    known: Indexed = items if isinstance(items, Indexed) else list(items)
     samples: list[Sample] = []
     places: dict[str, int] = {}
-    for place in range(len(known)):  # type: ignore[arg-type]
+    for place in range(len(known)):
         item = known[place]
         if not isinstance(item, (tuple, list)) or len(item) != 3:
             raise BadDatasetError(f"data item {place} must be (id, image, target), got {type(item).__name__}.")
@@ -110,5 +125,5 @@ def in_memory(spec: ModelSpec, items: Triples, split: Split, protocol: str | Non
     if metric is None and spec.task != "segmentation":
         raise UsageError(f"{spec.name} names no metric; its spec file lacks [evaluation].", field="metric")
     evaluation = Evaluation(NAME, metric or "iou", own.frame if own is not None else "image")
-    dataset = InMemory(known, places, tuple(samples), split, spec.preprocess.use_exif)  # type: ignore[arg-type]
+    dataset = InMemory(known, places, tuple(samples), split, spec.preprocess.use_exif)
     return replace(spec, evaluation=evaluation), dataset

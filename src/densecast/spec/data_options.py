@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from densecast.errors import UsageError
-from densecast.spec.model import ModelSpec, Rgb
 from densecast.spec.options import option
+
+if TYPE_CHECKING:
+    from densecast.spec.model import ModelSpec, Rgb
 
 _OWN = "Own data"
 
