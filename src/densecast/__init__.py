@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from densecast.session import Session as Session
     from densecast.spec.augment import Augment as Augment
     from densecast.spec.augment import View as View
-    from densecast.spec.geometry import Placement as Placement
     from densecast.spec.data_options import Data as Data
     from densecast.spec.data_options import DataOptions as DataOptions
+    from densecast.spec.geometry import Placement as Placement
     from densecast.spec.model import Evaluation as Evaluation
     from densecast.spec.model import ModelSpec as ModelSpec
     from densecast.spec.options import BuildOptions as BuildOptions

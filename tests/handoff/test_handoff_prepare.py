@@ -30,7 +30,7 @@ MEAN_STD = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_label_maps.voc2012(tmp_path_factory.mktemp("data"))
+    return made_label_maps.voc2012(tmp_path_factory.mktemp("data"), classes=2)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def test_other_images_are_refused_and_files_are_matched_by_id(source: Artifact, 
     before = collect(tmp_path / "handoff", tmp_path / "result", data=data).score
     (outputs / "2007_000000_1.bin").write_bytes(b"sorts first and belongs to no image")
     assert collect(tmp_path / "handoff", tmp_path / "result", data=data).score == before
-    other = made_label_maps.voc2012(tmp_path / "other")
+    other = made_label_maps.voc2012(tmp_path / "other", classes=2)
     listed = other / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt"
     listed.write_text("2007_000033\n2009_000001\n")
     with pytest.raises(BadDatasetError, match="other images"):

@@ -54,7 +54,7 @@ def evaluated(
 def voc(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Path]:
     """A shipped network in FCN-8s' own geometry, and three images a split."""
     folder = tmp_path_factory.mktemp("voc")
-    return shipped_for_voc(folder, (64, 64)), made_label_maps.voc2012(folder / "data")
+    return shipped_for_voc(folder, (64, 64)), made_label_maps.voc2012(folder / "data", classes=19)
 
 
 @pytest.mark.torch

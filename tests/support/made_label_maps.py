@@ -54,8 +54,8 @@ def cityscapes(root: Path, size_hw: tuple[int, int] = (24, 48)) -> Path:
     return root
 
 
-def voc2012(root: Path, below: str = "VOCdevkit/VOC2012") -> Path:
-    """Three images a split, of differing sizes."""
+def voc2012(root: Path, below: str = "VOCdevkit/VOC2012", classes: int = 21) -> Path:
+    """Three images a split, of differing sizes, with the first `classes` of VOC."""
     home = root / below
     lists = home / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
@@ -64,5 +64,5 @@ def voc2012(root: Path, below: str = "VOCdevkit/VOC2012") -> Path:
         for index, name in enumerate(names):
             size_hw = (40 + index, 63 - index)
             made_images.write_jpeg(home / "JPEGImages" / f"{name}.jpg", size_hw, seed=index)
-            write_palette(home / "SegmentationClass" / f"{name}.png", striped(size_hw, 21))
+            write_palette(home / "SegmentationClass" / f"{name}.png", striped(size_hw, classes))
     return root

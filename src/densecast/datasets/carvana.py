@@ -100,7 +100,8 @@ def _all(root: Path) -> tuple[Sample, ...]:
     images, masks = _images(root), _masks(root)
     if not images:
         raise BadDatasetError(
-            f"{root} holds no imgs/*.jpg (or pictures of another format). Carvana's layout is imgs/<id>.jpg and masks/<id>_mask.gif; for other "
+            f"{root} holds no imgs/*.jpg (or pictures of another format). Carvana's layout is imgs/<id>.jpg and "
+            "masks/<id>_mask.gif; for other "
             "folders of pictures and masks name the dataset pairs."
         )
     samples = tuple(

@@ -14,23 +14,26 @@ from densecast.datasets.pairs._data_file import DataFile
 from densecast.errors import BadDatasetError, UsageError
 from densecast.spec.data_options import Reading
 from densecast.spec.model import Rgb
-from densecast.spec.sample import LabelMap
+from densecast.spec.sample import LabelMap, label_dtype
 from densecast.tasks.segmentation.palettes import IGNORED
+from densecast.tasks.segmentation.palettes import ignored as ignored_label
 
 _LARGEST = 65535
 _FOREGROUND = 1
+# What a value is mapped to that is not evaluated.
+LEFT_OUT = -2
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The class of each mask value, the meaning of colours, and in words what is not by index."""
+    """The class of each mask value (`LEFT_OUT` for none), the meaning of colours, and in words what is not by index."""
 
     table: dict[int, int]
     colours: MaskColours
     words: tuple[str, ...]
 
     def label_map(self, mask: Path) -> LabelMap:
-        """Read a mask as (H, W) uint8 class indices, 255 where nothing is evaluated.
+        """Read a mask as (H, W) class indices, and 255 (65535 of over 255 classes) where nothing is evaluated.
 
         Raises:
             BadImageError: see `read_values`.
@@ -46,9 +49,10 @@ class Classes:
         foreign = [int(value) for value in np.flatnonzero(counted) if int(value) not in self.table]
         if foreign:
             raise BadDatasetError(self._foreign(mask, foreign, counted[foreign].sum() / values.size, largest))
-        lookup = np.full(max(largest + 1, 256), IGNORED, np.uint8)
+        count = self.colours.classes or IGNORED
+        lookup = np.full(max(largest + 1, 256), ignored_label(count), label_dtype(count))
         for value, index in self.table.items():
-            if value <= largest:
+            if value <= largest and index != LEFT_OUT:
                 lookup[value] = index
         return lookup[values]
 
@@ -81,7 +85,7 @@ def classes_of(file: DataFile, reading: Reading, root: Path, *, reduce_zero: boo
     words: list[str] = []
     table = _base(names, file, reading, words)
     if reduce_zero:
-        table = {0: IGNORED, **{value + 1: index for value, index in table.items()}}
+        table = {0: LEFT_OUT, **{value + 1: index for value, index in table.items()}}
         words.append("0 is not evaluated, 1 is the first class")
     if binary:
         table = {0: 0, IGNORED: _FOREGROUND}
@@ -91,13 +95,13 @@ def classes_of(file: DataFile, reading: Reading, root: Path, *, reduce_zero: boo
         table[_value(left, names, offset, "remap")] = _class(right, reading, "remap")
     ignored = (*file.ignore, *reading.options.ignore)
     for entry in ignored:
-        table[_value(entry, names, offset, "ignore")] = IGNORED
+        table[_value(entry, names, offset, "ignore")] = LEFT_OUT
     _refuse_unknown(table, names, offset, reading)
-    table.setdefault(IGNORED, IGNORED)
+    table.setdefault(IGNORED, LEFT_OUT)
     subset = (*file.subset, *reading.options.subset)
     if subset:
         kept = {_class(entry, reading, "subset") for entry in subset}
-        table = {value: index if index in kept else IGNORED for value, index in table.items()}
+        table = {value: index if index in kept else LEFT_OUT for value, index in table.items()}
         words.append(f"only {', '.join(subset)} evaluated")
     if colours:
         words.append(f"{len(colours)} colours of classes")
@@ -162,12 +166,12 @@ def _value(text: str, names: tuple[str, ...], offset: int, field: str) -> int:
 
 
 def _class(text: str, reading: Reading, field: str) -> int:
-    """The model's class that is meant by a name or an index; 255 for `ignore`."""
+    """The model's class that is meant by a name or an index; `LEFT_OUT` for `ignore`."""
     for index, label in enumerate(reading.labels):
         if _plain(label) == _plain(text):
             return index
-    if text.lower() in ("ignore", "ignored", str(IGNORED)):
-        return IGNORED
+    if text.lower() in ("ignore", "ignored") or (text == str(IGNORED) and len(reading.labels) <= IGNORED):
+        return LEFT_OUT
     if text.isdecimal() and int(text) < (len(reading.labels) or IGNORED):
         return int(text)
     raise UsageError(
