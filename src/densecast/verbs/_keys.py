@@ -12,6 +12,7 @@ from pathlib import Path
 from densecast.artifact import Artifact, CalibrationRecord, CompiledArtifact, FloatArtifact
 from densecast.io import codec, files
 from densecast.runtime import machine
+from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.options import BuildOptions
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, PrepareOptions
 
@@ -60,9 +61,9 @@ def timing_key(
     )
 
 
-def search_key(plan_key: str, data: Path, samples: str, metric: str) -> str:
+def search_key(plan_key: str, data: Path | Data, samples: str, metric: str) -> str:
     """The key of a search's measurements: the build it varies, and the files that it measures on."""
-    return _hashed(plan_key, files.tree_state(data), samples, metric)
+    return _hashed(plan_key, _data_state(data), samples, metric)
 
 
 def measure_key(
@@ -80,17 +81,25 @@ def measure_key(
 
 
 def handoff_key(
-    source: Artifact, options: PrepareOptions, data: Path, calibration_data: Path | None, samples: str
+    source: Artifact, options: PrepareOptions, data: Path | Data, calibration_data: Path | Data | None, samples: str
 ) -> str:
     """The key of a handoff: model, options, images and versions. The number of processes changes no file."""
     return _hashed(
         source.meaning,
         codec.to_json(options),
-        files.tree_state(data),
-        files.tree_state(calibration_data) if calibration_data else "",
+        _data_state(data),
+        _data_state(calibration_data) if calibration_data else "",
         samples,
         machine.versions(_PACKAGES),
     )
+
+
+def _data_state(data: Path | Data) -> object:
+    """The state of all files below the data's root (a data file's is its folder), and how they are read."""
+    given = Data.at(data)
+    assert given.path is not None
+    state = files.tree_state(given.path.parent if given.path.is_file() else given.path)
+    return state if given.options == DataOptions() else (state, repr(given.options))
 
 
 def _hashed(*parts: object) -> str:

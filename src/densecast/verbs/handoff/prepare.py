@@ -61,13 +61,14 @@ def prepare(
     sizes_hw = input_sizes(source.spec, samples, options.size_hw)
     spec = fixed_spec(source.spec, sizes_hw, options.batch, uint8=options.uint8_input)
     _check_output_form(spec, options.output_form)
-    calibrated_on = (calibration_data or root) if options.precision == INT8 else None
+    place = replace(Data.at(data), path=found.root)
+    calibrated_on = (calibration_data or place) if options.precision == INT8 else None
     record_text = codec.to_json(dataset.record(options.limit))
-    key = handoff_key(source, replace(options, processes=None), root, calibrated_on, record_text)
+    key = handoff_key(source, replace(options, processes=None), place, calibrated_on, record_text)
     _claim(out, key)
     if (out / package.MANIFEST).is_file():
         return package.open_handoff(out)
-    record = _calibrate(spec, options, calibration_data or data or found.root, out)
+    record = _calibrate(spec, options, calibration_data or place, out)
     model, notes = device_graph(onnx.load(source.file("model.onnx")), spec, options.output_form)
     files.write_bytes(out / package.GRAPH, model.SerializeToString())
     shapes = {size: output_at(model, spec.input, size) for size in sizes_hw}

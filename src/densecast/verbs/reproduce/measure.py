@@ -15,7 +15,8 @@ from densecast.artifact import CompiledArtifact
 from densecast.errors import BadConfigError
 from densecast.io import codec, files
 from densecast.measure import change, loop
-from densecast.measure.ground_truth import GroundTruth, metric_of
+from densecast.measure.data_source import metric_of
+from densecast.measure.ground_truth import GroundTruth
 from densecast.pipeline import Pipeline
 from densecast.results.timing import Timing
 from densecast.runtime.processes import WorkerPool
