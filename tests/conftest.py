@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,12 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # The local servers of these tests are never asked through a proxy.
         patch.setenv("NO_PROXY", "127.0.0.1")
         yield
+
+
+@pytest.fixture(autouse=True)
+def remarks_are_heard() -> None:
+    """A command line that was quiet in this process leaves its level behind; every test starts without one."""
+    logging.getLogger("densecast").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import BadGraphError
+from densecast.errors import BadConfigError, BadGraphError
 from densecast.imaging.prepare import prepare
 from densecast.spec.preprocess import ColourOrder, FitInto, Native, Preprocess, TripleFloat
 
@@ -74,7 +74,13 @@ def measure(prefix: Prefix, dtype: str, fixed_hw: tuple[int, int] | None) -> Mea
     fill = black[:, -1, -1].astype(np.float64) * std + mean if size_hw else np.zeros(3)
     # A declared fill is a colour, red first; mean and std are in the network's order.
     measured = Measured(_triple(mean), _triple(std), colour, size_hw, _triple(fill if colour == "RGB" else fill[::-1]))
-    _prove(prefix, measured, dtype, fixed_hw)
+    try:
+        declared = measured.preprocess
+    except BadConfigError as error:
+        raise BadGraphError(
+            f"before its first layer the graph does more than (x - mean) / std and padding: {error}"
+        ) from None
+    _prove(prefix, measured, declared, dtype, fixed_hw)
     return measured
 
 
@@ -98,12 +104,14 @@ def agrees(measured: Measured, declared: Preprocess) -> str | None:
     )
 
 
-def _prove(prefix: Prefix, measured: Measured, dtype: str, fixed_hw: tuple[int, int] | None) -> None:
+def _prove(
+    prefix: Prefix, measured: Measured, declared: Preprocess, dtype: str, fixed_hw: tuple[int, int] | None
+) -> None:
     for seed, (height, width) in enumerate((fixed_hw,) if fixed_hw else _PROBE_HW):
         if measured.size_hw is not None:
             height, width = min(height, measured.size_hw[0]), min(width, measured.size_hw[1])
         image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        expected = _as_declared(image, measured.preprocess)
+        expected = _as_declared(image, declared)
         actual = _run(prefix, image.astype(dtype))
         if actual.shape != expected.shape:
             raise BadGraphError(f"before its first layer the graph makes {actual.shape} of {height}×{width} pixels.")
