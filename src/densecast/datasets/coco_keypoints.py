@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from densecast.datasets import _coco_annotations
+from densecast.datasets import _coco_annotations, _frames
 from densecast.datasets._base import DatasetFormat, FolderFormat
 from densecast.errors import BadDatasetError, DensecastError, MissingFileError
-from densecast.imaging import read
 from densecast.spec.sample import CheckReport, Sample, Split, SplitRecord, ids_sha256
 from densecast.tasks.pose import AnnotatedPoses
 
@@ -36,9 +35,9 @@ class CocoKeypoints:
             BadImageError: the image's header cannot be read.
             BadDatasetError: the image's size is not the annotated one.
         """
-        actual_hw, annotated_hw = read.size_hw(sample.image), self.size_hw[sample.id]
-        # A photograph that its orientation tag turns by a quarter has its sides swapped in the header.
-        if actual_hw not in (annotated_hw, annotated_hw[::-1]):
+        (actual_hw, upright_hw), annotated_hw = _frames.sizes_hw(sample.image), self.size_hw[sample.id]
+        # Only an orientation tag explains sides that are swapped.
+        if annotated_hw not in (actual_hw, upright_hw):
             raise BadDatasetError(
                 f"{sample.image}: image {sample.id} is {actual_hw[1]}×{actual_hw[0]} pixels, annotated are "
                 f"{annotated_hw[1]}×{annotated_hw[0]}. The joints belong to another image."
