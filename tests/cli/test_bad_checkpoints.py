@@ -100,11 +100,12 @@ def test_tensors_of_another_shape_are_named(tmp_path: Path) -> None:
     assert "up1.up.weight [3, 3, 2, 2] instead of [32, 16, 2, 2]" in message
 
 
-def test_weights_for_other_classes_are_refused(tmp_path: Path) -> None:
+def test_weights_for_other_classes_than_there_are_labels_are_refused(tmp_path: Path) -> None:
     state = tiny_torch.unet_state()
     state["outc.conv.weight"], state["outc.conv.bias"] = torch.zeros(5, 2, 1, 1), torch.zeros(5)
-    message = refused(tmp_path, tiny_torch.write_checkpoint(tmp_path / "weights.pth", state))
-    assert "5 channels" in message and "labels background, car" in message
+    path = tiny_torch.write_checkpoint(tmp_path / "weights.pth", state)
+    message = failed(3, *EXPORT, tmp_path / "out", "--checkpoint", path, "--labels", "a,b")
+    assert "5 classes apart, but 2 labels are stated: a, b" in message
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -13,7 +13,7 @@ import tiny_artifacts
 import tiny_graphs
 
 from densecast.artifact import Artifact
-from densecast.errors import BadConfigError, BadGraphError, MissingFileError
+from densecast.errors import BadCheckpointError, BadConfigError, BadGraphError, MissingFileError
 from densecast.spec.tensor import Dim
 from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.export import export_file, onnx_file, parity, spec_file
@@ -146,8 +146,10 @@ def test_what_is_no_torchscript_is_refused(tmp_path: Path, content: str) -> None
         torch.save({"a": torch.zeros(2)}, path)
     else:
         path.write_bytes(b"text" if content == "text" else b"")
-    with pytest.raises(BadGraphError, match="no TorchScript"):
+    words = "holds 1 tensors, no network.*--module" if content == "state dict" else "no network that export can read"
+    with pytest.raises(BadCheckpointError, match=words) as caught:
         export_file(path, tiny_artifacts.spec(), tmp_path / "out")
+    assert "corrupt" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from torch import Tensor
 
-from densecast.errors import BadCheckpointError
+from densecast.errors import BadCheckpointError, BadConfigError
+
+O = TypeVar("O")  # noqa: E741  options, as in `_base`
 
 ProvenOptions = dict[str, int | tuple[int, ...]]
 """Options that the tensors determine, by name. A 0, also inside a tuple, means "unknown"."""
@@ -49,3 +53,16 @@ def explain_difference(proven: ProvenOptions, options: object) -> str | None:
     of_weights = ", ".join(f"{name}={known[name]}" for name in wrong)
     of_network = ", ".join(f"{name}={getattr(options, name)}" for name in wrong)
     return f"these weights were made for {of_weights}; the requested network has {of_network}"
+
+
+def with_proven(proven: ProvenOptions, base: O) -> O:
+    """`base` with the options that the weights determine.
+
+    Raises:
+        BadCheckpointError: they determine what no network can have.
+    """
+    known: dict[str, Any] = {name: value for name, value in proven.items() if value}
+    try:
+        return replace(base, **known)  # type: ignore[type-var]
+    except BadConfigError as error:
+        raise BadCheckpointError(f"no network has the shape of these weights: {error}") from None

@@ -12,7 +12,7 @@ from densecast.networks._assembly import Segmenter
 from densecast.networks._base import Network
 from densecast.networks._options import require_int, require_ints
 from densecast.networks._resnet import ResNetV1c, depths_of
-from densecast.networks._state import ProvenOptions, clean, explain_difference, out_channels
+from densecast.networks._state import ProvenOptions, clean, explain_difference, out_channels, with_proven
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,26 @@ def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | Non
     return explain_difference(proven, options)
 
 
+def options_from_state(state: Mapping[str, Tensor], base: Options) -> Options:
+    """`base` with the classes and widths that a cleaned state dict determines; which network it is stays as named.
+
+    Raises:
+        BadCheckpointError: no network has such weights.
+    """
+    return with_proven(
+        {
+            "base_width": out_channels(state, "backbone.layer1.0.conv1.weight"),
+            "classes": out_channels(state, "decode_head.conv_seg.weight"),
+            "head_channels": out_channels(state, "decode_head.bottleneck.conv.weight"),
+        },
+        base,
+    )
+
+
 NETWORK: Network[Options] = Network(
     Options,
     build,
     clean,
     explain_mismatch=explain_mismatch,
+    options_from_state=options_from_state,
 )

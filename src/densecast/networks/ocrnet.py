@@ -14,7 +14,7 @@ from densecast.networks._fcn_head import FCNHead
 from densecast.networks._hrnet import HRNet, shape_of
 from densecast.networks._ocr_head import OCRHead
 from densecast.networks._options import require_int, require_ints
-from densecast.networks._state import clean, explain_difference, out_channels
+from densecast.networks._state import clean, explain_difference, out_channels, with_proven
 
 _PUBLISHED: dict[object, str] = {(1, 4, 3): "hr18", (1, 3, 2): "hr18s"}
 """The two published networks, distinguished by the modules in their stages."""
@@ -100,9 +100,28 @@ def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | Non
     return explain_difference(proven, options)
 
 
+def options_from_state(state: Mapping[str, Tensor], base: Options) -> Options:
+    """`base` with the classes and widths that a cleaned state dict determines; which network it is stays as named.
+
+    Raises:
+        BadCheckpointError: no network has such weights.
+    """
+    return with_proven(
+        {
+            "classes": out_channels(state, "decode_head.1.conv_seg.weight"),
+            "base_width": out_channels(state, "backbone.stage2.0.branches.0.0.conv1.weight"),
+            "stem_width": out_channels(state, "backbone.conv1.weight"),
+            "ocr_channels": out_channels(state, "decode_head.1.bottleneck.conv.weight"),
+            "ocr_key_channels": out_channels(state, "decode_head.1.object_context_block.value_project.conv.weight"),
+        },
+        base,
+    )
+
+
 NETWORK: Network[Options] = Network(
     Options,
     build,
     clean,
     explain_mismatch=explain_mismatch,
+    options_from_state=options_from_state,
 )

@@ -14,7 +14,7 @@ from densecast.networks._base import Network
 from densecast.networks._conv import ConvModule
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._options import require_int
-from densecast.networks._state import ProvenOptions, clean, explain_difference, out_channels
+from densecast.networks._state import ProvenOptions, clean, explain_difference, out_channels, with_proven
 
 _STAGES = 5
 
@@ -115,10 +115,26 @@ def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | Non
     return explain_difference(proven, options)
 
 
+def options_from_state(state: Mapping[str, Tensor], base: Options) -> Options:
+    """`base` with the classes and widths that a cleaned state dict determines; which network it is stays as named.
+
+    Raises:
+        BadCheckpointError: no network has such weights.
+    """
+    return with_proven(
+        {
+            "base_width": out_channels(state, "backbone.encoder.0.0.convs.0.conv.weight"),
+            "classes": out_channels(state, "decode_head.conv_seg.weight"),
+        },
+        base,
+    )
+
+
 NETWORK: Network[Options] = Network(
     Options,
     build,
     clean,
     input_multiple=16,
     explain_mismatch=explain_mismatch,
+    options_from_state=options_from_state,
 )

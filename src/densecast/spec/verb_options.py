@@ -38,6 +38,7 @@ class ExportOptions:
     """Options of an export.
 
     `size_hw` fixes height and width; None keeps them open within `side`. `batch` likewise; None keeps it open.
+    `weights` names the key of a checkpoint's weights, or "ema"; None for those that are not averaged.
     `variant` names one of a zoo model's ways to prepare images and to decode outputs. `input_name` is the input that
     takes the image, `output_name` the main output; None for what fits the task. Of several outputs all are exported,
     the main one first, unless `only_main_output`. In a TensorFlow graph the two are the tensors between which the
@@ -59,6 +60,9 @@ class ExportOptions:
     )
     input_name: str | None = option(None, "Name of the image input; default: the one that fits.")
     output_name: str | None = option(None, "Name of the main output; default: the first one that fits the task.")
+    weights: str | None = option(
+        None, "Of several sets of weights in a checkpoint: the key of one, or ema; default: those not averaged."
+    )
     only_main_output: bool = option(False, "Drop all outputs but the main one.")
     name: str | None = option(None, "Name of the model, of which default folder names are made; default: the source's.")
 

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest, NetworkRef, WeightsRecord
-from densecast.errors import BadConfigError, BadShapeError, MissingFileError, UsageError
+from densecast.errors import BadConfigError, MissingFileError, UsageError
 from densecast.io import codec, files
-from densecast.networks._base import NETWORKS, Network
+from densecast.networks._base import NETWORKS
 from densecast.runtime import machine
 from densecast.spec.model import ModelSpec
-from densecast.spec.preprocess import Preprocess
-from densecast.spec.tensor import Dim, TensorSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks._base import TASKS, Task
+from densecast.verbs.export import (
+    applicable,
+    described,
+    foreign,
+    hf_folder,
+    onnx_file,
+    program,
+    retrained,
+    sources,
+    state_dicts,
+    tensorflow,
+    tensorflow_source,
+    torch_file,
+    torch_module,
+    trial_sizes,
+    weights,
+)
 from densecast.verbs.export import checkpoint as checkpoints
-from densecast.verbs.export import foreign, onnx_file, spec_file, tensorflow, tensorflow_source, torch_module, weights
+from densecast.verbs.export.described import Labels, Spec
+from densecast.verbs.export.retrained import Stated
 from densecast.verbs.export.spec_file import SpecFile
 from densecast.zoo._base import ZOO, ZooEntry
 
@@ -30,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportOptions", "SpecFile", "export", "export_file", "export_module", "export_zoo", "is_file_name"]
 
-_SUFFIXES = (".onnx", ".pt", ".pth", ".ts", ".torchscript")
+_SUFFIXES = (".onnx", ".pt", ".pth", ".pt2", ".ts", ".torchscript", ".ckpt")
 _EXAMPLE_HW = (512, 512)
 
 
@@ -38,40 +54,59 @@ def export(
     source: str | Path | ZooEntry | nn.Module,
     out: str | Path,
     *,
-    spec: ModelSpec | SpecFile | str | Path | None = None,
-    labels: Sequence[str] | None = None,
-    preprocess: Preprocess | None = None,
+    spec: Spec | None = None,
+    labels: Labels | None = None,
+    preprocess: object = None,
     task: str | Task[Any, Any] = "segmentation",
     checkpoint: str | Path | None = None,
     example: tuple[int, int] | None = None,
+    output: str | None = None,
     options: ExportOptions = ExportOptions(),
+    given: Collection[str] = (),
     progress: weights.Progress | None = None,
 ) -> FloatArtifact:
-    """Export a network to a float artifact at `out`: a zoo model, a file, or a `torch.nn.Module`.
+    """Export a network to a float artifact at `out`: a zoo model, a file, a folder, or a `torch.nn.Module`.
 
-    A zoo model says itself what it is. Of a file or a module it is said by `spec`, a spec file or its contents; or by
-    `labels`, `preprocess` (default: the image as it is, divided by 255) and `task`. `checkpoint` are the weights of a
-    zoo model or a module. `example` is the height and width at which a module is traced and compared.
+    A zoo model says itself what it is, and a Hugging Face folder too; what is said here overrules it. Of others it is
+    said by `spec`, a spec file or its contents; or by `labels` (a list, their number, or a table such as `id2label`),
+    `preprocess` and `task`. `preprocess` is ours, "imagenet", "0..1", "-1..1" or "0..255", or another library's: see
+    `library_preprocess.translate`; by default the image as it is, divided by 255. `checkpoint` are the weights of a zoo
+    model or a module. `example` is the height and width at which a module is traced and compared. `output` names the
+    main output. `given` names options that have their default because somebody said so.
 
     Raises:
-        UsageError: arguments that do not go together.
+        UsageError: arguments that do not go together, or would have no effect on this kind of source.
         UnknownNameError, BadConfigError, MissingFileError, BadCheckpointError, BadGraphError, ParityError:
             see `export_zoo`, `export_file` and `export_module`.
     """
-    given = Path(checkpoint) if checkpoint is not None else None
+    if output is not None:
+        options = replace(options, output_name=output)
     if isinstance(source, str) and is_file_name(source):
         source = Path(source)
+    arguments = {"spec": spec, "labels": labels, "preprocess": preprocess, "checkpoint": checkpoint, "example": example}
+    said = [name for name, value in arguments.items() if value is not None]
+    default = ExportOptions()
+    said += [
+        field.name
+        for field in dataclasses.fields(default)
+        if getattr(options, field.name) != getattr(default, field.name)
+    ]
+    kind = sources.kind_of(source)
+    applicable.check(kind, [*said, *given])
+    if "weights" in (*said, *given) and kind == "module" and checkpoint is None:
+        raise UsageError("it says which weights of a checkpoint: name the checkpoint too.", field="weights")
     if isinstance(source, (str, ZooEntry)):
-        if spec is not None or labels is not None or preprocess is not None:
-            raise UsageError("a zoo model says itself what it is: leave spec, labels and preprocess out.", field="spec")
-        return export_zoo(source, out, options, given=given, progress=progress)
+        stated = described.stated(spec, labels, preprocess)
+        return export_zoo(source, out, options, given=checkpoint, stated=stated, progress=progress)
     name = source.name.partition(".")[0] if isinstance(source, Path) else type(source).__name__.lower()
-    model = _model_spec(name, spec, labels, preprocess, task)
+    if kind == "huggingface":
+        assert isinstance(source, Path)
+        network, spec = described.of_folder(source, spec, labels, preprocess, task)
+        return export_module(network, spec, out, options)
+    model = described.model_spec(name, spec, labels, preprocess, task)
     if isinstance(source, Path):
-        if given is not None:
-            raise UsageError("a file brings its own weights: leave the checkpoint out.", field="checkpoint")
         return export_file(source, model, out, options)
-    return export_module(source, model, out, options, example=example, checkpoint=given)
+    return export_module(source, model, out, options, example=example, checkpoint=checkpoint)
 
 
 def export_zoo(
@@ -80,11 +115,14 @@ def export_zoo(
     options: ExportOptions = ExportOptions(),
     *,
     given: str | Path | None = None,
+    stated: Stated | None = None,
     progress: weights.Progress | None = None,
 ) -> FloatArtifact:
     """Export a zoo model to a float artifact at `out`, with weights from `given` or where they are found.
 
-    An artifact already at `out` that was made from the same weights with the same options and versions is reused.
+    Number of classes and widths are read from the weights, labels and colours from a file that has them; `stated`
+    overrules what the zoo entry and the file say. An artifact already at `out` that was made from the same weights with
+    the same options and versions is reused.
 
     Raises:
         UnknownNameError: no such model, or no such variant of it.
@@ -104,11 +142,14 @@ def export_zoo(
         return tensorflow.export(path, spec, out, options, entry.tensorflow)
     checkpoints.require_torch("export")
     plugin = NETWORKS.load(entry.network)
-    state = checkpoints.read(path)
-    network_options = _network_options(plugin, entry, state)
+    checkpoint = checkpoints.open_checkpoint(path, options.weights)
+    state, prefix_notes = checkpoints.for_network(plugin, retrained.entry_options(plugin, entry), checkpoint.state)
+    network_options = retrained.network_options(plugin, entry, state)
     network = plugin.build(network_options).eval()
     checkpoints.load_into(network, state, plugin, network_options, f"checkpoint {path}")
-    spec = spec.with_input(_input(entry.spec.input, options, plugin.input_multiple))
+    spec, notes = retrained.apply(spec, getattr(network_options, "classes", None), checkpoint, stated or Stated())
+    TASKS.load(spec.task).check(spec)
+    spec = spec.with_input(trial_sizes.of_zoo(entry.spec.input, options, plugin.input_multiple))
     key = _key(files.sha256(path), spec, options)
     if (existing := FloatArtifact.existing(out, key)) is not None:
         return existing
@@ -120,8 +161,8 @@ def export_zoo(
         source=f"zoo {entry.spec.name}",
         network=NetworkRef(entry.network, dataclasses.asdict(network_options)),
         weights=WeightsRecord(path.name, files.sha256(path), len(state)),
+        passes=(*checkpoint.notes, *prefix_notes, *notes),
     )
-
     keep = torch_module.keep_weights(network, entry.network)
     return torch_module.export(network, manifest, options, entry.example_size_hw, keep, out)
 
@@ -129,7 +170,7 @@ def export_zoo(
 def export_file(
     path: str | Path, spec: ModelSpec, out: str | Path, options: ExportOptions = ExportOptions()
 ) -> FloatArtifact:
-    """Export a TorchScript `.pt`, TensorFlow or `.onnx` file to a float artifact at `out`; `spec` describes it.
+    """Export a TorchScript, `.pt2`, TensorFlow or `.onnx` file to a float artifact at `out`; `spec` describes it.
 
     TensorFlow's are frozen graphs (`.pb`, or an archive with one) and SavedModel folders. A TorchScript's
     sizes are open within those of `spec`, unless `options` fix them.
@@ -152,11 +193,16 @@ def export_file(
         raise MissingFileError(f"{path} does not exist.")
     if not is_file_name(path.name):
         raise BadConfigError(
-            f"{path.name}: export reads .onnx, TorchScript (.pt) and TensorFlow (.pb) files, and names of zoo models."
+            f"{path.name}: export reads .onnx, TorchScript (.pt), torch.export (.pt2) and TensorFlow (.pb) files, "
+            "Hugging Face folders, and names of zoo models."
         )
     is_onnx = path.suffix == ".onnx"
+    held = "onnx" if is_onnx else torch_file.held_by(path)
+    if held == "weights":
+        checkpoints.require_torch("reading a checkpoint")
+        torch_file.refuse_weights(path)
     if not is_onnx:
-        spec = _with_sizes(spec, options)
+        spec = trial_sizes.requested(spec, options)
     key = _key(files.sha256(path), spec, options)
     if (existing := FloatArtifact.existing(out, key)) is not None:
         return existing
@@ -168,7 +214,10 @@ def export_file(
     manifest = FloatManifest(spec, key, artifact.now(), machine.describe(), source=f"{path.name}")
     if is_onnx:
         return onnx_file.export(path, manifest, options, out)
+    if held == "program":
+        return program.export(torch_file.load_program(path), manifest, options, out)
     network = onnx_file.load_torchscript(path)
+    manifest = torch_module.with_sizes_found(network, manifest, path.name)
     keep = torch_module.keep_script(path)
     return torch_module.export(network, manifest, options, options.size_hw or _EXAMPLE_HW, keep, out)
 
@@ -196,89 +245,40 @@ def export_module(
     """
     checkpoints.require_torch("export of a module")
     TASKS.load_trusted(spec.task).check(spec)
+    kind = type(module)
+    hf_folder.refuse_by_object(kind.__name__)
     network = copy.deepcopy(module).cpu().eval()
-    record = None
+    record: WeightsRecord | None = None
+    notes: tuple[str, ...] = ()
     if checkpoint is not None:
         path = Path(checkpoint)
-        state = checkpoints.read(path)
+        opened = checkpoints.open_checkpoint(path, options.weights)
+        state, prefix_notes = state_dicts.without_prefix(opened.state, network.state_dict())
         checkpoints.load_into(network, state, None, None, f"checkpoint {path}")
         record = WeightsRecord(path.name, files.sha256(path), len(state))
-    kind = type(module)
+        notes = (*opened.notes, *prefix_notes)
     manifest = FloatManifest(
-        _named(_with_sizes(spec, options), options),
+        _named(trial_sizes.requested(spec, options), options),
         "",
         artifact.now(),
         machine.describe(),
         source=f"module {kind.__module__}.{kind.__qualname__}",
         weights=record,
+        passes=notes,
     )
+    manifest = torch_module.with_sizes_found(network, manifest, kind.__name__)
     size_hw = options.size_hw or example or _EXAMPLE_HW
     return torch_module.export(network, manifest, options, size_hw, torch_module.keep_traced, Path(out))
 
 
 def is_file_name(name: str) -> bool:
-    """Whether the name is that of a file for `export_file`; other names are zoo models."""
+    """Whether the name is that of a file or folder to export; other names are zoo models."""
     path = Path(name)
-    return path.suffix in _SUFFIXES or tensorflow_source.is_tensorflow(path)
-
-
-def _model_spec(
-    name: str,
-    spec: ModelSpec | SpecFile | str | Path | None,
-    labels: Sequence[str] | None,
-    preprocess: Preprocess | None,
-    task: str | Task[Any, Any],
-) -> ModelSpec:
-    if not isinstance(task, str):
-        task_name = task.name
-        if task_name not in TASKS.names():
-            TASKS.register(task_name, task)
-        task = task_name
-    if spec is None:
-        described = SpecFile(tuple(labels or ()), task=task)
-        return (replace(described, preprocess=preprocess) if preprocess else described).model(name)
-    if labels is not None or preprocess is not None:
-        raise UsageError("the spec says labels and preprocessing: leave them out beside it.", field="labels")
-    if isinstance(spec, (str, Path)):
-        spec = spec_file.read(Path(spec))
-    return spec.model(name) if isinstance(spec, SpecFile) else spec
-
-
-def _network_options(plugin: Network[Any], entry: ZooEntry, state: Mapping[str, Any]) -> Any:
-    """The entry's network options, with those (bias, upsampling) that the weights determine."""
-    try:
-        options = plugin.options_type(**entry.options)
-    except TypeError as error:
-        raise BadConfigError(f"zoo entry {entry.spec.name}: options of network {entry.network!r}: {error}") from None
-    return plugin.options_from_state(plugin.clean(state), options) if plugin.options_from_state else options
-
-
-def _input(spec: TensorSpec, options: ExportOptions, multiple: int) -> TensorSpec:
-    """The zoo entry's input with the requested fixed or dynamic sizes."""
-    lowest = -(-max(options.side.min, multiple) // multiple) * multiple
-    highest = options.side.max // multiple * multiple
-    height: int | Dim = Dim("H", lowest, highest, multiple)
-    width: int | Dim = Dim("W", lowest, highest, multiple)
-    if options.size_hw is not None:
-        height, width = options.size_hw
-        if height % multiple or width % multiple:
-            raise BadShapeError(
-                f"this network's height and width must be multiples of {multiple}, got {height}×{width}.",
-                field="size_hw",
-            )
-    batch: int | Dim = options.batch or Dim("N", 1, options.largest_batch)
-    return replace(spec, shape=(batch, spec.shape[1], height, width))
+    return path.suffix in _SUFFIXES or tensorflow_source.is_tensorflow(path) or hf_folder.is_folder(path)
 
 
 def _named(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
     return spec if options.name is None else replace(spec, name=options.name)
-
-
-def _with_sizes(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
-    """The spec's own input with the requested fixed sizes."""
-    height, width = options.size_hw or spec.input.shape[2:]
-    sizes = (options.batch or spec.input.shape[0], spec.input.shape[1], height, width)
-    return spec.with_input(replace(spec.input, shape=sizes))
 
 
 def _key(source_sha256: str, spec: ModelSpec, options: ExportOptions) -> str:

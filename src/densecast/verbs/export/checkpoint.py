@@ -3,32 +3,53 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 import warnings
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from densecast.errors import BadCheckpointError, MissingExtraError, MissingFileError
 from densecast.networks._base import Network
+from densecast.spec.model import Rgb
+from densecast.verbs.export import inert, state_dicts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # The largest of the reference checkpoints is 666 MB; a file that unpacks to more than this is not a network.
 MAX_BYTES = 8 << 30
-# Keys under which training frameworks keep the state dict.
-_CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Trained weights and what else their file says: the state dict, notes on the choice of it, labels and palette."""
+
+    state: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = None
+    palette: tuple[Rgb, ...] | None = None
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Read the state dict of a `.pth`/`.pt`/`.ckpt` (zip or legacy container) or `.safetensors` file.
+    """Read the state dict of a file: `open_checkpoint` without the rest."""
+    return open_checkpoint(path).state
 
-    A bare state dict and one inside a training checkpoint are both accepted. Nothing but tensors and plain
-    values is unpickled (`weights_only=True`); keys are as in the file.
+
+def open_checkpoint(path: Path, wanted: str | None = None) -> Checkpoint:
+    """Read a `.pth`/`.pt`/`.ckpt` (zip or legacy container) or `.safetensors` file.
+
+    A bare state dict and one inside a training checkpoint, under any key, are both accepted. Of several sets of weights
+    `wanted` names the key, or is "ema" for the averaged one; by default the one that is not averaged is taken, and
+    the notes say so. Nothing but tensors and plain values is unpickled (`weights_only=True`); keys are as in the file.
 
     Raises:
+        UsageError: the file does not hold the weights that are wanted, or holds several and none is named.
         MissingFileError: no such file.
         BadCheckpointError: not a checkpoint, cut off, holding code, too large, or without tensors.
     """
@@ -42,7 +63,11 @@ def read(path: Path) -> dict[str, Tensor]:
             f"checkpoint {path} holds more than {MAX_BYTES >> 30} GiB; this is no network of ours."
         )
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    return _state_dict(content, path)
+    where, tensors, notes = state_dicts.choose(content, path.name, wanted)
+    labels, palette = state_dicts.described(content)
+    if where:
+        log.debug("%s: the weights of %s", path, where)
+    return Checkpoint(tensors, notes, labels, palette)
 
 
 def load_into(
@@ -58,8 +83,9 @@ def load_into(
     """
     import torch
 
-    own = kind.clean(state) if kind else dict(state)
     expected = network.state_dict()
+    own, _ = state_dicts.without_prefix(state, expected)
+    own = kind.clean(own) if kind else own
     missing = [key for key in expected if key not in own and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in own if key not in expected]
     misshapen = [
@@ -80,6 +106,20 @@ def load_into(
     if broken:
         raise BadCheckpointError(f"{where}: {_first_five('not finite (NaN or infinity)', broken)}")
     network.load_state_dict({**{k: v for k, v in expected.items() if k not in own}, **own}, strict=True)
+
+
+def for_network(
+    kind: Network[Any], options: Any, state: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The state dict with the names that a network of these options has, and notes on what was stripped.
+
+    Which options the weights themselves have is not known yet; most names are the same with others.
+    """
+    import torch
+
+    with torch.device("meta"):
+        expected = kind.build(options).state_dict()
+    return state_dicts.without_prefix(state, expected)
 
 
 def require_torch(purpose: str) -> None:
@@ -127,71 +167,33 @@ def _read_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch remarks on file formats it may not read; it fails where it cannot
-            with torch.serialization.safe_globals(_harmless_globals()):
+            with torch.serialization.safe_globals(inert.harmless_globals()):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise BadCheckpointError(
-            f"checkpoint {path} is not a plain state dict: {_refused(error)}. "
-            "Only tensors and plain values are unpickled."
-        ) from None
+        raise BadCheckpointError(f"checkpoint {path} is not a plain state dict: {_refused(error, path)}") from None
     except Exception as error:  # torch raises whatever the damage leads to
         raise BadCheckpointError(
             f"checkpoint {path} is cut off or no checkpoint ({_first_line(error)}). Fetch it again."
         ) from None
 
 
-def _refused(error: Exception) -> str:
+def _refused(error: Exception, path: Path) -> str:
     """The object that the unpickler refused, from torch's message, without torch's advice to trust the file."""
+    import torch
+
     name = re.search(r"GLOBAL (\S+)", str(error))
-    return f"it holds {name.group(1)}" if name else "it holds something else"
+    held = f"it holds {name.group(1)}. " if name else "it holds something else. "
+    try:
+        others = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+    except Exception:  # torch raises whatever the damage leads to; and it reads zip containers only
+        others = []
+    if any(other.startswith("torch.nn.modules.") for other in others):
+        return (
+            f"{held}A whole network was pickled, which is code. Save its weights (torch.save(network.state_dict(), "
+            "PATH)) and name the zoo model or --module beside --checkpoint, or export the network from Python."
+        )
+    return f"{held}Only tensors and plain values are unpickled."
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-class _History:
-    """Replaces MMEngine's `HistoryBuffer`, a training log in its checkpoints: accepted, never used."""
-
-    def __setstate__(self, state: object) -> None:
-        """Discard the log."""
-
-
-def _harmless_globals() -> list[Any]:
-    """Harmless types in published checkpoints besides tensors: numpy numbers and arrays, and training logs.
-
-    Each only holds data; none calls anything when it is unpickled. A pair gives the name a file uses where it is
-    not the object's own: numpy 2 moved `numpy.core` to `numpy._core`, and MMEngine need not be installed.
-    """
-    import numpy as np
-    from numpy._core import multiarray
-
-    scalar, reconstruct = multiarray.scalar, multiarray._reconstruct
-    kinds = {type(np.dtype(kind)) for kind in (*np.typecodes["AllInteger"], *np.typecodes["Float"], "?")}
-    return [
-        scalar,
-        (scalar, "numpy.core.multiarray.scalar"),
-        reconstruct,
-        (reconstruct, "numpy.core.multiarray._reconstruct"),
-        np.ndarray,
-        np.dtype,
-        *kinds,
-        (_History, "mmengine.logging.history_buffer.HistoryBuffer"),
-    ]
-
-
-def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    import torch
-
-    if isinstance(content, Mapping):
-        for key in _CONTAINERS:
-            if isinstance(content.get(key), Mapping):
-                content = content[key]
-                break
-    if not isinstance(content, Mapping):
-        raise BadCheckpointError(f"checkpoint {path} holds a {type(content).__name__}, not a state dict.")
-    tensors = {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
-    if not tensors:
-        keys = ", ".join(str(key) for key in list(content)[:5]) or "nothing"
-        raise BadCheckpointError(f"checkpoint {path} holds no tensors (it holds {keys}).")
-    return tensors

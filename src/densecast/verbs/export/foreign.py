@@ -60,7 +60,7 @@ def export(
         ParityError: framework and graph differ by more than the tolerance.
     """
     size = path.stat().st_size if path.is_file() else sum(each.stat().st_size for each in _files(path))
-    is_tensorflow = path.suffix not in (".onnx", ".pt", ".pth", ".ts", ".torchscript")
+    is_tensorflow = path.suffix not in (".onnx", ".pt", ".pth", ".pt2", ".ckpt", ".ts", ".torchscript")
     if path.suffix == ".onnx":
         # Its weights may lie beside it.
         size += sum(

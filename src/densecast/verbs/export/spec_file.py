@@ -109,10 +109,19 @@ def read(path: Path) -> SpecFile:
     Raises:
         BadConfigError: missing, malformed, or with a wrong or unknown key.
     """
+    return read_with_keys(path)[0]
+
+
+def read_with_keys(path: Path) -> tuple[SpecFile, frozenset[str]]:
+    """Read a spec file; also returns the keys that stand in it, for what a zoo model's own spec goes on saying.
+
+    Raises:
+        BadConfigError: as `read`.
+    """
     data = codec.read(path, dict)
     if isinstance(data.get("decode"), dict):
         data["decode"] = {"kind": data.get("task", "segmentation"), **data["decode"]}
-    return codec.from_plain(data, SpecFile, str(path))
+    return codec.from_plain(data, SpecFile, str(path)), frozenset(data)
 
 
 def parse_resize(text: str) -> Resize:

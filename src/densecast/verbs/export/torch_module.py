@@ -14,9 +14,9 @@ from densecast.artifact import FloatArtifact, FloatManifest
 from densecast.errors import BadGraphError
 from densecast.io import files
 from densecast.spec.model import ModelSpec
-from densecast.spec.tensor import Dim, Feeds, TensorSpec
+from densecast.spec.tensor import Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
-from densecast.verbs.export import onnx_file, outputs, parity
+from densecast.verbs.export import heads, onnx_file, outputs, parity, trial_sizes
 from densecast.verbs.export.to_onnx import open_axes, to_onnx
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SEED = 20
-# The second shape's sides, as shares of the first one's: smaller, and of another aspect.
-_SECOND_SHAPE = (0.53, 0.71)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +63,12 @@ def export(
     import onnx
 
     spec = manifest.spec
-    shapes = _trial_shapes(spec.input, example_size_hw)
+    shapes = trial_sizes.shapes(spec.input, example_size_hw)
     feeds = [outputs.trial_feeds(spec, shape, _SEED) for shape in shapes]
     framework = Framework(network, [tensor.name for tensor in spec.outputs])
     results = [framework(feed) for feed in feeds]
-    selection = outputs.select({name: array.shape for name, array in results[0].items()}, spec, options)
+    shapes_of = heads.preferred_first({name: array.shape for name, array in results[0].items()}, spec)
+    selection, dropped = heads.without_auxiliary(outputs.select(shapes_of, spec, options), shapes_of, spec)
     results = [{name: result[name] for name in selection.names} for result in results]
     described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
     module = network if framework.is_single else framework.selected(selection.names)
@@ -92,13 +91,26 @@ def export(
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)
         notes = (
+            *manifest.passes,
             f"exported by torch's {exporter} exporter, opset {model.opset_import[0].version}, onnx {onnx.__version__}",
             *((selection.note,) if selection.note else ()),
+            *dropped,
             *keep(draft.folder, exported),
         )
         key = manifest.key or files.sha256_text(repr((files.sha256(draft.folder / "model.onnx"), spec)))
         draft.finish(replace(manifest, spec=spec, key=key, parity=record, passes=notes))
     return FloatArtifact.open(out)
+
+
+def with_sizes_found(network: nn.Module, manifest: FloatManifest, where: str) -> FloatManifest:
+    """The manifest with the multiple that the network's height and width must be of, found by running it.
+
+    Raises:
+        BadGraphError: it runs at none of the sizes that were tried.
+    """
+    framework = Framework(network, [tensor.name for tensor in manifest.spec.outputs])
+    spec, note = trial_sizes.fit(manifest.spec, framework, where)
+    return replace(manifest, spec=spec, passes=(*manifest.passes, *((note,) if note else ())))
 
 
 class Framework:
@@ -184,7 +196,8 @@ def keep_script(path: Path) -> Keep:
         results = ", ".join(f"{name!r}: results[{place}]" for name, place in pairs)
         network = onnx_file.load_torchscript(path)
         wrapped = _script_around(network, f"{{{results}}}", len(exported.spec.inputs))
-        with files.written_by_library(target, "the TorchScript module"):
+        with files.written_by_library(target, "the TorchScript module"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch announces the end of TorchScript
             torch.jit.save(wrapped, target)
         return ("the script's outputs were given names",)
 
@@ -216,7 +229,8 @@ def keep_traced(folder: Path, exported: Exported) -> tuple[str, ...]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return (f"without the original network, which torch cannot trace ({reason}): no backend 'torch'",)
     target = folder / "model.pt"
-    with files.written_by_library(target, "the traced module"):
+    with files.written_by_library(target, "the traced module"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces the end of TorchScript
         torch.jit.save(traced, target)
     return ("the original network is stored as traced by torch",)
 
@@ -280,21 +294,3 @@ def _script_around(network: nn.Module, result: str, inputs: int) -> torch.jit.Sc
 def _declared_axes(tensor: TensorSpec, image: TensorSpec) -> Mapping[int, str]:
     """Names of dynamic axes for the graph; a map's are those of the image."""
     return open_axes(image) if len(tensor.shape) == 4 else open_axes(tensor)
-
-
-def _trial_shapes(spec: TensorSpec, example_size_hw: tuple[int, int]) -> list[tuple[int, ...]]:
-    """The example's shape and, if sizes are dynamic, a smaller and a wider one with more images."""
-    batch, channels, height, width = spec.shape
-    size_of = {"H": example_size_hw[0], "W": example_size_hw[1]}
-
-    def near(size: int | Dim, side: int) -> int:
-        if isinstance(size, int):
-            return size
-        return min(max(side // size.multiple * size.multiple, size.min), size.max)
-
-    def shape(images: int, share_h: float, share_w: float) -> tuple[int, ...]:
-        assert isinstance(channels, int)
-        h, w = near(height, int(size_of["H"] * share_h)), near(width, int(size_of["W"] * share_w))
-        return (batch if isinstance(batch, int) else images, channels, h, w)
-
-    return list(dict.fromkeys([shape(1, 1.0, 1.0), shape(2, *_SECOND_SHAPE)]))

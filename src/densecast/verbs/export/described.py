@@ -1,0 +1,141 @@
+"""What is said of somebody's own network - labels, preprocessing, a spec - in any form, as a spec of ours."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from densecast.errors import BadConfigError, UsageError
+from densecast.spec.model import ModelSpec
+from densecast.tasks._base import TASKS, Task
+from densecast.verbs.export import checkpoint, hf_folder, library_preprocess, spec_file
+from densecast.verbs.export.retrained import Stated
+from densecast.verbs.export.spec_file import SpecFile
+
+Labels = Sequence[str] | Mapping[Any, str] | int
+Spec = ModelSpec | SpecFile | str | Path
+
+_OWN = ("labels", "palette", "preprocess", "decode", "evaluation")
+
+
+def labels_of(labels: Labels) -> tuple[str, ...]:
+    """Names in the order of their channels: a list, their number, or a table from index to name (`id2label`).
+
+    Raises:
+        BadConfigError: an empty or doubled name, or a table with gaps.
+    """
+    if isinstance(labels, (bool, str)):
+        raise BadConfigError(
+            f"labels must be a list of names, their number, or a table, got {labels!r}.", field="labels"
+        )
+    if isinstance(labels, int):
+        if labels < 1:
+            raise BadConfigError(f"there must be at least one label, got {labels}.", field="labels")
+        return tuple(f"class_{index}" for index in range(labels))
+    if isinstance(labels, Mapping):
+        try:
+            table = {int(index): str(name) for index, name in labels.items()}
+        except (TypeError, ValueError):
+            raise BadConfigError(
+                "a table of labels goes from index to name, as id2label does.", field="labels"
+            ) from None
+        if sorted(table) != list(range(len(table))):
+            raise BadConfigError(f"the labels' indices must be 0 to {len(table) - 1} without a gap.", field="labels")
+        return checked([table[index] for index in range(len(table))])
+    return checked([str(name) for name in labels])
+
+
+def checked(labels: Sequence[str]) -> tuple[str, ...]:
+    """The names without blanks around them.
+
+    Raises:
+        BadConfigError: an empty or doubled one.
+    """
+    names = tuple(name.strip() for name in labels)
+    if "" in names:
+        raise BadConfigError(f"label {names.index('')} is empty.", field="labels")
+    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
+    if twice is not None:
+        raise BadConfigError(f"the label {twice!r} is there twice.", field="labels")
+    return names
+
+
+def model_spec(
+    name: str, spec: Spec | None, labels: Labels | None, preprocess: object, task: str | Task[Any, Any]
+) -> ModelSpec:
+    """The spec of a file or a module.
+
+    Raises:
+        UsageError: a spec and labels or preprocessing beside it.
+        BadConfigError: see `labels_of` and `library_preprocess.translate`.
+    """
+    if not isinstance(task, str):
+        task_name = task.name
+        if task_name not in TASKS.names():
+            TASKS.register(task_name, task)
+        task = task_name
+    if spec is None:
+        described = SpecFile(labels_of(labels) if labels is not None else (), task=task)
+        if preprocess is not None:
+            described = replace(described, preprocess=library_preprocess.translate(preprocess))
+        return described.model(name)
+    _alone(labels, preprocess)
+    if isinstance(spec, (str, Path)):
+        spec = spec_file.read(Path(spec))
+    if isinstance(spec, SpecFile):
+        return replace(spec, labels=checked(spec.labels)).model(name)
+    return spec
+
+
+def stated(spec: Spec | None, labels: Labels | None, preprocess: object) -> Stated:
+    """What is said of one's own weights in a zoo model: of a spec file, the keys that stand in it.
+
+    Raises:
+        UsageError: a spec and labels or preprocessing beside it, or what a zoo model has of its own.
+    """
+    if spec is None:
+        return Stated(
+            labels_of(labels) if labels is not None else None,
+            preprocess=library_preprocess.translate(preprocess) if preprocess is not None else None,
+        )
+    _alone(labels, preprocess)
+    if isinstance(spec, ModelSpec):
+        return Stated(spec.labels, spec.palette, spec.preprocess, spec.decode, spec.evaluation)
+    described, keys = (spec, None) if isinstance(spec, SpecFile) else spec_file.read_with_keys(Path(spec))
+    silent = SpecFile()
+    changed = {
+        field.name
+        for field in dataclasses.fields(SpecFile)
+        if getattr(described, field.name) != getattr(silent, field.name)
+    }
+    ignored = sorted(changed - set(_OWN))
+    if ignored:
+        raise UsageError(f"a zoo model has its own {', '.join(ignored)}: leave them out of the spec.", field="spec")
+    return Stated(
+        checked(described.labels) or None,
+        described.palette,
+        described.preprocess if "preprocess" in (keys or changed) else None,
+        described.decode,
+        described.evaluation,
+    )
+
+
+def of_folder(
+    folder: Path, spec: Spec | None, labels: Labels | None, preprocess: object, task: str | Task[Any, Any]
+) -> tuple[Any, ModelSpec]:
+    """The network of a Hugging Face folder, and its spec: what is said, and else what the folder's files say."""
+    checkpoint.require_torch("export of a Hugging Face folder")
+    name = folder.resolve().name
+    if spec is not None:
+        return hf_folder.load(folder), model_spec(name, spec, labels, preprocess, task)
+    own_labels, own_preprocess = hf_folder.describe(folder) if preprocess is None else (hf_folder.labels(folder), None)
+    model = model_spec(name, None, labels or own_labels, preprocess or own_preprocess, task)
+    return hf_folder.load(folder), model
+
+
+def _alone(labels: Labels | None, preprocess: object) -> None:
+    if labels is not None or preprocess is not None:
+        raise UsageError("the spec says labels and preprocessing: leave them out beside it.", field="spec")

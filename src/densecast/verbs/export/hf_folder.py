@@ -1,0 +1,84 @@
+"""Opens a Hugging Face model folder: network, labels and preprocessing from its own files, without the network."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from pathlib import Path
+from typing import Any
+
+from densecast.errors import BadGraphError, MissingExtraError
+from densecast.io import codec
+from densecast.spec.preprocess import Preprocess
+from densecast.verbs.export import library_preprocess
+from densecast.verbs.export.torch_file import last_line
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
+# Networks that propose objects and score each: they give no map of class scores.
+BY_OBJECT = ("Mask2Former", "MaskFormer", "OneFormer", "Detr", "Yolos", "EoMT", "Sam")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder as `save_pretrained` writes it."""
+    return (path / "config.json").is_file() and any((path / name).is_file() for name in _WEIGHTS)
+
+
+def describe(path: Path) -> tuple[tuple[str, ...], Preprocess | None]:
+    """Labels of `config.json` and preprocessing of `preprocessor_config.json`, None where that is not there.
+
+    Raises:
+        BadConfigError: one cannot be read or expressed.
+        BadGraphError: the network is of a kind that gives no map of class scores.
+    """
+    own = labels(path)
+    if not (path / library_preprocess.PROCESSOR_FILE).is_file():
+        return own, None
+    return own, library_preprocess.translate(path)
+
+
+def labels(path: Path) -> tuple[str, ...]:
+    """The labels of `config.json`; none where it has none.
+
+    Raises:
+        BadConfigError, BadGraphError: see `describe`.
+    """
+    from densecast.verbs.export.described import labels_of
+
+    config = codec.read(path / "config.json", dict)
+    refuse_by_object(" ".join(str(name) for name in config.get("architectures") or [config.get("model_type", "")]))
+    return labels_of(config["id2label"]) if config.get("id2label") else ()
+
+
+def load(path: Path) -> Any:
+    """The network, with the folder's weights and transformers' own code only.
+
+    Raises:
+        MissingExtraError: transformers is not installed.
+        BadGraphError: transformers cannot read it, or knows no segmentation network of this kind.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingExtraError.of("huggingface", "export of a Hugging Face folder")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from transformers import AutoModelForSemanticSegmentation
+
+            return AutoModelForSemanticSegmentation.from_pretrained(
+                path, local_files_only=True, trust_remote_code=False
+            )
+    except Exception as error:  # transformers raises several unrelated kinds
+        raise BadGraphError(f"transformers cannot open {path} as semantic segmentation: {last_line(error)}.") from None
+
+
+def refuse_by_object(name: str) -> None:
+    """Refuse networks that score proposed objects, by the name of their class.
+
+    Raises:
+        BadGraphError: it is one.
+    """
+    known = next((kind for kind in BY_OBJECT if kind.lower() in name.lower()), None)
+    if known is not None:
+        raise BadGraphError(
+            f"{name} scores proposed objects (masks with classes), not every pixel. densecast takes networks that "
+            "give one map of class scores; wrap it in a module that combines masks and classes to (N, classes, H, W)."
+        )

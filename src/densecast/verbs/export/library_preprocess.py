@@ -1,0 +1,165 @@
+"""Translates other libraries' declarations of preprocessing into ours, exactly or not at all.
+
+Sources of the rules: segmentation_models.pytorch's `preprocess_input`, Hugging Face's image processors
+(`preprocessor_config.json`), and torchvision's `SemanticSegmentation` preset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from densecast.errors import BadConfigError, UnknownNameError
+from densecast.io import codec
+from densecast.spec.preprocess import ColourOrder, Interpolation, Native, Preprocess, Resize, Stretch
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+NAMED = {
+    "imagenet": Preprocess(Native(), mean=IMAGENET_MEAN, std=IMAGENET_STD, divisor=255.0),
+    "0..1": Preprocess(Native()),
+    "-1..1": Preprocess(Native(), mean=(127.5,), std=(127.5,)),
+    "0..255": Preprocess(Native(), std=(1.0,)),
+}
+"""Normalisations by name, of the image as it is: ImageNet's mean and deviation, and ranges of values."""
+
+PROCESSOR_FILE = "preprocessor_config.json"
+# Pillow's numbers of its filters.
+_RESAMPLE: dict[int, Interpolation] = {2: "bilinear_pillow", 3: "bicubic_pillow"}
+
+
+@runtime_checkable
+class _Processor(Protocol):
+    """What a Hugging Face image processor has."""
+
+    image_mean: Any
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class _Preset(Protocol):
+    """What torchvision's preset of segmentation has."""
+
+    resize_size: Any
+    mean: Any
+    std: Any
+
+
+def translate(source: object) -> Preprocess:
+    """Ours, a name, smp's dict, a Hugging Face processor or its file or folder, or torchvision's transforms -> ours.
+
+    Raises:
+        BadConfigError: names the key that cannot be expressed, or says that the object is of no known kind.
+        UnknownNameError: no normalisation of that name.
+    """
+    if isinstance(source, Preprocess):
+        return source
+    if isinstance(source, Path) or (isinstance(source, str) and source.endswith(".json")):
+        path = Path(source)
+        return of_processor(codec.read(path / PROCESSOR_FILE if path.is_dir() else path, dict))
+    if isinstance(source, str):
+        if source.lower() not in NAMED:
+            raise UnknownNameError.among("preprocessing", source, tuple(NAMED))
+        return NAMED[source.lower()]
+    if isinstance(source, Mapping):
+        return of_smp(source) if "input_space" in source or "input_range" in source else of_processor(source)
+    if isinstance(source, _Processor):
+        return of_processor(source.to_dict())
+    if isinstance(source, _Preset):
+        return of_torchvision(source)
+    raise BadConfigError(
+        f"preprocess must be a Preprocess, a name ({', '.join(NAMED)}), smp's get_preprocessing_params(), a Hugging "
+        f"Face image processor or its file, or torchvision's weights.transforms(); got {type(source).__name__}.",
+        field="preprocess",
+    )
+
+
+def of_smp(params: Mapping[str, Any]) -> Preprocess:
+    """`get_preprocessing_params` of segmentation_models.pytorch: input_space, input_range, mean, std."""
+    unknown = sorted(set(params) - {"input_space", "input_range", "mean", "std"})
+    if unknown:
+        raise _cannot(unknown[0], params[unknown[0]])
+    space = params.get("input_space") or "RGB"
+    if space not in ("RGB", "BGR"):
+        raise _cannot("input_space", space)
+    limits = params.get("input_range")
+    if limits is not None and tuple(limits) not in ((0, 1), (0, 255)):
+        raise _cannot("input_range", limits)
+    colour: ColourOrder = "BGR" if space == "BGR" else "RGB"
+    divisor = 255.0 if limits is not None and tuple(limits) == (0, 1) else 1.0
+    return _normalised(Native(), "bilinear_opencv", colour, params.get("mean"), params.get("std"), divisor)
+
+
+def of_processor(config: Mapping[str, Any]) -> Preprocess:
+    """A Hugging Face image processor's configuration, for a segmentation network that takes whole images."""
+    for key, value in config.items():
+        if key.startswith("do_") and value and key not in _UNDERSTOOD:
+            raise _cannot(key, value)
+    if config.get("rescale_offset") or config.get("offset"):
+        raise _cannot("rescale_offset", True)
+    resize: Resize = Native()
+    interpolation: Interpolation = "bilinear_opencv"
+    if config.get("do_resize", False):
+        resize, number = Stretch(_size(config.get("size"))), config.get("resample", 2)
+        if number not in _RESAMPLE:
+            raise _cannot("resample", number)
+        interpolation = _RESAMPLE[number]
+    divisor = 1.0
+    if config.get("do_rescale", True):
+        divisor = 1.0 / float(config.get("rescale_factor", 1 / 255))
+        # 1 / 255 has been through text.
+        divisor = round(divisor) if abs(divisor - round(divisor)) < 1e-9 * divisor else divisor
+    colour: ColourOrder = "BGR" if config.get("do_flip_channel_order") else "RGB"
+    mean = std = None
+    if config.get("do_normalize", True):
+        mean, std = config.get("image_mean"), config.get("image_std")
+        if mean is None or std is None:
+            raise BadConfigError("do_normalize is set, but image_mean or image_std is not there.", field="preprocess")
+    return _normalised(resize, interpolation, colour, mean, std, float(divisor))
+
+
+def of_torchvision(preset: Any) -> Preprocess:
+    """The preset of torchvision's segmentation weights, made without a resize: `weights.transforms(resize_size=None)`.
+
+    Its resize brings the short side to a size, which no rule of ours rounds as it does.
+    """
+    if preset.resize_size is not None:
+        raise _cannot("resize_size", preset.resize_size)
+    return _normalised(Native(), "bilinear_opencv", "RGB", preset.mean, preset.std, 255.0)
+
+
+_UNDERSTOOD = (
+    "do_resize",
+    "do_rescale",
+    "do_normalize",
+    "do_convert_rgb",
+    "do_flip_channel_order",
+    # Of label maps in training, not of images.
+    "do_reduce_labels",
+)
+
+
+def _normalised(
+    resize: Resize, interpolation: Interpolation, colour: ColourOrder, mean: Any, std: Any, divisor: float
+) -> Preprocess:
+    means = tuple(float(value) for value in mean) if mean is not None else (0.0,)
+    deviations = tuple(float(value) for value in std) if std is not None else (1.0,)
+    return Preprocess(resize, interpolation, colour, means, deviations, divisor=divisor)
+
+
+def _size(size: Any) -> tuple[int, int]:
+    if isinstance(size, int):
+        return size, size
+    if isinstance(size, Mapping) and {key for key, value in size.items() if value is not None} == {"height", "width"}:
+        return int(size["height"]), int(size["width"])
+    raise _cannot("size", size)
+
+
+def _cannot(key: str, value: object) -> BadConfigError:
+    return BadConfigError(
+        f"{key} = {value!r} of the library's preprocessing cannot be expressed. Say what it comes to as a "
+        "densecast.Preprocess, or in a spec file.",
+        field="preprocess",
+    )

@@ -1,0 +1,126 @@
+"""Finds what a command line names as the source of an export, and what may be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from densecast.errors import MissingFileError, UsageError
+from densecast.spec.preprocess import Native, Preprocess
+from densecast.verbs.export import applicable, hf_folder, tensorflow_source, torch_file
+from densecast.verbs.export import checkpoint as checkpoints
+from densecast.zoo._base import ZOO, ZooEntry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The source, its kind, and whether labels have to be said of it."""
+
+    source: str | Path | nn.Module
+    kind: applicable.Kind
+    needs_labels: bool
+
+
+def named(text: str, *, is_module: bool = False) -> Named:
+    """The zoo model, file, folder or module that a text names.
+
+    Raises:
+        MissingFileError, UnknownNameError, PluginError: there is none.
+    """
+    from densecast.verbs.export import is_file_name
+
+    if is_module:
+        checkpoints.require_torch("export of a module")
+        network: Any = torch_file.load_factory(text)
+        return Named(network, "module", True)
+    if not is_file_name(text):
+        if _looks_like_path(text):
+            raise _no_source(Path(text))
+        ZOO.load(text)
+        return Named(text, kind_of(text), False)
+    path = Path(text)
+    if not path.exists():
+        raise MissingFileError(f"{path} does not exist.")
+    kind = kind_of(path)
+    has_labels = kind == "huggingface" and bool(hf_folder.labels(path))
+    held_weights = kind == "torchscript" and torch_file.held_by(path) == "weights"
+    if held_weights:
+        checkpoints.require_torch("reading a checkpoint")
+        torch_file.refuse_weights(path)
+    return Named(path, kind, not has_labels)
+
+
+def kind_of(source: str | Path | ZooEntry | nn.Module) -> applicable.Kind:
+    """The kind of a source, for the options that it takes."""
+    if isinstance(source, (str, ZooEntry)):
+        return "zoo_tensorflow" if ZOO.load(source).network is None else "zoo"
+    if not isinstance(source, Path):
+        return "module"
+    if hf_folder.is_folder(source):
+        return "huggingface"
+    if tensorflow_source.is_tensorflow(source):
+        return "tensorflow"
+    if source.suffix == ".onnx":
+        return "onnx"
+    return "program" if source.is_file() and torch_file.held_by(source) == "program" else "torchscript"
+
+
+def check(source: Named, given: Collection[str]) -> None:
+    """Refuse options that have no effect on this source.
+
+    Raises:
+        UsageError: names the first one.
+    """
+    applicable.check(source.kind, given)
+    if "weights" in given and "checkpoint" not in given and source.kind == "module":
+        raise UsageError("it says which weights of a checkpoint: name --checkpoint too.", field="weights")
+
+
+def preprocess_of(source: Named, variant: str) -> Preprocess:
+    """What the source's preprocessing is where nothing is said of it."""
+    if source.kind == "zoo" and isinstance(source.source, str):
+        return ZOO.load(source.source).spec_for(variant).preprocess
+    if source.kind == "huggingface" and isinstance(source.source, Path):
+        return hf_folder.describe(source.source)[1] or Preprocess(Native())
+    return Preprocess(Native())
+
+
+def _looks_like_path(text: str) -> bool:
+    path = Path(text)
+    return ":" not in text and (path.exists() or "/" in text or path.suffix.lower() in _OTHERS)
+
+
+# Suffixes that people name, beside those that are read.
+_OTHERS = (
+    ".keras",
+    ".h5",
+    ".hdf5",
+    ".tflite",
+    ".onnx",
+    ".pb",
+    ".pt",
+    ".pth",
+    ".safetensors",
+    ".bin",
+    ".engine",
+    ".xml",
+)
+
+
+def _no_source(path: Path) -> MissingFileError:
+    if not path.exists():
+        return MissingFileError(f"{path} does not exist.")
+    cures = {
+        ".keras": "Save it with model.export(FOLDER), as a SavedModel.",
+        ".h5": "Save it with model.export(FOLDER), as a SavedModel.",
+        ".safetensors": "It holds weights: name the zoo model or --module, and this file as its --checkpoint.",
+    }
+    lower = path.suffix.lower()
+    reads = "export reads .onnx, TorchScript (.pt), .pt2 and TensorFlow (.pb) files and Hugging Face folders."
+    cure = cures.get(lower) or (f"Rename it to {path.stem}{lower}." if path.suffix != lower else "")
+    return MissingFileError(f"{path} is nothing that can be exported: {reads} {cure}".rstrip())

@@ -1,0 +1,121 @@
+"""Finds the sizes that a torch network takes, by running it: any, or multiples of 2, 4, …, 128 only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from densecast.errors import BadGraphError, BadShapeError
+from densecast.spec.model import ModelSpec
+from densecast.spec.preprocess import PoseAffine
+from densecast.spec.tensor import Dim, Feeds, TensorSpec
+from densecast.spec.verb_options import ExportOptions
+from densecast.verbs.export import outputs
+from densecast.verbs.export.torch_file import last_line
+
+_MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
+# About this long are the sides that are tried: small, for speed, and odd multiples, which halving shows.
+_SIDE = 72
+# The second shape's sides, as shares of the first one's: smaller, and of another aspect.
+_SECOND_SHAPE = (0.53, 0.71)
+
+
+def fit(spec: ModelSpec, run: Callable[[Feeds], Feeds], where: str | Path) -> tuple[ModelSpec, str | None]:
+    """The spec with the multiple that height and width must be of, and a note on it if there is one.
+
+    Images are then padded to it and the prediction is cut back, where the resize does not say otherwise.
+
+    Raises:
+        BadGraphError: it runs at none of the sizes; says why.
+    """
+    height, width = spec.input.shape[2:]
+    if not (isinstance(height, Dim) and isinstance(width, Dim)):
+        return spec, None
+    reasons = []
+    for multiple in _MULTIPLES:
+        lowest = max(height.min, width.min)
+        if multiple % height.multiple or multiple % width.multiple:
+            continue
+        sides = _sides(multiple, max(lowest, _SIDE))
+        batch = spec.input.shape[0]
+        shape = (batch if isinstance(batch, int) else 1, spec.input.shape[1], *sides)
+        assert isinstance(shape[1], int)
+        try:
+            run(outputs.trial_feeds(spec, (shape[0], shape[1], *sides), 0))
+        except Exception as error:  # the network's own code raises its own kinds
+            reasons.append(last_line(error))
+            continue
+        return (spec, None) if multiple == 1 else (_with_multiple(spec, multiple), _said(multiple, reasons[0]))
+    raise BadGraphError(
+        f"{where} runs at no size that was tried, odd ones nor multiples of 2 to 128 "
+        f"({reasons[-1] if reasons else ''}). Give the one it takes: --static 1xHEIGHTxWIDTH.",
+        field="size_hw",
+    )
+
+
+def of_zoo(spec: TensorSpec, options: ExportOptions, multiple: int) -> TensorSpec:
+    """The zoo entry's input with the requested fixed or dynamic sizes."""
+    lowest = -(-max(options.side.min, multiple) // multiple) * multiple
+    highest = options.side.max // multiple * multiple
+    height: int | Dim = Dim("H", lowest, highest, multiple)
+    width: int | Dim = Dim("W", lowest, highest, multiple)
+    if options.size_hw is not None:
+        height, width = options.size_hw
+        if height % multiple or width % multiple:
+            raise BadShapeError(
+                f"this network's height and width must be multiples of {multiple}, got {height}×{width}.",
+                field="size_hw",
+            )
+    batch: int | Dim = options.batch or Dim("N", 1, options.largest_batch)
+    return replace(spec, shape=(batch, spec.shape[1], height, width))
+
+
+def requested(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
+    """The spec's own input with the requested fixed sizes."""
+    height, width = options.size_hw or spec.input.shape[2:]
+    sizes = (options.batch or spec.input.shape[0], spec.input.shape[1], height, width)
+    return spec.with_input(replace(spec.input, shape=sizes))
+
+
+def _with_multiple(spec: ModelSpec, multiple: int) -> ModelSpec:
+    def of_multiple(size: int | Dim) -> int | Dim:
+        if isinstance(size, int):
+            return size
+        lowest = -(-size.min // multiple) * multiple
+        return replace(size, min=lowest, max=size.max // multiple * multiple, multiple=multiple)
+
+    batch, channels, height, width = spec.input.shape
+    image: TensorSpec = replace(spec.input, shape=(batch, channels, of_multiple(height), of_multiple(width)))
+    preprocess = spec.preprocess
+    if not isinstance(preprocess.resize, PoseAffine) and preprocess.pad_multiple % multiple:
+        preprocess = replace(preprocess, pad_multiple=multiple)
+    return replace(spec.with_input(image), preprocess=preprocess)
+
+
+def _said(multiple: int, reason: str) -> str:
+    return f"height and width must be multiples of {multiple}: images are padded to them ({reason})"
+
+
+def _sides(multiple: int, near: int) -> tuple[int, int]:
+    """Two odd multiples of about this length."""
+    times = max(1, -(-near // multiple)) | 1
+    return times * multiple, (times + 2) * multiple
+
+
+def shapes(spec: TensorSpec, example_size_hw: tuple[int, int]) -> list[tuple[int, ...]]:
+    """The example's shape and, if sizes are dynamic, a smaller and a wider one with more images."""
+    batch, channels, height, width = spec.shape
+    size_of = {"H": example_size_hw[0], "W": example_size_hw[1]}
+
+    def near(size: int | Dim, side: int) -> int:
+        if isinstance(size, int):
+            return size
+        return min(max(side // size.multiple * size.multiple, size.min), size.max)
+
+    def shape(images: int, share_h: float, share_w: float) -> tuple[int, ...]:
+        assert isinstance(channels, int)
+        h, w = near(height, int(size_of["H"] * share_h)), near(width, int(size_of["W"] * share_w))
+        return (batch if isinstance(batch, int) else images, channels, h, w)
+
+    return list(dict.fromkeys([shape(1, 1.0, 1.0), shape(2, *_SECOND_SHAPE)]))

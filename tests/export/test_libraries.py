@@ -1,0 +1,274 @@
+"""Networks of other libraries, random and small, are exported from memory and answer as their own forward does."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torchvision_on_cpu  # noqa: E402
+
+from densecast.artifact import FloatArtifact  # noqa: E402
+from densecast.errors import BadConfigError, BadGraphError  # noqa: E402
+from densecast.spec.preprocess import Stretch  # noqa: E402
+from densecast.spec.tensor import Dim  # noqa: E402
+from densecast.verbs.export import export, onnx_file, parity  # noqa: E402
+
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
+
+SMALL = (64, 96)
+
+
+@pytest.fixture(autouse=True)
+def seed() -> Iterator[None]:
+    torchvision_on_cpu.prepare()
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the libraries warn of each other's versions
+        yield
+
+
+def graph(artifact: FloatArtifact, feed: Any) -> Any:
+    run = onnx_file.graph_runner(artifact.file("model.onnx").read_bytes())
+    return run({artifact.spec.input.name: feed})[artifact.spec.output.name]
+
+
+def own(network: Any, feed: Any) -> Any:
+    with torch.inference_mode():
+        return network.eval()(torch.from_numpy(feed))
+
+
+def assert_same(artifact: FloatArtifact, feed: Any, expected: Any) -> None:
+    expected = expected.numpy()
+    np.testing.assert_allclose(graph(artifact, feed), expected, atol=2e-4 * max(1.0, float(np.abs(expected).max())))
+
+
+@pytest.mark.parametrize(
+    "name", ["Unet", *(pytest.param(name, marks=pytest.mark.slow) for name in ("FPN", "DeepLabV3Plus"))]
+)
+def test_segmentation_models_pytorch(tmp_path: Path, name: str) -> None:
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    network = getattr(smp, name)("resnet18", encoder_weights=None, classes=3)
+    # As `get_preprocessing_params` gives them, which asks the hub.
+    params = {"input_space": "BGR", "input_range": [0, 1], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    artifact = export(network, tmp_path / "out", labels=["a", "b", "c"], preprocess=params, example=SMALL)
+    feed = parity.image_like((1, 3, 64, 64), 1)
+    assert_same(artifact, feed, own(network, feed))
+    preprocess = artifact.spec.preprocess
+    assert (preprocess.mean, preprocess.std) == (tuple(params["mean"]), tuple(params["std"]))
+    assert preprocess.divisor == 255 and preprocess.colour == params["input_space"]
+    pixel = np.array([[[10, 200, 90]]], np.float64)
+    wanted = smp.encoders.preprocess_input(pixel, **params)
+    np.testing.assert_allclose((pixel[..., ::-1] / 255 - preprocess.mean) / preprocess.std, wanted, rtol=1e-12)
+
+
+def torchvision() -> Any:
+    return pytest.importorskip("torchvision")
+
+
+@pytest.mark.slow
+def test_torchvision_s_dict_is_its_main_output_and_the_auxiliary_head_is_left_out_and_said(tmp_path: Path) -> None:
+    segmentation = torchvision().models.segmentation
+    network = segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=3)
+
+    class WithAuxiliary(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, image: Any) -> Any:
+            result = self.network(image)["out"]
+            return {"aux": -result, "out": result}
+
+    artifact = export(WithAuxiliary(), tmp_path / "out", labels=3, preprocess="imagenet", example=SMALL)
+    assert [tensor.name for tensor in artifact.spec.outputs] == ["out"]
+    assert any("auxiliary aux left out" in note for note in artifact.manifest.passes)
+    assert artifact.spec.labels == ("class_0", "class_1", "class_2")
+    feed = parity.image_like((1, 3, 65, 99), 1)
+    assert_same(artifact, feed, own(network, feed)["out"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["deeplabv3_resnet50", "fcn_resnet50"])
+def test_torchvision_s_large_networks_with_their_auxiliary_heads(tmp_path: Path, name: str) -> None:
+    make = getattr(torchvision().models.segmentation, name)
+    network = make(weights=None, weights_backbone=None, num_classes=3, aux_loss=True)
+    artifact = export(network, tmp_path / "out", labels=3, preprocess="imagenet", example=SMALL)
+    assert [tensor.name for tensor in artifact.spec.outputs] == ["out"]
+    feed = parity.image_like((1, 3, 65, 99), 1)
+    assert_same(artifact, feed, own(network, feed)["out"])
+
+
+def test_torchvision_s_transforms() -> None:
+    from densecast.verbs.export import library_preprocess
+
+    preset = torchvision().transforms._presets.SemanticSegmentation
+    made = library_preprocess.translate(preset(resize_size=None))
+    assert made.divisor == 255 and made.mean == library_preprocess.IMAGENET_MEAN
+    with pytest.raises(BadConfigError, match=r"resize_size = \[520\]"):
+        library_preprocess.translate(preset(resize_size=520))
+
+
+def segformer(labels: int = 3) -> Any:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.SegformerConfig(
+        depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 16, 16], decoder_hidden_size=16, num_labels=labels
+    )
+    config.id2label = {index: f"thing {index}" for index in range(labels)}
+    return transformers.SegformerForSemanticSegmentation(config)
+
+
+PROCESSOR = {
+    "do_normalize": True,
+    "do_rescale": True,
+    "do_resize": True,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_processor_type": "SegformerImageProcessor",
+    "image_std": [0.229, 0.224, 0.225],
+    "resample": 2,
+    "rescale_factor": 0.00392156862745098,
+    "size": {"height": 64, "width": 96},
+}
+
+
+@pytest.mark.slow
+def test_a_hugging_face_network_in_memory(tmp_path: Path) -> None:
+    network = segformer()
+    artifact = export(network, tmp_path / "out", labels=network.config.id2label, preprocess=PROCESSOR, example=SMALL)
+    assert artifact.spec.output.name == "logits" and artifact.spec.labels == ("thing 0", "thing 1", "thing 2")
+    feed = parity.image_like((1, 3, 64, 96), 1)
+    assert_same(artifact, feed, own(network, feed).logits)
+
+
+def test_a_hugging_face_folder_says_itself_what_it_is(tmp_path: Path) -> None:
+    network = segformer()
+    network.save_pretrained(tmp_path / "segformer")
+    (tmp_path / "segformer" / "preprocessor_config.json").write_text(json.dumps(PROCESSOR), encoding="utf-8")
+    artifact = export(str(tmp_path / "segformer"), tmp_path / "out")
+    assert artifact.spec.labels == ("thing 0", "thing 1", "thing 2")
+    preprocess = artifact.spec.preprocess
+    assert preprocess.resize == Stretch((64, 96)) and preprocess.interpolation == "bilinear_pillow"
+    assert preprocess.divisor == 255 and preprocess.std == (0.229, 0.224, 0.225)
+    feed = parity.image_like((1, 3, 64, 96), 1)
+    assert_same(artifact, feed, own(network, feed).logits)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("do_center_crop", True),
+        ("do_pad", True),
+        ("size", {"shortest_edge": 64}),
+        ("resample", 0),
+        ("rescale_offset", True),
+        ("do_thumbnail", True),
+    ],
+)
+def test_what_cannot_be_expressed_is_named(key: str, value: object) -> None:
+    from densecast.verbs.export import library_preprocess
+
+    with pytest.raises(BadConfigError, match=key):
+        library_preprocess.translate({**PROCESSOR, key: value})
+
+
+@pytest.mark.parametrize("architecture", ["Mask2FormerForUniversalSegmentation", "DetrForSegmentation", "OneFormer"])
+def test_networks_that_score_objects_are_refused_before_they_are_loaded(tmp_path: Path, architecture: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": [architecture]}), encoding="utf-8")
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(BadGraphError, match="proposed objects"):
+        export(str(tmp_path), tmp_path / "out")
+
+
+def test_outputs_of_a_network_that_scores_objects_are_refused(tmp_path: Path) -> None:
+    class ByQuery(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, image: Any) -> Any:
+            return {"class_queries_logits": image.mean((2, 3)), "masks_queries_logits": image}
+
+    with pytest.raises(BadGraphError, match="class_queries_logits"):
+        export(ByQuery(), tmp_path / "out", labels=3, example=SMALL)
+
+
+@pytest.mark.slow
+def test_a_timm_backbone_with_a_head_of_one_s_own(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+
+    class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone = timm.create_model("mobilenetv3_small_050", pretrained=False, features_only=True)
+            self.head = torch.nn.Conv2d(self.backbone.feature_info.channels()[-1], 2, 1)
+
+        def forward(self, image: Any) -> Any:
+            return self.head(self.backbone(image)[-1])
+
+    network = Net()
+    artifact = export(network, tmp_path / "out", labels=["a", "b"], preprocess="imagenet", example=SMALL)
+    feed = parity.image_like((1, 3, 65, 99), 1)
+    assert_same(artifact, feed, own(network, feed))
+
+
+class OfMultiples(torch.nn.Module):  # type: ignore[misc, name-defined]
+    """Halves three times, doubles three times and adds: for multiples of 8 only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Conv2d(4, 2, 1)
+
+    def forward(self, image: Any) -> Any:
+        deep = self.first(image)
+        low = torch.nn.functional.max_pool2d(deep, 8)
+        return self.last(deep + torch.nn.functional.interpolate(low, scale_factor=8.0))
+
+
+@pytest.mark.parametrize("kind", ["module", "script"])
+def test_a_network_for_multiples_is_found_out_and_pads(tmp_path: Path, kind: str) -> None:
+    network: Any = OfMultiples().eval()
+    source: Any = network
+    if kind == "script":
+        source = tmp_path / "net.pt"
+        torch.jit.trace(network, torch.zeros(1, 3, 64, 64)).save(str(source))
+    artifact = export(source, tmp_path / "out", labels=["a", "b"])
+    height, width = artifact.spec.input.shape[2:]
+    assert isinstance(height, Dim) and isinstance(width, Dim) and height.multiple == width.multiple == 8
+    preprocess = artifact.spec.preprocess
+    assert preprocess.pad_multiple == 8 and preprocess.place((75, 101)).model_hw == (80, 104)
+    assert any("multiples of 8" in note for note in artifact.manifest.passes)
+    feed = parity.image_like((1, 3, 80, 104), 1)
+    assert_same(artifact, feed, own(network, feed))
+
+
+@pytest.mark.parametrize("kind", ["tuple", "list", "dict"])
+def test_scripts_may_return_several_tensors(tmp_path: Path, kind: str) -> None:
+    class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.main, self.other = torch.nn.Conv2d(3, 2, 1), torch.nn.Conv2d(3, 5, 1)
+
+        def forward(self, image: Any) -> Any:
+            main, other = self.main(image), self.other(image)
+            return {"tuple": (other, main), "list": [other, main], "dict": {"aux": other, "out": main}}[kind]
+
+    network = Net().eval()
+    torch.jit.trace(network, torch.zeros(1, 3, 16, 16), strict=False).save(str(tmp_path / "net.pt"))
+    artifact = export(tmp_path / "net.pt", tmp_path / "out", labels=["a", "b"])
+    feed = parity.image_like((1, 3, 33, 41), 1)
+    assert_same(artifact, feed, own(network.main, feed))
+
+
+def test_a_network_that_fails_at_every_size_says_why_in_one_line(tmp_path: Path, capfd: Any) -> None:
+    class Fails(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image.reshape(7, 13, 17, 19, 23)
+
+    torch.jit.script(Fails()).save(str(tmp_path / "net.pt"))
+    with pytest.raises(BadGraphError, match=r"runs at no size.*--static") as caught:
+        export(tmp_path / "net.pt", tmp_path / "out", labels=3)
+    assert "\n" not in str(caught.value) and "\x1b" not in str(caught.value)
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,268 @@
+"""Weights of users' own trainings: any container and prefix, averaged ones, MMEngine's files, other classes."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import tiny_torch  # noqa: E402
+
+from densecast.artifact import FloatArtifact  # noqa: E402
+from densecast.errors import BadCheckpointError, BadGraphError, UsageError  # noqa: E402
+from densecast.networks import deeplabv3, fcn, ocrnet, unet, unet_s5  # noqa: E402
+from densecast.spec.verb_options import ExportOptions  # noqa: E402
+from densecast.verbs.export import export, export_zoo, onnx_file, parity  # noqa: E402
+from densecast.verbs.export.checkpoint import open_checkpoint, read  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+FIXED = ExportOptions(size_hw=(32, 32), batch=1)
+FEED = parity.image_like((1, 3, 32, 32), 0)
+
+
+def saved(path: Path, content: object) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def state() -> dict[str, Any]:
+    return {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
+
+
+def averaged() -> dict[str, Any]:
+    return {name: tensor + 1 for name, tensor in state().items()}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "ema",
+        "ema_state_dict",
+        "state_dict_ema",
+        "model_ema",
+        "network_weights",
+        "params",
+        "weights",
+        "module",
+        "teacher",
+    ],
+)
+def test_the_only_weights_are_taken_whatever_their_key_and_it_is_said(tmp_path: Path, key: str) -> None:
+    optimiser = {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]}
+    content = {"epoch": 3, key: state(), "optimizer": optimiser, "step": torch.tensor(7)}
+    found = open_checkpoint(saved(tmp_path / "w.pth", content))
+    assert all(torch.equal(found.state[name], tensor) for name, tensor in state().items())
+    assert key in found.notes[0]
+
+
+def test_weights_two_levels_down_are_found(tmp_path: Path) -> None:
+    found = open_checkpoint(saved(tmp_path / "w.pth", {"run": {"generator": state()}, "epoch": 3}))
+    assert torch.equal(found.state["a.bias"], torch.ones(2)) and "run.generator" in found.notes[0]
+
+
+@pytest.mark.parametrize(("plain", "average"), [("state_dict", "ema_state_dict"), ("net_g", "net_g_ema")])
+def test_beside_averaged_weights_the_plain_ones_are_taken_and_others_by_request(
+    tmp_path: Path, plain: str, average: str
+) -> None:
+    path = saved(tmp_path / "w.pth", {average: averaged(), plain: state()})
+    found = open_checkpoint(path)
+    assert torch.equal(found.state["a.bias"], torch.ones(2)) and average in found.notes[0]
+    for wanted in ("ema", average):
+        assert torch.equal(open_checkpoint(path, wanted).state["a.bias"], torch.full((2,), 2.0))
+    with pytest.raises(UsageError, match=f"no weights 'other'; it holds {average}, {plain}"):
+        open_checkpoint(path, "other")
+
+
+def test_two_sets_of_weights_without_a_usual_key_have_to_be_named(tmp_path: Path) -> None:
+    path = saved(tmp_path / "w.pth", {"generator": state(), "discriminator": state()})
+    with pytest.raises(UsageError, match="generator, discriminator") as caught:
+        read(path)
+    assert caught.value.field == "weights"
+
+
+@pytest.mark.parametrize(
+    "prefix", ["model.", "net.", "_orig_mod.", "network.", "unet.", "student.core.", "module.model."]
+)
+def test_a_common_prefix_is_stripped_and_what_lies_outside_is_named(tmp_path: Path, prefix: str) -> None:
+    own = tiny_torch.unet_state()
+    extra = {"loss.pos_weight": torch.ones(2)} | ({} if prefix == "_orig_mod." else {"seen.pixels": torch.ones(2)})
+    content = {"state_dict": {f"{prefix}{name}": tensor for name, tensor in own.items()} | extra}
+    artifact = export_zoo("unet_tiny", tmp_path / "out", FIXED, given=saved(tmp_path / "w.ckpt", content))
+    assert answers(artifact) == pytest.approx(of_module(unet.build(unet.Options(base_width=2)), own), abs=1e-5)
+    notes = " ".join(artifact.manifest.passes)
+    assert prefix == "_orig_mod." or (f"prefix '{prefix}'" in notes and "seen.pixels" in notes)
+
+
+def test_a_state_dict_with_averaged_copies_inside_gives_the_plain_network(tmp_path: Path) -> None:
+    own = tiny_torch.unet_state()
+    content = {f"ema_model.{name}": tensor * 0 for name, tensor in own.items()}
+    content |= {f"model.{name}": tensor for name, tensor in own.items()}
+    artifact = export_zoo("unet_tiny", tmp_path / "out", FIXED, given=saved(tmp_path / "w.ckpt", content))
+    assert answers(artifact) == pytest.approx(of_module(unet.build(unet.Options(base_width=2)), own), abs=1e-5)
+    assert "ema_model" in " ".join(artifact.manifest.passes)
+
+
+def test_half_a_network_below_a_prefix_is_still_refused(tmp_path: Path) -> None:
+    own = {f"net.{name}": tensor for name, tensor in tiny_torch.unet_state().items() if not name.startswith("up1")}
+    with pytest.raises(BadCheckpointError, match=r"keys missing: up1"):
+        export_zoo("unet_tiny", tmp_path / "out", FIXED, given=saved(tmp_path / "w.pth", own))
+
+
+def mmengine(monkeypatch: pytest.MonkeyPatch) -> type:
+    """A class that pickles as MMEngine's training log does: its statistics by `getattr`, its numbers as arrays."""
+
+    class HistoryBuffer:
+        def __init__(self) -> None:
+            self._log_history, self._count_history = np.arange(3.0), np.ones(3, np.int64)
+            self._max_length = 1000000
+
+        def min(self) -> float:
+            return float(self._log_history.min())
+
+        def current(self) -> float:
+            return float(self._log_history[-1])
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {**self.__dict__, "statistics_methods": {"min": HistoryBuffer.min, "current": HistoryBuffer.current}}
+
+    HistoryBuffer.__module__, HistoryBuffer.__qualname__ = "mmengine.logging.history_buffer", "HistoryBuffer"
+    for name in ("min", "current"):
+        method = getattr(HistoryBuffer, name)
+        method.__module__, method.__qualname__ = HistoryBuffer.__module__, f"HistoryBuffer.{name}"
+    for name in ("mmengine", "mmengine.logging", "mmengine.logging.history_buffer"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules["mmengine.logging.history_buffer"].HistoryBuffer = HistoryBuffer  # type: ignore[attr-defined]
+    return HistoryBuffer
+
+
+def test_a_file_of_mmengine_s_runner_brings_its_weights_labels_and_colours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = mmengine(monkeypatch)
+    network = fcn.build(fcn.Options(classes=3, base_width=8, blocks=(2, 2, 3, 2), head_channels=40))
+    meta = {
+        "cfg": "model = dict()",
+        "dataset_meta": {"classes": ("sky", "tree", "road"), "palette": [[1, 2, 3], [4, 5, 6], [7, 8, 9]]},
+        "seed": np.int64(3),
+    }
+    content = {
+        "meta": meta,
+        "state_dict": {**network.state_dict(), "data_preprocessor.mean": torch.zeros(3, 1, 1)},
+        "message_hub": {"log_scalars": {"train/loss": log()}, "runtime_info": {"iter": np.float64(2)}},
+        "optimizer": {"state": {0: {"momentum_buffer": torch.ones(2)}}},
+    }
+    path = saved(tmp_path / "iter_10.pth", content)
+    assert b"getattr" in path.read_bytes()
+    for name in ("mmengine", "mmengine.logging", "mmengine.logging.history_buffer"):
+        monkeypatch.delitem(sys.modules, name)
+    spec = export_zoo("fcn_tiny", tmp_path / "out", ExportOptions(size_hw=(32, 32), batch=1), given=path).spec
+    assert spec.labels == ("sky", "tree", "road") and spec.palette == ((1, 2, 3), (4, 5, 6), (7, 8, 9))
+    assert spec.evaluation is None
+
+
+class _Reads:
+    """Pickles as `getattr(os, "mkdir")`: an attribute of something that is no training log."""
+
+    def __reduce__(self) -> tuple[object, tuple[object, str]]:
+        import collections
+
+        return getattr, (collections.OrderedDict, "fromkeys")
+
+
+def test_getattr_serves_training_logs_only(tmp_path: Path) -> None:
+    with pytest.raises(BadCheckpointError, match="getattr"):
+        read(saved(tmp_path / "w.pth", {"state_dict": state(), "x": _Reads()}))
+
+
+def test_plain_records_of_training_scripts_are_passed_over(tmp_path: Path) -> None:
+    import argparse
+    import datetime
+    import pathlib
+
+    content = {
+        "args": argparse.Namespace(lr=0.1),
+        "path": pathlib.PurePosixPath("x") and Path("x"),
+        "when": datetime.datetime(2026, 1, 1),
+        "model": state(),
+    }
+    assert set(read(saved(tmp_path / "w.pth", content))) == {"a.weight", "a.bias"}
+
+
+def test_a_whole_pickled_network_is_refused_in_words_that_help(tmp_path: Path) -> None:
+    path = saved(tmp_path / "w.pth", torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1)))
+    with pytest.raises(BadCheckpointError, match=r"whole network was pickled.*state_dict.*--module") as caught:
+        read(path)
+    assert "corrupt" not in str(caught.value)
+
+
+SMALL = {
+    "unet_tiny": unet.build(unet.Options(classes=3, base_width=2, bilinear=True, conv_bias=True)),
+    "fcn_tiny": fcn.build(fcn.Options(classes=8, base_width=4, blocks=(2, 2, 3, 2), head_channels=12)),
+    "deeplabv3_tiny": deeplabv3.build(
+        deeplabv3.Options(classes=2, base_width=4, blocks=(1, 1, 2, 3), head_channels=6, rates=(2, 4, 6))
+    ),
+    "unet_s5_d16": unet_s5.build(unet_s5.Options(classes=5, base_width=2)),
+    "ocrnet_hr18s_tiny": ocrnet.build(
+        ocrnet.Options(
+            classes=4,
+            base_width=4,
+            stem_width=8,
+            stem_blocks=1,
+            modules=(1, 1, 1),
+            blocks=2,
+            ocr_channels=16,
+            ocr_key_channels=8,
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_classes_and_widths_are_read_from_the_weights(tmp_path: Path, name: str) -> None:
+    network = SMALL[name]
+    path = saved(tmp_path / "w.pth", network.state_dict())
+    artifact = export_zoo(name, tmp_path / "out", FIXED, given=path)
+    expected = of_module(network, network.state_dict())
+    assert answers(artifact) == pytest.approx(expected, abs=1e-4 * float(np.abs(expected).max()))
+    classes = expected.shape[1]
+    assert artifact.spec.labels == tuple(f"class_{index}" for index in range(classes)) or classes == 2
+    if name != "unet_tiny":
+        assert artifact.spec.evaluation is None
+        assert any("does not hold for own classes" in note for note in artifact.manifest.passes)
+
+
+def test_stated_labels_win_and_their_number_is_checked(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path / "w.pth", {"meta": {"CLASSES": ["a", "b", "c"]}, "state_dict": SMALL["unet_tiny"].state_dict()}
+    )
+    artifact = export("unet_tiny", tmp_path / "out", labels=["x", "y", "z"], checkpoint=path, options=FIXED)
+    assert artifact.spec.labels == ("x", "y", "z") and artifact.spec.evaluation is None
+    with pytest.raises(BadGraphError, match="3 classes apart, but 2 labels are stated: x, y") as caught:
+        export("unet_tiny", tmp_path / "no", labels=["x", "y"], checkpoint=path, options=FIXED)
+    assert caught.value.field == "labels"
+
+
+def test_own_labels_of_the_published_number_drop_the_published_data_set(tmp_path: Path) -> None:
+    path = saved(tmp_path / "w.pth", tiny_torch.unet_state())
+    artifact = export("unet_tiny", tmp_path / "out", labels=["field", "crack"], checkpoint=path, options=FIXED)
+    assert artifact.spec.labels == ("field", "crack") and artifact.spec.evaluation is None
+    same = export("unet_tiny", tmp_path / "same", labels=["Background", "car"], checkpoint=path, options=FIXED)
+    assert same.spec.evaluation is not None
+
+
+def answers(artifact: FloatArtifact) -> Any:
+    run = onnx_file.graph_runner(artifact.file("model.onnx").read_bytes())
+    return next(iter(run({"image": FEED}).values()))
+
+
+def of_module(network: Any, weights: dict[str, Any]) -> Any:
+    network.load_state_dict(weights)
+    with torch.inference_mode():
+        return network.eval()(torch.from_numpy(FEED)).numpy()
