@@ -10,6 +10,7 @@ import onnx
 import pytest
 import tiny_artifacts
 import tiny_graphs
+import tiny_specs
 from onnx import numpy_helper
 
 from densecast.artifact import GOLDEN, Artifact
@@ -17,6 +18,7 @@ from densecast.errors import ParityError, UsageError
 from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions, InputShape
+from densecast.spec.preprocess import Native, Preprocess
 from densecast.spec.tensor import Array, Feeds, TensorSpec
 from densecast.verbs.builder import build, compile_plan, golden
 
@@ -125,3 +127,14 @@ def test_all_outputs_and_inputs_have_the_batch_that_is_built(tmp_path: Path) -> 
     with pytest.raises(UsageError, match="2 inputs") as caught:
         compile_plan.prepare(two, tmp_path / "built", BuildOptions("onnxruntime", uint8_input=True))
     assert caught.value.field == "uint8_input"
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_the_test_image_has_the_networks_channels(channels: int) -> None:
+    spec = tiny_specs.segmentation()
+    batch, _, *sides = spec.input.shape
+    tensor = replace(spec.input, shape=(batch, channels, *sides))
+    rule = Preprocess(Native(), mean=(100.0,), std=(50.0,))
+    (feed,) = golden.golden_feeds(replace(spec, inputs=(tensor,), preprocess=rule)).values()
+    plain = golden.pattern_image(channels, *feed.shape[2:])
+    np.testing.assert_array_equal(feed[0], (plain.astype(np.float32) - np.float32(100)) / np.float32(50))

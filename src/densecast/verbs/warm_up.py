@@ -44,7 +44,9 @@ def _image(artifact: Artifact) -> Image | None:
     height, width = artifact.spec.input.typical_shape(_SIDE)[2:]
     factor = resize.factor if isinstance(resize, ScaleBy) else 1.0
     image_hw = (math.ceil(height / factor), math.ceil(width / factor))
-    return np.full((*image_hw, 3), 127, np.uint8) if _fits(artifact.spec, image_hw) else None
+    channels = artifact.spec.input.shape[1]
+    bands = channels if isinstance(channels, int) and channels != 1 else 3
+    return np.full((*image_hw, bands), 127, np.uint8) if _fits(artifact.spec, image_hw) else None
 
 
 def _fits(spec: ModelSpec, image_hw: tuple[int, int]) -> bool:
