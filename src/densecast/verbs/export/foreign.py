@@ -35,6 +35,7 @@ _MAX_FILES = 16
 _MAX_SIBLINGS = 4096
 _TORCH = ("onnx", "onnxruntime", "torch", "densecast.verbs.export")
 _ONNX = ("onnx", "onnxruntime", "densecast.verbs.export")
+_TENSORFLOW = ("tensorflow", "tf2onnx", *_ONNX)
 # An ONNX file says itself which sizes it takes; its process narrows its limits once it has read them.
 _LARGEST_PIXELS = 16 * 10**6
 _TENSORFLOW_PIXELS = 10**6
@@ -86,7 +87,7 @@ def export(
             bounds=cell.limits(size, pixels),
             readable=_readable(path.resolve()),
             preload=_modules(spec.task, task),
-            libraries=_TORCH if not is_tensorflow and path.suffix != ".onnx" else _ONNX,
+            libraries=_TENSORFLOW if is_tensorflow else _ONNX if path.suffix == ".onnx" else _TORCH,
         )
         return _taken_over(folder / _OUT, spec, out, key, str(path))
 
