@@ -34,7 +34,7 @@ def artifact(payload: dict[str, Any], folder: Path) -> None:
         plain["files"][payload["name"]] = files.sha256(copied / payload["name"])
         manifest.write_text(json.dumps(plain))
     with Pipeline.open(copied) as pipeline:
-        pipeline(np.zeros((32, 40, 3), np.uint8))
+        pipeline(np.zeros((64, 64, 3), np.uint8))
 
 
 def crash(payload: dict[str, Any], folder: Path) -> None:
