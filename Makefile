@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help venv demo test test-all check format bench parity clean
+.PHONY: help venv demo test test-all check format bench faults parity clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -38,6 +38,9 @@ bench: venv                   ## compare with what a user would pick instead; re
 	$(BIN)/python benchmarks/calibration.py --json runs/bench/calibration.json
 	$(BIN)/python benchmarks/peers.py --json runs/bench/peers.json --plot runs/bench/peers.svg
 	$(BIN)/python benchmarks/scaling.py --json runs/bench/scaling.json --plot runs/bench/scaling.svg
+
+faults: venv                  ## 10,000 damaged model files, at most an hour; every one accepted or refused in words
+	PYTHONPATH=tests/support $(BIN)/python tests/faults/campaign.py --count $(or $(COUNT),10000) --json runs/faults/table.json
 
 parity: venv                  ## compare with the original packages, in a venv of their own
 	TORCH_INDEX_URL="$${TORCH_INDEX_URL-}" parity/make_env.sh

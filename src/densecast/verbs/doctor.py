@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 
 from densecast.backends._base import BACKENDS, Capabilities
-from densecast.runtime import machine
+from densecast.runtime import confinement, machine
 from densecast.runtime.machine import Machine
 
 _EXTRAS = {
@@ -20,10 +20,11 @@ _EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The machine, every backend's capabilities, and the missing modules of each extra."""
+    """The machine, how foreign files are confined, every backend's capabilities, and the missing modules of each extra."""
 
     machine: Machine
     cgroup_quota_cpus: float | None
+    confinement: str
     backends: dict[str, Capabilities]
     extras: dict[str, tuple[str, ...]]
 
@@ -33,6 +34,7 @@ def examine() -> Diagnosis:
     return Diagnosis(
         machine.describe(),
         machine.cgroup_quota(),
+        confinement.describe(),
         {name: BACKENDS.load(name).capabilities() for name in BACKENDS.names()},
         {
             extra: tuple(name for name in modules if importlib.util.find_spec(name) is None)
@@ -51,6 +53,7 @@ def describe(diagnosis: Diagnosis) -> str:
         f"          {' '.join(here.cpu_flags) or 'none of the noted instruction sets'}",
         f"memory    {here.memory_gib} GiB",
         f"system    {here.system}, Python {here.python}",
+        f"foreign   model files are confined. {diagnosis.confinement}",
     ]
     for name, backend in diagnosis.backends.items():
         if backend.missing:
