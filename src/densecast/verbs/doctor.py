@@ -20,7 +20,7 @@ _EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The machine, how foreign files are confined, every backend's capabilities, and the missing modules of each extra."""
+    """The machine, its confinement of foreign files, every backend's capabilities, and what each extra lacks."""
 
     machine: Machine
     cgroup_quota_cpus: float | None

@@ -60,6 +60,8 @@ def export(
         BadGraphError: it took too much memory or time, or is not a usable network.
         ParityError: framework and graph differ by more than the tolerance.
     """
+    from densecast.verbs.export import tensorflow_source
+
     size = path.stat().st_size if path.is_file() else sum(each.stat().st_size for each in _files(path))
     is_tensorflow = path.suffix not in (".onnx", ".pt", ".pth", ".pt2", ".ckpt", ".ts", ".torchscript")
     if path.suffix == ".onnx":
