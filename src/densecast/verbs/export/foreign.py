@@ -63,7 +63,7 @@ def export(
     from densecast.verbs.export import tensorflow_source
 
     size = path.stat().st_size if path.is_file() else sum(each.stat().st_size for each in _files(path))
-    is_tensorflow = path.suffix not in (".onnx", ".pt", ".pth", ".pt2", ".ckpt", ".ts", ".torchscript")
+    is_tensorflow = tensorflow_source.is_tensorflow(path)
     if path.suffix == ".onnx":
         # Its weights may lie beside it.
         size += sum(
