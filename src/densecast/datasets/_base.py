@@ -43,6 +43,15 @@ class Dataset(Protocol[T]):
         """A record of which images these are, or the first `limit` of them."""
 
 
+@runtime_checkable
+class HasRemarks(Protocol):
+    """A data set that knows what its ground truth leaves open: sentences that are shown beside every score."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The remarks, without a full stop."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvaluationProtocol:
     """A published evaluation protocol: the first `count` of the `total` images of a split.

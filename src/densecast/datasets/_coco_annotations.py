@@ -8,17 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from densecast.datasets import _names
+from densecast.datasets._coco_joints import JointOrder, joint_order
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.tasks.pose import AnnotatedPoses
-from densecast.tasks.pose.coco_person import JOINTS
-
-PERSON = 1
-"""The one category of these files."""
 
 # COCO's largest file (train2017) has 238 MB.
 _MAX_BYTES = 1 << 30
@@ -40,10 +38,11 @@ class ImageEntry:
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """A valid annotation file: its images by ascending id, and the people of each image."""
+    """A valid annotation file: its images by ascending id, the people of each image, and remarks on its joints."""
 
     images: tuple[ImageEntry, ...]
     people: dict[int, AnnotatedPoses]
+    remarks: tuple[str, ...] = ()
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -82,17 +81,28 @@ def read(path: Path) -> Annotations:
 
 
 def parse(document: dict[str, Any]) -> Annotations:
-    """Parse a document that has no `problems`."""
+    """Parse a document that has no `problems`; joints are in the model's order."""
+    order = joint_order(document)
     entries = sorted(document["images"], key=lambda entry: int(entry["id"]))
     of_image: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in entries}
-    for annotation in document["annotations"]:
+    used = [each for each in document["annotations"] if each["category_id"] == order.category]
+    for annotation in used:
         of_image[annotation["image_id"]].append(annotation)
     images = tuple(ImageEntry(each["id"], each["file_name"], (each["height"], each["width"])) for each in entries)
-    return Annotations(images, {key: _people(key, entries_of_image) for key, entries_of_image in of_image.items()})
+    people = {key: _people(key, entries_of_image, order) for key, entries_of_image in of_image.items()}
+    remarks = list(order.remarks)
+    if used and not any(annotation["area"] for annotation in used):
+        remarks.append("every 'area' is 0, with which COCO's AP is 0 whatever is found: write the people's areas")
+    return Annotations(images, people, tuple(remarks))
 
 
 def problems(document: dict[str, Any]) -> Iterator[str]:
-    """Problems of the entries that are used, each named by its id."""
+    """Problems of the entries that are used, each named by its id; annotations of other categories are not."""
+    try:
+        order = joint_order(document)
+    except BadDatasetError as error:
+        yield str(error)
+        return
     known: set[int] = set()
     for place, image in enumerate(document["images"]):
         problem = _image_problem(image, known)
@@ -102,7 +112,9 @@ def problems(document: dict[str, Any]) -> Iterator[str]:
             known.add(image["id"])
     seen: set[int] = set()
     for place, annotation in enumerate(document["annotations"]):
-        problem = _annotation_problem(annotation, known, seen)
+        if _is_left_out(annotation, order):
+            continue
+        problem = _annotation_problem(annotation, known, seen, order)
         if problem:
             yield f"{_named('annotation', annotation, place)}: {problem}"
         else:
@@ -110,9 +122,14 @@ def problems(document: dict[str, Any]) -> Iterator[str]:
 
 
 def remarks(document: dict[str, Any]) -> Iterator[str]:
-    """Problems of fields that are not used: outlines, and the number of marked joints."""
+    """Problems of fields that are not used: outlines, and the number of marked joints; and which joints there are."""
+    try:
+        order = joint_order(document)
+    except BadDatasetError:  # one of the problems
+        return
+    yield from order.remarks
     for place, annotation in enumerate(document["annotations"]):
-        if not isinstance(annotation, dict):
+        if not isinstance(annotation, dict) or _is_left_out(annotation, order):
             continue
         name = _named("annotation", annotation, place)
         if "segmentation" in annotation and not _is_outline(annotation["segmentation"]):
@@ -121,10 +138,20 @@ def remarks(document: dict[str, Any]) -> Iterator[str]:
                 "counts and size"
             )
         joints: Any = annotation.get("keypoints")
-        if _is_numbers(joints, 3 * len(JOINTS)) and "num_keypoints" in annotation:
+        if _is_numbers(joints, 3 * order.count) and "num_keypoints" in annotation:
             marked = sum(value > 0 for value in joints[2::3])
             if annotation["num_keypoints"] != marked:
                 yield f"{name}: num_keypoints is {annotation['num_keypoints']!r}, but {marked} joints are marked"
+
+
+def image_path(folders: tuple[Path, ...], file_name: str) -> Path:
+    """Where an image lies: in the first of the folders that holds it, else where it should lie, in the first one.
+
+    `file_name` may have folders before it, parted by slashes or backslashes, and be spelt in NFC or NFD.
+    """
+    names = dict.fromkeys((file_name, file_name.replace("\\", "/")))
+    paths = [_names.in_folder(folder, name) for folder in folders for name in names]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _named(kind: str, entry: object, place: int) -> str:
@@ -140,15 +167,26 @@ def _image_problem(image: Any, known: set[int]) -> str | None:
     if image["id"] in known:
         return "there is another image of this id"
     name = image.get("file_name")
-    if not isinstance(name, str) or not name or Path(name).name != name or name == ".." or "\0" in name:
-        return f"file_name {str(name)[:80]!r} is no plain file name"
+    if not isinstance(name, str) or not _is_below(name):
+        return f"file_name {str(name)[:80]!r} is no name of a file in or below the folder of images"
     for side in ("height", "width"):
         if type(image.get(side)) is not int or not 1 <= image[side] <= _MAX_SIDE:
             return f"{side} must be a whole number of at least one pixel"
     return None
 
 
-def _annotation_problem(annotation: Any, images: set[int], seen: set[int]) -> str | None:
+def _is_below(name: str) -> bool:
+    """Whether a name, with folders before it or not, stays below any folder; backslashes part folders, too."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return bool(path.name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+
+
+def _is_left_out(annotation: Any, order: JointOrder) -> bool:
+    category = annotation.get("category_id") if isinstance(annotation, dict) else None
+    return type(category) is int and category in order.left_out
+
+
+def _annotation_problem(annotation: Any, images: set[int], seen: set[int], order: JointOrder) -> str | None:
     if not isinstance(annotation, dict):
         return "not an object"
     if not _is_id(annotation.get("id")):
@@ -157,8 +195,8 @@ def _annotation_problem(annotation: Any, images: set[int], seen: set[int]) -> st
         return "there is another annotation of this id"
     if not _is_id(annotation.get("image_id")) or annotation["image_id"] not in images:
         return f"image_id {str(annotation.get('image_id'))[:20]} is no image of the file"
-    if annotation.get("category_id") != PERSON:
-        return f"category_id must be {PERSON} (person)"
+    if annotation.get("category_id") != order.category:
+        return f"category_id {str(annotation.get('category_id'))[:20]} is no category of the file"
     if annotation.get("iscrowd") not in (0, 1):
         return "iscrowd must be 0 or 1"
     area: Any = annotation.get("area")
@@ -167,8 +205,8 @@ def _annotation_problem(annotation: Any, images: set[int], seen: set[int]) -> st
     if not _is_numbers(annotation.get("bbox"), 4):
         return "bbox must be four finite numbers of pixels"
     joints: Any = annotation.get("keypoints")
-    if not _is_numbers(joints, 3 * len(JOINTS)):
-        return f"keypoints must be {3 * len(JOINTS)} finite numbers, x, y and visibility of {len(JOINTS)} joints"
+    if not _is_numbers(joints, 3 * order.count):
+        return f"keypoints must be {3 * order.count} finite numbers, x, y and visibility of {order.count} joints"
     if not set(joints[2::3]) <= {0, 1, 2}:
         return "the visibility of a joint must be 0, 1 or 2"
     return None
@@ -203,8 +241,8 @@ def _is_outline(outline: object) -> bool:
     return isinstance(counts, str)
 
 
-def _people(image_id: int, entries: list[dict[str, Any]]) -> AnnotatedPoses:
-    joints = np.array([each["keypoints"] for each in entries], np.float64).reshape(-1, len(JOINTS), 3)
+def _people(image_id: int, entries: list[dict[str, Any]], order: JointOrder) -> AnnotatedPoses:
+    joints = order.of_model(np.array([each["keypoints"] for each in entries], np.float64).reshape(-1, order.count, 3))
     return AnnotatedPoses(
         image_id=image_id,
         xy_px=joints[..., :2],

@@ -1,18 +1,23 @@
 """COCO 2017 keypoints: people in everyday photographs, 17 joints each.
 
-`<split>2017/*.jpg` with `annotations/person_keypoints_<split>2017.json` (https://cocodataset.org).
+`<split>2017/*.jpg` with `annotations/person_keypoints_<split>2017.json` (https://cocodataset.org). Files of one's own
+may have any category, and any joints in any order: they are found by name.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from densecast.datasets import _coco_annotations, _frames
-from densecast.datasets._base import DatasetFormat, FolderFormat
+from densecast.datasets import _coco_annotations, _coco_frames
+from densecast.datasets._base import DatasetFormat, ModelFormat
 from densecast.errors import BadDatasetError, DensecastError, MissingFileError
+from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, Sample, Split, SplitRecord, ids_sha256
 from densecast.tasks.pose import AnnotatedPoses
+
+# Of no model in particular: all models of people that ship see pictures upright.
+_UPRIGHT = Reading(use_exif=True)
 
 IMAGES: dict[Split, int] = {"train": 118_287, "val": 5_000}
 
@@ -26,23 +31,31 @@ class CocoKeypoints:
     samples: tuple[Sample, ...]
     people: dict[str, AnnotatedPoses]
     size_hw: dict[str, tuple[int, int]]
+    remarks: tuple[str, ...] = ()
+    use_exif: bool = True
     name: str = "coco_keypoints"
+    _lie: list[_coco_frames.Lie] = field(default_factory=list, compare=False, repr=False)
 
     def read_target(self, sample: Sample) -> AnnotatedPoses:
         """The people of one image, in the order of the annotation file.
 
         Raises:
             BadImageError: the image's header cannot be read.
-            BadDatasetError: the image's size is not the annotated one.
+            BadDatasetError: the image's size is not the annotated one, or the joints lie in another frame than the
+                one that it is seen in.
         """
-        (actual_hw, upright_hw), annotated_hw = _frames.sizes_hw(sample.image), self.size_hw[sample.id]
-        # Only an orientation tag explains sides that are swapped.
-        if annotated_hw not in (actual_hw, upright_hw):
-            raise BadDatasetError(
-                f"{sample.image}: image {sample.id} is {actual_hw[1]}×{actual_hw[0]} pixels, annotated are "
-                f"{annotated_hw[1]}×{annotated_hw[0]}. The joints belong to another image."
+        people = self.people[sample.id]
+        frames = _coco_frames.Frames.of(sample, self.size_hw[sample.id], use_exif=self.use_exif)
+        _coco_frames.require_seen(sample, frames, people, self._lie_of_all, use_exif=self.use_exif)
+        return people
+
+    def _lie_of_all(self) -> _coco_frames.Lie:
+        """Where all joints lie whose size is swapped; found once, as every image's header is read for it."""
+        if not self._lie:
+            self._lie.append(
+                _coco_frames.lie_of_others(self.samples, self.people, self.size_hw, use_exif=self.use_exif)
             )
-        return self.people[sample.id]
+        return self._lie[0]
 
     def record(self, limit: int | None = None) -> SplitRecord:
         """Which images these are, or the first `limit`."""
@@ -50,7 +63,7 @@ class CocoKeypoints:
         return SplitRecord(self.name, self.split, len(chosen), len(self.samples), None, ids_sha256(chosen))
 
 
-def open(root: Path, split: Split = "val", seed: int = 0) -> CocoKeypoints:
+def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = _UPRIGHT) -> CocoKeypoints:
     """All images of the split's annotation file by ascending id, including those without people.
 
     A sample's id is the image's with twelve digits, as in COCO's file names. "all" are the splits that are there.
@@ -73,8 +86,10 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> CocoKeypoints:
     samples: list[Sample] = []
     people: dict[str, AnnotatedPoses] = {}
     sizes: dict[str, tuple[int, int]] = {}
+    remarks: list[str] = []
     for name, path in chosen.items():
         annotations = _coco_annotations.read(path)
+        remarks += [f"{path.name}: {remark}" for remark in annotations.remarks]
         for image in annotations.images:
             sample = _sample(root, name, image, path)
             if sample.id in people:
@@ -86,10 +101,16 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> CocoKeypoints:
     missing = [sample.image for sample in samples if not sample.image.is_file()]
     if missing:
         raise BadDatasetError(f"{len(missing)} annotated images are not there, the first is {missing[0]}.")
-    return CocoKeypoints(root, split, tuple(sorted(samples, key=lambda sample: sample.id)), people, sizes)
+    ordered = tuple(sorted(samples, key=lambda sample: sample.id))
+    return CocoKeypoints(root, split, ordered, people, sizes, tuple(remarks), reading.use_exif)
 
 
-def check(root: Path) -> CheckReport:
+def looks_like(root: Path) -> bool:
+    """Whether the folder holds an annotation file of people."""
+    return any(path.is_file() for path in _paths(root).values())
+
+
+def check(root: Path, reading: Reading = _UPRIGHT) -> CheckReport:
     """Every entry of the annotation files, also those that are not used, and every image's size."""
     problems: list[str] = []
     counts: dict[str, int] = {}
@@ -104,7 +125,7 @@ def check(root: Path) -> CheckReport:
         wrong = list(_coco_annotations.problems(document))
         problems += [f"{path.name}: {each}" for each in (*wrong, *_coco_annotations.remarks(document))]
         if not wrong:
-            problems += _image_problems(root, name, path, _coco_annotations.parse(document))
+            problems += _image_problems(root, name, path, _coco_annotations.parse(document), reading)
     there = {name: counts.get(f"{name} images", 0) for name in IMAGES}
     if there != IMAGES:
         present = " and ".join(f"{count} {name}" for name, count in there.items())
@@ -117,8 +138,7 @@ def _annotation_files(root: Path) -> dict[Split, Path]:
     """The annotation file of each split that has one."""
     if not root.is_dir():
         raise MissingFileError(f"data set folder {root} does not exist.")
-    paths: dict[Split, Path] = {name: root / "annotations" / f"person_keypoints_{name}2017.json" for name in IMAGES}
-    existing = {name: path for name, path in paths.items() if path.is_file()}
+    existing = {name: path for name, path in _paths(root).items() if path.is_file()}
     if not existing:
         raise BadDatasetError(
             f"{root} holds no annotations/person_keypoints_val2017.json. COCO's layout is <split>2017/*.jpg beside it."
@@ -126,12 +146,18 @@ def _annotation_files(root: Path) -> dict[Split, Path]:
     return existing
 
 
-def _image_problems(root: Path, split: Split, path: Path, annotations: _coco_annotations.Annotations) -> list[str]:
+def _paths(root: Path) -> dict[Split, Path]:
+    return {name: root / "annotations" / f"person_keypoints_{name}2017.json" for name in IMAGES}
+
+
+def _image_problems(
+    root: Path, split: Split, path: Path, annotations: _coco_annotations.Annotations, reading: Reading
+) -> list[str]:
     """Images that are missing, unreadable or of another size."""
     samples = tuple(_sample(root, split, image, path) for image in annotations.images)
     sizes = {sample.id: image.size_hw for sample, image in zip(samples, annotations.images, strict=True)}
     people = {sample.id: annotations.people[int(sample.id)] for sample in samples}
-    opened = CocoKeypoints(root, split, samples, people, sizes)
+    opened = CocoKeypoints(root, split, samples, people, sizes, use_exif=reading.use_exif)
     problems = []
     for sample in samples:
         try:
@@ -142,7 +168,8 @@ def _image_problems(root: Path, split: Split, path: Path, annotations: _coco_ann
 
 
 def _sample(root: Path, split: Split, image: _coco_annotations.ImageEntry, annotations: Path) -> Sample:
-    return Sample(f"{image.id:012d}", root / f"{split}2017" / image.file_name, annotations)
+    folders = (root / f"{split}2017", root, root / "images")
+    return Sample(f"{image.id:012d}", _coco_annotations.image_path(folders, image.file_name), annotations)
 
 
-DATASET: DatasetFormat = FolderFormat(open, check, ("COCO_DATASETS_PATH",))
+DATASET: DatasetFormat = ModelFormat(open, check, looks_like, ("COCO_DATASETS_PATH",), reading=_UPRIGHT)

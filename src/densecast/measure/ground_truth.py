@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from densecast.datasets._base import Dataset, published_protocol
+from densecast.datasets._base import Dataset, HasRemarks, published_protocol
 from densecast.measure import truth_check
 from densecast.measure.data_source import find, metric_of
 from densecast.measure.in_memory import InMemory, Triples, in_memory
@@ -107,8 +107,9 @@ class GroundTruth:
             BadDatasetError: ground truth that makes the score a lie, see `truth_check`.
         """
         metric: object = self.metric
-        remarks: tuple[str, ...] = ()
+        dataset: object = self.dataset
+        remarks: tuple[str, ...] = dataset.remarks if isinstance(dataset, HasRemarks) else ()
         if isinstance(metric, TellsTruth):
             summary = metric.truth(counts, self.spec)
-            remarks = truth_check.check(summary, self.spec.labels, allow_ignored=self.allow_ignored)
+            remarks += truth_check.check(summary, self.spec.labels, allow_ignored=self.allow_ignored)
         return replace(self.metric.score(counts, self.spec), data=self.record, protocol=self.protocol, remarks=remarks)
