@@ -18,7 +18,7 @@ from densecast.runtime import cell
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Dim, Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
-from densecast.verbs.export import graph_walk, outputs, parity, script_operators
+from densecast.verbs.export import graph_walk, output_form, outputs, parity, script_operators
 
 # Protocol buffers end at 2 GiB; a graph with its weights beside it is loaded from its own folder only.
 MAX_BYTES = 2 << 30
@@ -37,7 +37,7 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
     model = read(path)
     spec = replace(manifest.spec, inputs=_described_inputs(model, manifest.spec, options.input_name))
     serialised = model.SerializeToString()
-    described, selection = outputs_of(serialised, spec, options, str(path))
+    described, selection, spec = outputs_of(serialised, spec, options, str(path), model)
     own = [value.name for value in model.graph.output]
     if list(selection.names) != own:
         by_name = {value.name: value for value in model.graph.output}
@@ -53,9 +53,11 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
 
 
 def outputs_of(
-    serialised: bytes, spec: ModelSpec, options: ExportOptions, where: str
-) -> tuple[tuple[TensorSpec, ...], outputs.Selection]:
+    serialised: bytes, spec: ModelSpec, options: ExportOptions, where: str, model: Any = None
+) -> tuple[tuple[TensorSpec, ...], outputs.Selection, ModelSpec]:
     """The output specs of a graph for the inputs of `spec`, from a trial run, the main output first.
+
+    With `model`, the graph as it is found, the spec comes back with the form that the main output has.
 
     Raises:
         BadGraphError: it cannot be run, or its outputs do not fit the task.
@@ -71,10 +73,17 @@ def outputs_of(
 
     trials = [trial(_TRIAL_SIDE)]
     results = trials[0][1]
-    selection = outputs.select({name: array.shape for name, array in results.items()}, spec, options)
+    found: str | None = None
+    said: tuple[str, ...] = ()
+    if model is not None:
+        spec, found, said = output_form.settle(model, results, spec, options)
+    shapes = {name: array.shape for name, array in results.items()}
+    selection = outputs.select(shapes, spec, options, found)
+    if said:
+        selection = replace(selection, note="; ".join((*([selection.note] if selection.note else []), *said)))
     if not spec.input.is_static and any(results[name].ndim != 4 for name in selection.names):
         trials.append(trial(_SECOND_SIDE))
-    return outputs.describe_all(selection.names, trials, spec.input), selection
+    return outputs.describe_all(selection.names, trials, spec.input), selection, spec
 
 
 def read(path: Path) -> Any:

@@ -30,7 +30,7 @@ class Selection:
     note: str | None = None
 
 
-def select(shapes: Mapping[str, Shape], spec: ModelSpec, options: ExportOptions) -> Selection:
+def select(shapes: Mapping[str, Shape], spec: ModelSpec, options: ExportOptions, found: str | None = None) -> Selection:
     """Select the outputs of an artifact from a network's outputs, given with shapes in the network's order.
 
     The main output is the one that `options.output_name` names, else the first one of `spec`, else the first of as many
@@ -47,6 +47,8 @@ def select(shapes: Mapping[str, Shape], spec: ModelSpec, options: ExportOptions)
     if options.output_name is not None:
         _require([options.output_name], names, "output_name")
         main, reason = options.output_name, "as requested"
+    elif found is not None:
+        main, reason = found, "the only one that fits the labels"
     elif declared[0] in names:
         main, reason = declared[0], "the first in the spec"
     else:

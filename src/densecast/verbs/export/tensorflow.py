@@ -78,7 +78,7 @@ def export(
             serialised = separated.model.SerializeToString()
             onnx_file.check(separated.model, "the separated graph")
             record, equal = _compare(conversion, separated, spec, reply, options.tolerance)
-            described, _ = onnx_file.outputs_of(
+            described, _, _ = onnx_file.outputs_of(
                 serialised, separated.spec, replace(options, output_name=None), "the separated graph"
             )
             versions = ", ".join(f"{name} {version}" for name, version in reply["versions"].items())

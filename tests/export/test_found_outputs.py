@@ -1,0 +1,132 @@
+"""ONNX files whose outputs are labels, probabilities, one plane, or several: exported, built and predicted right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnxruntime
+import pytest
+
+from densecast.errors import BadGraphError
+from densecast.pipeline import Pipeline
+from densecast.spec.options import BuildOptions, Range
+from densecast.spec.preprocess import Native, Preprocess
+from densecast.spec.verb_options import ExportOptions
+from densecast.tasks.segmentation import SegmentationDecode
+from densecast.verbs.builder import build
+from densecast.verbs.export import export_file
+from densecast.verbs.export.spec_file import SpecFile
+
+GRAPH = """
+<ir_version: 8, opset_import: ["" : 17]>
+found (float[N, 3, H, W] image) => ({outputs})
+<float[{classes}, 3, 3, 3] w = {{{numbers}}}, float[{classes}, 3, 1, 1] w_aux = {{{others}}}>
+{{
+    {body}
+}}
+"""
+
+
+def graph(outputs: str, body: str, classes: int = 3) -> onnx.ModelProto:
+    def drawn(count: int, seed: int) -> str:
+        return ", ".join(f"{value:.5f}" for value in np.random.default_rng(seed).normal(size=count))
+
+    conv = "scores = Conv <pads = [1, 1, 1, 1]> (image, w)\n"
+    numbers, others = drawn(27 * classes, 0), drawn(3 * classes, 1)
+    text = GRAPH.format(outputs=outputs, body=conv + body, classes=classes, numbers=numbers, others=others)
+    model = onnx.parser.parse_model(text)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+FORMS = {
+    "labels": ("int64[N, H, W] out", "out = ArgMax <axis = 1, keepdims = 0> (scores)", 3),
+    "labels of one channel": ("int64[N, 1, H, W] out", "out = ArgMax <axis = 1> (scores)", 3),
+    "labels in bytes": (
+        "uint8[N, H, W] out",
+        "big = ArgMax <axis = 1, keepdims = 0> (scores)\n out = Cast <to = 2> (big)",
+        3,
+    ),
+    "probabilities": ("float[N, 3, H, W] out", "out = Softmax <axis = 1> (scores)", 3),
+    "one logit": ("float[N, 1, H, W] out", "out = Identity (scores)", 1),
+    "one probability": ("float[N, 1, H, W] out", "out = Sigmoid (scores)", 1),
+}
+EXPECTED = ("labels", "labels", "labels", "probabilities", "binary_logits", "binary_probability")
+
+
+def image() -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (45, 61, 3), np.uint8)
+
+
+def right_labels(model: onnx.ModelProto, form: str) -> np.ndarray:
+    """ONNX Runtime's answer for the whole graph, read as what it is."""
+    feed = (image().astype(np.float32) / 255).transpose(2, 0, 1)[None]
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (out,) = session.run(["out"], {"image": feed})
+    if form == "labels":
+        return np.asarray(out).reshape(45, 61)
+    if form.startswith("binary"):
+        return np.asarray(out[0, 0] > (0 if form == "binary_logits" else 0.5))
+    return np.asarray(out[0].argmax(axis=0))
+
+
+def described(classes: int, **more: object) -> object:
+    labels = tuple(f"c{number}" for number in range(max(classes, 2)))
+    return SpecFile(labels, Preprocess(Native()), side=Range(8, 512), largest_batch=4, **more).model("found")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(("name", "form"), list(zip(FORMS, EXPECTED, strict=True)))
+def test_outputs_are_read_as_what_they_hold(name: str, form: str, backend: str, tmp_path: Path) -> None:
+    outputs, body, classes = FORMS[name]
+    model = graph(outputs, body, classes)
+    onnx.save(model, tmp_path / "found.onnx")
+    source = export_file(tmp_path / "found.onnx", described(classes), tmp_path / "float")  # type: ignore[arg-type]
+    assert isinstance(source.spec.decode, SegmentationDecode) and source.spec.decode.form == form
+    assert any(form in note for note in source.manifest.passes)
+    built = build(source, tmp_path / "built", BuildOptions(precision="force_float32", backend=backend))  # type: ignore[arg-type]
+    with Pipeline.open(built) as pipeline:
+        predicted = pipeline(image()).class_id
+    expected = right_labels(model, form)
+    assert 0.01 < (expected == 1).mean() < 0.99
+    assert np.mean(predicted != expected) < 1e-3
+
+
+TWO = "float[N, 3, H, W] {first}, float[N, 3, H, W] {second}"
+
+
+def test_an_auxiliary_output_is_not_taken_for_the_main_one(tmp_path: Path) -> None:
+    onnx.save(
+        graph(TWO.format(first="aux", second="out"), "aux = Conv (image, w_aux)\n out = Identity (scores)"),
+        tmp_path / "x.onnx",
+    )
+    source = export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
+    assert source.spec.output.name == "out"
+    build(source, tmp_path / "built", BuildOptions(precision="force_float32", backend="onnxruntime"))
+
+
+def test_outputs_that_fit_equally_well_have_to_be_named(tmp_path: Path) -> None:
+    model = graph(TWO.format(first="a", second="b"), "a = Conv (image, w_aux)\n b = Identity (scores)")
+    onnx.save(model, tmp_path / "x.onnx")
+    with pytest.raises(BadGraphError, match="--output-name a") as refused:
+        export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
+    assert refused.value.field == "output_name"
+    named = export_file(tmp_path / "x.onnx", described(3), tmp_path / "b", ExportOptions(output_name="b"))  # type: ignore[arg-type]
+    assert named.spec.output.name == "b"
+
+
+def test_instances_are_out_of_scope(tmp_path: Path) -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    instances (float[N, 3, H, W] image) => (float[N, 1, H, 1] boxes, float[N, 1, 1, W] scores)
+    {
+        boxes = ReduceMean <axes = [1, 3]> (image)
+        scores = ReduceMean <axes = [1, 2]> (image)
+    }
+    """
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "x.onnx")
+    with pytest.raises(BadGraphError, match="out of scope"):
+        export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
