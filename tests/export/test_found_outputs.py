@@ -10,7 +10,7 @@ import onnx.parser
 import onnxruntime
 import pytest
 
-from densecast.errors import BadGraphError
+from densecast.errors import BadGraphError, UsageError
 from densecast.pipeline import Pipeline
 from densecast.spec.options import BuildOptions, Range
 from densecast.spec.preprocess import Native, Preprocess
@@ -51,10 +51,20 @@ FORMS = {
         3,
     ),
     "probabilities": ("float[N, 3, H, W] out", "out = Softmax <axis = 1> (scores)", 3),
+    "labels in floats": (
+        "float[N, 1, H, W] out",
+        "big = ArgMax <axis = 1> (scores)\n out = Cast <to = 1> (big)",
+        3,
+    ),
+    "a threshold inside": (
+        "uint8[N, 1, H, W] out",
+        "zero = Constant <value_float = 0.0> ()\n is = Greater (scores, zero)\n out = Cast <to = 2> (is)",
+        1,
+    ),
     "one logit": ("float[N, 1, H, W] out", "out = Identity (scores)", 1),
     "one probability": ("float[N, 1, H, W] out", "out = Sigmoid (scores)", 1),
 }
-EXPECTED = ("labels", "labels", "labels", "probabilities", "binary_logits", "binary_probability")
+EXPECTED = (*("labels",) * 3, "probabilities", "labels", "labels", "binary_logits", "binary_probability")
 
 
 def image() -> np.ndarray:
@@ -111,11 +121,42 @@ def test_an_auxiliary_output_is_not_taken_for_the_main_one(tmp_path: Path) -> No
 def test_outputs_that_fit_equally_well_have_to_be_named(tmp_path: Path) -> None:
     model = graph(TWO.format(first="a", second="b"), "a = Conv (image, w_aux)\n b = Identity (scores)")
     onnx.save(model, tmp_path / "x.onnx")
-    with pytest.raises(BadGraphError, match="--output-name a") as refused:
+    with pytest.raises(BadGraphError, match=r"a \[1, 3, 256, 256\], b \[1, 3, 256, 256\].*--output-name a") as refused:
         export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
     assert refused.value.field == "output_name"
     named = export_file(tmp_path / "x.onnx", described(3), tmp_path / "b", ExportOptions(output_name="b"))  # type: ignore[arg-type]
     assert named.spec.output.name == "b"
+
+
+def test_of_logits_and_what_is_made_of_them_the_logits_are_the_main_output(tmp_path: Path) -> None:
+    outputs = "int64[N, H, W] labels, float[N, 3, H, W] shares, float[N, 3, H, W] out"
+    body = (
+        "out = Identity (scores)\n shares = Softmax <axis = 1> (scores)\n"
+        " labels = ArgMax <axis = 1, keepdims = 0> (scores)"
+    )
+    onnx.save(graph(outputs, body), tmp_path / "x.onnx")
+    source = export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
+    assert source.spec.output.name == "out"
+    assert isinstance(source.spec.decode, SegmentationDecode) and source.spec.decode.form == "logits"
+
+
+def test_whole_numbers_that_are_no_map_are_no_labels(tmp_path: Path) -> None:
+    outputs = "int64[N, 5, W] top, float[N, 3, H, W] out"
+    body = (
+        "out = Identity (scores)\n k = Constant <value_ints = [5]> ()\n axes = Constant <value_ints = [1]> ()\n"
+        " zero = Constant <value_ints = [0]> ()\n one = Constant <value_ints = [1]> ()\n"
+        " plane = Slice (scores, zero, one, axes)\n flat = Squeeze (plane, axes)\n"
+        " values, top = TopK <axis = 1> (flat, k)"
+    )
+    onnx.save(graph(outputs, body), tmp_path / "x.onnx")
+    assert export_file(tmp_path / "x.onnx", described(3), tmp_path / "float").spec.output.name == "out"  # type: ignore[arg-type]
+
+
+def test_a_form_that_is_declared_is_kept(tmp_path: Path) -> None:
+    onnx.save(graph("float[N, 1, H, W] out", "out = Identity (scores)", 1), tmp_path / "x.onnx")
+    said = SegmentationDecode(form="binary_probability", threshold=0.25)
+    source = export_file(tmp_path / "x.onnx", described(1, decode=said), tmp_path / "float")  # type: ignore[arg-type]
+    assert source.spec.decode == said
 
 
 def test_instances_are_out_of_scope(tmp_path: Path) -> None:
@@ -130,3 +171,46 @@ def test_instances_are_out_of_scope(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(text), tmp_path / "x.onnx")
     with pytest.raises(BadGraphError, match="out of scope"):
         export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("operator", ["QuantizeLinear", "DynamicQuantizeLinear"])
+def test_an_export_says_that_a_graph_is_quantised_already(operator: str, tmp_path: Path) -> None:
+    body = {
+        "QuantizeLinear": "step = Constant <value_float = 0.01> ()\n q = QuantizeLinear (image, step)\n"
+        " back = DequantizeLinear (q, step)\n out = Conv <pads = [1, 1, 1, 1]> (back, w)",
+        "DynamicQuantizeLinear": "q, step, zero = DynamicQuantizeLinear (image)\n"
+        " back = DequantizeLinear (q, step, zero)\n out = Conv <pads = [1, 1, 1, 1]> (back, w)",
+    }[operator]
+    onnx.save(graph("float[N, 3, H, W] out", body), tmp_path / "x.onnx")
+    source = export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
+    assert any("already quantised" in note and "fp32" in note for note in source.manifest.passes)
+    with pytest.raises(UsageError, match="quantised already"):
+        build(source, tmp_path / "half", BuildOptions(precision="force_float16", backend="onnxruntime"))
+    plain = export_file(
+        _saved(graph("float[N, 3, H, W] out", "out = Identity (scores)"), tmp_path), described(3), tmp_path / "b"
+    )  # type: ignore[arg-type]
+    assert not any("quantised" in note for note in plain.manifest.passes)
+
+
+def test_a_quantised_part_of_a_branch_is_seen(tmp_path: Path) -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    branches (float[N, 3, H, W] image) => (float[N, 3, H, W] out)
+    {
+        yes = Constant <value = bool {1}> ()
+        step = Constant <value_float = 0.01> ()
+        out = If (yes) <
+            then_branch = one () => (float[N, 3, H, W] a) {
+                q = QuantizeLinear (image, step) a = DequantizeLinear (q, step)
+            },
+            else_branch = two () => (float[N, 3, H, W] b) { b = Identity (image) }
+        >
+    }
+    """
+    source = export_file(_saved(onnx.parser.parse_model(text), tmp_path), described(3), tmp_path / "float")  # type: ignore[arg-type]
+    assert any("already quantised" in note for note in source.manifest.passes)
+
+
+def _saved(model: onnx.ModelProto, folder: Path) -> Path:
+    onnx.save(model, folder / "net.onnx")
+    return folder / "net.onnx"

@@ -51,10 +51,11 @@ def names(artifact: Artifact) -> list[str]:
     return own
 
 
-def test_the_main_output_is_the_first_that_fits_the_task_and_all_are_kept(tmp_path: Path) -> None:
+def test_the_main_output_is_the_only_one_that_fits_the_labels_and_all_are_kept(tmp_path: Path) -> None:
     artifact = exported(tmp_path, two_outputs())
     assert names(artifact) == ["scores", "depth", "mean"]
-    assert artifact.manifest.passes == ("main output 'scores', the first of 2 channels; depth, mean exported as well",)
+    said = "main output 'scores', the only one that fits the labels; depth, mean exported as well"
+    assert artifact.manifest.passes == (said,)
     mean = artifact.spec.outputs[2]
     assert mean.shape[1] == 3 and isinstance(mean.shape[0], Dim)
 
@@ -65,7 +66,7 @@ def test_outputs_can_be_named_and_left_out(tmp_path: Path) -> None:
     described = SpecFile(("dark", "bright"), outputs=("scores", "mean"))
     assert names(exported(tmp_path, two_outputs(), described)) == ["scores", "mean", "depth"]
     with pytest.raises(BadGraphError, match="'depth' has 1 channels") as caught:
-        exported(tmp_path, two_outputs(), output_name="depth")
+        exported(tmp_path, two_outputs(), SpecFile(("dark", "dim", "bright")), output_name="depth")
     with pytest.raises(BadGraphError, match="no output 'scor'; the outputs are depth, scores, mean") as caught:
         exported(tmp_path, two_outputs(), output_name="scor")
     assert caught.value.field == "output_name"

@@ -13,6 +13,7 @@ import numpy as np
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest
 from densecast.errors import BadGraphError
+from densecast.graph import _quantised
 from densecast.io import files
 from densecast.runtime import cell
 from densecast.spec.model import ModelSpec
@@ -45,7 +46,10 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
         del model.graph.output[:]
         model.graph.output.extend(ordered)
         serialised = model.SerializeToString()
-    notes = (selection.note,) if selection.note else ()
+    notes = (
+        *((selection.note,) if selection.note else ()),
+        *((_quantised.NOTE,) if _quantised.is_quantised(model) else ()),
+    )
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)
         draft.finish(replace(manifest, spec=replace(spec, outputs=described), passes=notes))
@@ -73,14 +77,14 @@ def outputs_of(
 
     trials = [trial(_TRIAL_SIDE)]
     results = trials[0][1]
-    found: str | None = None
-    said: tuple[str, ...] = ()
+    settled = output_form.Settled(spec)
     if model is not None:
-        spec, found, said = output_form.settle(model, results, spec, options)
+        settled = output_form.settle(model, results, (trials[0][0][2], trials[0][0][3]), spec, options)
+        spec = settled.spec
     shapes = {name: array.shape for name, array in results.items()}
-    selection = outputs.select(shapes, spec, options, found)
-    if said:
-        selection = replace(selection, note="; ".join((*([selection.note] if selection.note else []), *said)))
+    selection = outputs.select(shapes, spec, options, settled.main)
+    if settled.notes:
+        selection = replace(selection, note="; ".join((*([selection.note] if selection.note else []), *settled.notes)))
     if not spec.input.is_static and any(results[name].ndim != 4 for name in selection.names):
         trials.append(trial(_SECOND_SIDE))
     return outputs.describe_all(selection.names, trials, spec.input), selection, spec

@@ -1,110 +1,210 @@
-"""Tells what the outputs of a graph hold: logits, probabilities, one plane for two labels, or labels."""
+"""Tells what the outputs of a network hold - logits, probabilities, one plane, labels - and which is the main one."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from densecast.errors import BadGraphError
+from densecast.errors import BadConfigError, BadGraphError
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Array, Feeds
 from densecast.spec.verb_options import ExportOptions
-from densecast.tasks.segmentation import SegmentationDecode
+from densecast.tasks.segmentation import BINARY, Form, SegmentationDecode
 
 # How far the probabilities of a pixel may sum up from 1, after rounding in 16 bits.
-_SUMS = 5e-3
-_ARRANGING = {"Identity", "Cast", "Transpose", "Resize", "Slice", "Squeeze", "Unsqueeze", "Reshape"}
-_TO_PROBABILITY = {"Sigmoid", "HardSigmoid", "Softmax", "Clip"}
-_INSTANCES = ("boxes", "bbox", "dets", "masks", "scores", "proto")
+_SUM_TOLERANCE = 5e-3
+# How much a map's aspect may differ from the image's: sizes are rounded at each halving.
+_ASPECT_TOLERANCE = 0.25
+_ARRANGING = {"Identity", "Cast", "Transpose", "Resize", "Upsample", "Slice", "Squeeze", "Unsqueeze", "Reshape"}
+_DECIDING = {
+    "ArgMax",
+    "ArgMin",
+    "TopK",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Not",
+    "And",
+    "Or",
+    "Where",
+}
+# A sigmoid that is written out ends in a division: 1 / (1 + exp(-x)).
+_TO_PROBABILITY = {"Sigmoid", "HardSigmoid", "Softmax", "Clip", "Div", "Reciprocal"}
+_ONE_MEANING = (_ARRANGING - {"Slice", "Reshape"}) | {"Sigmoid", "Softmax", "LogSoftmax", "ArgMax"}
+_BY_INSTANCE = re.compile(r"(box|bbox|dets?$|detections?|proto)", re.IGNORECASE)
+_AUXILIARY = re.compile(r"(^|_|\.|/)(aux|auxiliary|deep_?sup)", re.IGNORECASE)
+_RANK: tuple[Form, ...] = ("logits", "probabilities", "binary_logits", "binary_probability", "labels")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The spec with the form of its main output; that output's name where it was found; what to say of it."""
+
+    spec: ModelSpec
+    main: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def settle(
-    model: Any, results: Feeds, spec: ModelSpec, options: ExportOptions
-) -> tuple[ModelSpec, str | None, tuple[str, ...]]:
-    """The spec with the form of the main output, that output's name if it had to be found, and what to say of it.
+    model: Any | None, results: Feeds, image_hw: tuple[int, int], spec: ModelSpec, options: ExportOptions
+) -> Settled:
+    """Find the main output of a segmentation and its form, from one run `results` on an image of `image_hw`.
 
-    A form that the spec declares is kept. An output that `options` or the spec name is not searched for.
+    A form that the spec declares is kept, and an output that `options` or the spec name is not searched for. `model` is
+    the ONNX graph; without one (the network is a torch module whose graph is not yet made) the values decide, and of
+    several outputs none is searched for.
 
     Raises:
-        BadGraphError: several outputs fit the task equally well, or they are those of instances.
+        BadGraphError: several outputs fit the labels equally well, they are those of instances, or the output is of a
+            form for another number of labels.
     """
     if not isinstance(spec.decode, SegmentationDecode):
-        return spec, None, ()
-    declared = [tensor.name for tensor in spec.outputs if tensor.name in results]
-    named = options.output_name or (declared[0] if declared else None)
+        return Settled(spec)
+    named = options.output_name or next((tensor.name for tensor in spec.outputs if tensor.name in results), None)
     if named is not None and named not in results:
-        return spec, None, ()
-    forms = {name: form for name in results if (form := form_of(model, name, results[name], spec))}
-    main = named or _main(forms, results)
+        return Settled(spec)
+    forms = {
+        name: form
+        for name, array in results.items()
+        if (form := form_of(model, name, array, image_hw, spec)) is not None
+    }
+    if spec.decode.form != "logits":
+        forms = {name: spec.decode.form for name, form in forms.items() if _is_alike(form, spec.decode.form)}
+    found = None
+    if named is None and (model is not None or len(results) == 1):
+        found = _main(model, forms, results)
+    main = named or found
     if main is None or main not in forms:
-        return spec, None, ()
+        return Settled(spec, found)
     form = forms[main]
-    found = None if named else main
-    if spec.decode.form != "logits" or form == "logits":
-        return spec, found, ()
+    return Settled(with_form(spec, main, form), found, _said(main, form, spec))
+
+
+def with_form(spec: ModelSpec, main: str, form: Form) -> ModelSpec:
+    """The spec, decoded as `form`.
+
+    Raises:
+        BadGraphError: the form is of another number of labels, or cannot be decoded as the spec says.
+    """
+    assert isinstance(spec.decode, SegmentationDecode)
+    if spec.decode.form == form:
+        return spec
     try:
-        decode = replace(spec.decode, form=form)
-        changed = replace(spec, decode=decode)
-    except ValueError as error:
-        raise BadGraphError(f"the output {main!r} holds {form}: {error}.") from None
-    return changed, found, (f"the output {main!r} holds {_in_words(form)}: decoded as form {form!r}",)
+        return replace(spec, decode=replace(spec.decode, form=form))
+    except (BadConfigError, ValueError) as error:
+        raise BadGraphError(f"the output {main!r} holds {_in_words(form)}: {str(error).rstrip('.')}.") from None
 
 
-def form_of(model: Any, name: str, output: Array, spec: ModelSpec) -> Any | None:
+def form_of(model: Any | None, name: str, output: Array, image_hw: tuple[int, int], spec: ModelSpec) -> Form | None:
     """The form of one output, from its type, shape, values and last operators; None if it does not fit the labels."""
     shape, labels = output.shape, len(spec.labels)
+    if len(shape) not in (3, 4) or not _has_aspect((shape[-2], shape[-1]), image_hw):
+        return None
+    is_plane = len(shape) == 3 or shape[1] == 1
     if output.dtype.kind in "iub":
-        return "labels" if len(shape) == 3 or (len(shape) == 4 and shape[1] == 1) else None
+        return "labels" if is_plane else None
+    ends_in = last_operator(model, name) if model is not None else ""
+    values = np.asarray(output, np.float32)
+    if is_plane and (ends_in in _DECIDING or (model is None and labels > 2)) and _is_whole(values, labels):
+        return "labels"
     if len(shape) != 4:
         return None
-    ends_in = _last_operator(model, name)
-    if ends_in == "ArgMax":
-        return "labels" if shape[1] == 1 else None
     if shape[1] == labels:
-        values = np.asarray(output, np.float32)
-        is_sum = bool(values.min(initial=0) >= 0 and np.abs(values.sum(axis=1) - 1).max(initial=0) <= _SUMS)
+        is_sum = bool(values.min(initial=0) >= 0 and np.abs(values.sum(axis=1) - 1).max(initial=0) <= _SUM_TOLERANCE)
         return "probabilities" if is_sum or ends_in == "Sigmoid" else "logits"
     if shape[1] == 1 and labels == 2:
-        return "binary_probability" if ends_in in _TO_PROBABILITY else "binary_logits"
+        is_probability = ends_in in _TO_PROBABILITY and values.min(initial=0) >= 0 and values.max(initial=1) <= 1
+        return "binary_probability" if is_probability else "binary_logits"
     return None
 
 
-def _main(forms: Mapping[str, Any], results: Feeds) -> str | None:
-    """The only output that fits; of several, the only one that is not auxiliary."""
-    if not forms:
-        instances = [name for name in results if any(word in name.lower() for word in _INSTANCES)]
-        if len(results) > 1 and len(instances) > 1:
-            raise BadGraphError(
-                f"the outputs {', '.join(results)} are those of an instance segmentation or detection, which is out of "
-                "scope: densecast runs networks with one map of all pixels.",
-                field="output_name",
-            )
-        return None
-    fitting = [name for name in forms if "aux" not in name.lower()] or list(forms)
-    if len(fitting) > 1:
+def last_operator(model: Any, name: str) -> str:
+    """The last operator before an output that does not only arrange values; empty if there is none."""
+    return _origin(model, name, _ARRANGING)[1]
+
+
+def listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Outputs with their shapes, for a sentence."""
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+
+
+def _main(model: Any | None, forms: Mapping[str, Form], results: Feeds) -> str | None:
+    """The only output that fits; of several, the only one that is not auxiliary, or that the others are made of."""
+    shapes = {name: array.shape for name, array in results.items()}
+    if any(_BY_INSTANCE.search(name) for name in results):
         raise BadGraphError(
-            f"the outputs {', '.join(fitting)} all fit the labels, and which one is meant cannot be known. "
-            f"Name it (--output-name {fitting[0]}).",
+            f"the outputs {listed(shapes)} look like those of a detection or instance segmentation, which is out of "
+            "scope: densecast runs networks with one map of all pixels. If one is such a map, name it: --output-name.",
             field="output_name",
         )
-    return fitting[0]
+    fitting = [name for name in forms if not _AUXILIARY.search(name)] or list(forms)
+    # One plane beside a map of as many channels as labels is something else, as a depth or an edge.
+    fitting = [name for name in fitting if forms[name] not in BINARY] or fitting
+    if len(fitting) > 1 and model is not None:
+        by_origin: dict[str, list[str]] = {}
+        for name in fitting:
+            by_origin.setdefault(_origin(model, name, _ONE_MEANING)[0], []).append(name)
+        if len(by_origin) == 1:
+
+            def rank(name: str) -> tuple[int, int]:
+                return _RANK.index(forms[name]), -results[name].size
+
+            fitting = [min(fitting, key=rank)]
+    if len(fitting) > 1:
+        raise BadGraphError(
+            f"several outputs fit the labels, and which one is meant cannot be known: "
+            f"{listed({name: shapes[name] for name in fitting})}. Name it: --output-name {fitting[0]}.",
+            field="output_name",
+        )
+    return fitting[0] if fitting else None
 
 
-def _last_operator(model: Any, name: str) -> str:
-    """The last operator before an output that does not only arrange values; empty if there is none."""
+def _origin(model: Any, name: str, passed: set[str]) -> tuple[str, str]:
+    """Walk up from a tensor through `passed` operators: the tensor where the walk ends, and what makes it."""
     makers = {output: node for node in model.graph.node for output in node.output}
-    while name in makers and makers[name].op_type in _ARRANGING:
+    while name in makers and makers[name].op_type in passed and makers[name].input:
         name = makers[name].input[0]
-    return str(makers[name].op_type) if name in makers else ""
+    return name, str(makers[name].op_type) if name in makers else ""
 
 
-def _in_words(form: str) -> str:
+def _is_alike(form: Form, declared: Form) -> bool:
+    """Whether an output that looks like `form` may be of the declared one: as many channels."""
+    groups: tuple[tuple[Form, ...], ...] = (("logits", "probabilities"), BINARY, ("labels",))
+    return any(form in group and declared in group for group in groups) or declared == "labels"
+
+
+def _has_aspect(size_hw: tuple[int, int], image_hw: tuple[int, int]) -> bool:
+    """Whether a size is that of an image, or a part of it in both directions alike."""
+    if min(size_hw) < 1:
+        return False
+    down, across = image_hw[0] / size_hw[0], image_hw[1] / size_hw[1]
+    # A map of a few pixels rounds to anything.
+    return min(size_hw) <= 4 or abs(down / across - 1) <= _ASPECT_TOLERANCE
+
+
+def _is_whole(values: npt.NDArray[np.float32], labels: int) -> bool:
+    return bool(values.size) and bool((values == values.round()).all() and values.min() >= 0 and values.max() < labels)
+
+
+def _said(main: str, form: Form, spec: ModelSpec) -> tuple[str, ...]:
+    assert isinstance(spec.decode, SegmentationDecode)
+    if form in ("logits", spec.decode.form):
+        return ()
+    threshold = f", {spec.labels[1]!r} above {spec.decode.threshold:g}" if form in BINARY else ""
+    return (f"the output {main!r} holds {_in_words(form)}: decoded as form {form!r}{threshold}",)
+
+
+def _in_words(form: Form) -> str:
     return {
-        "labels": "class indices, as its graph ends in an argmax",
+        "logits": "logits",
+        "labels": "labels, as the graph ends in the decision",
         "probabilities": "probabilities",
-        "binary_logits": "one plane for two labels",
-        "binary_probability": "the probability of the second of two labels",
+        "binary_logits": "one plane of logits for two labels",
+        "binary_probability": "one plane, the probability of the second of two labels",
     }[form]

@@ -33,8 +33,8 @@ class Selection:
 def select(shapes: Mapping[str, Shape], spec: ModelSpec, options: ExportOptions, found: str | None = None) -> Selection:
     """Select the outputs of an artifact from a network's outputs, given with shapes in the network's order.
 
-    The main output is the one that `options.output_name` names, else the first one of `spec`, else the first of as many
-    channels as the task needs. The others of `spec` follow it, then all others.
+    The main output is the one that `options.output_name` names, else the one that was `found`, else the first one of
+    `spec`, else the first of as many channels as the task needs. The others of `spec` follow it, then all others.
 
     Raises:
         BadGraphError: an output that was named is not there, or the main one does not fit the task.
