@@ -267,3 +267,15 @@ def test_a_lie_about_the_error_is_an_error_of_ours_only(tmp_path: Path) -> None:
     with pytest.raises(DensecastError) as caught:
         attempt(tmp_path / "lie", "lie")
     assert type(caught.value) is BadGraphError
+
+
+def test_a_graph_that_is_compared_is_first_run_in_a_confined_process_too(tmp_path: Path) -> None:
+    from densecast.verbs.compare.stage import open_stage
+
+    known = tiny_artifacts.exported(tmp_path)
+    open_stage(tmp_path / "tiny.onnx", known, 1)
+    onnx.save(GREEDY["3 GiB of which the size is computed"][0], tmp_path / "greedy.onnx")
+    before = machine.peak_rss_mb()
+    with pytest.raises(BadGraphError, match=cell.GIB):
+        open_stage(tmp_path / "greedy.onnx", known, 1)
+    assert machine.peak_rss_mb() < before + 100

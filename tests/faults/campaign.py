@@ -154,6 +154,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> int:
     failures: list[str] = []
     guard, start = threading.Lock(), time.monotonic()
     contained: collections.Counter[str] = collections.Counter()
+    reasons: collections.Counter[str] = collections.Counter()
 
     def try_one(number: int) -> None:
         if time.monotonic() - start > arguments.seconds:
@@ -167,6 +168,8 @@ def run(arguments: argparse.Namespace, folder: Path) -> int:
             outcome = attempt(kind, path, origin, scratch)
         with guard:
             table[kind][outcome.result] += 1
+            if outcome.result == "refused":
+                reasons[f"{kind}: {outcome.words.replace(str(path), 'it')[:100]}"] += 1
             if outcome.result == "contained":
                 contained[f"{kind}: {outcome.words.replace(str(path), 'it')[:140]}"] += 1
             if outcome.result in ("untyped", "crash", "hang", "memory"):
@@ -177,6 +180,9 @@ def run(arguments: argparse.Namespace, folder: Path) -> int:
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(try_one, range(arguments.first, arguments.first + arguments.count)))
+    if arguments.reasons:
+        for words, times in reasons.most_common(arguments.reasons):
+            print(f"  refused {times} ×  {words}")
     _report(table, contained, failures, time.monotonic() - start, arguments)
     return 1 if failures or machine.peak_rss_mb() > MAX_PARENT_MB else 0
 
@@ -223,6 +229,7 @@ def main() -> None:
         help=f"of {', '.join(KINDS)}; default: all there are libraries for",
     )
     parser.add_argument("--width", type=int, default=300, help="of what is shown of a failure")
+    parser.add_argument("--reasons", type=int, default=0, help="show so many of the reasons of refusals")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     logging.getLogger("densecast").setLevel(logging.CRITICAL)

@@ -31,6 +31,7 @@ def artifact(payload: dict[str, Any], folder: Path) -> None:
     if payload["name"] != "manifest.json":
         manifest = copied / "manifest.json"
         plain = json.loads(manifest.read_text())
+        plain.pop("manifest_sha256", None)
         plain["files"][payload["name"]] = files.sha256(copied / payload["name"])
         manifest.write_text(json.dumps(plain))
     with Pipeline.open(copied) as pipeline:

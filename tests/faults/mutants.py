@@ -42,10 +42,10 @@ def damaged_message(data: bytes, rng: random.Random) -> bytes:
     fields = _fields(data, 0)
     if not fields:
         return damaged_bytes(data, rng)
-    holder, index = fields, rng.randrange(len(fields))
-    while isinstance(holder[index][2], list) and holder[index][2] and rng.random() < 0.85:
+    holder, index = fields, _picked(fields, rng)
+    while isinstance(holder[index][2], list) and holder[index][2] and rng.random() < 0.9:
         holder = holder[index][2]
-        index = rng.randrange(len(holder))
+        index = _picked(holder, rng)
     number, kind, value = holder[index]
     action = rng.randrange(5)
     if action == 0:
@@ -82,6 +82,7 @@ def damaged_zip(data: bytes, rng: random.Random) -> bytes:
 def damaged_json(data: bytes, rng: random.Random) -> bytes:
     """Replace, remove or rename one value of a JSON file."""
     plain = json.loads(data)
+    plain.pop("manifest_sha256", None)  # with it every change is seen at once
     holder: Any = plain
     while True:
         key = rng.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
@@ -149,6 +150,15 @@ def _fields(data: bytes, depth: int) -> list[Any] | None:
             return None
         fields.append((number, kind, value))
     return fields
+
+
+def _picked(fields: list[Any], rng: random.Random) -> int:
+    """The place of one field; those that hold more are picked more often."""
+    return rng.choices(range(len(fields)), [_count(value) ** 0.7 for _, _, value in fields])[0]
+
+
+def _count(value: Any) -> int:
+    return 1 + sum(_count(inner) for _, _, inner in value) if isinstance(value, list) else 1
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:

@@ -167,10 +167,10 @@ def _explain(status: int | None, folder: Path, subject: str, bounds: Limits) -> 
     if status == 70:
         if "ConfinementError" in said:
             raise DensecastError(f"{subject} cannot be read: its process could not be confined ({said}).")
-        if _is_about_memory(said):
+        if is_about_memory(said):
             _no_memory(subject, bounds)
         raise BadGraphError(f"{subject} cannot be read ({said}).")
-    if number == signal.SIGABRT and _is_about_memory(said):
+    if number == signal.SIGABRT and is_about_memory(said):
         _no_memory(subject, bounds)
     if number == 0:
         raise BadGraphError(f"{subject}: the process that read it ended with {status} ({said}).")
@@ -199,7 +199,7 @@ def _result(path: Path, subject: str, bounds: Limits) -> Any:
     if kind is None:
         return reply.get("result")
     message = str(reply.get("message"))[:_MAX_MESSAGE]
-    if _is_about_memory(f"{message} {reply.get('detail', '')}"):
+    if is_about_memory(f"{message} {reply.get('detail', '')}"):
         _no_memory(subject, bounds)
     if kind == "untyped":
         log.debug("%s", reply.get("traceback"))
@@ -219,7 +219,8 @@ def _no_memory(subject: str, bounds: Limits) -> NoReturn:
     )
 
 
-def _is_about_memory(text: str) -> bool:
+def is_about_memory(text: str) -> bool:
+    """Whether a library's words for an error mean that it got no memory."""
     lowered = text.lower()
     return any(sign in lowered for sign in _MEMORY_SIGNS)
 

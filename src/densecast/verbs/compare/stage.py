@@ -25,7 +25,7 @@ from densecast.spec.options import BuildOptions
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec, check_feeds
 from densecast.verbs.builder.compile_plan import prepare
-from densecast.verbs.export import checkpoint, onnx_file
+from densecast.verbs.export import checkpoint, foreign, onnx_file
 
 Kind = Literal["framework", "float graph", "optimised graph", "engine"]
 # An inspector for feeds of one shape (N, 3, H, W); None where the stage does not expose its intermediate tensors.
@@ -120,6 +120,7 @@ def open_stage(path: Path, spec_source: Artifact | None, threads: int | None, *,
             f"{path.name} does not say how images are prepared for it: name an artifact of the same model as well."
         )
     if path.suffix == ".onnx":
+        foreign.first_run(path)
         return graph_stage(path.name, path, spec_source.spec, onnx_file.read(path), config)
     if path.suffix in _CHECKPOINTS:
         module = _module_with_weights(path, spec_source)

@@ -39,6 +39,7 @@ _TENSORFLOW = ("tensorflow", "tf2onnx", *_ONNX)
 # An ONNX file says itself which sizes it takes; its process narrows its limits once it has read them.
 _LARGEST_PIXELS = 16 * 10**6
 _TENSORFLOW_PIXELS = 10**6
+_TRIAL_SIDE = 256
 
 
 def export(
@@ -110,6 +111,46 @@ def export_inside(job: dict[str, Any], folder: Path) -> None:
         tensorflow.export(Path(job["path"]), spec, folder / _OUT, options, names)
     else:
         export_file(Path(job["path"]), spec, folder / _OUT, options)
+
+
+def first_run(path: Path) -> None:
+    """Read, check and run an ONNX file once in a confined process, for a verb that runs it itself afterwards.
+
+    Raises:
+        BadGraphError: it is not valid, or took too much memory or time.
+    """
+    with tempfile.TemporaryDirectory(prefix="densecast-") as scratch:
+        cell.run_in_cell(
+            f"{_HERE}:first_run_inside",
+            {"path": str(path.absolute())},
+            Path(scratch).resolve(),
+            subject=str(path),
+            bounds=cell.limits(path.stat().st_size, _LARGEST_PIXELS),
+            readable=_readable(path.resolve()),
+            libraries=_ONNX,
+        )
+
+
+def first_run_inside(job: dict[str, Any], folder: Path) -> None:
+    """The part of `first_run` in the confined process: every input is zeros, of a trial's size where it is open."""
+    import numpy as np
+    from onnx import helper
+
+    from densecast.verbs.export import onnx_file
+
+    model = onnx_file.read(Path(job["path"]))
+    feeds = {}
+    for value in onnx_file.graph_inputs(model):
+        tensor = value.type.tensor_type
+        sizes = zip(tensor.shape.dim, (1, 3, _TRIAL_SIDE, _TRIAL_SIDE), strict=False)
+        shape = [dim.dim_value or open_size for dim, open_size in sizes]
+        feeds[value.name] = np.zeros(shape, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    run = onnx_file.graph_runner(model.SerializeToString())
+    try:
+        run(feeds)
+    except Exception as error:  # it may take other sizes than these; what it may not take is the memory
+        if cell.is_about_memory(str(error)):
+            raise
 
 
 def _taken_over(made: Path, spec: ModelSpec, out: Path, key: str, subject: str) -> FloatArtifact:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def check_source(path: Path) -> None:
             if sum(archive.getinfo(name).file_size for name in names) > _MAX_SOURCE_BYTES:
                 raise BadGraphError(f"{path} holds more than {_MAX_SOURCE_BYTES >> 20} MiB of TorchScript source.")
             texts = [archive.read(name).decode() for name in names]
-    except (zipfile.BadZipFile, OSError, ValueError, KeyError, NotImplementedError, EOFError):
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, NotImplementedError, EOFError):
         return
     used: set[str] = set()
     for text in texts:

@@ -17,7 +17,7 @@ def held_by(path: Path) -> Held:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.partition("/")[2] for name in archive.namelist()]
-    except (zipfile.BadZipFile, OSError):
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # names that are no text, other versions
         return "program" if path.suffix == ".pt2" else "weights"
     if any(name.startswith("models/") or name == "serialized_exported_program.json" for name in names):
         return "program"
