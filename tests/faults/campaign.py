@@ -41,12 +41,12 @@ _TORCH, _ENGINE = ("onnx", "onnxruntime", "torch", "fault_targets"), ("onnxrunti
 BYTES, MESSAGE, ZIP = mutants.damaged_bytes, mutants.damaged_message, mutants.damaged_zip
 # Of a hundred mutants, how many are of a kind; and how it is damaged.
 KINDS: dict[str, tuple[int, tuple[mutants.Bytes, ...]]] = {
-    "onnx": (40, (MESSAGE, MESSAGE, MESSAGE, BYTES)),
+    "onnx": (50, (MESSAGE, MESSAGE, MESSAGE, BYTES)),
     "torchscript": (14, (ZIP, ZIP, BYTES)),
     "pth": (12, (ZIP, BYTES)),
     "safetensors": (10, (BYTES,)),
-    "manifest": (12, (mutants.damaged_json, mutants.damaged_json, BYTES)),
-    "xml": (10, (mutants.damaged_xml, mutants.damaged_xml, BYTES)),
+    "manifest": (6, (mutants.damaged_json, mutants.damaged_json, BYTES)),
+    "xml": (4, (mutants.damaged_xml, mutants.damaged_xml, BYTES)),
     "tensorflow": (2, (MESSAGE, BYTES)),
 }
 
