@@ -6,10 +6,14 @@ import difflib
 import json
 import re
 import tomllib
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from densecast.errors import BadConfigError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
@@ -19,11 +23,18 @@ MAX_BYTES = 32 << 20
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")
 
 
-def to_plain(value: object) -> Any:
-    """Convert a dataclass to plain dicts, lists and numbers, ready for `json.dumps`."""
+@lru_cache(maxsize=256)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """The validator and serialiser of a type; made once, as that takes a hundred times as long as its use."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(type(value)).dump_python(value, mode="json")
+    return TypeAdapter(kind)
+
+
+def to_plain(value: object) -> Any:
+    """Convert a dataclass to plain dicts, lists and numbers, ready for `json.dumps`."""
+    kind: Any = type(value)
+    return _adapter(kind).dump_python(value, mode="json")
 
 
 def to_json(value: object) -> str:
@@ -46,11 +57,12 @@ def from_plain(data: object, kind: type[T], where: str) -> T:
     Raises:
         BadConfigError: a wrong type, a missing key, or an unknown key (its nearest known key is named).
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
-    adapter = TypeAdapter(kind)
+    any_kind: Any = kind
+    adapter = _adapter(any_kind)
     try:
-        value = adapter.validate_python(data)
+        value: T = adapter.validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"]) or "top level"

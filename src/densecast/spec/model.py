@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
 from densecast.spec.preprocess import Preprocess
 from densecast.spec.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Frame = Literal["image", "network"]
 Rgb = tuple[int, int, int]
@@ -29,12 +33,19 @@ class FlipOption(Protocol):
         """Whether the network needs the mirrored image."""
 
 
+@lru_cache(maxsize=64)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """The validator and serialiser of a task's options; made once, as that takes longer than many uses."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
 class ReadByTask:
     """Tells the codec that a field's type is the `options_type` of the task that the value's `kind` names."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         """A schema that looks up the type when there is a value."""
-        from pydantic import TypeAdapter
         from pydantic_core import core_schema
 
         from densecast import plugins
@@ -45,11 +56,12 @@ class ReadByTask:
             kind = value.get("kind")
             if not isinstance(kind, str):
                 raise ValueError("'kind' must name a task")
-            options_type: type = plugins.kind("tasks").load_trusted(kind).options_type
-            return TypeAdapter(options_type).validate_python(value)
+            options_type: Any = plugins.kind("tasks").load_trusted(kind).options_type
+            return _adapter(options_type).validate_python(value)
 
         def write(value: Any) -> Any:
-            return TypeAdapter(type(value)).dump_python(value, mode="json")
+            kind: Any = type(value)
+            return _adapter(kind).dump_python(value, mode="json")
 
         return core_schema.no_info_plain_validator_function(
             read, serialization=core_schema.plain_serializer_function_ser_schema(write)
