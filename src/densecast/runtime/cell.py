@@ -110,7 +110,7 @@ def run_in_cell(
         "function": function,
         "payload": payload,
         "folder": str(folder.resolve()),
-        "readable": [*_SYSTEM, *_python_folders(), *(str(path.resolve()) for path in readable)],
+        "readable": [*_SYSTEM, *_python_folders(), *_kernels(), *(str(path.resolve()) for path in readable)],
         "writable": list(_DEVICES),
         "preload": list(preload),
         "memory_bytes": bounds.memory_bytes,
@@ -248,6 +248,11 @@ def _number(variable: str) -> float | None:
     if not 0 < value < 1e6:
         raise UsageError(f"{variable} must be a positive number, got {text!r}.")
     return value
+
+
+def _kernels() -> list[str]:
+    """Where compiled kernels are kept, if not beside the package."""
+    return [os.environ["NUMBA_CACHE_DIR"]] if os.environ.get("NUMBA_CACHE_DIR") else []
 
 
 def _python_folders() -> list[str]:

@@ -17,7 +17,10 @@ from typing import Any
 from densecast.runtime import cell_server
 
 # What the libraries need of the environment.
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "TZ", "VIRTUAL_ENV")
+_PASSED_ON = (
+    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "TZ", "VIRTUAL_ENV"),
+    *("PYTHONDONTWRITEBYTECODE", "NUMBA_CACHE_DIR", "DENSECAST_CACHE"),
+)
 
 
 class Server:

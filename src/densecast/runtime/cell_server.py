@@ -34,7 +34,7 @@ from densecast.errors import DensecastError
 from densecast.runtime import confinement
 
 LIMITS = "limits.json"
-"""What was in force last, for the message of an error; in the scratch folder, which is the working folder."""
+"""What was in force last, for the message of an error; in the scratch folder."""
 
 _IDLE_S = 30.0
 _POLL_S = 0.02
@@ -43,12 +43,12 @@ _MAX_RECORDS = 200
 _MAX_DETAIL = 4000
 _DEATH_SIGNAL = 1
 
-_inside = False
+_folder: Path | None = None
 
 
 def is_inside() -> bool:
     """Whether this process is confined: what it is given may be foreign."""
-    return _inside
+    return _folder is not None
 
 
 def narrow(*, memory_bytes: int, cpu_s: int, wall_s: int) -> None:
@@ -56,11 +56,11 @@ def narrow(*, memory_bytes: int, cpu_s: int, wall_s: int) -> None:
 
     Memory and time that it has used do not count. Python's part in it is small; the engines' may ask for no more.
     """
-    if _inside:
+    if _folder is not None:
         confinement.limit_memory(memory_bytes)
         confinement.limit_cpu(cpu_s)
         signal.setitimer(signal.ITIMER_REAL, wall_s)
-        Path(LIMITS).write_text(json.dumps([memory_bytes, cpu_s, wall_s]))
+        (_folder / LIMITS).write_text(json.dumps([memory_bytes, cpu_s, wall_s]))
 
 
 def serve() -> None:
@@ -124,7 +124,7 @@ def _wait(pid: int, buffer: bytes) -> tuple[int | None, bytes]:
 
 def _run(job: dict[str, Any]) -> None:
     """Run one job in this forked process, and end it."""
-    global _inside
+    global _folder
     code = 70
     try:
         folder = Path(job["folder"])
@@ -134,7 +134,7 @@ def _run(job: dict[str, Any]) -> None:
         log = os.open(folder / "log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
+        for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME"):
             os.environ[name] = str(folder)
         os.environ.update(job["environment"])
         tempfile.tempdir = None
@@ -149,7 +149,10 @@ def _run(job: dict[str, Any]) -> None:
         function = getattr(importlib.import_module(module), name)
         readable, writable = ([Path(each) for each in job[key]] for key in ("readable", "writable"))
         confinement.confine(readable, writable, folder, job["file_bytes"])
-        _inside = True
+        _folder = folder
+        if (caching := sys.modules.get("numba.core.caching")) is not None:
+            # What is compiled here is kept nowhere; compiled before, it is read.
+            caching.Cache.save_overload = lambda self, signature, data: None  # type: ignore[attr-defined]
         narrow(memory_bytes=job["memory_bytes"], cpu_s=job["cpu_s"], wall_s=job["wall_s"])
         reply = {"log": records.kept, **_answer(function, job["payload"], folder)}
         (folder / "reply.json").write_text(json.dumps(reply))
