@@ -152,7 +152,7 @@ def _run(job: dict[str, Any]) -> None:
         _folder = folder
         if (caching := sys.modules.get("numba.core.caching")) is not None:
             # What is compiled here is kept nowhere; compiled before, it is read.
-            caching.Cache.save_overload = lambda self, signature, data: None  # type: ignore[attr-defined]
+            caching.Cache.save_overload = lambda self, signature, data: None
         narrow(memory_bytes=job["memory_bytes"], cpu_s=job["cpu_s"], wall_s=job["wall_s"])
         reply = {"log": records.kept, **_answer(function, job["payload"], folder)}
         (folder / "reply.json").write_text(json.dumps(reply))
