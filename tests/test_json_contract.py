@@ -18,7 +18,7 @@ REMAKE = "if that is meant: python tests/golden/make_contract_goldens.py json, a
 
 # Maps whose keys are names in the data: of files, layers, images, packages, classes, sizes, plug-ins, options.
 NAMED_BY_DATA = re.compile(
-    r"(^|\.)(backends|extras|files|input_preprocess|layers|measurements|(?<!search\.)(?<!tuning\.)options|other_outputs|output_shapes|packages"
+    r"(^|\.)(backends|extras|files|foreign|input_preprocess|layers|measurements|(?<!search\.)(?<!tuning\.)options|other_outputs|output_shapes|packages"
     r"|per_class\.[^.]+|per_image|performance|sensitivity|settings|tried|tried_biases|values|variants)$"
 )
 # What is there or not, and of this type or null, as the machine and the installation have it.

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from densecast.spec.tensor import Dim as Dim
     from densecast.spec.tensor import TensorSpec as TensorSpec
     from densecast.spec.verb_options import BenchmarkOptions as BenchmarkOptions
+    from densecast.spec.verb_options import DataCheckOptions as DataCheckOptions
     from densecast.spec.verb_options import EvaluateOptions as EvaluateOptions
     from densecast.spec.verb_options import ExportOptions as ExportOptions
     from densecast.spec.verb_options import InferOptions as InferOptions
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from densecast.verbs.benchmark import benchmark as benchmark
     from densecast.verbs.builder import build as build
     from densecast.verbs.compare import compare as compare
+    from densecast.verbs.data_check import check_data as check_data
     from densecast.verbs.diagnose import diagnose as diagnose
     from densecast.verbs.evaluate import evaluate as evaluate
     from densecast.verbs.export import export as export
@@ -106,6 +108,7 @@ _HOME = {
     "CheckReport": "densecast.spec.sample",
     "CheckpointSource": "densecast.zoo._base",
     "Data": "densecast.spec.data_options",
+    "DataCheckOptions": "densecast.spec.verb_options",
     "DataOptions": "densecast.spec.data_options",
     "Dataset": "densecast.datasets._base",
     "DatasetFormat": "densecast.datasets._base",
@@ -163,6 +166,7 @@ _HOME = {
     "allow_plugins": "densecast.plugins",
     "benchmark": "densecast.verbs.benchmark",
     "build": "densecast.verbs.builder",
+    "check_data": "densecast.verbs.data_check",
     "compare": "densecast.verbs.compare",
     "diagnose": "densecast.verbs.diagnose",
     "evaluate": "densecast.verbs.evaluate",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import made_coco
+import made_mask_folders
 import made_report
 import numpy as np
 import onnx
@@ -142,6 +143,19 @@ def _compare_results(root: Path) -> Json:
     return written(root, "compare", "results", root / "before.json", root / "after.json", "--tolerance", "mIoU=0.5")
 
 
+def _data_check(root: Path) -> Json:
+    """With problems of several kinds, so that there are files to name, and the exit code is 1."""
+    data = made_mask_folders.pairs(root / "checked", count=4)
+    made_mask_folders.write(data / "masks" / "p01.png", np.full((16, 24), 7, np.uint8))
+    made_mask_folders.write(data / "masks" / "alone.png", np.zeros((16, 24), np.uint8))
+    (data / "data.toml").write_text('names = ["ground", "red", "green"]\n', encoding="utf-8")
+    file = root / "out.json"
+    ended = densecast("data", "check", data, "--json", file, "-q")
+    assert ended.code == 1, ended.err
+    found: Json = json.loads(file.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    return found
+
+
 def _verify(root: Path) -> Json:
     return written(root, "verify", root / "cars" / "built")
 
@@ -223,6 +237,7 @@ CALLS: dict[str, tuple[Maker, tuple[pytest.MarkDecorator, ...]]] = {
     "compare --data": (_compare_by_metric, ()),
     "compare, people": (_compare_people, ()),
     "compare results": (_compare_results, ()),
+    "data check": (_data_check, ()),
     "verify": (_verify, ()),
     "diagnose": (_diagnose, ()),
     "run": (_run, (pytest.mark.torch, pytest.mark.slow)),

@@ -18,6 +18,7 @@ from densecast.cli import (
     build,
     compare,
     compare_results,
+    data,
     diagnose,
     doctor,
     evaluate,
@@ -67,6 +68,7 @@ def program(
 
 for verb in (models, export, build, infer, evaluate, benchmark, compare, verify, diagnose, run, report, doctor):
     app.command(verb.__name__.rpartition(".")[2])(verb.command)
+app.add_typer(data.command, name="data")
 app.add_typer(handoff.command, name="handoff")
 app.command("compare-results", hidden=True)(compare_results.command)
 

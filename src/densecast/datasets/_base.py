@@ -130,6 +130,11 @@ class FolderFormat:
     check: Callable[[Path], CheckReport]
     root_variables: tuple[str, ...] = ()
     protocols: Mapping[str, EvaluationProtocol] = field(default_factory=dict)
+    survey_of: Callable[[Path], Any] | None = None
+
+    def survey(self, root: Path) -> Any:
+        """Everything that lies in the folder, see `_survey.Survey`; None where the layout cannot tell."""
+        return None if self.survey_of is None else self.survey_of(root)
 
 
 @runtime_checkable
@@ -163,6 +168,7 @@ class ModelFormat:
     protocols: Mapping[str, EvaluationProtocol] = field(default_factory=dict)
     options: frozenset[str] = frozenset()
     reading: Reading = Reading()
+    survey_for: Callable[[Path, Reading], Any] | None = None
 
     def open(self, root: Path, split: Split = "val", seed: int = 0) -> Dataset[Any]:
         """Open a split as the reading asks."""
@@ -171,6 +177,10 @@ class ModelFormat:
     def check(self, root: Path) -> CheckReport:
         """Check the whole folder as the reading asks."""
         return self.check_for(root, self.reading)
+
+    def survey(self, root: Path) -> Any:
+        """Everything that lies in the folder, see `_survey.Survey`; None where the layout cannot tell."""
+        return None if self.survey_for is None else self.survey_for(root, self.reading)
 
     def recognises(self, root: Path) -> bool:
         """Whether the folder looks like this layout."""

@@ -112,6 +112,19 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class DataCheckOptions:
+    """Which images of a data set are checked: of a split that the data name, or all; of these the first `limit`."""
+
+    split: Split = option("all", "Split of the data set: train, val or all.")
+    limit: int | None = option(None, "Check only the first N images.", minimum=1)
+
+    def __post_init__(self) -> None:
+        """Check that the limit is positive."""
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"limit must be at least 1, got {self.limit}.", field="limit")
+
+
+@dataclass(frozen=True, slots=True)
 class InferOptions:
     """Which images are inferred, and where results may be written.
 

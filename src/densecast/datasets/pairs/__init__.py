@@ -13,7 +13,8 @@ import numpy as np
 
 from densecast.datasets import _frames, _names
 from densecast.datasets._base import DatasetFormat, ModelFormat
-from densecast.datasets._masks import MaskColours, read_values
+from densecast.datasets._masks import MaskColours, Values, read_values
+from densecast.datasets._survey import Survey
 from densecast.datasets.pairs import _colour_tables, _data_file, _folders
 from densecast.datasets.pairs._classes import Classes, classes_of
 from densecast.datasets.pairs._data_file import DataFile
@@ -129,6 +130,43 @@ def check(root: Path, reading: Reading = Reading()) -> CheckReport:
     return CheckReport(root, counts, tuple(problems))
 
 
+def survey(root: Path, reading: Reading = Reading()) -> Survey:
+    """All pairs with the splits they are of, and pictures and masks that have no partner."""
+    everything = _everything(root, reading)
+    classes, words = _classes(everything, reading)
+    samples = everything.samples
+    opened = Pairs(everything.root, "all", None, len(samples), samples, classes, "", reading.use_exif)
+    splits: dict[Split, frozenset[str]] = {}
+    problems: list[str] = []
+    told = ""
+    for split in ("train", "val"):
+        try:
+            selection = chosen(everything.root, everything.file, everything.found, everything.parts, split, 0)
+        except BadDatasetError as error:
+            if samples:
+                problems.append(str(error))
+            continue
+        told = selection.words
+        if not selection.drawn:
+            splits[split] = frozenset(sample.id for sample in selection.samples)
+
+    def values(sample: Sample) -> tuple[Values, dict[int, int]]:
+        return read_values(sample.target, classes.colours)[0], classes.table
+
+    named = [f"as {everything.file.file.name} says"] if everything.file.file is not None else []
+    return Survey(
+        samples,
+        opened.read_target,
+        splits,
+        values,
+        reading.labels or classes.names,
+        everything.without_mask,
+        everything.without_image,
+        tuple(dict.fromkeys(problems)),
+        words="; ".join(each for each in (*named, everything.found.words, everything.rule, told, *words) if each),
+    )
+
+
 def looks_like(root: Path) -> bool:
     """Whether this is a data file, holds one, or has folders of pictures and masks."""
     if _data_file.find(root) is not None:
@@ -229,4 +267,5 @@ DATASET: DatasetFormat = ModelFormat(
     options=frozenset(
         ("images_dir", "masks_dir", "suffix", "colours", "ignore", "remap", "subset", "reduce_zero_label")
     ),
+    survey_for=survey,
 )

@@ -26,11 +26,15 @@ LEFT_OUT = -2
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The class of each mask value (`LEFT_OUT` for none), the meaning of colours, and in words what is not by index."""
+    """The class of each mask value (`LEFT_OUT` for none), the meaning of colours, and in words what is not by index.
+
+    `names` are what the data call the values 0, 1, …; empty where they do not.
+    """
 
     table: dict[int, int]
     colours: MaskColours
     words: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
     def label_map(self, mask: Path) -> LabelMap:
         """Read a mask as (H, W) class indices, and 255 (65535 of over 255 classes) where nothing is evaluated.
@@ -105,7 +109,7 @@ def classes_of(file: DataFile, reading: Reading, root: Path, *, reduce_zero: boo
         words.append(f"only {', '.join(subset)} evaluated")
     if colours:
         words.append(f"{len(colours)} colours of classes")
-    return Classes(table, _mask_colours(colours, file, reading), tuple(words))
+    return Classes(table, _mask_colours(colours, file, reading), tuple(words), names)
 
 
 def _colour_values(file: DataFile, reading: Reading, root: Path) -> tuple[dict[Rgb, int], tuple[str, ...]]:

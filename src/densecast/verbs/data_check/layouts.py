@@ -1,0 +1,53 @@
+"""Tells the layout of a folder that no model is named for, by what lies in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from densecast.datasets import pairs
+from densecast.errors import BadDatasetError, MissingFileError
+from densecast.spec.data_options import DataOptions
+
+_COLOUR_TABLES = ("labelmap.txt", "label_colors.txt", "label_colours.txt", "class_dict.csv")
+_DATA_FILES = ("data.toml", "data.yaml", "data.yml", "data.json")
+
+
+def without_model(root: Path, options: DataOptions) -> str:
+    """The data set's name: the option's, else the published layout whose files are there, else pairs.
+
+    Raises:
+        MissingFileError: nothing is there.
+        BadDatasetError: it looks like nothing that is known.
+    """
+    if options.dataset is not None:
+        return options.dataset
+    if not root.exists():
+        raise MissingFileError(f"data set folder {root} does not exist.")
+    if root.is_file() or options.named or any((root / name).is_file() for name in _DATA_FILES):
+        return "pairs"
+    if any((root / "annotations").glob("person_keypoints_*.json")):
+        return "coco_keypoints"
+    if (root / "leftImg8bit").is_dir():
+        return "cityscapes"
+    if (root / "images").is_dir() and (root / "depth").is_dir():
+        return "depth_pairs"
+    if (root / "images").is_dir() and _is_multilabel(root):
+        return "multilabel_pairs"
+    own_colours = any((root / name).is_file() for name in _COLOUR_TABLES)
+    homes = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
+    if not own_colours and any((home / "ImageSets" / "Segmentation").is_dir() for home in homes):
+        return "voc2012"
+    if pairs.looks_like(root):
+        return "pairs"
+    raise BadDatasetError(
+        f"{root} looks like no data set: there is no images/ beside masks/ (or their like). Name the folders with "
+        "--images-dir and --masks-dir, or the layout with --dataset."
+    )
+
+
+def _is_multilabel(root: Path) -> bool:
+    """Whether masks are files of all classes, or lie in a folder for each class that `labels.txt` names."""
+    masks = root / "masks"
+    return any(masks.glob("*.npz")) or (
+        (root / "labels.txt").is_file() and any(path.is_dir() for path in masks.glob("*"))
+    )

@@ -1,0 +1,221 @@
+"""`densecast data check`: every kind of problem is named, a sound folder has none, and counts are those of numpy."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import colour_network
+import made_coco
+import numpy as np
+import pytest
+from command_line import densecast, failed
+from made_mask_folders import labels_of, painted, write
+from PIL import Image
+
+import densecast as package
+
+NAMES = 'names = ["ground", "red", "green"]\n'
+
+
+def sound(root: Path, count: int = 6, suffix: str = ".png") -> Path:
+    """Pictures that all differ, with index masks of three classes that have names."""
+    for index in range(count):
+        labels = labels_of(index)
+        picture = painted(labels)
+        picture[8:12, 3 * index : 3 * index + 3] = (40 * index, 7, 90)
+        write(root / "images" / f"p{index}{suffix}", picture)
+        write(root / "masks" / f"p{index}.png", labels)
+    (root / "data.toml").write_text(NAMES, encoding="utf-8")
+    return root
+
+
+def checked(root: Path, code: int, *options: str | Path) -> dict[str, Any]:
+    ended = densecast("data", "check", root, "-q", "--json", "-", *options)
+    assert ended.code == code, ended.err + ended.out
+    return dict(json.loads(ended.out))
+
+
+def kinds(found: dict[str, Any]) -> Counter[str]:
+    return Counter(each["kind"] for each in found["problems"])
+
+
+def test_a_sound_folder_has_no_problems_and_the_counts_of_numpy(tmp_path: Path) -> None:
+    root = sound(tmp_path / "d")
+    found = checked(root, 0)
+    masks = np.stack([labels_of(index) for index in range(6)])
+    assert found["sound"] and found["problems"] == [] and found["format"] == 1
+    for index, each in enumerate(found["classes"]):
+        assert each["name"] == ("ground", "red", "green")[index]
+        assert each["pixels"] == int((masks == index).sum()) and each["images"] == 6
+        assert each["share"] == pytest.approx((masks == index).mean())
+    assert found["counts"] == {"images": 6, "targets": 6, "pairs": 6, "read": 6}
+    assert "pictures in images, masks in masks" in found["layout"]
+    assert "no problems found" in densecast("data", "check", root, "-q").out
+
+
+def without_mask(root: Path) -> None:
+    write(root / "images" / "alone.png", np.full((4, 4, 3), 50, np.uint8))
+
+
+def without_picture(root: Path) -> None:
+    write(root / "masks" / "alone.png", labels_of(0))
+
+
+def of_another_size(root: Path) -> None:
+    write(root / "masks" / "p2.png", labels_of(2, size_hw=(16, 20)))
+
+
+def foreign_value(root: Path) -> None:
+    labels = labels_of(1)
+    labels[:4] = 9
+    write(root / "masks" / "p1.png", labels)
+
+
+def cut_off(root: Path) -> None:
+    path = root / "images" / "p3.png"
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def broken_mask(root: Path) -> None:
+    (root / "masks" / "p3.png").write_bytes(b"no picture")
+
+
+def twice(root: Path) -> None:
+    with Image.open(root / "images" / "p1.png") as image:
+        image.save(root / "images" / "q1.png", compress_level=0)
+    write(root / "masks" / "q1.png", labels_of(1))
+
+
+def nowhere(root: Path) -> None:
+    (root / "data.toml").write_text('names = ["ground", "red", "green", "blue"]\n', encoding="utf-8")
+
+
+def one_class(root: Path) -> None:
+    for path in (root / "masks").iterdir():
+        write(path, np.zeros((16, 24), np.uint8))
+
+
+def only_0_and_255(root: Path) -> None:
+    for index, path in enumerate(sorted((root / "masks").iterdir())):
+        write(path, (255 * (labels_of(index) == 1)).astype(np.uint8))
+
+
+def mostly_ignored(root: Path) -> None:
+    for index, path in enumerate(sorted((root / "masks").iterdir())):
+        labels = labels_of(index)
+        labels[:10] = 255
+        write(path, labels)
+
+
+@pytest.mark.parametrize(
+    ("plant", "kind", "named"),
+    [
+        (without_mask, "missing target", "alone.png"),
+        (without_picture, "missing picture", "alone.png"),
+        (of_another_size, "size", "20×16"),
+        (foreign_value, "values", "25.0%"),
+        (cut_off, "unreadable", "p3.png"),
+        (broken_mask, "unreadable", "p3.png"),
+        (twice, "duplicate", "q1.png"),
+        (nowhere, "absent class", "blue"),
+        (one_class, "one class", "ground"),
+        (only_0_and_255, "0 and 255", "--remap 255=1"),
+        (mostly_ignored, "not evaluated", "62.5%"),
+    ],
+)
+def test_a_planted_problem_is_the_only_one_and_named(
+    tmp_path: Path, plant: Callable[[Path], None], kind: str, named: str
+) -> None:
+    root = sound(tmp_path / "d")
+    plant(root)
+    found = checked(root, 1)
+    assert kinds(found) == {kind: 1}, found["problems"]
+    assert named in found["problems"][0]["text"]
+
+
+def test_all_files_that_do_not_decode_are_named(tmp_path: Path) -> None:
+    root = sound(tmp_path / "d", suffix=".jpg")
+    for name in ("p1.jpg", "p4.jpg"):
+        path = root / "images" / name
+        path.write_bytes(path.read_bytes()[:-60])
+    found = checked(root, 1)
+    assert {Path(each["files"][0]).name for each in found["problems"]} == {"p1.jpg", "p4.jpg"}
+    assert kinds(found) == {"unreadable": 2}
+
+
+def test_a_picture_of_train_in_val_is_a_leak(tmp_path: Path) -> None:
+    root = sound(tmp_path / "d")
+    twice(root)
+    (root / "train.txt").write_text("p0\np1\np2\np5\n", encoding="utf-8")
+    (root / "val.txt").write_text("p3\np4\nq1\np5\n", encoding="utf-8")
+    found = checked(root, 1)
+    assert kinds(found) == {"leak": 2}
+    assert found["splits"] == {"train": 4, "val": 4}
+    assert checked(root, 1, "--split", "val")["counts"]["read"] == 4  # p5 is in both lists
+
+
+def test_masks_are_held_against_a_models_classes(tmp_path: Path) -> None:
+    root = sound(tmp_path / "d")
+    (root / "data.toml").unlink()
+    assert checked(root, 0)["model"] is None
+    colour_network.built(tmp_path / "two", 2)
+    found = checked(root, 1, "--model", tmp_path / "two" / "float")
+    masks = np.stack([labels_of(index) for index in range(6)])
+    assert found["foreign"]["2"]["pixels"] == int((masks == 2).sum())
+    assert kinds(found) == {"values": 6}
+    colour_network.built(tmp_path / "four", 4)
+    assert kinds(checked(root, 1, "--model", tmp_path / "four" / "float")) == {"absent class": 1}
+
+
+def test_masks_of_turned_photographs_are_told_by_their_frame(tmp_path: Path) -> None:
+    root = sound(tmp_path / "d", suffix=".jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, turned in (("p1", True), ("p2", False)):
+        labels = labels_of(int(name[1]))
+        with Image.open(root / "images" / f"{name}.jpg") as image:
+            image.save(root / "images" / f"{name}.jpg", exif=exif)
+        write(root / "masks" / f"{name}.png", np.ascontiguousarray(np.rot90(labels, -1)) if turned else labels)
+    found = checked(root, 1)
+    assert found["frames"] == {"stored": 1, "upright": 1} and kinds(found) == {"frames": 1}
+
+
+def test_people_are_counted_and_boxes_outside_named(tmp_path: Path) -> None:
+    root = made_coco.folder(tmp_path / "coco", ("val",))
+    document = json.loads((root / made_coco.VAL).read_text(encoding="utf-8"))
+    found = package.check_data(root)
+    assert found.dataset == "coco_keypoints"
+    assert found.counts["people"] == sum(not each["iscrowd"] for each in document["annotations"])
+    seen = sum(value == 2 for each in document["annotations"] for value in each["keypoints"][2::3])
+    assert found.counts["joints seen"] == seen
+
+
+def test_the_page_holds_small_pictures_problems_first_and_no_foreign_markup(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    root = sound(tmp_path / "d")
+    write(root / "images" / "<b>x.png", painted(labels_of(1))[::-1])
+    write(root / "masks" / "<b>x.png", np.full((16, 24), 9, np.uint8))
+    page = tmp_path / "sheet.html"
+    checked(root, 1, "--html", page)
+    text = page.read_text(encoding="utf-8")
+    assert text.count("data:image/jpeg;base64,") == 7 and "<b>x" not in text and "&lt;b&gt;x" in text
+    assert text.index('alt="&lt;b&gt;x"') < text.index('alt="p0"')
+    assert "rgb(128, 0, 0)" in text
+    assert "prefers-color-scheme: dark" in text and "http" not in text
+    other = tmp_path / "notes.txt"
+    other.write_text("mine", encoding="utf-8")
+    assert "holds no HTML" in failed(2, "data", "check", root, "-q", "--html", other)
+    assert other.read_text(encoding="utf-8") == "mine"
+
+
+def test_what_is_no_data_set_ends_with_3(tmp_path: Path) -> None:
+    assert "does not exist" in failed(3, "data", "check", tmp_path / "absent", "-q")
+    assert "no data set" in failed(3, "data", "check", tmp_path, "-q")
+    root = sound(tmp_path / "d", count=2)
+    for path in (root / "images").iterdir():
+        path.write_bytes(b"nothing")
+    assert "can be read" in failed(3, "data", "check", root, "-q")
