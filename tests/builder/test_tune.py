@@ -40,9 +40,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DENSECAST_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Artifact:
-    return tiny_artifacts.exported(tmp_path, whole_graphs.pooled())
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return tiny_artifacts.exported(tmp_path_factory.mktemp("pooled"), whole_graphs.pooled())
 
 
 @pytest.fixture

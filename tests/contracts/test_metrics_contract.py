@@ -28,7 +28,7 @@ def test_a_metric_passes_all_checks(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", METRICS.names())
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=some.data())
 def test_shuffling_and_splitting_counts_never_changes_a_score(name: str, data: some.DataObject) -> None:
     known, images = case(name)

@@ -50,11 +50,16 @@ def made_up_times(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setattr(OpenVinoQuantized, "cost_ms", lambda self: dict.fromkeys(self.layers, 1.0))
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return tiny_artifacts.exported(tmp_path_factory.mktemp("outlier"), outlier_network())
+
+
 @pytest.fixture
-def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
+def source(exported: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
     """The network that int8 ruins."""
     made_up_times(monkeypatch, tmp_path)
-    return tiny_artifacts.exported(tmp_path, outlier_network())
+    return exported
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,13 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
+def prepare(*kinds: type) -> None:
+    """Make the validators of these types now, so that processes forked from this one have them."""
+    for kind in kinds:
+        any_kind: Any = kind
+        _adapter(any_kind)
+
+
 def to_plain(value: object) -> Any:
     """Convert a dataclass to plain dicts, lists and numbers, ready for `json.dumps`."""
     kind: Any = type(value)

@@ -33,8 +33,8 @@ _OUT = "out"
 # Beside the graph itself, what an export may leave in an artifact.
 _MAX_FILES = 16
 _MAX_SIBLINGS = 4096
-_TORCH = ("onnx", "onnxruntime", "torch", "densecast.verbs.export")
-_ONNX = ("onnx", "onnxruntime", "densecast.verbs.export")
+_TORCH = ("onnx", "onnxruntime", "torch", "densecast.verbs.export.preload")
+_ONNX = ("onnx", "onnxruntime", "densecast.verbs.export.preload")
 _TENSORFLOW = ("tensorflow", "tf2onnx", *_ONNX)
 # An ONNX file says itself which sizes it takes; its process narrows its limits once it has read them.
 _LARGEST_PIXELS = 16 * 10**6
