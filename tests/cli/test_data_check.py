@@ -10,13 +10,17 @@ from typing import Any
 
 import colour_network
 import made_coco
+import made_label_maps
+import made_pairs
 import numpy as np
 import pytest
 from command_line import densecast, failed
+from made_images import carvana
 from made_mask_folders import labels_of, painted, write
 from PIL import Image
 
 import densecast as package
+from densecast import Data, DataCheckOptions, DataOptions
 
 NAMES = 'names = ["ground", "red", "green"]\n'
 
@@ -210,6 +214,77 @@ def test_the_page_holds_small_pictures_problems_first_and_no_foreign_markup(tmp_
     other.write_text("mine", encoding="utf-8")
     assert "holds no HTML" in failed(2, "data", "check", root, "-q", "--html", other)
     assert other.read_text(encoding="utf-8") == "mine"
+
+
+def test_published_layouts_are_checked_in_part_and_name_what_has_no_partner(tmp_path: Path) -> None:
+    cars = carvana(tmp_path / "cars", count=3)
+    cities = made_label_maps.cityscapes(tmp_path / "cities")
+    voc = made_label_maps.voc2012(tmp_path / "voc")
+    for root, name, gone in (
+        (cars, "carvana", "masks/0001_01_mask.gif"),
+        (cities, "cityscapes", "gtFine/val/lindau/lindau_000001_000019_gtFine_labelTrainIds.png"),
+        (voc, "voc2012", "VOCdevkit/VOC2012/SegmentationClass/2009_000001.png"),
+    ):
+        before = checked(root, 0 if name == "carvana" else 1, "--dataset", name)
+        assert any("the whole data set has" in each for each in before["remarks"])
+        # The made pictures are the same in every split, which is what is said.
+        assert set(kinds(before)) <= {"leak", "duplicate"}
+        (root / gone).unlink()
+        found = checked(root, 1, "--dataset", name)
+        assert kinds(found)["missing target"] == 1 and found["counts"]["pairs"] == before["counts"]["pairs"] - 1
+
+
+def test_several_classes_a_pixel_and_depth_are_counted(tmp_path: Path) -> None:
+    several = Data(made_pairs.multilabel(tmp_path / "several", count=4), DataOptions(dataset="multilabel_pairs"))
+    found = package.check_data(several, options=DataCheckOptions(limit=3))
+    bits = [made_pairs.bits_of(made_pairs.scene(index)) for index in range(3)]
+    assert found.dataset == "multilabel_pairs"
+    for each in found.classes:
+        assert each.pixels == sum(int(one[each.index].sum()) for one in bits)
+    found = package.check_data(made_pairs.depth(tmp_path / "depth", count=4))
+    assert found.dataset == "depth_pairs" and found.counts["pairs"] == 4 and found.is_sound
+
+
+EXPORTS: dict[str, tuple[str, str, tuple[str, ...], dict[str, str]]] = {
+    "CVAT": (
+        "JPEGImages/{}.png", "SegmentationClass/{}.png", ("colours",),
+        {"labelmap.txt": "background:0,0,0::\nred:200,40,30::\ngreen:20,160,60::\n"},
+    ),
+    "Label Studio": ("images/{}.png", "masks/{}.png", (), {}),
+    "Supervisely": ("ds0/img/{}.png", "ds0/masks_machine/{}.png", (), {"meta.json": "{}"}),
+    "FiftyOne": ("data/{}.png", "labels/{}.png", (), {}),
+    "milesial": ("imgs/{}.png", "masks/{}_mask.png", (), {}),
+    "CustomDataset": ("img_dir/train/{}.png", "ann_dir/train/{}_seg.png", (), {}),
+    "ADE20K": ("images/training/{}.png", "annotations/training/{}.png", ("--reduce-zero-label",), {}),
+    "CamVid": (
+        "train/{}.png", "trainannot/{}.png", ("colours",),
+        {"label_colors.txt": "0 0 0 ground\n200 40 30 red\n20 160 60 green\n"},
+    ),
+    "Ultralytics": (
+        "images/train/{}.png", "masks/train/{}.png", (),
+        {"data.yaml": "path: .\ntrain: images/train\nmasks_dir: masks\nnames: {0: a, 1: b, 2: c}\n"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", EXPORTS)
+def test_the_recipes_of_the_docs_read_every_tools_export(tmp_path: Path, tool: str) -> None:
+    assert tool in (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    image, mask, options, files = EXPORTS[tool]
+    for index in range(5):
+        labels = labels_of(index)
+        picture = painted(labels)
+        picture[8:12, 3 * index : 3 * index + 3] = (40 * index, 7, 90)
+        write(tmp_path / image.format(f"p{index}"), picture)
+        shown = labels + 1 if "--reduce-zero-label" in options else labels
+        write(tmp_path / mask.format(f"p{index}"), painted(labels) if "colours" in options else shown)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    place = tmp_path / "data.yaml" if tool == "Ultralytics" else tmp_path
+    found = checked(place, 0, *(each for each in options if each.startswith("--")))
+    masks = np.stack([labels_of(index) for index in range(5)])
+    assert [each["pixels"] for each in found["classes"]] == [int((masks == index).sum()) for index in range(3)]
+    assert found["counts"]["pairs"] == 5
 
 
 def test_what_is_no_data_set_ends_with_3(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from densecast.spec.sample import Sample, Split
 # (H, W) of whole numbers as a mask holds them, and the class of each: -2 for what is not evaluated.
 ValuesOf = Callable[[Sample], tuple[npt.NDArray[Any], Mapping[int, int]]]
 NOT_EVALUATED = -2
+_IN_PART = "the whole data set has"
 _SPLITS: tuple[Split, ...] = ("train", "val")
 
 
@@ -87,4 +88,7 @@ def _by_opening(layout: DatasetFormat, root: Path) -> Survey:
             continue
         if opened.record().seed is None:  # what is drawn is no split of the data's own
             splits[split] = frozenset(sample.id for sample in opened.samples)
-    return Survey(everything.samples, everything.read_target, splits, problems=report.problems)
+    # A part of a published data set is as sound as the whole.
+    remarks = tuple(text for text in report.problems if _IN_PART in text)
+    problems = tuple(text for text in report.problems if _IN_PART not in text)
+    return Survey(everything.samples, everything.read_target, splits, problems=problems, remarks=remarks)

@@ -14,6 +14,7 @@ import numpy as np
 from densecast.datasets import _frames, _names
 from densecast.datasets._base import DatasetFormat, ModelFormat
 from densecast.datasets._masks import lighter
+from densecast.datasets._survey import Survey
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
@@ -94,6 +95,30 @@ def check(root: Path, reading: Reading = Reading()) -> CheckReport:
     return CheckReport(root, {"images": len(images), "masks": len(masks), "pairs": len(paired)}, tuple(problems))
 
 
+def survey(root: Path, reading: Reading = Reading()) -> Survey:
+    """All pairs, and pictures and masks that have no partner."""
+    images, masks = _images(root), _masks(root)
+    if not images:
+        _all(root)  # says what is missing
+    samples = tuple(Sample(images[key].stem, images[key], masks[key]) for key in sorted(images.keys() & masks.keys()))
+    opened = Carvana(root, "all", 0, len(samples), samples, reading)
+
+    def values(sample: Sample) -> tuple[LabelMap, dict[int, int]]:
+        return lighter(sample.target), {0: 0, 1: 1}
+
+    return Survey(
+        samples,
+        opened.read_target,
+        {},
+        values,
+        reading.labels or ("background", "car"),
+        tuple(images[key] for key in sorted(images.keys() - masks.keys())),
+        tuple(masks[key] for key in sorted(masks.keys() - images.keys())),
+        remarks=() if len(images) == IMAGES else (f"{len(images)} images; the whole data set has {IMAGES}",),
+        words="pictures in imgs, masks in masks; the lighter of a mask's two colours is the car",
+    )
+
+
 def _all(root: Path) -> tuple[Sample, ...]:
     if not root.is_dir():
         raise MissingFileError(f"data set folder {root} does not exist.")
@@ -134,4 +159,5 @@ DATASET: DatasetFormat = ModelFormat(
     check,
     lambda root: (root / "imgs").is_dir() and (root / "masks").is_dir(),
     ("CARVANA_DATASETS_PATH",),
+    survey_for=survey,
 )

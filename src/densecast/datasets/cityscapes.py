@@ -14,7 +14,9 @@ import numpy as np
 
 from densecast.datasets._base import DatasetFormat, ModelFormat
 from densecast.datasets._label_map import read_label_map
+from densecast.datasets._masks import Values, read_values
 from densecast.datasets._names import is_hidden
+from densecast.datasets._survey import NOT_EVALUATED, Survey
 from densecast.errors import BadDatasetError, DensecastError, MissingFileError
 from densecast.imaging.read import size_hw
 from densecast.spec.data_options import Reading
@@ -109,6 +111,36 @@ def check(root: Path, reading: Reading = Reading()) -> CheckReport:
     return CheckReport(root, dict(counts), tuple(problems))
 
 
+def survey(root: Path, reading: Reading = Reading()) -> Survey:
+    """All pairs by split, and pictures and labels that have no partner."""
+    by_split = {split: tuple(_sample(root, path) for path in _images(root, split)) for split in IMAGES}
+    everything = tuple(sorted((each for some in by_split.values() for each in some), key=lambda sample: sample.id))
+    if not everything:
+        open(root, "all", 0, reading)  # says what is missing
+    samples = tuple(sample for sample in everything if sample.target.is_file())
+    opened = Cityscapes(root, "all", len(samples), samples, reading)
+    train_ids = {**{index: index for index in range(len(CITYSCAPES))}, IGNORED: NOT_EVALUATED}
+    ids = {**dict.fromkeys(_KNOWN_IDS, NOT_EVALUATED), **{each: index for index, each in enumerate(CITYSCAPES_IDS)}}
+
+    def values(sample: Sample) -> tuple[Values, dict[int, int]]:
+        return read_values(sample.target)[0], train_ids if sample.target.name.endswith(_TRAIN_IDS) else ids
+
+    counts = {split: len(some) for split, some in by_split.items()}
+    told = " and ".join(f"{count} {split}" for split, count in counts.items())
+    whole = " and ".join(map(str, IMAGES.values()))
+    return Survey(
+        samples,
+        opened.read_target,
+        {split: frozenset(sample.id for sample in some) for split, some in by_split.items() if some},
+        values,
+        reading.labels or tuple(CITYSCAPES),
+        tuple(sample.image for sample in everything if not sample.target.is_file()),
+        problems=tuple(text for split in IMAGES for text in _without_image(root, split)),
+        remarks=() if counts == IMAGES else (f"{told} images; the whole data set has {whole}",),
+        words="leftImg8bit with gtFine, splits by folder",
+    )
+
+
 def _images(root: Path, split: str) -> list[Path]:
     return sorted(path for path in (root / "leftImg8bit" / split).glob(f"*/*{_IMAGE_SUFFIX}") if not is_hidden(path))
 
@@ -160,5 +192,5 @@ def _no_images(root: Path, split: str, counts: dict[str, int]) -> str:
 
 
 DATASET: DatasetFormat = ModelFormat(
-    open, check, lambda root: (root / "leftImg8bit").is_dir(), ("CITYSCAPES_DATASETS_PATH",)
+    open, check, lambda root: (root / "leftImg8bit").is_dir(), ("CITYSCAPES_DATASETS_PATH",), survey_for=survey
 )

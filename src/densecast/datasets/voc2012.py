@@ -13,7 +13,8 @@ from pathlib import Path
 from densecast.datasets import _lists, _names
 from densecast.datasets._base import DatasetFormat, EvaluationProtocol, ModelFormat
 from densecast.datasets._label_map import read_label_map
-from densecast.datasets._masks import MaskColours
+from densecast.datasets._masks import MaskColours, Values, read_values
+from densecast.datasets._survey import NOT_EVALUATED, Survey
 from densecast.errors import BadDatasetError, DensecastError, MissingFileError
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
@@ -129,6 +130,39 @@ def check(root: Path, reading: Reading = Reading()) -> CheckReport:
     return CheckReport(root, counts, tuple(problems))
 
 
+def survey(root: Path, reading: Reading = Reading()) -> Survey:
+    """All listed pairs, and listed pictures without a mask or a file."""
+    home = _home(root)
+    lists, files = _lists_of(home), _Files.of(home)
+    names = sorted({name for ids in lists.values() for name in ids})
+    if not names:
+        raise BadDatasetError(_no_images(home, "all", lists), field="split")
+    listed = tuple(files.sample(name) for name in names)
+    classes = len(reading.labels) or len(VOC2012)
+    table = {**{index: index for index in range(classes)}, IGNORED: NOT_EVALUATED}
+    colours = MaskColours(known=(voc(256),), classes=max(len(VOC2012), classes))
+
+    def values(sample: Sample) -> tuple[Values, dict[int, int]]:
+        return read_values(sample.target, colours)[0], table
+
+    counts = {split: len(lists.get(split, [])) for split in IMAGES}
+    whole = " and ".join(map(str, IMAGES.values()))
+    told = " and ".join(f"{count} {split}" for split, count in counts.items())
+    samples = tuple(sample for sample in listed if sample.image.is_file() and sample.target.is_file())
+    opened = Voc2012(home, "all", len(samples), samples, reading)
+    return Survey(
+        samples,
+        opened.read_target,
+        {split: frozenset(lists[split]) for split in IMAGES if split in lists},
+        values,
+        reading.labels or tuple(VOC2012),
+        tuple(sample.image for sample in listed if sample.image.is_file() and not sample.target.is_file()),
+        problems=tuple(f"{each.image} is listed and not there" for each in listed if not each.image.is_file()),
+        remarks=() if counts == IMAGES else (f"{told} images; the whole data set has {whole}",),
+        words="the lists in ImageSets/Segmentation, with JPEGImages and SegmentationClass",
+    )
+
+
 def _home(root: Path) -> Path:
     """The folder VOC2012 itself."""
     if not root.is_dir():
@@ -201,4 +235,5 @@ DATASET: DatasetFormat = ModelFormat(
     lambda root: any((home / _LISTS).is_dir() for home in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")),
     ("VOC2012_DATASETS_PATH", "DATASETS_PATH"),
     protocols=PROTOCOLS,
+    survey_for=survey,
 )

@@ -138,13 +138,15 @@ def survey(root: Path, reading: Reading = Reading()) -> Survey:
     opened = Pairs(everything.root, "all", None, len(samples), samples, classes, "", reading.use_exif)
     splits: dict[Split, frozenset[str]] = {}
     problems: list[str] = []
+    remarks: list[str] = []
     told = ""
     for split in ("train", "val"):
         try:
             selection = chosen(everything.root, everything.file, everything.found, everything.parts, split, 0)
         except BadDatasetError as error:
+            # A split that is empty is no fault of those that are not; a list of what is not there is.
             if samples:
-                problems.append(str(error))
+                (remarks if error.field == "split" else problems).append(str(error))
             continue
         told = selection.words
         if not selection.drawn:
@@ -163,6 +165,7 @@ def survey(root: Path, reading: Reading = Reading()) -> Survey:
         everything.without_mask,
         everything.without_image,
         tuple(dict.fromkeys(problems)),
+        tuple(remarks),
         words="; ".join(each for each in (*named, everything.found.words, everything.rule, told, *words) if each),
     )
 
