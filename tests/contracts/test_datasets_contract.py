@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import made_coco
+import made_coco_labels
 import made_images
 import made_label_maps
 import made_mask_folders
@@ -38,6 +39,7 @@ CASES = {
     "carvana": Case(lambda root: made_images.carvana(root, count=12)),
     "cityscapes": Case(made_label_maps.cityscapes),
     "coco_keypoints": Case(made_coco.folder, label_maps=False),
+    "coco_segmentation": Case(made_coco_labels.instances, label_maps=False),
     "depth_pairs": Case(made_pairs.depth, label_maps=False),
     "multilabel_pairs": Case(made_pairs.multilabel, label_maps=False),
     "pairs": Case(lambda root: made_mask_folders.pairs(root, count=12)),

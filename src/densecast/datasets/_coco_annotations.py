@@ -104,21 +104,26 @@ def problems(document: dict[str, Any]) -> Iterator[str]:
         yield str(error)
         return
     known: set[int] = set()
-    for place, image in enumerate(document["images"]):
-        problem = _image_problem(image, known)
-        if problem:
-            yield f"{_named('image', image, place)}: {problem}"
-        else:
-            known.add(image["id"])
+    yield from image_problems(document, known)
     seen: set[int] = set()
     for place, annotation in enumerate(document["annotations"]):
         if _is_left_out(annotation, order):
             continue
         problem = _annotation_problem(annotation, known, seen, order)
         if problem:
-            yield f"{_named('annotation', annotation, place)}: {problem}"
+            yield f"{named('annotation', annotation, place)}: {problem}"
         else:
             seen.add(annotation["id"])
+
+
+def image_problems(document: dict[str, Any], known: set[int]) -> Iterator[str]:
+    """Problems of the entries of images; the ids of sound ones are added to `known`."""
+    for place, image in enumerate(document["images"]):
+        problem = _image_problem(image, known)
+        if problem:
+            yield f"{named('image', image, place)}: {problem}"
+        else:
+            known.add(image["id"])
 
 
 def remarks(document: dict[str, Any]) -> Iterator[str]:
@@ -131,14 +136,14 @@ def remarks(document: dict[str, Any]) -> Iterator[str]:
     for place, annotation in enumerate(document["annotations"]):
         if not isinstance(annotation, dict) or _is_left_out(annotation, order):
             continue
-        name = _named("annotation", annotation, place)
-        if "segmentation" in annotation and not _is_outline(annotation["segmentation"]):
+        name = named("annotation", annotation, place)
+        if "segmentation" in annotation and not is_outline(annotation["segmentation"]):
             yield (
                 f"{name}: segmentation must be polygons of at least three points, x y x y …, or run lengths with "
                 "counts and size"
             )
         joints: Any = annotation.get("keypoints")
-        if _is_numbers(joints, 3 * order.count) and "num_keypoints" in annotation:
+        if is_numbers(joints, 3 * order.count) and "num_keypoints" in annotation:
             marked = sum(value > 0 for value in joints[2::3])
             if annotation["num_keypoints"] != marked:
                 yield f"{name}: num_keypoints is {annotation['num_keypoints']!r}, but {marked} joints are marked"
@@ -154,20 +159,21 @@ def image_path(folders: tuple[Path, ...], file_name: str) -> Path:
     return next((path for path in paths if path.is_file()), paths[0])
 
 
-def _named(kind: str, entry: object, place: int) -> str:
+def named(kind: str, entry: object, place: int) -> str:
+    """What an entry is called in messages: by its id, else by its place."""
     key = entry.get("id") if isinstance(entry, dict) else None
-    return f"{kind} {key}" if _is_id(key) else f"{kind} at place {place} of the list"
+    return f"{kind} {key}" if is_id(key) else f"{kind} at place {place} of the list"
 
 
 def _image_problem(image: Any, known: set[int]) -> str | None:
     if not isinstance(image, dict):
         return "not an object"
-    if not _is_id(image.get("id")):
+    if not is_id(image.get("id")):
         return f"id must be a whole number from 0 to {_MAX_ID}"
     if image["id"] in known:
         return "there is another image of this id"
     name = image.get("file_name")
-    if not isinstance(name, str) or not _is_below(name):
+    if not isinstance(name, str) or not is_below(name):
         return f"file_name {str(name)[:80]!r} is no name of a file in or below the folder of images"
     for side in ("height", "width"):
         if type(image.get(side)) is not int or not 1 <= image[side] <= _MAX_SIDE:
@@ -175,7 +181,7 @@ def _image_problem(image: Any, known: set[int]) -> str | None:
     return None
 
 
-def _is_below(name: str) -> bool:
+def is_below(name: str) -> bool:
     """Whether a name, with folders before it or not, stays below any folder; backslashes part folders, too."""
     path = PurePosixPath(name.replace("\\", "/"))
     return bool(path.name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
@@ -189,11 +195,11 @@ def _is_left_out(annotation: Any, order: JointOrder) -> bool:
 def _annotation_problem(annotation: Any, images: set[int], seen: set[int], order: JointOrder) -> str | None:
     if not isinstance(annotation, dict):
         return "not an object"
-    if not _is_id(annotation.get("id")):
+    if not is_id(annotation.get("id")):
         return f"id must be a whole number from 0 to {_MAX_ID}"
     if annotation["id"] in seen:
         return "there is another annotation of this id"
-    if not _is_id(annotation.get("image_id")) or annotation["image_id"] not in images:
+    if not is_id(annotation.get("image_id")) or annotation["image_id"] not in images:
         return f"image_id {str(annotation.get('image_id'))[:20]} is no image of the file"
     if annotation.get("category_id") != order.category:
         return f"category_id {str(annotation.get('category_id'))[:20]} is no category of the file"
@@ -202,33 +208,35 @@ def _annotation_problem(annotation: Any, images: set[int], seen: set[int], order
     area: Any = annotation.get("area")
     if not (type(area) in (int, float) and 0 <= area <= _MAX_PX**2):
         return "area must be a finite number of square pixels, not below 0"
-    if not _is_numbers(annotation.get("bbox"), 4):
+    if not is_numbers(annotation.get("bbox"), 4):
         return "bbox must be four finite numbers of pixels"
     joints: Any = annotation.get("keypoints")
-    if not _is_numbers(joints, 3 * order.count):
+    if not is_numbers(joints, 3 * order.count):
         return f"keypoints must be {3 * order.count} finite numbers, x, y and visibility of {order.count} joints"
     if not set(joints[2::3]) <= {0, 1, 2}:
         return "the visibility of a joint must be 0, 1 or 2"
     return None
 
 
-def _is_id(value: object) -> bool:
+def is_id(value: object) -> bool:
+    """Whether this can be an id."""
     return type(value) is int and 0 <= value <= _MAX_ID
 
 
-def _is_numbers(values: Any, count: int) -> bool:
+def is_numbers(values: Any, count: int) -> bool:
     """Whether this is a list of `count` numbers in range; excludes booleans and NaN, which JSON readers accept."""
     is_list = isinstance(values, list) and len(values) == count and set(map(type, values)) <= {int, float}
     return is_list and all(-_MAX_PX <= value <= _MAX_PX for value in values)
 
 
-def _is_outline(outline: object) -> bool:
+def is_outline(outline: object) -> bool:
+    """Whether this is what `segmentation` may be: polygons, or run lengths, compressed or not."""
     if isinstance(outline, list):
         return bool(outline) and all(
             isinstance(polygon, list)
             and len(polygon) >= 6
             and len(polygon) % 2 == 0
-            and _is_numbers(polygon, len(polygon))
+            and is_numbers(polygon, len(polygon))
             for polygon in outline
         )
     if not isinstance(outline, dict):

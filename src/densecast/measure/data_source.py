@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from densecast.datasets import pairs
+from densecast.datasets import coco_segmentation, pairs
 from densecast.datasets._base import DATASETS, Dataset, DatasetFormat, ReadsForModel, Recognises
 from densecast.errors import BadDatasetError, MissingFileError, UsageError
 from densecast.io import config
@@ -16,6 +16,7 @@ from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.sample import Split
 
 PAIRS = "pairs"
+_COCO = "coco_segmentation"
 _OWN_METRIC = "iou"
 
 
@@ -66,8 +67,8 @@ class DataSource:
 def find(spec: ModelSpec, data: Path | Data | None = None) -> DataSource:
     """What `data` is to a model, by its options, by what it is, and by the model's own evaluation.
 
-    A data file, options of own folders, and a segmentation that names no data set mean `pairs`; its metric is the
-    model's own, else mIoU.
+    A data file, options of own folders, and a segmentation that names no data set mean `pairs`, or COCO's annotations
+    where there are such and no pairs; the metric is the model's own, else mIoU.
 
     Raises:
         UsageError: the model is of another task and names no data set and metric; or an option without effect.
@@ -99,7 +100,7 @@ def _dataset_name(spec: ModelSpec, data: Path | None, options: DataOptions) -> s
         if spec.task != "segmentation":
             what = f"{data} describes" if is_own else f"the option {min(options.named)!r} is for"
             raise UsageError(f"{what} pictures and masks; {spec.name} is a model of task {spec.task!r}.", field="data")
-        return PAIRS
+        return _COCO if data is not None and _is_coco(data) else PAIRS
     if spec.evaluation is not None:
         return spec.evaluation.dataset
     if spec.task != "segmentation":
@@ -108,7 +109,20 @@ def _dataset_name(spec: ModelSpec, data: Path | None, options: DataOptions) -> s
             "--metric.",
             field="data",
         )
-    return PAIRS
+    return _COCO if data is not None and _is_coco(data) else PAIRS
+
+
+def _is_coco(data: Path) -> bool:
+    """Whether data is an annotation file of COCO, or a folder with some that holds no pairs of pictures and masks."""
+    if not coco_segmentation.looks_like(data):
+        return False
+    if data.is_file():
+        return True
+    try:
+        pairs.open(data, "all")
+    except (BadDatasetError, MissingFileError, UsageError):
+        return True
+    return False
 
 
 def _metric_name(name: str) -> str:
