@@ -39,8 +39,8 @@ bench: venv                   ## compare with what a user would pick instead; re
 	$(BIN)/python benchmarks/peers.py --json runs/bench/peers.json --plot runs/bench/peers.svg
 	$(BIN)/python benchmarks/scaling.py --json runs/bench/scaling.json --plot runs/bench/scaling.svg
 
-faults: venv                  ## 10,000 damaged model files, at most an hour; every one accepted or refused in words
-	PYTHONPATH=tests/support $(BIN)/python tests/faults/campaign.py --count $(or $(COUNT),10000) --json runs/faults/table.json
+faults: venv                  ## damaged model files, and verbs killed, told to end, out of disk, given changed files; at most an hour
+	PYTHONPATH=tests/support $(BIN)/python tests/faults/run.py --count $(or $(COUNT),10000) --seconds $(or $(SECONDS),600)
 
 parity: venv                  ## compare with the original packages, in a venv of their own
 	TORCH_INDEX_URL="$${TORCH_INDEX_URL-}" parity/make_env.sh

@@ -19,6 +19,8 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 # What a kernel or a file system answers that cannot exchange two names.
 _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM, errno.EXDEV)
+# How a file system says that a file cannot be written, often without a word on which.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 # Others may put a folder there, or take it away, between two calls of ours.
 _TRIES = 20
 
@@ -73,7 +75,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporaries.forget(temporary)
     except BaseException as error:
         temporaries.remove(temporary)
-        if isinstance(error, OSError) and error.filename == str(temporary):
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             # Nobody knows the temporary name.
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
@@ -108,8 +110,10 @@ def new_folder(target: Path) -> Iterator[Path]:
             _flush_folder(path)
         _take_place(scratch, target)
         _flush_folder(target.parent)
-    except BaseException:
+    except BaseException as error:
         temporaries.remove(scratch)
+        if isinstance(error, OSError) and error.errno in _DISK and _is_within(error.filename, scratch):
+            raise OSError(error.errno, error.strerror, str(target)) from None
         raise
     finally:
         temporaries.forget(scratch)
@@ -190,7 +194,14 @@ def _is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def _is_within(name: object, scratch: Path) -> bool:
+    """Whether an error's file name is below a temporary folder, or is not told."""
+    return name is None or (isinstance(name, str) and Path(name).is_relative_to(scratch))
+
+
 def _free_space(path: Path) -> str:
+    if temporaries.is_temporary(path.name):  # gone by the time that somebody reads of it
+        path = path.parent
     try:
         free = shutil.disk_usage(path if path.is_dir() else path.parent).free
     except OSError:

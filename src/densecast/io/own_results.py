@@ -88,14 +88,22 @@ class OwnResults:
 
 
 def _append(record: Path, line: str) -> None:
-    """One write at the end of the file, so that lines of two runs do not mix; ends a line that was cut off first."""
+    """One write at the end of the file, so that lines of two runs do not mix; ends a line that was cut off first.
+
+    Raises:
+        OSError: not all of it could be written.
+    """
     handle = os.open(record, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         end = os.lseek(handle, 0, os.SEEK_END)
         if end:
             os.lseek(handle, end - 1, os.SEEK_SET)
         torn = bool(end) and os.read(handle, 1) != b"\n"
-        os.write(handle, (b"\n" if torn else b"") + line.encode() + b"\n")
+        rest = (b"\n" if torn else b"") + line.encode() + b"\n"
+        while rest:  # a disk that is nearly full takes a part, and says what is wrong at the next write
+            rest = rest[os.write(handle, rest) :]
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(record)) from None
     finally:
         os.close(handle)
 

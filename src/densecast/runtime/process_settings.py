@@ -7,15 +7,18 @@ first to go, leave the process with what neither wanted. Here the last to go put
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from densecast.errors import WriteError
 from densecast.io import cache
+
+_log = logging.getLogger(__name__)
 
 _changing = threading.Lock()
 _opencv_claims: list[int] = []
@@ -50,25 +53,49 @@ def opencv_threads(count: int) -> Iterator[None]:
 def give_numba_a_cache(kernels: Path) -> None:
     """Have numba keep compiled kernels where this process can write: beside their source, else in the cache folder.
 
-    numba refuses to compile what it cannot keep. `$NUMBA_CACHE_DIR`, where it is set, is taken as it is.
-
-    Raises:
-        WriteError: there is no folder that can be written to.
+    numba refuses to compile what it cannot keep. Where no folder can be written to, nothing is kept: the kernels are
+    the same, and every process compiles them again. `$NUMBA_CACHE_DIR`, where it is set and can be used, is taken.
     """
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    if given and _can_be_written(Path(given)):
+        return
     beside = kernels / "__pycache__"
-    if os.environ.get("NUMBA_CACHE_DIR") or os.access(beside if beside.is_dir() else kernels, os.W_OK | os.X_OK):
+    if not given and os.access(beside if beside.is_dir() else kernels, os.W_OK | os.X_OK):
         return
     folder = cache.writable_folder()
-    if folder is None:
-        raise WriteError(
-            "compiled kernels have to be kept somewhere, and no folder can be written to: set $DENSECAST_CACHE to one, "
-            "or $TMPDIR."
-        )
+    if folder is None or not _can_be_written(folder / "kernels"):
+        _keep_no_kernels(kernels)
+        return
     os.environ["NUMBA_CACHE_DIR"] = str(folder / "kernels")
     if "numba" in sys.modules:  # it reads the variable when it is imported
         from numba import config
 
         config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
+
+
+def _can_be_written(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _keep_no_kernels(kernels: Path) -> None:
+    """Let numba compile functions below `kernels` without keeping them; those of others are not touched."""
+    from numba.core.dispatcher import Dispatcher
+
+    _log.warning(
+        "no folder can be written to in which compiled kernels could be kept: every process compiles them again, which "
+        "takes seconds. Set $DENSECAST_CACHE to a folder."
+    )
+    enable = Dispatcher.enable_caching
+
+    def unless_ours(dispatcher: Any) -> None:
+        if not Path(dispatcher.py_func.__code__.co_filename).is_relative_to(kernels):
+            enable(dispatcher)
+
+    Dispatcher.enable_caching = unless_ours
 
 
 @contextlib.contextmanager

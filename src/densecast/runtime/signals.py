@@ -42,6 +42,12 @@ def ending_on_signals() -> Iterator[None]:
     watcher = threading.Thread(target=_watch, args=(reading,), name="densecast signals", daemon=True)
     watcher.start()
     received: list[int] = []
+    report = sys.unraisablehook
+
+    def unheard(unraisable: sys.UnraisableHookArgs) -> None:
+        # Raised inside a library's callback, from which nothing is passed on; the watcher ends the process.
+        if not (received and isinstance(unraisable.exc_value, SystemExit)):
+            report(unraisable)
 
     def end(number: int, frame: FrameType | None) -> None:
         received.append(number)
@@ -49,9 +55,11 @@ def ending_on_signals() -> Iterator[None]:
 
     for number in handled:
         signal.signal(number, end)
+    sys.unraisablehook = unheard
     try:
         yield
     finally:
+        sys.unraisablehook = report
         for number in handled:
             signal.signal(number, before[number])
         signal.set_wakeup_fd(waker)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest
@@ -185,8 +186,6 @@ def keep_script(path: Path) -> Keep:
     def keep(folder: Path, exported: Exported) -> tuple[str, ...]:
         import shutil
 
-        import torch
-
         target = folder / "model.pt"
         if exported.places is None:
             shutil.copyfile(path, target)
@@ -196,9 +195,7 @@ def keep_script(path: Path) -> Keep:
         results = ", ".join(f"{name!r}: results[{place}]" for name, place in pairs)
         network = onnx_file.load_torchscript(path)
         wrapped = _script_around(network, f"{{{results}}}", len(exported.spec.inputs))
-        with files.written_by_library(target, "the TorchScript module"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch announces the end of TorchScript
-            torch.jit.save(wrapped, target)
+        _save_script(wrapped, target)
         return ("the script's outputs were given names",)
 
     return keep
@@ -228,11 +225,18 @@ def keep_traced(folder: Path, exported: Exported) -> tuple[str, ...]:
     except Exception as error:  # torch raises whatever the module's code does
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return (f"without the original network, which torch cannot trace ({reason}): no backend 'torch'",)
-    target = folder / "model.pt"
-    with files.written_by_library(target, "the traced module"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch announces the end of TorchScript
-        torch.jit.save(traced, target)
+    _save_script(traced, folder / "model.pt")
     return ("the original network is stored as traced by torch",)
+
+
+def _save_script(script: Any, target: Path) -> None:
+    """Write a script through memory: torch ends the process where it cannot write a file to its end."""
+    import torch
+
+    with io.BytesIO() as stream, files.written_by_library(target, "the script"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces the end of TorchScript
+        torch.jit.save(script, stream)
+        target.write_bytes(stream.getvalue())
 
 
 def _selecting(network: nn.Module, names: tuple[str, ...], selected: tuple[str, ...]) -> nn.Module:
