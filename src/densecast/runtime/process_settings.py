@@ -95,7 +95,7 @@ def _keep_no_kernels(kernels: Path) -> None:
         if not Path(dispatcher.py_func.__code__.co_filename).is_relative_to(kernels):
             enable(dispatcher)
 
-    Dispatcher.enable_caching = unless_ours
+    Dispatcher.enable_caching = unless_ours  # type: ignore[method-assign, assignment]
 
 
 @contextlib.contextmanager
