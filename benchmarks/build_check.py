@@ -24,6 +24,7 @@ from densecast import BuildOptions, InputShape, build, export_zoo, read_image
 from densecast.errors import ParityError
 from densecast.imaging.folder import images_in
 from densecast.imaging.prepare import prepare
+from densecast.io import codec
 from densecast.runtime import machine
 from densecast.spec.precision import Precision, short
 from densecast.spec.preprocess import Stretch
@@ -69,7 +70,8 @@ def main() -> None:
     for each in sound:
         print(each)
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine.describe(), "faults": faults, "sound": sound}, indent=1))
+        told = {"machine": codec.to_plain(machine.describe()), "faults": faults, "sound": sound}
+        options.json.write_text(json.dumps(told, indent=1))
 
 
 def planted(artifact: Any, images: Path, places: int) -> list[dict[str, Any]]:
