@@ -21,6 +21,8 @@ NAMED_BY_DATA = re.compile(
     r"(^|\.)(backends|extras|files|foreign|input_preprocess|layers|measurements|(?<!search\.)(?<!tuning\.)options|other_outputs|output_shapes|packages"
     r"|per_class\.[^.]+|per_image|performance|sensitivity|settings|tried|tried_biases|values|variants)$"
 )
+# A path from the root of the file system, alone or in a sentence.
+PATH = re.compile(r"(^|[\s'\"(=])/[^\s/]+/")
 # What is there or not, and of this type or null, as the machine and the installation have it.
 OF_THE_MACHINE = re.compile(
     r"(^|\.)(machine\.(cpu_flags|packages)|cgroup_quota_cpus|extras|backends\.\*\.(devices|missing|notes|precisions))$"
@@ -119,6 +121,27 @@ def test_json_has_the_recorded_shape(name: str, root: Path, golden: dict[str, di
     assert shape(found) == golden["shapes"][name], REMAKE
     if name in SETTLED:
         _close(SETTLED[name](found), golden["values"][name])
+
+
+def texts(value: object) -> Iterator[str]:
+    """Every string in it, names of keys too."""
+    if isinstance(value, dict):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from texts(each)
+    elif isinstance(value, str):
+        yield value
+
+
+@pytest.mark.parametrize("name", ["evaluate", "infer", "verify", "build -b onnxruntime", "compare --data", "doctor"])
+def test_json_has_no_path_from_the_root_that_nobody_gave(
+    name: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not [text for text in texts(CALLS[name][0](root)) if PATH.search(text.replace(str(root), "given"))]
+    monkeypatch.chdir(root)
+    assert not [text for text in texts(CALLS[name][0](Path())) if PATH.search(text)]
 
 
 def test_every_verb_with_json_has_a_recorded_shape() -> None:
