@@ -1,4 +1,4 @@
-"""`densecast run`: take a zoo model through every step and write one report."""
+"""`densecast run`: take a network through every step and write one report."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from densecast.cli import _options
+from densecast.cli import _options, _source
 from densecast.cli._common import Json, Quiet, Verbose, emit, set_up, steps
+from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
 from densecast.spec.verb_options import (
     BenchmarkOptions,
@@ -18,29 +19,51 @@ from densecast.spec.verb_options import (
     TuneOptions,
 )
 
+_EXPORT = ("variant", "input_name", "output_name", "weights", "only_main_output", "exporter", "name")
+
 
 @_options.takes(
     {"quantize": "calibration-"},
-    {"export": ("variant",), "quantize": ("split",), "evaluate": ("split", "limit"), "search": ("seconds",)},
+    {"export": _EXPORT, "quantize": ("split",), "evaluate": ("split", "limit"), "search": ("seconds",)},
     export=ExportOptions,
     shape=InputShape,
     quantize=QuantizeOptions,
     evaluate=EvaluateOptions,
     search=MaxDrop,
+    own=DataOptions,
 )
 def command(
-    model: Annotated[str, typer.Argument(help="Name of a zoo model.")],
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for all artifacts and the report.")],
     export: _options.Values,
     shape: _options.Values,
     quantize: _options.Values,
     evaluate: _options.Values,
     search: _options.Values,
+    own: _options.Values,
+    model: Annotated[
+        str | None,
+        typer.Argument(help="What export takes - a zoo model's name, a file, a folder - or an exported artifact."),
+    ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Root of the model's data set; default: from an environment variable, or generated."),
+        typer.Option(
+            help="Your pictures and masks, or the root of the model's data set, or a data.toml; default: from an "
+            "environment variable, or generated."
+        ),
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="File of trained weights.")] = None,
+    module: _source.Module = None,
+    checkpoint: _source.Checkpoint = None,
+    spec: _source.Spec = None,
+    labels: _source.Labels = None,
+    resize: _source.Resize = None,
+    interpolation: _source.Interpolation = None,
+    colour: _source.Colour = None,
+    mean: _source.Mean = None,
+    std: _source.Std = None,
+    normalise: _source.Normalise = None,
+    static: _source.Static = None,
+    tolerance: _source.Tolerance = None,
     backends: Annotated[str, typer.Option(help="Engines, comma-separated.")] = "openvino,onnxruntime",
     precisions: Annotated[str, typer.Option(help="Precisions, comma-separated.")] = "fp32,fp16,int8",
     tuned: Annotated[
@@ -65,15 +88,22 @@ def command(
     from densecast.report import markdown
     from densecast.spec import precision
     from densecast.verbs.reproduce import RunOptions, reproduce
+    from densecast.verbs.reproduce.model import is_artifact
 
     shapes = codec.from_plain(shape, InputShape, "command line")
     batch = shapes.batch[0] if isinstance(shapes.batch, tuple) else shapes.batch.min
     drop_options = {"points": max_drop, "seconds": search["seconds"], "split": evaluate["split"]}
+    typed = _source.Typed(module, spec, labels, resize, interpolation, colour, mean, std, normalise, static, tolerance)
+    if module is None and is_artifact(model):
+        _source.refuse_on_artifact(context, "export")
+        source = None
+    else:
+        source = _source.read(context, model, typed, export, "export")
     options = RunOptions(
         backends=tuple(backends.split(",")),
         precisions=tuple(precision.parse(name) for name in precisions.split(",")),
         build=BuildOptions(shape=shapes, quantize=codec.from_plain(quantize, QuantizeOptions, "command line")),
-        export=codec.from_plain(export, ExportOptions, "command line"),
+        export=source.options if source is not None else ExportOptions(),
         evaluate=codec.from_plain({**evaluate, "batch": batch}, EvaluateOptions, "command line"),
         benchmark=BenchmarkOptions(batch=batch),
         tune=TuneOptions(seconds=search["seconds"]) if tuned else None,
@@ -81,7 +111,18 @@ def command(
         fresh=fresh,
     )
     with steps(quiet) as progress:
-        report = reproduce(model, out, options, data=data, checkpoint=checkpoint, progress=progress)
+        report = reproduce(
+            source.named.source if source is not None else Path(str(model)),
+            out,
+            options,
+            data=Data(data, codec.from_plain(own, DataOptions, "command line")),
+            checkpoint=checkpoint,
+            spec=spec,
+            labels=source.labels if source is not None else None,
+            preprocess=source.preprocess if source is not None else None,
+            given=source.given if source is not None else (),
+            progress=progress,
+        )
     remarks = "".join(f"{line}\n" for line in [*report.findings(), *markdown.chosen_by(report)])
     where = f"report: {out / 'report.html'}, {out / 'report.md'}, {out / 'report.json'}"
     text = f"{markdown.results(report)}\n\n{remarks}{where}"

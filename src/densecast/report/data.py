@@ -135,6 +135,8 @@ class Report:
         if same:
             count = self.rows[0].score.count
             lines.append(f"Over {count} images the change of {', '.join(same)} could not be told apart from 0.")
+        if self.rows:
+            lines += self.rows[0].score.remarks
         return lines
 
     def published_for(self, precision: Precision) -> PublishedScore | None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from densecast.artifact import Artifact, CalibrationRecord, CompiledArtifact, FloatArtifact
+from densecast.datasets import pairs
 from densecast.io import codec, files
 from densecast.runtime import machine
 from densecast.spec.data_options import Data, DataOptions
@@ -67,12 +68,16 @@ def search_key(plan_key: str, data: Path | Data, samples: str, metric: str) -> s
 
 
 def measure_key(
-    artifact: CompiledArtifact, data: Path, images: Sequence[Path], score: EvaluateOptions, speed: BenchmarkOptions
+    artifact: CompiledArtifact,
+    data: Path | Data,
+    images: Sequence[Path],
+    score: EvaluateOptions,
+    speed: BenchmarkOptions,
 ) -> str:
     """The key of a measurement: the model with its spec, all files of the data set, options and the machine."""
     return _hashed(
         artifact.meaning,
-        files.tree_state(data),
+        _data_state(data),
         [path.name for path in images],
         codec.to_json(score),
         codec.to_json(speed),
@@ -95,10 +100,13 @@ def handoff_key(
 
 
 def _data_state(data: Path | Data) -> object:
-    """The state of all files below the data's root (a data file's is its folder), and how they are read."""
+    """The state of all files below the data's root, of its data file, and how they are read."""
     given = Data.at(data)
     assert given.path is not None
-    state = files.tree_state(given.path.parent if given.path.is_file() else given.path)
+    state: object = files.tree_state(given.path)
+    below = pairs.files_root(given.path)
+    if below != given.path:
+        state = (state, files.tree_state(below))
     return state if given.options == DataOptions() else (state, repr(given.options))
 
 

@@ -170,6 +170,12 @@ def survey(root: Path, reading: Reading = Reading()) -> Survey:
     )
 
 
+def files_root(root: Path) -> Path:
+    """The folder that the files of a user's data are below: the root, or where its data file says."""
+    file = root if root.is_file() else _data_file.find(root)
+    return root if file is None else _data_file.read(file).root
+
+
 def looks_like(root: Path) -> bool:
     """Whether this is a data file, holds one, or has folders of pictures and masks."""
     if _data_file.find(root) is not None:

@@ -98,7 +98,7 @@ def export(
     if isinstance(source, (str, ZooEntry)):
         stated = described.stated(spec, labels, preprocess)
         return export_zoo(source, out, options, given=checkpoint, stated=stated, progress=progress)
-    name = source.name.partition(".")[0] if isinstance(source, Path) else type(source).__name__.lower()
+    name = sources.name_of(source)
     if kind == "huggingface":
         assert isinstance(source, Path)
         network, spec = described.of_folder(source, spec, labels, preprocess, task)

@@ -70,6 +70,15 @@ def kind_of(source: str | Path | ZooEntry | nn.Module) -> applicable.Kind:
     return "program" if source.is_file() and torch_file.held_by(source) == "program" else "torchscript"
 
 
+def name_of(source: str | Path | ZooEntry | nn.Module) -> str:
+    """What a source's model is called where nobody says: its zoo name, its file's, or its class's."""
+    if isinstance(source, (str, ZooEntry)):
+        return ZOO.load(source).spec.name
+    if isinstance(source, Path):
+        return source.resolve().name if hf_folder.is_folder(source) else source.name.partition(".")[0]
+    return type(source).__name__.lower()
+
+
 def check(source: Named, given: Collection[str]) -> None:
     """Refuse options that have no effect on this source.
 

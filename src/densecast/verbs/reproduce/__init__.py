@@ -1,36 +1,42 @@
-"""Takes a zoo model through export, every precision and engine, accuracy and speed, to one report."""
+"""Takes a network through export, every precision and engine, accuracy and speed, to one report."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from densecast import artifact as artifact_files
 from densecast import report as report_files
 from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.datasets._base import DATASETS
-from densecast.errors import BadConfigError, UsageError
+from densecast.errors import BadConfigError, MissingFileError, UsageError
 from densecast.io import config
-from densecast.measure.data_source import metric_of
+from densecast.measure.data_source import DataSource, find, metric_of
 from densecast.report.data import Reasons, Report, Row
 from densecast.report.page import require_jinja
 from densecast.runtime import machine
 from densecast.scenes import SCENES
+from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.spec.precision import PRECISIONS, Precision, short
+from densecast.spec.sample import Sample, Split
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop, TuneOptions
 from densecast.verbs.builder import build, default_name, require
 from densecast.verbs.builder.compile_plan import INT8
 from densecast.verbs.builder.tune import tune
-from densecast.verbs.export import export_zoo
+from densecast.verbs.export.described import Labels, Spec
 from densecast.verbs.mixed_precision import build_within
-from densecast.verbs.reproduce import drawings, side_by_side
+from densecast.verbs.reproduce import drawings, model, side_by_side
 from densecast.verbs.reproduce.measure import Measured, Measurements
-from densecast.zoo._base import ZOO, ZooEntry
+from densecast.zoo._base import ZooEntry
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["RunOptions", "reproduce"]
 
@@ -58,27 +64,37 @@ class RunOptions:
 
 
 def reproduce(
-    name: str,
+    source: str | Path | ZooEntry | nn.Module | FloatArtifact,
     out: Path | str,
     options: RunOptions = RunOptions(),
     *,
-    data: Path | str | None = None,
+    data: Path | str | Data | None = None,
     checkpoint: Path | str | None = None,
+    spec: Spec | None = None,
+    labels: Labels | None = None,
+    preprocess: object = None,
+    example: tuple[int, int] | None = None,
+    given: Collection[str] = (),
     progress: Progress = lambda what, done, total: None,
 ) -> Report:
-    """Run all steps for one zoo model, into `out`; an interrupted run is resumed.
+    """Run all steps for one network, into `out`; an interrupted run is resumed.
 
-    Without `data`, a model with procedural data draws it into `out/data`; other models look in the environment
-    variable of their data set. Each step is skipped whose result is there, whole, and made from the same things;
-    `options.fresh` measures again all the same.
+    `source` is anything that `densecast.export` takes, with `checkpoint`, `spec`, `labels`, `preprocess`, `example` and
+    `given` as there; or an exported artifact, of which a copy goes into `out`. Without `data`, a zoo model with
+    procedural data draws it into `out/data`; models of a published data set look in its environment variable; a network
+    of one's own needs `data`. Each step is skipped whose result is there, whole, and made from the same things;
+    `options.fresh` measures again all the same. From a script, call it below `if __name__ == "__main__":`, as models
+    are measured in processes of their own.
 
     Raises:
-        UsageError: a `max_drop`, and no int8 model that could keep to it.
+        UsageError: a `max_drop`, and no int8 model that could keep to it; or no data for a network of one's own.
         DensecastError: whatever a step raises; what earlier steps made stays.
     """
     start, out = time.perf_counter(), Path(out)
-    entry = ZOO.load(name)
+    said = model.Described(checkpoint, spec, labels, preprocess, example, given)
+    entry = model.entry_of(source)
     _check_first(entry, options)
+    model.check(source, said, options.export)
     combinations = [(backend, precision) for backend in options.backends for precision in options.precisions]
     for backend, precision in combinations:
         require(replace(options.build, backend=backend, precision=precision))
@@ -88,30 +104,39 @@ def reproduce(
         progress(what, next(steps), 4 + 2 * len(combinations))
 
     tell("data set")
-    root = Path(data) if data else data_root(entry, out)
+    place = _place(entry, data, out, needs_data=spec is None and not model.is_artifact(source))
     tell("export")
-    float_artifact = export_zoo(name, out / f"{name}__float", options.export, given=checkpoint)
-    images = _images(entry, root, options.evaluate)
-    shape = options.build.shape if options.build.shape != InputShape() else _common_shape(float_artifact.spec, images)
+    float_artifact = model.into(out, source, said, options.export)
+    if place.path is None and float_artifact.spec.evaluation is None:
+        raise UsageError(
+            f"{float_artifact.spec.name} names no data set: say where pictures and masks are (--data).", field="data"
+        )
+    found = find(float_artifact.spec, place)
+    metric_of(found.spec)
+    place = replace(place, path=found.root)
+    images = tuple(sample.image for sample in _samples(found, options.evaluate.split, options))
+    shape = options.build.shape
+    if shape == InputShape():
+        shape = _common_shape(float_artifact.spec, (*images, *_calibration_images(found, options)))
     measurements = Measurements(
-        root, images, options.evaluate, options.benchmark, out / "measured", fresh=options.fresh
+        place, images, options.evaluate, options.benchmark, out / "measured", fresh=options.fresh
     )
     built: list[tuple[Row, CompiledArtifact]] = []
     for backend, precision in combinations:
         build_options = replace(options.build, backend=backend, precision=precision, shape=shape)
         tell(f"build {backend} {short(precision)}")
-        artifact = _build(float_artifact, build_options, options, root)
+        artifact = _build(float_artifact, build_options, options, place)
         tell(f"measure {backend} {short(precision)}")
         built.append((_row(artifact, measurements.of(artifact)), artifact))
     tell("speed side by side")
     built = side_by_side.with_pace(built, images, fresh=options.fresh)
     tell("report")
-    report = _report(entry, float_artifact, built, root, options, out, time.perf_counter() - start)
+    report = _report(entry, float_artifact, built, found, options, out, time.perf_counter() - start)
     report_files.write(report, out)
     return report
 
 
-def _check_first(entry: ZooEntry, options: RunOptions) -> None:
+def _check_first(entry: ZooEntry | None, options: RunOptions) -> None:
     """Check options and installation before anything is built.
 
     Raises:
@@ -122,16 +147,40 @@ def _check_first(entry: ZooEntry, options: RunOptions) -> None:
         raise UsageError(
             "a largest drop limits what int8 models lose, and int8 is not among the precisions.", field="max_drop"
         )
+    if entry is None:
+        return
     entry.spec_for(options.export.variant)
     if entry.spec.evaluation is not None:
         metric_of(entry.spec)
 
 
+def _place(entry: ZooEntry | None, data: Path | str | Data | None, out: Path, *, needs_data: bool) -> Data:
+    """Where the data is, as far as it can be known before the export; the path is None where the model will tell.
+
+    Raises:
+        UsageError: nobody will.
+        MissingFileError: it is not there.
+    """
+    given = Data.at(data)
+    if given.path is not None:
+        if not given.path.exists():
+            raise MissingFileError(f"{given.path} does not exist.", field="data")
+        return given
+    if entry is not None and given.options.dataset is None:
+        return replace(given, path=data_root(entry, out))
+    if entry is None and needs_data and given.options.dataset is None:
+        raise UsageError(
+            "a network of one's own is measured on data of one's own: name the folder of pictures and masks (--data).",
+            field="data",
+        )
+    return given
+
+
 def _report(
-    entry: ZooEntry,
+    entry: ZooEntry | None,
     source: FloatArtifact,
     built: list[tuple[Row, CompiledArtifact]],
-    root: Path,
+    found: DataSource,
     options: RunOptions,
     out: Path,
     seconds: float,
@@ -144,17 +193,17 @@ def _report(
     record = rows[0].score.data
     return Report(
         spec=source.spec,
-        summary=entry.summary,
+        summary=entry.summary if entry is not None else f"From {source.manifest.source}.",
         created=artifact_files.now(),
         machine=machine.describe(),
-        source=f"densecast run {entry.spec.name}",
+        source=f"densecast run {source.spec.name}",
         data=f"{record.dataset} {record.split}, {record.count} of {record.total} images, ids {record.ids_sha256[:12]}"
         if record
-        else str(root),
+        else str(found.root),
         rows=tuple(rows),
         parity=source.manifest.parity,
-        published=entry.published,
-        images=drawings.draw_all(chosen, shown, root, options.evaluate, out / "images"),
+        published=entry.published if entry is not None and _is_published(entry, found) else (),
+        images=drawings.draw_all(chosen, shown, found, options.evaluate, out / "images"),
         seconds=seconds,
     )
 
@@ -175,12 +224,22 @@ def data_root(entry: ZooEntry, out: Path) -> Path:
     return config.data_root(dataset, DATASETS.load_trusted(dataset).root_variables)
 
 
-def _images(entry: ZooEntry, root: Path, options: EvaluateOptions) -> tuple[Path, ...]:
-    """The image files to evaluate."""
-    assert entry.spec.evaluation is not None
-    layout = DATASETS.load_trusted(entry.spec.evaluation.dataset)
-    dataset = layout.open(root, options.split, options.seed)
-    return tuple(sample.image for sample in dataset.samples[: options.limit])
+def _is_published(entry: ZooEntry, found: DataSource) -> bool:
+    """Whether published scores are of the classes and the data set that are measured here."""
+    own = entry.spec.evaluation
+    return own is not None and own.dataset == found.evaluation.dataset and entry.spec.labels == found.spec.labels
+
+
+def _samples(found: DataSource, split: Split, options: RunOptions) -> tuple[Sample, ...]:
+    """The samples of a split that are evaluated."""
+    return found.open(split, options.evaluate.seed).samples[: options.evaluate.limit]
+
+
+def _calibration_images(found: DataSource, options: RunOptions) -> tuple[Path, ...]:
+    """The images that int8 builds draw theirs from."""
+    if INT8 not in options.precisions:
+        return ()
+    return tuple(sample.image for sample in found.open(options.build.quantize.split).samples)
 
 
 def _common_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
@@ -194,13 +253,13 @@ def _common_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
     return InputShape(height=height, width=width)
 
 
-def _build(source: FloatArtifact, build_options: BuildOptions, options: RunOptions, root: Path) -> CompiledArtifact:
+def _build(source: FloatArtifact, build_options: BuildOptions, options: RunOptions, data: Data) -> CompiledArtifact:
     """Build one model beside `source`: as `build_options` say, or the best variant measured."""
     if options.max_drop is not None and build_options.precision == INT8:
-        return build_within(source, None, build_options, options.max_drop, data=root)
+        return build_within(source, None, build_options, options.max_drop, data=data)
     if options.tune is not None and build_options.precision != "force_float32":
-        return tune(source, None, build_options, options.tune, data=root)
-    return build(source, source.folder.parent / default_name(source.spec, build_options), build_options, data=root)
+        return tune(source, None, build_options, options.tune, data=data)
+    return build(source, source.folder.parent / default_name(source.spec, build_options), build_options, data=data)
 
 
 def _row(artifact: CompiledArtifact, measured: Measured) -> Row:

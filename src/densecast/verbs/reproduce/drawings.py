@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from densecast.artifact import CompiledArtifact
-from densecast.datasets._base import DATASETS, Dataset
+from densecast.datasets._base import Dataset
 from densecast.imaging.prepare import displayable, resize
 from densecast.imaging.read import read_for
 from densecast.io import files
+from densecast.measure.data_source import DataSource
 from densecast.pipeline import Image, Pipeline
 from densecast.report.data import DrawnImage, Row
 from densecast.spec.model import ModelSpec
@@ -29,7 +30,8 @@ def choose(rows: list[Row], worst: int = 3, best: int = 1) -> list[tuple[str, st
     values = rows[0].score.per_image
     if not values:
         return []
-    ranked = sorted(values, key=lambda name: values[name])
+    higher = rows[0].score.better == "higher"
+    ranked = sorted(values, key=lambda name: values[name] if higher else -values[name])
     chosen = [(name, "worst") for name in ranked[:worst]]
     chosen += [(name, "best") for name in ranked[len(ranked) - best :] if name not in dict(chosen)]
     last = rows[-1].score.per_image
@@ -42,7 +44,7 @@ def choose(rows: list[Row], worst: int = 3, best: int = 1) -> list[tuple[str, st
 def draw_all(
     chosen: list[tuple[str, str]],
     shown: list[tuple[Row, CompiledArtifact]],
-    data: Path,
+    source: DataSource,
     options: EvaluateOptions,
     out: Path,
 ) -> tuple[DrawnImage, ...]:
@@ -50,8 +52,7 @@ def draw_all(
     if not chosen:
         return ()
     spec = shown[0][1].spec
-    assert spec.evaluation is not None
-    dataset = DATASETS.load_trusted(spec.evaluation.dataset).open(data, options.split, options.seed)
+    dataset = source.open(options.split, options.seed)
     samples = {sample.id: sample for sample in dataset.samples}
     drawn = {name: {"ground truth": _draw_truth(dataset, samples[name], spec, out)} for name, _ in chosen}
     for row, artifact in shown:
@@ -59,11 +60,19 @@ def draw_all(
             for name, _ in chosen:
                 image = pipeline.read(samples[name].image)
                 over = pipeline.task.draw(image, pipeline(image), pipeline.spec)
-                drawn[name][_title(row)] = _write(over, out / f"{name}_{row.backend}_{short(row.asked)}.jpg")
+                drawn[name][_title(row)] = _write(
+                    over, out / f"{_file_name(name)}_{row.backend}_{short(row.asked)}.jpg"
+                )
     return tuple(
         DrawnImage(name, why, drawn[name], {_title(row): row.score.per_image[name] for row, _ in shown})
         for name, why in chosen
     )
+
+
+def _file_name(sample: str) -> str:
+    """A sample's id as part of a file's name: ids of folders within folders have slashes."""
+    plain = "".join(each if each.isalnum() or each in "-_." else "_" for each in sample)[:100]
+    return plain if plain == sample else f"{plain}_{files.sha256_text(sample)[:8]}"
 
 
 def _title(row: Row) -> str:
@@ -74,7 +83,7 @@ def _draw_truth(dataset: Dataset[Any], sample: Sample, spec: ModelSpec, out: Pat
     image = displayable(read_for(sample.image, spec), spec.preprocess)
     task = TASKS.load_trusted(spec.task)
     over = task.draw(image, task.as_prediction(dataset.read_target(sample)), spec)
-    return _write(over, out / f"{sample.id}_truth.jpg")
+    return _write(over, out / f"{_file_name(sample.id)}_truth.jpg")
 
 
 def _write(image: Image, path: Path) -> str:

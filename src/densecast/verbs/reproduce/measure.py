@@ -15,11 +15,12 @@ from densecast.artifact import CompiledArtifact
 from densecast.errors import BadConfigError
 from densecast.io import codec, files
 from densecast.measure import change, loop
-from densecast.measure.data_source import metric_of
+from densecast.measure.data_source import find, metric_of
 from densecast.measure.ground_truth import GroundTruth
 from densecast.pipeline import Pipeline
 from densecast.results.timing import Timing
 from densecast.runtime.processes import WorkerPool
+from densecast.spec.data_options import Data
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.score import Interval, Score
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions
@@ -51,7 +52,7 @@ class Measurements:
 
     def __init__(
         self,
-        data: Path,
+        data: Data,
         images: tuple[Path, ...],
         score: EvaluateOptions,
         speed: BenchmarkOptions,
@@ -92,7 +93,8 @@ class Measurements:
             self._first_counts = _in_child(first, _counts, first.folder, self._data, self._score)[1]
         if counts is None:
             counts = _in_child(artifact, _counts, artifact.folder, self._data, self._score)[1]
-        drop = change.paired_drop(metric_of(artifact.spec), artifact.spec, self._first_counts, counts)
+        spec = find(artifact.spec, self._data).spec
+        drop = change.paired_drop(metric_of(spec), spec, self._first_counts, counts)
         gained = Interval(-drop.value, -drop.high, -drop.low)
         higher = measured.score.better == "higher"
         return replace(measured, change=gained if higher else drop, baseline=baseline.key)
@@ -121,7 +123,7 @@ def _in_child(artifact: CompiledArtifact, task: Callable[..., Any], *arguments: 
 
 def _measure(
     folder: Path,
-    data: Path,
+    data: Data,
     images: tuple[Path, ...],
     score: EvaluateOptions,
     speed: BenchmarkOptions,
@@ -135,7 +137,7 @@ def _measure(
     return Measured(key, scored, timing, ran), counts
 
 
-def _counts(folder: Path, data: Path, options: EvaluateOptions) -> tuple[Score, list[Any]]:
+def _counts(folder: Path, data: Data, options: EvaluateOptions) -> tuple[Score, list[Any]]:
     """The score as `evaluate` gives it, and what it is made of: one count an image."""
     with Pipeline.open(folder, mode="throughput") as pipeline:
         truth = GroundTruth.open(

@@ -1,0 +1,231 @@
+"""What a command line says of the network that it starts from: the options that `export` and `run` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from densecast.cli import _options
+from densecast.spec.verb_options import ExportOptions
+
+if TYPE_CHECKING:
+    from densecast.spec.preprocess import Preprocess
+    from densecast.verbs.export.sources import Named
+
+
+Module = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[PACKAGE.MODULE:FACTORY]",
+        help="Instead of MODEL: a torch module, or what makes one. Your code is imported and run.",
+    ),
+]
+Checkpoint = Annotated[
+    Path | None, typer.Option(help="File of trained weights; default: shipped, cached or downloaded.")
+]
+Spec = Annotated[
+    Path | None,
+    typer.Option(help="TOML or JSON file with task, labels and preprocessing of your network or weights."),
+]
+Labels = Annotated[
+    str | None, typer.Option(help="Instead of --spec: class names, comma-separated, or a file with one a line.")
+]
+Resize = Annotated[
+    str | None,
+    typer.Option(help="Resizing: native (default), scale:0.5, stretch:512x1024, keep:2048x1024 or fit:513x513."),
+]
+Interpolation = Annotated[
+    str | None,
+    typer.Option(help="Interpolation: bilinear_opencv (default), bilinear_pillow, bicubic_pillow or nearest."),
+]
+Colour = Annotated[str | None, typer.Option(help="Colour order: RGB (default) or BGR.")]
+Mean = Annotated[str | None, typer.Option(help="Mean of each channel, or one for all, in 0..255; default: 0.")]
+Std = Annotated[
+    str | None, typer.Option(help="Standard deviation of each channel, or one for all, in 0..255; default: 255.")
+]
+Normalise = Annotated[
+    str | None,
+    typer.Option("--normalise", help="Instead of --mean and --std: imagenet, 0..1, -1..1 or 0..255."),
+]
+Static = Annotated[
+    str | None, typer.Option(metavar="[BxHxW]", help="Fixed batch, height and width, such as 1x640x959.")
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(help="Largest allowed difference from the framework, relative to its largest output; default: 1e-4."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The texts of the options, as typed; None where nothing was."""
+
+    module: str | None
+    spec: Path | None
+    labels: str | None
+    resize: str | None
+    interpolation: str | None
+    colour: str | None
+    mean: str | None
+    std: str | None
+    normalise: str | None
+    static: str | None
+    tolerance: float | None
+
+    @property
+    def stated(self) -> dict[str, str | None]:
+        """Parts of the preprocessing, by their names in `Preprocess`."""
+        names = ("resize", "interpolation", "colour", "mean", "std")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def has_preprocess(self) -> bool:
+        """Whether anything was said of the preprocessing."""
+        return self.normalise is not None or any(value is not None for value in self.stated.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to export, and what is said of it."""
+
+    named: Named
+    labels: list[str] | None
+    preprocess: Preprocess | None
+    options: ExportOptions
+    given: list[str]
+
+
+def read(context: typer.Context, model: str | None, typed: Typed, options: _options.Values, group: str) -> Source:
+    """What the options mean together, checked as far as it can be before anything is loaded.
+
+    `group` is the keyword under which the command takes `ExportOptions`.
+
+    Raises:
+        UsageError: they do not go together, lack labels, or have no effect on this kind of source.
+        MissingFileError, UnknownNameError: there is no such source.
+    """
+    from densecast.errors import UsageError
+    from densecast.verbs.export import sources
+
+    if (model is None) == (typed.module is None):
+        raise UsageError("name either MODEL or --module, what is to be exported.")
+    tolerance = {} if typed.tolerance is None else {"tolerance": typed.tolerance}
+    chosen = export_options(typed.static, options | tolerance)
+    if typed.spec is not None and (typed.labels is not None or typed.has_preprocess):
+        raise UsageError(
+            "--spec says labels and preprocessing: leave --labels, --mean, --std, --resize, … out beside it."
+        )
+    named = sources.named(typed.module, is_module=True) if typed.module is not None else sources.named(str(model))
+    given = [*_given(context, group), *(["preprocess"] if typed.has_preprocess else [])]
+    sources.check(named, given)
+    if named.needs_labels and typed.labels is None and typed.spec is None:
+        raise UsageError("it does not say what it is: pass --spec FILE, or --labels with --resize, --mean, --std.")
+    return Source(
+        named,
+        _labels(typed.labels) if typed.labels is not None else None,
+        _preprocess(typed.stated, typed.normalise, sources.preprocess_of(named, chosen.variant))
+        if typed.has_preprocess
+        else None,
+        chosen,
+        given,
+    )
+
+
+def refuse_on_artifact(context: typer.Context, group: str) -> None:
+    """Refuse what was typed of a source where an exported artifact is named instead.
+
+    Raises:
+        UsageError: names the first such option.
+    """
+    from densecast.errors import UsageError
+
+    typed = _typed(context, group, _OWN | _OTHERS)
+    if typed:
+        name = typed[0].removeprefix(f"{group}_")
+        raise UsageError(
+            f"--{name.replace('_', '-')} has no effect on an artifact, which is exported already. Name the network or "
+            "file instead."
+        )
+
+
+_OWN_NAMES = {"static": "size_hw"}
+_OWN = frozenset({"checkpoint", "spec", "labels", "static", "tolerance"})
+_OTHERS = frozenset({"resize", "interpolation", "colour", "mean", "std", "normalise"})
+
+
+def _given(context: typer.Context, group: str) -> list[str]:
+    """The options that were typed, by the names of `ExportOptions`, although some may say what is default anyway."""
+    return [_OWN_NAMES.get(name, name.removeprefix(f"{group}_")) for name in _typed(context, group, _OWN)]
+
+
+def _typed(context: typer.Context, group: str, own: frozenset[str]) -> list[str]:
+    return [
+        name
+        for name in context.params
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+        and (name in own or name.startswith(f"{group}_"))
+    ]
+
+
+def _labels(text: str) -> list[str]:
+    """Names from a comma-separated text, or from a file of one name a line."""
+    path = Path(text)
+    if "," not in text and path.is_file():
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return [line.strip() for line in lines if line.strip()]
+    return [name.strip() for name in text.split(",")]
+
+
+def _preprocess(stated: dict[str, str | None], normalise: str | None, base: Preprocess) -> Preprocess:
+    """The preprocessing with what was typed in place of what it says."""
+    from densecast.errors import UsageError
+    from densecast.io import codec
+    from densecast.spec.preprocess import Preprocess
+    from densecast.verbs.export import library_preprocess
+    from densecast.verbs.export.spec_file import parse_resize
+
+    plain = codec.to_plain(base)
+    if normalise is not None:
+        if stated["mean"] is not None or stated["std"] is not None:
+            raise UsageError("--normalise says mean and deviation: leave --mean and --std out.")
+        named = codec.to_plain(library_preprocess.translate(normalise))
+        plain |= {name: named[name] for name in ("mean", "std", "divisor")}
+    for name, text in stated.items():
+        if text is None:
+            continue
+        if name == "resize":
+            plain[name] = codec.to_plain(parse_resize(text))
+        elif name in ("mean", "std"):
+            plain[name] = _numbers(name, text)
+        else:
+            plain[name] = text.upper() if name == "colour" else text
+    if (stated["mean"] is not None or stated["std"] is not None) and base.divisor != 1:
+        plain["divisor"] = 1.0
+    return codec.from_plain(plain, Preprocess, "command line")
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    from densecast.errors import UsageError
+
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--{name} {text!r} must be numbers, by comma.") from None
+    return numbers
+
+
+def export_options(static: str | None, plain: _options.Values) -> ExportOptions:
+    """The options of an export, with a fixed size as `1x640x959`."""
+    from densecast.errors import UsageError
+    from densecast.io import codec
+
+    if static is not None:
+        try:
+            batch, height, width = (int(size) for size in static.split("x"))
+        except ValueError:
+            raise UsageError(f"--static {static!r} must be BATCHxHEIGHTxWIDTH, as 1x640x959.") from None
+        plain |= {"size_hw": (height, width), "batch": batch}
+    return codec.from_plain(plain, ExportOptions, "command line")

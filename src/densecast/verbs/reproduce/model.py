@@ -1,0 +1,129 @@
+"""Brings the model of a run into the run's folder: exported anew, or copied from an artifact that is there."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from densecast import artifact as artifacts
+from densecast.artifact import FloatArtifact
+from densecast.errors import BadArtifactError, MissingFileError, UsageError
+from densecast.spec.model import ModelSpec
+from densecast.spec.verb_options import ExportOptions
+from densecast.verbs.export import export, is_file_name, sources
+from densecast.verbs.export.described import Labels, Spec
+from densecast.zoo._base import ZOO, ZooEntry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What is said of a model beside its source, as `densecast.export` takes it."""
+
+    checkpoint: str | Path | None = None
+    spec: Spec | None = None
+    labels: Labels | None = None
+    preprocess: object = None
+    example: tuple[int, int] | None = None
+    given: Collection[str] = ()
+
+
+def is_artifact(source: object) -> bool:
+    """Whether a text or path names the folder of an artifact; a zoo model of the same name goes before it."""
+    if isinstance(source, str) and source in ZOO.names():
+        return False
+    return isinstance(source, (str, Path)) and (Path(source) / artifacts.MANIFEST).is_file()
+
+
+def entry_of(source: str | Path | ZooEntry | nn.Module | FloatArtifact) -> ZooEntry | None:
+    """The zoo entry that a source names; None for files, folders, modules and artifacts.
+
+    Raises:
+        UnknownNameError, MissingFileError: a text that names nothing.
+    """
+    if isinstance(source, ZooEntry):
+        return source
+    if not isinstance(source, str) or is_artifact(source) or is_file_name(source):
+        return None
+    sources.named(source)
+    return ZOO.load(source)
+
+
+def check(source: str | Path | ZooEntry | nn.Module | FloatArtifact, said: Described, options: ExportOptions) -> None:
+    """Refuse what cannot be exported, or is said to no effect, before anything is made.
+
+    Raises:
+        UsageError: something is said of an artifact, which is exported already.
+        MissingFileError: no such file or folder.
+    """
+    if not isinstance(source, FloatArtifact) and not is_artifact(source):
+        if isinstance(source, (str, Path)) and is_file_name(str(source)) and not Path(source).exists():
+            raise MissingFileError(f"{source} does not exist.")
+        return
+    words = {"checkpoint": said.checkpoint, "spec": said.spec, "labels": said.labels, "preprocess": said.preprocess}
+    words["example"] = said.example
+    named = [*said.given, *(name for name, value in words.items() if value is not None)]
+    if named or options != ExportOptions():
+        what = named[0] if named else "an option of the export"
+        raise UsageError(
+            f"{what} has no effect on an artifact, which is exported already. Name the network or file instead.",
+            field=named[0] if named else None,
+        )
+
+
+def into(
+    out: Path,
+    source: str | Path | ZooEntry | nn.Module | FloatArtifact,
+    said: Described,
+    options: ExportOptions,
+) -> FloatArtifact:
+    """The float artifact `<name>__float` in `out`.
+
+    Raises:
+        DensecastError: whatever the export raises.
+    """
+    if isinstance(source, (str, Path)) and is_artifact(source):
+        source = FloatArtifact.open(source)
+    if isinstance(source, FloatArtifact):
+        return _copied(source, out / f"{source.spec.name}__float")
+    if isinstance(source, str) and is_file_name(source):
+        source = Path(source)
+    return export(
+        source,
+        out / f"{_name(source, said.spec, options)}__float",
+        spec=said.spec,
+        labels=said.labels,
+        preprocess=said.preprocess,
+        checkpoint=said.checkpoint,
+        example=said.example,
+        options=options,
+        given=said.given,
+    )
+
+
+def _name(source: str | Path | ZooEntry | nn.Module, spec: Spec | None, options: ExportOptions) -> str:
+    if options.name is not None:
+        return options.name
+    return spec.name if isinstance(spec, ModelSpec) else sources.name_of(source)
+
+
+def _copied(source: FloatArtifact, target: Path) -> FloatArtifact:
+    """The artifact at `target`, so that all builds of a run lie beside what they were built from."""
+    if target.exists() and target.resolve() == source.folder.resolve():
+        return source
+    if (target / artifacts.MANIFEST).is_file():
+        with contextlib.suppress(BadArtifactError):
+            there = FloatArtifact.open(target)
+            if there.meaning == source.meaning:
+                return there
+    with artifacts.writing(target) as draft:
+        for name in source.manifest.files:
+            shutil.copyfile(source.file(name), draft.folder / name)
+        draft.finish(source.manifest)
+    return FloatArtifact.open(target)
