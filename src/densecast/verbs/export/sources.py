@@ -16,6 +16,8 @@ from densecast.zoo._base import ZOO, ZooEntry
 if TYPE_CHECKING:
     from torch import nn
 
+    Exportable = str | Path | ZooEntry | nn.Module
+
 
 @dataclass(frozen=True, slots=True)
 class Named:

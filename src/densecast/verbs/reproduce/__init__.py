@@ -36,7 +36,7 @@ from densecast.verbs.reproduce.measure import Measured, Measurements
 from densecast.zoo._base import ZooEntry
 
 if TYPE_CHECKING:
-    from torch import nn
+    from densecast.verbs.export.sources import Exportable
 
 __all__ = ["RunOptions", "reproduce"]
 
@@ -64,7 +64,7 @@ class RunOptions:
 
 
 def reproduce(
-    source: str | Path | ZooEntry | nn.Module | FloatArtifact,
+    source: Exportable | FloatArtifact,
     out: Path | str,
     options: RunOptions = RunOptions(),
     *,

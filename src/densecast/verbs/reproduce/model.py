@@ -19,7 +19,7 @@ from densecast.verbs.export.described import Labels, Spec
 from densecast.zoo._base import ZOO, ZooEntry
 
 if TYPE_CHECKING:
-    from torch import nn
+    from densecast.verbs.export.sources import Exportable
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def is_artifact(source: object) -> bool:
     return isinstance(source, (str, Path)) and (Path(source) / artifacts.MANIFEST).is_file()
 
 
-def entry_of(source: str | Path | ZooEntry | nn.Module | FloatArtifact) -> ZooEntry | None:
+def entry_of(source: Exportable | FloatArtifact) -> ZooEntry | None:
     """The zoo entry that a source names; None for files, folders, modules and artifacts.
 
     Raises:
@@ -55,7 +55,7 @@ def entry_of(source: str | Path | ZooEntry | nn.Module | FloatArtifact) -> ZooEn
     return ZOO.load(source)
 
 
-def check(source: str | Path | ZooEntry | nn.Module | FloatArtifact, said: Described, options: ExportOptions) -> None:
+def check(source: Exportable | FloatArtifact, said: Described, options: ExportOptions) -> None:
     """Refuse what cannot be exported, or is said to no effect, before anything is made.
 
     Raises:
@@ -79,7 +79,7 @@ def check(source: str | Path | ZooEntry | nn.Module | FloatArtifact, said: Descr
 
 def into(
     out: Path,
-    source: str | Path | ZooEntry | nn.Module | FloatArtifact,
+    source: Exportable | FloatArtifact,
     said: Described,
     options: ExportOptions,
 ) -> FloatArtifact:
@@ -107,7 +107,7 @@ def into(
     )
 
 
-def _name(source: str | Path | ZooEntry | nn.Module, spec: Spec | None, options: ExportOptions) -> str:
+def _name(source: Exportable, spec: Spec | None, options: ExportOptions) -> str:
     if options.name is not None:
         return options.name
     return spec.name if isinstance(spec, ModelSpec) else sources.name_of(source)
