@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,33 @@ from densecast.spec.verb_options import (
     TuneOptions,
 )
 
+if TYPE_CHECKING:
+    from densecast.report import Report
+    from densecast.verbs.reproduce import RunOptions
+
+_Model = Annotated[
+    str | None,
+    typer.Argument(help="What export takes - a zoo model's name, a file, a folder - or an exported artifact."),
+]
+_DataPath = Annotated[
+    Path | None,
+    typer.Option(
+        help="Your pictures and masks, or the root of the model's data set, or a data.toml; default: from an "
+        "environment variable, or generated."
+    ),
+]
+_Backends = Annotated[str, typer.Option(help="Engines, comma-separated.")]
+_Precisions = Annotated[str, typer.Option(help="Precisions, comma-separated.")]
+_Tuned = Annotated[
+    bool, typer.Option("--tune", help="For fp16 and int8: build the fastest variant, as measured on this machine.")
+]
+_Points = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, help="Build an int8 model that loses at most this many points of the metric, else a 16-bit one."
+    ),
+]
+_Fresh = Annotated[bool, typer.Option("--fresh", help="Repeat all measurements, even if earlier ones could be reused.")]
 _EXPORT = ("variant", "input_name", "output_name", "weights", "only_main_output", "exporter", "name")
 
 
@@ -41,17 +69,8 @@ def command(
     evaluate: _options.Values,
     search: _options.Values,
     own: _options.Values,
-    model: Annotated[
-        str | None,
-        typer.Argument(help="What export takes - a zoo model's name, a file, a folder - or an exported artifact."),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Your pictures and masks, or the root of the model's data set, or a data.toml; default: from an "
-            "environment variable, or generated."
-        ),
-    ] = None,
+    model: _Model = None,
+    data: _DataPath = None,
     module: _source.Module = None,
     checkpoint: _source.Checkpoint = None,
     spec: _source.Spec = None,
@@ -64,20 +83,11 @@ def command(
     normalise: _source.Normalise = None,
     static: _source.Static = None,
     tolerance: _source.Tolerance = None,
-    backends: Annotated[str, typer.Option(help="Engines, comma-separated.")] = "openvino,onnxruntime",
-    precisions: Annotated[str, typer.Option(help="Precisions, comma-separated.")] = "fp32,fp16,int8",
-    tuned: Annotated[
-        bool, typer.Option("--tune", help="For fp16 and int8: build the fastest variant, as measured on this machine.")
-    ] = False,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, help="Build an int8 model that loses at most this many points of the metric, else a 16-bit one."
-        ),
-    ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Repeat all measurements, even if earlier ones could be reused.")
-    ] = False,
+    backends: _Backends = "openvino,onnxruntime",
+    precisions: _Precisions = "fp32,fp16,int8",
+    tuned: _Tuned = False,
+    max_drop: _Points = None,
+    fresh: _Fresh = False,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -85,31 +95,17 @@ def command(
     """Export, build, evaluate and benchmark in every precision, and write the report."""
     set_up(verbose, quiet)
     from densecast.io import codec
-    from densecast.report import markdown
-    from densecast.spec import precision
-    from densecast.verbs.reproduce import RunOptions, reproduce
+    from densecast.verbs.reproduce import reproduce
     from densecast.verbs.reproduce.model import is_artifact
 
-    shapes = codec.from_plain(shape, InputShape, "command line")
-    batch = shapes.batch[0] if isinstance(shapes.batch, tuple) else shapes.batch.min
-    drop_options = {"points": max_drop, "seconds": search["seconds"], "split": evaluate["split"]}
     typed = _source.Typed(module, spec, labels, resize, interpolation, colour, mean, std, normalise, static, tolerance)
+    source = None
     if module is None and is_artifact(model):
         _source.refuse_on_artifact(context, "export")
-        source = None
     else:
         source = _source.read(context, model, typed, export, "export")
-    options = RunOptions(
-        backends=tuple(backends.split(",")),
-        precisions=tuple(precision.parse(name) for name in precisions.split(",")),
-        build=BuildOptions(shape=shapes, quantize=codec.from_plain(quantize, QuantizeOptions, "command line")),
-        export=source.options if source is not None else ExportOptions(),
-        evaluate=codec.from_plain({**evaluate, "batch": batch}, EvaluateOptions, "command line"),
-        benchmark=BenchmarkOptions(batch=batch),
-        tune=TuneOptions(seconds=search["seconds"]) if tuned else None,
-        max_drop=None if max_drop is None else codec.from_plain(drop_options, MaxDrop, "command line"),
-        fresh=fresh,
-    )
+    options = _run_options(backends, precisions, shape, quantize, evaluate, (tuned, max_drop, search["seconds"]))
+    options = replace(options, export=source.options if source is not None else ExportOptions(), fresh=fresh)
     with steps(quiet) as progress:
         report = reproduce(
             source.named.source if source is not None else Path(str(model)),
@@ -123,7 +119,41 @@ def command(
             given=source.given if source is not None else (),
             progress=progress,
         )
+    emit(codec.to_plain(report), _text(report, out), json)
+
+
+def _text(report: Report, out: Path) -> str:
+    """The table, what is to be said of it, and where the report is."""
+    from densecast.report import markdown
+
     remarks = "".join(f"{line}\n" for line in [*report.findings(), *markdown.chosen_by(report)])
     where = f"report: {out / 'report.html'}, {out / 'report.md'}, {out / 'report.json'}"
-    text = f"{markdown.results(report)}\n\n{remarks}{where}"
-    emit(codec.to_plain(report), text, json)
+    return f"{markdown.results(report)}\n\n{remarks}{where}"
+
+
+def _run_options(
+    backends: str,
+    precisions: str,
+    shape: _options.Values,
+    quantize: _options.Values,
+    evaluate: _options.Values,
+    searches: tuple[bool, float | None, float],
+) -> RunOptions:
+    """The builds and how they are measured; `searches`: whether tuned, the largest drop in points, seconds of each."""
+    from densecast.io import codec
+    from densecast.spec import precision
+    from densecast.verbs.reproduce import RunOptions
+
+    tuned, max_drop, seconds = searches
+    shapes = codec.from_plain(shape, InputShape, "command line")
+    batch = shapes.batch[0] if isinstance(shapes.batch, tuple) else shapes.batch.min
+    drop_options = {"points": max_drop, "seconds": seconds, "split": evaluate["split"]}
+    return RunOptions(
+        backends=tuple(backends.split(",")),
+        precisions=tuple(precision.parse(name) for name in precisions.split(",")),
+        build=BuildOptions(shape=shapes, quantize=codec.from_plain(quantize, QuantizeOptions, "command line")),
+        evaluate=codec.from_plain({**evaluate, "batch": batch}, EvaluateOptions, "command line"),
+        benchmark=BenchmarkOptions(batch=batch),
+        tune=TuneOptions(seconds=seconds) if tuned else None,
+        max_drop=None if max_drop is None else codec.from_plain(drop_options, MaxDrop, "command line"),
+    )

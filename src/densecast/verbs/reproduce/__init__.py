@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from densecast.runtime import machine
 from densecast.scenes import SCENES
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
-from densecast.spec.options import BuildOptions, InputShape
+from densecast.spec.options import BuildOptions
 from densecast.spec.precision import PRECISIONS, Precision, short
 from densecast.spec.sample import Sample, Split
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop, TuneOptions
@@ -31,7 +31,7 @@ from densecast.verbs.builder.compile_plan import INT8
 from densecast.verbs.builder.tune import tune
 from densecast.verbs.export.described import Labels, Spec
 from densecast.verbs.mixed_precision import build_within
-from densecast.verbs.reproduce import drawings, model, side_by_side
+from densecast.verbs.reproduce import drawings, model, shapes, side_by_side
 from densecast.verbs.reproduce.measure import Measured, Measurements
 from densecast.zoo._base import ZooEntry
 
@@ -96,8 +96,6 @@ def reproduce(
     _check_first(entry, options)
     model.check(source, said, options.export)
     combinations = [(backend, precision) for backend in options.backends for precision in options.precisions]
-    for backend, precision in combinations:
-        require(replace(options.build, backend=backend, precision=precision))
     steps = itertools.count(1)
 
     def tell(what: str) -> None:
@@ -107,33 +105,54 @@ def reproduce(
     place = _place(entry, data, out, needs_data=spec is None and not model.is_artifact(source))
     tell("export")
     float_artifact = model.into(out, source, said, options.export)
-    if place.path is None and float_artifact.spec.evaluation is None:
-        raise UsageError(
-            f"{float_artifact.spec.name} names no data set: say where pictures and masks are (--data).", field="data"
-        )
-    found = find(float_artifact.spec, place)
-    metric_of(found.spec)
+    found = _found(float_artifact.spec, place)
     place = replace(place, path=found.root)
     images = tuple(sample.image for sample in _samples(found, options.evaluate.split, options))
-    shape = options.build.shape
-    if shape == InputShape():
-        shape = _common_shape(float_artifact.spec, (*images, *_calibration_images(found, options)))
+    shape = shapes.shape_of(float_artifact.spec, images, found, options.build, has_int8=INT8 in options.precisions)
     measurements = Measurements(
         place, images, options.evaluate, options.benchmark, out / "measured", fresh=options.fresh
     )
-    built: list[tuple[Row, CompiledArtifact]] = []
-    for backend, precision in combinations:
-        build_options = replace(options.build, backend=backend, precision=precision, shape=shape)
-        tell(f"build {backend} {short(precision)}")
-        artifact = _build(float_artifact, build_options, options, place)
-        tell(f"measure {backend} {short(precision)}")
-        built.append((_row(artifact, measurements.of(artifact)), artifact))
+    plans = [
+        replace(options.build, backend=backend, precision=precision, shape=shape) for backend, precision in combinations
+    ]
+    built = _built(plans, float_artifact, options, place, measurements, tell)
     tell("speed side by side")
     built = side_by_side.with_pace(built, images, fresh=options.fresh)
     tell("report")
     report = _report(entry, float_artifact, built, found, options, out, time.perf_counter() - start)
     report_files.write(report, out)
     return report
+
+
+def _found(spec: ModelSpec, place: Data) -> DataSource:
+    """What the data are to the exported model, with a metric that fits it.
+
+    Raises:
+        UsageError: nobody says where they are.
+    """
+    if place.path is None and spec.evaluation is None:
+        raise UsageError(f"{spec.name} names no data set: say where pictures and masks are (--data).", field="data")
+    found = find(spec, place)
+    metric_of(found.spec)
+    return found
+
+
+def _built(
+    plans: Sequence[BuildOptions],
+    source: FloatArtifact,
+    options: RunOptions,
+    place: Data,
+    measurements: Measurements,
+    tell: Callable[[str], None],
+) -> list[tuple[Row, CompiledArtifact]]:
+    """Every build with its measurements, in order."""
+    built: list[tuple[Row, CompiledArtifact]] = []
+    for plan in plans:
+        tell(f"build {plan.backend} {short(plan.precision)}")
+        artifact = _build(source, plan, options, place)
+        tell(f"measure {plan.backend} {short(plan.precision)}")
+        built.append((_row(artifact, measurements.of(artifact)), artifact))
+    return built
 
 
 def _check_first(entry: ZooEntry | None, options: RunOptions) -> None:
@@ -143,6 +162,8 @@ def _check_first(entry: ZooEntry | None, options: RunOptions) -> None:
         UsageError, MissingExtraError: as `reproduce`.
     """
     require_jinja()
+    for backend, precision in itertools.product(options.backends, options.precisions):
+        require(replace(options.build, backend=backend, precision=precision))
     if options.max_drop is not None and INT8 not in options.precisions:
         raise UsageError(
             "a largest drop limits what int8 models lose, and int8 is not among the precisions.", field="max_drop"
@@ -233,24 +254,6 @@ def _is_published(entry: ZooEntry, found: DataSource) -> bool:
 def _samples(found: DataSource, split: Split, options: RunOptions) -> tuple[Sample, ...]:
     """The samples of a split that are evaluated."""
     return found.open(split, options.evaluate.seed).samples[: options.evaluate.limit]
-
-
-def _calibration_images(found: DataSource, options: RunOptions) -> tuple[Path, ...]:
-    """The images that int8 builds draw theirs from."""
-    if INT8 not in options.precisions:
-        return ()
-    return tuple(sample.image for sample in found.open(options.build.quantize.split).samples)
-
-
-def _common_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
-    """A fixed input shape if all images lead to the same size, else dynamic sizes."""
-    from densecast.imaging.read import size_hw
-
-    sizes = {spec.preprocess.place(size_hw(path, use_exif=spec.preprocess.use_exif)).model_hw for path in images}
-    if len(sizes) != 1:
-        return InputShape()
-    height, width = sizes.pop()
-    return InputShape(height=height, width=width)
 
 
 def _build(source: FloatArtifact, build_options: BuildOptions, options: RunOptions, data: Data) -> CompiledArtifact:

@@ -1,0 +1,34 @@
+"""Chooses the input shape of a run's builds: one that fits every image they will meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from densecast.measure.data_source import DataSource
+from densecast.spec.model import ModelSpec
+from densecast.spec.options import BuildOptions, InputShape
+
+
+def shape_of(
+    spec: ModelSpec, images: tuple[Path, ...], found: DataSource, build: BuildOptions, *, has_int8: bool
+) -> InputShape:
+    """The shape of all builds: as asked, else one that fits the images of evaluation and calibration."""
+    if build.shape != InputShape():
+        return build.shape
+    return _common_shape(spec, (*images, *(_calibration_images(found, build) if has_int8 else ())))
+
+
+def _calibration_images(found: DataSource, build: BuildOptions) -> tuple[Path, ...]:
+    """The images that int8 builds draw theirs from."""
+    return tuple(sample.image for sample in found.open(build.quantize.split).samples)
+
+
+def _common_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
+    """A fixed input shape if all images lead to the same size, else dynamic sizes."""
+    from densecast.imaging.read import size_hw
+
+    sizes = {spec.preprocess.place(size_hw(path, use_exif=spec.preprocess.use_exif)).model_hw for path in images}
+    if len(sizes) != 1:
+        return InputShape()
+    height, width = sizes.pop()
+    return InputShape(height=height, width=width)
