@@ -196,6 +196,11 @@ def test_people_are_counted_and_boxes_outside_named(tmp_path: Path) -> None:
     assert found.counts["people"] == sum(not each["iscrowd"] for each in document["annotations"])
     seen = sum(value == 2 for each in document["annotations"] for value in each["keypoints"][2::3])
     assert found.counts["joints seen"] == seen
+    gone = sorted((root / "val2017").iterdir())[:2]
+    for path in gone:
+        path.unlink()
+    told = " ".join(each["text"] for each in checked(root, 1)["problems"])
+    assert all(path.name in told for path in gone)
 
 
 def test_the_page_holds_small_pictures_problems_first_and_no_foreign_markup(tmp_path: Path) -> None:

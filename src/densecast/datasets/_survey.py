@@ -79,7 +79,11 @@ def _by_opening(layout: DatasetFormat, root: Path) -> Survey:
     try:
         everything = layout.open(root, "all")
     except (BadDatasetError, MissingFileError) as error:
-        raise BadDatasetError("; ".join([str(error), *report.problems[:3]])) from None
+        problems = tuple(text for text in report.problems if _IN_PART not in text)
+        if not problems or not any(report.counts.values()):
+            raise
+        # What cannot be opened is not read, but all that its check names is told.
+        return Survey((), _nothing, problems=(str(error), *problems))
     splits: dict[Split, frozenset[str]] = {}
     for split in _SPLITS:
         try:
@@ -92,3 +96,7 @@ def _by_opening(layout: DatasetFormat, root: Path) -> Survey:
     remarks = tuple(text for text in report.problems if _IN_PART in text)
     problems = tuple(text for text in report.problems if _IN_PART not in text)
     return Survey(everything.samples, everything.read_target, splits, problems=problems, remarks=remarks)
+
+
+def _nothing(sample: Sample) -> None:
+    """There is no target to read."""

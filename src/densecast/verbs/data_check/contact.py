@@ -50,7 +50,7 @@ def write(path: Path, result: DataCheckResult, survey: Survey, looks: Sequence[L
             told.setdefault(file, []).append(f"{problem.kind}: {problem.text}")
     bad = [each for each in looks if each.sample.image in told or each.sample.target in told]
     chosen = bad[:_MOST_WITH_PROBLEMS]
-    sound = [each for each in looks if each not in bad]
+    sound = [each for each in looks if each.sample.image not in told and each.sample.target not in told]
     step = max(1, -(-len(sound) // max(1, MOST_CARDS - len(chosen))))
     cards = []
     for each in (*chosen, *sound[::step]):
