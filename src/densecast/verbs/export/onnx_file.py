@@ -19,7 +19,7 @@ from densecast.runtime import cell
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Dim, Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
-from densecast.verbs.export import graph_walk, output_form, outputs, parity, script_operators
+from densecast.verbs.export import graph_sizes, graph_walk, output_form, outputs, parity, script_operators
 
 # Protocol buffers end at 2 GiB; a graph with its weights beside it is loaded from its own folder only.
 MAX_BYTES = 2 << 30
@@ -38,6 +38,7 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
     model = read(path)
     spec = replace(manifest.spec, inputs=_described_inputs(model, manifest.spec, options.input_name))
     serialised = model.SerializeToString()
+    spec, size_notes = graph_sizes.fit(spec, graph_runner(serialised), model, str(path))
     described, selection, spec = outputs_of(serialised, spec, options, str(path), model)
     own = [value.name for value in model.graph.output]
     if list(selection.names) != own:
@@ -47,6 +48,7 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
         model.graph.output.extend(ordered)
         serialised = model.SerializeToString()
     notes = (
+        *size_notes,
         *((selection.note,) if selection.note else ()),
         *((_quantised.NOTE,) if _quantised.is_quantised(model) else ()),
     )
@@ -137,7 +139,7 @@ def graph_runner(serialised: bytes) -> Callable[[Feeds], Feeds]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is said by an error
     try:
         session = onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises several unrelated kinds

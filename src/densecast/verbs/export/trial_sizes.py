@@ -46,7 +46,7 @@ def fit(spec: ModelSpec, run: Callable[[Feeds], Feeds], where: str | Path) -> tu
         except Exception as error:  # the network's own code raises its own kinds
             reasons.append(last_line(error))
             continue
-        return (spec, None) if multiple == 1 else (_with_multiple(spec, multiple), _said(multiple, reasons[0]))
+        return (spec, None) if multiple == 1 else (with_multiple(spec, multiple), said(multiple, reasons[0]))
     raise BadGraphError(
         f"{where} runs at no size that was tried, odd ones nor multiples of 2 to 128 "
         f"({reasons[-1] if reasons else ''}). Give the one it takes: --static 1xHEIGHTxWIDTH.",
@@ -78,7 +78,9 @@ def requested(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
     return spec.with_input(replace(spec.input, shape=sizes))
 
 
-def _with_multiple(spec: ModelSpec, multiple: int) -> ModelSpec:
+def with_multiple(spec: ModelSpec, multiple: int) -> ModelSpec:
+    """The spec with open heights and widths of this multiple, to which images are padded."""
+
     def of_multiple(size: int | Dim) -> int | Dim:
         if isinstance(size, int):
             return size
@@ -93,7 +95,8 @@ def _with_multiple(spec: ModelSpec, multiple: int) -> ModelSpec:
     return replace(spec.with_input(image), preprocess=preprocess)
 
 
-def _said(multiple: int, reason: str) -> str:
+def said(multiple: int, reason: str) -> str:
+    """The note on a multiple that was found."""
     return f"height and width must be multiples of {multiple}: images are padded to them ({reason})"
 
 
