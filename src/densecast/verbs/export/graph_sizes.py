@@ -84,8 +84,8 @@ def _fit_sides(spec: ModelSpec, run: Run, model: Any, where: str) -> tuple[Model
                 continue
             found = _of_multiple(spec, multiple)
             notes = [trial_sizes.said(multiple, reasons[0][1])] if multiple > 1 else []
-            found, shape, note = _fit_least(found, works, min(tried, turned, key=lambda each: each[2] * each[3]))
-            return found, (*notes, *note), shape
+            found, shape, small = _fit_least(found, works, min(tried, turned, key=lambda each: each[2] * each[3]))
+            return found, (*notes, *small), shape
     fixed = all(isinstance(size, int) for size in (height, width))
     for high, wide in () if fixed else islice(_single_sizes(spec, model), _MOST_SINGLE_SIZES):
         shape = (images, channels, high, wide)
@@ -95,7 +95,8 @@ def _fit_sides(spec: ModelSpec, run: Run, model: Any, where: str) -> tuple[Model
             )
             return spec.with_input(replace(spec.input, shape=(batch, channels, high, wide))), (note,), shape
     if not reasons:
-        return spec, (), (images, channels, *(size if isinstance(size, int) else size.min for size in (height, width)))
+        least_h, least_w = (size if isinstance(size, int) else size.min for size in (height, width))
+        return spec, (), (images, channels, least_h, least_w)
     tried, reason = reasons[0]
     raise BadGraphError(
         f"{where} cannot be run at {list(tried)} nor at any other size that was tried ({reason}). "
@@ -226,7 +227,8 @@ def _candidates(spec: ModelSpec, model: Any) -> Iterator[tuple[int, int]]:
     maps += [
         (int(each[0]), int(each[1])) for each in constants.values() if each.shape == (2,) and each.dtype.kind == "i"
     ]
-    maps += [sizes[2:] for value in model.graph.output if len(sizes := _tensors.shape(value) or ()) == 4 and all(sizes)]
+    declared_maps = (_tensors.shape(value) or () for value in model.graph.output)
+    maps += [(sizes[2] or 0, sizes[3] or 0) for sizes in declared_maps if len(sizes) == 4]
     for scale in (1, 2, 4, 8, 16, 32):
         yield from ((scale * high, scale * wide) for high, wide in maps if high > 1 and wide > 1)
     # Learnt positions (1, tokens, width) of square maps of patches, with a class token or without.
