@@ -17,7 +17,11 @@ import tiny_torch  # noqa: E402
 from densecast.artifact import FloatArtifact  # noqa: E402
 from densecast.errors import BadCheckpointError, BadGraphError, UsageError  # noqa: E402
 from densecast.networks import deeplabv3, fcn, ocrnet, unet, unet_s5  # noqa: E402
+from densecast.spec.augment import View  # noqa: E402
+from densecast.spec.geometry import Placement  # noqa: E402
 from densecast.spec.verb_options import ExportOptions  # noqa: E402
+from densecast.tasks._base import TASKS  # noqa: E402
+from densecast.tasks.segmentation import SegmentationDecode  # noqa: E402
 from densecast.verbs.export import export, export_zoo, onnx_file, parity  # noqa: E402
 from densecast.verbs.export.checkpoint import open_checkpoint, read  # noqa: E402
 
@@ -266,3 +270,36 @@ def of_module(network: Any, weights: dict[str, Any]) -> Any:
     network.load_state_dict(weights)
     with torch.inference_mode():
         return network.eval()(torch.from_numpy(FEED)).numpy()
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [(None, ("background", "car")), (["crack"], ("background", "crack")), (["sound", "crack"], ("sound", "crack"))],
+)
+def test_weights_of_one_channel_tell_two_labels_apart(
+    tmp_path: Path, labels: list[str] | None, expected: tuple[str, ...]
+) -> None:
+    torch.manual_seed(0)
+    network = unet.build(unet.Options(classes=1, base_width=2)).eval()
+    with torch.no_grad():  # about half of the pixels above the threshold
+        network.outc.conv.bias -= network(torch.from_numpy(FEED)).median()
+    path = saved(tmp_path / "one_class.pth", network.state_dict() | {"mask_values": [0, 1]})
+    artifact = export("unet_tiny", tmp_path / "out", checkpoint=path, labels=labels, options=FIXED)
+    decode = artifact.spec.decode
+    assert artifact.spec.labels == expected and len(artifact.spec.palette) == 2
+    assert isinstance(decode, SegmentationDecode) and (decode.form, decode.threshold) == ("binary_logits", 0.5)
+    output = artifact.spec.output
+    logits = onnx_file.graph_runner(artifact.file("model.onnx").read_bytes())({artifact.spec.input.name: FEED})
+    with torch.inference_mode():
+        right = (torch.sigmoid(network(torch.from_numpy(FEED))) > 0.5)[0, 0].numpy()
+    view = View(Placement.resized((32, 32), (32, 32)))
+    planes = [{output.name: logits[output.name][0]}]
+    predicted = TASKS.load("segmentation").postprocess(planes, [view], artifact.spec).class_id
+    assert 0.02 < right.mean() < 0.98
+    assert np.mean(predicted != right) <= 2 / right.size  # the median itself lies on the threshold
+
+
+def test_three_labels_do_not_go_with_one_channel(tmp_path: Path) -> None:
+    path = saved(tmp_path / "w.pth", unet.build(unet.Options(classes=1, base_width=2)).state_dict())
+    with pytest.raises(BadGraphError, match="one plane, which tells two labels apart, but 3 labels"):
+        export("unet_tiny", tmp_path / "out", checkpoint=path, labels=["a", "b", "c"], options=FIXED)

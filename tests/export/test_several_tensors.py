@@ -54,7 +54,7 @@ def names(artifact: Artifact) -> list[str]:
 def test_the_main_output_is_the_only_one_that_fits_the_labels_and_all_are_kept(tmp_path: Path) -> None:
     artifact = exported(tmp_path, two_outputs())
     assert names(artifact) == ["scores", "depth", "mean"]
-    said = "main output 'scores', the only one that fits the labels; depth, mean exported as well"
+    said = "main output 'scores', the one that fits the labels; depth, mean exported as well"
     assert artifact.manifest.passes == (said,)
     mean = artifact.spec.outputs[2]
     assert mean.shape[1] == 3 and isinstance(mean.shape[0], Dim)

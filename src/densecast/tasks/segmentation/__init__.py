@@ -99,7 +99,8 @@ class SegmentationTask:
         """
         count = len(spec.labels)
         if count < 2:
-            raise BadConfigError(f"a segmentation needs at least two labels, got {count}.", field="labels")
+            cure = f" Of a network with one plane name both: background,{spec.labels[0]}." if count else ""
+            raise BadConfigError(f"a segmentation needs at least two labels, got {count}.{cure}", field="labels")
         if count > MAX_CLASSES:
             raise BadConfigError(f"labels are 16 bits at most: {MAX_CLASSES} classes; got {count}.", field="labels")
         form = decode_options(spec).form

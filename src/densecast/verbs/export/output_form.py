@@ -57,8 +57,8 @@ def settle(
     """Find the main output of a segmentation and its form, from one run `results` on an image of `image_hw`.
 
     A form that the spec declares is kept, and an output that `options` or the spec name is not searched for. `model` is
-    the ONNX graph; without one (the network is a torch module whose graph is not yet made) the values decide, and of
-    several outputs none is searched for.
+    the ONNX graph; without one (the network is a torch module whose graph is not yet made) the values decide, of
+    several maps the first is the main one, and `refined` has to follow.
 
     Raises:
         BadGraphError: several outputs fit the labels equally well, they are those of instances, or the output is of a
@@ -77,13 +77,24 @@ def settle(
     if spec.decode.form != "logits":
         forms = {name: spec.decode.form for name, form in forms.items() if _is_alike(form, spec.decode.form)}
     found = None
-    if named is None and (model is not None or len(results) == 1):
-        found = _main(model, forms, results)
+    if named is None:
+        found = _main(model, forms, results) if model is not None else _first(forms)
     main = named or found
     if main is None or main not in forms:
         return Settled(spec, found)
     form = forms[main]
     return Settled(with_form(spec, main, form), found, _said(main, form, spec))
+
+
+def refined(
+    model: Any, main: str, output: Array, image_hw: tuple[int, int], stated: ModelSpec, found: ModelSpec
+) -> Settled:
+    """`found`, the spec of `settle` for a module, with the form that the graph made of it shows."""
+    if not isinstance(stated.decode, SegmentationDecode) or stated.decode.form != "logits":
+        return Settled(found)
+    assert isinstance(found.decode, SegmentationDecode)
+    form = form_of(model, main, output, image_hw, stated) or found.decode.form
+    return Settled(with_form(found, main, form), None, _said(main, form, stated))
 
 
 def with_form(spec: ModelSpec, main: str, form: Form) -> ModelSpec:
@@ -111,7 +122,11 @@ def form_of(model: Any | None, name: str, output: Array, image_hw: tuple[int, in
         return "labels" if is_plane else None
     ends_in = last_operator(model, name) if model is not None else ""
     values = np.asarray(output, np.float32)
-    if is_plane and (ends_in in _DECIDING or (model is None and labels > 2)) and _is_whole(values, labels):
+    if (
+        is_plane
+        and (ends_in in _DECIDING or (model is None and (labels > 2 or len(shape) == 3)))
+        and _is_whole(values, labels)
+    ):
         return "labels"
     if len(shape) != 4:
         return None
@@ -163,6 +178,12 @@ def _main(model: Any | None, forms: Mapping[str, Form], results: Feeds) -> str |
             field="output_name",
         )
     return fitting[0] if fitting else None
+
+
+def _first(forms: Mapping[str, Form]) -> str | None:
+    """The first map of all labels, else the first of another form."""
+    maps = [name for name, form in forms.items() if form in ("logits", "probabilities")]
+    return next(iter(maps or forms), None)
 
 
 def _origin(model: Any, name: str, passed: set[str]) -> tuple[str, str]:

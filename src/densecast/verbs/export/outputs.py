@@ -48,7 +48,7 @@ def select(shapes: Mapping[str, Shape], spec: ModelSpec, options: ExportOptions,
         _require([options.output_name], names, "output_name")
         main, reason = options.output_name, "as requested"
     elif found is not None:
-        main, reason = found, "the only one that fits the labels"
+        main, reason = found, "the one that fits the labels"
     elif declared[0] in names:
         main, reason = declared[0], "the first in the spec"
     else:

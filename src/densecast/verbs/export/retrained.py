@@ -11,7 +11,7 @@ from densecast.errors import BadConfigError, BadGraphError
 from densecast.networks._base import Network
 from densecast.spec.model import DecodeOptions, Evaluation, ModelSpec, Rgb
 from densecast.spec.preprocess import Preprocess
-from densecast.tasks.segmentation import palettes
+from densecast.tasks.segmentation import BINARY, SegmentationDecode, palettes
 from densecast.verbs.export.checkpoint import Checkpoint
 from densecast.zoo._base import ZooEntry
 
@@ -72,28 +72,41 @@ def entry_options(plugin: Network[Any], entry: ZooEntry) -> Any:
 
 def _relabelled(spec: ModelSpec, classes: int, checkpoint: Checkpoint, stated: Stated) -> tuple[ModelSpec, list[str]]:
     labels, source = _labels(spec, classes, checkpoint, stated)
+    # One plane tells two labels apart: where it is not, and where it is.
+    is_binary = classes == 1
+    classes = 2 if is_binary else classes
     if len(labels) != classes:
         raise BadGraphError(
-            f"these weights tell {classes} classes apart, but {len(labels)} labels are {source}: "
+            f"these weights give one plane, which tells two labels apart, but {len(labels)} labels are {source}."
+            if is_binary
+            else f"these weights tell {classes} classes apart, but {len(labels)} labels are {source}: "
             f"{', '.join(labels[:5])}{' …' if len(labels) > 5 else ''}.",
             field="labels",
         )
+    notes: list[str] = []
+    output = spec.output
+    shape = (output.shape[0], 1 if is_binary else classes, *output.shape[2:])
+    spec = spec.with_output(replace(output, shape=shape))
+    if is_binary and isinstance(spec.decode, SegmentationDecode):
+        decode = spec.decode if spec.decode.form in BINARY else replace(spec.decode, form="binary_logits")
+        spec = replace(spec, decode=decode)
+        notes.append(f"one plane: {decode.form}, {labels[1]!r} above {decode.threshold:g}, else {labels[0]!r}")
     if _alike(labels, spec.labels) and stated.palette is None:
-        return spec, []
+        return spec, notes
     is_own = not _alike(labels, spec.labels)
     colours = stated.palette or (checkpoint.palette if source == "in the file" else None)
+    if colours is not None and is_binary and len(colours) == 1:
+        colours = ((0, 0, 0), *colours)
     if colours is None:
         colours = palettes.voc(classes) if is_own else spec.palette
     if len(colours) != classes:
         raise BadConfigError(f"{classes} labels but {len(colours)} colours in the palette.", field="palette")
-    notes = [f"{classes} classes, labels {source}"] if is_own else []
+    notes += [f"{classes} classes, labels {source}"] if is_own else []
     if is_own and spec.evaluation is not None:
         notes.append(f"the zoo entry's data set ({spec.evaluation.dataset}) does not hold for own classes")
-    output = spec.output
-    shape = (output.shape[0], classes, *output.shape[2:])
     return (
         replace(
-            spec.with_output(replace(output, shape=shape)),
+            spec,
             labels=labels,
             palette=colours,
             evaluation=None if is_own else spec.evaluation,
@@ -103,13 +116,20 @@ def _relabelled(spec: ModelSpec, classes: int, checkpoint: Checkpoint, stated: S
 
 
 def _labels(spec: ModelSpec, classes: int, checkpoint: Checkpoint, stated: Stated) -> tuple[tuple[str, ...], str]:
+    """Labels of weights of so many channels, and where they are from; of one channel two, with the background first."""
+    needed = 2 if classes == 1 else classes
+
+    def whole(labels: tuple[str, ...]) -> tuple[str, ...]:
+        return ("background", *labels) if classes == len(labels) == 1 else labels
+
     if stated.labels is not None:
-        return stated.labels, "stated"
-    if checkpoint.labels is not None and len(checkpoint.labels) == classes:
-        return checkpoint.labels, "in the file"
-    if len(spec.labels) == classes:
+        return whole(stated.labels), "stated"
+    if checkpoint.labels is not None and len(whole(checkpoint.labels)) == needed:
+        return whole(checkpoint.labels), "in the file"
+    if len(spec.labels) == needed:
         return spec.labels, f"those of {spec.name}"
-    return tuple(f"class_{index}" for index in range(classes)), "numbered, as nothing names them (--labels does)"
+    numbered = "numbered, as nothing names them (--labels does)"
+    return ("background", "class_1") if classes == 1 else tuple(f"class_{index}" for index in range(classes)), numbered
 
 
 def _alike(some: Sequence[str], others: Sequence[str]) -> bool:

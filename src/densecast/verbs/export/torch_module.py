@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest
 from densecast.errors import BadGraphError
+from densecast.graph import _quantised
 from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
-from densecast.verbs.export import heads, onnx_file, outputs, parity, trial_sizes
+from densecast.verbs.export import heads, onnx_file, output_form, outputs, parity, trial_sizes
 from densecast.verbs.export.to_onnx import open_axes, to_onnx
 
 if TYPE_CHECKING:
@@ -69,7 +70,12 @@ def export(
     framework = Framework(network, [tensor.name for tensor in spec.outputs])
     results = [framework(feed) for feed in feeds]
     shapes_of = heads.preferred_first({name: array.shape for name, array in results[0].items()}, spec)
-    selection, dropped = heads.without_auxiliary(outputs.select(shapes_of, spec, options), shapes_of, spec)
+    image_hw = (shapes[0][2], shapes[0][3])
+    settled = output_form.settle(None, {name: results[0][name] for name in shapes_of}, image_hw, spec, options)
+    stated, spec = spec, settled.spec
+    # Maps of all labels are selected by their channels.
+    found = None if spec is stated else settled.main
+    selection, dropped = heads.without_auxiliary(outputs.select(shapes_of, spec, options, found), shapes_of, spec)
     results = [{name: result[name] for name in selection.names} for result in results]
     described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
     module = network if framework.is_single else framework.selected(selection.names)
@@ -86,7 +92,9 @@ def export(
         options.tolerance,
         Framework(network, framework.names, selection.names, is_exact=True),
     )
-    spec = replace(spec, outputs=described)
+    main = selection.names[0]
+    settled = output_form.refined(model, main, results[0][main], image_hw, stated, spec)
+    spec = replace(settled.spec, outputs=described)
     trials = tuple(zip(feeds, results, strict=True))
     exported = Exported(module, spec, framework.places(selection.names), trials)
     with artifact.writing(out) as draft:
@@ -95,7 +103,9 @@ def export(
             *manifest.passes,
             f"exported by torch's {exporter} exporter, opset {model.opset_import[0].version}, onnx {onnx.__version__}",
             *((selection.note,) if selection.note else ()),
+            *settled.notes,
             *dropped,
+            *((_quantised.NOTE,) if _quantised.is_quantised(model) else ()),
             *keep(draft.folder, exported),
         )
         key = manifest.key or files.sha256_text(repr((files.sha256(draft.folder / "model.onnx"), spec)))

@@ -1,0 +1,88 @@
+"""Modules that end in a softmax, a sigmoid, an argmax or a threshold: decoded as what they give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from densecast.pipeline import Pipeline  # noqa: E402
+from densecast.spec.options import BuildOptions  # noqa: E402
+from densecast.spec.verb_options import ExportOptions  # noqa: E402
+from densecast.tasks.segmentation import SegmentationDecode  # noqa: E402
+from densecast.verbs.builder import build  # noqa: E402
+from densecast.verbs.export import SpecFile, export_file, export_module  # noqa: E402
+
+# torch announces the end of TorchScript.
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+FIXED = ExportOptions(size_hw=(40, 56), batch=1)
+ENDS: dict[str, tuple[int, str, Any]] = {
+    "softmax": (3, "probabilities", lambda x: x.softmax(1)),
+    "sigmoid of each": (3, "probabilities", lambda x: x.sigmoid()),
+    "argmax": (3, "labels", lambda x: x.argmax(1)),
+    "argmax in floats": (3, "labels", lambda x: x.argmax(1, keepdim=True).float()),
+    "argmax in a dict": (3, "labels", lambda x: {"classes": x.argmax(1), "mean": x.mean((2, 3))}),
+    "one plane": (1, "binary_logits", lambda x: x),
+    "sigmoid": (1, "binary_probability", lambda x: x.sigmoid()),
+    "written-out sigmoid": (1, "binary_probability", lambda x: 1 / (1 + torch.exp(-x))),
+    "threshold": (1, "labels", lambda x: (x.sigmoid() > 0.5).float()),
+    "labels of a threshold": (1, "labels", lambda x: (x > 0).long().squeeze(1)),
+}
+
+
+class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+    def __init__(self, classes: int, end: Any) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.conv, self.end = torch.nn.Conv2d(3, classes, 3, padding=1), end
+
+    def forward(self, image: Any) -> Any:
+        return self.end(self.conv(image))
+
+
+def image() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 256, (40, 56, 3), np.uint8)
+
+
+def right(net: Net, classes: int) -> np.ndarray:
+    """torch's own logits, decided by hand."""
+    with torch.inference_mode():
+        logits = net.conv(torch.from_numpy(image()).permute(2, 0, 1)[None] / 255)[0]
+    chosen = logits.argmax(0) if classes > 1 else torch.sigmoid(logits[0]) > 0.5
+    return np.asarray(chosen.numpy())
+
+
+@pytest.mark.parametrize("end", list(ENDS))
+def test_a_module_is_decoded_as_what_it_gives(end: str, tmp_path: Path) -> None:
+    classes, form, function = ENDS[end]
+    net = Net(classes, function).eval()
+    spec = SpecFile(tuple("abc"[: max(classes, 2)])).model("net")
+    artifact = export_module(net, spec, tmp_path / "float", FIXED)
+    assert isinstance(artifact.spec.decode, SegmentationDecode) and artifact.spec.decode.form == form
+    assert any(f"form '{form}'" in note for note in artifact.manifest.passes)
+    built = build(artifact, tmp_path / "built", BuildOptions(precision="force_float32", backend="onnxruntime"))
+    with Pipeline.open(built) as pipeline:
+        predicted = pipeline(image()).class_id
+    expected = right(net, classes)
+    assert 0.01 < (expected == 1).mean() < 0.99
+    assert np.mean(predicted != expected) < 1e-3
+
+
+@pytest.mark.parametrize("end", ["argmax", "sigmoid"])
+def test_so_is_a_torchscript_file(end: str, tmp_path: Path) -> None:
+    classes, form, function = ENDS[end]
+    torch.jit.trace(Net(classes, function).eval(), torch.zeros(1, 3, 40, 56)).save(tmp_path / "net.pt")
+    spec = SpecFile(tuple("abc"[: max(classes, 2)])).model("net")
+    artifact = export_file(tmp_path / "net.pt", spec, tmp_path / "float", FIXED)
+    assert isinstance(artifact.spec.decode, SegmentationDecode) and artifact.spec.decode.form == form
+
+
+def test_a_form_that_is_declared_for_a_module_is_kept(tmp_path: Path) -> None:
+    said = SegmentationDecode(form="binary_logits", threshold=0.25)
+    spec = SpecFile(("a", "b"), decode=said).model("net")
+    assert export_module(Net(1, lambda x: x.sigmoid()), spec, tmp_path / "float", FIXED).spec.decode == said
