@@ -141,3 +141,8 @@ def _dynamo(
     if program is None:
         raise RuntimeError("the exporter returned nothing")
     return program.model_proto
+
+
+def declared_axes(tensor: TensorSpec, image: TensorSpec) -> Mapping[int, str]:
+    """Names of dynamic axes for the graph; a map's are those of the image."""
+    return open_axes(image) if len(tensor.shape) == 4 else open_axes(tensor)

@@ -16,10 +16,10 @@ from densecast.errors import BadGraphError
 from densecast.graph import _quantised
 from densecast.io import files
 from densecast.spec.model import ModelSpec
-from densecast.spec.tensor import Feeds, TensorSpec
+from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.export import heads, onnx_file, output_form, outputs, parity, trial_sizes
-from densecast.verbs.export.to_onnx import open_axes, to_onnx
+from densecast.verbs.export.to_onnx import declared_axes, to_onnx
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +80,7 @@ def export(
     described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
     module = network if framework.is_single else framework.selected(selection.names)
     sizes = [(array.shape[2], array.shape[3]) for array in feeds[0].values()]
-    axes = {tensor.name: _declared_axes(tensor, spec.input) for tensor in described}
+    axes = {tensor.name: declared_axes(tensor, spec.input) for tensor in described}
     model, exporter = to_onnx(module, spec.inputs, axes, sizes, opset=options.opset, exporter=options.exporter)
     onnx_file.check(model, "the exported graph")
     serialised = model.SerializeToString()
@@ -303,8 +303,3 @@ def _script_around(network: nn.Module, result: str, inputs: int) -> torch.jit.Sc
     script.define(f"def forward(self, {arguments}):\n    results = self.network({arguments})\n    return {result}\n")
     script.eval()
     return script
-
-
-def _declared_axes(tensor: TensorSpec, image: TensorSpec) -> Mapping[int, str]:
-    """Names of dynamic axes for the graph; a map's are those of the image."""
-    return open_axes(image) if len(tensor.shape) == 4 else open_axes(tensor)
