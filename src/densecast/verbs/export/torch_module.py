@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,6 @@ def export(
     image_hw = (shapes[0][2], shapes[0][3])
     settled = output_form.settle(None, {name: results[0][name] for name in shapes_of}, image_hw, spec, options)
     stated, spec = spec, settled.spec
-    # Maps of all labels are selected by their channels.
     found = None if spec is stated else settled.main
     selection, dropped = heads.without_auxiliary(outputs.select(shapes_of, spec, options, found), shapes_of, spec)
     results = [{name: result[name] for name in selection.names} for result in results]
