@@ -18,11 +18,10 @@ from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import ExportOptions
-from densecast.verbs.export import heads, onnx_file, output_form, outputs, parity, trial_sizes
+from densecast.verbs.export import heads, onnx_file, output_form, outputs, parity, trial_sizes, wrappers
 from densecast.verbs.export.to_onnx import declared_axes, to_onnx
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 _SEED = 20
@@ -157,8 +156,8 @@ class Framework:
         if isinstance(self._network, torch.jit.ScriptModule):
             places = [self._own.index(name) if self._is_unnamed else name for name in names]
             results = ", ".join(f"results[{place!r}]" for place in places)
-            return _script_around(self._network, f"({results},)", self._inputs)
-        return _selecting(self._network, self.names, tuple(names))
+            return wrappers.script_around(self._network, f"({results},)", self._inputs)
+        return wrappers.selecting(self._network, self.names, tuple(names))
 
     def places(self, names: Sequence[str]) -> tuple[int, ...] | None:
         """Positions of these outputs in the sequence that the network returns; None if names or order identify them."""
@@ -203,7 +202,7 @@ def keep_script(path: Path) -> Keep:
         pairs = zip(names, exported.places, strict=True)
         results = ", ".join(f"{name!r}: results[{place}]" for name, place in pairs)
         network = onnx_file.load_torchscript(path)
-        wrapped = _script_around(network, f"{{{results}}}", len(exported.spec.inputs))
+        wrapped = wrappers.script_around(network, f"{{{results}}}", len(exported.spec.inputs))
         _save_script(wrapped, target)
         return ("the script's outputs were given names",)
 
@@ -224,7 +223,7 @@ def keep_traced(folder: Path, exported: Exported) -> tuple[str, ...]:
             warnings.simplefilter("ignore")
             # Not strict: several outputs are a dict, whose names tell them apart whatever their order.
             traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-                _naming(exported.module, names), first, check_trace=False, strict=False
+                wrappers.naming(exported.module, names), first, check_trace=False, strict=False
             )
             for feeds, expected in exported.trials:
                 result = module_outputs(traced(*(torch.from_numpy(array) for array in feeds.values())), names)
@@ -246,59 +245,3 @@ def _save_script(script: Any, target: Path) -> None:
         warnings.simplefilter("ignore")  # torch announces the end of TorchScript
         torch.jit.save(script, stream)
         target.write_bytes(stream.getvalue())
-
-
-def _selecting(network: nn.Module, names: tuple[str, ...], selected: tuple[str, ...]) -> nn.Module:
-    import torch
-
-    from densecast.networks._outputs import named_outputs
-
-    class Selecting(torch.nn.Module):
-        """Wrapper that returns a selection of the network's outputs, in a given order."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            """(N, 3, H, W) of each input -> the outputs."""
-            result = named_outputs(self.network(*images), names)
-            return tuple(result[name] for name in selected)
-
-    return Selecting().eval()
-
-
-def _naming(selecting: nn.Module, names: Sequence[str]) -> nn.Module:
-    """Wrap the module so that its tuple is named; a module that returns a tensor is unchanged."""
-    import torch
-
-    class Naming(torch.nn.Module):
-        """(N, 3, H, W) of each input -> a tensor, or a dict of several."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = selecting
-
-        def forward(self, *images: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
-            result = self.network(*images)
-            return result if isinstance(result, torch.Tensor) else dict(zip(names, result, strict=True))
-
-    return Naming().eval()
-
-
-def _script_around(network: nn.Module, result: str, inputs: int) -> torch.jit.ScriptModule:
-    """TorchScript wrapper that returns `result`, an expression of `results`, the return value of `network`."""
-    import torch
-
-    class Around(torch.jit.ScriptModule):
-        """Wrapper whose contents become part of the script."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-    script = Around()
-    arguments = ", ".join(f"x{index}" for index in range(inputs))
-    script.define(f"def forward(self, {arguments}):\n    results = self.network({arguments})\n    return {result}\n")
-    script.eval()
-    return script
