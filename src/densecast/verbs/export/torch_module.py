@@ -82,18 +82,12 @@ def export(
     model, exporter = to_onnx(module, spec.inputs, axes, sizes, opset=options.opset, exporter=options.exporter)
     onnx_file.check(model, "the exported graph")
     serialised = model.SerializeToString()
-    by_feed = {id(feed): result for feed, result in zip(feeds, results, strict=True)}
-    record = parity.check(
-        lambda feed: by_feed[id(feed)],
-        onnx_file.graph_runner(serialised),
-        feeds,
-        options.tolerance,
-        Framework(network, framework.names, selection.names, is_exact=True),
-    )
+    trials = tuple(zip(feeds, results, strict=True))
+    exact = Framework(network, framework.names, selection.names, is_exact=True)
+    record = _parity(serialised, trials, options.tolerance, exact)
     main = selection.names[0]
     settled = output_form.refined(model, main, results[0][main], image_hw, stated, spec)
     spec = replace(settled.spec, outputs=described)
-    trials = tuple(zip(feeds, results, strict=True))
     exported = Exported(module, spec, framework.places(selection.names), trials)
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)
@@ -109,6 +103,15 @@ def export(
         key = manifest.key or files.sha256_text(repr((files.sha256(draft.folder / "model.onnx"), spec)))
         draft.finish(replace(manifest, spec=spec, key=key, parity=record, passes=notes))
     return FloatArtifact.open(out)
+
+
+def _parity(
+    serialised: bytes, trials: Sequence[tuple[Feeds, Feeds]], tolerance: float, exact: Framework
+) -> artifact.ParityRecord:
+    """Compare the graph with what the framework gave for the same arrays."""
+    by_feed = {id(feed): result for feed, result in trials}
+    feeds = [feed for feed, _ in trials]
+    return parity.check(lambda feed: by_feed[id(feed)], onnx_file.graph_runner(serialised), feeds, tolerance, exact)
 
 
 def with_sizes_found(network: nn.Module, manifest: FloatManifest, where: str) -> FloatManifest:
