@@ -11,9 +11,11 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from PIL import Image
 
 import densecast
 from densecast.backends._base import BACKENDS
@@ -21,6 +23,7 @@ from densecast.cli import app, spelled_out
 from densecast.datasets._base import DATASETS
 from densecast.io import codec
 from densecast.io.config import Config
+from densecast.measure.ground_truth import GroundTruth
 from densecast.metrics._base import METRICS
 from densecast.networks._base import NETWORKS
 from densecast.tasks._base import TASKS
@@ -157,7 +160,7 @@ def test_readme_and_examples_need_the_public_names_alone() -> None:
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
-def test_toml_is_what_it_says(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_toml_is_what_it_says(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = tomllib.loads(block.text)
     if "project" in plain:
         monkeypatch.syspath_prepend(str(ROOT / "tests" / "user_package"))
@@ -168,8 +171,22 @@ def test_toml_is_what_it_says(block: Block, monkeypatch: pytest.MonkeyPatch) -> 
     if "data" in plain:
         codec.from_plain(plain, Config, str(block))
         return
+    if "masks" in plain:
+        _opened_as_pairs(block.text, plain, tmp_path)
+        return
     spec = codec.from_plain(plain, SpecFile, str(block))
     spec.model("shown")
+
+
+def _opened_as_pairs(text: str, plain: dict[str, Any], root: Path) -> None:
+    """A data file describes a folder made as it says."""
+    (root / "data.toml").write_text(text, encoding="utf-8")
+    for folder, suffix in ((plain["images"], ".png"), (plain["masks"], plain["suffix"])):
+        (root / folder).mkdir()
+        for name in "abcdefghij":
+            Image.new("L", (4, 4), 1).save(root / folder / f"{name}{suffix}")
+    model = SpecFile(("ground", "road", "car")).model("shown")
+    assert len(GroundTruth.open(model, root, split="all").samples) == 10
 
 
 def anchors(page: Path) -> set[str]:
