@@ -37,7 +37,10 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def remarks_are_heard() -> None:
-    """A command line that was quiet in this process leaves its level behind; every test starts without one."""
+    """A quiet command line leaves its level behind in this process, and the import linter switches loggers off."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "densecast" and isinstance(logger, logging.Logger):
+            logger.disabled = False
     logging.getLogger("densecast").setLevel(logging.NOTSET)
 
 

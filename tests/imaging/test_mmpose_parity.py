@@ -53,7 +53,7 @@ def test_the_divisor_is_no_shorthand_for_a_larger_mean() -> None:
 
 def test_bytes_stay_bytes() -> None:
     image = picture((64, 64))
-    array, _ = prepare(image, Preprocess(PoseAffine(64), divisor=255.0), dtype="uint8")
+    array, _ = prepare(image, Preprocess(PoseAffine(64), std=1.0, divisor=255.0), dtype="uint8")
     np.testing.assert_array_equal(array, image.transpose(2, 0, 1))
 
 

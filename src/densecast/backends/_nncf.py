@@ -29,7 +29,8 @@ def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions)
         import nncf
     except ImportError:
         raise MissingExtraError.of("quantize", "int8") from None
-    nncf.set_log_level(logging.ERROR)
+    # Not `nncf.set_log_level`, which also raises the level of whatever handlers a program has given to that logger.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     # NNCF draws progress bars on standard output, where only results belong.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -77,7 +77,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporaries.remove(temporary)
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             # Nobody knows the temporary name.
-            raise OSError(error.errno, error.strerror, str(path)) from None
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from None
         raise
     _flush_folder(path.parent)
 
@@ -113,7 +113,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     except BaseException as error:
         temporaries.remove(scratch)
         if isinstance(error, OSError) and error.errno in _DISK and _is_within(error.filename, scratch):
-            raise OSError(error.errno, error.strerror, str(target)) from None
+            raise OSError(error.errno, error.strerror or str(error), str(target)) from None
         raise
     finally:
         temporaries.forget(scratch)

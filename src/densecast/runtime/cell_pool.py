@@ -27,14 +27,13 @@ class Server:
     """A running `cell_server`, in the hands of one thread at a time."""
 
     def __init__(self, libraries: tuple[str, ...]) -> None:
-        self.libraries, self.owner = libraries, os.getpid()
-        paths = "\n".join(str(Path(each).absolute()) for each in sys.path if each)
+        self.libraries, self.search_path, self.owner = libraries, _search_path(), os.getpid()
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         # One thread of numpy's, so that the server can be forked; no look-up of engines' makers.
         environment |= {"OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1", "PYTHONUTF8": "1"}
         environment |= {"HOME": "/nonexistent", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", cell_server.__file__, paths, ",".join(libraries)],
+            [sys.executable, "-P", cell_server.__file__, "\n".join(self.search_path), ",".join(libraries)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -98,6 +97,11 @@ class Server:
         return answer
 
 
+def _search_path() -> tuple[str, ...]:
+    """Where modules are found, in absolute paths."""
+    return tuple(str(Path(each).absolute()) for each in sys.path if each)
+
+
 _guard = threading.Lock()
 _idle: list[Server] = []
 
@@ -107,7 +111,9 @@ def take(libraries: tuple[str, ...]) -> Server:
     with _guard:
         usable = [each for each in _idle if each.is_usable]
         gone = [each for each in _idle if each not in usable and each.owner == os.getpid()]
-        fitting = next((each for each in usable if each.libraries == libraries), None)
+        # A user's plug-in may have come onto the search path after a server was started.
+        wanted = (libraries, _search_path())
+        fitting = next((each for each in usable if (each.libraries, each.search_path) == wanted), None)
         _idle[:] = [each for each in usable if each is not fitting]
     for each in gone:
         each.close()
@@ -117,13 +123,10 @@ def take(libraries: tuple[str, ...]) -> Server:
 def give_back(server: Server) -> None:
     """Keep a server for the next run that names the same libraries; a surplus one ends."""
     with _guard:
-        if any(each.libraries == server.libraries for each in _idle):
-            surplus: Server | None = server
-        else:
-            surplus = None
-            _idle.append(server)
-    if surplus:
-        surplus.close()
+        surplus = [each for each in _idle if each.libraries == server.libraries]
+        _idle[:] = [*(each for each in _idle if each not in surplus), server]
+    for each in surplus:
+        each.close()
 
 
 @atexit.register

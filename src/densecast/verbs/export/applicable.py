@@ -52,6 +52,10 @@ _FLAGS = {
     "size_hw": "a fixed size (--static)",
     "batch": "a fixed batch (--static)",
     "preprocess": "--resize, --mean, …",
+    "tolerance": "the tolerance (--tolerance)",
+    "checkpoint": "a checkpoint (--checkpoint)",
+    "spec": "a spec (--spec)",
+    "labels": "the option labels (--labels)",
 }
 _INSTEAD = {
     ("onnx", "size_hw"): "Its sizes are its own; build fixes open ones (--height, --width)",
