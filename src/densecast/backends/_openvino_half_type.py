@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -80,10 +81,10 @@ def _timed(core: Any, model: Any, specs: Sequence[TensorSpec], native: str) -> H
         outputs = request.infer(feeds)
         if hint == "f16" and not np.isfinite(outputs[0]).all():
             return HalfTypeRecord("bf16", native, "float16 overflows: its outputs are no numbers", True)
-        calls.append(lambda request=request: request.infer(feeds))  # type: ignore[misc]
+        calls.append(functools.partial(request.infer, feeds))
     single = [ab_timing.timed(call, time.process_time_ns) for call in calls]
     count = min(_MOST_CALLS, math.ceil(_ROUND_S / max(min(workload() for workload in single), 1e-6)))
-    repeated = [ab_timing.timed(lambda call=call: _repeat(call, count), time.process_time_ns) for call in calls]  # type: ignore[misc]
+    repeated = [ab_timing.timed(functools.partial(_repeat, call, count), time.process_time_ns) for call in calls]
     f16_s, bf16_s = ab_timing.interleave(repeated, _ROUNDS)
     return decide(f16_s / count, bf16_s / count, native, meter)
 
