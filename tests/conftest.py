@@ -37,11 +37,16 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def remarks_are_heard() -> None:
-    """A quiet command line leaves its level behind in this process, and the import linter switches loggers off."""
+    """Logging as a fresh process has it: command lines, linters and libraries leave their settings in this one."""
+    logging.disable(logging.NOTSET)
+    logging.root.setLevel(logging.WARNING)
+    logging.root.filters.clear()
     for name, logger in logging.root.manager.loggerDict.items():
         if name.partition(".")[0] == "densecast" and isinstance(logger, logging.Logger):
             logger.disabled = False
-    logging.getLogger("densecast").setLevel(logging.NOTSET)
+            logger.propagate = True
+            logger.filters.clear()
+            logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import contextlib
 import io
 import logging
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,12 +125,17 @@ def _quiet() -> Iterator[None]:
     """Suppress the quantiser's prints and its messages on the root logger."""
     import onnxruntime
 
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    thread = threading.get_ident()
+
+    # A filter of the root logger sees only what is logged on that logger itself; other threads keep theirs.
+    def is_kept(record: logging.LogRecord) -> bool:
+        return record.thread != thread or record.levelno > logging.WARNING
+
+    logging.root.addFilter(is_kept)
     onnxruntime.set_default_logger_severity(_ERRORS)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        logging.disable(before)
+        logging.root.removeFilter(is_kept)
         onnxruntime.set_default_logger_severity(_WARNINGS)
