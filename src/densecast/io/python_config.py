@@ -1,0 +1,304 @@
+"""Reads configurations that are written as Python assignments, without executing any of it.
+
+What is understood: literals, lists, tuples and tables, `dict(…)`, `+`, names that were assigned before, their entries,
+`**name` and `*name`, f-strings of such names, and of numbers `- * / //` and `sum([…])`. Anything else - other calls,
+imports, comprehensions, conditions - is refused with its line. `config_files` follows `_base_`.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from densecast.errors import BadConfigError
+
+MAX_CHARACTERS = 1 << 20
+# Configurations nest about ten deep. The parser of Python itself gives up near two hundred.
+MAX_DEPTH = 60
+# Of values, counted each time one is used: a name that is doubled forty times would fill the memory.
+MAX_VALUES = 200_000
+_OPENING, _CLOSING = "([{", ")]}"
+_LARGEST = 1e15
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+}
+
+Names = Mapping[str, Any]
+
+
+def parse(text: str, where: str, base: Names | None = None) -> dict[str, Any]:
+    """The names that a configuration assigns, with their values; lists stay lists.
+
+    `where` is what errors call the text. `base` are the values of its `_base_` files, which `_base_.name` and
+    `{{_base_.name}}` mean.
+
+    Raises:
+        BadConfigError: too long or too deep, no Python, or with anything that would have to be executed.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise BadConfigError(
+            f"{where} has {len(text):,} characters; a configuration has at most {MAX_CHARACTERS:,}.", field="config"
+        )
+    _check_depth(text, where)
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        raise BadConfigError(
+            f"{where}, line {error.lineno or 1}: no Python assignments ({error.msg}).", field="config"
+        ) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        reason = "too deeply nested" if not isinstance(error, ValueError) else str(error)
+        raise BadConfigError(f"{where} cannot be read ({reason}).", field="config") from None
+    return _Reader(where, base or {}).assignments(tree)
+
+
+def _check_depth(text: str, where: str) -> None:
+    """Bound nesting before Python's parser follows it; brackets inside of strings count too, which is no matter."""
+    depth, line = 0, 1
+    for character in text:
+        if character == "\n":
+            line += 1
+        elif character in _OPENING:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise BadConfigError(
+                    f"{where}, line {line}: brackets are nested more than {MAX_DEPTH} deep.", field="config"
+                )
+        elif character in _CLOSING:
+            depth = max(0, depth - 1)
+
+
+class _Reader:
+    def __init__(self, where: str, base: Names) -> None:
+        self._where, self._base = where, base
+        self._names: dict[str, Any] = {}
+        self._left = MAX_VALUES
+        self._depth = 0
+
+    def assignments(self, tree: ast.Module) -> dict[str, Any]:
+        for statement in tree.body:
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                continue  # a docstring
+            if not isinstance(statement, ast.Assign):
+                raise self._refused(statement, f"a configuration only assigns names; here is {_called(statement)}")
+            value = self.value(statement.value)
+            for target in statement.targets:
+                self._assign(target, value)
+        return self._names
+
+    def _assign(self, target: ast.expr, value: Any) -> None:
+        if isinstance(target, ast.Name):
+            self._names[target.id] = value
+        elif isinstance(target, ast.Subscript):
+            holder, key = self.value(target.value), self.value(target.slice)
+            if not isinstance(holder, dict) or not isinstance(key, (str, int)):
+                raise self._refused(target, "only entries of tables are assigned")
+            holder[key] = value
+        else:
+            raise self._refused(target, f"only names are assigned, not {_called(target)}")
+
+    def value(self, node: ast.expr) -> Any:
+        """The value of an expression."""
+        read: Callable[[Any], Any] | None = getattr(self, f"_{type(node).__name__.lower()}", None)
+        if read is None:
+            raise self._refused(node, f"{_called(node)} would have to be executed, and nothing of it is")
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise self._refused(node, f"values are nested more than {MAX_DEPTH} deep")
+        made = read(node)
+        self._depth -= 1
+        self._spend(node, 1)
+        return made
+
+    def _constant(self, node: ast.Constant) -> Any:
+        if isinstance(node.value, (bytes, complex)) or node.value is Ellipsis:
+            raise self._refused(node, f"{node.value!r:.20} is no value of a configuration")
+        return node.value
+
+    def _list(self, node: ast.List) -> list[Any]:
+        return self._items(node.elts)
+
+    def _tuple(self, node: ast.Tuple) -> tuple[Any, ...]:
+        return tuple(self._items(node.elts))
+
+    def _items(self, nodes: list[ast.expr]) -> list[Any]:
+        items: list[Any] = []
+        for node in nodes:
+            if not isinstance(node, ast.Starred):
+                items.append(self.value(node))
+                continue
+            inner = self.value(node.value)
+            if not isinstance(inner, (list, tuple)):
+                raise self._refused(node, "* is for lists")
+            items += inner
+        return items
+
+    def _set(self, node: ast.Set) -> Any:
+        """`{{_base_.name}}`, which older configurations write for values of their base."""
+        inner = node.elts[0] if len(node.elts) == 1 else None
+        name = inner.elts[0] if isinstance(inner, ast.Set) and len(inner.elts) == 1 else None
+        if not isinstance(name, ast.Attribute):
+            raise self._refused(node, "a set is no value of a configuration")
+        return self.value(name)
+
+    def _dict(self, node: ast.Dict) -> dict[Any, Any]:
+        made: dict[Any, Any] = {}
+        for key, item in zip(node.keys, node.values, strict=True):
+            if key is None:
+                made |= self._table(item)
+                continue
+            name = self.value(key)
+            if not isinstance(name, (str, int, float, bool)) and name is not None:
+                raise self._refused(key, "keys of tables are names or numbers")
+            made[name] = self.value(item)
+        return made
+
+    def _table(self, node: ast.expr) -> dict[Any, Any]:
+        table = self.value(node)
+        if not isinstance(table, dict):
+            raise self._refused(node, "** is for tables")
+        return table
+
+    def _call(self, node: ast.Call) -> Any:
+        called = node.func.id if isinstance(node.func, ast.Name) else None
+        if called == "sum" and len(node.args) == 1 and not node.keywords:
+            items = self.value(node.args[0])
+            if isinstance(items, (list, tuple)) and all(_is_number(item) for item in items):
+                return self._bounded(node, sum(items))
+            raise self._refused(node, "sum is for a list of numbers")
+        if called != "dict" or len(node.args) > 1:
+            raise self._refused(
+                node, f"a call{f' of {called}' if called else ''} would have to be executed, and nothing of it is"
+            )
+        made = dict(self._table(node.args[0])) if node.args else {}
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                made |= self._table(keyword.value)
+            else:
+                made[keyword.arg] = self.value(keyword.value)
+        return made
+
+    def _name(self, node: ast.Name) -> Any:
+        if node.id not in self._names:
+            raise self._refused(node, f"{node.id!r} was not assigned before")
+        return self._used(node, self._names[node.id])
+
+    def _attribute(self, node: ast.Attribute) -> Any:
+        """`_base_.name`, and what is inside of it."""
+        if isinstance(node.value, ast.Name) and node.value.id == "_base_":
+            holder: Any = self._base
+        elif isinstance(node.value, ast.Attribute):
+            holder = self.value(node.value)
+        else:
+            raise self._refused(node, "an attribute would have to be looked up by executing, and nothing of it is")
+        if not isinstance(holder, Mapping) or node.attr not in holder:
+            raise self._refused(node, f"its base files do not assign {node.attr!r}")
+        return self._used(node, holder[node.attr])
+
+    def _subscript(self, node: ast.Subscript) -> Any:
+        holder, key = self.value(node.value), self.value(node.slice)
+        try:
+            return holder[key] if isinstance(holder, (dict, list, tuple)) else _nothing(holder, key)
+        except (KeyError, IndexError, TypeError):
+            raise self._refused(node, f"there is no entry {key!r:.40}") from None
+
+    def _binop(self, node: ast.BinOp) -> Any:
+        work = _ARITHMETIC.get(type(node.op))
+        if work is None:
+            raise self._refused(node, f"{_called(node.op)} would have to be executed, and nothing of it is")
+        left, right = self.value(node.left), self.value(node.right)
+        if _is_number(left) and _is_number(right):
+            try:
+                return self._bounded(node, work(left, right))
+            except ZeroDivisionError:
+                raise self._refused(node, "a division by 0") from None
+        if not (isinstance(node.op, ast.Add) and type(left) is type(right) and isinstance(left, (str, list, tuple))):
+            raise self._refused(node, "+ joins texts, lists or tuples, and other operators are for numbers")
+        self._spend(node, len(left) + len(right))
+        joined: Any = left + right
+        return joined
+
+    def _bounded(self, node: ast.expr, number: float) -> float:
+        if not abs(number) < _LARGEST:
+            raise self._refused(node, f"numbers stay below {_LARGEST:g}")
+        return number
+
+    def _unaryop(self, node: ast.UnaryOp) -> Any:
+        value = self.value(node.operand)
+        if isinstance(node.op, (ast.USub, ast.UAdd)) and isinstance(value, (int, float)):
+            return -value if isinstance(node.op, ast.USub) else value
+        raise self._refused(node, f"{_called(node.op)} would have to be executed, and nothing of it is")
+
+    def _joinedstr(self, node: ast.JoinedStr) -> str:
+        """Text and the values of plain names."""
+        parts = []
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                inner = self.value(part.value) if isinstance(part.value, ast.Name) else None
+                if not isinstance(inner, (str, int)) or part.conversion != -1 or part.format_spec is not None:
+                    raise self._refused(node, "of f-strings only names of texts and numbers are read")
+                parts.append(str(inner))
+            elif isinstance(part, ast.Constant):
+                parts.append(str(part.value))
+        joined = "".join(parts)
+        self._spend(node, len(joined))
+        return joined
+
+    def _used(self, node: ast.expr, value: Any) -> Any:
+        self._spend(node, _count(value, self._left))
+        return value
+
+    def _spend(self, node: ast.expr, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise self._refused(node, f"the configuration makes more than {MAX_VALUES:,} values")
+
+    def _refused(self, node: Any, why: str) -> BadConfigError:
+        return BadConfigError(f"{self._where}, line {getattr(node, 'lineno', '?')}: {why}.", field="config")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _nothing(holder: object, key: object) -> Any:
+    raise KeyError(key)
+
+
+def _count(value: Any, most: int) -> int:
+    """The number of values inside of a value, itself included; stops counting above `most`."""
+    count, waiting = 0, [value]
+    while waiting and count <= most:
+        each = waiting.pop()
+        count += 1
+        if isinstance(each, Mapping):
+            waiting += each.values()
+        elif isinstance(each, (list, tuple)):
+            waiting += each
+        elif isinstance(each, str):
+            count += len(each) // 64
+    return count
+
+
+_WORDS = {
+    "an import": ("Import", "ImportFrom"),
+    "a function": ("FunctionDef", "AsyncFunctionDef", "Lambda"),
+    "a class": ("ClassDef",),
+    "a comprehension": ("ListComp", "SetComp", "DictComp", "GeneratorExp"),
+    "a condition": ("IfExp", "If", "BoolOp", "Compare", "Match"),
+    "a loop": ("For", "While"),
+    "an expression": ("Expr", "NamedExpr", "Await", "Yield"),
+    "an assignment of another kind": ("AugAssign", "AnnAssign", "Delete"),
+}
+
+
+def _called(node: ast.AST) -> str:
+    """What a part of Python is called."""
+    name = type(node).__name__
+    return next((words for words, kinds in _WORDS.items() if name in kinds), f"'{name}'")
