@@ -204,7 +204,7 @@ class _Reader:
     def _subscript(self, node: ast.Subscript) -> Any:
         holder, key = self.value(node.value), self.value(node.slice)
         try:
-            return holder[key] if isinstance(holder, (dict, list, tuple)) else _nothing(holder, key)
+            return holder[key]
         except (KeyError, IndexError, TypeError):
             raise self._refused(node, f"there is no entry {key!r:.40}") from None
 
@@ -267,10 +267,6 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _nothing(holder: object, key: object) -> Any:
-    raise KeyError(key)
-
-
 def _count(value: Any, most: int) -> int:
     """The number of values inside of a value, itself included; stops counting above `most`."""
     count, waiting = 0, [value]
@@ -289,7 +285,6 @@ def _count(value: Any, most: int) -> int:
 _WORDS = {
     "an import": ("Import", "ImportFrom"),
     "a function": ("FunctionDef", "AsyncFunctionDef", "Lambda"),
-    "a class": ("ClassDef",),
     "a comprehension": ("ListComp", "SetComp", "DictComp", "GeneratorExp"),
     "a condition": ("IfExp", "If", "BoolOp", "Compare", "Match"),
     "a loop": ("For", "While"),
