@@ -117,6 +117,8 @@ def collect(
     score = result.score
     printed = tables(score)
     lines = [f"{score.name}: {score.value:.4f} over {score.count} images ({handoff.split}), {result.backend}"]
+    if result.is_simulated:
+        lines.append(result.hardware)
     lines += [f"{name}: {value:.4f}" for name, value in score.others.items()]
     lines += [
         f"{file}: {', '.join(f'{name} {value:g}' for name, value in values.items())}"
@@ -127,5 +129,13 @@ def collect(
         from densecast.report import devices
         from densecast.report.data import DeviceRow
 
-        row = DeviceRow(result.backend, handoff.precision, result.batch, score, result.performance, result.hardware)
+        row = DeviceRow(
+            device=result.backend,
+            asked=handoff.precision,
+            batch=result.batch,
+            score=score,
+            performance=result.performance,
+            hardware=result.hardware,
+            is_simulated=result.is_simulated,
+        )
         reports.write(devices.added(earlier, row, result.model), report)

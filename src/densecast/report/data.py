@@ -69,7 +69,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """Results from a vendor's device: the score of its outputs, and the speed that its tool reported, by file."""
+    """Results from a vendor's device: the score of its outputs, and the speed that its tool reported, by file.
+
+    `is_simulated`: `handoff simulate` made the outputs and the figures, on a CPU.
+    """
 
     device: str
     asked: Precision
@@ -77,6 +80,7 @@ class DeviceRow:
     score: Score
     performance: dict[str, dict[str, float]]
     hardware: str
+    is_simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ def sections(report: Report) -> list[tuple[str, Section]]:
     """One section per device."""
     headed = []
     for device in report.devices:
-        heading = f"{device.device} {short(device.asked)}, batch {device.batch}"
+        simulated = ", simulated" if device.is_simulated else ""
+        heading = f"{device.device} {short(device.asked)}, batch {device.batch}{simulated}"
         row = _nearest(report, device)
         rows = [
             (file, *_reported(name, value), *_here(name, row))
@@ -73,17 +74,18 @@ def sections(report: Report) -> list[tuple[str, Section]]:
         ]
         beside = f"beside it {row.backend} {short(row.asked)} on this machine, batch {row.timing.batch}"
         header = ("file", "figure", "value", "unit", "here", "value here")
+        whose = "The simulating CPU's speed" if device.is_simulated else "Speed as the vendor's tool reports it"
         sentences = (
             _score(report, device),
-            f"Speed as the vendor's tool reports it, in its words; {beside}. The tool reads inputs that were prepared "
-            "before: its times hold no decoding of images.",
+            f"{whose}, in the tool's words; {beside}. The tool reads inputs that were prepared before: its times hold "
+            "no decoding of images.",
         )
         headed.append((heading, Section(heading, sentences, header, tuple(rows), "<<><<>")))
     return headed
 
 
-def _key(row: DeviceRow) -> tuple[str, str, int]:
-    return row.device, row.asked, row.batch
+def _key(row: DeviceRow) -> tuple[str, str, int, bool]:
+    return row.device, row.asked, row.batch, row.is_simulated
 
 
 def _nearest(report: Report, device: DeviceRow) -> Row:

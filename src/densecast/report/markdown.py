@@ -106,6 +106,7 @@ def render(report: Report) -> str:
         _cell(report.summary),
         results(report),
         f"{score.name} over {score.count} images ({_cell(report.data)}). {_parity(report)}",
+        *([_sources(report)] if report.published else []),
         *(["\n".join(f"- {line}" for line in findings)] if findings else []),
         "## Time by stage",
         f"Milliseconds, median (p90, p99); batch {timing.batch}, {timing.threads} threads, {timing.inputs}, "
@@ -217,6 +218,12 @@ def _parity(report: Report) -> str:
         f"The exported graph differs from the framework by at most {report.parity.relative_error:.1e} of the largest "
         f"output (tolerance {report.parity.tolerance:.0e})."
     )
+
+
+def _sources(report: Report) -> str:
+    """Where each published score comes from."""
+    named = (f"{short(score.precision)}: {_cell(score.source)}, {score.count} images" for score in report.published)
+    return f"Published: {'; '.join(named)}."
 
 
 def _stage_cells(row: Row) -> list[str]:

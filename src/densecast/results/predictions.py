@@ -36,8 +36,8 @@ class CollectResult(JsonResult):
     """A device's score over the images of a handoff, and the speed that the vendor's tool reported.
 
     `performance` has the tool's figures by the name of its file, `outputs` is the folder that the score was computed
-    from, `handoff` that of the handoff, `backend` the vendor's compiler, and `hardware` says whether this has run on a
-    card.
+    from, `handoff` that of the handoff, `backend` the vendor's compiler. `is_simulated`: `handoff simulate` made the
+    outputs, on a CPU; `hardware` says so in words.
     """
 
     score: Score
@@ -49,6 +49,7 @@ class CollectResult(JsonResult):
     handoff: Path
     outputs: Path
     hardware: str
+    is_simulated: bool
     format: int = FORMAT
 
     def plain(self) -> dict[str, Any]:
@@ -64,6 +65,7 @@ class CollectResult(JsonResult):
             "handoff": str(self.handoff),
             "outputs": str(self.outputs),
             "hardware": self.hardware,
+            "is_simulated": self.is_simulated,
         }
 
 

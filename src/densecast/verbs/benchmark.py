@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from densecast.errors import UsageError
 from densecast.imaging.views import ModelInputs
 from densecast.measure.loop import Progress
 from densecast.pipeline import Pipeline, Predicted
@@ -52,7 +53,8 @@ def benchmark(
     as many streams, without anything else in it. An image that the network sees twice counts once.
 
     Raises:
-        BadShapeError: the artifact takes neither the images' sizes nor the batch.
+        BadShapeError: the artifact does not take the images' sizes.
+        UsageError: an inference takes fewer images than the batch.
     """
     with opened(model, mode) as pipeline:
         timing = _measured(pipeline, [Path(image) for image in images], options, progress)
@@ -65,6 +67,13 @@ def _measured(
     watch, meter, cpu_s = StopWatch(), LoadMeter(), 0.0
     config = pipeline.config
     batch = options.batch or config.batch_size
+    if batch > pipeline.largest_batch:
+        # Run one after another, smaller batches would be told as one of this size.
+        raise UsageError(
+            f"an inference of this model takes {pipeline.largest_batch} images at most, not {batch}: build it for "
+            f"batches of that size (build --batch {batch}, or 1:{batch}).",
+            field="batch",
+        )
     feeds = _network_inputs(pipeline, images, batch)
     warm_up = batch * options.warm_up * config.num_workers
     _run_network(pipeline, feeds, batch, StopWatch(), images=warm_up, seconds=0.0)

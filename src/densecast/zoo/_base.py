@@ -31,13 +31,17 @@ class CheckpointSource:
 
 @dataclass(frozen=True, slots=True)
 class PublishedScore:
-    """A published score, with the number of images it was measured on."""
+    """A published score, with the number of images it was measured on.
+
+    `variants` are the ways to prepare images and to decode outputs that it was measured with.
+    """
 
     precision: Precision
     metric: str
     value: float
     count: int
     source: str
+    variants: tuple[str, ...] = (ORIGINAL,)
 
 
 @dataclass(frozen=True, slots=True)

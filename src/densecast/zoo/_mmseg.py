@@ -11,6 +11,7 @@ from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.precision import PRECISIONS
 from densecast.spec.preprocess import FitCentre, KeepRatio, Preprocess, Resize, Stretch
 from densecast.spec.tensor import Dim, TensorSpec
+from densecast.spec.verb_options import ORIGINAL
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.tasks.segmentation.palettes import CITYSCAPES, VOC2012
 from densecast.zoo._base import CheckpointSource, PublishedScore, Variant
@@ -58,8 +59,9 @@ def checkpoint(method: str, config: str, suffix: str) -> CheckpointSource:
 
 def published(*miou: float) -> tuple[PublishedScore, ...]:
     """The sample's mIoU in float32, float16 and int8, given in percent as printed."""
+    variants = (ORIGINAL, *MAGICMIND)
     return tuple(
-        PublishedScore(precision, "mIoU", round(value / 100, 6), CITYSCAPES_IMAGES, _SAMPLE)
+        PublishedScore(precision, "mIoU", round(value / 100, 6), CITYSCAPES_IMAGES, _SAMPLE, variants)
         for precision, value in zip(PRECISIONS, miou, strict=True)
     )
 

@@ -12,7 +12,9 @@ ENTRY = ZooEntry(
     licence=_mmseg.LICENCE,
     published=(
         PublishedScore("force_float32", "mIoU", 0.67085, 1449, "MMSegmentation's log; the original 512-pixel pipeline"),
-        PublishedScore("force_float16", "mIoU", 0.6901, 1449, "ModelZoo-PyTorch FCN-8s (Ascend 310, 500×500)"),
+        PublishedScore(
+            "force_float16", "mIoU", 0.6901, 1449, "ModelZoo-PyTorch FCN-8s (Ascend 310, 500×500)", tuple(_mmseg.ASCEND)
+        ),
     ),
     example_size_hw=(256, 256),
     variants=_mmseg.ASCEND,

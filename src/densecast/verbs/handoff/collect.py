@@ -67,7 +67,8 @@ def collect(
         batch=handoff.batch,
         handoff=folder,
         outputs=outputs.folder,
-        hardware=handoff.hardware,
+        hardware=outputs.hardware,
+        is_simulated=outputs.is_simulated,
     )
 
 

@@ -13,8 +13,6 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.verb_options import OutputForm
 from densecast.tasks.segmentation import SegmentationDecode
 
-"""What the device gives: logits, or labels of that type."""
-
 LABELS = "labels"
 _ALIGNED = "align_corners"
 # What the labels are made by, for each type of them.

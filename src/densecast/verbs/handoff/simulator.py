@@ -28,7 +28,7 @@ from densecast.spec.verb_options import OutputForm
 from densecast.verbs.handoff import bins, info_file, output_stage, package, tool_outputs
 from densecast.verbs.handoff.info_file import Entry
 from densecast.verbs.handoff.output_stage import ArgmaxStage
-from densecast.verbs.handoff.tool_outputs import FIRST_OUTPUT, Tool, ToolOutputs
+from densecast.verbs.handoff.tool_outputs import FIRST_OUTPUT, SIMULATED, SIMULATED_NOTE, Tool, ToolOutputs
 
 DATED = "1970_01_01-00_00_00"
 """The simulator's dated folder: the same every time, and plainly not that of a run on a card."""
@@ -95,7 +95,9 @@ def load(graph: Path, form: OutputForm) -> Network:
 class _StageTimes:
     """Seconds spent in each stage."""
 
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "infer", "post"), 0.0))
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("read", "preprocess", "infer", "post"), 0.0)
+    )
     calls: int = 0
 
 
@@ -120,19 +122,23 @@ def simulate(
     with files.new_folder(outputs.folder) as scratch:
         for entries in _batches(info_file.read(folder / package.INPUT_LIST), handoff.batch):
             before = time.perf_counter()
-            batch = _read(folder, entries, handoff)
+            arrays = _read(folder, entries, handoff)
+            read = time.perf_counter()
+            batch = _stacked(arrays, handoff)
             ready = time.perf_counter()
             result = network.run(batch)
             after = time.perf_counter()
             for entry, row in zip(entries, result, strict=False):
                 bins.write_bin(scratch / f"{Path(entry.path).stem}_{FIRST_OUTPUT[tool]}.bin", row)
-            times.seconds["read"] += ready - before
+            times.seconds["read"] += read - before
+            times.seconds["preprocess"] += ready - read
             times.seconds["infer"] += after - ready
             times.seconds["post"] += time.perf_counter() - after
             times.calls += 1
             done += len(entries)
             if progress:
                 progress(done, total)
+        files.write_text(scratch / SIMULATED, f"{SIMULATED_NOTE}\n")
     _write_performance(outputs, times, done, handoff.batch, device, time.perf_counter() - start)
     return outputs
 
@@ -144,14 +150,18 @@ def _batches(entries: Iterator[Entry], batch: int) -> Iterator[list[Entry]]:
             yield chunk
 
 
-def _read(folder: Path, entries: list[Entry], handoff: package.Handoff) -> Array:
-    """Read a batch (batch, 3, h, w); rows after the last entry are zero."""
+def _read(folder: Path, entries: list[Entry], handoff: package.Handoff) -> list[Array]:
+    """Read the entries' inputs, each (3, h, w)."""
     spec = handoff.spec.input
-    shape = (3, *entries[0].size_hw)
-    array: Array = np.zeros((handoff.batch, *shape), spec.dtype)
-    for row, entry in enumerate(entries):
-        array[row] = tool_outputs.read(folder / entry.path, spec, shape)
-    return array
+    return [tool_outputs.read(folder / entry.path, spec, (3, *entry.size_hw)) for entry in entries]
+
+
+def _stacked(arrays: list[Array], handoff: package.Handoff) -> Array:
+    """One batch (batch, 3, h, w) of them; rows after the last are zero. All that is left to prepare of a bin."""
+    batch: Array = np.zeros((handoff.batch, *arrays[0].shape), handoff.spec.input.dtype)
+    for row, array in enumerate(arrays):
+        batch[row] = array
+    return batch
 
 
 def _write_performance(
@@ -171,8 +181,8 @@ def _write_performance(
         e2e_total_ms=1000 * seconds,
         read_per_s=rate["read"],
         read_ms=of_image["read"],
-        preprocess_per_s=rate["read"],
-        preprocess_ms=of_image["read"],
+        preprocess_per_s=rate["preprocess"],
+        preprocess_ms=of_image["preprocess"],
         infer_per_s=rate["infer"],
         interface_per_s=rate["infer"],
         infer_ms=of_image["infer"],

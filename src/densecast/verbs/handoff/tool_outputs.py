@@ -19,6 +19,10 @@ TOOLS: tuple[Tool, ...] = ("benchmark", "ais_bench")
 
 # Where each tool starts counting the outputs of a network.
 FIRST_OUTPUT: dict[Tool, int] = {"benchmark": 1, "ais_bench": 0}
+SIMULATED = "SIMULATED"
+"""The file beside outputs that `handoff simulate` wrote."""
+SIMULATED_NOTE = "simulated on a CPU by `densecast handoff simulate`: neither a device's outputs nor its speed"
+_FROM_TOOL = "whatever the tool ran on"
 _DUMP = re.compile(r"dumpOutput_device(\d+)")
 _DATED = re.compile(r"\d{4}_\d{2}_\d{2}-\d{2}_\d{2}_\d{2}(_\d+)?")
 # A summary of ten thousand inputs has some megabytes; a text of this size is none.
@@ -35,6 +39,16 @@ class ToolOutputs:
     def path(self, stem: str) -> Path:
         """The path of an input's first output."""
         return self.folder / f"{stem}_{FIRST_OUTPUT[self.tool]}.bin"
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether `handoff simulate` wrote these."""
+        return (self.folder / SIMULATED).is_file()
+
+    @property
+    def hardware(self) -> str:
+        """What computed these, as far as it is known."""
+        return SIMULATED_NOTE if self.is_simulated else _FROM_TOOL
 
 
 def find(folder: Path, tool: str | None = None) -> ToolOutputs:

@@ -33,7 +33,7 @@ from densecast.verbs.export.described import Labels, Spec
 from densecast.verbs.mixed_precision import build_within
 from densecast.verbs.reproduce import drawings, model, shapes, side_by_side
 from densecast.verbs.reproduce.measure import Measured, Measurements
-from densecast.zoo._base import ZooEntry
+from densecast.zoo._base import PublishedScore, ZooEntry
 
 if TYPE_CHECKING:
     from densecast.verbs.export.sources import Exportable
@@ -223,7 +223,7 @@ def _report(
         else str(found.root),
         rows=tuple(rows),
         parity=source.manifest.parity,
-        published=entry.published if entry is not None and _is_published(entry, found) else (),
+        published=_published(entry, found, options.export.variant) if entry is not None else (),
         images=drawings.draw_all(chosen, shown, found, options.evaluate, out / "images"),
         seconds=seconds,
     )
@@ -245,10 +245,12 @@ def data_root(entry: ZooEntry, out: Path) -> Path:
     return config.data_root(dataset, DATASETS.load_trusted(dataset).root_variables)
 
 
-def _is_published(entry: ZooEntry, found: DataSource) -> bool:
-    """Whether published scores are of the classes and the data set that are measured here."""
+def _published(entry: ZooEntry, found: DataSource, variant: str) -> tuple[PublishedScore, ...]:
+    """The published scores of the classes, the data set and the variant that are measured here."""
     own = entry.spec.evaluation
-    return own is not None and own.dataset == found.evaluation.dataset and entry.spec.labels == found.spec.labels
+    if own is None or own.dataset != found.evaluation.dataset or entry.spec.labels != found.spec.labels:
+        return ()
+    return tuple(score for score in entry.published if variant in score.variants)
 
 
 def _samples(found: DataSource, split: Split, options: RunOptions) -> tuple[Sample, ...]:
