@@ -50,11 +50,11 @@ def voc2012(name: str, *, long_side: int = 2048, short_side: int = 512) -> Model
     return _spec(name, tuple(VOC2012), tuple(VOC2012.values()), "voc2012", KeepRatio(long_side, short_side))
 
 
-def checkpoint(method: str, config: str, suffix: str) -> CheckpointSource:
+def checkpoint(method: str, config: str, suffix: str, md5: str | None = None) -> CheckpointSource:
     """The file `<config>_<suffix>.pth`; the publisher ends its name with the first eight digits of its sha256."""
     file = f"{config}_{suffix}.pth"
     path = f"mmsegmentation/v0.5/{method}/{config}/{file}"
-    return CheckpointSource(file, tuple(f"{host}/{path}" for host in _HOSTS), sha256=suffix.rpartition("-")[2])
+    return CheckpointSource(file, tuple(f"{host}/{path}" for host in _HOSTS), suffix.rpartition("-")[2], md5)
 
 
 def published(*miou: float) -> tuple[PublishedScore, ...]:

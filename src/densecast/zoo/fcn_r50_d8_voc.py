@@ -7,7 +7,9 @@ ENTRY = ZooEntry(
     spec=_mmseg.voc2012("fcn_r50_d8_voc"),
     network="fcn",
     options={},
-    checkpoint=_mmseg.checkpoint("fcn", "fcn_r50-d8_512x512_20k_voc12aug", "20200617_010715-52dc5306"),
+    checkpoint=_mmseg.checkpoint(
+        "fcn", "fcn_r50-d8_512x512_20k_voc12aug", "20200617_010715-52dc5306", md5="0b42f76eb2e3779a5f802acb5ded5eed"
+    ),
     summary="FCN, ResNet-50-D8, 20k iterations on VOC2012 with extra annotations",
     licence=_mmseg.LICENCE,
     published=(
