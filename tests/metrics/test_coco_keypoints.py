@@ -123,6 +123,16 @@ def test_an_images_own_score_is_the_mean_similarity_of_its_people() -> None:
     assert METRIC.score([count], SPEC).per_image["a"] == pytest.approx(wanted / 3, rel=1e-6)
 
 
+def test_crowds_and_people_without_a_joint_are_nobody_to_be_found() -> None:
+    there = np.random.default_rng(0).uniform(0, 400, (3, 17, 2))
+    annotated = annotated_at(there)
+    annotated.is_crowd[1] = True
+    annotated.visibility[2] = 0
+    count = METRIC.count("a", people_at(there[:1]), annotated, SPEC)
+    # The one person who counts is found exactly; with the others it would be a half or a third.
+    assert METRIC.score([count], SPEC).per_image["a"] == pytest.approx(1, abs=1e-6)
+
+
 def test_images_without_people_have_no_score_of_their_own_and_count_all_the_same() -> None:
     nobody = np.zeros((0, 17, 2))
     score = METRIC.score([METRIC.count("empty", people_at(nobody), annotated_at(nobody), SPEC)], SPEC)

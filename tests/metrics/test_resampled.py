@@ -16,7 +16,8 @@ from densecast.metrics.dice import Dice
 from densecast.metrics.iou import IntersectionOverUnion
 from densecast.tasks.segmentation import SegmentationMap
 
-WEIGHTS = np.array([[1, 1, 1, 1], [0, 3, 1, 0], [4, 0, 0, 0], [0, 0, 1, 2]])
+# The last holds nothing but the image that lacks a class.
+WEIGHTS = np.array([[1, 1, 1, 1], [0, 3, 1, 0], [4, 0, 0, 0], [0, 0, 1, 2], [0, 0, 0, 4]])
 
 
 @pytest.mark.parametrize("metric", [IntersectionOverUnion(), Dice()])

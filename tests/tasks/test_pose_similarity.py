@@ -94,6 +94,22 @@ def test_soft_suppression_is_the_definition(seed):
     assert soft_oks_nms(people, 0.9).tolist() == kept
 
 
+def test_of_equal_scores_the_later_one_comes_first():
+    xy = np.zeros((3, 17, 2), np.float32)
+    xy[1] += 1000
+    xy[2] += 2000
+    xy += np.random.default_rng(0).uniform(0, 100, (17, 2)).astype(np.float32)
+    people = Poses(xy, np.ones((3, 17), np.float32), np.array([0.5, 0.9, 0.5], np.float32))
+    assert oks_nms(people).tolist() == soft_oks_nms(people).tolist() == [1, 2, 0]
+
+
+def test_a_person_as_similar_as_the_threshold_is_kept():
+    xy = np.random.default_rng(0).uniform(0, 100, (1, 17, 2)).astype(np.float32).repeat(2, axis=0)
+    people = Poses(xy, np.ones((2, 17), np.float32), np.array([0.9, 0.5], np.float32))
+    assert oks_nms(people, 1.0).tolist() == [0, 1]  # two that are the same have similarity 1
+    assert oks_nms(people, 0.999).tolist() == [0]
+
+
 def test_nobody_and_one():
     nobody = Poses(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32), np.zeros(0, np.float32))
     assert oks_nms(nobody).shape == soft_oks_nms(nobody).shape == (0,)
