@@ -26,7 +26,7 @@ from densecast.spec.augment import Augment
 from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.precision import PrecisionRan
-from densecast.spec.tensor import Dim, Feeds
+from densecast.spec.tensor import Feeds
 from densecast.tasks._base import TASKS
 
 if TYPE_CHECKING:
@@ -238,14 +238,6 @@ class Pipeline:
         with process_settings.opencv_threads(self.config.num_threads // workers), contextlib.closing(groups):
             for results in groups:
                 yield from results
-
-    @property
-    def largest_batch(self) -> int:
-        """The most images that one inference takes."""
-        if self.session.batch_sizes is not None:
-            return max(self.session.batch_sizes)
-        batch = self.spec.inputs[0].shape[0]
-        return batch.max if isinstance(batch, Dim) else batch
 
     def close(self) -> None:
         """Release the engine."""

@@ -16,7 +16,7 @@ from densecast.runtime.batching import Buffers
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import PrecisionRan
-from densecast.spec.tensor import Feeds
+from densecast.spec.tensor import Dim, Feeds
 
 # Backends that have loaded a model in this process, and those that had in a process this one was forked from: their
 # threads did not come along, and whoever waits for them waits for ever.
@@ -99,6 +99,14 @@ class Session:
     def batch_sizes(self) -> tuple[int, ...] | None:
         """Supported batch sizes, ascending; None for any within the input specs."""
         return self._runner.batch_sizes
+
+    @property
+    def largest_batch(self) -> int:
+        """The most images that one inference takes."""
+        if self.batch_sizes is not None:
+            return max(self.batch_sizes)
+        batch = self.spec.inputs[0].shape[0]
+        return batch.max if isinstance(batch, Dim) else batch
 
     def forward(self, feeds: Feeds) -> Feeds:
         """Run the network alone: every output by name, in new arrays.

@@ -112,6 +112,21 @@ def test_no_configuration_is_taken_that_is_slower_than_16_bits_or_loses_too_much
     assert best is None and "slower" in why
 
 
+def test_of_equally_fast_models_the_one_that_loses_less_is_taken_and_then_the_one_with_fewer_layers_in_16_bits() -> (
+    None
+):
+    def trial(name: str, high: float, speed: float, layers: int = 0) -> Trial:
+        return Trial(name, ("layer",) * layers, Interval(0.1, 0.0, high), speed, 1 / speed)
+
+    # Within 2 %, no timing tells speeds apart.
+    best, _ = strategy.winner([trial("faster", 0.4, 1.51), trial("finer", 0.2, 1.5)], 0.5)
+    assert best is not None and best.name == "finer"
+    best, _ = strategy.winner([trial("much faster", 0.4, 1.6), trial("finer", 0.2, 1.5)], 0.5)
+    assert best is not None and best.name == "much faster"
+    best, _ = strategy.winner([trial("two", 0.2, 1.5, 2), trial("one", 0.2, 1.5, 1), trial("three", 0.2, 1.5, 3)], 0.5)
+    assert best is not None and best.name == "one"
+
+
 def test_a_value_within_the_limit_is_not_enough_if_its_interval_is_not() -> None:
     trial = Trial("int8", (), Interval(0.3, 0.0, 0.7), 2.0, 2.0)
     assert not trial.is_within(0.5) and trial.is_within(0.7)

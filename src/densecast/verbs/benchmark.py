@@ -67,11 +67,11 @@ def _measured(
     watch, meter, cpu_s = StopWatch(), LoadMeter(), 0.0
     config = pipeline.config
     batch = options.batch or config.batch_size
-    if batch > pipeline.largest_batch:
+    if batch > (most := pipeline.session.largest_batch):
         # Run one after another, smaller batches would be told as one of this size.
         raise UsageError(
-            f"an inference of this model takes {pipeline.largest_batch} images at most, not {batch}: build it for "
-            f"batches of that size (build --batch {batch}, or 1:{batch}).",
+            f"an inference of this model takes {most} images at most, not {batch}: build it for batches of that size "
+            f"(build --batch {batch}, or 1:{batch}).",
             field="batch",
         )
     feeds = _network_inputs(pipeline, images, batch)
