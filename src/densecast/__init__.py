@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from densecast.spec.sample import Sample as Sample
     from densecast.spec.sample import SplitRecord as SplitRecord
     from densecast.spec.score import Score as Score
+    from densecast.spec.serve_options import ServeOptions as ServeOptions
     from densecast.spec.tensor import Dim as Dim
     from densecast.spec.tensor import TensorSpec as TensorSpec
     from densecast.spec.verb_options import BenchmarkOptions as BenchmarkOptions
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from densecast.verbs.infer import infer as infer
     from densecast.verbs.reproduce import RunOptions as RunOptions
     from densecast.verbs.reproduce import reproduce as reproduce
+    from densecast.verbs.serve import serve as serve
     from densecast.verbs.verify import verify as verify
     from densecast.zoo._base import CheckpointSource as CheckpointSource
     from densecast.zoo._base import PublishedScore as PublishedScore
@@ -154,6 +156,7 @@ _HOME = {
     "Score": "densecast.spec.score",
     "SegmentationDecode": "densecast.tasks.segmentation",
     "SegmentationMap": "densecast.tasks.segmentation",
+    "ServeOptions": "densecast.spec.serve_options",
     "Session": "densecast.session",
     "SplitRecord": "densecast.spec.sample",
     "Stretch": "densecast.spec.preprocess",
@@ -177,6 +180,7 @@ _HOME = {
     "infer": "densecast.verbs.infer",
     "read_image": "densecast.imaging.read",
     "reproduce": "densecast.verbs.reproduce",
+    "serve": "densecast.verbs.serve",
     "verify": "densecast.verbs.verify",
 }
 """Where each public name is defined: the one list, from which `__all__` comes."""

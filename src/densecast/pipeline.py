@@ -140,10 +140,13 @@ class Pipeline:
             BadShapeError: another shape or type, or the image does not lead to a shape the artifact takes.
             BadImageError: a file that cannot be read.
         """
-        image = as_image(image, self.spec)
+        return self.predict_together([as_image(image, self.spec)], scores=scores)[0]
+
+    def predict_together(self, images: Sequence[Image], *, scores: bool = False, clock: Clock = unclocked) -> list[Any]:
+        """Predictions of images that `as_image` has made, in order; those of one size are batched."""
         with self.session.lease() as slot:
-            inputs = self._preprocess([image], slot, unclocked)
-            return self._predict(inputs, slot, "image", scores, unclocked)[0]
+            inputs = self._preprocess(images, slot, clock)
+            return self._predict(inputs, slot, "image", scores, clock)
 
     def read(self, path: Path | str) -> Image:
         """Read an image file as the model's preprocessing requires."""

@@ -126,8 +126,19 @@ def test_a_run_without_jinja_says_so_before_it_starts(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_server_without_its_extra_says_what_to_install(tmp_path: Path) -> None:
+    lacking("starlette")
+    assert "pip install 'densecast[serve]'" in failed(3, "serve", tmp_path, "-q")
+
+
 def test_doctor_names_every_extra_that_is_lacking() -> None:
     said = densecast("doctor").out
-    for extra, module in (("torch", "torch"), ("quantize", "nncf"), ("report", "jinja2"), ("coco", "pycocotools")):
+    for extra, module in (
+        ("torch", "torch"),
+        ("quantize", "nncf"),
+        ("report", "jinja2"),
+        ("coco", "pycocotools"),
+        ("serve", "starlette"),
+    ):
         lacks = importlib.util.find_spec(module) is None
         assert (f"pip install 'densecast[{extra}]'" in said) == lacks

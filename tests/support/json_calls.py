@@ -160,6 +160,10 @@ def _verify(root: Path) -> Json:
     return written(root, "verify", root / "cars" / "built")
 
 
+def _serve_check(root: Path) -> Json:
+    return written(root, "serve", "--check", root / "cars" / "built")
+
+
 def _diagnose(root: Path) -> Json:
     model = tiny_graphs.segmentation()
     for tensor in model.graph.initializer:
@@ -239,6 +243,7 @@ CALLS: dict[str, tuple[Maker, tuple[pytest.MarkDecorator, ...]]] = {
     "compare results": (_compare_results, ()),
     "data check": (_data_check, ()),
     "verify": (_verify, ()),
+    "serve --check": (_serve_check, ()),
     "diagnose": (_diagnose, ()),
     "run": (_run, (pytest.mark.torch, pytest.mark.slow)),
     "report": (_report, ()),

@@ -28,6 +28,7 @@ from densecast.cli import (
     models,
     report,
     run,
+    serve,
     verify,
 )
 from densecast.runtime.signals import ending_on_signals
@@ -66,7 +67,7 @@ def program(
         plugins.allow_plugins(*plugin)
 
 
-for verb in (models, export, build, infer, evaluate, benchmark, compare, verify, diagnose, run, report, doctor):
+for verb in (models, export, build, infer, evaluate, benchmark, compare, verify, diagnose, run, serve, report, doctor):
     app.command(verb.__name__.rpartition(".")[2])(verb.command)
 app.add_typer(data.command, name="data")
 app.add_typer(handoff.command, name="handoff")

@@ -15,6 +15,7 @@ _EXTRAS = {
     "tensorflow": ("import of TensorFlow graphs", ("tensorflow", "tf2onnx")),
     "report": ("report.html", ("jinja2",)),
     "coco": ("pose evaluation", ("pycocotools",)),
+    "serve": ("serving over HTTP", ("starlette", "uvicorn", "prometheus_client")),
 }
 
 

@@ -1,0 +1,142 @@
+"""Serves built artifacts over HTTP: the Open Inference Protocol, plain requests, and a page to look at pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from densecast.runtime import process_settings
+from densecast.spec.serve_options import ServeOptions
+from densecast.verbs.serve import front, listener
+from densecast.verbs.serve.listener import Listener
+from densecast.verbs.serve.metrics import Metrics
+from densecast.verbs.serve.models import Models, Place, Served, places
+from densecast.verbs.serve.web import State, application
+from densecast.verbs.verify import Verification, verify
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that is served, for the line that says so."""
+
+    name: str
+    version: str
+    artifact: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where a server listens, and what it serves."""
+
+    url: str
+    models: tuple[ServedModel, ...]
+
+
+Ready = Callable[[Serving], None]
+
+
+def serve(
+    artifacts: Sequence[Path | str], options: ServeOptions = ServeOptions(), *, ready: Ready | None = None
+) -> None:
+    """Serve artifacts until a signal asks the process to end; `ready` is called when requests are taken.
+
+    Each is a folder, or `NAME=FOLDER`, or `NAME:VERSION=FOLDER`; else it is served under its model's name.
+
+    Raises:
+        UsageError: names that meet, an address that others reach without a token, or options that mean nothing.
+        BadArtifactError: damaged, or not compiled.
+        MissingExtraError, BackendMissingError: the [serve] extra or an engine is not installed.
+        DensecastError: the port is taken.
+    """
+    prepared = _prepared(artifacts, options)
+    with contextlib.closing(listener.bound(options)) as listening, _running(prepared, options, listening) as running:
+        running.listener.run(lambda: ready(running.serving) if ready else None)
+
+
+@contextlib.contextmanager
+def serving(artifacts: Sequence[Path | str], options: ServeOptions = ServeOptions(port=0)) -> Iterator[Serving]:
+    """Serve artifacts in a thread of this process within the block; for tests and notebooks.
+
+    Raises:
+        DensecastError: see `serve`.
+    """
+    prepared = _prepared(artifacts, options)
+    with contextlib.closing(listener.bound(options)) as listening, _running(prepared, options, listening) as running:
+        is_ready = threading.Event()
+        thread = threading.Thread(
+            target=running.listener.run, args=(is_ready.set,), name="densecast serve", daemon=True
+        )
+        thread.start()
+        try:
+            is_ready.wait()
+            yield running.serving
+        finally:
+            running.listener.end()
+            thread.join(options.grace + 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The verifications of all artifacts that a server would be given."""
+
+    artifacts: tuple[Verification, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether all passed."""
+        return all(each.is_sound for each in self.artifacts)
+
+
+def check(artifacts: Sequence[Path | str]) -> Checked:
+    """Verify all artifacts that a server would be given; none is served.
+
+    Raises:
+        UsageError, BadArtifactError: see `serve`.
+    """
+    return Checked(tuple(verify(place.artifact.folder) for place in places(artifacts)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    listener: Listener
+    serving: Serving
+
+
+def _prepared(artifacts: Sequence[Path | str], options: ServeOptions) -> tuple[Place, ...]:
+    """Everything that can be refused before a model is loaded."""
+    listener.check_installed()
+    options.check_reach()
+    front.read_token(options)
+    return places(artifacts)
+
+
+@contextlib.contextmanager
+def _running(found: Sequence[Place], options: ServeOptions, listening: socket.socket) -> Iterator[_Running]:
+    """The models of this process, warm, and what listens for them."""
+    metrics = Metrics()
+    served: list[Served] = []
+    with contextlib.ExitStack() as closing:
+        # As many inferences at a time as one model alone would have, however many models there are.
+        running = threading.Semaphore()
+        for place in found:
+            model = Served(place, options, metrics.observer(place.name), running)
+            closing.callback(model.close, options.grace)
+            served.append(model)
+        config = max((each.pipeline.config for each in served), key=lambda each: each.num_workers)
+        for _ in range(config.num_workers - 1):
+            running.release()
+        closing.enter_context(process_settings.opencv_threads(max(1, config.num_threads // config.num_workers)))
+        state = State(Models(served), options, metrics)
+        closing.callback(state.readers.shutdown, wait=False, cancel_futures=True)
+        told = tuple(
+            ServedModel(each.name, each.version, str(each.artifact.folder), str(each.pipeline.precision))
+            for each in served
+        )
+        host, port = listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        yield _Running(Listener(application(state), state, listening), Serving(f"http://{shown}:{port}/", told))
