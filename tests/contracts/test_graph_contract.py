@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import found_graphs
 import numpy as np
 import onnx
 import onnx.parser
@@ -13,6 +14,7 @@ import pytest
 import tiny_graphs
 import whole_graphs
 from contract_cases import case_of
+from found_graphs import Kind
 from made_images import picture
 from onnx.reference import ReferenceEvaluator
 
@@ -28,8 +30,10 @@ from densecast.graph import (
     end_at_logits,
     fix_shape,
     fold_constants,
+    image_input,
     lower_opset,
     open_sizes,
+    plain_outputs,
     split_dilated_convs,
     split_padded_joins,
     start_at_network,
@@ -37,6 +41,7 @@ from densecast.graph import (
     uint8_input,
 )
 from densecast.graph._base import PassResult
+from densecast.graph.image_input import Layout
 from densecast.kernels.labels import upsample_argmax
 from densecast.spec.preprocess import Native, Preprocess
 from densecast.spec.tensor import Dim, TensorSpec
@@ -133,6 +138,18 @@ CASES = {
     ),
     "fix_shape": Case(lambda model: fix_shape.apply(model, FIXED)),
     "fold_constants": Case(fold_constants.apply, model=resizes),
+    "image_input": Case(
+        lambda model: image_input.apply(model, "image", Layout(False, 3)),
+        WHOLE,
+        lambda: found_graphs.graph(Kind(onnx.TensorProto.UINT8, name="image")),
+        BYTES,
+    ),
+    "plain_outputs": Case(
+        plain_outputs.apply,
+        WHOLE / 255,
+        lambda: found_graphs.graph(Kind(out_kind=onnx.TensorProto.DOUBLE, name="image")),
+        WHOLE / 255,
+    ),
     "uint8_input": Case(lambda model: uint8_input.apply(model, MEAN_STD), BYTES),
 }
 

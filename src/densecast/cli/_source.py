@@ -118,10 +118,11 @@ def read(context: typer.Context, model: str | None, typed: Typed, options: _opti
         raise UsageError(
             "--spec says labels and preprocessing: leave --labels, --mean, --std, --resize, … out beside it."
         )
-    named = sources.named(typed.module, is_module=True) if typed.module is not None else sources.named(str(model))
+    is_described = typed.labels is not None or typed.spec is not None
+    named = sources.named(str(typed.module or model), is_module=typed.module is not None, is_described=is_described)
     given = [*_given(context, group), *(["preprocess"] if typed.has_preprocess else [])]
     sources.check(named, given)
-    if named.needs_labels and typed.labels is None and typed.spec is None:
+    if named.needs_labels and not is_described:
         raise UsageError("it does not say what it is: pass --spec FILE, or --labels with --resize, --mean, --std.")
     return Source(
         named,

@@ -47,11 +47,25 @@ def shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...] | None:
     return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
 
 
+def unused(graph: onnx.GraphProto, base: str) -> str:
+    """A tensor name that the graph does not have yet: `base`, numbered if it is taken."""
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    taken |= {tensor.name for tensor in graph.initializer} | {value.name for value in (*graph.input, *graph.output)}
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}_{number}"
+    return name
+
+
 def rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    """Rename a tensor, in place, wherever it is produced or read."""
+    """Rename a tensor, in place, wherever it is produced or read, in branches and loops too."""
     for node in graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
+        for each in node.attribute:
+            for inner in (*([each.g] if each.type == onnx.AttributeProto.GRAPH else ()), *each.graphs):
+                rename(inner, old, new)
     for value in [*graph.input, *graph.output, *graph.value_info]:
         if value.name == old:
             value.name = new

@@ -103,6 +103,9 @@ def export(
         assert isinstance(source, Path)
         network, spec = described.of_folder(source, spec, labels, preprocess, task)
         return export_module(network, spec, out, options)
+    if kind == "onnx" and spec is None and labels is None:
+        assert isinstance(source, Path)
+        labels = described.of_onnx(source)
     model = described.model_spec(name, spec, labels, preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)

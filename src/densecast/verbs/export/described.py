@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 from densecast.errors import BadConfigError, UsageError
 from densecast.spec.model import ModelSpec
 from densecast.tasks._base import TASKS, Task
-from densecast.verbs.export import checkpoint, hf_folder, library_preprocess, spec_file
+from densecast.verbs.export import checkpoint, foreign, hf_folder, library_preprocess, spec_file
 from densecast.verbs.export.retrained import Stated
 from densecast.verbs.export.spec_file import SpecFile
+
+_LOG = logging.getLogger(__name__)
 
 Labels = Sequence[str] | Mapping[Any, str] | int
 Spec = ModelSpec | SpecFile | str | Path
@@ -134,6 +137,20 @@ def of_folder(
     own_labels, own_preprocess = hf_folder.describe(folder) if preprocess is None else (hf_folder.labels(folder), None)
     model = model_spec(name, None, labels or own_labels, preprocess or own_preprocess, task)
     return hf_folder.load(folder), model
+
+
+def of_onnx(path: Path) -> tuple[str, ...] | None:
+    """The labels that an ONNX file has in its metadata, None where it has none.
+
+    Raises:
+        BadGraphError: it is no ONNX file.
+    """
+    if not path.is_file():
+        return None  # whoever opens it says so
+    facts = foreign.facts(path)
+    if facts.fault:
+        _LOG.warning("%s has labels in its metadata that cannot be used (%s)", path.name, facts.fault)
+    return facts.labels or None
 
 
 def _alone(labels: Labels | None, preprocess: object) -> None:

@@ -12,9 +12,10 @@ import stat
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from densecast import artifact
 from densecast.artifact import FloatArtifact
@@ -25,6 +26,9 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks._base import TASKS, Task
 from densecast.zoo._base import TensorFlowGraph
+
+if TYPE_CHECKING:
+    from densecast.verbs.export.onnx_facts import Facts
 
 is_inside = cell_server.is_inside
 
@@ -111,6 +115,46 @@ def export_inside(job: dict[str, Any], folder: Path) -> None:
         tensorflow.export(Path(job["path"]), spec, folder / _OUT, options, names)
     else:
         export_file(Path(job["path"]), spec, folder / _OUT, options)
+
+
+def facts(path: Path) -> Facts:
+    """What an ONNX file says of itself in its metadata, read in a confined process.
+
+    Raises:
+        BadGraphError: it is no ONNX file, or took too much memory or time.
+    """
+    from densecast.verbs.export.onnx_facts import Facts
+
+    if is_inside():
+        return Facts()
+    status = path.stat()
+    return _facts(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=8)
+def _facts(path: Path, changed_ns: int, size: int) -> Facts:
+    """The facts of a file as it is now."""
+    from densecast.verbs.export.onnx_facts import Facts
+
+    with tempfile.TemporaryDirectory(prefix="densecast-") as scratch:
+        plain = cell.run_in_cell(
+            f"{_HERE}:facts_inside",
+            {"path": str(path.absolute())},
+            Path(scratch).resolve(),
+            subject=str(path),
+            bounds=cell.limits(size, 0),
+            readable=_readable(path.resolve()),
+            libraries=_ONNX,
+        )
+    return codec.from_plain(plain, Facts, str(path))
+
+
+def facts_inside(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The part of `facts` in the confined process."""
+    from densecast.verbs.export import onnx_facts, onnx_file
+
+    plain: dict[str, Any] = codec.to_plain(onnx_facts.of_model(onnx_file.load(Path(job["path"]), weights=False)))
+    return plain
 
 
 def first_run(path: Path) -> None:

@@ -19,7 +19,17 @@ from densecast.runtime import cell
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Dim, Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
-from densecast.verbs.export import graph_sizes, graph_walk, output_form, outputs, parity, script_operators
+from densecast.verbs.export import (
+    found_inputs,
+    found_outputs,
+    graph_sizes,
+    graph_walk,
+    onnx_facts,
+    output_form,
+    outputs,
+    parity,
+    script_operators,
+)
 
 # Protocol buffers end at 2 GiB; a graph with its weights beside it is loaded from its own folder only.
 MAX_BYTES = 2 << 30
@@ -29,15 +39,22 @@ _SECOND_SIDE = 320
 
 
 def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Path) -> FloatArtifact:
-    """Export an ONNX file to a float artifact, with the tensors that the file declares.
+    """Export an ONNX file to a float artifact, with the tensors that the file declares, brought to our layout.
 
     Raises:
         BadGraphError: see `read`; or it takes no image, takes inputs of which nothing is known, gives no output that
             fits the task, or cannot be run.
     """
     model = read(path)
-    spec = replace(manifest.spec, inputs=_described_inputs(model, manifest.spec, options.input_name))
-    serialised = model.SerializeToString()
+    facts = onnx_facts.of_model(model)
+    if options.output_name is None:
+        own_outputs = [value.name for value in model.graph.output]
+        onnx_facts.refuse_by_task(facts, manifest.spec.task, own_outputs, path.name)
+    found = found_inputs.adapt(model, manifest.spec, options.input_name)
+    model, output_notes = found_outputs.adapt(found.model, found.spec)
+    if found.notes or output_notes:
+        check(model, str(path))
+    spec, serialised = found.spec, model.SerializeToString()
     spec, size_notes = graph_sizes.fit(spec, graph_runner(serialised), model, str(path))
     described, selection, spec = outputs_of(serialised, spec, options, str(path), model)
     own = [value.name for value in model.graph.output]
@@ -48,6 +65,9 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
         model.graph.output.extend(ordered)
         serialised = model.SerializeToString()
     notes = (
+        *(("labels are those of the file's metadata",) if facts.labels and facts.labels == spec.labels else ()),
+        *found.notes,
+        *output_notes,
         *size_notes,
         *((selection.note,) if selection.note else ()),
         *((_quantised.NOTE,) if _quantised.is_quantised(model) else ()),
@@ -98,6 +118,19 @@ def read(path: Path) -> Any:
     Raises:
         BadGraphError: too large, not ONNX, not valid, or its weights are missing.
     """
+    model = load(path)
+    graph_walk.check(model, str(path))
+    cell.narrow(model.ByteSize(), graph_walk.pixels(model))
+    check(model, str(path))
+    return model
+
+
+def load(path: Path, *, weights: bool = True) -> Any:
+    """Parse an ONNX file, with the weights beside it.
+
+    Raises:
+        BadGraphError: too large, not ONNX, or its weights are missing.
+    """
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -105,12 +138,9 @@ def read(path: Path) -> Any:
         raise BadGraphError(f"{path} is larger than {MAX_BYTES >> 30} GiB.")
     try:
         # onnx refuses external files outside the model's own folder.
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=weights)
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
         raise BadGraphError(f"{path} is not a readable ONNX file ({str(error).splitlines()[0]}).") from None
-    graph_walk.check(model, str(path))
-    cell.narrow(model.ByteSize(), graph_walk.pixels(model))
-    check(model, str(path))
     return model
 
 
@@ -190,67 +220,6 @@ def graph_inputs(model: Any) -> list[Any]:
     """The declared inputs, without initializers."""
     initialised = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in initialised]
-
-
-def _described_inputs(model: Any, spec: ModelSpec, image_name: str | None) -> tuple[TensorSpec, ...]:
-    """The graph's inputs as the file declares them, the image first; those of `spec` bound its dynamic sizes.
-
-    Raises:
-        BadGraphError: none is the image, or nothing says how a further one is made.
-    """
-    values = {value.name: value for value in graph_inputs(model)}
-    candidates = [name for name in values if name not in spec.input_preprocess]
-    if image_name is None and len(candidates) > 1:
-        image_name = next((name for name in candidates if _is_image(values[name])), None)
-    if image_name is None and len(candidates) == 1:
-        image_name = candidates[0]
-    if image_name not in values:
-        listed = ", ".join(values) or "none"
-        raise BadGraphError(
-            f"which input is the image cannot be known from {listed}; it must be float32 (N, 3, H, W).",
-            field="input_name",
-        )
-    unknown = [name for name in candidates if name != image_name]
-    if unknown:
-        raise BadGraphError(
-            f"the graph has {len(values)} inputs; say in a spec file how {', '.join(unknown)} "
-            f"{'is' if len(unknown) == 1 else 'are'} made of the image: [input_preprocess.{unknown[0]}].",
-            field="input_preprocess",
-        )
-    absent = [name for name in spec.input_preprocess if name not in values]
-    if absent:
-        raise BadGraphError(f"there is no input {absent[0]!r}; the inputs are {', '.join(values)}.")
-    bounds = {tensor.name: tensor for tensor in spec.inputs[1:]}
-    image = _described(values[image_name], spec.input)
-    return (image, *(_described(values[name], bounds[name]) for name in bounds))
-
-
-def _is_image(value: Any) -> bool:
-    import onnx
-
-    tensor = value.type.tensor_type
-    dims = tensor.shape.dim
-    return (
-        tensor.elem_type == onnx.TensorProto.FLOAT
-        and len(dims) == 4
-        and (not dims[1].HasField("dim_value") or dims[1].dim_value == 3)
-    )
-
-
-def _described(value: Any, bounds: TensorSpec) -> TensorSpec:
-    """One input as the file declares it; `bounds` bounds its dynamic sizes."""
-    import onnx
-
-    tensor = value.type.tensor_type
-    dims = tensor.shape.dim
-    if len(dims) != 4 or tensor.elem_type != onnx.TensorProto.FLOAT:
-        raise BadGraphError(f"input {value.name!r} must be float32 (N, 3, H, W); it has {len(dims)} dimensions.")
-    sizes: list[int | Dim] = []
-    for dim, bound in zip(dims, bounds.shape, strict=True):
-        sizes.append(dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else bound)
-    if sizes[1] != bounds.shape[1]:
-        raise BadGraphError(f"input {value.name!r} has {sizes[1]} channels; an image has {bounds.shape[1]}.")
-    return TensorSpec(value.name, "float32", tuple(sizes))
 
 
 def _some(size: Dim, side: int) -> int:

@@ -115,7 +115,7 @@ def with_form(spec: ModelSpec, main: str, form: Form) -> ModelSpec:
 def form_of(model: Any | None, name: str, output: Array, image_hw: tuple[int, int], spec: ModelSpec) -> Form | None:
     """The form of one output, from its type, shape, values and last operators; None if it does not fit the labels."""
     shape, labels = output.shape, len(spec.labels)
-    if len(shape) not in (3, 4) or not _has_aspect((shape[-2], shape[-1]), image_hw):
+    if len(shape) not in (3, 4) or not has_aspect((shape[-2], shape[-1]), image_hw):
         return None
     is_plane = len(shape) == 3 or shape[1] == 1
     if output.dtype.kind in "iub":
@@ -200,7 +200,7 @@ def _is_alike(form: Form, declared: Form) -> bool:
     return any(form in group and declared in group for group in groups) or declared == "labels"
 
 
-def _has_aspect(size_hw: tuple[int, int], image_hw: tuple[int, int]) -> bool:
+def has_aspect(size_hw: tuple[int, int], image_hw: tuple[int, int]) -> bool:
     """Whether a size is that of an image, or a part of it in both directions alike."""
     if min(size_hw) < 1:
         return False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from densecast.errors import MissingFileError, UsageError
 from densecast.spec.preprocess import Native, Preprocess
-from densecast.verbs.export import applicable, hf_folder, tensorflow_source, torch_file
+from densecast.verbs.export import applicable, foreign, hf_folder, tensorflow_source, torch_file
 from densecast.verbs.export import checkpoint as checkpoints
 from densecast.zoo._base import ZOO, ZooEntry
 
@@ -28,8 +28,8 @@ class Named:
     needs_labels: bool
 
 
-def named(text: str, *, is_module: bool = False) -> Named:
-    """The zoo model, file, folder or module that a text names.
+def named(text: str, *, is_module: bool = False, is_described: bool = False) -> Named:
+    """The zoo model, file, folder or module that a text names; where it `is_described`, its own labels do not matter.
 
     Raises:
         MissingFileError, UnknownNameError, PluginError: there is none.
@@ -50,6 +50,8 @@ def named(text: str, *, is_module: bool = False) -> Named:
         raise MissingFileError(f"{path} does not exist.")
     kind = kind_of(path)
     has_labels = kind == "huggingface" and bool(hf_folder.labels(path))
+    if kind == "onnx" and not is_described:
+        has_labels = bool(foreign.facts(path).labels)
     held_weights = kind == "torchscript" and torch_file.held_by(path) == "weights"
     if held_weights:
         checkpoints.require_torch("reading a checkpoint")

@@ -1,0 +1,100 @@
+"""Give a graph outputs that every engine and numpy read alike: maps (N, C, h, w), and floats of 32 bits.
+
+the graph -> Cast float32 -> Transpose or Unsqueeze -> the output under its own name
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from densecast.graph import _edit, _tensors
+from densecast.graph._base import PassResult
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """How an output of `rank` axes lies that is no (N, C, h, w): (N, h, w, C), one without its batch axis, or both."""
+
+    rank: int
+    channels_last: bool = False
+    has_batch: bool = True
+
+
+_CASTS = {
+    TensorProto.FLOAT16: TensorProto.FLOAT,
+    TensorProto.BFLOAT16: TensorProto.FLOAT,
+    TensorProto.DOUBLE: TensorProto.FLOAT,
+    TensorProto.BOOL: TensorProto.UINT8,
+    # Engines have no arithmetic in these; labels fit into what they have.
+    TensorProto.UINT16: TensorProto.INT32,
+    TensorProto.INT16: TensorProto.INT32,
+    TensorProto.UINT32: TensorProto.INT64,
+    TensorProto.UINT64: TensorProto.INT64,
+}
+
+
+def apply(model: onnx.ModelProto, arrangements: Mapping[str, Arrangement] = {}) -> PassResult:
+    """Cast outputs of other types than float32 and whole numbers, and rearrange those named in `arrangements`."""
+    changed = copy.deepcopy(model)
+    graph = changed.graph
+    notes: list[str] = []
+    opset = _edit.opset(changed)
+    fed = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    for value in graph.output:
+        name = value.name
+        kind = value.type.tensor_type.elem_type
+        to, arrangement = _CASTS.get(kind), arrangements.get(name)
+        if (to is None and arrangement is None) or name in fed:
+            continue
+        inner = _tensors.unused(graph, f"{name}_as_found")
+        kept = onnx.ValueInfoProto()
+        kept.CopyFrom(value)
+        _tensors.rename(graph, name, inner)
+        last = inner
+        nodes = []
+        if to is not None:
+            made = _tensors.unused(graph, f"{name}_cast")
+            nodes.append(helper.make_node("Cast", [last], [made], made, to=to))
+            last = made
+            notes.append(f"{name} is {_numpy_name(to)} instead of {TensorProto.DataType.Name(kind).lower()}")
+        if arrangement is not None:
+            if not arrangement.has_batch:
+                made = _tensors.unused(graph, f"{name}_batch")
+                nodes.append(_unsqueeze(graph, last, made, opset))
+                last = made
+            if arrangement.channels_last:
+                made = _tensors.unused(graph, f"{name}_channels_first")
+                nodes.append(helper.make_node("Transpose", [last], [made], made, perm=(0, 3, 1, 2)))
+            notes.append(f"{name} is given as {'(N, C, h, w)' if _rank(arrangement) == 4 else '(N, h, w)'}")
+        nodes[-1].output[0] = name
+        graph.node.extend(nodes)
+        value.CopyFrom(kept)
+        value.type.tensor_type.elem_type = to or kind
+        if arrangement is not None:
+            sizes = [None] * _rank(arrangement)
+            value.CopyFrom(helper.make_tensor_value_info(name, to or kind, sizes))
+    if not notes:
+        return PassResult(model, False, "all outputs are float32 or whole numbers, and maps have their channels first")
+    return PassResult(changed, True, "; ".join(notes))
+
+
+def _unsqueeze(graph: onnx.GraphProto, tensor: str, made: str, opset: int) -> onnx.NodeProto:
+    if opset < 13:
+        return helper.make_node("Unsqueeze", [tensor], [made], made, axes=[0])
+    axis = _tensors.unused(graph, f"{made}_axis")
+    graph.initializer.append(numpy_helper.from_array(np.array([0]), axis))
+    return helper.make_node("Unsqueeze", [tensor, axis], [made], made)
+
+
+def _rank(arrangement: Arrangement) -> int:
+    return arrangement.rank + (not arrangement.has_batch)
+
+
+def _numpy_name(kind: int) -> str:
+    return str(helper.tensor_dtype_to_np_dtype(kind))

@@ -1,0 +1,183 @@
+"""ONNX files with inputs and outputs of any layout, type and count of channels: exported and predicted right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import found_graphs
+import numpy as np
+import onnx
+import onnx.parser
+import onnxruntime
+import pytest
+from found_graphs import Kind
+from onnx import TensorProto as T
+
+from densecast import Pipeline
+from densecast.artifact import Artifact
+from densecast.errors import BadConfigError, BadGraphError
+from densecast.spec.options import BuildOptions, Range
+from densecast.spec.preprocess import Native, Preprocess
+from densecast.spec.verb_options import ExportOptions
+from densecast.verbs.builder import build
+from densecast.verbs.export import SpecFile, export_file
+
+NATIVE = Preprocess(Native())
+SIZE_HW = (45, 61)
+
+# Kind of graph, and what a value 0..255 is divided by before the graph gets it: nothing where it takes whole numbers.
+KINDS = {
+    "channels last": (Kind(channels_last=True), 255),
+    "channels last, fixed": (Kind(channels_last=True, sizes=(1, *SIZE_HW)), 255),
+    "channels last, no names of sizes": (Kind(channels_last=True, sizes=(None, None, None)), 255),
+    "bytes": (Kind(T.UINT8), 1),
+    "bytes, channels last": (Kind(T.UINT8, channels_last=True), 1),
+    "whole numbers of 32 bits": (Kind(T.INT32), 1),
+    "whole numbers of 64 bits, channels last": (Kind(T.INT64, channels_last=True), 1),
+    "float16": (Kind(T.FLOAT16), 255),
+    "float16, channels last, in and out": (Kind(T.FLOAT16, channels_last=True, out_kind=T.FLOAT16, out_last=True), 255),
+    "double in and out": (Kind(T.DOUBLE, out_kind=T.DOUBLE), 255),
+    "logits channels last": (Kind(out_last=True), 255),
+    "labels channels last": (Kind(T.FLOAT16, channels_last=True, out_last=True, argmax=True), 255),
+    "labels of two as bool": (Kind(classes=2, argmax=True, out_kind=T.BOOL), 255),
+    "labels of 16 bits": (Kind(argmax=True, out_kind=T.UINT16), 255),
+    "grey": (Kind(channels=1), 255),
+    "grey bytes, channels last": (Kind(T.UINT8, channels_last=True, channels=1), 1),
+    "no batch axis": (Kind(has_batch=False), 255),
+    "no batch axis, channels last": (Kind(T.UINT8, has_batch=False, channels_last=True, out_last=True), 1),
+    "no batch axis, labels": (Kind(has_batch=False, argmax=True), 255),
+    "old opset": (Kind(T.UINT8, channels_last=True, opset=9), 1),
+}
+
+
+def picture(channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(channels).integers(0, 256, (*SIZE_HW, channels), np.uint8)
+
+
+def exported(folder: Path, model: onnx.ModelProto, rule: Preprocess = NATIVE, labels: int = 3, **more: int) -> Artifact:
+    onnx.save(model, folder / "found.onnx")
+    names = tuple(f"c{index}" for index in range(labels))
+    spec = SpecFile(names, rule, side=Range(8, 512), largest_batch=4, **more).model("found")  # type: ignore[arg-type]
+    return export_file(folder / "found.onnx", spec, folder / "float")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_graphs_are_exported_as_they_are_found(name: str, tmp_path: Path) -> None:
+    made, divisor = KINDS[name]
+    artifact = exported(tmp_path, found_graphs.graph(made), labels=made.classes)
+    tensor = artifact.spec.input
+    assert (tensor.dtype, tensor.shape[1]) == ("float32", made.channels)
+    image = picture(made.channels)
+    session = onnxruntime.InferenceSession(artifact.file("model.onnx"), providers=["CPUExecutionProvider"])
+    # What densecast feeds: by its declared preprocessing, which must be what the graph's type asks for.
+    rule = artifact.spec.preprocess_of(tensor.name)
+    assert {each * rule.divisor for each in rule.std} == {divisor}
+    feed = (image.astype(np.float32) / np.float32(divisor)).transpose(2, 0, 1)[None]
+    (answer,) = session.run(None, {tensor.name: feed})
+    wanted = found_graphs.right_map(made, image, divisor)
+    assert answer.dtype == np.float32 or made.argmax
+    np.testing.assert_allclose(answer.reshape(wanted.shape), wanted, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [
+        ("labels channels last", "openvino"),
+        ("grey bytes, channels last", "onnxruntime"),
+        ("no batch axis, channels last", "openvino"),
+    ],
+)
+def test_pictures_get_the_labels_of_the_graph_as_it_was_found(name: str, backend: str, tmp_path: Path) -> None:
+    made, divisor = KINDS[name]
+    artifact = exported(tmp_path, found_graphs.graph(made), labels=made.classes)
+    image = picture(made.channels)
+    with Pipeline.open(build(artifact, tmp_path / "built", BuildOptions(backend)).folder) as pipeline:
+        labels = pipeline(image[:, :, 0] if made.channels == 1 else image).class_id
+    wanted = found_graphs.right_map(made, image, divisor)
+    wanted = wanted if made.argmax else wanted.argmax(axis=0)
+    assert 0.02 < (wanted == 1).mean() < 0.98
+    assert (labels != wanted).mean() < 2e-3
+
+
+def test_a_network_of_many_bands_takes_those_of_the_files(tmp_path: Path) -> None:
+    made = Kind(channels=7)
+    artifact = exported(tmp_path, found_graphs.graph(made))
+    assert any("7 channels: the bands of the files" in note for note in artifact.manifest.passes)
+    with Pipeline.open(build(artifact, tmp_path / "built", BuildOptions("onnxruntime")).folder) as pipeline:
+        labels = pipeline(picture(7)).class_id
+    assert (labels != found_graphs.right_map(made, picture(7)).argmax(axis=0)).mean() < 2e-3
+
+
+def test_weights_that_are_listed_as_inputs_are_constants(tmp_path: Path) -> None:
+    model = found_graphs.graph(Kind())
+    weight = model.graph.initializer[0]
+    model.graph.input.append(onnx.helper.make_tensor_value_info("w", T.FLOAT, list(weight.dims)))
+    artifact = exported(tmp_path, model)
+    (value,) = onnx.load(artifact.file("model.onnx")).graph.input
+    assert value.name == "image.in:0"
+    build(artifact, tmp_path / "built", BuildOptions("onnxruntime", uint8_input=True))
+
+
+def test_bytes_with_a_mean_and_deviation_of_floats_are_refused(tmp_path: Path) -> None:
+    rule = Preprocess(Native(), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), divisor=255)
+    with pytest.raises(BadGraphError, match=r"uint8, 0\.\.255.*leave mean and std out") as told:
+        exported(tmp_path, found_graphs.graph(Kind(T.UINT8)), rule)
+    assert told.value.field == "mean"
+
+
+def test_signed_bytes_need_the_shift_that_makes_them(tmp_path: Path) -> None:
+    made = Kind(T.INT8)
+    with pytest.raises(BadGraphError, match="mean = 128 and std = 1"):
+        exported(tmp_path, found_graphs.graph(made))
+    shifted = Preprocess(Native(), mean=(128.0,), std=(1.0,))
+    artifact = exported(tmp_path, found_graphs.graph(made), shifted)
+    session = onnxruntime.InferenceSession(artifact.file("model.onnx"), providers=["CPUExecutionProvider"])
+    image = picture().astype(np.float32) - 128
+    (answer,) = session.run(None, {artifact.spec.input.name: image.transpose(2, 0, 1)[None]})
+    np.testing.assert_allclose(answer[0], found_graphs.right_map(made, image, 1), rtol=1e-4, atol=1e-2)
+
+
+def test_a_normalisation_for_another_number_of_channels_is_refused(tmp_path: Path) -> None:
+    rule = Preprocess(Native(), mean=(120.0, 110.0, 100.0), std=(60.0,))
+    with pytest.raises(BadConfigError, match="mean needs 5 numbers"):
+        exported(tmp_path, found_graphs.graph(Kind(channels=5)), rule)
+
+
+def test_maps_inside_a_network_are_no_images(tmp_path: Path) -> None:
+    with pytest.raises(BadGraphError, match=r"float \[N, 96, H, W\]\) has 96 channels; 3 are declared"):
+        exported(tmp_path, found_graphs.graph(Kind(channels=96)))
+    with pytest.raises(BadGraphError, match="has 3 channels; 4 are declared"):
+        exported(tmp_path, found_graphs.graph(Kind()), channels=4)
+
+
+def two_inputs(second: str) -> onnx.ModelProto:
+    return onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17]>
+        two (float[N,3,H,W] image, {second} other) => (float[N,2,H,W] logits)
+        <float[2,3,1,1] w = {{1, 0, 0, 0, 1, 0}}>
+        {{ maps = Conv (image, w) bias = ReduceMean <keepdims = 0> (other) logits = Add (maps, bias) }}"""
+    )
+
+
+def test_inputs_that_no_image_can_make_are_refused_with_their_types(tmp_path: Path) -> None:
+    """As the sizes and scales that PaddleDetection's graphs take."""
+    with pytest.raises(BadGraphError, match=r"takes other \(float \[N, 2\]\) beside the image 'image', which cannot"):
+        exported(tmp_path, two_inputs("float[N,2]"), labels=2)
+    with pytest.raises(BadGraphError, match=r"\[input_preprocess.other\]"):
+        exported(tmp_path, two_inputs("float[N,3,H,W]"), labels=2)
+
+
+def test_a_graph_without_any_image_is_refused_with_what_it_takes(tmp_path: Path) -> None:
+    model = found_graphs.graph(replace(Kind(), sizes=(1, 45, 61)))
+    model.graph.input[0].type.tensor_type.elem_type = T.STRING
+    onnx.save(model, tmp_path / "found.onnx")
+    with pytest.raises(BadGraphError, match=r"no image|not valid"):
+        exported(tmp_path, model)
+
+
+def test_an_image_that_is_named_must_be_one(tmp_path: Path) -> None:
+    onnx.save(two_inputs("float[N,2]"), tmp_path / "found.onnx")
+    spec = SpecFile(("a", "b"), NATIVE).model("found")
+    with pytest.raises(BadGraphError, match="is no image"):
+        export_file(tmp_path / "found.onnx", spec, tmp_path / "float", ExportOptions(input_name="other"))
