@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -62,7 +63,7 @@ def apply(model: onnx.ModelProto, name: str, layout: Layout) -> PassResult:
     nodes: list[onnx.NodeProto] = []
     current = name
 
-    def add(operator: str, suffix: str, *more: str, **attributes: object) -> None:
+    def add(operator: str, suffix: str, *more: str, **attributes: Any) -> None:
         nonlocal current
         made = _tensors.unused(graph, f"{name}_{suffix}")
         nodes.append(helper.make_node(operator, [current, *more], [made], made, **attributes))
