@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,15 @@ def test_evaluate(folder: Path, tmp_path: Path) -> None:
     assert (precision["asked"], precision["ran"], found["backend"]) == ("force_float32", "float32", "onnxruntime")
     assert score["value"] == pytest.approx(sum(score["per_image"].values()) / 20)
     assert score["data"]["count"] == score["data"]["total"] == 20
+
+
+def test_evaluate_prints_the_numbers_that_it_writes(folder: Path, tmp_path: Path) -> None:
+    arguments = ("evaluate", folder / "built", "--data", folder / "data", "--split", "all", "-q")
+    ended = densecast(*arguments, "--json", tmp_path / "a.json")
+    score = json.loads((tmp_path / "a.json").read_text())["score"]
+    printed = dict(re.findall(r"^(\w+): (-?[0-9.]+)(?:$| over)", ended.out, re.MULTILINE))
+    expected = {score["name"]: score["value"], **score["others"]}
+    assert len(expected) > 1 and printed == {name: f"{value:.4f}" for name, value in expected.items()}
 
 
 def test_evaluate_does_not_depend_on_the_batch(folder: Path, tmp_path: Path) -> None:

@@ -86,6 +86,15 @@ def test_taps_beyond_the_map_go_and_all_others_stay(
     agrees(result.model, network, (2, 3, *size_hw))
 
 
+def test_taps_are_left_where_what_remains_would_need_less_than_no_padding() -> None:
+    # Taps at -1, 1 and 3 of three pixels: the middle one alone would have to begin a pixel inside the map.
+    network = torch.nn.Conv2d(3, 2, 3, padding=1, dilation=2)
+    model = exported(network, (1, 3, 3, 3))
+    result = drop_outside_taps.apply(model)
+    assert not result.changed
+    agrees(result.model, network, (2, 3, 3, 3))
+
+
 def test_taps_are_left_where_sizes_are_open_and_that_is_said() -> None:
     model = exported(torch.nn.Conv2d(3, 2, 3, padding=9, dilation=9), (1, 3, 4, 4), ("N", "H", "W"))
     result = drop_outside_taps.apply(model)
@@ -227,6 +236,18 @@ def test_padded_maps_are_read_unpadded(around: tuple[int, ...], stride: int) -> 
 def test_other_padded_maps_are_left_alone(network: PaddedJoin) -> None:
     agrees(network.graph(), network, (2, 3, 9, 12))
     assert not split_padded_joins.apply(network.graph()).changed
+
+
+def test_maps_padded_with_channels_are_left_alone() -> None:
+    model = PaddedJoin((0, 0, 0, 1)).graph()
+    for tensor in model.graph.initializer:
+        if tensor.name == "amounts":
+            # One channel of zeros before the map's own: the kernel has to have one more.
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.array([0, 1, 0, 0, 0, 0, 0, 1]), "amounts"))
+        elif tensor.name == "last":
+            weight = np.random.default_rng(1).normal(size=(2, 10, *tensor.dims[2:]))
+            tensor.CopyFrom(onnx.numpy_helper.from_array(weight, "last"))
+    assert not split_padded_joins.apply(model).changed
 
 
 class Lopsided(torch.nn.Module):

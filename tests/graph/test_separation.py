@@ -148,6 +148,20 @@ def test_a_network_freed_of_its_size_is_what_it_would_be_frozen_for_another() ->
     np.testing.assert_allclose(ReferenceEvaluator(free.model).run(None, {"image": pair})[0][:1], wanted, rtol=1e-5)
 
 
+def test_resized_pixels_are_rounded_to_the_nearest_byte_not_cut_off() -> None:
+    model = onnx.parser.parse_model(
+        """
+        <ir_version: 8, opset_import: ["" : 17]>
+        bytes (uint8[1, 2, 2, 3] pixels) => (float[1, 2, 2, 3] y) { y = Cast <to = 1> (pixels) }
+        """
+    )
+    first = channels_first_input.apply(model)
+    assert first.changed
+    image = np.array([0.4, 0.6, 1.5, 2.5, 99.9, 254.7, 7, 8, 9, 10, 11, 12], np.float32).reshape(1, 3, 2, 2)
+    (found,) = ReferenceEvaluator(first.model).run(None, {first.model.graph.input[0].name: image})
+    np.testing.assert_array_equal(found, np.rint(image).transpose(0, 2, 3, 1))
+
+
 def test_every_pass_says_why_it_did_not_apply() -> None:
     open_already = open_sizes.apply(tiny_graphs.segmentation())
     assert not open_already.changed and "already are open" in open_already.notes
