@@ -47,6 +47,11 @@ def test_all_images_of_a_folder_in_sorted_order(folder: Path) -> None:
         assert (record.count, record.source, record.split) == (20, f"folder {folder.name}", None)
 
 
+def test_one_image_fewer_than_there_are_is_drawn_too(folder: Path) -> None:
+    items, record = calibration.choose(SPEC, QuantizeOptions(images=19), folder)
+    assert len(items) == record.count == len(set(names(items))) == 19
+
+
 def test_the_seed_draws_without_repeats_and_nothing_else_does(folder: Path) -> None:
     drawn = [names(calibration.choose(SPEC, QuantizeOptions(images=7, seed=seed), folder)[0]) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]

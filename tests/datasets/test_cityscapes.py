@@ -45,6 +45,15 @@ def test_train_ids_are_read_as_they_are(root: Path) -> None:
     np.testing.assert_array_equal(target, made_label_maps.striped((24, 48), 19))
 
 
+def test_train_ids_are_taken_where_both_are_there(root: Path) -> None:
+    sample = cityscapes.open(root, "val").samples[0]
+    ids = sample.target.with_name(sample.target.name.replace("labelTrainIds", "labelIds"))
+    made_label_maps.write_grey(ids, np.full((24, 48), 7, np.uint8))
+    again = cityscapes.open(root, "val")
+    assert again.samples[0].target == sample.target
+    np.testing.assert_array_equal(again.read_target(again.samples[0]), made_label_maps.striped((24, 48), 19))
+
+
 def test_ids_become_train_ids_by_the_official_table(root: Path) -> None:
     labels = np.arange(24 * 48, dtype=np.uint16).reshape(24, 48) % 35
     labels[labels == 34] = 255  # the licence plate's -1
