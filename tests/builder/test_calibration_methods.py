@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from made_images import write_jpeg
 
 from densecast.backends import onnxruntime, openvino
 from densecast.errors import UsageError
+from densecast.session import Session
 from densecast.spec.options import BiasCorrection, BuildOptions, InputShape, QuantizeOptions
+from densecast.spec.tensor import Feeds
 from densecast.tasks import pose, segmentation
 from densecast.verbs.builder import build, calibration_methods
 
@@ -42,6 +45,35 @@ def test_the_best_on_images_it_has_not_seen_is_taken(
     assert record.measure == "labels_changed" and record.count == 20
     # What was asked stays as it was asked.
     assert built.manifest.build == INT8
+
+
+def test_methods_are_compared_on_images_that_none_was_calibrated_on(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibrated: list[set[bytes]] = []
+    evaluated: set[bytes] = set()
+    backend, forward = type(onnxruntime.BACKEND), Session.forward
+    build_one = backend.build
+
+    def seen_build(self: Any, job: Any, folder: Path) -> Any:
+        calibrated.append({feeds["image"].tobytes() for feeds in job.calibration})
+        return build_one(self, job, folder)
+
+    def seen_forward(self: Session, feeds: Feeds) -> Feeds:
+        if len(calibrated) <= 1 + len(METHODS):  # what is built in the end is checked on images, too
+            evaluated.add(feeds["image"].tobytes())
+        return forward(self, feeds)
+
+    monkeypatch.setattr(backend, "build", seen_build)
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "forward", seen_forward)
+        build(tiny_artifacts.exported(tmp_path), tmp_path / "built", INT8, data=images)
+    first, *trials, final = calibrated
+    assert first == set() and len(final) == 20  # float32, whose outputs are compared with; all images in the end
+    assert len(trials) == len(METHODS)
+    held_out = final - set.union(*trials)
+    assert len(held_out) >= 4 and all(trial == trials[0] for trial in trials)
+    assert evaluated == held_out
 
 
 def test_a_gain_too_small_to_mean_anything_changes_nothing(

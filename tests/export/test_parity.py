@@ -56,6 +56,23 @@ def test_a_graph_further_from_the_exact_result_than_rounding_fails() -> None:
         check(framework, lambda feed: framework(feed) + np.float32(1e-2), [IMAGE], 1e-4, exact)
 
 
+@pytest.mark.parametrize(("times", "passes"), [(1.9, True), (2.2, False)])
+def test_a_graph_may_be_twice_as_far_from_the_exact_result_as_its_framework(times: float, passes: bool) -> None:
+    own = 1e-3
+
+    def exact(feed: np.ndarray) -> np.ndarray:
+        return feed.astype(np.float64) * 2 + own
+
+    def graph(feed: np.ndarray) -> np.ndarray:
+        return (feed.astype(np.float64) * 2 + own - times * own).astype(np.float32)
+
+    if passes:
+        assert check(framework, graph, [IMAGE], 1e-5, exact).framework_error is not None
+        return
+    with pytest.raises(ParityError, match="In float64 the framework differs from itself"):
+        check(framework, graph, [IMAGE], 1e-5, exact)
+
+
 def test_a_framework_that_is_itself_far_off_excuses_nothing() -> None:
     def exact(feed: np.ndarray) -> np.ndarray:
         return feed.astype(np.float64) * 3
