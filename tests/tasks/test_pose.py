@@ -194,3 +194,10 @@ def test_other_preprocessing_is_refused_where_the_spec_is_checked():
     TASK.check(spec)
     with pytest.raises(BadConfigError, match="'pose_affine', not 'native'"):
         TASK.check(replace(spec, preprocess=Preprocess(Native())))
+
+
+def test_of_annotated_people_hidden_joints_are_there_and_unmarked_ones_not():
+    visibility = np.zeros((1, 17), np.uint8)
+    visibility[0, :3] = 0, 1, 2
+    target = AnnotatedPoses(1, np.ones((1, 17, 2)), visibility, np.ones(1), np.ones((1, 4)), np.zeros(1, np.bool_))
+    assert TASK.as_prediction(target).score[0, :3].tolist() == [0, 1, 1]

@@ -136,3 +136,21 @@ def test_colours_of_classes_are_written_as_rgb(tmp_path: Path) -> None:
     path = SegmentationTask().save_colour(tmp_path / "it", SegmentationMap(class_id), spec)
     assert path.name == "it_colour.png"
     assert np.asarray(Image.open(path)).tolist() == [[[200, 0, 0], [0, 200, 0]], [[0, 200, 0], [0, 0, 0]]]
+
+
+def test_scores_are_written_as_16_bits_of_which_the_largest_is_1(tmp_path: Path) -> None:
+    probability = np.array([[0.0, 0.25, 0.5], [1 / 3, 0.99999, 1.0]], np.float32)
+    TASK.save(tmp_path / "a", SegmentationMap(np.zeros((2, 3), np.uint8), probability), tiny_specs.segmentation())
+    with Image.open(tmp_path / "a_score.png") as image:
+        found = np.asarray(image)
+    np.testing.assert_array_equal(found, [[0, 16384, 32768], [21845, 65534, 65535]])
+
+
+def test_ground_truth_in_the_networks_frame_has_the_size_that_shows_the_image() -> None:
+    placement = FitInto((40, 40)).place((20, 30))
+    target = np.arange(600, dtype=np.uint16).reshape(20, 30) // 3
+    found = TASK.target_at(target.astype(np.uint8), placement, "network")
+    # 20 x 30 fills 27 x 40 of the 40 x 40 that the network sees; the rest is no ground truth.
+    assert found.shape == (27, 40)
+    expected = np.asarray(Image.fromarray(target.astype(np.uint8)).resize((40, 27), Image.Resampling.NEAREST))
+    np.testing.assert_array_equal(found, expected)
