@@ -21,6 +21,7 @@ import numpy as np
 import onnx
 
 from densecast import BuildOptions, InputShape, build, export_zoo, read_image
+from densecast.artifact.stored_answer import golden_feeds, noisy_feeds, relative_l2
 from densecast.errors import ParityError
 from densecast.imaging.folder import images_in
 from densecast.imaging.prepare import prepare
@@ -29,7 +30,6 @@ from densecast.runtime import machine
 from densecast.spec.precision import Precision, short
 from densecast.spec.preprocess import Stretch
 from densecast.verbs.builder import build_check
-from densecast.verbs.builder.golden import golden_feeds, noisy_feeds
 from densecast.verbs.export.onnx_file import graph_runner
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
@@ -96,7 +96,7 @@ def planted(artifact: Any, images: Path, places: int) -> list[dict[str, Any]]:
             wrong = graph_runner(fault.graph.SerializeToString())
             row: dict[str, Any] = {"network": spec.name, "kind": kind, "place": seed}
             row["relative_l2"] = max(
-                build_check.relative_l2(next(iter(right(feeds).values())), next(iter(wrong(feeds).values())))
+                relative_l2(next(iter(right(feeds).values())), next(iter(wrong(feeds).values())))
                 for feeds in (*test_images, *calibrated)
             )
             for precision, half_type in PRECISIONS:

@@ -135,7 +135,7 @@ def accuracy_control(
             subset_size=len(plan.feeds),
             ignored_scope=nncf.IgnoredScope(types=list(job.options.quantize.excluded_types), validate=False),
             advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
-                overflow_fix=nncf.OverflowFix.DISABLE if machine.has_wide_int8_sums() else nncf.OverflowFix.FIRST_LAYER
+                overflow_fix=nncf.OverflowFix.DISABLE if "wide_int8_sums" in machine.able() else nncf.OverflowFix.ENABLE
             ),
         )
     seconds = time.monotonic() - start

@@ -15,6 +15,7 @@ DensecastError                   3  something outside is missing or broken
 │   ├── BadGraphError               an ONNX or TorchScript file that is not a usable network
 │   ├── BadDatasetError             a data set folder that is not what it claims to be
 │   └── BadArtifactError            a damaged artifact, or one made for something else
+│       └── WrongCpuError               an artifact whose numbers are wrong on this CPU
 ├── DeviceError                  3  a device that is here failed; says at which call, and with what status
 ├── WriteError                   3  a file could not be written: a full or broken disk
 ├── WorkerError                  3  a worker process died: out of memory, killed, or a crash inside an engine
@@ -113,6 +114,10 @@ class BadDatasetError(BadInputError):
 
 class BadArtifactError(BadInputError):
     """An artifact is damaged, or was made for something else."""
+
+
+class WrongCpuError(BadArtifactError):
+    """An artifact was built for other CPUs, and computes something else on this one."""
 
 
 class DeviceError(DensecastError):

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from densecast.artifact import Artifact, CompiledArtifact
+from densecast.artifact import Artifact, CompiledArtifact, elsewhere
 from densecast.backends._base import BACKENDS, Backend, Runner
-from densecast.errors import BadArtifactError, UsageError
+from densecast.errors import BackendMissingError, BadArtifactError, UsageError
+from densecast.runtime import machine
 from densecast.runtime.batching import Buffers
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.model import ModelSpec
@@ -29,6 +30,10 @@ def _forget_threads() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_threads)
+
+
+def _is_cpu(device: str) -> bool:
+    return device.partition(":")[0] in ("", "cpu")
 
 
 class Slot:
@@ -62,13 +67,17 @@ class Session:
         self._is_closed = False
 
     @classmethod
-    def open(cls, artifact: Artifact, config: ExecutionConfig) -> Self:
+    def open(cls, artifact: Artifact, config: ExecutionConfig, *, check_cpu: bool = True) -> Self:
         """Load a compiled artifact with the engine it was built for.
+
+        On a CPU that does not compute natively what its numbers depend on, the model is first run on its stored test
+        input, once on each machine; `check_cpu` False leaves that to the caller.
 
         Raises:
             UsageError: a device that the artifact's backend does not have, or an engine that was in use when this
                 process was forked.
             BadArtifactError: not compiled.
+            WrongCpuError: it computes something else on this CPU.
             BackendMissingError, MissingExtraError: its engine is not installed.
         """
         if not isinstance(artifact, CompiledArtifact):
@@ -86,9 +95,21 @@ class Session:
                 f"{build.backend} was in use when this process was forked, and cannot be used in it. Start processes "
                 "with multiprocessing's 'spawn' or 'forkserver', or load the first model after the fork."
             )
+        if backend.traits.targets_cpus and (old := machine.too_old()):
+            raise BackendMissingError(f"{build.backend}: {old}. Use a newer CPU, or the reference backend.")
+        is_elsewhere = check_cpu and _is_cpu(device) and bool(elsewhere.lacking(artifact.manifest))
+        package = backend.traits.package
+        is_known = is_elsewhere and elsewhere.refuse_known(artifact, package)
         runner = backend.load(artifact, config)
         _started.add(build.backend)
-        return cls(artifact.spec, runner, config, survives_fork=survives_fork)
+        session = cls(artifact.spec, runner, config, survives_fork=survives_fork)
+        if is_elsewhere and not is_known:
+            try:
+                elsewhere.compare(artifact, package, session.forward)
+            except BaseException:
+                session.close()
+                raise
+        return session
 
     @property
     def precision(self) -> PrecisionRan:

@@ -48,7 +48,7 @@ def test_attention_over_all_pixels_is_not_rounded_to_nothing(tmp_path: Path) -> 
         node.name = name
     expected = run(model)
     assert expected.max() < 1 / 256  # less than the first of the steps that the quantiser would take
-    int8, _ = _ort_int8.quantize(saved(model, tmp_path), FEEDS, OPTIONS)
+    int8, _ = _ort_int8.quantize(saved(model, tmp_path), FEEDS, OPTIONS, full_weights=True)
     # What is left is the rounding of the convolution before: 256 steps over a range of about 3.
     np.testing.assert_allclose(run(int8), expected, rtol=0.05)
 
@@ -59,10 +59,10 @@ def test_one_calibration_serves_every_mixture(tmp_path: Path) -> None:
         node.name = f"node{index}"
     graph = saved(model, tmp_path)
     assert _ort_int8.layers(graph, OPTIONS) == ("node0", "node2")
-    whole, ranges = _ort_int8.quantize(graph, FEEDS, OPTIONS)
-    again, _ = _ort_int8.quantize(graph, [], OPTIONS, ranges=ranges)
+    whole, ranges = _ort_int8.quantize(graph, FEEDS, OPTIONS, full_weights=True)
+    again, _ = _ort_int8.quantize(graph, [], OPTIONS, ranges=ranges, full_weights=True)
     np.testing.assert_array_equal(run(again), run(whole))
-    kept, _ = _ort_int8.quantize(graph, [], OPTIONS, frozenset({"node0", "node2"}), ranges)
+    kept, _ = _ort_int8.quantize(graph, [], OPTIONS, frozenset({"node0", "node2"}), ranges, full_weights=True)
     floats = [node for node in kept.graph.node if node.op_type == "Conv" and node.input[1] in ("w1", "w2")]
     assert len(floats) == 2
     exact = run(model)

@@ -13,13 +13,13 @@ import tiny_artifacts
 import tiny_graphs
 
 import planted_faults
-from densecast.artifact import CompiledArtifact
+from densecast.artifact import CompiledArtifact, stored_answer
 from densecast.errors import ParityError
 from densecast.runtime import execution
 from densecast.session import Session
 from densecast.spec.options import BuildOptions
 from densecast.spec.tensor import Feeds
-from densecast.verbs.builder import build, build_check, golden
+from densecast.verbs.builder import build, build_check
 
 FAULTS = (
     planted_faults.transposed_weight,
@@ -50,7 +50,7 @@ def test_no_planted_fault_passes(fault: planted_faults.Plant, precision: str, tm
     spec, sound = tiny_artifacts.spec(), named(tiny_graphs.segmentation())
     planted = fault(sound, spec, np.random.default_rng(1))
     onnx.save(sound, tmp_path / "graph.onnx")
-    feeds = golden.golden_feeds(spec)
+    feeds = stored_answer.golden_feeds(spec)
     pairs = [(feeds, answer(planted.graph, feeds))]
     with pytest.raises(ParityError, match="-b onnxruntime"):
         build_check.check(tmp_path / "graph.onnx", spec, pairs, precision, "openvino", "f16")  # type: ignore[arg-type]
@@ -93,7 +93,7 @@ def test_a_resize_that_an_engine_misreads_is_refused_and_right_in_the_other(
     except ParityError as error:
         assert "-b onnxruntime" in str(error) and not (tmp_path / "wrong").exists()
     else:  # an engine that has learnt it
-        feeds = golden.golden_feeds(source.spec)
+        feeds = stored_answer.golden_feeds(source.spec)
         with Session.open(CompiledArtifact.open(tmp_path / "wrong"), execution.configure("latency")) as session:
             np.testing.assert_allclose(session.forward(feeds)["logits"], answer(graph, feeds)[0], atol=1e-3)
 
@@ -118,7 +118,7 @@ def test_large_inputs_are_compared_too(tmp_path: Path, monkeypatch: pytest.Monke
 def test_coarse_int8_passes_and_unrelated_answers_do_not(rounded: float, tmp_path: Path) -> None:
     spec, sound = tiny_artifacts.spec(), tiny_graphs.segmentation()
     onnx.save(sound, tmp_path / "graph.onnx")
-    feeds = golden.golden_feeds(spec)
+    feeds = stored_answer.golden_feeds(spec)
     (right,) = answer(sound, feeds)
     noise = np.random.default_rng(0).normal(size=right.shape).astype(np.float32) * right.std() * rounded
     precision = "qint8_mixed_float16"
@@ -137,7 +137,7 @@ def test_labels_are_compared_as_labels(tmp_path: Path) -> None:
     onnx.save(graph, tmp_path / "graph.onnx")
     spec = tiny_artifacts.spec()
     spec = spec.with_output(replace(spec.output, name="labels", dtype="int64", shape=spec.output.shape))
-    feeds = golden.golden_feeds(spec)
+    feeds = stored_answer.golden_feeds(spec)
     (right,) = answer(graph, feeds)
     build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [right])], "force_float32", "openvino")
     with pytest.raises(ParityError, match="other whole numbers"):

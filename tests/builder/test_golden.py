@@ -13,14 +13,14 @@ import tiny_graphs
 import tiny_specs
 from onnx import numpy_helper
 
-from densecast.artifact import GOLDEN, Artifact
+from densecast.artifact import GOLDEN, Artifact, stored_answer
 from densecast.errors import ParityError, UsageError
 from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.spec.preprocess import Native, Preprocess
 from densecast.spec.tensor import Array, Feeds, TensorSpec
-from densecast.verbs.builder import build, compile_plan, golden
+from densecast.verbs.builder import build, compile_plan
 
 
 def scaled(factor: float) -> onnx.ModelProto:
@@ -35,7 +35,7 @@ def scaled(factor: float) -> onnx.ModelProto:
 
 def test_the_test_image_is_the_same_on_every_machine() -> None:
     # Whole-number arithmetic: these bytes are part of the format of built artifacts.
-    image = golden.pattern_image(3, 37, 41)
+    image = stored_answer.pattern_image(3, 37, 41)
     assert image.shape == (3, 37, 41) and len(np.unique(image)) > 150
     assert files.sha256_text(image.tobytes().hex())[:16] == "5e7fe8fd3ea29553"
 
@@ -51,7 +51,7 @@ def test_a_build_keeps_its_answer_and_is_the_same_artifact_with_or_without(tmp_p
 def test_bytes_in_and_open_sizes_have_an_answer_too(tmp_path: Path) -> None:
     built = tiny_artifacts.compiled(tmp_path, BuildOptions("onnxruntime", uint8_input=True))
     assert GOLDEN in built.manifest.files
-    assert golden.golden_feeds(built.spec)["image"].dtype == np.uint8
+    assert stored_answer.golden_feeds(built.spec)["image"].dtype == np.uint8
 
 
 def test_what_overflows_float16_is_not_built(tmp_path: Path) -> None:
@@ -99,15 +99,15 @@ def test_further_outputs_are_kept_beside_the_main_one_whose_place_is_as_ever(tmp
     spec = replace(built.spec, outputs=tensors)
 
     def with_answer(*outputs: Array) -> Artifact:
-        (built.folder / GOLDEN).write_bytes(golden._packed(list(outputs)))  # type: ignore[arg-type]
+        (built.folder / GOLDEN).write_bytes(stored_answer.packed(list(outputs)))  # type: ignore[arg-type]
         return replace(built, manifest=replace(built.manifest, spec=spec))
 
     both = with_answer(main, further)
-    assert golden.error(both, Answers(spec, main, further)) == 0  # type: ignore[arg-type]
-    assert golden.error(both, Answers(spec, main, further * 1.5)) == pytest.approx(0.5)  # type: ignore[arg-type]
-    assert golden.error(both, Answers(spec, main, further[:, :2])) == float("inf")  # type: ignore[arg-type]
+    assert stored_answer.error(both, Answers(spec, main, further).forward) == 0  # type: ignore[arg-type]
+    assert stored_answer.error(both, Answers(spec, main, further * 1.5).forward) == pytest.approx(0.5)  # type: ignore[arg-type]
+    assert stored_answer.error(both, Answers(spec, main, further[:, :2]).forward) == float("inf")  # type: ignore[arg-type]
     main_alone = with_answer(main)
-    assert golden.error(main_alone, Answers(spec, main, further * 1.5)) == 0  # type: ignore[arg-type]
+    assert stored_answer.error(main_alone, Answers(spec, main, further * 1.5).forward) == 0  # type: ignore[arg-type]
 
 
 def test_all_outputs_and_inputs_have_the_batch_that_is_built(tmp_path: Path) -> None:
@@ -135,6 +135,6 @@ def test_the_test_image_has_the_networks_channels(channels: int) -> None:
     batch, _, *sides = spec.input.shape
     tensor = replace(spec.input, shape=(batch, channels, *sides))
     rule = Preprocess(Native(), mean=(100.0,), std=(50.0,))
-    (feed,) = golden.golden_feeds(replace(spec, inputs=(tensor,), preprocess=rule)).values()
-    plain = golden.pattern_image(channels, *feed.shape[2:])
+    (feed,) = stored_answer.golden_feeds(replace(spec, inputs=(tensor,), preprocess=rule)).values()
+    plain = stored_answer.pattern_image(channels, *feed.shape[2:])
     np.testing.assert_array_equal(feed[0], (plain.astype(np.float32) - np.float32(100)) / np.float32(50))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from densecast.artifact import format1
 from densecast.artifact.half_type_record import HalfTypeRecord
 from densecast.artifact.search_record import SearchRecord
+from densecast.artifact.target_record import TargetRecord
 from densecast.artifact.tune_record import TuneRecord
 from densecast.errors import BadArtifactError, BadConfigError
 from densecast.io import codec, files
@@ -117,7 +118,8 @@ class CompiledManifest:
     `parent_name` is the name of that one's folder.
     `precision_asked` is what the user asked for, `build.precision` what was built: the two differ where a search found
     that int8 does not pay, or loses too much. `precision_ran` is what the engine says, and `half_type` how its 16-bit
-    type was chosen where that was left to the engine.
+    type was chosen where that was left to the engine. `target` is the kind of CPU that it is for, and what its numbers
+    depend on; None in manifests of before there were targets.
     """
 
     spec: ModelSpec
@@ -142,6 +144,7 @@ class CompiledManifest:
     half_type: HalfTypeRecord | None = None
     files: dict[str, str] = field(default_factory=dict)
     parent_name: str = ""
+    target: TargetRecord | None = None
     kind: Literal["compiled"] = "compiled"
     format: int = FORMAT
 

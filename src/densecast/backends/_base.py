@@ -13,6 +13,7 @@ from densecast.backends._inspection import Inspector
 from densecast.errors import UsageError
 from densecast.plugins import PluginKind
 from densecast.runtime.execution import ExecutionConfig
+from densecast.spec.cpu import Ability
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import ActivationScheme, BuildOptions, CalibrationMethod
 from densecast.spec.precision import Precision, PrecisionRan
@@ -66,7 +67,9 @@ class BuildJob:
 
     `graph` is the ONNX file with its shapes and passes applied; `spec` describes it. `source` is the float
     artifact it came from (for backends that run the original network). `calibration` holds one image's
-    feeds each, and is empty unless int8 is requested.
+    feeds each, and is empty unless int8 is requested. The options' `cpu` is resolved: never `native`.
+    `half_types` are the 16-bit types that may be used, the usual one first, and without any float32 is; None for those
+    of this CPU.
     """
 
     source: FloatArtifact
@@ -74,6 +77,7 @@ class BuildJob:
     spec: ModelSpec
     options: BuildOptions
     calibration: Sequence[Feeds]
+    half_types: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +85,15 @@ class Built:
     """Result of a build: what the backend reports about the model it has compiled.
 
     `settings` are the engine's own, to be used again when the model is loaded; `measurements` holds measured
-    figures that a choice was based on, by name and unit; `half_type` how the 16-bit type was chosen, if it was.
+    figures that a choice was based on, by name and unit; `half_type` how the 16-bit type was chosen, if it was. `needs`
+    is what a CPU must compute natively to give the same numbers.
     """
 
     precision: PrecisionRan
     settings: dict[str, str] = field(default_factory=dict)
     measurements: dict[str, float] = field(default_factory=dict)
     half_type: HalfTypeRecord | None = None
+    needs: tuple[Ability, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,8 @@ class Traits:
     `package` is the installed package whose version decides what it computes. `device_kinds` are the devices it runs
     on. `calibration_methods` are the ways to find int8 ranges that are worth trying, the quickest first; without any,
     there is one way. `corrects_biases` says whether its quantiser can move biases so that layers keep their mean
-    outputs. `survives_fork` says whether a process forked after the engine was used may use it.
+    outputs. `survives_fork` says whether a process forked after the engine was used may use it. `targets_cpus` says
+    whether its builds are for a kind of CPU: options that name one are refused otherwise.
     """
 
     package: str
@@ -116,6 +123,7 @@ class Traits:
     calibration_methods: tuple[CalibrationMethod, ...] = ()
     corrects_biases: bool = False
     survives_fork: bool = True
+    targets_cpus: bool = False
 
 
 @runtime_checkable

@@ -11,13 +11,14 @@ from typing import Any
 
 from densecast.backends import _excluded
 from densecast.errors import MissingExtraError
-from densecast.runtime import machine
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.tensor import Feeds
 
 
-def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions) -> Any:
+def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions, *, full_weights: bool) -> Any:
     """Insert fake-quantisation around convolutions and matrix products; returns a new model of the same kind.
+
+    Weights use all 8 bits with `full_weights`, else 7.
 
     Raises:
         MissingExtraError: NNCF is not installed.
@@ -44,11 +45,11 @@ def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions)
             subset_size=len(calibration),
             fast_bias_correction=options.bias_correction != "full",
             ignored_scope=nncf.IgnoredScope(names=excluded, types=list(options.excluded_types), validate=False),
-            advanced_parameters=_advanced(options),
+            advanced_parameters=_advanced(options, full_weights=full_weights),
         )
 
 
-def _advanced(options: QuantizeOptions) -> Any:
+def _advanced(options: QuantizeOptions, *, full_weights: bool) -> Any:
     import nncf
     from nncf.quantization.advanced_parameters import QuantizationParameters
     from nncf.quantization.range_estimator import (
@@ -74,8 +75,8 @@ def _advanced(options: QuantizeOptions) -> Any:
     else:
         calibration_method = named[options.calibration_method]
     return nncf.AdvancedQuantizationParameters(
-        # The fix halves weight ranges for CPUs whose int8 sums overflow 16 bits; with VNNI or AMX they do not.
-        overflow_fix=nncf.OverflowFix.DISABLE if machine.has_wide_int8_sums() else nncf.OverflowFix.FIRST_LAYER,
+        # The fix halves weight ranges, of all layers, so that pairs of products fit into 16 bits.
+        overflow_fix=nncf.OverflowFix.DISABLE if full_weights else nncf.OverflowFix.ENABLE,
         disable_bias_correction=options.bias_correction not in ("fast", "full"),
         activations_range_estimator_params=calibration_method,
         weights_quantization_params=QuantizationParameters(per_channel=options.weights == "per_channel"),

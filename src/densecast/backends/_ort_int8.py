@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from densecast.backends import _excluded, _ort_ready
-from densecast.runtime import machine
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.tensor import Feeds
 
@@ -36,11 +35,13 @@ def quantize(
     options: QuantizeOptions,
     excluded: frozenset[str] = frozenset(),
     ranges: bytes | None = None,
+    *,
+    full_weights: bool,
 ) -> tuple[Any, bytes]:
     """Quantise to unsigned 8-bit activations and signed 8-bit weights; returns the model and the calibrated ranges.
 
-    Nodes in `excluded` stay in float, as do those that the options exclude. With `ranges` of an earlier call nothing is
-    calibrated.
+    Weights use all 8 bits with `full_weights`, else 7. Nodes in `excluded` stay in float, as do those that the options
+    exclude. With `ranges` of an earlier call nothing is calibrated.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -59,8 +60,7 @@ def quantize(
             _Reader(calibration),
             quant_format=QuantFormat.QDQ,
             per_channel=options.weights == "per_channel",
-            # Half the weight range for CPUs whose int8 sums overflow 16 bits; with VNNI or AMX they do not.
-            reduce_range=not machine.has_wide_int8_sums(),
+            reduce_range=not full_weights,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=sorted({*_left_out(model, options), *excluded}),

@@ -27,6 +27,7 @@ from densecast.io import cache, files
 from densecast.kernels.jit_warm_up import jit_warming_up
 from densecast.runtime import machine
 from densecast.runtime.execution import ExecutionConfig
+from densecast.spec import cpu as cpus
 from densecast.spec.precision import PRECISIONS, PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
@@ -48,7 +49,12 @@ class OnnxRuntimeBackend:
     """Backend for ONNX Runtime's CPU kernels, or one of its other execution providers."""
 
     # Histograms keep whole activations, which do not fit into memory for large networks: not tried unasked.
-    traits = Traits("onnxruntime", device_kinds=_ort_devices.DEVICES, calibration_methods=("mean_minmax", "minmax"))
+    traits = Traits(
+        "onnxruntime",
+        device_kinds=_ort_devices.DEVICES,
+        calibration_methods=("mean_minmax", "minmax"),
+        targets_cpus=True,
+    )
 
     def capabilities(self) -> Capabilities:
         """Report ONNX Runtime's execution providers; builds run on the CPU's."""
@@ -110,9 +116,16 @@ class OnnxRuntimeQuantized:
         """Save and optimise with the nodes `excluded` in float32, the type that these kernels use for 16 bits."""
         job = self._job
         model, self._ranges = _ort_int8.quantize(
-            job.graph, job.calibration, job.options.quantize, excluded, self._ranges
+            job.graph,
+            job.calibration,
+            job.options.quantize,
+            excluded,
+            self._ranges,
+            full_weights=cpus.takes_full_weights(job.options.cpu),
         )
-        return _save(model, folder)
+        # Its kernels compute 16-bit types in float32, wherever they run.
+        needs = cpus.needs(job.options.cpu, is_int8=True, half_type="f32")
+        return replace(_save(model, folder), needs=needs)
 
 
 def _save(model: Any, folder: Path) -> Built:

@@ -31,6 +31,7 @@ from densecast.io import cache, files
 from densecast.kernels.jit_warm_up import jit_warming_up
 from densecast.runtime import machine
 from densecast.runtime.execution import ExecutionConfig
+from densecast.spec import cpu as cpus
 from densecast.spec.options import ActivationScheme
 from densecast.spec.precision import PRECISIONS, PrecisionRan
 from densecast.spec.tensor import Dim, Feeds, TensorSpec, check_feeds
@@ -50,6 +51,7 @@ class OpenVinoBackend:
         calibration_methods=("mean_minmax", "minmax", "histogram", "percentile"),
         corrects_biases=True,
         survives_fork=False,
+        targets_cpus=True,
     )
 
     def capabilities(self) -> Capabilities:
@@ -68,14 +70,15 @@ class OpenVinoBackend:
         if job.options.precision == "qint8_mixed_float16":
             return self.quantized(job).write(frozenset(), folder)
         model = _read(job)
-        return _save(model, _hint(model, job), folder)
+        return _save(model, _hint(model, job), job, folder)
 
     def quantized(self, job: BuildJob) -> OpenVinoQuantized:
         """Calibrate with NNCF; the 16-bit type is the faster one for the full int8 model."""
         model = _folded(_read(job))
-        int8 = _nncf.quantize(model, job.calibration, job.options.quantize)
+        full_weights = cpus.takes_full_weights(job.options.cpu)
+        int8 = _nncf.quantize(model, job.calibration, job.options.quantize, full_weights=full_weights)
         hint = _hint(int8, job)
-        return OpenVinoQuantized(model, int8, hint.type, lambda mixed, folder: _save(mixed, hint, folder))
+        return OpenVinoQuantized(model, int8, hint.type, lambda mixed, folder: _save(mixed, hint, job, folder))
 
     def activation_scheme(self, graph: Path) -> ActivationScheme:
         """Resolve `auto`: OpenVINO keeps int8 through a pad only with symmetric ranges."""
@@ -134,18 +137,24 @@ def _hint(model: Any, job: BuildJob) -> _Hint:
         return _Hint("f32")
     if job.options.half_type != "auto":
         return _Hint(job.options.half_type)
+    if job.half_types == ():
+        return _Hint("f32")
+    if job.half_types and job.options.cpu not in machine.kinds():
+        return _Hint(job.half_types[0])  # it cannot be timed here
     ov = _openvino()
     record = _openvino_half_type.choose(ov.Core(), model, job, ov.get_version())
     return _Hint("f32") if record is None else _Hint(record.chosen, record)
 
 
-def _save(model: Any, hint: _Hint, folder: Path) -> Built:
+def _save(model: Any, hint: _Hint, job: BuildJob, folder: Path) -> Built:
     ov = _openvino()
     settings = {"INFERENCE_PRECISION_HINT": hint.type}
     with files.written_by_library(folder, "OpenVINO's model"):
         ov.save_model(model, folder / _FILE, compress_to_fp16=False)
     compiled = ov.Core().compile_model(model, "CPU", settings)
-    return Built(_read_back(compiled), settings, half_type=hint.record)
+    is_int8 = job.options.precision == "qint8_mixed_float16"
+    needs = cpus.needs(job.options.cpu, is_int8=is_int8, half_type=hint.type)
+    return Built(_read_back(compiled), settings, half_type=hint.record, needs=needs)
 
 
 class OpenVinoRunner:

@@ -11,18 +11,33 @@ from importlib import metadata
 from pathlib import Path
 
 from densecast.errors import BackendMissingError
+from densecast.runtime import cpuid
+from densecast.spec import cpu as cpus
+from densecast.spec.cpu import Ability, Cpu
 
-# The instruction sets that decide how fast low-precision convolutions run.
+# The instruction sets that decide what low-precision layers compute, and how fast. Linux's names.
 NOTED_FLAGS = (
-    "avx2",
-    "avx512f",
-    "avx512_vnni",
-    "avx_vnni",
-    "avx512_bf16",
-    "avx512_fp16",
-    "amx_bf16",
-    "amx_int8",
+    *("avx2", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_bf16", "amx_int8", "amx_fp16"),
+    *("asimd", "asimdhp", "asimddp", "sve", "i8mm", "bf16"),
 )
+# What oneDNN, and OpenVINO with it, may use at most, by the value of its variable; in no order.
+_CAP_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+_AVX2_MOST = frozenset({"avx2"})
+_AVX512_MOST = _AVX2_MOST | {"avx512f", "avx512bw"}
+_VNNI_MOST = _AVX512_MOST | {"avx512_vnni", "avx_vnni"}
+_CAPS = {
+    "SSE41": frozenset[str](),
+    "AVX": frozenset[str](),
+    "AVX2": _AVX2_MOST,
+    "AVX2_VNNI": _AVX2_MOST | {"avx_vnni"},
+    "AVX2_VNNI_2": _AVX2_MOST | {"avx_vnni"},
+    "AVX512_CORE": _AVX512_MOST,
+    "AVX512_CORE_VNNI": _VNNI_MOST,
+    "AVX512_CORE_BF16": _VNNI_MOST | {"avx512_bf16"},
+    "AVX512_CORE_FP16": _VNNI_MOST | {"avx512_bf16", "avx512_fp16"},
+    "AVX10_1_512": _VNNI_MOST | {"avx512_bf16", "avx512_fp16"},
+}
 NOTED_PACKAGES = (
     "densecast",
     "numpy",
@@ -67,25 +82,59 @@ def describe() -> Machine:
 
 
 def cpu() -> tuple[str, tuple[str, ...]]:
-    """The CPU's name and its relevant flags, from /proc/cpuinfo."""
-    name, flags = platform.processor() or platform.machine(), set[str]()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            name = value.strip()
-        elif key.strip() == "flags":
-            flags = set(value.split())
-            break
+    """The CPU's name and its relevant instruction sets, as engines of this process may use them.
+
+    The CPU itself is asked, and `/proc/cpuinfo` where it does not answer. What `ONEDNN_MAX_CPU_ISA` keeps from OpenVINO
+    does not count: what is compiled and computed then is another CPU's.
+    """
+    name, flags = _cpu()
+    most = next((_CAPS.get(os.environ[name].upper()) for name in _CAP_VARIABLES if os.environ.get(name)), None)
+    return name, flags if most is None else tuple(flag for flag in flags if flag in most)
+
+
+def kinds() -> tuple[Cpu, ...]:
+    """The targets of builds that this CPU can run, the most able first; empty for one that is too old."""
+    return cpus.kinds(cpu()[1])
+
+
+def able() -> frozenset[Ability]:
+    """What this CPU computes natively, of what numbers of builds depend on."""
+    return cpus.able(cpu()[1])
+
+
+def too_old() -> str | None:
+    """Why the engines' builds do not run on this CPU; None where they do."""
+    name, flags = cpu()
+    if platform.machine() not in ("x86_64", "AMD64") or "avx2" in flags:
+        return None
+    return f"{name} has no AVX2, from which on (Intel Haswell, AMD Zen) what is computed on x86 is tested"
+
+
+@functools.cache
+def _cpu() -> tuple[str, tuple[str, ...]]:
+    name, flags = cpuid.name(), cpuid.flags()
+    if name is None or flags is None:
+        shown_name, shown_flags = _cpuinfo()
+        name, flags = name or shown_name, shown_flags if flags is None else flags
     return name, tuple(flag for flag in NOTED_FLAGS if flag in flags)
 
 
-def has_wide_int8_sums() -> bool:
-    """Whether int8 products accumulate in 32 bits, so that weights may use their whole range."""
-    return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & set(cpu()[1]))
+def _cpuinfo(path: Path = Path("/proc/cpuinfo")) -> tuple[str, frozenset[str]]:
+    """The CPU's name and all its flags by the kernel's list; of ARM's, which have no names, the part numbers."""
+    name, flags, part = platform.processor() or platform.machine(), frozenset[str](), list[str]()
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        key, value = (each.strip() for each in line.partition(":")[::2])
+        if key == "model name":
+            name = value
+        elif key in ("CPU implementer", "CPU part") and len(part) < 2:
+            part.append(value)
+        elif key in ("flags", "Features") and not flags:
+            flags = frozenset(value.split())
+    return (f"{platform.machine()} {' '.join(part)}" if part else name), flags
 
 
 def usable_cpus() -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from densecast.errors import UsageError
+from densecast.spec.cpu import Cpu
 from densecast.spec.precision import Precision
 
 Split = Literal["train", "val", "all"]
@@ -154,13 +155,18 @@ class BuildOptions:
     """Options of a build: engine, precision, shapes, and quantisation for int8.
 
     `graph_passes` names exact optimisation passes over the graph; None takes those that the engine is known to run
-    faster.
+    faster. `cpu` is the kind of CPU that will run it, `native` this one: it decides how much of their range int8
+    weights use, the 16-bit type, and the passes.
     """
 
     backend: str = option("openvino", "Engine: openvino, onnxruntime, torch or reference.", aliases=("-b",))
     precision: Precision = "force_float32"
     shape: InputShape = InputShape()
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
+    cpu: Cpu = option(
+        "native",
+        "CPU that the build is for: native (this one), any (right on all of them), avx2, avx512, vnni, amx or arm64.",
+    )
     half_type: HalfType = option(
         "auto", "16-bit type: auto (the faster one on this machine), bf16 or f16.", aliases=("--sixteen-bit",)
     )

@@ -21,9 +21,13 @@ _EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The machine, its confinement of foreign files, every backend's capabilities, and what each extra lacks."""
+    """The machine, the targets of builds it can run, and what is installed.
+
+    That is the confinement of foreign files, every backend's capabilities, and what each extra lacks.
+    """
 
     machine: Machine
+    cpu_targets: tuple[str, ...]
     cgroup_quota_cpus: float | None
     confinement: str
     backends: dict[str, Capabilities]
@@ -34,6 +38,7 @@ def examine() -> Diagnosis:
     """Examine the machine and installation; a broken engine is a finding, not an error."""
     return Diagnosis(
         machine.describe(),
+        machine.kinds(),
         machine.cgroup_quota(),
         confinement.describe(),
         {name: BACKENDS.load(name).capabilities() for name in BACKENDS.names()},
@@ -44,6 +49,12 @@ def examine() -> Diagnosis:
     )
 
 
+def _targets(targets: tuple[str, ...]) -> str:
+    if not targets:
+        return "too old for the engines: x86 needs AVX2"
+    return f"runs builds for --cpu {', '.join(targets)} and any; native is {targets[0]}"
+
+
 def describe(diagnosis: Diagnosis) -> str:
     """Format the findings as text."""
     here = diagnosis.machine
@@ -52,6 +63,7 @@ def describe(diagnosis: Diagnosis) -> str:
         f"CPU       {here.cpu}",
         f"          {here.usable_cpus} usable of {here.logical_cpus} (affinity and control group: {quota})",
         f"          {' '.join(here.cpu_flags) or 'none of the noted instruction sets'}",
+        f"          {_targets(diagnosis.cpu_targets)}",
         f"memory    {here.memory_gib} GiB",
         f"system    {here.system}, Python {here.python}",
         f"foreign   model files are confined. {diagnosis.confinement}",

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact
+from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact, elsewhere, stored_answer
 from densecast.backends._base import BACKENDS
 from densecast.errors import BackendMissingError, BadArtifactError
 from densecast.runtime import execution, machine
 from densecast.session import Session
 from densecast.spec import limits
 from densecast.spec.precision import PrecisionRan
-from densecast.verbs.builder import golden
 from densecast.verbs.builder.compile_plan import built_spec
 
 
@@ -119,23 +118,27 @@ def _cpu(artifact: Artifact) -> Check:
 
 def _run(artifact: CompiledArtifact) -> list[Check]:
     """The checks that need the engine, which is loaded once."""
-    with Session.open(artifact, execution.configure("latency")) as session:
+    with Session.open(artifact, execution.configure("latency"), check_cpu=False) as session:
         return [_precision(artifact, session.precision), _golden(artifact, session)]
 
 
 def _precision(artifact: CompiledArtifact, now: PrecisionRan) -> Check:
-    before = artifact.manifest.precision_ran
+    before, lacking = artifact.manifest.precision_ran, elsewhere.lacking(artifact.manifest)
     if before.compute == now.compute:
         return Check("precision", "ok", f"runs {now}")
+    if now.compute == "float32" and {"bfloat16", "float16"} & set(lacking):
+        return Check("precision", "note", f"runs {now}: this CPU has no {before.compute}, which it was built to run")
     return Check("precision", "failed", f"runs {now}; it was built to run {before}. Build it for this machine.")
 
 
 def _golden(artifact: CompiledArtifact, session: Session) -> Check:
-    difference = golden.error(artifact, session)
+    difference = stored_answer.error(artifact, session.forward)
     if difference is None:
         return Check("answer", "note", "none is stored with it: build it again to have one")
-    allowed = golden.TOLERANCE[artifact.manifest.build.precision]
+    allowed = elsewhere.tolerance(artifact.manifest)
     outcome = f"{difference:.1e} from the stored output for the test image (at most {allowed:g})"
     if limits.is_at_most("answer", difference, allowed):
         return Check("answer", "ok", outcome)
-    return Check("answer", "failed", f"{outcome}: this machine computes something else. Build it here.")
+    return Check(
+        "answer", "failed", f"{outcome}: this machine computes something else. Build it here, or with --cpu any."
+    )

@@ -100,9 +100,13 @@ def _float(source: Artifact | Path | str) -> FloatArtifact:
 
 
 def default_name(spec: ModelSpec, options: BuildOptions) -> str:
-    """`<model>__<precision>__<HxW>__b<batch>__<backend>`: a folder name that distinguishes builds."""
+    """`<model>__<precision>__<HxW>__b<batch>__<backend>`: a folder name that distinguishes builds.
+
+    The target follows where one is named.
+    """
     tensor = built_input(spec.input, options.shape, uint8=False)
     height, width = (f"{size.min}-{size.max}" if isinstance(size, Dim) else str(size) for size in tensor.shape[2:])
     batch = options.shape.batch
     sizes = "-".join(map(str, batch)) if isinstance(batch, tuple) else f"{batch.min}to{batch.max}"
-    return f"{spec.name}__{short(options.precision)}__{height}x{width}__b{sizes}__{options.backend}"
+    cpu = "" if options.cpu == "native" else f"__{options.cpu}"
+    return f"{spec.name}__{short(options.precision)}__{height}x{width}__b{sizes}__{options.backend}{cpu}"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from densecast.artifact.stored_answer import relative_l2
 from densecast.errors import ParityError
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import Precision, short
@@ -72,15 +73,6 @@ def check(
                     raise _wrong(
                         precision, backend, f"is off by {apart:.2g} of the float graph's output (at most {most:.2g})"
                     )
-
-
-def relative_l2(expected: Array, output: Array) -> float:
-    """The L2 norm of the difference, relative to that of what is expected; infinite for another shape."""
-    if expected.shape != output.shape:
-        return float("inf")
-    left, right = np.asarray(expected, np.float64), np.asarray(output, np.float64)
-    norm, apart = float(np.linalg.norm(left)), float(np.linalg.norm(right - left))
-    return apart / norm if norm else float(apart > 0)
 
 
 def correlation(expected: Array, output: Array) -> float:

@@ -10,10 +10,12 @@ import onnx
 
 from densecast import artifact
 from densecast.artifact import CalibrationRecord, CompiledManifest, FloatArtifact
+from densecast.artifact.target_record import TargetRecord
 from densecast.backends._base import BACKENDS, Backend, BuildJob, Built, Capabilities
 from densecast.errors import BackendMissingError, BadArtifactError, UsageError
 from densecast.graph import _quantised, drop_identity_resize, fix_shape, fold_constants, uint8_input
 from densecast.runtime import machine
+from densecast.spec import cpu as cpus
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions
@@ -73,8 +75,9 @@ class CompilePlan:
             excluded_names=tuple(dict.fromkeys((*quantize.excluded_names, *spec.excluded_names))),
         )
         half_type = spec.half_type if self.options.half_type == "auto" else self.options.half_type
-        options = replace(self.options, quantize=quantize, half_type=half_type)
-        return BuildJob(self.source, graph, self.spec, options, self.feeds)
+        options = replace(resolved(self.options), quantize=quantize, half_type=half_type)
+        kind = cpus.target(self.options.cpu) if self.options.cpu != "native" else None
+        return BuildJob(self.source, graph, self.spec, options, self.feeds, kind.half_types if kind else None)
 
     def manifest(
         self, built: Built, notes: Sequence[str], seconds: float, precision: Precision | None = None
@@ -100,8 +103,16 @@ class CompilePlan:
             settings=built.settings,
             measurements=built.measurements,
             half_type=built.half_type,
+            target=self._target(built),
             build_seconds=round(seconds, 3),
         )
+
+    def _target(self, built: Built) -> TargetRecord | None:
+        if not self.backend.traits.targets_cpus:
+            return None
+        cpu = resolved(self.options).cpu
+        bits = (8 if cpus.takes_full_weights(cpu) else 7) if self.options.precision == INT8 else 0
+        return TargetRecord(cpu, built.needs, bits)
 
 
 def prepare(
@@ -127,6 +138,7 @@ def prepare(
             f"{out} is the exported artifact itself. Name another folder for what is built from it.", field="out"
         )
     abilities = require(options)
+    _check_cpu(options)
     if options.precision == INT8 and data is None:
         raise UsageError("int8 needs calibration images: name a data set's root or a folder of images.", field="data")
     if options.uint8_input:
@@ -146,6 +158,38 @@ def prepare(
     backend = BACKENDS.load(options.backend)
     key = build_key(source, options, graph_passes.chosen(options), record, abilities.version)
     return CompilePlan(source, options, spec, backend, feeds, record, key)
+
+
+def resolved(options: BuildOptions) -> BuildOptions:
+    """The options with `native` as the target that this CPU is."""
+    return replace(options, cpu=cpus.resolved(options.cpu, machine.cpu()[1]))
+
+
+def _check_cpu(options: BuildOptions) -> None:
+    """Check that the target means something for the engine and precision, and that what is built can be checked here.
+
+    Raises:
+        UsageError: it does not, or cannot.
+    """
+    if options.cpu == "native":
+        return
+    if not BACKENDS.load(options.backend).traits.targets_cpus:
+        raise UsageError(
+            f"backend {options.backend!r} builds the same for every CPU: leave cpu {options.cpu} out.", field="cpu"
+        )
+    kind = cpus.target(options.cpu)
+    if options.precision == INT8 and cpus.takes_full_weights(options.cpu) and "wide_int8_sums" not in machine.able():
+        raise UsageError(
+            f"int8 for {options.cpu} uses weights of 8 bits, whose sums overflow on this CPU, so that nothing that is "
+            "built can be checked. Build with cpu any, or on such a CPU.",
+            field="cpu",
+        )
+    if kind is not None and options.half_type != "auto" and options.half_type not in kind.half_types:
+        has = f"has {' and '.join(kind.half_types)}" if kind.half_types else "computes 16 bits in float32"
+        raise UsageError(
+            f"cpu {options.cpu} {has}: leave half_type {options.half_type} out, or build for another.",
+            field="half_type",
+        )
 
 
 def built_spec(spec: ModelSpec, options: BuildOptions) -> ModelSpec:
@@ -171,6 +215,8 @@ def require(options: BuildOptions) -> Capabilities:
     abilities = BACKENDS.load(options.backend).capabilities()
     if abilities.missing:
         raise BackendMissingError(f"backend {options.backend!r}: {abilities.missing}")
+    if BACKENDS.load(options.backend).traits.targets_cpus and (old := machine.too_old()):
+        raise BackendMissingError(f"{options.backend}: {old}. Use a newer CPU, or the reference backend.")
     if options.precision not in abilities.precisions:
         raise UsageError(
             f"backend {options.backend!r} has no {options.precision}; it has {', '.join(abilities.precisions)}.",

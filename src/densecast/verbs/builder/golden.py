@@ -1,48 +1,29 @@
 """Stores the output for one test input with a built model, so that `verify` can recheck it on any machine.
 
-The input is a test image made by whole-number arithmetic, equal on every machine, so only outputs are stored: what the
-engine answered when the model was built. The float graph's answer tells a wrong build on the spot.
+What the engine answered when the model was built is stored; the float graph's answer tells a wrong build on the spot.
 """
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from densecast import artifact as artifacts
-from densecast.artifact import GOLDEN, Artifact, CompiledArtifact, CompiledManifest
-from densecast.errors import BackendMissingError, BadArtifactError, MissingExtraError, ParityError
+from densecast.artifact import GOLDEN, CompiledArtifact, CompiledManifest
+from densecast.artifact.stored_answer import answer, golden_feeds, noisy_feeds, packed
+from densecast.errors import BackendMissingError, MissingExtraError, ParityError
 from densecast.io import files
 from densecast.runtime import execution
 from densecast.session import Session
-from densecast.spec.model import ModelSpec
-from densecast.spec.precision import Precision, short
-from densecast.spec.preprocess import Preprocess
-from densecast.spec.tensor import Array, Feeds, TensorSpec
+from densecast.spec.precision import short
+from densecast.spec.tensor import Feeds
 from densecast.verbs.builder import build_check
 
-F32 = npt.NDArray[np.float32]
-
-# Relative L2 difference that another machine may show: its engine sums in another order, rounds its own 16-bit type,
-# and an int8 value next to a step falls on its other side.
-TOLERANCE: dict[Precision, float] = {
-    "force_float32": 1e-3,
-    "force_float16": 5e-2,
-    "qint8_mixed_float16": 1e-1,
-}
-_SAMPLES = 4096
 # Calibration images that an int8 model is compared on.
 _COMPARED = 2
-# Of one output.
-_MOST_BYTES = 64 << 10
-_OPEN_SIDE = 128
 # ONNX's evaluator in plain numpy takes minutes for an image, and defines what is right.
 _TOO_SLOW = "reference"
 
@@ -66,16 +47,18 @@ def add(
     built = CompiledArtifact(folder, replace(manifest, files=hashes))
     feeds = golden_feeds(manifest.spec)
     try:
-        session = Session.open(built, execution.configure("latency"))
+        session = Session.open(built, execution.configure("latency"), check_cpu=False)
     except (BackendMissingError, MissingExtraError):
         return
     with session:
-        outputs = _answer(session, feeds)
+        outputs = answer(manifest.spec, session.forward, feeds)
         # Of the pattern, what an engine does to fine detail and to borders is hardly seen.
         compared = [feeds, noisy_feeds(manifest.spec)]
         if options.precision == "qint8_mixed_float16" and len(calibrated):
             compared = [calibrated[index] for index in range(min(_COMPARED, len(calibrated)))]
-        pairs = [(each, outputs if each is feeds else _answer(session, each)) for each in compared]
+        pairs = [
+            (each, outputs if each is feeds else answer(manifest.spec, session.forward, each)) for each in compared
+        ]
     if not all(np.isfinite(output).all() for output in outputs):
         raise ParityError(
             f"the {short(options.precision)} model built for {options.backend} gives values that are not finite: too "
@@ -85,98 +68,4 @@ def add(
     if float_graph is not None:
         half = str(manifest.settings.get("INFERENCE_PRECISION_HINT", "f16"))
         build_check.check(float_graph, manifest.spec, pairs, options.precision, options.backend, half)
-    files.write_bytes(folder / GOLDEN, _packed(outputs))
-
-
-def error(artifact: Artifact, session: Session) -> float | None:
-    """The relative L2 difference between this machine's output and the stored one; None if none is stored.
-
-    Of several outputs the largest; infinite where an answer is not finite, or of another shape.
-
-    Raises:
-        BadArtifactError: the stored answer cannot be read.
-    """
-    if GOLDEN not in artifact.manifest.files:
-        return None
-    try:
-        with artifact.file(GOLDEN).open("rb") as stream:
-            # Deflate packs a thousand times at best, so that what this unpacks to is bounded as well.
-            count = len(artifact.spec.outputs)
-            stored = _unpacked(stream.read(count * _MOST_BYTES), count)
-    except (OSError, ValueError, KeyError, EOFError, IndexError, TypeError, zipfile.BadZipFile) as error:
-        raise BadArtifactError(f"{artifact.folder}: {GOLDEN} cannot be read ({error}). Build it again.") from None
-    outputs = _answer(session, golden_feeds(artifact.spec))
-    # An artifact of before there were several outputs holds the main one's answer alone.
-    pairs = list(zip(stored, outputs, strict=False))
-    if any(output.shape != shape or not np.isfinite(output).all() for (_, shape), output in pairs):
-        return float("inf")
-    return max(build_check.relative_l2(expected, sampled(output)) for (expected, _), output in pairs)
-
-
-def _answer(session: Session, feeds: Feeds) -> list[F32]:
-    outputs = session.forward(feeds)
-    return [np.array(outputs[tensor.name], dtype=np.float32) for tensor in session.spec.outputs]
-
-
-def _packed(outputs: list[F32]) -> bytes:
-    """Pack outputs as `output` and `shape` for the main one, and `output_1`, `shape_1`, … for the others."""
-    arrays: dict[str, Any] = {}
-    for number, output in enumerate(outputs):
-        suffix = f"_{number}" if number else ""
-        arrays |= {f"output{suffix}": sampled(output), f"shape{suffix}": np.array(output.shape)}
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
-    return stream.getvalue()
-
-
-def _unpacked(content: bytes, count: int) -> list[tuple[F32, tuple[int, ...]]]:
-    """Unpack samples and shapes of at most `count` outputs, the main one first."""
-    stored = np.load(io.BytesIO(content), allow_pickle=False)
-    suffixes = ["", *(f"_{number}" for number in range(1, count) if f"output_{number}" in stored)]
-    return [
-        (np.asarray(stored[f"output{suffix}"], np.float32), tuple(stored[f"shape{suffix}"].tolist()))
-        for suffix in suffixes
-    ]
-
-
-def golden_feeds(spec: ModelSpec) -> Feeds:
-    """The test image as network input: of the fixed size, or a small one if sizes are dynamic."""
-    return {tensor.name: _golden_feed(tensor, spec.preprocess_of(tensor.name), pattern_image) for tensor in spec.inputs}
-
-
-def noisy_feeds(spec: ModelSpec) -> Feeds:
-    """A noisy image as network input, of the test image's shapes: it shows how borders and fine detail are computed."""
-    return {tensor.name: _golden_feed(tensor, spec.preprocess_of(tensor.name), noise_image) for tensor in spec.inputs}
-
-
-def _golden_feed(tensor: TensorSpec, rule: Preprocess, made: Callable[..., npt.NDArray[np.uint8]]) -> Array:
-    batch, channels, height, width = tensor.typical_shape(_OPEN_SIDE)
-    planes = np.repeat(made(channels, height, width)[None], batch, axis=0)
-    if tensor.dtype == "uint8":
-        return planes
-    rule = rule.for_channels(channels)
-    mean, std = (np.asarray(values, dtype=np.float32).reshape(-1, 1, 1) for values in (rule.mean, rule.std))
-    return np.asarray((planes.astype(np.float32) / np.float32(rule.divisor) - mean) / std, dtype=np.float32)
-
-
-def pattern_image(channels: int, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """A (C, H, W) test pattern of ramps, blocks and increasing frequency, in whole numbers."""
-    c, y, x = np.ogrid[:channels, :height, :width]
-    ramp = (3 * x + 5 * y) // (7 + c)
-    blocks = 70 * ((x // 19 + y // 23 + c) % 3)
-    finer = (x * x + 2 * y * y) // (211 + 40 * c)
-    return np.asarray((ramp + blocks + finer) % 256, dtype=np.uint8)
-
-
-def noise_image(channels: int, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """(C, H, W) noise, in whole numbers."""
-    c, y, x = np.ogrid[:channels, :height, :width]
-    mixed = (x * 7919 + y * 104729 + c * 1299709) % 65521
-    return np.asarray((mixed * mixed // 257 + mixed) % 256, dtype=np.uint8)
-
-
-def sampled(output: F32) -> F32:
-    """A limited number of values, evenly spaced over the array."""
-    flat = output.reshape(-1)
-    places = np.linspace(0, flat.size - 1, min(flat.size, _SAMPLES)).astype(np.int64)
-    return np.asarray(flat[places], dtype=np.float32)
+    files.write_bytes(folder / GOLDEN, packed(outputs))

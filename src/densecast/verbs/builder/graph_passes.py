@@ -8,6 +8,7 @@ repeats; tuning measures on this machine instead.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import onnx
 
@@ -22,6 +23,7 @@ from densecast.graph import (
     transpose_hw,
 )
 from densecast.graph._base import PassResult
+from densecast.spec import cpu as cpus
 from densecast.spec.options import BuildOptions
 
 _PASSES = {
@@ -77,6 +79,10 @@ def differ(model: onnx.ModelProto, names: Sequence[str] = NAMES) -> tuple[str, .
 def _by_rule(options: BuildOptions) -> tuple[str, ...]:
     # Fewer products, in every engine and type.
     names = {"drop_outside_taps", "conv_before_upsampling"}
+    kind = cpus.target(options.cpu) if options.cpu != "native" else None
+    if kind is not None and not kind.half_types and options.precision == "force_float16":
+        # There 16 bits are computed in float32, whose kernels have other weaknesses.
+        options = replace(options, precision="force_float32")
     if options.backend == "openvino" and options.precision != "qint8_mixed_float16":
         # Fewer products too, in int8 as well, but there it quantises a sum that the network does not have.
         names.add("constant_pool_branch")

@@ -1,0 +1,116 @@
+"""Opens models on CPUs that may compute something else: the stored answer decides, once on each machine.
+
+What a model's numbers depend on is in its manifest. Where this CPU has all of it nothing is done, as always on the
+machine that built it. Elsewhere the model answers the stored test input, and the verdict is kept in the cache.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from densecast.artifact import GOLDEN, CompiledArtifact, CompiledManifest, stored_answer
+from densecast.artifact.stored_answer import Forward
+from densecast.errors import WrongCpuError
+from densecast.io import cache, files
+from densecast.runtime import machine
+from densecast.spec import cpu as cpus
+from densecast.spec import limits
+from densecast.spec.cpu import Ability
+from densecast.spec.precision import short
+
+_log = logging.getLogger(__name__)
+
+_KIND = "answers_elsewhere"
+_WORDS: dict[Ability, str] = {
+    "wide_int8_sums": "int8 sums of 32 bits (VNNI, AMX or ARM)",
+    "bfloat16": "bfloat16",
+    "float16": "float16",
+}
+# Of the stored answer, where int8 sums may saturate: on AVX-512 and AVX2 they moved that of the shipped networks by
+# 0.044 to 0.35, and all that rounds otherwise there by 0.0073 at most.
+_SATURATION = 0.02
+# Engines whose builds of before there were targets took int8 weights by the CPU that built them.
+_OF_BEFORE = ("openvino", "onnxruntime")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a model agrees with its stored answer on this machine, and by how much it differs, in words."""
+
+    agrees: bool
+    told: str
+
+
+def needs(manifest: CompiledManifest) -> tuple[Ability, ...]:
+    """What the numbers of a model depend on; of older manifests as the CPU that built it implies."""
+    if manifest.target is not None:
+        return manifest.target.needs
+    if manifest.build.backend not in _OF_BEFORE:
+        return ()
+    built_on = cpus.able(manifest.machine.cpu_flags)
+    is_int8 = manifest.build.precision == "qint8_mixed_float16"
+    half = manifest.settings.get("INFERENCE_PRECISION_HINT", "")
+    found = cpus.needs("vnni", is_int8=is_int8, half_type=half)
+    return tuple(each for each in found if each in built_on)
+
+
+def lacking(manifest: CompiledManifest) -> tuple[Ability, ...]:
+    """What the numbers of a model depend on, and this CPU does not compute."""
+    found = needs(manifest)
+    if not found:
+        return ()
+    here = machine.able()
+    return tuple(each for each in found if each not in here)
+
+
+def tolerance(manifest: CompiledManifest) -> float:
+    """The largest relative L2 difference from the stored answer that this CPU may show."""
+    usual = stored_answer.TOLERANCE[manifest.build.precision]
+    return min(usual, _SATURATION) if "wide_int8_sums" in lacking(manifest) else usual
+
+
+def refuse_known(artifact: CompiledArtifact, package: str) -> bool:
+    """Whether this machine is known to agree; `package` is the engine's, whose version decides what it computes.
+
+    Raises:
+        WrongCpuError: it is known to compute something else.
+    """
+    verdict = cache.read_record(_KIND, _key(artifact, package), Verdict)
+    if verdict is not None and not verdict.agrees:
+        raise _wrong(artifact, verdict)
+    return verdict is not None
+
+
+def compare(artifact: CompiledArtifact, package: str, forward: Forward) -> None:
+    """Compare what the model answers here with what is stored, and keep the verdict.
+
+    Raises:
+        WrongCpuError: it is something else, or nothing is stored that could tell.
+    """
+    if GOLDEN not in artifact.manifest.files:
+        raise _wrong(artifact, Verdict(False, "no answer is stored with it that could tell whether this one agrees"))
+    difference = stored_answer.error(artifact, forward)
+    assert difference is not None
+    allowed = tolerance(artifact.manifest)
+    agrees = limits.is_at_most("answer", difference, allowed)
+    verdict = Verdict(agrees, f"its answer to the test image is off by {difference:.2g} (at most {allowed:g})")
+    cache.write_record(_KIND, _key(artifact, package), verdict)
+    if not agrees:
+        raise _wrong(artifact, verdict)
+    _log.info("%s was built for another CPU; %s.", artifact.folder, verdict.told)
+
+
+def _key(artifact: CompiledArtifact, package: str) -> str:
+    stored = artifact.manifest.files.get(GOLDEN, "")
+    return files.sha256_text(repr((artifact.meaning, stored, machine.versions((package,)), *machine.cpu())))
+
+
+def _wrong(artifact: CompiledArtifact, verdict: Verdict) -> WrongCpuError:
+    build = artifact.manifest.build
+    wanted = " and ".join(_WORDS[each] for each in lacking(artifact.manifest))
+    return WrongCpuError(
+        f"{artifact.folder} was built in {short(build.precision)} for CPUs with {wanted}, and this one "
+        f"({machine.cpu()[0]}) has none: {verdict.told}. Build it with --cpu any, or on this CPU.",
+        field="cpu",
+    )
