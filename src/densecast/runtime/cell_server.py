@@ -44,6 +44,7 @@ _MAX_DETAIL = 4000
 _DEATH_SIGNAL = 1
 
 _folder: Path | None = None
+_bounds = (sys.maxsize, sys.maxsize, sys.maxsize)
 
 
 def is_inside() -> bool:
@@ -55,8 +56,12 @@ def narrow(*, memory_bytes: int, cpu_s: int, wall_s: int) -> None:
     """Lower the limits of this process, once it knows how much work is before it; outside of a cell nothing happens.
 
     Memory and time that it has used do not count. Python's part in it is small; the engines' may ask for no more.
+    What was set when the process was confined is never exceeded, whatever a file asks for.
     """
     if _folder is not None:
+        memory_bytes, cpu_s, wall_s = (
+            min(asked, bound) for asked, bound in zip((memory_bytes, cpu_s, wall_s), _bounds, strict=True)
+        )
         confinement.limit_memory(memory_bytes)
         confinement.limit_cpu(cpu_s)
         signal.setitimer(signal.ITIMER_REAL, wall_s)
@@ -124,7 +129,7 @@ def _wait(pid: int, buffer: bytes) -> tuple[int | None, bytes]:
 
 def _run(job: dict[str, Any]) -> None:
     """Run one job in this forked process, and end it."""
-    global _folder
+    global _folder, _bounds
     code = 70
     try:
         folder = Path(job["folder"])
@@ -149,7 +154,7 @@ def _run(job: dict[str, Any]) -> None:
         function = getattr(importlib.import_module(module), name)
         readable, writable = ([Path(each) for each in job[key]] for key in ("readable", "writable"))
         confinement.confine(readable, writable, folder, job["file_bytes"])
-        _folder = folder
+        _folder, _bounds = folder, (job["memory_bytes"], job["cpu_s"], job["wall_s"])
         if (caching := sys.modules.get("numba.core.caching")) is not None:
             # What is compiled here is kept nowhere; compiled before, it is read.
             caching.Cache.save_overload = lambda self, signature, data: None

@@ -114,6 +114,8 @@ class ModelSpec:
             names = [tensor.name for tensor in tensors]
             if not names or len(set(names)) != len(names):
                 raise ValueError(f"{self.name}: {what}s must have names of their own, got {names}")
+        if any(0 in tensor.shape for tensor in self.inputs):
+            raise ValueError(f"{self.name}: an input of size 0 holds no image")
         if {tensor.name for tensor in self.inputs[1:]} != set(self.input_preprocess):
             raise ValueError(f"{self.name}: each input beside the image needs its preprocessing, and no other has one")
         if len(self.labels) != len(self.palette):

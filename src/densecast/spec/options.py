@@ -17,6 +17,8 @@ from densecast.spec.precision import Precision
 Split = Literal["train", "val", "all"]
 WeightGranularity = Literal["per_channel", "per_tensor"]
 ActivationScheme = Literal["auto", "symmetric", "asymmetric"]
+LARGEST_SIZE = 2**31 - 1
+"""Of one axis of a tensor; engines count no further."""
 CalibrationMethod = Literal["auto", "minmax", "mean_minmax", "percentile", "histogram"]
 HalfType = Literal["auto", "bf16", "f16"]
 BiasCorrection = Literal["auto", "fast", "full", "none"]
@@ -59,8 +61,8 @@ class Range:
 
     def __post_init__(self) -> None:
         """A range holds at least one positive size."""
-        if not 1 <= self.min <= self.max:
-            raise UsageError(f"a size range needs 1 <= min <= max, got {self.min}..{self.max}.")
+        if not 1 <= self.min <= self.max <= LARGEST_SIZE:
+            raise UsageError(f"a size range needs 1 <= min <= max <= {LARGEST_SIZE}, got {self.min}..{self.max}.")
 
     def __str__(self) -> str:
         """`32..2048`."""
@@ -89,8 +91,10 @@ class InputShape:
         """Sizes are positive, and at least one batch size is named."""
         listed = self.batch if isinstance(self.batch, tuple) else ()
         sizes = [*listed, *(size for size in (self.height, self.width) if isinstance(size, int))]
-        if self.batch == () or any(size < 1 for size in sizes):
-            raise UsageError(f"batch sizes, height and width must be at least 1, got {self}.", field="shape")
+        if self.batch == () or any(not 1 <= size <= LARGEST_SIZE for size in sizes):
+            raise UsageError(
+                f"batch sizes, height and width must be from 1 to {LARGEST_SIZE}, got {self}.", field="shape"
+            )
 
 
 _INT8 = "Calibration (int8)"

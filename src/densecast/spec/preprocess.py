@@ -29,6 +29,8 @@ Interpolation = Literal["bicubic_pillow", "bilinear_opencv", "bilinear_pillow", 
 ColourOrder = Literal["RGB", "BGR", "GRAY"]
 TripleFloat = tuple[float, float, float]
 _LARGEST_MULTIPLE = 4096
+# Preprocessing computes in float32, which ends at 3e38.
+_LARGEST_NUMBER = 1e30
 # Networks see images that span at least 1 or so; what divides twice is far below.
 _LEAST_SPAN = 0.05
 
@@ -72,12 +74,14 @@ class Preprocess:
         object.__setattr__(self, "colour", _upper(self.colour))
         for name in ("mean", "std"):
             values = one_or_many(getattr(self, name))
-            if not values or not all(math.isfinite(value) for value in values):
-                raise BadConfigError(f"{name} must be finite numbers, got {_listed(values)}.", field=name)
+            if not values or not all(abs(value) <= _LARGEST_NUMBER for value in values):
+                raise BadConfigError(
+                    f"{name} must be finite numbers, at most {_LARGEST_NUMBER:g}, got {_listed(values)}.", field=name
+                )
             object.__setattr__(self, name, tuple(values))
-        if not all(value > 0 for value in self.std):
+        if not all(value > 1 / _LARGEST_NUMBER for value in self.std):
             raise BadConfigError(f"std must be above 0 in every channel, got {_listed(self.std)}.", field="std")
-        if not (math.isfinite(self.divisor) and self.divisor > 0):
+        if not 1 / _LARGEST_NUMBER < self.divisor < _LARGEST_NUMBER:
             raise BadConfigError(f"divisor must be above 0 and finite, got {self.divisor}.", field="divisor")
         self._check_scale()
         if not 1 <= self.pad_multiple <= _LARGEST_MULTIPLE:

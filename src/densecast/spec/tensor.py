@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadShapeError
+from densecast.spec.options import LARGEST_SIZE
 
 Array = npt.NDArray[np.generic]
 Feeds = dict[str, Array]
@@ -22,6 +23,11 @@ class Dim:
     min: int
     max: int
     multiple: int = 1
+
+    def __post_init__(self) -> None:
+        """Sizes that a tensor can have."""
+        if not (1 <= self.min <= LARGEST_SIZE and 1 <= self.max <= LARGEST_SIZE and 1 <= self.multiple <= LARGEST_SIZE):
+            raise ValueError(f"sizes must be from 1 to {LARGEST_SIZE}, got {self}")
 
     def admits(self, size: int) -> bool:
         """Whether this size is allowed."""
@@ -49,6 +55,11 @@ class TensorSpec:
     name: str
     dtype: str
     shape: tuple[int | Dim, ...]
+
+    def __post_init__(self) -> None:
+        """Sizes that a tensor can have; an output may be empty."""
+        if any(isinstance(size, int) and not 0 <= size <= LARGEST_SIZE for size in self.shape):
+            raise ValueError(f"tensor {self.name!r}: sizes must be from 0 to {LARGEST_SIZE}, got {list(self.shape)}")
 
     @property
     def is_static(self) -> bool:

@@ -19,6 +19,9 @@ MAX_DEPTH = 32
 # Of what an operator makes out of a few numbers, as position grids; or of four times the file.
 MAX_MADE_BYTES = 512 << 20
 _MAX_CONSTANT = 64
+# Elements of one tensor; of an input, 1,000 pictures of 2,000 x 2,000 pixels are fewer.
+_MAX_ELEMENTS = 1 << 40
+_MAX_INPUT_ELEMENTS = 1 << 34
 # Numbers that a size may come from: float32, int8/16/32/64 and their unsigned kin, bool, float16, float64.
 _WIDTHS = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 14: 8, 15: 16, 16: 2}
 _BY_SHAPE_ATTRIBUTE = ("RandomNormal", "RandomUniform")
@@ -37,6 +40,7 @@ def check(model: Any, where: str) -> None:
     functions = {(each.domain, each.name): each for each in model.functions}
     for function in functions.values():
         _check_nodes(function.node, {}, where, allowed, 1)
+    _check_inputs(model, where)
     _check_graph(model.graph, {}, where, allowed, 1)
     costs = _function_costs(functions, where)
     if _cost(model.graph.node, costs, _initial(model.graph)) > MAX_STEPS:
@@ -48,14 +52,27 @@ def check(model: Any, where: str) -> None:
 
 def pixels(model: Any) -> int:
     """The elements of the largest declared input, as pixels of three channels; open sizes count as in a trial run."""
+    return max((math.prod(sizes) for _, sizes in _declared_inputs(model)), default=0) // 3
+
+
+def _declared_inputs(model: Any) -> Iterator[tuple[str, list[int]]]:
+    """Name and sizes of each input; open sizes, which some exporters write as -1, are those of a trial run."""
     from densecast.verbs.export import onnx_file
 
-    default = (1, 3, 320, 320)
-    sizes = []
+    trial = (1, 3, 320, 320)
     for value in onnx_file.graph_inputs(model):
         dims = value.type.tensor_type.shape.dim
-        sizes.append(math.prod(dim.dim_value or open_size for dim, open_size in zip(dims, default, strict=False)))
-    return max(sizes, default=0) // 3
+        open_sizes = (*trial, *(1 for _ in dims[len(trial) :]))
+        yield (
+            value.name,
+            [dim.dim_value if dim.dim_value > 0 else size for dim, size in zip(dims, open_sizes, strict=False)],
+        )
+
+
+def _check_inputs(model: Any, where: str) -> None:
+    for name, sizes in _declared_inputs(model):
+        if math.prod(sizes) > _MAX_INPUT_ELEMENTS:
+            raise BadGraphError(f"{where}: input {name!r} has sizes that no image has, {sizes[:8]}.")
 
 
 def _check_graph(graph: Any, outer: Constants, where: str, allowed: int, depth: int) -> None:
@@ -96,7 +113,7 @@ def _title(node: Any) -> str:
 def _check_tensor(tensor: Any, where: str, allowed: int) -> None:
     if tensor.data_type not in _known_types():
         raise BadGraphError(f"{where}: {tensor.name!r} has an unknown type of numbers, {tensor.data_type}.")
-    if any(size < 0 for size in tensor.dims) or math.prod(tensor.dims) > 1 << 40:
+    if any(size < 0 for size in tensor.dims) or math.prod(tensor.dims) > _MAX_ELEMENTS:
         raise BadGraphError(f"{where}: {tensor.name!r} has sizes that no tensor has, {list(tensor.dims)[:8]}.")
 
 
