@@ -18,13 +18,15 @@ from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact
 from densecast.errors import UsageError
 from densecast.io import files
 from densecast.spec.augment import Augment
+from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.options import BuildOptions, InputShape, Range
-from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, PrepareOptions
+from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop, PrepareOptions
 from densecast.tasks.pose import PoseDecode
-from densecast.verbs._keys import build_key, handoff_key, measure_key
+from densecast.verbs._keys import build_key, handoff_key, measure_key, search_key, timing_key
 from densecast.verbs.builder import build, default_name
 from densecast.verbs.export import export_file
+from densecast.verbs.mixed_precision.accuracy import AccuracyEvaluator
 
 OPTIONS = BuildOptions("reference", shape=InputShape(height=16, width=16))
 
@@ -115,6 +117,7 @@ def test_every_field_of_a_spec_is_in_every_key(kind: str, source: FloatArtifact,
             build_key(of_float, OPTIONS, (), None, "1"),
             measure_key(of_built, source.folder, (), EvaluateOptions(), BenchmarkOptions()),
             handoff_key(of_float, PrepareOptions("ascend"), source.folder, None, ""),
+            timing_key(of_float, [OPTIONS, OPTIONS], [(1, 1), (1, 1)], 1, "1"),
         )
 
     before = keys(spec)
@@ -152,6 +155,76 @@ def test_every_option_of_a_measurement_is_in_its_key(
 
     for name, other in changed(options, type(options)):
         assert key(other) != key(options), f"{name} is not in the key"
+
+
+def test_every_option_of_both_builds_is_in_the_key_of_a_timing_of_tune(source: FloatArtifact) -> None:
+    def key(
+        first: BuildOptions = OPTIONS,
+        second: BuildOptions = OPTIONS,
+        loads: tuple[tuple[int, int], ...] = ((1, 2), (3, 4)),
+        threads: int = 1,
+        version: str = "1",
+    ) -> str:
+        return timing_key(source, [first, second], loads, threads, version)
+
+    whole = replace(OPTIONS, graph_passes=("none",), shape=InputShape((1, 2), Range(8, 16), 16))
+    for name, other in changed(whole, BuildOptions):
+        assert key(other) != key(whole), f"{name} of the first build is not in the key"
+        assert key(whole, other) != key(whole, whole), f"{name} of the second build is not in the key"
+    others = [
+        key(whole, OPTIONS),
+        key(OPTIONS, whole),
+        key(loads=((9, 2), (3, 4))),
+        key(loads=((1, 9), (3, 4))),
+        key(loads=((1, 2), (9, 4))),
+        key(loads=((1, 2), (3, 9))),
+        key(threads=2),
+        key(version="2"),
+        key(),
+    ]
+    assert len(set(others)) == len(others)
+
+
+def test_what_a_search_measured_is_found_again_for_the_same_build_data_and_metric_only(tmp_path: Path) -> None:
+    data, other = carvana(tmp_path / "data", 2), carvana(tmp_path / "other", 2)
+    keys = [
+        search_key("plan", data, "samples", "dice"),
+        search_key("plan2", data, "samples", "dice"),
+        search_key("plan", other, "samples", "dice"),
+        search_key("plan", data, "samples2", "dice"),
+        search_key("plan", data, "samples", "disagreement"),
+        search_key("plan", Data(data, DataOptions(ignore=("3",))), "samples", "dice"),
+    ]
+    assert len(set(keys)) == len(keys) and search_key("plan", data, "samples", "dice") == keys[0]
+    mask = next(path for path in data.rglob("*mask*") if path.is_file())
+    os.utime(mask, ns=(1, 1))
+    assert search_key("plan", data, "samples", "dice") not in keys
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": 3},
+        {"metric": "disagreement"},
+        {"changed file": True},
+        {"data options": DataOptions(remap=("1=0",))},
+    ],
+    ids=str,
+)
+def test_the_images_and_the_metric_of_a_search_are_in_its_identity(tmp_path: Path, change: dict[str, Any]) -> None:
+    data = carvana(tmp_path / "data", 4)
+
+    def found(options: MaxDrop, given: Data) -> str:
+        measured = AccuracyEvaluator(tiny_artifacts.spec(), given, options)
+        return search_key("plan", given, measured.identity, measured.metric)
+
+    before = found(MaxDrop(1.0, split="all"), Data(data))
+    assert found(MaxDrop(1.0, split="all"), Data(data)) == before
+    given = Data(data, change.pop("data options", DataOptions()))
+    if change.pop("changed file", False):
+        image = next(data.rglob("*.jpg"))
+        image.write_bytes(image.read_bytes() + b"\0")
+    assert found(replace(MaxDrop(1.0, split="all"), **change), given) != before
 
 
 def test_changed_ground_truth_is_measured_anew(built: CompiledArtifact, tmp_path: Path) -> None:

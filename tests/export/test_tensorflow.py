@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +69,39 @@ def calls_python():
     tf.identity(tf.numpy_function(lambda x: x, [network(picture)], tf.float32), name="classes")
 
 
+def saves():
+    # Writes a file when it runs: a control input of the output.
+    picture = tf.compat.v1.placeholder(tf.float32, [1, 32, 32, 3], name="picture")
+    scores = network(picture)
+    written = tf.raw_ops.SaveV2(prefix=f"{folder}/WRITTEN_BY_GRAPH", tensor_names=["x"], shape_and_slices=[""],
+                                tensors=[tf.constant([1.0])])
+    with tf.control_dependencies([written]):
+        tf.identity(scores, name="classes")
+
+
+def saves_in_a_function():
+    picture = tf.compat.v1.placeholder(tf.float32, [1, 32, 32, 3], name="picture")
+
+    @tf.function
+    def hidden(x):
+        tf.raw_ops.SaveV2(prefix=f"{folder}/WRITTEN_BY_GRAPH", tensor_names=["x"], shape_and_slices=[""],
+                          tensors=[tf.constant([1.0])])
+        return x
+
+    tf.identity(hidden(network(picture)), name="classes")
+
+
+def restores():
+    picture = tf.compat.v1.placeholder(tf.float32, [1, 32, 32, 3], name="picture")
+    read = tf.raw_ops.RestoreV2(prefix="/etc/passwd", tensor_names=["x"], shape_and_slices=[""], dtypes=[tf.float32])
+    with tf.control_dependencies(read):
+        tf.identity(network(picture), name="classes")
+
+
 write("padded", padded)
+write("saves", saves)
+write("saves_in_a_function", saves_in_a_function)
+write("restores", restores)
 write("calls_python", calls_python)
 
 
@@ -118,6 +153,9 @@ def test_graphs_that_cannot_be_used_say_why(graphs: Path, tmp_path: Path) -> Non
 
     assert "the nearest are picture" in refused(graphs / "padded.pb", "--input-name", "pictur")
     assert "PyFunc" in refused(graphs / "calls_python.pb")
+    for name, operator in (("saves", "SaveV2"), ("saves_in_a_function", "SaveV2"), ("restores", "RestoreV2")):
+        assert f"operators that no network needs: {operator}" in refused(graphs / f"{name}.pb")
+    assert not list(graphs.glob("WRITTEN*"))
     broken = tmp_path / "broken.pb"
     whole = (graphs / "padded.pb").read_bytes()
     broken.write_bytes(whole[: len(whole) // 2])
@@ -126,6 +164,33 @@ def test_graphs_that_cannot_be_used_say_why(graphs: Path, tmp_path: Path) -> Non
     assert whole.count(b"Relu6") >= 2
     foreign.write_bytes(whole.replace(b"\x12\x05Relu6", b"\x12\x05Relu9"))
     assert "no operator Relu9" in refused(foreign)
+
+
+@pytest.mark.parametrize(("number", "words"), [(signal.SIGKILL, "signal 9, SIGKILL"), (signal.SIGSEGV, "SIGSEGV")])
+def test_the_death_of_tensorflows_process_is_one_line(
+    graphs: Path, tmp_path: Path, number: signal.Signals, words: str
+) -> None:
+    command = [sys.executable, "-m", "densecast", "export", str(graphs / "padded.pb"), *LABELS]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (found := grandchildren(process.pid)):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    os.kill(found[0], number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 3 and said.count("\n") == 1 and words in said
+    assert not (tmp_path / "out").exists() and "Traceback" not in said
+
+
+def grandchildren(pid: int) -> list[int]:
+    """The confined process: forked from a server that the command has started."""
+
+    def children(parent: int) -> list[int]:
+        return [int(each) for each in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+    return [each for server in children(pid) for each in children(server)]
 
 
 def test_the_published_graph_agrees_with_its_entry(test_data: Path, tmp_path: Path) -> None:

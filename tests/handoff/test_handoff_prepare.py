@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from densecast.artifact import Artifact
 from densecast.errors import BadArtifactError, BadDatasetError, BadInputError, DensecastError, UsageError
 from densecast.imaging.prepare import prepare as prepare_image
 from densecast.imaging.read import read_image
+from densecast.io import temporaries
 from densecast.spec.model import Evaluation
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.preprocess import FitCentre, Preprocess
@@ -145,6 +148,35 @@ def test_an_interrupted_prepare_goes_on_where_it_was(
     prepare(source, out, PrepareOptions(processes=1), data=data)
     assert written == ["2007_000033", "2009_000001", "stopped", *again]
     assert {name for name, raw in tree(out).items() if tree(whole)[name] != raw} <= {"handoff.json"}
+
+
+# A process that ends in the midst of writing leaves this under the names that it was writing.
+_DIES = """
+import sys
+from pathlib import Path
+from densecast.io import temporaries
+for name in sys.argv[1:]:
+    path = temporaries.beside(Path(name))
+    path.write_bytes(b"half")
+    print(path)
+"""
+
+
+def test_what_a_killed_prepare_left_is_swept_by_the_next_one(source: Artifact, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(source, out, PrepareOptions(processes=1), data=data)
+    whole = tree(out)
+    (out / "handoff.json").unlink()
+    names = [str(out / name) for name in ("items.jsonl", "handoff.json", "model.onnx")]
+    dead = subprocess.run([sys.executable, "-c", _DIES, *names], check=True, capture_output=True, text=True)
+    left = [Path(line) for line in dead.stdout.splitlines()]
+    living = temporaries.beside(out / "README.md")
+    living.write_bytes(b"somebody else writes this")
+    assert len(left) == 3 and all(path.is_file() for path in left)
+    prepare(source, out, PrepareOptions(processes=1), data=data)
+    assert not any(path.exists() for path in left) and living.exists()
+    living.unlink()
+    assert set(tree(out)) == set(whole)
 
 
 def test_a_folder_of_something_else_is_left_alone(source: Artifact, data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -33,6 +34,29 @@ def test_only_pictures_of_the_reports_own_folder_are_embedded(name: str, tmp_pat
     foreign = replace(report(folder), images=(DrawnImage("a", "why", {"title": named}, {}),))
     with pytest.raises(BadInputError, match="picture"):
         page.render(foreign, folder)
+
+
+def test_rows_with_different_related_scores_and_classes_are_shown_beside_each_other(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    from dataclasses import replace
+
+    from made_report import report
+
+    made = report(tmp_path)
+    scores = (
+        {"others": {"only here": 0.125}, "per_class": {"iou": {"a": 0.25}}},
+        {"others": {"and there": 0.375}, "per_class": None},
+        {"others": {}, "per_class": {"iou": {"b": 0.5}}},
+    )
+    rows = [
+        replace(row, score=replace(row.score, **more)) for row, more in zip(made.rows, itertools.cycle(scores))
+    ]  # fmt: skip
+    for order in (rows, rows[::-1]):
+        foreign = replace(made, rows=tuple(order))
+        text, html = markdown.render(foreign), page.render(foreign, tmp_path)
+        for words in ("only here", "and there"):
+            assert words in text and words in html
+        assert "12.50" in text or "0.125" in text
 
 
 def test_names_and_labels_begin_no_html_code_or_link() -> None:

@@ -13,6 +13,7 @@ import typer
 import densecast
 from densecast import plugins
 from densecast.cli import (
+    _heartbeat,
     _outcome,
     benchmark,
     build,
@@ -101,3 +102,5 @@ def main() -> None:
             sys.exit(_outcome.told(failed.error))
         except Exception as error:
             sys.exit(_outcome.told(error))
+        finally:
+            _heartbeat.end()

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from densecast.cli import _heartbeat
 from densecast.errors import UsageError
+from densecast.runtime import stages
 
 if TYPE_CHECKING:
     from densecast.spec.augment import Augment
@@ -72,10 +74,12 @@ _LINE_EVERY_S = 10.0
 
 
 def set_up(verbose: int, quiet: bool) -> None:
-    """Log to standard error: warnings; with -v progress; with -vv everything."""
+    """Log to standard error: warnings; with -v progress; with -vv everything; and what takes long, unless quiet."""
     level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     logging.basicConfig(level=level, stream=sys.stderr, format="densecast: %(message)s")
     logging.getLogger("densecast").setLevel(level)
+    if not quiet:
+        _heartbeat.begin()
 
 
 def emit(value: object, text: str, json_file: Path | None) -> None:
@@ -117,9 +121,10 @@ def bar(what: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with _heartbeat.shown_by_a_bar(), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        with stages.heard_by(lambda stage: progress.update(task, description=f"{what} - {stage}")):
+            yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @contextlib.contextmanager
@@ -133,13 +138,18 @@ def clock_bar(quiet: bool) -> Iterator[Callable[[str, float, float], None]]:
         return
     if not sys.stderr.isatty():
         tell = _lines("seconds")
-        yield lambda what, passed, budget: tell(round(passed), round(budget), f"  {what}")
+
+        def told(what: str, passed: float, budget: float) -> None:
+            stages.at(what)
+            tell(round(passed), round(budget), f"  {what}")
+
+        yield told
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f} s  {task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with _heartbeat.shown_by_a_bar(), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=1.0)
         yield lambda what, passed, budget: progress.update(task, description=what, completed=passed, total=budget)
 
@@ -152,6 +162,8 @@ def steps(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     def tell(what: str, done: int, total: int) -> None:
         if not quiet:
             print(f"[{done:2}/{total}] {time.monotonic() - start:6.1f} s  {what}", file=sys.stderr, flush=True)
+            stages.at(what)
+            _heartbeat.spoken()
 
     yield tell
 
@@ -179,6 +191,7 @@ def _lines(what: str) -> Callable[..., None]:
         if time.monotonic() - last >= _LINE_EVERY_S:
             last = time.monotonic()
             print(f"{what}: {done}{f' of {total}' if total else ''}{remark}", file=sys.stderr, flush=True)
+            _heartbeat.spoken()
 
     return tell
 

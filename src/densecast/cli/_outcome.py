@@ -35,6 +35,18 @@ class Failed(BaseException):
 class Commands(TyperGroup):
     """The sub-commands, whose errors reach `main` as they are."""
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The help of the program itself, in the same way as that of the sub-commands."""
+        _without_values(self, ctx)
+        super().format_help(ctx, formatter)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The sub-command of that name, whose help shows no value beside options that take none."""
+        found = super().get_command(ctx, cmd_name)
+        if found is not None:
+            _without_values(found, ctx)
+        return found
+
     def invoke(self, ctx: Any) -> Any:
         """Run the sub-command; a wrong command line and requests to exit are the parser's."""
         try:
@@ -44,6 +56,15 @@ class Commands(TyperGroup):
             if type(error).__module__.partition(".")[0] in ("typer", "click"):
                 raise
             raise Failed(error) from error
+
+
+def _without_values(command: Any, ctx: Any) -> None:
+    """Have the help of a command, and of those below it, say `--tune`, not `--tune <bool>`."""
+    for each in (*command.params, command.get_help_option(ctx)):
+        if each is not None and each.metavar is None and (getattr(each, "is_flag", False) or getattr(each, "count", 0)):
+            each.metavar = ""
+    for inner in getattr(command, "commands", {}).values():
+        _without_values(inner, ctx)
 
 
 def told(error: Exception) -> int:

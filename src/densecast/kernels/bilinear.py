@@ -130,8 +130,13 @@ def resize_planes(
     """(C, h, w) float32 -> (C, *size_hw), the array itself if the size is right; within an ulp of torch's.
 
     For the few cases that need the resized values; the labels' kernels do not make them.
+
+    Raises:
+        BadShapeError: planes of no pixels, or a size as of `check_size`.
     """
     check_size(size_hw)
+    if planes.ndim != 3 or 0 in planes.shape[1:]:
+        raise BadShapeError(f"planes must be (C, h, w) of at least one pixel, got {planes.shape}.")
     if planes.shape[1:] == size_hw:
         return planes
     rows, cols = (taps(have, want, align_corners) for have, want in zip(planes.shape[1:], size_hw, strict=True))

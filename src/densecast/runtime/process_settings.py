@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.io import cache
+from densecast.runtime import cell_server
 
 _log = logging.getLogger(__name__)
 
@@ -85,10 +86,11 @@ def _keep_no_kernels(kernels: Path) -> None:
     """Let numba compile functions below `kernels` without keeping them; those of others are not touched."""
     from numba.core.dispatcher import Dispatcher
 
-    _log.warning(
-        "no folder can be written to in which compiled kernels could be kept: every process compiles them again, which "
-        "takes seconds. Set $DENSECAST_CACHE to a folder."
-    )
+    if not cell_server.is_inside():  # a confined process keeps nothing, whatever the user sets
+        _log.warning(
+            "no folder can be written to in which compiled kernels could be kept: every process compiles them again, "
+            "which takes seconds. Set $DENSECAST_CACHE to a folder."
+        )
     enable = Dispatcher.enable_caching
 
     def unless_ours(dispatcher: Any) -> None:

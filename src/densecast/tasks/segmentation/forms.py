@@ -230,7 +230,7 @@ def _sigmoid(logits: F32) -> F32:
 def _checked(output: Array, spec: ModelSpec) -> F32:
     form = decode_options(spec).form
     channels = 1 if form in BINARY else len(spec.labels)
-    if output.ndim != 3 or output.shape[0] != channels:
+    if output.ndim != 3 or output.shape[0] != channels or 0 in output.shape:
         raise BadGraphError(f"{spec.name}: expected {form} ({channels}, h, w); the network gave {output.shape}.")
     values = np.asarray(output, dtype=np.float32)
     if not np.isfinite(values).all():

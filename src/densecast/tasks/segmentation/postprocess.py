@@ -195,7 +195,7 @@ def _crop(placement: Placement) -> tuple[int, int] | None:
 
 
 def _checked(output: Array, spec: ModelSpec) -> npt.NDArray[np.float32]:
-    if output.ndim != 3 or output.shape[0] != len(spec.labels):
+    if output.ndim != 3 or output.shape[0] != len(spec.labels) or 0 in output.shape:
         raise BadGraphError(
             f"{spec.name}: expected logits ({len(spec.labels)}, h, w), one plane a label; "
             f"the network gave {output.shape}."

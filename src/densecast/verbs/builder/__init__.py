@@ -10,6 +10,7 @@ from densecast import artifact
 from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact
 from densecast.artifact.tune_record import TuneRecord
 from densecast.errors import BadArtifactError, UsageError
+from densecast.runtime import stages
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions
@@ -57,12 +58,15 @@ def build(
     start = time.perf_counter()
     with artifact.writing(out) as draft:
         graph = draft.folder / "graph.onnx"
+        stages.at("graph passes")
         notes = plan.write_graph(graph)
         job, record = calibration_methods.resolve(plan, graph)
+        stages.at(f"compiling for {options.backend}, {short(options.precision)}")
         built = plan.backend.build(job, draft.folder)
         precision = tuning.precision if tuning else None
         manifest = plan.manifest(built, notes, time.perf_counter() - start, precision)
         manifest = replace(manifest, calibration=record, tuning=tuning)
+        stages.at("comparing the build with its float graph")
         golden.add(draft.folder, manifest, graph, plan.feeds)
         graph.unlink()
         draft.finish(manifest)

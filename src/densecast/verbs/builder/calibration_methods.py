@@ -15,6 +15,7 @@ from densecast import artifact
 from densecast.artifact import CalibrationRecord, CompiledArtifact
 from densecast.backends._base import Backend, BuildJob, ChoosesActivationScheme
 from densecast.errors import UsageError
+from densecast.runtime import stages
 from densecast.runtime.execution import ExecutionConfig
 from densecast.runtime.machine import usable_cpus
 from densecast.session import Session
@@ -114,10 +115,13 @@ def _compared(
     task = TASKS.load_trusted(plan.spec.task)
     with tempfile.TemporaryDirectory() as folder:
         float32 = replace(job, options=replace(job.options, precision="force_float32"), calibration=())
+        stages.at("float32, to compare int8 with")
         expected = _outputs(plan, float32, evaluated, Path(folder) / "float32")
 
         def measure(method: CalibrationMethod, bias: BiasCorrection) -> tuple[float, float]:
             """Measure the change of the outputs, and the seconds per image."""
+            corrected = "" if bias == "none" else f", biases corrected ({bias})"
+            stages.at(f"trying int8 ranges by {method}{corrected} on {len(calibrated)} images")
             start = time.perf_counter()
             trial = replace(_with(job, method, bias), calibration=calibrated)
             outputs = _outputs(plan, trial, evaluated, Path(folder) / f"{method}_{bias}")

@@ -21,7 +21,7 @@ from densecast import artifact
 from densecast.artifact import FloatArtifact
 from densecast.errors import BadArtifactError, BadGraphError
 from densecast.io import codec
-from densecast.runtime import cell, cell_server, machine
+from densecast.runtime import cell, cell_server, machine, stages
 from densecast.spec.model import ModelSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks._base import TASKS, Task
@@ -77,6 +77,7 @@ def export(
     if pixels is None:
         pixels = _TENSORFLOW_PIXELS if is_tensorflow else _LARGEST_PIXELS
     task = TASKS.load_trusted(spec.task)
+    stages.at(f"exporting {path} in a confined process")
     with tempfile.TemporaryDirectory(prefix="densecast-") as scratch:
         folder = Path(scratch).resolve()
         cell.run_in_cell(

@@ -15,6 +15,7 @@ from densecast.artifact import FloatArtifact, FloatManifest
 from densecast.errors import BadGraphError
 from densecast.graph import _quantised
 from densecast.io import files
+from densecast.runtime import stages
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import ExportOptions
@@ -67,6 +68,7 @@ def export(
     shapes = trial_sizes.shapes(spec.input, example_size_hw)
     feeds = [outputs.trial_feeds(spec, shape, _SEED) for shape in shapes]
     framework = Framework(network, [tensor.name for tensor in spec.outputs])
+    stages.at(f"running the network at {len(feeds)} sizes")
     results = [framework(feed) for feed in feeds]
     shapes_of = heads.preferred_first({name: array.shape for name, array in results[0].items()}, spec)
     image_hw = (shapes[0][2], shapes[0][3])
@@ -79,10 +81,12 @@ def export(
     module = network if framework.is_single else framework.selected(selection.names)
     sizes = [(array.shape[2], array.shape[3]) for array in feeds[0].values()]
     axes = {tensor.name: declared_axes(tensor, spec.input) for tensor in described}
+    stages.at("exporting to ONNX")
     model, exporter = to_onnx(module, spec.inputs, axes, sizes, opset=options.opset, exporter=options.exporter)
     onnx_file.check(model, "the exported graph")
     serialised = model.SerializeToString()
     trials = tuple(zip(feeds, results, strict=True))
+    stages.at("comparing the graph with the framework")
     exact = Framework(network, framework.names, selection.names, is_exact=True)
     record = _parity(serialised, trials, options.tolerance, exact)
     main = selection.names[0]

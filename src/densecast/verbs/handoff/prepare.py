@@ -129,8 +129,10 @@ def _check_output_form(spec: ModelSpec, form: OutputForm) -> None:
 
 
 def _claim(out: Path, key: str) -> None:
-    """Check that the folder is empty, or was started with the same options."""
+    """Check that the folder is empty, or was started with the same options; sweep what a killed process left."""
     mark = out / _KEY
+    if out.is_dir():
+        temporaries.sweep(out / package.MANIFEST)
     if mark.is_file():
         if mark.read_text(encoding="utf-8") == key:
             return

@@ -1,0 +1,104 @@
+"""No long stage is silent: without a word for half a minute, a command says what it is at, and since when."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import typer.main
+from command_line import densecast
+from made_images import write_jpeg
+
+from densecast.cli import _heartbeat, app
+from densecast.cli._common import bar, clock_bar, steps
+from densecast.runtime import stages
+
+
+def beats() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "densecast-heartbeat" and each.is_alive()]
+
+
+def wait_for(stream: io.StringIO, words: str) -> None:
+    deadline = time.monotonic() + 30
+    while words not in stream.getvalue():
+        assert time.monotonic() < deadline, stream.getvalue()
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def err(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr(_heartbeat, "SILENCE_S", 0.05)
+    return stream
+
+
+def test_a_stage_is_named_again_and_again_while_it_lasts(err: io.StringIO) -> None:
+    _heartbeat.begin()
+    try:
+        wait_for(err, "at work: 0 s")
+        stages.at("trying ranges by histogram")
+        wait_for(err, "trying ranges by histogram: 0 s\ntrying ranges by histogram: 0 s\n")
+    finally:
+        _heartbeat.end()
+    stages.at("nobody listens any more")
+    said = err.getvalue()
+    for thread in beats():
+        thread.join(10)
+    assert not beats() and "nobody" not in said
+
+
+def test_every_kind_of_bar_goes_on_speaking(err: io.StringIO) -> None:
+    for shown, words in (
+        (bar("images", False), "at work"),
+        (clock_bar(False), "sensitivity 3 of 9: 0 s"),
+        (steps(False), "build openvino int8: 0 s"),
+    ):
+        _heartbeat.begin()
+        with shown as tell:
+            if words.startswith("sens"):
+                tell("sensitivity 3 of 9", 1.0, 60.0)
+            elif words.startswith("build"):
+                tell("build openvino int8", 4, 15)
+            wait_for(err, words)
+        _heartbeat.end()
+
+
+@pytest.mark.quantize
+def test_a_build_in_int8_says_which_ranges_it_tries(
+    artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    enter = _heartbeat.Heartbeat.enter
+    monkeypatch.setattr(_heartbeat.Heartbeat, "enter", lambda beat, stage: (heard.append(stage), enter(beat, stage)))
+    for seed in range(16):
+        write_jpeg(tmp_path / "images" / f"{seed}.jpg", seed=seed)
+    common = ("-p", "int8", "--data", tmp_path / "images", "--height", "24", "--width", "32")
+    ended = densecast("build", artifacts / "float", "-b", "onnxruntime", "--out", tmp_path / "out", *common)
+    assert ended.code == 0, ended.err
+    tried = [each for each in heard if each.startswith("trying int8 ranges by ")]
+    assert len(tried) >= 2 and "compiling for onnxruntime, int8" in heard
+    assert heard[-1] == "comparing the build with its float graph"
+    heard.clear()
+    densecast("build", artifacts / "float", "-b", "onnxruntime", "--out", tmp_path / "quiet", *common, "-q")
+    assert not heard and not beats()
+
+
+@pytest.mark.parametrize("command", ["", "build", "run", "infer", "handoff prepare", "models", "data check"])
+def test_the_help_shows_no_value_beside_flags_that_take_none(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("TERMINAL_WIDTH", "160")
+    ended = densecast(*command.split(), "--help")
+    assert ended.code == 0
+    assert not re.search(r"<?bool(ean)?>?", ended.out, re.IGNORECASE)
+    for flag in ("--verbose", "--tune", "--quiet"):
+        for line in ended.out.splitlines():
+            if f" {flag} " in line:
+                assert "<" not in line, line
+    if command == "build":
+        (tune,) = (each for each in typer.main.get_command(app).commands["build"].params if "--tune" in each.opts)  # type: ignore[attr-defined]
+        assert tune.is_flag

@@ -1,0 +1,126 @@
+"""Whatever a network gives out or a JPEG file holds: an answer or a refusal, never a read beyond an array."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tiny_artifacts
+from hypothesis import given
+from hypothesis import strategies as some
+from PIL import Image
+from test_any_argument import FEW, TYPES, arrays, sides
+
+from densecast.errors import DensecastError
+from densecast.imaging import jpeg_check
+from densecast.spec.augment import View
+from densecast.spec.preprocess import FitCentre, Letterbox, Native, PoseAffine, Preprocess, ScaleBy, Stretch
+from densecast.tasks.pose.postprocess import decode as decode_people
+from densecast.tasks.segmentation import SegmentationDecode, forms
+
+SOURCE = Path(forms.__file__).parents[2]
+
+
+def test_every_caller_of_a_compiled_function_has_a_property_here_or_beside() -> None:
+    callers = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            named = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("densecast.kernels")
+            if named and "kernels" not in path.relative_to(SOURCE).parts[:1]:
+                callers.add(path.relative_to(SOURCE).as_posix())
+    assert callers == {
+        "imaging/prepare.py",  # test_any_argument.test_prepare
+        "imaging/jpeg_check.py",  # test_a_damaged_jpeg
+        "tasks/segmentation/forms.py",  # test_a_segmentation
+        "tasks/segmentation/postprocess.py",
+        "tasks/pose/postprocess.py",  # test_people_of_several_scales, test_any_argument.test_people
+        "verbs/export/tensorflow.py",  # upsample_argmax: test_any_argument.test_labels_and_scores
+        "verbs/handoff/simulator.py",
+        "backends/onnxruntime.py",  # only warms up
+        "backends/openvino.py",
+    }
+
+
+rules = some.sampled_from([Native(), ScaleBy(0.5), Stretch((4, 5)), Letterbox((6, 7)), FitCentre((6, 6))])
+decodings = some.builds(
+    SegmentationDecode,
+    to_image=some.sampled_from(["bilinear_logits", "nearest_labels", "blended_labels"]),
+    align_corners=some.booleans(),
+    form=some.sampled_from(["logits", "probabilities", "binary_logits", "binary_probability", "labels"]),
+)
+
+
+@FEW
+@given(
+    some.lists(some.one_of(arrays(2, 3), arrays(3, 4)), min_size=1, max_size=2),
+    rules,
+    decodings,
+    some.tuples(some.integers(1, 9), some.integers(1, 9)),
+    some.booleans(),
+    some.booleans(),
+    some.data(),
+)
+def test_a_segmentation(
+    outputs: list[np.ndarray],
+    resize: Any,
+    decoding: SegmentationDecode,
+    image_hw: tuple[int, int],
+    at_network: bool,
+    probability: bool,
+    data: some.DataObject,
+) -> None:
+    spec = replace(tiny_artifacts.spec(), preprocess=Preprocess(resize), decode=decoding)
+    if data.draw(some.booleans()):  # of the right number of planes, and any size
+        planes = 1 if decoding.form.startswith("binary") else 2
+        shape = (planes, data.draw(sides), data.draw(sides))
+        outputs = [np.zeros(shape, data.draw(some.sampled_from(TYPES))) for _ in outputs]
+    views = [View(spec.preprocess.place(image_hw), bool(number)) for number in range(len(outputs))]
+    with contextlib.suppress(DensecastError):
+        found = forms.decode_views(outputs, views, spec, "network" if at_network else "image", probability=probability)
+        wanted = views[0].placement.content_hw if at_network else image_hw
+        assert found.class_id.shape == wanted and int(found.class_id.max(initial=0)) < 2
+
+
+@FEW
+@given(
+    some.lists(some.tuples(sides, sides), min_size=1, max_size=3),
+    some.sampled_from([34, 18, 35]),
+    some.sampled_from(TYPES),
+    some.lists(some.sampled_from([0.5, 1.0, 1.5, 0.0, -1.0]), min_size=1, max_size=3),
+)
+def test_people_of_several_scales(sizes: list[tuple[int, int]], channels: int, dtype: str, scales: list[float]) -> None:
+    rng = np.random.default_rng(0)
+    maps = [rng.random((2, channels, *size)).astype(dtype) for size in sizes]
+    placement = PoseAffine(16, 8).geometry((20, 24))
+    with contextlib.suppress(DensecastError):
+        assert decode_people(maps, placement, scales=scales).xy_px.shape[1:] == (17, 2)
+
+
+def jpeg(progressive: bool, sampling: int) -> bytes:
+    pixels = np.random.default_rng(1).integers(0, 255, (24, 40, 3)).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", progressive=progressive, subsampling=sampling, restart_marker_blocks=2)
+    return stream.getvalue()
+
+
+JPEGS = [jpeg(progressive, sampling) for progressive in (False, True) for sampling in (0, 2)]
+
+
+@FEW
+@given(
+    some.sampled_from(JPEGS),
+    some.lists(some.tuples(some.integers(0, 3000), some.integers(0, 255)), max_size=6),
+    some.integers(0, 3000),
+)
+def test_a_damaged_jpeg(whole: bytes, changes: list[tuple[int, int]], length: int) -> None:
+    data = bytearray(whole)
+    for place, value in changes:
+        data[place % len(data)] = value
+    for each in (bytes(data), bytes(data[:length]), bytes(data) + whole):
+        assert jpeg_check.check(each).is_whole in (True, False)
+    assert jpeg_check.check(whole).is_whole
