@@ -68,7 +68,6 @@ def export(
     shapes = trial_sizes.shapes(spec.input, example_size_hw)
     feeds = [outputs.trial_feeds(spec, shape, _SEED) for shape in shapes]
     framework = Framework(network, [tensor.name for tensor in spec.outputs])
-    stages.at(f"running the network at {len(feeds)} sizes")
     results = [framework(feed) for feed in feeds]
     shapes_of = heads.preferred_first({name: array.shape for name, array in results[0].items()}, spec)
     image_hw = (shapes[0][2], shapes[0][3])
