@@ -52,6 +52,54 @@ def test_the_gate_is_the_stated_one(miou: float, speed: float, tolerance: str, c
         assert tolerance.partition("=")[0] in ended.err
 
 
+def noisy(path: Path, speed: float, spread: float | None, others: float | None = 0.0) -> str:
+    """As `benchmark --json` writes it."""
+    data = json.loads(Path(result(path, 0.7, speed)).read_text())
+    data |= {"spread": spread, "load": {"others": others, "before": 1.0, "after": 1.0}}
+    path.write_text(json.dumps(data))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("speed", "spreads", "others", "verdict"),
+    [
+        (9.6, (0.005, 0.002), (0.0, 0.0), "pass"),  # worse by 0.4 of 0.5, noise 0.05
+        (9.6, (0.005, 0.03), (0.0, 0.0), "undecided"),  # noise 0.29
+        (9.6, (0.03, 0.005), (0.0, 0.0), "undecided"),
+        (9.4, (0.005, 0.002), (0.0, 0.0), "FAIL"),  # worse by 0.6
+        (9.4, (0.02, 0.002), (0.0, 0.0), "undecided"),  # noise 0.2
+        (7.0, (0.02, 0.1), (0.0, 0.0), "FAIL"),  # worse by 3, noise 0.7
+        (12.0, (0.2, 0.02), (0.0, 0.0), "pass"),  # better by 2, noise 2: 2.5 from the limit
+        (7.0, (0.01, 0.01), (0.0, 0.6), "undecided"),
+        (12.0, (0.01, 0.01), (0.6, 0.0), "undecided"),
+        (9.4, (None, None), (None, None), "FAIL"),  # nothing is known of the noise
+    ],
+)
+@pytest.mark.parametrize("name", ["images_per_s", "rows"])
+def test_a_speed_is_not_judged_where_noise_exceeds_the_difference(
+    speed: float,
+    spreads: tuple[float | None, float | None],
+    others: tuple[float | None, float | None],
+    verdict: str,
+    name: str,
+    tmp_path: Path,
+) -> None:
+    left = noisy(tmp_path / "a.json", 10.0, spreads[0], others[0])
+    right = noisy(tmp_path / "b.json", speed, spreads[1], others[1])
+    if name == "rows":  # the same in a report
+        for path in (Path(left), Path(right)):
+            data = json.loads(path.read_text())
+            timing = {**data["throughput"], "spread": data["spread"], "load": data["load"]}
+            path.write_text(json.dumps({"rows": [{"artifact": "x", "score": data["score"], "timing": timing}]}))
+    arguments = (left, right, "--tolerance", "images_per_s=0.5", "--tolerance", "mIoU=0")
+    ended = densecast("compare", "results", *arguments, "--json", tmp_path / "out.json")
+    assert ended.code == (0 if verdict == "pass" else 1)
+    assert verdict in ended.out and ("could not be decided" in ended.err) == (verdict == "undecided")
+    rows = {row["name"].split("/")[-1]: row for row in json.loads((tmp_path / "out.json").read_text())}
+    assert rows["images_per_s"]["passed"] == (verdict == "pass")
+    assert rows["mIoU"]["passed"] and not rows["mIoU"]["undecided"]
+
+
 def test_without_a_tolerance_nothing_is_gated(tmp_path: Path) -> None:
     left, right = result(tmp_path / "a.json", 0.7), result(tmp_path / "b.json", 0.1)
     ended = densecast("compare", "results", left, right, "--json", "-")

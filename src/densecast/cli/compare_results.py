@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
+
+if TYPE_CHECKING:
+    from densecast.verbs.compare_results import Row
 
 
 def command(
@@ -42,12 +45,22 @@ def command(
             f"{row.candidate:.6g}",
             f"{row.worse:+.3g}",
             "" if row.allowed is None else f"{row.allowed:.3g}",
-            "" if row.allowed is None else ("pass" if row.passed else "FAIL"),
+            _verdict(row),
         ]
         for row in compared
     ]
     text = table(["quantity", "baseline", "candidate", "worse by", "allowed", ""], cells, "<>>>><")
     emit([codec.to_plain(row) for row in compared], text, json)
-    failed = [row.name for row in compared if not row.passed]
+    failed = [row.name for row in compared if not (row.passed or row.undecided)]
+    undecided = [f"{row.name} {row.undecided}" for row in compared if row.undecided]
     if failed:
         raise GateFailedError(f"worse than allowed: {', '.join(failed)}.")
+    if undecided:
+        raise GateFailedError(f"{'; '.join(undecided)}. Measure both again, longer or on a machine left alone.")
+
+
+def _verdict(row: Row) -> str:
+    """One word for the table."""
+    if row.allowed is None:
+        return ""
+    return "undecided" if row.undecided else "pass" if row.passed else "FAIL"

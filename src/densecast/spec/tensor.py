@@ -26,8 +26,8 @@ class Dim:
 
     def __post_init__(self) -> None:
         """Sizes that a tensor can have."""
-        if not (1 <= self.min <= LARGEST_SIZE and 1 <= self.max <= LARGEST_SIZE and 1 <= self.multiple <= LARGEST_SIZE):
-            raise ValueError(f"sizes must be from 1 to {LARGEST_SIZE}, got {self}")
+        if not (0 <= self.min <= LARGEST_SIZE and 1 <= self.max <= LARGEST_SIZE and 1 <= self.multiple <= LARGEST_SIZE):
+            raise ValueError(f"sizes must be from 0 to {LARGEST_SIZE}, got {self}")
 
     def admits(self, size: int) -> bool:
         """Whether this size is allowed."""

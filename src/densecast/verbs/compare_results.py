@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from densecast.errors import BadInputError, UnknownNameError, UsageError
 from densecast.io import codec
+from densecast.runtime.cpu_load import CpuLoad
 from densecast.spec import limits
 
 PUBLISHED = "published:"
@@ -20,12 +21,18 @@ Better = Literal["higher", "lower"]
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One quantity of a result; `images` is what it was measured on, if known, and `ids` the hash of their ids."""
+    """One quantity of a result; `images` is what it was measured on, if known, and `ids` the hash of their ids.
+
+    Of a speed, `spread` is how far equal parts of its run lay apart, as a share, and `disturbed` what other programs
+    took of the CPUs, in words, where that was too much for wall times to decide anything.
+    """
 
     value: float
     better: Better
     images: int | None = None
     ids: str | None = None
+    spread: float | None = None
+    disturbed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,11 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One quantity of both results. `worse` is how much the candidate is worse, negative where it is better."""
+    """One quantity of both results. `worse` is how much the candidate is worse, negative where it is better.
+
+    `noise` is how far the two may lie apart by chance, where that is known. A limit within it of `worse` could not be
+    decided: then it is not `passed`, and `undecided` says why.
+    """
 
     name: str
     baseline: float
@@ -47,6 +58,8 @@ class Row:
     worse: float
     allowed: float | None
     passed: bool
+    noise: float | None = None
+    undecided: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,9 @@ def compare_results(
     baseline: str, candidate: str, tolerances: Sequence[Tolerance], *, other_images: bool = False
 ) -> list[Row]:
     """Compare all quantities that both results have; those with a tolerance are gated.
+
+    A speed is not judged where the runs' own spread is larger than what is left to the limit, or where other programs
+    took too much of the CPUs: that gate is not passed, and its row says that it could not be decided.
 
     Each is the path of a JSON file of `evaluate`, `benchmark`, `run` or `handoff collect`, or `published:<name>`. A
     tolerance's name is a quantity's, or the last part of several (`mIoU` of `openvino_fp32/mIoU`).
@@ -96,8 +112,10 @@ def compare_results(
         worse = before.value - after.value if before.better == "higher" else after.value - before.value
         named = [each for each in tolerances if _matches(each, name)]
         allowed = min((_allowed(each, before.value) for each in named), default=None)
+        noise = _noise(before, after)
+        undecided = "" if allowed is None else _undecided(before, after, worse, allowed, noise)
         passed = allowed is None or limits.is_at_most(f"the tolerance of {name}", worse, allowed)
-        rows.append(Row(name, before.value, after.value, worse, allowed, passed))
+        rows.append(Row(name, before.value, after.value, worse, allowed, passed and not undecided, noise, undecided))
     return rows
 
 
@@ -171,20 +189,45 @@ def _quantities(data: dict[str, Any]) -> Iterator[tuple[str, Quantity]]:
         others = _table(score.get("others"))
         for name, value in {str(score.get("name")): score.get("value"), **others}.items():
             yield from _quantity(name, value, better, score.get("count"), record.get("ids_sha256"))
-    throughput = data.get("throughput")
-    if isinstance(throughput, dict):
-        for name, value in throughput.items():
-            yield from _quantity(name, value, "higher")
-    stages = data.get("stages")
-    if isinstance(stages, dict):
-        for stage, summary in stages.items():
-            for name, value in summary.items() if isinstance(summary, dict) else ():
-                yield from _quantity(f"{stage}.{name}", value, "lower")
+    yield from ((name, _as_measured(quantity, data)) for name, quantity in _speeds(data))
     files = data.get("performance")
     if isinstance(files, dict):
         for values in files.values():
             for name, value in values.items() if isinstance(values, dict) else ():
                 yield from _quantity(name, value, _better(name))
+
+
+def _speeds(data: dict[str, Any]) -> Iterator[tuple[str, Quantity]]:
+    for name, value in _table(data.get("throughput")).items():
+        yield from _quantity(name, value, "higher")
+    for stage, summary in _table(data.get("stages")).items():
+        for name, value in _table(summary).items():
+            yield from _quantity(f"{stage}.{name}", value, "lower")
+
+
+def _as_measured(quantity: Quantity, data: dict[str, Any]) -> Quantity:
+    """A speed with what its result says of the noise."""
+    spread, others = data.get("spread"), _table(data.get("load")).get("others")
+    load = CpuLoad(float(others)) if isinstance(others, (int, float)) else CpuLoad()
+    known = float(spread) if isinstance(spread, (int, float)) and math.isfinite(spread) and spread >= 0 else None
+    return replace(quantity, spread=known, disturbed=str(load) if load.is_too_high else "")
+
+
+def _noise(before: Quantity, after: Quantity) -> float | None:
+    """How far two measurements of one thing may lie apart, in its unit: the larger of both runs' own spreads."""
+    known = [each.spread * abs(each.value) for each in (before, after) if each.spread is not None]
+    return max(known) if known else None
+
+
+def _undecided(before: Quantity, after: Quantity, worse: float, allowed: float, noise: float | None) -> str:
+    """Why nobody can say whether a limit is kept; "" where that is clear."""
+    disturbed = before.disturbed or after.disturbed
+    if disturbed:
+        which = "of the baseline" if before.disturbed else "of the candidate"
+        return f"could not be decided: while the speed {which} was measured, {disturbed}"
+    if noise is not None and abs(worse - allowed) < noise:
+        return f"could not be decided: worse by {worse:.3g}, allowed {allowed:.3g}, noise {noise:.3g}"
+    return ""
 
 
 def _table(value: object) -> dict[str, Any]:
@@ -196,7 +239,13 @@ def _of_row(row: dict[str, Any]) -> dict[str, Any]:
     """A report's row in the form of separate results."""
     timing = _table(row.get("timing"))
     names = ("images_per_s", "inference_only_per_s")
-    return {"score": row.get("score"), "throughput": {name: timing[name] for name in names if name in timing}}
+    throughput = {name: timing[name] for name in names if name in timing}
+    return {
+        "score": row.get("score"),
+        "throughput": throughput,
+        "spread": timing.get("spread"),
+        "load": timing.get("load"),
+    }
 
 
 def _quantity(

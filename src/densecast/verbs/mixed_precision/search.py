@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
 from densecast.artifact.search_record import HALF_PRECISION, Trial
 from densecast.pipeline import Pipeline
+from densecast.runtime.cpu_load import LoadMeter
 from densecast.spec.verb_options import MaxDrop
 from densecast.verbs.mixed_precision import strategy
 from densecast.verbs.mixed_precision.accuracy import AccuracyEvaluator
@@ -14,6 +16,8 @@ from densecast.verbs.mixed_precision.candidates import CandidateBuilder, measure
 from densecast.verbs.mixed_precision.checkpoint import SearchCheckpoint
 from densecast.verbs.mixed_precision.sensitivity import Proxy, layer_groups
 from densecast.verbs.mixed_precision.strategy import HalfLayers, LayerGroup
+
+log = logging.getLogger(__name__)
 
 # What is being done, the seconds since the start, and those there are.
 Progress = Callable[[str, float, float], None]
@@ -137,8 +141,11 @@ class Search:
     def _cost_ms(self) -> dict[str, float]:
         if not self._checkpoint.cost_ms:
             self._say("time of every layer")
+            meter = LoadMeter()
             self._checkpoint.cost_ms = self.candidates.cost_ms()
             self._checkpoint.save()
+            if (load := meter.load()).is_too_high:
+                log.info("while the time of every layer was measured, %s: the order of trials may be another.", load)
         return self._checkpoint.cost_ms
 
     def _trial(self, half_layers: HalfLayers) -> Trial:
