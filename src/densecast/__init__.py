@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from densecast.spec.sample import SplitRecord as SplitRecord
     from densecast.spec.score import Score as Score
     from densecast.spec.serve_options import ServeOptions as ServeOptions
+    from densecast.spec.store_options import StoreOptions as StoreOptions
     from densecast.spec.tensor import Dim as Dim
     from densecast.spec.tensor import TensorSpec as TensorSpec
     from densecast.spec.verb_options import BenchmarkOptions as BenchmarkOptions
@@ -92,6 +93,10 @@ if TYPE_CHECKING:
     from densecast.verbs.reproduce import RunOptions as RunOptions
     from densecast.verbs.reproduce import reproduce as reproduce
     from densecast.verbs.serve import serve as serve
+    from densecast.verbs.stored.compare import compare_stores as compare_stores
+    from densecast.verbs.stored.evaluate import evaluate_shard as evaluate_shard
+    from densecast.verbs.stored.merge import merge as merge
+    from densecast.verbs.stored.report import report_store as report_store
     from densecast.verbs.verify import verify as verify
     from densecast.zoo._base import CheckpointSource as CheckpointSource
     from densecast.zoo._base import PublishedScore as PublishedScore
@@ -159,6 +164,7 @@ _HOME = {
     "ServeOptions": "densecast.spec.serve_options",
     "Session": "densecast.session",
     "SplitRecord": "densecast.spec.sample",
+    "StoreOptions": "densecast.spec.store_options",
     "Stretch": "densecast.spec.preprocess",
     "Task": "densecast.tasks._base",
     "TensorSpec": "densecast.spec.tensor",
@@ -171,14 +177,18 @@ _HOME = {
     "build": "densecast.verbs.builder",
     "check_data": "densecast.verbs.data_check",
     "compare": "densecast.verbs.compare",
+    "compare_stores": "densecast.verbs.stored.compare",
     "diagnose": "densecast.verbs.diagnose",
     "evaluate": "densecast.verbs.evaluate",
+    "evaluate_shard": "densecast.verbs.stored.evaluate",
     "export": "densecast.verbs.export",
     "export_file": "densecast.verbs.export",
     "export_module": "densecast.verbs.export",
     "export_zoo": "densecast.verbs.export",
     "infer": "densecast.verbs.infer",
+    "merge": "densecast.verbs.stored.merge",
     "read_image": "densecast.imaging.read",
+    "report_store": "densecast.verbs.stored.report",
     "reproduce": "densecast.verbs.reproduce",
     "serve": "densecast.verbs.serve",
     "verify": "densecast.verbs.verify",

@@ -14,8 +14,9 @@ DensecastError                   3  something outside is missing or broken
 │   ├── BadCheckpointError          missing, foreign, truncated or mismatching weights
 │   ├── BadGraphError               an ONNX or TorchScript file that is not a usable network
 │   ├── BadDatasetError             a data set folder that is not what it claims to be
-│   └── BadArtifactError            a damaged artifact, or one made for something else
-│       └── WrongCpuError               an artifact whose numbers are wrong on this CPU
+│   ├── BadArtifactError            a damaged artifact, or one made for something else
+│   │   └── WrongCpuError               an artifact whose numbers are wrong on this CPU
+│   └── BadStoreError               records of a run that are damaged or incomplete
 ├── DeviceError                  3  a device that is here failed; says at which call, and with what status
 ├── WriteError                   3  a file could not be written: a full or broken disk
 ├── WorkerError                  3  a worker process died: out of memory, killed, or a crash inside an engine
@@ -118,6 +119,10 @@ class BadArtifactError(BadInputError):
 
 class WrongCpuError(BadArtifactError):
     """An artifact was built for other CPUs, and computes something else on this one."""
+
+
+class BadStoreError(BadInputError):
+    """Records of a run are damaged or incomplete."""
 
 
 class DeviceError(DensecastError):

@@ -143,6 +143,39 @@ def _compare_results(root: Path) -> Json:
     return written(root, "compare", "results", root / "before.json", root / "after.json", "--tolerance", "mIoU=0.5")
 
 
+def _stored(root: Path, name: str) -> Path:
+    """A store of an evaluation in this process."""
+    import made_stores
+
+    pytest.importorskip("pyarrow")
+    made_stores.evaluated(root / "cars" / "built", root / "cars" / "data", root / name)
+    return root / name
+
+
+def _merge(root: Path) -> Json:
+    return written(root, "merge", _stored(root, "stored"))
+
+
+def _report_of_a_store(root: Path) -> Json:
+    return written(root, "report", _stored(root, "stored"))
+
+
+def _compare_stores(root: Path) -> Json:
+    """With one record of an image changed, so that there is a change to tell."""
+    import shutil
+
+    from made_images import write_mask
+
+    one = _stored(root, "stored")
+    if not (root / "stored2").exists():
+        other = Path(shutil.copytree(root / "cars" / "data", root / "cars" / "data2"))
+        write_mask(other / "masks" / "0007_01_mask.gif", np.ones((48, 64), np.uint8))
+        import made_stores
+
+        made_stores.evaluated(root / "cars" / "built", other, root / "stored2")
+    return written(root, "compare", "results", one, root / "stored2")
+
+
 def _data_check(root: Path) -> Json:
     """With problems of several kinds, so that there are files to name, and the exit code is 1."""
     data = made_mask_folders.pairs(root / "checked", count=4)
@@ -223,6 +256,7 @@ def _handoff_collect(root: Path) -> Json:
 
 
 NEEDS_TORCH, NEEDS_COCO, NEEDS_NNCF = (pytest.mark.torch,), (pytest.mark.coco,), (pytest.mark.quantize,)
+NEEDS_STORE = (pytest.mark.store,)
 CALLS: dict[str, tuple[Maker, tuple[pytest.MarkDecorator, ...]]] = {
     "models": (_models, ()),
     "export FILE.onnx": (_export_onnx, ()),
@@ -241,6 +275,9 @@ CALLS: dict[str, tuple[Maker, tuple[pytest.MarkDecorator, ...]]] = {
     "compare --data": (_compare_by_metric, ()),
     "compare, people": (_compare_people, ()),
     "compare results": (_compare_results, ()),
+    "compare results, stores": (_compare_stores, NEEDS_STORE),
+    "merge": (_merge, NEEDS_STORE),
+    "report STORE": (_report_of_a_store, NEEDS_STORE),
     "data check": (_data_check, ()),
     "verify": (_verify, ()),
     "serve --check": (_serve_check, ()),

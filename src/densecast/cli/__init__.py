@@ -26,6 +26,7 @@ from densecast.cli import (
     export,
     handoff,
     infer,
+    merge,
     models,
     report,
     run,
@@ -68,7 +69,11 @@ def program(
         plugins.allow_plugins(*plugin)
 
 
-for verb in (models, export, build, infer, evaluate, benchmark, compare, verify, diagnose, run, serve, report, doctor):
+VERBS = (
+    *(models, export, build, infer, evaluate, merge, benchmark, compare),
+    *(verify, diagnose, run, serve, report, doctor),
+)
+for verb in VERBS:
     app.command(verb.__name__.rpartition(".")[2])(verb.command)
 app.add_typer(data.command, name="data")
 app.add_typer(handoff.command, name="handoff")

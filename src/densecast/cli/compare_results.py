@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,12 +10,15 @@ import typer
 from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
 
 if TYPE_CHECKING:
-    from densecast.verbs.compare_results import Row
+    from densecast.verbs.compare_results import Row, Tolerance
 
 
 def command(
     baseline: Annotated[
-        str, typer.Argument(help="JSON file of evaluate, benchmark, run or handoff collect; or published:NAME.")
+        str,
+        typer.Argument(
+            help="JSON file of evaluate, benchmark, run or handoff collect; published:NAME; or a store of evaluate."
+        ),
     ],
     candidate: Annotated[str, typer.Argument(help="Likewise.")],
     tolerance: Annotated[
@@ -28,16 +32,22 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Compare two results; exit with 1 if a quantity is worse than --tolerance allows."""
+    """Compare two results; exit with 1 if a quantity is worse than --tolerance allows.
+
+    Two stores are compared image by image: the change with its 95 % interval, and the images that changed most.
+    """
     set_up(verbose, quiet)
     from densecast.errors import GateFailedError
     from densecast.io import codec
     from densecast.report.markdown import table
     from densecast.verbs.compare_results import compare_results, parse_tolerance
+    from densecast.verbs.stored.compare import is_store
 
-    compared = compare_results(
-        baseline, candidate, [parse_tolerance(each) for each in tolerance or []], other_images=other_images
-    )
+    allowed = [parse_tolerance(each) for each in tolerance or []]
+    if is_store(baseline) and is_store(candidate):
+        _image_by_image(baseline, candidate, allowed, json, other_images=other_images)
+        return
+    compared = compare_results(baseline, candidate, allowed, other_images=other_images)
     cells = [
         [
             row.name,
@@ -64,3 +74,39 @@ def _verdict(row: Row) -> str:
     if row.allowed is None:
         return ""
     return "undecided" if row.undecided else "pass" if row.passed else "FAIL"
+
+
+def _image_by_image(
+    baseline: str, candidate: str, allowed: list[Tolerance], json: Path | None, *, other_images: bool
+) -> None:
+    """Print how two stores differ.
+
+    Raises:
+        GateFailedError: the metric is worse than allowed.
+        UnknownNameError: a tolerance for another quantity.
+    """
+    from densecast.errors import GateFailedError, UnknownNameError
+    from densecast.io import codec
+    from densecast.report.markdown import table
+    from densecast.spec import limits
+    from densecast.verbs.stored.compare import compare_stores
+
+    found = compare_stores(baseline, candidate, other_images=other_images)
+    for each in allowed:
+        if each.name != found.metric:
+            raise UnknownNameError.among("quantity of both stores", each.name, [found.metric])
+    cells = [
+        [each.id, *(f"{value:.4g}" for value in (each.baseline, each.candidate, each.worse))] for each in found.changed
+    ]
+    lines = [
+        f"{found.metric}: {found.baseline:.6g}, now {found.candidate:.6g} over the same {found.images} images",
+        f"worse by {found.drop} (95 % interval, paired bootstrap over images)",
+        f"{found.worse} images are worse, {found.better} better",
+    ]
+    if cells:
+        lines += ["", table(["image", "baseline", "candidate", "worse by"], cells, "<>>>")]
+    emit(codec.to_plain(found), "\n".join(lines), json)
+    for each in allowed:
+        limit = each.amount * abs(found.baseline) if each.relative else each.amount
+        if not limits.is_at_most(f"the tolerance of {each.name}", found.drop.value, limit):
+            raise GateFailedError(f"worse than allowed: {found.metric}.")

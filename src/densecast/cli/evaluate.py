@@ -8,16 +8,18 @@ from typing import Annotated
 import typer
 
 from densecast.cli import _options
-from densecast.cli._common import Device, Flip, Json, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
+from densecast.cli._common import Device, Flip, Json, Quiet, Ratios, Threads, Verbose, augment, bar, set_up
 from densecast.spec.data_options import Data, DataOptions
+from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import EvaluateOptions
 
 
-@_options.takes(options=EvaluateOptions, own=DataOptions)
+@_options.takes(options=EvaluateOptions, own=DataOptions, stored=StoreOptions)
 def command(
     artifact: Annotated[Path, typer.Argument(help="A built artifact.")],
     options: _options.Values,
     own: _options.Values,
+    stored: _options.Values,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -45,28 +47,31 @@ def command(
 ) -> None:
     """Measure a model's metric on its data set, or on your own pictures and masks."""
     set_up(verbose, quiet)
+    from densecast.artifact import CompiledArtifact
+    from densecast.cli import _stored
+    from densecast.errors import UsageError
     from densecast.io import codec
     from densecast.measure.data_source import find
-    from densecast.pipeline import Pipeline
+    from densecast.pipeline import Pipeline, PipelineConfig
     from densecast.verbs.evaluate import evaluate, table_printer
+    from densecast.verbs.stored.evaluate import evaluate_shard
 
     chosen = codec.from_plain(options, EvaluateOptions, "command line")
+    kept = codec.from_plain(stored, StoreOptions, "command line")
     place = Data(data, codec.from_plain(own, DataOptions, "command line"))
-    views = augment(ratios, flip)
-    opened = Pipeline.open(artifact, threads=threads, device=device, mode="throughput", augment=views)
-    with opened as pipeline, bar("images", quiet) as progress:
-        tables = table_printer(find(pipeline.spec, place).spec, table)
-        result = evaluate(pipeline, place, chosen, progress=progress, results=results)
-    score, model = result.score, result.model
-    split = score.data.split if score.data else chosen.split
-    lines = [
-        f"{score.name}: {score.value:.4f} over {score.count} images ({split}), {model.backend} {model.precision.ran}"
-    ]
-    lines += [f"{name}: {value:.4f}" for name, value in score.others.items()]
-    if score.protocol is not None and score.data is not None:
-        lines.append(f"protocol {score.protocol}, ids {score.data.ids_sha256[:12]}")
-    if score.data is not None and score.data.layout is not None:
-        lines.append(f"data: {score.data.layout}")
-    lines += [f"note: {remark}" for remark in score.remarks]
-    printed = tables(score)
-    emit(codec.to_plain(result), "\n".join([*([f"{printed}\n"] if printed else []), *lines]), json)
+    config = PipelineConfig(artifact, threads, "throughput", augment(ratios, flip), device)
+    if kept.store is not None:
+        spec = CompiledArtifact.open(artifact).spec
+        tables = table_printer(find(spec, place).spec, table)
+        with bar("images", quiet) as progress:
+            if kept.shard is not None:
+                if results is not None:
+                    raise UsageError("--results is of all images: write it when all shards are done.")
+                _stored.tell_shard(evaluate_shard(config, place, chosen, stored=kept, progress=progress), json)
+                return
+            result = evaluate(config, place, chosen, progress=progress, results=results, stored=kept)
+    else:
+        with Pipeline.open(config) as pipeline, bar("images", quiet) as progress:
+            tables = table_printer(find(pipeline.spec, place).spec, table)
+            result = evaluate(pipeline, place, chosen, progress=progress, results=results)
+    _stored.tell_score(result, tables, chosen.split, json)

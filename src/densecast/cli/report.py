@@ -11,7 +11,9 @@ from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="Folder of an earlier run, or a built artifact.")],
+    given: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="Folder of an earlier run, a built artifact, or a store of records.")
+    ],
     html: Annotated[
         Path | None, typer.Option(help="For a built artifact: also write an HTML page that explains how it was chosen.")
     ] = None,
@@ -19,14 +21,24 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Regenerate a run's report.md and report.html, or show how a build was chosen."""
+    """Regenerate a run's report.md and report.html, or show how a build was chosen, or what a store holds."""
     set_up(verbose, quiet)
     from densecast import artifact, report
     from densecast.errors import UsageError
     from densecast.io import codec, files
     from densecast.report import markdown, page
     from densecast.report.data import Reasons
+    from densecast.report.stored import text_of
+    from densecast.verbs.stored.compare import is_store
+    from densecast.verbs.stored.report import report_store
 
+    if is_store(given):
+        if html is not None:
+            raise UsageError("--html is for a built artifact; a store is reported as text and JSON.")
+        found = report_store(given)
+        emit(codec.to_plain(found), text_of(found), json)
+        return
+    folder = Path(given)
     if (folder / artifact.MANIFEST).is_file():
         built = artifact.CompiledArtifact.open(folder)
         text = markdown.build(built)

@@ -14,6 +14,7 @@ from densecast.spec.score import Interval
 
 RESAMPLES = 1000
 COVERAGE = 0.95
+_MOST_WEIGHTS = 1 << 27
 _SEED = 0
 
 Floats = npt.NDArray[np.float64]
@@ -61,9 +62,16 @@ def bootstrap(images: int, drops_of: Any, resamples: int = RESAMPLES) -> Interva
     either score. With no image, all three are NaN.
     """
     rng = np.random.default_rng(_SEED)
-    drawn = rng.multinomial(images, np.full(images, 1 / images), size=resamples) if images else np.zeros((1, 0), int)
-    weights = np.concatenate([np.ones((1, images), np.int64), drawn.astype(np.int64)])
-    drops = drops_of(weights)
+    if not images:
+        return Interval(float(drops_of(np.ones((1, 0), np.int64))[0]), np.nan, np.nan)
+    own, share = np.ones((1, images), np.int64), np.full(images, 1 / images)
+    # Of very many images, some resamples at a time: the table of weights would fill the memory.
+    block = max(1, min(resamples, _MOST_WEIGHTS // images))
+    found = []
+    for start in range(0, resamples, block):
+        drawn = rng.multinomial(images, share, size=min(block, resamples - start)).astype(np.int64)
+        found.append(drops_of(drawn if start else np.concatenate([own, drawn])))
+    drops = np.concatenate(found)
     outside = (1 - COVERAGE) / 2
-    low, high = np.nanquantile(drops[1:], [outside, 1 - outside]) if images else (np.nan, np.nan)
+    low, high = np.nanquantile(drops[1:], [outside, 1 - outside])
     return Interval(float(drops[0]), float(low), float(high))

@@ -6,7 +6,7 @@ be computed from stored ones, for a part of the images, for images that count se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -71,6 +71,14 @@ class Resamples(Protocol[Counted]):
         self, counts: Sequence[Counted], weights: npt.NDArray[np.int64], spec: ModelSpec
     ) -> npt.NDArray[np.float64]:
         """(B, N) times that each of the N images counts -> (B,) values."""
+
+
+@runtime_checkable
+class ScoresStreams(Protocol[Counted]):
+    """A metric that scores any number of counts, of which it keeps a few numbers each."""
+
+    def score_stream(self, counts: Iterable[Counted], spec: ModelSpec) -> Score:
+        """The same as `score` to the last digit, for counts that come by one after another."""
 
 
 @runtime_checkable

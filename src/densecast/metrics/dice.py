@@ -6,14 +6,15 @@ pooled. Each goes by its own name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadShapeError
-from densecast.metrics._base import Metric, TruthSummary, in_order, require_tensors
+from densecast.metrics._base import Metric, TruthSummary, require_tensors
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import LabelMap
 from densecast.spec.score import Score
@@ -93,22 +94,33 @@ class Dice:
 
     def score(self, counts: Sequence[ForegroundCount], spec: ModelSpec) -> Score:
         """`dice_per_image`, with `dice_pooled` and `iou_pooled` (NaN where no image has a foreground)."""
-        counted = in_order(counts)
-        values = [dice(each.both, each.predicted, each.target) for each in counted]
-        both = sum(each.both for each in counted)
-        total = sum(each.predicted + each.target for each in counted)
+        return self.score_stream(counts, spec)
+
+    def score_stream(self, counts: Iterable[ForegroundCount], spec: ModelSpec) -> Score:
+        """The same, of counts that come by one after another."""
+        ids: list[str] = []
+        unordered = array("d")
+        both = total = 0
+        for count in counts:
+            ids.append(count.sample_id)
+            unordered.append(dice(count.both, count.predicted, count.target))
+            both += count.both
+            total += count.predicted + count.target
+        # A sum of floats depends on the order of its terms, so there is one order.
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        values = np.array(unordered)[order] if ids else np.zeros(0)
         union = total - both
         return Score(
             name=self.name,
-            value=float(np.mean(values)) if values else float("nan"),
+            value=float(np.mean(values)) if ids else float("nan"),
             unit="fraction",
             better="higher",
-            count=len(values),
+            count=len(ids),
             others={
                 "dice_pooled": 2 * both / total if total else float("nan"),
                 "iou_pooled": both / union if union else float("nan"),
             },
-            per_image={each.sample_id: value for each, value in zip(counted, values, strict=True)},
+            per_image={ids[place]: value for place, value in zip(order, values.tolist(), strict=True)},
         )
 
     def resampled(

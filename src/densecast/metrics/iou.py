@@ -8,7 +8,7 @@ numbers may differ from its own in the last printed digit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from densecast.errors import BadShapeError
 from densecast.metrics import _iou_tables
-from densecast.metrics._base import Metric, TruthSummary, in_order, require_tensors
+from densecast.metrics._base import Metric, TruthSummary, require_tensors
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import LabelMap
 from densecast.spec.score import Score
@@ -156,9 +156,14 @@ class IntersectionOverUnion:
 
     def score(self, counts: Sequence[PixelCount], spec: ModelSpec) -> Score:
         """`mIoU` as a fraction, with `mAcc` and `aAcc`; a class without a value has None."""
+        return self.score_stream(counts, spec)
+
+    def score_stream(self, counts: Iterable[PixelCount], spec: ModelSpec) -> Score:
+        """The same, of counts that come by one after another."""
         total: Counts = np.zeros((3, len(spec.labels)), np.int64)
-        per_image = {}
-        for count in in_order(counts):
+        per_image, images = {}, 0
+        for count in counts:
+            images += 1
             total += count.by_class
             own = ratios(count.by_class).miou
             if not np.isnan(own):
@@ -169,10 +174,10 @@ class IntersectionOverUnion:
             value=of_all.miou,
             unit="fraction",
             better="higher",
-            count=len(counts),
+            count=images,
             per_class={"IoU": _by_class(spec, of_all.iou), "Acc": _by_class(spec, of_all.acc)},
             others={"mAcc": of_all.macc, "aAcc": of_all.aacc},
-            per_image=per_image,
+            per_image=dict(sorted(per_image.items())),
         )
 
     def resampled(self, counts: Sequence[PixelCount], weights: Counts, spec: ModelSpec) -> Floats:

@@ -16,14 +16,15 @@ squares in inverse depth (Ranftl et al., TPAMI 2020, arXiv 1907.01341, equation 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadShapeError, UsageError
-from densecast.metrics._base import Metric, in_order, require_tensors
+from densecast.metrics._base import Metric, require_tensors
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
 from densecast.tasks._base import F32
@@ -90,15 +91,27 @@ class MonocularDepth:
 
     def score(self, counts: Sequence[DepthErrors], spec: ModelSpec) -> Score:
         """`AbsRel` as a fraction, with the other errors by name."""
-        counted = [count for count in in_order(counts) if count.pixels]
+        return self.score_stream(counts, spec)
+
+    def score_stream(self, counts: Iterable[DepthErrors], spec: ModelSpec) -> Score:
+        """The same, of counts that come by one after another."""
+        images = 0
+        columns = {name: array("d") for name in (self.name, *NAMES)}
+        per_image: dict[str, float] = {}
+        for count in counts:
+            images += 1
+            if count.pixels:
+                per_image[count.sample_id] = count.abs_rel
+                for column, value in zip(columns.values(), (count.abs_rel, *count.others), strict=True):
+                    column.append(value)
         return Score(
             name=self.name,
-            value=_mean([count.abs_rel for count in counted]),
+            value=_mean(columns[self.name]),
             unit="fraction",
             better="lower",
-            count=len(counts),
-            others={name: _mean([count.others[place] for count in counted]) for place, name in enumerate(NAMES)},
-            per_image={count.sample_id: count.abs_rel for count in counted},
+            count=images,
+            others={name: _mean(columns[name]) for name in NAMES},
+            per_image=dict(sorted(per_image.items())),
         )
 
     def resampled(self, counts: Sequence[DepthErrors], weights: npt.NDArray[np.int64], spec: ModelSpec) -> Floats:
@@ -139,5 +152,5 @@ def errors(found: Floats, there: Floats) -> tuple[float, ...]:
 METRIC: Metric[DepthMap, F32, DepthErrors] = MonocularDepth()
 
 
-def _mean(values: Sequence[float]) -> float:
+def _mean(values: array[float]) -> float:
     return math.fsum(values) / len(values) if values else math.nan

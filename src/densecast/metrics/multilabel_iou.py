@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadDatasetError, BadShapeError
-from densecast.metrics._base import Metric, in_order, require_tensors
+from densecast.metrics._base import Metric, require_tensors
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
 from densecast.tasks.multilabel import MultilabelMap, MultilabelTarget
@@ -66,9 +66,14 @@ class MultilabelIou:
 
     def score(self, counts: Sequence[BitCount], spec: ModelSpec) -> Score:
         """`mIoU` as a fraction, with `mDice` and `IoU_micro`; a class without a value has None."""
+        return self.score_stream(counts, spec)
+
+    def score_stream(self, counts: Iterable[BitCount], spec: ModelSpec) -> Score:
+        """The same, of counts that come by one after another."""
         total: Counts = np.zeros((3, len(spec.labels)), np.int64)
-        per_image = {}
-        for count in in_order(counts):
+        per_image, images = {}, 0
+        for count in counts:
+            images += 1
             total += count.by_class
             own = _mean(ratios(count.by_class)[0])
             if not np.isnan(own):
@@ -79,10 +84,10 @@ class MultilabelIou:
             value=_mean(iou),
             unit="fraction",
             better="higher",
-            count=len(counts),
+            count=images,
             per_class={"IoU": _by_class(spec, iou), "Dice": _by_class(spec, dice)},
             others={"mDice": _mean(dice), "IoU_micro": float(ratios(total.sum(axis=1))[0])},
-            per_image=per_image,
+            per_image=dict(sorted(per_image.items())),
         )
 
     def resampled(self, counts: Sequence[BitCount], weights: Counts, spec: ModelSpec) -> Floats:

@@ -12,8 +12,11 @@ from typing import Any, Literal
 
 from densecast.errors import BadInputError, UnknownNameError, UsageError
 from densecast.io import codec
+from densecast.measure.store.store import Store
 from densecast.runtime.cpu_load import CpuLoad
 from densecast.spec import limits
+from densecast.verbs.stored.compare import is_store
+from densecast.verbs.stored.evaluate import result_of
 
 PUBLISHED = "published:"
 Better = Literal["higher", "lower"]
@@ -156,6 +159,8 @@ def read(source: str) -> dict[str, Quantity]:
             raise UnknownNameError.among("published row", name, rows)
         return {key: Quantity(value, _better(key), rows[name].images) for key, value in rows[name].values.items()}
     path = Path(source)
+    if is_store(source):
+        return dict(_quantities(result_of(Store.at(source)).plain()))
     try:
         if path.stat().st_size > codec.MAX_BYTES:
             raise BadInputError(f"{path}: larger than {codec.MAX_BYTES >> 20} MiB; this is no result.")

@@ -15,6 +15,9 @@ _EXTRAS = {
     "tensorflow": ("import of TensorFlow graphs", ("tensorflow", "tf2onnx")),
     "report": ("report.html", ("jinja2",)),
     "coco": ("pose evaluation", ("pycocotools",)),
+    "store": ("records of every image (--store)", ("pyarrow",)),
+    "remote": ("stores, models and images behind URLs", ("fsspec",)),
+    "ray": ("many machines (--on ray)", ("ray", "pyarrow")),
     "serve": ("serving over HTTP", ("starlette", "uvicorn", "prometheus_client")),
 }
 

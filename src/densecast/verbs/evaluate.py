@@ -21,6 +21,7 @@ from densecast.spec.augment import Augment
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
+from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import EvaluateOptions
 from densecast.verbs._model import Model, opened, record_of
 
@@ -33,6 +34,7 @@ def evaluate(
     progress: Progress | None = None,
     observe: Observer | None = None,
     results: Path | str | None = None,
+    stored: StoreOptions = StoreOptions(),
 ) -> EvaluateResult:
     """Measure the model's metric on its data set, at `data` or where the configuration names it.
 
@@ -43,12 +45,23 @@ def evaluate(
     prediction beside its target, in the frame the metric compares them in. `results` is a JSON file to write for the
     data set's evaluation server.
 
+    With a `stored.store` every image is recorded there, and what is recorded is not computed again; the score comes
+    from the records. See `densecast.verbs.stored`.
+
     Raises:
         UsageError: the model names no data set and metric, or there is no format of results for them, or it does
             something else than the protocol.
         MissingFileError: nothing says where the data is.
         BadDatasetError, BadImageError: the data cannot be used.
     """
+    if stored.store is not None:
+        from densecast.verbs.stored.evaluate import evaluate_stored
+
+        if observe is not None:
+            raise UsageError("with a store images are not observed: what is recorded is not computed.", field="store")
+        if stored.shard is not None:
+            raise UsageError("a shard has no score; see densecast.evaluate_shard.", field="shard")
+        return evaluate_stored(model, data, options, stored, progress=progress, results=results)
     with opened(model, "throughput") as pipeline:
         truth = GroundTruth.open(
             pipeline.spec,

@@ -1,0 +1,44 @@
+"""What commands print of scores and of runs that keep records."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from densecast.cli._common import emit
+from densecast.io import codec
+from densecast.results.predictions import EvaluateResult
+from densecast.results.stored import ShardResult
+from densecast.spec.score import Score
+
+
+def tell_score(result: EvaluateResult, tables: Callable[[Score], str], split: str, json: Path | None) -> None:
+    """Print a score, with its table and what it was measured on."""
+    score, model = result.score, result.model
+    split = score.data.split if score.data else split
+    lines = [
+        f"{score.name}: {score.value:.4f} over {score.count} images ({split}), {model.backend} {model.precision.ran}"
+    ]
+    lines += [f"{name}: {value:.4f}" for name, value in score.others.items()]
+    if score.protocol is not None and score.data is not None:
+        lines.append(f"protocol {score.protocol}, ids {score.data.ids_sha256[:12]}")
+    if score.data is not None and score.data.layout is not None:
+        lines.append(f"data: {score.data.layout}")
+    lines += [f"note: {remark}" for remark in score.remarks]
+    printed = tables(score)
+    emit(codec.to_plain(result), "\n".join([*([f"{printed}\n"] if printed else []), *lines]), json)
+
+
+def tell_shard(result: ShardResult, json: Path | None) -> None:
+    """Print what a shard holds, and name its failures on standard error."""
+    name_failures(result.failed)
+    text = f"shard {result.shard} of {result.store}: {result.done} of {result.images} images done"
+    text += f", {len(result.failed)} failed" if result.failed else ""
+    emit(codec.to_plain(result), text, json)
+
+
+def name_failures(failed: dict[str, str]) -> None:
+    """Name every image that failed, with the reason, on standard error."""
+    for sample_id, text in sorted(failed.items()):
+        print(f"densecast: failed: {text if sample_id in text else f'{sample_id}: {text}'}", file=sys.stderr)

@@ -1,0 +1,41 @@
+"""`densecast merge`: bring the records of a run's shards together, and score them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from densecast.cli._common import Json, Quiet, Verbose, set_up
+
+
+def command(
+    store: Annotated[str, typer.Argument(help="The store of a run, as --store named it.")],
+    others: Annotated[
+        list[str] | None, typer.Argument(help="Other stores of the same run, whose records are added.")
+    ] = None,
+    table: Annotated[str | None, typer.Option(help="Style of the table: mmseg, ascend, mmpose or none.")] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Also write the predictions as JSON for the data set's evaluation server (COCO keypoints)."),
+    ] = None,
+    json: Json = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Score a run from the records of its shards; exit with 3 if images are missing."""
+    set_up(verbose, quiet)
+    from densecast.cli import _stored
+    from densecast.measure.store.store import Store
+    from densecast.results.stored import ShardResult
+    from densecast.verbs.evaluate import table_printer
+    from densecast.verbs.stored.merge import merge
+
+    manifest = Store.at(store).manifest
+    tables = table_printer(manifest.spec, table)
+    result = merge(store, others or [], results=results)
+    if isinstance(result, ShardResult):
+        _stored.tell_shard(result, json)
+    else:
+        _stored.tell_score(result, tables, "val", json)

@@ -1,0 +1,197 @@
+"""Files behind URLs, by fsspec: read and written whole, tried again after errors of the network, with a time limit."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import importlib.util
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from densecast.errors import BadInputError, MissingError, MissingExtraError, MissingFileError, UsageError, WriteError
+
+T = TypeVar("T")
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_TRIES = 4
+_FIRST_WAIT_S = 0.5
+TIMEOUT_S = 120.0
+"""For one request, all of its bytes included."""
+
+
+def is_url(name: object) -> bool:
+    """Whether a name is a URL rather than a path.
+
+    >>> is_url("s3://bucket/a.jpg"), is_url("C:/a.jpg"), is_url("photos/a.jpg")
+    (True, False, False)
+    """
+    return _URL.match(str(name)) is not None
+
+
+@dataclass(frozen=True)
+class RemoteFiles:
+    """The files below a URL; names are relative to it."""
+
+    url: str
+    system: Any
+    root: str
+    timeout_s: float = TIMEOUT_S
+
+    @classmethod
+    def at(cls, url: str, timeout_s: float = TIMEOUT_S) -> RemoteFiles:
+        """The files below a URL; nothing is asked for yet.
+
+        Raises:
+            MissingExtraError: fsspec, or what it needs for this kind of URL, is not installed.
+            UsageError: a kind of URL that nobody knows.
+        """
+        if importlib.util.find_spec("fsspec") is None:
+            raise MissingExtraError.of("remote", f"{url}")
+        import fsspec
+
+        try:
+            system, root = fsspec.core.url_to_fs(url)
+        except ImportError as error:
+            raise MissingError(f"{url} cannot be read: {str(error).splitlines()[0]}") from None
+        except ValueError as error:
+            raise UsageError(f"{url}: {str(error).splitlines()[0].rstrip('.')}.") from None
+        return cls(url.rstrip("/"), system, root.rstrip("/"), timeout_s)
+
+    def read(self, name: str = "") -> bytes | None:
+        """The bytes of a file; None where there is none."""
+
+        def fetch() -> bytes | None:
+            try:
+                data: bytes = self.system.cat_file(self._path(name))
+            except FileNotFoundError:
+                return None
+            return data
+
+        return self._tried(fetch, f"{self._shown(name)} cannot be read", BadInputError)
+
+    def size(self, name: str = "") -> int | None:
+        """The size in bytes of a file; None where there is none."""
+
+        def ask() -> int | None:
+            try:
+                self.system.invalidate_cache()
+                size = self.system.info(self._path(name)).get("size")
+            except FileNotFoundError:
+                return None
+            return None if size is None else int(size)
+
+        return self._tried(ask, f"{self._shown(name)} cannot be found", BadInputError)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file in one request, and check that all of it has arrived.
+
+        Raises:
+            WriteError: it has not.
+        """
+
+        def put() -> None:
+            self.system.pipe_file(self._path(name), data)
+            self.system.invalidate_cache()
+            arrived = self.system.info(self._path(name)).get("size")
+            if arrived is not None and int(arrived) != len(data):
+                raise OSError(f"{arrived} of {len(data)} bytes have arrived")
+
+        self._tried(put, f"{self._shown(name)} could not be written", WriteError)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
+        def drop() -> None:
+            try:
+                self.system.rm_file(self._path(name))
+            except FileNotFoundError:
+                return
+
+        self._tried(drop, f"{self._shown(name)} could not be removed", WriteError)
+
+    def names(self, folder: str) -> list[str]:
+        """The last parts of the names in a folder; none where it does not exist."""
+
+        def listed() -> list[str]:
+            try:
+                self.system.invalidate_cache()
+                found = self.system.ls(self._path(folder), detail=False)
+            except FileNotFoundError:
+                return []
+            return [str(path).rstrip("/").rpartition("/")[2] for path in found]
+
+        return self._tried(listed, f"{self._shown(folder)} cannot be listed", BadInputError)
+
+    def glob(self, pattern: str) -> list[str]:
+        """The names below the URL that match a pattern, sorted, relative to it."""
+
+        def matched() -> list[str]:
+            self.system.invalidate_cache()
+            return sorted(str(path) for path in self.system.glob(self._path(pattern)))
+
+        found = self._tried(matched, f"{self._shown(pattern)} cannot be listed", BadInputError)
+        return [path.removeprefix(self.root).lstrip("/") for path in found]
+
+    def _path(self, name: str) -> str:
+        return f"{self.root}/{name}" if name else self.root
+
+    def _shown(self, name: str) -> str:
+        return f"{self.url}/{name}" if name else self.url
+
+    def _tried(self, work: Callable[[], T], failure: str, kind: type[Exception]) -> T:
+        """The result of `work`; after errors of the network again, a few times."""
+        wait_s = _FIRST_WAIT_S
+        for attempt in range(_TRIES):
+            try:
+                return _within(self.timeout_s, work)
+            except (PermissionError, ImportError) as error:  # which time does not cure
+                raise kind(f"{failure} ({_words(error)}).") from None
+            except Exception as error:  # every file system has errors of its own
+                if attempt == _TRIES - 1:
+                    raise kind(f"{failure} ({_words(error)}), after {_TRIES} attempts.") from None
+            time.sleep(wait_s)
+            wait_s *= 2
+        raise AssertionError("unreachable")
+
+
+def fetch(url: str) -> bytes:
+    """The bytes behind a URL.
+
+    Raises:
+        MissingFileError: nothing is there.
+        BadInputError: it cannot be read.
+    """
+    data = RemoteFiles.at(url).read()
+    if data is None:
+        raise MissingFileError(f"{url} does not exist.")
+    return data
+
+
+def _within(seconds: float, work: Callable[[], T]) -> T:
+    """`work` in a thread of its own, which is left alone when its time is over.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="densecast remote", daemon=True).start()
+    try:
+        return future.result(timeout=seconds)
+    except concurrent.futures.TimeoutError:
+        if future.done():
+            raise
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+
+
+def _words(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".") or type(error).__name__

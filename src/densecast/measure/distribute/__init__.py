@@ -1,0 +1,1 @@
+"""Who computes a run's images: this process, processes of this machine, or a cluster; shard by shard."""

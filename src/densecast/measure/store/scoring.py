@@ -1,0 +1,155 @@
+"""Computes a run's score from its store, the same to the last digit whatever order its records came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from densecast.errors import BadStoreError, UsageError
+from densecast.io import codec
+from densecast.measure import truth_check
+from densecast.measure.store import arrow, parts
+from densecast.measure.store.count_columns import CountColumns
+from densecast.measure.store.store import Scan, Store
+from densecast.metrics._base import METRICS, Metric, ScoresStreams, TellsTruth, TruthSummary
+from densecast.spec.model import ModelSpec
+from densecast.spec.precision import PrecisionRan
+from densecast.spec.score import Score
+
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A store's score, and the precision that ran for most of its images."""
+
+    score: Score
+    precision: PrecisionRan
+
+
+def metric_of(store: Store) -> Metric[Any, Any, Any]:
+    """The metric that a store's counts are of.
+
+    Raises:
+        UsageError: its run has measured nothing.
+        UnknownNameError, PluginError: it is not installed, or of a package that nobody has allowed.
+    """
+    if store.manifest.metric is None:
+        raise UsageError(f"{store.name} holds records of infer, which has nothing to compare with.", field="store")
+    metric = METRICS.load_trusted(store.manifest.metric)
+    metric.check(store.manifest.spec)
+    return metric
+
+
+def counts(store: Store, *, repeated: bool) -> Iterator[Any]:
+    """The count of every image that is done, each once; see `Store.done_batches`.
+
+    Raises:
+        BadStoreError: a part is damaged.
+    """
+    columns = CountColumns.of(metric_of(store))
+    for batch in store.done_batches(["id", *columns.names], repeated=repeated):
+        ids = parts.ids_of(batch.column("id"))
+        with arrow.reading(store.name):
+            yield from columns.decode(ids, {name: batch.column(name) for name in columns.names})
+
+
+def score(store: Store, scan: Scan | None = None) -> Scored:
+    """The score over all images that are done; what failed, and several precisions, are remarked.
+
+    Raises:
+        BadStoreError: a part is damaged, or images have neither a result nor a failure.
+        BadDatasetError: ground truth that makes the score a lie, see `truth_check`.
+    """
+    scan = scan or store.scan()
+    manifest, metric = store.manifest, metric_of(store)
+    require_complete(store, scan)
+    judge = _Judge(metric, manifest.spec)
+    stream = judge.passing(counts(store, repeated=scan.rows > len(scan.done)))
+    if isinstance(metric, ScoresStreams):
+        value = metric.score_stream(stream, manifest.spec)
+    else:
+        value = metric.score(list(stream), manifest.spec)
+    remarks = manifest.remarks
+    if judge.truth is not None:
+        remarks += truth_check.check(judge.truth, manifest.spec.labels, allow_ignored=manifest.allow_ignored)
+    precisions = store.precisions()
+    if scan.failed:
+        names = sorted(scan.failed)
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        remarks += (
+            f"{len(names)} of {manifest.images} images failed and are not in the score: "
+            f"{', '.join(names[:_NAMED])}{more}",
+        )
+    ran = {precision: codec.from_plain(_json(precision), PrecisionRan, store.name) for precision in precisions}
+    by_type: dict[str, int] = {}
+    for precision, images in precisions.items():
+        compute = str(ran[precision])
+        by_type[compute] = by_type.get(compute, 0) + images
+    if len(by_type) > 1:
+        shown = ", ".join(f"{compute} {images}" for compute, images in by_type.items())
+        remarks += (f"images were computed in several precisions: {shown}",)
+    most = next(iter(ran.values()), PrecisionRan("unknown", {}, store.name))
+    return Scored(replace(value, data=manifest.record, protocol=manifest.protocol, remarks=remarks), most)
+
+
+def require_complete(store: Store, scan: Scan) -> None:
+    """Check that every image of the run has a result or a failure.
+
+    Raises:
+        BadStoreError: names some that have not.
+    """
+    missing = store.manifest.images - len(scan.done) - len(scan.failed)
+    if not missing:
+        return
+    absent = [each for each in store.planned() if each not in scan.done and each not in scan.failed]
+    if not absent:
+        raise BadStoreError(f"{store.name} holds images that its run does not have.")
+    more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+    raise BadStoreError(
+        f"{len(absent)} of {store.manifest.images} images have no record yet: {', '.join(absent[:_NAMED])}{more}. Run "
+        "the same command, or the shards that are missing, again."
+    )
+
+
+class _Judge:
+    """Adds up what the ground truth held, while counts go by."""
+
+    _CHUNK = 4096
+
+    def __init__(self, metric: object, spec: ModelSpec) -> None:
+        self._metric, self._spec = metric, spec
+        self.truth: TruthSummary | None = None
+
+    def passing(self, stream: Iterator[Any]) -> Iterator[Any]:
+        """The same counts."""
+        if not isinstance(self._metric, TellsTruth):
+            yield from stream
+            return
+        chunk: list[Any] = []
+        for count in stream:
+            chunk.append(count)
+            if len(chunk) == self._CHUNK:
+                self._add(chunk)
+                chunk = []
+            yield count
+        self._add(chunk)
+
+    def _add(self, chunk: list[Any]) -> None:
+        assert isinstance(self._metric, TellsTruth)
+        own, before = self._metric.truth(chunk, self._spec), self.truth
+        if before is None:
+            self.truth = own
+            return
+        foreign = dict(before.foreign)
+        for label, pixels in own.foreign.items():
+            foreign[label] = foreign.get(label, 0) + pixels
+        by_class = tuple(left + right for left, right in zip(before.by_class, own.by_class, strict=True))
+        self.truth = TruthSummary(by_class, before.ignored + own.ignored, foreign)
+
+
+def _json(text: str) -> Any:
+    import json
+
+    return json.loads(text) if text else {"compute": "unknown", "layers": {}, "source": "unknown"}

@@ -1,0 +1,98 @@
+"""Brings the records of a run's shards together: checks that none is missing, scores them, makes few large files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from densecast.errors import UsageError
+from densecast.measure.store import arrow, parts
+from densecast.measure.store.parts import DONE, FAILED
+from densecast.measure.store.scoring import require_complete
+from densecast.measure.store.store import Scan, Store
+from densecast.results.predictions import EvaluateResult
+from densecast.results.stored import ShardResult
+from densecast.verbs.stored.evaluate import result_of, write_results
+
+_ROWS = 1 << 16
+_BYTES = 64 << 20
+
+
+def merge(
+    store: Path | str, others: Sequence[Path | str] = (), *, results: Path | str | None = None
+) -> EvaluateResult | ShardResult:
+    """The result of a run from its store, to which the records of other stores of the same run are added first.
+
+    Small files become few large ones. A run of `infer` has no score; the result says what it holds. `results` is a
+    JSON file to write for the data set's evaluation server.
+
+    Raises:
+        BadStoreError: no store, a damaged one, or images of the run that have no record.
+        UsageError: a store of another run.
+    """
+    target = Store.at(str(store))
+    for each in others:
+        _add(target, Store.at(str(each)))
+    scan = target.scan()
+    require_complete(target, scan)
+    compact(target, scan)
+    if results is not None:
+        write_results(target, scan, results)
+    if target.manifest.metric is not None:
+        return result_of(target, scan)
+    failed = {sample_id: failure.text for sample_id, failure in scan.failed.items()}
+    return ShardResult(target.name, "1/1", target.manifest.images, len(scan.done), failed)
+
+
+def _add(target: Store, other: Store) -> None:
+    """Copy the parts of another store of the same run, whole and under their own names."""
+    if other.name == target.name:
+        raise UsageError(f"{other.name} is named twice.", field="store")
+    target.manifest.require(other.manifest.key, target.name)
+    for folder in (DONE, FAILED):
+        there = set(target.names(folder))
+        for name in other.names(folder):
+            if name not in there:
+                target.put(parts.Part(name, other.read(name)))
+
+
+def compact(store: Store, scan: Scan) -> None:
+    """Write the records into few large files, each image once, and remove the small ones.
+
+    Killed at any moment, every record is still there, some twice; the next merge goes on.
+    """
+    before = store.names(DONE)
+    if len(before) > 1:
+        written = _rewritten(store, repeated=scan.rows > len(scan.done))
+        for name in before:
+            if name not in written:
+                store.remove(name)
+
+
+def _rewritten(store: Store, *, repeated: bool) -> set[str]:
+    pa, _ = arrow.load()
+    written: set[str] = set()
+    waiting: dict[str, list[Any]] = {}
+
+    def flush(precision: str) -> None:
+        batches = waiting.pop(precision, [])
+        if batches:
+            table = parts.with_precision(pa.Table.from_batches(batches), precision)
+            part = parts.write_table(table, DONE)
+            store.put(part)
+            written.add(part.name)
+
+    for batch in store.done_batches(None, repeated=repeated):
+        precision = parts.precision_in(batch.schema)
+        # Which rows go together depends on types as well: a plug-in may have changed those of its counts.
+        key = waiting.setdefault(precision, [])
+        if key and not key[0].schema.equals(batch.schema):
+            flush(precision)
+            key = waiting.setdefault(precision, [])
+        key.append(batch)
+        if sum(each.num_rows for each in key) >= _ROWS or sum(each.nbytes for each in key) >= _BYTES:
+            flush(precision)
+    for precision in list(waiting):
+        flush(precision)
+    return written
