@@ -101,6 +101,9 @@ def run_in_process(job: Job, store: Store, shards: Shards, tally: Tally, blame: 
 
 def died(store: Store, shards: Shards, shard: Shard, tally: Tally, blame: Maker) -> None:
     """Note that the worker on a shard died; an image to blame is recorded as failed."""
+    if store.holds(shard.ids):
+        tally.add(Outcome(len(shard.ids)))
+        return
     guilty = shards.died(shard)
     if guilty is None:
         return

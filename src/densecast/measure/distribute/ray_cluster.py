@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from densecast.errors import DensecastError, MissingExtraError, WorkerError
@@ -36,7 +36,9 @@ class Worker:
 
     def __init__(self, job: Job, plugins: str) -> None:
         shipped.allow(plugins)
-        self._job, self._opened, self._bench = job, None, None
+        self._job = job
+        self._opened: Any = None
+        self._bench: Bench | None = None
         self._store: Store | None = None
 
     def open(self) -> str:
@@ -51,9 +53,8 @@ class Worker:
 
         if self._bench is None:
             cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 0)
-            opened: Any = self._job.open(max(1, int(cpus)) if cpus else None)
-            bench: Bench = opened.__enter__()
-            self._opened, self._bench = opened, bench
+            self._opened = self._job.open(max(1, int(cpus)) if cpus else None)
+            self._bench = self._opened.__enter__()
             self._store = Store.at(self._job.store)
         return platform.node()
 
@@ -155,7 +156,7 @@ class _Driver:
             self._actors.remove(actor)
             if actor.shard is not None:
                 _log.warning("a machine went away; its images are computed elsewhere")
-                self._shards.put_back(actor.shard)
+                self._put_back(actor.shard)
         have = {actor.node for actor in self._actors}
         for node, cpus in sorted(alive.items()):
             if node not in have and cpus >= 1:
@@ -229,7 +230,14 @@ class _Driver:
         elif died:
             local.died(self._store, self._shards, shard, self._tally, self._blame)
         else:
-            self._shards.put_back(replace(shard))
+            self._put_back(shard)
+
+    def _put_back(self, shard: Shard) -> None:
+        """Have a shard computed elsewhere, unless it was recorded before its machine went away."""
+        if self._store.holds(shard.ids):
+            self._tally.add(Outcome(len(shard.ids)))
+        else:
+            self._shards.put_back(shard)
 
     def _is_alive(self, node: str) -> bool:
         return any(each["NodeID"] == node and each["Alive"] for each in self._ray.nodes())

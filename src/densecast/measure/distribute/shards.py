@@ -22,11 +22,6 @@ class Shard:
     ids: tuple[str, ...]
     deaths: int = 0
 
-    @property
-    def name(self) -> str:
-        """The hash of its ids."""
-        return hashlib.sha256("\n".join(self.ids).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
 
 class Shards:
     """Ids that wait for a worker.

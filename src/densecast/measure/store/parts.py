@@ -42,9 +42,13 @@ def part_of(folder: str, records: Sequence[Record], maker: Maker, columns: Count
 
 def named(folder: str, ids: Sequence[str], data: bytes) -> Part:
     """A file's bytes under the name that they have."""
-    of_ids = hashlib.sha256("\n".join(ids).encode("utf-8", "surrogateescape")).hexdigest()
     of_data = hashlib.sha256(data).hexdigest()
-    return Part(f"{folder}/{of_ids[:_DIGITS]}-{of_data[:_DIGITS]}.parquet", data)
+    return Part(f"{folder}/{hash_of(ids)}-{of_data[:_DIGITS]}.parquet", data)
+
+
+def hash_of(ids: Sequence[str]) -> str:
+    """The hash of ids that a part's name begins with."""
+    return hashlib.sha256("\n".join(ids).encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
 
 
 def is_part(name: str) -> bool:

@@ -113,6 +113,11 @@ class Store:
             )
         return data
 
+    def holds(self, ids: Sequence[str]) -> bool:
+        """Whether exactly these ids were recorded together, all of them done: their worker died later than that."""
+        prefix = f"{DONE}/{parts.hash_of(ids)}-"
+        return any(name.startswith(prefix) for name in self.names(DONE))
+
     def planned(self) -> list[str]:
         """The ids of all images of the run, in its order.
 

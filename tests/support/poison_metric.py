@@ -1,0 +1,32 @@
+"""Dice that crashes the process of one image, and takes its time over each: what the environment says."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+
+from densecast import ModelSpec, Score, SegmentationMap
+from densecast.metrics.dice import Dice, ForegroundCount
+from densecast.spec.sample import LabelMap
+
+
+class Poison:
+    """Dice, with `POISON_ID` for the image that aborts, and `POISON_SLEEP_S` for each."""
+
+    name = Dice.name
+
+    def check(self, spec: ModelSpec) -> None:
+        Dice().check(spec)
+
+    def count(self, sample_id: str, prediction: SegmentationMap, target: LabelMap, spec: ModelSpec) -> ForegroundCount:
+        if sample_id == os.environ.get("POISON_ID"):
+            os.abort()
+        time.sleep(float(os.environ.get("POISON_SLEEP_S", "0")))
+        return Dice().count(sample_id, prediction, target, spec)
+
+    def score(self, counts: Sequence[ForegroundCount], spec: ModelSpec) -> Score:
+        return Dice().score(counts, spec)
+
+    def score_stream(self, counts: Iterable[ForegroundCount], spec: ModelSpec) -> Score:
+        return Dice().score_stream(counts, spec)
