@@ -11,6 +11,7 @@ import onnx
 import pytest
 import tiny_graphs
 from command_line import densecast, failed
+from made_images import write_jpeg
 from PIL import Image
 
 from densecast.errors import UnknownNameError
@@ -70,6 +71,15 @@ def test_iou_prints_mmsegmentations_table_unless_another_is_asked_for(folder: Pa
     # Labels come from the mean of bytes, predictions from float32: only a mean of exactly half may go either way.
     assert score["value"] > 0.99
     assert "augment" not in found
+
+
+def test_one_picture_is_enough_to_compare_on(folder: Path, tmp_path: Path) -> None:
+    image = write_jpeg(tmp_path / "one.jpg")
+    ended = densecast(
+        "compare", folder / "float", folder / "built", "--images", image, "--json", tmp_path / "a.json", "-q"
+    )
+    assert ended.code == 0, ended.err
+    assert {stage["images"] for stage in json.loads((tmp_path / "a.json").read_text())} == {1}
 
 
 def test_an_unknown_table_is_refused_before_anything_is_evaluated(folder: Path) -> None:

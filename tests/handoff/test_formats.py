@@ -45,6 +45,10 @@ def test_the_five_lines_are_those_of_the_reference(text: str, stages: AscendStag
     assert vendor_formats.read_performance(text) == asdict(stages)
 
 
+def test_the_first_line_of_the_references_second_example_is_read_too() -> None:
+    assert vendor_formats.read_performance(f"[{BATCH_16}") == asdict(STAGES_16)
+
+
 def test_large_numbers_are_written_as_the_tool_writes_them() -> None:
     # DPN131's file in the same collection: `latency: 1.38295e+06`.
     values = asdict(STAGES_1) | {"e2e_total_ms": 1382950.4}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,12 @@ def test_mean_of_images_and_pooled_pixels_differ_as_defined() -> None:
 def test_only_class_1_counts() -> None:
     found = score((FULL * 2, FULL * 2))
     assert found.value == 1 and math.isnan(found.others["dice_pooled"])
+
+
+def test_the_references_line_is_printed_where_asked() -> None:
+    found = score(masks(0), masks(1))
+    assert METRIC.table(replace(found, value=0.99061), "milesial") == "Dice coefficient: 0.9906"  # type: ignore[attr-defined]
+    assert METRIC.table(found, "none") == ""  # type: ignore[attr-defined]
 
 
 def test_another_size_is_refused() -> None:

@@ -35,7 +35,7 @@ def command(
     stated: _options.Values,
     own: _options.Values,
     candidates: Candidates = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
+    images: Annotated[Path | None, typer.Option(help="An image, or a folder of them.")] = None,
     data: Annotated[
         Path | None,
         typer.Option(help="Root of the model's data set, instead of --images: also measures the change of the metric."),
@@ -105,7 +105,7 @@ def _check_given(stated: CompareLimits, images: Path | None, data: Path | None) 
         raise UsageError("--max-drop limits the metric's drop, which needs ground truth: pass --data, not --images.")
     if (images is None) == (data is None):
         raise UsageError(
-            "compare needs either --images, a folder of them, or --data, the root of the model's data set."
+            "compare needs either --images, a file or a folder of them, or --data, the root of the model's data set."
         )
 
 

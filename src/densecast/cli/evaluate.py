@@ -32,7 +32,7 @@ def command(
         str | None,
         typer.Option(
             help="Style of the table: mmseg (MMSegmentation, the default for IoU), ascend (Ascend's FCN-8s), mmpose "
-            "(the default for people), or none."
+            "(the default for people), milesial (`Dice coefficient: …`), or none."
         ),
     ] = None,
     results: Annotated[

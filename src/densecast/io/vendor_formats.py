@@ -81,7 +81,8 @@ _STAGES = {
     "post": ("post_per_s", None, "post_ms"),
 }
 _LINE = re.compile(
-    rf"^\[(?P<stage>[a-z0-9 ]+)\] throughputRate: {_NUMBER}(?:, Interface throughputRate: {_NUMBER})?,? "
+    # FCN-8s' own README has `[[e2e]` in its example of batch 16.
+    rf"^\[\[?(?P<stage>[a-z0-9 ]+)\] throughputRate: {_NUMBER}(?:, Interface throughputRate: {_NUMBER})?,? "
     rf"(?:latency|moduleLatency): ?{_NUMBER}\s*$",
     re.MULTILINE,
 )

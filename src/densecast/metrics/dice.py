@@ -57,6 +57,7 @@ class Dice:
     """Mean of the images' Dice, with Dice and IoU over all pixels of the data set."""
 
     name = "dice_per_image"
+    table_styles = ("none", "milesial")
 
     def check(self, spec: ModelSpec) -> None:
         """Whether the model's predictions are class maps, of which class 1 is measured.
@@ -122,6 +123,10 @@ class Dice:
             },
             per_image={ids[place]: value for place, value in zip(order, values.tolist(), strict=True)},
         )
+
+    def table(self, score: Score, style: str) -> str:
+        """`milesial`: the line that the reference deployment of milesial's UNet prints; `none` is empty."""
+        return f"Dice coefficient: {score.value:.4f}" if style == "milesial" else ""
 
     def resampled(
         self, counts: Sequence[ForegroundCount], weights: npt.NDArray[np.int64], spec: ModelSpec

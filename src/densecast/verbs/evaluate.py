@@ -93,9 +93,14 @@ def table_printer(spec: ModelSpec, style: str | None = None) -> Callable[[Score]
 
     Raises:
         UnknownNameError: the metric has tables, but none of this style.
+        UsageError: it has none.
     """
     metric: object = METRICS.load_trusted(spec.evaluation.metric) if spec.evaluation else None
     if not isinstance(metric, HasTables):
+        if style is not None and spec.evaluation is not None:
+            raise UsageError(
+                f"the metric {spec.evaluation.metric!r} prints no table: leave the style out.", field="table"
+            )
         return lambda score: ""
     style = style or metric.table_styles[0]
     if style not in metric.table_styles:

@@ -55,14 +55,14 @@ def open_chain(
 def images_and_truth(
     spec: ModelSpec, images: Path | None, data: Path | Data | None, split: Split, limit: int | None
 ) -> tuple[list[Path], GroundTruth | None]:
-    """The images to compare on: from a folder, or from the model's data set at `data`, with ground truth.
+    """The images to compare on: one file, those of a folder, or of the model's data set at `data`, with ground truth.
 
     Raises:
         UsageError: neither or both are named, or the model has no data set.
         MissingFileError, BadDatasetError: nothing usable is there.
     """
     if images is not None and data is None:
-        return images_in(images)[:limit], None
+        return [images] if images.is_file() else images_in(images)[:limit], None
     if images is not None or data is None:
         raise UsageError(
             "compare needs either a folder of images, or the root of the model's data set.", field="images"
