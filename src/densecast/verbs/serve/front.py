@@ -113,6 +113,8 @@ class Front:
             self._note(scope, note, time.perf_counter() - start)
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
+        if scope["http_version"] not in ("1.0", "1.1"):
+            raise Refused(400, "this server speaks HTTP/1.1.", headers={"Connection": "close"})
         names = [name for name, _ in scope["headers"]]
         if (
             names.count(b"content-length") > 1
