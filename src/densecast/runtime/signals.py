@@ -72,6 +72,36 @@ def ending_on_signals() -> Iterator[None]:
             os.close(writing)
 
 
+@contextlib.contextmanager
+def told() -> Iterator[int]:
+    """Within the block those signals end nothing: the file descriptor becomes readable, a byte for each signal.
+
+    For commands that end in an order of their own. In another than the main thread it never becomes readable.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    if threading.current_thread() is not threading.main_thread():
+        try:
+            yield reading
+        finally:
+            os.close(reading)
+            os.close(writing)
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    waker = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, lambda received, frame: None)
+    try:
+        yield reading
+    finally:
+        signal.set_wakeup_fd(waker)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
+
+
 def _watch(reading: int) -> None:
     """Wait for a signal's number; if the process still runs after the grace period or a second signal, end it."""
     number = 0

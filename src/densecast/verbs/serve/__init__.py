@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from densecast.errors import UsageError
 from densecast.runtime import process_settings
 from densecast.spec.serve_options import ServeOptions
-from densecast.verbs.serve import front, listener
+from densecast.verbs.serve import front, listener, workers
 from densecast.verbs.serve.listener import Listener
 from densecast.verbs.serve.metrics import Metrics
 from densecast.verbs.serve.models import Models, Place, Served, places
@@ -54,8 +55,26 @@ def serve(
         DensecastError: the port is taken.
     """
     prepared = _prepared(artifacts, options)
-    with contextlib.closing(listener.bound(options)) as listening, _running(prepared, options, listening) as running:
-        running.listener.run(lambda: ready(running.serving) if ready else None)
+    tell = ready or _nobody
+    with contextlib.closing(listener.bound(options)) as listening:
+        if options.workers > 1:
+            workers.run(
+                _serve_on, (tuple(map(str, artifacts)), options), listening, count=options.workers,
+                grace_s=options.grace, ready=tell,
+            )  # fmt: skip
+            return
+        with _running(prepared, options, listening) as running:
+            running.listener.run(lambda: tell(running.serving))
+
+
+def _serve_on(tell: Ready, listening: socket.socket, artifacts: Sequence[str], options: ServeOptions) -> None:
+    """The work of one of several processes."""
+    with _running(_prepared(artifacts, options), options, listening) as running:
+        running.listener.run(lambda: tell(running.serving))
+
+
+def _nobody(serving: Serving) -> None:
+    """Nobody wants to know."""
 
 
 @contextlib.contextmanager
@@ -65,6 +84,8 @@ def serving(artifacts: Sequence[Path | str], options: ServeOptions = ServeOption
     Raises:
         DensecastError: see `serve`.
     """
+    if options.workers > 1:
+        raise UsageError("several processes are for `serve`, not for a thread of this one.", field="workers")
     prepared = _prepared(artifacts, options)
     with contextlib.closing(listener.bound(options)) as listening, _running(prepared, options, listening) as running:
         is_ready = threading.Event()
