@@ -95,3 +95,10 @@ def run(model: Any, image: np.ndarray) -> np.ndarray:
     for head in later:
         logits = head.forward_test(features, logits, None, model.test_cfg)
     return logits.numpy()
+
+
+def config_path(package: str, config: str) -> Path:
+    """The file of a configuration inside the wheel of `package`."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / ".mim" / "configs" / config

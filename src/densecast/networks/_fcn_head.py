@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from densecast.networks._conv import ConvModule
+from densecast.networks._conv import BATCH_NORM, Activation, ConvModule, Norm
 
 
 class FCNHead(nn.Module):
@@ -23,17 +23,33 @@ class FCNHead(nn.Module):
         count: int,
         kernel: int = 3,
         concat_input: bool = False,
+        dilation: int = 1,
+        norm: Norm | None = BATCH_NORM,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        inputs = [in_channels] + [channels] * (count - 1)
-        self.convs = nn.Sequential(*(ConvModule(width, channels, kernel) for width in inputs))
-        self.conv_cat = ConvModule(in_channels + channels, channels, kernel) if concat_input else None
+        inputs = [in_channels] + [channels] * (count - 1) if count else []
+        self.convs = nn.Sequential(
+            *(
+                ConvModule(width, channels, kernel, dilation=dilation, norm=norm, activation=activation)
+                for width in inputs
+            )
+        )
+        self.conv_cat = (
+            ConvModule(in_channels + channels, channels, kernel, norm=norm, activation=activation)
+            if concat_input
+            else None
+        )
         self.conv_seg = nn.Conv2d(channels, classes, 1)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(N, in_channels, h, w) -> what the logits are made of, (N, channels, h, w)."""
+        features: Tensor = self.convs(x)
+        if self.conv_cat is not None:
+            features = self.conv_cat(torch.cat([x, features], dim=1))
+        return features
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, h, w) -> logits (N, classes, h, w)."""
-        features = self.convs(x)
-        if self.conv_cat is not None:
-            features = self.conv_cat(torch.cat([x, features], dim=1))
-        logits: Tensor = self.conv_seg(features)
+        logits: Tensor = self.conv_seg(self.features(x))
         return logits

@@ -3,54 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import conv_bn
-from densecast.networks._residual import BasicBlock, Bottleneck, bottleneck_layer
+from densecast.networks._conv import BATCH_NORM, Norm, conv_bn
+from densecast.networks._residual import EXPANSION, BlockKind, BlockStyle, residual_layer
 from densecast.networks._state import ProvenOptions, count_children, out_channels
 
 Fusion = Literal["bilinear", "nearest"]
+
+
+@dataclass(frozen=True, slots=True)
+class HRStage:
+    """One stage: how many modules, and for each of its branches the blocks and their planes."""
+
+    modules: int
+    blocks: tuple[int, ...]
+    planes: tuple[int, ...]
+    kind: BlockKind = "basic"
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each branch."""
+        return tuple(planes * EXPANSION[self.kind] for planes in self.planes)
+
+
+def uniform_stages(
+    base_width: int, stem_width: int, stem_blocks: int, modules: Sequence[int], blocks: int
+) -> tuple[HRStage, ...]:
+    """The published layout: each branch has twice the channels of the one before, and as many blocks."""
+    return (
+        HRStage(1, (stem_blocks,), (stem_width,), "bottleneck"),
+        *(
+            HRStage(count, (blocks,) * branches, tuple(base_width << branch for branch in range(branches)))
+            for branches, count in enumerate(modules, start=2)
+        ),
+    )
 
 
 class HRModule(nn.Module):
     """Residual blocks on every branch, then every output sums all branches brought to its size.
 
     Args:
-        widths: channels of each branch.
-        blocks: residual blocks on each branch.
+        in_widths: channels of each branch before its blocks.
+        stage: blocks and planes of the branches.
         fusion: how a smaller branch is brought up. mmsegmentation interpolates bilinearly, first by the
             power of two and then to the exact size (they differ when a size is odd); mmpose repeats pixels,
             which fits only when the network's input is a multiple of 32.
         outputs: how many branches are output, from the largest.
     """
 
-    def __init__(self, widths: Sequence[int], blocks: int, fusion: Fusion, outputs: int) -> None:
+    def __init__(
+        self,
+        in_widths: Sequence[int],
+        stage: HRStage,
+        fusion: Fusion,
+        outputs: int,
+        norm: Norm,
+        *,
+        align_corners: bool = False,
+    ) -> None:
         super().__init__()
-        self.fusion = fusion
-        self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(width) for _ in range(blocks))) for width in widths)
+        self.fusion, self.align_corners = fusion, align_corners
+        style, widths = BlockStyle(norm), stage.widths
+        self.branches = nn.ModuleList(
+            residual_layer(stage.kind, in_width, planes, 1, [1] * count, style)
+            for in_width, planes, count in zip(in_widths, stage.planes, stage.blocks, strict=True)
+        )
         self.fuse_layers = nn.ModuleList(
-            nn.ModuleList(self._path(widths, source, target) for source in range(len(widths)))
-            for target in range(outputs)
+            nn.ModuleList(self._path(widths, source, target, norm) for source in range(len(widths)))
+            for target in range(outputs if len(widths) > 1 else 0)
         )
 
-    def _path(self, widths: Sequence[int], source: int, target: int) -> nn.Module:
+    def _path(self, widths: Sequence[int], source: int, target: int, norm: Norm) -> nn.Module:
         if source == target:
             return nn.Identity()
         if source > target:
-            align = False if self.fusion == "bilinear" else None
+            align = self.align_corners if self.fusion == "bilinear" else None
             up = nn.Upsample(scale_factor=float(2 ** (source - target)), mode=self.fusion, align_corners=align)
-            return nn.Sequential(*conv_bn(widths[source], widths[target], 1), up)
+            return nn.Sequential(*conv_bn(widths[source], widths[target], 1, norm=norm), up)
         # Down by one power of two a step; only the last step changes the width, and has no ReLU after it.
         keep = widths[source]
-        steps = [nn.Sequential(*conv_bn(keep, keep, 3, stride=2), nn.ReLU()) for _ in range(target - source - 1)]
-        return nn.Sequential(*steps, nn.Sequential(*conv_bn(keep, widths[target], 3, stride=2)))
+        steps = [
+            nn.Sequential(*conv_bn(keep, keep, 3, stride=2, norm=norm), nn.ReLU()) for _ in range(target - source - 1)
+        ]
+        return nn.Sequential(*steps, nn.Sequential(*conv_bn(keep, widths[target], 3, stride=2, norm=norm)))
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """One (N, width, h, w) per branch -> the first `outputs` of them, at the same sizes."""
         features = [branch(x) for branch, x in zip(self.branches, features, strict=True)]
+        if not len(self.fuse_layers):
+            return features
         fused = []
         for target, paths in enumerate(self.fuse_layers):
             assert isinstance(paths, nn.ModuleList)
@@ -60,7 +106,7 @@ class HRModule(nn.Module):
                 term: Tensor = path(features[source])
                 if source > target and self.fusion == "bilinear":
                     # No test whether sizes differ already: that would be frozen into an exported graph.
-                    term = F.interpolate(term, size=size, mode="bilinear", align_corners=False)
+                    term = F.interpolate(term, size=size, mode="bilinear", align_corners=self.align_corners)
                 terms.append(term)
             total = terms[0]
             for term in terms[1:]:
@@ -70,68 +116,80 @@ class HRModule(nn.Module):
 
 
 class HRNet(nn.Module):
-    """Stem, one layer of bottlenecks, and three stages with 2, 3 and 4 branches.
+    """Stem, a first stage of one branch, and stages that each may add smaller branches.
 
     Args:
-        base_width: channels of the largest branch; each next one has twice as many.
-        stem_width: channels of the stem, and inside the bottlenecks of layer 1.
-        stem_blocks: bottlenecks in layer 1.
-        modules: `HRModule`s in stages 2, 3 and 4.
-        blocks: residual blocks per branch of a module.
+        stages: the four stages.
+        stem_width: channels of the stem.
         fusion: see `HRModule`.
-        outputs: branches that come out of the last module, from the largest.
+        outputs: branches that come out of the last module, from the largest; all by default.
+        norm: kind of normalisation.
+        in_channels: of the image.
     """
 
     def __init__(
         self,
+        stages: Sequence[HRStage],
         *,
-        base_width: int,
-        stem_width: int,
-        stem_blocks: int,
-        modules: tuple[int, ...],
-        blocks: int,
+        stem_width: int = 64,
         fusion: Fusion,
-        outputs: int,
+        outputs: int | None = None,
+        norm: Norm = BATCH_NORM,
+        in_channels: int = 3,
+        align_corners: bool = False,
     ) -> None:
         super().__init__()
-        widths = [base_width << branch for branch in range(4)]
-        self.conv1, self.bn1 = conv_bn(3, stem_width, 3, stride=2)
-        self.conv2, self.bn2 = conv_bn(stem_width, stem_width, 3, stride=2)
-        self.layer1 = bottleneck_layer(stem_width, stem_width, 1, [1] * stem_blocks)
-        stem_channels = stem_width * Bottleneck.EXPANSION
-
-        self.transition1 = nn.ModuleList(
-            [
-                nn.Sequential(*conv_bn(stem_channels, widths[0], 3), nn.ReLU()),
-                _smaller_branch(stem_channels, widths[1]),
-            ]
-        )
-        # Branches that exist already pass through; the new one is made from the smallest.
-        self.transition2 = nn.ModuleList([nn.Identity(), nn.Identity(), _smaller_branch(widths[1], widths[2])])
-        self.transition3 = nn.ModuleList(
-            [nn.Identity(), nn.Identity(), nn.Identity(), _smaller_branch(widths[2], widths[3])]
-        )
-        self.stage2 = nn.Sequential(*(HRModule(widths[:2], blocks, fusion, 2) for _ in range(modules[0])))
-        self.stage3 = nn.Sequential(*(HRModule(widths[:3], blocks, fusion, 3) for _ in range(modules[1])))
-        self.stage4 = nn.Sequential(
-            *(HRModule(widths, blocks, fusion, 4) for _ in range(modules[2] - 1)),
-            HRModule(widths, blocks, fusion, outputs),
-        )
-        self.out_channels = widths[:outputs]
+        self._norms = (f"{norm.key}1", f"{norm.key}2")
+        self.conv1, first = conv_bn(in_channels, stem_width, 3, stride=2, norm=norm)
+        self.add_module(self._norms[0], first)
+        self.conv2, second = conv_bn(stem_width, stem_width, 3, stride=2, norm=norm)
+        self.add_module(self._norms[1], second)
+        stem = stages[0]
+        dilations = [1] * stem.blocks[0]
+        self.layer1 = residual_layer(stem.kind, stem_width, stem.planes[0], 1, dilations, BlockStyle(norm))
+        widths: tuple[int, ...] = stem.widths
+        for number, stage in enumerate(stages[1:], start=1):
+            self.add_module(f"transition{number}", _transition(widths, stage.widths, norm))
+            widths = stage.widths
+            last = len(widths) if outputs is None or number < len(stages) - 1 else outputs
+            modules = []
+            for index in range(stage.modules):
+                kept = last if index == stage.modules - 1 else len(widths)
+                modules.append(HRModule(widths, stage, fusion, kept, norm, align_corners=align_corners))
+            self.add_module(f"stage{number + 1}", nn.Sequential(*modules))
+        self._stages = len(stages)
+        self.out_channels = list(widths[:outputs])
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) -> `outputs` maps (N, base_width * 2**b, H / 4 / 2**b, W / 4 / 2**b), rounded up."""
-        x = F.relu(self.bn1(self.conv1(image)))
-        x = F.relu(self.bn2(self.conv2(x)))
-        x = self.layer1(x)
-        features: list[Tensor] = self.stage2([branch(x) for branch in self.transition1])
-        features = self.stage3([*features, self.transition2[-1](features[-1])])
-        features = self.stage4([*features, self.transition3[-1](features[-1])])
+        """(N, 3, H, W) -> `outputs` maps (N, width_b, H / 4 / 2**b, W / 4 / 2**b), rounded up."""
+        x = F.relu(getattr(self, self._norms[0])(self.conv1(image)))
+        x = F.relu(getattr(self, self._norms[1])(self.conv2(x)))
+        features: list[Tensor] = [self.layer1(x)]
+        for number in range(1, self._stages):
+            branches = getattr(self, f"transition{number}")
+            # Branches that exist already pass through; a new one is made from the smallest.
+            smallest = features[-1]
+            features = [
+                branch(features[index] if index < len(features) else smallest) for index, branch in enumerate(branches)
+            ]
+            features = getattr(self, f"stage{number + 1}")(features)
         return features
 
 
-def _smaller_branch(in_channels: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Sequential(*conv_bn(in_channels, width, 3, stride=2), nn.ReLU()))
+def _transition(before: Sequence[int], after: Sequence[int], norm: Norm) -> nn.ModuleList:
+    branches: list[nn.Module] = []
+    for index, width in enumerate(after):
+        if index < len(before):
+            same = before[index] == width
+            branch = nn.Identity() if same else nn.Sequential(*conv_bn(before[index], width, 3, norm=norm), nn.ReLU())
+            branches.append(branch)
+            continue
+        steps = []
+        for step in range(index + 1 - len(before)):
+            out_width = width if step == index - len(before) else before[-1]
+            steps.append(nn.Sequential(*conv_bn(before[-1], out_width, 3, stride=2, norm=norm), nn.ReLU()))
+        branches.append(nn.Sequential(*steps))
+    return nn.ModuleList(branches)
 
 
 def shape_of(state: Mapping[str, Tensor]) -> ProvenOptions:

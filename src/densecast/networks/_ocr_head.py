@@ -5,20 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from densecast.networks._conv import ConvModule
+from densecast.networks._conv import BATCH_NORM, Activation, ConvModule, Norm
 
 
 class ObjectContextBlock(nn.Module):
     """Attention from pixels to class summaries; its result is joined to the pixels, context first."""
 
-    def __init__(self, channels: int, key_channels: int) -> None:
+    def __init__(
+        self, channels: int, key_channels: int, norm: Norm | None = BATCH_NORM, activation: Activation = "relu"
+    ) -> None:
         super().__init__()
         self.scale = key_channels**-0.5
-        self.query_project = _project_twice(channels, key_channels)
-        self.key_project = _project_twice(channels, key_channels)
-        self.value_project = ConvModule(channels, key_channels, 1)
-        self.out_project = ConvModule(key_channels, channels, 1)
-        self.bottleneck = ConvModule(2 * channels, channels, 1)
+        self.query_project = _project_twice(channels, key_channels, norm, activation)
+        self.key_project = _project_twice(channels, key_channels, norm, activation)
+        self.value_project = ConvModule(channels, key_channels, 1, norm=norm, activation=activation)
+        self.out_project = ConvModule(key_channels, channels, 1, norm=norm, activation=activation)
+        self.bottleneck = ConvModule(2 * channels, channels, 1, norm=norm, activation=activation)
 
     def forward(self, pixels: Tensor, summaries: Tensor) -> Tensor:
         """(N, channels, h, w) and (N, channels, classes, 1) -> (N, channels, h, w)."""
@@ -38,21 +40,36 @@ class OCRHead(nn.Module):
     Keys: `bottleneck`, `object_context_block.*`, `conv_seg`.
     """
 
-    def __init__(self, in_channels: int, channels: int, key_channels: int, classes: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        key_channels: int,
+        classes: int,
+        *,
+        norm: Norm | None = BATCH_NORM,
+        activation: Activation = "relu",
+        scale: float = 1.0,
+    ) -> None:
         super().__init__()
-        self.bottleneck = ConvModule(in_channels, channels, 3)
-        self.object_context_block = ObjectContextBlock(channels, key_channels)
+        self.scale = scale
+        self.bottleneck = ConvModule(in_channels, channels, 3, norm=norm, activation=activation)
+        self.object_context_block = ObjectContextBlock(channels, key_channels, norm, activation)
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
     def forward(self, x: Tensor, coarse_logits: Tensor) -> Tensor:
         """(N, in_channels, h, w) and logits (N, classes, h, w) -> logits (N, classes, h, w)."""
         pixels = self.bottleneck(x)
+        weighed = coarse_logits.flatten(2) if self.scale == 1 else self.scale * coarse_logits.flatten(2)
         # The softmax is spatial: where in the image a class is, not which class a pixel is.
-        places = coarse_logits.flatten(2).softmax(dim=2)
+        places = weighed.softmax(dim=2)
         summaries = torch.matmul(pixels.flatten(2), places.transpose(1, 2)).unsqueeze(3)
         logits: Tensor = self.conv_seg(self.object_context_block(pixels, summaries))
         return logits
 
 
-def _project_twice(channels: int, key_channels: int) -> nn.Sequential:
-    return nn.Sequential(ConvModule(channels, key_channels, 1), ConvModule(key_channels, key_channels, 1))
+def _project_twice(channels: int, key_channels: int, norm: Norm | None, activation: Activation) -> nn.Sequential:
+    return nn.Sequential(
+        ConvModule(channels, key_channels, 1, norm=norm, activation=activation),
+        ConvModule(key_channels, key_channels, 1, norm=norm, activation=activation),
+    )

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from densecast.networks._base import Network
 from densecast.networks._fcn_head import FCNHead
-from densecast.networks._hrnet import HRNet, shape_of
+from densecast.networks._hrnet import HRNet, shape_of, uniform_stages
 from densecast.networks._ocr_head import OCRHead
 from densecast.networks._options import require_int, require_ints
 from densecast.networks._state import clean, explain_difference, out_channels, with_proven
@@ -53,15 +53,10 @@ class OCRNet(nn.Module):
 
     def __init__(self, options: Options) -> None:
         super().__init__()
-        self.backbone = HRNet(
-            base_width=options.base_width,
-            stem_width=options.stem_width,
-            stem_blocks=options.stem_blocks,
-            modules=options.modules,
-            blocks=options.blocks,
-            fusion="bilinear",
-            outputs=4,
+        stages = uniform_stages(
+            options.base_width, options.stem_width, options.stem_blocks, options.modules, options.blocks
         )
+        self.backbone = HRNet(stages, stem_width=options.stem_width, fusion="bilinear", outputs=4)
         joined = sum(self.backbone.out_channels)
         self.decode_head = nn.ModuleList(
             [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from densecast.networks._base import Network
-from densecast.networks._hrnet import HRNet, shape_of
+from densecast.networks._hrnet import HRNet, shape_of, uniform_stages
 from densecast.networks._keypoint_head import KeypointHead, joints_of
 from densecast.networks._options import require_int, require_ints
 from densecast.networks._state import clean, explain_difference
@@ -43,15 +43,10 @@ class PoseHRNet(nn.Module):
 
     def __init__(self, options: Options) -> None:
         super().__init__()
-        self.backbone = HRNet(
-            base_width=options.base_width,
-            stem_width=options.stem_width,
-            stem_blocks=options.stem_blocks,
-            modules=options.modules,
-            blocks=options.blocks,
-            fusion="nearest",
-            outputs=1,
+        stages = uniform_stages(
+            options.base_width, options.stem_width, options.stem_blocks, options.modules, options.blocks
         )
+        self.backbone = HRNet(stages, stem_width=options.stem_width, fusion="nearest", outputs=1)
         self.keypoint_head = KeypointHead(options.base_width, options.joints)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from densecast.networks._assembly import BottomUpPose
 from densecast.networks._base import Network
-from densecast.networks._conv import ConvModule
+from densecast.networks._inverted_residual import MobileNetV2, MobileStage
 from densecast.networks._keypoint_head import DECONVOLUTIONS, KeypointHead, joints_of
 from densecast.networks._options import require_int, require_ints
 from densecast.networks._state import ProvenOptions, clean, count_children, explain_difference, out_channels
@@ -44,54 +44,15 @@ class Options:
         require_int("head_channels", self.head_channels, 1, 1024)
 
 
-class _InvertedResidual(nn.Module):
-    """Widen (unless the expansion is 1), filter each channel, narrow without activation; add the input."""
-
-    def __init__(self, in_channels: int, channels: int, stride: int, expansion: int) -> None:
-        super().__init__()
-        hidden = in_channels * expansion
-        widen = [ConvModule(in_channels, hidden, 1, activation="relu6")] if expansion > 1 else []
-        self.conv = nn.Sequential(
-            *widen,
-            ConvModule(hidden, hidden, 3, stride=stride, groups=hidden, activation="relu6"),
-            ConvModule(hidden, channels, 1, activation="none"),
-        )
-        self.residual = stride == 1 and in_channels == channels
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(x)
-        return x + out if self.residual else out
-
-
-class MobileNetV2(nn.Module):
-    """The published backbone's parts under its names: `conv1`, `layer1` … `layer7`, `conv2`."""
-
-    def __init__(self, options: Options) -> None:
-        super().__init__()
-        self.conv1 = ConvModule(3, options.stem_width, 3, stride=2, activation="relu6")
-        channels = options.stem_width
-        stages = zip(options.widths, options.blocks, _STRIDES, strict=True)
-        for number, (width, count, stride) in enumerate(stages, start=1):
-            expansion = options.expansion if number > 1 else 1
-            first = _InvertedResidual(channels, width, stride, expansion)
-            rest = (_InvertedResidual(width, width, 1, expansion) for _ in range(count - 1))
-            self.add_module(f"layer{number}", nn.Sequential(first, *rest))
-            channels = width
-        self.conv2 = ConvModule(channels, options.last_width, 1, activation="relu6")
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, last_width, H / 32, W / 32), each halving rounded up."""
-        x = image
-        for part in self.children():  # in the order they were added
-            x = part(x)
-        return x
-
-
 def build(options: Options | None = None) -> nn.Module:
     """(N, 3, H, W) -> (N, 2 * joints, H / 4, W / 4); H and W multiples of 32. Fresh weights."""
     options = options or Options()
     head = KeypointHead(options.last_width, options.joints, (options.head_channels,) * DECONVOLUTIONS)
-    return BottomUpPose(MobileNetV2(options), head)
+    stages = [
+        MobileStage(width, count, options.expansion if number else 1, stride)
+        for number, (width, count, stride) in enumerate(zip(options.widths, options.blocks, _STRIDES, strict=True))
+    ]
+    return BottomUpPose(MobileNetV2(options.stem_width, stages, options.last_width), head)
 
 
 def explain_mismatch(state: Mapping[str, Tensor], options: Options) -> str | None:

@@ -1,0 +1,93 @@
+"""Compare networks that densecast builds from configurations with the originals, on the same weights.
+
+Run in the environment of make_env.sh: .venv-parity/bin/python parity/check_openmmlab.py [WORD …] [--sizes 97x131,…]
+The configurations are those inside the wheel of mmsegmentation 0.30; weights are seeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "networks"))
+sys.path.insert(0, str(ROOT / "src"))
+
+import seeded  # noqa: E402
+
+import originals  # noqa: E402
+from densecast.errors import BadConfigError  # noqa: E402
+from densecast.io import config_files  # noqa: E402
+from densecast.networks import openmmlab  # noqa: E402
+from openmmlab_configs import CONFIGS  # noqa: E402
+
+TOLERANCE = 1e-4
+"""Of the largest logit."""
+
+
+def check(config: str, sizes_hw: list[tuple[int, int]]) -> bool:
+    """Compare one network at several sizes, print a line for each; False beyond the tolerance."""
+    path = originals.config_path("mmseg", config)
+    try:
+        table = config_files.read(path)["model"]
+        ours = openmmlab.build(openmmlab.Options.of(table)).eval()
+    except BadConfigError as error:
+        print(f"{config:60} {error}  FAILED")
+        return False
+    original = originals.build("mmseg", config)
+    shapes = {key: tuple(tensor.shape) for key, tensor in original.state_dict().items()}
+    state = {key: torch.from_numpy(array) for key, array in seeded.state(shapes).items()}
+    original.load_state_dict(state, strict=True)
+    cleaned = openmmlab.clean(state)
+    missing, unexpected = set(ours.state_dict()) - set(cleaned), set(cleaned) - set(ours.state_dict())
+    if missing or unexpected:
+        print(f"{config:60} missing {sorted(missing)[:4]} unexpected {sorted(unexpected)[:4]}  FAILED")
+        return False
+    ours.load_state_dict(cleaned, strict=True)
+    passed = True
+    for size_hw in sizes_hw:
+        case = f"{config:60} {size_hw[0]:4}x{size_hw[1]:<4}"
+        image = seeded.image(size_hw)
+        try:
+            expected = originals.run(original, image)
+        except Exception as error:  # some originals do not run at some sizes
+            print(f"{case} the original fails: {str(error).splitlines()[0][:60]}")
+            continue
+        with torch.no_grad():
+            got = ours(torch.from_numpy(image)).numpy()
+        if got.shape != expected.shape:
+            print(f"{case} shape {got.shape}, original {expected.shape}  FAILED")
+            passed = False
+            continue
+        largest, difference = float(np.abs(expected).max()), float(np.abs(got - expected).max())
+        good = difference <= TOLERANCE * largest
+        passed &= good
+        print(
+            f"{case} {difference:10.2e} {largest:10.3g} {difference / largest:10.2e} {'ok' if good else 'FAILED'}",
+            flush=True,
+        )
+    return passed
+
+
+def main() -> int:
+    """Compare the configurations whose names hold one of the words; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--sizes", default="97x131,96x192")
+    arguments = parser.parse_args()
+    sizes = [(int(h), int(w)) for h, w in (each.split("x") for each in arguments.sizes.split(","))]
+    torch.set_num_threads(1)
+    chosen = [c for c in CONFIGS if not arguments.words or any(word in c for word in arguments.words)]
+    if not chosen:
+        chosen = arguments.words
+    results = [check(config, sizes) for config in chosen]
+    print(f"{sum(results)} of {len(results)} configurations agree")
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

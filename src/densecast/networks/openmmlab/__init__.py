@@ -1,0 +1,83 @@
+"""Networks of MMSegmentation and MMPose, built from their configuration under the names of the originals' weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from densecast.errors import BadConfigError
+from densecast.networks import _state
+from densecast.networks._base import Network
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_SMALLEST = {
+    "type": "EncoderDecoder",
+    "backbone": {"type": "ResNetV1c", "depth": 18, "base_channels": 4, "stem_channels": 8},
+    "decode_head": {
+        "type": "FCNHead",
+        "in_channels": 32,
+        "channels": 8,
+        "num_classes": 2,
+        "norm_cfg": {"type": "BN"},
+    },
+}
+# Beside a network's own weights: heads that only training runs, losses, and what mmengine normalises images with.
+_OTHERS = ("auxiliary_head.", "data_preprocessor.", "loss", "decode_head.loss_decode.")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`config` is the network's table as JSON: `model` of a configuration, with its `type`, `backbone`, `decode_head`.
+
+    Raises:
+        BadConfigError: no JSON table.
+    """
+
+    config: str = json.dumps(_SMALLEST)
+
+    def __post_init__(self) -> None:
+        try:
+            table = json.loads(self.config)
+        except ValueError as error:
+            raise BadConfigError(f"the network's configuration is no JSON ({error}).", field="config") from None
+        if not isinstance(table, dict):
+            raise BadConfigError("the network's configuration must be a table.", field="config")
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> Options:
+        """The options of a table, whose tuples become lists."""
+        return cls(json.dumps(table))
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """The table itself."""
+        made: dict[str, Any] = json.loads(self.config)
+        return made
+
+
+def build(options: Options | None = None) -> nn.Module:
+    """(N, C, H, W) -> logits or maps at the head's own size. Fresh weights.
+
+    Raises:
+        BadConfigError: a part or a key that densecast does not know; the message names it.
+    """
+    from densecast.networks.openmmlab import assemble
+
+    return assemble.network((options or Options()).table)
+
+
+def clean(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict without the extra entries of published files.
+
+    Raises:
+        BadCheckpointError: a key is there with and without `module.`.
+    """
+    bare = _state.clean(state)
+    return {name: tensor for name, tensor in bare.items() if not name.startswith(_OTHERS)}
+
+
+NETWORK: Network[Options] = Network(Options, build, clean)

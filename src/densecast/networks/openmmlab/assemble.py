@@ -1,0 +1,40 @@
+"""From a configuration's table to a network, strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from densecast.networks.openmmlab import backbones, heads, necks
+from densecast.networks.openmmlab.keys import Keys
+from densecast.networks.openmmlab.segmentors import CascadeEncoderDecoder, EncoderDecoder
+
+SEGMENTORS = ("EncoderDecoder", "CascadeEncoderDecoder")
+
+
+def network(table: Mapping[str, Any]) -> nn.Module:
+    """The network of a `model` table.
+
+    Raises:
+        BadConfigError: a part or a key that densecast does not know; the message names it.
+    """
+    keys = Keys(table, "model")
+    kind = keys.word("type")
+    if kind not in SEGMENTORS:
+        raise keys.unknown("type", kind, SEGMENTORS)
+    backbone = backbones.backbone(keys.table("backbone"))
+    given = keys.take("neck", None)
+    neck = None if given is None else necks.neck(Keys(given, "model.neck"))
+    keys.ignore("auxiliary_head", "train_cfg", "test_cfg", "pretrained", "init_cfg", "data_preprocessor")
+    if kind == "EncoderDecoder":
+        head = heads.head(keys.table("decode_head"))
+        keys.done()
+        return EncoderDecoder(backbone, neck, head)
+    cascade = [heads.head(each) for each in keys.tables("decode_head")]
+    stages = keys.integer("num_stages", len(cascade))
+    if stages != len(cascade):
+        raise keys.wrong("num_stages", stages, f"the number of its decode heads, {len(cascade)}")
+    keys.done()
+    return CascadeEncoderDecoder(backbone, neck, cascade)

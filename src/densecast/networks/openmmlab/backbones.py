@@ -1,0 +1,32 @@
+"""Backbones by the type that a configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from densecast.networks.openmmlab import convolutional
+from densecast.networks.openmmlab.keys import Keys
+
+BACKBONES: dict[str, Callable[[Keys], Any]] = {
+    "ResNet": convolutional.resnet,
+    "ResNetV1c": partial(convolutional.resnet, deep_stem=True, pool_first=False),
+    "ResNetV1d": partial(convolutional.resnet, deep_stem=True, pool_first=True),
+    "ResNeXt": partial(convolutional.resnet, grouped=True),
+    "HRNet": convolutional.hrnet,
+    "UNet": convolutional.unet,
+    "MobileNetV2": convolutional.mobilenet_v2,
+}
+
+
+def backbone(keys: Keys) -> Any:
+    """The backbone of a `backbone` table: (N, C, H, W) -> a list of maps.
+
+    Raises:
+        BadConfigError: of a kind or with a key that densecast does not know.
+    """
+    kind = keys.word("type")
+    if kind not in BACKBONES:
+        raise keys.unknown("type", kind, BACKBONES)
+    return BACKBONES[kind](keys)
