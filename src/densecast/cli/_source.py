@@ -119,7 +119,12 @@ def read(context: typer.Context, model: str | None, typed: Typed, options: _opti
             "--spec says labels and preprocessing: leave --labels, --mean, --std, --resize, … out beside it."
         )
     is_described = typed.labels is not None or typed.spec is not None
-    named = sources.named(str(typed.module or model), is_module=typed.module is not None, is_described=is_described)
+    named = sources.named(
+        str(typed.module or model),
+        is_module=typed.module is not None,
+        is_described=is_described,
+        config=chosen.config,
+    )
     given = [*_given(context, group), *(["preprocess"] if typed.has_preprocess else [])]
     sources.check(named, given)
     if named.needs_labels and not is_described:

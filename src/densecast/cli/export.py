@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _Model = Annotated[
     str | None,
     typer.Argument(
-        help="Name of a zoo model, an .onnx, TorchScript, .pt2 or TensorFlow (.pb) file, or a Hugging Face folder."
+        help="Name of a zoo model, an .onnx, TorchScript, .pt2 or TensorFlow (.pb) file, an OpenMMLab checkpoint "
+        "(.pth), or a Hugging Face folder."
     ),
 ]
 

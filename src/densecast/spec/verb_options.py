@@ -43,7 +43,8 @@ class ExportOptions:
     takes the image, `output_name` the main output; None for what fits the task. Of several outputs all are exported,
     the main one first, unless `only_main_output`. In a TensorFlow graph the two are the tensors between which the
     network is; None is for graphs with a single input and output. `name` is what the model is called, in reports and in
-    names of folders; None for the zoo's name or the file's.
+    names of folders; None for the zoo's name or the file's. `config` is the path of the configuration that an OpenMMLab
+    checkpoint was trained with; None for the one that it carries.
     """
 
     size_hw: tuple[int, int] | None = None
@@ -62,6 +63,9 @@ class ExportOptions:
     output_name: str | None = option(None, "Name of the main output; default: the first one that fits the task.")
     weights: str | None = option(
         None, "Of several sets of weights in a checkpoint: the key of one, or ema; default: those not averaged."
+    )
+    config: str | None = option(
+        None, "Configuration file (.py) of an MMSegmentation or MMPose checkpoint; default: the one inside of it."
     )
     only_main_output: bool = option(False, "Drop all outputs but the main one.")
     name: str | None = option(None, "Name of the model, of which default folder names are made; default: the source's.")

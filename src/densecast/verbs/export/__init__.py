@@ -24,6 +24,7 @@ from densecast.verbs.export import (
     foreign,
     hf_folder,
     onnx_file,
+    openmmlab,
     program,
     retrained,
     sources,
@@ -67,9 +68,9 @@ def export(
 ) -> FloatArtifact:
     """Export a network to a float artifact at `out`: a zoo model, a file, a folder, or a `torch.nn.Module`.
 
-    A zoo model says itself what it is, and a Hugging Face folder too; what is said here overrules it. Of others it is
-    said by `spec`, a spec file or its contents; or by `labels` (a list, their number, or a table such as `id2label`),
-    `preprocess` and `task`. `preprocess` is ours, "imagenet", "0..1", "-1..1" or "0..255", or another library's: see
+    A zoo model, an OpenMMLab checkpoint and a Hugging Face folder say themselves what they are; what is said here
+    overrules it. Of others it is said by `spec`, a spec file or its contents; or by `labels` (a list, their number, or
+    a table such as `id2label`), `preprocess` and `task`. `preprocess` is ours, "imagenet", "0..1", "-1..1" or "0..255", or another library's: see
     `library_preprocess.translate`; by default the image as it is, divided by 255. `checkpoint` are the weights of a zoo
     model or a module. `example` is the height and width at which a module is traced and compared. `output` names the
     main output. `given` names options that have their default because somebody said so.
@@ -86,12 +87,9 @@ def export(
     arguments = {"spec": spec, "labels": labels, "preprocess": preprocess, "checkpoint": checkpoint, "example": example}
     said = [name for name, value in arguments.items() if value is not None]
     default = ExportOptions()
-    said += [
-        field.name
-        for field in dataclasses.fields(default)
-        if getattr(options, field.name) != getattr(default, field.name)
-    ]
-    kind = sources.kind_of(source)
+    names = (field.name for field in dataclasses.fields(default))
+    said += [name for name in names if getattr(options, name) != getattr(default, name)]
+    kind = sources.kind_of(source, options.config)
     applicable.check(kind, [*said, *given])
     if "weights" in (*said, *given) and kind == "module" and checkpoint is None:
         raise UsageError("it says which weights of a checkpoint: name the checkpoint too.", field="weights")
@@ -103,9 +101,14 @@ def export(
         assert isinstance(source, Path)
         network, spec = described.of_folder(source, spec, labels, preprocess, task)
         return export_module(network, spec, out, options)
+    if kind == "openmmlab":
+        assert isinstance(source, Path)
+        return openmmlab.export(source, Path(out), options, described.stated(spec, labels, preprocess))
     if kind == "onnx" and spec is None and labels is None:
         assert isinstance(source, Path)
         labels = described.of_onnx(source)
+    if kind == "torchscript" and isinstance(source, Path):
+        torch_file.refuse_if_weights(source)
     model = described.model_spec(name, spec, labels, preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)
@@ -201,9 +204,8 @@ def export_file(
         )
     is_onnx = path.suffix == ".onnx"
     held = "onnx" if is_onnx else torch_file.held_by(path)
-    if held == "weights":
-        checkpoints.require_torch("reading a checkpoint")
-        torch_file.refuse_weights(path)
+    if not is_onnx:
+        torch_file.refuse_if_weights(path)
     if not is_onnx:
         spec = trial_sizes.requested(spec, options)
     key = _key(files.sha256(path), spec, options)

@@ -7,7 +7,9 @@ from typing import Literal
 
 from densecast.errors import UsageError
 
-Kind = Literal["zoo", "zoo_tensorflow", "onnx", "torchscript", "program", "module", "huggingface", "tensorflow"]
+Kind = Literal[
+    "zoo", "zoo_tensorflow", "onnx", "torchscript", "program", "module", "huggingface", "tensorflow", "openmmlab"
+]
 
 _WORDS: dict[Kind, str] = {
     "zoo": "a zoo model",
@@ -18,8 +20,9 @@ _WORDS: dict[Kind, str] = {
     "module": "a module",
     "huggingface": "a Hugging Face folder",
     "tensorflow": "a TensorFlow graph",
+    "openmmlab": "an OpenMMLab checkpoint",
 }
-_TORCH: frozenset[Kind] = frozenset({"zoo", "torchscript", "module", "huggingface"})
+_TORCH: frozenset[Kind] = frozenset({"zoo", "torchscript", "module", "huggingface", "openmmlab"})
 _RUN: frozenset[Kind] = _TORCH | {"program"}
 _GRAPH: frozenset[Kind] = frozenset({"zoo_tensorflow", "tensorflow"})
 _FILE: frozenset[Kind] = frozenset({"onnx", "torchscript", "program", "module", "huggingface", "tensorflow"})
@@ -38,13 +41,14 @@ APPLIES: dict[str, frozenset[Kind]] = {
     "name": _ALL,
     "output_name": _ALL - {"zoo_tensorflow"},
     "only_main_output": _RUN | {"onnx"},
-    "weights": frozenset({"zoo", "module"}),
+    "weights": frozenset({"zoo", "module", "openmmlab"}),
+    "config": frozenset({"openmmlab"}),
     "checkpoint": frozenset({"zoo", "zoo_tensorflow", "module"}),
     "example": frozenset({"module"}),
     "task": _FILE,
-    "spec": _FILE | {"zoo"},
-    "labels": _FILE | {"zoo"},
-    "preprocess": _FILE | {"zoo"},
+    "spec": _FILE | {"zoo", "openmmlab"},
+    "labels": _FILE | {"zoo", "openmmlab"},
+    "preprocess": _FILE | {"zoo", "openmmlab"},
 }
 """By option: a field of `ExportOptions`, or an argument of `export`. All of `--resize`, `--mean`, … are preprocess."""
 

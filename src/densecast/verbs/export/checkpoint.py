@@ -28,12 +28,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Trained weights and what else their file says: the state dict, notes on the choice of it, labels and palette."""
+    """Trained weights and what else their file says: the state dict, notes on the choice of it, labels and palette.
+
+    `config` is the configuration that OpenMMLab's checkpoints carry, as text or as its names and values.
+    """
 
     state: dict[str, Tensor]
     notes: tuple[str, ...] = ()
     labels: tuple[str, ...] | None = None
     palette: tuple[Rgb, ...] | None = None
+    config: str | Mapping[str, Any] | None = None
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -67,7 +71,17 @@ def open_checkpoint(path: Path, wanted: str | None = None) -> Checkpoint:
     labels, palette = state_dicts.described(content)
     if where:
         log.debug("%s: the weights of %s", path, where)
-    return Checkpoint(tensors, notes, labels, palette)
+    return Checkpoint(tensors, notes, labels, palette, state_dicts.configuration(content))
+
+
+def has_configuration(path: Path) -> bool:
+    """Whether the file is an OpenMMLab checkpoint that carries its configuration."""
+    try:
+        if path.suffix == ".safetensors" or path.stat().st_size > MAX_BYTES:
+            return False
+        return state_dicts.configuration(_read_torch(path, mapped=zipfile.is_zipfile(path))) is not None
+    except (BadCheckpointError, OSError):
+        return False
 
 
 def load_into(
@@ -159,7 +173,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
         raise BadCheckpointError(f"checkpoint {path} is not a readable safetensors file ({error}).") from None
 
 
-def _read_torch(path: Path) -> Any:
+def _read_torch(path: Path, *, mapped: bool = False) -> Any:
     import pickle
 
     import torch
@@ -168,7 +182,7 @@ def _read_torch(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch remarks on file formats it may not read; it fails where it cannot
             with torch.serialization.safe_globals(inert.harmless_globals()):
-                return torch.load(path, map_location="cpu", weights_only=True)
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise BadCheckpointError(f"checkpoint {path} is not a plain state dict: {_refused(error, path)}") from None
     except Exception as error:  # torch raises whatever the damage leads to

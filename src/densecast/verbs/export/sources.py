@@ -28,8 +28,10 @@ class Named:
     needs_labels: bool
 
 
-def named(text: str, *, is_module: bool = False, is_described: bool = False) -> Named:
+def named(text: str, *, is_module: bool = False, is_described: bool = False, config: str | None = None) -> Named:
     """The zoo model, file, folder or module that a text names; where it `is_described`, its own labels do not matter.
+
+    `config` is the configuration file of weights.
 
     Raises:
         MissingFileError, UnknownNameError, PluginError: there is none.
@@ -48,19 +50,17 @@ def named(text: str, *, is_module: bool = False, is_described: bool = False) -> 
     path = Path(text)
     if not path.exists():
         raise MissingFileError(f"{path} does not exist.")
-    kind = kind_of(path)
-    has_labels = kind == "huggingface" and bool(hf_folder.labels(path))
+    kind = kind_of(path, config)
+    has_labels = kind == "openmmlab" or (kind == "huggingface" and bool(hf_folder.labels(path)))
     if kind == "onnx" and not is_described:
         has_labels = bool(foreign.facts(path).labels)
-    held_weights = kind == "torchscript" and torch_file.held_by(path) == "weights"
-    if held_weights:
-        checkpoints.require_torch("reading a checkpoint")
-        torch_file.refuse_weights(path)
+    if kind == "torchscript":
+        torch_file.refuse_if_weights(path)
     return Named(path, kind, not has_labels)
 
 
-def kind_of(source: str | Path | ZooEntry | nn.Module) -> applicable.Kind:
-    """The kind of a source, for the options that it takes."""
+def kind_of(source: str | Path | ZooEntry | nn.Module, config: str | None = None) -> applicable.Kind:
+    """The kind of a source, for the options that it takes; `config` is the configuration file of weights."""
     if isinstance(source, (str, ZooEntry)):
         return "zoo_tensorflow" if ZOO.load(source).network is None else "zoo"
     if not isinstance(source, Path):
@@ -71,7 +71,16 @@ def kind_of(source: str | Path | ZooEntry | nn.Module) -> applicable.Kind:
         return "tensorflow"
     if source.suffix == ".onnx":
         return "onnx"
-    return "program" if source.is_file() and torch_file.held_by(source) == "program" else "torchscript"
+    held = torch_file.held_by(source) if source.is_file() else None
+    if held == "weights" and (config is not None or _has_configuration(source)):
+        return "openmmlab"
+    return "program" if held == "program" else "torchscript"
+
+
+def _has_configuration(path: Path) -> bool:
+    """Whether weights carry the configuration that they were trained with."""
+    checkpoints.require_torch("reading a checkpoint")
+    return checkpoints.has_configuration(path)
 
 
 def name_of(source: str | Path | ZooEntry | nn.Module) -> str:

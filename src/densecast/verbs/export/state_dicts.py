@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from densecast.errors import BadCheckpointError, UsageError
 from densecast.spec.model import Rgb
@@ -70,6 +70,15 @@ def described(content: object) -> tuple[tuple[str, ...] | None, tuple[Rgb, ...] 
     colours = next((meta[key] for key in ("palette", "PALETTE") if isinstance(meta.get(key), (list, tuple))), None)
     palette = tuple(colour for each in colours or () if (colour := _colour(each)) is not None)
     return tuple(labels), palette if len(palette) == len(labels) else None
+
+
+def configuration(content: object) -> str | Mapping[str, Any] | None:
+    """The configuration of an OpenMMLab checkpoint: `meta.config` of 0.x, `meta.cfg` of 1.x."""
+    meta = content.get("meta") if isinstance(content, Mapping) else None
+    if not isinstance(meta, Mapping):
+        return None
+    found = meta.get("cfg") or meta.get("config")
+    return found if isinstance(found, (str, Mapping)) and found else None
 
 
 def without_prefix(state: Mapping[str, Tensor], expected: Collection[str]) -> tuple[dict[str, Tensor], tuple[str, ...]]:

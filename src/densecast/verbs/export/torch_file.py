@@ -41,8 +41,20 @@ def refuse_weights(path: Path) -> None:
         raise BadCheckpointError(f"{path.name} is no network that export can read: {error}") from None
     raise BadCheckpointError(
         f"{path.name} holds {count} tensors, no network. Name its zoo model (densecast export MODEL --checkpoint "
-        f"{path.name}), or the code that makes it (--module package.module:factory --checkpoint {path.name})."
+        f"{path.name}), the code that makes it (--module package.module:factory --checkpoint {path.name}), or its "
+        "OpenMMLab configuration (--config FILE.py)."
     )
+
+
+def refuse_if_weights(path: Path) -> None:
+    """The same for a file that may be of another kind, or not be there.
+
+    Raises:
+        BadCheckpointError: it holds weights.
+    """
+    if path.is_file() and held_by(path) == "weights":
+        checkpoint.require_torch("reading a checkpoint")
+        refuse_weights(path)
 
 
 def load_program(path: Path) -> Any:

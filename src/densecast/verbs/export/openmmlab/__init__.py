@@ -1,0 +1,163 @@
+"""Exports checkpoints of MMSegmentation and MMPose by the configuration that they carry, without these packages."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from densecast import artifact
+from densecast.artifact import FloatArtifact, FloatManifest, NetworkRef, WeightsRecord
+from densecast.errors import BadCheckpointError, BadConfigError, DensecastError
+from densecast.io import config_files, files, python_config
+from densecast.networks import openmmlab as networks
+from densecast.runtime import machine
+from densecast.spec.model import ModelSpec
+from densecast.spec.recipe import Recipe, SlideInference
+from densecast.spec.verb_options import ExportOptions
+from densecast.verbs.export import checkpoint as checkpoints
+from densecast.verbs.export import torch_module, trial_sizes
+from densecast.verbs.export.checkpoint import Checkpoint
+from densecast.verbs.export.openmmlab import recipe as recipes
+from densecast.verbs.export.retrained import Stated
+from densecast.verbs.export.spec_file import SpecFile
+
+_NETWORK = "openmmlab"
+_EXAMPLE_HW = (512, 512)
+
+
+def recipe_of(found: Checkpoint, file: str, config: str | None = None) -> Recipe:
+    """The recipe of an opened checkpoint: from the configuration file where one is named, else from its own.
+
+    Raises:
+        BadConfigError: a configuration file that cannot be read, or says what cannot be expressed.
+        BadCheckpointError: the same of the checkpoint's own, or it has none.
+        MissingFileError: no such configuration file.
+    """
+    if config is not None:
+        made = recipes.read(config_files.read(Path(config)))
+    elif found.config is None:
+        raise BadCheckpointError(
+            f"{file} holds weights without a configuration. Name its file: --config CONFIG.py.", field="config"
+        )
+    else:
+        try:
+            own = found.config
+            names = python_config.parse(own, f"the configuration of {file}") if isinstance(own, str) else own
+            made = recipes.read(names)
+        except BadConfigError as error:
+            raise BadCheckpointError(f"{file}: {error}") from None
+    labels = found.labels if found.labels is not None else made.labels
+    palette = found.palette if found.labels is not None else made.palette
+    return replace(made, labels=labels, palette=palette)
+
+
+def export(path: Path, out: Path, options: ExportOptions, stated: Stated) -> FloatArtifact:
+    """Export a checkpoint to a float artifact at `out`; `stated` overrules what its recipe says.
+
+    Raises:
+        BadConfigError, BadCheckpointError, MissingFileError: see `recipe_of`; or the weights do not fit.
+        ParityError: graph and framework differ by more than the tolerance.
+    """
+    found = checkpoints.open_checkpoint(path, options.weights)
+    recipe = recipe_of(found, path.name, options.config)
+    network_options = networks.Options.of(recipe.network)
+    network = _built(network_options, path, options)
+    checkpoints.load_into(network, found.state, networks.NETWORK, network_options, f"checkpoint {path}")
+    spec, notes = described(recipe, options.name or path.name.partition(".")[0], stated)
+    spec = trial_sizes.requested(spec, options)
+    manifest = FloatManifest(
+        spec,
+        "",
+        artifact.now(),
+        machine.describe(),
+        source=path.name,
+        network=NetworkRef(_NETWORK, dataclasses.asdict(network_options)),
+        weights=WeightsRecord(path.name, files.sha256(path), len(found.state)),
+        passes=(*found.notes, *recipe.notes, *notes),
+    )
+    manifest = torch_module.with_sizes_found(network, manifest, path.name)
+    keep = torch_module.keep_weights(network, _NETWORK)
+    return torch_module.export(network, manifest, options, options.size_hw or _EXAMPLE_HW, keep, out)
+
+
+def _built(network_options: networks.Options, path: Path, options: ExportOptions) -> Any:
+    """The network in evaluation mode; a configuration that came with the checkpoint is the checkpoint's fault."""
+    try:
+        return networks.build(network_options).eval()
+    except BadConfigError as error:
+        if options.config is None:
+            raise BadCheckpointError(f"{path.name}: {error}") from None
+        raise
+    except DensecastError:
+        raise
+    except (ValueError, RuntimeError, IndexError, TypeError, ArithmeticError) as error:
+        # Numbers that are each possible and together are not, such as groups that do not divide channels.
+        raise BadConfigError(f"the configuration's network cannot be built: {error}.", field="config") from None
+
+
+def described(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpec, tuple[str, ...]]:
+    """The model's spec by its recipe, and notes.
+
+    Raises:
+        BadConfigError: labels or colours of another number than the network's classes.
+    """
+    notes = []
+    classes = _classes(recipe.network)
+    labels = stated.labels if stated.labels is not None else recipe.labels
+    palette = stated.palette if stated.palette is not None else recipe.palette
+    if stated.labels is not None and stated.palette is None and stated.labels != recipe.labels:
+        palette = None
+    if labels is None:
+        labels = ("background", "class_1") if classes == 1 else tuple(f"class_{index}" for index in range(classes))
+        notes.append(f"{len(labels)} labels numbered, as nothing names them (--labels does)")
+    if classes == 1 and len(labels) == 1:
+        labels, palette = ("background", *labels), ((0, 0, 0), *palette) if palette else None
+    if len(labels) != max(classes, 2 if classes == 1 else 1):
+        raise BadConfigError(
+            f"the network tells {max(classes, 2)} classes apart, but {len(labels)} labels are given: "
+            f"{', '.join(labels[:5])}{' …' if len(labels) > 5 else ''}.",
+            field="labels",
+        )
+    if isinstance(recipe.inference, SlideInference):
+        crop, stride = recipe.inference.crop_hw, recipe.inference.stride_hw
+        notes.append(
+            f"the configuration tests by windows of {crop[0]}x{crop[1]}, {stride[0]}x{stride[1]} apart; "
+            "here the network sees whole images"
+        )
+    if not recipe.augment.is_plain:
+        ratios = ",".join(f"{ratio:g}" for ratio in recipe.augment.ratios)
+        notes.append(f"the configuration tests with ratios {ratios}{', mirrored too' if recipe.augment.flip else ''}")
+    described = SpecFile(
+        labels=labels,
+        palette=palette,
+        preprocess=stated.preprocess or recipe.preprocess,
+        task="segmentation",
+        decode=stated.decode or recipe.decode,
+        evaluation=stated.evaluation,
+        channels=_channels(recipe.network),
+    )
+    return described.model(name), tuple(notes)
+
+
+def _last_head(network: Mapping[str, Any]) -> Mapping[str, Any]:
+    head: Any = network["decode_head"]
+    last: Mapping[str, Any] = head[-1] if isinstance(head, (list, tuple)) else head
+    return last
+
+
+def _classes(network: Mapping[str, Any]) -> int:
+    """Planes of the network's logits."""
+    head = _last_head(network)
+    count = head.get("out_channels") or head.get("num_classes")
+    if not isinstance(count, int) or count < 1:
+        raise BadConfigError(f"model.decode_head.num_classes must be a whole number, got {count!r}.", field="config")
+    return count
+
+
+def _channels(network: Mapping[str, Any]) -> int:
+    backbone = network.get("backbone")
+    count = backbone.get("in_channels", 3) if isinstance(backbone, Mapping) else 3
+    return count if isinstance(count, int) else 3

@@ -1,0 +1,223 @@
+"""Checkpoints of MMSegmentation are exported by the configuration that they carry, exactly or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from densecast.errors import BadCheckpointError, BadConfigError, DensecastError, MissingFileError  # noqa: E402
+from densecast.networks import openmmlab  # noqa: E402
+from densecast.spec.preprocess import KeepRatio  # noqa: E402
+from densecast.spec.recipe import SlideInference  # noqa: E402
+from densecast.spec.verb_options import ExportOptions  # noqa: E402
+from densecast.verbs.export import checkpoint, export  # noqa: E402
+from densecast.verbs.export import openmmlab as exporting  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+MODEL = """
+norm_cfg = dict(type='SyncBN', requires_grad=True)
+model = dict(
+    type='EncoderDecoder',
+    pretrained='open-mmlab://resnet18_v1c',
+    backbone=dict(
+        type='ResNetV1c', depth=18, num_stages=4, out_indices=(0, 1, 2, 3), dilations=(1, 1, 2, 4),
+        strides=(1, 2, 1, 1), norm_cfg=norm_cfg, norm_eval=False, style='pytorch', contract_dilation=True,
+        base_channels=4, stem_channels=8),
+    decode_head=dict(
+        type='PSPHead', in_channels=32, in_index=3, channels=8, pool_scales=(1, 2, 3, 6), dropout_ratio=0.1,
+        num_classes=3, norm_cfg=norm_cfg, align_corners=True,
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
+    auxiliary_head=dict(type='FCNHead', in_channels=16, channels=8, num_classes=3),
+    train_cfg=dict(),
+    test_cfg=dict(mode='slide', crop_size=(64, 96), stride=(32, 48)))
+"""
+DATA = """
+img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='MultiScaleFlipAug', img_scale=(160, 96), flip=False, transforms=[
+        dict(type='Resize', keep_ratio=True),
+        dict(type='RandomFlip'),
+        dict(type='Normalize', **img_norm_cfg),
+        dict(type='ImageToTensor', keys=['img']),
+        dict(type='Collect', keys=['img'])])]
+data = dict(
+    samples_per_gpu=2,
+    train=dict(type='ADE20KDataset', pipeline=[dict(type='LoadAnnotations', reduce_zero_label=True)]),
+    test=dict(type='ADE20KDataset', data_root='data/ade', img_dir='images/val', ann_dir='annotations/val',
+              pipeline=test_pipeline))
+"""
+LABELS, PALETTE = ("road", "car", "sky"), [[128, 64, 128], [0, 0, 142], [70, 130, 180]]
+
+
+def saved(path: Path, text: str = MODEL + DATA, *, meta: dict[str, Any] | None = None, **others: Any) -> Any:
+    """A checkpoint as MMSegmentation 0.x saves it, with weights of our own network of the same configuration."""
+    torch.manual_seed(0)
+    names: dict[str, Any] = {}
+    exec(text if "model = " in text else MODEL, names)
+    network = openmmlab.build(openmmlab.Options.of(without(names["model"]))).eval()
+    state = {f"module.{key}": value for key, value in network.state_dict().items()}
+    state["module.auxiliary_head.conv_seg.weight"] = torch.zeros(3, 8, 1, 1)
+    said = {"config": text, "CLASSES": LABELS, "PALETTE": PALETTE, "epoch": 1} if meta is None else meta
+    torch.save({"meta": said, "state_dict": state, **others}, path)
+    return network
+
+
+def without(model: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in model.items() if key != "auxiliary_head"}
+
+
+def test_network_preprocessing_labels_and_colours_come_from_the_file(tmp_path: Path) -> None:
+    import onnxruntime
+
+    network = saved(tmp_path / "latest.pth")
+    made = export(tmp_path / "latest.pth", tmp_path / "out")
+    spec = made.spec
+    assert spec.name == "latest" and spec.labels == LABELS and [list(each) for each in spec.palette] == PALETTE
+    assert spec.preprocess.resize == KeepRatio(160, 96) and spec.preprocess.colour == "RGB"
+    assert spec.preprocess.mean == (123.675, 116.28, 103.53) and spec.preprocess.use_exif
+    assert spec.decode.align_corners  # type: ignore[attr-defined]
+    session = onnxruntime.InferenceSession(made.file("model.onnx"), providers=["CPUExecutionProvider"])
+    for size_hw in ((97, 131), (48, 64)):
+        image = np.random.default_rng(1).normal(size=(1, 3, *size_hw)).astype(np.float32)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(image)).numpy()
+        (got,) = session.run(None, {"image": image})
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    notes = " ".join(made.manifest.passes)
+    assert "auxiliary head" in notes and "windows of 64x96" in notes
+
+
+def test_the_recipe_holds_windows_and_data_as_they_are_written(tmp_path: Path) -> None:
+    saved(tmp_path / "latest.pth")
+    recipe = exporting.recipe_of(checkpoint.open_checkpoint(tmp_path / "latest.pth"), "latest.pth")
+    assert recipe.library == "mmseg" and recipe.generation == 0
+    assert recipe.inference == SlideInference((64, 96), (32, 48))
+    assert recipe.dataset is not None and recipe.dataset.type == "ADE20KDataset"
+    assert recipe.dataset.keys == {"data_root": "data/ade", "img_dir": "images/val", "ann_dir": "annotations/val"}
+    assert recipe.dataset.reduce_zero_label is True
+
+
+LATER = """
+default_scope = 'mmseg'
+data_preprocessor = dict(
+    type='SegDataPreProcessor', mean=[10., 20., 30.], std=[50., 60., 70.], bgr_to_rgb=True, pad_val=0, seg_pad_val=255,
+    size=(64, 64))
+test_dataloader = dict(batch_size=1, dataset=dict(
+    type='CityscapesDataset', data_root='d', data_prefix=dict(img_path='leftImg8bit/val'),
+    pipeline=[dict(type='LoadImageFromFile'), dict(type='Resize', scale=(128, 64), keep_ratio=True),
+              dict(type='LoadAnnotations'), dict(type='PackSegInputs')]))
+"""
+
+
+def test_mmengine_checkpoints_say_the_same_in_their_own_words(tmp_path: Path) -> None:
+    text = MODEL + LATER
+    meta = {"cfg": text, "dataset_meta": {"classes": LABELS, "palette": PALETTE}, "seed": 1}
+    network = saved(tmp_path / "iter_1.pth", text, meta=meta)
+    averaged = {f"module.{key}": value for key, value in network.state_dict().items()}
+    averaged["module.decode_head.conv_seg.bias"] = network.state_dict()["decode_head.conv_seg.bias"] + 1
+    saved(tmp_path / "iter_1.pth", text, meta=meta, ema_state_dict={"steps": torch.tensor(3), **averaged})
+    recipe = exporting.recipe_of(checkpoint.open_checkpoint(tmp_path / "iter_1.pth"), "iter_1.pth")
+    assert recipe.generation == 1 and recipe.labels == LABELS
+    assert recipe.preprocess.resize == KeepRatio(128, 64) and recipe.preprocess.mean == (10.0, 20.0, 30.0)
+    assert recipe.dataset is not None and recipe.dataset.keys["data_prefix"] == {"img_path": "leftImg8bit/val"}
+    plain = export(tmp_path / "iter_1.pth", tmp_path / "plain")
+    ema = export(tmp_path / "iter_1.pth", tmp_path / "ema", options=ExportOptions(weights="ema"))
+    from safetensors.torch import load_file
+
+    key = "decode_head.conv_seg.bias"
+    expected = load_file(plain.file("weights.safetensors"))[key] + 1
+    assert torch.equal(load_file(ema.file("weights.safetensors"))[key], expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("depth=18", "depth=18, dcn=dict(type='DCNv2')"), "dcn"),
+        (("depth=18", "depth=18, plugins=[dict(cfg=dict(type='ContextBlock'))]"), "plugins"),
+        (("depth=18", "depth=18, my_key=3"), "my_key"),
+        (("depth=18", "depth=20"), "depth"),
+        (("'ResNetV1c'", "'MyBackbone'"), "MyBackbone"),
+        (("'PSPHead'", "'MyHead'"), "MyHead"),
+        (("'SyncBN', ", "'SwitchNorm', "), "SwitchNorm"),
+        (("align_corners=True", "align_corners=True, psp_dilation=2"), "psp_dilation"),
+        (("align_corners=True", "align_corners='yes'"), "align_corners"),
+        (("num_classes=3, norm", "num_classes=3, out_channels=2, norm"), "out_channels"),
+        (("style='pytorch'", "style='tensorflow'"), "style"),
+        (("in_index=3", "in_index=3, input_transform='sum'"), "input_transform"),
+        (("    type='EncoderDecoder',", "    type='EncoderDecoder', neck=dict(type='MyNeck'),"), "MyNeck"),
+        (("    type='EncoderDecoder',", "    type='EncoderDecoder', distiller=dict(),"), "distiller"),
+        (("    type='EncoderDecoder',", "    type='MaskRCNN',"), "MaskRCNN"),
+        (("mode='slide'", "mode='tiles'"), "tiles"),
+        (("crop_size=(64, 96)", "crop_size='all'"), "crop_size"),
+        (("dict(type='RandomFlip')", "dict(type='RandomFlip', prob=0.5)"), "RandomFlip"),
+        (("dict(type='RandomFlip')", "dict(type='CLAHE')"), "CLAHE"),
+        (("dict(type='RandomFlip')", "dict(type='Pad', size=(7, 9))"), "Pad"),
+        (("dict(type='Resize', keep_ratio=True)", "dict(type='Resize', ratio_range=(0.5, 2.0))"), "ratio_range"),
+        (("dict(type='Resize', keep_ratio=True)", "dict(type='Resize', keep_ratio=True, mine=1)"), "mine"),
+        (("to_rgb=True", "to_rgb=True, gamma=2"), "gamma"),
+        (("dict(type='LoadImageFromFile')", "dict(type='LoadImageFromFile', color_type='grayscale')"), "color_type"),
+    ],
+)
+def test_what_is_not_understood_is_named_before_anything_is_built(
+    tmp_path: Path, change: tuple[str, str], named: str
+) -> None:
+    text = MODEL + DATA
+    assert change[0] in text
+    text = text.replace(*change, 1)
+    torch.save({"meta": {"config": text}, "state_dict": {"a": torch.zeros(1)}}, tmp_path / "latest.pth")
+    with pytest.raises(BadCheckpointError, match=named):
+        export(tmp_path / "latest.pth", tmp_path / "out")
+    (tmp_path / "mine.py").write_text(text)
+    torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "bare.pth")
+    with pytest.raises(BadConfigError, match=named):
+        export(tmp_path / "bare.pth", tmp_path / "out", options=ExportOptions(config=str(tmp_path / "mine.py")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_configuration_that_would_run_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    text = f"import os\nmodel = os.system('touch {canary}')"
+    torch.save({"meta": {"config": text}, "state_dict": {"a": torch.zeros(1)}}, tmp_path / "latest.pth")
+    with pytest.raises(BadCheckpointError, match="line 1"):
+        export(tmp_path / "latest.pth", tmp_path / "out")
+    assert not canary.exists()
+
+
+def test_a_file_without_a_configuration_takes_one_beside_it(tmp_path: Path) -> None:
+    saved(tmp_path / "published.pth", meta={"CLASSES": LABELS})
+    with pytest.raises(DensecastError, match=r"--config"):
+        export(tmp_path / "published.pth", tmp_path / "out")
+    with pytest.raises(MissingFileError, match="absent"):
+        export(tmp_path / "published.pth", tmp_path / "out", options=ExportOptions(config=str(tmp_path / "absent.py")))
+    (tmp_path / "bases").mkdir()
+    (tmp_path / "bases" / "model.py").write_text(MODEL.replace("num_classes=3, norm", "num_classes=9, norm"))
+    (tmp_path / "bases" / "data.py").write_text(DATA)
+    own = tmp_path / "own.py"
+    own.write_text("_base_ = ['bases/model.py', 'bases/data.py']\nmodel = dict(decode_head=dict(num_classes=3))")
+    made = export(tmp_path / "published.pth", tmp_path / "out", options=ExportOptions(config=str(own)))
+    assert made.spec.labels == LABELS
+    own.write_text("_base_ = ['bases/model.py', 'bases/data.py']")
+    with pytest.raises(BadCheckpointError, match="conv_seg"):
+        export(tmp_path / "published.pth", tmp_path / "other", options=ExportOptions(config=str(own)))
+
+
+def test_one_plane_is_decoded_at_the_heads_own_threshold(tmp_path: Path) -> None:
+    text = (MODEL + DATA).replace("num_classes=3, norm", "num_classes=2, out_channels=1, threshold=0.6, norm")
+    saved(tmp_path / "latest.pth", text, meta={"config": text, "CLASSES": ("ground", "road")})
+    decode: Any = export(tmp_path / "latest.pth", tmp_path / "out").spec.decode
+    assert (decode.form, decode.threshold) == ("binary_logits", 0.6)
+
+
+def test_what_is_stated_overrules_the_file(tmp_path: Path) -> None:
+    saved(tmp_path / "latest.pth")
+    made = export(tmp_path / "latest.pth", tmp_path / "out", labels=["a", "b", "c"], preprocess="0..1")
+    assert made.spec.labels == ("a", "b", "c") and made.spec.preprocess.std == (255.0, 255.0, 255.0)
+    with pytest.raises(BadConfigError, match="3 classes"):
+        export(tmp_path / "latest.pth", tmp_path / "more", labels=["a", "b"])
