@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from densecast.errors import BadConfigError
-from densecast.networks import _state
 from densecast.networks._base import Network
 
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ def clean(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         BadCheckpointError: a key is there with and without `module.`.
     """
+    from densecast.networks import _state
+
     bare = _state.clean(state)
     return {name: tensor for name, tensor in bare.items() if not name.startswith(_OTHERS)}
 
