@@ -71,9 +71,8 @@ def export(
     A zoo model, an OpenMMLab checkpoint and a Hugging Face folder say themselves what they are; what is said here
     overrules it. Of others it is said by `spec`, a spec file or its contents; or by `labels` (a list, their number, or
     a table such as `id2label`), `preprocess` and `task`. `preprocess` is ours, "imagenet", "0..1", "-1..1" or
-    "0..255", or another library's: see
-    `library_preprocess.translate`; by default the image as it is, divided by 255. `checkpoint` are the weights of a zoo
-    model or a module. `example` is the height and width at which a module is traced and compared. `output` names the
+    "0..255", or another library's: see `library_preprocess.translate`; by default the image as it is, divided by 255.
+    `checkpoint` are the weights of a zoo model or a module. `example` is the height and width at which a module is traced and compared. `output` names the
     main output. `given` names options that have their default because somebody said so.
 
     Raises:
@@ -98,18 +97,15 @@ def export(
         stated = described.stated(spec, labels, preprocess)
         return export_zoo(source, out, options, given=checkpoint, stated=stated, progress=progress)
     name = sources.name_of(source)
-    if kind == "huggingface":
-        assert isinstance(source, Path)
+    if kind == "huggingface" and isinstance(source, Path):
         network, spec = described.of_folder(source, spec, labels, preprocess, task)
         return export_module(network, spec, out, options)
-    if kind == "openmmlab":
-        assert isinstance(source, Path)
+    if kind == "openmmlab" and isinstance(source, Path):
         return openmmlab.export(source, Path(out), options, described.stated(spec, labels, preprocess))
-    if kind == "onnx" and spec is None and labels is None:
-        assert isinstance(source, Path)
-        labels = described.of_onnx(source)
     if kind == "torchscript" and isinstance(source, Path):
         torch_file.refuse_if_weights(source)
+    if kind == "onnx" and spec is None and labels is None and isinstance(source, Path):
+        labels = described.of_onnx(source)
     model = described.model_spec(name, spec, labels, preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)
