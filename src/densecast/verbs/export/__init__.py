@@ -69,11 +69,12 @@ def export(
     """Export a network to a float artifact at `out`: a zoo model, a file, a folder, or a `torch.nn.Module`.
 
     A zoo model, an OpenMMLab checkpoint and a Hugging Face folder say themselves what they are; what is said here
-    overrules it. Of others it is said by `spec`, a spec file or its contents; or by `labels` (a list, their number, or
-    a table such as `id2label`), `preprocess` and `task`. `preprocess` is ours, "imagenet", "0..1", "-1..1" or
+    overrules it. Of others it is said by `spec`, a spec file or its contents; or by `labels` (a list, their number,
+    or a table such as `id2label`), `preprocess` and `task`. `preprocess` is ours, "imagenet", "0..1", "-1..1" or
     "0..255", or another library's: see `library_preprocess.translate`; by default the image as it is, divided by 255.
-    `checkpoint` are the weights of a zoo model or a module. `example` is the height and width at which a module is traced and compared. `output` names the
-    main output. `given` names options that have their default because somebody said so.
+    `checkpoint` are the weights of a zoo model or a module. `example` is the height and width at which a module is
+    traced and compared. `output` names the main output. `given` names options that have their default because
+    somebody said so.
 
     Raises:
         UsageError: arguments that do not go together, or would have no effect on this kind of source.
