@@ -217,7 +217,7 @@ def test_the_page_holds_small_pictures_problems_first_and_no_foreign_markup(tmp_
     assert "prefers-color-scheme: dark" in text and "http" not in text
     other = tmp_path / "notes.txt"
     other.write_text("mine", encoding="utf-8")
-    assert "holds no HTML" in failed(2, "data", "check", root, "-q", "--html", other)
+    assert "did not write it" in failed(2, "data", "check", root, "-q", "--html", other)
     assert other.read_text(encoding="utf-8") == "mine"
 
 

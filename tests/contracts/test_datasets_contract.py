@@ -13,6 +13,7 @@ import made_images
 import made_label_maps
 import made_mask_folders
 import made_pairs
+import made_parquet
 import numpy as np
 import pytest
 from contract_cases import case_of
@@ -43,6 +44,7 @@ CASES = {
     "depth_pairs": Case(made_pairs.depth, label_maps=False),
     "multilabel_pairs": Case(made_pairs.multilabel, label_maps=False),
     "pairs": Case(lambda root: made_mask_folders.pairs(root, count=12)),
+    "parquet": Case(made_parquet.one_file, label_maps=False),
     "voc2012": Case(made_label_maps.voc2012),
 }
 

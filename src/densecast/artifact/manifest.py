@@ -70,7 +70,7 @@ class CalibrationRecord:
     `tried` holds what each estimator did to the outputs on a few images beside those it saw: by `measure`, the share
     of `labels_changed` against float32, or the `relative_l2` difference. `tried_biases` holds the same of the chosen
     estimator with biases corrected and without; `bias_correction` is empty where the quantiser has none. `activations`
-    is how ranges are laid out, `auto` resolved.
+    is how ranges are laid out, `auto` resolved. `remarks` say what makes the ranges doubtful: few images, blank ones.
     """
 
     source: str
@@ -84,6 +84,7 @@ class CalibrationRecord:
     bias_correction: str = ""
     tried_biases: dict[str, float] = field(default_factory=dict)
     activations: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,6 +50,18 @@ Normalise = Annotated[
     str | None,
     typer.Option("--normalise", help="Instead of --mean and --std: imagenet, 0..1, -1..1 or 0..255."),
 ]
+Divisor = Annotated[
+    float | None,
+    typer.Option("--divisor", help="What pixels are divided by before --mean and --std: 255 for such of values 0..1."),
+]
+ValueRange = Annotated[
+    str | None,
+    typer.Option(
+        "--value-range",
+        metavar="[LOW:HIGH]",
+        help="Values of the image files that mean black and white, as 0:4095 for 12 bits; default: 8 bits.",
+    ),
+]
 Static = Annotated[
     str | None, typer.Option(metavar="[BxHxW]", help="Fixed batch, height and width, such as 1x640x959.")
 ]
@@ -72,13 +84,20 @@ class Typed:
     mean: str | None
     std: str | None
     normalise: str | None
+    divisor: float | None
+    value_range: str | None
     static: str | None
     tolerance: float | None
 
+    @classmethod
+    def of(cls, context: typer.Context) -> Typed:
+        """What a command's own parameters of these names were given."""
+        return cls(**{each.name: context.params[each.name] for each in fields(cls)})
+
     @property
-    def stated(self) -> dict[str, str | None]:
+    def stated(self) -> dict[str, Any]:
         """Parts of the preprocessing, by their names in `Preprocess`."""
-        names = ("resize", "interpolation", "colour", "mean", "std")
+        names = ("resize", "interpolation", "colour", "mean", "std", "divisor", "value_range")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -159,7 +178,7 @@ def refuse_on_artifact(context: typer.Context, group: str) -> None:
 
 _OWN_NAMES = {"static": "size_hw"}
 _OWN = frozenset({"checkpoint", "spec", "labels", "static", "tolerance"})
-_OTHERS = frozenset({"resize", "interpolation", "colour", "mean", "std", "normalise"})
+_OTHERS = frozenset({"resize", "interpolation", "colour", "mean", "std", "normalise", "divisor", "value_range"})
 
 
 def _given(context: typer.Context, group: str) -> list[str]:
@@ -185,7 +204,7 @@ def _labels(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
-def _preprocess(stated: dict[str, str | None], normalise: str | None, base: Preprocess) -> Preprocess:
+def _preprocess(stated: dict[str, Any], normalise: str | None, base: Preprocess) -> Preprocess:
     """The preprocessing with what was typed in place of what it says."""
     from densecast.errors import UsageError
     from densecast.io import codec
@@ -195,8 +214,8 @@ def _preprocess(stated: dict[str, str | None], normalise: str | None, base: Prep
 
     plain = codec.to_plain(base)
     if normalise is not None:
-        if stated["mean"] is not None or stated["std"] is not None:
-            raise UsageError("--normalise says mean and deviation: leave --mean and --std out.")
+        if any(stated[name] is not None for name in ("mean", "std", "divisor")):
+            raise UsageError("--normalise says mean and deviation: leave --mean, --std and --divisor out.")
         named = codec.to_plain(library_preprocess.translate(normalise))
         plain |= {name: named[name] for name in ("mean", "std", "divisor")}
     for name, text in stated.items():
@@ -206,11 +225,26 @@ def _preprocess(stated: dict[str, str | None], normalise: str | None, base: Prep
             plain[name] = codec.to_plain(parse_resize(text))
         elif name in ("mean", "std"):
             plain[name] = _numbers(name, text)
+        elif name == "divisor":
+            plain[name] = text
+        elif name == "value_range":
+            plain[name] = _value_range(text)
         else:
             plain[name] = text.upper() if name == "colour" else text
-    if (stated["mean"] is not None or stated["std"] is not None) and base.divisor != 1:
+    moved = stated["mean"] is not None or stated["std"] is not None
+    if moved and stated["divisor"] is None and base.divisor != 1:
         plain["divisor"] = 1.0
     return codec.from_plain(plain, Preprocess, "command line")
+
+
+def _value_range(text: str) -> list[float]:
+    from densecast.errors import UsageError
+
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise UsageError(f"--value-range {text!r} must be LOW:HIGH, as 0:4095.") from None
+    return [low, high]
 
 
 def _numbers(name: str, text: str) -> list[float]:

@@ -63,14 +63,14 @@ def command(
     from densecast.errors import GateFailedError
     from densecast.io import codec, files
     from densecast.report import accuracy_chain as report
-    from densecast.report.page import require_jinja
+    from densecast.report import own_pages
     from densecast.spec.verb_options import EvaluateOptions
     from densecast.verbs.compare import compare_stages, drawings, images_and_truth, open_chain
 
     allowed = codec.from_plain(stated, CompareLimits, "command line")
     _check_given(allowed, images, data)
     if html is not None:
-        require_jinja()
+        own_pages.require(html)
     options = codec.from_plain({"split": split, "limit": limit}, EvaluateOptions, "command line")
     with open_chain(reference, candidates or [], threads) as (first, others):
         _check_measured(first.pipeline, allowed)

@@ -40,6 +40,8 @@ def command(
     mean: _source.Mean = None,
     std: _source.Std = None,
     normalise: _source.Normalise = None,
+    divisor: _source.Divisor = None,
+    value_range: _source.ValueRange = None,
     static: _source.Static = None,
     tolerance: _source.Tolerance = None,
     json: Json = None,
@@ -51,7 +53,7 @@ def command(
     from densecast.io import codec
     from densecast.verbs.export import export
 
-    typed = _source.Typed(module, spec, labels, resize, interpolation, colour, mean, std, normalise, static, tolerance)
+    typed = _source.Typed.of(context)
     source = _source.read(context, model, typed, options, "options")
     with bar(f"fetching weights of {model}", quiet) as progress:
         artifact = export(

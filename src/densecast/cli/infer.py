@@ -77,7 +77,8 @@ def command(
             json_file=None if to_stdout else json,
             progress=progress,
         )
-    text = f"{len(result.results)} results in {out} ({result.model.precision.ran})"
+    there = f", {len(result.skipped)} were there" if result.skipped else ""
+    text = f"{len(result.results)} results in {out} ({result.model.precision.ran}){there}"
     emit(codec.to_plain(result), text, json if to_stdout else None)
     for failure in result.failed:
         print(f"densecast: {failure.image}: {failure.error}", file=sys.stderr)

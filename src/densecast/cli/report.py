@@ -26,7 +26,7 @@ def command(
     from densecast import artifact, report
     from densecast.errors import UsageError
     from densecast.io import codec, files
-    from densecast.report import markdown, page
+    from densecast.report import markdown, own_pages, page
     from densecast.report.data import Reasons
     from densecast.report.stored import text_of
     from densecast.verbs.stored.compare import is_store
@@ -43,6 +43,7 @@ def command(
         built = artifact.CompiledArtifact.open(folder)
         text = markdown.build(built)
         if html is not None:
+            own_pages.refuse_others(html)
             files.write_text(html, page.render_build(built))
         emit({"artifact": str(folder), **codec.to_plain(Reasons.of(built.manifest))}, text, json)
         return

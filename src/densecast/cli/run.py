@@ -81,6 +81,8 @@ def command(
     mean: _source.Mean = None,
     std: _source.Std = None,
     normalise: _source.Normalise = None,
+    divisor: _source.Divisor = None,
+    value_range: _source.ValueRange = None,
     static: _source.Static = None,
     tolerance: _source.Tolerance = None,
     backends: _Backends = "openvino,onnxruntime",
@@ -96,14 +98,8 @@ def command(
     set_up(verbose, quiet)
     from densecast.io import codec
     from densecast.verbs.reproduce import reproduce
-    from densecast.verbs.reproduce.model import is_artifact
 
-    typed = _source.Typed(module, spec, labels, resize, interpolation, colour, mean, std, normalise, static, tolerance)
-    source = None
-    if module is None and is_artifact(model):
-        _source.refuse_on_artifact(context, "export")
-    else:
-        source = _source.read(context, model, typed, export, "export")
+    source = _source_of(context, model, export)
     options = _run_options(backends, precisions, shape, quantize, evaluate, (tuned, max_drop, search["seconds"]))
     options = replace(options, export=source.options if source is not None else ExportOptions(), fresh=fresh)
     with steps(quiet) as progress:
@@ -120,6 +116,17 @@ def command(
             progress=progress,
         )
     emit(codec.to_plain(report), _text(report, out), json)
+
+
+def _source_of(context: typer.Context, model: str | None, export: _options.Values) -> _source.Source | None:
+    """What is to be exported; None for an exported artifact."""
+    from densecast.verbs.reproduce.model import is_artifact
+
+    typed = _source.Typed.of(context)
+    if typed.module is None and is_artifact(model):
+        _source.refuse_on_artifact(context, "export")
+        return None
+    return _source.read(context, model, typed, export, "export")
 
 
 def _text(report: Report, out: Path) -> str:

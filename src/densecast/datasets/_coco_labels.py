@@ -50,17 +50,18 @@ class Labels:
         """The name of a panoptic image's PNG."""
         return str(self.of_image[image_id][0]["file_name"])
 
-    def instances(self, image: _coco_annotations.ImageEntry) -> LabelMap:
-        """(H, W) classes of an image's instances, of the annotated size.
+    def instances(self, image: _coco_annotations.ImageEntry, *, is_turned: bool = False) -> LabelMap:
+        """(H, W) classes of an image's instances, of the annotated size, or of that turned by a quarter.
 
         Raises:
             BadDatasetError: an outline that cannot be rasterised; names the annotation.
         """
-        painted: Values = np.full(image.size_hw, _UNLABELLED, np.uint16)
+        size_hw = image.size_hw[::-1] if is_turned else image.size_hw
+        painted: Values = np.full(size_hw, _UNLABELLED, np.uint16)
         masks: list[tuple[bool, int, int, _coco_masks.Mask]] = []
         for place, entry in enumerate(self.of_image[image.id]):
             try:
-                mask = _coco_masks.mask_of(entry["segmentation"], image.size_hw)
+                mask = _coco_masks.mask_of(entry["segmentation"], size_hw)
             except BadDatasetError as error:
                 raise BadDatasetError(f"image {image.id:012d}, annotation {entry['id']}: {error}.") from None
             is_crowd = bool(entry.get("iscrowd", 0))

@@ -55,6 +55,7 @@ def read_values(path: Path, colours: MaskColours = MaskColours()) -> tuple[Value
 
     try:
         with warnings_ignored(), Image.open(path, formats=read.FORMATS) as image:
+            _refuse_pages(path, image)
             image.load()
             return _values(path, image, colours)
     except DensecastError:
@@ -76,11 +77,14 @@ def lighter(path: Path) -> npt.NDArray[np.uint8]:
 
     try:
         with warnings_ignored(), Image.open(path, formats=read.FORMATS) as image:
+            _refuse_pages(path, image)
             image.load()
             if image.mode in ("1", "L") or image.mode.startswith(("I", "F")):
                 grey = np.asarray(image).astype(np.float64)
             else:
-                grey = np.asarray(image.convert("RGB")).sum(axis=2).astype(np.float64)
+                rgb = np.asarray(image.convert("RGB"))
+                _refuse_equally_light(path, rgb)
+                grey = rgb.sum(axis=2).astype(np.float64)
             largest = 1 if image.mode == "1" else _largest(image, grey)
     except DensecastError:
         raise
@@ -88,11 +92,53 @@ def lighter(path: Path) -> npt.NDArray[np.uint8]:
         raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None
     found = np.unique(grey)
     if len(found) > 2:
-        cure = " JPEG changes values: save masks as PNG." if path.suffix.lower() in (".jpg", ".jpeg") else ""
+        is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+        cure = (
+            " JPEG changes values: save masks as PNG."
+            if is_jpeg
+            else " Save it without smoothed edges: each pixel of the one or the other."
+        )
         raise BadImageError(f"{path}: a mask of two classes holds two values, this one {len(found)}.{cure}")
     if len(found) == 2:
         return np.asarray(grey == found[1], dtype=np.uint8)
     return np.full(grey.shape, int(found[0] > largest / 2), np.uint8)
+
+
+def _refuse_pages(path: Path, image: PillowImage) -> None:
+    """Refuse a file of several masks; smaller pages are previews and overviews of the first.
+
+    Raises:
+        BadImageError: says how many.
+    """
+    pages, size = int(getattr(image, "n_frames", 1)), image.size
+    if pages < 2:
+        return
+    image.seek(1)
+    is_other = image.size == size
+    image.seek(0)
+    if is_other:
+        raise BadImageError(
+            f"{path}: it holds {pages} pages, and one mask has one. Write one index mask, or for several labels a "
+            "pixel use --dataset multilabel_pairs."
+        )
+
+
+def _refuse_equally_light(path: Path, rgb: npt.NDArray[np.uint8]) -> None:
+    """Refuse two colours of which nobody can say which one is lighter: as the eye sees them, and by their sums.
+
+    Raises:
+        BadImageError: names both.
+    """
+    present = np.unique(rgb.reshape(-1, 3), axis=0)
+    if len(present) != 2:
+        return
+    # ITU-R BT.601, as Pillow and OpenCV weigh grey.
+    luma, sums = present @ np.array([0.299, 0.587, 0.114]), present.sum(axis=1).astype(np.int64)
+    if (luma[0] < luma[1]) != (sums[0] < sums[1]) or sums[0] == sums[1]:
+        raise BadImageError(
+            f"{path}: it holds {_shown(present[0])} and {_shown(present[1])}, and neither is clearly the lighter one. "
+            "Save masks as black and white."
+        )
 
 
 def _largest(image: PillowImage, grey: npt.NDArray[np.float64]) -> float:

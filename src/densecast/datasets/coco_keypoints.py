@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from densecast.datasets import _coco_annotations, _coco_frames
+from densecast.datasets import _coco_annotations, _coco_files, _coco_frames
 from densecast.datasets._base import DatasetFormat, ModelFormat
-from densecast.errors import BadDatasetError, DensecastError, MissingFileError
+from densecast.datasets._coco_files import CocoFile
+from densecast.errors import BadDatasetError, DensecastError
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, Sample, Split, SplitRecord, ids_sha256
 from densecast.tasks.pose import AnnotatedPoses
@@ -19,6 +20,7 @@ from densecast.tasks.pose import AnnotatedPoses
 # Of no model in particular: all models of people that ship see pictures upright.
 _UPRIGHT = Reading(use_exif=True)
 
+_EXAMPLE = "person_keypoints_<split>.json"
 IMAGES: dict[Split, int] = {"train": 118_287, "val": 5_000}
 
 
@@ -33,6 +35,8 @@ class CocoKeypoints:
     size_hw: dict[str, tuple[int, int]]
     remarks: tuple[str, ...] = ()
     use_exif: bool = True
+    seed: int | None = None
+    total: int | None = None
     name: str = "coco_keypoints"
     _lie: list[_coco_frames.Lie] = field(default_factory=list, compare=False, repr=False)
 
@@ -60,24 +64,25 @@ class CocoKeypoints:
     def record(self, limit: int | None = None) -> SplitRecord:
         """Which images these are, or the first `limit`."""
         chosen = self.samples[:limit]
-        return SplitRecord(self.name, self.split, len(chosen), len(self.samples), None, ids_sha256(chosen))
+        total = len(self.samples) if self.total is None else self.total
+        return SplitRecord(self.name, self.split, len(chosen), total, self.seed, ids_sha256(chosen))
 
 
 def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = _UPRIGHT) -> CocoKeypoints:
     """All images of the split's annotation file by ascending id, including those without people.
 
     A sample's id is the image's with twelve digits, as in COCO's file names. "all" are the splits that are there.
-    They are the publisher's: there is nothing for `seed` to draw.
+    Splits are those of the files' names; a file whose name tells none is divided, see `_coco_files.chosen`.
 
     Raises:
-        MissingFileError: no such folder.
+        MissingFileError: no such folder or file.
         BadDatasetError: not COCO's layout, no annotations of this split, a wrong entry in them, or an image that is
             not there.
     """
-    files = _annotation_files(root)
-    chosen = files if split == "all" else {name: path for name, path in files.items() if name == split}
-    if not chosen:
-        there = ", ".join(path.name for path in files.values())
+    files = _coco_files.files(root, _coco_files.KEYPOINTS, _EXAMPLE)
+    wanted = [file for file in files if split == "all" or file.split in (split, None)]
+    if not wanted:
+        there = ", ".join(file.path.name for file in files)
         raise BadDatasetError(
             f"{root}: there are no annotations of the split {split!r}, only {there}. Use the split 'all', or a folder "
             "of images to calibrate with.",
@@ -86,35 +91,43 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = _UP
     samples: list[Sample] = []
     people: dict[str, AnnotatedPoses] = {}
     sizes: dict[str, tuple[int, int]] = {}
+    of_split: dict[str, Split | None] = {}
     remarks: list[str] = []
-    for name, path in chosen.items():
-        annotations = _coco_annotations.read(path)
-        remarks += [f"{path.name}: {remark}" for remark in annotations.remarks]
+    for file in wanted:
+        annotations = _coco_annotations.read(file.path)
+        remarks += [f"{file.path.name}: {remark}" for remark in annotations.remarks]
         for image in annotations.images:
-            sample = _sample(root, name, image, path)
+            sample = _sample(file, image)
             if sample.id in people:
                 raise BadDatasetError(f"{root}: image {sample.id} is in both splits.")
             samples.append(sample)
             people[sample.id], sizes[sample.id] = annotations.people[image.id], image.size_hw
-    if not samples:
+            of_split[sample.id] = file.split
+    samples.sort(key=lambda sample: sample.id)
+    total = len(samples)
+    chosen, drawn = _coco_files.chosen(samples, of_split, split, seed)
+    if not chosen:
         raise BadDatasetError(f"{root}: the split {split!r} names no images.")
-    missing = [sample.image for sample in samples if not sample.image.is_file()]
-    if missing:
-        raise BadDatasetError(f"{len(missing)} annotated images are not there, the first is {missing[0]}.")
-    ordered = tuple(sorted(samples, key=lambda sample: sample.id))
-    return CocoKeypoints(root, split, ordered, people, sizes, tuple(remarks), reading.use_exif)
+    absent = _coco_files.missing(chosen, wanted[0])
+    if absent is not None:
+        raise absent
+    remarks += [drawn] if drawn else []
+    return CocoKeypoints(
+        root, split, chosen, people, sizes, tuple(remarks), reading.use_exif, seed if drawn else None, total
+    )
 
 
 def looks_like(root: Path) -> bool:
-    """Whether the folder holds an annotation file of people."""
-    return any(path.is_file() for path in _paths(root).values())
+    """Whether this is an annotation file, a data file that names one, or a folder that holds one of people."""
+    return _coco_files.looks_like(root, _coco_files.KEYPOINTS)
 
 
 def check(root: Path, reading: Reading = _UPRIGHT) -> CheckReport:
     """Every entry of the annotation files, also those that are not used, and every image's size."""
     problems: list[str] = []
     counts: dict[str, int] = {}
-    for name, path in _annotation_files(root).items():
+    for file in _coco_files.files(root, _coco_files.KEYPOINTS, _EXAMPLE):
+        name, path = file.split or "all", file.path
         counts[f"{name} images"] = counts[f"{name} people"] = 0
         try:
             document = _coco_annotations.load(path)
@@ -125,7 +138,7 @@ def check(root: Path, reading: Reading = _UPRIGHT) -> CheckReport:
         wrong = list(_coco_annotations.problems(document))
         problems += [f"{path.name}: {each}" for each in (*wrong, *_coco_annotations.remarks(document))]
         if not wrong:
-            problems += _image_problems(root, name, path, _coco_annotations.parse(document), reading)
+            problems += _image_problems(root, file, _coco_annotations.parse(document), reading)
     there = {name: counts.get(f"{name} images", 0) for name in IMAGES}
     if there != IMAGES:
         present = " and ".join(f"{count} {name}" for name, count in there.items())
@@ -134,30 +147,14 @@ def check(root: Path, reading: Reading = _UPRIGHT) -> CheckReport:
     return CheckReport(root, counts, tuple(problems))
 
 
-def _annotation_files(root: Path) -> dict[Split, Path]:
-    """The annotation file of each split that has one."""
-    if not root.is_dir():
-        raise MissingFileError(f"data set folder {root} does not exist.")
-    existing = {name: path for name, path in _paths(root).items() if path.is_file()}
-    if not existing:
-        raise BadDatasetError(
-            f"{root} holds no annotations/person_keypoints_val2017.json. COCO's layout is <split>2017/*.jpg beside it."
-        )
-    return existing
-
-
-def _paths(root: Path) -> dict[Split, Path]:
-    return {name: root / "annotations" / f"person_keypoints_{name}2017.json" for name in IMAGES}
-
-
 def _image_problems(
-    root: Path, split: Split, path: Path, annotations: _coco_annotations.Annotations, reading: Reading
+    root: Path, file: CocoFile, annotations: _coco_annotations.Annotations, reading: Reading
 ) -> list[str]:
     """Images that are missing, unreadable or of another size."""
-    samples = tuple(_sample(root, split, image, path) for image in annotations.images)
+    samples = tuple(_sample(file, image) for image in annotations.images)
     sizes = {sample.id: image.size_hw for sample, image in zip(samples, annotations.images, strict=True)}
     people = {sample.id: annotations.people[int(sample.id)] for sample in samples}
-    opened = CocoKeypoints(root, split, samples, people, sizes, use_exif=reading.use_exif)
+    opened = CocoKeypoints(root, "all", samples, people, sizes, use_exif=reading.use_exif)
     problems = []
     for sample in samples:
         try:
@@ -167,9 +164,8 @@ def _image_problems(
     return problems
 
 
-def _sample(root: Path, split: Split, image: _coco_annotations.ImageEntry, annotations: Path) -> Sample:
-    folders = (root / f"{split}2017", root, root / "images")
-    return Sample(f"{image.id:012d}", _coco_annotations.image_path(folders, image.file_name), annotations)
+def _sample(file: CocoFile, image: _coco_annotations.ImageEntry) -> Sample:
+    return Sample(f"{image.id:012d}", file.image(image.file_name), file.path)
 
 
 DATASET: DatasetFormat = ModelFormat(open, check, looks_like, ("COCO_DATASETS_PATH",), reading=_UPRIGHT)

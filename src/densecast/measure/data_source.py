@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from densecast.datasets import coco_segmentation, pairs
+from densecast.datasets import coco_segmentation, pairs, parquet
 from densecast.datasets._base import DATASETS, Dataset, DatasetFormat, ReadsForModel, Recognises
 from densecast.errors import BadDatasetError, MissingFileError, UsageError
 from densecast.io import config
@@ -16,7 +16,7 @@ from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.sample import Split
 
 PAIRS = "pairs"
-_COCO = "coco_segmentation"
+_COCO, _PARQUET = "coco_segmentation", "parquet"
 _OWN_METRIC = "iou"
 
 
@@ -96,11 +96,15 @@ def _dataset_name(spec: ModelSpec, data: Path | None, options: DataOptions) -> s
     if options.dataset is not None:
         return options.dataset
     is_own = data is not None and data.is_file()
+    if data is not None and spec.task != "segmentation" and spec.evaluation is not None and not options.named:
+        layout: object = DATASETS.load_trusted(spec.evaluation.dataset)
+        if isinstance(layout, Recognises) and layout.recognises(data):
+            return spec.evaluation.dataset
     if is_own or options.named:
         if spec.task != "segmentation":
             what = f"{data} describes" if is_own else f"the option {min(options.named)!r} is for"
             raise UsageError(f"{what} pictures and masks; {spec.name} is a model of task {spec.task!r}.", field="data")
-        return _COCO if data is not None and _is_coco(data) else PAIRS
+        return _own_layout(data)
     if spec.evaluation is not None:
         return spec.evaluation.dataset
     if spec.task != "segmentation":
@@ -109,6 +113,14 @@ def _dataset_name(spec: ModelSpec, data: Path | None, options: DataOptions) -> s
             "--metric.",
             field="data",
         )
+    return _own_layout(data)
+
+
+def _own_layout(data: Path | None) -> str:
+    """The layout of a user's own pictures and masks."""
+    # Folders of pictures may have a table beside them.
+    if data is not None and parquet.looks_like(data) and (data.is_file() or not pairs.looks_like(data)):
+        return _PARQUET
     return _COCO if data is not None and _is_coco(data) else PAIRS
 
 

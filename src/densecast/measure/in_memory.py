@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,8 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from densecast.datasets._base import Dataset
-from densecast.errors import BadDatasetError, UsageError
-from densecast.imaging.read import read_image
+from densecast.errors import BadDatasetError, BadShapeError, UsageError
+from densecast.imaging.door import as_image
 from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.sample import Sample, Split, SplitRecord
 from densecast.tasks._base import Image
@@ -37,47 +37,55 @@ class SupportsArray(Protocol):
     def __array__(self) -> Any: ...
 
 
+@runtime_checkable
+class HasArrayInterface(Protocol):
+    """What shows numpy its memory, as a Pillow image."""
+
+    @property
+    def __array_interface__(self) -> Any: ...
+
+
 @dataclass(frozen=True, slots=True)
 class InMemory:
-    """Samples by id; images (H, W, 3) uint8 RGB or paths, and targets, are taken from `items` when they are needed."""
+    """Samples by id; images (arrays, paths, bytes, Pillow images) and targets are taken from `items` when needed."""
 
     items: Indexed
     places: dict[str, int]
     samples: tuple[Sample, ...]
     split: Split
-    use_exif: bool
+    spec: ModelSpec
     name: str = NAME
 
     def image(self, sample: Sample) -> Image:
-        """The sample's image.
+        """The sample's image, as `Pipeline` takes it.
 
         Raises:
-            BadDatasetError: it is neither a path nor (H, W, 3) uint8.
+            BadDatasetError: it can be no image of this model; says how to convert it.
             BadImageError: the file cannot be read.
         """
-        image = self.items[self.places[sample.id]][1]
-        if isinstance(image, (str, Path)):
-            return read_image(Path(image), use_exif=self.use_exif)
-        pixels = np.asarray(image)
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise BadDatasetError(
-                f"image {sample.id} must be a path or (H, W, 3) uint8 RGB, got {pixels.shape} {pixels.dtype}."
-            )
-        return pixels
+        try:
+            return as_image(self.items[self.places[sample.id]][1], self.spec)
+        except BadShapeError as error:
+            raise BadDatasetError(f"image {sample.id}: {error}") from None
 
     def read_target(self, sample: Sample) -> Any:
-        """The sample's target; arrays of whole numbers as (H, W) uint8.
+        """The sample's target; arrays, tensors and Pillow images of whole numbers as (H, W) uint8.
 
         Raises:
             BadDatasetError: an array of something else, or of values that no label has.
         """
         target = self.items[self.places[sample.id]][2]
-        labels = np.asarray(target) if isinstance(target, (np.ndarray, SupportsArray)) else None
+        labels = np.asarray(target) if isinstance(target, (np.ndarray, SupportsArray, HasArrayInterface)) else None
         if labels is None:
             return target
-        if not np.issubdtype(labels.dtype, np.integer) and labels.dtype != np.bool_:
+        if self.spec.task != "segmentation" and not np.issubdtype(labels.dtype, np.integer):
             return target
-        if labels.ndim != 2 or labels.size == 0 or labels.min() < 0 or labels.max() > 255:
+        whole = np.issubdtype(labels.dtype, np.integer) or labels.dtype == np.bool_
+        if not whole and labels.size and np.array_equal(labels, np.floor(labels)):
+            labels, whole = labels.astype(np.int64), True
+        if labels.ndim == 3 and 1 in (labels.shape[0], labels.shape[2]):
+            labels = labels.reshape(labels.shape[1:] if labels.shape[0] == 1 else labels.shape[:2])
+        if not whole or labels.ndim != 2 or labels.size == 0 or labels.min() < 0 or labels.max() > 255:
             raise BadDatasetError(
                 f"the target of {sample.id} must be (H, W) of labels from 0 to 255, got {labels.shape} {labels.dtype}."
             )
@@ -90,6 +98,19 @@ class InMemory:
             "\n".join(sample.id for sample in chosen).encode("utf-8", "surrogateescape")
         ).hexdigest()
         return SplitRecord(self.name, self.split, len(chosen), len(self.samples), None, digest, "given from Python")
+
+
+def _shown(item: object) -> str:
+    return f"{len(item)} things" if isinstance(item, (tuple, list)) else type(item).__name__
+
+
+def _cure(item: object) -> str:
+    if isinstance(item, (tuple, list)) and len(item) == 2:
+        return " Give each an id: ((str(k), *pair) for k, pair in enumerate(data))."
+    if isinstance(item, Mapping):
+        keys = ", ".join(repr(each) for each in [*item][:4])
+        return f" Make tuples of its entries ({keys}): ((str(k), each['image'], each['label']) for …)."
+    return ""
 
 
 def in_memory(spec: ModelSpec, items: Triples, split: Split, protocol: str | None) -> tuple[ModelSpec, Dataset[Any]]:
@@ -105,13 +126,15 @@ def in_memory(spec: ModelSpec, items: Triples, split: Split, protocol: str | Non
         raise UsageError(
             f"protocol {protocol!r} is of a data set's folder; data from Python has none.", field="protocol"
         )
+    if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, (Iterable, Indexed)):
+        raise BadDatasetError(f"data must be a path or (id, image, target) items, got {type(items).__name__}.")
     known: Indexed = items if isinstance(items, Indexed) else list(items)
     samples: list[Sample] = []
     places: dict[str, int] = {}
     for place in range(len(known)):
         item = known[place]
         if not isinstance(item, (tuple, list)) or len(item) != 3:
-            raise BadDatasetError(f"data item {place} must be (id, image, target), got {type(item).__name__}.")
+            raise BadDatasetError(f"data item {place} must be (id, image, target), got {_shown(item)}.{_cure(item)}")
         name = str(item[0])
         if name in places:
             raise BadDatasetError(f"data items {places[name]} and {place} have one id, {name!r}.")
@@ -125,5 +148,5 @@ def in_memory(spec: ModelSpec, items: Triples, split: Split, protocol: str | Non
     if metric is None and spec.task != "segmentation":
         raise UsageError(f"{spec.name} names no metric; its spec file lacks [evaluation].", field="metric")
     evaluation = Evaluation(NAME, metric or "iou", own.frame if own is not None else "image")
-    dataset = InMemory(known, places, tuple(samples), split, spec.preprocess.use_exif)
+    dataset = InMemory(known, places, tuple(samples), split, spec)
     return replace(spec, evaluation=evaluation), dataset

@@ -139,6 +139,9 @@ class Report:
         if same:
             count = self.rows[0].score.count
             lines.append(f"Over {count} images the change of {', '.join(same)} could not be told apart from 0.")
+        records = (row.reasons.calibration for row in self.rows if row.reasons.calibration is not None)
+        doubts = dict.fromkeys(remark for record in records for remark in record.remarks)
+        lines += [f"int8: {remark}." for remark in doubts]
         if self.rows:
             lines += self.rows[0].score.remarks
         return lines

@@ -59,6 +59,8 @@ def summary(artifact: CompiledArtifact) -> list[str]:
     if manifest.measurements:
         figures = ", ".join(f"{name} {value:.2f}" for name, value in manifest.measurements.items())
         lines.append(f"{', '.join(manifest.settings.values())} chosen by measurement ({figures}).")
+    if manifest.calibration is not None:
+        lines += [f"int8: {remark}." for remark in manifest.calibration.remarks]
     if manifest.half_type is not None:
         lines.append(of_half_type(manifest.half_type))
     if not sections(Reasons.of(manifest)):

@@ -94,22 +94,25 @@ class FailedImage:
 class InferResult(JsonResult):
     """All images in order with their files, and the model that made them.
 
-    `failed` are the images that were gone over, `left_out` what else was in the folders given, by kind.
+    `failed` are the images that were gone over, `left_out` what else was in the folders given, by kind, `skipped` are
+    those whose results were there already.
     """
 
     results: tuple[InferredImage, ...]
     model: ModelRecord
     failed: tuple[FailedImage, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
+    skipped: tuple[InferredImage, ...] = ()
     format: int = FORMAT
 
     def plain(self) -> dict[str, Any]:
-        """`results`, `failed`, `left_out`, and `precision` as requested and as it ran."""
+        """`results`, `failed`, `left_out`, `skipped`, and `precision` as requested and as it ran."""
         precision = self.model.precision
         return {
             "format": self.format,
             "results": [{"image": str(each.image), "file": str(each.file)} for each in self.results],
             "failed": [{"image": str(each.image), "error": each.error} for each in self.failed],
             "left_out": self.left_out,
+            "skipped": [{"image": str(each.image), "file": str(each.file)} for each in self.skipped],
             "precision": {"asked": precision.asked, "ran": str(precision.ran)},
         }

@@ -16,6 +16,8 @@ from typing import Any, ParamSpec, Self, TypeVar
 from densecast.errors import WorkerError
 
 _PR_SET_PDEATHSIG = 1
+# How Python ends after an exception that nobody caught.
+_PYTHON_ERROR = 1
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +34,7 @@ class WorkerPool:
     def __init__(self, processes: int, what: str, start: Callable[..., None] | None = None, *arguments: object) -> None:
         context = multiprocessing.get_context("spawn")
         self._what = what
+        self._started: dict[int, Any] = {}
         self._pool = ProcessPoolExecutor(processes, context, _start_worker, (os.getpid(), start, arguments))
 
     def __enter__(self) -> Self:
@@ -58,7 +61,10 @@ class WorkerPool:
         try:
             # Ctrl-C reaches every process of a terminal. It is for the parent to end workers: they never see it.
             with _interrupts_kept_for_later():
-                return self._pool.submit(work, *arguments, **named)
+                future = self._pool.submit(work, *arguments, **named)
+            # A broken pool forgets its workers, and with them how they ended.
+            self._started.update(getattr(self._pool, "_processes", None) or {})
+            return future
         except BrokenProcessPool:
             raise self._died() from None
 
@@ -85,6 +91,11 @@ class WorkerPool:
             yield self.result(future)
 
     def _died(self) -> WorkerError:
+        if any(worker.exitcode == _PYTHON_ERROR for worker in self._started.values()):
+            return WorkerError(
+                f"a process that {self._what} could not start: it imports the program's main script anew, and that "
+                'failed. Call densecast from a function, or below `if __name__ == "__main__":`.'
+            )
         return WorkerError(
             f"a process that {self._what} died: it was killed, as when memory runs out, or crashed inside a library. "
             "Run it again, with more memory or fewer processes."

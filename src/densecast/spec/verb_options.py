@@ -133,7 +133,8 @@ class InferOptions:
     """Which images are inferred, and where results may be written.
 
     Without `overwrite`, a run replaces earlier results of the same images by the same model only. With it, all results
-    that densecast wrote may be replaced; other files never are.
+    that densecast wrote may be replaced; other files never are. With `skip_existing`, images are left out whose results
+    this model has written, all of them and since the image and the model last changed.
     """
 
     recursive: bool = option(False, "Images of subfolders as well; results keep the folders below --out.")
@@ -142,6 +143,9 @@ class InferOptions:
     )
     overwrite: bool = option(
         False, "Replace densecast's own results of other images or models; other files are never replaced."
+    )
+    skip_existing: bool = option(
+        False, "Leave out images whose results are there, of this model, and newer than the image and the model."
     )
     full_names: bool = option(False, "Name results by whole file names, as a.jpg.png, to tell a.jpg and a.png apart.")
 

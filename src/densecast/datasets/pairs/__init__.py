@@ -15,7 +15,7 @@ from densecast.datasets import _frames, _names
 from densecast.datasets._base import DatasetFormat, ModelFormat
 from densecast.datasets._masks import MaskColours, Values, read_values
 from densecast.datasets._survey import Survey
-from densecast.datasets.pairs import _colour_tables, _data_file, _folders
+from densecast.datasets.pairs import _colour_tables, _data_file, _folders, _name_tables
 from densecast.datasets.pairs._classes import Classes, classes_of
 from densecast.datasets.pairs._data_file import DataFile
 from densecast.datasets.pairs._matching import match
@@ -69,6 +69,7 @@ class _Everything:
     without_mask: tuple[Path, ...]
     without_image: tuple[Path, ...]
     rule: str
+    tables: tuple[str, ...] = ()
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -196,6 +197,7 @@ def metric_of(root: Path) -> str | None:
 def _everything(root: Path, reading: Reading) -> _Everything:
     file = _file(root, reading)
     found = _found(file)
+    file, tables = _name_tables.with_found(file, reading)
     matched = [(part, match(part, file.suffix, file.image_suffix)) for part in found.parts]
     parts = tuple((part.split, each.pairs) for part, each in matched)
     if not any(samples for _, samples in parts) and not any(each.without_mask for _, each in matched):
@@ -208,6 +210,7 @@ def _everything(root: Path, reading: Reading) -> _Everything:
         tuple(path for _, each in matched for path in each.without_mask),
         tuple(path for _, each in matched for path in each.without_image),
         matched[0][1].rule,
+        tables,
     )
 
 
@@ -215,6 +218,8 @@ def _file(root: Path, reading: Reading) -> DataFile:
     """The data file of `root`, or an empty one, with the options over it and the table of colours that lies there."""
     path = _data_file.find(root)
     file = _data_file.read(path) if path is not None else DataFile(root)
+    if file.coco:
+        raise BadDatasetError(f"{path} names a file of COCO's: leave --dataset out, or say coco_segmentation.")
     options = reading.options
     file = replace(
         file,
@@ -238,7 +243,7 @@ def _found(file: DataFile) -> _folders.Found:
 
 
 def _classes(everything: _Everything, reading: Reading) -> tuple[Classes, tuple[str, ...]]:
-    file, words = everything.file, []
+    file, words = everything.file, [*everything.tables]
     reduce_zero = bool(file.reduce_zero_label)
     if file.reduce_zero_label is None and everything.found.is_ade20k and len(reading.labels) == 150:
         reduce_zero = True

@@ -45,8 +45,9 @@ class Classes:
         """
         values, _ = read_values(mask, self.colours)
         if values.dtype != np.uint8 and (int(values.min()) < 0 or int(values.max()) > _LARGEST):
+            cure = " Write 255 for what is not evaluated." if int(values.min()) < 0 else ""
             raise BadDatasetError(
-                f"{mask}: values from {values.min()} to {values.max()}; a mask holds 0 to {_LARGEST}."
+                f"{mask}: values from {values.min()} to {values.max()}; a mask holds 0 to {_LARGEST}.{cure}"
             )
         largest = int(values.max())
         counted = np.bincount(values.reshape(-1), minlength=largest + 1)
@@ -127,13 +128,13 @@ def _colour_values(file: DataFile, reading: Reading, root: Path) -> tuple[dict[R
     if all(name.isdecimal() for name in named.values()) and not file.names:
         return {colour: int(name) for colour, name in named.items()}, ()
     names = file.names or tuple(dict.fromkeys(named.values()))
-    known = {_plain(name): value for value, name in enumerate(names)}
+    known = {folded(name): value for value, name in enumerate(names)}
     for colour, name in named.items():
-        if _plain(name) not in known:
+        if folded(name) not in known:
             raise UsageError(
                 f"the colour {colour} is of {name!r}, which is none of {', '.join(names)}.", field="colours"
             )
-    return {colour: known[_plain(name)] for colour, name in named.items()}, names
+    return {colour: known[folded(name)] for colour, name in named.items()}, names
 
 
 def _base(names: tuple[str, ...], file: DataFile, reading: Reading, words: list[str]) -> dict[int, int]:
@@ -143,8 +144,8 @@ def _base(names: tuple[str, ...], file: DataFile, reading: Reading, words: list[
         return {index: index for index in range(len(labels) or IGNORED)}
     if not labels:
         return {index: index for index in range(len(names))}
-    known = {_plain(label): index for index, label in enumerate(labels)}
-    by_name = {value: known.get(_plain(name), -1) for value, name in enumerate(names)}
+    known = {folded(label): index for index, label in enumerate(labels)}
+    by_name = {value: known.get(folded(name), -1) for value, name in enumerate(names)}
     if all(index == -1 for index in by_name.values()) and len(names) == len(labels):
         words.append(f"names differ from the model's; classes by their order, {names[-1]!r} is {labels[-1]!r}")
         return {index: index for index in range(len(names))}
@@ -160,7 +161,7 @@ def _remaps(file: DataFile, reading: Reading) -> dict[str, str]:
 
 def _value(text: str, names: tuple[str, ...], offset: int, field: str) -> int:
     """The mask value that is meant by a number or by a class's name."""
-    found = [index for index, name in enumerate(names) if _plain(name) == _plain(text)]
+    found = [index for index, name in enumerate(names) if folded(name) == folded(text)]
     if found:
         return found[0] + offset
     if text.isdecimal() and int(text) <= _LARGEST:
@@ -172,7 +173,7 @@ def _value(text: str, names: tuple[str, ...], offset: int, field: str) -> int:
 def _class(text: str, reading: Reading, field: str) -> int:
     """The model's class that is meant by a name or an index; `LEFT_OUT` for `ignore`."""
     for index, label in enumerate(reading.labels):
-        if _plain(label) == _plain(text):
+        if folded(label) == folded(text):
             return index
     if text.lower() in ("ignore", "ignored") or (text == str(IGNORED) and len(reading.labels) <= IGNORED):
         return LEFT_OUT
@@ -197,6 +198,6 @@ def _mask_colours(colours: dict[Rgb, int], file: DataFile, reading: Reading) -> 
     return MaskColours(colours, (reading.palette,) if reading.palette else (), classes)
 
 
-def _plain(name: str) -> str:
+def folded(name: str) -> str:
     """A name without case, underscores, dashes and blanks around and inside."""
     return "".join(letter for letter in name.casefold() if letter not in "_- ")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from densecast.datasets.pairs import _contents
 from densecast.datasets.pairs._colour_tables import colour_of, read_table
 from densecast.errors import BadConfigError
 from densecast.io import codec
@@ -30,7 +31,8 @@ class DataFile:
 
     `root` is the folder that all paths are below. `train` and `val` are a folder, a list file, several of these, or a
     share of all pictures. `remap` keys are values or names of the masks, its values names or indices of the model, or
-    `ignore`; `reduce_zero_label` None is for what the layout needs.
+    `ignore`; `reduce_zero_label` None is for what the layout needs. `coco` are annotation files by split, or one under
+    an empty name; `given` are the keys that are there.
     """
 
     root: Path
@@ -50,11 +52,13 @@ class DataFile:
     reduce_zero_label: bool | None = None
     metric: str | None = None
     file: Path | None = None
+    coco: dict[str, str] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
 
 
 _KEYS = (
     "path", "images", "masks", "masks_dir", "suffix", "image_suffix", "train", "val", "names", "nc", "ignore",
-    "colours", "values", "remap", "subset", "reduce_zero_label", "metric",
+    "colours", "values", "remap", "subset", "reduce_zero_label", "metric", "coco",
 )  # fmt: skip
 _SPELT = {"colors": "colours", "ignore_index": "ignore", "img_dir": "images", "ann_dir": "masks", "classes": "names"}
 
@@ -77,6 +81,8 @@ def read(path: Path) -> DataFile:
     Raises:
         BadConfigError: not valid, an unknown key, or a value of the wrong kind; names the key.
     """
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadConfigError(f"{path} {_contents.of_file(path)}.", field="data")
     plain = _plain(path)
     if not isinstance(plain, dict):
         raise BadConfigError(f'{path}: must hold keys and values, as `images = "images"`.')
@@ -110,6 +116,8 @@ def read(path: Path) -> DataFile:
         reduce_zero_label=reduce_zero,
         metric=_text(path, given, "metric"),
         file=path,
+        coco=_coco(path, given),
+        given=frozenset(given),
     )
 
 
@@ -148,6 +156,17 @@ def _mapping(path: Path, given: dict[str, Any], key: str) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(each, (str, int)) for each in value.values()):
         raise BadConfigError(f"{path}: {key!r} must map values to classes, as {{255 = 1}}, not {value!r}.")
     return {str(left): str(right) for left, right in value.items()}
+
+
+def _coco(path: Path, given: dict[str, Any]) -> dict[str, str]:
+    """`coco = "a.json"`, or files by split."""
+    value = given.get("coco", {})
+    value = {"": value} if isinstance(value, str) else value
+    if not (isinstance(value, dict) and set(value) <= {"", "train", "val"}) or not all(
+        isinstance(each, str) and each for each in value.values()
+    ):
+        raise BadConfigError(f"{path}: 'coco' must name a file, or one for each of train and val.")
+    return {str(key): str(name) for key, name in value.items()}
 
 
 def _place(path: Path, given: dict[str, Any], key: str) -> Place:

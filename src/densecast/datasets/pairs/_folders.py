@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from densecast.datasets import _names
+from densecast.datasets.pairs import _contents
 from densecast.datasets.pairs._data_file import DataFile
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.spec.sample import Split
@@ -25,14 +27,24 @@ IMAGES = (
     "inputs",
     "input",
     "x",
+    "rgb",
+    "image_2",
+    "camerargb",
+    "original",
 )
 MASKS = (
     "masks", "mask", "masks_machine", "labels", "label", "annotations", "annotation", "ann_dir", "ann", "annot",
-    "segmentationclass", "segmentation", "segmentations", "gt", "ground_truth", "groundtruth", "targets", "target", "y",
+    "segmentationclass", "segmentation", "segmentations", "gt", "ground_truth", "groundtruth", "ground truth",
+    "targets", "target", "y", "seg", "semantic", "cameraseg",
 )  # fmt: skip
 _SPLITS: dict[str, Split] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
 }  # fmt: skip
+_WITH_SPLIT = (
+    re.compile(r"(?P<split>train|training|val|valid|validation)[_\- ]?(?P<kind>[a-z_]+)", re.I),
+    re.compile(r"(?P<kind>[a-z_]+?)[_\- ]?(?P<split>train|training|val|valid|validation)", re.I),
+    re.compile(r"(?P<kind>images|labels)(?P<split>Tr)"),
+)
 _BESIDE = ("annot", "_labels", "_label", "_masks", "_mask", "_annot", "labels", "masks", "-labels", "-masks")
 
 
@@ -64,16 +76,18 @@ def find(root: Path, file: DataFile) -> Found:
         BadDatasetError: no pictures with masks; or several folders that may be meant.
     """
     if not root.is_dir():
+        if _contents.is_address(root):
+            raise MissingFileError(f"{root} is an address; data are files here: download them, and name the folder.")
         raise MissingFileError(f"data set folder {root} does not exist.")
     if file.images is not None or file.masks is not None:
         return _named(root, file)
-    for layout in (_side_folders, _splits_first, _annot_beside, _sets_below, _one_folder):
+    for layout in (_side_folders, _splits_first, _annot_beside, _splits_in_names, _sets_below, _one_folder):
         found = layout(root)
         if found is not None:
             return found
     raise BadDatasetError(
         f"{root} holds no pictures with masks. Lay them out as images/ and masks/, or name the folders: --images-dir "
-        "and --masks-dir, or `images` and `masks` in a data.toml."
+        f"and --masks-dir, or `images` and `masks` in a data.toml.{_contents.of_folder(root)}"
     )
 
 
@@ -153,6 +167,27 @@ def _annot_beside(root: Path) -> Found | None:
         return None
     named = ", ".join(f"{part.images.name} and {part.masks.name}" for part in parts)
     return Found(tuple(part for part in parts if part.split or not part.prefix), f"pictures and masks in {named}")
+
+
+def _splits_in_names(root: Path) -> Found | None:
+    """`train_images/` and `train_masks/`, `masks_val/`, nnU-Net's `imagesTr/` and `labelsTr/`."""
+    named: dict[tuple[str, str], Path] = {}
+    for folder in _folders(root):
+        for pattern in _WITH_SPLIT:
+            found = pattern.fullmatch(folder.name)
+            if found is None:
+                continue
+            kind, word = found["kind"].lower(), found["split"].lower()
+            if kind in IMAGES or kind in MASKS:
+                named.setdefault((word, "images" if kind in IMAGES else "masks"), folder)
+    words = sorted({word for word, kind in named if kind == "images" and (word, "masks") in named})
+    parts = [
+        Part(named[word, "images"], named[word, "masks"], _SPLITS.get(word, "train"), f"{word}/") for word in words
+    ]
+    if not parts:
+        return None
+    told = ", ".join(f"{part.images.name} and {part.masks.name}" for part in parts)
+    return Found(tuple(parts), f"pictures and masks in {told}")
 
 
 def _sets_below(root: Path) -> Found | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from densecast.datasets import _names
+from densecast.datasets.pairs import _affixes
 from densecast.datasets.pairs._folders import Part
 from densecast.errors import BadDatasetError
 from densecast.spec.sample import Sample
@@ -44,6 +45,9 @@ def match(part: Part, suffix: str | None = None, image_suffix: str = "") -> Matc
         if len(found) == len(images):
             break
     found, rule = best
+    told = f"masks are named as their pictures{f' with {rule}' if rule else ''}"
+    if not found and suffix is None:
+        found, told = _affixes.match(part, images, masks)
     pairs: dict[str, Sample] = {}
     for image in images:
         if image in found:
@@ -55,12 +59,28 @@ def match(part: Part, suffix: str | None = None, image_suffix: str = "") -> Matc
                     "other away."
                 )
     used = set(found.values())
+    _refuse_shared(found)
     return Matched(
         tuple(sorted(pairs.values(), key=lambda sample: sample.id)),
         tuple(image for image in images if image not in found),
         tuple(mask for mask in masks if mask not in used),
-        f"masks are named as their pictures{f' with {rule}' if rule else ''}",
+        told,
     )
+
+
+def _refuse_shared(found: dict[Path, Path]) -> None:
+    """Refuse a mask that would serve two pictures, as of two folders whose masks lie in one.
+
+    Raises:
+        BadDatasetError: names all three.
+    """
+    owner: dict[Path, Path] = {}
+    for image, mask in found.items():
+        other = owner.setdefault(mask, image)
+        if other is not image:
+            raise BadDatasetError(
+                f"{mask} would be the mask of {other} and of {image}. Keep masks in the folders of their pictures."
+            )
 
 
 def _files(part: Part, suffix: str | None) -> tuple[list[Path], list[Path]]:

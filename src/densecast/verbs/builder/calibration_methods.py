@@ -23,6 +23,7 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.options import ActivationScheme, BiasCorrection, CalibrationMethod
 from densecast.spec.tensor import Feeds
 from densecast.tasks._base import F32, TASKS, Task, WeighsOutputs
+from densecast.verbs.builder import calibration_images
 from densecast.verbs.builder.compile_plan import CompilePlan
 
 Choice = TypeVar("Choice", bound=str)
@@ -59,6 +60,8 @@ def resolve(plan: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord
     job, record = plan.job(graph), plan.record
     if record is None:
         return job, None
+    assert plan.data is not None
+    record = calibration_images.remarked(record, plan.spec, job.options.quantize, plan.images, plan.data)
     options, corrects_biases = job.options.quantize, plan.backend.traits.corrects_biases
     if options.bias_correction in ("fast", "full") and not corrects_biases:
         raise UsageError(

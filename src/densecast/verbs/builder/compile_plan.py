@@ -32,7 +32,8 @@ INT8 = "qint8_mixed_float16"
 class CompilePlan:
     """A planned build. `feeds` and `record` are its calibration; empty and None unless int8 is requested.
 
-    `key` stands for everything that goes in.
+    `images` are the files that the feeds are made of, `data` is where they come from. `key` stands for everything that
+    goes in.
     """
 
     source: FloatArtifact
@@ -42,6 +43,8 @@ class CompilePlan:
     feeds: Sequence[Feeds]
     record: CalibrationRecord | None
     key: str
+    images: tuple[Path, ...] = ()
+    data: Path | Data | None = None
 
     def write_graph(self, path: Path) -> list[str]:
         """Write the float graph with this build's passes applied; returns what each of them did.
@@ -151,13 +154,15 @@ def prepare(
     spec = built_spec(source.spec, options)
     feeds: Sequence[Feeds] = ()
     record: CalibrationRecord | None = None
+    items: list[calibration.Item] = []
     if options.precision == INT8:
         assert data is not None
         items, record = calibration.choose(spec, options.quantize, data)
         feeds = calibration.CalibrationFeeds(items, spec, progress)
     backend = BACKENDS.load(options.backend)
     key = build_key(source, options, graph_passes.chosen(options), record, abilities.version)
-    return CompilePlan(source, options, spec, backend, feeds, record, key)
+    images = tuple(item.path for item in items)
+    return CompilePlan(source, options, spec, backend, feeds, record, key, images, data)
 
 
 def resolved(options: BuildOptions) -> BuildOptions:

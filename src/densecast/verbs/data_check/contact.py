@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from densecast.datasets import _frames
 from densecast.datasets._survey import NOT_EVALUATED, Survey
-from densecast.errors import DensecastError, UsageError
+from densecast.errors import DensecastError
 from densecast.io import files
-from densecast.report import contact_sheet
+from densecast.report import contact_sheet, own_pages
 from densecast.report.contact_sheet import Card
 from densecast.results.data_check import DataCheckResult
 from densecast.spec.model import ModelSpec
@@ -35,11 +35,9 @@ def require(path: Path) -> None:
 
     Raises:
         MissingExtraError: jinja2 is not installed.
-        UsageError: a file that is no page lies there.
+        UsageError: a file that densecast did not write lies there.
     """
-    contact_sheet.require_jinja()
-    if path.is_file() and b"<html" not in path.read_bytes()[:4096]:
-        raise UsageError(f"{path} is there already, and holds no HTML. Name another file.", field="html")
+    own_pages.require(path)
 
 
 def write(path: Path, result: DataCheckResult, survey: Survey, looks: Sequence[Looked], spec: ModelSpec | None) -> None:
@@ -47,7 +45,8 @@ def write(path: Path, result: DataCheckResult, survey: Survey, looks: Sequence[L
     told: dict[Path, list[str]] = {}
     for problem in result.problems:
         for file in problem.files:
-            told.setdefault(file, []).append(f"{problem.kind}: {problem.text}")
+            # The card says which picture it is.
+            told.setdefault(file, []).append(f"{problem.kind}: {problem.text.removeprefix(f'{file}: ')}")
     bad = [each for each in looks if each.sample.image in told or each.sample.target in told]
     chosen = bad[:_MOST_WITH_PROBLEMS]
     sound = [each for each in looks if each.sample.image not in told and each.sample.target not in told]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from densecast.datasets import pairs
+from densecast.datasets import coco_segmentation, pairs, parquet
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.spec.data_options import DataOptions
 
@@ -23,6 +23,10 @@ def without_model(root: Path, options: DataOptions) -> str:
         return options.dataset
     if not root.exists():
         raise MissingFileError(f"data set folder {root} does not exist.")
+    if parquet.looks_like(root) and (root.is_file() or not pairs.looks_like(root)):
+        return "parquet"
+    if coco_segmentation.looks_like(root) and not (root.is_dir() and pairs.looks_like(root)):
+        return "coco_keypoints" if _has_joints(root) else "coco_segmentation"
     if root.is_file() or options.named or any((root / name).is_file() for name in _DATA_FILES):
         return "pairs"
     if any((root / "annotations").glob("person_keypoints_*.json")):
@@ -43,6 +47,11 @@ def without_model(root: Path, options: DataOptions) -> str:
         f"{root} looks like no data set: there is no images/ beside masks/ (or their like). Name the folders with "
         "--images-dir and --masks-dir, or the layout with --dataset."
     )
+
+
+def _has_joints(root: Path) -> bool:
+    """Whether an annotation file that is named has people's joints."""
+    return root.suffix.lower() == ".json" and b'"keypoints"' in root.read_bytes()
 
 
 def _is_multilabel(root: Path) -> bool:

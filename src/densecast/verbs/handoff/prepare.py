@@ -25,7 +25,7 @@ from densecast.spec.tensor import TensorSpec
 from densecast.spec.verb_options import OutputForm, PrepareOptions
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs._keys import handoff_key
-from densecast.verbs.builder import calibration
+from densecast.verbs.builder import calibration, calibration_images
 from densecast.verbs.handoff import bins, commands, info_file, package, steps
 from densecast.verbs.handoff.device_graph import device_graph, output_at
 from densecast.verbs.handoff.input_sizes import fixed_spec, input_sizes
@@ -147,6 +147,7 @@ def _calibrate(spec: ModelSpec, options: PrepareOptions, data: Path | Data, out:
     if options.precision != INT8:
         return None
     chosen, record = calibration.choose(spec, options.quantize, data)
+    record = calibration_images.remarked(record, spec, options.quantize, [item.path for item in chosen], data)
     folder = out / package.CALIBRATION
     folder.mkdir(exist_ok=True)
     batch = spec.input.shape[0]

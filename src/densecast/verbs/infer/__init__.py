@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
+from densecast.artifact import MANIFEST
 from densecast.errors import BadInputError, BadShapeError, DensecastError, UsageError
 from densecast.io import codec, files
 from densecast.measure.loop import Progress
@@ -65,31 +66,45 @@ def infer(
         problems = headers.unusable(paths, pipeline.spec, pipeline.augment, as_jpeg=overlay)
         if problems and not (options.keep_going and len(problems) < len(paths)):
             raise headers.refused(problems, len(paths), headers.KEEP_GOING)
+        endings = _endings(pipeline, scores=scores, colour=colour, overlay=overlay)
         results = Results.plan(
             [source for source in found.images if source.path not in problems],
             folder,
-            _endings(pipeline, scores=scores, colour=colour, overlay=overlay),
+            endings,
             model=os.path.realpath(pipeline.artifact.folder) if pipeline.artifact else pipeline.spec.name,
             options=options,
             json_file=wanted,
             others=paths,
         )
+        skipped = _skipped(pipeline, results, endings) if options.skip_existing else {}
         with results.scratch() as scratch:
             save = _saver(pipeline, results, scratch, colour=colour, overlay=overlay)
+            todo = [image for image in results.stems if image not in skipped]
             failed = FailedImage.of if options.keep_going else None
-            stream = pipeline.stream(
-                list(results.stems), pipeline.read, save, batch=batch, scores=scores, failed=failed
-            )
-            done = [*_counted(stream, len(results.stems), progress)]
+            stream = pipeline.stream(todo, pipeline.read, save, batch=batch, scores=scores, failed=failed)
+            done = [*_counted(stream, len(todo), progress)]
         done += [FailedImage.of(path, error) for path, error in problems.items()]
-        result = _result(done, paths, record_of(pipeline), found.left_out)
-    if wanted is not None:
-        files.write_text(wanted, codec.json_text(codec.to_plain(result)))
+        return _kept(wanted, _result(done, paths, record_of(pipeline), found.left_out, skipped))
+
+
+def _kept(file: Path | None, result: InferResult) -> InferResult:
+    """The result, written to a file as JSON if one is named."""
+    if file is not None:
+        files.write_text(file, codec.json_text(codec.to_plain(result)))
     return result
 
 
+def _skipped(pipeline: Pipeline, results: Results, endings: Sequence[str]) -> dict[Path, Path]:
+    """Images whose results are there already, with the first file of each."""
+    return results.done(endings, pipeline.artifact.folder / MANIFEST if pipeline.artifact else None)
+
+
 def _result(
-    done: Sequence[InferredImage | FailedImage], paths: Sequence[Path], model: ModelRecord, left_out: dict[str, int]
+    done: Sequence[InferredImage | FailedImage],
+    paths: Sequence[Path],
+    model: ModelRecord,
+    left_out: dict[str, int],
+    skipped: dict[Path, Path],
 ) -> InferResult:
     """What became of each image, in the order of `paths`."""
     order = {path: place for place, path in enumerate(paths)}
@@ -99,6 +114,7 @@ def _result(
         model,
         tuple(each for each in in_order if isinstance(each, FailedImage)),
         left_out,
+        tuple(InferredImage(image, file) for image, file in skipped.items()),
     )
 
 

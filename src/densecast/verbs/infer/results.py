@@ -119,6 +119,27 @@ class Results:
                 field="overwrite",
             )
 
+    def done(self, endings: Sequence[str], model_file: Path | None) -> dict[Path, Path]:
+        """Images whose files are all there, of this model, and newer than the image and `model_file`; the first file.
+
+        Raises:
+            UsageError: it is not known what files an image has.
+        """
+        if not endings:
+            raise UsageError("what results are called is known only when they are made.", field="skip_existing")
+        made = model_file.stat().st_mtime_ns if model_file is not None else 0
+        return {
+            image: stem.with_name(stem.name + endings[0])
+            for image, stem in self.stems.items()
+            if all(self._is_done(image, stem.with_name(stem.name + each), made) for each in endings)
+        }
+
+    def _is_done(self, image: Path, target: Path, made_ns: int) -> bool:
+        if not target.is_file() or target.stat().st_mtime_ns < max(made_ns, image.stat().st_mtime_ns):
+            return False
+        entry = self.own.find(target)
+        return entry is not None and (entry.image, entry.model) == (_whole(image), self.model)
+
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder beside the results, in which files are made before they take their places.

@@ -16,6 +16,7 @@ from densecast.datasets._base import DATASETS
 from densecast.errors import BadConfigError, MissingFileError, UsageError
 from densecast.io import config
 from densecast.measure.data_source import DataSource, find, metric_of
+from densecast.report import own_pages
 from densecast.report.data import Reasons, Report, Row
 from densecast.report.page import require_jinja
 from densecast.runtime import machine
@@ -94,6 +95,7 @@ def reproduce(
     said = model.Described(checkpoint, spec, labels, preprocess, example, given)
     entry = model.entry_of(source)
     _check_first(entry, options)
+    own_pages.refuse_other_reports(out)
     model.check(source, said, options.export)
     combinations = [(backend, precision) for backend in options.backends for precision in options.precisions]
     steps = itertools.count(1)

@@ -1,0 +1,73 @@
+"""Says in words what lies in a folder that is no data set, and what a file that is no data file is."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2")
+_TABLES = (".csv", ".tsv", ".txt", ".xlsx")
+_SHOWN = 5
+_LOOKED_AT = 2000
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+# What holds labels without being an image, and what to do about it.
+_CURES = {
+    ".npy": "Masks have to be image files: save the arrays as PNG, or pass (id, image, target) from Python",
+    ".npz": "Masks have to be image files: save the arrays as PNG, or pass (id, image, target) from Python",
+    ".mat": "Masks have to be image files: save the arrays as PNG",
+    ".txt": "Outlines in text files have to be drawn into masks, or written as COCO's JSON",
+    ".xml": "Outlines or boxes in XML have to be drawn into masks, or written as COCO's JSON",
+    ".json": "Outlines in a file a picture have to be drawn into masks, or joined as COCO's JSON",
+}
+
+
+def of_folder(root: Path) -> str:
+    """`It holds images (4 .png), masks (4 .npy).` with a cure where labels are in no image; hidden files left out."""
+    kinds: Counter[str] = Counter()
+    parts: list[str] = []
+    here = _kinds(root, below=False)
+    if here:
+        parts.append(_counted(here))
+        kinds.update(here)
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    for path in folders[:_SHOWN]:
+        found = _kinds(path, below=True)
+        kinds.update(found)
+        parts.append(f"{path.name}/ ({_counted(found) or 'nothing'})")
+    more = f" and {len(folders) - _SHOWN} folders more" if len(folders) > _SHOWN else ""
+    cure = next((f" {text}." for suffix, text in _CURES.items() if kinds[suffix]), "")
+    return f" It holds {', '.join(parts) or 'nothing'}{more}.{cure}"
+
+
+def of_file(path: Path) -> str:
+    """Why a file of this suffix is no data file, with what to do."""
+    suffix = path.suffix.lower()
+    if suffix in _ARCHIVES:
+        return "is an archive: unpack it, and name the folder"
+    if suffix in _TABLES:
+        return (
+            "is a table or list, which describes no data: name the folder with the pictures and masks, or pass "
+            "(id, image, target) from Python"
+        )
+    return "is no data file (.toml, .yaml, .json), annotation file of COCO (.json) or Parquet file"
+
+
+def is_address(path: Path) -> bool:
+    """Whether a path is an address that was typed as one."""
+    return _ADDRESS.match(str(path)) is not None
+
+
+def _kinds(folder: Path, *, below: bool) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for number, path in enumerate(folder.rglob("*") if below else folder.iterdir()):
+        if number >= _LOOKED_AT:
+            break
+        if path.is_file() and not path.name.startswith("."):
+            found[path.suffix.lower() or path.name] += 1
+    return found
+
+
+def _counted(kinds: Counter[str]) -> str:
+    ordered = sorted(kinds.items(), key=lambda each: (-each[1], each[0]))
+    return ", ".join(f"{count} {kind}" for kind, count in ordered[:3])

@@ -1,0 +1,54 @@
+"""Knows densecast's own pages again, so that no other page is written over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from densecast.errors import UsageError
+from densecast.report.page import require_jinja
+
+# `<meta name="generator" …>` of all templates; pages of before had their title end so.
+_MARKS = (b'<meta name="generator" content="densecast">', " · densecast</title>".encode())
+_LOOKED_AT_BYTES = 8192
+
+
+def require(path: Path) -> None:
+    """Check, before any work, that a page can be made and written there.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+        UsageError: as `refuse_others`.
+    """
+    require_jinja()
+    refuse_others(path)
+
+
+def refuse_others(path: Path, field: str = "html") -> None:
+    """Refuse to write a page over something that densecast did not write; called before any work.
+
+    Raises:
+        UsageError: a folder, or a file without the mark of densecast's pages.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Name a file.", field=field)
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as file:
+        start = file.read(_LOOKED_AT_BYTES)
+    if not any(mark in start for mark in _MARKS):
+        raise UsageError(f"{path} is there already, and densecast did not write it. Name another file.", field=field)
+
+
+def refuse_other_reports(folder: Path) -> None:
+    """The same for the three files of a run's report.
+
+    Raises:
+        UsageError: one of them is not a run's.
+    """
+    refuse_others(folder / "report.html", "out")
+    beside = [name for name in ("report.json", "report.md") if (folder / name).is_file()]
+    if beside and not (folder / "report.html").is_file() and len(beside) == 1:
+        raise UsageError(
+            f"{folder / beside[0]} is there already, and no run of densecast's wrote it. Name another folder.",
+            field="out",
+        )

@@ -1,0 +1,203 @@
+"""Folders and files of kinds that are no data set yet say what they hold and what to do; near misses are read."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_mask_folders import labels_of, painted, pairs, write
+from PIL import Image
+
+from densecast.datasets import pairs as pairs_set
+from densecast.errors import DensecastError
+from densecast.spec.data_options import Reading
+from densecast.spec.sample import Split
+
+READING = Reading(("ground", "red", "green"))
+COUNT = 3
+
+
+def pictures(root: Path, folder: str = "images") -> None:
+    for index in range(COUNT):
+        write(root / folder / f"{index}.png", painted(labels_of(index)))
+
+
+def arrays(root: Path) -> Path:
+    pictures(root)
+    (root / "masks").mkdir()
+    for index in range(COUNT):
+        np.save(root / "masks" / f"{index}.npy", labels_of(index))
+    return root
+
+
+def outlines_as_text(root: Path) -> Path:
+    pictures(root)
+    (root / "labels").mkdir()
+    for index in range(COUNT):
+        (root / "labels" / f"{index}.txt").write_text("1 0.1 0.1 0.5 0.1 0.5 0.5\n", encoding="utf-8")
+    return root
+
+
+def outlines_beside(root: Path) -> Path:
+    pictures(root, ".")
+    for index in range(COUNT):
+        (root / f"{index}.json").write_text('{"shapes": []}', encoding="utf-8")
+    return root
+
+
+def nothing_in_masks(root: Path) -> Path:
+    pictures(root)
+    (root / "masks").mkdir()
+    return root
+
+
+def other_names(root: Path) -> Path:
+    pictures(root, "left eye")
+    pictures(root, "right eye")
+    return root
+
+
+def archive(root: Path) -> Path:
+    pairs(root / "d", count=2)
+    return Path(shutil.make_archive(str(root / "data"), "zip", root / "d"))
+
+
+def table(root: Path) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "index.csv").write_text("image,mask\na.png,b.png\n", encoding="utf-8")
+    return root / "index.csv"
+
+
+def picture(root: Path) -> Path:
+    return write(root / "a.png", painted(labels_of(0)))
+
+
+def address(root: Path) -> Path:
+    return Path("https://example.org/data")
+
+
+def pages(root: Path) -> Path:
+    pictures(root)
+    (root / "masks").mkdir()
+    for index in range(COUNT):
+        planes = [Image.fromarray(((labels_of(index) == k) * 255).astype(np.uint8)) for k in range(3)]
+        planes[0].save(root / "masks" / f"{index}.tif", save_all=True, append_images=planes[1:])
+    return root
+
+
+def below_zero(root: Path) -> Path:
+    pictures(root)
+    for index in range(COUNT):
+        write(root / "masks" / f"{index}.tif", labels_of(index).astype(np.int32) - 1)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (arrays, r"It holds images/ \(3 \.png\), masks/ \(3 \.npy\)\. Masks have to be image files: save the arrays"),
+        (outlines_as_text, r"labels/ \(3 \.txt\)\. Outlines in text files have to be drawn"),
+        (outlines_beside, r"It holds 3 \.json, 3 \.png\. Outlines in a file a picture have to be drawn"),
+        (nothing_in_masks, r"masks/ \(nothing\)\."),
+        (other_names, r"It holds left eye/ \(3 \.png\), right eye/ \(3 \.png\)\."),
+        (archive, r"data\.zip is an archive: unpack it"),
+        (table, r"index\.csv is a table or list"),
+        (picture, r"a\.png is no data file"),
+        (address, "is an address; data are files here: download them"),
+        (pages, r"0\.tif: it holds 3 pages, and one mask has one"),
+        (below_zero, r"values from -1 to 1; .* Write 255 for what is not evaluated"),
+    ],
+)
+def test_what_is_no_data_says_what_it_is_and_what_to_do(
+    tmp_path: Path, make: Callable[[Path], Path], told: str
+) -> None:
+    with pytest.raises(DensecastError, match=told) as caught:
+        dataset = pairs_set.open(make(tmp_path / "d"), "all", reading=READING)
+        for sample in dataset.samples:
+            dataset.read_target(sample)
+    assert "\n" not in str(caught.value)
+
+
+def test_overviews_in_a_tiff_are_no_further_masks(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    (tmp_path / "masks").mkdir()
+    for index in range(COUNT):
+        mask = Image.fromarray(labels_of(index))
+        mask.save(tmp_path / "masks" / f"{index}.tif", save_all=True, append_images=[mask.resize((12, 8))])
+    dataset = pairs_set.open(tmp_path, "all", reading=READING)
+    for index, sample in enumerate(dataset.samples):
+        np.testing.assert_array_equal(dataset.read_target(sample), labels_of(index))
+
+
+@pytest.mark.parametrize(
+    ("picture", "mask"),
+    [
+        ("img_{}.png", "lab_{}.png"),
+        ("{}_rgb.png", "{}_seg.png"),
+        ("case_{}_0000.png", "case_{}.png"),
+        ("IMG_{}.PNG", "img_{}.png"),
+        ("frame 00{}.png", "{}.png"),
+    ],
+)
+def test_names_that_differ_only_around_the_middle_are_pairs(tmp_path: Path, picture: str, mask: str) -> None:
+    indices = (8, 9, 10, 11)
+    for index in indices:
+        write(tmp_path / "images" / picture.format(index), painted(labels_of(index)))
+        write(tmp_path / "masks" / mask.format(index), labels_of(index))
+    dataset = pairs_set.open(tmp_path, "all", reading=READING)
+    assert len(dataset.samples) == 4 and "with the same in the middle" in dataset.words
+    for sample in dataset.samples:
+        index = next(each for each in indices if sample.image.name == picture.format(each))
+        np.testing.assert_array_equal(dataset.read_target(sample), labels_of(index))
+
+
+def test_names_of_which_the_middles_differ_are_no_pairs(tmp_path: Path) -> None:
+    for index in range(4):
+        write(tmp_path / "images" / f"img_{index}.png", painted(labels_of(index)))
+        write(tmp_path / "masks" / f"lab_{index + 1}.png", labels_of(index))
+    with pytest.raises(DensecastError, match="4 of 4 pictures have no mask"):
+        pairs_set.open(tmp_path, "all", reading=READING)
+
+
+def test_a_mask_serves_one_picture(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write(tmp_path / "images" / folder / "x.png", painted(labels_of(0)))
+    write(tmp_path / "masks" / "x.png", labels_of(0))
+    with pytest.raises(DensecastError, match=r"x\.png would be the mask of .*a/x\.png and of .*b/x\.png"):
+        pairs_set.open(tmp_path, "all", reading=READING)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "split"),
+    [
+        ("train_images", "train_masks", "train"),
+        ("val-imgs", "val-labels", "val"),
+        ("images_validation", "masks_validation", "val"),
+        ("imagesTr", "labelsTr", "train"),
+    ],
+)
+def test_folders_may_have_the_split_in_their_names(tmp_path: Path, images: str, masks: str, split: Split) -> None:
+    root = pairs(tmp_path / "d", count=3, images=images, masks=masks)
+    dataset = pairs_set.open(root, split, reading=READING)
+    assert len(dataset.samples) == 3
+    np.testing.assert_array_equal(dataset.read_target(dataset.samples[2]), labels_of(2))
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"), [("rgb", "seg"), ("image_2", "semantic"), ("Images", "Masks"), ("original", "ground truth")]
+)
+def test_more_folders_are_found_by_usual_names(tmp_path: Path, images: str, masks: str) -> None:
+    root = pairs(tmp_path / "d", count=3, images=images, masks=masks, picture="{}.PNG", mask="{}.PNG")
+    dataset = pairs_set.open(root, "all", reading=READING)
+    np.testing.assert_array_equal(dataset.read_target(dataset.samples[2]), labels_of(2))
+
+
+def test_scenes_of_their_own_folders_are_one_data_set(tmp_path: Path) -> None:
+    for scene in ("a", "b"):
+        pairs(tmp_path / scene, count=2)
+    assert [each.id for each in pairs_set.open(tmp_path, "all", reading=READING).samples] == [
+        "a/p00", "a/p01", "b/p00", "b/p01",
+    ]  # fmt: skip

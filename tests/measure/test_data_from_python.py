@@ -1,0 +1,133 @@
+"""Ground truth that a program holds: generators, torch data sets, lists of Pillow images; all give one score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import colour_network
+import numpy as np
+import pytest
+from made_mask_folders import labels_of, painted, pairs
+from PIL import Image
+
+import densecast
+from densecast.errors import BadDatasetError
+
+COUNT = 5
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return colour_network.built(tmp_path_factory.mktemp("model"), 3).folder
+
+
+def truth(index: int) -> np.ndarray:
+    labels = labels_of(index)
+    labels[:3] = 1
+    return labels
+
+
+def plain_miou() -> float:
+    confusion = np.zeros((3, 3))
+    for index in range(COUNT):
+        np.add.at(confusion, (truth(index), labels_of(index)), 1)
+    both = np.diagonal(confusion)
+    return float(np.mean(both / (confusion.sum(axis=0) + confusion.sum(axis=1) - both)))
+
+
+def generator() -> Iterator[tuple[str, Any, Any]]:
+    for index in range(COUNT):
+        yield f"p{index}", painted(labels_of(index)), truth(index)
+
+
+def pillow() -> list[tuple[str, Any, Any]]:
+    return [(name, Image.fromarray(image), Image.fromarray(labels)) for name, image, labels in generator()]
+
+
+def pillow_with_alpha_and_palette() -> list[tuple[str, Any, Any]]:
+    def indexed(labels: np.ndarray) -> Image.Image:
+        mask = Image.fromarray(labels).convert("P")
+        mask.putdata(labels.reshape(-1).tolist())
+        mask.putpalette(np.asarray(colour_network.COLOURS, np.uint8).reshape(-1).tolist())
+        return mask
+
+    return [(n, Image.fromarray(image).convert("RGBA"), indexed(labels)) for n, image, labels in generator()]
+
+
+def wide_numbers() -> list[tuple[int, Any, Any]]:
+    return [(k, image, labels.astype(np.int64)[None]) for k, (_, image, labels) in enumerate(generator())]
+
+
+def floats_that_are_whole() -> list[tuple[int, Any, Any]]:
+    return [(k, image, labels.astype(np.float32)) for k, (_, image, labels) in enumerate(generator())]
+
+
+class Indexed:
+    """As torch's map-style data sets: a length, and items by place."""
+
+    def __len__(self) -> int:
+        return COUNT
+
+    def __getitem__(self, place: int) -> tuple[str, Any, Any]:
+        return [*generator()][place]
+
+
+@pytest.mark.filterwarnings("ignore:Image.Image.putdata")
+@pytest.mark.parametrize(
+    "make", [generator, pillow, pillow_with_alpha_and_palette, wide_numbers, floats_that_are_whole, Indexed]
+)
+def test_the_score_is_the_plain_one(model: Path, make: Callable[[], Any]) -> None:
+    score = densecast.evaluate(model, make()).score
+    assert score.value == pytest.approx(plain_miou(), abs=1e-12) and score.count == COUNT
+
+
+@pytest.mark.torch
+def test_torchs_data_sets_of_both_kinds_are_taken(model: Path) -> None:
+    data = pytest.importorskip("torch.utils.data")
+    torch = pytest.importorskip("torch")
+
+    class Mapped(data.Dataset):  # type: ignore[misc, name-defined]
+        def __len__(self) -> int:
+            return COUNT
+
+        def __getitem__(self, place: int) -> Any:
+            name, image, labels = [*generator()][place]
+            return name, image, torch.from_numpy(labels).long()
+
+    class Streamed(data.IterableDataset):  # type: ignore[misc, name-defined]
+        def __iter__(self) -> Any:
+            return iter([Mapped()[place] for place in range(COUNT)])
+
+    for items in (Mapped(), Streamed(), data.Subset(Mapped(), range(COUNT))):
+        assert densecast.evaluate(model, items).score.value == pytest.approx(plain_miou(), abs=1e-12)
+
+
+def test_paths_and_bytes_are_images(model: Path, tmp_path: Path) -> None:
+    root = pairs(tmp_path, count=COUNT)
+    files = [root / "images" / f"p{index:02d}.png" for index in range(COUNT)]
+    items = [(path.stem, path, truth(k)) for k, path in enumerate(files)]
+    items += [(f"{path.stem}b", path.read_bytes(), truth(k)) for k, path in enumerate(files)]
+    score = densecast.evaluate(model, items).score
+    assert score.value == pytest.approx(plain_miou(), abs=1e-12) and score.count == 2 * COUNT
+
+
+@pytest.mark.parametrize(
+    ("items", "told"),
+    [
+        ([(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8))], r"got 2 things\. Give each an id"),
+        ([{"image": 1, "label": 2}], r"got dict\. Make tuples of its entries \('image', 'label'\)"),
+        ({"a": 1}, "data must be a path or"),
+        (7, "data must be a path or"),
+        ([("a", np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8), np.uint8))], r"image a: .*transpose\(1, 2, 0\)"),
+        ([("a", np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), np.uint8))], "image a: .*float32"),
+        ([("a", np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 0.5))], "the target of a must be"),
+        ([("a", np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8))], "the target of a must be"),
+        ([("a", None, None), ("a", None, None)], "have one id, 'a'"),
+        ([], "holds no"),
+    ],
+)
+def test_what_cannot_be_data_says_how_to_convert_it(model: Path, items: Any, told: str) -> None:
+    with pytest.raises(BadDatasetError, match=told):
+        densecast.evaluate(model, items)
