@@ -1,9 +1,10 @@
 """Do verdicts by timing stay the same while four processes keep the CPUs busy? Trials without and with that load.
 
-    python benchmarks/verdicts_under_load.py [--trials 20] [--busy 4] [--json FILE]
+    python benchmarks/verdicts_under_load.py [--trials 20] [--busy 4] [--models fcn_tiny] [--json FILE]
 
 For each trial, with an empty cache: the 16-bit type of a build, and `build --tune` for latency. A verdict *flips* if
-one trial says yes and another no; "could not be decided" is not an answer, and leaves the default.
+one trial says yes and another no, of all trials of a model; "could not be decided" is not an answer, and leaves the
+default. Exit code 1 if one flips. The load average says what else ran meanwhile.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -28,8 +30,9 @@ MODELS = ("unet_tiny", "fcn_tiny")
 OPTIONS = BuildOptions("openvino", "force_float16", InputShape((1,), 128, 192))
 
 
-def busy() -> None:
+def busy(nice: int) -> None:
     """Keep one CPU busy for ever."""
+    os.nice(nice)
     while True:
         sum(number * number for number in range(10_000))
 
@@ -56,18 +59,29 @@ def answers(source: FloatArtifact, trials: int, *, tuned: bool) -> dict[str, Cou
     return found
 
 
+def flips(table: dict[str, dict[str, int]]) -> list[str]:
+    """The verdicts that were answered in two ways, over all loads."""
+    given: dict[str, set[str]] = {}
+    for name, counted in table.items():
+        decided = {answer for answer in counted if not answer.startswith("undecided")}
+        given.setdefault(name.partition(", ")[2], set()).update(decided)
+    return [name for name, found in given.items() if len(found) > 1]
+
+
 def main() -> None:
     """Measure quiet, then under load."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--busy", type=int, default=4)
+    parser.add_argument("--nice", type=int, default=0, help="of the processes that keep the CPUs busy")
+    parser.add_argument("--models", default=",".join(MODELS), help="by comma")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     table: dict[str, dict[str, int]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        sources = {name: export_zoo(name, Path(folder) / name) for name in MODELS}
+        sources = {name: export_zoo(name, Path(folder) / name) for name in arguments.models.split(",")}
         for load in (0, arguments.busy):
-            children = [multiprocessing.Process(target=busy, daemon=True) for _ in range(load)]
+            children = [multiprocessing.Process(target=busy, args=(arguments.nice,), daemon=True) for _ in range(load)]
             for child in children:
                 child.start()
             time.sleep(1)
@@ -75,11 +89,15 @@ def main() -> None:
                 for tuned in (False, True):
                     for what, counted in answers(source, arguments.trials, tuned=tuned).items():
                         table[f"{load} busy, {name}: {what}"] = dict(counted)
-                        print(f"{load} busy, {name}: {what}: {dict(counted)}", flush=True)
+                        average = f"load {os.getloadavg()[2]:.1f} over 15 minutes"
+                        print(f"{load} busy, {name}: {what}: {dict(counted)} ({average})", flush=True)
             for child in children:
                 child.terminate()
+    flipped = flips(table)
+    print(f"{len(flipped)} verdicts flipped: {', '.join(flipped) or 'none'}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        arguments.json.write_text(json.dumps({"answers": table, "flipped": flipped}, indent=1) + "\n", encoding="utf-8")
+    sys.exit(1 if flipped else 0)
 
 
 if __name__ == "__main__":

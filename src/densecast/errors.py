@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class DensecastError(Exception):
@@ -161,3 +162,18 @@ class BackendMissingError(MissingError):
 
 class MissingFileError(MissingError):
     """A checkpoint or data set could not be found or fetched."""
+
+    @classmethod
+    def at(cls, path: Path, what: str = "", cure: str = "", *, field: str | None = None) -> MissingFileError:
+        """The error for a path at which there is no file: what is there, in words, whatever `what` was expected.
+
+        >>> str(MissingFileError.at(Path("/nowhere"), "checkpoint", "Name a file."))
+        'checkpoint /nowhere does not exist. Name a file.'
+        """
+        if path.is_dir():
+            found = "is a folder"
+        elif path.exists():  # a pipe, a socket or a device, which may never come to an end
+            found = "is no file"
+        else:
+            found = "is a link to nothing" if path.is_symlink() else "does not exist"
+        return cls(f"{f'{what} ' if what else ''}{path} {found}.{f' {cure}' if cure else ''}", field=field)

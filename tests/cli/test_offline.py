@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import recording_resolver
 import tiny_artifacts
-from made_images import write_jpeg
+from made_images import carvana, write_jpeg
 
 _CALLS = "socket,connect,sendto,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat"
 _NETWORK = re.compile(r"AF_INET")
@@ -85,14 +86,14 @@ def test_engines_that_are_imported_after_densecast_are_silent(tmp_path: Path) ->
     assert traced(tmp_path, code) == ([], set())
 
 
-@pytest.mark.slow
-@pytest.mark.quantize
-def test_every_verb_is_silent_and_writes_only_where_it_was_told(tmp_path: Path) -> None:
-    pytest.importorskip("nncf")
-    float_artifact = tiny_artifacts.exported(tmp_path).folder
-    write_jpeg(tmp_path / "images" / "a.jpg")
-    built, out = tmp_path / "ov", tmp_path / "out"
+def every_verb(folder: Path) -> str:
+    """Command lines of all verbs below a folder, for the program `_VERBS`."""
+    float_artifact = tiny_artifacts.exported(folder).folder
+    write_jpeg(folder / "images" / "a.jpg")
+    carvana(folder / "data", 10)
+    built, out, tmp_path = folder / "ov", folder / "out", folder
     common = ["--height", "24", "--width", "32", "-q"]
+    handed = ["--data", folder / "data", "--split", "all", "--processes", "2", "-q"]
     verbs: list[list[str | Path]] = [
         ["models"],
         ["doctor"],
@@ -106,9 +107,64 @@ def test_every_verb_is_silent_and_writes_only_where_it_was_told(tmp_path: Path) 
         ["compare", built, tmp_path / "ort", "--images", tmp_path / "images", "-q"],
         ["benchmark", built, tmp_path / "images" / "a.jpg", "-q"],
         ["report", built],
+        ["evaluate", built, "--data", folder / "data", "--split", "all", "--json", folder / "score.json", "-q"],
+        ["data", "check", folder / "data", "--model", float_artifact, "-q"],
+        ["handoff", "prepare", float_artifact, "--out", folder / "handoff", *common[:-1], *handed],
+        ["handoff", "simulate", folder / "handoff", "--out", folder / "device", "-q"],
+        ["handoff", "collect", folder / "handoff", folder / "device", "--data", folder / "data", "-q"],
+        ["compare", "results", folder / "score.json", folder / "score.json"],
+        ["run", float_artifact, "--out", folder / "run", "--data", folder / "data", "--split", "all", *common],
     ]
-    given = "".join("\t".join(map(str, verb)) + "\n" for verb in verbs)
-    assert traced(tmp_path, _VERBS, given) == ([], set())
+    return "".join("\t".join(map(str, verb)) + "\n" for verb in verbs)
+
+
+@pytest.mark.slow
+@pytest.mark.quantize
+def test_every_verb_is_silent_and_writes_only_where_it_was_told(tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    assert traced(tmp_path, _VERBS, every_verb(tmp_path)) == ([], set())
+
+
+def recorded(folder: Path, code: str, given: str = "") -> list[str]:
+    """Names that a program looks up and connections that it opens, where any name is found and any address answers."""
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rnm", "true"], check=False).returncode:
+        pytest.skip("new name spaces are not permitted here: nothing was asserted about look-ups")
+    home, log = folder / "home", folder / "network.log"
+    home.mkdir(exist_ok=True)
+    log.touch()
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "NNCF", "XDG", "HF_"))},
+        "HOME": str(home),
+        "DENSECAST_CACHE": str(folder / "cache"),
+        "NUMBA_CACHE_DIR": str(folder / "cache" / "kernels") if given else "",
+    }
+    machine = ["unshare", "-rnm", sys.executable, recording_resolver.__file__, str(log), str(folder / "resolv.conf")]
+    done = subprocess.run(
+        [*machine, sys.executable, "-c", code],
+        input=given,
+        text=True,
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return log.read_text().splitlines()
+
+
+def test_the_resolver_hears_a_look_up_and_a_connection(tmp_path: Path) -> None:
+    code = (
+        "import socket\n"
+        "assert socket.gethostbyname('events.example.org') == '192.0.2.1'\n"
+        "socket.create_connection(('127.0.0.1', 443), 5)\n"
+    )
+    assert recorded(tmp_path, code) == ["name events.example.org", "connection to port 443"]
+
+
+@pytest.mark.slow
+@pytest.mark.quantize
+def test_no_verb_looks_anybody_up_where_names_would_be_found(tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    assert recorded(tmp_path, _VERBS, every_verb(tmp_path)) == []
 
 
 def test_a_choice_that_the_user_has_made_is_kept() -> None:

@@ -97,6 +97,7 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Python's last look for cycles takes a fifth of a second among the objects of numba and OpenVINO.
     atexit.register(gc.freeze)
+    _outcome.open_closed_streams()
     _outcome.print_any_file_name()
     with ending_on_signals():
         try:

@@ -78,11 +78,22 @@ def told(error: Exception) -> int:
         _say("memory ran out. Allow this process more, or use a smaller batch, smaller images or fewer threads.")
         return DensecastError.exit_code
     if isinstance(error, OSError):  # a disk that is full, a folder that may not be written
-        _say(str(error))
+        _say(f"the folder that this was started in is gone ({error})." if _is_lost(error) else str(error))
         return DensecastError.exit_code
     # A fault of densecast's own: no user can mend it, and no script may take it for a gate.
     _say(f"internal error: {type(error).__name__}: {_first_line(error)} {_kept_trace(error)}")
     return INTERNAL_ERROR
+
+
+def _is_lost(error: OSError) -> bool:
+    """Whether the current folder was removed, of which the system says no more than that something is not there."""
+    if error.errno != errno.ENOENT or error.filename is not None:
+        return False
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
 
 
 def flushed(code: Any) -> Any:
@@ -96,6 +107,22 @@ def flushed(code: Any) -> Any:
     except (OSError, ValueError) as error:
         return told(error) if isinstance(error, OSError) else code
     return code
+
+
+def open_closed_streams() -> None:
+    """Have what is printed on a closed standard stream go nowhere.
+
+    Else the next file that is opened gets its number, and whatever a library of C prints goes into that file; Python
+    prints what was for standard error to standard output.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, PTH123
 
 
 def print_any_file_name() -> None:

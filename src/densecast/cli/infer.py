@@ -81,5 +81,7 @@ def command(
     text = f"{len(result.results)} results in {out} ({result.model.precision.ran}){there}"
     emit(codec.to_plain(result), text, json if to_stdout else None)
     for failure in result.failed:
-        print(f"densecast: {failure.image}: {failure.error}", file=sys.stderr)
+        # Most errors name the file themselves.
+        said = failure.error if str(failure.image) in failure.error else f"{failure.image}: {failure.error}"
+        print(f"densecast: {said}", file=sys.stderr)
     refuse_failures(result, out)

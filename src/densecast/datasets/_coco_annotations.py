@@ -53,7 +53,7 @@ def load(path: Path) -> dict[str, Any]:
         BadDatasetError: too large, no JSON, or without these lists.
     """
     if not path.is_file():
-        raise MissingFileError(f"annotation file {path} does not exist.")
+        raise MissingFileError.at(path, "annotation file")
     if path.stat().st_size > _MAX_BYTES:
         raise BadDatasetError(f"{path}: larger than {_MAX_BYTES >> 30} GiB; COCO's own files have up to 238 MB.")
     try:

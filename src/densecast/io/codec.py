@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from densecast.errors import BadConfigError
+from densecast.io import files
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -97,9 +98,10 @@ def read_plain(path: Path) -> Any:
         BadConfigError: missing, too large, or not valid TOML or JSON.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
+        contents = files.read_bounded(path, MAX_BYTES)
+        if len(contents) > MAX_BYTES:
             raise BadConfigError(f"{path}: larger than {MAX_BYTES >> 20} MiB; this is no file of ours.")
-        text = path.read_text(encoding="utf-8")
+        text = contents.decode()
         return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
         raise BadConfigError(f"{path}: cannot be read ({error.strerror}).") from None

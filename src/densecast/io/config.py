@@ -37,7 +37,7 @@ def find() -> Path | None:
     named = os.environ.get(VARIABLE)
     if named:
         if not Path(named).is_file():
-            raise MissingFileError(f"${VARIABLE} names {named}, which does not exist.")
+            raise MissingFileError.at(Path(named), f"${VARIABLE} names a file:")
         return Path(named)
     folders = os.environ.get("XDG_CONFIG_HOME")
     home = cache.home_folder()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.errors import BadConfigError, MissingFileError
-from densecast.io import python_config
+from densecast.io import files, python_config
 
 _MOST_FILES = 64
 _MOST_LEVELS = 12
@@ -28,7 +28,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path, above: tuple[Path, ...], count: list[int]) -> dict[str, Any]:
-    path = path.resolve()
+    path = files.real(path)
     count[0] += 1
     if path in above or len(above) >= _MOST_LEVELS or count[0] > _MOST_FILES:
         raise BadConfigError(f"{path.name}: its {_BASE} files go round in circles, or are too many.", field="config")

@@ -21,8 +21,14 @@ _RENAME_EXCHANGE = 2
 _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM, errno.EXDEV)
 # How a file system says that a file cannot be written, often without a word on which.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_OWN_DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 # Others may put a folder there, or take it away, between two calls of ours.
 _TRIES = 20
+
+
+def real(path: Path) -> Path:
+    """The absolute path with links followed; links that go round in circles stay as they are, and open nothing."""
+    return Path(os.path.realpath(path))
 
 
 def sha256(path: Path) -> str:
@@ -50,6 +56,24 @@ def tree_state(root: Path) -> str:
     return sha256_text(repr(sorted((name, each.st_size, each.st_mtime_ns) for name, each in stats)))
 
 
+def read_bounded(path: Path, most_bytes: int) -> bytes:
+    """The bytes of a file, and one more than `most_bytes` of a longer one.
+
+    A pipe is read only where it is one of this process's own descriptors, as of `<(…)` in a shell: one that lies in a
+    folder may have nobody at its other end.
+
+    Raises:
+        OSError: it cannot be read, or is no file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            if stat.S_ISDIR(os.fstat(handle).st_mode) or not str(path).startswith(_OWN_DESCRIPTORS):
+                raise OSError(errno.EINVAL, "is no file", str(path))
+            os.set_blocking(handle, True)
+        return stream.read(most_bytes + 1)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically: next to the target, flushed to disk, renamed, and the folder flushed.
 
@@ -59,9 +83,12 @@ def write_bytes(path: Path, data: bytes) -> None:
         OSError: it cannot be written; what was there before is there still.
     """
     if path.is_symlink():
-        path = Path(os.path.realpath(path))
+        path = real(path)
     if _is_special(path):
-        path.write_bytes(data)
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from None
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporaries.sweep_once(path)
@@ -96,7 +123,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     one is moved aside first; a process killed just then leaves none, until `temporaries.recover` puts it back.
     """
     if target.is_symlink():
-        target = Path(os.path.realpath(target))
+        target = real(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporaries.sweep(target)
     scratch = temporaries.beside(target)

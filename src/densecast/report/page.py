@@ -10,6 +10,7 @@ from typing import Any
 
 from densecast.artifact import CompiledArtifact
 from densecast.errors import BadInputError, MissingExtraError
+from densecast.io import files
 from densecast.report import devices, markdown, plot, reasons
 from densecast.report.data import Reasons, Report, Row
 from densecast.spec.precision import short
@@ -96,8 +97,8 @@ def _inline(folder: Path, name: str) -> str:
     Raises:
         BadInputError: it lies elsewhere, also by a link, or is no JPEG or PNG.
     """
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    path = files.real(folder / name)
+    if not path.is_relative_to(files.real(folder)):
         raise BadInputError(f"the report's picture {name!r} lies outside {folder}: only pictures within are embedded.")
     if not path.is_file():
         raise BadInputError(f"the report's picture {name!r} is not in {folder}. Make the report again.")

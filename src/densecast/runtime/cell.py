@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from densecast import errors
 from densecast.errors import BadGraphError, DensecastError, UsageError
+from densecast.io import files
 from densecast.runtime import cell_pool, cell_server, confinement
 
 log = logging.getLogger(__name__)
@@ -109,8 +110,8 @@ def run_in_cell(
     job = {
         "function": function,
         "payload": payload,
-        "folder": str(folder.resolve()),
-        "readable": [*_SYSTEM, *_python_folders(), *_kernels(), *(str(path.resolve()) for path in readable)],
+        "folder": str(files.real(folder)),
+        "readable": [*_SYSTEM, *_python_folders(), *_kernels(), *(str(files.real(path)) for path in readable)],
         "writable": list(_DEVICES),
         "preload": list(preload),
         "memory_bytes": bounds.memory_bytes,
@@ -260,5 +261,5 @@ def _python_folders() -> list[str]:
     home = Path.home() if "HOME" in os.environ else Path("/root")
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     from_path = {each for each in (*sys.path, *os.environ.get("LD_LIBRARY_PATH", "").split(":")) if each}
-    found = {Path(each).resolve() for each in prefixes | from_path}
-    return sorted(str(each) for each in found if each.exists() and not home.resolve().is_relative_to(each))
+    found = {files.real(Path(each)) for each in prefixes | from_path}
+    return sorted(str(each) for each in found if each.exists() and not files.real(home).is_relative_to(each))

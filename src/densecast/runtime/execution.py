@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from densecast.errors import UnknownNameError
+from densecast.errors import UnknownNameError, UsageError
 from densecast.runtime.machine import usable_cpus
 
 Mode = Literal["latency", "throughput"]
@@ -20,6 +20,7 @@ MODES: tuple[Mode, ...] = ("latency", "throughput")
 # both. Beyond, inferences share CPUs, as memory grows with their number; a tuned build knows better.
 _ONE_EACH_CPUS = 8
 _MOST_STREAMS = 8
+_MOST_THREADS, _MOST_THREADS_A_CPU = 64, 8
 # One image in the device, and enough others being read and decoded that it never waits.
 _WORKERS_BESIDE_DEVICE = 4
 
@@ -57,7 +58,13 @@ def configure(
     a measurement on this machine may; there are never more than threads. Images are then in work one a stream; an
     inference that takes all CPUs, or none of them, still goes on beside the other stages of the next images. `batch`
     likewise is what throughput mode was measured with.
+
+    Raises:
+        UsageError: many times more threads than there are CPUs, which wait for each other for minutes.
     """
+    most = max(_MOST_THREADS, _MOST_THREADS_A_CPU * usable_cpus())
+    if threads is not None and not 1 <= threads <= most:
+        raise UsageError(f"threads must be 1 to {most} on this machine, got {threads}.", field="threads")
     cpus = threads or usable_cpus()
     elsewhere = device.partition(":")[0] not in ("", "cpu")
     if streams is None:

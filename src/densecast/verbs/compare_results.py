@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from densecast.errors import BadInputError, UnknownNameError, UsageError
-from densecast.io import codec
+from densecast.io import codec, files
 from densecast.measure.store.store import Store
 from densecast.runtime.cpu_load import CpuLoad
 from densecast.spec import limits
@@ -162,9 +162,10 @@ def read(source: str) -> dict[str, Quantity]:
     if is_store(source):
         return dict(_quantities(result_of(Store.at(source)).plain()))
     try:
-        if path.stat().st_size > codec.MAX_BYTES:
+        contents = files.read_bounded(path, codec.MAX_BYTES)
+        if len(contents) > codec.MAX_BYTES:
             raise BadInputError(f"{path}: larger than {codec.MAX_BYTES >> 20} MiB; this is no result.")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(contents.decode())
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:

@@ -28,7 +28,7 @@ def read_table(path: Path) -> dict[Rgb, str]:
         BadConfigError: a line of another form, or a colour twice.
     """
     if not path.is_file():
-        raise MissingFileError(f"colour table {path} does not exist.", field="colours")
+        raise MissingFileError.at(path, "colour table", field="colours")
     if path.stat().st_size > _MAX_BYTES:
         raise BadConfigError(f"{path}: larger than {_MAX_BYTES >> 20} MiB; this is no table of colours.")
     pairs = _of_json(path) if path.suffix.lower() == ".json" else _of_lines(path)

@@ -13,7 +13,7 @@ from typing import Any
 from densecast.datasets.pairs import _contents
 from densecast.datasets.pairs._colour_tables import colour_of, read_table
 from densecast.errors import BadConfigError
-from densecast.io import codec
+from densecast.io import codec, files
 from densecast.spec.model import Rgb
 
 NAMES = ("data.toml", "data.yaml", "data.yml", "data.json")
@@ -127,9 +127,10 @@ def _plain(path: Path) -> Any:
     import yaml
 
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        contents = files.read_bounded(path, _MAX_BYTES)
+        if len(contents) > _MAX_BYTES:
             raise BadConfigError(f"{path}: larger than {_MAX_BYTES >> 20} MiB; this describes no data set.")
-        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        return yaml.safe_load(contents.decode("utf-8-sig"))
     except OSError as error:
         raise BadConfigError(f"{path}: cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:

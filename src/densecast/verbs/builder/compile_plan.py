@@ -14,6 +14,7 @@ from densecast.artifact.target_record import TargetRecord
 from densecast.backends._base import BACKENDS, Backend, BuildJob, Built, Capabilities
 from densecast.errors import BackendMissingError, BadArtifactError, UsageError
 from densecast.graph import _quantised, drop_identity_resize, fix_shape, fold_constants, uint8_input
+from densecast.io import files
 from densecast.runtime import machine
 from densecast.spec import cpu as cpus
 from densecast.spec.data_options import Data
@@ -136,7 +137,7 @@ def prepare(
     """
     if source.manifest.kind != "float":
         raise BadArtifactError(FloatArtifact.wrong_kind(source.folder))
-    if out.resolve() == source.folder.resolve():
+    if files.real(out) == files.real(source.folder):
         raise UsageError(
             f"{out} is the exported artifact itself. Name another folder for what is built from it.", field="out"
         )

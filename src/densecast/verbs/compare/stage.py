@@ -111,8 +111,8 @@ def open_stage(path: Path, spec_source: Artifact | None, threads: int | None, *,
             return module_stage("PyTorch float32", path, artifact.spec, module, config)
         title = f"{artifact.spec.name} float ONNX"
         return graph_stage(title, path, artifact.spec, onnx_file.read(path / _GRAPH), config)
-    if not path.exists():
-        raise MissingFileError(f"{path} does not exist.")
+    if not (path.is_file() or path.is_dir()):
+        raise MissingFileError.at(path)
     if path.is_dir():
         raise BadArtifactError(f"{path} is no artifact. Make one with `densecast export` or `build`.")
     if spec_source is None:

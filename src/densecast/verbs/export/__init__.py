@@ -194,7 +194,7 @@ def export_file(
     if tensorflow_source.is_tensorflow(path):
         return tensorflow.export(path, spec, out, options)
     if not path.is_file():
-        raise MissingFileError(f"{path} does not exist.")
+        raise MissingFileError.at(path)
     if not is_file_name(path.name):
         raise BadConfigError(
             f"{path.name}: export reads .onnx, TorchScript (.pt), torch.export (.pt2) and TensorFlow (.pb) files, "

@@ -58,7 +58,7 @@ def open_checkpoint(path: Path, wanted: str | None = None) -> Checkpoint:
         BadCheckpointError: not a checkpoint, cut off, holding code, too large, or without tensors.
     """
     if not path.is_file():
-        raise MissingFileError(f"checkpoint {path} does not exist. Name a file of trained weights.", field="checkpoint")
+        raise MissingFileError.at(path, "checkpoint", "Name a file of trained weights.", field="checkpoint")
     size = path.stat().st_size
     if size == 0:
         raise BadCheckpointError(f"checkpoint {path} is empty. Fetch it again.")

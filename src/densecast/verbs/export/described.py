@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.errors import BadConfigError, UsageError
+from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.tasks._base import TASKS, Task
 from densecast.verbs.export import checkpoint, foreign, hf_folder, library_preprocess, spec_file
@@ -131,7 +132,7 @@ def of_folder(
 ) -> tuple[Any, ModelSpec]:
     """The network of a Hugging Face folder, and its spec: what is said, and else what the folder's files say."""
     checkpoint.require_torch("export of a Hugging Face folder")
-    name = folder.resolve().name
+    name = files.real(folder).name
     if spec is not None:
         return hf_folder.load(folder), model_spec(name, spec, labels, preprocess, task)
     own_labels, own_preprocess = hf_folder.describe(folder) if preprocess is None else (hf_folder.labels(folder), None)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from densecast import artifact
 from densecast.artifact import FloatArtifact
 from densecast.errors import BadArtifactError, BadGraphError
-from densecast.io import codec
+from densecast.io import codec, files
 from densecast.runtime import cell, cell_server, machine, stages
 from densecast.spec.model import ModelSpec
 from densecast.spec.verb_options import ExportOptions
@@ -79,7 +79,7 @@ def export(
     task = TASKS.load_trusted(spec.task)
     stages.at(f"exporting {path} in a confined process")
     with tempfile.TemporaryDirectory(prefix="densecast-") as scratch:
-        folder = Path(scratch).resolve()
+        folder = files.real(Path(scratch))
         cell.run_in_cell(
             f"{_HERE}:export_inside",
             {
@@ -93,7 +93,7 @@ def export(
             folder,
             subject=str(path),
             bounds=cell.limits(size, pixels),
-            readable=_readable(path.resolve()),
+            readable=_readable(files.real(path)),
             preload=_modules(spec.task, task),
             libraries=_TENSORFLOW if is_tensorflow else _ONNX if path.suffix == ".onnx" else _TORCH,
         )
@@ -141,10 +141,10 @@ def _facts(path: Path, changed_ns: int, size: int) -> Facts:
         plain = cell.run_in_cell(
             f"{_HERE}:facts_inside",
             {"path": str(path.absolute())},
-            Path(scratch).resolve(),
+            files.real(Path(scratch)),
             subject=str(path),
             bounds=cell.limits(size, 0),
-            readable=_readable(path.resolve()),
+            readable=_readable(files.real(path)),
             libraries=_ONNX,
         )
     return codec.from_plain(plain, Facts, str(path))
@@ -168,10 +168,10 @@ def first_run(path: Path) -> None:
         cell.run_in_cell(
             f"{_HERE}:first_run_inside",
             {"path": str(path.absolute())},
-            Path(scratch).resolve(),
+            files.real(Path(scratch)),
             subject=str(path),
             bounds=cell.limits(path.stat().st_size, _LARGEST_PIXELS),
-            readable=_readable(path.resolve()),
+            readable=_readable(files.real(path)),
             libraries=_ONNX,
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from densecast.errors import MissingFileError, UsageError
+from densecast.io import files
 from densecast.spec.preprocess import Native, Preprocess
 from densecast.verbs.export import applicable, foreign, hf_folder, tensorflow_source, torch_file
 from densecast.verbs.export import checkpoint as checkpoints
@@ -48,8 +49,8 @@ def named(text: str, *, is_module: bool = False, is_described: bool = False, con
         ZOO.load(text)
         return Named(text, kind_of(text), False)
     path = Path(text)
-    if not path.exists():
-        raise MissingFileError(f"{path} does not exist.")
+    if not (path.is_file() or path.is_dir()):
+        raise MissingFileError.at(path)
     kind = kind_of(path, config)
     has_labels = kind == "openmmlab" or (kind == "huggingface" and bool(hf_folder.labels(path)))
     if kind == "onnx" and not is_described:
@@ -88,7 +89,7 @@ def name_of(source: str | Path | ZooEntry | nn.Module) -> str:
     if isinstance(source, (str, ZooEntry)):
         return ZOO.load(source).spec.name
     if isinstance(source, Path):
-        return source.resolve().name if hf_folder.is_folder(source) else source.name.partition(".")[0]
+        return files.real(source).name if hf_folder.is_folder(source) else source.name.partition(".")[0]
     return type(source).__name__.lower()
 
 
@@ -135,8 +136,8 @@ _OTHERS = (
 
 
 def _no_source(path: Path) -> MissingFileError:
-    if not path.exists():
-        return MissingFileError(f"{path} does not exist.")
+    if not (path.is_file() or path.is_dir()):
+        return MissingFileError.at(path)
     cures = {
         ".keras": "Save it with model.export(FOLDER), as a SavedModel.",
         ".h5": "Save it with model.export(FOLDER), as a SavedModel.",

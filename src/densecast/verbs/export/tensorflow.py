@@ -68,7 +68,7 @@ def export(
             conversion = Conversion(Path(scratch), str(path))
             reply = conversion.run(
                 task="convert",
-                graph=str(source.resolve()),
+                graph=str(files.real(source)),
                 input=options.input_name or (names.input if names else None),
                 output=options.output_name or (names.output if names else None),
                 opset=options.opset,
@@ -103,8 +103,8 @@ def _confined(
     path: Path, spec: ModelSpec, out: Path, options: ExportOptions, names: TensorFlowGraph | None
 ) -> FloatArtifact:
     """The artifact that is there already, or the export in a confined process."""
-    if not path.exists():
-        raise MissingFileError(f"{path} does not exist.")
+    if not (path.is_file() or path.is_dir()):
+        raise MissingFileError.at(path)
     key = _key(tensorflow_source.sha256(path), spec, options)
     existing = FloatArtifact.existing(out, key)
     return existing or foreign.export(path, spec, out, options, key, names=names)

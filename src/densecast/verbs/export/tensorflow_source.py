@@ -57,8 +57,8 @@ def opened(path: Path, member: str | None = None) -> Iterator[Path]:
         MissingFileError: nothing there.
         BadGraphError: too large, or an archive without the one graph.
     """
-    if not path.exists():
-        raise MissingFileError(f"{path} does not exist.")
+    if not (path.is_file() or path.is_dir()):
+        raise MissingFileError.at(path)
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
             raise BadGraphError(f"{path} is a folder without saved_model.pb, so it is no SavedModel.")

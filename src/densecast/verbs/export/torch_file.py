@@ -67,7 +67,7 @@ def load_program(path: Path) -> Any:
     import torch
 
     if not path.is_file():
-        raise MissingFileError(f"{path} does not exist.")
+        raise MissingFileError.at(path)
     try:
         return torch.export.load(path)
     except Exception as error:  # torch raises whatever the damage leads to

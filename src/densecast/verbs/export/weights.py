@@ -34,7 +34,7 @@ def find(source: CheckpointSource, given: Path | None = None, progress: Progress
     """
     if given is not None:
         if not given.is_file():
-            raise MissingFileError(f"checkpoint {given} does not exist.")
+            raise MissingFileError.at(given, "checkpoint")
         return check_hash(given, source) if given.name == source.file else given
     if source.shipped:
         with importlib.resources.as_file(importlib.resources.files("densecast.zoo") / "weights" / source.file) as path:

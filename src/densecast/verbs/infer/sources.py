@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 
 from densecast.errors import BadInputError, MissingFileError, UsageError
 from densecast.imaging.folder import IMAGE_SUFFIXES, SUBFOLDER, Listing, list_images, required
+from densecast.io import files
 from densecast.io.own_results import OwnResults
 from densecast.verbs.infer.name_list import STDIN, choose, read_names
 
@@ -74,7 +75,7 @@ def find(
                 _log.warning("%s: left out %s%s", path, listing.remark(), _CURE if subfolders else "")
                 left_out.left_out.update(listing.left_out)
             # The trees of several folders are told apart by their folders' names.
-            top = PurePath(path.resolve().name) if recursive and len(folders) > 1 else PurePath()
+            top = PurePath(files.real(path).name) if recursive and len(folders) > 1 else PurePath()
             found += [Source(each, top / each.relative_to(path)) for each in listing.images]
         elif by_pattern and path.suffix.lower() not in IMAGE_SUFFIXES:
             left_out.left_out[path.suffix.lower()] += 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from densecast import artifact as artifacts
 from densecast.artifact import FloatArtifact
 from densecast.errors import BadArtifactError, MissingFileError, UsageError
+from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.export import export, is_file_name, sources
@@ -115,7 +116,7 @@ def _name(source: Exportable, spec: Spec | None, options: ExportOptions) -> str:
 
 def _copied(source: FloatArtifact, target: Path) -> FloatArtifact:
     """The artifact at `target`, so that all builds of a run lie beside what they were built from."""
-    if target.exists() and target.resolve() == source.folder.resolve():
+    if target.exists() and files.real(target) == files.real(source.folder):
         return source
     if (target / artifacts.MANIFEST).is_file():
         with contextlib.suppress(BadArtifactError):
