@@ -6,14 +6,18 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_artifacts
 import tiny_graphs
+import typer.main
 from command_line import densecast, failed
 from made_images import write_jpeg
 
+from densecast.cli import app
 from densecast.spec.options import BuildOptions, InputShape, Range
 
 OPEN = BuildOptions("onnxruntime", shape=InputShape(batch=Range(1, 4)))
@@ -47,6 +51,45 @@ def test_a_missing_extra_says_what_to_install(artifacts: Path, tmp_path: Path, m
         )  # fmt: skip
         assert f"pip install 'densecast[{extra}]'" in message
     assert not (tmp_path / "out").exists()
+
+
+def commands() -> dict[str, Any]:
+    """Every command and sub-command, as its words."""
+
+    def below(group: Any, words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+        for name, each in group.commands.items():
+            if hasattr(each, "commands"):
+                yield from below(each, (*words, name))
+            else:
+                yield " ".join((*words, name)), each
+
+    return dict(below(typer.main.get_command(app), ()))
+
+
+@pytest.mark.parametrize("words", commands())
+def test_a_fault_of_any_verb_is_70_and_one_line_with_the_file_to_report(
+    words: str, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = commands()[words]
+    place = tmp_path / "given.json"
+    place.write_text("{}")
+    given: list[str | Path] = []
+    for each in command.params:
+        if each.required:
+            given += [place] if each.param_type_name == "argument" else [each.opts[0], tmp_path / "made"]
+
+    def breaks(*_: object) -> None:
+        raise AssertionError("planted")
+
+    # What each of them does first.
+    for name, module in list(sys.modules.items()):
+        if name.startswith("densecast.cli.") and hasattr(module, "set_up"):
+            monkeypatch.setattr(module, "set_up", breaks)
+    said = failed(70, *words.split(), *given)
+    trace = own_cache / "last_internal_error.txt"
+    assert said == f"internal error: AssertionError: planted. Please report it with {trace}."
+    assert "in breaks" in trace.read_text()
+    assert not (tmp_path / "made").exists()
 
 
 # The same through real processes
