@@ -117,6 +117,27 @@ def test_a_special_file_that_cannot_be_written_is_named(artifacts: Path) -> None
     assert "/dev/full" in failed(3, "verify", artifacts / "built", "--json", "/dev/full")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("infer", "{artifact}", "{image}", "--out", ""), "--out has an empty value"),
+        (("infer", "{artifact}", "{image}", "--out="), "--out has an empty value"),
+        (("infer", "{artifact}", "", "--out", "{out}"), "an argument is empty"),
+        (("verify", ""), "an argument is empty"),
+        (("verify", "{artifact}", "--json", ""), "--json has an empty value"),
+        (("export", "", "--out", "{out}"), "an argument is empty"),
+    ],
+)
+def test_an_empty_argument_is_no_folder(
+    words: tuple[str, ...], said: str, artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = write_jpeg(tmp_path / "a.jpg")
+    names = {"artifact": artifacts / "built", "image": image, "out": tmp_path / "out"}
+    assert failed(2, *(each.format(**names) for each in words)).startswith(said)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
 @pytest.mark.parametrize("threads", [100_000, 10**9])
 def test_more_threads_than_could_ever_help_are_refused(threads: int, artifacts: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="threads must be 1 to"):

@@ -101,6 +101,7 @@ def main() -> None:
     _outcome.print_any_file_name()
     with ending_on_signals():
         try:
+            _outcome.refuse_empty(sys.argv[1:])
             app(spelled_out(sys.argv[1:]))
         except SystemExit as ended:
             sys.exit(_outcome.flushed(ended.code))

@@ -8,12 +8,15 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from typer.core import TyperGroup
 
-from densecast.errors import DensecastError
+from densecast.errors import DensecastError, UsageError
+
+_MAY_BE_EMPTY = ("--suffix", "--device")
 
 INTERNAL_ERROR = 70
 """`EX_SOFTWARE` of BSD's sysexits."""
@@ -65,6 +68,21 @@ def _without_values(command: Any, ctx: Any) -> None:
             each.metavar = ""
     for inner in getattr(command, "commands", {}).values():
         _without_values(inner, ctx)
+
+
+def refuse_empty(words: Sequence[str]) -> None:
+    """Refuse arguments of no letters, which a shell makes of variables that are not set, and which name this folder.
+
+    Raises:
+        UsageError: one is empty; names the option that it is for.
+    """
+    for place, word in enumerate(words):
+        before = words[place - 1] if place else ""
+        option = word[:-1] if word.startswith("--") and word.endswith("=") else before if not word else None
+        if option is None or option in _MAY_BE_EMPTY:
+            continue
+        what = f"{option} has an empty value" if option.startswith("-") else "an argument is empty"
+        raise UsageError(f"{what}. Is a variable of the shell not set?")
 
 
 def told(error: Exception) -> int:
