@@ -66,11 +66,13 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
         OSError: it cannot be read, or is no file.
     """
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        if stat.S_ISDIR(mode) or not str(path).startswith(_OWN_DESCRIPTORS):
+            os.close(handle)
+            raise OSError(errno.EINVAL, "is no file", str(path))
+        os.set_blocking(handle, True)
     with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            if stat.S_ISDIR(os.fstat(handle).st_mode) or not str(path).startswith(_OWN_DESCRIPTORS):
-                raise OSError(errno.EINVAL, "is no file", str(path))
-            os.set_blocking(handle, True)
         return stream.read(most_bytes + 1)
 
 

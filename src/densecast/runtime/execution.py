@@ -20,7 +20,7 @@ MODES: tuple[Mode, ...] = ("latency", "throughput")
 # both. Beyond, inferences share CPUs, as memory grows with their number; a tuned build knows better.
 _ONE_EACH_CPUS = 8
 _MOST_STREAMS = 8
-_MOST_THREADS, _MOST_THREADS_A_CPU = 64, 8
+_MOST_THREADS, _MOST_THREADS_A_CPU = 256, 8
 # One image in the device, and enough others being read and decoded that it never waits.
 _WORKERS_BESIDE_DEVICE = 4
 
