@@ -32,7 +32,7 @@ def test_the_variable_names_a_file_elsewhere(here: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv(config.VARIABLE, str(here / "mine.toml"))
     assert config.data_root("voc2012", VARIABLES) == Path("/mine")
     monkeypatch.setenv(config.VARIABLE, str(here / "gone.toml"))
-    with pytest.raises(MissingFileError, match="gone.toml does not exist"):
+    with pytest.raises(MissingFileError, match=r"gone\.toml does not exist"):
         config.data_root("voc2012", VARIABLES)
 
 

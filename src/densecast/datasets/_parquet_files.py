@@ -79,7 +79,7 @@ def unpack(root: Path, image: str | None = None, mask: str | None = None) -> Unp
         raise BadDatasetError(f"{root}: its files have different columns: {' and '.join(map(str, sorted(columns)))}.")
     ((image, mask),) = columns
     states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
-    key = files.sha256_text(repr((str(root.resolve()), image, mask, states)))[:32]
+    key = files.sha256_text(repr((str(files.real(root)), image, mask, states)))[:32]
     target = cache.folder() / "parquet" / key
     if not target.is_dir():
         with files.new_folder(target) as scratch:
@@ -177,7 +177,7 @@ def _content(value: Any, path: Path, where: str) -> tuple[bytes, str | None]:
         if data is None and isinstance(name, str):
             # Without bytes the path is of a file beside the Parquet file; none above that is read.
             beside = path.parent / name
-            if not beside.resolve().is_relative_to(path.parent.resolve()) or not beside.is_file():
+            if not files.real(beside).is_relative_to(files.real(path.parent)) or not beside.is_file():
                 raise BadDatasetError(f"{where} has no bytes, and {name[:200]!r} is no file beside {path.name}.")
             data = beside.read_bytes()
         value = data if data is not None else None
