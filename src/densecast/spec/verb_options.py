@@ -283,9 +283,7 @@ class PrepareOptions:
     seed: int = option(0, "Random seed of the split, for data sets without a published split.")
     soc: str = option("Ascend310", "Name of the Ascend chip, as atc expects it.")
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
-    processes: int | None = option(
-        None, "Number of processes that prepare images; default: one per CPU.", minimum=1, maximum=256
-    )
+    processes: int | None = option(None, "Processes that prepare images; default: one per CPU.", minimum=1, maximum=256)
 
     def __post_init__(self) -> None:
         """Check that counts are positive, and that height and width are given together."""
