@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from densecast.spec.preprocess import PoseAffine as PoseAffine
     from densecast.spec.preprocess import Preprocess as Preprocess
     from densecast.spec.preprocess import ScaleBy as ScaleBy
+    from densecast.spec.preprocess import ShortSide as ShortSide
     from densecast.spec.preprocess import Stretch as Stretch
     from densecast.spec.sample import CheckReport as CheckReport
     from densecast.spec.sample import Sample as Sample
@@ -134,6 +135,7 @@ _HOME = {
     "InferOptions": "densecast.spec.verb_options",
     "InputShape": "densecast.spec.options",
     "KeepRatio": "densecast.spec.preprocess",
+    "ShortSide": "densecast.spec.preprocess",
     "MaxDrop": "densecast.spec.verb_options",
     "Measure": "densecast.tasks._base",
     "Metric": "densecast.metrics._base",

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from densecast.artifact import Artifact, CompiledArtifact
 from densecast.artifact.tune_record import Setting
-from densecast.errors import BadArtifactError, BadInputError
+from densecast.errors import BadArtifactError, BadInputError, BadShapeError
 from densecast.imaging.door import as_image
 from densecast.imaging.read import read_for
 from densecast.runtime import execution, machine, ordered_map, process_settings
@@ -229,7 +229,21 @@ class Pipeline:
                             del images[place]
                             results[place] = failed(group[place], misfit)
                     inputs = self._preprocess(list(images.values()), slot, clock)
-                    predictions = self._predict(inputs, slot, frame, scores, clock)
+                    try:
+                        predictions = self._predict(inputs, slot, frame, scores, clock)
+                    except BadShapeError as error:
+                        if failed is None:
+                            raise _named(error, [group[place] for place in images]) from None
+                        kept: list[ModelInputs] = []
+                        predictions = []
+                        for place, item in zip(list(images), inputs, strict=True):
+                            try:
+                                predictions += self._predict([item], slot, frame, scores, clock)
+                                kept.append(item)
+                            except BadShapeError as own:
+                                del images[place]
+                                results[place] = failed(group[place], own)
+                        inputs = kept
                 for place, item, prediction in zip(images, inputs, predictions, strict=True):
                     results[place] = finish(
                         Predicted(group[place], displayable(images[place], rule), item.placement, prediction)
@@ -287,6 +301,13 @@ class Pipeline:
                 if index in waiting:
                     waiting[index][view] = {name: array.copy() for name, array in waiting[index][view].items()}
         return results
+
+
+def _named(error: BadShapeError, sources: Sequence[Any]) -> BadShapeError:
+    """The error with the names of the images that were in the engine."""
+    names = [Path(each).name if isinstance(each, (str, Path)) else str(getattr(each, "id", "")) for each in sources]
+    listed = ", ".join(name for name in names if name)
+    return BadShapeError(f"{listed}: {error}") if listed else error
 
 
 def _tuned(artifact: CompiledArtifact, mode: Mode, threads: int | None, device: str) -> Setting | None:

@@ -11,8 +11,8 @@ from typing import Self
 
 from densecast.artifact import Artifact, CompiledArtifact, elsewhere
 from densecast.backends._base import BACKENDS, Backend, Runner
-from densecast.errors import BackendMissingError, BadArtifactError, UsageError
-from densecast.runtime import machine
+from densecast.errors import BackendMissingError, BadArtifactError, BadShapeError, UsageError
+from densecast.runtime import engine_words, machine
 from densecast.runtime.batching import Buffers
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.model import ModelSpec
@@ -32,6 +32,12 @@ def _forget_threads() -> None:
 os.register_at_fork(after_in_child=_forget_threads)
 
 
+_OTHER_SIZES = (
+    "The network may take other sizes only than its file says: build it for one that it takes (--height, --width, "
+    "--batch), or with another engine (-b)."
+)
+
+
 def _is_cpu(device: str) -> bool:
     return device.partition(":")[0] in ("", "cpu")
 
@@ -46,7 +52,7 @@ class Slot:
         """Run the network. The slot's next run may overwrite the returned arrays: copy them if they must outlive it.
 
         Raises:
-            BadShapeError: feeds that the network does not take.
+            BadShapeError: feeds that the network does not take, or the engine failed on.
         """
         return self._session._run(feeds, self.number)
 
@@ -186,7 +192,10 @@ class Session:
 
     def _run(self, feeds: Feeds, slot: int) -> Feeds:
         with self._running:
-            return self._runner.run(feeds, slot)
+            try:
+                return self._runner.run(feeds, slot)
+            except Exception as error:
+                raise engine_words.ours(error, _failed(feeds), _OTHER_SIZES, BadShapeError) from None
 
     @property
     def _is_lost(self) -> bool:
@@ -203,3 +212,8 @@ class Session:
     def _check_open(self) -> None:
         if self._is_closed:
             raise UsageError("the session is closed: open the artifact again.")
+
+
+def _failed(feeds: Feeds) -> str:
+    shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
+    return f"the engine failed on the input {shapes}"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 
@@ -17,8 +18,10 @@ import torchvision_on_cpu  # noqa: E402
 
 from densecast.artifact import FloatArtifact  # noqa: E402
 from densecast.errors import BadConfigError, BadGraphError  # noqa: E402
-from densecast.spec.preprocess import Stretch  # noqa: E402
+from densecast.imaging.prepare import prepare  # noqa: E402
+from densecast.spec.preprocess import ShortSide, Stretch  # noqa: E402
 from densecast.spec.tensor import Dim  # noqa: E402
+from densecast.spec.verb_options import ExportOptions  # noqa: E402
 from densecast.verbs.export import export, onnx_file, parity  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
@@ -112,8 +115,53 @@ def test_torchvision_s_transforms() -> None:
     preset = torchvision().transforms._presets.SemanticSegmentation
     made = library_preprocess.translate(preset(resize_size=None))
     assert made.divisor == 255 and made.mean == library_preprocess.IMAGENET_MEAN
-    with pytest.raises(BadConfigError, match=r"resize_size = \[520\]"):
-        library_preprocess.translate(preset(resize_size=520))
+    made = library_preprocess.translate(preset(resize_size=48))
+    assert made.resize == ShortSide(48)
+    picture = np.random.default_rng(0).integers(0, 256, (75, 101, 3), np.uint8)
+    wanted = preset(resize_size=48)(Image.fromarray(picture)).numpy()
+    np.testing.assert_allclose(prepare(picture, made)[0], wanted, atol=1e-6)
+    for sides in ((375, 500), (501, 333), (61, 200)):
+        own_size = torchvision_functional()._compute_resized_output_size(sides, [48], None)
+        assert tuple(own_size) == ShortSide(48).place(sides).model_hw
+
+
+def torchvision_functional() -> Any:
+    return torchvision().transforms.functional
+
+
+def test_a_hugging_face_processor_of_the_short_side() -> None:
+    from densecast.verbs.export import library_preprocess
+
+    transformers = pytest.importorskip("transformers")
+    config = {**PROCESSOR, "size": {"shortest_edge": 48}}
+    processor = transformers.SegformerImageProcessor(**config)
+    made = library_preprocess.translate(config)
+    assert made.resize == ShortSide(48) and library_preprocess.translate(processor) == made
+    picture = np.random.default_rng(1).integers(0, 256, (61, 90, 3), np.uint8)
+    wanted = np.asarray(processor(Image.fromarray(picture), return_tensors="np")["pixel_values"][0])
+    prepared, _ = prepare(picture, made)
+    assert prepared.shape == wanted.shape == (3, 48, 70)
+    # Processors on torch's kernels round one of 256 levels elsewhere.
+    assert np.abs(prepared - wanted).max() <= 1.01 / 255 / 0.224
+
+
+def upernet() -> Any:
+    transformers = pytest.importorskip("transformers")
+    backbone = transformers.ConvNextConfig(
+        depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 16, 16], out_features=["stage1", "stage2", "stage3", "stage4"]
+    )
+    config = transformers.UperNetConfig(
+        backbone_config=backbone, hidden_size=16, auxiliary_channels=8, auxiliary_in_channels=16, num_labels=3
+    )
+    return transformers.UperNetForSemanticSegmentation(config)
+
+
+def test_upernet_of_hugging_face(tmp_path: Path) -> None:
+    network = upernet()
+    options = ExportOptions(size_hw=SMALL, batch=1)
+    artifact = export(network, tmp_path / "out", labels=3, preprocess=PROCESSOR, options=options)
+    feed = parity.image_like((1, 3, *SMALL), 1)
+    assert_same(artifact, feed, own(network, feed).logits)
 
 
 def segformer(labels: int = 3) -> Any:
@@ -165,7 +213,10 @@ def test_a_hugging_face_folder_says_itself_what_it_is(tmp_path: Path) -> None:
     [
         ("do_center_crop", True),
         ("do_pad", True),
-        ("size", {"shortest_edge": 64}),
+        ("size", {"shortest_edge": 64, "longest_edge": 96}),
+        ("keep_aspect_ratio", True),
+        ("ensure_multiple_of", 32),
+        ("crop_pct", 0.9),
         ("resample", 0),
         ("rescale_offset", True),
         ("do_thumbnail", True),

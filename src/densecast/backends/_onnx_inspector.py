@@ -19,6 +19,7 @@ from densecast.backends._inspection import (
     upright,
 )
 from densecast.errors import BadGraphError
+from densecast.runtime import engine_words
 from densecast.spec.tensor import Array
 
 _WEIGHTED = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
@@ -54,7 +55,7 @@ class OnnxInspector:
         try:
             self._model = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
         except onnx.shape_inference.InferenceError as error:
-            raise BadGraphError(f"the graph cannot take {list(feed_shape)} ({str(error).splitlines()[0]}).") from None
+            raise BadGraphError(f"the graph cannot take {list(feed_shape)} ({engine_words.reason(error)}).") from None
         self._is_stepped = False
         self._input, self._threads, self._shape = value.name, threads, tuple(feed_shape)
         points = list(_points(self._model, self._input))
@@ -81,7 +82,7 @@ class OnnxInspector:
         model.graph.output.extend(extra_outputs)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4
         options.enable_cpu_mem_arena = False  # every run is another graph: nothing is worth keeping
         if self._is_stepped and feed.dtype == np.float32:
             # An image's values lie on 256 levels already: stepping over its own range would find just these again.

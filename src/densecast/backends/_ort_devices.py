@@ -6,6 +6,7 @@ from typing import Any
 
 from densecast.errors import BackendMissingError, UnknownNameError, UsageError
 from densecast.io.vendor_formats import PRECISION_MODES
+from densecast.runtime import engine_words
 from densecast.spec.precision import Precision
 
 CPU = "cpu"
@@ -48,7 +49,7 @@ def session(ort: Any, model: str, options: Any, device: str, precision: Precisio
     try:
         made = ort.InferenceSession(model, options, providers=_settings(kind, number, precision))
     except Exception as error:  # ONNX Runtime raises several unrelated kinds
-        raise BackendMissingError(f"{provider} cannot run the network ({str(error).splitlines()[0]}).") from None
+        raise BackendMissingError(f"{provider} cannot run the network ({engine_words.reason(error)}).") from None
     if provider not in made.get_providers()[:1]:
         raise BackendMissingError(f"requested {provider}, ONNX Runtime took {made.get_providers()}.")
     return made

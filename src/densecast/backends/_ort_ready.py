@@ -6,6 +6,7 @@ from typing import Any
 
 from densecast.errors import UsageError
 from densecast.graph._quantised import check_float
+from densecast.runtime import engine_words
 
 # The first in which QuantizeLinear and DequantizeLinear have one scale a channel.
 _OPSET = 13
@@ -45,7 +46,7 @@ def ready(model: Any) -> Any:
         except Exception as error:  # the converter raises its own kinds
             raise UsageError(
                 f"int8 needs opset {_OPSET}, and this graph of opset {opset(model)} cannot be raised to it "
-                f"({str(error).strip().splitlines()[0]}). Export it with a newer opset, or build with the weights' "
+                f"({engine_words.reason(error)}). Export it with a newer opset, or build with the weights' "
                 "ranges per_tensor (--weights per_tensor).",
                 field="precision",
             ) from None

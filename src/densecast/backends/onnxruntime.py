@@ -25,13 +25,14 @@ from densecast.backends._onnx_inspector import OnnxInspector
 from densecast.errors import BackendMissingError, BadGraphError, BadShapeError
 from densecast.io import cache, files
 from densecast.kernels.jit_warm_up import jit_warming_up
-from densecast.runtime import machine
+from densecast.runtime import engine_words, machine
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec import cpu as cpus
 from densecast.spec.precision import PRECISIONS, PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
 _FILE = "model.onnx"
+_CANNOT, _CURE = "ONNX Runtime cannot build the graph", "Build with -b openvino."
 # Operators that hold nearly all of a network's arithmetic, before and after ONNX Runtime's own fusions.
 _FLOAT_OPERATORS = {"Conv", "FusedConv", "ConvTranspose", "MatMul", "Gemm", "FusedMatMul", "FusedGemm"}
 _INT8_OPERATORS = {
@@ -79,7 +80,8 @@ class OnnxRuntimeBackend:
             if job.options.half_type == "bf16":
                 raise BackendMissingError("ONNX Runtime's CPU kernels have no bfloat16. Use --half-type f16 or auto.")
             model = _to_float16(model)
-        return _save(model, folder)
+        with engine_words.as_ours(_CANNOT, _CURE):
+            return _save(model, folder)
 
     def quantized(self, job: BuildJob) -> OnnxRuntimeQuantized:
         """Defer calibration until the first mixed-precision model is written."""
@@ -115,17 +117,18 @@ class OnnxRuntimeQuantized:
     def write(self, excluded: frozenset[str], folder: Path) -> Built:
         """Save and optimise with the nodes `excluded` in float32, the type that these kernels use for 16 bits."""
         job = self._job
-        model, self._ranges = _ort_int8.quantize(
-            job.graph,
-            job.calibration,
-            job.options.quantize,
-            excluded,
-            self._ranges,
-            full_weights=cpus.takes_full_weights(job.options.cpu),
-        )
-        # Its kernels compute 16-bit types in float32, wherever they run.
-        needs = cpus.needs(job.options.cpu, is_int8=True, half_type="f32")
-        return replace(_save(model, folder), needs=needs)
+        with engine_words.as_ours(_CANNOT, _CURE):
+            model, self._ranges = _ort_int8.quantize(
+                job.graph,
+                job.calibration,
+                job.options.quantize,
+                excluded,
+                self._ranges,
+                full_weights=cpus.takes_full_weights(job.options.cpu),
+            )
+            # Its kernels compute 16-bit types in float32, wherever they run.
+            needs = cpus.needs(job.options.cpu, is_int8=True, half_type="f32")
+            return replace(_save(model, folder), needs=needs)
 
 
 def _save(model: Any, folder: Path) -> Built:
@@ -223,7 +226,7 @@ def _session_options(threads: int) -> Any:
     options = _onnxruntime().SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only: that an optimised graph fits one CPU is known here, and keyed
+    options.log_severity_level = 4  # what fails is said by an error of ours
     return options
 
 
@@ -252,7 +255,7 @@ def _refuse_unless_it_loads(ort: Any, path: Path, threads: int, error: Exception
     try:
         ort.InferenceSession(str(path), _session_options(threads), providers=["CPUExecutionProvider"])
     except Exception:
-        raise BadGraphError(f"ONNX Runtime cannot use the graph ({str(error).splitlines()[0]}).") from None
+        raise BadGraphError(f"ONNX Runtime cannot use the graph ({engine_words.reason(error)}).") from None
 
 
 def _to_float16(model: Any) -> Any:

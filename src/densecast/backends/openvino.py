@@ -29,7 +29,7 @@ from densecast.backends._openvino_int8 import OpenVinoQuantized
 from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
 from densecast.io import cache, files
 from densecast.kernels.jit_warm_up import jit_warming_up
-from densecast.runtime import machine
+from densecast.runtime import engine_words, machine
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec import cpu as cpus
 from densecast.spec.options import ActivationScheme
@@ -37,6 +37,7 @@ from densecast.spec.precision import PRECISIONS, PrecisionRan
 from densecast.spec.tensor import Dim, Feeds, TensorSpec, check_feeds
 
 _FILE = "model.xml"
+_CANNOT, _CURE = "OpenVINO cannot build the graph", "Build with -b onnxruntime."
 # The layers that hold nearly all of a network's arithmetic, under OpenVINO's names for what it executes.
 _COUNTED = {"Convolution", "Deconvolution", "GroupConvolution", "MatMul", "FullyConnected"}
 _TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
@@ -70,15 +71,22 @@ class OpenVinoBackend:
         if job.options.precision == "qint8_mixed_float16":
             return self.quantized(job).write(frozenset(), folder)
         model = _read(job)
-        return _save(model, _hint(model, job), job, folder)
+        with engine_words.as_ours(_CANNOT, _CURE):
+            return _save(model, _hint(model, job), job, folder)
 
     def quantized(self, job: BuildJob) -> OpenVinoQuantized:
         """Calibrate with NNCF; the 16-bit type is the faster one for the full int8 model."""
-        model = _folded(_read(job))
-        full_weights = cpus.takes_full_weights(job.options.cpu)
-        int8 = _nncf.quantize(model, job.calibration, job.options.quantize, full_weights=full_weights)
-        hint = _hint(int8, job)
-        return OpenVinoQuantized(model, int8, hint.type, lambda mixed, folder: _save(mixed, hint, job, folder))
+        with engine_words.as_ours(_CANNOT, _CURE):
+            model = _folded(_read(job))
+            full_weights = cpus.takes_full_weights(job.options.cpu)
+            int8 = _nncf.quantize(model, job.calibration, job.options.quantize, full_weights=full_weights)
+            hint = _hint(int8, job)
+
+        def save(mixed: Any, folder: Path) -> Built:
+            with engine_words.as_ours(_CANNOT, _CURE):
+                return _save(mixed, hint, job, folder)
+
+        return OpenVinoQuantized(model, int8, hint.type, save)
 
     def activation_scheme(self, graph: Path) -> ActivationScheme:
         """Resolve `auto`: OpenVINO keeps int8 through a pad only with symmetric ranges."""
@@ -106,7 +114,7 @@ def _read(job: BuildJob) -> Any:
         model = ov.Core().read_model(job.graph)
         model.reshape({spec.name: _partial_shape(ov, spec) for spec in job.spec.inputs})
     except RuntimeError as error:
-        raise BadGraphError(f"OpenVINO cannot use the graph ({str(error).strip().splitlines()[-1]}).") from None
+        raise BadGraphError(f"OpenVINO cannot use the graph ({engine_words.reason(error)}). {_CURE}") from None
     return model
 
 
@@ -206,8 +214,15 @@ class OpenVinoRunner:
         """Run one inference with the slot's own request; the results are views of its buffers."""
         check_feeds(self._inputs, feeds)
         arrays = [np.ascontiguousarray(feeds[spec.name]) for spec in self._inputs]
-        request = self._request(arrays[0].shape[0] if self._batch_sizes else None, slot)
-        request.infer(dict(enumerate(arrays)), share_inputs=True, share_outputs=True)
+        batch = arrays[0].shape[0] if self._batch_sizes else None
+        request = self._request(batch, slot)
+        try:
+            request.infer(dict(enumerate(arrays)), share_inputs=True, share_outputs=True)
+        except RuntimeError:
+            # A request that failed fails on sound inputs afterwards: the next one gets its own.
+            with self._making:
+                self._requests.pop((batch, slot), None)
+            raise
         return {spec.name: request.get_output_tensor(place).data for place, spec in enumerate(self._outputs)}
 
     def close(self) -> None:
@@ -245,7 +260,7 @@ class OpenVinoRunner:
             model = self._core.read_model(self._artifact.file(_FILE))
             compiled = self._core.compile_model(_fixed(ov, model, self._inputs, batch), "CPU", config)
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # shapes that no tensor has, too
-            told = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
+            told = engine_words.reason(error)
             if "bad_alloc" in str(error):
                 raise MemoryError(told) from None
             raise BadArtifactError(

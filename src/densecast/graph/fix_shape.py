@@ -8,6 +8,7 @@ import onnx
 
 from densecast.errors import BadGraphError
 from densecast.graph._base import PassResult
+from densecast.runtime import engine_words
 from densecast.spec.tensor import TensorSpec
 
 
@@ -37,5 +38,5 @@ def apply(model: onnx.ModelProto, spec: TensorSpec) -> PassResult:
     try:
         changed = onnx.shape_inference.infer_shapes(changed, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        raise BadGraphError(f"the graph cannot take {spec} ({str(error).splitlines()[0]}).") from None
+        raise BadGraphError(f"the graph cannot take {spec} ({engine_words.reason(error)}).") from None
     return PassResult(changed, True, f"{spec.name} is now {spec}")

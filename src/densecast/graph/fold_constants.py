@@ -15,6 +15,7 @@ from densecast.errors import BadGraphError
 from densecast.graph import _tensors
 from densecast.graph._base import PassResult
 from densecast.io import files
+from densecast.runtime import engine_words
 
 
 def apply(model: onnx.ModelProto) -> PassResult:
@@ -28,7 +29,7 @@ def apply(model: onnx.ModelProto) -> PassResult:
 
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "folded.onnx"
         options.optimized_model_filepath = str(target)
@@ -55,8 +56,8 @@ def _refuse_unless_it_loads(model: onnx.ModelProto, error: Exception) -> None:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     try:
         ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception:
-        raise BadGraphError(f"the graph cannot be folded ({str(error).splitlines()[0]}).") from None
+    except Exception:  # ONNX Runtime raises several unrelated kinds; the first one's reason is what is told
+        raise BadGraphError(f"the graph cannot be folded ({engine_words.reason(error)}).") from None

@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 
 from densecast.errors import BadGraphError
 from densecast.graph._base import PassResult
+from densecast.runtime import engine_words
 
 OPSET = 11
 _IR_VERSION = 6  # of ONNX 1.6, which brought opset 11
@@ -55,7 +56,7 @@ def apply(model: onnx.ModelProto) -> PassResult:
     try:
         onnx.checker.check_model(changed, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise BadGraphError(f"the graph has no form in opset {OPSET} ({str(error).splitlines()[0]}).") from None
+        raise BadGraphError(f"the graph has no form in opset {OPSET} ({engine_words.reason(error)}).") from None
     return PassResult(changed, True, f"opset {before} written as {OPSET}")
 
 

@@ -139,5 +139,6 @@ def _check_sides(image_hw: tuple[int, int], size_hw: tuple[int, int], tensor: Te
         if not (want.admits(got) if isinstance(want, Dim) else want == got):
             raise BadShapeError(
                 f"an image of {image_hw[1]}×{image_hw[0]} pixels becomes {got} {axis} for the network, "
-                f"which takes {want}. Build an artifact for that size, or with a range of sizes."
+                f"which takes {want}. Export it with a resize to a size that it takes (--resize), or build for this "
+                "size, where the exported graph's is open."
             )

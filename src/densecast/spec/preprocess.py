@@ -23,6 +23,7 @@ from densecast.spec.resize import Native as Native
 from densecast.spec.resize import PoseAffine as PoseAffine
 from densecast.spec.resize import Resize as Resize
 from densecast.spec.resize import ScaleBy as ScaleBy
+from densecast.spec.resize import ShortSide as ShortSide
 from densecast.spec.resize import Stretch as Stretch
 
 Interpolation = Literal["bicubic_pillow", "bilinear_opencv", "bilinear_pillow", "nearest"]

@@ -11,6 +11,7 @@ from densecast.errors import BadConfigError
 from densecast.spec import pose_geometry
 from densecast.spec.geometry import Placement
 from densecast.spec.pose_geometry import PosePlacement
+from densecast.spec.short_side import ShortSide
 
 Floats = tuple[float, ...]
 Fill = Floats
@@ -281,6 +282,9 @@ def check_fill(what: str, fill: float | Floats) -> Floats:
     return values
 
 
-Rule = Native | ScaleBy | Stretch | KeepRatio | FitInto | FitCentre | Letterbox | PoseAffine
-RULES: tuple[type[Rule], ...] = (Native, ScaleBy, Stretch, KeepRatio, FitInto, FitCentre, Letterbox, PoseAffine)
+Rule = Native | ScaleBy | Stretch | KeepRatio | ShortSide | FitInto | FitCentre | Letterbox | PoseAffine
+RULES: tuple[type[Rule], ...] = (
+    *(Native, ScaleBy, Stretch, KeepRatio, ShortSide),
+    *(FitInto, FitCentre, Letterbox, PoseAffine),
+)
 Resize = Annotated[Rule, ByKind()]

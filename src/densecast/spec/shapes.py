@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from densecast.errors import BadShapeError
 from densecast.spec.options import InputShape, Range
+from densecast.spec.preprocess import Preprocess
 from densecast.spec.tensor import Dim, TensorSpec
 
 
@@ -36,6 +37,49 @@ def built_input(spec: TensorSpec, shape: InputShape, *, uint8: bool) -> TensorSp
     return replace(spec, shape=sizes, dtype="uint8" if uint8 else spec.dtype)
 
 
+def check_resize(spec: TensorSpec, rule: Preprocess) -> str | None:
+    """Check that resized images can have a size that an input takes; a remark where only some images will.
+
+    Raises:
+        BadShapeError: none can: the rule brings all images to one size, which is another.
+    """
+    if len(spec.shape) != 4:
+        return None
+    height, width = spec.shape[2:]
+    one = getattr(rule.resize, "size_hw", None)
+    if one is not None:
+        placed = rule.place(one).model_hw
+        if all(_admits(size, side) for size, side in zip((height, width), placed, strict=True)):
+            return None
+        sides = [
+            size if isinstance(size, int) else size.typical(side)
+            for size, side in zip((height, width), placed, strict=True)
+        ]
+        swapped = " Height comes first." if sides == [placed[1], placed[0]] and sides != list(placed) else ""
+        raise BadShapeError(
+            f"{rule.resize.kind} brings every image to {placed[0]}×{placed[1]}, but the network takes {height}×{width} "
+            f"(height × width).{swapped} Resize to that, as {_typed(rule.resize.kind, sides)}, or make the network for "
+            "the other size.",
+            field="resize",
+        )
+    if isinstance(height, int) and isinstance(width, int):
+        return (
+            f"the network takes {height}×{width} only, and {rule.resize.kind} brings images to other sizes: only such "
+            f"as come to {height}×{width} can be used. --resize stretch:{height}x{width}, letterbox:{height}x{width} "
+            f"or fit:{height}x{width} brings all of them there"
+        )
+    return None
+
+
+def _typed(kind: str, sides: list[int]) -> str:
+    names = {"stretch": "stretch", "fit_into": "fit", "letterbox": "letterbox"}
+    return f"--resize {names[kind]}:{sides[0]}x{sides[1]}" if kind in names else f"size_hw = [{sides[0]}, {sides[1]}]"
+
+
+def _admits(size: int | Dim, side: int) -> bool:
+    return size == side if isinstance(size, int) else size.admits(side)
+
+
 def _narrow(axis: str, have: int | Dim, requested: int | Range | None) -> int | Dim:
     if requested is None:
         return have
@@ -46,9 +90,12 @@ def _narrow(axis: str, have: int | Dim, requested: int | Range | None) -> int | 
     else:
         fits = have.min <= requested.min and requested.max <= have.max
     if not fits:
+        if isinstance(have, int):
+            cure = f"It is fixed inside the graph: build for it (--{axis} {have}), or export the network with it open."
+        else:
+            cure = f"Build for a {axis} within these bounds, or export it again with others."
         raise BadShapeError(
-            f"{axis} {requested} was requested, but the exported graph takes {have}. "
-            "Export it again with another range."
+            f"{axis} {requested} was requested, but the exported graph takes {have}. {cure}", field=f"shape.{axis}"
         )
     if isinstance(requested, int) or isinstance(have, int):
         return have if isinstance(have, int) else int(requested) if isinstance(requested, int) else have

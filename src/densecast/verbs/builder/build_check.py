@@ -135,7 +135,7 @@ class _Graph:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4
         self._path, self._names = path, names
         self._session = onnxruntime.InferenceSession(model or str(path), options, providers=["CPUExecutionProvider"])
 

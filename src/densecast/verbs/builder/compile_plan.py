@@ -21,7 +21,7 @@ from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions
 from densecast.spec.precision import Precision
-from densecast.spec.shapes import built_input
+from densecast.spec.shapes import built_input, check_resize
 from densecast.spec.tensor import Feeds, TensorSpec
 from densecast.verbs._keys import build_key
 from densecast.verbs.builder import calibration, graph_passes
@@ -199,8 +199,13 @@ def _check_cpu(options: BuildOptions) -> None:
 
 
 def built_spec(spec: ModelSpec, options: BuildOptions) -> ModelSpec:
-    """The spec with the requested image tensor; all other tensors get its batch size."""
+    """The spec with the requested image tensor; all other tensors get its batch size.
+
+    Raises:
+        BadShapeError: sizes that the float graph does not take, or that no resized image has.
+    """
     image = built_input(spec.input, options.shape, uint8=options.uint8_input)
+    check_resize(image, spec.preprocess)
     batch = image.shape[0]
 
     def batched(tensor: TensorSpec) -> TensorSpec:

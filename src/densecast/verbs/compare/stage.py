@@ -17,7 +17,7 @@ from densecast.backends._inspection import Inspector, WeightType
 from densecast.errors import BadArtifactError, BadGraphError, DensecastError, MissingFileError, UsageError
 from densecast.networks._base import NETWORKS
 from densecast.pipeline import Pipeline
-from densecast.runtime import execution
+from densecast.runtime import engine_words, execution
 from densecast.runtime.execution import ExecutionConfig
 from densecast.session import Session
 from densecast.spec.model import ModelSpec
@@ -70,13 +70,13 @@ class GraphRunner:
         self.inputs, self.outputs = spec.inputs, spec.outputs
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4
         try:
             self._session = onnxruntime.InferenceSession(
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime raises several unrelated kinds
-            raise BadGraphError(f"ONNX Runtime cannot load the graph ({str(error).splitlines()[0]}).") from None
+            raise BadGraphError(f"ONNX Runtime cannot load the graph ({engine_words.reason(error)}).") from None
 
     def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
         """Run one inference; returns every output by name, in new arrays."""

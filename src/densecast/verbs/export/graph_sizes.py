@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from densecast.errors import BadGraphError
+from densecast.runtime import engine_words
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Array, Dim, Feeds
 from densecast.verbs.export import outputs, trial_sizes
@@ -57,7 +58,7 @@ def _fit_sides(spec: ModelSpec, run: Run, model: Any, where: str) -> tuple[Model
         try:
             results = run(outputs.trial_feeds(spec, shape, 0))
         except Exception as error:  # engines raise their own kinds
-            reasons.append((shape, reason_of(error)))
+            reasons.append((shape, engine_words.reason(error)))
             return False
         maps = {name: array.shape for name, array in results.items() if array.ndim == 4}
         seen[shape] = maps
@@ -156,7 +157,7 @@ def _fit_batch(spec: ModelSpec, run: Run, shape: Shape) -> tuple[ModelSpec, tupl
     try:
         together = run(two)
     except Exception as error:  # engines raise their own kinds
-        why = reason_of(error)
+        why = engine_words.reason(error)
     else:
         if all(_is_batch_of(array, [each[name] for each in alone]) for name, array in together.items()):
             return spec, ()
@@ -245,11 +246,3 @@ def _candidates(spec: ModelSpec, model: Any) -> Iterator[tuple[int, int]]:
 
 def _up(side: int, multiple: int) -> int:
     return -(-side // multiple) * multiple
-
-
-def reason_of(error: Exception) -> str:
-    """An engine's message in one line, without the place in its own code."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    _, marker, status = text.partition("Status Message: ")
-    return (status if marker and status else text)[:300]

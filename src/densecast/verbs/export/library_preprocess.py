@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from densecast.errors import BadConfigError, UnknownNameError
 from densecast.io import codec
-from densecast.spec.preprocess import ColourOrder, Interpolation, Native, Preprocess, Resize, Stretch
+from densecast.spec.preprocess import ColourOrder, Interpolation, Native, Preprocess, Resize, ShortSide, Stretch
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -97,12 +97,15 @@ def of_processor(config: Mapping[str, Any]) -> Preprocess:
     for key, value in config.items():
         if key.startswith("do_") and value and key not in _UNDERSTOOD:
             raise _cannot(key, value)
+    for key in _GEOMETRY:
+        if config.get(key) not in (None, False, 0, 1):
+            raise _cannot(key, config[key])
     if config.get("rescale_offset") or config.get("offset"):
         raise _cannot("rescale_offset", True)
     resize: Resize = Native()
     interpolation: Interpolation = "bilinear_opencv"
     if config.get("do_resize", False):
-        resize, number = Stretch(_size(config.get("size"))), config.get("resample", 2)
+        resize, number = _of_size(config.get("size")), config.get("resample", 2)
         if number not in _RESAMPLE:
             raise _cannot("resample", number)
         interpolation = _RESAMPLE[number]
@@ -121,15 +124,23 @@ def of_processor(config: Mapping[str, Any]) -> Preprocess:
 
 
 def of_torchvision(preset: Any) -> Preprocess:
-    """The preset of torchvision's segmentation weights, made without a resize: `weights.transforms(resize_size=None)`.
+    """The preset of torchvision's segmentation weights, `weights.transforms()`, as it treats Pillow's images."""
+    size = preset.resize_size
+    sides = [size] if isinstance(size, int) else list(size or ())
+    if not sides:
+        return _normalised(Native(), "bilinear_opencv", "RGB", preset.mean, preset.std, 255.0)
+    if len(sides) > 2:
+        raise _cannot("resize_size", size)
+    named = str(getattr(getattr(preset, "interpolation", None), "value", "bilinear"))
+    interpolations: dict[str, Interpolation] = {"bilinear": "bilinear_pillow", "bicubic": "bicubic_pillow"}
+    if named not in interpolations:
+        raise _cannot("interpolation", named)
+    resize = ShortSide(int(sides[0])) if len(sides) == 1 else Stretch((int(sides[0]), int(sides[1])))
+    return _normalised(resize, interpolations[named], "RGB", preset.mean, preset.std, 255.0)
 
-    Its resize brings the short side to a size, which no rule of ours rounds as it does.
-    """
-    if preset.resize_size is not None:
-        raise _cannot("resize_size", preset.resize_size)
-    return _normalised(Native(), "bilinear_opencv", "RGB", preset.mean, preset.std, 255.0)
 
-
+# Keys without `do_` that change sizes.
+_GEOMETRY = ("keep_aspect_ratio", "ensure_multiple_of", "crop_pct", "size_divisor", "pad_size", "max_image_size")
 _UNDERSTOOD = (
     "do_resize",
     "do_rescale",
@@ -149,11 +160,16 @@ def _normalised(
     return Preprocess(resize, interpolation, colour, means, deviations, divisor=divisor)
 
 
-def _size(size: Any) -> tuple[int, int]:
+def _of_size(size: Any) -> Resize:
+    """A processor's `size`: a square, height and width, or the short side; a bound of the long one rounds otherwise."""
     if isinstance(size, int):
-        return size, size
-    if isinstance(size, Mapping) and {key for key, value in size.items() if value is not None} == {"height", "width"}:
-        return int(size["height"]), int(size["width"])
+        return Stretch((size, size))
+    if isinstance(size, Mapping):
+        sides = {str(key): int(value) for key, value in size.items() if value is not None}
+        if set(sides) == {"height", "width"}:
+            return Stretch((sides["height"], sides["width"]))
+        if set(sides) == {"shortest_edge"}:
+            return ShortSide(sides["shortest_edge"])
     raise _cannot("size", size)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,8 +16,9 @@ from densecast.artifact import FloatArtifact, FloatManifest
 from densecast.errors import BadGraphError
 from densecast.graph import _quantised
 from densecast.io import files
-from densecast.runtime import cell
+from densecast.runtime import cell, engine_words
 from densecast.spec.model import ModelSpec
+from densecast.spec.shapes import check_resize
 from densecast.spec.tensor import Dim, Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.export import (
@@ -31,6 +33,7 @@ from densecast.verbs.export import (
     script_operators,
 )
 
+_LOG = logging.getLogger(__name__)
 # Protocol buffers end at 2 GiB; a graph with its weights beside it is loaded from its own folder only.
 MAX_BYTES = 2 << 30
 _TRIAL_SIDE = 256
@@ -56,6 +59,9 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
         check(model, str(path))
     spec, serialised = found.spec, model.SerializeToString()
     spec, size_notes = graph_sizes.fit(spec, graph_runner(serialised), model, str(path))
+    resize_note = check_resize(spec.input, spec.preprocess)
+    if resize_note:
+        _LOG.warning("%s: %s.", path.name, resize_note)
     described, selection, spec = outputs_of(serialised, spec, options, str(path), model)
     own = [value.name for value in model.graph.output]
     if list(selection.names) != own:
@@ -69,6 +75,7 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
         *found.notes,
         *output_notes,
         *size_notes,
+        *((resize_note,) if resize_note else ()),
         *((selection.note,) if selection.note else ()),
         *((_quantised.NOTE,) if _quantised.is_quantised(model) else ()),
     )
@@ -95,7 +102,7 @@ def outputs_of(
         try:
             return shape, run(outputs.trial_feeds(spec, shape, 0))
         except Exception as error:  # engines raise their own kinds
-            raise BadGraphError(f"{where} cannot be run at {list(shape)} ({str(error).splitlines()[0]}).") from None
+            raise BadGraphError(f"{where} cannot be run at {list(shape)} ({engine_words.reason(error)}).") from None
 
     trials = [trial(_TRIAL_SIDE)]
     results = trials[0][1]
@@ -140,7 +147,7 @@ def load(path: Path, *, weights: bool = True) -> Any:
         # onnx refuses external files outside the model's own folder.
         model = onnx.load(path, load_external_data=weights)
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise BadGraphError(f"{path} is not a readable ONNX file ({str(error).splitlines()[0]}).") from None
+        raise BadGraphError(f"{path} is not a readable ONNX file ({engine_words.reason(error)}).") from None
     return model
 
 
@@ -157,7 +164,7 @@ def check(model: Any, where: str) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
-        raise BadGraphError(f"{where} is not valid ONNX ({str(error).splitlines()[0]}).") from None
+        raise BadGraphError(f"{where} is not valid ONNX ({engine_words.reason(error)}).") from None
 
 
 def graph_runner(serialised: bytes) -> Callable[[Feeds], Feeds]:
@@ -173,7 +180,7 @@ def graph_runner(serialised: bytes) -> Callable[[Feeds], Feeds]:
     try:
         session = onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises several unrelated kinds
-        raise BadGraphError(f"ONNX Runtime cannot load the graph ({str(error).splitlines()[0]}).") from None
+        raise BadGraphError(f"ONNX Runtime cannot load the graph ({engine_words.reason(error)}).") from None
     names = [value.name for value in session.get_outputs()]
 
     def run(feeds: Feeds) -> Feeds:
@@ -209,7 +216,7 @@ def load_torchscript(path: Path) -> Any:
             module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
         raise BadGraphError(
-            f"{path} is no TorchScript module ({str(error).splitlines()[0]}). "
+            f"{path} is no TorchScript module ({engine_words.reason(error)}). "
             "A state dict is the checkpoint of a zoo model: name the model, and give the file as its checkpoint."
         ) from None
     script_operators.check(module, path)

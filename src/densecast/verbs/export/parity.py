@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from densecast.artifact import ParityRecord
 from densecast.errors import BadGraphError, ParityError
+from densecast.runtime import engine_words
 from densecast.spec import limits
 from densecast.spec.tensor import Array, Feeds
 
@@ -68,7 +69,7 @@ def _run(graph: Network, feed: Feeds) -> Feeds:
         return graph(feed)
     except Exception as error:  # engines raise their own kinds; any of them means the graph is unusable
         raise BadGraphError(
-            f"the exported graph fails on {list(_shape(feed))}: {str(error).splitlines()[0]}. "
+            f"the exported graph fails on {list(_shape(feed))}: {engine_words.reason(error)}. "
             "Export it for one fixed size only.",
             field="size_hw",
         ) from error

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from densecast.errors import BadConfigError
+from densecast.datasets._base import DATASETS
+from densecast.errors import BadConfigError, MissingExtraError
 from densecast.io import codec
+from densecast.metrics._base import METRICS
 from densecast.spec.model import DecodeOptions, Evaluation, ModelSpec, ReadByTask, Rgb
 from densecast.spec.options import Range
-from densecast.spec.preprocess import FitInto, KeepRatio, Letterbox, Native, Preprocess, Resize, ScaleBy, Stretch
+from densecast.spec.preprocess import (
+    FitInto,
+    KeepRatio,
+    Letterbox,
+    Native,
+    Preprocess,
+    Resize,
+    ScaleBy,
+    ShortSide,
+    Stretch,
+)
 from densecast.spec.tensor import Dim, TensorSpec
 from densecast.tasks._base import TASKS
 from densecast.tasks.segmentation import palettes
@@ -89,6 +102,7 @@ class SpecFile:
         except ValueError as error:
             raise BadConfigError(f"{error}.") from None
         task.check(spec)
+        check_evaluation(spec)
         for rule in (self.preprocess, *self.input_preprocess.values()):
             for remark in rule.remarks():
                 _LOG.warning(remark)
@@ -101,6 +115,20 @@ class SpecFile:
     def _sizes(self, batch: Dim, prefix: str) -> tuple[Dim, int, Dim, Dim]:
         height, width = (Dim(f"{prefix}{side}", self.side.min, self.side.max) for side in ("H", "W"))
         return (batch, self.channels, height, width)
+
+
+def check_evaluation(spec: ModelSpec) -> None:
+    """Check the data set and the metric that a spec names, as soon as it names them.
+
+    Raises:
+        UnknownNameError, PluginError: there is none of that name.
+        UsageError: the metric is for another task.
+    """
+    if spec.evaluation is None:
+        return
+    DATASETS.load_trusted(spec.evaluation.dataset)
+    with contextlib.suppress(MissingExtraError):  # what it needs may be on the machine that measures
+        METRICS.load_trusted(spec.evaluation.metric).check(spec)
 
 
 def read(path: Path) -> SpecFile:
@@ -139,6 +167,8 @@ def parse_resize(text: str) -> Resize:
             return Native()
         if kind == "scale" and float(value) > 0:
             return ScaleBy(float(value))
+        if kind == "short" and int(value) > 0:
+            return ShortSide(int(value))
         if kind in ("stretch", "keep", "fit", "letterbox"):
             first, second = (int(side) for side in value.split("x"))
             if first > 0 and second > 0:
@@ -151,8 +181,7 @@ def parse_resize(text: str) -> Resize:
     except ValueError:
         pass
     raise BadConfigError(
-        f"a resize must be native, scale:FACTOR, stretch:HEIGHTxWIDTH, keep:LONGxSHORT, fit:HEIGHTxWIDTH or "
-        f"letterbox:HEIGHTxWIDTH, got "
-        f"{text!r}.",
+        "a resize must be native, scale:FACTOR, stretch:HEIGHTxWIDTH, keep:LONGxSHORT, short:SIDE, fit:HEIGHTxWIDTH or "
+        f"letterbox:HEIGHTxWIDTH, got {text!r}.",
         field="resize",
     )

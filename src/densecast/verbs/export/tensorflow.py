@@ -22,10 +22,11 @@ from densecast.spec.geometry import Placement
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import Native
 from densecast.spec.sample import LabelMap
+from densecast.spec.shapes import check_resize
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks.segmentation import SegmentationDecode
-from densecast.verbs.export import foreign, onnx_file, parity, tensorflow_source
+from densecast.verbs.export import foreign, graph_sizes, onnx_file, parity, tensorflow_source
 from densecast.verbs.export.tensorflow_prefix import F32, Bytes
 from densecast.verbs.export.tensorflow_separate import Separated, separate
 from densecast.verbs.export.tensorflow_source import Conversion
@@ -78,21 +79,25 @@ def export(
             serialised = separated.model.SerializeToString()
             onnx_file.check(separated.model, "the separated graph")
             record, equal = _compare(conversion, separated, spec, reply, options.tolerance)
+            spec_found, size_notes = graph_sizes.fit(
+                separated.spec, onnx_file.graph_runner(serialised), separated.model, "the separated graph"
+            )
+            check_resize(spec_found.input, spec_found.preprocess)
             described, _, _ = onnx_file.outputs_of(
-                serialised, separated.spec, replace(options, output_name=None), "the separated graph"
+                serialised, spec_found, replace(options, output_name=None), "the separated graph"
             )
             versions = ", ".join(f"{name} {version}" for name, version in reply["versions"].items())
             with artifact.writing(out) as draft:
                 files.write_bytes(draft.folder / "model.onnx", serialised)
                 shutil.copyfile(conversion.folder / "graph.pb", draft.folder / "graph.pb")
-                made = replace(separated.spec, outputs=described)
+                made = replace(spec_found, outputs=described)
                 manifest = FloatManifest(made, key, artifact.now(), machine.describe(), source=path.name)
                 draft.finish(
                     replace(
                         manifest,
                         weights=WeightsRecord(path.name, digest, reply["constants"]),
                         parity=record,
-                        passes=(f"converted by {versions}, opset {options.opset}", *separated.notes),
+                        passes=(f"converted by {versions}, opset {options.opset}", *separated.notes, *size_notes),
                         measurements={"labels_equal_to_tensorflow": equal},
                     )
                 )

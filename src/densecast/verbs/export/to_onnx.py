@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from densecast.errors import BadGraphError
+from densecast.runtime import engine_words
 from densecast.spec.tensor import Dim, TensorSpec
 from densecast.spec.verb_options import Exporter
 
@@ -54,7 +55,7 @@ def to_onnx(
                 return _trace(network, inputs, outputs, example_sizes_hw, opset), name
             return _dynamo(network, inputs, outputs, example_sizes_hw, opset), name
         except Exception as error:  # torch raises whatever the network's code or its own passes raise
-            reasons.append(f"{name}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+            reasons.append(f"{name}: {type(error).__name__}: {engine_words.last_telling(error)}")
             log.debug("%s exporter failed", name, exc_info=True)
     raise BadGraphError(f"the network could not be exported to ONNX ({'; '.join(reasons)}).")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from densecast.errors import BadCheckpointError, BadGraphError, MissingFileError, PluginError
+from densecast.runtime import engine_words
 from densecast.verbs.export import checkpoint
 
 Held = Literal["torchscript", "program", "weights"]
@@ -110,10 +111,4 @@ def load_factory(text: str) -> Any:
 
 def last_line(error: BaseException) -> str:
     """The cause in one line: the last line of torch's long messages that says something, without terminal codes."""
-    import re
-
-    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(error))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b.*:", line)]
-    line = telling[-1] if telling else next(iter(lines), type(error).__name__)
-    return line[:300].rstrip(" .")
+    return engine_words.last_telling(error)

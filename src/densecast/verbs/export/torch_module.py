@@ -17,6 +17,7 @@ from densecast.graph import _quantised
 from densecast.io import files
 from densecast.runtime import stages
 from densecast.spec.model import ModelSpec
+from densecast.spec.shapes import check_resize
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.export import heads, onnx_file, output_form, outputs, parity, trial_sizes, wrappers
@@ -65,6 +66,7 @@ def export(
     import onnx
 
     spec = manifest.spec
+    check_resize(spec.input, spec.preprocess)
     shapes = trial_sizes.shapes(spec.input, example_size_hw)
     feeds = [outputs.trial_feeds(spec, shape, _SEED) for shape in shapes]
     framework = Framework(network, [tensor.name for tensor in spec.outputs])
