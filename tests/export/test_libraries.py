@@ -156,6 +156,7 @@ def upernet() -> Any:
     return transformers.UperNetForSemanticSegmentation(config)
 
 
+@pytest.mark.slow
 def test_upernet_of_hugging_face(tmp_path: Path) -> None:
     network = upernet()
     options = ExportOptions(size_hw=SMALL, batch=1)

@@ -63,7 +63,7 @@ def test_export_and_build_say_so_before_anything_is_inferred(tmp_path: Path) -> 
     line = command_line.failed(3, *arguments, "--resize", "stretch:128x96")
     assert "--resize stretch:96x128" in line and not (tmp_path / "float").exists()
     ended = command_line.densecast(*arguments)
-    assert ended.code == 0 and "letterbox:96x128" in ended.err and "letterbox:96x128" in ended.out
+    assert ended.code == 0 and "letterbox:96x128" in ended.out
     for options in (("--height", "64", "--width", "128"), ("--batch", "4")):
         line = command_line.failed(3, "build", tmp_path / "float", "-b", "onnxruntime", *options)
         assert "It is fixed inside the graph: build for it" in line and "Export it again" not in line

@@ -219,9 +219,11 @@ class OpenVinoRunner:
         try:
             request.infer(dict(enumerate(arrays)), share_inputs=True, share_outputs=True)
         except RuntimeError:
-            # A request that failed fails on sound inputs afterwards: the next one gets its own.
+            # A model whose shape inference failed goes on failing on sound inputs: it is compiled anew.
             with self._making:
-                self._requests.pop((batch, slot), None)
+                self._compiled.pop(batch, None)
+                for key in [key for key in self._requests if key[0] == batch]:
+                    del self._requests[key]
             raise
         return {spec.name: request.get_output_tensor(place).data for place, spec in enumerate(self._outputs)}
 

@@ -35,7 +35,10 @@ Labels = Annotated[
 ]
 Resize = Annotated[
     str | None,
-    typer.Option(help="Resizing: native (default), scale:0.5, stretch:512x1024, keep:2048x1024 or fit:513x513."),
+    typer.Option(
+        help="Resizing: native (default), scale:0.5, stretch:512x1024, keep:2048x1024, short:520, fit:513x513 or "
+        "letterbox:640x640."
+    ),
 ]
 Interpolation = Annotated[
     str | None,

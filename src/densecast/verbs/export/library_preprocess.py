@@ -98,7 +98,7 @@ def of_processor(config: Mapping[str, Any]) -> Preprocess:
         if key.startswith("do_") and value and key not in _UNDERSTOOD:
             raise _cannot(key, value)
     for key in _GEOMETRY:
-        if config.get(key) not in (None, False, 0, 1):
+        if config.get(key) and not (key == "ensure_multiple_of" and config[key] == 1):
             raise _cannot(key, config[key])
     if config.get("rescale_offset") or config.get("offset"):
         raise _cannot("rescale_offset", True)
