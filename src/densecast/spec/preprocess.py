@@ -23,8 +23,8 @@ from densecast.spec.resize import Native as Native
 from densecast.spec.resize import PoseAffine as PoseAffine
 from densecast.spec.resize import Resize as Resize
 from densecast.spec.resize import ScaleBy as ScaleBy
-from densecast.spec.resize import ShortSide as ShortSide
 from densecast.spec.resize import Stretch as Stretch
+from densecast.spec.short_side import ShortSide as ShortSide
 
 Interpolation = Literal["bicubic_pillow", "bilinear_opencv", "bilinear_pillow", "nearest"]
 ColourOrder = Literal["RGB", "BGR", "GRAY"]
