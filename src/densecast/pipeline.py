@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.artifact import Artifact, CompiledArtifact
-from densecast.artifact.tune_record import Setting
 from densecast.errors import BadArtifactError, BadInputError, BadShapeError
 from densecast.imaging.door import as_image
 from densecast.imaging.read import read_for
@@ -21,7 +20,7 @@ from densecast.runtime import execution, machine, ordered_map, process_settings
 from densecast.runtime.batching import batches, grouped
 from densecast.runtime.clock import Clock, unclocked
 from densecast.runtime.execution import ExecutionConfig, Mode
-from densecast.session import Session, Slot
+from densecast.session import Session, Slot, each_alone, naming
 from densecast.spec.augment import Augment
 from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
@@ -110,7 +109,9 @@ class Pipeline:
             artifact = CompiledArtifact.open(artifact)
         if not isinstance(artifact, CompiledArtifact):
             raise BadArtifactError(CompiledArtifact.wrong_kind(artifact.folder))
-        tuned = _tuned(artifact, mode, threads, device)
+        tuning = artifact.manifest.tuning
+        is_tuned = tuning is not None and mode != "latency" and device in ("", "cpu")
+        tuned = tuning.for_throughput(threads or machine.usable_cpus()) if tuning and is_tuned else None
         streams, batch = (tuned.streams, tuned.batch) if tuned else (None, 1)
         config_of_mode = execution.configure(mode, threads, streams, batch=batch, device=device)
         return cls(Session.open(artifact, config_of_mode), augment, artifact=artifact)
@@ -233,18 +234,14 @@ class Pipeline:
                         predictions = self._predict(inputs, slot, frame, scores, clock)
                     except BadShapeError as error:
                         if failed is None:
-                            raise _named(error, [group[place] for place in images]) from None
-                        kept: list[ModelInputs] = []
-                        predictions = []
-                        for place, item in zip(list(images), inputs, strict=True):
-                            try:
-                                predictions += self._predict([item], slot, frame, scores, clock)
-                                kept.append(item)
-                            except BadShapeError as own:
-                                del images[place]
-                                results[place] = failed(group[place], own)
-                        inputs = kept
+                            raise naming(error, [group[place] for place in images]) from None
+                        predictions = each_alone(
+                            lambda item: self._predict([item], slot, frame, scores, clock)[0], inputs
+                        )
                 for place, item, prediction in zip(images, inputs, predictions, strict=True):
+                    if failed is not None and isinstance(prediction, BadShapeError):
+                        results[place] = failed(group[place], prediction)
+                        continue
                     results[place] = finish(
                         Predicted(group[place], displayable(images[place], rule), item.placement, prediction)
                     )
@@ -301,18 +298,3 @@ class Pipeline:
                 if index in waiting:
                     waiting[index][view] = {name: array.copy() for name, array in waiting[index][view].items()}
         return results
-
-
-def _named(error: BadShapeError, sources: Sequence[Any]) -> BadShapeError:
-    """The error with the names of the images that were in the engine."""
-    names = [Path(each).name if isinstance(each, (str, Path)) else str(getattr(each, "id", "")) for each in sources]
-    listed = ", ".join(name for name in names if name)
-    return BadShapeError(f"{listed}: {error}") if listed else error
-
-
-def _tuned(artifact: CompiledArtifact, mode: Mode, threads: int | None, device: str) -> Setting | None:
-    """The streams and batch size that tuning selected, if it was for this mode and number of CPUs."""
-    tuning = artifact.manifest.tuning
-    if tuning is None or mode == "latency" or device not in ("", "cpu"):
-        return None
-    return tuning.for_throughput(threads or machine.usable_cpus())

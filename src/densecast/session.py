@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from densecast.artifact import Artifact, CompiledArtifact, elsewhere
 from densecast.backends._base import BACKENDS, Backend, Runner
@@ -19,6 +20,8 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Dim, Feeds
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 # Backends that have loaded a model in this process, and those that had in a process this one was forked from: their
 # threads did not come along, and whoever waits for them waits for ever.
 _started: set[str] = set()
@@ -217,3 +220,21 @@ class Session:
 def _failed(feeds: Feeds) -> str:
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
     return f"the engine failed on the input {shapes}"
+
+
+def naming(error: BadShapeError, sources: Sequence[object]) -> BadShapeError:
+    """The error with the names of the images that were in the engine: files, or samples of a data set."""
+    names = [Path(each).name if isinstance(each, (str, Path)) else str(getattr(each, "id", "")) for each in sources]
+    listed = ", ".join(name for name in names if name)
+    return BadShapeError(f"{listed}: {error}") if listed else error
+
+
+def each_alone(run: Callable[[Item], Result], items: Sequence[Item]) -> list[Result | BadShapeError]:
+    """What `run` gives for each item of a batch that failed, or the error of those that fail alone as well."""
+    told: list[Result | BadShapeError] = []
+    for item in items:
+        try:
+            told.append(run(item))
+        except BadShapeError as error:
+            told.append(error)
+    return told

@@ -14,7 +14,7 @@ import numpy as np
 
 from densecast.artifact import CompiledArtifact
 from densecast.artifact.half_type_record import HalfTypeRecord
-from densecast.backends import _nncf, _openvino_half_type
+from densecast.backends import _nncf, _openvino_half_type, _openvino_model
 from densecast.backends._base import (
     Backend,
     BuildJob,
@@ -26,7 +26,7 @@ from densecast.backends._base import (
 from densecast.backends._inspection import Inspector
 from densecast.backends._openvino_inspector import OpenVinoInspector
 from densecast.backends._openvino_int8 import OpenVinoQuantized
-from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, BadShapeError
+from densecast.errors import BadArtifactError, BadShapeError
 from densecast.io import cache, files
 from densecast.kernels.jit_warm_up import jit_warming_up
 from densecast.runtime import engine_words, machine
@@ -34,7 +34,7 @@ from densecast.runtime.execution import ExecutionConfig
 from densecast.spec import cpu as cpus
 from densecast.spec.options import ActivationScheme
 from densecast.spec.precision import PRECISIONS, PrecisionRan
-from densecast.spec.tensor import Dim, Feeds, TensorSpec, check_feeds
+from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
 _FILE = "model.xml"
 _CANNOT, _CURE = "OpenVINO cannot build the graph", "Build with -b onnxruntime."
@@ -70,14 +70,14 @@ class OpenVinoBackend:
         """Convert the graph to OpenVINO IR; int8 is quantised on the OpenVINO model."""
         if job.options.precision == "qint8_mixed_float16":
             return self.quantized(job).write(frozenset(), folder)
-        model = _read(job)
+        model = _openvino_model.read(job)
         with engine_words.as_ours(_CANNOT, _CURE):
             return _save(model, _hint(model, job), job, folder)
 
     def quantized(self, job: BuildJob) -> OpenVinoQuantized:
         """Calibrate with NNCF; the 16-bit type is the faster one for the full int8 model."""
         with engine_words.as_ours(_CANNOT, _CURE):
-            model = _folded(_read(job))
+            model = _openvino_model.folded(_openvino_model.read(job))
             full_weights = cpus.takes_full_weights(job.options.cpu)
             int8 = _nncf.quantize(model, job.calibration, job.options.quantize, full_weights=full_weights)
             hint = _hint(int8, job)
@@ -108,30 +108,6 @@ class OpenVinoBackend:
         return OpenVinoInspector(artifact.file(_FILE), feed_shape, settings)
 
 
-def _read(job: BuildJob) -> Any:
-    ov = _openvino()
-    try:
-        model = ov.Core().read_model(job.graph)
-        model.reshape({spec.name: _partial_shape(ov, spec) for spec in job.spec.inputs})
-    except RuntimeError as error:
-        raise BadGraphError(f"OpenVINO cannot use the graph ({engine_words.reason(error)}). {_CURE}") from None
-    return model
-
-
-def _folded(model: Any) -> Any:
-    """`model` with constants folded.
-
-    As read from ONNX, a bias is a constant reshaped to the rank of what it is added to; NNCF knows a bias, and corrects
-    it, only where it is a constant itself.
-    """
-    from openvino import passes
-
-    manager = passes.Manager()
-    manager.register_pass(passes.ConstantFolding())
-    manager.run_passes(model)
-    return model
-
-
 @dataclass(frozen=True, slots=True)
 class _Hint:
     """The floating-point type for non-int8 layers, and how it was chosen if it was."""
@@ -149,13 +125,13 @@ def _hint(model: Any, job: BuildJob) -> _Hint:
         return _Hint("f32")
     if job.half_types and job.options.cpu not in machine.kinds():
         return _Hint(job.half_types[0])  # it cannot be timed here
-    ov = _openvino()
+    ov = _openvino_model.imported()
     record = _openvino_half_type.choose(ov.Core(), model, job, ov.get_version())
     return _Hint("f32") if record is None else _Hint(record.chosen, record)
 
 
 def _save(model: Any, hint: _Hint, job: BuildJob, folder: Path) -> Built:
-    ov = _openvino()
+    ov = _openvino_model.imported()
     settings = {"INFERENCE_PRECISION_HINT": hint.type}
     with files.written_by_library(folder, "OpenVINO's model"):
         ov.save_model(model, folder / _FILE, compress_to_fp16=False)
@@ -171,7 +147,7 @@ class OpenVinoRunner:
     reuses_buffers = True
 
     def __init__(self, artifact: CompiledArtifact, config: ExecutionConfig) -> None:
-        ov = _openvino()
+        ov = _openvino_model.imported()
         self._batch_sizes = listed_batch_sizes(artifact.manifest.build)
         self._artifact, self._config, self._core = artifact, config, ov.Core()
         self._inputs, self._outputs = artifact.spec.inputs, artifact.spec.outputs
@@ -245,7 +221,7 @@ class OpenVinoRunner:
             return self._requests[batch, slot]
 
     def _compile(self, batch: int | None) -> Any:
-        ov = _openvino()
+        ov = _openvino_model.imported()
         config = {
             **self._settings,
             "INFERENCE_NUM_THREADS": self._config.num_threads,
@@ -260,7 +236,9 @@ class OpenVinoRunner:
                 return self._core.import_model(blob, "CPU", config)
         try:
             model = self._core.read_model(self._artifact.file(_FILE))
-            compiled = self._core.compile_model(_fixed(ov, model, self._inputs, batch), "CPU", config)
+            compiled = self._core.compile_model(
+                _openvino_model.with_sizes(ov, model, self._inputs, batch), "CPU", config
+            )
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # shapes that no tensor has, too
             told = engine_words.reason(error)
             if "bad_alloc" in str(error):
@@ -271,29 +249,6 @@ class OpenVinoRunner:
         if self._config.use_cache:
             cache.write_blob(key, compiled.export_model().getvalue())
         return compiled
-
-
-def _openvino() -> Any:
-    try:
-        import openvino
-    except ImportError as error:
-        raise BackendMissingError(f"OpenVINO cannot be imported ({error}): pip install openvino.") from None
-    return openvino
-
-
-def _partial_shape(ov: Any, spec: TensorSpec) -> Any:
-    return ov.PartialShape([ov.Dimension(size.min, size.max) if isinstance(size, Dim) else size for size in spec.shape])
-
-
-def _fixed(ov: Any, model: Any, specs: Sequence[TensorSpec], batch: int | None) -> Any:
-    """`model` reshaped to the specs, with a fixed batch size if one is given."""
-    shapes = {}
-    for spec in specs:
-        shapes[spec.name] = _partial_shape(ov, spec)
-        if batch is not None:
-            shapes[spec.name][0] = batch
-    model.reshape(shapes)
-    return model
 
 
 def _read_back(compiled: Any) -> PrecisionRan:

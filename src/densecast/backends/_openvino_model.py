@@ -1,0 +1,70 @@
+"""Reads graphs as OpenVINO's models, with the sizes of a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from densecast.backends._base import BuildJob
+from densecast.errors import BackendMissingError, BadGraphError
+from densecast.runtime import engine_words
+from densecast.spec.tensor import Dim, TensorSpec
+
+
+def imported() -> Any:
+    """The package `openvino`.
+
+    Raises:
+        BackendMissingError: it is not installed, or cannot be loaded.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise BackendMissingError(f"OpenVINO cannot be imported ({error}): pip install openvino.") from None
+    return openvino
+
+
+def read(job: BuildJob) -> Any:
+    """The graph of a job as OpenVINO's model, of the job's sizes.
+
+    Raises:
+        BadGraphError: OpenVINO does not take it.
+    """
+    ov = imported()
+    try:
+        model = ov.Core().read_model(job.graph)
+        model.reshape({spec.name: _partial_shape(ov, spec) for spec in job.spec.inputs})
+    except RuntimeError as error:
+        raise BadGraphError(
+            f"OpenVINO cannot use the graph ({engine_words.reason(error)}). Build with -b onnxruntime."
+        ) from None
+    return model
+
+
+def folded(model: Any) -> Any:
+    """`model` with constants folded.
+
+    As read from ONNX, a bias is a constant reshaped to the rank of what it is added to; NNCF knows a bias, and corrects
+    it, only where it is a constant itself.
+    """
+    from openvino import passes
+
+    manager = passes.Manager()
+    manager.register_pass(passes.ConstantFolding())
+    manager.run_passes(model)
+    return model
+
+
+def _partial_shape(ov: Any, spec: TensorSpec) -> Any:
+    return ov.PartialShape([ov.Dimension(size.min, size.max) if isinstance(size, Dim) else size for size in spec.shape])
+
+
+def with_sizes(ov: Any, model: Any, specs: Sequence[TensorSpec], batch: int | None) -> Any:
+    """`model` reshaped to the specs, with a fixed batch size if one is given."""
+    shapes = {}
+    for spec in specs:
+        shapes[spec.name] = _partial_shape(ov, spec)
+        if batch is not None:
+            shapes[spec.name][0] = batch
+    model.reshape(shapes)
+    return model
