@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -20,7 +21,7 @@ from densecast.runtime import execution, machine, ordered_map, process_settings
 from densecast.runtime.batching import batches, grouped
 from densecast.runtime.clock import Clock, unclocked
 from densecast.runtime.execution import ExecutionConfig, Mode
-from densecast.session import Session, Slot, each_alone, naming
+from densecast.session import Session, Slot, unless_failing
 from densecast.spec.augment import Augment
 from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
@@ -230,14 +231,8 @@ class Pipeline:
                             del images[place]
                             results[place] = failed(group[place], misfit)
                     inputs = self._preprocess(list(images.values()), slot, clock)
-                    try:
-                        predictions = self._predict(inputs, slot, frame, scores, clock)
-                    except BadShapeError as error:
-                        if failed is None:
-                            raise naming(error, [group[place] for place in images]) from None
-                        predictions = each_alone(
-                            lambda item: self._predict([item], slot, frame, scores, clock)[0], inputs
-                        )
+                    run = partial(self._predict, slot=slot, frame=frame, scores=scores, clock=clock)
+                    predictions = unless_failing(run, inputs, [group[at] for at in images], goes_on=failed is not None)
                 for place, item, prediction in zip(images, inputs, predictions, strict=True):
                     if failed is not None and isinstance(prediction, BadShapeError):
                         results[place] = failed(group[place], prediction)

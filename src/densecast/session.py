@@ -222,19 +222,27 @@ def _failed(feeds: Feeds) -> str:
     return f"the engine failed on the input {shapes}"
 
 
-def naming(error: BadShapeError, sources: Sequence[object]) -> BadShapeError:
-    """The error with the names of the images that were in the engine: files, or samples of a data set."""
-    names = [Path(each).name if isinstance(each, (str, Path)) else str(getattr(each, "id", "")) for each in sources]
-    listed = ", ".join(name for name in names if name)
-    return BadShapeError(f"{listed}: {error}") if listed else error
+def unless_failing(
+    run: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], sources: Sequence[object], *, goes_on: bool
+) -> list[Result | BadShapeError]:
+    """What `run` gives for a batch; if the engine fails on it and it `goes_on`, each item's own result or error.
 
-
-def each_alone(run: Callable[[Item], Result], items: Sequence[Item]) -> list[Result | BadShapeError]:
-    """What `run` gives for each item of a batch that failed, or the error of those that fail alone as well."""
+    Raises:
+        BadShapeError: names `sources`, the files or samples that the batch is of.
+    """
+    try:
+        return list(run(items))
+    except BadShapeError as error:
+        if not goes_on:
+            names = [
+                Path(each).name if isinstance(each, (str, Path)) else str(getattr(each, "id", "")) for each in sources
+            ]
+            listed = ", ".join(name for name in names if name)
+            raise (BadShapeError(f"{listed}: {error}") if listed else error) from None
     told: list[Result | BadShapeError] = []
     for item in items:
         try:
-            told.append(run(item))
+            told += run([item])
         except BadShapeError as error:
             told.append(error)
     return told

@@ -79,18 +79,15 @@ def export(
             serialised = separated.model.SerializeToString()
             onnx_file.check(separated.model, "the separated graph")
             record, equal = _compare(conversion, separated, spec, reply, options.tolerance)
-            spec_found, size_notes = graph_sizes.fit(
-                separated.spec, onnx_file.graph_runner(serialised), separated.model, "the separated graph"
-            )
-            check_resize(spec_found.input, spec_found.preprocess)
+            fitted, size_notes = _fitted(separated.spec, serialised, separated)
             described, _, _ = onnx_file.outputs_of(
-                serialised, spec_found, replace(options, output_name=None), "the separated graph"
+                serialised, fitted, replace(options, output_name=None), "the separated graph"
             )
             versions = ", ".join(f"{name} {version}" for name, version in reply["versions"].items())
             with artifact.writing(out) as draft:
                 files.write_bytes(draft.folder / "model.onnx", serialised)
                 shutil.copyfile(conversion.folder / "graph.pb", draft.folder / "graph.pb")
-                made = replace(spec_found, outputs=described)
+                made = replace(fitted, outputs=described)
                 manifest = FloatManifest(made, key, artifact.now(), machine.describe(), source=path.name)
                 draft.finish(
                     replace(
@@ -102,6 +99,13 @@ def export(
                     )
                 )
     return FloatArtifact.open(out)
+
+
+def _fitted(spec: ModelSpec, serialised: bytes, separated: Separated) -> tuple[ModelSpec, tuple[str, ...]]:
+    """The spec with the sizes that the separated graph really takes, checked against the resize."""
+    found = graph_sizes.fit(spec, onnx_file.graph_runner(serialised), separated.model, "the separated graph")
+    check_resize(found[0].input, found[0].preprocess)
+    return found
 
 
 def _confined(

@@ -93,7 +93,6 @@ def export(
     main = selection.names[0]
     settled = output_form.refined(model, main, results[0][main], image_hw, stated, spec)
     spec = replace(settled.spec, outputs=described)
-    exported = Exported(module, spec, framework.places(selection.names), trials)
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)
         notes = (
@@ -103,7 +102,7 @@ def export(
             *settled.notes,
             *dropped,
             *((_quantised.NOTE,) if _quantised.is_quantised(model) else ()),
-            *keep(draft.folder, exported),
+            *keep(draft.folder, Exported(module, spec, framework.places(selection.names), trials)),
         )
         key = manifest.key or files.sha256_text(repr((files.sha256(draft.folder / "model.onnx"), spec)))
         draft.finish(replace(manifest, spec=spec, key=key, parity=record, passes=notes))
