@@ -35,7 +35,8 @@ def job_of(model: Served, body: bytes, header_length: int | None, *, max_pixels:
 
     def finish(done: Done) -> Answer:
         arrays = {name: known[name].make(done.images, done.predictions) for name in names}
-        return infer_answer.encode(request, model.name, model.version, arrays)
+        answer = infer_answer.encode(request, model.name, model.version, arrays)
+        return infer_answer.timed(answer, done.stages_ms)
 
     return Job(sources, (sizes, scores), end, finish, scores)
 

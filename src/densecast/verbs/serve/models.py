@@ -117,6 +117,8 @@ class Served:
                 "precision": str(precision),
                 "labels": list(spec.labels),
                 "palette": [list(colour) for colour in spec.palette],
+                "limbs": outputs.limbs(self.pipeline.task),
+                "is_upright": spec.preprocess.use_exif,
                 "network_inputs": own,
                 "network_outputs": [_told(tensor.name, tensor.dtype, tensor.shape) for tensor in spec.outputs],
             },

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from densecast.pipeline import Image, Pipeline
 from densecast.spec.tensor import Array, Dim, TensorSpec
-from densecast.tasks.pose import Poses
+from densecast.tasks.pose import Poses, PoseTask
+from densecast.tasks.pose.coco_person import JOINTS, LIMBS
 from densecast.tasks.segmentation import SegmentationMap
 from densecast.verbs.serve import rle, tensors
 from densecast.verbs.serve.refusals import bad
@@ -105,6 +106,11 @@ def people(poses: Poses) -> list[dict[str, Any]]:
             }
         )
     return listed
+
+
+def limbs(task: object) -> list[list[int]]:
+    """Pairs of joints to draw a line between; known for COCO's joints only."""
+    return [list(pair) for pair in LIMBS] if isinstance(task, PoseTask) and task.joints == len(JOINTS) else []
 
 
 def name_of(number: int, labels: Sequence[str]) -> str:

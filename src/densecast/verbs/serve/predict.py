@@ -16,7 +16,7 @@ from densecast.pipeline import Image
 from densecast.tasks.pose import Poses
 from densecast.tasks.segmentation import SegmentationMap
 from densecast.verbs.serve import multipart, outputs, pictures, tensors
-from densecast.verbs.serve.infer_answer import Answer
+from densecast.verbs.serve.infer_answer import Answer, timed
 from densecast.verbs.serve.models import Served
 from densecast.verbs.serve.refusals import Refused, bad
 from densecast.verbs.serve.scheduler import Done, Job
@@ -64,9 +64,10 @@ def job_of(
         image, prediction = done.images[0], done.predictions[0]
         if wish.media_type == PNG:
             drawn = model.outputs["overlay_png" if wish.overlay else "class_id_png"].make([image], [prediction])
-            return Answer(drawn[0], PNG)
+            return timed(Answer(drawn[0], PNG), done.stages_ms)
         told = _told(model, image, prediction, wish, done.stages_ms) | {"id": request_id}
-        return Answer(json.dumps(told, separators=(",", ":"), allow_nan=False).encode(), JSON)
+        body = json.dumps(told, separators=(",", ":"), allow_nan=False).encode()
+        return timed(Answer(body, JSON), done.stages_ms)
 
     return Job([data], (sizes, wish.scores), end, finish, wish.scores)
 

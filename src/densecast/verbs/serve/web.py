@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 Handler = Callable[["Request"], Awaitable["Response"]]
 
 EXTENSIONS = ("binary_tensor_data", "model_repository")
-_PAGE = {"page.css": "text/css", "page.js": "text/javascript", "draw.js": "text/javascript"}
+_PAGE = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "draw.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 _READERS = 2
 _NOTHING = "there is nothing at this address."
 
