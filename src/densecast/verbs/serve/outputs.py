@@ -57,7 +57,7 @@ def offered(pipeline: Pipeline, sample: Any, scored: Any | None) -> dict[str, Ou
         for name, array in task.tensors(scored).items():
             if name not in plain:
                 dtype = str(array.dtype)
-                tensor = TensorSpec(name, dtype, tuple(Dim("side", 1, 1 << 31) for _ in array.shape))
+                tensor = TensorSpec(name, dtype, tuple(Dim("side", 1, 1 << 16) for _ in array.shape))
                 found.append(_of_tensor(pipeline, tensor, varies=False, scores=True))
     if isinstance(sample, SegmentationMap):
         found.append(_bytes("class_id_png", lambda image, each: png(each.class_id)))
