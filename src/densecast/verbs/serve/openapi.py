@@ -11,12 +11,11 @@ from densecast.verbs.serve.infer_answer import HEADER_LENGTH
 
 Schema = dict[str, Any]
 
-_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 _JSON, _PNG, _BYTES = "application/json", "image/png", "application/octet-stream"
 
 
-def document(options: ServeOptions) -> Schema:
-    """The description, as `/openapi.json` has it."""
+def document(options: ServeOptions, names: list[str], versions: list[str]) -> Schema:
+    """The description, as `/openapi.json` has it; `names` and `versions` are those of the models."""
     paths: dict[str, Schema] = {
         "/v2": {"get": _get("The server and its extensions", "Server")},
         "/v2/health/live": {"get": _get("Whether the process lives", "Live", open_to_all=True)},
@@ -27,7 +26,7 @@ def document(options: ServeOptions) -> Schema:
     }
     for versioned in (False, True):
         suffix = "/versions/{version}" if versioned else ""
-        parameters = [_path("name"), *([_path("version")] if versioned else [])]
+        parameters = [_path("name", names), *([_path("version", versions)] if versioned else [])]
         model = f"/v2/models/{{name}}{suffix}"
         kind = "version" if versioned else "model"
         paths[model] = {"parameters": parameters, "get": _get("Inputs and outputs", "Model", fails=(404,))}
@@ -56,8 +55,8 @@ def document(options: ServeOptions) -> Schema:
     return described
 
 
-def _path(name: str) -> Schema:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": _NAME_PATTERN}}
+def _path(name: str, known: list[str]) -> Schema:
+    return {"name": name, "in": "path", "required": True, "schema": {"enum": known}}
 
 
 def _of(name: str) -> Schema:

@@ -128,7 +128,9 @@ def _metadata(state: State) -> Routes:
 
     async def description(request: Request) -> Response:
         _note(request, "metadata")
-        return _json(openapi.document(state.options))
+        names = sorted({each.name for each in state.models})
+        versions = sorted({each.version for each in state.models})
+        return _json(openapi.document(state.options, names, versions))
 
     async def index(request: Request) -> Response:
         _note(request, "metadata")
