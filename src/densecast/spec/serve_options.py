@@ -32,6 +32,10 @@ class ServeOptions:
         "127.0.0.1", "Address to listen on; another than this machine's own needs a token.", group=_LISTEN
     )
     port: int = option(8000, "Port; 0 for any that is free.", minimum=0, maximum=65535, group=_LISTEN)
+    grpc_port: int | None = option(
+        None, "Port for the same protocol over gRPC ([grpc] extra); default: none.", minimum=1, maximum=65535,
+        group=_LISTEN,
+    )  # fmt: skip
     token_file: str | None = option(
         None, "File with the bearer token that requests have to bring; health checks need none.", group=_LISTEN
     )
@@ -79,6 +83,8 @@ class ServeOptions:
             raise UsageError(f"an address to listen on is needed, got {self.host!r}.", field="host")
         if not 0 <= self.port <= 65535:
             raise UsageError(f"a port is 0 to 65535, got {self.port}.", field="port")
+        if self.grpc_port is not None and (not 1 <= self.grpc_port <= 65535 or self.grpc_port == self.port):
+            raise UsageError(f"a port of its own is 1 to 65535, got {self.grpc_port}.", field="grpc_port")
         if self.batch_wait_ms < 0 or not math.isfinite(self.batch_wait_ms):
             raise UsageError(f"a time is 0 or more, got {self.batch_wait_ms}.", field="batch_wait_ms")
         for name in ("deadline", "header_timeout", "body_timeout", "idle_timeout", "grace"):

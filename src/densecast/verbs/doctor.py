@@ -18,6 +18,7 @@ _EXTRAS = {
     "store": ("records of every image (--store)", ("pyarrow",)),
     "remote": ("stores, models and images behind URLs", ("fsspec",)),
     "ray": ("many machines (--on ray)", ("ray", "pyarrow")),
+    "grpc": ("serving over gRPC", ("grpc",)),
     "serve": ("serving over HTTP", ("starlette", "uvicorn", "prometheus_client")),
 }
 

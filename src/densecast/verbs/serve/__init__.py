@@ -16,6 +16,7 @@ from densecast.verbs.serve import front, listener, workers
 from densecast.verbs.serve.listener import Listener
 from densecast.verbs.serve.metrics import Metrics
 from densecast.verbs.serve.models import Models, Place, Served, places
+from densecast.verbs.serve.remote import Remote
 from densecast.verbs.serve.web import State, application
 from densecast.verbs.verify import Verification, verify
 
@@ -154,6 +155,8 @@ def _running(found: Sequence[Place], options: ServeOptions, listening: socket.so
         closing.enter_context(process_settings.opencv_threads(max(1, config.num_threads // config.num_workers)))
         state = State(Models(served), options, metrics)
         closing.callback(state.readers.shutdown, wait=False, cancel_futures=True)
+        if options.grpc_port is not None:
+            closing.callback(Remote(state).stop, options.grace)
         told = tuple(
             ServedModel(each.name, each.version, str(each.artifact.folder), str(each.pipeline.precision))
             for each in served

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,38 +16,51 @@ from densecast.verbs.serve.models import IMAGE, Served
 from densecast.verbs.serve.refusals import bad
 from densecast.verbs.serve.scheduler import Done, Job
 
+Make = Callable[[Feeds, Mapping[str, float]], Any]
+
 
 def job_of(model: Served, body: bytes, header_length: int | None, *, max_pixels: float, deadline_s: float) -> Job:
-    """Read a request and check all that can be checked before it waits for its turn.
+    """Read the body of a request and check all that can be checked before it waits for its turn.
 
     Raises:
         Refused: it cannot be answered; names the field.
     """
     request = infer_request.parse(body, header_length)
+
+    def answer(arrays: Feeds, stages_ms: Mapping[str, float]) -> Answer:
+        return infer_answer.timed(infer_answer.encode(request, model.name, model.version, arrays), stages_ms)
+
+    return job_for(model, request, answer, max_pixels=max_pixels, deadline_s=deadline_s)
+
+
+def job_for(model: Served, request: InferRequest, answer: Make, *, max_pixels: float, deadline_s: float) -> Job:
+    """The job of a request that has been read; `answer` makes what it ends with of the outputs.
+
+    Raises:
+        Refused: it cannot be answered; names the field.
+    """
     end = time.monotonic() + min(deadline_s, request.timeout_s or deadline_s)
     sources = _pictures(model, request.inputs)
     if sources is None:
-        return _network_job(model, request, end)
+        return _network_job(model, request, answer, end)
     known = model.outputs
     names = _wanted(request, known, [each.name for each in known.values() if each.is_default])
     scores = any(known[name].scores for name in names)
     sizes = pictures.checked(sources, model.pipeline, max_pixels, f"inputs[{IMAGE}]")
 
-    def finish(done: Done) -> Answer:
-        arrays = {name: known[name].make(done.images, done.predictions) for name in names}
-        answer = infer_answer.encode(request, model.name, model.version, arrays)
-        return infer_answer.timed(answer, done.stages_ms)
+    def finish(done: Done) -> Any:
+        return answer({name: known[name].make(done.images, done.predictions) for name in names}, done.stages_ms)
 
     return Job(sources, (sizes, scores), end, finish, scores)
 
 
-def _network_job(model: Served, request: InferRequest, end: float) -> Job:
+def _network_job(model: Served, request: InferRequest, answer: Make, end: float) -> Job:
     feeds = model.check_feeds(request.inputs)
     names = _wanted(request, model.network_outputs, model.network_outputs)
 
-    def run() -> Answer:
-        found: Feeds = model.run_network(feeds)
-        return infer_answer.encode(request, model.name, model.version, {name: found[name] for name in names})
+    def run() -> Any:
+        found = model.run_network(feeds)
+        return answer({name: found[name] for name in names}, {})
 
     # As many places in the queue as images, of which only the number is known.
     rows: list[Any] = [None] * len(next(iter(feeds.values())))

@@ -25,6 +25,8 @@ class Answer:
 
 def timed(answer: Answer, stages_ms: Mapping[str, float]) -> Answer:
     """The answer with the milliseconds of each stage, as browsers' tools and the page show them (Server-Timing)."""
+    if not stages_ms:
+        return answer
     told = ", ".join(f"{stage};dur={ms:.3f}" for stage, ms in stages_ms.items())
     return replace(answer, headers=(*answer.headers, ("Server-Timing", told)))
 

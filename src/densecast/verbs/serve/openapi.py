@@ -72,7 +72,7 @@ def _answers(content: Schema, fails: tuple[int, ...]) -> Schema:
     found: Schema = {"200": {"description": "The answer", "content": content}}
     for status in sorted({*fails, 400, 401, 403}):
         found[str(status)] = {"description": what[status], "content": {_JSON: {"schema": _of("Error")}}}
-    if 503 in found:
+    if "503" in found:
         found["503"]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait"}}
     return found
 

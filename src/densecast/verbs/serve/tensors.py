@@ -87,6 +87,18 @@ def from_json(data: Any, datatype: str, shape: tuple[int, ...], name: str, *, is
     flat = _flat(data, shape, field) if any(isinstance(each, list) for each in data) else data
     if datatype == BYTES:
         return _objects([_text(each, field, is_base64=is_base64) for each in flat], shape, field)
+    return from_values(flat, datatype, shape, name)
+
+
+def from_values(flat: list[Any], datatype: str, shape: tuple[int, ...], name: str) -> Array:
+    """The tensor of values in order.
+
+    Raises:
+        Refused: values that the datatype does not hold, or another number of them.
+    """
+    field = f"inputs[{name}].data"
+    if datatype == BYTES:
+        return _objects(flat, shape, field)
     dtype = np.dtype(DTYPES[datatype])
     # Before numpy sees them: among a million numbers one long text would make each of them as long.
     if not set(map(type, flat)) <= _JSON_TYPES[dtype.kind]:

@@ -40,6 +40,7 @@ async function loadModels() {
     by("model").add(new Option(text, key));
     by("other").add(new Option(text, key));
   }
+  hideBackground();
   say(`${models.size} model${models.size === 1 ? "" : "s"} ready. Drop a picture.`);
   await show();
 }
@@ -69,7 +70,6 @@ async function add(files) {
 
 async function select(picture) {
   current = picture;
-  hidden.clear();
   for (const each of pictures) each.button.setAttribute("aria-selected", String(each === picture));
   await show();
 }
@@ -80,6 +80,13 @@ async function resultOf(picture, key) {
     picture.results.set(key, await infer(models.get(key), file, by("token").value));
   }
   return picture.results.get(key);
+}
+
+// The background is not drawn over unless it is asked for.
+function hideBackground() {
+  hidden.clear();
+  const place = models.get(by("model").value).parameters.labels.indexOf("background");
+  if (place >= 0) hidden.add(place);
 }
 
 async function show() {
@@ -186,7 +193,7 @@ function legend(differ) {
       row.append(share);
     }
   } else if (result.people) {
-    const found = shown.results.map((each) => peopleOf(each).length);
+    const found = shown.results.filter((each) => each.people).map((each) => peopleOf(each).length);
     rows.insertRow().insertCell().textContent = `people: ${found.join(" and ")}`;
   }
   by("legend").replaceChildren(element("h2", "Found"), rows);
@@ -277,7 +284,10 @@ document.addEventListener("drop", (event) => {
   add([...event.dataTransfer.files]);
 });
 document.addEventListener("paste", (event) => add([...event.clipboardData.files]));
-by("model").addEventListener("change", show);
+by("model").addEventListener("change", () => {
+  hideBackground();
+  show();
+});
 by("other").addEventListener("change", show);
 by("slide").addEventListener("input", slide);
 by("opacity").addEventListener("input", fade);
