@@ -23,7 +23,7 @@ from densecast.verbs.serve.web import EXTENSIONS, State
 _log = logging.getLogger(__name__)
 
 # Those that wait for an answer each hold a thread; more calls at a time are refused.
-_THREADS = 64
+_THREADS = 32
 _STATUS = {
     400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 404: "NOT_FOUND", 408: "DEADLINE_EXCEEDED",
     413: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE",
@@ -57,7 +57,12 @@ class Remote:
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS, "densecast serve grpc"),
             maximum_concurrent_rpcs=_THREADS,
-            options=[("grpc.max_receive_message_length", limit), ("grpc.max_send_message_length", -1)],
+            options=[
+                ("grpc.max_receive_message_length", limit),
+                ("grpc.max_send_message_length", -1),
+                # Else a port that another server has is shared with it in silence.
+                ("grpc.so_reuseport", int(options.workers > 1)),
+            ],
         )
         self._server.add_generic_rpc_handlers((self._handlers(grpc),))
         host = f"[{options.host}]" if ":" in options.host.strip("[]") else options.host
