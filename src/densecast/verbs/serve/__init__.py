@@ -41,6 +41,9 @@ class Serving:
 
 Ready = Callable[[Serving], None]
 
+# What is still in work when all requests have been answered or given up has nobody who waits for it.
+_STUCK_S = 3.0
+
 
 def serve(
     artifacts: Sequence[Path | str], options: ServeOptions = ServeOptions(), *, ready: Ready | None = None
@@ -147,7 +150,7 @@ def _running(found: Sequence[Place], options: ServeOptions, listening: socket.so
         running = threading.Semaphore()
         for place in found:
             model = Served(place, options, metrics.observer(place.name), running)
-            closing.callback(model.close, options.grace)
+            closing.callback(model.close, _STUCK_S)
             served.append(model)
         config = max((each.pipeline.config for each in served), key=lambda each: each.num_workers)
         for _ in range(config.num_workers - 1):
