@@ -13,10 +13,10 @@ from densecast.spec.serve_options import ServeOptions
 
 @_options.takes(options=ServeOptions)
 def command(
-    artifacts: Annotated[
-        list[str], typer.Argument(help="Built artifacts: FOLDER, NAME=FOLDER or NAME:VERSION=FOLDER.")
-    ],
     options: _options.Values,
+    artifacts: Annotated[
+        list[str] | None, typer.Argument(help="Built artifacts: FOLDER, NAME=FOLDER or NAME:VERSION=FOLDER.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Verify all artifacts and exit; nothing is served.")] = False,
     json: Json = None,
     verbose: Verbose = 0,
@@ -30,7 +30,7 @@ def command(
 
     chosen = codec.from_plain({**options, "access_log": not quiet}, ServeOptions, "command line")
     if check:
-        checked = serve.check(artifacts)
+        checked = serve.check(artifacts or [])
         lines = [
             f"{one.state:6}  {each.artifact}: {one.name}: {one.told}"
             for each in checked.artifacts
@@ -43,6 +43,6 @@ def command(
 
     def ready(serving: serve.Serving) -> None:
         names = ", ".join(f"{each.name}:{each.version} ({each.precision})" for each in serving.models)
-        emit(codec.to_plain(serving), f"Serving {names} at {serving.url}", json)
+        emit(codec.to_plain(serving), f"Serving {names or 'nothing yet'} at {serving.url}", json)
 
-    serve.serve(artifacts, chosen, ready=ready)
+    serve.serve(artifacts or [], chosen, ready=ready)

@@ -33,7 +33,7 @@ class ServeOptions:
     )
     port: int = option(8000, "Port; 0 for any that is free.", minimum=0, maximum=65535, group=_LISTEN)
     grpc_port: int | None = option(
-        None, "Port for the same protocol over gRPC ([grpc] extra); default: none.", minimum=1, maximum=65535,
+        None, "Port for the same protocol over gRPC (extra grpc); default: none.", minimum=1, maximum=65535,
         group=_LISTEN,
     )  # fmt: skip
     token_file: str | None = option(
@@ -42,6 +42,9 @@ class ServeOptions:
     insecure: bool = option(False, "Listen beyond this machine without a token.", group=_LISTEN)
     allowed_host: tuple[str, ...] = option(
         (), "Further name under which a server without a token may be asked; repeatable.", form="names", group=_LISTEN
+    )
+    watch: str | None = option(
+        None, "Folder whose artifacts are served as well: new and changed ones are loaded, removed ones are let go."
     )
     mode: ServeMode = option(
         "throughput", "latency: one picture at a time on all CPUs; throughput: several at a time.", group=_SCHEDULE

@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from densecast.errors import UsageError
-from densecast.runtime import process_settings
+from densecast.errors import MissingFileError, UsageError
+from densecast.runtime import execution, machine, process_settings
 from densecast.spec.serve_options import ServeOptions
 from densecast.verbs.serve import front, listener, workers
 from densecast.verbs.serve.listener import Listener
 from densecast.verbs.serve.metrics import Metrics
 from densecast.verbs.serve.models import Models, Place, Served, places
 from densecast.verbs.serve.remote import Remote
+from densecast.verbs.serve.watching import Watch
 from densecast.verbs.serve.web import State, application
 from densecast.verbs.verify import Verification, verify
 
@@ -137,32 +138,43 @@ def _prepared(artifacts: Sequence[Path | str], options: ServeOptions) -> tuple[P
     listener.check_installed()
     options.check_reach()
     front.read_token(options)
-    return places(artifacts)
+    if options.watch is None:
+        return places(artifacts)
+    if not Path(options.watch).is_dir():
+        raise MissingFileError(f"{options.watch} is no folder that could be watched.", field="watch")
+    return places(artifacts) if artifacts else ()
 
 
 @contextlib.contextmanager
 def _running(found: Sequence[Place], options: ServeOptions, listening: socket.socket) -> Iterator[_Running]:
     """The models of this process, warm, and what listens for them."""
     metrics = Metrics()
-    served: list[Served] = []
+    cpus = max(1, machine.usable_cpus() // options.workers)
+    plan = execution.configure(options.mode, cpus)
+    # As many inferences at a time as one model alone would have, however many models there are.
+    running = threading.Semaphore(plan.num_workers)
+
+    def load(place: Place) -> Served:
+        return Served(place, options, metrics.observer(place.name), running)
+
     with contextlib.ExitStack() as closing:
-        # As many inferences at a time as one model alone would have, however many models there are.
-        running = threading.Semaphore()
+        closing.enter_context(process_settings.opencv_threads(max(1, plan.num_threads // plan.num_workers)))
+        models = Models()
         for place in found:
-            model = Served(place, options, metrics.observer(place.name), running)
+            model = load(place)
             closing.callback(model.close, _STUCK_S)
-            served.append(model)
-        config = max((each.pipeline.config for each in served), key=lambda each: each.num_workers)
-        for _ in range(config.num_workers - 1):
-            running.release()
-        closing.enter_context(process_settings.opencv_threads(max(1, config.num_threads // config.num_workers)))
-        state = State(Models(served), options, metrics)
+            models.replace(None, model)
+        if options.watch is not None:
+            watch = Watch(Path(options.watch), models, load)
+            closing.callback(watch.stop)
+            watch.start()
+        state = State(models, options, metrics)
         closing.callback(state.readers.shutdown, wait=False, cancel_futures=True)
         if options.grpc_port is not None:
             closing.callback(Remote(state).stop, options.grace)
         told = tuple(
             ServedModel(each.name, each.version, str(each.artifact.folder), str(each.pipeline.precision))
-            for each in served
+            for each in models
         )
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,11 +190,16 @@ class Served:
 class Models:
     """All models of a server, by name and version."""
 
-    def __init__(self, served: Sequence[Served]) -> None:
-        self._served = tuple(served)
+    def __init__(self) -> None:
+        self._served: tuple[Served, ...] = ()
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Served]:
         return iter(self._served)
+
+    def replace(self, old: Served | None, new: Served | None) -> None:
+        """Take a model out, put one in, or both at once; requests see the one or the other."""
+        rest = [each for each in self._served if each is not old]
+        self._served = tuple(rest if new is None else [*rest, new])
 
     def versions(self, name: str) -> list[str]:
         """The versions of a model, in the order given."""
@@ -207,6 +212,8 @@ class Models:
             Refused: there is none.
         """
         names = sorted({each.name for each in self._served})
+        if not names:
+            raise Refused(404, "no model is served yet.", field="model")
         if name is None:
             if len(names) > 1:
                 raise Refused(404, f"several models are served: {', '.join(names)}. Name one.", field="model")
