@@ -104,22 +104,20 @@ class Remote:
 
     def _guarded(self, grpc: Any, name: str, call: Callable[[Any, Any], Any], made: Any) -> Callable[[Any, Any], Any]:
         def answered(request: Any, context: Any) -> Any:
-            start, refused = time.perf_counter(), None
+            start, status = time.perf_counter(), 200
             try:
                 if name not in ("ServerLive", "ServerReady"):
                     self._check_token(context)
-                if name == "ModelInfer":
-                    return self._infer(request, made, context)
-                return call(request, made)
+                return self._infer(request, made, context) if name == "ModelInfer" else call(request, made)
             except Exception as error:
                 refused = refusals.of(error)
                 if refused is None or refused.status == 500:
                     _log.error("a call of %s failed: %s", name, type(error).__name__, exc_info=error)
                     refused = Refused(500, "an error of the server's own; its log has it.")
+                status = refused.status
+                context.abort(grpc.StatusCode[_STATUS.get(status, "INTERNAL")], refused.message)
             finally:
-                status = refused.status if refused else 200
                 self._state.metrics.request("grpc", "", status, time.perf_counter() - start)
-            context.abort(grpc.StatusCode[_STATUS.get(refused.status, "INTERNAL")], refused.message)
 
         return answered
 
