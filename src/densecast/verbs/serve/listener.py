@@ -39,7 +39,7 @@ def check_installed() -> None:
 
 
 def bound(options: ServeOptions) -> socket.socket:
-    """A socket that listens where the options say.
+    """A socket that is bound to where the options say; it listens only when the models are ready.
 
     Raises:
         UsageError: no address of this machine, or a port that needs rights.
@@ -56,7 +56,6 @@ def bound(options: ServeOptions) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
@@ -132,6 +131,7 @@ def _server(app: Any, options: ServeOptions) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        backlog=_BACKLOG,
         limit_concurrency=options.max_connections,
         timeout_keep_alive=max(1, round(options.idle_timeout)),
         timeout_graceful_shutdown=max(1, round(options.grace)),
