@@ -31,26 +31,27 @@ _PLAIN = "from densecast.cli import main; main()"
 def slope_bytes(code: str, artifact: Path, requests: int) -> tuple[float, set[int], set[int]]:
     """Growth of memory a request after a fifth of them, and the numbers of threads and of files that were seen."""
     given = [sys.executable, "-c", code, "serve", str(artifact), "--port", "0", "-q"]
+    places, sizes, threads, files = [], [], set(), set()
     with subprocess.Popen(given, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().rsplit(" ", 1)[1].strip()
+        connection = http.client.HTTPConnection(url.split("/")[2], timeout=30)
+        picture = malformed_requests.jpeg()
+        own = Path(f"/proc/{process.pid}")
         try:
-            assert process.stdout is not None
-            url = process.stdout.readline().rsplit(" ", 1)[1].strip()
-            connection = http.client.HTTPConnection(url.split("/")[2], timeout=30)
-            picture = malformed_requests.jpeg()
-            places, sizes, threads, files = [], [], set(), set()
             for number in range(requests):
                 connection.request("POST", "/predict", picture, {"Content-Type": "image/jpeg"})
                 reply = connection.getresponse()
                 assert reply.status == 200 and reply.read()
                 if number >= requests // 5 and number % (requests // 50) == 0:
-                    own = Path(f"/proc/{process.pid}")
                     places.append(number)
                     sizes.append(int((own / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
                     threads.add(len(list((own / "task").iterdir())))
                     files.add(len(list((own / "fd").iterdir())))
-            return float(np.polyfit(places, sizes, 1)[0]), threads, files
         finally:
+            connection.close()
             process.kill()
+    return float(np.polyfit(places, sizes, 1)[0]), threads, files
 
 
 @pytest.mark.slow
