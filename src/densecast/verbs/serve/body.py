@@ -106,7 +106,5 @@ class Bodies:
         return bytes(parts)
 
     def _too_large(self) -> Refused:
-        return Refused(
-            413, f"a body is at most {self._limit // MIB} MiB, inflated as well.", field="body",
-            headers={"Connection": "close"},
-        )  # fmt: skip
+        # The connection stays open for a moment: closed at once, the client would not get to read this.
+        return Refused(413, f"a body is at most {self._limit // MIB} MiB, inflated as well.", field="body")
