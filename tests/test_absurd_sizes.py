@@ -35,7 +35,9 @@ def put(plain: Any, path: tuple[Any, ...], value: object) -> str:
     return json.dumps(plain)
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "reference"])
+@pytest.mark.parametrize(
+    "backend", ["openvino", *(pytest.param(each, marks=pytest.mark.slow) for each in ("onnxruntime", "reference"))]
+)
 def test_any_number_of_a_manifest_may_be_absurd(tmp_path: Path, backend: str) -> None:
     built = tiny_artifacts.compiled(tmp_path, BuildOptions(backend, shape=InputShape((1,), 24, 32))).folder
     whole = json.loads((built / "manifest.json").read_text())
