@@ -106,4 +106,4 @@ def quantised(model: Any, feed: np.ndarray) -> Any:
     from densecast.backends import _nncf
     from densecast.spec.options import QuantizeOptions
 
-    return _nncf.quantize(model, [{"image": feed}], QuantizeOptions(calibration_method="minmax"))
+    return _nncf.quantize(model, [{"image": feed}], QuantizeOptions(calibration_method="minmax"), full_weights=True)

@@ -84,7 +84,7 @@ def fake_quantised(options: QuantizeOptions) -> dict[str, dict[str, np.ndarray]]
     core.set_property({"ENABLE_MMAP": False})
     model = core.read_model(tiny_graphs.segmentation(24, 32, batch=1).SerializeToString())
     with contextlib.redirect_stdout(io.StringIO()):
-        made = _nncf.quantize(model, feeds(), options)
+        made = _nncf.quantize(model, feeds(), options, full_weights=True)
     found: dict[str, dict[str, np.ndarray]] = {}
     for node in made.get_ordered_ops():
         if node.get_type_name() != "FakeQuantize":

@@ -14,7 +14,7 @@ import numpy as np
 
 from densecast.artifact import CompiledArtifact
 from densecast.artifact.half_type_record import HalfTypeRecord
-from densecast.backends import _nncf, _openvino_half_type, _openvino_model
+from densecast.backends import _nncf, _openvino_half_type, _openvino_model, _openvino_trial
 from densecast.backends._base import (
     Backend,
     BuildJob,
@@ -135,6 +135,7 @@ def _save(model: Any, hint: _Hint, job: BuildJob, folder: Path) -> Built:
     settings = {"INFERENCE_PRECISION_HINT": hint.type}
     with files.written_by_library(folder, "OpenVINO's model"):
         ov.save_model(model, folder / _FILE, compress_to_fp16=False)
+    _openvino_trial.check(folder / _FILE, hint.type, job.spec.inputs)
     compiled = ov.Core().compile_model(model, "CPU", settings)
     is_int8 = job.options.precision == "qint8_mixed_float16"
     needs = cpus.needs(job.options.cpu, is_int8=is_int8, half_type=hint.type)

@@ -1,0 +1,129 @@
+"""Compiles and runs an OpenVINO model in a process of its own first, where a crash is an error that names the layer.
+
+A CPU that lists an ability does not always have one that works, and what fails inside the engine may end the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from densecast.errors import BadGraphError
+from densecast.runtime import trial
+from densecast.runtime.trial import EngineCrashError
+from densecast.spec.tensor import TensorSpec
+
+_SIDE = 128
+FUNCTION = "densecast.backends._openvino_trial:compile_and_run"
+_LIBRARIES = ("numpy", "openvino")
+_SINKS = ("Result", "Constant", "Parameter")
+
+
+def fault(path: Path, hint: str, specs: Sequence[TensorSpec]) -> str | None:
+    """Why the model in `path` cannot be used in a type, in words; None if it compiles and runs, or cannot be tried."""
+    told = _tried(path, hint, specs, None)
+    if not isinstance(told, EngineCrashError):
+        return told
+    layer = _first_that_crashes(path, hint, specs)
+    where = f" at layer {layer!r}" if layer else ""
+    return f"ends the process{where} ({_reason(told)})"
+
+
+def check(path: Path, hint: str, specs: Sequence[TensorSpec]) -> None:
+    """Check that the model in `path` compiles and runs in a type.
+
+    Raises:
+        BadGraphError: it does not, or ends the process.
+    """
+    told = fault(path, hint, specs)
+    if told is not None:
+        raise BadGraphError(
+            f"OpenVINO cannot use the graph on this CPU: in {hint} it {told}. Build another precision, or with "
+            "-b onnxruntime.",
+            field="precision",
+        )
+
+
+def compile_and_run(payload: dict[str, Any], folder: Path) -> str | None:
+    """In the process of its own: compile the model, or its first so many operators, and run it once."""
+    import openvino as ov
+
+    core = ov.Core()
+    model = core.read_model(payload["model"])
+    if payload["operators"] is not None:
+        model = beginning(ov, model, payload["operators"])
+    settings = {"INFERENCE_PRECISION_HINT": payload["hint"], "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    try:
+        request = core.compile_model(model, "CPU", settings).create_infer_request()
+        feeds = {}
+        for tensor in model.inputs:
+            shape = payload["shapes"][tensor.get_any_name()]
+            feeds[tensor.get_any_name()] = np.zeros(shape, tensor.get_element_type().to_dtype())
+        request.infer(feeds)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"does not compile ({(lines or ['no reason given'])[-1].rstrip('.')[:200]})"
+    return None
+
+
+def _tried(path: Path, hint: str, specs: Sequence[TensorSpec], operators: int | None) -> str | EngineCrashError | None:
+    shapes = {spec.name: spec.typical_shape(_SIDE) for spec in specs}
+    payload = {"model": str(path.resolve()), "hint": hint, "shapes": shapes, "operators": operators}
+    try:
+        told = trial.run(
+            FUNCTION, payload, subject="OpenVINO's model", readable=[path.resolve().parent], libraries=_LIBRARIES
+        )
+    except EngineCrashError as error:
+        return error
+    return None if told is None else str(told)
+
+
+def _first_that_crashes(path: Path, hint: str, specs: Sequence[TensorSpec]) -> str | None:
+    """The name of the operator with which a beginning of the network first ends the process, by halving."""
+    import openvino as ov
+
+    names = [node.get_friendly_name() for node in _operators(ov.Core().read_model(path))]
+    low, high = 0, len(names)
+    if not isinstance(_tried(path, hint, specs, high), EngineCrashError):
+        return None  # only whole, as where layers are fused
+    while high - low > 1:
+        middle = (low + high) // 2
+        if isinstance(_tried(path, hint, specs, middle), EngineCrashError):
+            high = middle
+        else:
+            low = middle
+    return str(names[high - 1])
+
+
+def _operators(model: Any) -> list[Any]:
+    """What computes something that depends on the input, in order."""
+    depends = set[str]()
+    found = []
+    for node in model.get_ordered_ops():
+        kind, name = node.get_type_name(), node.get_friendly_name()
+        inputs = [node.input_value(place).get_node().get_friendly_name() for place in range(node.get_input_size())]
+        if kind == "Parameter" or any(each in depends for each in inputs):
+            depends.add(name)
+            if kind not in _SINKS:
+                found.append(node)
+    return found
+
+
+def beginning(ov: Any, model: Any, count: int) -> Any:
+    """A model of the first `count` operators; whatever none of them reads is an output."""
+    first = _operators(model)[:count]
+    inside = {node.get_friendly_name() for node in first}
+    ends = [
+        output
+        for node in first
+        for output in node.outputs()
+        if not any(target.get_node().get_friendly_name() in inside for target in output.get_target_inputs())
+    ]
+    return ov.Model(ends, list(model.get_parameters()), "beginning")
+
+
+def _reason(error: EngineCrashError) -> str:
+    return str(error).partition(": ")[2].rstrip(".") or str(error)

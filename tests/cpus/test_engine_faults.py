@@ -1,0 +1,96 @@
+"""What fails inside an engine is handled where it happens: another type is taken, or the error names the layer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import crashing_engine
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+import tiny_artifacts
+import tiny_graphs
+
+from densecast.backends import _openvino_trial
+from densecast.errors import BadGraphError
+from densecast.pipeline import Pipeline
+from densecast.runtime import cpuid, machine, trial
+from densecast.spec.options import BuildOptions, InputShape
+from densecast.verbs.builder import build
+
+FP16 = BuildOptions("openvino", "force_float16", InputShape((1,), 24, 32))
+
+
+def named() -> onnx.ModelProto:
+    """The tiny network; one of its layers has the name of the one that crashes."""
+    model = tiny_graphs.segmentation()
+    for number, node in enumerate(model.graph.node):
+        node.name = crashing_engine.LAYER if node.op_type == "Relu" else f"layer{number}"
+    return model
+
+
+@pytest.fixture
+def crashes(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
+    monkeypatch.setattr(_openvino_trial, "FUNCTION", "crashing_engine:compile_and_run")
+
+
+def test_a_16_bit_type_that_ends_the_process_is_not_taken(tmp_path: Path, crashes: None) -> None:
+    if not {"bfloat16", "float16"} & machine.able():
+        pytest.skip("this CPU has no 16-bit type to choose")
+    built = build(tiny_artifacts.exported(tmp_path, named()), tmp_path / "built", FP16)
+    record = built.manifest.half_type
+    assert record is not None and record.chosen == "f32"
+    assert "ends the process" in record.why and f"'{crashing_engine.LAYER}'" in record.why and "SIGSEGV" in record.why
+    assert built.manifest.precision_ran.compute == "float32"
+
+
+def test_a_type_that_was_asked_for_and_ends_the_process_is_an_error_that_names_the_layer(
+    tmp_path: Path, crashes: None
+) -> None:
+    options = BuildOptions("openvino", "force_float16", InputShape((1,), 24, 32), half_type="bf16")
+    with pytest.raises(BadGraphError, match=f"'{crashing_engine.LAYER}'.*SIGSEGV") as refused:
+        build(tiny_artifacts.exported(tmp_path, named()), tmp_path / "built", options)
+    assert "bf16" in str(refused.value) and not (tmp_path / "built").exists()
+
+
+def test_what_ends_its_process_does_not_end_this_one() -> None:
+    with pytest.raises(trial.EngineCrashError, match="SIGABRT"):
+        trial.run("crashing_engine:abort", {}, subject="the model", readable=[], libraries=())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("avx512bw" not in (cpuid.flags() or ()), reason="this CPU has nothing to be kept from OpenVINO")
+def test_a_16_bit_type_that_is_listed_and_does_not_compile_is_not_taken(tmp_path: Path) -> None:
+    """With `ONEDNN_MAX_CPU_ISA=AVX2` OpenVINO lists bfloat16, and has no deconvolution in it."""
+    weights = np.random.default_rng(0).standard_normal((3, 2, 2, 2)).astype(np.float32)
+    model = onnx.parser.parse_model(
+        """
+        <ir_version: 8, opset_import: ["" : 17]>
+        tiny (float[N, 3, H, W] image) => (float[N, 2, H2, W2] logits) {
+            logits = ConvTranspose <strides = [2, 2]> (image, w)
+        }
+        """
+    )
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    source = tiny_artifacts.exported(tmp_path, model)
+    code = (
+        "import sys, densecast; from densecast import BuildOptions, InputShape\n"
+        "options = BuildOptions('openvino', 'force_float16', InputShape((1,), 24, 32))\n"
+        "print(densecast.build(sys.argv[1], sys.argv[2], options).manifest.precision_ran.compute)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(source.folder), str(tmp_path / "built")],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "DENSECAST_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "float32"
+    with Pipeline.open(tmp_path / "built", threads=1) as pipeline:
+        assert pipeline.precision.compute == "float32"

@@ -1,0 +1,30 @@
+"""An engine that ends its process at one layer, as a fault inside of one does."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+WORKS = "f32"
+LAYER = "the_one"
+
+
+def compile_and_run(payload: dict[str, Any], folder: Path) -> str | None:
+    """Crash in every type but float32, if the beginning of the model that is asked for has the layer."""
+    import openvino as ov
+
+    from densecast.backends import _openvino_trial
+
+    model = ov.Core().read_model(payload["model"])
+    if payload["operators"] is not None:
+        model = _openvino_trial.beginning(ov, model, payload["operators"])
+    if payload["hint"] != WORKS and LAYER in {node.get_friendly_name() for node in model.get_ordered_ops()}:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return None
+
+
+def abort(payload: dict[str, Any], folder: Path) -> None:
+    """End the process."""
+    os.abort()
