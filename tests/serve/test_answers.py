@@ -142,6 +142,19 @@ def test_a_plain_request_gets_json_with_the_mask(server: str, files: list[bytes]
     assert told["id"] == reply.headers["x-request-id"] and set(told["stages_ms"]) >= {"queue", "decode", "infer"}
 
 
+def test_runs_of_a_plain_request_have_boxes_and_confidences(
+    server: str, files: list[bytes], expected: list[Any]
+) -> None:
+    told = serve_client.ask(server, "POST", "/predict/tiny?response_mask_format=rle", files[1], JPEG).document
+    assert "segmentation_mask" not in told and "confidence_mask" not in told
+    for each in told["predictions"]:
+        mask = expected[1].class_id == each["class_id"]
+        y, x = np.nonzero(mask)
+        box = (each["x"] - each["width"] / 2, each["y"] - each["height"] / 2, each["width"], each["height"])
+        assert box == (x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1)
+        assert np.isclose(each["confidence"], expected[1].probability[mask].mean(dtype=np.float64), atol=1e-5)
+
+
 def test_a_plain_request_gets_a_png(server: str, files: list[bytes], expected: list[Any]) -> None:
     reply = serve_client.ask(server, "PUT", "/predict/tiny", files[2], JPEG | {"Accept": "image/png"})
     assert reply.headers["content-type"] == "image/png" and np.array_equal(decoded(reply.body), expected[2].class_id)

@@ -80,13 +80,31 @@ def png(pixels: Array) -> bytes:
     return bytes(data.tobytes())
 
 
-def runs(class_id: npt.NDArray[Any], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """The classes of a map that are there, each with its mask as COCO's run-length encoding."""
-    found = np.unique(class_id).tolist()
-    return [
-        {"class_id": number, "class": name_of(number, labels), "rle": rle.encode(class_id == number)}
-        for number in found
-    ]
+def runs(
+    class_id: npt.NDArray[Any], labels: Sequence[str], probability: npt.NDArray[np.float32] | None = None
+) -> list[dict[str, Any]]:
+    """The classes of a map that are there, each with its mask as COCO's run-length encoding and its box.
+
+    `x` and `y` are the middle of the box, as Roboflow's predictions have them. With probabilities `confidence` is their
+    mean over the class's pixels.
+    """
+    found: list[dict[str, Any]] = []
+    for number in np.unique(class_id).tolist():
+        mask = class_id == number
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        left, top = int(columns[0]), int(rows[0])
+        width, height = int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
+        one = {
+            "class_id": number,
+            "class": name_of(number, labels),
+            "x": left + width / 2,
+            "y": top + height / 2,
+            "width": width,
+            "height": height,
+            "rle": rle.encode(mask),
+        }
+        found.append(one if probability is None else one | {"confidence": float(probability[mask].mean())})
+    return found
 
 
 def people(poses: Poses) -> list[dict[str, Any]]:

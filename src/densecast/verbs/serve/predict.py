@@ -69,7 +69,9 @@ def job_of(
         body = json.dumps(told, separators=(",", ":"), allow_nan=False).encode()
         return timed(Answer(body, JSON), done.stages_ms)
 
-    return Job([data], (sizes, wish.scores), end, finish, wish.scores)
+    # Runs come with each class's confidence, which readers of Roboflow's answers need.
+    scores = wish.scores or (wish.mask_format == "rle" and scored)
+    return Job([data], (sizes, scores), end, finish, scores)
 
 
 def wish(parameters: Sequence[tuple[str, str]], accept: str) -> Wish:
@@ -180,10 +182,10 @@ def _masks(prediction: SegmentationMap, labels: Sequence[str], wish: Wish) -> di
         "present_class_ids": found,
     }
     if wish.mask_format == "rle":
-        told["predictions"] = outputs.runs(class_id, labels)
+        told["predictions"] = outputs.runs(class_id, labels, prediction.probability)
     else:
         told["segmentation_mask"] = _base64(outputs.png(class_id))
-    if prediction.probability is not None:
+    if prediction.probability is not None and wish.scores:
         in_bytes = np.rint(np.clip(prediction.probability, 0, 1) * 255).astype(np.uint8)
         told["confidence_mask"] = _base64(outputs.png(in_bytes))
     return told
