@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import colour_network
+import made_parquet
 import numpy as np
 import pytest
 from command_line import densecast, failed
@@ -139,6 +140,31 @@ def test_options_of_the_data_and_corrected_masks_lead_to_new_scores(tmp_path: Pa
     for index in range(5):
         write(root / "gt" / f"p{index:02d}.png", (labels_of(index) + 1) % 3)
     assert reproduce(exported, tmp_path / "R", OPTIONS, data=described).rows[0].score.value == 0.0
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_data_may_be_one_file_with_images_in_it_or_around_it(tmp_path: Path, exported: Path) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs the [store] extra")
+    table = made_parquet.write(tmp_path / "p" / "x.parquet", [made_parquet.row(k) for k in range(5)])
+    assert reproduce(exported, tmp_path / "P", OPTIONS, data=table).rows[0].score.value == 1.0
+    shares = {}
+    for name, wrong in (("right", 0), ("wrong", 1)):
+        # Run lengths by columns: stripes of 8 columns of the classes 0, 1 and 2, the last one wrong.
+        stripes = [(0, [0, 128, 256]), (1, [128, 128, 128]), (2 - wrong, [256, 128])]
+        document = {
+            "images": [{"id": 1, "file_name": "a.png", "height": 16, "width": 24}],
+            "categories": [{"id": k, "name": label} for k, label in enumerate(("ground", "red", "green"))],
+            "annotations": [
+                {"id": k, "image_id": 1, "category_id": label, "segmentation": {"size": [16, 24], "counts": counts}}
+                for k, (label, counts) in enumerate(stripes)
+            ],
+        }
+        write(tmp_path / "c" / "a.png", np.asarray(COLOURS, np.uint8)[labels_of(0)])
+        (tmp_path / "c" / "mine.json").write_text(json.dumps(document), encoding="utf-8")
+        made = reproduce(exported, tmp_path / "C", OPTIONS, data=tmp_path / "c" / "mine.json")
+        shares[name] = made.rows[0].score.value
+    # A changed annotation file is measured anew: red is one of two stripes, green is nowhere right.
+    assert shares["right"] == 1.0 and shares["wrong"] == pytest.approx((1 + 0.5 + 0) / 3)
 
 
 @pytest.mark.usefixtures("in_this_process")

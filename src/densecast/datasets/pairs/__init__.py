@@ -20,7 +20,7 @@ from densecast.datasets.pairs._classes import Classes, classes_of
 from densecast.datasets.pairs._data_file import DataFile
 from densecast.datasets.pairs._matching import match
 from densecast.datasets.pairs._splits import chosen
-from densecast.errors import BadDatasetError, DensecastError
+from densecast.errors import BadConfigError, BadDatasetError, DensecastError
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 
@@ -172,9 +172,17 @@ def survey(root: Path, reading: Reading = Reading()) -> Survey:
 
 
 def files_root(root: Path) -> Path:
-    """The folder that the files of a user's data are below: the root, or where its data file says."""
+    """The folder that the files of a user's data are below: the root, or where its data file says.
+
+    Images of an annotation file lie around it; a Parquet file holds them itself.
+    """
     file = root if root.is_file() else _data_file.find(root)
-    return root if file is None else _data_file.read(file).root
+    if file is None or file.suffix.lower() == ".parquet":
+        return root
+    try:
+        return _data_file.read(file).root
+    except BadConfigError:
+        return file.parent.parent if file.parent.name == "annotations" else file.parent
 
 
 def looks_like(root: Path) -> bool:
