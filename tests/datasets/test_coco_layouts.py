@@ -260,3 +260,16 @@ def test_cvats_masks_with_its_list_and_colours(tmp_path: Path) -> None:
     for sample in dataset.samples:
         np.testing.assert_array_equal(dataset.read_target(sample), labels)
     assert Data(tmp_path).path == tmp_path
+
+
+@pytest.mark.parametrize(("scale", "is_refused"), [(1.0, False), (1.08, False), (2.0, True)])
+def test_outlines_drawn_on_a_larger_picture_are_refused(tmp_path: Path, scale: float, is_refused: bool) -> None:
+    height, width = SIZE_HW
+    root = turned(tmp_path, {1: [0, 0, width * scale, 0, width * scale, height * scale, 0, height * scale]}, SIZE_HW)
+    Image.fromarray(np.zeros((*SIZE_HW, 3), np.uint8)).save(root / "val2017" / "1.jpg")
+    dataset = coco_segmentation.open(root, "val", reading=READING)
+    if is_refused:
+        with pytest.raises(BadDatasetError, match=r"annotation 1: its outline reaches x = 64 in a picture of 32×24"):
+            dataset.read_target(dataset.samples[0])
+    else:
+        assert (dataset.read_target(dataset.samples[0]) == 1).all()

@@ -113,6 +113,16 @@ def test_rows_that_are_wrong_are_named(tmp_path: Path) -> None:
         parquet.open(tmp_path / "damaged.parquet", "all", reading=READING)
 
 
+def test_a_table_without_rows_says_so(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet as tables
+
+    empty = pyarrow.table({name: pyarrow.array([], pyarrow.binary()) for name in ("image", "label")})
+    tables.write_table(empty, tmp_path / "x.parquet")
+    with pytest.raises(BadDatasetError, match="holds no rows"):
+        parquet.open(tmp_path, "all", reading=READING)
+
+
 def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
     file = write(tmp_path / "x.parquet", [row(0), row(1)])
     assert_rows(parquet.open(file, "all", reading=READING), [0, 1])

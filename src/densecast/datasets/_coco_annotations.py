@@ -174,7 +174,10 @@ def _image_problem(image: Any, known: set[int]) -> str | None:
         return "there is another image of this id"
     name = image.get("file_name")
     if not isinstance(name, str) or not is_below(name):
-        return f"file_name {str(name)[:80]!r} is no name of a file in or below the folder of images"
+        return (
+            f"file_name {str(name)[:80]!r} is no name of a file in or below the folder of images: write it as "
+            "seen from there"
+        )
     for side in ("height", "width"):
         if type(image.get(side)) is not int or not 1 <= image[side] <= _MAX_SIDE:
             return f"{side} must be a whole number of at least one pixel"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from densecast.datasets import _coco_annotations, _coco_masks
+from densecast.datasets import _coco_annotations, _coco_masks, _coco_outlines
 from densecast.datasets._coco_joints import fold
 from densecast.datasets.pairs._classes import LEFT_OUT, classes_of
 from densecast.datasets.pairs._data_file import DataFile
@@ -61,6 +61,7 @@ class Labels:
         masks: list[tuple[bool, int, int, _coco_masks.Mask]] = []
         for place, entry in enumerate(self.of_image[image.id]):
             try:
+                _coco_outlines.require_inside(entry, size_hw)
                 mask = _coco_masks.mask_of(entry["segmentation"], size_hw)
             except BadDatasetError as error:
                 raise BadDatasetError(f"image {image.id:012d}, annotation {entry['id']}: {error}.") from None

@@ -9,9 +9,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from densecast.datasets._coco_annotations import ImageEntry
+from densecast.errors import BadDatasetError
 
 # Outlines at the border are rounded outwards.
 _MARGIN_PX = 1.5
+
+# Tools let outlines reach a little beyond a picture; what reaches further was drawn on one of another size.
+_BEYOND_SHARE, _BEYOND_PX = 0.1, 3.0
 
 # Width and height that outlines reach.
 Reach = tuple[float, float]
@@ -44,3 +48,19 @@ def is_turned(image: ImageEntry, annotations: Iterable[dict[str, Any]]) -> bool 
     fits = right <= width + _MARGIN_PX and bottom <= height + _MARGIN_PX
     fits_turned = right <= height + _MARGIN_PX and bottom <= width + _MARGIN_PX
     return None if fits == fits_turned else fits_turned
+
+
+def require_inside(entry: dict[str, Any], size_hw: tuple[int, int]) -> None:
+    """Require that an annotation's polygons lie in the picture, give or take what tools round.
+
+    Raises:
+        BadDatasetError: they reach far beyond it; says how far.
+    """
+    right, bottom = reach_of([entry])
+    height, width = size_hw
+    for reach, side, name in ((right, width, "x"), (bottom, height, "y")):
+        if reach > side * (1 + _BEYOND_SHARE) + _BEYOND_PX:
+            raise BadDatasetError(
+                f"its outline reaches {name} = {reach:g} in a picture of {width}×{height}: it was drawn on one of "
+                "another size"
+            )

@@ -80,6 +80,8 @@ def unpack(root: Path, image: str | None = None, mask: str | None = None) -> Unp
     ((image, mask),) = columns
     states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
     key = files.sha256_text(repr((str(files.real(root)), image, mask, states)))[:32]
+    if not any(_opened(path).metadata.num_rows for path in sources):
+        raise BadDatasetError(f"{root} holds no rows.")
     target = cache.folder() / "parquet" / key
     if not target.is_dir():
         with files.new_folder(target) as scratch:
@@ -185,6 +187,8 @@ def _content(value: Any, path: Path, where: str) -> tuple[bytes, str | None]:
             return value, name if isinstance(name, str) else None
     if isinstance(value, bytes):
         return value, None
+    if value is None:
+        raise BadDatasetError(f"{where} is missing.")
     raise BadDatasetError(f"{where} is {type(value).__name__}, not an image's bytes.")
 
 
