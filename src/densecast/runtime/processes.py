@@ -18,6 +18,7 @@ from densecast.errors import WorkerError
 _PR_SET_PDEATHSIG = 1
 # How Python ends after an exception that nobody caught.
 _PYTHON_ERROR = 1
+_ENDING_S = 2.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,6 +92,8 @@ class WorkerPool:
             yield self.result(future)
 
     def _died(self) -> WorkerError:
+        for worker in self._started.values():
+            worker.join(_ENDING_S)  # its pipe is closed a moment before it has an exit code
         if any(worker.exitcode == _PYTHON_ERROR for worker in self._started.values()):
             return WorkerError(
                 f"a process that {self._what} could not start: it imports the program's main script anew, and that "
