@@ -11,9 +11,11 @@ import onnx.parser
 import pytest
 import tiny_artifacts
 import tiny_graphs
+from PIL import Image
 
 import planted_faults
 from densecast.artifact import CompiledArtifact, stored_answer
+from densecast.backends._base import BACKENDS, BuildJob, Built, Capabilities, Runner
 from densecast.errors import ParityError
 from densecast.runtime import execution
 from densecast.session import Session
@@ -142,3 +144,61 @@ def test_labels_are_compared_as_labels(tmp_path: Path) -> None:
     build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [right])], "force_float32", "openvino")
     with pytest.raises(ParityError, match="other whole numbers"):
         build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [right ^ 1])], "force_float32", "openvino")
+
+
+class Misreads:
+    """ONNX Runtime, but with another padding: what it moves is less than what int8 rounds."""
+
+    def __init__(self) -> None:
+        self._engine = BACKENDS.load("onnxruntime")
+        self.traits = self._engine.traits
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._engine, name)
+
+    def capabilities(self) -> Capabilities:
+        return self._engine.capabilities()
+
+    def load(self, artifact: CompiledArtifact, config: execution.ExecutionConfig) -> Runner:
+        return self._engine.load(artifact, config)
+
+    def build(self, job: BuildJob, folder: Path) -> Built:
+        model = onnx.load(job.graph)
+        first = next(node for node in model.graph.node if node.op_type == "Conv")
+        weight = next(each for each in model.graph.initializer if each.name == first.input[1])
+        values = onnx.numpy_helper.to_array(weight).copy()
+        values[0, 0] = values[0, 0, ::-1]
+        weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+        onnx.save(model, folder.parent / "misread.onnx")
+        return self._engine.build(replace(job, graph=folder.parent / "misread.onnx"), folder)
+
+
+def test_an_engine_that_misreads_a_graph_is_refused_in_int8_by_its_float32(tmp_path: Path) -> None:
+    if "misreads" not in BACKENDS.names():
+        BACKENDS.register("misreads", Misreads())  # type: ignore[arg-type]
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for index in range(3):
+        noise = np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
+        Image.fromarray(noise).save(pictures / f"{index}.png")
+    source = tiny_artifacts.exported(tmp_path)
+    options = BuildOptions("misreads", "qint8_mixed_float16")
+    with pytest.raises(ParityError, match=r"^the int8 model built for misreads is off by .* even in float32"):
+        build(source, tmp_path / "built", options, data=pictures)
+    assert not (tmp_path / "built").exists()
+    build(source, tmp_path / "sound", replace(options, backend="onnxruntime"), data=pictures)
+
+
+def test_int8_is_held_to_what_8_bits_change(tmp_path: Path) -> None:
+    """Labels and correlation stay nearly as they are, and the noise is many times that of rounding."""
+    spec, sound = tiny_artifacts.spec(), named(tiny_graphs.segmentation())
+    onnx.save(sound, tmp_path / "graph.onnx")
+    feeds = stored_answer.golden_feeds(spec)
+    (right,) = answer(sound, feeds)
+    precision = "qint8_mixed_float16"
+    noisy = right + np.random.default_rng(0).normal(size=right.shape) * 0.3 * right.std()
+    assert build_check.correlation(right, noisy) > 0.95
+    with pytest.raises(ParityError, match="where rounding to 8 bits explains"):
+        build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [noisy])], precision, "openvino")
+    barely = right + np.random.default_rng(0).normal(size=right.shape) * 0.05 * right.std()
+    build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [barely])], precision, "openvino")

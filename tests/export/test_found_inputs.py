@@ -181,3 +181,48 @@ def test_an_image_that_is_named_must_be_one(tmp_path: Path) -> None:
     spec = SpecFile(("a", "b"), NATIVE).model("found")
     with pytest.raises(BadGraphError, match="is no image"):
         export_file(tmp_path / "found.onnx", spec, tmp_path / "float", ExportOptions(input_name="other"))
+
+
+def one_output(output: str, body: str, weights: str = "") -> onnx.ModelProto:
+    numbers = ", ".join(f"{value:.4f}" for value in np.random.default_rng(2).normal(size=27))
+    return onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17]> g (float[N,3,H,W] image) => ({output})
+        <float[3,3,3,1] w = {{{numbers}}}{weights}>
+        {{ scores = Conv <pads = [1, 0, 1, 0]> (image, w) {body} }}"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "body", "weights"),
+    [
+        # A picture in the labels' colours, and probabilities times 255.
+        (
+            "uint8[N,H,W,3] out",
+            "best = ArgMax <axis = 1, keepdims = 0> (scores) out = Gather (colours, best)",
+            ", uint8[3,3] colours = {0, 0, 0, 255, 0, 0, 0, 255, 0}",
+        ),
+        (
+            "uint8[N,3,H,W] out",
+            "share = Softmax <axis = 1> (scores) large = Mul (share, most) out = Cast <to = 2> (large)",
+            ", float most = {255}",
+        ),
+    ],
+)
+def test_whole_numbers_in_planes_are_no_scores(output: str, body: str, weights: str, tmp_path: Path) -> None:
+    with pytest.raises(BadGraphError, match=r"whole numbers \(uint8\) in 3 planes"):
+        exported(tmp_path, one_output(output, body, weights))
+
+
+def test_graphs_that_draw_random_numbers_are_refused(tmp_path: Path) -> None:
+    noisy = one_output("float[N,3,H,W] out", "noise = RandomUniformLike (scores) out = Add (scores, noise)")
+    with pytest.raises(BadGraphError, match="answers otherwise each time"):
+        exported(tmp_path, noisy)
+
+
+def test_sizes_of_nought_are_open_ones(tmp_path: Path) -> None:
+    model = found_graphs.graph(Kind())
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 0
+        value.type.tensor_type.shape.dim[2].dim_value = -1
+    artifact = exported(tmp_path, model)
+    assert not any(isinstance(size, int) for size in (artifact.spec.input.shape[0], artifact.spec.input.shape[2]))

@@ -17,7 +17,7 @@ from densecast.spec.options import BuildOptions
 from densecast.spec.precision import short
 from densecast.spec.shapes import built_input
 from densecast.spec.tensor import Dim
-from densecast.verbs.builder import calibration, calibration_methods, golden
+from densecast.verbs.builder import calibration, calibration_methods, float_check, golden
 from densecast.verbs.builder.compile_plan import prepare, require
 
 __all__ = ["build", "default_name", "refuse_anothers", "require"]
@@ -68,6 +68,9 @@ def build(
         manifest = replace(manifest, calibration=record, tuning=tuning)
         stages.at("comparing the build with its float graph")
         golden.add(draft.folder, manifest, graph, plan.feeds)
+        # Without a stored answer the engine is not on this machine.
+        if (draft.folder / artifact.GOLDEN).exists() and float_check.is_needed(plan):
+            float_check.check(plan, job, graph)
         graph.unlink()
         draft.finish(manifest)
     return CompiledArtifact.open(out)

@@ -60,9 +60,14 @@ def add(
             (each, outputs if each is feeds else answer(manifest.spec, session.forward, each)) for each in compared
         ]
     if not all(np.isfinite(output).all() for output in outputs):
+        told = f"the {short(options.precision)} model built for {options.backend} gives values that are not finite"
+        if options.precision == "force_float32":
+            raise ParityError(
+                f"{told} on a test image. Its weights are broken, or it is made for images of another normalisation; "
+                "`compare --locate` finds the layer."
+            )
         raise ParityError(
-            f"the {short(options.precision)} model built for {options.backend} gives values that are not finite: too "
-            "large for its 16-bit type. Build with the half type bf16, or let `compare` locate the layer.",
+            f"{told}: too large for its 16-bit type. Build with the half type bf16, or let `compare` locate the layer.",
             field="half_type",
         )
     if float_graph is not None:

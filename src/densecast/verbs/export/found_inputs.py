@@ -45,6 +45,7 @@ def adapt(model: Any, spec: ModelSpec, image_name: str | None) -> Found:
         BadConfigError: the declared preprocessing is for another number of channels.
     """
     _drop_initialised(model)
+    _open_impossible_sizes(model)
     values = {value.name: value for value in model.graph.input}
     image_name = _image_name(model, values, spec, image_name)
     notes: list[str] = []
@@ -78,6 +79,15 @@ def _drop_initialised(model: Any) -> None:
             model.graph.input.add().ParseFromString(each)
         # Up to version 3 every weight had to be listed.
         model.ir_version = max(model.ir_version, 4)
+
+
+def _open_impossible_sizes(model: Any) -> None:
+    """Sizes of 0 and -1, as some exporters write what is open, become open ones."""
+    for value in (*model.graph.input, *model.graph.output):
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.HasField("dim_value") and dim.dim_value <= 0:
+                dim.Clear()
+                dim.dim_param = f"{value.name}_{axis}"
 
 
 def _image_name(model: Any, values: dict[str, Any], spec: ModelSpec, name: str | None) -> str:

@@ -19,8 +19,9 @@ from densecast.io import files
 from densecast.runtime import cell, engine_words
 from densecast.spec.model import ModelSpec
 from densecast.spec.shapes import check_resize
-from densecast.spec.tensor import Dim, Feeds, TensorSpec
+from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import (
     found_inputs,
     found_outputs,
@@ -39,6 +40,8 @@ MAX_BYTES = 2 << 30
 _TRIAL_SIDE = 256
 # Another, to see which sizes follow the image's.
 _SECOND_SIDE = 320
+# Of the largest value: threads may sum in another order.
+_REPEATED = 1e-2
 
 
 def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Path) -> FloatArtifact:
@@ -114,9 +117,47 @@ def outputs_of(
     selection = outputs.select(shapes, spec, options, settled.main)
     if settled.notes:
         selection = replace(selection, note="; ".join((*([selection.note] if selection.note else []), *settled.notes)))
+    _check_main(results[selection.names[0]], selection.names[0], spec, where)
+    _check_repeats(run, spec, trials[0], where)
     if not spec.input.is_static and any(results[name].ndim != 4 for name in selection.names):
         trials.append(trial(_SECOND_SIDE))
     return outputs.describe_all(selection.names, trials, spec.input), selection, spec
+
+
+def _check_main(output: Array, name: str, spec: ModelSpec, where: str) -> None:
+    """Refuse whole numbers in several planes, which are neither labels nor scores of a known scale.
+
+    Raises:
+        BadGraphError: a picture of the labels' colours, or scores that were made whole.
+    """
+    has_planes = output.ndim == 4 and output.shape[1] > 1
+    if isinstance(spec.decode, SegmentationDecode) and has_planes and output.dtype.kind in "iub":
+        raise BadGraphError(
+            f"{where}: the output {name!r} has whole numbers ({output.dtype}) in {output.shape[1]} planes: a "
+            "picture in colours, or scores that were rounded. Export the network so that it ends in its scores as "
+            "floats, or in one plane of class indices."
+        )
+
+
+def _check_repeats(
+    run: Callable[[Feeds], Feeds], spec: ModelSpec, trial: tuple[outputs.Shape, Feeds], where: str
+) -> None:
+    """Refuse a graph that answers otherwise each time it is asked.
+
+    Raises:
+        BadGraphError: it draws random numbers.
+    """
+    shape, results = trial
+    for name, again in run(outputs.trial_feeds(spec, shape, 0)).items():
+        before = results[name]
+        largest = float(np.abs(np.nan_to_num(before)).max(initial=0)) if before.dtype.kind == "f" else 0.0
+        if before.shape != again.shape or not np.allclose(
+            before, again, rtol=0, atol=_REPEATED * largest, equal_nan=True
+        ):
+            raise BadGraphError(
+                f"{where} answers otherwise each time it is run on one image ({name!r}): it draws random numbers, as "
+                "dropout in training does. Export the network in evaluation mode."
+            )
 
 
 def read(path: Path) -> Any:
