@@ -226,3 +226,22 @@ def test_sizes_of_nought_are_open_ones(tmp_path: Path) -> None:
         value.type.tensor_type.shape.dim[2].dim_value = -1
     artifact = exported(tmp_path, model)
     assert not any(isinstance(size, int) for size in (artifact.spec.input.shape[0], artifact.spec.input.shape[2]))
+
+
+@pytest.mark.parametrize(
+    ("output", "body", "weights", "why"),
+    [
+        (
+            "float[N,3,M] out",
+            "out = Reshape (scores, flat)",
+            ", int64[3] flat = {0, 3, -1}",
+            "pixels lie on one axis",
+        ),
+        ("float[N,3] out", "mean = GlobalAveragePool (scores) out = Flatten (mean)", "", "as of a classifier"),
+    ],
+)
+def test_outputs_of_another_rank_are_refused_by_what_they_may_be(
+    output: str, body: str, weights: str, why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadGraphError, match=why):
+        exported(tmp_path, one_output(output, body, weights))

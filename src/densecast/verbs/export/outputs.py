@@ -77,12 +77,22 @@ def check_channels(spec: ModelSpec, name: str, shape: Shape) -> None:
     if channels is None or _fits(shape, channels):
         return
     if len(shape) != 4:
-        raise BadGraphError(f"the output {name!r} is {list(shape)}; {spec.task} needs a map (N, {channels}, h, w).")
+        needs = f"{spec.task} needs a map (N, {channels}, h, w)"
+        raise BadGraphError(f"the output {name!r} is {list(shape)}; {needs}.{_hint(shape, channels)}")
     labels = ", ".join(spec.labels[:_SHOWN_LABELS]) + (" …" if len(spec.labels) > _SHOWN_LABELS else "")
     raise BadGraphError(
         f"the output {name!r} has {shape[1]} channels, but {spec.name} ({spec.task}, labels {labels}) needs "
         f"{channels}. Is it another model, or another of its outputs?"
     )
+
+
+def _hint(shape: Shape, channels: int) -> str:
+    """What an output of another rank may be."""
+    if len(shape) == 3 and channels in shape[1:]:
+        return " All its pixels lie on one axis: reshape it to height and width in the network, and export it again."
+    if len(shape) == 2 and channels in shape:
+        return " It is one answer for the whole image, as of a classifier."
+    return ""
 
 
 def describe_all(
