@@ -17,10 +17,11 @@ from densecast.io import files
 from densecast.runtime import execution
 from densecast.session import Session
 from densecast.spec.options import BuildOptions
+from densecast.spec.precision import Precision
 from densecast.verbs.builder import build_check
 from densecast.verbs.builder.compile_plan import CompilePlan
 
-_FLOAT32 = "force_float32"
+_FLOAT32: Precision = "force_float32"
 # Graphs that have passed in this process, by engine and content: tuning builds one graph several times.
 _passed: set[tuple[str, str]] = set()
 
