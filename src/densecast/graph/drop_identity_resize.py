@@ -15,6 +15,7 @@ import onnx
 from onnx import numpy_helper
 
 from densecast.graph._base import PassResult
+from densecast.runtime import engine_words
 
 # With these, output pixel x reads input pixel x exactly when the sizes agree.
 _EXACT = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"}
@@ -25,7 +26,7 @@ def apply(model: onnx.ModelProto) -> PassResult:
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        return PassResult(model, False, f"shapes cannot be inferred ({str(error).splitlines()[0]})")
+        return PassResult(model, False, f"shapes cannot be inferred ({engine_words.reason(error)})")
     values = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
     shapes = {value.name: _static_shape(value) for value in values}
     outputs = {value.name for value in model.graph.output}

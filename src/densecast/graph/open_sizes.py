@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 
 from densecast.graph import _tensors
 from densecast.graph._base import PassResult
+from densecast.runtime import engine_words
 
 _OPEN = ("N", None, "H", "W")
 
@@ -30,7 +31,7 @@ def apply(model: onnx.ModelProto) -> PassResult:
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        return PassResult(model, False, f"shapes cannot be inferred ({str(error).splitlines()[0]})")
+        return PassResult(model, False, f"shapes cannot be inferred ({engine_words.reason(error)})")
     shapes = {value.name: _tensors.shape(value) for value in [*inferred.graph.value_info, *inferred.graph.input]}
     changed = copy.deepcopy(model)
     pooled = [

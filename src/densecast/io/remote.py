@@ -55,9 +55,9 @@ class RemoteFiles:
         try:
             system, root = fsspec.core.url_to_fs(url)
         except ImportError as error:
-            raise MissingError(f"{url} cannot be read: {str(error).splitlines()[0]}") from None
+            raise MissingError(f"{url} cannot be read: {_first_line(error)}") from None
         except ValueError as error:
-            raise UsageError(f"{url}: {str(error).splitlines()[0].rstrip('.')}.") from None
+            raise UsageError(f"{url}: {_first_line(error).rstrip('.')}.") from None
         return cls(url.rstrip("/"), system, root.rstrip("/"), timeout_s)
 
     def read(self, name: str = "") -> bytes | None:
@@ -195,3 +195,8 @@ def _within(seconds: float, work: Callable[[], T]) -> T:
 
 def _words(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".") or type(error).__name__
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

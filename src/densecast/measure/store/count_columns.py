@@ -19,6 +19,7 @@ from densecast.errors import BadStoreError, UsageError
 from densecast.io import codec
 from densecast.measure.store import arrow
 from densecast.metrics._base import Metric
+from densecast.runtime import engine_words
 
 PREFIX = "count_"
 _ID = "sample_id"
@@ -74,7 +75,7 @@ class CountColumns:
                 columns[PREFIX + name] = _column(pa, hint, values)
             except (TypeError, ValueError, OverflowError, pa.ArrowException) as error:
                 raise UsageError(
-                    f"{self.kind.__name__}.{name} cannot be kept in a store: {str(error).splitlines()[0]}.",
+                    f"{self.kind.__name__}.{name} cannot be kept in a store: {engine_words.reason(error)}.",
                     field="store",
                 ) from None
         return columns
