@@ -9,7 +9,7 @@ stable, not the distributions drawn from them); the upper 24 bits of every 32 ma
 | `*.running_var`             | U(0.5, 1.5)                                                 |
 | `*.running_mean`, `*.bias`  | U(-0.2, 0.2)                                                |
 | 1-D weight (batch norm)     | U(0.4, 1.2); U(0.1, 0.3) before a sum                       |
-| 4-D weight (convolution)    | U(-b, b), b = sqrt(6 / fan-in) (He et al. 2015)             |
+| other weights               | U(-b, b), b = sqrt(6 / fan-in) (He et al. 2015)             |
 
 Before a sum: keys with `.bn2.`, `.bn3.` (the ends of residual blocks) and `.fuse_layers.`; with the wider
 range, activations grow a hundred thousand fold through HRNet, and a softmax at its end sees one class only.
@@ -48,7 +48,7 @@ def tensor(key: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | npt.ND
         added = any(part in key for part in (".bn2.", ".bn3.", ".fuse_layers."))
         return uniform(key, shape, 0.1, 0.3) if added else uniform(key, shape, 0.4, 1.2)
     transposed = ".deconv_layers." in key
-    fan_in = shape[0] * shape[2] * shape[3] // 4 if transposed else shape[1] * shape[2] * shape[3]
+    fan_in = shape[0] * shape[2] * shape[3] // 4 if transposed else int(np.prod(shape[1:]))
     bound = float(np.sqrt(6 / fan_in))
     return uniform(key, shape, -bound, bound)
 

@@ -21,7 +21,7 @@ def network(table: Mapping[str, Any]) -> nn.Module:
         BadConfigError: a part or a key that densecast does not know; the message names it.
     """
     keys = Keys(table, "model")
-    kind = keys.word("type")
+    kind = keys.word("type").removeprefix("mmseg.")
     if kind not in SEGMENTORS:
         raise keys.unknown("type", kind, SEGMENTORS)
     backbone = backbones.backbone(keys.table("backbone"))

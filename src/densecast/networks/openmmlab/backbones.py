@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from densecast.networks.openmmlab import convolutional
+from densecast.networks.openmmlab import convolutional, mix_transformer, swin_transformer
 from densecast.networks.openmmlab.keys import Keys
 
 BACKBONES: dict[str, Callable[[Keys], Any]] = {
@@ -17,6 +17,8 @@ BACKBONES: dict[str, Callable[[Keys], Any]] = {
     "HRNet": convolutional.hrnet,
     "UNet": convolutional.unet,
     "MobileNetV2": convolutional.mobilenet_v2,
+    "MixVisionTransformer": mix_transformer.mix_vision_transformer,
+    "SwinTransformer": swin_transformer.swin_transformer,
 }
 
 
@@ -27,6 +29,7 @@ def backbone(keys: Keys) -> Any:
         BadConfigError: of a kind or with a key that densecast does not know.
     """
     kind = keys.word("type")
+    kind = kind.removeprefix("mmseg.").removeprefix("mmpose.")
     if kind not in BACKBONES:
         raise keys.unknown("type", kind, BACKBONES)
     return BACKBONES[kind](keys)

@@ -15,7 +15,7 @@ from densecast.networks._conv import Activation, Norm
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._ocr_head import OCRHead
 from densecast.networks._pyramid_heads import PSPHead, SegformerHead, UPerHead
-from densecast.networks.openmmlab import light_heads
+from densecast.networks.openmmlab import attention, light_heads
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.units import activation_of, norm_of, plain_convolution
 
@@ -236,6 +236,14 @@ HEADS: dict[str, tuple[Make, str | None]] = {
     "LRASPPHead": (_lraspp, "multiple_select"),
     "DepthwiseSeparableFCNHead": (_separable_fcn, None),
     "FPNHead": (_pyramid, "multiple_select"),
+    "NLHead": (attention.non_local, None),
+    "DNLHead": (attention.disentangled, None),
+    "GCHead": (attention.global_context, None),
+    "DAHead": (attention.dual, None),
+    "ISAHead": (attention.interlaced, None),
+    "ANNHead": (attention.asymmetric, "multiple_select"),
+    "EMAHead": (attention.expectation, None),
+    "EncHead": (attention.encoding, "multiple_select"),
 }
 """By the type in a configuration: what makes the head, and the transform that it always has."""
 
@@ -246,7 +254,7 @@ def head(keys: Keys) -> Head:
     Raises:
         BadConfigError: of a kind or with a key that densecast does not know.
     """
-    kind = keys.word("type")
+    kind = keys.word("type").removeprefix("mmseg.")
     if kind not in HEADS:
         raise keys.unknown("type", kind, HEADS)
     make, transform = HEADS[kind]

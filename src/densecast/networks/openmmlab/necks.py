@@ -220,7 +220,7 @@ def neck(keys: Keys) -> nn.Module:
     Raises:
         BadConfigError: of a kind or with a key that densecast does not know.
     """
-    kind = keys.word("type")
+    kind = keys.word("type").removeprefix("mmseg.")
     if kind not in NECKS:
         raise keys.unknown("type", kind, NECKS)
     made = NECKS[kind](keys)

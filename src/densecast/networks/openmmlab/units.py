@@ -85,3 +85,20 @@ def plain_convolution(keys: Keys) -> None:
 
 TRAINING = ("init_cfg", "pretrained", "with_cp", "norm_eval", "frozen_stages", "zero_init_residual")
 """Keys that only training reads."""
+
+
+def layer_norm_of(keys: Keys, eps: float, name: str = "norm_cfg") -> float:
+    """The epsilon of a transformer's layer normalisation; `eps` where no `norm_cfg` is given.
+
+    Raises:
+        BadConfigError: another kind of normalisation.
+    """
+    value = keys.take(name, None)
+    if value is None:
+        return eps
+    table = Keys(value, f"{keys.where}.{name}")
+    table.only("type", "LN")
+    table.ignore("requires_grad")
+    own = table.number("eps", 1e-5)
+    table.done()
+    return own

@@ -1,0 +1,104 @@
+"""Heads with attention as configurations describe them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from densecast.networks._self_attention import GlobalContext, NonLocal
+from densecast.networks.openmmlab import attention_heads as parts
+from densecast.networks.openmmlab.keys import Keys
+
+
+def _between(keys: Keys, shared: Any, name: str, block: nn.Module) -> nn.Module:
+    count = keys.integer("num_convs", 2, least=2, most=2)
+    assert count == 2
+    keys.only("dilation", 1)
+    return parts.BetweenHead(
+        shared.width,
+        shared.channels,
+        shared.classes,
+        (name, block),
+        kernel=keys.integer("kernel_size", 3),
+        concat_input=keys.flag("concat_input", True),
+        **shared.units,
+    )
+
+
+def non_local(keys: Keys, shared: Any) -> nn.Module:
+    """NLHead."""
+    keys.only("mode", "embedded_gaussian")
+    block = NonLocal(shared.channels, keys.integer("reduction", 2), keys.flag("use_scale", True), shared.norm)
+    return _between(keys, shared, "nl_block", block)
+
+
+def disentangled(keys: Keys, shared: Any) -> nn.Module:
+    """DNLHead."""
+    keys.only("mode", "embedded_gaussian")
+    reduction, scaled = keys.integer("reduction", 2), keys.flag("use_scale", True)
+    temperature = keys.number("temperature", 0.05)
+    if temperature <= 0:
+        raise keys.wrong("temperature", temperature, "above 0")
+    return _between(keys, shared, "dnl_block", NonLocal(shared.channels, reduction, scaled, shared.norm, temperature))
+
+
+def global_context(keys: Keys, shared: Any) -> nn.Module:
+    """GCHead."""
+    keys.only("pooling_type", "att")
+    keys.only("fusion_types", ("channel_add",))
+    return _between(keys, shared, "gc_block", GlobalContext(shared.channels, keys.number("ratio", 0.25)))
+
+
+def dual(keys: Keys, shared: Any) -> nn.Module:
+    """DAHead."""
+    return parts.DualAttentionHead(
+        shared.width, shared.channels, shared.classes, keys.integer("pam_channels"), **shared.units
+    )
+
+
+def interlaced(keys: Keys, shared: Any) -> nn.Module:
+    """ISAHead."""
+    inner = keys.integer("isa_channels")
+    height, width = keys.integers("down_factor", (8, 8), count=2)
+    return parts.InterlacedHead(shared.width, shared.channels, shared.classes, inner, (height, width), **shared.units)
+
+
+def asymmetric(keys: Keys, shared: Any) -> nn.Module:
+    """ANNHead."""
+    keys.only("query_scales", (1,))
+    if len(shared.in_channels) != 2:
+        raise keys.wrong("in_channels", shared.in_channels, "of two maps")
+    inner = keys.integer("project_channels")
+    scales = keys.integers("key_pool_scales", (1, 3, 6, 8))
+    return parts.AsymmetricHead(shared.in_channels, shared.channels, shared.classes, inner, scales, **shared.units)
+
+
+def expectation(keys: Keys, shared: Any) -> nn.Module:
+    """EMAHead."""
+    keys.ignore("momentum")
+    return parts.ExpectationHead(
+        shared.width,
+        shared.channels,
+        shared.classes,
+        keys.integer("ema_channels"),
+        keys.integer("num_bases"),
+        keys.integer("num_stages"),
+        keys.flag("concat_input", True),
+        **shared.units,
+    )
+
+
+def encoding(keys: Keys, shared: Any) -> nn.Module:
+    """EncHead."""
+    keys.ignore("loss_se_decode")
+    return parts.EncodingHead(
+        shared.in_channels,
+        shared.channels,
+        shared.classes,
+        keys.integer("num_codes", 32),
+        lateral=keys.flag("add_lateral", False),
+        se_loss=keys.flag("use_se_loss", True),
+        align_corners=shared.align_corners,
+        **shared.units,
+    )
