@@ -25,7 +25,7 @@ import originals
 
 def import_original() -> tuple:
     """The original's functions."""
-    originals._import("mmpose")
+    originals.import_package("mmpose")
     from mmpose.core.evaluation import aggregate_scale, aggregate_stage_flip, get_group_preds
     from mmpose.core.evaluation.bottom_up_eval import flip_feature_maps, split_ae_outputs
     from mmpose.core.post_processing.group import HeatmapParser

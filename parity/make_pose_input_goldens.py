@@ -47,7 +47,7 @@ def normalize(tensor: torch.Tensor, mean: list[float], std: list[float], inplace
 def main() -> None:
     """Run the pipeline's own classes."""
     assert cv2.__version__.startswith("4."), cv2.__version__
-    originals._import("mmpose")
+    originals.import_package("mmpose")
     functional: ModuleType = sys.modules["torchvision.transforms.functional"]
     functional.to_tensor, functional.normalize = to_tensor, normalize
     from mmpose.datasets.pipelines import BottomUpGetImgSize, BottomUpResizeAlign, Compose

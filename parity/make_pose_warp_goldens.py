@@ -50,7 +50,7 @@ def main() -> None:
     arguments.add_argument("out", type=Path)
     out = arguments.parse_args().out
     assert cv2.__version__.startswith("4."), cv2.__version__
-    originals._import("mmpose")
+    originals.import_package("mmpose")
     from mmpose.core.post_processing import get_affine_transform
     from mmpose.datasets.pipelines.bottom_up_transform import _get_multi_scale_size
 

@@ -48,7 +48,8 @@ class _NoOps(ModuleType):
         return type(name, (torch.nn.Module,), {"__init__": refuse})
 
 
-def _import(package: str) -> None:
+def import_package(package: str) -> None:
+    """Import mmseg or mmpose, with stand-ins for what it does not need."""
     if "mmcv" not in sys.modules:
         _stand_in_for_torchvision()
         operators = _NoOps("mmcv.ops")
@@ -64,7 +65,7 @@ def _import(package: str) -> None:
 
 def build(package: str, config: str) -> torch.nn.Module:
     """The network of a config inside the wheel of `package`, in evaluation mode, with arbitrary weights."""
-    _import(package)
+    import_package(package)
     from mmcv import Config
 
     spec = importlib.util.find_spec(package)

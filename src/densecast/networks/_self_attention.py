@@ -73,7 +73,7 @@ class SelfAttentionBlock(nn.Module):
         likeness = torch.matmul(query.flatten(2).transpose(1, 2), key.flatten(2)) * self._factor
         context = torch.matmul(value.flatten(2), likeness.softmax(dim=-1).transpose(1, 2))
         context = context.reshape(queries.shape[0], -1, queries.shape[2], queries.shape[3])
-        return context if self.out_project is None else self.out_project(context)  # type: ignore[no-any-return]
+        return context if self.out_project is None else self.out_project(context)
 
 
 class NonLocal(nn.Module):

@@ -8,6 +8,7 @@ from torch import nn
 
 from densecast.networks._self_attention import GlobalContext, NonLocal
 from densecast.networks.openmmlab import attention_heads as parts
+from densecast.networks.openmmlab import encoding_heads
 from densecast.networks.openmmlab.keys import Keys
 
 
@@ -77,7 +78,7 @@ def asymmetric(keys: Keys, shared: Any) -> nn.Module:
 def expectation(keys: Keys, shared: Any) -> nn.Module:
     """EMAHead."""
     keys.ignore("momentum")
-    return parts.ExpectationHead(
+    return encoding_heads.ExpectationHead(
         shared.width,
         shared.channels,
         shared.classes,
@@ -92,7 +93,7 @@ def expectation(keys: Keys, shared: Any) -> nn.Module:
 def encoding(keys: Keys, shared: Any) -> nn.Module:
     """EncHead."""
     keys.ignore("loss_se_decode")
-    return parts.EncodingHead(
+    return encoding_heads.EncodingHead(
         shared.in_channels,
         shared.channels,
         shared.classes,

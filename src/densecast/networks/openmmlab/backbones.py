@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from densecast.networks.openmmlab import convolutional, mix_transformer, swin_transformer
+from densecast.networks.openmmlab import convolutional, fast, guided, mix_transformer, stdc, swin_transformer, two_path
 from densecast.networks.openmmlab.keys import Keys
 
 BACKBONES: dict[str, Callable[[Keys], Any]] = {
@@ -19,6 +19,13 @@ BACKBONES: dict[str, Callable[[Keys], Any]] = {
     "MobileNetV2": convolutional.mobilenet_v2,
     "MixVisionTransformer": mix_transformer.mix_vision_transformer,
     "SwinTransformer": swin_transformer.swin_transformer,
+    "BiSeNetV1": lambda keys: two_path.bisenet_v1(keys, backbone),
+    "BiSeNetV2": guided.bisenet_v2,
+    "STDCNet": stdc.stdc,
+    "STDCContextPathNet": lambda keys: stdc.stdc_context_path(keys, backbone),
+    "ICNet": lambda keys: two_path.icnet(keys, backbone),
+    "FastSCNN": fast.fast_scnn,
+    "CGNet": guided.cgnet,
 }
 
 

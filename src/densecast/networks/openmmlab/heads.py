@@ -199,7 +199,8 @@ def _lraspp(keys: Keys, shared: Common) -> nn.Module:
 
 
 def _separable_fcn(keys: Keys, shared: Common) -> nn.Module:
-    depthwise = activation_of(keys, name="dw_act_cfg") if "dw_act_cfg" in keys and keys.take("dw_act_cfg") else None
+    given = keys.take("dw_act_cfg", None)
+    depthwise = "none" if given is None else activation_of(Keys({"act_cfg": given}, keys.where))
     return light_heads.SeparableFCNHead(
         shared.width,
         shared.channels,

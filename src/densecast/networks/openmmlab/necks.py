@@ -138,7 +138,6 @@ class ICNeck(nn.Module):
     ) -> None:
         super().__init__()
         first, second, third = widths
-        self.align_corners = align_corners
         self.cff_24 = CascadeFusion(third, second, channels, norm, activation, align_corners)
         self.cff_12 = CascadeFusion(channels, first, channels, norm, activation, align_corners)
 
@@ -147,8 +146,7 @@ class ICNeck(nn.Module):
         fine, middle, coarse = maps
         fused, for_training = self.cff_24(coarse, middle)
         last, second = self.cff_12(fused, fine)
-        raised = F.interpolate(last, scale_factor=2.0, mode="bilinear", align_corners=self.align_corners)
-        return [for_training, second, raised]
+        return [for_training, second, last]
 
 
 def _pyramid(keys: Keys) -> nn.Module:

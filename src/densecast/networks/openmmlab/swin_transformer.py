@@ -101,7 +101,7 @@ class _ShiftedAttention(nn.Module):
         if self.shift:
             full = torch.roll(full, shifts=(-self.shift, -self.shift), dims=(1, 2))
             mask = self._mask(full_h, full_w).to(full.dtype)
-        out = self.w_msa(self._windows(full), mask)
+        out: Tensor = self.w_msa(self._windows(full), mask)
         side = self.window
         out = out.reshape(images, full_h // side, full_w // side, side, side, channels).permute(0, 1, 3, 2, 4, 5)
         out = out.reshape(images, full_h, full_w, channels)
@@ -228,7 +228,8 @@ def swin_transformer(keys: Keys) -> nn.Module:
     has_norm = keys.flag("patch_norm", True)
     keys.only("use_abs_pos_embed", False)
     patches = _Patches(keys.integer("in_channels", 3), channels, patch, eps if has_norm else None)
-    stages, norms = [], {}
+    stages: list[nn.Module] = []
+    norms: dict[int, nn.Module] = {}
     for index, depth in enumerate(depths):
         blocks = [
             _Block(

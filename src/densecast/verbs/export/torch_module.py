@@ -186,7 +186,12 @@ def keep_weights(network: nn.Module, name: str) -> Keep:
                 "choose another.",
                 field="output_name",
             )
-        state = {key: value.contiguous() for key, value in network.state_dict().items()}
+        # A module under two names is stored twice: the format holds no shared memory.
+        seen: set[int] = set()
+        state = {}
+        for key, value in network.state_dict().items():
+            state[key] = value.clone() if value.data_ptr() in seen else value.contiguous()
+            seen.add(value.data_ptr())
         target = folder / "weights.safetensors"
         with files.written_by_library(target, "the weights"):
             save_file(state, target)

@@ -1,0 +1,64 @@
+"""Write tests/golden/openmmlab_families.npz: what the original package computes of each family's narrow network.
+
+Run in the environment of make_env.sh: .venv-parity/bin/python parity/make_family_goldens.py
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "networks"))
+
+import seeded  # noqa: E402
+from openmmlab_families import FAMILIES, MULTIPLES, SIZES_HW  # noqa: E402
+
+import originals  # noqa: E402
+from check_openmmlab import seeded_state  # noqa: E402
+
+
+def built(table: dict[str, Any]) -> torch.nn.Module:
+    """The original network of a `model` table."""
+    from mmcv import ConfigDict
+    from mmseg.models import build_segmentor
+
+    model = ConfigDict(table)
+    heads = model.decode_head if isinstance(model.decode_head, list) else [model.decode_head]
+    for head in heads:
+        head.setdefault("loss_decode", {"type": "CrossEntropyLoss"})
+        if head.type == "EncHead":
+            head.loss_se_decode = {"type": "CrossEntropyLoss", "use_sigmoid": True}
+    model.test_cfg = {"mode": "whole"}
+    return build_segmentor(model).eval()
+
+
+def main() -> None:
+    """Run every family and write sampled outputs and the names of weights."""
+    torch.set_num_threads(1)
+    originals.import_package("mmseg")
+    goldens: dict[str, np.ndarray] = {}
+    for name, table in FAMILIES.items():
+        model = built(table)
+        state = seeded_state(model)
+        model.load_state_dict(state, strict=True)
+        goldens[f"{name} keys"] = np.array(sorted(state))
+        for size_hw in SIZES_HW:
+            if any(side % MULTIPLES.get(name, 1) for side in size_hw):
+                continue
+            logits = originals.run(model, seeded.image(size_hw))
+            case = f"{name} {size_hw[0]}x{size_hw[1]}"
+            goldens[f"{case} shape"] = np.array(logits.shape, np.int32)
+            goldens[f"{case} sample"] = seeded.sample(logits)
+            print(f"{case:36} {logits.shape!s:18} std {logits.std():8.3g} within {logits.std(axis=(2, 3)).mean():8.3g}")
+    target = ROOT / "tests" / "golden" / "openmmlab_families.npz"
+    np.savez_compressed(target, **goldens)
+    print(f"{target.relative_to(ROOT)}: {target.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

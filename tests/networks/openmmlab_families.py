@@ -1,0 +1,243 @@
+"""Narrow networks of each family, as configurations that MMSegmentation 0.30 and densecast both build."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BN = {"type": "BN"}
+_RESNET: dict[str, Any] = {
+    "type": "ResNetV1c",
+    "depth": 18,
+    "base_channels": 8,
+    "stem_channels": 8,
+    "strides": (1, 2, 1, 1),
+    "dilations": (1, 1, 2, 4),
+    "contract_dilation": True,
+    "norm_cfg": BN,
+}
+_DOWN = _RESNET | {"strides": (1, 2, 2, 2), "dilations": (1, 1, 1, 1)}
+
+
+def _head(kind: str, width: Any, channels: int = 8, **others: Any) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "in_channels": width,
+        "channels": channels,
+        "num_classes": 5,
+        "norm_cfg": BN,
+        "dropout_ratio": 0.1,
+        **others,
+    }
+
+
+def _network(backbone: dict[str, Any], head: Any, **others: Any) -> dict[str, Any]:
+    kind = "CascadeEncoderDecoder" if isinstance(head, list) else "EncoderDecoder"
+    return {"type": kind, "backbone": backbone, "decode_head": head, **others}
+
+
+def _several(*index: int) -> dict[str, Any]:
+    return {"in_index": index}
+
+
+_HRNET = {
+    "type": "HRNet",
+    "norm_cfg": BN,
+    "extra": {
+        "stage1": {
+            "num_modules": 1,
+            "num_branches": 1,
+            "block": "BOTTLENECK",
+            "num_blocks": (1,),
+            "num_channels": (8,),
+        },
+        "stage2": {"num_modules": 1, "num_branches": 2, "block": "BASIC", "num_blocks": (1, 2), "num_channels": (4, 6)},
+        "stage3": {
+            "num_modules": 2,
+            "num_branches": 3,
+            "block": "BASIC",
+            "num_blocks": (1, 1, 1),
+            "num_channels": (4, 6, 8),
+        },
+        "stage4": {
+            "num_modules": 1,
+            "num_branches": 4,
+            "block": "BASIC",
+            "num_blocks": (1, 1, 1, 1),
+            "num_channels": (4, 6, 8, 10),
+        },
+    },
+}
+_JOINED = {"in_index": (0, 1, 2, 3), "input_transform": "resize_concat"}
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "psp": _network(_RESNET, _head("PSPHead", 64, align_corners=True)),
+    "caffe_groups_deeplab_plus": _network(
+        {
+            "type": "ResNeXt",
+            "depth": 50,
+            "groups": 2,
+            "base_width": 4,
+            "base_channels": 8,
+            "stem_channels": 8,
+            "style": "caffe",
+            "avg_down": True,
+            "norm_cfg": {"type": "BN", "eps": 1e-3},
+            "strides": (1, 2, 2, 1),
+            "dilations": (1, 1, 1, 2),
+            "multi_grid": (1, 2, 4),
+        },
+        _head(
+            "DepthwiseSeparableASPPHead",
+            256,
+            dilations=(1, 2, 3),
+            c1_in_channels=32,
+            c1_channels=4,
+            act_cfg={"type": "LeakyReLU"},
+        ),
+    ),
+    "hrnet_ocr": _network(
+        _HRNET,
+        [
+            _head("FCNHead", (4, 6, 8, 10), 28, num_convs=1, kernel_size=1, concat_input=False, **_JOINED),
+            _head("OCRHead", (4, 6, 8, 10), 8, ocr_channels=4, **_JOINED),
+        ],
+        num_stages=2,
+    ),
+    "unet": _network(
+        {
+            "type": "UNet",
+            "base_channels": 4,
+            "num_stages": 3,
+            "strides": (1, 1, 2),
+            "enc_num_convs": (1, 2, 2),
+            "dec_num_convs": (2, 1),
+            "downsamples": (True, False),
+            "enc_dilations": (1, 1, 2),
+            "dec_dilations": (1, 2),
+            "upsample_cfg": {"type": "DeconvModule"},
+            "norm_cfg": BN,
+        },
+        _head("ASPPHead", 4, dilations=(1, 2), in_index=2),
+    ),
+    "mobilenet_v2_sem_fpn": _network(
+        {
+            "type": "MobileNetV2",
+            "widen_factor": 0.25,
+            "strides": (1, 2, 2, 1, 1, 1, 1),
+            "dilations": (1, 1, 1, 2, 2, 4, 4),
+        },
+        _head("FPNHead", (8, 8, 8, 8), feature_strides=(4, 8, 16, 32), **_several(0, 1, 2, 3)),
+        neck={"type": "FPN", "in_channels": [8, 8, 24, 80], "out_channels": 8, "num_outs": 4},
+    ),
+    "joint_upsampling": _network(
+        _DOWN | {"out_indices": (1, 2, 3)},
+        _head("EncHead", (16, 32, 32), num_codes=4, add_lateral=True, loss_se_decode={}, **_several(0, 1, 2)),
+        neck={"type": "JPU", "in_channels": (16, 32, 64), "mid_channels": 8, "dilations": (1, 2, 4, 8), "norm_cfg": BN},
+    ),
+    "upernet": _network(_DOWN, _head("UPerHead", (8, 16, 32, 64), pool_scales=(1, 2, 3), **_several(0, 1, 2, 3))),
+    "segformer": _network(
+        {
+            "type": "MixVisionTransformer",
+            "embed_dims": 8,
+            "num_layers": (1, 1, 2, 1),
+            "num_heads": (1, 2, 2, 4),
+            "sr_ratios": (8, 4, 2, 1),
+        },
+        _head("SegformerHead", (8, 16, 16, 32), **_several(0, 1, 2, 3)),
+    ),
+    "swin": _network(
+        {
+            "type": "SwinTransformer",
+            "embed_dims": 8,
+            "depths": (2, 2, 2),
+            "num_heads": (1, 2, 4),
+            "window_size": 4,
+            "strides": (4, 2, 2),
+            "out_indices": (0, 1, 2),
+        },
+        _head("UPerHead", (8, 16, 32), **_several(0, 1, 2)),
+    ),
+    "bisenet_v1": _network(
+        {
+            "type": "BiSeNetV1",
+            "context_channels": (16, 32, 64),
+            "spatial_channels": (8, 8, 8, 16),
+            "out_channels": 16,
+            "norm_cfg": {"type": "BN", "eps": 1e-2},
+            "backbone_cfg": {
+                "type": "ResNet",
+                "depth": 18,
+                "base_channels": 8,
+                "stem_channels": 8,
+                "out_indices": (0, 1, 2, 3),
+                "norm_cfg": BN,
+            },
+        },
+        _head("FCNHead", 16, num_convs=1, concat_input=False, in_index=0),
+    ),
+    "bisenet_v2": _network(
+        {"type": "BiSeNetV2", "detail_channels": (8, 8, 16), "semantic_channels": (8, 8, 8, 16), "bga_channels": 16},
+        _head("FCNHead", 16, num_convs=1, concat_input=False, in_index=0),
+    ),
+    "stdc": _network(
+        {
+            "type": "STDCContextPathNet",
+            "backbone_cfg": {
+                "type": "STDCNet",
+                "stdc_type": "STDCNet1",
+                "in_channels": 3,
+                "channels": (8, 8, 16, 32, 64),
+                "bottleneck_type": "cat",
+                "norm_cfg": BN,
+                "act_cfg": {"type": "ReLU"},
+            },
+            "last_in_channels": (64, 32),
+            "out_channels": 16,
+            "ffm_cfg": {"in_channels": 32, "out_channels": 16, "scale_factor": 4},
+        },
+        _head("FCNHead", 16, num_convs=1, concat_input=False, in_index=3, align_corners=True),
+    ),
+    "icnet": _network(
+        {
+            "type": "ICNet",
+            "backbone_cfg": _RESNET,
+            "layer_channels": (16, 64),
+            "light_branch_middle_channels": 4,
+            "psp_out_channels": 8,
+            "out_channels": (4, 8, 8),
+            "norm_cfg": BN,
+        },
+        _head("FCNHead", 8, num_convs=1, concat_input=False, in_index=2),
+        neck={"type": "ICNeck", "in_channels": (4, 8, 8), "out_channels": 8, "norm_cfg": BN},
+    ),
+    "fast_scnn": _network(
+        {
+            "type": "FastSCNN",
+            "downsample_dw_channels": (4, 8),
+            "global_in_channels": 8,
+            "global_block_channels": (8, 12, 16),
+            "global_out_channels": 16,
+            "higher_in_channels": 8,
+            "lower_in_channels": 16,
+            "fusion_out_channels": 16,
+            "norm_cfg": BN,
+        },
+        _head("DepthwiseSeparableFCNHead", 16, in_index=-1, concat_input=False),
+    ),
+    "cgnet": _network(
+        {"type": "CGNet", "num_channels": (8, 16, 32), "num_blocks": (2, 3), "norm_cfg": {"type": "BN", "eps": 1e-3}},
+        _head("FCNHead", 64, 64, num_convs=0, concat_input=False, in_index=2),
+    ),
+    "non_local": _network(_RESNET, _head("NLHead", 64, reduction=2, use_scale=True)),
+    "disentangled": _network(_RESNET, _head("DNLHead", 64, temperature=0.5)),
+    "global_context": _network(_RESNET, _head("GCHead", 64, ratio=0.25)),
+    "dual": _network(_RESNET, _head("DAHead", 64, pam_channels=4)),
+    "interlaced": _network(_RESNET, _head("ISAHead", 64, isa_channels=4, down_factor=(4, 8))),
+    "asymmetric": _network(
+        _RESNET, _head("ANNHead", (32, 64), project_channels=4, key_pool_scales=(1, 3), **_several(2, 3))
+    ),
+    "expectation": _network(_RESNET, _head("EMAHead", 64, ema_channels=8, num_bases=4, num_stages=3)),
+}
+SIZES_HW = ((97, 131), (64, 96))
+MULTIPLES = {"unet": 4}
+"""Of networks that take no other sizes."""

@@ -1,0 +1,77 @@
+"""Networks built from configurations compute what the original package computes, and their graphs take any size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import seeded
+from openmmlab_families import FAMILIES, MULTIPLES, SIZES_HW
+
+torch = pytest.importorskip("torch")
+
+from densecast.networks import openmmlab  # noqa: E402
+from densecast.spec.tensor import Dim, TensorSpec  # noqa: E402
+from densecast.verbs.export import onnx_file  # noqa: E402
+from densecast.verbs.export.to_onnx import open_axes, to_onnx  # noqa: E402
+
+pytestmark = pytest.mark.torch
+GOLDEN = np.load(Path(__file__).parent.parent / "golden" / "openmmlab_families.npz")
+# The same float32 operations; pooling and attention sum in another order.
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def network_of(name: str) -> Any:
+    network = openmmlab.build(openmmlab.Options.of(FAMILIES[name])).eval()
+    own = network.state_dict()
+    shapes = {key: tuple(tensor.shape) for key, tensor in own.items() if tensor.is_floating_point()}
+    state = {key: torch.from_numpy(array) for key, array in seeded.state(shapes).items()}
+    network.load_state_dict(own | state, strict=True)
+    return network
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_logits_and_names_of_weights_are_the_originals(name: str) -> None:
+    network = network_of(name)
+    assert sorted(network.state_dict()) == GOLDEN[f"{name} keys"].tolist()
+    for size_hw in SIZES_HW:
+        case = f"{name} {size_hw[0]}x{size_hw[1]}"
+        if f"{case} shape" not in GOLDEN:
+            assert any(side % MULTIPLES[name] for side in size_hw)
+            continue
+        with torch.no_grad():
+            logits = network(torch.from_numpy(seeded.image(size_hw))).numpy()
+        expected = GOLDEN[f"{case} sample"]
+        assert logits.shape == tuple(GOLDEN[f"{case} shape"])
+        np.testing.assert_allclose(
+            seeded.sample(logits), expected, rtol=0, atol=TOLERANCE * np.abs(expected).max(), err_msg=case
+        )
+
+
+SPOT = ("psp", "segformer")
+
+
+@pytest.mark.parametrize("name", [n if n in SPOT else pytest.param(n, marks=pytest.mark.slow) for n in FAMILIES])
+def test_one_graph_takes_any_size_and_computes_the_same(name: str) -> None:
+    network = network_of(name)
+    multiple = 32 if name in MULTIPLES else 1
+    sizes = (Dim("N", 1, 8), 3, Dim("H", 32, 512, multiple), Dim("W", 32, 512, multiple))
+    image = TensorSpec("image", "float32", sizes)
+    model, _ = to_onnx(network, (image,), {"logits": open_axes(image)}, ((96, 128),), opset=17, exporter="torchscript")
+    run = onnx_file.graph_runner(model.SerializeToString())
+    for batch, size_hw in ((1, (64, 160)), (2, (160, 96) if name in MULTIPLES else (97, 131))):
+        images = np.concatenate([seeded.image(size_hw), -seeded.image(size_hw)])[:batch]
+        with torch.no_grad():
+            expected = network(torch.from_numpy(images)).numpy()
+        got = run({"image": images})["logits"]
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
