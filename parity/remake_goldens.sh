@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv-parity/bin/python
 
-for name in metric segmentation pose_input coco network; do
+for name in metric segmentation pose_input coco network family pipeline; do
     $python parity/make_${name}_goldens.py
 done
 for name in pose pose_warp; do

@@ -65,7 +65,7 @@ class ExportOptions:
         None, "Of several sets of weights in a checkpoint: the key of one, or ema; default: those not averaged."
     )
     config: str | None = option(
-        None, "Configuration file (.py) of an MMSegmentation or MMPose checkpoint; default: the one inside of it."
+        None, "Configuration file (.py) of an MMSegmentation checkpoint; default: the one inside of it."
     )
     only_main_output: bool = option(False, "Drop all outputs but the main one.")
     name: str | None = option(None, "Name of the model, of which default folder names are made; default: the source's.")

@@ -1,4 +1,4 @@
-"""Networks of MMSegmentation and MMPose, built from their configuration under the names of the originals' weights."""
+"""Networks of MMSegmentation, built from their configuration under the names of the originals' weights."""
 
 from __future__ import annotations
 

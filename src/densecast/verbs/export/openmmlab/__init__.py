@@ -1,4 +1,4 @@
-"""Exports checkpoints of MMSegmentation and MMPose by the configuration that they carry, without these packages."""
+"""Exports checkpoints of MMSegmentation by the configuration that they carry, without that package."""
 
 from __future__ import annotations
 

@@ -226,7 +226,8 @@ def _fill(value: Any, state: _State) -> tuple[float, ...]:
     """The value that is padded, in 0..255 and the image's own order of channels (RGB)."""
     values = tuple(float(each) for each in (value if isinstance(value, (list, tuple)) else [value]))
     if state.mean is None:
-        return values[::-1]  # the image is still BGR
+        # The image is still BGR, and OpenCV, which pads, takes a single number for the first channel alone.
+        return values[::-1] if len(values) > 1 else (0.0, 0.0, values[0])
     if any(values):
         raise BadConfigError(f"Pad with pad_val={value!r} after Normalize cannot be expressed; 0 can.", field="config")
     return state.mean if state.colour == "RGB" else state.mean[::-1]
