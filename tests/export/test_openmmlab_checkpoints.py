@@ -17,6 +17,7 @@ from densecast.spec.recipe import SlideInference  # noqa: E402
 from densecast.spec.verb_options import ExportOptions  # noqa: E402
 from densecast.verbs.export import checkpoint, export  # noqa: E402
 from densecast.verbs.export import openmmlab as exporting  # noqa: E402
+from densecast.verbs.export.openmmlab import weights  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -134,6 +135,31 @@ def test_mmengine_checkpoints_say_the_same_in_their_own_words(tmp_path: Path) ->
     key = "decode_head.conv_seg.bias"
     expected = load_file(plain.file("weights.safetensors"))[key] + 1
     assert torch.equal(load_file(ema.file("weights.safetensors"))[key], expected)
+
+
+def test_averaged_weights_beside_the_plain_ones_are_left_aside_or_taken(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    network = saved(tmp_path / "latest.pth")
+    key = "decode_head.conv_seg.bias"
+    flat = {f"ema_{name.replace('.', '_')}": value.detach() + 1 for name, value in network.named_parameters()}
+    content = torch.load(tmp_path / "latest.pth")
+    content["state_dict"] = {**network.state_dict(), **flat, f"ema_{key.replace('.', '_')}": torch.full((3,), 5.0)}
+    torch.save(content, tmp_path / "latest.pth")
+    plain = weights.open_weights(tmp_path / "latest.pth", None)
+    ema = weights.open_weights(tmp_path / "latest.pth", "ema")
+    assert set(plain.state) == set(ema.state) == set(network.state_dict())
+    assert torch.equal(plain.state[key], network.state_dict()[key]) and "--weights ema" in plain.notes[-1]
+    assert ema.state[key].tolist() == [5.0] * 3
+    made = export(tmp_path / "latest.pth", tmp_path / "out")
+    assert torch.equal(load_file(made.file("weights.safetensors"))[key], network.state_dict()[key])
+
+
+def test_a_configuration_of_a_giant_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
+    text = (MODEL + DATA).replace("channels=8, pool", "channels=60000, pool")
+    torch.save({"meta": {"config": text}, "state_dict": {"a": torch.zeros(1)}}, tmp_path / "latest.pth")
+    with pytest.raises(BadCheckpointError, match="do not belong together"):
+        export(tmp_path / "latest.pth", tmp_path / "out")
 
 
 @pytest.mark.parametrize(

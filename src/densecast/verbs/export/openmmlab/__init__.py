@@ -21,6 +21,7 @@ from densecast.verbs.export import checkpoint as checkpoints
 from densecast.verbs.export import torch_module, trial_sizes
 from densecast.verbs.export.checkpoint import Checkpoint
 from densecast.verbs.export.openmmlab import recipe as recipes
+from densecast.verbs.export.openmmlab import weights
 from densecast.verbs.export.retrained import Stated
 from densecast.verbs.export.spec_file import SpecFile
 
@@ -61,10 +62,10 @@ def export(path: Path, out: Path, options: ExportOptions, stated: Stated) -> Flo
         BadConfigError, BadCheckpointError, MissingFileError: see `recipe_of`; or the weights do not fit.
         ParityError: graph and framework differ by more than the tolerance.
     """
-    found = checkpoints.open_checkpoint(path, options.weights)
+    found = weights.open_weights(path, options.weights)
     recipe = recipe_of(found, path.name, options.config)
     network_options = networks.Options.of(recipe.network)
-    network = _built(network_options, path, options)
+    network = _built(network_options, path, options, found)
     checkpoints.load_into(network, found.state, networks.NETWORK, network_options, f"checkpoint {path}")
     spec, notes = described(recipe, options.name or path.name.partition(".")[0], stated)
     spec = trial_sizes.requested(spec, options)
@@ -83,9 +84,10 @@ def export(path: Path, out: Path, options: ExportOptions, stated: Stated) -> Flo
     return torch_module.export(network, manifest, options, options.size_hw or _EXAMPLE_HW, keep, out)
 
 
-def _built(network_options: networks.Options, path: Path, options: ExportOptions) -> Any:
+def _built(network_options: networks.Options, path: Path, options: ExportOptions, found: Checkpoint) -> Any:
     """The network in evaluation mode; a configuration that came with the checkpoint is the checkpoint's fault."""
     try:
+        weights.check_size(network_options, found, path.name)
         return networks.build(network_options).eval()
     except BadConfigError as error:
         if options.config is None:
