@@ -168,7 +168,7 @@ class ICNet(nn.Module):
 def icnet(keys: Keys, backbone: Backbone) -> nn.Module:
     """ICNet, on a ResNet with the deep stem."""
     inner: Any = backbone(keys.table("backbone_cfg"))
-    if not hasattr(inner, "stem") or not hasattr(inner, "layer4"):
+    if getattr(inner, "stem", None) is None or getattr(inner, "layer4", None) is None:
         raise keys.wrong("backbone_cfg", type(inner).__name__, "a ResNetV1c of four stages")
     network = ICNet(
         inner,
