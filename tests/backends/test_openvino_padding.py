@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from densecast.backends import _nncf, openvino
+from densecast.backends import _nncf, _openvino_model, openvino
 from densecast.spec.options import QuantizeOptions
 
 pytestmark = pytest.mark.quantize
@@ -41,7 +41,7 @@ def padded_graph(columns: int) -> onnx.ModelProto:
 
 
 def padded(columns: int) -> object:
-    return openvino._folded(ov.Core().read_model(padded_graph(columns).SerializeToString()))
+    return _openvino_model.folded(ov.Core().read_model(padded_graph(columns).SerializeToString()))
 
 
 @pytest.mark.parametrize(("columns", "scheme"), [(0, "asymmetric"), (1, "symmetric")])

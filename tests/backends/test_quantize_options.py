@@ -36,7 +36,7 @@ class Ort:
         for index, node in enumerate(model.graph.node):
             node.name = f"node{index}"
         onnx.save(model, folder / "float.onnx")
-        made, _ = _ort_int8.quantize(folder / "float.onnx", feeds(), options)
+        made, _ = _ort_int8.quantize(folder / "float.onnx", feeds(), options, full_weights=True)
         constants = {each.name: numpy_helper.to_array(each) for each in made.graph.initializer}
         self.weights = {name: value for name, value in constants.items() if value.dtype == np.int8 and value.ndim == 4}
         self.scales: dict[str, np.ndarray] = {}

@@ -1,0 +1,193 @@
+"""Runs built models on other CPUs - emulated by qemu, or this one with less to use - and compares with this machine.
+
+    python portable/run.py [--sample] [--root runs/portable]
+
+Models are built here. On each CPU they are opened, verified and run on small images, and have to keep what
+`docs/cpus.md` promises: float32 labels are equal where the margin is more than 1e-4, int8 changes no more labels
+against float32 than twice what it changes here, and full-range int8 weights are refused where they would. The cache of
+compiled models is one for all CPUs, as it may be in a shared home. Exit code 1 where a promise is broken; without qemu
+the CPUs that can be had are tried, and a loud line says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import models
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+MARGIN = 1e-4
+# Of the labels; an image here has few thousand pixels, so that one of them counts.
+LEAST_SHARE = 2e-3
+# Kernels for CPUs with AVX2 are compiled here, once: under an emulator the compiler takes minutes.
+_AVX2 = {
+    "NUMBA_CPU_NAME": "haswell",
+    "NUMBA_CPU_FEATURES": "+avx,+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,+popcnt,+sahf,+sse,+sse2,"
+    "+sse3,+sse4.1,+sse4.2,+ssse3,+xsave",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A CPU to try: a model of qemu's, or this one with a variable set."""
+
+    name: str
+    emulated: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
+
+
+NATIVE = Machine("native")
+CAPPED = Machine("AVX-512 without VNNI", variables=(("ONEDNN_MAX_CPU_ISA", "AVX512_CORE"),))
+HASWELL = Machine("Haswell", "Haswell", tuple(_AVX2.items()))
+EPYC = Machine("EPYC", "EPYC", tuple(_AVX2.items()))
+OLD = "Nehalem"
+
+
+def main() -> int:
+    """Build, try and compare; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sample", action="store_true", help="one network and one emulated CPU: minutes")
+    parser.add_argument("--root", type=Path, default=Path("runs/portable"))
+    arguments = parser.parse_args()
+    root = arguments.root.resolve()
+    subjects = models.SUBJECTS[:1] if arguments.sample else models.SUBJECTS
+    machines = [CAPPED, HASWELL] if arguments.sample else [CAPPED, HASWELL, EPYC]
+    qemu = shutil.which("qemu-x86_64")
+    if qemu is None:
+        print("NO qemu-x86_64: other CPUs are NOT TRIED. apt-get install qemu-user", file=sys.stderr)
+        machines = [each for each in machines if not each.emulated]
+    os.environ["DENSECAST_CACHE"] = str(root / "cache")
+    for subject in subjects:
+        source = models.float_artifact(subject, root)
+        models.save_images(subject, root, source)
+        for variant in models.variants():
+            models.built(subject, variant, root, source)
+    networks = [subject.network for subject in subjects]
+    _probe(NATIVE, root, networks, qemu)
+    if qemu:
+        # Compiles the kernels that emulated CPUs run, and shows that they give the same here.
+        _probe(Machine("kernels of AVX2", variables=tuple(_AVX2.items())), root, networks, qemu)
+    broken = []
+    rows = []
+    for machine in [*machines, *([Machine("kernels of AVX2")] if qemu else [])]:
+        if machine in machines:
+            _probe(machine, root, networks, qemu)
+        rows += _compared(root, machine, networks, broken)
+    if qemu:
+        broken += _refused_by_old(root, networks[0], qemu)
+    print(_table(rows))
+    (root / "portable.json").write_text(json.dumps({"rows": rows, "broken": broken}, indent=1))
+    for line in broken:
+        print(f"BROKEN: {line}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _probe(machine: Machine, root: Path, networks: list[str], qemu: str | None) -> None:
+    out = root / "out" / machine.name.replace(" ", "_")
+    shutil.rmtree(out, ignore_errors=True)
+    environment = {**os.environ, **dict(machine.variables), "NUMBA_CACHE_DIR": str(root / "kernels")}
+    command = [*_python(machine.emulated, qemu, environment), str(HERE / "probe.py"), str(root), str(out)]
+    subprocess.run([*command, ",".join(networks)], env=environment, check=True)
+
+
+def _python(emulated: str, qemu: str | None, environment: dict[str, str]) -> list[str]:
+    """The interpreter, or the real one behind the venv's link under qemu: the kernel starts children without it."""
+    if not emulated:
+        return [sys.executable]
+    assert qemu is not None
+    environment["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each)
+    return [qemu, "-cpu", emulated, os.path.realpath(sys.executable)]
+
+
+def _refused_by_old(root: Path, network: str, qemu: str) -> list[str]:
+    """A CPU without AVX is told so at once, with exit code 3."""
+    environment = {**os.environ}
+    folder = root / network / "openvino_fp32_any"
+    command = [*_python(OLD, qemu, environment), "-m", "densecast", "verify", str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 3 and "AVX2" in done.stderr and "Traceback" not in done.stderr:
+        return []
+    return [f"{OLD}: exit code {done.returncode}, {done.stderr.strip().splitlines()[-1:]}"]
+
+
+def _compared(root: Path, machine: Machine, networks: list[str], broken: list[str]) -> list[dict[str, Any]]:
+    """One row a model; promises that do not hold are added to `broken`."""
+    out = root / "out" / machine.name.replace(" ", "_")
+    results = json.loads((out / "results.json").read_text())
+    rows = []
+    for name, told in results["models"].items():
+        network, variant = name.split("__")
+        row: dict[str, Any] = {"cpu": machine.name, "network": network, "variant": variant, **told}
+        rows.append(row)
+        if told["outcome"] == "failed" or told.get("verify"):
+            broken.append(f"{machine.name}: {name}: {told.get('told') or told['verify']}")
+        may_be_refused = "int8_native" in variant
+        if told["outcome"] == "refused" and not may_be_refused:
+            broken.append(f"{machine.name}: {name}: {told['told']}")
+        if told["outcome"] != "ran":
+            continue
+        engine = variant.split("_")[0]
+        float32 = np.load(root / "out" / "native" / f"{network}__{engine}_fp32_any.npz")
+        here, there = np.load(root / "out" / "native" / f"{name}.npz"), np.load(out / f"{name}.npz")
+        if not all(np.array_equal(here[key], there[key]) for key in here.files if key.startswith("feed")):
+            broken.append(f"{machine.name}: {name}: preprocessing gives other numbers")
+        row["changed"], row["changed_here"] = (_changed(float32, each) for each in (there, here))
+        row["output_l2"] = _relative(here, there)
+        if "fp32" in variant and (wrong := _sure_changes(here, there)):
+            broken.append(f"{machine.name}: {name}: {wrong} labels differ where the margin is more than {MARGIN:g}")
+        if "int8" in variant and not row["changed"] <= 2 * max(row["changed_here"], LEAST_SHARE):
+            broken.append(
+                f"{machine.name}: {name}: changes {row['changed']:.2%} of labels, {row['changed_here']:.2%} here"
+            )
+    return rows
+
+
+def _changed(left: Any, right: Any) -> float:
+    """The share of labels that differ; of people, the relative L2 difference of the network's output."""
+    keys = [key for key in left.files if key.startswith("class_id")]
+    if not keys:
+        return _relative(left, right)
+    return float(np.mean(np.concatenate([(left[key] != right[key]).ravel() for key in keys])))
+
+
+def _relative(left: Any, right: Any) -> float:
+    keys = [key for key in left.files if key.startswith("output")]
+    one, other = (np.concatenate([each[key].ravel().astype(np.float64) for key in keys]) for each in (left, right))
+    return float(np.linalg.norm(other - one) / np.linalg.norm(one))
+
+
+def _sure_changes(left: Any, right: Any) -> int:
+    """Labels that differ where the two largest logits of the network's output around them are further apart."""
+    from densecast.tasks.segmentation.margins import margins
+
+    count = 0
+    for key in (each for each in left.files if each.startswith("class_id")):
+        places = np.argwhere(left[key] != right[key])
+        logits = left[key.replace("class_id", "output")].astype(np.float64)
+        count += int((margins(logits, places, left[key].shape, align_corners=False) > MARGIN).sum())
+    return count
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    lines = ["| network | build | CPU | outcome | changed against float32 | the same here | output, relative L2 |"]
+    lines.append("|---|---|---|---|---:|---:|---:|")
+    for row in rows:
+        figures = ("", "", "")
+        if "changed" in row:
+            figures = (f"{row['changed']:.3%}", f"{row['changed_here']:.3%}", f"{row['output_l2']:.1e}")
+        what = (row["network"], row["variant"].replace("_", " "), row["cpu"], row["outcome"], *figures)
+        lines.append(f"| {' | '.join(what)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
