@@ -170,6 +170,20 @@ def test_an_artifact_of_before_there_were_targets_depends_on_the_cpu_that_built_
     assert needs("force_float32", WIDE, "f32") == ()
 
 
+def test_int8_of_another_architecture_is_asked_for_its_answer(
+    tmp_path: Path, images: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on(monkeypatch, *WIDE)
+    made = build(tiny_artifacts.exported(tmp_path), tmp_path / "int8", INT8, data=images)
+    there = replace(made.manifest.machine, system="Linux 6.1 riscv64")
+    assert elsewhere.lacking(made.manifest) == ()
+    moved = replace(made, manifest=replace(made.manifest, machine=there))
+    assert elsewhere.lacking(moved.manifest) == ("same_architecture",)
+    with Pipeline.open(moved):
+        pass
+    assert len(list((own_cache / "answers_elsewhere").iterdir())) == 1
+
+
 def test_verify_says_what_opening_would_refuse(built: CompiledArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = resealed(built, TargetRecord("vnni", ("wide_int8_sums",), 8), answer_times=1.5)
     on(monkeypatch, "avx2")

@@ -15,7 +15,7 @@ from densecast.errors import UsageError
 
 Cpu = Literal["native", "any", "avx2", "avx512", "vnni", "amx", "arm64"]
 CPUS: tuple[Cpu, ...] = get_args(Cpu)
-Ability = Literal["wide_int8_sums", "bfloat16", "float16"]
+Ability = Literal["wide_int8_sums", "bfloat16", "float16", "same_architecture"]
 
 
 @dataclass(frozen=True, slots=True)
