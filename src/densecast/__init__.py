@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from densecast.verbs.serve import serve as serve
     from densecast.verbs.stored.compare import compare_stores as compare_stores
     from densecast.verbs.stored.evaluate import evaluate_shard as evaluate_shard
+    from densecast.verbs.stored.infer import infer_stored as infer_stored
     from densecast.verbs.stored.merge import merge as merge
     from densecast.verbs.stored.report import report_store as report_store
     from densecast.verbs.verify import verify as verify
@@ -188,6 +189,7 @@ _HOME = {
     "export_module": "densecast.verbs.export",
     "export_zoo": "densecast.verbs.export",
     "infer": "densecast.verbs.infer",
+    "infer_stored": "densecast.verbs.stored.infer",
     "merge": "densecast.verbs.stored.merge",
     "read_image": "densecast.imaging.read",
     "report_store": "densecast.verbs.stored.report",

@@ -162,8 +162,9 @@ def test_a_machine_that_goes_away_costs_no_image(
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")
 def test_an_image_that_kills_its_actor_costs_itself_alone(
-    root: Path, plain: EvaluateResult, tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+    root: Path, plain: EvaluateResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("ray")
     # Machines of their own, whose processes know the poison.
     monkeypatch.setenv("POISON_ID", "0017_01")
     import subprocess
@@ -174,7 +175,7 @@ from pathlib import Path
 from densecast.pipeline import PipelineConfig
 root, store = Path({str(root)!r}), {str(tmp_path / "run")!r}
 data = densecast.Data(root / "data", densecast.DataOptions(metric={METRIC!r}))
-stored = densecast.StoreOptions(store, max_errors="1", on="ray", shard_size=8)
+stored = densecast.StoreOptions(store, max_errors="1", on="ray:local", shard_size=8)
 config = PipelineConfig(root / "built", mode="throughput")
 print(densecast.evaluate(config, data, densecast.EvaluateOptions(split="all"), stored=stored).score.value)
 """

@@ -10,17 +10,19 @@ import typer
 
 from densecast.cli import _options
 from densecast.cli._common import Batch, Flip, Json, Limit, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
+from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import InferOptions
 
 Images = Annotated[
-    list[Path],
+    list[str],
     typer.Argument(
         help="Image files, folders, patterns in quotes ('day*/*.jpg'), .txt lists of files; - reads a list from "
-        "standard input."
+        "standard input. With --store also URLs, as s3://bucket/photos."
     ),
 ]
 Out = Annotated[
-    Path, typer.Option(help="Folder for the predictions. Files that densecast did not write are never replaced.")
+    Path | None,
+    typer.Option(help="Folder for the predictions. Files that densecast did not write are never replaced."),
 ]
 Listed = Annotated[
     Path | None,
@@ -28,12 +30,13 @@ Listed = Annotated[
 ]
 
 
-@_options.takes(options=InferOptions)
+@_options.takes(options=InferOptions, stored=StoreOptions)
 def command(
     artifact: Annotated[Path, typer.Argument(help="A built artifact.")],
     images: Images,
-    out: Out,
     options: _options.Values,
+    stored: _options.Values,
+    out: Out = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write <stem>_overlay.jpg.")] = False,
     scores: Annotated[
         bool,
@@ -54,13 +57,36 @@ def command(
 ) -> None:
     """Write one prediction per image: class indices (PNG), people (JSON), bits of classes (PNG), or depth (PNG)."""
     set_up(verbose, quiet)
+    from densecast.cli import _stored
+    from densecast.errors import UsageError
     from densecast.io import codec
     from densecast.pipeline import PipelineConfig
     from densecast.runtime import execution
     from densecast.verbs.infer import infer, refuse_failures, sources
+    from densecast.verbs.stored.infer import infer_stored
 
     views = augment(ratios, flip)
     chosen = codec.from_plain(options, InferOptions, "command line")
+    kept = codec.from_plain(stored, StoreOptions, "command line")
+    if kept.store is not None:
+        _refuse_idle(
+            {
+                "--overlay": overlay,
+                "--scores": scores,
+                "--colour": colour,
+                "--keep-going": chosen.keep_going,
+                "--list": listed is not None,
+                "--limit": limit is not None,
+                "--keep-predictions": kept.keep_predictions,
+            }
+        )
+        config = PipelineConfig(artifact, threads, "throughput", views)
+        with bar("images", quiet) as progress:
+            held = infer_stored(config, images, kept, out=out, options=chosen, batch=batch, progress=progress)
+        _stored.tell_shard(held, json)
+        return
+    if out is None:
+        raise UsageError("name a folder for the predictions with --out, or a --store to keep them in.")
     found = sources.find(images, recursive=chosen.recursive, named_in=listed, limit=limit, out=out)
     config = PipelineConfig(artifact, threads, execution.mode_for(len(found.images)), views)
     to_stdout = json is not None and str(json) == "-"
@@ -85,3 +111,20 @@ def command(
         said = failure.error if str(failure.image) in failure.error else f"{failure.image}: {failure.error}"
         print(f"densecast: {said}", file=sys.stderr)
     refuse_failures(result, out)
+
+
+def _refuse_idle(given: dict[str, bool]) -> None:
+    """Refuse options that have no effect on a run with a store.
+
+    Raises:
+        UsageError: names the first one.
+    """
+    from densecast.errors import UsageError
+
+    flag = next((flag for flag, is_given in given.items() if is_given), None)
+    if flag == "--keep-predictions":
+        raise UsageError("--keep-predictions: the records of infer always hold the predictions. Leave it out.")
+    if flag == "--keep-going":
+        raise UsageError("--keep-going: with --store, say how many images may fail with --max-errors.")
+    if flag is not None:
+        raise UsageError(f"{flag} has no effect on runs with --store: leave it out.")

@@ -90,7 +90,8 @@ def require() -> None:
 
 
 def run_on_ray(job: Job, store: Store, shards: Shards, tally: Tally, blame: Maker, address: str) -> None:
-    """Compute all shards on the cluster at `address`; "" is one that Ray finds, else this machine alone.
+    """Compute all shards on the cluster at `address`; "" is one that Ray finds, else this machine alone, as
+    `local` is.
 
     Raises:
         WorkerError: no machine answers.
@@ -113,9 +114,9 @@ def _connect(ray: Any, address: str) -> None:
     import os
 
     named = address or os.environ.get("RAY_ADDRESS", "")
-    options: dict[str, Any] = (
-        {"address": named} if named else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    )
+    options: dict[str, Any] = {"address": named} if named else {}
+    if named in ("", "local"):  # one that Ray starts here, if it finds none
+        options["include_dashboard"] = False
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:

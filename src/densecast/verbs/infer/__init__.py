@@ -161,7 +161,15 @@ def _endings(pipeline: Pipeline, *, scores: bool, colour: bool, overlay: bool) -
         raise UsageError(f"{pipeline.spec.name}: predictions of {pipeline.spec.task} have no colours.", field="colour")
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            return endings_of(pipeline, Path(scratch), scores=scores, colour=colour, overlay=overlay)
+            return endings_of(
+                pipeline.task,
+                pipeline.spec,
+                Path(scratch),
+                flip=pipeline.augment.flip,
+                scores=scores,
+                colour=colour,
+                overlay=overlay,
+            )
         except UsageError:
             raise
         except Exception as error:  # a user's task raises whatever it likes for made-up outputs

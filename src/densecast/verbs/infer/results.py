@@ -10,14 +10,16 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from densecast.errors import DensecastError, UsageError
 from densecast.io import temporaries
 from densecast.io.own_results import OwnResults
-from densecast.pipeline import Pipeline
 from densecast.spec.augment import View
+from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import InferOptions
+from densecast.tasks._base import Task
 from densecast.verbs.infer.sources import Source
 
 OVERLAY = "_overlay.jpg"
@@ -183,7 +185,16 @@ class Results:
 _OTHER = "Name another folder for the results."
 
 
-def endings_of(pipeline: Pipeline, scratch: Path, *, scores: bool, colour: bool, overlay: bool) -> tuple[str, ...]:
+def endings_of(
+    task: Task[Any, Any],
+    spec: ModelSpec,
+    scratch: Path,
+    *,
+    flip: bool = False,
+    scores: bool = False,
+    colour: bool = False,
+    overlay: bool = False,
+) -> tuple[str, ...]:
     """What the files of one image end in, as `.png` and `_score.png`: found by saving a sample prediction to `scratch`.
 
     Raises:
@@ -191,11 +202,10 @@ def endings_of(pipeline: Pipeline, scratch: Path, *, scores: bool, colour: bool,
     """
     from densecast.tasks._base import SavesColours
 
-    task, spec = pipeline.task, pipeline.spec
     shapes = {tensor.name: tensor.typical_shape(_SAMPLE_HW[0]) for tensor in spec.outputs}
     sample = task.sample_outputs(_zeros(shapes), spec)
     placement = spec.preprocess.resize.place(_SAMPLE_HW)
-    mirrors = (False, True) if pipeline.augment.flip else (False,)
+    mirrors = (False, True) if flip else (False,)
     views = [View(placement, mirrored, 1.0) for mirrored in mirrors]
     prediction = task.postprocess([sample] * len(views), views, spec, scores=scores)
     stem = scratch / "s"

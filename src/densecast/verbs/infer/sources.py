@@ -13,6 +13,7 @@ from densecast.errors import BadInputError, MissingFileError, UsageError
 from densecast.imaging.folder import IMAGE_SUFFIXES, SUBFOLDER, Listing, list_images, required
 from densecast.io import files
 from densecast.io.own_results import OwnResults
+from densecast.io.remote import is_url
 from densecast.verbs.infer.name_list import STDIN, choose, read_names
 
 _log = logging.getLogger(__name__)
@@ -58,6 +59,11 @@ def find(
     """
     if not given:
         raise UsageError("no images were given: name files, folders, a pattern or a list.", field="images")
+    address = next((each for each in given if is_url(each)), None)
+    if address is not None:
+        raise MissingFileError(
+            f"image {address} is an address; images are read from files. Download it first, or keep records: --store."
+        )
     own = OwnResults.of(out) if out is not None else None
     found: list[Source] = []
     left_out = Listing()

@@ -150,7 +150,7 @@ def _computed(
             opened = model
         elif not isinstance(model, PipelineConfig) and stored.ray_address is None:
             opened = stack.enter_context(Pipeline.open(model, mode="throughput"))
-        artifact, augment, device = _identity(opened or model)
+        artifact, augment, device = identity(opened or model)
         truth = open_truth(artifact.spec, data, options)
         if with_results and not isinstance(truth.metric, HasResults):
             raise UsageError(f"{truth.metric.name} has no format of results; COCO's key points have.", field="results")
@@ -197,7 +197,7 @@ def result_of(store: Store, scan: Scan | None = None) -> EvaluateResult:
     return EvaluateResult(scored.score, record, codec.from_plain(manifest.augment, Augment, store.name))
 
 
-def _identity(model: object) -> tuple[CompiledArtifact, Augment, str]:
+def identity(model: object) -> tuple[CompiledArtifact, Augment, str]:
     """The artifact of a model, the views that its user chose, and its device.
 
     Raises:
