@@ -81,7 +81,8 @@ def scan(store: str, images: int) -> dict[str, Any]:
 
 def score(store: str, images: int) -> dict[str, Any]:
     """The score of all."""
-    found = scoring.score(Store.at(store)).score
+    opened = Store.at(store)
+    found = scoring.score(opened, merge.complete(opened)).score
     assert found.count == images
     return {"value": found.value}
 
@@ -90,7 +91,7 @@ def compact(store: str, images: int) -> dict[str, Any]:
     """Many small files become few large ones."""
     opened = Store.at(store)
     before = len(opened.names("done"))
-    merge.compact(opened, opened.scan())
+    merge.compact(opened, merge.complete(opened))
     return {"files_before": before, "files_after": len(opened.names("done"))}
 
 

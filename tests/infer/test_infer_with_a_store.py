@@ -101,6 +101,7 @@ def test_options_without_effect_are_refused(root: Path, tmp_path: Path) -> None:
     assert "--overlay has no effect" in failed(2, *given, *store, "--overlay")
     assert "--keep-predictions" in failed(2, *given, *store, "--keep-predictions")
     assert "--max-errors" in failed(2, *given, *store, "--keep-going")
+    assert "--skip-existing: with --store" in failed(2, *given, *store, "--skip-existing")
     assert "is an address" in failed(
         3, "infer", root / "built", "memory://bucket/a.jpg", "--out", tmp_path / "out", "-q"
     )

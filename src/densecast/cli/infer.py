@@ -69,19 +69,10 @@ def command(
     chosen = codec.from_plain(options, InferOptions, "command line")
     kept = codec.from_plain(stored, StoreOptions, "command line")
     if kept.store is not None:
-        _refuse_idle(
-            {
-                "--overlay": overlay,
-                "--scores": scores,
-                "--colour": colour,
-                "--keep-going": chosen.keep_going,
-                "--list": listed is not None,
-                "--limit": limit is not None,
-                "--keep-predictions": kept.keep_predictions,
-            }
-        )
-        config = PipelineConfig(artifact, threads, "throughput", views)
+        idle = {"overlay": overlay, "scores": scores, "colour": colour, "list": bool(listed), "limit": bool(limit)}
+        _refuse_idle(idle, chosen, kept)
         with bar("images", quiet) as progress:
+            config = PipelineConfig(artifact, threads, "throughput", views)
             held = infer_stored(config, images, kept, out=out, options=chosen, batch=batch, progress=progress)
         _stored.tell_shard(held, json)
         return
@@ -113,18 +104,20 @@ def command(
     refuse_failures(result, out)
 
 
-def _refuse_idle(given: dict[str, bool]) -> None:
+def _refuse_idle(given: dict[str, bool], options: InferOptions, kept: StoreOptions) -> None:
     """Refuse options that have no effect on a run with a store.
 
     Raises:
-        UsageError: names the first one.
+        UsageError: names the first one, and what does the same.
     """
     from densecast.errors import UsageError
 
-    flag = next((flag for flag, is_given in given.items() if is_given), None)
-    if flag == "--keep-predictions":
-        raise UsageError("--keep-predictions: the records of infer always hold the predictions. Leave it out.")
-    if flag == "--keep-going":
-        raise UsageError("--keep-going: with --store, say how many images may fail with --max-errors.")
-    if flag is not None:
-        raise UsageError(f"{flag} has no effect on runs with --store: leave it out.")
+    if kept.keep_predictions:
+        raise UsageError("the records of infer always hold the predictions: leave it out.", field="keep_predictions")
+    if options.keep_going:
+        raise UsageError("with --store, say how many images may fail with --max-errors.", field="keep_going")
+    if options.skip_existing:
+        raise UsageError("with --store, what is recorded is not computed again: leave it out.", field="skip_existing")
+    name = next((name for name, value in given.items() if value), None)
+    if name is not None:
+        raise UsageError(f"--{name} has no effect on runs with --store: leave it out.")

@@ -17,6 +17,7 @@ from densecast.runtime.cpu_load import CpuLoad
 from densecast.spec import limits
 from densecast.verbs.stored.compare import is_store
 from densecast.verbs.stored.evaluate import result_of
+from densecast.verbs.stored.merge import complete
 
 PUBLISHED = "published:"
 Better = Literal["higher", "lower"]
@@ -160,7 +161,8 @@ def read(source: str) -> dict[str, Quantity]:
         return {key: Quantity(value, _better(key), rows[name].images) for key, value in rows[name].values.items()}
     path = Path(source)
     if is_store(source):
-        return dict(_quantities(result_of(Store.at(source)).plain()))
+        store = Store.at(source)
+        return dict(_quantities(result_of(store, complete(store)).plain()))
     try:
         contents = files.read_bounded(path, codec.MAX_BYTES)
         if len(contents) > codec.MAX_BYTES:

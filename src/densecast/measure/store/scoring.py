@@ -11,7 +11,7 @@ from densecast.io import codec
 from densecast.measure import truth_check
 from densecast.measure.store import arrow, parts
 from densecast.measure.store.count_columns import CountColumns
-from densecast.measure.store.store import Scan, Store
+from densecast.measure.store.store import Scan, Store, Summary
 from densecast.metrics._base import METRICS, Metric, ScoresStreams, TellsTruth, TruthSummary
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import PrecisionRan
@@ -55,18 +55,18 @@ def counts(store: Store, *, repeated: bool) -> Iterator[Any]:
             yield from columns.decode(ids, {name: batch.column(name) for name in columns.names})
 
 
-def score(store: Store, scan: Scan | None = None) -> Scored:
-    """The score over all images that are done; what failed, and several precisions, are remarked.
+def score(store: Store, found: Summary) -> Scored:
+    """The score over all images that are `found` done; what failed, and several precisions, are remarked.
+
+    The caller has seen to it that none is missing, see `require_complete`.
 
     Raises:
-        BadStoreError: a part is damaged, or images have neither a result nor a failure.
+        BadStoreError: a part is damaged.
         BadDatasetError: ground truth that makes the score a lie, see `truth_check`.
     """
-    scan = scan or store.scan()
     manifest, metric = store.manifest, metric_of(store)
-    require_complete(store, scan)
     judge = _Judge(metric, manifest.spec)
-    stream = judge.passing(counts(store, repeated=scan.rows > len(scan.done)))
+    stream = judge.passing(counts(store, repeated=found.is_repeated))
     if isinstance(metric, ScoresStreams):
         value = metric.score_stream(stream, manifest.spec)
     else:
@@ -75,8 +75,8 @@ def score(store: Store, scan: Scan | None = None) -> Scored:
     if judge.truth is not None:
         remarks += truth_check.check(judge.truth, manifest.spec.labels, allow_ignored=manifest.allow_ignored)
     precisions = store.precisions()
-    if scan.failed:
-        names = sorted(scan.failed)
+    if found.failed:
+        names = sorted(found.failed)
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         remarks += (
             f"{len(names)} of {manifest.images} images failed and are not in the score: "

@@ -32,6 +32,25 @@ class Scan:
     failed: dict[str, Failure] = field(default_factory=dict)
     rows: int = 0
 
+    @property
+    def summary(self) -> Summary:
+        """The same without the ids that are done, which fill the memory where there are millions."""
+        return Summary(len(self.done), self.failed, self.rows)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many images a store has done, in how many rows, and why others failed last."""
+
+    done: int
+    failed: dict[str, Failure]
+    rows: int
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether an image has several rows."""
+        return self.rows > self.done
+
 
 class Store:
     """Append-only records of one run. Any number of processes and machines may write to one place."""

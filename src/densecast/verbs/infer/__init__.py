@@ -21,7 +21,8 @@ from densecast.spec.verb_options import InferOptions
 from densecast.tasks._base import SavesColours
 from densecast.verbs._model import Model, opened, record_of
 from densecast.verbs.infer import headers, sources
-from densecast.verbs.infer.results import OVERLAY, Results, endings_of
+from densecast.verbs.infer.endings import OVERLAY, endings_of
+from densecast.verbs.infer.results import Results
 from densecast.verbs.infer.sources import Sources
 
 _log = logging.getLogger(__name__)

@@ -10,24 +10,16 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from densecast.errors import DensecastError, UsageError
 from densecast.io import temporaries
 from densecast.io.own_results import OwnResults
-from densecast.spec.augment import View
-from densecast.spec.model import ModelSpec
-from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import InferOptions
-from densecast.tasks._base import Task
 from densecast.verbs.infer.sources import Source
 
-OVERLAY = "_overlay.jpg"
 # What densecast writes as JSON has the number of its format, and one of these.
 _JSON_KEYS = {"results", "precision", "spec", "model"}
 _MAX_JSON_BYTES = 1 << 30
-# Far below any image: what is drawn of it is thrown away.
-_SAMPLE_HW = (64, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,38 +177,6 @@ class Results:
 _OTHER = "Name another folder for the results."
 
 
-def endings_of(
-    task: Task[Any, Any],
-    spec: ModelSpec,
-    scratch: Path,
-    *,
-    flip: bool = False,
-    scores: bool = False,
-    colour: bool = False,
-    overlay: bool = False,
-) -> tuple[str, ...]:
-    """What the files of one image end in, as `.png` and `_score.png`: found by saving a sample prediction to `scratch`.
-
-    Raises:
-        UsageError: scores or colours that the task does not have.
-    """
-    from densecast.tasks._base import SavesColours
-
-    shapes = {tensor.name: tensor.typical_shape(_SAMPLE_HW[0]) for tensor in spec.outputs}
-    sample = task.sample_outputs(_zeros(shapes), spec)
-    placement = spec.preprocess.resize.place(_SAMPLE_HW)
-    mirrors = (False, True) if flip else (False,)
-    views = [View(placement, mirrored, 1.0) for mirrored in mirrors]
-    prediction = task.postprocess([sample] * len(views), views, spec, scores=scores)
-    stem = scratch / "s"
-    task.save(stem, prediction, spec)
-    if colour and isinstance(task, SavesColours):
-        task.save_colour(stem, prediction, spec)
-    names = [str(path.relative_to(scratch)) for path in sorted(scratch.rglob("*")) if path.is_file()]
-    endings = [name.removeprefix("s") for name in names if name.startswith("s")]
-    return (*endings, *((OVERLAY,) if overlay else ()))
-
-
 def folding(folder: Path) -> Callable[[str], str]:
     """How the file system of `folder` tells names apart: a function that makes names equal which it takes for one."""
     existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
@@ -256,12 +216,6 @@ def _refuse_long(target: Path, image: Path, longest: int) -> None:
             f"the result of {image} would have a name of {length} bytes, longer than the {longest} that the file "
             "system takes. Rename the image."
         )
-
-
-def _zeros(shapes: dict[str, tuple[int, ...]]) -> Feeds:
-    import numpy as np
-
-    return {name: np.zeros(shape[1:], np.float32) for name, shape in shapes.items()}
 
 
 def _clash(first: Path, second: Path, target: Path, *, full_names: bool) -> str:

@@ -59,11 +59,7 @@ def find(
     """
     if not given:
         raise UsageError("no images were given: name files, folders, a pattern or a list.", field="images")
-    address = next((each for each in given if is_url(each)), None)
-    if address is not None:
-        raise MissingFileError(
-            f"image {address} is an address; images are read from files. Download it first, or keep records: --store."
-        )
+    _refuse_addresses(given)
     own = OwnResults.of(out) if out is not None else None
     found: list[Source] = []
     left_out = Listing()
@@ -100,6 +96,19 @@ def find(
 
 
 _CURE = "; --recursive takes subfolders as well"
+
+
+def _refuse_addresses(given: Sequence[Path | str]) -> None:
+    """Refuse URLs.
+
+    Raises:
+        MissingFileError: one is among them.
+    """
+    address = next((each for each in given if is_url(each)), None)
+    if address is not None:
+        raise MissingFileError(
+            f"image {address} is an address; images are read from files. Download it first, or keep records: --store."
+        )
 
 
 def _expanded(text: str) -> Iterator[tuple[Path, bool]]:

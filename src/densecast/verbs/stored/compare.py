@@ -70,4 +70,4 @@ def compare_stores(baseline: str, candidate: str, *, other_images: bool = False,
 def _counts(store: Store) -> dict[str, Any]:
     scan = store.scan()
     scoring.require_complete(store, scan)
-    return {count.sample_id: count for count in scoring.counts(store, repeated=scan.rows > len(scan.done))}
+    return {count.sample_id: count for count in scoring.counts(store, repeated=scan.summary.is_repeated)}

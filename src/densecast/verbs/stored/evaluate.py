@@ -19,7 +19,7 @@ from densecast.measure.store.count_columns import CountColumns
 from densecast.measure.store.manifest import Manifest, RunKey
 from densecast.measure.store.record import Maker, Record
 from densecast.measure.store.recording import maker_of, own_version, records
-from densecast.measure.store.store import Scan, Store
+from densecast.measure.store.store import Store, Summary
 from densecast.metrics._base import HasResults
 from densecast.pipeline import Pipeline, PipelineConfig
 from densecast.results._base import ModelRecord, PrecisionReport
@@ -109,9 +109,10 @@ def evaluate_stored(
     """
     run = _computed(model, data, options, stored, progress, with_results=results is not None)
     scan = run.store.scan()
+    scoring.require_complete(run.store, scan)
     if results is not None:
-        write_results(run.store, scan, results)
-    return result_of(run.store, scan)
+        write_results(run.store, scan.summary, results)
+    return result_of(run.store, scan.summary)
 
 
 def evaluate_shard(
@@ -170,7 +171,7 @@ def _computed(
         return run
 
 
-def write_results(store: Store, scan: Scan, path: Path | str) -> None:
+def write_results(store: Store, found: Summary, path: Path | str) -> None:
     """Write all predictions of a store for the data set's evaluation server.
 
     Raises:
@@ -179,18 +180,18 @@ def write_results(store: Store, scan: Scan, path: Path | str) -> None:
     metric: object = scoring.metric_of(store)
     if not isinstance(metric, HasResults):
         raise UsageError(f"{store.manifest.metric} has no format of results; COCO's key points have.", field="results")
-    counts = list(scoring.counts(store, repeated=scan.rows > len(scan.done)))
+    counts = list(scoring.counts(store, repeated=found.is_repeated))
     files.write_text(Path(path), json.dumps(metric.results(counts)) + "\n")
 
 
-def result_of(store: Store, scan: Scan | None = None) -> EvaluateResult:
-    """The result of an evaluation from its store.
+def result_of(store: Store, found: Summary) -> EvaluateResult:
+    """The result of an evaluation from its store, of which nothing is missing.
 
     Raises:
-        BadStoreError: a part is damaged, or images are missing.
+        BadStoreError: a part is damaged.
     """
     manifest = store.manifest
-    scored = scoring.score(store, scan)
+    scored = scoring.score(store, found)
     model = manifest.model
     precision = PrecisionReport(model.get("asked"), scored.precision)
     record = ModelRecord(manifest.spec.name, model.get("backend"), model.get("artifact"), precision)

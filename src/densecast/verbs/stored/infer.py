@@ -27,7 +27,8 @@ from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import InferOptions
 from densecast.tasks._base import TASKS
 from densecast.verbs._model import Model
-from densecast.verbs.infer.results import Results, endings_of
+from densecast.verbs.infer.endings import endings_of
+from densecast.verbs.infer.results import Results
 from densecast.verbs.infer.sources import Source
 from densecast.verbs.stored import images as found_images
 from densecast.verbs.stored.evaluate import identity
@@ -188,10 +189,10 @@ def _write_files(
 ) -> None:
     """Write the predictions of all images that are done to files."""
     results = _plan(found, out, artifact, options)
-    scan = store.scan()
+    done = store.scan().summary
     with results.scratch() as scratch:
         columns = ["id", "prediction", "prediction_suffix"]
-        for batch in store.done_batches(columns, repeated=scan.rows > len(scan.done)):
+        for batch in store.done_batches(columns, repeated=done.is_repeated):
             for row in batch.to_pylist():
                 source = found[parts.plain(row["id"])]
                 with tempfile.TemporaryDirectory(dir=scratch) as room:

@@ -10,7 +10,7 @@ from densecast.errors import UsageError
 from densecast.measure.store import arrow, parts
 from densecast.measure.store.parts import DONE, FAILED
 from densecast.measure.store.scoring import require_complete
-from densecast.measure.store.store import Scan, Store
+from densecast.measure.store.store import Store, Summary
 from densecast.results.predictions import EvaluateResult
 from densecast.results.stored import ShardResult
 from densecast.verbs.stored.evaluate import result_of, write_results
@@ -34,15 +34,25 @@ def merge(
     target = Store.at(str(store))
     for each in others:
         _add(target, Store.at(str(each)))
-    scan = target.scan()
-    require_complete(target, scan)
-    compact(target, scan)
+    found = complete(target)
+    compact(target, found)
     if results is not None:
-        write_results(target, scan, results)
+        write_results(target, found, results)
     if target.manifest.metric is not None:
-        return result_of(target, scan)
-    failed = {sample_id: failure.text for sample_id, failure in scan.failed.items()}
-    return ShardResult(target.name, "1/1", target.manifest.images, len(scan.done), failed)
+        return result_of(target, found)
+    failed = {sample_id: failure.text for sample_id, failure in found.failed.items()}
+    return ShardResult(target.name, "1/1", target.manifest.images, found.done, failed)
+
+
+def complete(store: Store) -> Summary:
+    """What a store holds, which has to be all images of its run.
+
+    Raises:
+        BadStoreError: it is not, or a part is damaged.
+    """
+    scan = store.scan()
+    require_complete(store, scan)
+    return scan.summary
 
 
 def _add(target: Store, other: Store) -> None:
@@ -57,14 +67,14 @@ def _add(target: Store, other: Store) -> None:
                 target.put(parts.Part(name, other.read(name)))
 
 
-def compact(store: Store, scan: Scan) -> None:
+def compact(store: Store, found: Summary) -> None:
     """Write the records into few large files, each image once, and remove the small ones.
 
     Killed at any moment, every record is still there, some twice; the next merge goes on.
     """
     before = store.names(DONE)
     if len(before) > 1:
-        written = _rewritten(store, repeated=scan.rows > len(scan.done))
+        written = _rewritten(store, repeated=found.is_repeated)
         for name in before:
             if name not in written:
                 store.remove(name)

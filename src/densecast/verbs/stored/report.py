@@ -10,7 +10,7 @@ import numpy as np
 
 from densecast.errors import BadStoreError
 from densecast.measure.store import scoring
-from densecast.measure.store.store import Scan, Store
+from densecast.measure.store.store import Store, Summary
 from densecast.results.stored import StageCost, StoreReport
 from densecast.spec.score import Score
 
@@ -29,7 +29,8 @@ def report_store(store: Path | str, *, worst: int = 10) -> StoreReport:
     score: Score | None = None
     if manifest.metric is not None and scan.done:
         try:
-            score = scoring.score(opened, scan).score
+            scoring.require_complete(opened, scan)
+            score = scoring.score(opened, scan.summary).score
         except BadStoreError as error:
             missing = manifest.images - len(scan.done) - len(scan.failed)
             if missing <= 0:
@@ -38,7 +39,7 @@ def report_store(store: Path | str, *, worst: int = 10) -> StoreReport:
     per_image = score.per_image if score is not None else {}
     is_loss = score is not None and score.better == "lower"
     order = sorted(per_image, key=lambda each: (-per_image[each] if is_loss else per_image[each], each))
-    costs, hosts = _costs(opened, scan)
+    costs, hosts = _costs(opened, scan.summary)
     return StoreReport(
         store=opened.name,
         model=manifest.spec.name,
@@ -53,12 +54,12 @@ def report_store(store: Path | str, *, worst: int = 10) -> StoreReport:
     )
 
 
-def _costs(store: Store, scan: Scan) -> tuple[dict[str, StageCost], dict[str, int]]:
+def _costs(store: Store, found: Summary) -> tuple[dict[str, StageCost], dict[str, int]]:
     """Times by stage over all images, and how many images each machine has done."""
     times = {stage: array("d") for stage in _STAGES}
     hosts: Counter[str] = Counter()
     names = [f"{stage}_ms" for stage in _STAGES]
-    for batch in store.done_batches(["id", "host", *names], repeated=scan.rows > len(scan.done)):
+    for batch in store.done_batches(["id", "host", *names], repeated=found.is_repeated):
         hosts.update(batch.column("host").to_pylist())
         for stage, name in zip(_STAGES, names, strict=True):
             times[stage].extend(value for value in batch.column(name).to_pylist() if value is not None)
