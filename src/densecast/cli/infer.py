@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from densecast.cli import _options
 from densecast.cli._common import Batch, Flip, Json, Limit, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
 from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import InferOptions
+
+if TYPE_CHECKING:
+    from densecast.results.predictions import InferResult
 
 Images = Annotated[
     list[str],
@@ -62,15 +65,15 @@ def command(
     from densecast.io import codec
     from densecast.pipeline import PipelineConfig
     from densecast.runtime import execution
-    from densecast.verbs.infer import infer, refuse_failures, sources
+    from densecast.verbs.infer import infer, sources
     from densecast.verbs.stored.infer import infer_stored
 
     views = augment(ratios, flip)
     chosen = codec.from_plain(options, InferOptions, "command line")
     kept = codec.from_plain(stored, StoreOptions, "command line")
+    drawn = {"overlay": overlay, "scores": scores, "colour": colour}
     if kept.store is not None:
-        idle = {"overlay": overlay, "scores": scores, "colour": colour, "list": bool(listed), "limit": bool(limit)}
-        _refuse_idle(idle, chosen, kept)
+        _refuse_idle({**drawn, "list": listed is not None, "limit": limit is not None}, chosen, kept)
         with bar("images", quiet) as progress:
             config = PipelineConfig(artifact, threads, "throughput", views)
             held = infer_stored(config, images, kept, out=out, options=chosen, batch=batch, progress=progress)
@@ -82,25 +85,25 @@ def command(
     config = PipelineConfig(artifact, threads, execution.mode_for(len(found.images)), views)
     to_stdout = json is not None and str(json) == "-"
     with bar("images", quiet) as progress:
-        result = infer(
-            config,
-            found,
-            out,
-            overlay=overlay,
-            scores=scores,
-            colour=colour,
-            batch=batch,
-            options=chosen,
-            json_file=None if to_stdout else json,
-            progress=progress,
-        )
+        file = None if to_stdout else json
+        result = infer(config, found, out, batch=batch, options=chosen, json_file=file, progress=progress, **drawn)
+    _tell(result, out, json if to_stdout else None)
+
+
+def _tell(result: InferResult, out: Path, json: Path | None) -> None:
+    """Print how many results there are, and name what failed on standard error.
+
+    Raises:
+        BadInputError: images failed.
+    """
+    from densecast.io import codec
+    from densecast.verbs.infer import refuse_failures
+
     there = f", {len(result.skipped)} were there" if result.skipped else ""
     text = f"{len(result.results)} results in {out} ({result.model.precision.ran}){there}"
-    emit(codec.to_plain(result), text, json if to_stdout else None)
+    emit(codec.to_plain(result), text, json)
     for failure in result.failed:
-        # Most errors name the file themselves.
-        said = failure.error if str(failure.image) in failure.error else f"{failure.image}: {failure.error}"
-        print(f"densecast: {said}", file=sys.stderr)
+        print(f"densecast: {failure.image}: {failure.error}", file=sys.stderr)
     refuse_failures(result, out)
 
 
