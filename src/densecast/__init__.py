@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from densecast.spec.augment import Augment as Augment
     from densecast.spec.augment import View as View
     from densecast.spec.data_options import Data as Data
+    from densecast.spec.data_options import DataCheckOptions as DataCheckOptions
     from densecast.spec.data_options import DataOptions as DataOptions
     from densecast.spec.geometry import Placement as Placement
     from densecast.spec.model import Evaluation as Evaluation
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
     from densecast.spec.tensor import Dim as Dim
     from densecast.spec.tensor import TensorSpec as TensorSpec
     from densecast.spec.verb_options import BenchmarkOptions as BenchmarkOptions
-    from densecast.spec.verb_options import DataCheckOptions as DataCheckOptions
     from densecast.spec.verb_options import EvaluateOptions as EvaluateOptions
     from densecast.spec.verb_options import ExportOptions as ExportOptions
     from densecast.spec.verb_options import InferOptions as InferOptions
@@ -117,7 +117,7 @@ _HOME = {
     "CheckReport": "densecast.spec.sample",
     "CheckpointSource": "densecast.zoo._base",
     "Data": "densecast.spec.data_options",
-    "DataCheckOptions": "densecast.spec.verb_options",
+    "DataCheckOptions": "densecast.spec.data_options",
     "DataOptions": "densecast.spec.data_options",
     "Dataset": "densecast.datasets._base",
     "DatasetFormat": "densecast.datasets._base",

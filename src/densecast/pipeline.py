@@ -8,26 +8,27 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from densecast import windowed
 from densecast.artifact import Artifact, CompiledArtifact
 from densecast.errors import BadArtifactError, BadInputError, BadShapeError
 from densecast.imaging.door import as_image
 from densecast.imaging.read import read_for
-from densecast.runtime import execution, machine, ordered_map, process_settings
+from densecast.runtime import execution, ordered_map, process_settings
 from densecast.runtime.batching import batches, grouped
 from densecast.runtime.clock import Clock, unclocked
 from densecast.runtime.execution import ExecutionConfig, Mode
-from densecast.session import Session, Slot, unless_failing
+from densecast.session import Session, Slot, tuned_setting, unless_failing
 from densecast.spec.augment import Augment
-from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Feeds
 from densecast.tasks._base import TASKS
+from densecast.windowed import Predicted as Predicted
 
 if TYPE_CHECKING:
     # It brings numba, for which there is time while the engine loads its model.
@@ -49,16 +50,6 @@ class PipelineConfig:
     mode: Mode = "latency"
     augment: Augment = Augment()
     device: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Predicted(Generic[Source]):
-    """An image of a stream with its prediction; `placement` is its placement in the network's input."""
-
-    source: Source
-    image: Image
-    placement: Placement
-    prediction: Any
 
 
 class Pipeline:
@@ -110,9 +101,7 @@ class Pipeline:
             artifact = CompiledArtifact.open(artifact)
         if not isinstance(artifact, CompiledArtifact):
             raise BadArtifactError(CompiledArtifact.wrong_kind(artifact.folder))
-        tuning = artifact.manifest.tuning
-        is_tuned = tuning is not None and mode != "latency" and device in ("", "cpu")
-        tuned = tuning.for_throughput(threads or machine.usable_cpus()) if tuning and is_tuned else None
+        tuned = tuned_setting(artifact, mode, threads, device)
         streams, batch = (tuned.streams, tuned.batch) if tuned else (None, 1)
         config_of_mode = execution.configure(mode, threads, streams, batch=batch, device=device)
         return cls(Session.open(artifact, config_of_mode), augment, artifact=artifact)
@@ -170,7 +159,7 @@ class Pipeline:
         """Run the network: outputs by name, without the batch axis, for each view; returns new arrays."""
         outputs: dict[int, Feeds] = {}
         with self.session.lease() as slot:
-            for numbers, feeds in self._batches(inputs.feeds, slot):
+            for numbers, feeds in windowed.batches_of(self.session, inputs, slot, unclocked):
                 outputs_by_name = slot.run(feeds)
                 for row, number in enumerate(numbers):
                     outputs[number] = {name: array[row].copy() for name, array in outputs_by_name.items()}
@@ -180,6 +169,8 @@ class Pipeline:
         self, outputs: Sequence[Feeds], inputs: ModelInputs, frame: Frame = "image", *, scores: bool = False
     ) -> Any:
         """Turn the outputs of all views into a prediction."""
+        if self.spec.slide is not None:
+            return windowed.join(outputs, self.task, self.spec, inputs, frame, scores=scores)
         return self.task.postprocess(outputs, inputs.views, self.spec, frame, scores=scores)
 
     def predict(self, inputs: ModelInputs, frame: Frame = "image") -> Any:
@@ -201,7 +192,8 @@ class Pipeline:
     ) -> Generator[Result, None, None]:
         """Predict a stream of images; yields the results of `finish` in order. `batch` images of one size run together.
 
-        Without `batch`, it is the execution config's: in throughput mode what tuning found best, else 1.
+        Without `batch`, it is the execution config's: in throughput mode what tuning found best, else 1. With sliding
+        windows it is how many windows of an image run together: by default as many as an inference takes.
         As many images or batches are in work as there are workers: while one is read, another is in the network
         and a third is finished. `read` and `finish` are called in several threads then. Memory does not depend on the
         number of images. An error of an image comes out at its place; with `failed`, an image that cannot be read, or
@@ -231,7 +223,7 @@ class Pipeline:
                             del images[place]
                             results[place] = failed(group[place], misfit)
                     inputs = self._preprocess(list(images.values()), slot, clock)
-                    run = partial(self._predict, slot=slot, frame=frame, scores=scores, clock=clock)
+                    run = partial(self._predict, slot=slot, frame=frame, scores=scores, clock=clock, most=batch)
                     predictions = unless_failing(run, inputs, [group[at] for at in images], goes_on=failed is not None)
                 for place, item, prediction in zip(images, inputs, predictions, strict=True):
                     if failed is not None and isinstance(prediction, BadShapeError):
@@ -242,8 +234,8 @@ class Pipeline:
                     )
                 return [results[place] for place in range(len(group))]
 
-        workers = self.config.num_workers
-        groups = ordered_map.ordered_parallel_map(work, grouped(sources, batch or self.config.batch_size), workers)
+        workers, together = self.config.num_workers, 1 if self.spec.slide else batch or self.config.batch_size
+        groups = ordered_map.ordered_parallel_map(work, grouped(sources, together), workers)
         with process_settings.opencv_threads(self.config.num_threads // workers), contextlib.closing(groups):
             for results in groups:
                 yield from results
@@ -269,9 +261,17 @@ class Pipeline:
         return batches(items, self.spec.inputs, self.session.batch_sizes, slot.buffers)
 
     def _predict(
-        self, inputs: Sequence[ModelInputs], slot: Slot, frame: Frame, scores: bool, clock: Clock
+        self,
+        inputs: Sequence[ModelInputs],
+        slot: Slot,
+        frame: Frame,
+        scores: bool,
+        clock: Clock,
+        most: int | None = None,
     ) -> list[Any]:
         """Predictions in order; an image is postprocessed as soon as all of its views are computed."""
+        if self.spec.slide is not None:
+            return windowed.predict_all(self.session, self.task, inputs, slot, frame, scores, clock, most)
         results: list[Any] = [None] * len(inputs)
         places = [(index, view) for index, item in enumerate(inputs) for view in range(len(item.views))]
         waiting: dict[int, dict[int, Feeds]] = {}

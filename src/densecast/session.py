@@ -11,11 +11,12 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from densecast.artifact import Artifact, CompiledArtifact, elsewhere
+from densecast.artifact.tune_record import Setting
 from densecast.backends._base import BACKENDS, Backend, Runner
 from densecast.errors import BackendMissingError, BadArtifactError, BadShapeError, UsageError
 from densecast.runtime import engine_words, machine
 from densecast.runtime.batching import Buffers
-from densecast.runtime.execution import ExecutionConfig
+from densecast.runtime.execution import ExecutionConfig, Mode
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Dim, Feeds
@@ -246,3 +247,11 @@ def unless_failing(
         except BadShapeError as error:
             told.append(error)
     return told
+
+
+def tuned_setting(artifact: CompiledArtifact, mode: Mode, threads: int | None, device: str) -> Setting | None:
+    """The streams and batch size that tuning selected, if it was for this mode and number of CPUs."""
+    tuning = artifact.manifest.tuning
+    if tuning is None or mode == "latency" or device not in ("", "cpu"):
+        return None
+    return tuning.for_throughput(threads or machine.usable_cpus())

@@ -123,6 +123,18 @@ def sizes(text: str) -> int | tuple[int, ...] | dict[str, int]:
     return listed[0] if len(listed) == 1 else listed
 
 
+def pair(text: str) -> list[int]:
+    """Parse a height and width: `512` is both, `512x1024` height x width.
+
+    Raises:
+        UsageError: neither of these forms.
+    """
+    parts = re.fullmatch(r"(\d{1,6})(?:x(\d{1,6}))?", text.strip())
+    if not parts:
+        raise UsageError(f"{text!r} must be HEIGHTxWIDTH (512x1024), or one number for both.")
+    return [int(parts[1]), int(parts[2] or parts[1])]
+
+
 def _flags(group: str, kind: type, prefix: str) -> list[Flag]:
     flags = []
     for field in dataclasses.fields(kind):
@@ -157,7 +169,7 @@ def _typer_type(field: dataclasses.Field[Any]) -> tuple[Any, Any]:
         return (list[str] | None), None
     if form == "sizes":
         return str, ",".join(str(size) for size in default)
-    if form == "size":
+    if form in ("size", "pair"):
         return (str | None), None
     if form == "seconds":
         return str, f"{default / 60:g}m" if default % 60 == 0 else f"{default:g}s"
@@ -189,6 +201,8 @@ def _value(flag: Flag, given: Any) -> Any:
         if form == "sizes":
             batch = sizes(given)
             return [batch] if isinstance(batch, int) else batch
+        if form == "pair" and given is not None:
+            return pair(given)
         if form == "size" and given is not None:
             side = sizes(given)
             if isinstance(side, tuple):

@@ -9,8 +9,7 @@ import typer
 
 from densecast.cli import _options
 from densecast.cli._common import Json, Quiet, Threads, Verbose, bar, emit, set_up
-from densecast.spec.data_options import FOLDERS, Data, DataOptions
-from densecast.spec.verb_options import DataCheckOptions
+from densecast.spec.data_options import FOLDERS, Data, DataCheckOptions, DataOptions
 
 command = typer.Typer(help="Check your own pictures and masks, or a published data set.", no_args_is_help=True)
 

@@ -47,7 +47,10 @@ _Points = Annotated[
     ),
 ]
 _Fresh = Annotated[bool, typer.Option("--fresh", help="Repeat all measurements, even if earlier ones could be reused.")]
-_EXPORT = ("variant", "input_name", "output_name", "weights", "config", "only_main_output", "exporter", "name")
+_EXPORT = (
+    "variant", "input_name", "output_name", "weights", "config", "only_main_output", "exporter", "name",
+    "slide", "stride",
+)  # fmt: skip
 
 
 @_options.takes(

@@ -16,6 +16,8 @@ Image = npt.NDArray[np.uint8]
 Plane = TypeVar("Plane", npt.NDArray[np.uint8 | np.uint16], npt.NDArray[np.float32])
 Pixels = TypeVar("Pixels", npt.NDArray[np.uint8], npt.NDArray[Any])
 Nearest = Literal["pillow", "opencv"]
+# Top, left, height and width.
+_Rectangle = tuple[int, int, int, int]
 
 
 def prepare(
@@ -35,29 +37,68 @@ def prepare(
         BadShapeError: another shape or type, or another number of channels than the network's.
     """
     channels = out.shape[0] if out is not None else _channels(image, preprocess)
+    resized, preprocess, placement = resized_for(image, preprocess, channels)
+    if out is None:
+        out = np.empty((channels, *placement.model_hw), dtype=dtype)
+    elif out.shape[1:] != placement.model_hw:
+        raise BadShapeError(f"the input is {placement.model_hw} pixels, out is {out.shape[1:]}.")
+    fill_part(resized, preprocess, placement, 0, 0, out)
+    return out, placement
+
+
+def resized_for(
+    image: npt.NDArray[Any], preprocess: Preprocess, channels: int
+) -> tuple[npt.NDArray[Any], Preprocess, Placement]:
+    """The image resized for the network, (h, w, channels) and not normalised yet; its preprocessing for that number of
+    channels; and where it lands in the network's input, which `fill_part` makes of the three.
+
+    Raises:
+        BadShapeError: another shape or type, or another number of channels than the network's.
+    """
     image = _banded(image, channels, preprocess)
     preprocess = preprocess.for_channels(channels)
     image_hw = (image.shape[0], image.shape[1])
     if isinstance(preprocess.resize, PoseAffine):
         geometry = preprocess.resize.geometry(image_hw)
         placement = geometry.placement
-        resized = affine_cv4.warp_affine(
-            image, affine_cv4.three_point_matrix(*geometry.triangles()), placement.model_hw
-        )
+        matrix = affine_cv4.three_point_matrix(*geometry.triangles())
+        return affine_cv4.warp_affine(image, matrix, placement.model_hw), preprocess, placement
+    placement = preprocess.place(image_hw)
+    return resize(_ranged(image, preprocess), placement.content_hw, preprocess.interpolation), preprocess, placement
+
+
+def fill_part(
+    resized: npt.NDArray[Any],
+    preprocess: Preprocess,
+    placement: Placement,
+    top: int,
+    left: int,
+    out: npt.NDArray[np.generic],
+    *,
+    mirrored: bool = False,
+) -> None:
+    """Fill `out` (C, h, w) with the part of the network's input from row `top` and column `left` on.
+
+    `mirrored` is of the input whose image is mirrored where it lies; the padding around it stays.
+    """
+    if not placement.is_padded or isinstance(preprocess.resize, PoseAffine):
+        content = (0, 0, *placement.model_hw)
     else:
-        placement = preprocess.place(image_hw)
-        resized = resize(_ranged(image, preprocess), placement.content_hw, preprocess.interpolation)
-    if out is None:
-        out = np.empty((channels, *placement.model_hw), dtype=dtype)
-    elif out.shape[1:] != placement.model_hw:
-        raise BadShapeError(f"the input is {placement.model_hw} pixels, out is {out.shape[1:]}.")
-    content = out
-    if placement.is_padded and not isinstance(preprocess.resize, PoseAffine):
-        (height, width), (left, top) = placement.content_hw, (int(offset) for offset in placement.offset_xy)
-        content = out[:, top : top + height, left : left + width]
-        _surround(out, preprocess, placement)
-    _normalise(resized, preprocess, content)
-    return out, placement
+        offset_x, offset_y = (int(offset) for offset in placement.offset_xy)
+        content = (offset_y, offset_x, *placement.content_hw)
+        for rectangle, colour in _layers(preprocess, placement, out):
+            _cut(out, rectangle, top, left)[...] = colour
+    part = _cut(out, content, top, left)
+    if 0 in part.shape:
+        return
+    first_row, first_col = max(top - content[0], 0), max(left - content[1], 0)
+    last_col = first_col + part.shape[2]
+    rows = resized[first_row : first_row + part.shape[1]]
+    if mirrored:
+        width = content[3]
+        _normalise(rows[:, width - last_col : width - first_col][:, ::-1], preprocess, part)
+    else:
+        _normalise(rows[:, first_col:last_col], preprocess, part)
 
 
 def displayable(image: npt.NDArray[Any], preprocess: Preprocess) -> Image:
@@ -123,27 +164,48 @@ def _normalise(resized: npt.NDArray[Any], preprocess: Preprocess, out: npt.NDArr
     out[...] = (planes / np.float32(preprocess.divisor) - mean[:, None, None]) / std[:, None, None]
 
 
-def _surround(out: npt.NDArray[np.generic], preprocess: Preprocess, placement: Placement) -> None:
-    """Fill the part of `out` (C, h, w) outside the image with its surroundings, preprocessed.
+def _layers(
+    preprocess: Preprocess, placement: Placement, out: npt.NDArray[np.generic]
+) -> list[tuple[_Rectangle, npt.NDArray[np.generic]]]:
+    """What surrounds the image, as rectangles of the network's input with their colours.
 
     What `pad_multiple` adds to the right and below has a colour of its own.
     """
     if out.dtype == np.uint8:
         preprocess.check_bytes()
-    (height, width), (left, top) = placement.content_hw, (int(offset) for offset in placement.offset_xy)
     inner_hw = preprocess.resize.place(placement.image_hw).model_hw
+    layers: list[tuple[_Rectangle, npt.NDArray[np.generic]]] = []
     if preprocess.pad_multiple > 1 and inner_hw != placement.model_hw:
         fill = _filling(preprocess, preprocess.pad_fill, out)
-        out[:, inner_hw[0] :], out[:, :, inner_hw[1] :] = fill, fill
-        out = out[:, : inner_hw[0], : inner_hw[1]]
+        layers += [(each, fill) for each in _around((0, 0, *inner_hw), placement.model_hw)]
     if inner_hw == placement.content_hw:
-        return
+        return layers
     surroundings = preprocess.surroundings()
     fill = np.zeros((len(out), 1, 1), out.dtype)
     if surroundings is not None and (out.dtype == np.uint8 or not isinstance(preprocess.resize, FitCentre)):
         fill = _filling(preprocess, surroundings, out)
-    out[:, :top], out[:, top + height :] = fill, fill
-    out[:, top : top + height, :left], out[:, top : top + height, left + width :] = fill, fill
+    left, top = (int(offset) for offset in placement.offset_xy)
+    return [*layers, *((each, fill) for each in _around((top, left, *placement.content_hw), inner_hw))]
+
+
+def _around(inner: _Rectangle, size_hw: tuple[int, int]) -> list[_Rectangle]:
+    """What lies around a rectangle in an area of that size: above, below, left and right of it."""
+    (top, left, height, width), (whole_height, whole_width) = inner, size_hw
+    bottom, right = top + height, left + width
+    sides = [
+        (0, 0, top, whole_width),
+        (bottom, 0, whole_height - bottom, whole_width),
+        (top, 0, height, left),
+        (top, right, height, whole_width - right),
+    ]
+    return [side for side in sides if side[2] > 0 and side[3] > 0]
+
+
+def _cut(out: npt.NDArray[np.generic], rectangle: _Rectangle, top: int, left: int) -> npt.NDArray[np.generic]:
+    """The part of `out`, which starts at (top, left), that lies in the rectangle; empty if none does."""
+    y, x, height, width = rectangle
+    rows = slice(max(y - top, 0), max(y + height - top, 0))
+    return out[:, rows, max(x - left, 0) : max(x + width - left, 0)]
 
 
 def _filling(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from densecast.errors import BadShapeError
 from densecast.imaging.prepare import Image, prepare
+from densecast.imaging.windows import WindowFeeds, windows_of
 from densecast.runtime.batching import Buffers
 from densecast.runtime.clock import Clock
 from densecast.spec.augment import Augment, View
@@ -18,9 +19,12 @@ from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class ModelInputs:
-    """An image prepared for the network: for each TTA view an array (C, h, w) per input, and the image's placement."""
+    """An image prepared for the network: for each TTA view an array (C, h, w) per input, and the image's placement.
 
-    feeds: tuple[Feeds, ...]
+    With sliding windows each window of each view has feeds and a view, and feeds are made when they are asked for.
+    """
+
+    feeds: Sequence[Feeds]
     views: tuple[View, ...]
 
     @property
@@ -34,7 +38,9 @@ class ModelInputs:
 
     @property
     def nbytes(self) -> int:
-        """Size of all arrays in bytes."""
+        """Size of all arrays that are held, in bytes."""
+        if isinstance(self.feeds, WindowFeeds):
+            return self.feeds.nbytes
         return sum(array.nbytes for feed in self.feeds for array in feed.values())
 
 
@@ -46,6 +52,8 @@ def prepare_views(
     Raises:
         BadShapeError: an image does not lead to a shape the network takes.
     """
+    if spec.slide is not None:
+        return [_windowed(image, spec, augment) for image in images]
     prepared: list[ModelInputs] = []
     for tensor in spec.inputs:
         made = _prepare_input(images, tensor, spec.preprocess_of(tensor.name), augment, buffers, clock)
@@ -68,7 +76,8 @@ def check_size(image_hw: tuple[int, int], spec: ModelSpec, augment: Augment) -> 
     """
     for tensor in spec.inputs:
         for each in spec.preprocess_of(tensor.name).at_ratios(augment.ratios):
-            _check_sides(image_hw, each.place(image_hw).model_hw, tensor)
+            size_hw = each.place(image_hw).model_hw
+            _check_sides(image_hw, size_hw if spec.slide is None else spec.slide.window_hw(size_hw), tensor)
 
 
 def misfits(images: Mapping[int, Image], spec: ModelSpec, augment: Augment) -> dict[int, BadShapeError]:
@@ -116,6 +125,12 @@ def _prepare_input(
                     views.append(View(placement, mirrored, ratio))
         prepared.append(ModelInputs(tuple({tensor.name: array} for array in arrays), tuple(views)))
     return prepared
+
+
+def _windowed(image: Image, spec: ModelSpec, augment: Augment) -> ModelInputs:
+    """The image's sliding windows, which are prepared when they are asked for."""
+    check_size((image.shape[0], image.shape[1]), spec, augment)
+    return ModelInputs(*windows_of(image, spec.input, spec, augment, _channels(spec.input)))
 
 
 def _mirror(array: Array, rule: Preprocess, placement: Placement, out: Array) -> None:

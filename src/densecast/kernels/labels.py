@@ -141,6 +141,25 @@ def _stretches(
     return [bilinear.stretch(plan, x, min(x + columns, width)) for x in range(0, width, columns)]
 
 
+def column_blocks(
+    source_hw: tuple[int, int], target_hw: tuple[int, int], align_corners: bool, channels: int, *, always: bool
+) -> list[tuple[int, bilinear.Stretch]] | None:
+    """The blocks of target columns that are labelled together, each with its first column and its tables.
+
+    None where nothing is resized, unless tables are wanted `always`.
+    """
+    columns = min(max(TILE_VALUES // channels, TILE_COLUMNS_MIN), TILE_COLUMNS_MAX)
+    stretches = _stretches(source_hw, (target_hw,), align_corners, None, columns)
+    if stretches is None:
+        if not always:
+            return None
+        unchanged = bilinear.unchanged(target_hw)
+        stretches = [
+            bilinear.stretch(unchanged, x, min(x + columns, target_hw[1])) for x in range(0, target_hw[1], columns)
+        ]
+    return list(zip(range(0, target_hw[1], columns), stretches, strict=True))
+
+
 def _fill(
     batch: Logits,
     sizes_hw: Sequence[tuple[int, int]],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from densecast.errors import UsageError
 from densecast.spec.geometry import Placement
+from densecast.spec.slide import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,11 @@ class Augment:
 class View:
     """One TTA view: the image's placement in a network input of `ratio` times the usual size.
 
-    `mirrored` says that the input was then flipped horizontally.
+    `mirrored` says that the input was then flipped horizontally. Where the network sees the input in sliding windows,
+    each has a view of its own: `window` is its place in the whole input, after the flip.
     """
 
     placement: Placement
     mirrored: bool = False
     ratio: float = 1.0
+    window: Window | None = None

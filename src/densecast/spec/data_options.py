@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densecast.errors import UsageError
-from densecast.spec.options import option
+from densecast.spec.options import Split, option
 
 if TYPE_CHECKING:
     from densecast.spec.model import ModelSpec, Rgb
@@ -68,6 +68,19 @@ class DataOptions:
             for each in fields(self)
             if each.name not in general and getattr(self, each.name) != getattr(plain, each.name)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DataCheckOptions:
+    """Which images of a data set are checked: of a split that the data name, or all; of these the first `limit`."""
+
+    split: Split = option("all", "Split of the data set: train, val or all.")
+    limit: int | None = option(None, "Check only the first N images.", minimum=1)
+
+    def __post_init__(self) -> None:
+        """Check that the limit is positive."""
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"limit must be at least 1, got {self.limit}.", field="limit")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
 from densecast.spec.preprocess import Preprocess
+from densecast.spec.slide import Slide
 from densecast.spec.tensor import TensorSpec
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class ModelSpec:
 
     `excluded_types` are operators that int8 does not pay for in this network, `excluded_names` regular expressions
     of such nodes' names; every int8 build leaves them out. `half_type` is the 16-bit type that a build takes where none
-    is requested: "auto" is the faster one; others are what this network needs to stay accurate.
+    is requested: "auto" is the faster one; others are what this network needs to stay accurate. With `slide` the
+    network sees the preprocessed image in overlapping windows.
     """
 
     name: str
@@ -107,6 +109,7 @@ class ModelSpec:
     excluded_names: tuple[str, ...] = ()
     half_type: Literal["auto", "bf16", "f16"] = "auto"
     input_preprocess: dict[str, Preprocess] = field(default_factory=dict)
+    slide: Slide | None = None
 
     def __post_init__(self) -> None:
         """Check tensor names, colours and task options."""

@@ -38,7 +38,8 @@ def option(
     """A dataclass field with its command-line flag and help.
 
     `flag` is its name there, if not the field's; `aliases` are older ones that still work. `group` heads a part of the
-    help. `form` names how a text becomes the value, where its type does not tell: `sizes`, `size`, `seconds`, `names`.
+    help. `form` names how a text becomes the value, where its type does not tell: `sizes`, `size`, `pair`, `seconds`,
+    `names`.
     """
     words = {
         "help": help,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from densecast.errors import BadShapeError
 from densecast.spec.options import InputShape, Range
 from densecast.spec.preprocess import Preprocess
+from densecast.spec.slide import Slide
 from densecast.spec.tensor import Dim, TensorSpec
 
 
@@ -37,13 +38,14 @@ def built_input(spec: TensorSpec, shape: InputShape, *, uint8: bool) -> TensorSp
     return replace(spec, shape=sizes, dtype="uint8" if uint8 else spec.dtype)
 
 
-def check_resize(spec: TensorSpec, rule: Preprocess) -> str | None:
+def check_resize(spec: TensorSpec, rule: Preprocess, slide: Slide | None = None) -> str | None:
     """Check that resized images can have a size that an input takes; a remark where only some images will.
 
     Raises:
         BadShapeError: none can: the rule brings all images to one size, which is another.
     """
-    if len(spec.shape) != 4:
+    if len(spec.shape) != 4 or slide is not None:
+        # Sliding windows have a size of their own.
         return None
     height, width = spec.shape[2:]
     one = getattr(rule.resize, "size_hw", None)

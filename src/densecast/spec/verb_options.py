@@ -44,7 +44,8 @@ class ExportOptions:
     the main one first, unless `only_main_output`. In a TensorFlow graph the two are the tensors between which the
     network is; None is for graphs with a single input and output. `name` is what the model is called, in reports and in
     names of folders; None for the zoo's name or the file's. `config` is the path of the configuration that an OpenMMLab
-    checkpoint was trained with; None for the one that it carries.
+    checkpoint was trained with; None for the one that it carries. `slide` is the height and width of sliding windows,
+    in pixels of the network's input, `stride` their distance, by default two thirds; None for what the spec says.
     """
 
     size_hw: tuple[int, int] | None = None
@@ -69,6 +70,12 @@ class ExportOptions:
     )
     only_main_output: bool = option(False, "Drop all outputs but the main one.")
     name: str | None = option(None, "Name of the model, of which default folder names are made; default: the source's.")
+    slide: tuple[int, int] | None = option(
+        None, "Sliding windows of this size, 512x512 (height x width), averaged where they overlap.", form="pair"
+    )
+    stride: tuple[int, int] | None = option(
+        None, "Distance of the sliding windows, such as 341x341; default: two thirds of --slide.", form="pair"
+    )
 
     def __post_init__(self) -> None:
         """Check that sizes are positive, the tolerance is not negative, and the name can be one of a folder."""
@@ -81,6 +88,8 @@ class ExportOptions:
         sizes = (*(self.size_hw or ()), *(() if self.batch is None else (self.batch,)), self.largest_batch)
         if min(sizes) < 1 or not self.tolerance >= 0:
             raise UsageError(f"batch, height, width must be at least 1 and the tolerance at least 0, got {self}.")
+        if self.stride is not None and self.slide is None:
+            raise UsageError("it is the distance of sliding windows: name their size too (slide).", field="stride")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +122,6 @@ class EvaluateOptions:
         for name, count in (("batch", self.batch), ("limit", self.limit)):
             if count is not None and count < 1:
                 raise UsageError(f"{name} must be at least 1, got {count}.", field=name)
-
-
-@dataclass(frozen=True, slots=True)
-class DataCheckOptions:
-    """Which images of a data set are checked: of a split that the data name, or all; of these the first `limit`."""
-
-    split: Split = option("all", "Split of the data set: train, val or all.")
-    limit: int | None = option(None, "Check only the first N images.", minimum=1)
-
-    def __post_init__(self) -> None:
-        """Check that the limit is positive."""
-        if self.limit is not None and self.limit < 1:
-            raise UsageError(f"limit must be at least 1, got {self.limit}.", field="limit")
 
 
 @dataclass(frozen=True, slots=True)

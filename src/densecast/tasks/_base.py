@@ -14,15 +14,17 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from densecast.errors import BadConfigError
 from densecast.plugins import PluginKind
 from densecast.spec.augment import View
 from densecast.spec.geometry import Placement
 from densecast.spec.model import DecodeOptions, Frame, ModelSpec
-from densecast.spec.tensor import Array, Feeds, TensorSpec
+from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 
 P = TypeVar("P")
 T = TypeVar("T")
 Shown = TypeVar("Shown", contravariant=True)
+Joined = TypeVar("Joined", covariant=True)
 Image = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 
@@ -161,6 +163,71 @@ class HasMargins(Protocol[Shown]):
         self, outputs: Feeds, left: Shown, right: Shown, spec: ModelSpec
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """From the reference's outputs of one view: margins where the two differ, and a sample of those everywhere."""
+
+
+class Joiner(Protocol[Joined]):
+    """Takes the outputs of an image's sliding windows one after another, and has the prediction in the end."""
+
+    def add(self, outputs: Feeds) -> None:
+        """Take the next window's outputs by name; the caller may overwrite them afterwards.
+
+        Raises:
+            BadGraphError: outputs that are not those of this task.
+        """
+
+    def prediction(self) -> Joined:
+        """The prediction, after the last window; it owns its arrays."""
+
+
+@runtime_checkable
+class JoinsWindows(Protocol[Joined]):
+    """A task that can put a prediction together from the outputs of overlapping windows (`ModelSpec.slide`)."""
+
+    def joiner(
+        self, views: Sequence[View], spec: ModelSpec, frame: Frame = "image", *, scores: bool = False
+    ) -> Joiner[Joined]:
+        """What takes the outputs of `views`, each of which has a window, in their order.
+
+        Raises:
+            UsageError: views or scores that this task does not know.
+        """
+
+
+@runtime_checkable
+class HasWindowMargins(Protocol[Shown]):
+    """A task with margins (`HasMargins`) that knows those of an image seen in windows."""
+
+    def window_margins(
+        self, outputs: Sequence[Feeds], views: Sequence[View], left: Shown, right: Shown, spec: ModelSpec
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """As `margins`, from the reference's outputs of all windows; both predictions are in the network's frame."""
+
+
+def check_slide(spec: ModelSpec, task: object) -> None:
+    """Check that a model of this task can have the sliding windows that its spec asks for, if it does.
+
+    Raises:
+        BadConfigError: it cannot.
+    """
+    if spec.slide is None:
+        return
+    if not isinstance(task, JoinsWindows):
+        raise BadConfigError(
+            f"{spec.name}: predictions of {spec.task} cannot be put together from sliding windows. Leave them out.",
+            field="slide",
+        )
+    if len(spec.inputs) > 1:
+        raise BadConfigError(
+            f"{spec.name}: sliding windows are for networks of one input, this one takes {len(spec.inputs)}.",
+            field="slide",
+        )
+    for side, crop, size in zip(("high", "wide"), spec.slide.crop_hw, spec.input.shape[2:], strict=False):
+        if not (size.admits(crop) if isinstance(size, Dim) else size == crop):
+            raise BadConfigError(
+                f"{spec.name}: windows are {crop} pixels {side}, and the network takes {size}. Choose windows of a "
+                "size that it takes.",
+                field="slide",
+            )
 
 
 @runtime_checkable

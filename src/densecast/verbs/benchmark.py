@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from densecast import windowed
 from densecast.errors import UsageError
 from densecast.imaging.views import ModelInputs
 from densecast.measure.loop import Progress
@@ -66,7 +67,10 @@ def _measured(
 ) -> Timing:
     watch, meter, cpu_s = StopWatch(), LoadMeter(), 0.0
     config = pipeline.config
-    batch = options.batch or config.batch_size
+    # Of sliding windows, so many run together; images come one at a time.
+    slides = pipeline.spec.slide is not None
+    batch = options.batch or (windowed.windows_at_once(pipeline.session) if slides else config.batch_size)
+    together = 1 if slides and images else batch
     if batch > (most := pipeline.session.largest_batch):
         # Run one after another, smaller batches would be told as one of this size.
         raise UsageError(
@@ -75,31 +79,31 @@ def _measured(
             field="batch",
         )
     feeds = _network_inputs(pipeline, images, batch)
-    warm_up = batch * options.warm_up * config.num_workers
-    _run_network(pipeline, feeds, batch, StopWatch(), images=warm_up, seconds=0.0)
+    warm_up = together * options.warm_up * config.num_workers
+    _run_network(pipeline, feeds, together, StopWatch(), images=warm_up, seconds=0.0)
     if images:
-        _run_pipeline(pipeline, _turns(images, batch, warm_up, 0.0), batch, StopWatch(), None)
+        _run_pipeline(pipeline, _turns(images, together, warm_up, 0.0), batch, StopWatch(), None)
         on_image = functools.partial(_report_progress, progress, options.images) if progress else None
-        turns = _turns(images, batch, options.images, options.seconds)
+        turns = _turns(images, together, options.images, options.seconds)
         start, cpu_start = time.perf_counter(), time.process_time()
         done = _run_pipeline(pipeline, turns, batch, watch, on_image)
         images_per_s = done / (time.perf_counter() - start)
         cpu_s = time.process_time() - cpu_start
     network_watch = StopWatch()
     start, cpu_start = time.perf_counter(), time.process_time()
-    inferred = _run_network(pipeline, feeds, batch, network_watch, images=options.images, seconds=options.seconds)
+    inferred = _run_network(pipeline, feeds, together, network_watch, images=options.images, seconds=options.seconds)
     inference_only_per_s = inferred / (time.perf_counter() - start)
     if not images:
         watch.samples_ms["infer"] = network_watch.samples_ms["infer"]
         done, images_per_s, cpu_s = inferred, inference_only_per_s, time.process_time() - cpu_start
     return Timing(
         samples_ms={name: tuple(watch.samples_ms[name]) for name in SCOPE if name in watch.samples_ms},
-        scope={name: text for name, text in SCOPE.items() if name in watch.samples_ms},
+        scope={name: text for name, text in _scope(pipeline).items() if name in watch.samples_ms},
         images=done,
         batch=batch,
         warm_up=options.warm_up,
         threads=config.num_threads,
-        inputs=f"{len(images)} image files" if images else "random",
+        inputs=f"{len(images)} image files" if images else _random_words(pipeline),
         images_per_s=images_per_s,
         inference_only_per_s=inference_only_per_s,
         peak_rss_mb=machine.peak_rss_mb(),
@@ -111,6 +115,21 @@ def _measured(
         spread=spread_of(watch.samples_ms["end_to_end" if images else "infer"]),
         load=meter.load(),
     )
+
+
+def _scope(pipeline: Pipeline) -> dict[str, str]:
+    """What each stage's times cover, with the words for sliding windows where there are some."""
+    if pipeline.spec.slide is None:
+        return SCOPE
+    return SCOPE | {
+        "preprocess": "RGB array to the network inputs of all sliding windows; per image",
+        "infer": f"the engine's calls for all sliding windows ({pipeline.spec.slide}); per image",
+        "postprocess": "outputs of all sliding windows to the prediction in image pixels; per image",
+    }
+
+
+def _random_words(pipeline: Pipeline) -> str:
+    return "random" if pipeline.spec.slide is None else "random, one sliding window an image"
 
 
 def _turns(images: Sequence[Path], batch: int, count: int, seconds: float) -> Iterator[Path]:
@@ -149,6 +168,8 @@ def _report_progress(progress: Progress, total: int, done: int) -> None:
 
 def _network_inputs(pipeline: Pipeline, images: Sequence[Path], batch: int) -> list[Feeds]:
     """Network input for `batch` images: of the first ones that share one size, or random values."""
+    if pipeline.spec.slide is not None:
+        return _window_inputs(pipeline, images, batch)
     if images:
         inputs = [pipeline.preprocess(pipeline.read(images[index % len(images)])) for index in range(batch)]
         first = inputs[0]
@@ -156,6 +177,29 @@ def _network_inputs(pipeline: Pipeline, images: Sequence[Path], batch: int) -> l
     else:
         items = _random_inputs(pipeline, batch * pipeline.augment.views)
     return [feeds for _, feeds in batches(items, pipeline.spec.inputs, pipeline.session.batch_sizes, Buffers())]
+
+
+def _window_inputs(pipeline: Pipeline, images: Sequence[Path], batch: int) -> list[Feeds]:
+    """Network input for all sliding windows of the first image, or without images for `batch` windows.
+
+    One batch of windows stands for all of them, so that memory does not hold every window of a large image.
+    """
+    tensor = pipeline.spec.input
+    if images:
+        inputs = pipeline.preprocess(pipeline.read(images[0]))
+        windows = len(inputs.feeds)
+        chosen = [inputs.feeds[index][tensor.name] for index in range(min(batch, windows))]
+    else:
+        windows = batch * pipeline.augment.views
+        chosen = [each[tensor.name] for each in _random_inputs(pipeline, min(batch, windows))]
+    items = [{tensor.name: array} for array in chosen]
+    full, rest = divmod(windows, len(items))
+
+    def batched(some: Sequence[Feeds]) -> list[Feeds]:
+        sizes = pipeline.session.batch_sizes
+        return [feeds for _, feeds in batches(some, pipeline.spec.inputs, sizes, Buffers())]
+
+    return batched(items) * full + batched(items[:rest])
 
 
 def _sizes(inputs: ModelInputs) -> list[tuple[int, ...]]:
@@ -168,7 +212,10 @@ def _random_inputs(pipeline: Pipeline, count: int) -> list[Feeds]:
     rng = np.random.default_rng(_RANDOM_SEED)
     by_name: Feeds = {}
     for tensor in pipeline.spec.inputs:
-        values = rng.random(tensor.typical_shape(_SIDE, count), dtype=np.float32)
+        shape = tensor.typical_shape(_SIDE, count)
+        if pipeline.spec.slide is not None:
+            shape = (*shape[:2], *pipeline.spec.slide.crop_hw)
+        values = rng.random(shape, dtype=np.float32)
         by_name[tensor.name] = (values * 255).astype(np.uint8) if tensor.dtype == "uint8" else values
     return [{name: values[row] for name, values in by_name.items()} for row in range(count)]
 

@@ -42,6 +42,8 @@ def _image(artifact: Artifact) -> Image | None:
     """A grey image that leads to an input size which the network accepts."""
     resize = artifact.spec.preprocess.resize
     height, width = artifact.spec.input.typical_shape(_SIDE)[2:]
+    if artifact.spec.slide is not None:
+        height, width = artifact.spec.slide.crop_hw
     factor = resize.factor if isinstance(resize, ScaleBy) else 1.0
     image_hw = (math.ceil(height / factor), math.ceil(width / factor))
     channels = artifact.spec.input.shape[1]
@@ -54,5 +56,11 @@ def _fits(spec: ModelSpec, image_hw: tuple[int, int]) -> bool:
     return all(
         size.admits(got) if isinstance(size, Dim) else size == got
         for tensor in spec.inputs
-        for got, size in zip(spec.preprocess_of(tensor.name).place(image_hw).model_hw, tensor.shape[2:], strict=True)
+        for got, size in zip(_seen_hw(spec, tensor.name, image_hw), tensor.shape[2:], strict=True)
     )
+
+
+def _seen_hw(spec: ModelSpec, input_name: str, image_hw: tuple[int, int]) -> tuple[int, int]:
+    """The size at which the network sees an image: of its whole input, or of its sliding windows."""
+    size_hw = spec.preprocess_of(input_name).place(image_hw).model_hw
+    return size_hw if spec.slide is None else spec.slide.window_hw(size_hw)

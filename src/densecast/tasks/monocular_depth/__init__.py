@@ -15,8 +15,8 @@ from densecast.spec.augment import View
 from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
-from densecast.tasks import _planes
-from densecast.tasks._base import F32, Difference, Image, Measure, Task
+from densecast.tasks import _planes, _windows
+from densecast.tasks._base import F32, Difference, Image, Joiner, Measure, Task
 
 Form = Literal["metres", "inverse"]
 Alignment = Literal["none", "median", "least_squares"]
@@ -131,6 +131,13 @@ class MonocularDepthTask:
             if options.min_m is not None or options.max_m is not None:
                 np.clip(values, options.min_m, options.max_m, out=values)
         return DepthMap(values, options.form)
+
+    def joiner(
+        self, views: Sequence[View], spec: ModelSpec, frame: Frame = "image", *, scores: bool = False
+    ) -> Joiner[DepthMap]:
+        """Averages the outputs of windows, and then does as `postprocess`."""
+        align_corners = decode_options(spec).align_corners
+        return _windows.PlaneJoiner(self, views, spec, frame, align_corners=align_corners, scores=scores)
 
     def target_at(self, target: F32, placement: Placement, frame: Frame) -> F32:
         """(H, W) metres, 0 for unknown, by nearest neighbour."""

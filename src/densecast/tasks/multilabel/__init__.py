@@ -15,8 +15,8 @@ from densecast.spec.augment import View
 from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
-from densecast.tasks import _planes
-from densecast.tasks._base import F32, Difference, Image, Measure, Task
+from densecast.tasks import _planes, _windows
+from densecast.tasks._base import F32, Difference, Image, Joiner, Measure, Task
 
 Bits = npt.NDArray[np.bool_]
 # The largest logit whose sigmoid is not 0 or 1 in float32 is far below.
@@ -124,6 +124,13 @@ class MultilabelTask:
         if not scores:
             return MultilabelMap(classes)
         return MultilabelMap(classes, sigmoid(planes) if is_logits else planes)
+
+    def joiner(
+        self, views: Sequence[View], spec: ModelSpec, frame: Frame = "image", *, scores: bool = False
+    ) -> Joiner[MultilabelMap]:
+        """Averages the outputs of windows, and then does as `postprocess`."""
+        align_corners = decode_options(spec).align_corners
+        return _windows.PlaneJoiner(self, views, spec, frame, align_corners=align_corners, scores=scores)
 
     def target_at(self, target: MultilabelTarget, placement: Placement, frame: Frame) -> MultilabelTarget:
         """Each class by nearest neighbour."""

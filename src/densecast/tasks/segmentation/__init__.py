@@ -17,7 +17,7 @@ from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.preprocess import FitCentre
 from densecast.spec.sample import MAX_CLASSES, LabelMap, label_dtype
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
-from densecast.tasks._base import F32, Difference, Image, Measure, Task
+from densecast.tasks._base import F32, Difference, Image, Joiner, Measure, Task
 
 ToImage = Literal["bilinear_logits", "nearest_labels", "nearest_labels_pillow", "blended_labels"]
 Form = Literal["logits", "probabilities", "binary_logits", "binary_probability", "labels"]
@@ -95,7 +95,7 @@ class SegmentationTask:
 
         Raises:
             BadConfigError: fewer than two labels, more than 16 bits hold, other than two for one plane, or a resize
-                that needs another `to_image`.
+                that needs another `to_image`; or sliding windows of a graph that gives labels.
         """
         count = len(spec.labels)
         if count < 2:
@@ -108,6 +108,12 @@ class SegmentationTask:
             raise BadConfigError(
                 f"{form}: one plane tells two labels apart, where it is not and where it is; got {count} labels.",
                 field="labels",
+            )
+        if spec.slide is not None and form == "labels":
+            raise BadConfigError(
+                f"{spec.name}: its graph ends in the argmax, and labels of sliding windows cannot be averaged. Export "
+                "the network with its logits as the output.",
+                field="slide",
             )
         centred = isinstance(spec.preprocess.resize, FitCentre)
         if centred and decode_options(spec).to_image == "bilinear_logits":
@@ -139,6 +145,14 @@ class SegmentationTask:
         if decode_options(spec).form == "logits":
             return postprocess.decode_views(maps, views, spec, frame, probability=scores)
         return forms.decode_views(maps, views, spec, frame, probability=scores)
+
+    def joiner(
+        self, views: Sequence[View], spec: ModelSpec, frame: Frame = "image", *, scores: bool = False
+    ) -> Joiner[SegmentationMap]:
+        """Averages the outputs of windows as MMSegmentation's `slide_inference`, then labels as `postprocess`."""
+        from densecast.tasks.segmentation.windows import Labelling
+
+        return Labelling(views, spec, frame, scores=scores)
 
     def target_at(self, target: LabelMap, placement: Placement, frame: Frame) -> LabelMap:
         """Resize label maps by nearest neighbour, as Pillow does."""
@@ -208,6 +222,19 @@ class SegmentationTask:
         options = decode_options(spec)
         planes = np.asarray(forms.planes(np.asarray(outputs[spec.output.name], np.float64), options), np.float64)
         return margins.of_changes(planes, left, right, options.align_corners)
+
+    def window_margins(
+        self,
+        outputs: Sequence[Feeds],
+        views: Sequence[View],
+        left: SegmentationMap,
+        right: SegmentationMap,
+        spec: ModelSpec,
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The same gaps in the averaged values of the first view, band by band."""
+        from densecast.tasks.segmentation import margins
+
+        return margins.of_windows(outputs, views, left, right, spec)
 
     def output_change(self, expected: Sequence[F32], actual: Sequence[F32], spec: ModelSpec) -> float:
         """The share of positions whose label differs."""

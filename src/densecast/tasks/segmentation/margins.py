@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from densecast.tasks.segmentation import SegmentationMap
+from densecast.spec.augment import View
+from densecast.spec.model import ModelSpec
+from densecast.spec.tensor import Feeds
+from densecast.tasks._windows import WindowMean
+from densecast.tasks.segmentation import SegmentationMap, decode_options, forms
 
 F64 = npt.NDArray[np.float64]
 
@@ -21,6 +27,30 @@ def of_changes(logits: F64, left: SegmentationMap, right: SegmentationMap, align
     everywhere = np.sort(logits.reshape(len(logits), -1)[:, ::_EVERY], axis=0)
     sample = everywhere[-1] - everywhere[-2] if len(logits) > 1 else everywhere[-1]
     return margins(logits, places, differs.shape, align_corners=align_corners), sample
+
+
+def of_windows(
+    outputs: Sequence[Feeds], views: Sequence[View], left: SegmentationMap, right: SegmentationMap, spec: ModelSpec
+) -> tuple[F64, F64]:
+    """`of_changes` of the mean of sliding windows' outputs, of the first view, without ever holding it as a whole."""
+    options = decode_options(spec)
+    first = (views[0].placement, views[0].mirrored, views[0].ratio)
+    own = [(each, view) for each, view in zip(outputs, views, strict=True) if _whole(view) == first]
+    mean = WindowMean([view for _, view in own], spec, align_corners=options.align_corners)
+    parts: list[tuple[F64, F64]] = [(np.zeros(0), np.zeros(0))]
+    row = 0
+    for each, _ in own:
+        for band in mean.add(each):
+            rows = slice(row, row + band.planes.shape[1])
+            planes = np.asarray(forms.planes(np.asarray(band.planes, np.float64), options), np.float64)
+            one, other = SegmentationMap(left.class_id[rows]), SegmentationMap(right.class_id[rows])
+            parts.append(of_changes(planes, one, other, options.align_corners))
+            row = rows.stop
+    return np.concatenate([changed for changed, _ in parts]), np.concatenate([everywhere for _, everywhere in parts])
+
+
+def _whole(view: View) -> tuple[object, ...]:
+    return view.placement, view.mirrored, view.ratio
 
 
 def margins(

@@ -93,11 +93,16 @@ def _decode_centred(
 ) -> SegmentationMap:
     """Take the argmax at the network's size, then crop to the image."""
     if probability:
-        raise UsageError(
-            f"{spec.name}: images in the middle of the network's input have labels only, no scores.", field="scores"
-        )
+        raise no_scores(spec)
     labels = upsample_argmax(logits, [placement.model_hw], align_corners=decode_options(spec).align_corners)
     return place_labels(labels, placement, spec, frame)
+
+
+def no_scores(spec: ModelSpec) -> UsageError:
+    """The error where scores are asked for of labels that are placed after the argmax."""
+    return UsageError(
+        f"{spec.name}: images in the middle of the network's input have labels only, no scores.", field="scores"
+    )
 
 
 def decode_views(

@@ -15,8 +15,12 @@ from densecast.errors import BadShapeError
 from densecast.imaging.folder import images_in
 from densecast.imaging.prepare import Image, prepare
 from densecast.imaging.read import read_for
+from densecast.imaging.views import prepare_views
 from densecast.io import files
 from densecast.measure.data_source import source_or_folder
+from densecast.runtime.batching import Buffers
+from densecast.runtime.clock import unclocked
+from densecast.spec.augment import Augment
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import QuantizeOptions
@@ -25,6 +29,7 @@ from densecast.spec.sample import SplitRecord
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 
 Progress = Callable[[int, int], None]
+_GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,8 @@ class CalibrationFeeds(Sequence[Feeds]):
         if self._progress:
             self._progress(index % len(self) + 1, len(self))
         image = read_for(item.path, self._spec)
+        if self._spec.slide is not None:
+            return _window(image, item.name, index, self._spec)
         return {
             tensor.name: _prepared(image, item.name, tensor, self._spec.preprocess_of(tensor.name))
             for tensor in self._spec.inputs
@@ -102,6 +109,18 @@ def spread(total: int, count: int, seed: int) -> list[int]:
     return [int(rng.integers(low, high)) for low, high in itertools.pairwise(starts.tolist())]
 
 
+def _window(image: Image, name: str, index: int, spec: ModelSpec) -> Feeds:
+    """Feeds of one sliding window of an image: another part of it for each, evenly spread, so that all are seen."""
+    try:
+        inputs = prepare_views([image], spec, Augment(), Buffers(), unclocked)[0]
+    except BadShapeError as error:
+        raise BadShapeError(f"calibration image {name}: {error}") from None
+    # Multiples of the golden ratio, less their whole parts, never cluster.
+    share = (index + 0.5) * _GOLDEN % 1
+    feeds = inputs.feeds[int(share * len(inputs.feeds))]
+    return {tensor: _repeated(array, spec.input) for tensor, array in feeds.items()}
+
+
 def _prepared(image: Image, name: str, tensor: TensorSpec, rule: Preprocess) -> Array:
     """Feeds (N, 3, h, w) of one image, repeated to the model's smallest batch: ranges do not depend on it."""
     array, _ = prepare(image, rule, dtype=tensor.dtype)
@@ -111,5 +130,9 @@ def _prepared(image: Image, name: str, tensor: TensorSpec, rule: Preprocess) -> 
                 f"calibration image {name} becomes {array.shape[1]}×{array.shape[2]} pixels high and wide; "
                 f"the model takes {tensor}."
             )
+    return _repeated(array, tensor)
+
+
+def _repeated(array: Array, tensor: TensorSpec) -> Array:
     batch = tensor.shape[0]
     return np.repeat(array[None], batch if isinstance(batch, int) else batch.min, axis=0)

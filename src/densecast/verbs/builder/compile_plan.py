@@ -205,7 +205,7 @@ def built_spec(spec: ModelSpec, options: BuildOptions) -> ModelSpec:
         BadShapeError: sizes that the float graph does not take, or that no resized image has.
     """
     image = built_input(spec.input, options.shape, uint8=options.uint8_input)
-    check_resize(image, spec.preprocess)
+    check_resize(image, spec.preprocess, spec.slide)
     batch = image.shape[0]
 
     def batched(tensor: TensorSpec) -> TensorSpec:

@@ -20,7 +20,7 @@ from densecast.results.compare import Comparison, Findings, MetricChange, Output
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Feeds
-from densecast.tasks._base import Difference, HasMargins, Task
+from densecast.tasks._base import Difference, HasMargins, HasWindowMargins, Task
 from densecast.verbs.compare.stage import ChainStage
 
 Progress = Callable[[int, int], None]
@@ -100,15 +100,26 @@ class Tally:
         """Add one image's raw output of that name, both of one shape."""
         self._outputs[name].add(np.asarray(expected, np.float64), np.asarray(actual, np.float64))
 
-    def add_predictions(self, image: str, left: Any, right: Any, outputs: Feeds) -> None:
-        """Add both predictions; `outputs` are the reference's for the first view."""
+    def add_predictions(self, image: str, left: Any, right: Any, reference: ForwardResult) -> None:
+        """Add both predictions; `reference` is what the reference's network gave."""
         difference = self._task.difference(left, right)
         self._difference = difference if self._difference is None else self._difference + difference
         self._by_image[image] = difference.value
-        if isinstance(self._task, HasMargins):
-            changed, everywhere = self._task.margins(outputs, left, right, self._spec)
-            self._changed_margins.append(changed)
-            self._margins.append(everywhere)
+        margins = self._margins_of(left, right, reference)
+        if margins is not None:
+            self._changed_margins.append(margins[0])
+            self._margins.append(margins[1])
+
+    def _margins_of(self, left: Any, right: Any, reference: ForwardResult) -> tuple[F64, F64] | None:
+        """Margins in the first view, or of sliding windows in their mean; None where the task has none."""
+        if self._spec.slide is None:
+            if isinstance(self._task, HasMargins):
+                return self._task.margins(reference.outputs[0], left, right, self._spec)
+            return None
+        if isinstance(self._task, HasWindowMargins):
+            views = reference.inputs.views
+            return self._task.window_margins(reference.outputs, views, left, right, self._spec)
+        return None
 
     def comparison(
         self, reference: str, candidate: str, ran: PrecisionRan, images: int, metric: MetricChange | None
@@ -204,7 +215,7 @@ def compare_all(
                 tally, left.spec, expected, actual.under_names_of(pipeline.spec, left.spec), path, known[place - 1]
             )
             candidate = postprocessed(pipeline, actual, "network")
-            tally.add_predictions(path.name, prediction, candidate, expected.outputs[0])
+            tally.add_predictions(path.name, prediction, candidate, expected)
             accuracy.add(place, pipeline, actual, index)
         if progress:
             progress(index + 1, len(images))

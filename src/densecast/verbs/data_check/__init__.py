@@ -17,10 +17,9 @@ from densecast.results.data_check import ClassCount, DataCheckResult
 from densecast.runtime.machine import usable_cpus
 from densecast.runtime.ordered_map import ordered_parallel_map
 from densecast.runtime.process_settings import opencv_threads
-from densecast.spec.data_options import Data, Reading
+from densecast.spec.data_options import Data, DataCheckOptions, Reading
 from densecast.spec.model import ModelSpec, Rgb
 from densecast.spec.sample import Sample
-from densecast.spec.verb_options import DataCheckOptions
 from densecast.tasks.segmentation.palettes import voc
 from densecast.verbs.data_check import contact, findings
 from densecast.verbs.data_check.layouts import without_model

@@ -20,6 +20,7 @@ from densecast.spec.verb_options import ExportOptions
 from densecast.tasks._base import TASKS, Task
 from densecast.verbs.export import (
     applicable,
+    asked,
     described,
     foreign,
     hf_folder,
@@ -135,7 +136,7 @@ def export_zoo(
         ParityError: graph and framework differ by more than the tolerance.
     """
     entry, out = ZOO.load(name), Path(out)
-    spec = _named(entry.spec_for(options.variant), options)
+    spec = asked.with_options(entry.spec_for(options.variant), options)
     TASKS.load(spec.task).check(spec)
     given = Path(given) if given is not None else None
     if entry.tensorflow is not None:
@@ -189,7 +190,7 @@ def export_file(
         BadGraphError: not a usable network.
         ParityError: framework and graph differ by more than the tolerance.
     """
-    path, out, spec = Path(path), Path(out), _named(spec, options)
+    path, out, spec = Path(path), Path(out), asked.with_options(spec, options)
     TASKS.load_trusted(spec.task).check(spec)
     if tensorflow_source.is_tensorflow(path):
         return tensorflow.export(path, spec, out, options)
@@ -261,7 +262,7 @@ def export_module(
         record = WeightsRecord(path.name, files.sha256(path), len(state))
         notes = (*opened.notes, *prefix_notes)
     manifest = FloatManifest(
-        _named(trial_sizes.requested(spec, options), options),
+        asked.with_options(trial_sizes.requested(spec, options), options),
         "",
         artifact.now(),
         machine.describe(),
@@ -278,10 +279,6 @@ def is_file_name(name: str) -> bool:
     """Whether the name is that of a file or folder to export; other names are zoo models."""
     path = Path(name)
     return path.suffix in _SUFFIXES or tensorflow_source.is_tensorflow(path) or hf_folder.is_folder(path)
-
-
-def _named(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
-    return spec if options.name is None else replace(spec, name=options.name)
 
 
 def _key(source_sha256: str, spec: ModelSpec, options: ExportOptions) -> str:

@@ -40,6 +40,8 @@ APPLIES: dict[str, frozenset[Kind]] = {
     "input_name": frozenset({"onnx", "tensorflow"}),
     "name": _ALL,
     "output_name": _ALL - {"zoo_tensorflow"},
+    "slide": _ALL,
+    "stride": _ALL,
     "only_main_output": _RUN | {"onnx"},
     "weights": frozenset({"zoo", "module", "openmmlab"}),
     "config": frozenset({"openmmlab"}),

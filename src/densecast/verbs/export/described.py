@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 Labels = Sequence[str] | Mapping[Any, str] | int
 Spec = ModelSpec | SpecFile | str | Path
 
-_OWN = ("labels", "palette", "preprocess", "decode", "evaluation")
+_OWN = ("labels", "palette", "preprocess", "decode", "evaluation", "slide")
 
 
 def labels_of(labels: Labels) -> tuple[str, ...]:
@@ -124,6 +124,7 @@ def stated(spec: Spec | None, labels: Labels | None, preprocess: object) -> Stat
         described.preprocess if "preprocess" in (keys or changed) else None,
         described.decode,
         described.evaluation,
+        described.slide,
     )
 
 

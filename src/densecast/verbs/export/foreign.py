@@ -25,6 +25,7 @@ from densecast.runtime import cell, cell_server, machine, stages
 from densecast.spec.model import ModelSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks._base import TASKS, Task
+from densecast.verbs.export import asked
 from densecast.zoo._base import TensorFlowGraph
 
 if TYPE_CHECKING:
@@ -212,6 +213,7 @@ def _taken_over(made: Path, spec: ModelSpec, out: Path, key: str, subject: str) 
     described = replace(manifest.spec, decode=spec.decode) if _is_stand_in(spec) else manifest.spec
     if manifest.key != key or (described.name, described.task) != (spec.name, spec.task):
         raise BadGraphError(f"{subject} changed while it was exported. Export it again.")
+    asked.checked(described)
     names = list(manifest.files)
     if len(names) > _MAX_FILES or not all(stat.S_ISREG((made / name).lstat().st_mode) for name in names):
         raise BadGraphError(f"{subject}: the process that exported it left something else than files.")

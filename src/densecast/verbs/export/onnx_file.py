@@ -62,7 +62,7 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
         check(model, str(path))
     spec, serialised = found.spec, model.SerializeToString()
     spec, size_notes = graph_sizes.fit(spec, graph_runner(serialised), model, str(path))
-    resize_note = check_resize(spec.input, spec.preprocess)
+    resize_note = check_resize(spec.input, spec.preprocess, spec.slide)
     if resize_note:
         _LOG.warning("%s: %s.", path.name, resize_note)
     described, selection, spec = outputs_of(serialised, spec, options, str(path), model)

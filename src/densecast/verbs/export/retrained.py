@@ -11,6 +11,7 @@ from densecast.errors import BadConfigError, BadGraphError
 from densecast.networks._base import Network
 from densecast.spec.model import DecodeOptions, Evaluation, ModelSpec, Rgb
 from densecast.spec.preprocess import Preprocess
+from densecast.spec.slide import Slide
 from densecast.tasks.segmentation import BINARY, SegmentationDecode, palettes
 from densecast.verbs.export.checkpoint import Checkpoint
 from densecast.zoo._base import ZooEntry
@@ -28,6 +29,7 @@ class Stated:
     preprocess: Preprocess | None = None
     decode: DecodeOptions | None = None
     evaluation: Evaluation | None = None
+    slide: Slide | None = None
 
 
 def apply(spec: ModelSpec, classes: int | None, checkpoint: Checkpoint, stated: Stated) -> tuple[ModelSpec, list[str]]:
@@ -51,6 +53,8 @@ def apply(spec: ModelSpec, classes: int | None, checkpoint: Checkpoint, stated: 
         notes += said
     elif stated.labels is not None and stated.labels != spec.labels:
         raise BadConfigError(f"the labels of {spec.name} ({spec.task}) are its own: leave them out.", field="labels")
+    if stated.slide is not None:
+        spec = replace(spec, slide=stated.slide)
     if stated.evaluation is not None:
         spec = replace(spec, evaluation=stated.evaluation)
     return spec, notes

@@ -25,8 +25,9 @@ from densecast.spec.preprocess import (
     ShortSide,
     Stretch,
 )
+from densecast.spec.slide import Slide
 from densecast.spec.tensor import Dim, TensorSpec
-from densecast.tasks._base import TASKS
+from densecast.tasks._base import TASKS, check_slide
 from densecast.tasks.segmentation import palettes
 from densecast.verbs.export.outputs import DEFAULT_NAME
 
@@ -51,7 +52,8 @@ class SpecFile:
     `task` is a task's name, or `package.module:Name`; `decode` are its options, by default its own defaults. `outputs`
     name the network's outputs, the main one first. `input_preprocess` says of each input beside the image how it is
     made of the same image. `side` bounds height and width where the graph leaves them open. `channels`
-    are the network's: 1 is grey, others than 3 are the bands of the files.
+    are the network's: 1 is grey, others than 3 are the bands of the files. `slide` is for networks that see an image in
+    sliding windows: `slide = { crop_hw = [512, 512], stride_hw = [341, 341] }`.
 
     For `task = "pose"` the resize has to be `{ kind = "pose_affine" }`, and the graph gives 17 heatmaps and then 17 tag
     maps of COCO's joints.
@@ -68,6 +70,7 @@ class SpecFile:
     channels: int = 3
     outputs: tuple[str, ...] = ()
     input_preprocess: dict[str, Preprocess] = field(default_factory=dict)
+    slide: Slide | None = None
 
     def model(self, name: str) -> ModelSpec:
         """The model's spec; tensor names and fixed sizes come from the graph later.
@@ -98,11 +101,13 @@ class SpecFile:
                 colours,
                 self.evaluation,
                 input_preprocess=self.input_preprocess,
+                slide=self.slide,
             )
         except ValueError as error:
             raise BadConfigError(f"{error}.") from None
         task.check(spec)
         check_evaluation(spec)
+        check_slide(spec, task)
         for rule in (self.preprocess, *self.input_preprocess.values()):
             for remark in rule.remarks():
                 _LOG.warning(remark)

@@ -104,7 +104,7 @@ def export(
 def _fitted(spec: ModelSpec, serialised: bytes, separated: Separated) -> tuple[ModelSpec, tuple[str, ...]]:
     """The spec with the sizes that the separated graph really takes, checked against the resize."""
     found = graph_sizes.fit(spec, onnx_file.graph_runner(serialised), separated.model, "the separated graph")
-    check_resize(found[0].input, found[0].preprocess)
+    check_resize(found[0].input, found[0].preprocess, found[0].slide)
     return found
 
 

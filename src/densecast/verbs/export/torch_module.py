@@ -20,7 +20,7 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.shapes import check_resize
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import ExportOptions
-from densecast.verbs.export import heads, onnx_file, output_form, outputs, parity, trial_sizes, wrappers
+from densecast.verbs.export import asked, heads, onnx_file, output_form, outputs, parity, trial_sizes, wrappers
 from densecast.verbs.export.to_onnx import declared_axes, to_onnx
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def export(
     import onnx
 
     spec = manifest.spec
-    check_resize(spec.input, spec.preprocess)
+    check_resize(spec.input, spec.preprocess, spec.slide)
     shapes = trial_sizes.shapes(spec.input, example_size_hw)
     feeds = [outputs.trial_feeds(spec, shape, _SEED) for shape in shapes]
     framework = Framework(network, [tensor.name for tensor in spec.outputs])
@@ -92,7 +92,7 @@ def export(
     record = _parity(serialised, trials, options.tolerance, exact)
     main = selection.names[0]
     settled = output_form.refined(model, main, results[0][main], image_hw, stated, spec)
-    spec = replace(settled.spec, outputs=described)
+    spec = asked.checked(replace(settled.spec, outputs=described))
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)
         notes = (

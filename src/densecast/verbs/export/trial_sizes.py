@@ -46,7 +46,7 @@ def fit(spec: ModelSpec, run: Callable[[Feeds], Feeds], where: str | Path) -> tu
         except Exception as error:  # the network's own code raises its own kinds
             reasons.append(last_line(error))
             continue
-        return (spec, None) if multiple == 1 else (with_multiple(spec, multiple), said(multiple, reasons[0]))
+        return (spec, None) if multiple == 1 else (with_multiple(spec, multiple), said(spec, multiple, reasons[0]))
     raise BadGraphError(
         f"{where} runs at no size that was tried, odd ones nor multiples of 2 to 128 "
         f"({reasons[-1] if reasons else ''}). Give the one it takes: --static 1xHEIGHTxWIDTH.",
@@ -79,7 +79,10 @@ def requested(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
 
 
 def with_multiple(spec: ModelSpec, multiple: int) -> ModelSpec:
-    """The spec with open heights and widths of this multiple, to which images are padded."""
+    """The spec with open heights and widths of this multiple, to which images are padded.
+
+    Sliding windows have such a size themselves, whatever the image's is.
+    """
 
     def of_multiple(size: int | Dim) -> int | Dim:
         if isinstance(size, int):
@@ -90,14 +93,16 @@ def with_multiple(spec: ModelSpec, multiple: int) -> ModelSpec:
     batch, channels, height, width = spec.input.shape
     image: TensorSpec = replace(spec.input, shape=(batch, channels, of_multiple(height), of_multiple(width)))
     preprocess = spec.preprocess
-    if not isinstance(preprocess.resize, PoseAffine) and preprocess.pad_multiple % multiple:
+    has_size = isinstance(preprocess.resize, PoseAffine) or spec.slide is not None
+    if not has_size and preprocess.pad_multiple % multiple:
         preprocess = replace(preprocess, pad_multiple=multiple)
     return replace(spec.with_input(image), preprocess=preprocess)
 
 
-def said(multiple: int, reason: str) -> str:
+def said(spec: ModelSpec, multiple: int, reason: str) -> str:
     """The note on a multiple that was found."""
-    return f"height and width must be multiples of {multiple}: images are padded to them ({reason})"
+    done = "images are padded to them" if spec.slide is None else "sliding windows are"
+    return f"height and width must be multiples of {multiple}: {done} ({reason})"
 
 
 def _sides(multiple: int, near: int) -> tuple[int, int]:

@@ -101,12 +101,17 @@ def _check_source(source: Artifact) -> None:
 
     Raises:
         BadArtifactError: a compiled artifact.
-        UsageError: several inputs or outputs.
+        UsageError: several inputs or outputs, or sliding windows.
     """
     if source.manifest.kind != "float":
         raise BadArtifactError(f"{source.folder} is already compiled. Prepare from the exported artifact.")
     if len(source.spec.inputs) > 1 or len(source.spec.outputs) > 1:
         raise UsageError(f"{source.spec.name}: a handoff is for networks of one input and one output.")
+    if source.spec.slide is not None:
+        raise UsageError(
+            f"{source.spec.name} sees images in sliding windows ({source.spec.slide}), and a device is handed whole "
+            "images. Export it without them for a handoff.",
+        )
 
 
 def _sizes(spec: TensorSpec) -> tuple[int, ...]:

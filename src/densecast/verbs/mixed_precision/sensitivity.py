@@ -20,8 +20,12 @@ class Proxy:
     """float32's main outputs on a few images, to measure the error of candidates."""
 
     def __init__(self, float32: Pipeline, images: Sequence[ModelInputs]) -> None:
-        # One view of each image will do.
-        self._inputs = [ModelInputs(image.feeds[:1], image.views[:1]) for image in images]
+        # One view of each image will do; of sliding windows one of the middle, which shows more than sky or table.
+        middles = [len(image.views) // 2 if float32.spec.slide is not None else 0 for image in images]
+        self._inputs = [
+            ModelInputs(image.feeds[place : place + 1], image.views[place : place + 1])
+            for image, place in zip(images, middles, strict=True)
+        ]
         self._expected = self._outputs(float32)
 
     def error(self, candidate: Pipeline) -> float:

@@ -27,7 +27,22 @@ def _common_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
     """A fixed input shape if all images lead to the same size, else dynamic sizes."""
     from densecast.imaging.read import size_hw
 
+    if spec.slide is not None:
+        return _window_shape(spec, images)
     sizes = {spec.preprocess.place(size_hw(path, use_exif=spec.preprocess.use_exif)).model_hw for path in images}
+    if len(sizes) != 1:
+        return InputShape()
+    height, width = sizes.pop()
+    return InputShape(height=height, width=width)
+
+
+def _window_shape(spec: ModelSpec, images: tuple[Path, ...]) -> InputShape:
+    """The sliding windows' size if all images have windows of one size, else dynamic sizes."""
+    from densecast.imaging.read import size_hw
+
+    assert spec.slide is not None, "the spec has sliding windows"
+    wholes = {spec.preprocess.place(size_hw(path, use_exif=spec.preprocess.use_exif)).model_hw for path in images}
+    sizes = {spec.slide.window_hw(whole) for whole in wholes}
     if len(sizes) != 1:
         return InputShape()
     height, width = sizes.pop()

@@ -16,9 +16,10 @@ from densecast.networks import openmmlab as networks
 from densecast.runtime import machine
 from densecast.spec.model import ModelSpec
 from densecast.spec.recipe import Recipe, SlideInference
+from densecast.spec.slide import Slide
 from densecast.spec.verb_options import ExportOptions
+from densecast.verbs.export import asked, torch_module, trial_sizes
 from densecast.verbs.export import checkpoint as checkpoints
-from densecast.verbs.export import torch_module, trial_sizes
 from densecast.verbs.export.checkpoint import Checkpoint
 from densecast.verbs.export.openmmlab import recipe as recipes
 from densecast.verbs.export.openmmlab import weights
@@ -68,7 +69,7 @@ def export(path: Path, out: Path, options: ExportOptions, stated: Stated) -> Flo
     network = _built(network_options, path, options, found)
     checkpoints.load_into(network, found.state, networks.NETWORK, network_options, f"checkpoint {path}")
     spec, notes = described(recipe, options.name or path.name.partition(".")[0], stated)
-    spec = trial_sizes.requested(spec, options)
+    spec = trial_sizes.requested(asked.with_options(spec, options), options)
     manifest = FloatManifest(
         spec,
         "",
@@ -123,12 +124,10 @@ def described(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpec, tup
             f"{', '.join(labels[:5])}{' …' if len(labels) > 5 else ''}.",
             field="labels",
         )
-    if isinstance(recipe.inference, SlideInference):
-        crop, stride = recipe.inference.crop_hw, recipe.inference.stride_hw
-        notes.append(
-            f"the configuration tests by windows of {crop[0]}x{crop[1]}, {stride[0]}x{stride[1]} apart; "
-            "here the network sees whole images"
-        )
+    windows = stated.slide
+    if windows is None and isinstance(recipe.inference, SlideInference):
+        windows = Slide(recipe.inference.crop_hw, recipe.inference.stride_hw)
+        notes.append(f"the configuration tests by sliding windows: {windows}")
     if not recipe.augment.is_plain:
         ratios = ",".join(f"{ratio:g}" for ratio in recipe.augment.ratios)
         notes.append(f"the configuration tests with ratios {ratios}{', mirrored too' if recipe.augment.flip else ''}")
@@ -140,6 +139,7 @@ def described(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpec, tup
         decode=stated.decode or recipe.decode,
         evaluation=stated.evaluation,
         channels=_channels(recipe.network),
+        slide=windows,
     )
     return described.model(name), tuple(notes)
 
