@@ -127,7 +127,8 @@ def described(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpec, tup
     windows = stated.slide
     if windows is None and isinstance(recipe.inference, SlideInference):
         windows = Slide(recipe.inference.crop_hw, recipe.inference.stride_hw)
-        notes.append(f"the configuration tests by sliding windows: {windows}")
+        (height, width), (down, across) = windows.crop_hw, windows.stride_hw
+        notes.append(f"sliding windows of {height}x{width}, {down}x{across} apart, as the configuration tests")
     if not recipe.augment.is_plain:
         ratios = ",".join(f"{ratio:g}" for ratio in recipe.augment.ratios)
         notes.append(f"the configuration tests with ratios {ratios}{', mirrored too' if recipe.augment.flip else ''}")
