@@ -193,12 +193,11 @@ class Pipeline:
         """Predict a stream of images; yields the results of `finish` in order. `batch` images of one size run together.
 
         Without `batch`, it is the execution config's: in throughput mode what tuning found best, else 1. With sliding
-        windows it is how many windows of an image run together: by default as many as an inference takes.
-        As many images or batches are in work as there are workers: while one is read, another is in the network
-        and a third is finished. `read` and `finish` are called in several threads then. Memory does not depend on the
-        number of images. An error of an image comes out at its place; with `failed`, an image that cannot be read, or
-        does not fit the network, has the result of that instead, and the others go on. OpenCV is held to its share of
-        threads until the iterator ends or is closed.
+        windows it is how many of an image's run together. As many images or batches are in work as there are workers:
+        while one is read, another is in the network and a third is finished. `read` and `finish` are called in several
+        threads then. Memory does not depend on the number of images. An error of an image comes out at its place; with
+        `failed`, an image that cannot be read, or does not fit the network, has the result of that instead, and the
+        others go on. OpenCV is held to its share of threads until the iterator ends or is closed.
         """
         from densecast.imaging.prepare import displayable
         from densecast.imaging.views import misfits
