@@ -49,6 +49,7 @@ parity: venv                  ## compare with the original packages, in a venv o
 	TORCH_INDEX_URL="$${TORCH_INDEX_URL-}" parity/make_env.sh
 	.venv-parity/bin/python parity/check_networks.py
 	.venv-parity/bin/python parity/check_labels.py
+	.venv-parity/bin/python parity/check_slide.py
 	parity/remake_goldens.sh
 
 clean:                        ## remove what can be made again

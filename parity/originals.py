@@ -103,3 +103,10 @@ def config_path(package: str, config: str) -> Path:
     spec = importlib.util.find_spec(package)
     assert spec is not None and spec.origin is not None
     return Path(spec.origin).parent / ".mim" / "configs" / config
+
+
+def slide_config(crop_hw: tuple[int, int], stride_hw: tuple[int, int]) -> Any:
+    """The original's `test_cfg` for sliding windows."""
+    from mmcv import Config
+
+    return Config({"mode": "slide", "crop_size": crop_hw, "stride": stride_hw})

@@ -34,6 +34,13 @@ ARGUMENTS = {
     "benchmark": """model_type om_path device_id batch_size input_text_path input_width input_height useDvpp
         output_binary round image_folder_path split bin_folder_path bin_data_path test_annotation img_dir ann_dir
         net_input_width net_input_height""",
+    "test": """config checkpoint work-dir aug-test out format-only eval show show-dir gpu-collect gpu-id tmpdir options
+        cfg-options eval-options launcher opacity local_rank type data_root img_dir ann_dir seg_map_suffix split
+        reduce_zero_label ignore_index""",
+    "pytorch2onnx": """config checkpoint input-img show verify output-file opset-version shape rescale_shape cfg-options
+        dynamic-export""",
+    "deploy": """deploy_cfg model_cfg checkpoint img test-img work-dir calib-dataset-cfg device log-level show dump-info
+        quant quant-image-dir uri""",
 }
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from densecast.datasets import coco_segmentation, pairs, parquet
-from densecast.datasets._base import DATASETS, Dataset, DatasetFormat, ReadsForModel, Recognises
+from densecast.datasets import _layouts, coco_segmentation, pairs, parquet
+from densecast.datasets._base import Dataset, DatasetFormat, ReadsForModel, Recognises
 from densecast.errors import BadDatasetError, MissingFileError, UsageError
 from densecast.io import config
 from densecast.metrics._base import METRICS, Metric
@@ -43,7 +43,8 @@ class DataSource:
         try:
             return self.layout.open(self.root, split, seed)
         except BadDatasetError as error:
-            if self.evaluation.dataset == PAIRS or self.is_recognised or not pairs.looks_like(self.root):
+            own = self.evaluation.dataset == PAIRS or _layouts.is_configured(self.evaluation.dataset)
+            if own or self.is_recognised or not pairs.looks_like(self.root):
                 raise
             raise BadDatasetError(
                 f"{error} {self.root} looks like folders of pictures and masks: name the dataset pairs "
@@ -77,16 +78,17 @@ def find(spec: ModelSpec, data: Path | Data | None = None) -> DataSource:
     given = Data.at(data)
     options = given.options
     name = _dataset_name(spec, given.path, options)
-    layout = DATASETS.load_trusted(name)
+    layout = _layouts.layout(name)
     root = given.path if given.path is not None else config.data_root(name, layout.root_variables)
-    reading = Reading.of(spec, options)
+    reading = Reading.of(spec, replace(options, dataset=name))
     if isinstance(layout, ReadsForModel):
         layout = layout.for_model(reading)
     elif options.named:
         first = min(options.named)
         raise UsageError(f"the option {first!r} has no effect on data of the layout {name!r}.", field=first)
     own = spec.evaluation
-    metric = options.metric or (pairs.metric_of(root) if name == PAIRS else None)
+    is_pairs = name == PAIRS or _layouts.is_configured(name)
+    metric = options.metric or (pairs.metric_of(root) if is_pairs else None)
     metric = _metric_name(metric) if metric is not None else own.metric if own is not None else _OWN_METRIC
     evaluation = Evaluation(name, metric, own.frame if own is not None else "image")
     return DataSource(replace(spec, evaluation=evaluation), layout, root)
@@ -97,7 +99,7 @@ def _dataset_name(spec: ModelSpec, data: Path | None, options: DataOptions) -> s
         return options.dataset
     is_own = data is not None and data.is_file()
     if data is not None and spec.task != "segmentation" and spec.evaluation is not None and not options.named:
-        layout: object = DATASETS.load_trusted(spec.evaluation.dataset)
+        layout: object = _layouts.layout(spec.evaluation.dataset)
         if isinstance(layout, Recognises) and layout.recognises(data):
             return spec.evaluation.dataset
     if is_own or options.named:

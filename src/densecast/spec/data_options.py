@@ -27,7 +27,8 @@ class DataOptions:
 
     dataset: str | None = option(
         None,
-        "Layout of the data: pairs (pictures and masks in folders), voc2012, … Default: the model's own, else pairs.",
+        "Layout of the data: pairs (pictures and masks in folders), voc2012, ADE20KDataset, … "
+        "Default: the model's own, else pairs.",
         group=_OWN,
     )
     images_dir: str | None = option(None, "Folder of the pictures, below the root.", group=_OWN)

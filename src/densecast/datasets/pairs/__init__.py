@@ -17,6 +17,7 @@ from densecast.datasets._masks import MaskColours, Values, read_values
 from densecast.datasets._survey import Survey
 from densecast.datasets.pairs import _colour_tables, _data_file, _folders, _name_tables
 from densecast.datasets.pairs._classes import Classes, classes_of
+from densecast.datasets.pairs._configured import CONFIGURED
 from densecast.datasets.pairs._data_file import DataFile
 from densecast.datasets.pairs._matching import match
 from densecast.datasets.pairs._splits import chosen
@@ -104,9 +105,11 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
     understood = "; ".join([everything.found.words, everything.rule, selection.words, *words])
     if everything.file.file is not None:
         understood = f"as {everything.file.file.name} says: {understood}"
-    drawn = seed if selection.drawn else None
+    drawn, name = seed if selection.drawn else None, reading.options.dataset or "pairs"
+    if name in CONFIGURED:
+        understood = f"{name}: {understood}"
     return Pairs(
-        everything.root, split, drawn, selection.total, selection.samples, classes, understood, reading.use_exif
+        everything.root, split, drawn, selection.total, selection.samples, classes, understood, reading.use_exif, name
     )
 
 
@@ -208,6 +211,8 @@ def _everything(root: Path, reading: Reading) -> _Everything:
     file, tables = _name_tables.with_found(file, reading)
     matched = [(part, match(part, file.suffix, file.image_suffix)) for part in found.parts]
     parts = tuple((part.split, each.pairs) for part, each in matched)
+    # Lists name what is meant: of VOC's pictures most have no mask, and are for other tasks.
+    has_lists = any(isinstance(place, str) and place.endswith(".txt") for place in (file.train, file.val))
     if not any(samples for _, samples in parts) and not any(each.without_mask for _, each in matched):
         raise BadDatasetError(f"{file.root} holds no pictures with masks ({found.words}).")
     return _Everything(
@@ -215,7 +220,7 @@ def _everything(root: Path, reading: Reading) -> _Everything:
         file,
         found,
         parts,
-        tuple(path for _, each in matched for path in each.without_mask),
+        () if has_lists else tuple(path for _, each in matched for path in each.without_mask),
         tuple(path for _, each in matched for path in each.without_image),
         matched[0][1].rule,
         tables,
@@ -236,6 +241,9 @@ def _file(root: Path, reading: Reading) -> DataFile:
         suffix=options.suffix if options.suffix is not None else file.suffix,
         reduce_zero_label=options.reduce_zero_label or file.reduce_zero_label,
     )
+    configured = CONFIGURED.get(options.dataset or "")
+    if configured is not None:
+        file = configured.over(file)
     if not file.colours and not file.model_colours and options.colours is None and file.root.is_dir():
         table = next((file.root / n for n in _colour_tables.FOUND_BY_NAME if (file.root / n).is_file()), None)
         if table is not None:
@@ -281,7 +289,7 @@ def _is_binary(everything: _Everything, reading: Reading) -> bool:
     return 255 in present and present <= {0, 255}
 
 
-DATASET: DatasetFormat = ModelFormat(
+FORMAT = ModelFormat(
     open,
     check,
     looks_like,
@@ -291,3 +299,4 @@ DATASET: DatasetFormat = ModelFormat(
     ),
     survey_for=survey,
 )
+DATASET: DatasetFormat = FORMAT

@@ -20,6 +20,8 @@ from densecast.tasks.segmentation.palettes import ignored as ignored_label
 
 _LARGEST = 65535
 _FOREGROUND = 1
+# So many classes that are left out are named.
+_NAMED = 5
 # What a value is mapped to that is not evaluated.
 LEFT_OUT = -2
 
@@ -101,6 +103,8 @@ def classes_of(file: DataFile, reading: Reading, root: Path, *, reduce_zero: boo
     ignored = (*file.ignore, *reading.options.ignore)
     for entry in ignored:
         table[_value(entry, names, offset, "ignore")] = LEFT_OUT
+    if file.leaves_others_out and any(index >= 0 for index in table.values()):
+        words += _leave_others_out(table, names, offset)
     _refuse_unknown(table, names, offset, reading)
     table.setdefault(IGNORED, LEFT_OUT)
     subset = (*file.subset, *reading.options.subset)
@@ -191,6 +195,15 @@ def _refuse_unknown(table: dict[int, int], names: tuple[str, ...], offset: int, 
             f"the masks' {'classes' if len(unknown) > 1 else 'class'} {', '.join(unknown)} are none of the model's "
             f"({', '.join(reading.labels)}). Say what they are: --remap {unknown[0]}=CLASS, or --ignore {unknown[0]}."
         )
+
+
+def _leave_others_out(table: dict[int, int], names: tuple[str, ...], offset: int) -> list[str]:
+    """Take values of no class of the model as not evaluated; says which, in place."""
+    others = [value for value, index in table.items() if index == -1]
+    table.update(dict.fromkeys(others, LEFT_OUT))
+    said = ", ".join(names[value - offset] for value in others[:_NAMED])
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    return [f"not evaluated, as the model does not have them: {said}{more}"] if others else []
 
 
 def _mask_colours(colours: dict[Rgb, int], file: DataFile, reading: Reading) -> MaskColours:

@@ -31,8 +31,9 @@ class DataFile:
 
     `root` is the folder that all paths are below. `train` and `val` are a folder, a list file, several of these, or a
     share of all pictures. `remap` keys are values or names of the masks, its values names or indices of the model, or
-    `ignore`; `reduce_zero_label` None is for what the layout needs. `coco` are annotation files by split, or one under
-    an empty name; `given` are the keys that are there.
+    `ignore`; `reduce_zero_label` None is for what the layout needs. With `leaves_others_out` classes of the masks that
+    the model does not have are not evaluated. `coco` are annotation files by split, or one under an empty name; `given`
+    are the keys that are there.
     """
 
     root: Path
@@ -51,6 +52,7 @@ class DataFile:
     subset: tuple[str, ...] = ()
     reduce_zero_label: bool | None = None
     metric: str | None = None
+    leaves_others_out: bool = False
     file: Path | None = None
     coco: dict[str, str] = field(default_factory=dict)
     given: frozenset[str] = frozenset()

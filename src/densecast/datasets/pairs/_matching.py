@@ -36,6 +36,9 @@ def match(part: Part, suffix: str | None = None, image_suffix: str = "") -> Matc
         BadDatasetError: two pictures or two masks of one name.
     """
     images, masks = _files(part, suffix)
+    if suffix is not None and "{stem}" not in suffix:
+        # Other files beside the masks are of another kind, such as masks for people to look at.
+        masks = [path for path in masks if _names.nfc(path.name).endswith(suffix) or path.stem.endswith(suffix)]
     rules = [suffix] if suffix is not None else list(_ENDINGS)
     best: tuple[dict[Path, Path], str] = ({}, rules[0])
     for rule in rules:

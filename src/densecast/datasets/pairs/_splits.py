@@ -73,9 +73,8 @@ def _masks_of(images: Path, file: DataFile, split: Split) -> Path:
     for word in words:
         if word is None:
             continue
-        places = [
-            k for k, part in enumerate(parts) if part.lower() in ("images", "imgs", "img_dir", "img", file.images)
-        ]
+        usual = ("images", "imgs", "img_dir", "img")
+        places = [k for k, part in enumerate(parts) if part.lower() in usual or part == file.images]
         tried += [Path(*parts[:k], word, *parts[k + 1 :]) for k in reversed(places)]
         tried += [file.root / word / images.name, images.parent / word, file.root / word / split, file.root / word]
     found = next((path for path in tried if path.is_dir() and path != images), None)

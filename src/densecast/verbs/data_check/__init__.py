@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from densecast.artifact import Artifact
-from densecast.datasets._base import DATASETS, DatasetFormat, ReadsForModel
+from densecast.datasets import _layouts
+from densecast.datasets._base import DatasetFormat, ReadsForModel
 from densecast.datasets._survey import Survey, survey
 from densecast.errors import BadDatasetError, UsageError
 from densecast.measure import data_source
@@ -81,9 +82,9 @@ def _layout(given: Data, spec: ModelSpec | None) -> tuple[str, DatasetFormat, Pa
     if given.path is None:
         raise UsageError("name the folder or data file to check.", field="data")
     name = without_model(given.path, given.options)
-    layout = DATASETS.load_trusted(name)
+    layout = _layouts.layout(name)
     if isinstance(layout, ReadsForModel):
-        return name, layout.for_model(Reading(options=given.options)), given.path
+        return name, layout.for_model(Reading(options=replace(given.options, dataset=name))), given.path
     if given.options.named:
         first = min(given.options.named)
         raise UsageError(f"the option {first!r} has no effect on data of the layout {name!r}.", field=first)

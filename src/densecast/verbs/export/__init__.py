@@ -24,6 +24,7 @@ from densecast.verbs.export import (
     described,
     foreign,
     hf_folder,
+    mmdeploy,
     onnx_file,
     openmmlab,
     program,
@@ -108,6 +109,10 @@ def export(
         torch_file.refuse_if_weights(source)
     if kind == "onnx" and spec is None and labels is None and isinstance(source, Path):
         labels = described.of_onnx(source)
+    if kind == "mmdeploy":
+        assert isinstance(source, Path)
+        found = mmdeploy.read(source, labels)
+        return export_file(found.graph, found.spec.model(name), out, options)
     model = described.model_spec(name, spec, labels, preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)
@@ -278,7 +283,8 @@ def export_module(
 def is_file_name(name: str) -> bool:
     """Whether the name is that of a file or folder to export; other names are zoo models."""
     path = Path(name)
-    return path.suffix in _SUFFIXES or tensorflow_source.is_tensorflow(path) or hf_folder.is_folder(path)
+    is_folder = hf_folder.is_folder(path) or mmdeploy.is_folder(path)
+    return path.suffix in _SUFFIXES or tensorflow_source.is_tensorflow(path) or is_folder
 
 
 def _key(source_sha256: str, spec: ModelSpec, options: ExportOptions) -> str:

@@ -8,7 +8,16 @@ from typing import Literal
 from densecast.errors import UsageError
 
 Kind = Literal[
-    "zoo", "zoo_tensorflow", "onnx", "torchscript", "program", "module", "huggingface", "tensorflow", "openmmlab"
+    "zoo",
+    "zoo_tensorflow",
+    "onnx",
+    "torchscript",
+    "program",
+    "module",
+    "huggingface",
+    "tensorflow",
+    "openmmlab",
+    "mmdeploy",
 ]
 
 _WORDS: dict[Kind, str] = {
@@ -20,6 +29,7 @@ _WORDS: dict[Kind, str] = {
     "module": "a module",
     "huggingface": "a Hugging Face folder",
     "tensorflow": "a TensorFlow graph",
+    "mmdeploy": "a folder of MMDeploy",
     "openmmlab": "an OpenMMLab checkpoint",
 }
 _TORCH: frozenset[Kind] = frozenset({"zoo", "torchscript", "module", "huggingface", "openmmlab"})
@@ -42,14 +52,14 @@ APPLIES: dict[str, frozenset[Kind]] = {
     "output_name": _ALL - {"zoo_tensorflow"},
     "slide": _ALL,
     "stride": _ALL,
-    "only_main_output": _RUN | {"onnx"},
+    "only_main_output": _RUN | {"onnx", "mmdeploy"},
     "weights": frozenset({"zoo", "module", "openmmlab"}),
     "config": frozenset({"openmmlab"}),
     "checkpoint": frozenset({"zoo", "zoo_tensorflow", "module"}),
     "example": frozenset({"module"}),
     "task": _FILE,
     "spec": _FILE | {"zoo", "openmmlab"},
-    "labels": _FILE | {"zoo", "openmmlab"},
+    "labels": _FILE | {"zoo", "mmdeploy", "openmmlab"},
     "preprocess": _FILE | {"zoo", "openmmlab"},
 }
 """By option: a field of `ExportOptions`, or an argument of `export`. All of `--resize`, `--mean`, … are preprocess."""
@@ -64,6 +74,9 @@ _FLAGS = {
     "labels": "the option labels (--labels)",
 }
 _INSTEAD = {
+    ("mmdeploy", "preprocess"): "Its pipeline.json says how images are prepared",
+    ("mmdeploy", "spec"): "Its pipeline.json says how images are prepared; labels are given by --labels",
+    ("mmdeploy", "size_hw"): "Its sizes are its own; build fixes open ones (--height, --width)",
     ("onnx", "size_hw"): "Its sizes are its own; build fixes open ones (--height, --width)",
     ("onnx", "batch"): "Its sizes are its own; build fixes open ones (--batch)",
     ("onnx", "tolerance"): "It brings no framework to differ from",

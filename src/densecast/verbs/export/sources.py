@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from densecast.errors import MissingFileError, UsageError
 from densecast.io import files
 from densecast.spec.preprocess import Native, Preprocess
-from densecast.verbs.export import applicable, foreign, hf_folder, tensorflow_source, torch_file
+from densecast.verbs.export import applicable, foreign, hf_folder, mmdeploy, tensorflow_source, torch_file
 from densecast.verbs.export import checkpoint as checkpoints
 from densecast.zoo._base import ZOO, ZooEntry
 
@@ -52,7 +52,7 @@ def named(text: str, *, is_module: bool = False, is_described: bool = False, con
     if not (path.is_file() or path.is_dir()):
         raise MissingFileError.at(path)
     kind = kind_of(path, config)
-    has_labels = kind == "openmmlab" or (kind == "huggingface" and bool(hf_folder.labels(path)))
+    has_labels = kind in ("openmmlab", "mmdeploy") or (kind == "huggingface" and bool(hf_folder.labels(path)))
     if kind == "onnx" and not is_described:
         has_labels = bool(foreign.facts(path).labels)
     if kind == "torchscript":
@@ -66,6 +66,8 @@ def kind_of(source: str | Path | ZooEntry | nn.Module, config: str | None = None
         return "zoo_tensorflow" if ZOO.load(source).network is None else "zoo"
     if not isinstance(source, Path):
         return "module"
+    if mmdeploy.is_folder(source):
+        return "mmdeploy"
     if hf_folder.is_folder(source):
         return "huggingface"
     if tensorflow_source.is_tensorflow(source):
@@ -89,7 +91,7 @@ def name_of(source: str | Path | ZooEntry | nn.Module) -> str:
     if isinstance(source, (str, ZooEntry)):
         return ZOO.load(source).spec.name
     if isinstance(source, Path):
-        return files.real(source).name if hf_folder.is_folder(source) else source.name.partition(".")[0]
+        return files.real(source).name if source.is_dir() else source.name.partition(".")[0]
     return type(source).__name__.lower()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from densecast import artifact as artifact_files
 from densecast import report as report_files
 from densecast.artifact import CompiledArtifact, FloatArtifact
-from densecast.datasets._base import DATASETS
+from densecast.datasets import _layouts
 from densecast.errors import BadConfigError, MissingFileError, UsageError
 from densecast.io import config
 from densecast.measure.data_source import DataSource, find, metric_of
@@ -244,7 +244,7 @@ def data_root(entry: ZooEntry, out: Path) -> Path:
     if entry.spec.evaluation is None:
         raise BadConfigError(f"{entry.spec.name} names no data set: say where the data is.", field="data")
     dataset = entry.spec.evaluation.dataset
-    return config.data_root(dataset, DATASETS.load_trusted(dataset).root_variables)
+    return config.data_root(dataset, _layouts.layout(dataset).root_variables)
 
 
 def _published(entry: ZooEntry, found: DataSource, variant: str) -> tuple[PublishedScore, ...]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest, NetworkRef, WeightsRecord
+from densecast.datasets import _layouts
 from densecast.errors import BadCheckpointError, BadConfigError, DensecastError
 from densecast.io import config_files, files, python_config
 from densecast.networks import openmmlab as networks
 from densecast.runtime import machine
-from densecast.spec.model import ModelSpec
+from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.recipe import Recipe, SlideInference
 from densecast.spec.slide import Slide
 from densecast.spec.verb_options import ExportOptions
@@ -113,6 +114,9 @@ def described(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpec, tup
     palette = stated.palette if stated.palette is not None else recipe.palette
     if stated.labels is not None and stated.palette is None and stated.labels != recipe.labels:
         palette = None
+    named = _layouts.class_names(recipe.dataset.type) if recipe.dataset is not None else ()
+    if labels is None and len(named) == classes:
+        labels = named
     if labels is None:
         labels = ("background", "class_1") if classes == 1 else tuple(f"class_{index}" for index in range(classes))
         notes.append(f"{len(labels)} labels numbered, as nothing names them (--labels does)")
@@ -138,11 +142,18 @@ def described(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpec, tup
         preprocess=stated.preprocess or recipe.preprocess,
         task="segmentation",
         decode=stated.decode or recipe.decode,
-        evaluation=stated.evaluation,
+        evaluation=stated.evaluation or _evaluation(recipe, labels),
         channels=_channels(recipe.network),
         slide=windows,
     )
     return described.model(name), tuple(notes)
+
+
+def _evaluation(recipe: Recipe, labels: tuple[str, ...]) -> Evaluation | None:
+    """The data set that the configuration tests on, if it is known by that name and has these classes, or some."""
+    if recipe.dataset is None or not set(labels) <= set(_layouts.class_names(recipe.dataset.type)):
+        return None
+    return Evaluation(recipe.dataset.type, "iou")
 
 
 def _last_head(network: Mapping[str, Any]) -> Mapping[str, Any]:
