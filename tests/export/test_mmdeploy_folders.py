@@ -141,7 +141,7 @@ def test_resizing_by_the_sides_and_padding_after_normalisation_are_understood(tm
     ]
     from densecast.verbs.export import mmdeploy
 
-    spec = mmdeploy.read(write(tmp_path / "padded", transforms=transforms)).spec
+    spec = mmdeploy.read(write(tmp_path / "padded", transforms=transforms))[1]
     assert spec.preprocess.resize == KeepRatio(2048, 512)
     assert spec.preprocess.colour == "BGR" and spec.preprocess.mean == tuple(MEAN)
     # Zeros after normalisation are the mean before it, here in the image's own order.
@@ -153,7 +153,7 @@ def test_a_configurations_name_tells_the_data_set_where_the_number_of_classes_is
 
     config = "configs/pspnet/pspnet_r50-d8_4x4_512x512_80k_potsdam.py"
     head = {"num_classes": 6, "with_argmax": True}
-    spec = mmdeploy.read(write(tmp_path / "potsdam", params=head, config=config)).spec
+    spec = mmdeploy.read(write(tmp_path / "potsdam", params=head, config=config))[1]
     assert spec.labels[:2] == ("impervious_surface", "building")
     assert spec.evaluation == Evaluation("PotsdamDataset", "iou")
 
@@ -181,7 +181,7 @@ def test_an_engine_without_its_graph_is_refused_and_one_beside_it_is_not_needed(
     folder = write(tmp_path / "engine", net="end2end.engine")
     from densecast.verbs.export import mmdeploy
 
-    assert mmdeploy.read(folder).graph == folder / "end2end.onnx"
+    assert mmdeploy.read(folder)[0] == folder / "end2end.onnx"
     (folder / "end2end.onnx").unlink()
     with pytest.raises(MissingFileError, match="onnxruntime"):
         mmdeploy.read(folder)

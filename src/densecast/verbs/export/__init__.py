@@ -105,14 +105,10 @@ def export(
         return export_module(network, spec, out, options)
     if kind == "openmmlab" and isinstance(source, Path):
         return openmmlab.export(source, Path(out), options, described.stated(spec, labels, preprocess))
-    if kind == "torchscript" and isinstance(source, Path):
-        torch_file.refuse_if_weights(source)
-    if kind == "onnx" and spec is None and labels is None and isinstance(source, Path):
-        labels = described.of_onnx(source)
-    if kind == "mmdeploy":
-        assert isinstance(source, Path)
-        found = mmdeploy.read(source, labels)
-        return export_file(found.graph, found.spec.model(name), out, options)
+    if kind == "mmdeploy" and isinstance(source, Path):
+        source, spec, labels = *mmdeploy.read(source, labels), None
+    elif isinstance(source, Path):
+        labels = described.of_file(kind, source, spec, labels)
     model = described.model_spec(name, spec, labels, preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)

@@ -13,7 +13,7 @@ from densecast.errors import BadConfigError, UsageError
 from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.tasks._base import TASKS, Task
-from densecast.verbs.export import checkpoint, foreign, hf_folder, library_preprocess, spec_file
+from densecast.verbs.export import checkpoint, foreign, hf_folder, library_preprocess, spec_file, torch_file
 from densecast.verbs.export.retrained import Stated
 from densecast.verbs.export.spec_file import SpecFile
 
@@ -139,6 +139,13 @@ def of_folder(
     own_labels, own_preprocess = hf_folder.describe(folder) if preprocess is None else (hf_folder.labels(folder), None)
     model = model_spec(name, None, labels or own_labels, preprocess or own_preprocess, task)
     return hf_folder.load(folder), model
+
+
+def of_file(kind: str, path: Path, spec: Spec | None, labels: Labels | None) -> Labels | None:
+    """The labels of a file: those given, else those of an ONNX file's own metadata; weights alone are refused."""
+    if kind == "torchscript":
+        torch_file.refuse_if_weights(path)
+    return of_onnx(path) if kind == "onnx" and spec is None and labels is None else labels
 
 
 def of_onnx(path: Path) -> tuple[str, ...] | None:

@@ -7,7 +7,7 @@ The graph is that of the file; what is done to images before it and to its outpu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from densecast.datasets import _layouts
 from densecast.errors import BadConfigError, MissingFileError
 from densecast.io import codec
 from densecast.spec.model import Evaluation
-from densecast.spec.preprocess import FitInto, KeepRatio, Native, Preprocess, Resize, Stretch
+from densecast.spec.preprocess import ColourOrder, FitInto, KeepRatio, Native, Preprocess, Resize, Stretch
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import described
 from densecast.verbs.export.described import Labels
@@ -60,20 +60,12 @@ _DATASETS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """The graph's file, and what the folder says of it."""
-
-    graph: Path
-    spec: SpecFile
-
-
 def is_folder(path: Path) -> bool:
     """Whether this is a folder that MMDeploy wrote."""
     return (path / DEPLOY).is_file() and (path / PIPELINE).is_file()
 
 
-def read(folder: Path, labels: Labels | None = None) -> Exported:
+def read(folder: Path, labels: Labels | None = None) -> tuple[Path, SpecFile]:
     """The graph of a folder, with its preprocessing, the form of its output, and its labels.
 
     Labels are those given; else the data set's whose name is in the configuration's, if there are as many; else
@@ -103,7 +95,7 @@ def read(folder: Path, labels: Labels | None = None) -> Exported:
     decode = _decode(params)
     names, dataset = _labels(labels, params.get("num_classes"), folder)
     evaluation = Evaluation(dataset, "iou") if dataset is not None else None
-    return Exported(graph, SpecFile(names, preprocess, decode=decode, channels=channels, evaluation=evaluation))
+    return graph, SpecFile(names, preprocess, decode=decode, channels=channels, evaluation=evaluation)
 
 
 def _graph(folder: Path) -> Path:
@@ -138,7 +130,7 @@ def _preprocess(transforms: Sequence[Mapping[str, Any]], where: Path) -> tuple[P
         elif kind == "Resize":
             made = replace(made, resize=_resize(transform, where))
         elif kind == "Normalize":
-            colour = "RGB" if transform.get("to_rgb", True) else "BGR"
+            colour: ColourOrder = "RGB" if transform.get("to_rgb", True) else "BGR"
             mean, std = (tuple(float(value) for value in transform[name]) for name in ("mean", "std"))
             made = replace(made, colour=colour if channels == 3 else "GRAY", mean=mean, std=std)
             is_normalised = True
