@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from densecast.datasets._base import DATASETS
+from densecast.datasets import _layouts
 from densecast.errors import BadConfigError, MissingExtraError
 from densecast.io import codec
 from densecast.metrics._base import METRICS
@@ -131,7 +131,7 @@ def check_evaluation(spec: ModelSpec) -> None:
     """
     if spec.evaluation is None:
         return
-    DATASETS.load_trusted(spec.evaluation.dataset)
+    _layouts.layout(spec.evaluation.dataset)
     with contextlib.suppress(MissingExtraError):  # what it needs may be on the machine that measures
         METRICS.load_trusted(spec.evaluation.metric).check(spec)
 
