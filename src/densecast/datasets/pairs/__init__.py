@@ -90,8 +90,7 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
     """
     everything = _everything(root, reading)
     if everything.without_mask:
-        first = everything.without_mask[0]
-        masks = everything.found.parts[0].masks
+        first, masks = everything.without_mask[0], everything.found.parts[0].masks
         others = _names.images_of(masks, below=True)
         example = f"; {masks.name} holds {others[0].name}" if others else ""
         raise BadDatasetError(
@@ -241,9 +240,8 @@ def _file(root: Path, reading: Reading) -> DataFile:
         suffix=options.suffix if options.suffix is not None else file.suffix,
         reduce_zero_label=options.reduce_zero_label or file.reduce_zero_label,
     )
-    configured = CONFIGURED.get(options.dataset or "")
-    if configured is not None:
-        file = configured.over(file)
+    if options.dataset in CONFIGURED:
+        file = CONFIGURED[options.dataset].over(file)
     if not file.colours and not file.model_colours and options.colours is None and file.root.is_dir():
         table = next((file.root / n for n in _colour_tables.FOUND_BY_NAME if (file.root / n).is_file()), None)
         if table is not None:
