@@ -240,8 +240,8 @@ def _file(root: Path, reading: Reading) -> DataFile:
         suffix=options.suffix if options.suffix is not None else file.suffix,
         reduce_zero_label=options.reduce_zero_label or file.reduce_zero_label,
     )
-    if options.dataset in CONFIGURED:
-        file = CONFIGURED[options.dataset].over(file)
+    if (configured := CONFIGURED.get(options.dataset or "")) is not None:
+        file = configured.over(file)
     if not file.colours and not file.model_colours and options.colours is None and file.root.is_dir():
         table = next((file.root / n for n in _colour_tables.FOUND_BY_NAME if (file.root / n).is_file()), None)
         if table is not None:
