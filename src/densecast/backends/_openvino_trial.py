@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from densecast.errors import BadGraphError
-from densecast.runtime import trial
-from densecast.runtime.trial import EngineCrashError
 from densecast.spec.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    # Opening a model needs none of it, and importing it takes milliseconds.
+    from densecast.runtime.trial import EngineCrashError
 
 _SIDE = 128
 FUNCTION = "densecast.backends._openvino_trial:compile_and_run"
@@ -24,6 +26,8 @@ _SINKS = ("Result", "Constant", "Parameter")
 
 def fault(path: Path, hint: str, specs: Sequence[TensorSpec]) -> str | None:
     """Why the model in `path` cannot be used in a type, in words; None if it compiles and runs, or cannot be tried."""
+    from densecast.runtime.trial import EngineCrashError
+
     told = _tried(path, hint, specs, None)
     if not isinstance(told, EngineCrashError):
         return told
@@ -70,13 +74,15 @@ def compile_and_run(payload: dict[str, Any], folder: Path) -> str | None:
 
 
 def _tried(path: Path, hint: str, specs: Sequence[TensorSpec], operators: int | None) -> str | EngineCrashError | None:
+    from densecast.runtime import trial
+
     shapes = {spec.name: spec.typical_shape(_SIDE) for spec in specs}
     payload = {"model": str(path.resolve()), "hint": hint, "shapes": shapes, "operators": operators}
     try:
         told = trial.run(
             FUNCTION, payload, subject="OpenVINO's model", readable=[path.resolve().parent], libraries=_LIBRARIES
         )
-    except EngineCrashError as error:
+    except trial.EngineCrashError as error:
         return error
     return None if told is None else str(told)
 
@@ -84,6 +90,8 @@ def _tried(path: Path, hint: str, specs: Sequence[TensorSpec], operators: int | 
 def _first_that_crashes(path: Path, hint: str, specs: Sequence[TensorSpec]) -> str | None:
     """The name of the operator with which a beginning of the network first ends the process, by halving."""
     import openvino as ov
+
+    from densecast.runtime.trial import EngineCrashError
 
     names = [node.get_friendly_name() for node in _operators(ov.Core().read_model(path))]
     low, high = 0, len(names)
