@@ -208,13 +208,15 @@ class _Driver:
         except errors.RayTaskError as error:
             cause = error.cause
             raise cause if isinstance(cause, DensecastError) else error from None
-        except (errors.ActorUnavailableError, errors.ActorUnschedulableError) as error:
+        except errors.ActorUnschedulableError as error:
             self._set_aside(actor, shard, error, died=False)
         except errors.RayActorError as error:
-            self._set_aside(actor, shard, error, died=self._is_alive(actor.node))
+            # An actor that Ray starts again is "unavailable": of a shard, that is a death; of `open`, it only waits.
+            waits = shard is None and isinstance(error, errors.ActorUnavailableError)
+            self._set_aside(actor, shard, error, died=not waits and self._is_alive(actor.node))
         else:
             if shard is None:
-                actor.is_ready = True
+                actor.is_ready, actor.opened = True, 0
             else:
                 self._tally.add(answer)
                 self._shards.timed(shard, time.monotonic() - actor.began)
