@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from densecast.errors import BadGraphError
+from densecast.io import files
 from densecast.spec.tensor import TensorSpec
 
 if TYPE_CHECKING:
@@ -77,10 +78,10 @@ def _tried(path: Path, hint: str, specs: Sequence[TensorSpec], operators: int | 
     from densecast.runtime import trial
 
     shapes = {spec.name: spec.typical_shape(_SIDE) for spec in specs}
-    payload = {"model": str(path.resolve()), "hint": hint, "shapes": shapes, "operators": operators}
+    payload = {"model": str(files.real(path)), "hint": hint, "shapes": shapes, "operators": operators}
     try:
         told = trial.run(
-            FUNCTION, payload, subject="OpenVINO's model", readable=[path.resolve().parent], libraries=_LIBRARIES
+            FUNCTION, payload, subject="OpenVINO's model", readable=[files.real(path).parent], libraries=_LIBRARIES
         )
     except trial.EngineCrashError as error:
         return error
