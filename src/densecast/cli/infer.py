@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from densecast.cli import _options
-from densecast.cli._common import Batch, Flip, Json, Limit, Quiet, Ratios, Threads, Verbose, augment, bar, emit, set_up
+from densecast.cli._common import (
+    Batch,
+    Device,
+    Flip,
+    Json,
+    Limit,
+    Quiet,
+    Ratios,
+    Threads,
+    Verbose,
+    augment,
+    bar,
+    emit,
+    set_up,
+)
 from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import InferOptions
 
@@ -54,6 +68,7 @@ def command(
     ratios: Ratios = "1.0",
     batch: Batch = None,
     threads: Threads = None,
+    device: Device = "",
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -82,7 +97,7 @@ def command(
     if out is None:
         raise UsageError("name a folder for the predictions with --out, or a --store to keep them in.")
     found = sources.find(images, recursive=chosen.recursive, named_in=listed, limit=limit, out=out)
-    config = PipelineConfig(artifact, threads, execution.mode_for(len(found.images)), views)
+    config = PipelineConfig(artifact, threads, execution.mode_for(len(found.images)), views, device)
     to_stdout = json is not None and str(json) == "-"
     with bar("images", quiet) as progress:
         file = None if to_stdout else json
