@@ -31,12 +31,12 @@ def feeds() -> list[Feeds]:
 class Ort:
     """A graph that ONNX Runtime's quantiser made: the scale and zero point of each tensor."""
 
-    def __init__(self, folder: Path, options: QuantizeOptions) -> None:
+    def __init__(self, folder: Path, options: QuantizeOptions, *, full_weights: bool = True) -> None:
         model = tiny_graphs.segmentation(24, 32, batch=1)
         for index, node in enumerate(model.graph.node):
             node.name = f"node{index}"
         onnx.save(model, folder / "float.onnx")
-        made, _ = _ort_int8.quantize(folder / "float.onnx", feeds(), options, full_weights=True)
+        made, _ = _ort_int8.quantize(folder / "float.onnx", feeds(), options, full_weights=full_weights)
         constants = {each.name: numpy_helper.to_array(each) for each in made.graph.initializer}
         self.weights = {name: value for name, value in constants.items() if value.dtype == np.int8 and value.ndim == 4}
         self.scales: dict[str, np.ndarray] = {}
@@ -72,6 +72,12 @@ def test_onnxruntime_puts_zero_in_the_middle_where_asked(
 ) -> None:
     made = Ort(tmp_path, QuantizeOptions(calibration_method="minmax", activations=activations))
     assert int(made.zero_points["image"]) in zero_points  # else 255 steps of which 1 in 41 are below 0
+
+
+@pytest.mark.parametrize(("full_weights", "largest"), [(True, 127), (False, 64)])
+def test_onnxruntime_gives_weights_8_bits_or_7(full_weights: bool, largest: int, tmp_path: Path) -> None:
+    made = Ort(tmp_path, PLAIN, full_weights=full_weights)
+    assert {int(np.abs(weight.astype(np.int16)).max()) for weight in made.weights.values()} == {largest}
 
 
 def fake_quantised(options: QuantizeOptions) -> dict[str, dict[str, np.ndarray]]:

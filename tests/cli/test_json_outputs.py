@@ -159,5 +159,5 @@ def test_models_and_doctor(tmp_path: Path) -> None:
     assert "unet_tiny" in models
     assert written(tmp_path / "a.json", "models", "unet_tiny") == models["unet_tiny"]
     doctor = written(tmp_path / "a.json", "doctor")
-    assert set(doctor) == {"machine", "cgroup_quota_cpus", "confinement", "backends", "extras"}
+    assert set(doctor) == {"machine", "cpu_targets", "cgroup_quota_cpus", "confinement", "backends", "extras"}
     assert "openvino" in doctor["backends"] and set(doctor["extras"]) >= {"torch", "quantize", "report"}  # type: ignore[operator, call-overload]

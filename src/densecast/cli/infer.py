@@ -90,7 +90,7 @@ def command(
     if kept.store is not None:
         _refuse_idle({**drawn, "list": listed is not None, "limit": limit is not None}, chosen, kept)
         with bar("images", quiet) as progress:
-            config = PipelineConfig(artifact, threads, "throughput", views)
+            config = PipelineConfig(artifact, threads, "throughput", views, device)
             held = infer_stored(config, images, kept, out=out, options=chosen, batch=batch, progress=progress)
         _stored.tell_shard(held, json)
         return

@@ -168,10 +168,6 @@ class BuildOptions:
     precision: Precision = "force_float32"
     shape: InputShape = InputShape()
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
-    cpu: Cpu = option(
-        "native",
-        "CPU that the build is for: native (this one), any (right on all of them), avx2, avx512, vnni, amx or arm64.",
-    )
     half_type: HalfType = option(
         "auto", "16-bit type: auto (the faster one on this machine), bf16 or f16.", aliases=("--sixteen-bit",)
     )
@@ -182,6 +178,10 @@ class BuildOptions:
         flag="--graph-pass",
         aliases=("--rewrite",),
         form="names",
+    )
+    cpu: Cpu = option(
+        "native",
+        "CPU that the build is for: native (this one), any (right on all of them), avx2, avx512, vnni, amx or arm64.",
     )
 
 
