@@ -75,3 +75,27 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("artifacts")
     tiny_artifacts.compiled(made, BuildOptions("onnxruntime", shape=InputShape(batch=Range(1, 4))))
     return made
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`built`: tiny people, one or two images at a time."""
+    import tiny_artifacts
+
+    from densecast.spec.options import BuildOptions, InputShape
+
+    made = tmp_path_factory.mktemp("people")
+    tiny_artifacts.compiled_pose(made, BuildOptions("onnxruntime", shape=InputShape((1, 2))))
+    return made
+
+
+@pytest.fixture(scope="session")
+def server(artifacts: Path, people: Path) -> Iterator[str]:
+    """The address of a server of `tiny` and `people`, for all tests that only ask."""
+    pytest.importorskip("starlette", reason="needs the [serve] extra")
+    from densecast.spec.serve_options import ServeOptions
+    from densecast.verbs.serve import serving
+
+    options = ServeOptions(port=0, access_log=False)
+    with serving([artifacts / "built", f"people:2={people / 'built'}"], options) as running:
+        yield running.url

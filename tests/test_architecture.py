@@ -7,6 +7,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,16 @@ def test_every_test_and_every_doctest_is_collected() -> None:
     found = set(done.stdout.splitlines())
     on_disk = {f"test:{path}" for path in (ROOT / "tests").rglob("test_*.py")} | {f"file:{path}" for path in FILES}
     assert len(on_disk) > len(FILES) and not on_disk - found, done.stderr
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    """Folders of tests are no packages: two modules of one name are one to Python, and only one of them is run."""
+    names = Counter(
+        path.name for path in (ROOT / "tests").rglob("*.py") if not path.is_relative_to(ROOT / "tests" / "user_package")
+    )
+    # pytest itself tells the configurations of folders apart, of which there are two at most.
+    twice = {name for name, count in names.items() if count > 1}
+    assert twice <= {"conftest.py"} and names["conftest.py"] <= 2
 
 
 def test_the_map_in_the_docs_is_what_is_there() -> None:
