@@ -102,7 +102,7 @@ def accuracy_control(
     import nncf
     import openvino as ov
 
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     start = time.monotonic()
     plan = prepare(source, folder, options, data=data)
     with tempfile.TemporaryDirectory() as scratch:

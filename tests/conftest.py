@@ -41,6 +41,9 @@ def remarks_are_heard() -> None:
     logging.disable(logging.NOTSET)
     logging.root.setLevel(logging.WARNING)
     logging.root.filters.clear()
+    # NNCF's `set_log_level` raises the level of every handler that it finds, pytest's own among them.
+    for handler in logging.root.handlers:
+        handler.setLevel(logging.NOTSET)
     for name, logger in logging.root.manager.loggerDict.items():
         if name.partition(".")[0] == "densecast" and isinstance(logger, logging.Logger):
             logger.disabled = False
