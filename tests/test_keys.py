@@ -21,6 +21,7 @@ from densecast.spec.augment import Augment
 from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.options import BuildOptions, InputShape, Range
+from densecast.spec.slide import Slide
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop, PrepareOptions
 from densecast.tasks.pose import PoseDecode
 from densecast.verbs._keys import build_key, handoff_key, measure_key, search_key, timing_key
@@ -82,6 +83,8 @@ def filled(hint: Any) -> Any:
     """Some value of a type that an optional field may have."""
     if hint is Evaluation:
         return Evaluation("carvana", "dice")
+    if hint is Slide:
+        return Slide((8, 8), (4, 4))
     if dataclasses.is_dataclass(hint):
         return hint() if isinstance(hint, type) and not any(
             each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING

@@ -102,6 +102,7 @@ def test_inference_names_the_files_it_wrote(artifact: Artifact, tmp_path: Path) 
         "format": 1,
         "results": [{"image": str(image), "file": str(written.file)}],
         "failed": [],
+        "skipped": [],
         "left_out": {},
         "precision": {"asked": "force_float32", "ran": str(result.model.precision.ran)},
     }

@@ -11,11 +11,12 @@ import tiny_artifacts
 
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import PrecisionRan
+from densecast.spec.tensor import Feeds
 from densecast.tasks._base import TASKS
 from densecast.tasks.pose import Poses, similarity
 from densecast.tasks.segmentation import SegmentationMap
 from densecast.tasks.segmentation.margins import margins
-from densecast.verbs.compare.differences import Tally
+from densecast.verbs.compare.differences import ForwardResult, Tally
 
 
 def crowd(count: int, seed: int) -> Poses:
@@ -68,6 +69,11 @@ def test_people_are_matched_whatever_their_order() -> None:
 RAN = PrecisionRan("float16", {}, "")
 
 
+def forward(outputs: Feeds) -> ForwardResult:
+    """The outputs of one view, of which nobody asks what was put in."""
+    return ForwardResult(None, (outputs,))  # type: ignore[arg-type]
+
+
 def tally_of(spec: ModelSpec) -> Tally:
     return Tally(TASKS.load(spec.task), spec)
 
@@ -78,7 +84,7 @@ def test_a_candidate_that_is_not_finite_shows_it() -> None:
     left, right = np.zeros((2, 3, 3), np.float32), np.full((2, 3, 3), np.nan, np.float32)
     tally.add_output(name, left, right)
     labels: npt.NDArray[np.uint8] = np.zeros((3, 3), np.uint8)
-    tally.add_predictions("a", SegmentationMap(labels), SegmentationMap(labels), {name: left})
+    tally.add_predictions("a", SegmentationMap(labels), SegmentationMap(labels), forward({name: left}))
     comparison = tally.comparison("r", "c", RAN, 1, None)
     assert np.isnan(comparison.max_error)
     assert (comparison.difference, comparison.labels_changed, comparison.measure) == (0.0, 0.0, "labels_changed")
@@ -92,7 +98,7 @@ def test_images_count_by_their_size_and_the_worst_come_first() -> None:
         right = left.copy()
         right.reshape(-1)[:changed] = 1
         tally.add_output(spec.output.name, logits, logits)
-        tally.add_predictions(image, SegmentationMap(left), SegmentationMap(right), {spec.output.name: logits})
+        tally.add_predictions(image, SegmentationMap(left), SegmentationMap(right), forward({spec.output.name: logits}))
     comparison = tally.comparison("r", "c", RAN, 3, None)
     assert comparison.difference == comparison.labels_changed == 6 / (64 + 4 + 16)
     assert comparison.worst == ("small", "large", "same")
@@ -103,7 +109,7 @@ def test_people_differ_by_what_they_are_not_alike() -> None:
     tally, everybody = tally_of(spec), crowd(4, 3)
     some = Poses(everybody.xy_px[:2], everybody.score[:2], everybody.person_score[:2])
     tally.add_output(spec.output.name, np.zeros((34, 2, 2)), np.zeros((34, 2, 2)))
-    tally.add_predictions("a", everybody, some, {})
+    tally.add_predictions("a", everybody, some, forward({}))
     comparison = tally.comparison("r", "c", RAN, 1, None)
     assert (comparison.mean_oks, comparison.difference, comparison.measure) == (0.5, 0.5, "mean_oks")
     assert (comparison.vanished, comparison.appeared, comparison.labels_changed) == (2, 0, None)

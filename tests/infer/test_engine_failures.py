@@ -75,5 +75,5 @@ def test_a_graph_that_an_engine_cannot_build_names_the_other_one(tmp_path: Path)
         { maps = Conv (image, own) best = ArgMax <axis = 1> (maps) labels = Cast <to = 9> (best) }"""
     )
     artifact = exported(tmp_path, model)
-    with pytest.raises(BadGraphError, match=r"OpenVINO cannot build the graph \(TopK node .*-b onnxruntime\.$"):
+    with pytest.raises(BadGraphError, match=r"OpenVINO cannot .* \(.+\)\..* -b onnxruntime\.$"):
         build(artifact, tmp_path / "built", BuildOptions("openvino"))

@@ -118,7 +118,7 @@ def _tell(result: InferResult, out: Path, json: Path | None) -> None:
     text = f"{len(result.results)} results in {out} ({result.model.precision.ran}){there}"
     emit(codec.to_plain(result), text, json)
     for failure in result.failed:
-        print(f"densecast: {failure.image}: {failure.error}", file=sys.stderr)
+        print(f"densecast: {failure.error}", file=sys.stderr)
     refuse_failures(result, out)
 
 

@@ -79,18 +79,21 @@ def lighter(path: Path) -> npt.NDArray[np.uint8]:
         with warnings_ignored(), Image.open(path, formats=read.FORMATS) as image:
             _refuse_pages(path, image)
             image.load()
-            if image.mode in ("1", "L") or image.mode.startswith(("I", "F")):
+            if image.mode in ("1", "L"):
+                grey: npt.NDArray[Any] = np.asarray(image).astype(np.uint8)
+            elif image.mode.startswith(("I", "F")):
                 grey = np.asarray(image).astype(np.float64)
             else:
-                rgb = np.asarray(image.convert("RGB"))
+                rgb = image.convert("RGB")
                 _refuse_equally_light(path, rgb)
-                grey = rgb.sum(axis=2).astype(np.float64)
+                grey = np.asarray(rgb).sum(axis=2, dtype=np.uint16)
             largest = 1 if image.mode == "1" else _largest(image, grey)
     except DensecastError:
         raise
     except Exception as error:  # Pillow raises whatever the damage leads to
         raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None
-    found = np.unique(grey)
+    # Counted, not sorted, where values are few: sorting a large mask takes seconds.
+    found = np.unique(grey) if grey.dtype == np.float64 else np.flatnonzero(np.bincount(grey.reshape(-1)))
     if len(found) > 2:
         is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
         cure = (
@@ -123,15 +126,16 @@ def _refuse_pages(path: Path, image: PillowImage) -> None:
         )
 
 
-def _refuse_equally_light(path: Path, rgb: npt.NDArray[np.uint8]) -> None:
+def _refuse_equally_light(path: Path, rgb: PillowImage) -> None:
     """Refuse two colours of which nobody can say which one is lighter: as the eye sees them, and by their sums.
 
     Raises:
         BadImageError: names both.
     """
-    present = np.unique(rgb.reshape(-1, 3), axis=0)
-    if len(present) != 2:
+    counted = rgb.getcolors(2)
+    if counted is None or len(counted) != 2:
         return
+    present = np.array(sorted(colour for _, colour in counted), np.uint8)
     # ITU-R BT.601, as Pillow and OpenCV weigh grey.
     luma, sums = present @ np.array([0.299, 0.587, 0.114]), present.sum(axis=1).astype(np.int64)
     if (luma[0] < luma[1]) != (sums[0] < sums[1]) or sums[0] == sums[1]:
@@ -141,7 +145,7 @@ def _refuse_equally_light(path: Path, rgb: npt.NDArray[np.uint8]) -> None:
         )
 
 
-def _largest(image: PillowImage, grey: npt.NDArray[np.float64]) -> float:
+def _largest(image: PillowImage, grey: npt.NDArray[Any]) -> float:
     """What white would be; grey masks of 0 and 1 have 1 for it."""
     if image.mode not in ("L",) and not image.mode.startswith(("I", "F")):
         return 3 * 255

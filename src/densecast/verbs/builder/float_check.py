@@ -27,8 +27,12 @@ _passed: set[tuple[str, str]] = set()
 
 
 def is_needed(plan: CompilePlan) -> bool:
-    """Whether the build rounds to less than float32, and its engine can be asked for float32."""
-    return plan.options.precision != _FLOAT32 and _FLOAT32 in plan.backend.capabilities().precisions
+    """Whether the build rounds to less than float32, and its engine computes float32 on this machine's CPU.
+
+    A vendor's compiler is asked for what was asked of it, and nothing else: a second model takes minutes, and a device.
+    """
+    can = plan.backend.traits.targets_cpus and _FLOAT32 in plan.backend.capabilities().precisions
+    return plan.options.precision != _FLOAT32 and can
 
 
 def check(plan: CompilePlan, job: BuildJob, graph: Path) -> None:
