@@ -30,7 +30,8 @@ def test_a_kernel_runs_in_a_cell_without_a_cache(tmp_path: Path, folder: str) ->
     cache = tmp_path / folder
     if folder == "kernels":
         cache.mkdir()
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache) if folder else ""}
+    path = os.pathsep.join([str(Path(__file__).parents[1] / "support"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache) if folder else "", "PYTHONPATH": path}
     done = subprocess.run(
         [sys.executable, "-c", _CODE, str(tmp_path / "scratch")],
         env=environment,
