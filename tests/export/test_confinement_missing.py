@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,14 @@ def test_an_export_without_landlock_gives_the_same_artifact_and_a_verbose_one_sa
     onnx.save(tiny_graphs.segmentation(), tmp_path / "tiny.onnx")
     arguments = ["densecast", "export", str(tmp_path / "tiny.onnx"), "--labels", "a,b", "--out", str(tmp_path / "out")]
     code = f"import sys, without_landlock; sys.argv = {[*arguments, '-v']}; from densecast.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    path = os.pathsep.join([str(Path(__file__).parents[1] / "support"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "files: no confinement by this kernel" in done.stderr
     ours = tiny_artifacts.exported(tmp_path)
