@@ -140,6 +140,7 @@ def open_closed_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
+            # Open as long as the process is: that is what a standard stream is.
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, PTH123
 
 

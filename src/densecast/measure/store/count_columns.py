@@ -162,10 +162,10 @@ def _short(hint: Any, text: str) -> Any:
 @lru_cache(maxsize=64)
 def _reader(hint: Any) -> Callable[[Any], Any]:
     """What gives tuples and the like back that JSON has no word for."""
-    from pydantic import ConfigDict, TypeAdapter
+    from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except Exception:  # a dataclass takes no config of others
+    except PydanticUserError:  # a dataclass takes no config of others
         adapter = TypeAdapter(hint)
     return adapter.validate_python
