@@ -11,15 +11,18 @@ import crashing_engine
 import numpy as np
 import onnx
 import onnx.parser
+import onnxruntime
 import pytest
 import tiny_artifacts
 import tiny_graphs
+from made_images import carvana
 
-from densecast.backends import _openvino_trial
+from densecast.backends import _openvino_trial, _ort_trial
 from densecast.errors import BadGraphError
 from densecast.pipeline import Pipeline
 from densecast.runtime import cpuid, machine, trial
 from densecast.spec.options import BuildOptions, InputShape
+from densecast.spec.precision import Precision
 from densecast.verbs.builder import build
 
 FP16 = BuildOptions("openvino", "force_float16", InputShape((1,), 24, 32))
@@ -55,6 +58,39 @@ def test_a_type_that_was_asked_for_and_ends_the_process_is_an_error_that_names_t
     with pytest.raises(BadGraphError, match=f"'{crashing_engine.LAYER}'.*SIGSEGV") as refused:
         build(tiny_artifacts.exported(tmp_path, named()), tmp_path / "built", options)
     assert "bf16" in str(refused.value) and not (tmp_path / "built").exists()
+
+
+@pytest.mark.parametrize("precision", ["force_float32", "force_float16", "qint8_mixed_float16"])
+def test_a_graph_that_ends_onnx_runtimes_process_is_an_error_that_names_the_layer(
+    precision: Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ort_trial, "FUNCTION", "crashing_engine:load_and_run")
+    options = BuildOptions("onnxruntime", precision, InputShape((1,), 24, 32))
+    images = carvana(tmp_path / "data", count=2) / "imgs"
+    with pytest.raises(BadGraphError, match=f"'{crashing_engine.LAYER}'.*SIGSEGV"):
+        build(tiny_artifacts.exported(tmp_path, named()), tmp_path / "built", options, data=images)
+    assert not (tmp_path / "built").exists()
+
+
+@pytest.mark.quantize
+def test_a_graph_that_ends_the_process_that_calibrates_is_an_error_that_names_the_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_openvino_trial, "FUNCTION", "crashing_engine:compile_nothing")
+    options = BuildOptions("openvino", "qint8_mixed_float16", InputShape((1,), 24, 32))
+    images = carvana(tmp_path / "data", count=2) / "imgs"
+    with pytest.raises(BadGraphError, match=f"in f32 .*'{crashing_engine.LAYER}'.*SIGSEGV"):
+        build(tiny_artifacts.exported(tmp_path, named()), tmp_path / "built", options, data=images)
+    assert not (tmp_path / "built").exists()
+
+
+def test_every_beginning_of_a_graph_runs() -> None:
+    """Else a layer before the one to blame would be named."""
+    for count in range(1, len(named().graph.node) + 1):
+        begun = _ort_trial.beginning(named(), count)
+        session = onnxruntime.InferenceSession(begun.SerializeToString(), providers=["CPUExecutionProvider"])
+        outputs = session.run(None, {"image": np.zeros((1, 3, 24, 32), np.float32)})
+        assert outputs and all(np.isfinite(each).all() for each in outputs)
 
 
 def test_what_ends_its_process_does_not_end_this_one() -> None:

@@ -1,10 +1,11 @@
-"""Dice that crashes the process of one image, and takes its time over each: what the environment says."""
+"""Dice that crashes the process of one image, takes its time over each, and notes them: what the environment says."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from densecast import ModelSpec, Score, SegmentationMap
 from densecast.metrics.dice import Dice, ForegroundCount
@@ -12,7 +13,7 @@ from densecast.spec.sample import LabelMap
 
 
 class Poison:
-    """Dice, with `POISON_ID` for the image that aborts, and `POISON_SLEEP_S` for each."""
+    """Dice, with `POISON_ID` for the image that aborts, `POISON_SLEEP_S` for each, and their ids in `POISON_LOG`."""
 
     name = Dice.name
 
@@ -23,6 +24,9 @@ class Poison:
         if sample_id == os.environ.get("POISON_ID"):
             os.abort()
         time.sleep(float(os.environ.get("POISON_SLEEP_S", "0")))
+        if os.environ.get("POISON_LOG"):
+            with Path(os.environ["POISON_LOG"]).open("a") as log:
+                log.write(f"{sample_id}\n")
         return Dice().count(sample_id, prediction, target, spec)
 
     def score(self, counts: Sequence[ForegroundCount], spec: ModelSpec) -> Score:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from densecast.backends import _trial
 from densecast.errors import BadGraphError
 from densecast.io import files
 from densecast.spec.tensor import TensorSpec
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _SIDE = 128
 FUNCTION = "densecast.backends._openvino_trial:compile_and_run"
 _LIBRARIES = ("numpy", "openvino")
+# What has been tried by this process: calibration methods are compared on one graph.
+_passed: set[str] = set()
 _SINKS = ("Result", "Constant", "Parameter")
 
 
@@ -32,9 +35,7 @@ def fault(path: Path, hint: str, specs: Sequence[TensorSpec]) -> str | None:
     told = _tried(path, hint, specs, None)
     if not isinstance(told, EngineCrashError):
         return told
-    layer = _first_that_crashes(path, hint, specs)
-    where = f" at layer {layer!r}" if layer else ""
-    return f"ends the process{where} ({_reason(told)})"
+    return _trial.told(told, _first_that_crashes(path, hint, specs))
 
 
 def check(path: Path, hint: str, specs: Sequence[TensorSpec]) -> None:
@@ -43,6 +44,9 @@ def check(path: Path, hint: str, specs: Sequence[TensorSpec]) -> None:
     Raises:
         BadGraphError: it does not, or ends the process.
     """
+    key = _trial.key(path, FUNCTION, hint, specs)
+    if key in _passed:
+        return
     told = fault(path, hint, specs)
     if told is not None:
         raise BadGraphError(
@@ -50,6 +54,7 @@ def check(path: Path, hint: str, specs: Sequence[TensorSpec]) -> None:
             "-b onnxruntime.",
             field="precision",
         )
+    _passed.add(key)
 
 
 def compile_and_run(payload: dict[str, Any], folder: Path) -> str | None:
@@ -89,22 +94,15 @@ def _tried(path: Path, hint: str, specs: Sequence[TensorSpec], operators: int | 
 
 
 def _first_that_crashes(path: Path, hint: str, specs: Sequence[TensorSpec]) -> str | None:
-    """The name of the operator with which a beginning of the network first ends the process, by halving."""
+    """The name of the operator with which a beginning of the network first ends the process."""
     import openvino as ov
 
     from densecast.runtime.trial import EngineCrashError
 
-    names = [node.get_friendly_name() for node in _operators(ov.Core().read_model(path))]
-    low, high = 0, len(names)
-    if not isinstance(_tried(path, hint, specs, high), EngineCrashError):
-        return None  # only whole, as where layers are fused
-    while high - low > 1:
-        middle = (low + high) // 2
-        if isinstance(_tried(path, hint, specs, middle), EngineCrashError):
-            high = middle
-        else:
-            low = middle
-    return str(names[high - 1])
+    names = [str(node.get_friendly_name()) for node in _operators(ov.Core().read_model(path))]
+    return _trial.first_that_crashes(
+        names, lambda count: isinstance(_tried(path, hint, specs, count), EngineCrashError)
+    )
 
 
 def _operators(model: Any) -> list[Any]:
@@ -132,7 +130,3 @@ def beginning(ov: Any, model: Any, count: int) -> Any:
         if not any(target.get_node().get_friendly_name() in inside for target in output.get_target_inputs())
     ]
     return ov.Model(ends, list(model.get_parameters()), "beginning")
-
-
-def _reason(error: EngineCrashError) -> str:
-    return str(error).partition(": ")[2].rstrip(".") or str(error)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.artifact import CompiledArtifact
-from densecast.backends import _ort_devices, _ort_int8
+from densecast.backends import _ort_devices, _ort_int8, _ort_trial
 from densecast.backends._base import (
     Backend,
     BuildJob,
@@ -81,7 +81,7 @@ class OnnxRuntimeBackend:
                 raise BackendMissingError("ONNX Runtime's CPU kernels have no bfloat16. Use --half-type f16 or auto.")
             model = _to_float16(model)
         with engine_words.as_ours(_CANNOT, _CURE):
-            return _save(model, folder)
+            return _save(model, job, folder)
 
     def quantized(self, job: BuildJob) -> OnnxRuntimeQuantized:
         """Defer calibration until the first mixed-precision model is written."""
@@ -117,6 +117,8 @@ class OnnxRuntimeQuantized:
     def write(self, excluded: frozenset[str], folder: Path) -> Built:
         """Save and optimise with the nodes `excluded` in float32, the type that these kernels use for 16 bits."""
         job = self._job
+        if self._ranges is None:
+            _ort_trial.check(job.graph, job.spec.inputs, "run for calibration")
         with engine_words.as_ours(_CANNOT, _CURE):
             model, self._ranges = _ort_int8.quantize(
                 job.graph,
@@ -128,13 +130,14 @@ class OnnxRuntimeQuantized:
             )
             # Its kernels compute 16-bit types in float32, wherever they run.
             needs = cpus.needs(job.options.cpu, is_int8=True, half_type="f32")
-            return replace(_save(model, folder), needs=needs)
+            return replace(_save(model, job, folder), needs=needs)
 
 
-def _save(model: Any, folder: Path) -> Built:
+def _save(model: Any, job: BuildJob, folder: Path) -> Built:
     import onnx
 
     onnx.save(model, folder / _FILE)
+    _ort_trial.check(folder / _FILE, job.spec.inputs, "compiled")
     optimised = _optimise(folder / _FILE, machine.usable_cpus())
     return Built(_read_back(onnx.load_from_string(optimised)))
 

@@ -19,6 +19,7 @@ from densecast.measure.store.store import Store
 from densecast.runtime.processes import WorkerPool
 
 _LOOK_S = 0.1
+_DEATHS_UNOPENED = 2
 _WHAT = "computes images"
 
 Progress = Callable[[int, int], None]
@@ -76,14 +77,22 @@ def run_in_process(job: Job, store: Store, shards: Shards, tally: Tally, blame: 
     The images that processes die of are recorded as failed, by `blame`.
 
     Raises:
-        WorkerError: a process died before it had the model open.
+        WorkerError: processes died before they had the model open, one after the other.
         DensecastError: what is not about one image.
     """
+    unopened = 0
     while not tally.is_over and shards.left:
         # A lock would be held for ever by a process that is killed with it.
         seen = multiprocessing.get_context("spawn").Value("q", 0, lock=False)
         with WorkerPool(1, _WHAT, _start, job, seen) as pool:
-            pool.result(pool.submit(_open))
+            try:
+                pool.result(pool.submit(_open))
+            except WorkerError:
+                # Killed from outside, it opens when it is tried again; a model that ends its process does not.
+                unopened += 1
+                if unopened == _DEATHS_UNOPENED:
+                    raise
+                continue
             while not tally.is_over and (shard := shards.take()) is not None:
                 began = time.monotonic()
                 seen.value = 0
