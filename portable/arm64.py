@@ -3,8 +3,8 @@
     python portable/arm64.py [--root runs/arm64] [--steps imports,minimal,kernels,models]
 
 Needs `qemu-aarch64-static` and `debootstrap` (apt-get install qemu-user-static debootstrap); without them a loud line
-says so, and nothing is tried. No rights are needed and nothing is installed into the machine: packages are unpacked into
-a folder, and the emulator finds libraries there. An hour or two on a busy core. Exit code 1 where a step fails.
+says so, and nothing is tried. Nothing is installed into the machine: packages are unpacked into a folder, and the
+emulator finds libraries there. An hour or two on a busy core. Exit code 1 where a step fails.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Loads and runs graphs with ONNX Runtime in a process of its own first, where a crash is an error that names the layer.
+"""Loads and runs graphs with ONNX Runtime in a process of its own first, where a crash names the layer.
 
 The engine's optimiser and kernels are C++: what fails in them may end the process, and with it a build of an hour.
 """
