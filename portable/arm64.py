@@ -60,9 +60,9 @@ def make_site(root: Path, site: Path) -> None:
     """The aarch64 wheels of the base install, and pytest; and how Python starts itself again under the emulator."""
     (root / "proc").mkdir(exist_ok=True)
     (root / "proc" / "cpuinfo").write_text(_CPUINFO * 2)
-    if not (site / "densecast_ready").exists():
+    if not (site / "ready").exists():
         project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        needed = [*project["dependencies"], "pytest", "hypothesis"]
+        needed = [*project["dependencies"], "pytest", "hypothesis", "scipy"]
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(site), "--only-binary=:all:"]
         command += [
             "--implementation",
@@ -75,7 +75,7 @@ def make_site(root: Path, site: Path) -> None:
         for version in _GLIBC:
             command += ["--platform", f"manylinux_2_{version}_aarch64"]
         subprocess.run([*command, "--platform", "manylinux2014_aarch64", *needed], check=True)
-        (site / "densecast_ready").touch()
+        (site / "ready").touch()
     (site / "sitecustomize.py").write_text(f"import sys\n\nsys.executable = {str(site.parent / 'python')!r}\n")
     start = site.parent / "python"
     start.write_text(

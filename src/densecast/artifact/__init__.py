@@ -23,7 +23,7 @@ from densecast.artifact.manifest import (
     WeightsRecord,
 )
 from densecast.errors import BadArtifactError, UsageError
-from densecast.io import files, temporaries
+from densecast.io import files, mirror, temporaries
 from densecast.spec.model import ModelSpec
 
 __all__ = [
@@ -60,12 +60,14 @@ class Artifact:
     def open(cls, folder: Path | str) -> Self:
         """Read the manifest and check every file against its hash; returns the subclass that the manifest names.
 
-        Called on a kind, another kind is an error.
+        Called on a kind, another kind is an error. A URL is copied to the cache, once for each of its contents.
 
         Raises:
             BadArtifactError: no manifest, one of a newer version, a file that is missing or changed, or another kind.
+            BadInputError, MissingExtraError: a URL that cannot be read.
         """
-        folder = Path(folder)
+        url = mirror.url_of(folder)
+        folder = Path(folder) if url is None else mirror.artifact(url, MANIFEST)
         path = folder / MANIFEST
         temporaries.recover(folder)
         if not path.is_file():

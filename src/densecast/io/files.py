@@ -7,12 +7,13 @@ import ctypes
 import errno
 import hashlib
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from densecast.errors import DensecastError, WriteError
+from densecast.errors import DensecastError, UsageError, WriteError
 from densecast.io import temporaries
 
 _AT_FDCWD = -100
@@ -22,6 +23,7 @@ _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM, errn
 # How a file system says that a file cannot be written, often without a word on which.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _OWN_DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 # Others may put a folder there, or take it away, between two calls of ours.
 _TRIES = 20
 
@@ -84,6 +86,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; what was there before is there still.
     """
+    _refuse_url(path)
     if path.is_symlink():
         path = real(path)
     if _is_special(path):
@@ -124,6 +127,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     folder is removed. A reader sees the old folder or the new one, never a mixture. Where the system cannot, the old
     one is moved aside first; a process killed just then leaves none, until `temporaries.recover` puts it back.
     """
+    _refuse_url(target)
     if target.is_symlink():
         target = real(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -167,6 +171,17 @@ def written_by_library(path: Path, subject: str) -> Iterator[None]:
             error.strerror if isinstance(error, OSError) and error.strerror else (lines or [type(error).__name__])[0]
         )
         raise WriteError(f"{subject} could not be written ({reason.rstrip('.')}). {_free_space(path)}") from None
+
+
+def _refuse_url(path: Path) -> None:
+    """Refuse to make a folder named `s3:` of a URL that was taken for a path.
+
+    Raises:
+        UsageError: it is one.
+    """
+    first = path.parts[0] if path.parts else ""
+    if _SCHEME.fullmatch(first):
+        raise UsageError(f"{path} is a URL, and results are written to this machine: only a --store may be behind one.")
 
 
 def exchange(one: Path, other: Path) -> bool:

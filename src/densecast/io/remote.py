@@ -125,6 +125,20 @@ class RemoteFiles:
 
         return self._tried(listed, f"{self._shown(folder)} cannot be listed", BadInputError)
 
+    def objects(self) -> dict[str, dict[str, Any]]:
+        """All files at or below the URL with what the file system knows of each: `size`, a tag, a time of change.
+
+        Names are relative to the URL; the URL of one file has the name "".
+        """
+
+        def walked() -> dict[str, dict[str, Any]]:
+            self.system.invalidate_cache()
+            found = self.system.find(self.root, detail=True)
+            below = {str(path).removeprefix(self.root).lstrip("/"): dict(info) for path, info in found.items()}
+            return {name: info for name, info in sorted(below.items()) if info.get("type", "file") == "file"}
+
+        return self._tried(walked, f"{self.url} cannot be listed", BadInputError)
+
     def glob(self, pattern: str) -> list[str]:
         """The names below the URL that match a pattern, sorted, relative to it."""
 

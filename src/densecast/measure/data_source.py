@@ -9,7 +9,7 @@ from typing import Any
 from densecast.datasets import _layouts, coco_segmentation, pairs, parquet
 from densecast.datasets._base import Dataset, DatasetFormat, ReadsForModel, Recognises
 from densecast.errors import BadDatasetError, MissingFileError, UsageError
-from densecast.io import config
+from densecast.io import config, mirror
 from densecast.metrics._base import METRICS, Metric
 from densecast.spec.data_options import Data, DataOptions, Reading
 from densecast.spec.model import Evaluation, ModelSpec
@@ -65,6 +65,17 @@ class DataSource:
         return True
 
 
+def here(data: Data | Path | str | None) -> Data:
+    """The data on this machine: of a URL the copy in the cache, which is brought up to date; anything else as it is.
+
+    Raises:
+        MissingFileError, BadInputError, MissingExtraError: a URL that cannot be read.
+    """
+    given = Data.at(data)
+    url = None if given.path is None else mirror.url_of(given.path)
+    return given if url is None else replace(given, path=mirror.data(url))
+
+
 def find(spec: ModelSpec, data: Path | Data | None = None) -> DataSource:
     """What `data` is to a model, by its options, by what it is, and by the model's own evaluation.
 
@@ -75,7 +86,7 @@ def find(spec: ModelSpec, data: Path | Data | None = None) -> DataSource:
         UsageError: the model is of another task and names no data set and metric; or an option without effect.
         MissingFileError: nothing says where the data is.
     """
-    given = Data.at(data)
+    given = here(data)
     options = given.options
     name = _dataset_name(spec, given.path, options)
     layout = _layouts.layout(name)
@@ -174,7 +185,7 @@ def source_or_folder(spec: ModelSpec, data: Path | Data) -> DataSource | None:
 
     A picture beside a data set's folders does not make it a folder of pictures.
     """
-    given = Data.at(data)
+    given = here(data)
     explicit = given.options.dataset is not None or bool(given.options.named)
     if spec.evaluation is None and spec.task != "segmentation" and not explicit:
         return None

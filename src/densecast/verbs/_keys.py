@@ -12,6 +12,7 @@ from pathlib import Path
 from densecast.artifact import Artifact, CalibrationRecord, CompiledArtifact, FloatArtifact
 from densecast.datasets import pairs
 from densecast.io import codec, files
+from densecast.measure.data_source import here
 from densecast.runtime import machine
 from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.options import BuildOptions
@@ -101,7 +102,7 @@ def handoff_key(
 
 def _data_state(data: Path | Data) -> object:
     """The state of all files below the data's root, of its data file, and how they are read."""
-    given = Data.at(data)
+    given = here(data)
     assert given.path is not None
     state: object = files.tree_state(given.path)
     below = pairs.files_root(given.path)

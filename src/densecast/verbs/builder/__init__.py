@@ -10,6 +10,7 @@ from densecast import artifact
 from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact
 from densecast.artifact.tune_record import TuneRecord
 from densecast.errors import BadArtifactError, UsageError
+from densecast.io import mirror
 from densecast.runtime import stages
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
@@ -20,7 +21,7 @@ from densecast.spec.tensor import Dim
 from densecast.verbs.builder import calibration, calibration_methods, float_check, golden
 from densecast.verbs.builder.compile_plan import prepare, require
 
-__all__ = ["build", "default_name", "refuse_anothers", "require"]
+__all__ = ["beside", "build", "default_name", "refuse_anothers", "require"]
 
 
 def build(
@@ -48,7 +49,7 @@ def build(
     """
     source = _float(source)
     is_named = out is not None
-    out = source.folder.parent / default_name(source.spec, options) if out is None else Path(out)
+    out = beside(source) / default_name(source.spec, options) if out is None else Path(out)
     plan = prepare(source, out, options, data=Path(data) if isinstance(data, str) else data, progress=progress)
     existing = CompiledArtifact.existing(out, plan.key)
     if existing is None and not is_named:
@@ -74,6 +75,17 @@ def build(
         graph.unlink()
         draft.finish(manifest)
     return CompiledArtifact.open(out)
+
+
+def beside(source: FloatArtifact) -> Path:
+    """The folder that holds an exported artifact, where its builds go unless another is named.
+
+    Raises:
+        UsageError: it is a copy of what lies behind a URL.
+    """
+    if mirror.is_copy(source.folder):
+        raise UsageError("name the folder to build into: the exported artifact is behind a URL.", field="out")
+    return source.folder.parent
 
 
 def refuse_anothers(out: Path, source: FloatArtifact) -> Path:

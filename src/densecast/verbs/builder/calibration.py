@@ -17,7 +17,7 @@ from densecast.imaging.prepare import Image, prepare
 from densecast.imaging.read import read_for
 from densecast.imaging.views import prepare_views
 from densecast.io import files
-from densecast.measure.data_source import source_or_folder
+from densecast.measure.data_source import here, source_or_folder
 from densecast.runtime.batching import Buffers
 from densecast.runtime.clock import unclocked
 from densecast.spec.augment import Augment
@@ -89,7 +89,7 @@ def choose(spec: ModelSpec, options: QuantizeOptions, data: Path | Data) -> tupl
         everything = [Item(sample.id, sample.image) for sample in dataset.samples]
         split, source = dataset.record(), f"{dataset.name} {options.split}"
     else:
-        folder = Data.at(data).path
+        folder = here(data).path
         assert folder is not None
         everything, source = [Item(path.name, path) for path in images_in(folder)], f"folder {folder.name}"
     chosen = everything

@@ -48,7 +48,7 @@ def check_data(
         UsageError: a data file or options that are wrong.
         MissingExtraError: `html` needs a library that is not installed.
     """
-    given = Data.at(data)
+    given = data_source.here(data)
     spec = None if model is None else model if isinstance(model, ModelSpec) else _artifact(model).spec
     if html is not None:
         contact.require(Path(html))

@@ -15,7 +15,7 @@ from densecast.artifact import Artifact, CalibrationRecord
 from densecast.errors import BadArtifactError, UsageError
 from densecast.io import codec, files, temporaries
 from densecast.io.vendor_formats import builder_config
-from densecast.measure.data_source import find
+from densecast.measure.data_source import find, here
 from densecast.measure.loop import Progress
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
@@ -61,7 +61,7 @@ def prepare(
     sizes_hw = input_sizes(source.spec, samples, options.size_hw)
     spec = fixed_spec(source.spec, sizes_hw, options.batch, uint8=options.uint8_input)
     _check_output_form(spec, options.output_form)
-    place = replace(Data.at(data), path=found.root)
+    place = replace(here(data), path=found.root)
     calibrated_on = (calibration_data or place) if options.precision == INT8 else None
     record_text = codec.to_json(dataset.record(options.limit))
     key = handoff_key(source, replace(options, processes=None), place, calibrated_on, record_text)

@@ -17,7 +17,7 @@ from densecast.imaging.folder import images_in
 from densecast.imaging.views import ModelInputs
 from densecast.io import files
 from densecast.measure.change import bootstrap, paired_drop, values_of
-from densecast.measure.data_source import source_or_folder
+from densecast.measure.data_source import here, source_or_folder
 from densecast.measure.ground_truth import GroundTruth
 from densecast.pipeline import Pipeline
 from densecast.spec.data_options import Data
@@ -191,7 +191,7 @@ class AccuracyEvaluator:
 def _opened(spec: ModelSpec, data: Path | Data, options: MaxDrop) -> tuple[GroundTruth | None, tuple[Sample, ...]]:
     """The ground truth at `data` (None for a plain folder of images or a model without a metric), and the images."""
     if source_or_folder(spec, data) is None:
-        folder = Data.at(data).path
+        folder = here(data).path
         assert folder is not None
         return None, tuple(Sample(path.name, path, path) for path in images_in(folder))
     try:

@@ -15,7 +15,7 @@ from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.datasets import _layouts
 from densecast.errors import BadConfigError, MissingFileError, UsageError
 from densecast.io import config
-from densecast.measure.data_source import DataSource, find, metric_of
+from densecast.measure.data_source import DataSource, find, here, metric_of
 from densecast.report import own_pages
 from densecast.report.data import Reasons, Report, Row
 from densecast.report.page import require_jinja
@@ -184,7 +184,7 @@ def _place(entry: ZooEntry | None, data: Path | str | Data | None, out: Path, *,
         UsageError: nobody will.
         MissingFileError: it is not there.
     """
-    given = Data.at(data)
+    given = here(data)
     if given.path is not None:
         if not given.path.exists():
             raise MissingFileError(f"{given.path} does not exist.", field="data")
