@@ -21,7 +21,7 @@ from densecast.spec.tensor import Dim
 from densecast.verbs.builder import calibration, calibration_methods, float_check, golden
 from densecast.verbs.builder.compile_plan import prepare, require
 
-__all__ = ["beside", "build", "default_name", "refuse_anothers", "require"]
+__all__ = ["build", "default_name", "refuse_anothers", "require"]
 
 
 def build(
@@ -49,7 +49,7 @@ def build(
     """
     source = _float(source)
     is_named = out is not None
-    out = beside(source) / default_name(source.spec, options) if out is None else Path(out)
+    out = source.folder.parent / default_name(source.spec, options) if out is None else Path(out)
     plan = prepare(source, out, options, data=Path(data) if isinstance(data, str) else data, progress=progress)
     existing = CompiledArtifact.existing(out, plan.key)
     if existing is None and not is_named:
@@ -77,23 +77,14 @@ def build(
     return CompiledArtifact.open(out)
 
 
-def beside(source: FloatArtifact) -> Path:
-    """The folder that holds an exported artifact, where its builds go unless another is named.
-
-    Raises:
-        UsageError: it is a copy of what lies behind a URL.
-    """
-    if mirror.is_copy(source.folder):
-        raise UsageError("name the folder to build into: the exported artifact is behind a URL.", field="out")
-    return source.folder.parent
-
-
 def refuse_anothers(out: Path, source: FloatArtifact) -> Path:
     """Return a folder that nobody has named, if it holds no build of another exported artifact.
 
     Raises:
-        UsageError: it does.
+        UsageError: it does; or it is beside the copy of what lies behind a URL, where nobody looks for it.
     """
+    if mirror.is_copy(out):
+        raise UsageError("name the folder to build into: the exported artifact is behind a URL.", field="out")
     try:
         there = CompiledArtifact.open(out).manifest.parent_name
     except BadArtifactError:

@@ -28,7 +28,6 @@ from densecast.spec.precision import short
 from densecast.spec.verb_options import TuneOptions
 from densecast.verbs._keys import timing_key
 from densecast.verbs.builder import (
-    beside,
     build,
     default_name,
     graph_passes,
@@ -93,7 +92,7 @@ def tune(
 def _beside(source: FloatArtifact, chosen: BuildOptions, requested: BuildOptions) -> Path:
     """The default folder, named after the build; a fallback precision does not collide with a direct build of it."""
     origin = "" if chosen.precision == requested.precision else f"_from_{short(requested.precision)}"
-    return refuse_anothers(beside(source) / f"{default_name(source.spec, chosen)}__tuned{origin}", source)
+    return refuse_anothers(source.folder.parent / f"{default_name(source.spec, chosen)}__tuned{origin}", source)
 
 
 class _Search:

@@ -17,7 +17,7 @@ from densecast.spec.options import BuildOptions
 from densecast.spec.precision import Precision, short
 from densecast.spec.verb_options import MaxDrop
 from densecast.verbs._keys import search_key
-from densecast.verbs.builder import beside, default_name, golden, refuse_anothers
+from densecast.verbs.builder import default_name, golden, refuse_anothers
 from densecast.verbs.builder.compile_plan import INT8, prepare
 from densecast.verbs.mixed_precision import strategy
 from densecast.verbs.mixed_precision.accuracy import AccuracyEvaluator
@@ -82,7 +82,7 @@ def build_within(
 
 def _beside(source: FloatArtifact, options: BuildOptions, precision: Precision, max_drop: MaxDrop) -> Path:
     name = default_name(source.spec, replace(options, precision=precision))
-    return refuse_anothers(beside(source) / f"{name}__drop{max_drop.points:g}", source)
+    return refuse_anothers(source.folder.parent / f"{name}__drop{max_drop.points:g}", source)
 
 
 def _verdict(
