@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from densecast.spec.data_options import DataCheckOptions as DataCheckOptions
     from densecast.spec.data_options import DataOptions as DataOptions
     from densecast.spec.geometry import Placement as Placement
+    from densecast.spec.georeference import Georeference as Georeference
     from densecast.spec.model import Evaluation as Evaluation
     from densecast.spec.model import ModelSpec as ModelSpec
     from densecast.spec.options import BuildOptions as BuildOptions
@@ -133,6 +134,7 @@ _HOME = {
     "FitInto": "densecast.spec.preprocess",
     "Letterbox": "densecast.spec.preprocess",
     "FolderFormat": "densecast.datasets._base",
+    "Georeference": "densecast.spec.georeference",
     "InferOptions": "densecast.spec.verb_options",
     "InputShape": "densecast.spec.options",
     "KeepRatio": "densecast.spec.preprocess",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from densecast.errors import BadArtifactError, BadInputError, BadShapeError
 from densecast.imaging.door import as_image
 from densecast.imaging.read import read_for
 from densecast.runtime import execution, ordered_map, process_settings
+from densecast.runtime.async_calls import AsyncCalls
 from densecast.runtime.batching import batches, grouped
 from densecast.runtime.clock import Clock, unclocked
 from densecast.runtime.execution import ExecutionConfig, Mode
@@ -28,6 +29,7 @@ from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Feeds
 from densecast.tasks._base import TASKS
+from densecast.tasks._prediction import Origin, with_origin
 from densecast.windowed import Predicted as Predicted
 
 if TYPE_CHECKING:
@@ -60,12 +62,11 @@ class Pipeline:
         prediction = pipeline(image)  # (H, W, 3) uint8 RGB
     ```
 
-    With an `augment` that is not plain, every image is seen in several views, whose outputs are averaged: a
-    segmentation's probabilities, or the heatmaps of people. A model that was made to see images mirrored as well
-    always does.
+    With an `augment` that is not plain, an image is seen in several views, whose outputs are averaged: probabilities,
+    or the heatmaps of people. A model that was made to see images mirrored as well always does.
 
-    In latency mode one image at a time has all CPUs. In throughput mode several images are in work at a time, in
-    `stream` or in the caller's threads; the predictions are the same.
+    In latency mode one image has all CPUs. In throughput mode several are in work at a time, in `stream` or in the
+    caller's threads; the predictions are the same.
     """
 
     def __init__(
@@ -74,6 +75,8 @@ class Pipeline:
         self.session, self.artifact = session, artifact
         self.augment = replace(augment, flip=augment.flip or session.spec.needs_mirror)
         self.task = TASKS.load_trusted(session.spec.task)
+        self._origin = Origin(session.spec)
+        self._calls = AsyncCalls(session.config.num_workers)
 
     @classmethod
     def open(
@@ -93,12 +96,9 @@ class Pipeline:
             BackendMissingError, MissingExtraError: its engine is not installed.
         """
         if isinstance(artifact, PipelineConfig):
-            config = artifact
-            return cls.open(
-                config.artifact, threads=config.threads, mode=config.mode, augment=config.augment, device=config.device
-            )
-        if not isinstance(artifact, Artifact):
-            artifact = CompiledArtifact.open(artifact)
+            own = artifact
+            return cls.open(own.artifact, threads=own.threads, mode=own.mode, augment=own.augment, device=own.device)
+        artifact = artifact if isinstance(artifact, Artifact) else CompiledArtifact.open(artifact)
         if not isinstance(artifact, CompiledArtifact):
             raise BadArtifactError(CompiledArtifact.wrong_kind(artifact.folder))
         tuned = tuned_setting(artifact, mode, threads, device)
@@ -122,22 +122,29 @@ class Pipeline:
         return self.session.precision
 
     def __call__(self, image: ImageLike, *, scores: bool = False) -> Any:
-        """(H, W, 3) uint8 RGB -> prediction in the image's own pixels.
+        """(H, W, 3) uint8 RGB -> prediction in the image's own pixels; with `scores` with probabilities, too.
 
-        The image may also be grey (H, W) or RGBA, a path, a file's bytes, or a Pillow image. With `scores` a
-        segmentation has each pixel's probability, too.
+        The image may also be grey (H, W) or RGBA, a path, a file's bytes, or a Pillow image.
 
         Raises:
             BadShapeError: another shape or type, or the image does not lead to a shape the artifact takes.
             BadImageError: a file that cannot be read.
         """
-        return self.predict_together([as_image(image, self.spec)], scores=scores)[0]
+        seen = as_image(image, self.spec)
+        # The caller may use the array again.
+        kept = seen.copy() if isinstance(image, np.ndarray) else seen
+        return with_origin(self.predict_together([seen], scores=scores)[0], Origin(self.spec, kept))
+
+    async def apredict(self, image: ImageLike, *, scores: bool = False) -> Any:
+        """As calling the pipeline, while the event loop goes on; what is cancelled before its turn is not computed."""
+        return await self._calls.run(partial(self, image, scores=scores))
 
     def predict_together(self, images: Sequence[Image], *, scores: bool = False, clock: Clock = unclocked) -> list[Any]:
         """Predictions of images that `as_image` has made, in order; those of one size are batched."""
         with self.session.lease() as slot:
             inputs = self._preprocess(images, slot, clock)
-            return self._predict(inputs, slot, "image", scores, clock)
+            predictions = self._predict(inputs, slot, "image", scores, clock)
+        return [with_origin(each, self._origin) for each in predictions]
 
     def read(self, path: Path | str) -> Image:
         """Read an image file as the model's preprocessing requires."""
@@ -228,9 +235,9 @@ class Pipeline:
                     if failed is not None and isinstance(prediction, BadShapeError):
                         results[place] = failed(group[place], prediction)
                         continue
-                    results[place] = finish(
-                        Predicted(group[place], displayable(images[place], rule), item.placement, prediction)
-                    )
+                    known = with_origin(prediction, self._origin)
+                    shown = displayable(images[place], rule)
+                    results[place] = finish(Predicted(group[place], shown, item.placement, known))
                 return [results[place] for place in range(len(group))]
 
         workers, together = self.config.num_workers, 1 if self.spec.slide else batch or self.config.batch_size
@@ -241,6 +248,7 @@ class Pipeline:
 
     def close(self) -> None:
         """Release the engine."""
+        self._calls.close()
         self.session.close()
 
     def __enter__(self) -> Self:
@@ -255,9 +263,6 @@ class Pipeline:
         from densecast.imaging.views import prepare_views
 
         return prepare_views(images, self.spec, self.augment, slot.buffers, clock)
-
-    def _batches(self, items: Sequence[Feeds], slot: Slot) -> Iterator[tuple[list[int], Feeds]]:
-        return batches(items, self.spec.inputs, self.session.batch_sizes, slot.buffers)
 
     def _predict(
         self,
@@ -274,7 +279,8 @@ class Pipeline:
         results: list[Any] = [None] * len(inputs)
         places = [(index, view) for index, item in enumerate(inputs) for view in range(len(item.views))]
         waiting: dict[int, dict[int, Feeds]] = {}
-        for numbers, feeds in self._batches([each for item in inputs for each in item.feeds], slot):
+        feeds_of_all = [each for item in inputs for each in item.feeds]
+        for numbers, feeds in batches(feeds_of_all, self.spec.inputs, self.session.batch_sizes, slot.buffers):
             with clock("infer"):
                 outputs_by_name = slot.run(feeds)
             for row, number in enumerate(numbers):

@@ -11,6 +11,7 @@ from densecast.artifact.search_record import SearchRecord
 from densecast.artifact.tune_record import TuneRecord
 from densecast.results.timing import Pace, Timing
 from densecast.runtime.machine import Machine
+from densecast.spec import html_table
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import Precision, PrecisionRan, short
 from densecast.spec.score import Interval, Score
@@ -113,6 +114,23 @@ class Report:
     seconds: float = 0.0
     devices: tuple[DeviceRow, ...] = ()
     version: int = 2
+
+    def _repr_html_(self) -> str:
+        """One line for each build, for notebooks; the whole report is `report.html`."""
+        rows = [
+            [
+                row.backend,
+                short(row.asked),
+                str(row.ran),
+                f"{row.score.value:.4f}",
+                "" if row is self.rows[0] else self.change_text(row),
+                f"{row.timing.images_per_s:.3g}",
+                f"{row.size_mb:.3g}",
+            ]
+            for row in self.rows
+        ]
+        header = ["backend", "asked", "ran", self.rows[0].score.name, "change", "images/s", "size MB"]
+        return html_table.table(f"{self.spec.name}: {self.data}", header, rows)
 
     def change(self, row: Row) -> float:
         """A row's score minus the first row's."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from densecast.spec import html_table
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.score import Interval
 
@@ -156,3 +157,15 @@ class CompareResult:
     reference: str
     images: int
     stages: tuple[ComparedStage, ...]
+
+    def _repr_html_(self) -> str:
+        """The stages with their differences, for notebooks."""
+        rows = []
+        for stage in self.stages:
+            each = stage.comparison
+            differs = "" if each.difference is None else f"{100 * each.difference:.3g} %"
+            drop = "" if each.metric is None else str(each.metric.drop or each.metric.reference - each.metric.candidate)
+            rows.append([stage.title, f"{each.max_error:.3g}", f"{each.relative_l2:.2e}", differs, drop])
+        title = f"{self.model} against {self.reference}, {self.images} images"
+        header = ["", "largest error", "relative L2", "predictions that differ", "metric lost"]
+        return html_table.table(title, header, rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from densecast.spec import html_table
 from densecast.spec.sample import SplitRecord
 
 
@@ -29,6 +30,17 @@ class Score:
     data: SplitRecord | None = None
     protocol: str | None = None
     remarks: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """The value, related numbers and those of each class, for notebooks."""
+        title = f"{self.name} {self.value:.4f} ({self.better} is better) over {self.count} images"
+        named = list(self.per_class or {})
+        rows = [[name, f"{value:.4f}", *[""] * len(named)] for name, value in self.others.items()]
+        classes = {label: None for numbers in (self.per_class or {}).values() for label in numbers}
+        for label in classes:
+            numbers = [(self.per_class or {})[name].get(label) for name in named]
+            rows.append([label, "", *("" if number is None else f"{number:.4f}" for number in numbers)])
+        return html_table.table(title, ["", "value", *named], rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 from densecast.tasks import _planes, _windows
 from densecast.tasks._base import F32, Difference, Image, Joiner, Measure, Task
+from densecast.tasks._legend import Entry
+from densecast.tasks._prediction import Origin, Prediction
+from densecast.tasks._regions import Style
 
 Form = Literal["metres", "inverse"]
 Alignment = Literal["none", "median", "least_squares"]
@@ -48,12 +51,47 @@ class MonocularDepthDecode:
     kind: Literal["monocular_depth"] = "monocular_depth"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DepthMap:
-    """`values` (H, W) float32: metres, 0 for unknown; or with `form` "inverse" relative inverse depth."""
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class DepthMap(Prediction):
+    """`values` (H, W) float32: metres, 0 for unknown; or with `form` "inverse" relative inverse depth.
 
+    `origin` is what it was made of. Depth has neither classes nor regions, areas and polygons: these refuse.
+    """
+
+    kind: ClassVar[str] = "depth maps"
     values: F32
     form: Form = "metres"
+    origin: Origin | None = None
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.values.shape[0], self.values.shape[1]
+
+    def _draw(self, canvas: Image, style: Style) -> Image:
+        from densecast.tasks.monocular_depth import files
+
+        if style.contours:
+            raise UsageError("depth maps have no regions that contours could be drawn around.", field="contours")
+        return files.draw(canvas, self, opacity=style.opacity, legend=style.legend)
+
+    def _entries(self) -> list[Entry]:
+        return []
+
+    def _plain(self) -> dict[str, Any]:
+        from densecast.tasks.monocular_depth import files
+
+        return {"form": self.form, **files.summary(self)}
+
+    def _arrays(self) -> dict[str, Array]:
+        return TASK.tensors(self)
+
+    def _summary(self) -> str:
+        from densecast.tasks.monocular_depth import files
+
+        found = files.summary(self)
+        unit = " m" if self.form == "metres" else ", relative inverse depth"
+        return "nothing known" if found["median"] is None else f"{found['min']:.3g} to {found['max']:.3g}{unit}"
 
 
 def decode_options(spec: ModelSpec) -> MonocularDepthDecode:

@@ -18,13 +18,25 @@ _PERCENTILES = (2.0, 98.0)
 _OPACITY = 0.6
 
 
-def draw(image: Image, prediction: DepthMap) -> Image:
+def draw(image: Image, prediction: DepthMap, *, opacity: float | None = None, legend: bool = True) -> Image:
     """Draw depth over a copy of an (H, W, 3) RGB image, with the nearest and farthest colour's value in a legend."""
     coloured, known, limits = _coloured(prediction)
+    share = _OPACITY if opacity is None else opacity
     drawn = image.copy()
-    drawn[known] = image[known] * (1 - _OPACITY) + coloured[known] * _OPACITY
-    _legend(drawn, prediction, limits)
+    drawn[known] = image[known] * (1 - share) + coloured[known] * share
+    if legend:
+        _legend(drawn, prediction, limits)
     return drawn
+
+
+def summary(prediction: DepthMap) -> dict[str, float | int | None]:
+    """`min`, `median` and `max` of what is known, None if nothing is, and `unknown_px`, the number of other pixels."""
+    known = prediction.values[_known(prediction)]
+    numbers = (known.min(), np.median(known), known.max()) if known.size else (None,) * 3
+    named = zip(("min", "median", "max"), numbers, strict=True)
+    return {name: None if number is None else float(number) for name, number in named} | {
+        "unknown_px": int(prediction.values.size - known.size)
+    }
 
 
 def save(path_without_suffix: Path, prediction: DepthMap) -> Path:
@@ -60,7 +72,7 @@ def _coloured(prediction: DepthMap) -> tuple[Image, npt.NDArray[np.bool_], tuple
     import cv2
 
     values = prediction.values
-    known = np.isfinite(values) & ((values > 0) | (prediction.form == "inverse"))
+    known = _known(prediction)
     if not known.any():
         return np.zeros((*values.shape, 3), np.uint8), known, (0.0, 0.0)
     low, high = (float(each) for each in np.percentile(values[known], _PERCENTILES))
@@ -68,6 +80,11 @@ def _coloured(prediction: DepthMap) -> tuple[Image, npt.NDArray[np.bool_], tuple
     span = (near - far) or 1.0
     shades = np.clip((np.where(known, values, far) - far) / span * 255, 0, 255).astype(np.uint8)
     return np.asarray(cv2.applyColorMap(shades, cv2.COLORMAP_VIRIDIS)[:, :, ::-1], np.uint8), known, (far, near)
+
+
+def _known(prediction: DepthMap) -> npt.NDArray[np.bool_]:
+    values = prediction.values
+    return np.asarray(np.isfinite(values) & ((values > 0) | (prediction.form == "inverse")))
 
 
 def _legend(drawn: Image, prediction: DepthMap, limits: tuple[float, float]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,11 @@ from densecast.spec.augment import View
 from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
-from densecast.tasks import _planes, _windows
+from densecast.tasks import _planes, _regions, _windows
 from densecast.tasks._base import F32, Difference, Image, Joiner, Measure, Task
+from densecast.tasks._legend import Entry
+from densecast.tasks._prediction import Origin, Prediction
+from densecast.tasks._regions import Region, Style
 
 Bits = npt.NDArray[np.bool_]
 # The largest logit whose sigmoid is not 0 or 1 in float32 is far below.
@@ -37,12 +40,44 @@ class MultilabelDecode:
     kind: Literal["multilabel"] = "multilabel"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MultilabelMap:
-    """`classes` (C, H, W) bool: whether each class is there; `probability` (C, H, W) float32, if requested."""
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MultilabelMap(Prediction):
+    """`classes` (C, H, W) bool: whether each class is there; `probability` (C, H, W) float32, if requested.
 
+    `origin` is what it was made of.
+    """
+
+    kind: ClassVar[str] = "multi-label maps"
     classes: Bits
     probability: F32 | None = None
+    origin: Origin | None = None
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.classes.shape[1], self.classes.shape[2]
+
+    def regions(self) -> list[Region]:
+        """Where each class is that was found; regions of several classes may overlap."""
+        from densecast.tasks.multilabel import described
+
+        return described.regions(self)
+
+    def _draw(self, canvas: Image, style: Style) -> Image:
+        from densecast.tasks.multilabel import described
+
+        return described.draw(self, canvas, style)
+
+    def _entries(self) -> list[Entry]:
+        from densecast.tasks.multilabel import described
+
+        return described.entries(self)
+
+    def _plain(self) -> dict[str, Any]:
+        return {"classes": _regions.plain(self.regions())}
+
+    def _arrays(self) -> dict[str, Array]:
+        return TASK.tensors(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

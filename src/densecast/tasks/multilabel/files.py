@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from densecast.io import files
-from densecast.spec.model import ModelSpec
+from densecast.spec.model import ModelSpec, Rgb
 from densecast.tasks._base import Image
 from densecast.tasks.multilabel import Bits, MultilabelMap
 
 MAX_BITS = 16
-_OPACITY = 0.5
+OPACITY = 0.5
 _CHANGED = np.array((228, 26, 28), np.uint8)
 
 
 def draw(image: Image, prediction: MultilabelMap, spec: ModelSpec) -> Image:
     """Draw the mean colour of each pixel's classes over an (H, W, 3) RGB image, half transparent."""
+    return draw_classes(image, prediction.classes, spec.palette)
+
+
+def draw_classes(
+    image: Image, classes: Bits, colours: Sequence[Rgb], *, opacity: float = OPACITY, contours: bool = False
+) -> Image:
+    """As `draw`, with the classes' colours; with contours each class is outlined in white."""
     total = np.zeros(image.shape, np.float32)
     count = np.zeros(image.shape[:2], np.float32)
-    for plane, colour in zip(prediction.classes, spec.palette, strict=False):
+    edge = np.zeros(image.shape[:2], dtype=bool)
+    for plane, colour in zip(classes, colours, strict=False):
         total[plane] += np.asarray(colour, np.float32)
         count[plane] += 1
+        if contours:
+            edge[:, 1:] |= plane[:, 1:] != plane[:, :-1]
+            edge[1:] |= plane[1:] != plane[:-1]
     there = count > 0
     drawn = image.copy()
-    drawn[there] = image[there] * (1 - _OPACITY) + total[there] / count[there][:, None] * _OPACITY
+    drawn[there] = image[there] * (1 - opacity) + total[there] / count[there][:, None] * opacity
+    drawn[edge] = 255
     return drawn
 
 

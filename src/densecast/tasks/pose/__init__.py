@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,14 @@ import numpy.typing as npt
 from densecast.errors import BadConfigError
 from densecast.spec.augment import View
 from densecast.spec.geometry import Placement
+from densecast.spec.georeference import Georeference
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.preprocess import PoseAffine
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 from densecast.tasks._base import Difference, Image, Measure, Task
+from densecast.tasks._legend import Entry
+from densecast.tasks._prediction import Origin, Prediction
+from densecast.tasks._regions import Style
 from densecast.tasks.pose.coco_person import JOINTS
 
 
@@ -67,17 +71,64 @@ class PoseDecode:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Poses:
-    """`xy_px` (n, K, 2), `score` (n, K) and `person_score` (n,), float32: n people with K joints each."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Poses(Prediction):
+    """`xy_px` (n, K, 2), `score` (n, K) and `person_score` (n,), float32: n people with K joints each.
 
+    `origin` is what they were found in. People have neither regions, areas nor polygons: these refuse.
+    """
+
+    kind: ClassVar[str] = "people"
     xy_px: npt.NDArray[np.float32]
     score: npt.NDArray[np.float32]
     person_score: npt.NDArray[np.float32]
+    origin: Origin | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         """The number of people."""
         return len(self.person_score)
+
+    def boxes_xyxy(self) -> npt.NDArray[np.float32]:
+        """(n, 4) left, top, right, bottom of each person's joints that were found; of all joints if none was."""
+        from densecast.tasks.pose import people
+
+        return people.boxes_xyxy(self)
+
+    def to_geojson(self, georeference: Georeference | None = None) -> dict[str, Any]:
+        """Refused: people have no polygons."""
+        raise self._refusal("are joints, not polygons: save them as .json")
+
+    def to_supervision(self) -> Any:
+        """A `supervision.Detections` with a box around each person's joints, and `data["keypoints"]` (n, K, 3).
+
+        Raises:
+            MissingError: supervision is not installed.
+        """
+        from densecast.tasks import _supervision
+
+        joints = np.concatenate([self.xy_px, self.score[..., None]], axis=2)
+        return _supervision.of_people(self.boxes_xyxy(), self.person_score, joints, (*self.names, "person")[0])
+
+    def _draw(self, canvas: Image, style: Style) -> Image:
+        from densecast.tasks.pose import people
+
+        return people.draw(self, canvas, style)
+
+    def _entries(self) -> list[Entry]:
+        from densecast.tasks.pose import people
+
+        return people.entries(self)
+
+    def _plain(self) -> dict[str, Any]:
+        from densecast.tasks.pose import people
+
+        return people.plain(self)
+
+    def _arrays(self) -> dict[str, Array]:
+        return TASK.tensors(self)
+
+    def _summary(self) -> str:
+        return f"{len(self)} {'person' if len(self) == 1 else 'people'}"
 
 
 @dataclass(frozen=True, slots=True)

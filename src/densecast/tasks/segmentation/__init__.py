@@ -18,6 +18,7 @@ from densecast.spec.preprocess import FitCentre
 from densecast.spec.sample import MAX_CLASSES, LabelMap, label_dtype
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 from densecast.tasks._base import F32, Difference, Image, Joiner, Measure, Task
+from densecast.tasks.segmentation.label_map import SegmentationMap as SegmentationMap
 
 ToImage = Literal["bilinear_logits", "nearest_labels", "nearest_labels_pillow", "blended_labels"]
 Form = Literal["logits", "probabilities", "binary_logits", "binary_probability", "labels"]
@@ -63,17 +64,6 @@ class SegmentationDecode:
                 f"{self.form} the largest wins.",
                 field="threshold",
             )
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentationMap:
-    """`class_id` (H, W), each pixel's class index; `probability` (H, W) float32, that of its class, if requested.
-
-    `class_id` is uint8, or uint16 of models with more than 256 classes.
-    """
-
-    class_id: LabelMap
-    probability: npt.NDArray[np.float32] | None = None
 
 
 def decode_options(spec: ModelSpec) -> SegmentationDecode:

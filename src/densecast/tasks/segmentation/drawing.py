@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from densecast.io import files
-from densecast.spec.model import ModelSpec
+from densecast.spec.model import ModelSpec, Rgb
 from densecast.spec.sample import LabelMap
-from densecast.tasks.segmentation import SegmentationMap
+
+if TYPE_CHECKING:
+    from densecast.tasks.segmentation.label_map import SegmentationMap
 
 Image = npt.NDArray[np.uint8]
 
-_OPACITY = 0.5
+OPACITY = 0.5
 _BACKGROUND = "background"
 _CHANGED = np.array((228, 26, 28), np.uint8)
 
@@ -24,17 +28,30 @@ def draw(image: npt.NDArray[np.uint8], prediction: SegmentationMap, spec: ModelS
 
     What is no class, as ground truth that is not evaluated, is left as it is.
     """
-    class_id = prediction.class_id
-    values = _values(class_id, spec)
-    palette, opacity = np.zeros((values, 3), np.float32), np.zeros(values, np.float32)
-    palette[: len(spec.palette)] = spec.palette
-    opacity[1 if spec.labels[0] == _BACKGROUND else 0 : len(spec.labels)] = _OPACITY
-    colours, shown = palette[class_id], opacity[class_id][..., None]
-    blended = image * (1 - shown) + colours * shown
-    edge = np.zeros(class_id.shape, dtype=bool)
-    edge[:, 1:] |= class_id[:, 1:] != class_id[:, :-1]
-    edge[1:] |= class_id[1:] != class_id[:-1]
-    blended[edge] = 255
+    return draw_classes(image, prediction.class_id, spec.labels, spec.palette)
+
+
+def draw_classes(
+    image: Image,
+    class_id: LabelMap,
+    labels: Sequence[str],
+    colours: Sequence[Rgb],
+    *,
+    opacity: float = OPACITY,
+    contours: bool = True,
+) -> Image:
+    """As `draw`, with the names and colours of the classes by their index."""
+    values = _values(class_id, len(colours))
+    palette, shares = np.zeros((values, 3), np.float32), np.zeros(values, np.float32)
+    palette[: len(colours)] = colours
+    shares[1 if labels[0] == _BACKGROUND else 0 : len(labels)] = opacity
+    shown = shares[class_id][..., None]
+    blended = image * (1 - shown) + palette[class_id] * shown
+    if contours:
+        edge = np.zeros(class_id.shape, dtype=bool)
+        edge[:, 1:] |= class_id[:, 1:] != class_id[:, :-1]
+        edge[1:] |= class_id[1:] != class_id[:-1]
+        blended[edge] = 255
     return blended.astype(np.uint8)
 
 
@@ -52,7 +69,7 @@ def save(path_without_suffix: Path, prediction: SegmentationMap) -> Path:
 
 def save_colour(path_without_suffix: Path, prediction: SegmentationMap, spec: ModelSpec) -> Path:
     """Write `<path>_colour.png`: 8-bit RGB, each class in its colour; other values are black."""
-    palette = np.zeros((_values(prediction.class_id, spec), 3), np.uint8)
+    palette = np.zeros((_values(prediction.class_id, len(spec.palette)), 3), np.uint8)
     palette[: len(spec.palette)] = spec.palette
     return _write_png(path_without_suffix, "_colour", palette[prediction.class_id][:, :, ::-1])
 
@@ -64,9 +81,9 @@ def draw_changes(image: Image, left: SegmentationMap, right: SegmentationMap) ->
     return grey
 
 
-def _values(labels: LabelMap, spec: ModelSpec) -> int:
+def _values(labels: LabelMap, classes: int) -> int:
     """How many values a pixel can have: those of the map's type, and all of the model's classes."""
-    return max(1 << 8 * labels.dtype.itemsize, len(spec.palette))
+    return max(1 << 8 * labels.dtype.itemsize, classes)
 
 
 def _write_png(stem: Path, suffix: str, pixels: npt.NDArray[np.uint8 | np.uint16]) -> Path:

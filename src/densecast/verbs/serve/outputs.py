@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from densecast.imaging import run_lengths
 from densecast.pipeline import Image, Pipeline
 from densecast.spec.tensor import Array, Dim, TensorSpec
 from densecast.tasks.pose import Poses, PoseTask
 from densecast.tasks.pose.coco_person import JOINTS, LIMBS
 from densecast.tasks.segmentation import SegmentationMap
-from densecast.verbs.serve import rle, tensors
+from densecast.verbs.serve import tensors
 from densecast.verbs.serve.refusals import bad
 
 Make = Callable[[Sequence[Image], Sequence[Any]], Array]
@@ -101,7 +102,7 @@ def runs(
             "y": top + height / 2,
             "width": width,
             "height": height,
-            "rle": rle.encode(mask),
+            "rle": run_lengths.encode(mask),
         }
         found.append(one if probability is None else one | {"confidence": float(probability[mask].mean())})
     return found
