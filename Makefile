@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help venv demo test test-all check format bench faults portable parity clean
+.PHONY: help venv demo test test-all check format bench faults mutate portable parity clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -41,6 +41,9 @@ bench: venv                   ## compare with what a user would pick instead; re
 
 faults: venv                  ## damaged model files, and verbs killed, told to end, out of disk, given changed files; at most an hour
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/run.py --count $(or $(COUNT),10000) --seconds $(or $(SECONDS),600)
+
+mutate: venv                  ## change the source a little, many times: do the tests notice? at most an hour
+	$(BIN)/python tests/mutation/mutate.py --count $(or $(COUNT),300) --seed $(or $(SEED),0)
 
 portable: venv                ## built models on other CPUs, emulated by qemu-x86_64; SAMPLE=--sample for minutes
 	$(BIN)/python portable/run.py $(SAMPLE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from densecast.errors import UnknownNameError, UsageError
+from densecast.errors import UnknownNameError
 from densecast.io.vendor_formats import read_performance
 from densecast.results.timing import Timing
 from densecast.runtime import machine
@@ -59,13 +59,17 @@ def test_mm_run_and_benchmark_app_count_images_and_trtexec_counts_calls() -> Non
     )
 
 
+def test_without_images_ascends_figures_are_those_of_pure_inference_alone() -> None:
+    made = benchmark_styles.styled(timing(random=True), "ascend", "m", 2)
+    assert read_performance(made.text) == {"pure_per_s": 80.0, "pure_ms": 12.5}
+    assert list(made.files) == ["PureInfer_perf_of_m_in_device_2.txt"]
+
+
 @pytest.mark.parametrize("style", ["mm_run", "trtexec", "benchmark_app"])
 def test_inference_alone_needs_no_images(style: str) -> None:
     assert benchmark_styles.styled(timing(random=True), style, "m").text
 
 
 def test_what_cannot_be_is_said() -> None:
-    with pytest.raises(UsageError, match="name images"):
-        benchmark_styles.styled(timing(random=True), "ascend", "m")
     with pytest.raises(UnknownNameError, match="trtexec"):
         benchmark_styles.check("trtexe")

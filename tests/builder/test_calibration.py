@@ -59,6 +59,15 @@ def test_the_seed_draws_without_repeats_and_nothing_else_does(folder: Path) -> N
         assert len(set(each)) == 7 and each == sorted(each)
 
 
+def test_a_list_says_which_images_and_in_which_order(folder: Path) -> None:
+    there = sorted(path.name for path in folder.iterdir())
+    listed = (there[5], there[2].rsplit(".", 1)[0], there[5])
+    items, record = calibration.choose(SPEC, QuantizeOptions(listed=listed), folder)
+    assert [item.name for item in items] == [there[5], there[2]] and record.count == 2
+    with pytest.raises(MissingFileError, match="absent"):
+        calibration.choose(SPEC, QuantizeOptions(listed=(there[0], "absent.jpg")), folder)
+
+
 def test_a_data_set_gives_its_training_split_and_says_so(tmp_path: Path) -> None:
     root = carvana(tmp_path / "data", count=20)
     items, record = calibration.choose(SPEC, QuantizeOptions(), root)

@@ -21,9 +21,12 @@ ARGUMENTS = {
         calibration_data_path calibration rpc_server
         calibration_algo
         weight_quant_granularity activation_quant_algo symmetric_quant input_dtypes output_dtypes magicmind_model
-        plugin_path tf_pb input_names output_names pytorch_pt pt_input_dtypes onnx prototxt caffemodel image_dir""",
+        plugin_path tf_mode pt_model input_width input_height
+        output_model calib_data_path device device_type tf_pb input_names
+        output_names pytorch_pt pt_input_dtypes onnx prototxt caffemodel image_dir""",
     "infer_python": """magicmind_model eval out device_id batch_size backend img_num image_dir output_dir file_list
-        image_num shape_mutable save_img data_folder output_folder classes scale validation mask-threshold""",
+        image_num shape_mutable save_img data_folder ref_folder
+        output_folder classes scale validation mask-threshold""",
     "mm_run": """magicmind_model input_dims batch_size run_config input_files output_path plugin devices threads
         bind_cluster warmup duration iterations disable_data_copy host_async buffer_depth infer_depth kernel_capture
         trace_path debug_path perf_path trace_pmu trace_time avg_runs""",
@@ -33,7 +36,7 @@ ARGUMENTS = {
         save_path data_dir data_types calibration_config""",
     "benchmark": """model_type om_path device_id batch_size input_text_path input_width input_height useDvpp
         output_binary round image_folder_path split bin_folder_path bin_data_path test_annotation img_dir ann_dir
-        net_input_width net_input_height""",
+        net_input_width net_input_height file_type file_path info_name width height""",
     "test": """config checkpoint work-dir aug-test out format-only eval show show-dir gpu-collect gpu-id tmpdir options
         cfg-options eval-options launcher opacity local_rank type data_root img_dir ann_dir seg_map_suffix split
         reduce_zero_label ignore_index""",

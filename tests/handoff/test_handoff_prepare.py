@@ -108,6 +108,28 @@ def test_magicmind_gets_its_builder_config(source: Artifact, data: Path, tmp_pat
     assert "--iterations 1000 --batch_size 4 --input_dims 4,3,48,48 --devices 0" in made.commands["mm_run"]
 
 
+def test_the_architecture_and_the_card_are_the_users(source: Artifact, data: Path, tmp_path: Path) -> None:
+    options = PrepareOptions(target="magicmind", mlu_arch="tp_322", device=3, processes=1, limit=1)
+    made = prepare(source, tmp_path / "mlu", options, data=data)
+    assert json.loads((tmp_path / "mlu/builder_config.json").read_text())["archs"] == [{"tp_322": [1]}]
+    assert made.commands["mm_run"].endswith("--devices 3")
+    made = prepare(
+        source, tmp_path / "npu", PrepareOptions(soc="Ascend310P3", device=1, processes=1, limit=1), data=data
+    )
+    assert "--soc_version=Ascend310P3" in made.commands["atc"]
+    assert "-device_id=1 " in made.commands["benchmark"] and "-device_id=1 " in made.commands["pure_inference"]
+    assert "--device 1" in made.commands["ais_bench"]
+    readme = (tmp_path / "npu/README.md").read_text(encoding="utf-8")
+    assert "result/dumpOutput_device1" in readme and "export ASCEND_OPP_PATH=" in readme
+
+
+def test_an_option_of_the_other_vendor_is_refused() -> None:
+    with pytest.raises(UsageError, match="--mlu-arch"):
+        PrepareOptions(target="magicmind", soc="Ascend310")
+    with pytest.raises(UsageError, match="--soc"):
+        PrepareOptions(mlu_arch="mtp_592")
+
+
 def test_two_processes_write_what_one_does(source: Artifact, data: Path, tmp_path: Path) -> None:
     for processes in (1, 2):
         prepare(source, tmp_path / str(processes), PrepareOptions(processes=processes), data=data)

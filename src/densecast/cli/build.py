@@ -12,6 +12,7 @@ from densecast.cli._common import Json, Quiet, Verbose, bar, clock_bar, emit, pl
 from densecast.errors import UsageError
 from densecast.spec.data_options import FOLDERS, Data, DataOptions
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
+from densecast.spec.precision import Precision
 from densecast.spec.verb_options import MaxDrop, TuneOptions
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ PrecisionName = Annotated[
     ),
 ]
 
+CalibrationList = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration-list",
+        help="Text file with the names or stems of the calibration images to use, one a line.",
+        rich_help_panel="Calibration (int8)",
+    ),
+]
 Points = Annotated[
     float | None,
     typer.Option(
@@ -71,6 +80,7 @@ def command(
             rich_help_panel="Calibration (int8)",
         ),
     ] = None,
+    calibration_list: CalibrationList = None,
     tuned: Annotated[
         bool,
         typer.Option(
@@ -95,7 +105,8 @@ def command(
 
     place = placed(data, own)
     requested = precisions.parse(precision or _default_precision(tuned, points, data))
-    plain = {**options, "precision": requested, "shape": shape, "quantize": quantize}
+    listed = _listed(calibration_list, requested, data)
+    plain = {**options, "precision": requested, "shape": shape, "quantize": {**quantize, "listed": listed}}
     build_options = codec.from_plain(plain, BuildOptions, "command line")
     _check_searches(tuned, points, tune["keep_int8"])
     source = FloatArtifact.open(artifact)
@@ -109,6 +120,22 @@ def command(
         built = _build(source, out, build_options, place, quiet)
     warm_up(built)
     emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, _summary(built), json)
+
+
+def _listed(path: Path | None, precision: Precision, data: Path | None) -> list[str]:
+    """The names in the calibration list; none without one.
+
+    Raises:
+        UsageError: nothing is calibrated, or there is no folder to look in.
+        MissingFileError, BadInputError: the list cannot be read, or is empty.
+    """
+    from densecast.imaging.name_list import read_names
+
+    if path is None:
+        return []
+    if precision != "qint8_mixed_float16" or data is None:
+        raise UsageError("--calibration-list chooses images of --data for int8: pass --data and --precision int8.")
+    return read_names(path)
 
 
 def _check_searches(tuned: bool, points: float | None, keep_int8: bool) -> None:

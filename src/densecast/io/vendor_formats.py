@@ -9,6 +9,7 @@ from typing import Any
 
 from densecast.spec.precision import Precision
 from densecast.spec.tensor import TensorSpec
+from densecast.spec.verb_options import MluArch
 
 # ATC's name of each precision; int8 layers come with the graph that AMCT has written, the rest is as in float16.
 PRECISION_MODES: dict[Precision, str] = {
@@ -44,11 +45,13 @@ def arguments(
     ]
 
 
-# Clusters by architecture, as the references list them for the MLU370.
-_ARCHITECTURES = [{"mtp_372": [2, 6, 8]}]
+# Visible clusters by architecture, as `gen_model` sets them; mtp_372 is the MLU370.
+MLU_CLUSTERS: dict[MluArch, list[int]] = {"mtp_372": [2, 6, 8], "tp_322": [1], "mtp_592": [1]}
 
 
-def builder_config(spec: TensorSpec, precision: Precision, sizes_hw: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def builder_config(
+    spec: TensorSpec, precision: Precision, sizes_hw: Sequence[tuple[int, int]], arch: MluArch = "mtp_372"
+) -> dict[str, Any]:
     """The keys of `gen_model`'s configuration; several sizes become a dynamic shape that spans them.
 
     There is no `insert_bn_before_firstnode`: a network that takes bytes has its normalisation in its graph already, and
@@ -58,7 +61,7 @@ def builder_config(spec: TensorSpec, precision: Precision, sizes_hw: Sequence[tu
     if precision == "qint8_mixed_float16":
         precision_config |= {"weight_quant_granularity": "per_tensor", "activation_quant_algo": "symmetric"}
     config: dict[str, Any] = {
-        "archs": _ARCHITECTURES,
+        "archs": [{arch: MLU_CLUSTERS[arch]}],
         "precision_config": precision_config,
         "graph_shape_mutable": len(sizes_hw) > 1,
         "computation_preference": "fast",

@@ -113,7 +113,8 @@ class QuantizeOptions:
     the layer after it does not run in int8.
     `bias_correction` moves biases so that layers keep their mean outputs: `fast` layer by layer, `full` through the
     network (much slower); `auto` compares `fast` with `none` where methods are compared, else takes `none`.
-    `excluded_types` and `excluded_names` (regular expressions) stay in the 16-bit type.
+    `excluded_types` and `excluded_names` (regular expressions) stay in the 16-bit type. `listed`
+    are the paths, names or stems of the only images to calibrate on; empty means any that there are.
     """
 
     images: int = option(300, "Number of calibration images; 0 for all.", group=_INT8, minimum=0)
@@ -153,6 +154,7 @@ class QuantizeOptions:
         group=_INT8,
         form="names",
     )
+    listed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

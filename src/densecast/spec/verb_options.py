@@ -18,6 +18,7 @@ Goal = Literal["throughput", "latency"]
 Otherwise = Literal["16-bit", "best", "fail"]
 Target = Literal["ascend", "magicmind"]
 OutputForm = Literal["logits", "int32", "int64"]
+MluArch = Literal["mtp_372", "tp_322", "mtp_592"]
 
 ORIGINAL = "original"
 """The variant of a model's own publisher, which every model has."""
@@ -262,7 +263,9 @@ class CompareLimits:
 class PrepareOptions:
     """Options of a handoff: vendor, precision, input sizes and contents.
 
-    `output_form` is what the device gives. `processes` None is one for each CPU; `soc` is the name of Ascend's chip.
+    `output_form` is what the device gives. `processes` None is one for each CPU. `soc` is the name of Ascend's chip,
+    None is Ascend310; `mlu_arch` is Cambricon's architecture, None is mtp_372 (the MLU370's). `device` is the card's
+    number in the written commands.
     """
 
     target: Target = option("ascend", "Vendor: ascend or magicmind.")
@@ -277,7 +280,9 @@ class PrepareOptions:
     split: Split = option("val", "Split of the data set: train, val or all.")
     limit: int | None = option(None, "Use only the first N images.", minimum=1)
     seed: int = option(0, "Random seed of the split, for data sets without a published split.")
-    soc: str = option("Ascend310", "Name of the Ascend chip, as atc expects it.")
+    soc: str | None = option(None, "Name of the Ascend chip, as atc expects it; default: Ascend310.")
+    mlu_arch: MluArch | None = option(None, "Cambricon's architecture: mtp_372 (MLU370, default), tp_322 or mtp_592.")
+    device: int = option(0, "Number of the card in the written commands.", minimum=0)
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
     processes: int | None = option(None, "Processes that prepare images; default: one per CPU.", minimum=1, maximum=256)
 
@@ -288,6 +293,10 @@ class PrepareOptions:
                 raise UsageError(f"{name} must be at least 1, got {count}.", field=name)
         if (self.height is None) != (self.width is None):
             raise UsageError("height and width go together.", field="height")
+        if self.soc is not None and self.target != "ascend":
+            raise UsageError("--soc names an Ascend chip, and the target is magicmind: say --mlu-arch.", field="soc")
+        if self.mlu_arch is not None and self.target != "magicmind":
+            raise UsageError("--mlu-arch is for --target magicmind; Ascend's chip is named by --soc.", field="mlu_arch")
 
     @property
     def size_hw(self) -> tuple[int, int] | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import overload
 
 import numpy as np
 
 from densecast.artifact import CalibrationRecord
 from densecast.errors import BadShapeError
+from densecast.imaging import name_list
 from densecast.imaging.folder import images_in
 from densecast.imaging.prepare import Image, prepare
 from densecast.imaging.read import read_for
@@ -79,8 +80,9 @@ def choose(spec: ModelSpec, options: QuantizeOptions, data: Path | Data) -> tupl
     """Select calibration images. `data` is the root of a data set, or any folder of images.
 
     Raises:
-        MissingFileError: no such folder.
+        MissingFileError: no such folder, or an image that the options list is not there.
         BadDatasetError: no images there.
+        BadInputError: a listed name is that of several images.
     """
     split: SplitRecord | None = None
     found = source_or_folder(spec, data)
@@ -92,6 +94,12 @@ def choose(spec: ModelSpec, options: QuantizeOptions, data: Path | Data) -> tupl
         folder = here(data).path
         assert folder is not None
         everything, source = [Item(path.name, path) for path in images_in(folder)], f"folder {folder.name}"
+    if options.listed:
+        places = name_list.choose(
+            [(item.path, PurePath(item.name)) for item in everything], options.listed, Path("the calibration list")
+        )
+        everything = [everything[place] for place in dict.fromkeys(places)]
+        source = f"{source}, listed"
     chosen = everything
     if options.images and options.images < len(everything):
         chosen = [everything[index] for index in spread(len(everything), options.images, options.seed)]

@@ -89,11 +89,15 @@ def prepare(
         source=source.identity,
         key=key,
         created=artifact.now(),
-        commands=steps.commands_of(spec, options.target, options.precision, options.soc, sizes_hw),
+        commands=steps.commands_of(spec, options, sizes_hw),
         passes=(*source.manifest.passes, *notes),
         calibration=record,
     )
-    return _finish(handoff, out, _vendor_files(spec, options, sizes_hw, record) | {"README.md": steps.readme(handoff)})
+    return _finish(
+        handoff,
+        out,
+        _vendor_files(spec, options, sizes_hw, record) | {"README.md": steps.readme(handoff, options.device)},
+    )
 
 
 def _check_source(source: Artifact) -> None:
@@ -218,7 +222,9 @@ def _vendor_files(
 ) -> dict[str, str]:
     if options.target == "magicmind":
         return {
-            "builder_config.json": codec.json_text(builder_config(spec.input, options.precision, sizes_hw)),
+            "builder_config.json": codec.json_text(
+                builder_config(spec.input, options.precision, sizes_hw, options.mlu_arch or "mtp_372")
+            ),
         }
     if record is None:
         return {}

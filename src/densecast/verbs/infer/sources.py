@@ -11,10 +11,10 @@ from pathlib import Path, PurePath
 
 from densecast.errors import BadInputError, MissingFileError, UsageError
 from densecast.imaging.folder import IMAGE_SUFFIXES, SUBFOLDER, Listing, list_images, required
+from densecast.imaging.name_list import STDIN, choose, read_names
 from densecast.io import files
 from densecast.io.own_results import OwnResults
 from densecast.io.remote import is_url
-from densecast.verbs.infer.name_list import STDIN, choose, read_names
 
 _log = logging.getLogger(__name__)
 _LIST_SUFFIX = ".txt"

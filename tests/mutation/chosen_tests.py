@@ -1,0 +1,125 @@
+"""Which tests may notice a change of a line: those that ran it, nearest and quickest first."""
+
+from __future__ import annotations
+
+import ast
+import xml.etree.ElementTree as ElementTree
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = "src/densecast"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A test as pytest names it, and what it took when the map was made."""
+
+    name: str
+    seconds: float
+
+
+def _timed(junit: Path) -> dict[str, Timed]:
+    """Every test that passed."""
+    found = {}
+    for case in ElementTree.parse(junit).iter("testcase"):
+        if any(each.tag in ("failure", "error", "skipped") for each in case):
+            continue
+        file = f"{case.attrib['classname'].replace('.', '/')}.py"
+        name = f"{file}::{case.attrib['name']}"
+        found[name] = Timed(name, float(case.attrib["time"]))
+    return found
+
+
+def compiled_lines(source: str) -> set[int]:
+    """Lines inside of functions that numba compiles: no tracer sees them run."""
+    inside: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and any("njit" in ast.unparse(each) for each in node.decorator_list):
+            assert node.end_lineno is not None
+            inside.update(range(node.lineno, node.end_lineno + 1))
+    return inside
+
+
+def readers(root: Path) -> dict[str, set[str]]:
+    """For every module's path the paths of the modules that import it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    paths = [each.relative_to(root) for each in sorted((root / PACKAGE).rglob("*.py"))]
+    names = {".".join(path.with_suffix("").parts[1:]).removesuffix(".__init__"): str(path) for path in paths}
+    for path in paths:
+        for node in ast.walk(ast.parse((root / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                for name in (node.module, *(f"{node.module}.{each.name}" for each in node.names)):
+                    if name in names:
+                        found[names[name]].add(str(path))
+    return found
+
+
+class TestMap:
+    """Lines and the tests that ran them, from one run of the suite under coverage."""
+
+    __test__ = False
+
+    def __init__(self, root: Path, data_file: Path, junit: Path) -> None:
+        import coverage
+
+        self.root = root
+        self._tests = _timed(junit)
+        self._in_file = defaultdict(list)
+        for name in self._tests:
+            self._in_file[name.split("::")[0]].append(name)
+        data = coverage.CoverageData(str(data_file))
+        data.read()
+        self._lines: dict[str, dict[int, set[str]]] = {}
+        for file in data.measured_files():
+            path = file[file.index(PACKAGE) :]
+            self._lines[path] = {
+                line: self._named(contexts) for line, contexts in data.contexts_by_lineno(file).items()
+            }
+        self._readers = readers(root)
+
+    def _named(self, contexts: list[str]) -> set[str]:
+        """What a fixture shared by a file ran may matter to any test of the file."""
+        found: set[str] = set()
+        for context in contexts:
+            name, _, stage = context.rpartition("|")
+            if stage == "setup":
+                found.update(self._in_file[name.split("::")[0]])
+            elif name in self._tests:
+                found.add(name)
+        return found
+
+    def _of_file(self, path: str) -> set[str]:
+        return set().union(*self._lines.get(path, {}).values()) if self._lines.get(path) else set()
+
+    def _of_compiled(self, path: str) -> set[str]:
+        stem = Path(path).stem
+        found = self._of_file(path)
+        for reader in self._readers[path]:
+            found |= self._of_file(reader)
+            for further in self._readers[reader] if "/kernels/" in reader else ():
+                found |= self._of_file(further)
+        for file in {name.split("::")[0] for name in self._tests}:
+            if "kernels" in file and stem in (self.root / file).read_text(encoding="utf-8"):
+                found.update(self._in_file[file])
+        return found
+
+    def choose(self, path: str, line: int, limit_s: float) -> list[str]:
+        """Tests for a line, nearest first, then quickest, as many as take `limit_s` seconds together."""
+        if line in compiled_lines((self.root / path).read_text(encoding="utf-8")):
+            names = self._of_compiled(path)
+        else:
+            names = self._lines.get(path, {}).get(line, set()) or self._of_file(path)
+        words = set(Path(path).with_suffix("").parts[2:])
+
+        def order(test: Timed) -> tuple[int, float]:
+            file = test.name.split("::")[0]
+            near = sum(word.strip("_") in file for word in words)
+            return -near, test.seconds
+
+        chosen, total = [], 0.0
+        for test in sorted((self._tests[name] for name in names), key=order):
+            if total + test.seconds <= limit_s or not chosen:
+                chosen.append(test.name)
+                total += test.seconds
+        return chosen

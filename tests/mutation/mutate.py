@@ -1,0 +1,303 @@
+"""Changes the source a little, many times, and counts how often the default tests notice.
+
+    python tests/mutation/mutate.py --count 300 --seed 0 --out runs/mutation
+
+The suite runs once under coverage to learn which tests run which lines; then each change is made in a copy of the
+tree, and the tests that ran the changed line run until one fails. Every package gives as many changes to the sample.
+Exit code 1 if fewer than `--least` percent were noticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from chosen_tests import PACKAGE, TestMap, readers
+from source_changes import Change, changes
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+EQUIVALENT = HERE / "equivalent.json"
+# Where numbers are decided, and what people decide by.
+PACKAGES = (
+    "kernels",
+    "imaging",
+    "metrics",
+    "datasets",
+    "graph",
+    "backends",
+    "measure",
+    "report",
+    "runtime",
+    "artifact",
+    "tasks",
+    "spec",
+    "verbs/export",
+    "verbs/builder",
+    "verbs/handoff",
+    "verbs/compare",
+    "verbs/mixed_precision",
+    "verbs",
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One change and what became of it: noticed, survived, or no test runs the line."""
+
+    change: Change
+    package: str
+    text: str
+    tests: int
+    result: str
+    seconds: float
+
+
+def _package(path: str) -> str:
+    inner = path.removeprefix(f"{PACKAGE}/")
+    return next((each for each in sorted(PACKAGES, key=len, reverse=True) if inner.startswith(f"{each}/")), "")
+
+
+def _copy(folder: Path) -> Path:
+    """The tracked files and those not yet added, with what is compiled beside them left behind."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def _environment(tree: Path) -> dict[str, str]:
+    path = os.pathsep.join([str(tree / "src"), str(tree / "tests" / "support")])
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "NUMBA_CACHE_DIR": str(tree / ".numba"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / ".hypothesis"),
+    }
+
+
+def make_map(tree: Path, out: Path) -> None:
+    """Run the default tests once, noting which test ran which line.
+
+    Raises:
+        SystemExit: the tests could not be run.
+    """
+    (out / "coverage.ini").write_text(f"[run]\nsource = {PACKAGE}\nparallel = true\ndata_file = {out / 'lines'}\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu"]
+    command += ["--numprocesses", "auto", "--dist", "worksteal", "--cov", f"--cov-config={out / 'coverage.ini'}"]
+    command += ["--cov-context=test", "--cov-report=", f"--junitxml={out / 'tests.xml'}"]
+    with (out / "map.log").open("w") as log:
+        done = subprocess.run(command, cwd=tree, env=_environment(tree), stdout=log, stderr=log, check=False)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"the tests could not be run: {out / 'map.log'}")
+
+
+class Worker:
+    """One copy of the tree and one process that forks to run tests in it."""
+
+    def __init__(self, tree: Path, log: Path) -> None:
+        self.tree = tree
+        self._log = log
+        self._readers = readers(tree)
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "forked_tests.py")],
+            cwd=tree,
+            env=_environment(tree),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, tests: Sequence[str], limit_s: float) -> int:
+        """pytest's exit status; -1 at the limit of time."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"tests": list(tests), "limit_s": limit_s, "log": str(self._log)}) + "\n")
+        self._process.stdin.flush()
+        return int(json.loads(self._process.stdout.readline())["code"])
+
+    def _forget_compiled(self, path: str) -> None:
+        """numba sees that a file changed, and not that one which it took functions from did."""
+        waiting, seen = [path], {path}
+        while waiting:
+            for reader in self._readers[waiting.pop()] - seen:
+                seen.add(reader)
+                waiting.append(reader)
+        for each in seen:
+            for kept in (self.tree / ".numba").rglob(f"{Path(each).stem}.*"):
+                kept.unlink(missing_ok=True)
+
+    def try_change(self, change: Change, tests: Sequence[str], limit_s: float) -> int:
+        """As `run`, with the change in the source meanwhile."""
+        file = self.tree / change.path
+        source = file.read_text(encoding="utf-8")
+        file.write_text(change.apply(source), encoding="utf-8")
+        compiled = "njit" in source
+        try:
+            if compiled:
+                self._forget_compiled(change.path)
+            return self.run(tests, limit_s)
+        finally:
+            file.write_text(source, encoding="utf-8")
+            if compiled:
+                self._forget_compiled(change.path)
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def _text_of(change: Change) -> str:
+    return (ROOT / change.path).read_text(encoding="utf-8").splitlines()[change.line - 1].strip()
+
+
+def sample(packages: Sequence[str], count: int, seed: int) -> list[Change]:
+    """As many changes of every package, drawn by the seed; small packages give all they have.
+
+    Changes that make no difference, listed with their reasons, are left out.
+    """
+    known = {(each["path"], each["line"], each["was"], each["became"]) for each in json.loads(EQUIVALENT.read_text())}
+    found: dict[str, list[Change]] = defaultdict(list)
+    for file in sorted((ROOT / PACKAGE).rglob("*.py")):
+        path = str(file.relative_to(ROOT))
+        if _package(path) in packages:
+            for change in changes(path, file.read_text(encoding="utf-8")):
+                if (path, _text_of(change), change.was, change.became) not in known:
+                    found[_package(path)].append(change)
+    draw = random.Random(seed)
+    drawn = []
+    for place, package in enumerate(sorted(found)):
+        share = count // len(found) + (place < count % len(found))
+        drawn += draw.sample(found[package], min(share, len(found[package])))
+    draw.shuffle(drawn)
+    return drawn
+
+
+def _planted(worker: Worker, tests: TestMap) -> str:
+    """Untouched code must pass, and a change that nobody can miss must be noticed; else nothing here means anything."""
+    path = f"{PACKAGE}/metrics/dice.py"
+    change = next(each for each in changes(path, (ROOT / path).read_text()) if each.kind == "arithmetic")
+    chosen = tests.choose(path, change.line, 20)
+    if worker.run(chosen, 120) != 0:
+        return f"untouched code does not pass {chosen}"
+    return "" if worker.try_change(change, chosen, 120) == 1 else "a planted change was not noticed"
+
+
+def try_all(drawn: Sequence[Change], tests: TestMap, workers: Sequence[Worker], limit_s: float) -> list[Trial]:
+    """Every change once, shared out among the workers."""
+    waiting = list(reversed(drawn))
+    trials: list[Trial] = []
+    lock = threading.Lock()
+
+    def work(worker: Worker) -> None:
+        while True:
+            with lock:
+                if not waiting:
+                    return
+                change = waiting.pop()
+            chosen = tests.choose(change.path, change.line, limit_s)
+            begun = time.monotonic()
+            code = worker.try_change(change, chosen, 3 * limit_s + 60) if chosen else 5
+            result = {0: "survived", 5: "not run by a test"}.get(code, "noticed")
+            trial = Trial(
+                change, _package(change.path), _text_of(change), len(chosen), result, time.monotonic() - begun
+            )
+            with lock:
+                trials.append(trial)
+                print(
+                    f"{len(trials)}/{len(drawn)} {result}: {change.path}:{change.line} "
+                    f"{change.was[:40]!r} -> {change.became!r} ({trial.seconds:.0f} s)",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return trials
+
+
+def table(trials: Sequence[Trial]) -> str:
+    """Tried and noticed by package, as a Markdown table."""
+    tried = Counter(each.package for each in trials)
+    noticed = Counter(each.package for each in trials if each.result == "noticed")
+    rows = ["| package | tried | noticed | share |", "|---|--:|--:|--:|"]
+    for package in sorted(tried):
+        share = 100 * noticed[package] / tried[package]
+        rows.append(f"| `{package}` | {tried[package]} | {noticed[package]} | {share:.0f} % |")
+    whole = max(len(trials), 1)
+    rows.append(f"| all | {len(trials)} | {noticed.total()} | {100 * noticed.total() / whole:.0f} % |")
+    return "\n".join(rows)
+
+
+def changed_packages(since: str) -> list[str]:
+    """Packages with a file that differs from a commit; all where git cannot tell."""
+    listed = subprocess.run(
+        ["git", "diff", "--name-only", since, "--", PACKAGE], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    found = {_package(path) for path in listed.stdout.splitlines()} - {""}
+    return sorted(found) or list(PACKAGES)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, default=300, help="number of changes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--packages", default=",".join(PACKAGES), help="comma separated")
+    parser.add_argument("--since", help="only packages that differ from this commit")
+    parser.add_argument("--seconds", type=float, default=30, help="of tests for one change, as the map timed them")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--keep-map", action="store_true", help="use the map of the last run in --out")
+    parser.add_argument("--least", type=float, default=0, help="percent that must be noticed")
+    parser.add_argument("--out", type=Path, default=Path("runs/mutation"), help="folder of the results")
+    arguments = parser.parse_args()
+    out = arguments.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    packages = changed_packages(arguments.since) if arguments.since else arguments.packages.split(",")
+    trees = [_copy(out / f"tree{number}") for number in range(arguments.workers)]
+    if not arguments.keep_map:
+        print("learning which tests run which lines", file=sys.stderr)
+        make_map(trees[0], out)
+    tests = TestMap(ROOT, out / "lines", out / "tests.xml")
+    workers = [Worker(tree, out / f"worker{number}.log") for number, tree in enumerate(trees)]
+    try:
+        wrong = _planted(workers[0], tests)
+        if wrong:
+            raise SystemExit(wrong)
+        trials = try_all(sample(packages, arguments.count, arguments.seed), tests, workers, arguments.seconds)
+    finally:
+        for worker in workers:
+            worker.close()
+    (out / "mutation.json").write_text(json.dumps([asdict(each) for each in trials], indent=1))
+    print(table(trials))
+    for trial in sorted(trials, key=lambda each: (each.change.path, each.change.line)):
+        if trial.result != "noticed":
+            print(f"{trial.change.path}:{trial.change.line} {trial.result}: {trial.text}")
+            print(f"    {trial.change.was!r} -> {trial.change.became!r}")
+    noticed = sum(each.result == "noticed" for each in trials)
+    sys.exit(1 if 100 * noticed < arguments.least * len(trials) else 0)
+
+
+if __name__ == "__main__":
+    main()
