@@ -19,10 +19,11 @@ from densecast.errors import UsageError
 from densecast.io import files
 from densecast.spec.augment import Augment
 from densecast.spec.data_options import Data, DataOptions
+from densecast.spec.handoff_options import PrepareOptions
 from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.options import BuildOptions, InputShape, Range
 from densecast.spec.slide import Slide
-from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop, PrepareOptions
+from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop
 from densecast.tasks.pose import PoseDecode
 from densecast.verbs._keys import build_key, handoff_key, measure_key, search_key, timing_key
 from densecast.verbs.builder import build, default_name

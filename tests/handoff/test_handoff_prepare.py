@@ -20,10 +20,10 @@ from densecast.errors import BadArtifactError, BadDatasetError, BadInputError, D
 from densecast.imaging.prepare import prepare as prepare_image
 from densecast.imaging.read import read_image
 from densecast.io import temporaries
+from densecast.spec.handoff_options import PrepareOptions
 from densecast.spec.model import Evaluation
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.preprocess import FitCentre, Preprocess
-from densecast.spec.verb_options import PrepareOptions
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import export_file
 from densecast.verbs.handoff import bins, collect, open_handoff, prepare, simulate

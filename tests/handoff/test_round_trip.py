@@ -16,10 +16,11 @@ from tiny_networks import shipped_for_voc
 from densecast.artifact import Artifact
 from densecast.pipeline import Pipeline
 from densecast.scenes import write_carvana, write_cityscapes
+from densecast.spec.handoff_options import OutputForm, PrepareOptions
 from densecast.spec.options import BuildOptions, InputShape, Range
 from densecast.spec.preprocess import Stretch
 from densecast.spec.score import Score
-from densecast.spec.verb_options import EvaluateOptions, OutputForm, PrepareOptions
+from densecast.spec.verb_options import EvaluateOptions
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.builder import build
 from densecast.verbs.evaluate import evaluate

@@ -12,8 +12,8 @@ import tiny_artifacts
 import tiny_graphs
 
 from densecast.errors import BadArtifactError
+from densecast.spec.handoff_options import OutputForm
 from densecast.spec.model import ModelSpec
-from densecast.spec.verb_options import OutputForm
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.handoff import simulator
 from densecast.verbs.handoff.device_graph import device_graph

@@ -18,10 +18,10 @@ from command_line import densecast
 
 from densecast.artifact import Artifact
 from densecast.errors import BadInputError
+from densecast.spec.handoff_options import PrepareOptions
 from densecast.spec.model import Evaluation
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.preprocess import Preprocess, Stretch
-from densecast.spec.verb_options import PrepareOptions
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import export_file
 from densecast.verbs.handoff import collect, prepare, simulate

@@ -9,8 +9,8 @@ import typer
 
 from densecast.cli import _options
 from densecast.cli._common import Json, Quiet, Verbose, bar, emit, set_up
+from densecast.spec.handoff_options import PrepareOptions
 from densecast.spec.options import QuantizeOptions
-from densecast.spec.verb_options import PrepareOptions
 
 command = typer.Typer(
     help="Prepare inputs for Ascend's or Cambricon's own tools, simulate the device, collect the results.",

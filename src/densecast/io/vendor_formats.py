@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from densecast.spec.handoff_options import MluArch
 from densecast.spec.precision import Precision
 from densecast.spec.tensor import TensorSpec
-from densecast.spec.verb_options import MluArch
 
 # ATC's name of each precision; int8 layers come with the graph that AMCT has written, the rest is as in float16.
 PRECISION_MODES: dict[Precision, str] = {

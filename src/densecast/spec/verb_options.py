@@ -6,19 +6,15 @@ As in `options`, each option stands here once, with the words that a command lin
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from densecast.errors import UsageError
-from densecast.spec.options import QuantizeOptions, Range, Split, option
-from densecast.spec.precision import Precision
+from densecast.spec.options import Range, Split, option
 
 Exporter = Literal["auto", "torchscript", "dynamo"]
 Goal = Literal["throughput", "latency"]
 Otherwise = Literal["16-bit", "best", "fail"]
-Target = Literal["ascend", "magicmind"]
-OutputForm = Literal["logits", "int32", "int64"]
-MluArch = Literal["mtp_372", "tp_322", "mtp_592"]
 
 ORIGINAL = "original"
 """The variant of a model's own publisher, which every model has."""
@@ -257,48 +253,3 @@ class CompareLimits:
         None, "Maximum share of predictions that differ, for any task.", group=_LIMITS, minimum=0
     )
     max_drop: float | None = option(None, "Maximum drop of the metric, in its own unit, such as 0.005.", group=_LIMITS)
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareOptions:
-    """Options of a handoff: vendor, precision, input sizes and contents.
-
-    `output_form` is what the device gives. `processes` None is one for each CPU. `soc` is the name of Ascend's chip,
-    None is Ascend310; `mlu_arch` is Cambricon's architecture, None is mtp_372 (the MLU370's). `device` is the card's
-    number in the written commands.
-    """
-
-    target: Target = option("ascend", "Vendor: ascend or magicmind.")
-    precision: Precision = "force_float16"
-    output_form: OutputForm = option(
-        "logits", "Output of the device: logits, or labels as int32 or int64.", flag="--output"
-    )
-    batch: int = option(1, "Batch size.", minimum=1)
-    height: int | None = option(None, "Input height; default: determined by the images.", minimum=1)
-    width: int | None = option(None, "Input width; default: determined by the images.", minimum=1)
-    uint8_input: bool = option(False, "Build a graph with uint8 input, which normalises it.")
-    split: Split = option("val", "Split of the data set: train, val or all.")
-    limit: int | None = option(None, "Use only the first N images.", minimum=1)
-    seed: int = option(0, "Random seed of the split, for data sets without a published split.")
-    soc: str | None = option(None, "Name of the Ascend chip, as atc expects it; default: Ascend310.")
-    mlu_arch: MluArch | None = option(None, "Cambricon's architecture: mtp_372 (MLU370, default), tp_322 or mtp_592.")
-    device: int = option(0, "Number of the card in the written commands.", minimum=0)
-    quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
-    processes: int | None = option(None, "Processes that prepare images; default: one per CPU.", minimum=1, maximum=256)
-
-    def __post_init__(self) -> None:
-        """Check that counts are positive, and that height and width are given together."""
-        for name, count in (("batch", self.batch), ("limit", self.limit), ("processes", self.processes)):
-            if count is not None and count < 1:
-                raise UsageError(f"{name} must be at least 1, got {count}.", field=name)
-        if (self.height is None) != (self.width is None):
-            raise UsageError("height and width go together.", field="height")
-        if self.soc is not None and self.target != "ascend":
-            raise UsageError("--soc names an Ascend chip, and the target is magicmind: say --mlu-arch.", field="soc")
-        if self.mlu_arch is not None and self.target != "magicmind":
-            raise UsageError("--mlu-arch is for --target magicmind; Ascend's chip is named by --soc.", field="mlu_arch")
-
-    @property
-    def size_hw(self) -> tuple[int, int] | None:
-        """The requested input size, if there is one."""
-        return None if self.height is None or self.width is None else (self.height, self.width)

@@ -15,8 +15,9 @@ from densecast.io import codec, files
 from densecast.measure.data_source import here
 from densecast.runtime import machine
 from densecast.spec.data_options import Data, DataOptions
+from densecast.spec.handoff_options import PrepareOptions
 from densecast.spec.options import BuildOptions
-from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, PrepareOptions
+from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions
 
 _PACKAGES = ("densecast", "nncf", "onnx", "onnxruntime")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from densecast.spec.verb_options import PrepareOptions
+from densecast.spec.handoff_options import PrepareOptions
 from densecast.verbs.handoff.collect import collect
 from densecast.verbs.handoff.package import Handoff, open_handoff
 from densecast.verbs.handoff.prepare import prepare

@@ -11,9 +11,9 @@ from onnx import helper
 from densecast.errors import BadGraphError
 from densecast.graph import drop_identity_resize, fix_shape, fold_constants, lower_opset, uint8_input
 from densecast.graph._base import PassResult
+from densecast.spec.handoff_options import OutputForm
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import TensorSpec
-from densecast.spec.verb_options import OutputForm
 from densecast.verbs.handoff import output_stage
 
 

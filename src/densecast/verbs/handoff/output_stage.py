@@ -9,8 +9,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from densecast.errors import BadArtifactError, UsageError
+from densecast.spec.handoff_options import OutputForm
 from densecast.spec.model import ModelSpec
-from densecast.spec.verb_options import OutputForm
 from densecast.tasks.segmentation import SegmentationDecode
 
 LABELS = "labels"

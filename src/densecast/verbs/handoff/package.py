@@ -13,12 +13,12 @@ from densecast.artifact import CalibrationRecord
 from densecast.errors import BadArtifactError, BadConfigError, BadDatasetError
 from densecast.io import codec
 from densecast.spec.augment import Augment, View
+from densecast.spec.handoff_options import OutputForm, Target
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import Precision
 from densecast.spec.preprocess import PoseAffine
 from densecast.spec.sample import Split, SplitRecord
 from densecast.spec.tensor import TensorSpec
-from densecast.spec.verb_options import OutputForm, Target
 
 MANIFEST = "handoff.json"
 ITEMS = "items.jsonl"

@@ -18,11 +18,11 @@ from densecast.io.vendor_formats import builder_config
 from densecast.measure.data_source import find, here
 from densecast.measure.loop import Progress
 from densecast.spec.data_options import Data
+from densecast.spec.handoff_options import OutputForm, PrepareOptions
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import Precision
 from densecast.spec.sample import Sample
 from densecast.spec.tensor import TensorSpec
-from densecast.spec.verb_options import OutputForm, PrepareOptions
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs._keys import handoff_key
 from densecast.verbs.builder import calibration, calibration_images

@@ -23,8 +23,8 @@ from densecast.io import codec, files, vendor_formats
 from densecast.io.vendor_formats import AscendStages
 from densecast.measure.loop import Progress
 from densecast.runtime import machine
+from densecast.spec.handoff_options import OutputForm
 from densecast.spec.tensor import Array
-from densecast.spec.verb_options import OutputForm
 from densecast.verbs.handoff import bins, info_file, output_stage, package, tool_outputs
 from densecast.verbs.handoff.info_file import Entry
 from densecast.verbs.handoff.output_stage import ArgmaxStage

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from densecast.spec.handoff_options import PrepareOptions
 from densecast.spec.model import ModelSpec
-from densecast.spec.verb_options import PrepareOptions
 from densecast.verbs.handoff import commands
 from densecast.verbs.handoff.package import NOT_RUN, Handoff
 
