@@ -93,11 +93,7 @@ def prepare(
         passes=(*source.manifest.passes, *notes),
         calibration=record,
     )
-    return _finish(
-        handoff,
-        out,
-        _vendor_files(spec, options, sizes_hw, record) | {"README.md": steps.readme(handoff, options.device)},
-    )
+    return _finish(handoff, out, _texts(handoff, options, sizes_hw))
 
 
 def _check_source(source: Artifact) -> None:
@@ -217,18 +213,16 @@ def _write_lists(spec: ModelSpec, samples: tuple[Sample, ...], out: Path) -> Non
     files.write_text(out / package.IMAGE_LIST, "".join(info_file.image_lines(images())))
 
 
-def _vendor_files(
-    spec: ModelSpec, options: PrepareOptions, sizes_hw: list[tuple[int, int]], record: CalibrationRecord | None
-) -> dict[str, str]:
+def _texts(handoff: Handoff, options: PrepareOptions, sizes_hw: list[tuple[int, int]]) -> dict[str, str]:
+    """The README, and what the vendor's tools are configured by."""
+    texts = {"README.md": steps.readme(handoff, options.device)}
     if options.target == "magicmind":
-        return {
-            "builder_config.json": codec.json_text(
-                builder_config(spec.input, options.precision, sizes_hw, options.mlu_arch or "mtp_372")
-            ),
-        }
-    if record is None:
-        return {}
-    return {commands.CALIBRATION_CONFIG: codec.json_text(commands.amct_config(-(-record.count // options.batch)))}
+        config = builder_config(handoff.spec.input, options.precision, sizes_hw, options.mlu_arch or "mtp_372")
+        return texts | {"builder_config.json": codec.json_text(config)}
+    if handoff.calibration is None:
+        return texts
+    batches = -(-handoff.calibration.count // options.batch)
+    return texts | {commands.CALIBRATION_CONFIG: codec.json_text(commands.amct_config(batches))}
 
 
 def _finish(handoff: Handoff, out: Path, texts: dict[str, str]) -> Handoff:
