@@ -14,6 +14,7 @@ from densecast.artifact import Artifact, CompiledArtifact, elsewhere
 from densecast.artifact.tune_record import Setting
 from densecast.backends._base import BACKENDS, Backend, Runner
 from densecast.errors import BackendMissingError, BadArtifactError, BadShapeError, UsageError
+from densecast.io import system
 from densecast.runtime import engine_words, machine
 from densecast.runtime.batching import Buffers
 from densecast.runtime.execution import ExecutionConfig, Mode
@@ -33,7 +34,7 @@ def _forget_threads() -> None:
     _lost_by_fork.update(_started)
 
 
-os.register_at_fork(after_in_child=_forget_threads)
+system.after_fork(_forget_threads)
 
 
 _OTHER_SIZES = (

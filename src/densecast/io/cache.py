@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 from typing import TypeVar
 
 from densecast.errors import BadConfigError
-from densecast.io import codec, files
+from densecast.io import codec, files, system
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ def writable_folder() -> Path | None:
     for path in (folder(), _temporary()):
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            is_own = path.stat().st_uid == os.geteuid() and not path.stat().st_mode & 0o022
+            is_own = system.is_own_alone(path)
         except OSError:
             continue
         if (is_own or path == folder()) and os.access(path, os.W_OK | os.X_OK):
@@ -55,7 +56,7 @@ def writable_folder() -> Path | None:
 
 
 def _temporary() -> Path:
-    return Path(os.environ.get("TMPDIR") or "/tmp") / f"densecast-{os.geteuid()}"
+    return Path(os.environ.get("TMPDIR") or tempfile.gettempdir()) / f"densecast-{system.user_id()}"
 
 
 def read_blob(key: str) -> bytes | None:

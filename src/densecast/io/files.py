@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import hashlib
 import os
@@ -14,12 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from densecast.errors import DensecastError, UsageError, WriteError
-from densecast.io import temporaries
+from densecast.io import system, temporaries
+from densecast.io.system import exchange, flush
 
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
-# What a kernel or a file system answers that cannot exchange two names.
-_CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM, errno.EXDEV)
 # How a file system says that a file cannot be written, often without a word on which.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _OWN_DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
@@ -67,7 +63,7 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
     Raises:
         OSError: it cannot be read, or is no file.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    handle = os.open(path, system.READING | system.NO_WAIT)
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         if stat.S_ISDIR(mode) or not str(path).startswith(_OWN_DESCRIPTORS):
@@ -111,7 +107,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             # Nobody knows the temporary name.
             raise OSError(error.errno, error.strerror or str(error), str(path)) from None
         raise
-    _flush_folder(path.parent)
+    flush(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -138,11 +134,11 @@ def new_folder(target: Path) -> Iterator[Path]:
         yield scratch
         for path in scratch.rglob("*"):
             if path.is_file():
-                _flush(path)
+                flush(path)
         for path in (scratch, *(each for each in scratch.rglob("*") if each.is_dir())):
-            _flush_folder(path)
+            flush(path)
         _take_place(scratch, target)
-        _flush_folder(target.parent)
+        flush(target.parent)
     except BaseException as error:
         temporaries.remove(scratch)
         if isinstance(error, OSError) and error.errno in _DISK and _is_within(error.filename, scratch):
@@ -182,23 +178,6 @@ def _refuse_url(path: Path) -> None:
     first = path.parts[0] if path.parts else ""
     if _SCHEME.fullmatch(first):
         raise UsageError(f"{path} is a URL, and results are written to this machine: only a --store may be behind one.")
-
-
-def exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; False where the system or the file system cannot.
-
-    Raises:
-        OSError: it can, and did not.
-    """
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if renameat2 is None:
-        return False
-    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in _CANNOT_EXCHANGE:
-        return False
-    raise OSError(number, os.strerror(number), str(other))
 
 
 def _take_place(scratch: Path, target: Path) -> None:
@@ -251,26 +230,3 @@ def _free_space(path: Path) -> str:
     except OSError:
         return f"Is {path.parent} still there?"
     return f"{free / 1e6:.1f} MB are free in {path.parent if path.is_file() else path}."
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Flush a folder's list of names, where it can be opened and the file system has such a thing."""
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(handle)

@@ -18,6 +18,8 @@ import stat
 import time
 from pathlib import Path
 
+from densecast.io import system
+
 _FOREIGN_AGE_S = 7 * 86400.0
 _OLD = ".old"
 _NAME = re.compile(r"\.densecast-([0-9a-f]{16})-([0-9a-f]{8})-(\d+)-(\d+)-[0-9a-f]{8}(\.old)?")
@@ -32,7 +34,7 @@ def beside(target: Path) -> Path:
     Its length does not depend on the target's: a name that is allowed has an allowed temporary one.
     """
     pid = os.getpid()
-    owner = f"{_tag(target)}-{_place()}-{pid}-{_started(pid) or 0}-{secrets.token_hex(4)}"
+    owner = f"{_tag(target)}-{_place()}-{pid}-{system.process_started(pid) or 0}-{secrets.token_hex(4)}"
     name = target.with_name(f".densecast-{owner}").absolute()
     _own.add(name)
     return name
@@ -118,41 +120,16 @@ def _is_left(path: Path) -> bool:
             return time.time() - path.lstat().st_mtime > _FOREIGN_AGE_S
         return False
     pid, started = int(match[3]), int(match[4])
-    now = _started(pid)
+    now = system.process_started(pid)
     if now is None:
-        return not _exists(pid)
+        return not system.process_exists(pid)
     return now != started
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
-
-
-def _started(pid: int) -> int | None:
-    """When a process was started, in clock ticks since boot; None if there is none, or if it cannot be seen."""
-    try:
-        # The second field is the program's name in parentheses, which may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return int(fields[19])
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 @functools.cache
 def _place() -> str:
     """What process ids are unique in: this boot of this machine, and this container."""
-    parts = []
-    with contextlib.suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
-    with contextlib.suppress(OSError):
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
+    return hashlib.sha256(system.where_processes_count().encode()).hexdigest()[:8]
 
 
 def _tag(target: Path) -> str:

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from densecast import errors
 from densecast.errors import BadGraphError, DensecastError, UsageError
-from densecast.io import files
+from densecast.io import files, system
 from densecast.runtime import cell_pool, cell_server, confinement
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ SECONDS = "DENSECAST_CELL_SECONDS"
 GIB = "DENSECAST_CELL_GIB"
 """Variable: memory that a foreign file may take, in GiB."""
 
+_READING = system.READING | system.NO_LINKS | system.NO_WAIT
+_TIME_OVER = tuple(getattr(signal, name, None) for name in ("SIGXCPU", "SIGALRM"))
 _MAX_REPLY_BYTES = 16 << 20
 _MAX_MESSAGE = 2000
 _LOG_TAIL_BYTES = 4096
@@ -72,7 +74,7 @@ def limits(file_bytes: int, pixels: int) -> Limits:
         UsageError: a variable is not a positive number.
     """
     mib = math.ceil(file_bytes / 2**20)
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    machine = system.memory_bytes() or 1 << 40
     own_gib, own_seconds = _number(GIB), _number(SECONDS)
     memory = 1536 * 2**20 + 8 * file_bytes + 2048 * pixels if own_gib is None else int(own_gib * 2**30)
     cpu_s = 45 + 3 * mib + 20 * pixels // 10**6 if own_seconds is None else math.ceil(own_seconds)
@@ -107,6 +109,11 @@ def run_in_cell(
         BadGraphError: it took too much memory or time, crashed, or a library failed on the file.
         DensecastError: as the function raises it; or the process could not be confined.
     """
+    if not system.can_confine():
+        raise DensecastError(
+            f"{subject} is somebody's program until it is checked, and is read in a confined process, which only Linux "
+            "has here. Do it there, or in a container; built models run on this system."
+        )
     job = {
         "function": function,
         "payload": payload,
@@ -150,7 +157,7 @@ def _status(job: dict[str, Any], libraries: tuple[str, ...], bounds: Limits) -> 
 def _narrowed(folder: Path, bounds: Limits) -> Limits:
     """The limits that the process last set itself, which are no more than `bounds`; for messages only."""
     try:
-        with os.fdopen(os.open(folder / cell_server.LIMITS, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as stream:
+        with os.fdopen(os.open(folder / cell_server.LIMITS, _READING)) as stream:
             memory, cpu_s, wall_s = (int(each) for each in json.loads(stream.read(200)))
     except (OSError, ValueError, TypeError, RecursionError):
         return bounds
@@ -160,7 +167,7 @@ def _narrowed(folder: Path, bounds: Limits) -> Limits:
 def _explain(status: int | None, folder: Path, subject: str, bounds: Limits) -> NoReturn:
     said = _tail(folder / "log")
     number = -status if status is not None and status < 0 else 0
-    if status is None or number in (signal.SIGXCPU, signal.SIGALRM):
+    if status is None or number in _TIME_OVER:
         raise BadGraphError(
             f"{subject} did not finish in {bounds.cpu_s} s of CPU time or {bounds.wall_s} s in all, so it was ended. "
             f"If it is a network that needs longer, set {SECONDS}."
@@ -175,7 +182,7 @@ def _explain(status: int | None, folder: Path, subject: str, bounds: Limits) -> 
         _no_memory(subject, bounds)
     if number == 0:
         raise BadGraphError(f"{subject}: the process that read it ended with {status} ({said}).")
-    remark = " The system may be out of memory." if number == signal.SIGKILL else ""
+    remark = " The system may be out of memory." if number == system.KILL else ""
     name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
     raise BadGraphError(f"{subject}: the process that read it was ended by signal {number}, {name} ({said}).{remark}")
 
@@ -183,7 +190,7 @@ def _explain(status: int | None, folder: Path, subject: str, bounds: Limits) -> 
 def _result(path: Path, subject: str, bounds: Limits) -> Any:
     """The reply, of which nothing is believed but its form."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = os.open(path, _READING)
         with os.fdopen(handle, "rb") as stream:
             is_plain = stat.S_ISREG(os.fstat(handle).st_mode)
             reply = json.loads(stream.read(_MAX_REPLY_BYTES)) if is_plain else None
@@ -229,7 +236,7 @@ def is_about_memory(text: str) -> bool:
 def _tail(path: Path) -> str:
     """The last line that the process wrote before it ended."""
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
+        with os.fdopen(os.open(path, _READING), "rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
             lines = stream.read().decode(errors="replace").strip().splitlines()
     except OSError:

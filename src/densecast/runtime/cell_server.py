@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.errors import DensecastError
+from densecast.io import system
 from densecast.runtime import confinement
 
 LIMITS = "limits.json"
@@ -144,7 +145,7 @@ def _run(job: dict[str, Any]) -> None:
         os.environ.update(job["environment"])
         tempfile.tempdir = None
         os.chdir(folder)
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_MAX_THREADS])
+        system.keep_to_cpus(_MAX_THREADS)
         records = _Records()
         logging.getLogger("densecast").addHandler(records)
         logging.getLogger("densecast").setLevel(job["log_level"])

@@ -10,11 +10,15 @@ import contextlib
 import ctypes
 import os
 import platform
-import resource
 import stat
 import struct
 from collections.abc import Iterable
 from pathlib import Path
+
+from densecast.io import system
+
+with contextlib.suppress(ImportError):  # where nothing can be confined, nobody asks for limits
+    import resource
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -61,7 +65,7 @@ def landlock_abi() -> int:
 
 def has_seccomp() -> bool:
     """Whether the kernel filters system calls, on a processor whose numbers of them are known here."""
-    return platform.machine() in _REFUSED and Path("/proc/sys/kernel/seccomp/actions_avail").exists()
+    return platform.machine() in _REFUSED and (system.PROC / "sys" / "kernel" / "seccomp" / "actions_avail").exists()
 
 
 def describe() -> str:
@@ -120,7 +124,7 @@ def _lower(kind: int, value: int) -> None:
 
 
 def _status_bytes(key: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in (system.PROC / "self" / "status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) << 10
     return 0

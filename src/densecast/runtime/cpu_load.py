@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from densecast.io import system
+
 # Above this share of the usable CPUs a comparison by wall time decides nothing: an engine's threads wait for the
 # slowest of them at every layer, so whichever of two models synchronises more often is slowed more, in every round
 # alike. That is a bias, which no number of rounds shows. Below it rounds merely spread, which their interval shows.
@@ -48,7 +50,7 @@ class CpuLoad:
 class LoadMeter:
     """Measures the load between its creation and each call of `load`."""
 
-    def __init__(self, stat: Path = Path("/proc/stat")) -> None:
+    def __init__(self, stat: Path = system.PROC / "stat") -> None:
         self._path, self._before, self._start_s = stat, _load_average(), time.monotonic()
         self._busy_s, self._own_s = _busy_s(stat), _own_s()
 
@@ -57,7 +59,7 @@ class LoadMeter:
         passed_s, busy_s, own_s = time.monotonic() - self._start_s, _busy_s(self._path), _own_s()
         others = None
         if busy_s is not None and self._busy_s is not None and passed_s >= _SHORTEST_S:
-            available_s = passed_s * len(os.sched_getaffinity(0))
+            available_s = passed_s * len(system.usable_cpus())
             others_s = (busy_s - self._busy_s) - (own_s - self._own_s)
             others = round(min(max(others_s / available_s, 0.0), 1.0), 3)
         return CpuLoad(others, self._before, _load_average())
@@ -65,7 +67,7 @@ class LoadMeter:
 
 def _busy_s(stat: Path) -> float | None:
     """Seconds that the usable CPUs have been busy since the machine started; None where /proc/stat is absent."""
-    usable = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    usable = {f"cpu{number}" for number in system.usable_cpus()}
     try:
         lines = [line.split() for line in stat.read_text(encoding="ascii").splitlines() if line.startswith("cpu")]
         ticks = [
@@ -73,7 +75,7 @@ def _busy_s(stat: Path) -> float | None:
         ]
     except (OSError, ValueError):
         return None
-    return sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else None
+    return sum(ticks) / system.clock_ticks() if ticks else None
 
 
 def _own_s() -> float:
@@ -85,5 +87,5 @@ def _own_s() -> float:
 def _load_average() -> float | None:
     try:
         return round(os.getloadavg()[0], 2)
-    except OSError:
+    except (OSError, AttributeError):
         return None

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from densecast.errors import BackendMissingError
+from densecast.io import system
 from densecast.runtime import cpuid
 from densecast.spec import cpu as cpus
 from densecast.spec.cpu import Ability, Cpu
@@ -74,7 +75,7 @@ def describe() -> Machine:
         usable_cpus=usable_cpus(),
         logical_cpus=os.cpu_count() or 1,
         cpu_flags=flags,
-        memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        memory_gib=round((system.memory_bytes() or 0) / 2**30, 1),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         packages=versions(NOTED_PACKAGES),
@@ -119,7 +120,7 @@ def _cpu() -> tuple[str, tuple[str, ...]]:
     return name, tuple(flag for flag in NOTED_FLAGS if flag in flags)
 
 
-def _cpuinfo(path: Path = Path("/proc/cpuinfo")) -> tuple[str, frozenset[str]]:
+def _cpuinfo(path: Path = system.PROC / "cpuinfo") -> tuple[str, frozenset[str]]:
     """The CPU's name and all its flags by the kernel's list; of ARM's, which have no names, the part numbers."""
     name, flags, part = platform.processor() or platform.machine(), frozenset[str](), list[str]()
     try:
@@ -139,7 +140,7 @@ def _cpuinfo(path: Path = Path("/proc/cpuinfo")) -> tuple[str, frozenset[str]]:
 
 def usable_cpus() -> int:
     """The number of CPUs this process may use: its affinity, limited by the cgroup quota (rounded up)."""
-    affinity = len(os.sched_getaffinity(0))
+    affinity = len(system.usable_cpus())
     quota = cgroup_quota()
     return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
 
@@ -147,15 +148,16 @@ def usable_cpus() -> int:
 def peak_rss_mb() -> float:
     """Peak memory of this process, in megabytes of 2**20 bytes.
 
-    From `VmHWM`: `getrusage` counts what the parent held before it became this program, too.
+    Raises:
+        BackendMissingError: the system does not say.
     """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise BackendMissingError("/proc/self/status has no VmHWM: peak memory is read on Linux only.")
+    peak = system.peak_bytes()
+    if peak is None:
+        raise BackendMissingError("this system does not say how much memory a process has held at most.")
+    return peak / 2**20
 
 
-def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = system.PROC / "self" / "cgroup") -> float | None:
     """The cgroup's CPU quota in CPUs; None without a limit.
 
     Reads `cpu.max` (version 2) or `cpu.cfs_quota_us` (version 1) of the process's group and of all groups

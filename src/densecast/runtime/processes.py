@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -14,8 +13,8 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from densecast.errors import WorkerError
+from densecast.io.system import die_with_parent, interrupts_kept_for_later
 
-_PR_SET_PDEATHSIG = 1
 # How Python ends after an exception that nobody caught.
 _PYTHON_ERROR = 1
 _ENDING_S = 2.0
@@ -61,7 +60,7 @@ class WorkerPool:
         """
         try:
             # Ctrl-C reaches every process of a terminal. It is for the parent to end workers: they never see it.
-            with _interrupts_kept_for_later():
+            with interrupts_kept_for_later():
                 future = self._pool.submit(work, *arguments, **named)
             # A broken pool forgets its workers, and with them how they ended.
             self._started.update(getattr(self._pool, "_processes", None) or {})
@@ -105,29 +104,8 @@ class WorkerPool:
         )
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the thread that started it ends; `parent` is that process's id.
-
-    Where the system has no such call, a worker ends when it next reads from its parent.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before
-        os._exit(128 + signal.SIGKILL)
-
-
 def _start_worker(parent: int, start: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if start is not None:
         start(*arguments)
-
-
-@contextlib.contextmanager
-def _interrupts_kept_for_later() -> Iterator[None]:
-    """Block SIGINT: a process that is started meanwhile has it blocked for good, this one gets it at the end."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -2,7 +2,7 @@
 
 A signal first raises `SystemExit`, which unwinds the program as any error does. Python looks at signals between its own
 steps only: where an engine computes on, or a thread is waited for, a second thread ends the process after a grace
-period. Workers and converters end with it, because each asks the kernel to (`processes.die_with_parent`).
+period. Workers and converters end with it, because each asks the kernel to (`system.die_with_parent`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from densecast.io import temporaries
+from densecast.io import system, temporaries
 
-_SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "terminal closed"}
+_SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+if system.HANG_UP is not None:
+    _SIGNALS[signal.Signals(system.HANG_UP)] = "terminal closed"
+ENDING = tuple(_SIGNALS)
+"""The signals that ask a process to end."""
 _GRACE_S = 3.0
 _SHOW_CURSOR = b"\x1b[?25h"
 
@@ -28,9 +32,10 @@ def ending_on_signals() -> Iterator[None]:
     """Within the block, a signal that asks the process to end raises `SystemExit` with 128 and its number.
 
     A signal that whoever started the process has made it ignore, as `nohup` does, stays ignored. In another than the
-    main thread nothing is done: only that can have handlers.
+    main thread nothing is done, as only that can have handlers; nor where a pipe cannot be waited for with a clock:
+    there Ctrl-C raises Python's own `KeyboardInterrupt`.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or not system.has_selectable_pipes():
         yield
         return
     reading, writing = os.pipe()
@@ -79,8 +84,9 @@ def told() -> Iterator[int]:
     For commands that end in an order of their own. In another than the main thread it never becomes readable.
     """
     reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    if threading.current_thread() is not threading.main_thread():
+    if system.has_selectable_pipes():
+        os.set_blocking(writing, False)
+    if threading.current_thread() is not threading.main_thread() or not system.has_selectable_pipes():
         try:
             yield reading
         finally:

@@ -1,6 +1,5 @@
 """Fills a folder with generated files in parallel, and detects whether it already holds them."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from densecast.errors import BadConfigError, BadDatasetError
-from densecast.io import codec, files
+from densecast.io import codec, files, system
 from densecast.runtime.processes import WorkerPool
 
 RECORD_NAME = "scene.json"
@@ -105,7 +104,7 @@ def draw_all(draw: Callable[[int], T], count: int, workers: int | None) -> list[
         WorkerError: a process died.
 
     """
-    processes = workers if workers is not None else len(os.sched_getaffinity(0))
+    processes = workers if workers is not None else len(system.usable_cpus())
     if processes <= 1 or count <= _CHUNK:
         return [draw(index) for index in range(count)]
     chunks = [range(first, min(first + _CHUNK, count)) for first in range(0, count, _CHUNK)]

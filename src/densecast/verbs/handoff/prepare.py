@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import onnx
 from densecast import artifact
 from densecast.artifact import Artifact, CalibrationRecord
 from densecast.errors import BadArtifactError, UsageError
-from densecast.io import codec, files, temporaries
+from densecast.io import codec, files, system, temporaries
 from densecast.io.vendor_formats import builder_config
 from densecast.measure.data_source import find, here
 from densecast.measure.loop import Progress
@@ -239,8 +238,4 @@ def _finish(handoff: Handoff, out: Path, texts: dict[str, str]) -> Handoff:
 def _flush(out: Path) -> None:
     """Flush everything to disk before the manifest is written."""
     for path in out.rglob("*.bin"):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        system.flush(path)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densecast.errors import DensecastError, UsageError
-from densecast.io import temporaries
+from densecast.io import system, temporaries
 from densecast.io.own_results import OwnResults
 from densecast.spec.verb_options import InferOptions
 from densecast.verbs.infer.sources import Source
@@ -203,10 +203,7 @@ def folding(folder: Path) -> Callable[[str], str]:
 def _longest_name(folder: Path) -> int:
     """The most bytes that a file name may have there."""
     existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
-    try:
-        return os.pathconf(existing, "PC_NAME_MAX")
-    except (OSError, ValueError, AttributeError):
-        return 255
+    return system.longest_name(existing)
 
 
 def _refuse_long(target: Path, image: Path, longest: int) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from densecast.errors import DensecastError, MissingExtraError, UsageError
+from densecast.runtime import signals
 from densecast.spec.serve_options import ServeOptions
 from densecast.verbs.serve import connection
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _NEEDED = ("prometheus_client", "starlette", "uvicorn")
 _BACKLOG = 1024
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def check_installed() -> None:
@@ -103,13 +103,19 @@ class Listener:
             yield
             return
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self._told_to_end)
+        try:
+            for number in signals.ENDING:
+                loop.add_signal_handler(number, self._told_to_end)
+        except NotImplementedError:  # a system whose loops hear no signals; Python's own handlers do, at the next step
+            for number in signals.ENDING:
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._told_to_end))
+            yield
+            return
         try:
             yield
         finally:
             # From here on one more signal ends the process as it would have anyway.
-            for number in _SIGNALS:
+            for number in signals.ENDING:
                 loop.remove_signal_handler(number)
 
     def _told_to_end(self) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from densecast.io import system
 from densecast.verbs.serve.scheduler import Observer
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
@@ -99,4 +99,4 @@ class _Of:
 
 
 def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return system.resident_bytes() or 0

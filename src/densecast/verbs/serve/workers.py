@@ -16,7 +16,8 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from densecast.errors import DensecastError, WorkerError
-from densecast.runtime import processes, signals
+from densecast.io import system
+from densecast.runtime import signals
 from densecast.verbs.serve.metrics import MULTIPROCESS
 
 # A worker that dies at once is started again, but not as fast as it can die.
@@ -134,7 +135,7 @@ class _Pool:
 def _in_worker(
     parent: int, work: Work, connection: Connection, listening: socket.socket, arguments: tuple[Any, ...]
 ) -> None:
-    processes.die_with_parent(parent)
+    system.die_with_parent(parent)
     try:
         work(connection.send, listening, *arguments)
     except DensecastError as error:
