@@ -1,4 +1,4 @@
-"""What other systems lack is in one module, and without it built models run the same; the systems themselves are not tried."""
+"""What other systems lack is in one module, and without it built models run the same; those systems are not tried."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def test_what_only_some_systems_have_is_in_one_module() -> None:
 
 _PROGRAM = """
 import io, json, os, signal, sys
-import cv2, numba, numpy, onnx, onnxruntime, openvino, PIL.Image, subprocess, multiprocessing, concurrent.futures.process
+import cv2, numba, numpy, onnx, onnxruntime, openvino, PIL.Image
+import concurrent.futures.process, multiprocessing, subprocess
 import asyncio, tempfile, shutil, pathlib
 
 for name in {os!r}:
