@@ -33,19 +33,24 @@ _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM, errn
 _CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
 
 
+def _has(name: str) -> bool:
+    """Whether Python's `os` has a function of that name on this system."""
+    return getattr(os, name, None) is not None
+
+
 def can_confine() -> bool:
     """Whether processes can be confined here: by Linux's calls, in a fork."""
-    return sys.platform == "linux" and hasattr(os, "fork")
+    return sys.platform == "linux" and _has("fork")
 
 
 def has_selectable_pipes() -> bool:
     """Whether a pipe can be waited for beside a clock, as POSIX's can."""
-    return os.name == "posix" and hasattr(os, "set_blocking")
+    return os.name == "posix" and _has("set_blocking")
 
 
 def after_fork(work: Callable[[], None]) -> None:
     """Have `work` called in processes that are forked from this one, where such a thing can be."""
-    if hasattr(os, "register_at_fork"):
+    if _has("register_at_fork"):
         os.register_at_fork(after_in_child=work)
 
 
@@ -57,7 +62,7 @@ def usable_cpus() -> frozenset[int]:
 
 def keep_to_cpus(count: int) -> None:
     """Run this process on so many of its CPUs, where that can be said."""
-    if hasattr(os, "sched_setaffinity"):
+    if _has("sched_setaffinity"):
         os.sched_setaffinity(0, sorted(usable_cpus())[:count])
 
 
@@ -110,7 +115,7 @@ def user_id() -> str:
 
 def is_own_alone(path: Path) -> bool:
     """Whether a folder is this user's, and no other may write to it; so is every one where there are no such rights."""
-    if not hasattr(os, "geteuid"):
+    if not _has("geteuid"):
         return True
     found = path.stat()
     return found.st_uid == os.geteuid() and not found.st_mode & 0o022
