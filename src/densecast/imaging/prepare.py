@@ -10,6 +10,7 @@ import numpy.typing as npt
 from densecast.errors import BadShapeError
 from densecast.kernels import affine_cv4, normalise
 from densecast.spec.geometry import Placement
+from densecast.spec.pose_geometry import PosePlacement
 from densecast.spec.preprocess import FitCentre, Interpolation, PoseAffine, Preprocess, spread
 
 Image = npt.NDArray[np.uint8]
@@ -61,7 +62,10 @@ def resized_for(
     if isinstance(preprocess.resize, PoseAffine):
         geometry = preprocess.resize.geometry(image_hw)
         placement = geometry.placement
-        matrix = affine_cv4.three_point_matrix(*geometry.triangles())
+        if isinstance(geometry, PosePlacement):
+            matrix = affine_cv4.three_point_matrix(*geometry.triangles())
+        else:
+            matrix = geometry.matrix()
         return affine_cv4.warp_affine(image, matrix, placement.model_hw), preprocess, placement
     placement = preprocess.place(image_hw)
     return resize(_ranged(image, preprocess), placement.content_hw, preprocess.interpolation), preprocess, placement

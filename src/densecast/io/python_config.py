@@ -1,8 +1,9 @@
 """Reads configurations that are written as Python assignments, without executing any of it.
 
 What is understood: literals, lists, tuples and tables, `dict(…)`, `+`, names that were assigned before, their entries,
-`**name` and `*name`, f-strings of such names, and of numbers `- * / //` and `sum([…])`. Anything else - other calls,
-imports, comprehensions, conditions - is refused with its line. `config_files` follows `_base_`.
+`**name` and `*name`, f-strings of such names, of numbers `- * / //`, `sum([…])` and `list(range(…))`, and lists times a
+number. Anything else - other calls, imports, comprehensions, conditions - is refused with its line. `config_files`
+follows `_base_`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from densecast.errors import BadConfigError
+from densecast.io.python_nodes import called, count_values, is_number
 
 MAX_CHARACTERS = 1 << 20
 # Configurations nest about ten deep. The parser of Python itself gives up near two hundred.
@@ -86,7 +88,7 @@ class _Reader:
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
                 continue  # a docstring
             if not isinstance(statement, ast.Assign):
-                raise self._refused(statement, f"a configuration only assigns names; here is {_called(statement)}")
+                raise self._refused(statement, f"a configuration only assigns names; here is {called(statement)}")
             value = self.value(statement.value)
             for target in statement.targets:
                 self._assign(target, value)
@@ -101,13 +103,13 @@ class _Reader:
                 raise self._refused(target, "only entries of tables are assigned")
             holder[key] = value
         else:
-            raise self._refused(target, f"only names are assigned, not {_called(target)}")
+            raise self._refused(target, f"only names are assigned, not {called(target)}")
 
     def value(self, node: ast.expr) -> Any:
         """The value of an expression."""
         read: Callable[[Any], Any] | None = getattr(self, f"_{type(node).__name__.lower()}", None)
         if read is None:
-            raise self._refused(node, f"{_called(node)} would have to be executed, and nothing of it is")
+            raise self._refused(node, f"{called(node)} would have to be executed, and nothing of it is")
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._refused(node, f"values are nested more than {MAX_DEPTH} deep")
@@ -166,15 +168,17 @@ class _Reader:
         return table
 
     def _call(self, node: ast.Call) -> Any:
-        called = node.func.id if isinstance(node.func, ast.Name) else None
-        if called == "sum" and len(node.args) == 1 and not node.keywords:
+        name = node.func.id if isinstance(node.func, ast.Name) else None
+        if name == "sum" and len(node.args) == 1 and not node.keywords:
             items = self.value(node.args[0])
-            if isinstance(items, (list, tuple)) and all(_is_number(item) for item in items):
+            if isinstance(items, (list, tuple)) and all(is_number(item) for item in items):
                 return self._bounded(node, sum(items))
             raise self._refused(node, "sum is for a list of numbers")
-        if called != "dict" or len(node.args) > 1:
+        if name in ("range", "list", "tuple") and node.args and not node.keywords:
+            return self._sequence(node, name)
+        if name != "dict" or len(node.args) > 1:
             raise self._refused(
-                node, f"a call{f' of {called}' if called else ''} would have to be executed, and nothing of it is"
+                node, f"a call{f' of {name}' if name else ''} would have to be executed, and nothing of it is"
             )
         made = dict(self._table(node.args[0])) if node.args else {}
         for keyword in node.keywords:
@@ -183,6 +187,32 @@ class _Reader:
             else:
                 made[keyword.arg] = self.value(keyword.value)
         return made
+
+    def _sequence(self, node: ast.Call, kind: str) -> Any:
+        """`range(…)` as a list, and a list of it or of another list."""
+        values = [self.value(each) for each in node.args]
+        if kind == "range":
+            if len(values) > 3 or not all(is_number(each) and isinstance(each, int) for each in values):
+                raise self._refused(node, "range is for one to three whole numbers")
+            try:
+                counted = range(*values)
+                self._spend(node, min(len(counted), MAX_VALUES + 1))
+            except ValueError:
+                raise self._refused(node, "the step of a range is 0") from None
+            except OverflowError:
+                raise self._refused(node, f"numbers stay below {_LARGEST:g}") from None
+            return list(counted)
+        if len(values) != 1 or not isinstance(values[0], (list, tuple)):
+            raise self._refused(node, f"{kind} is for one list")
+        self._spend(node, len(values[0]))
+        return list(values[0]) if kind == "list" else tuple(values[0])
+
+    def _repeated(self, node: ast.BinOp, items: Any, times: Any) -> Any:
+        """A list or tuple times a whole number."""
+        if not (is_number(times) and isinstance(times, int)):
+            raise self._refused(node, "a list is repeated a whole number of times")
+        self._spend(node, count_values(items, self._left) * max(times, 1))
+        return items * times
 
     def _name(self, node: ast.Name) -> Any:
         if node.id not in self._names:
@@ -211,13 +241,15 @@ class _Reader:
     def _binop(self, node: ast.BinOp) -> Any:
         work = _ARITHMETIC.get(type(node.op))
         if work is None:
-            raise self._refused(node, f"{_called(node.op)} would have to be executed, and nothing of it is")
+            raise self._refused(node, f"{called(node.op)} would have to be executed, and nothing of it is")
         left, right = self.value(node.left), self.value(node.right)
-        if _is_number(left) and _is_number(right):
+        if is_number(left) and is_number(right):
             try:
                 return self._bounded(node, work(left, right))
             except ZeroDivisionError:
                 raise self._refused(node, "a division by 0") from None
+        if isinstance(node.op, ast.Mult) and isinstance(left, (list, tuple)):
+            return self._repeated(node, left, right)
         if not (isinstance(node.op, ast.Add) and type(left) is type(right) and isinstance(left, (str, list, tuple))):
             raise self._refused(node, "+ joins texts, lists or tuples, and other operators are for numbers")
         self._spend(node, len(left) + len(right))
@@ -233,7 +265,7 @@ class _Reader:
         value = self.value(node.operand)
         if isinstance(node.op, (ast.USub, ast.UAdd)) and isinstance(value, (int, float)):
             return -value if isinstance(node.op, ast.USub) else value
-        raise self._refused(node, f"{_called(node.op)} would have to be executed, and nothing of it is")
+        raise self._refused(node, f"{called(node.op)} would have to be executed, and nothing of it is")
 
     def _joinedstr(self, node: ast.JoinedStr) -> str:
         """Text and the values of plain names."""
@@ -251,7 +283,7 @@ class _Reader:
         return joined
 
     def _used(self, node: ast.expr, value: Any) -> Any:
-        self._spend(node, _count(value, self._left))
+        self._spend(node, count_values(value, self._left))
         return value
 
     def _spend(self, node: ast.expr, count: int) -> None:
@@ -261,39 +293,3 @@ class _Reader:
 
     def _refused(self, node: Any, why: str) -> BadConfigError:
         return BadConfigError(f"{self._where}, line {getattr(node, 'lineno', '?')}: {why}.", field="config")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _count(value: Any, most: int) -> int:
-    """The number of values inside of a value, itself included; stops counting above `most`."""
-    count, waiting = 0, [value]
-    while waiting and count <= most:
-        each = waiting.pop()
-        count += 1
-        if isinstance(each, Mapping):
-            waiting += each.values()
-        elif isinstance(each, (list, tuple)):
-            waiting += each
-        elif isinstance(each, str):
-            count += len(each) // 64
-    return count
-
-
-_WORDS = {
-    "an import": ("Import", "ImportFrom"),
-    "a function": ("FunctionDef", "AsyncFunctionDef", "Lambda"),
-    "a comprehension": ("ListComp", "SetComp", "DictComp", "GeneratorExp"),
-    "a condition": ("IfExp", "If", "BoolOp", "Compare", "Match"),
-    "a loop": ("For", "While"),
-    "an expression": ("Expr", "NamedExpr", "Await", "Yield"),
-    "an assignment of another kind": ("AugAssign", "AnnAssign", "Delete"),
-}
-
-
-def _called(node: ast.AST) -> str:
-    """What a part of Python is called."""
-    name = type(node).__name__
-    return next((words for words, kinds in _WORDS.items() if name in kinds), f"'{name}'")

@@ -74,20 +74,22 @@ def field(
     channel: npt.NDArray[np.int64],
     mirror_channel: npt.NDArray[np.int64],
     size_hw: tuple[int, int],
+    align_corners: bool = False,
 ) -> Field:
     """The field of (C, h, w) maps read at `size_hw`."""
     height, width = plain.shape[1:]
-    rows, cols = table(height, size_hw[0]), table(width, size_hw[1])
+    rows = table(height, size_hw[0], align_corners=align_corners)
+    cols = table(width, size_hw[1], align_corners=align_corners)
     if mirrored is None:
         return Field(plain, plain, False, channel, channel, rows, cols, cols)
-    mirror_cols = table(width, size_hw[1], is_mirrored=True)
+    mirror_cols = table(width, size_hw[1], is_mirrored=True, align_corners=align_corners)
     return Field(plain, mirrored, True, channel, mirror_channel, rows, cols, mirror_cols)
 
 
 @lru_cache(maxsize=64)
-def table(source: int, target: int, is_mirrored: bool = False) -> Table:
+def table(source: int, target: int, is_mirrored: bool = False, align_corners: bool = False) -> Table:
     """Taps for upsampling an axis from `source` to `target` pixels, mirrored or not: dtype `TAP`."""
-    axis = taps(source, target, align_corners=False)
+    axis = taps(source, target, align_corners)
     blends = np.empty(target, TAP)
     blends["first"], blends["second"] = axis.first, axis.second
     if is_mirrored:

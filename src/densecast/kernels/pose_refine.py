@@ -252,8 +252,11 @@ def _mean_tags(field, people, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def fill_missing(heat_field, tag_field, ceilings, tiles, people):  # type: ignore[no-untyped-def]
-    """Place every missing joint of (P, K, 3) people at the best position of its maps, if the value is above 0."""
+def fill_missing(heat_field, tag_field, ceilings, tiles, people, centre=_HALF):  # type: ignore[no-untyped-def]
+    """Place every missing joint of (P, K, 3) people at the best position of its maps, if the value is above 0.
+
+    `centre`, float32, is where a pixel's centre lies in it: 0.5, or 0 where places count from the first centre.
+    """
     has_mirror = tag_field.has_mirror
     width = len(heat_field.cols)
     length = 2 if has_mirror else 1
@@ -282,6 +285,6 @@ def fill_missing(heat_field, tag_field, ceilings, tiles, people):  # type: ignor
             value = mean_value(heat.plain, heat.mirrored, heat.rows, heat.cols, heat.mirror_cols, y, x)
             if value > 0:
                 shift_x, shift_y = _quarter_shift(heat, y, x)
-                people[person, joint, 0] = np.float32(x) + (shift_x + _HALF)
-                people[person, joint, 1] = np.float32(y) + (shift_y + _HALF)
+                people[person, joint, 0] = np.float32(x) + (shift_x + centre)
+                people[person, joint, 1] = np.float32(y) + (shift_y + centre)
                 people[person, joint, 2] = value

@@ -12,6 +12,18 @@ DECONVOLUTIONS = 3
 """How many transposed convolutions bring a map of stride 32 to stride 4."""
 
 
+def deconvolution(in_channels: int, channels: int, kernel: int = 4) -> list[nn.Module]:
+    """A transposed convolution of kernel 2, 3 or 4 that doubles the size, normalisation, activation."""
+    padding = 0 if kernel == 2 else 1
+    return [
+        nn.ConvTranspose2d(
+            in_channels, channels, kernel, stride=2, padding=padding, output_padding=int(kernel == 3), bias=False
+        ),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+    ]
+
+
 class KeypointHead(nn.Module):
     """Each of `deconv_channels` doubles the size; `final_layer` gives joints heatmaps, then joints tags.
 
@@ -23,11 +35,7 @@ class KeypointHead(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for channels in deconv_channels:
-            layers += [
-                nn.ConvTranspose2d(in_channels, channels, 4, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(channels),
-                nn.ReLU(),
-            ]
+            layers += deconvolution(in_channels, channels)
             in_channels = channels
         self.deconv_layers = nn.Sequential(*layers)
         self.final_layer = nn.Conv2d(in_channels, 2 * joints, 1)

@@ -89,6 +89,23 @@ def place(
         BadShapeError: an empty image, or sizes or scales that are not positive.
     """
     height, width = image_hw
+    model_hw = input_hw(image_hw, short_side, multiple, scale=scale, min_scale=min_scale)
+    if width < height:
+        extent_xy = (width / _UNIT_PX, model_hw[0] / model_hw[1] * width / _UNIT_PX)
+    else:
+        extent_xy = (model_hw[1] / model_hw[0] * height / _UNIT_PX, height / _UNIT_PX)
+    return PosePlacement(image_hw, model_hw, (round(width / 2.0), round(height / 2.0)), extent_xy)
+
+
+def input_hw(
+    image_hw: tuple[int, int], short_side: int, multiple: int, *, scale: float, min_scale: float
+) -> tuple[int, int]:
+    """The size of the network's input, see `place`.
+
+    Raises:
+        BadShapeError: an empty image, or sizes or scales that are not positive.
+    """
+    height, width = image_hw
     if min(height, width, short_side, multiple) < 1 or not 0 < min_scale <= scale:
         raise BadShapeError(
             "an image, a short side and a multiple of at least one pixel and 0 < min_scale <= scale are needed, "
@@ -97,14 +114,8 @@ def place(
     short = _round_up(min_scale * short_side, multiple)
     zoomed_short = int(short * scale / min_scale)
     if width < height:
-        zoomed_long = int(_round_up(short / width * height, multiple) * scale / min_scale)
-        model_hw = (zoomed_long, zoomed_short)
-        extent_xy = (width / _UNIT_PX, zoomed_long / zoomed_short * width / _UNIT_PX)
-    else:
-        zoomed_long = int(_round_up(short / height * width, multiple) * scale / min_scale)
-        model_hw = (zoomed_short, zoomed_long)
-        extent_xy = (zoomed_long / zoomed_short * height / _UNIT_PX, height / _UNIT_PX)
-    return PosePlacement(image_hw, model_hw, (round(width / 2.0), round(height / 2.0)), extent_xy)
+        return int(_round_up(short / width * height, multiple) * scale / min_scale), zoomed_short
+    return zoomed_short, int(_round_up(short / height * width, multiple) * scale / min_scale)
 
 
 def _round_up(value: float, multiple: int) -> int:

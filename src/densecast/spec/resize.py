@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from densecast.errors import BadConfigError
-from densecast.spec import pose_geometry
+from densecast.spec import pose_geometry, pose_unbiased
 from densecast.spec.geometry import Placement
 from densecast.spec.pose_geometry import PosePlacement
+from densecast.spec.pose_unbiased import UnbiasedPlacement
 from densecast.spec.short_side import ShortSide
 
 Floats = tuple[float, ...]
@@ -237,17 +238,21 @@ class PoseAffine:
 
     MMPose 0.29's bottom-up pipeline, bilinear: see `spec.pose_geometry`. `scale` multiplies the input's size;
     `min_scale` is the smallest scale of those used together, which determines what part of the image all of them show.
+    `unbiased` measures between the centres of the first and the last pixels and starts in the upper left corner: see
+    `spec.pose_unbiased`.
     """
 
     short_side: int = 512
     multiple: int = 64
     scale: float = 1.0
     min_scale: float = 1.0
+    unbiased: bool = False
     kind: Literal["pose_affine"] = "pose_affine"
 
-    def geometry(self, image_hw: tuple[int, int]) -> PosePlacement:
+    def geometry(self, image_hw: tuple[int, int]) -> PosePlacement | UnbiasedPlacement:
         """Where an image of this size lands, with the details that the original's rounding depends on."""
-        return pose_geometry.place(image_hw, self.short_side, self.multiple, scale=self.scale, min_scale=self.min_scale)
+        place = pose_unbiased.place if self.unbiased else pose_geometry.place
+        return place(image_hw, self.short_side, self.multiple, scale=self.scale, min_scale=self.min_scale)
 
     def place(self, image_hw: tuple[int, int]) -> Placement:
         """Where an image of this size lands."""

@@ -1,4 +1,4 @@
-"""Networks of MMSegmentation, built from their configuration under the names of the originals' weights."""
+"""Networks of MMSegmentation and MMPose, built from their configuration under the names of the originals' weights."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ _SMALLEST = {
         "norm_cfg": {"type": "BN"},
     },
 }
+POSE_NETWORKS = ("AssociativeEmbedding", "BottomUp")
+"""The types of bottom-up pose networks."""
+SELECTED = "select_output_index"
+"""The key, beside `backbone` and `keypoint_head`, of the outputs that are decoded; all where it is absent."""
 # Beside a network's own weights: heads that only training runs, losses, and what mmengine normalises images with.
 _OTHERS = ("auxiliary_head.", "data_preprocessor.", "loss", "decode_head.loss_decode.")
 
@@ -56,6 +60,11 @@ class Options:
         """The table itself."""
         made: dict[str, Any] = json.loads(self.config)
         return made
+
+
+def output_names(count: int) -> tuple[str, ...]:
+    """What the outputs of a pose network are called: `maps`, `maps_1`, …"""
+    return ("maps", *(f"maps_{index}" for index in range(1, count)))
 
 
 def build(options: Options | None = None) -> nn.Module:

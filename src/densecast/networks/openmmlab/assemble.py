@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from densecast.networks.openmmlab import backbones, heads, necks
+from densecast.networks.openmmlab import POSE_NETWORKS, backbones, heads, necks, pose
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.segmentors import CascadeEncoderDecoder, EncoderDecoder
 
@@ -21,9 +21,11 @@ def network(table: Mapping[str, Any]) -> nn.Module:
         BadConfigError: a part or a key that densecast does not know; the message names it.
     """
     keys = Keys(table, "model")
-    kind = keys.word("type").removeprefix("mmseg.")
+    kind = keys.word("type").removeprefix("mmseg.").removeprefix("mmpose.")
+    if kind in POSE_NETWORKS:
+        return pose.network(keys)
     if kind not in SEGMENTORS:
-        raise keys.unknown("type", kind, SEGMENTORS)
+        raise keys.unknown("type", kind, (*SEGMENTORS, *POSE_NETWORKS))
     backbone = backbones.backbone(keys.table("backbone"))
     given = keys.take("neck", None)
     neck = None if given is None else necks.neck(Keys(given, "model.neck"))

@@ -58,8 +58,15 @@ def dilations_of(
     return layers
 
 
-def resnet(keys: Keys, *, deep_stem: bool | None = None, pool_first: bool | None = None, grouped: bool = False) -> Any:
-    """ResNet, ResNetV1c, ResNetV1d, ResNeXt."""
+def resnet(
+    keys: Keys,
+    *,
+    deep_stem: bool | None = None,
+    pool_first: bool | None = None,
+    grouped: bool = False,
+    default_indices: tuple[int, ...] | None = None,
+) -> Any:
+    """ResNet, ResNetV1c, ResNetV1d, ResNeXt; all maps where neither the table nor `default_indices` says which."""
     depth = keys.integer("depth")
     if depth not in _DEPTHS:
         raise keys.unknown("depth", depth, map(str, _DEPTHS))
@@ -101,7 +108,7 @@ def resnet(keys: Keys, *, deep_stem: bool | None = None, pool_first: bool | None
         stem_width=keys.integer("stem_channels", 64),
         always_project=False,
     )
-    indices = keys.integers("out_indices", tuple(range(stages)), least=0)
+    indices = keys.integers("out_indices", default_indices or tuple(range(stages)), least=0)
     plain_convolution(keys)
     keys.only("plugins", None)
     keys.ignore("stage_with_dcn", *TRAINING)
@@ -211,7 +218,7 @@ def mobilenet_v2(keys: Keys, *, has_last: bool = False) -> Any:
         )
         for index, (expansion, width, blocks, stride) in enumerate(_MOBILE)
     ]
-    last = divisible(max(1280 * widen, 1280)) if has_last else None
+    last = int(1280 * max(widen, 1.0)) if has_last else None
     network = MobileNetV2(
         divisible(32 * widen),
         stages,

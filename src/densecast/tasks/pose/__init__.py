@@ -21,7 +21,7 @@ from densecast.tasks._base import Difference, Image, Measure, Task
 from densecast.tasks._legend import Entry
 from densecast.tasks._prediction import Origin, Prediction
 from densecast.tasks._regions import Style
-from densecast.tasks.pose.coco_person import JOINTS
+from densecast.tasks.pose.skeleton import COCO, Skeleton
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,12 @@ class PoseDecode:
     `tag_per_joint`: one tag map for each joint, otherwise one for all.
     `adjust`: shift found joints by a quarter of a pixel towards the larger neighbour.
     `refine`: look for missing joints in the maps.
+    `align_corners`: maps are brought to one size with their corners aligned.
+    `unbiased`: joints by unbiased data processing (Huang et al. 2020, arXiv:1911.07524): places count from the first
+    pixel's centre, and are found by the shape of the peak; goes with an unbiased `pose_affine` resize.
+    `tags_output`: which of the network's outputs holds the tags, behind its heatmaps; all give heatmaps, which are
+    averaged.
+    `skeleton`: the joints; COCO's 17 where it is None.
     """
 
     flip: bool = True
@@ -52,6 +58,10 @@ class PoseDecode:
     tag_per_joint: bool = True
     adjust: bool = True
     refine: bool = True
+    align_corners: bool = False
+    unbiased: bool = False
+    tags_output: int = 0
+    skeleton: Skeleton | None = None
     kind: Literal["pose"] = "pose"
 
     def __post_init__(self) -> None:
@@ -62,6 +72,8 @@ class PoseDecode:
         """
         if self.nms_kernel < 1 or self.nms_kernel % 2 == 0:
             raise BadConfigError(f"nms_kernel must be odd and at least 1, got {self.nms_kernel}.")
+        if self.tags_output < 0:
+            raise BadConfigError(f"tags_output counts outputs from 0, got {self.tags_output}.")
         if self.max_people < 1:
             raise BadConfigError(f"max_people must be at least 1, got {self.max_people}.")
         if not self.detection_threshold >= 0:
@@ -158,11 +170,19 @@ def decode_options(spec: ModelSpec) -> PoseDecode:
     return spec.decode
 
 
+def skeleton_of(spec: ModelSpec) -> Skeleton:
+    """The joints that a model of this task finds."""
+    return decode_options(spec).skeleton or COCO
+
+
 class PoseTask:
-    """People from heatmaps and tags; `joints` is K, the number of each person's joints: COCO's, or a subclass's own."""
+    """People from heatmaps and tags.
+
+    `joints` is the number of each person's joints where the decode options have no skeleton: COCO's, or a subclass's.
+    """
 
     name = "pose"
-    joints = len(JOINTS)
+    joints = len(COCO.joints)
     options_type = PoseDecode
     measure = Measure("mean_oks", "oks")
 
@@ -170,16 +190,35 @@ class PoseTask:
         """Check that the preprocessing is the one that postprocessing can invert.
 
         Raises:
-            BadConfigError: it is another one.
+            BadConfigError: it is another one, or there is no such output of tags.
         """
-        if not isinstance(spec.preprocess.resize, PoseAffine):
+        options, resize = decode_options(spec), spec.preprocess.resize
+        if not isinstance(resize, PoseAffine):
+            raise BadConfigError(f"{spec.name}: pose needs the resize 'pose_affine', not {resize.kind!r}.")
+        if resize.unbiased != options.unbiased:
             raise BadConfigError(
-                f"{spec.name}: pose needs the resize 'pose_affine', not {spec.preprocess.resize.kind!r}."
+                f"{spec.name}: unbiased is {resize.unbiased} for the resize and {options.unbiased} for decoding; "
+                "joints are brought back right only where both are the same.",
+                field="unbiased",
+            )
+        if options.tags_output >= len(spec.outputs):
+            raise BadConfigError(
+                f"{spec.name}: tags are to be in output {options.tags_output}, counted from 0, but there are "
+                f"{len(spec.outputs)} outputs.",
+                field="tags_output",
             )
 
-    def output_channels(self, spec: ModelSpec) -> int:
-        """A heatmap for each joint, and a tag map for each or one for all."""
-        return 2 * self.joints if decode_options(spec).tag_per_joint else self.joints + 1
+    def joints_of(self, spec: ModelSpec) -> int:
+        """K, the number of each person's joints."""
+        skeleton = decode_options(spec).skeleton
+        return self.joints if skeleton is None else len(skeleton.joints)
+
+    def output_channels(self, spec: ModelSpec) -> int | None:
+        """A heatmap for each joint, and a tag map for each or one for all; None where another output has the tags."""
+        options, joints = decode_options(spec), self.joints_of(spec)
+        if options.tags_output:
+            return None
+        return 2 * joints if options.tag_per_joint else joints + 1
 
     def postprocess(
         self,
@@ -199,7 +238,8 @@ class PoseTask:
         """
         from densecast.tasks.pose import postprocess
 
-        maps = [each[spec.output.name] for each in outputs]
+        names = [tensor.name for tensor in spec.outputs]
+        maps = [[each[name] for name in names] for each in outputs]
         return postprocess.decode_views(maps, views, spec, frame, probability=scores)
 
     def target_at(self, target: AnnotatedPoses, placement: Placement, frame: Frame) -> AnnotatedPoses:
@@ -228,8 +268,8 @@ class PoseTask:
         """Any number of people with K joints each."""
         people = Dim("people", 0, 1 << 16)
         return (
-            TensorSpec("xy_px", "float32", (people, self.joints, 2)),
-            TensorSpec("score", "float32", (people, self.joints)),
+            TensorSpec("xy_px", "float32", (people, self.joints_of(spec), 2)),
+            TensorSpec("score", "float32", (people, self.joints_of(spec))),
             TensorSpec("person_score", "float32", (people,)),
         )
 
@@ -240,10 +280,10 @@ class PoseTask:
         return similarity.difference(left, right)
 
     def draw(self, image: Image, prediction: Poses, spec: ModelSpec) -> Image:
-        """Draw joints and limbs of all people, left in blue and right in orange; for COCO's joints only."""
+        """Draw joints and limbs of all people, left in blue and right in orange."""
         from densecast.tasks.pose import drawing
 
-        return drawing.draw(image, prediction)
+        return drawing.draw(image, prediction, skeleton=decode_options(spec).skeleton)
 
     def save(self, path_without_suffix: Path, prediction: Poses, spec: ModelSpec) -> Path:
         """Write `<path>.json`: one line per person with `keypoints`, [x, y, score] of each joint, and `score`."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from densecast.errors import BadImageError
 from densecast.io import files
 from densecast.tasks.pose import Poses
-from densecast.tasks.pose.coco_person import JOINTS, LIMBS
+from densecast.tasks.pose.skeleton import COCO, Skeleton
 
 Image = npt.NDArray[np.uint8]
 
@@ -29,11 +29,12 @@ _SHIFT = 4
 _FURTHEST_PX = 2.0**24
 
 
-def draw(image: Image, people: Poses, min_score: float = 0.3) -> Image:
+def draw(image: Image, people: Poses, min_score: float = 0.3, *, skeleton: Skeleton | None = None) -> Image:
     """Draw limbs and joints of all people over a copy of an (H, W, 3) uint8 RGB image.
 
     Joints that score less than `min_score` are left out, and limbs that end in one. People found first are drawn
-    last, on top. Limbs and sides are known for COCO's joints; of any other number, the joints are drawn in one colour.
+    last, on top. Limbs and sides are those of the skeleton, or COCO's; of any other number of joints, they are drawn
+    in one colour.
 
     Raises:
         BadImageError: not an (H, W, 3) uint8 image.
@@ -45,7 +46,8 @@ def draw(image: Image, people: Poses, min_score: float = 0.3) -> Image:
     canvas = np.ascontiguousarray(image).copy()
     thickness = max(1, round(min(image.shape[:2]) * _THICKNESS))
     joints = people.xy_px.shape[1]
-    names, limbs = (JOINTS, LIMBS) if joints == len(JOINTS) else (("",) * joints, ())
+    known = skeleton or COCO
+    names, limbs = (known.joints, known.limbs) if joints == len(known.joints) else (("",) * joints, ())
     for xy_px, score in zip(people.xy_px[::-1], people.score[::-1], strict=True):
         visible = (score >= min_score) & (np.abs(xy_px) < _FURTHEST_PX).all(axis=1)
         # Our points have the first pixel's centre at 0.5, OpenCV's at 0.

@@ -1,4 +1,4 @@
-"""Exports checkpoints of MMSegmentation by the configuration that they carry, without that package."""
+"""Exports checkpoints of MMSegmentation and MMPose by the configuration that they carry, without those packages."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.recipe import Recipe, SlideInference
 from densecast.spec.slide import Slide
 from densecast.spec.verb_options import ExportOptions
+from densecast.tasks.pose import PoseDecode
 from densecast.verbs.export import asked, torch_module, trial_sizes
 from densecast.verbs.export import checkpoint as checkpoints
 from densecast.verbs.export.checkpoint import Checkpoint
@@ -29,6 +30,7 @@ from densecast.verbs.export.spec_file import SpecFile
 
 _NETWORK = "openmmlab"
 _EXAMPLE_HW = (512, 512)
+_PERSON_RGB = (0, 158, 115)
 
 
 def recipe_of(found: Checkpoint, file: str, config: str | None = None) -> Recipe:
@@ -108,6 +110,8 @@ def described(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpec, tup
     Raises:
         BadConfigError: labels or colours of another number than the network's classes.
     """
+    if recipe.library == "mmpose":
+        return _described_pose(recipe, name, stated)
     notes = []
     classes = _classes(recipe.network)
     labels = stated.labels if stated.labels is not None else recipe.labels
@@ -145,6 +149,29 @@ def described(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpec, tup
         evaluation=stated.evaluation or _evaluation(recipe, labels),
         channels=_channels(recipe.network),
         slide=windows,
+    )
+    return described.model(name), tuple(notes)
+
+
+def _described_pose(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpec, tuple[str, ...]]:
+    """The same of a pose network, whose one class are people."""
+    for value, field in ((stated.labels, "labels"), (stated.slide, "slide")):
+        if value is not None:
+            raise BadConfigError(f"a pose network finds people: it has no {field} to state.", field=field)
+    assert isinstance(recipe.decode, PoseDecode)
+    notes = []
+    if not recipe.augment.is_plain:
+        notes.append(f"the configuration tests with ratios {','.join(f'{each:g}' for each in recipe.augment.ratios)}")
+    outputs = recipe.network.get(networks.SELECTED) or (0,)
+    is_coco = recipe.decode.skeleton is None
+    described = SpecFile(
+        labels=recipe.labels or ("person",),
+        palette=(_PERSON_RGB,),
+        preprocess=stated.preprocess or recipe.preprocess,
+        task="pose",
+        decode=stated.decode or recipe.decode,
+        evaluation=stated.evaluation or (Evaluation("coco_keypoints", "coco_keypoints") if is_coco else None),
+        outputs=networks.output_names(len(outputs)),
     )
     return described.model(name), tuple(notes)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from densecast.errors import BadConfigError
+from densecast.networks.openmmlab import POSE_NETWORKS
 from densecast.spec.model import Rgb
 from densecast.spec.recipe import DatasetRecipe, Inference, Recipe, SlideInference, WholeInference
 from densecast.tasks.segmentation import SegmentationDecode
-from densecast.verbs.export.openmmlab import pipeline
+from densecast.verbs.export.openmmlab import pipeline, pose
 
 _SEGMENTORS = ("EncoderDecoder", "CascadeEncoderDecoder")
 # What only training reads, wherever in a network it stands.
@@ -18,6 +20,8 @@ _TRAINING = (
     "data_preprocessor",
     "init_cfg",
     "loss_decode",
+    "loss_keypoint",
+    "loss_pose",
     "pretrained",
     "sampler",
     "test_cfg",
@@ -37,9 +41,14 @@ def read(config: Mapping[str, Any]) -> Recipe:
     kind = _bare(model.get("type"))
     if kind in _SEGMENTORS:
         return _segmentation(config, model)
+    if kind in POSE_NETWORKS:
+        dataset = _test_dataset(config)
+        transforms = _test_pipeline(config, dataset)
+        made = pose.read(config, {**without_training(model), "type": kind}, dataset, transforms)
+        return replace(made, notes=(*made.notes, *_left_out(config, model)))
     raise BadConfigError(
         f"the configuration's model is of type {model.get('type')!r:.60}; densecast builds "
-        f"{', '.join(_SEGMENTORS)} of MMSegmentation.",
+        f"{', '.join(_SEGMENTORS)} of MMSegmentation and {', '.join(POSE_NETWORKS)} of MMPose 0.x.",
         field="config",
     )
 
