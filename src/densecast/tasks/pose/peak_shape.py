@@ -49,6 +49,6 @@ def move_to_tops(heat: Maps, people: Maps) -> Maps:
 def _inverse(matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The inverse of each; of one that has none, the nearest thing to it."""
     try:
-        return np.linalg.inv(matrices)
+        return np.asarray(np.linalg.inv(matrices), np.float64)
     except np.linalg.LinAlgError:
-        return np.linalg.pinv(matrices)
+        return np.asarray(np.linalg.pinv(matrices), np.float64)

@@ -55,8 +55,8 @@ class SpecFile:
     are the network's: 1 is grey, others than 3 are the bands of the files. `slide` is for networks that see an image in
     sliding windows: `slide = { crop_hw = [512, 512], stride_hw = [341, 341] }`.
 
-    For `task = "pose"` the resize has to be `{ kind = "pose_affine" }`, and the graph gives 17 heatmaps and then 17 tag
-    maps of COCO's joints.
+    For `task = "pose"` the resize has to be `{ kind = "pose_affine" }`, and the graph gives a heatmap and then
+    a tag map for each joint: COCO's 17, or those of `decode.skeleton`.
     """
 
     labels: tuple[str, ...] = ()

@@ -117,7 +117,7 @@ class Served:
                 "precision": str(precision),
                 "labels": list(spec.labels),
                 "palette": [list(colour) for colour in spec.palette],
-                "limbs": outputs.limbs(self.pipeline.task),
+                "limbs": outputs.limbs(self.pipeline.task, self.pipeline.spec),
                 "is_upright": spec.preprocess.use_exif,
                 "network_inputs": own,
                 "network_outputs": [_told(tensor.name, tensor.dtype, tensor.shape) for tensor in spec.outputs],

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from densecast.imaging import run_lengths
 from densecast.pipeline import Image, Pipeline
+from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Array, Dim, TensorSpec
-from densecast.tasks.pose import Poses, PoseTask
-from densecast.tasks.pose.coco_person import JOINTS, LIMBS
+from densecast.tasks.pose import Poses, PoseTask, skeleton_of
 from densecast.tasks.segmentation import SegmentationMap
 from densecast.verbs.serve import tensors
 from densecast.verbs.serve.refusals import bad
@@ -127,9 +127,12 @@ def people(poses: Poses) -> list[dict[str, Any]]:
     return listed
 
 
-def limbs(task: object) -> list[list[int]]:
-    """Pairs of joints to draw a line between; known for COCO's joints only."""
-    return [list(pair) for pair in LIMBS] if isinstance(task, PoseTask) and task.joints == len(JOINTS) else []
+def limbs(task: object, spec: ModelSpec) -> list[list[int]]:
+    """Pairs of joints to draw a line between: those of the model's skeleton."""
+    if not isinstance(task, PoseTask):
+        return []
+    skeleton = skeleton_of(spec)
+    return [list(pair) for pair in skeleton.limbs] if task.joints_of(spec) == len(skeleton.joints) else []
 
 
 def name_of(number: int, labels: Sequence[str]) -> str:
