@@ -148,3 +148,24 @@ def test_left_and_right_are_counterparts_in_every_known_skeleton() -> None:
     assert COCO_WHOLE_BODY.joints[:17] == COCO.joints and COCO_WHOLE_BODY.sigmas[:17] == COCO.sigmas
     # The chin is its own counterpart, and the corners of the jaw are each other's.
     assert COCO_WHOLE_BODY.mirrored[31] == 31 and COCO_WHOLE_BODY.mirrored[23] == 39
+
+
+def test_people_know_the_joints_of_the_model_that_found_them() -> None:
+    from densecast.tasks._prediction import Origin
+    from densecast.tasks.pose import Poses
+
+    spec = replace(tiny_specs.pose(), decode=PoseDecode(skeleton=CROWDPOSE))
+    xy = np.random.default_rng(0).uniform(10, 90, (2, 14, 2)).astype(np.float32)
+    made = Poses(xy, np.ones((2, 14), np.float32), np.ones(2, np.float32))
+    assert made.skeleton is None and made.to_dict()["joints"][0] == "0"
+    known = replace(made, origin=Origin(spec))
+    assert known.skeleton == CROWDPOSE and known.to_dict()["joints"][12:] == ["top_head", "neck"]
+    canvas = np.zeros((100, 100, 3), np.uint8)
+    assert (TASK.draw(canvas, known, spec) > 0).sum() > (TASK.draw(canvas, known, tiny_specs.pose()) > 0).sum()
+    # A step of one joint counts by that joint's own sigma.
+    moved = xy.copy()
+    moved[0, 6, 0] += 20
+    area = np.ptp(xy[0], axis=0).prod()
+    share = np.exp(-(20**2) / (2 * area * (2 * CROWDPOSE.sigmas[6]) ** 2))
+    found = TASK.difference(known, replace(known, xy_px=moved))
+    np.testing.assert_allclose(found.reported, 1 - (1 - share) / 28, rtol=1e-5)

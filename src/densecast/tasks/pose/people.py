@@ -12,13 +12,12 @@ from densecast.tasks._base import Image
 from densecast.tasks._legend import Entry
 from densecast.tasks._regions import Style
 from densecast.tasks.pose import Poses, drawing
-from densecast.tasks.pose.coco_person import JOINTS
 
 
 def joint_names(people: Poses) -> tuple[str, ...]:
-    """The names of the joints, COCO's if there are as many, else their numbers."""
-    count = people.xy_px.shape[1]
-    return JOINTS if count == len(JOINTS) else tuple(map(str, range(count)))
+    """The names of the joints, else their numbers."""
+    skeleton = people.skeleton
+    return skeleton.joints if skeleton is not None else tuple(map(str, range(people.xy_px.shape[1])))
 
 
 def boxes_xyxy(people: Poses) -> npt.NDArray[np.float32]:
@@ -38,7 +37,7 @@ def draw(people: Poses, canvas: Image, style: Style) -> Image:
     """
     if style.contours:
         raise UsageError("people have no regions that contours could be drawn around.", field="contours")
-    drawn = drawing.draw(canvas, people)
+    drawn = drawing.draw(canvas, people, skeleton=people.skeleton)
     if style.opacity is None or style.opacity == 1:
         return drawn
     blended = canvas * (1 - style.opacity) + drawn * style.opacity
@@ -47,7 +46,7 @@ def draw(people: Poses, canvas: Image, style: Style) -> Image:
 
 def entries(people: Poses) -> list[Entry]:
     """The colours of the sides, where the joints have any."""
-    if people.xy_px.shape[1] != len(JOINTS) or not len(people):
+    if people.skeleton is None or not len(people):
         return []
     return [Entry("left", drawing.LEFT), Entry("right", drawing.RIGHT), Entry("middle", drawing.MIDDLE)]
 

@@ -27,12 +27,15 @@ _SAME_PERSON = 0.5
 _EPSILON = float(np.spacing(1))
 
 
-def sigmas_of(joints: int) -> F64:
+def sigmas_of(people: Poses) -> F64:
     """(K,) standard deviations of each joint's annotated position, as fractions of the root of the person's area.
 
-    COCO's for as many joints as COCO has; for any other number, the mean of COCO's.
+    Those of the people's skeleton; where nobody measured them, the mean of COCO's.
     """
-    return np.array(SIGMAS) if joints == len(SIGMAS) else np.full(joints, np.mean(SIGMAS))
+    skeleton = people.skeleton
+    if skeleton is not None and skeleton.sigmas:
+        return np.array(skeleton.sigmas)
+    return np.full(people.xy_px.shape[1], np.mean(SIGMAS))
 
 
 def oks(a_xy: F32, b_xy: F32, area: F32 | float, sigmas: tuple[float, ...] = SIGMAS) -> F32:
@@ -58,7 +61,7 @@ def found_joint_similarity(reference: Poses, candidate: Poses) -> F64:
     area = np.asarray(box_areas(np.where(has_left[..., None], reference.xy_px, centre)), dtype=np.float64)
     apart = reference.xy_px[:, None].astype(np.float64) - candidate.xy_px[None]
     squared = (apart**2).sum(axis=-1)
-    variances = (2 * sigmas_of(reference.xy_px.shape[1])) ** 2
+    variances = (2 * sigmas_of(reference)) ** 2
     each = np.exp(-squared / (2 * variances * (area[:, None, None] + _EPSILON)))
     both = has_left[:, None] & has_right[None]
     either = has_left[:, None] | has_right[None]
