@@ -7,81 +7,57 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import tiny_artifacts
+from dockerfile import FILE, ROOT, image, of, steps, words
 from made_images import write_jpeg
 from PIL import Image
 
 from densecast.spec.options import BuildOptions, InputShape
 
-ROOT = Path(__file__).parents[2]
-FILE = ROOT / "containers" / "batch" / "Dockerfile"
 PREFIX = "/opt/densecast"
+IMAGES = ("batch", "serve")
+MADE = ("cache", "data", "models")
 
 
-@dataclass(frozen=True)
-class Step:
-    """One instruction: its name, its words, and the stage that it is in, counted from 0."""
-
-    name: str
-    words: str
-    stage: int
-
-
-def steps() -> list[Step]:
-    lines = [line for line in FILE.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    found: list[Step] = []
-    stage = -1
-    for line in "\n".join(lines).replace("\\\n", " ").splitlines():
-        name, _, words = line.strip().partition(" ")
-        stage += name == "FROM"
-        found.append(Step(name, " ".join(words.split()), stage))
-    return found
-
-
-def of(name: str) -> list[str]:
-    return [step.words for step in steps() if step.name == name]
-
-
-def last(name: str) -> list[str]:
-    """The instructions of that name in the last stage."""
-    final = max(step.stage for step in steps())
-    return [step.words for step in steps() if step.name == name and step.stage == final]
-
-
-def test_it_runs_as_a_numbered_user_who_is_not_root_with_no_health_check_and_no_shell() -> None:
-    (user,) = last("USER")
+@pytest.mark.parametrize("target", IMAGES)
+def test_it_runs_as_a_numbered_user_who_is_not_root(target: str) -> None:
+    (user,) = words(target, "USER")
     assert all(int(number) >= 10000 for number in user.split(":"))
-    after_user = [step.name for step in steps()[[step.name for step in steps()].index("USER") :]]
+    names = [step.name for step in image(target)]
+    after_user = names[names.index("USER") :]
     assert "RUN" not in after_user and "COPY" not in after_user
-    assert last("HEALTHCHECK") == ["NONE"]
-    assert last("ENTRYPOINT") == ['["densecast"]'] and last("CMD") == ['["--help"]']
-    assert not of("EXPOSE") and not of("VOLUME") and not of("ADD")
+
+
+def test_batch_jobs_have_no_health_check_and_no_shell_and_are_what_is_built_unasked() -> None:
+    assert words("batch", "HEALTHCHECK") == ["NONE"]
+    assert words("batch", "ENTRYPOINT") == ['["densecast"]'] and words("batch", "CMD") == ['["--help"]']
+    assert not words("batch", "EXPOSE") and not of("VOLUME") and not of("ADD")
+    assert steps()[-1].stage == "batch"
 
 
 def test_what_is_installed_is_pinned_and_nothing_of_the_build_is_left() -> None:
-    for image in of("FROM"):
-        name = image.split()[0]
-        assert re.fullmatch(r"python:3\.\d+-slim-\w+", name), name
-    assert len({image.split()[0] for image in of("FROM")}) == 1, "a venv is bound to its Python"
-    (pip,) = (words for words in of("RUN") if "pip install" in words)
+    stages = {step.stage for step in steps()}
+    begins = {each.split()[0] for each in of("FROM")} - stages
+    assert all(re.fullmatch(r"python:3\.\d+-slim-\w+", name) for name in begins)
+    assert len(begins) == 1, "a venv is bound to its Python"
+    (pip,) = (each for each in of("RUN") if "pip install" in each)
     assert "--constraint constraints.txt" in pip and "--no-cache-dir" in pip
-    assert all(words.startswith("--from=build") for words in last("COPY"))
-    assert not any("curl" in words or "wget" in words or "sudo" in words for words in of("RUN"))
+    assert all(each.startswith("--from=build") for target in IMAGES for each in words(target, "COPY"))
+    assert not any(tool in each for each in of("RUN") for tool in ("curl", "wget", "sudo"))
 
 
 def test_all_that_is_copied_is_here_and_let_through_and_nothing_else_is() -> None:
     ignore = (FILE.parent / "Dockerfile.dockerignore").read_text().split()
-    copied = {name for words in of("COPY") if not words.startswith("--from") for name in words.split()[:-1]}
+    copied = {name for each in of("COPY") if not each.startswith("--from") for name in each.split()[:-1]}
     assert copied == {line[1:] for line in ignore if line.startswith("!")} and ignore[0] == "*"
     assert all((ROOT / name).exists() for name in copied)
 
 
 def test_the_file_names_every_folder_that_is_written_to() -> None:
-    environment = dict(each.split("=", 1) for words in last("ENV") for each in words.split())
+    environment = dict(each.split("=", 1) for line in words("batch", "ENV") for each in line.split())
     assert environment["DENSECAST_CACHE"] == "/cache"
     assert environment["NUMBA_CACHE_DIR"].startswith("/cache/")
     comment = FILE.read_text().split("FROM")[0]
@@ -122,7 +98,7 @@ def inside(folder: Path, program: list[str], *arguments: str) -> subprocess.Comp
     for name in ("data", "cache", "tmp"):
         (folder / name).mkdir(exist_ok=True)
         (folder / name).chmod(0o777)
-    environment = dict(each.split("=", 1) for words in last("ENV") for each in words.split())
+    environment = dict(each.split("=", 1) for line in words("batch", "ENV") for each in line.split())
     script = _INSIDE.format(
         kept=folder / "data",
         cache=folder / "cache",
@@ -182,14 +158,15 @@ def test_verbs_run_without_rights_network_home_or_a_root_that_can_be_written(fol
 def test_the_commands_of_the_build_run_outside_of_it(folder: Path) -> None:
     source, prefix = folder / "source", folder / "opt"
     source.mkdir()
-    for words in (words for words in of("COPY") if not words.startswith("--from")):
-        for name in words.split()[:-1]:
+    for copied in (each for each in of("COPY") if not each.startswith("--from")):
+        for name in copied.split()[:-1]:
             path = ROOT / name
             (shutil.copytree if path.is_dir() else shutil.copy)(path, source / name)
     environment = {**os.environ, "EXTRAS": "", "PYTHONPATH": "", "DENSECAST_CACHE": str(folder / "cache")}
     environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    for words in (step.words for step in steps() if step.name == "RUN"):
-        command = words.replace(PREFIX, str(prefix)).replace(" /cache /data", f" {folder}/cache {folder}/data")
+    for run in of("RUN"):
+        command = run.replace(PREFIX, str(prefix))
+        command = command.replace(" /cache /data /models", "".join(f" {folder}/{each}" for each in MADE))
         done = subprocess.run(
             ["bash", "-euc", command], cwd=source, env=environment, capture_output=True, text=True, check=False
         )

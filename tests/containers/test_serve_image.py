@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
+import dockerfile
 import pytest
 import typer.main
 import yaml
@@ -14,12 +14,6 @@ import yaml
 from densecast.cli import app
 
 FOLDER = Path(__file__).parents[2] / "containers" / "serve"
-
-
-def dockerfile() -> list[tuple[str, str]]:
-    text = re.sub(r"^#.*\n", "", (FOLDER / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    lines = text.replace("\\\n", " ").splitlines()
-    return [(line.partition(" ")[0], " ".join(line.partition(" ")[2].split())) for line in lines if line.strip()]
 
 
 def documents(name: str) -> list[dict[str, Any]]:
@@ -38,25 +32,14 @@ def parsed(arguments: list[str]) -> dict[str, Any]:
     return found
 
 
-def test_the_image_is_not_root_pinned_and_checks_its_health() -> None:
-    steps = dockerfile()
-    final = steps[[name for name, _ in steps].index("FROM", 1) :]
-    assert [words for name, words in final if name == "USER"] == ["10001:10001"]
-    assert final.index(("USER", "10001:10001")) > max(place for place, (name, _) in enumerate(final) if name == "RUN")
-    assert all(
-        re.search(r"^[\w./-]+:[\w.-]*\d", words) and "latest" not in words for name, words in steps if name == "FROM"
-    )
-    assert not [name for name, _ in steps if name == "ADD"] and any("--constraint" in words for _, words in steps)
-    (health,) = [words for name, words in final if name == "HEALTHCHECK"]
+def test_the_server_checks_its_health_and_needs_its_extra_named() -> None:
+    (health,) = dockerfile.words("serve", "HEALTHCHECK")
     code = json.loads(health[health.index("CMD ") + 4 :])[2]
     compile(code, "healthcheck", "exec")
     assert "/v2/health/ready" in code
-    assert ("ENTRYPOINT", '["densecast", "serve"]') in final
-
-
-def test_what_goes_into_the_image_is_named(tmp_path: Path) -> None:
-    first, *rest = (FOLDER / "Dockerfile.dockerignore").read_text(encoding="utf-8").split()
-    assert first == "*" and "!src" in rest and "!data" not in rest
+    assert dockerfile.words("serve", "ENTRYPOINT") == ['["densecast", "serve"]']
+    comment = dockerfile.FILE.read_text(encoding="utf-8").split("FROM")[0]
+    assert "--target serve --build-arg EXTRAS=serve" in comment and "--token-file" in comment
 
 
 @pytest.mark.parametrize("container", containers(), ids=lambda each: each["name"])

@@ -56,7 +56,7 @@ def document(options: ServeOptions, names: list[str], versions: list[str]) -> Sc
 
 
 def _path(name: str, known: list[str]) -> Schema:
-    return {"name": name, "in": "path", "required": True, "schema": {"enum": known}}
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": known}}
 
 
 def _of(name: str) -> Schema:
@@ -123,9 +123,9 @@ def _predict(operation: str) -> Schema:
         "operationId": operation,
         "summary": "The prediction of one picture",
         "parameters": [
-            query("overlay", {"enum": ["0", "1"]}, "Draw over the picture; a PNG unless JSON is accepted."),
-            query("scores", {"enum": ["0", "1"]}, "Each pixel's probability as well."),
-            query("response_mask_format", {"enum": ["png", "rle"]}, "How JSON holds classes."),
+            query("overlay", _FLAG, "Draw over the picture; a PNG unless JSON is accepted."),
+            query("scores", _FLAG, "Each pixel's probability as well."),
+            query("response_mask_format", {"type": "string", "enum": ["png", "rle"]}, "How JSON holds classes."),
             query("timeout_ms", {"type": "number", "exclusiveMinimum": 0, "maximum": 86_400_000}, "Longest wait."),
         ],
         "requestBody": {
@@ -138,6 +138,7 @@ def _predict(operation: str) -> Schema:
 
 _TEXT: Schema = {"type": "string"}
 _TRUTH: Schema = {"type": "boolean"}
+_FLAG: Schema = {"type": "string", "enum": ["0", "1", "false", "true"]}
 _SHAPE: Schema = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 8}
 _TENSOR_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
 
