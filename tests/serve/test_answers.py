@@ -164,7 +164,6 @@ def test_a_plain_request_gets_a_png(server: str, files: list[bytes], expected: l
 
 def test_a_form_with_a_file_is_a_picture(server: str, files: list[bytes], expected: list[Any]) -> None:
     form = (
-        b'--edge\r\nContent-Disposition: form-data; name="model"\r\n\r\ntiny\r\n'
         b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
         + files[0] + b"\r\n--edge--\r\n"
     )  # fmt: skip

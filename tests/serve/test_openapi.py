@@ -26,6 +26,14 @@ def test_a_deadline_that_passes_is_answered_as_it_is_described(server: str) -> N
     assert set(reply.document) <= set(schema["properties"]) and set(schema["required"]) <= set(reply.document)
 
 
+def test_a_field_of_a_form_that_would_have_no_effect_is_named(server: str) -> None:
+    parts = b'--x\r\nContent-Disposition: form-data; name="overlay"\r\n\r\n1\r\n'
+    parts += b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+    body = parts + malformed_requests.jpeg() + b"\r\n--x--\r\n"
+    reply = serve_client.ask(server, "POST", "/predict/tiny", body, {"Content-Type": "multipart/form-data; boundary=x"})
+    assert reply.status == 400 and reply.document["field"] == "overlay"
+
+
 @pytest.mark.slow
 def test_schemathesis_finds_no_fault(server: str, tmp_path: Path) -> None:
     program = os.environ.get("SCHEMATHESIS") or shutil.which("schemathesis")

@@ -8,6 +8,7 @@ from densecast.verbs.serve.refusals import Refused, bad
 
 _BOUNDARY = re.compile(r"""boundary=(?:"([^"\r\n]{1,70})"|([^\s;",]{1,70}))""", re.IGNORECASE)
 _FILENAME = re.compile(rb";\s*filename\*?=", re.IGNORECASE)
+_NAME = re.compile(rb';\s*name="?([^";\r\n]*)', re.IGNORECASE)
 _LONGEST_HEADER = 16 << 10
 _MOST_PARTS = 32
 _RAW = ("application/octet-stream", "application/x-www-form-urlencoded", "binary/octet-stream", "")
@@ -53,6 +54,10 @@ def _file_of(body: bytes, content_type: str) -> bytes:
         content = body[header_end + 4 : end] if end >= header_end + 4 else b""
         if _FILENAME.search(body, place, header_end):
             files.append(content)
+        else:
+            named = _NAME.search(body, place, header_end)
+            name = named[1][:100].decode("utf-8", "replace") if named else "?"
+            raise bad(f"the form's field {name!r} has no effect: parameters are part of the address.", name)
         place = end + 2 + len(boundary)
         if body[place : place + 2] == b"--":
             break

@@ -118,7 +118,7 @@ def _predict(operation: str) -> Schema:
         return {"name": name, "in": "query", "required": False, "schema": schema, "description": what}
 
     binary = {"schema": {"type": "string", "format": "binary"}}
-    form = {"schema": _object(file={"type": "string", "format": "binary"})}
+    form = {"schema": _object(file={"type": "string", "format": "binary"}, is_open=True)}
     return {
         "operationId": operation,
         "summary": "The prediction of one picture",
