@@ -147,6 +147,8 @@ def kill_worker(process: int) -> None:
 def on_cluster(campaign: Campaign, folder: Path, count: int, rng: random.Random, told: Callable[[Trial], None]) -> None:
     """Kill actors and machines of a cluster of two machines."""
     os.environ.update(campaign.environment)
+    # A busy machine takes its time to start one more of itself.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
