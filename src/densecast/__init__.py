@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from densecast.spec.data_options import DataOptions as DataOptions
     from densecast.spec.geometry import Placement as Placement
     from densecast.spec.georeference import Georeference as Georeference
+    from densecast.spec.handover_options import ExportToOptions as ExportToOptions
     from densecast.spec.model import Evaluation as Evaluation
     from densecast.spec.model import ModelSpec as ModelSpec
     from densecast.spec.options import BuildOptions as BuildOptions
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from densecast.verbs.export import export_file as export_file
     from densecast.verbs.export import export_module as export_module
     from densecast.verbs.export import export_zoo as export_zoo
+    from densecast.verbs.export_to import export_to as export_to
     from densecast.verbs.infer import infer as infer
     from densecast.verbs.reproduce import RunOptions as RunOptions
     from densecast.verbs.reproduce import reproduce as reproduce
@@ -130,6 +132,7 @@ _HOME = {
     "Evaluation": "densecast.spec.model",
     "EvaluationProtocol": "densecast.datasets._base",
     "ExportOptions": "densecast.spec.verb_options",
+    "ExportToOptions": "densecast.spec.handover_options",
     "FitCentre": "densecast.spec.preprocess",
     "FitInto": "densecast.spec.preprocess",
     "Letterbox": "densecast.spec.preprocess",
@@ -189,6 +192,7 @@ _HOME = {
     "export": "densecast.verbs.export",
     "export_file": "densecast.verbs.export",
     "export_module": "densecast.verbs.export",
+    "export_to": "densecast.verbs.export_to",
     "export_zoo": "densecast.verbs.export",
     "infer": "densecast.verbs.infer",
     "infer_stored": "densecast.verbs.stored.infer",

@@ -28,11 +28,13 @@ from densecast.graph import (
     drop_identity_resize,
     drop_outside_taps,
     end_at_logits,
+    end_at_prediction,
     fix_shape,
     fold_constants,
     image_input,
     lower_opset,
     open_sizes,
+    pixel_input,
     plain_outputs,
     split_dilated_convs,
     split_padded_joins,
@@ -41,6 +43,7 @@ from densecast.graph import (
     uint8_input,
 )
 from densecast.graph._base import PassResult
+from densecast.graph.end_at_prediction import Ending
 from densecast.graph.image_input import Layout
 from densecast.kernels.labels import upsample_argmax
 from densecast.spec.preprocess import Native, Preprocess
@@ -151,6 +154,11 @@ CASES = {
         WHOLE / 255,
     ),
     "uint8_input": Case(lambda model: uint8_input.apply(model, MEAN_STD), BYTES),
+    "pixel_input": Case(lambda model: pixel_input.apply(model, MEAN_STD), BYTES.transpose(0, 2, 3, 1)),
+    # Of planes: a prediction is something else than the logits.
+    "end_at_prediction": Case(
+        lambda model: end_at_prediction.apply(model, Ending("logits", "planes", "planes", "float32"))
+    ),
 }
 
 

@@ -24,6 +24,7 @@ from densecast.cli import (
     doctor,
     evaluate,
     export,
+    export_to,
     handoff,
     infer,
     merge,
@@ -71,10 +72,10 @@ def program(
 
 VERBS = (
     *(models, export, build, infer, evaluate, merge, benchmark, compare),
-    *(verify, diagnose, run, serve, report, doctor),
+    *(verify, diagnose, run, serve, report, doctor, export_to),
 )
 for verb in VERBS:
-    app.command(verb.__name__.rpartition(".")[2])(verb.command)
+    app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 app.add_typer(data.command, name="data")
 app.add_typer(handoff.command, name="handoff")
 app.command("compare-results", hidden=True)(compare_results.command)

@@ -84,7 +84,7 @@ def _fit_sides(spec: ModelSpec, run: Run, model: Any, where: str) -> tuple[Model
             if turned != tried and not works(turned, tried):
                 continue
             found = _of_multiple(spec, multiple)
-            notes = [trial_sizes.said(spec, multiple, reasons[0][1])] if multiple > 1 else []
+            notes = [trial_sizes.said(spec, multiple, reasons[0][1])] if multiple > 1 and reasons else []
             found, shape, small = _fit_least(found, works, min(tried, turned, key=lambda each: each[2] * each[3]))
             return found, (*notes, *small), shape
     fixed = all(isinstance(size, int) for size in (height, width))
