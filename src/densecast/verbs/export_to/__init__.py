@@ -9,7 +9,7 @@ import densecast
 from densecast.artifact import Artifact, CompiledArtifact
 from densecast.errors import UnknownNameError, UsageError
 from densecast.io import codec, files, temporaries
-from densecast.results.handover import ExportToResult
+from densecast.results.handover import Agreement, ExportToResult
 from densecast.spec.data_options import Data
 from densecast.spec.handover_options import RECEIVERS, TENSORRT, ExportToOptions, Receiver
 from densecast.spec.model import ModelSpec
@@ -54,7 +54,6 @@ def export_to(
     folding.check(source.spec, known)
     form = model_file.chosen_format(source, known, options)
     spec = folding.sized(source.spec, known, options)
-    colour = folding.input_colour(spec, known, options)
     pixels = None if known == "model-api" else folding.pixels(spec, known, options)
     fold = Fold(spec, pixels, folding.ending(spec, known))
     name = options.name or spec.name
@@ -62,34 +61,54 @@ def export_to(
         path = folder / receivers.model_path(known, name, form)
         path.parent.mkdir(parents=True, exist_ok=True)
         model_file.write(source, fold, form, facts.of(source, fold, known, options), path)
-        agreed = agreement.check(source, fold, form, path, colour)
-        inputs, outputs = _tensors(spec, fold, options)
-        told = agreement.settings(source) if form == "openvino" else {}
-        licence, precision = facts.licence(source, options), facts.precision(source)
-        handed = receivers.Handed(name, spec, inputs, outputs, form, told, licence, precision)
-        result = ExportToResult(
-            receiver=known,
-            model=spec.name,
-            name=name,
+        agreed = agreement.check(source, fold, form, path, folding.input_colour(spec, known, options))
+        result = replace(
+            _told(source, known, fold, form, options, agreed),
             folder=str(out),
             model_file=str(path.relative_to(folder)),
-            inputs=inputs,
-            outputs=outputs,
-            input_colour=colour if pixels or known == "model-api" else folding.network_colour(spec),
-            resize=folding.resize_words(spec),
-            precision=precision,
-            agreement=agreed,
-            source=source.identity,
-            version=densecast.__version__,
-            licence=licence,
-            remarks=tuple(_remarks(source, known, form, spec, licence)),
         )
-        texts = receivers.files_for(known, handed) | {README: readme.text(result, known, spec, handed)}
-        for place, text in texts.items():
-            files.write_text(folder / place, text)
-        paths = sorted(each for each in folder.rglob("*") if each.is_file())
-        result = replace(result, files={str(each.relative_to(folder)): files.sha256(each) for each in paths})
-        files.write_text(folder / RECORD, codec.to_json(result))
+        return _finish(result, source, fold, form, folder)
+
+
+def _told(
+    source: Artifact, receiver: Receiver, fold: Fold, form: Format, options: ExportToOptions, agreed: Agreement
+) -> ExportToResult:
+    """What is told of the written model, without its place and its files."""
+    spec = fold.spec
+    inputs, outputs = _tensors(spec, fold, options)
+    licence = facts.licence(source, options)
+    is_ours = fold.pixels is not None or receiver == "model-api"
+    return ExportToResult(
+        receiver=receiver,
+        model=spec.name,
+        name=options.name or spec.name,
+        folder="",
+        model_file="",
+        inputs=inputs,
+        outputs=outputs,
+        input_colour=folding.input_colour(spec, receiver, options) if is_ours else folding.network_colour(spec),
+        resize=folding.resize_words(spec),
+        precision=facts.precision(source),
+        agreement=agreed,
+        source=source.identity,
+        version=densecast.__version__,
+        licence=licence,
+        remarks=tuple(_remarks(source, receiver, form, spec, licence)),
+    )
+
+
+def _finish(result: ExportToResult, source: Artifact, fold: Fold, form: Format, folder: Path) -> ExportToResult:
+    """Write what the receiver needs beside the model, the README and the record."""
+    (receiver,) = (each for each in RECEIVERS if each == result.receiver)
+    told = agreement.settings(source) if form == "openvino" else {}
+    tensors = (result.inputs, result.outputs)
+    handed = receivers.Handed(result.name, fold.spec, *tensors, form, told, result.licence, result.precision)
+    texts = receivers.files_for(receiver, handed) | {README: readme.text(result, receiver, fold.spec, handed)}
+    for place, text in texts.items():
+        files.write_text(folder / place, text)
+    paths = sorted(each for each in folder.rglob("*") if each.is_file())
+    result = replace(result, files={str(each.relative_to(folder)): files.sha256(each) for each in paths})
+    files.write_text(folder / RECORD, codec.to_json(result))
     return result
 
 
