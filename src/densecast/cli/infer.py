@@ -73,7 +73,10 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Write one prediction per image: class indices (PNG), people (JSON), bits of classes (PNG), or depth (PNG)."""
+    """Write one prediction per image: class indices (PNG), people (JSON), bits of classes (PNG), or depth (PNG).
+
+    With --large, pictures of any size: TIFF or PNG in, tiled TIFF out, at constant memory.
+    """
     set_up(verbose, quiet)
     from densecast.cli import _stored
     from densecast.errors import UsageError
@@ -97,9 +100,10 @@ def command(
     if out is None:
         raise UsageError("name a folder for the predictions with --out, or a --store to keep them in.")
     found = sources.find(images, recursive=chosen.recursive, named_in=listed, limit=limit, out=out)
-    config = PipelineConfig(artifact, threads, execution.mode_for(len(found.images)), views, device)
+    mode = execution.mode_for(1 if chosen.large else len(found.images))
+    config = PipelineConfig(artifact, threads, mode, views, device)
     to_stdout = json is not None and str(json) == "-"
-    with bar("images", quiet) as progress:
+    with bar("tiles" if chosen.large else "images", quiet) as progress:
         file = None if to_stdout else json
         result = infer(config, found, out, batch=batch, options=chosen, json_file=file, progress=progress, **drawn)
     _tell(result, out, json if to_stdout else None)
@@ -134,6 +138,8 @@ def _refuse_idle(given: dict[str, bool], options: InferOptions, kept: StoreOptio
         raise UsageError("the records of infer always hold the predictions: leave it out.", field="keep_predictions")
     if options.keep_going:
         raise UsageError("with --store, say how many images may fail with --max-errors.", field="keep_going")
+    if options.large:
+        raise UsageError("runs with --store hold whole pictures: leave one of both out.", field="large")
     if options.skip_existing:
         raise UsageError("with --store, what is recorded is not computed again: leave it out.", field="skip_existing")
     name = next((name for name, value in given.items() if value), None)

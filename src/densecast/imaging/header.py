@@ -62,7 +62,10 @@ def facts(file: IO[bytes], where: str, *, use_exif: bool = True) -> Facts:
     if width < 1 or height < 1:
         raise BadImageError(f"{where}: {width}×{height} pixels; an image needs at least one.")
     if width * height > MAX_PIXELS:
-        raise BadImageError(f"{where}: {width}×{height} pixels; up to {MAX_PIXELS:,} are read. Scale it down first.")
+        raise BadImageError(
+            f"{where}: {width}×{height} pixels; up to {MAX_PIXELS:,} are read. Scale it down, or read it "
+            "in tiles: densecast infer --large."
+        )
     if not 1 <= own.bands <= MAX_BANDS:
         raise BadImageError(f"{where}: {own.bands} bands; 1 to {MAX_BANDS} are read.")
     return own
@@ -82,7 +85,10 @@ def _by_pillow(file: IO[bytes], where: str, start: bytes, found: tiff.Header | N
                 size_hw = size_hw if found is None else found.size_hw
             return Facts(size_hw, orientation, bands, is_deep, _is_many(image), found)
     except Image.DecompressionBombError:
-        raise BadImageError(f"{where}: the header claims more than the {MAX_PIXELS:,} pixels that are read.") from None
+        raise BadImageError(
+            f"{where}: the header claims more than the {MAX_PIXELS:,} pixels that are read. "
+            "A picture that is really so large is read in tiles: densecast infer --large."
+        ) from None
     except UnidentifiedImageError:
         raise BadImageError(f"{where}: not an image of a known format ({', '.join(FORMATS)}).") from None
     except OSError as error:

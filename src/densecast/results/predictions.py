@@ -70,11 +70,32 @@ class CollectResult(JsonResult):
 
 
 @dataclass(frozen=True, slots=True)
+class TileRecord:
+    """How a large picture was seen in tiles of `tile_hw` pixels that share at least `overlap_px`.
+
+    `how` is "exact", "blended", "windows" (the model's own sliding windows) or "people"; `why` says what kept tiles
+    from being exact, or what else there is to say. `reach_px` is how far the network looks, as measured; None if
+    further than could be. `seam_difference` is the largest difference of the outputs of neighbouring tiles where they
+    meet; `is_exact` says whether that is no more than rounding.
+    """
+
+    how: str
+    tile_hw: tuple[int, int]
+    overlap_px: int
+    tiles: int
+    why: str = ""
+    reach_px: int | None = None
+    seam_difference: float | None = None
+    is_exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class InferredImage:
-    """An image file and the file that its prediction was written to."""
+    """An image file and the file that its prediction was written to; of a large picture, how it was seen in tiles."""
 
     image: Path
     file: Path
+    tiled: TileRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +131,11 @@ class InferResult(JsonResult):
         precision = self.model.precision
         return {
             "format": self.format,
-            "results": [{"image": str(each.image), "file": str(each.file)} for each in self.results],
+            "results": [
+                {"image": str(each.image), "file": str(each.file)}
+                | ({} if each.tiled is None else {"tiled": codec.to_plain(each.tiled)})
+                for each in self.results
+            ],
             "failed": [{"image": str(each.image), "error": each.error} for each in self.failed],
             "left_out": self.left_out,
             "skipped": [{"image": str(each.image), "file": str(each.file)} for each in self.skipped],

@@ -20,7 +20,7 @@ from densecast.runtime import execution
 from densecast.spec.verb_options import InferOptions
 from densecast.tasks._base import SavesColours
 from densecast.verbs._model import Model, opened, record_of
-from densecast.verbs.infer import headers, sources
+from densecast.verbs.infer import headers, large, sources
 from densecast.verbs.infer.endings import OVERLAY, endings_of
 from densecast.verbs.infer.results import Results
 from densecast.verbs.infer.sources import Sources
@@ -51,6 +51,9 @@ def infer(
     No file is written over that densecast did not write, or that was changed since; `.densecast-results.jsonl` in `out`
     records what it wrote. All names, and the headers of all images, are checked before the first inference.
 
+    With `options.large`, pictures may have any size: they are read in strips and seen in tiles, one at a time, and
+    labels are written as tiled TIFF files, with the picture's georeference if it has one.
+
     An artifact is opened in throughput mode for more than two images: several are in work at a time, in batches that
     tuning found best unless `batch` is given. A pipeline is used as it is.
 
@@ -63,11 +66,16 @@ def infer(
     folder, wanted = Path(out), None if json_file is None else Path(json_file)
     found = images if isinstance(images, Sources) else sources.find(images, recursive=options.recursive, out=folder)
     paths = [source.path for source in found.images]
-    with opened(model, execution.mode_for(len(paths))) as pipeline:
-        problems = headers.unusable(paths, pipeline.spec, pipeline.augment, as_jpeg=overlay)
+    with opened(model, execution.mode_for(1 if options.large else len(paths))) as pipeline:
+        if options.large:
+            endings = large.endings(pipeline, scores=scores, colour=colour, overlay=overlay, batch=batch)
+            problems = large.unusable(paths, pipeline)
+        else:
+            problems = headers.unusable(paths, pipeline.spec, pipeline.augment, as_jpeg=overlay)
         if problems and not (options.keep_going and len(problems) < len(paths)):
             raise headers.refused(problems, len(paths), headers.KEEP_GOING)
-        endings = _endings(pipeline, scores=scores, colour=colour, overlay=overlay)
+        if not options.large:
+            endings = _endings(pipeline, scores=scores, colour=colour, overlay=overlay)
         results = Results.plan(
             [source for source in found.images if source.path not in problems],
             folder,
@@ -79,11 +87,17 @@ def infer(
         )
         skipped = _skipped(pipeline, results, endings) if options.skip_existing else {}
         with results.scratch() as scratch:
-            save = _saver(pipeline, results, scratch, colour=colour, overlay=overlay)
-            todo = [image for image in results.stems if image not in skipped]
-            failed = FailedImage.of if options.keep_going else None
-            stream = pipeline.stream(todo, pipeline.read, save, batch=batch, scores=scores, failed=failed)
-            done = [*_counted(stream, len(todo), progress)]
+            if options.large:
+                tiles = large.inferred(
+                    pipeline, results, [*skipped], scratch, options, scores=scores, colour=colour, progress=progress
+                )
+                done = [*tiles]
+            else:
+                save = _saver(pipeline, results, scratch, colour=colour, overlay=overlay)
+                todo = [image for image in results.stems if image not in skipped]
+                failed = FailedImage.of if options.keep_going else None
+                stream = pipeline.stream(todo, pipeline.read, save, batch=batch, scores=scores, failed=failed)
+                done = [*_counted(stream, len(todo), progress)]
         done += [FailedImage.of(path, error) for path, error in problems.items()]
         return _kept(wanted, _result(done, paths, record_of(pipeline), found.left_out, skipped))
 

@@ -1,0 +1,144 @@
+"""Pictures read in strips have the pixels that Pillow and OpenCV give of the whole file."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, TiffImagePlugin
+
+from densecast.errors import BadImageError
+from densecast.imaging.geotiff import georeference
+from densecast.imaging.strips import Strips, png, tiff
+from densecast.imaging.tiff_writer import TiffWriter
+from densecast.spec.georeference import Georeference
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:123, :157]
+    waves = np.stack([x + y, 2 * x, 255 - y], -1) % 256
+    return np.clip(waves + rng.normal(0, 3, (123, 157, 3)), 0, 255).astype(np.uint8)
+
+
+def whole(strips: Strips, step: int = 17) -> np.ndarray:
+    with strips:
+        parts = [strips.read(step) for _ in range(0, strips.size_hw[0], step)]
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "1"])
+def test_a_png_in_strips_has_pillows_pixels(tmp_path: Path, picture: np.ndarray, mode: str) -> None:
+    image = Image.fromarray(picture).convert(mode)
+    image.save(tmp_path / "a.png")
+    got = whole(png.open_png(tmp_path / "a.png"))
+    assert np.array_equal(np.repeat(got[:, :, :1], 3, 2) if got.shape[2] < 3 else got[:, :, :3], image.convert("RGB"))
+
+
+def test_a_png_of_16_bits_keeps_them(tmp_path: Path, picture: np.ndarray) -> None:
+    deep = picture.astype(np.uint16) * 257 - 3
+    cv2.imwrite(str(tmp_path / "a.png"), deep[:, :, ::-1])
+    assert np.array_equal(whole(png.open_png(tmp_path / "a.png")), deep)
+
+
+COMPRESSIONS = [None, "tiff_lzw", "jpeg", "tiff_adobe_deflate", "packbits"]
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_a_tiff_in_strips_has_pillows_pixels(
+    tmp_path: Path, picture: np.ndarray, mode: str, compression: str | None
+) -> None:
+    if (mode, compression) == ("RGBA", "jpeg"):
+        pytest.skip("Pillow writes no such file")
+    image = Image.fromarray(picture).convert(mode)
+    image.save(tmp_path / "a.tif", compression=compression)
+    want = np.atleast_3d(np.asarray(Image.open(tmp_path / "a.tif")))
+    assert np.array_equal(whole(tiff.open_tiff(tmp_path / "a.tif")), want)
+
+
+def test_a_bigtiff_and_a_palette_are_read(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(tmp_path / "big.tif", big_tiff=True)
+    assert (tmp_path / "big.tif").read_bytes()[2] == 43, "it is a BigTIFF"
+    assert np.array_equal(whole(tiff.open_tiff(tmp_path / "big.tif")), picture)
+    image = Image.fromarray(picture).convert("P")
+    image.save(tmp_path / "p.tif")
+    assert np.array_equal(whole(tiff.open_tiff(tmp_path / "p.tif")), image.convert("RGB"))
+
+
+def test_one_deflated_strip_is_unpacked_row_by_row(tmp_path: Path, picture: np.ndarray) -> None:
+    image = Image.fromarray(picture)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[278] = picture.shape[0]
+    image.save(tmp_path / "a.tif", compression="tiff_adobe_deflate", tiffinfo=tags)
+    assert np.array_equal(whole(tiff.open_tiff(tmp_path / "a.tif"), step=1), picture)
+
+
+def cut(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def test_what_is_damaged_or_cannot_be_read_in_rows_is_said(tmp_path: Path, picture: np.ndarray) -> None:
+    image = Image.fromarray(picture)
+    image.save(tmp_path / "cut.png")
+    cut(tmp_path / "cut.png")
+    with pytest.raises(BadImageError, match=r"cut\.png: the pixel data is damaged or cut off"):
+        whole(png.open_png(tmp_path / "cut.png"))
+    image.save(tmp_path / "changed.png")
+    data = bytearray((tmp_path / "changed.png").read_bytes())
+    data[len(data) // 2] ^= 255
+    (tmp_path / "changed.png").write_bytes(data)
+    with pytest.raises(BadImageError, match="damaged or cut off"):
+        whole(png.open_png(tmp_path / "changed.png"))
+    head = struct.pack(">IIBBBBB", 157, 123, 8, 2, 0, 0, 1)
+    body = struct.pack(">I", 13) + b"IHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head))
+    (tmp_path / "adam.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body + struct.pack(">I", 0) + b"IDAT" + bytes(4))
+    with pytest.raises(BadImageError, match="interlaced"):
+        png.open_png(tmp_path / "adam.png")
+    image.save(tmp_path / "cut.tif", compression=None)
+    data = (tmp_path / "cut.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(data[:-20000] if data[4] == 8 and data[5] == 0 else data[: len(data) // 2])
+    with pytest.raises(BadImageError, match="damaged"):
+        whole(tiff.open_tiff(tmp_path / "cut.tif"))
+
+
+def test_a_written_tiff_is_read_by_pillow_and_opencv(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 9, (300, 513)).astype(np.uint8)
+    deep = rng.integers(0, 999, (300, 513)).astype(np.uint16)
+    for name, plane, colours in (("a.tif", labels, ()), ("b.tif", deep, ()), ("c.tif", labels, ((1, 2, 3), (9, 8, 7)))):
+        with TiffWriter(tmp_path / name, (300, 513), plane.dtype, palette=colours, description="0 road") as target:
+            for begin in range(0, 300, 37):
+                target.add(plane[begin : begin + 37])
+        assert np.array_equal(np.asarray(Image.open(tmp_path / name)), plane)
+        if not colours:
+            assert np.array_equal(cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED), plane)
+    assert Image.open(tmp_path / "c.tif").getpalette()[:6] == [1, 2, 3, 9, 8, 7]
+    assert whole(tiff.open_tiff(tmp_path / "b.tif")).shape == (300, 513, 1)
+
+
+def geo_tags(raster_type: int) -> TiffImagePlugin.ImageFileDirectory_v2:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[33550], tags.tagtype[33550] = (0.5, 0.25, 0.0), 12
+    tags[33922], tags.tagtype[33922] = (10.0, 20.0, 0.0, 400000.0, 5000000.0, 0.0), 12
+    tags[34735], tags.tagtype[34735] = (1, 1, 0, 2, 1025, 0, 1, raster_type, 3072, 0, 1, 32633), 3
+    return tags
+
+
+# Pixel (10, 20) is at (400000, 5000000): its corner, or (raster type 2) its centre, half a pixel further.
+@pytest.mark.parametrize(("raster_type", "c", "f"), [(1, 399995.0, 5000005.0), (2, 399994.75, 5000005.125)])
+def test_a_geotiff_says_where_its_pixels_lie(
+    tmp_path: Path, picture: np.ndarray, raster_type: int, c: float, f: float
+) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.tif", tiffinfo=geo_tags(raster_type))
+    found = georeference(tmp_path / "a.tif")
+    assert found == Georeference((0.5, 0.0, c, 0.0, -0.25, f), "EPSG:32633")
+    Image.fromarray(picture).save(tmp_path / "plain.tif")
+    Image.fromarray(picture).save(tmp_path / "plain.png")
+    assert georeference(tmp_path / "plain.tif") is None and georeference(tmp_path / "plain.png") is None

@@ -1,0 +1,235 @@
+"""Large pictures in tiles: labels are those of the whole picture; where a layer sees all of it, it is said."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from PIL import Image, TiffImagePlugin
+
+from densecast import infer
+from densecast.errors import BadConfigError, BadInputError, UsageError
+from densecast.imaging.geotiff import georeference
+from densecast.pipeline import Pipeline
+from densecast.spec.options import BuildOptions, InputShape, Range
+from densecast.spec.preprocess import Native, Preprocess, Stretch
+from densecast.spec.slide import Slide
+from densecast.spec.tiles import Grid
+from densecast.spec.verb_options import InferOptions
+from densecast.verbs.builder import build
+from densecast.verbs.export import SpecFile, export_file
+
+CLASSES = 4
+
+
+def graph(stride: int, *, pooled: bool = False, seed: int = 0) -> onnx.ModelProto:
+    """(N, 3, H, W) -> logits at a `stride`-th of the size, which depend on what lies around, or on everything."""
+    rng = np.random.default_rng(seed)
+
+    def numbers(count: int) -> str:
+        return ", ".join(f"{value:.4f}" for value in rng.normal(0, 0.5, count))
+
+    first = f"AveragePool <kernel_shape = [{stride}, {stride}], strides = [{stride}, {stride}]> (image)"
+    last = "bent = Add (local, whole)" if pooled else "bent = Identity (local)"
+    whole = "whole = GlobalAveragePool (local)" if pooled else ""
+    model = onnx.parser.parse_model(
+        f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        tiled (float[N, 3, H, W] image) => (float[N, {CLASSES}, h, w] logits)
+        <float[6, 3, 3, 3] w1 = {{{numbers(162)}}}, float[6] b1 = {{{numbers(6)}}},
+         float[{CLASSES}, 6, 3, 3] w2 = {{{numbers(54 * CLASSES)}}}>
+        {{
+            small = {first if stride > 1 else "Identity (image)"}
+            sums = Conv <pads = [2, 2, 2, 2], dilations = [2, 2]> (small, w1, b1)
+            local = Relu (sums)
+            {whole}
+            {last}
+            logits = Conv <pads = [1, 1, 1, 1]> (bent, w2)
+        }}
+        """
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def opened(folder: Path, stride: int, *, pooled: bool = False, side: int | None = None, **spec: object) -> Pipeline:
+    onnx.save(graph(stride, pooled=pooled), folder / "tiled.onnx")
+    rule = Preprocess(spec.pop("resize", Native()), mean=(120.0,) * 3, std=(60.0,) * 3, **spec.pop("rule", {}))  # type: ignore[arg-type]
+    described = SpecFile(tuple(f"class {index}" for index in range(CLASSES)), rule, side=Range(8, 4096), **spec)  # type: ignore[arg-type]
+    exported = export_file(folder / "tiled.onnx", described.model("tiled"), folder / "float")
+    shape = InputShape(height=side, width=side)
+    return Pipeline.open(build(exported, folder / "built", BuildOptions("onnxruntime", "force_float32", shape)))
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:397, :461]
+    waves = np.stack([np.sin(y / 17 + band) + np.cos(x / (11 + 5 * band)) for band in range(3)], -1)
+    return np.clip(120 + 50 * waves + rng.normal(0, 15, (397, 461, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module", params=[1, 4])
+def local(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    with opened(tmp_path_factory.mktemp("local"), request.param) as pipeline:
+        yield pipeline
+
+
+@pytest.fixture(scope="module")
+def pooled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    with opened(tmp_path_factory.mktemp("pooled"), 4, pooled=True) as pipeline:
+        yield pipeline
+
+
+def labels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+@pytest.mark.parametrize("tile", [(128, 128), (192, 128), (256, 320)])
+def test_exact_tiles_give_the_labels_of_the_whole_picture(
+    tmp_path: Path, local: Pipeline, picture: np.ndarray, tile: tuple[int, int]
+) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    result = infer(local, [tmp_path / "a.png"], tmp_path / "out", options=InferOptions(large=True, tile=tile))
+    (one,) = result.results
+    assert one.tiled is not None and (one.tiled.how, one.tiled.is_exact) == ("exact", True)
+    assert one.tiled.tiles > 1 and one.tiled.seam_difference is not None and one.tiled.seam_difference < 1e-4
+    assert np.array_equal(labels(one.file), local(picture).class_id)
+
+
+def test_scores_and_colours_are_those_of_the_whole_picture(
+    tmp_path: Path, local: Pipeline, picture: np.ndarray
+) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.tif", compression="tiff_lzw")
+    options = InferOptions(large=True, tile=(128, 128))
+    infer(local, [tmp_path / "a.tif"], tmp_path / "out", scores=True, colour=True, options=options)
+    whole = local(picture, scores=True)
+    score = labels(tmp_path / "out" / "a_score.tif")
+    assert score.dtype == np.uint16 and np.abs(score / 65535 - whole.probability).max() < 1e-4
+    colour = Image.open(tmp_path / "out" / "a_colour.tif")
+    assert colour.mode == "P" and np.array_equal(np.asarray(colour), whole.class_id)
+    assert tuple(colour.getpalette()[3:6]) == local.spec.palette[1]
+
+
+def test_a_geotiff_leads_to_labels_at_its_place(tmp_path: Path, local: Pipeline, picture: np.ndarray) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[33550], tags.tagtype[33550] = (0.5, 0.5, 0.0), 12
+    tags[33922], tags.tagtype[33922] = (0.0, 0.0, 0.0, 400000.0, 5000000.0, 0.0), 12
+    tags[34735], tags.tagtype[34735] = (1, 1, 0, 1, 3072, 0, 1, 32633), 3
+    Image.fromarray(picture).save(tmp_path / "a.tif", tiffinfo=tags)
+    infer(local, [tmp_path / "a.tif"], tmp_path / "out", options=InferOptions(large=True, tile=(256, 256)))
+    written = Image.open(tmp_path / "out" / "a.tif")
+    for tag in (33550, 33922, 34735):
+        assert written.tag_v2[tag] == tags[tag]
+    assert georeference(tmp_path / "out" / "a.tif") == georeference(tmp_path / "a.tif") is not None
+
+
+def test_a_network_that_sees_everything_is_told_of_and_blended(
+    tmp_path: Path, pooled: Pipeline, picture: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    with caplog.at_level(logging.WARNING):
+        result = infer(
+            pooled, [tmp_path / "a.png"], tmp_path / "out", options=InferOptions(large=True, tile=(256, 256))
+        )
+    (one,) = result.results
+    assert one.tiled is not None and (one.tiled.how, one.tiled.is_exact, one.tiled.reach_px) == ("blended", False, None)
+    assert "a.png: tiles are faded into each other, not exact: its outputs depend on" in caplog.text
+    assert labels(one.file).shape == picture.shape[:2]
+    assert (labels(one.file) == pooled(picture).class_id).mean() > 0.8
+
+
+def test_what_tiles_share_too_little_is_blended_and_said(tmp_path: Path, local: Pipeline, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    options = InferOptions(large=True, tile=(128, 128), overlap=2)
+    (one,) = infer(local, [tmp_path / "a.png"], tmp_path / "out", options=options).results
+    assert one.tiled is not None and one.tiled.how == "blended" and "tiles share 2 pixels" in one.tiled.why
+    assert (labels(one.file) == local(picture).class_id).mean() > 0.9
+
+
+def test_a_build_of_one_size_repeats_the_border(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    with opened(tmp_path, 4, side=128) as fixed:
+        (one,) = infer(fixed, [tmp_path / "a.png"], tmp_path / "out", options=InferOptions(large=True)).results
+        assert one.tiled is not None and one.tiled.tile_hw == (128, 128)
+        assert "the network takes 448x512: the picture's border was repeated" in one.tiled.why
+        with pytest.raises(BadConfigError, match="tiles of 256 pixels were asked for, and the network takes 128"):
+            options = InferOptions(large=True, tile=(256, 256))
+            infer(fixed, [tmp_path / "a.png"], tmp_path / "other", options=options)
+    (tmp_path / "whole").mkdir()
+    with opened(tmp_path / "whole", 4) as local:
+        whole = local(np.pad(picture, ((0, 51), (0, 51), (0, 0)), mode="edge")).class_id[:397, :461]
+    assert np.array_equal(labels(one.file), whole)
+
+
+def test_sliding_windows_give_the_labels_of_the_whole_picture(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    with opened(tmp_path, 4, slide=Slide((96, 128), (64, 85))) as slid:
+        (one,) = infer(slid, [tmp_path / "a.png"], tmp_path / "out", options=InferOptions(large=True)).results
+        assert one.tiled is not None and one.tiled.how == "windows"
+        assert np.array_equal(labels(one.file), slid(picture).class_id)
+
+
+def test_padding_of_the_model_is_kept(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    with opened(tmp_path, 4, rule={"pad_multiple": 32}) as padded:
+        options = InferOptions(large=True, tile=(128, 128))
+        (one,) = infer(padded, [tmp_path / "a.png"], tmp_path / "out", options=options).results
+        assert one.tiled is not None and one.tiled.is_exact
+        assert np.array_equal(labels(one.file), padded(picture).class_id)
+
+
+def test_what_has_no_effect_or_no_sense_is_refused(tmp_path: Path, local: Pipeline, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    Image.fromarray(picture).save(tmp_path / "a.jpg")
+    large = InferOptions(large=True)
+    for field, call in {
+        "tile": lambda: InferOptions(tile=(64, 64)),
+        "overlap": lambda: InferOptions(overlap=3),
+        "overlay": lambda: infer(local, [tmp_path / "a.png"], tmp_path / "o", overlay=True, options=large),
+        "batch": lambda: infer(local, [tmp_path / "a.png"], tmp_path / "o", batch=2, options=large),
+    }.items():
+        with pytest.raises(UsageError) as told:
+            call()
+        assert told.value.field == field
+    with pytest.raises(BadInputError, match=r"a\.jpg: pictures of any size are read from TIFF and PNG files"):
+        infer(local, [tmp_path / "a.jpg"], tmp_path / "o", options=InferOptions(large=True))
+    with opened(tmp_path, 4, resize=Stretch((64, 64))) as stretched, pytest.raises(UsageError, match="--resize native"):
+        infer(stretched, [tmp_path / "a.png"], tmp_path / "o", options=InferOptions(large=True))
+
+
+def test_damage_ends_the_run_or_is_listed_and_no_file_is_left(
+    tmp_path: Path, local: Pipeline, picture: np.ndarray
+) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(data[: len(data) * 2 // 3])
+    files = [tmp_path / "cut.png", tmp_path / "a.png"]
+    with pytest.raises(BadInputError, match="cut off"):
+        infer(local, files, tmp_path / "out", options=InferOptions(large=True, tile=(128, 128)))
+    options = InferOptions(large=True, tile=(128, 128), keep_going=True)
+    result = infer(local, files, tmp_path / "out", options=options, json_file=tmp_path / "list.json")
+    assert [each.image.name for each in result.failed] == ["cut.png"]
+    assert sorted(each.name for each in (tmp_path / "out").glob("[!.]*")) == ["a.tif"]
+    listed = json.loads((tmp_path / "list.json").read_text())
+    assert listed["results"][0]["tiled"]["how"] == "exact"
+
+
+@pytest.mark.parametrize("is_fixed", [False, True])
+@pytest.mark.parametrize("side", [100, 128, 129, 500, 1000])
+def test_every_cell_belongs_to_one_tile_far_from_its_edges(side: int, is_fixed: bool) -> None:
+    grid = Grid(128, 48, 16, 4, is_fixed)
+    length = grid.padded(side)
+    tiles = grid.tiles(length)
+    owned = np.concatenate([np.arange(each.begin, length // 4 if each.end is None else each.end) for each in tiles])
+    assert np.array_equal(owned, np.arange(length // 4))
+    for each in tiles:
+        assert each.start % 16 == 0 and (not is_fixed or each.length == 128)
+        assert each.start == 0 or each.begin * 4 - each.start >= 24 - 4
+        assert each.end is None or each.start + each.length - each.end * 4 >= 24
