@@ -58,7 +58,8 @@ def test_a_tiff_in_strips_has_pillows_pixels(
         pytest.skip("Pillow writes no such file")
     image = Image.fromarray(picture).convert(mode)
     image.save(tmp_path / "a.tif", compression=compression)
-    want = np.atleast_3d(np.asarray(Image.open(tmp_path / "a.tif")))
+    with Image.open(tmp_path / "a.tif") as saved:
+        want = np.atleast_3d(np.asarray(saved))
     assert np.array_equal(whole(tiff.open_tiff(tmp_path / "a.tif")), want)
 
 
@@ -116,10 +117,12 @@ def test_a_written_tiff_is_read_by_pillow_and_opencv(tmp_path: Path) -> None:
         with TiffWriter(tmp_path / name, (300, 513), plane.dtype, palette=colours, description="0 road") as target:
             for begin in range(0, 300, 37):
                 target.add(plane[begin : begin + 37])
-        assert np.array_equal(np.asarray(Image.open(tmp_path / name)), plane)
+        with Image.open(tmp_path / name) as image:
+            assert np.array_equal(np.asarray(image), plane)
         if not colours:
             assert np.array_equal(cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED), plane)
-    assert Image.open(tmp_path / "c.tif").getpalette()[:6] == [1, 2, 3, 9, 8, 7]
+    with Image.open(tmp_path / "c.tif") as image:
+        assert image.getpalette()[:6] == [1, 2, 3, 9, 8, 7]
     assert whole(tiff.open_tiff(tmp_path / "b.tif")).shape == (300, 513, 1)
 
 

@@ -88,7 +88,8 @@ def pooled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 
 def labels(path: Path) -> np.ndarray:
-    return np.asarray(Image.open(path))
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 @pytest.mark.parametrize("tile", [(128, 128), (192, 128), (256, 320)])
@@ -112,9 +113,9 @@ def test_scores_and_colours_are_those_of_the_whole_picture(
     whole = local(picture, scores=True)
     score = labels(tmp_path / "out" / "a_score.tif")
     assert score.dtype == np.uint16 and np.abs(score / 65535 - whole.probability).max() < 1e-4
-    colour = Image.open(tmp_path / "out" / "a_colour.tif")
-    assert colour.mode == "P" and np.array_equal(np.asarray(colour), whole.class_id)
-    assert tuple(colour.getpalette()[3:6]) == local.spec.palette[1]
+    with Image.open(tmp_path / "out" / "a_colour.tif") as colour:
+        assert colour.mode == "P" and np.array_equal(np.asarray(colour), whole.class_id)
+        assert tuple(colour.getpalette()[3:6]) == local.spec.palette[1]
 
 
 def test_a_geotiff_leads_to_labels_at_its_place(tmp_path: Path, local: Pipeline, picture: np.ndarray) -> None:
@@ -124,9 +125,8 @@ def test_a_geotiff_leads_to_labels_at_its_place(tmp_path: Path, local: Pipeline,
     tags[34735], tags.tagtype[34735] = (1, 1, 0, 1, 3072, 0, 1, 32633), 3
     Image.fromarray(picture).save(tmp_path / "a.tif", tiffinfo=tags)
     infer(local, [tmp_path / "a.tif"], tmp_path / "out", options=InferOptions(large=True, tile=(256, 256)))
-    written = Image.open(tmp_path / "out" / "a.tif")
-    for tag in (33550, 33922, 34735):
-        assert written.tag_v2[tag] == tags[tag]
+    with Image.open(tmp_path / "out" / "a.tif") as written:
+        assert all(written.tag_v2[tag] == tags[tag] for tag in (33550, 33922, 34735))
     assert georeference(tmp_path / "out" / "a.tif") == georeference(tmp_path / "a.tif") is not None
 
 
@@ -173,6 +173,8 @@ def test_sliding_windows_give_the_labels_of_the_whole_picture(tmp_path: Path, pi
     with opened(tmp_path, 4, slide=Slide((96, 128), (64, 85))) as slid:
         (one,) = infer(slid, [tmp_path / "a.png"], tmp_path / "out", options=InferOptions(large=True)).results
         assert one.tiled is not None and one.tiled.how == "windows"
+        with pytest.raises(UsageError, match="its own sliding windows"):
+            infer(slid, [tmp_path / "a.png"], tmp_path / "o", options=InferOptions(large=True, overlap=9))
         assert np.array_equal(labels(one.file), slid(picture).class_id)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from densecast.errors import UsageError
 from densecast.imaging.strips import Strips, open_strips
 from densecast.imaging.tiff_writer import TiffWriter
 from densecast.pipeline import Pipeline
@@ -50,7 +51,14 @@ class LargeLabels:
             BadConfigError, UsageError: another task, tiles of a size that the network does not take, and the like.
         """
         with self._pipeline.session.lease() as slot:
-            self._grids(TileNetwork(self._pipeline, slot, self._windows_or_tiles()))
+            network = TileNetwork(self._pipeline, slot, self._windows_or_tiles())
+            if network.spec.slide is None:
+                self._grids(network)
+            elif self._tile_hw is not None or self._overlap_px is not None:
+                raise UsageError(
+                    f"{network.spec.name}: its own sliding windows ({network.spec.slide}) say how it sees a picture.",
+                    field="tile" if self._tile_hw is not None else "overlap",
+                )
 
     def label(self, path: Path, files: Files, step: Step | None = None) -> TileRecord:
         """Write the labels of one picture; `step` is told how many tiles are done, and of how many.

@@ -103,7 +103,8 @@ def _grown(total: F32, top: int, begin: int, planes: F32, width: int, network: T
         )
     grown = np.zeros((channels, count, width), np.float32)
     left = total[:, begin - top :]
-    grown[:, : left.shape[1]] = left
+    if left.size:
+        grown[:, : left.shape[1]] = left
     return grown
 
 

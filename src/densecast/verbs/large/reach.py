@@ -56,7 +56,7 @@ def measure(network: TileNetwork) -> Reach:
 def _most_px(network: TileNetwork, axis: int) -> int:
     """The longest reach that can be measured along an axis."""
     side = network.sides[axis]
-    return (side.tile_px - _shifts(side.tile_px, side.align_px)[-1]) // 2
+    return (side.tile_px - min(_shifts(side.tile_px, side.align_px), default=side.tile_px)) // 2
 
 
 def _shifts(tile_px: int, align_px: int) -> list[int]:
