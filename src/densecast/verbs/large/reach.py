@@ -115,7 +115,8 @@ def _picture(size_hw: tuple[int, int], bands: int, seed: int) -> Pixels:
         picture += np.atleast_3d(cv2.resize(grid, (width, height))).reshape(height, width, bands) * 70
     y, x = np.mgrid[:height, :width]
     slope = (y / height + x / width)[:, :, None] * 60 - 30
-    return np.clip(picture + slope + rng.normal(0, 15, picture.shape), 0, 255).astype(np.uint8)
+    noisy = picture + slope + rng.normal(0, 15, picture.shape)
+    return np.asarray(np.clip(noisy, 0, 255), np.uint8)
 
 
 def _ranged(picture: Pixels, network: TileNetwork) -> Pixels:
