@@ -5,7 +5,7 @@ TIFF and PNG allow it. Pixels are those that `imaging.read` gives of the whole f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,7 +31,7 @@ class Strips:
     def __init__(
         self,
         size_hw: tuple[int, int],
-        chunks: Iterator[Pixels],
+        chunks: Generator[Pixels, None, None],
         *,
         is_many: bool = False,
         georeference: Georeference | None = None,
@@ -39,7 +39,7 @@ class Strips:
     ) -> None:
         self.size_hw, self.is_many, self.georeference = size_hw, is_many, georeference
         self.tags = tags or {}
-        self._chunks, self._left, self._done = chunks, np.empty((0, 0, 0), np.uint8), 0
+        self.chunks, self._left, self._done = chunks, np.empty((0, 0, 0), np.uint8), 0
 
     def read(self, count: int) -> Pixels:
         """The next `count` rows, or those that are left.
@@ -51,7 +51,7 @@ class Strips:
         parts, have = [], 0
         while have < count:
             if not len(self._left):
-                self._left = next(self._chunks)
+                self._left = next(self.chunks)
             taken = self._left[: count - have]
             self._left = self._left[len(taken) :]
             parts.append(taken)
@@ -61,8 +61,7 @@ class Strips:
 
     def close(self) -> None:
         """Close the file."""
-        if hasattr(self._chunks, "close"):
-            self._chunks.close()
+        self.chunks.close()
 
     def __enter__(self) -> Self:
         return self

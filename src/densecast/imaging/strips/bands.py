@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def for_model(strips: Strips, where: str, spec: ModelSpec) -> Strips:
     """
     channels = spec.input.shape[1] if len(spec.input.shape) == 4 else 3
     is_picture, keeps_values = channels in (1, 3), spec.preprocess.value_range is not None
-    first = next(strips._chunks)
+    first = next(strips.chunks)
     bands = first.shape[2]
     if is_picture and bands > 4:
         raise BadImageError(f"{where}: {bands} bands, a picture has one (grey), three (RGB), or transparency more.")
@@ -35,7 +35,7 @@ def for_model(strips: Strips, where: str, spec: ModelSpec) -> Strips:
         )
 
     def converted() -> Generator[Pixels, None, None]:
-        for chunk in itertools.chain([first], strips._chunks):
+        for chunk in itertools.chain([first], strips.chunks):
             pixels = chunk
             if not keeps_values and pixels.dtype == np.uint16:
                 pixels = (pixels >> 8).astype(np.uint8)
@@ -50,7 +50,7 @@ def for_model(strips: Strips, where: str, spec: ModelSpec) -> Strips:
     )
 
 
-def _closing(chunks: Generator[Pixels, None, None], strips: Strips) -> Iterator[Pixels]:
+def _closing(chunks: Generator[Pixels, None, None], strips: Strips) -> Generator[Pixels, None, None]:
     try:
         yield from chunks
     finally:
