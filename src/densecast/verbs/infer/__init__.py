@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from densecast.artifact import MANIFEST
-from densecast.errors import BadInputError, BadShapeError, DensecastError, UsageError
+from densecast.errors import BadInputError, BadShapeError, DensecastError, MissingFileError, UsageError
 from densecast.io import codec, files
 from densecast.measure.loop import Progress
 from densecast.pipeline import Image, Pipeline, Predicted
@@ -21,7 +21,7 @@ from densecast.spec.verb_options import InferOptions
 from densecast.tasks._base import SavesColours
 from densecast.verbs._model import Model, opened, record_of
 from densecast.verbs.infer import headers, large, sources
-from densecast.verbs.infer.endings import OVERLAY, endings_of
+from densecast.verbs.infer.endings import OVERLAY, Drawn, endings_of
 from densecast.verbs.infer.results import Results
 from densecast.verbs.infer.sources import Sources
 
@@ -51,10 +51,8 @@ def infer(
     No file is written over that densecast did not write, or that was changed since; `.densecast-results.jsonl` in `out`
     records what it wrote. All names, and the headers of all images, are checked before the first inference.
 
-    With `options.large`, pictures may have any size: they are read in strips and seen in tiles, one at a time, and
-    labels are written as tiled TIFF files, with the picture's georeference if it has one.
-
-    An artifact is opened in throughput mode for more than two images: several are in work at a time, in batches that
+    With `options.large`, pictures of any size are seen in tiles, and labels written as TIFF files at their place. Else
+    an artifact is opened in throughput mode for more than two images: several are in work at a time, in batches that
     tuning found best unless `batch` is given. A pipeline is used as it is.
 
     Raises:
@@ -67,15 +65,11 @@ def infer(
     found = images if isinstance(images, Sources) else sources.find(images, recursive=options.recursive, out=folder)
     paths = [source.path for source in found.images]
     with opened(model, execution.mode_for(1 if options.large else len(paths))) as pipeline:
-        if options.large:
-            endings = large.endings(pipeline, scores=scores, colour=colour, overlay=overlay, batch=batch)
-            problems = large.unusable(paths, pipeline)
-        else:
-            problems = headers.unusable(paths, pipeline.spec, pipeline.augment, as_jpeg=overlay)
+        drawn = Drawn(scores=scores, colour=colour, overlay=overlay)
+        problems = _problems(pipeline, paths, options, drawn)
         if problems and not (options.keep_going and len(problems) < len(paths)):
             raise headers.refused(problems, len(paths), headers.KEEP_GOING)
-        if not options.large:
-            endings = _endings(pipeline, scores=scores, colour=colour, overlay=overlay)
+        endings = large.endings(pipeline, drawn, batch) if options.large else _endings(pipeline, drawn)
         results = Results.plan(
             [source for source in found.images if source.path not in problems],
             folder,
@@ -88,18 +82,38 @@ def infer(
         skipped = _skipped(pipeline, results, endings) if options.skip_existing else {}
         with results.scratch() as scratch:
             if options.large:
-                tiles = large.inferred(
-                    pipeline, results, [*skipped], scratch, options, scores=scores, colour=colour, progress=progress
-                )
-                done = [*tiles]
+                done = [*large.inferred(pipeline, results, [*skipped], scratch, options, drawn, progress)]
             else:
-                save = _saver(pipeline, results, scratch, colour=colour, overlay=overlay)
-                todo = [image for image in results.stems if image not in skipped]
-                failed = FailedImage.of if options.keep_going else None
-                stream = pipeline.stream(todo, pipeline.read, save, batch=batch, scores=scores, failed=failed)
-                done = [*_counted(stream, len(todo), progress)]
+                save = _saver(pipeline, results, scratch, drawn)
+                done = _streamed(pipeline, results, skipped, save, options, batch, scores, progress)
         done += [FailedImage.of(path, error) for path, error in problems.items()]
         return _kept(wanted, _result(done, paths, record_of(pipeline), found.left_out, skipped))
+
+
+def _problems(
+    pipeline: Pipeline, paths: Sequence[Path], options: InferOptions, drawn: Drawn
+) -> dict[Path, BadInputError | MissingFileError]:
+    """The images that cannot be used, as far as their headers tell."""
+    if options.large:
+        return large.unusable(paths, pipeline)
+    return headers.unusable(paths, pipeline.spec, pipeline.augment, as_jpeg=drawn.overlay)
+
+
+def _streamed(
+    pipeline: Pipeline,
+    results: Results,
+    skipped: dict[Path, Path],
+    save: Callable[[Predicted[Path]], InferredImage | FailedImage],
+    options: InferOptions,
+    batch: int | None,
+    scores: bool,
+    progress: Progress | None,
+) -> list[InferredImage | FailedImage]:
+    """Predict and save all planned images but the skipped ones."""
+    todo = [image for image in results.stems if image not in skipped]
+    failed = FailedImage.of if options.keep_going else None
+    stream = pipeline.stream(todo, pipeline.read, save, batch=batch, scores=scores, failed=failed)
+    return [*_counted(stream, len(todo), progress)]
 
 
 def _kept(file: Path | None, result: InferResult) -> InferResult:
@@ -144,7 +158,7 @@ def _counted(
 
 
 def _saver(
-    pipeline: Pipeline, results: Results, scratch: Path, *, colour: bool, overlay: bool
+    pipeline: Pipeline, results: Results, scratch: Path, drawn: Drawn
 ) -> Callable[[Predicted[Path]], InferredImage | FailedImage]:
     """A function that writes the files of one prediction to a folder of their own, and moves them to their place."""
     task, spec = pipeline.task, pipeline.spec
@@ -159,9 +173,9 @@ def _saver(
             room = Path(tempfile.mkdtemp(dir=scratch))
         stem = room / results.stems[image].name
         file = task.save(stem, prediction, spec)
-        if colour and isinstance(task, SavesColours):
+        if drawn.colour and isinstance(task, SavesColours):
             task.save_colour(stem, prediction, spec)
-        if overlay:
+        if drawn.overlay:
             _write_jpeg(task.draw(predicted.image, prediction, spec), stem.with_name(stem.name + OVERLAY))
         written = InferredImage(image, results.publish(image, room, file))
         rooms.append(room)
@@ -170,9 +184,9 @@ def _saver(
     return save
 
 
-def _endings(pipeline: Pipeline, *, scores: bool, colour: bool, overlay: bool) -> tuple[str, ...]:
+def _endings(pipeline: Pipeline, drawn: Drawn) -> tuple[str, ...]:
     """The endings of one image's files; a task that cannot save a sample is checked when its files are there."""
-    if colour and not isinstance(pipeline.task, SavesColours):
+    if drawn.colour and not isinstance(pipeline.task, SavesColours):
         raise UsageError(f"{pipeline.spec.name}: predictions of {pipeline.spec.task} have no colours.", field="colour")
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -181,15 +195,15 @@ def _endings(pipeline: Pipeline, *, scores: bool, colour: bool, overlay: bool) -
                 pipeline.spec,
                 Path(scratch),
                 flip=pipeline.augment.flip,
-                scores=scores,
-                colour=colour,
-                overlay=overlay,
+                scores=drawn.scores,
+                colour=drawn.colour,
+                overlay=drawn.overlay,
             )
         except UsageError:
             raise
         except Exception as error:  # a user's task raises whatever it likes for made-up outputs
             _log.info("the names of results are not known beforehand: %s: %s", type(error).__name__, error)
-            return (OVERLAY,) if overlay else ()
+            return (OVERLAY,) if drawn.overlay else ()
 
 
 def image_files(given: Sequence[Path | str]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ from densecast.tasks._base import Task
 OVERLAY = "_overlay.jpg"
 # Far below any image: what is drawn of it is thrown away.
 _SAMPLE_HW = (64, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What is written beside an image's prediction: its scores, its classes' colours, or it over the image."""
+
+    scores: bool = False
+    colour: bool = False
+    overlay: bool = False
 
 
 def endings_of(

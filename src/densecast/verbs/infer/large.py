@@ -14,6 +14,7 @@ from densecast.measure.loop import Progress
 from densecast.pipeline import Pipeline
 from densecast.results.predictions import FailedImage, InferredImage, TileRecord
 from densecast.spec.verb_options import InferOptions
+from densecast.verbs.infer.endings import Drawn
 from densecast.verbs.infer.headers import missing
 from densecast.verbs.infer.results import Results
 from densecast.verbs.large import Files, LargeLabels, LargePeople
@@ -22,21 +23,21 @@ _log = logging.getLogger(__name__)
 _LABELS, _SCORE, _COLOUR, _PEOPLE = ".tif", "_score.tif", "_colour.tif", ".json"
 
 
-def endings(pipeline: Pipeline, *, scores: bool, colour: bool, overlay: bool, batch: int | None) -> tuple[str, ...]:
+def endings(pipeline: Pipeline, drawn: Drawn, batch: int | None) -> tuple[str, ...]:
     """What the files of one picture end in.
 
     Raises:
         UsageError: an option that has no meaning for pictures in tiles.
     """
-    if overlay:
+    if drawn.overlay:
         raise UsageError(
             "a large picture is not drawn over; --colour writes labels with their colours.", field="overlay"
         )
     if batch is not None:
         raise UsageError("tiles of a large picture run one at a time: leave the batch size out.", field="batch")
     if pipeline.spec.task != "pose":
-        return _LABELS, *((_SCORE,) if scores else ()), *((_COLOUR,) if colour else ())
-    given = next((name for name, value in (("scores", scores), ("colour", colour)) if value), None)
+        return _LABELS, *((_SCORE,) if drawn.scores else ()), *((_COLOUR,) if drawn.colour else ())
+    given = next((name for name, value in (("scores", drawn.scores), ("colour", drawn.colour)) if value), None)
     if given is not None:
         raise UsageError(f"{pipeline.spec.name}: people have no {given}.", field=given)
     return (_PEOPLE,)
@@ -67,9 +68,7 @@ def inferred(
     skipped: Sequence[Path],
     scratch: Path,
     options: InferOptions,
-    *,
-    scores: bool,
-    colour: bool,
+    drawn: Drawn,
     progress: Progress | None,
 ) -> Iterator[InferredImage | FailedImage]:
     """Infer all planned pictures but the skipped ones, one after another.
@@ -96,8 +95,8 @@ def inferred(
                 file = made.with_name(made.name + _LABELS)
                 files = Files(
                     file,
-                    made.with_name(made.name + _SCORE) if scores else None,
-                    made.with_name(made.name + _COLOUR) if colour else None,
+                    made.with_name(made.name + _SCORE) if drawn.scores else None,
+                    made.with_name(made.name + _COLOUR) if drawn.colour else None,
                 )
                 record = labels.label(image, files, progress)
         except BadInputError as error:
