@@ -45,12 +45,22 @@ class ResNet(nn.Module):
         self._layers: list[str] = []
         for number, (stride, of_blocks) in enumerate(zip(strides, dilations, strict=True)):
             planes = base_width << number
-            layer = residual_layer(
-                kind, self.out_channels, planes, stride, of_blocks, style, always_project=always_project
-            )
+            layer = self._make_layer(kind, self.out_channels, planes, stride, of_blocks, style, always_project)
             self.out_channels = planes * EXPANSION[kind]
             self._layers.append(f"layer{number + 1}")
             self.add_module(self._layers[-1], layer)
+
+    def _make_layer(
+        self,
+        kind: BlockKind,
+        in_channels: int,
+        planes: int,
+        stride: int,
+        dilations: Sequence[int],
+        style: BlockStyle,
+        always_project: bool,
+    ) -> nn.Module:
+        return residual_layer(kind, in_channels, planes, stride, dilations, style, always_project=always_project)
 
     def _make_stem(self, in_channels: int, width: int, norm: Norm) -> None:
         self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)

@@ -9,6 +9,7 @@ from torch import nn
 from densecast.networks._self_attention import GlobalContext, NonLocal
 from densecast.networks.openmmlab import attention_heads as parts
 from densecast.networks.openmmlab import encoding_heads
+from densecast.networks.openmmlab.adaptive_pyramid import AdaptivePyramidHead
 from densecast.networks.openmmlab.keys import Keys
 
 
@@ -103,3 +104,9 @@ def encoding(keys: Keys, shared: Any) -> nn.Module:
         align_corners=shared.align_corners,
         **shared.units,
     )
+
+
+def adaptive_pyramid(keys: Keys, shared: Any) -> nn.Module:
+    """APCHead."""
+    scales, fuses = keys.integers("pool_scales", (1, 2, 3, 6)), keys.flag("fusion", True)
+    return AdaptivePyramidHead(shared.width, shared.channels, shared.classes, scales, fuses, **shared.units)

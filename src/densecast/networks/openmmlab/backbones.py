@@ -6,7 +6,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from densecast.networks.openmmlab import convolutional, fast, guided, mix_transformer, stdc, swin_transformer, two_path
+from densecast.networks.openmmlab import (
+    convolutional,
+    fast,
+    guided,
+    mix_transformer,
+    mobile_v3,
+    resnest,
+    stdc,
+    swin_transformer,
+    two_path,
+    vision_transformer,
+)
 from densecast.networks.openmmlab.keys import Keys
 
 BACKBONES: dict[str, Callable[[Keys], Any]] = {
@@ -26,6 +37,9 @@ BACKBONES: dict[str, Callable[[Keys], Any]] = {
     "ICNet": lambda keys: two_path.icnet(keys, backbone),
     "FastSCNN": fast.fast_scnn,
     "CGNet": guided.cgnet,
+    "MobileNetV3": mobile_v3.mobilenet_v3,
+    "ResNeSt": resnest.resnest,
+    "VisionTransformer": vision_transformer.vision_transformer,
 }
 
 

@@ -15,7 +15,7 @@ from densecast.networks._conv import Activation, Norm
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._ocr_head import OCRHead
 from densecast.networks._pyramid_heads import PSPHead, SegformerHead, UPerHead
-from densecast.networks.openmmlab import attention, light_heads
+from densecast.networks.openmmlab import attention, light_heads, transformer_heads
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.units import activation_of, norm_of, plain_convolution
 
@@ -245,6 +245,10 @@ HEADS: dict[str, tuple[Make, str | None]] = {
     "ANNHead": (attention.asymmetric, "multiple_select"),
     "EMAHead": (attention.expectation, None),
     "EncHead": (attention.encoding, "multiple_select"),
+    "APCHead": (attention.adaptive_pyramid, None),
+    "SETRUPHead": (transformer_heads.setr_up, None),
+    "SETRMLAHead": (transformer_heads.setr_mla, "multiple_select"),
+    "SegmenterMaskTransformerHead": (transformer_heads.segmenter, None),
 }
 """By the type in a configuration: what makes the head, and the transform that it always has."""
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from densecast.networks._conv import Activation, ConvModule, DepthwiseSeparableConv, Norm
 from densecast.networks._pyramid_heads import resized
 from densecast.networks.openmmlab.keys import Keys
+from densecast.networks.openmmlab.transformer_heads import mla_neck
 from densecast.networks.openmmlab.units import BN, activation_of, norm_of, plain_convolution
 
 
@@ -209,6 +210,7 @@ NECKS: dict[str, Callable[[Keys], nn.Module]] = {
     "MultiLevelNeck": _multi_level,
     "JPU": _joint,
     "ICNeck": _cascade,
+    "MLANeck": mla_neck,
 }
 
 
