@@ -52,7 +52,7 @@ def exported(path: Path, size_hw: tuple[int, int]) -> str:
         checkpoint = Path(folder) / "weights.pth"
         torch.save({"meta": {}, "state_dict": network.state_dict()}, checkpoint)
         try:
-            export(checkpoint, Path(folder) / "out", ExportOptions(config=str(path), size_hw=size_hw))
+            export(checkpoint, Path(folder) / "out", options=ExportOptions(config=str(path), size_hw=size_hw))
         except DensecastError as error:
             return str(error)
     return ""
@@ -77,6 +77,8 @@ def export_each(built: list[Path], size_hw: tuple[int, int], skip: int) -> int:
         smallest = min(members, key=weights)
         start = time.perf_counter()
         reason = exported(smallest, size_hw)
+        if reason:  # LR-ASPP and others take no small size
+            reason = exported(smallest, (4 * size_hw[0], 4 * size_hw[1]))
         passed += not reason
         count += 0 if reason else len(members)
         seconds = time.perf_counter() - start

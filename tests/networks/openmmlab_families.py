@@ -30,6 +30,18 @@ def _head(kind: str, width: Any, channels: int = 8, **others: Any) -> dict[str, 
     }
 
 
+_VIT: dict[str, Any] = {
+    "type": "VisionTransformer",
+    "img_size": (32, 48),
+    "patch_size": 8,
+    "embed_dims": 16,
+    "num_layers": 2,
+    "num_heads": 2,
+    "mlp_ratio": 2,
+    "norm_cfg": {"type": "LN", "eps": 1e-6},
+}
+
+
 def _network(backbone: dict[str, Any], head: Any, **others: Any) -> dict[str, Any]:
     kind = "CascadeEncoderDecoder" if isinstance(head, list) else "EncoderDecoder"
     return {"type": kind, "backbone": backbone, "decode_head": head, **others}
@@ -235,6 +247,63 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "interlaced": _network(_RESNET, _head("ISAHead", 64, isa_channels=4, down_factor=(4, 8))),
     "asymmetric": _network(
         _RESNET, _head("ANNHead", (32, 64), project_channels=4, key_pool_scales=(1, 3), **_several(2, 3))
+    ),
+    "adaptive_pyramid": _network(_RESNET, _head("APCHead", 64, pool_scales=(1, 3))),
+    "split_attention": _network(
+        {
+            "type": "ResNeSt",
+            "depth": 50,
+            "num_stages": 2,
+            "out_indices": (0, 1),
+            "strides": (1, 2),
+            "dilations": (1, 1),
+            "base_channels": 8,
+            "stem_channels": 16,
+            "radix": 2,
+            "groups": 2,
+            "base_width": 8,
+            "reduction_factor": 4,
+            "avg_down_stride": True,
+            "norm_cfg": BN,
+        },
+        _head("FCNHead", 64, num_convs=1, concat_input=False, in_index=1),
+    ),
+    "mobilenet_v3": _network(
+        {"type": "MobileNetV3", "arch": "small", "reduction_factor": 2, "out_indices": (0, 3, 12)},
+        _head("FCNHead", 576, 576, num_convs=0, concat_input=False, in_index=2),
+    ),
+    "vision_transformer": _network(
+        _VIT | {"out_indices": (0, 1)},
+        _head("UPerHead", (8, 8), pool_scales=(1, 2), **_several(0, 1)),
+        neck={"type": "MultiLevelNeck", "in_channels": [16, 16], "out_channels": 8, "scales": [2, 1]},
+    ),
+    "transformer_up": _network(
+        _VIT | {"with_cls_token": False, "interpolate_mode": "bilinear", "patch_norm": True},
+        _head("SETRUPHead", 16, num_convs=2, up_scale=2, in_index=0),
+    ),
+    "transformer_levels": _network(
+        _VIT | {"out_indices": (0, 1)},
+        _head("SETRMLAHead", (8, 8), mla_channels=4, **_several(0, 1)),
+        neck={
+            "type": "MLANeck",
+            "in_channels": [16, 16],
+            "out_channels": 8,
+            "norm_cfg": BN,
+            "act_cfg": {"type": "ReLU"},
+        },
+    ),
+    "segmenter": _network(
+        _VIT | {"final_norm": True},
+        {
+            "type": "SegmenterMaskTransformerHead",
+            "in_channels": 16,
+            "channels": 16,
+            "num_classes": 5,
+            "num_layers": 1,
+            "num_heads": 2,
+            "embed_dims": 16,
+            "in_index": -1,
+        },
     ),
     "expectation": _network(_RESNET, _head("EMAHead", 64, ema_channels=8, num_bases=4, num_stages=3)),
 }

@@ -101,7 +101,7 @@ def find(spec: ModelSpec, data: Path | Data | None = None) -> DataSource:
     is_pairs = name == PAIRS or _layouts.is_configured(name)
     metric = options.metric or (pairs.metric_of(root) if is_pairs else None)
     metric = _metric_name(metric) if metric is not None else own.metric if own is not None else _OWN_METRIC
-    evaluation = Evaluation(name, metric, own.frame if own is not None else "image")
+    evaluation = Evaluation(name, metric, own.frame if own is not None else "image", reading.layout)
     return DataSource(replace(spec, evaluation=evaluation), layout, root)
 
 

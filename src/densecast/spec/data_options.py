@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densecast.errors import UsageError
+from densecast.spec.data_layout import DataLayout
 from densecast.spec.options import Split, option
 
 if TYPE_CHECKING:
@@ -89,18 +90,22 @@ class Reading:
     """What ground truth is read for: a model's classes, their colours, and the frame that it sees pictures in.
 
     `labels` is empty for no model in particular. With `use_exif` pictures are seen upright, as their orientation tag
-    says, else as they are stored.
+    says, else as they are stored. `layout` are the folders that the model's own data set has, where a configuration
+    says so.
     """
 
     labels: tuple[str, ...] = ()
     palette: tuple[Rgb, ...] = ()
     use_exif: bool = False
     options: DataOptions = DataOptions()
+    layout: DataLayout | None = None
 
     @classmethod
     def of(cls, spec: ModelSpec, options: DataOptions = DataOptions()) -> Reading:
-        """The reading that a model needs."""
-        return cls(spec.labels, spec.palette, spec.preprocess.use_exif, options)
+        """The reading that a model needs: of its own data set, unless the options name another."""
+        own = spec.evaluation
+        layout = own.layout if own is not None and options.dataset in (None, own.dataset) else None
+        return cls(spec.labels, spec.palette, spec.preprocess.use_exif, options, layout)
 
 
 @dataclass(frozen=True, slots=True)

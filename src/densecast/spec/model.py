@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
+from densecast.spec.data_layout import DataLayout
 from densecast.spec.preprocess import Preprocess
 from densecast.spec.slide import Slide
 from densecast.spec.tensor import TensorSpec
@@ -74,12 +75,13 @@ class Evaluation:
     """How the model's published score is measured.
 
     `frame` says at which size predictions meet the ground truth: the image's own, or the network's
-    (the target is then brought there).
+    (the target is then brought there). `layout` are the data set's folders where they are a user's own.
     """
 
     dataset: str
     metric: str
     frame: Frame = "image"
+    layout: DataLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)

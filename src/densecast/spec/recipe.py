@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from densecast.spec.augment import Augment
+from densecast.spec.data_layout import DataLayout
 from densecast.spec.model import DecodeOptions, Rgb
 from densecast.spec.preprocess import Preprocess
 
@@ -42,13 +43,15 @@ class DatasetRecipe:
     `type` is the framework's class, as "CityscapesDataset". `keys` are its other keys as they are written (`data_root`,
     `img_dir`, `ann_dir`, `split`, `img_suffix`, `seg_map_suffix`, `data_prefix`, …), without `pipeline`, `classes` and
     `palette`. `classes` are names where the configuration names them itself. `reduce_zero_label` says that label 0 is
-    ignored and all others count from 0; None where nothing says so.
+    ignored and all others count from 0; None where nothing says so. `layout` are its folders where they can be found
+    below a root.
     """
 
     type: str
     keys: Table = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     reduce_zero_label: bool | None = None
+    layout: DataLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)

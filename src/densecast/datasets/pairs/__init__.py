@@ -15,13 +15,14 @@ from densecast.datasets import _frames, _names
 from densecast.datasets._base import DatasetFormat, ModelFormat
 from densecast.datasets._masks import MaskColours, Values, read_values
 from densecast.datasets._survey import Survey
-from densecast.datasets.pairs import _colour_tables, _data_file, _folders, _name_tables
+from densecast.datasets.pairs import _colour_tables, _configured_layout, _data_file, _folders, _name_tables
 from densecast.datasets.pairs._classes import Classes, classes_of
 from densecast.datasets.pairs._configured import CONFIGURED
 from densecast.datasets.pairs._data_file import DataFile
 from densecast.datasets.pairs._matching import match
 from densecast.datasets.pairs._splits import chosen
 from densecast.errors import BadConfigError, BadDatasetError, DensecastError
+from densecast.spec.data_layout import DataLayout
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 
@@ -205,8 +206,8 @@ def metric_of(root: Path) -> str | None:
 
 
 def _everything(root: Path, reading: Reading) -> _Everything:
-    file = _file(root, reading)
-    found = _found(file)
+    file, layout = _file(root, reading)
+    found = _configured_layout.found(layout, file)
     file, tables = _name_tables.with_found(file, reading)
     matched = [(part, match(part, file.suffix, file.image_suffix)) for part in found.parts]
     parts = tuple((part.split, each.pairs) for part, each in matched)
@@ -226,8 +227,11 @@ def _everything(root: Path, reading: Reading) -> _Everything:
     )
 
 
-def _file(root: Path, reading: Reading) -> DataFile:
-    """The data file of `root`, or an empty one, with the options over it and the table of colours that lies there."""
+def _file(root: Path, reading: Reading) -> tuple[DataFile, DataLayout | None]:
+    """The data file of `root`, or an empty one, with the options over it and the table of colours that lies there.
+
+    With it the folders of the model's own configuration, where these are meant.
+    """
     path = _data_file.find(root)
     file = _data_file.read(path) if path is not None else DataFile(root)
     if file.coco:
@@ -240,20 +244,16 @@ def _file(root: Path, reading: Reading) -> DataFile:
         suffix=options.suffix if options.suffix is not None else file.suffix,
         reduce_zero_label=options.reduce_zero_label or file.reduce_zero_label,
     )
+    layout = _configured_layout.applicable(file, reading)
+    if layout is not None:
+        file = _configured_layout.over(layout, file)
     if (configured := CONFIGURED.get(options.dataset or "")) is not None:
         file = configured.over(file)
     if not file.colours and not file.model_colours and options.colours is None and file.root.is_dir():
         table = next((file.root / n for n in _colour_tables.FOUND_BY_NAME if (file.root / n).is_file()), None)
         if table is not None:
             file = replace(file, colours=_colour_tables.read_table(table))
-    return file
-
-
-def _found(file: DataFile) -> _folders.Found:
-    """The parts that the file names as its splits, else those that conventions find."""
-    from densecast.datasets.pairs._splits import named_parts
-
-    return named_parts(file) or _folders.find(file.root, file)
+    return file, layout
 
 
 def _classes(everything: _Everything, reading: Reading) -> tuple[Classes, tuple[str, ...]]:

@@ -94,10 +94,13 @@ def chosen(root: Path, file: DataFile, found: Found, parts: Parts, split: Split,
     everything = tuple(sorted((sample for _, samples in parts for sample in samples), key=lambda each: each.id))
     lists = _lists_of(root, file) or (found.lists if not any(each for each, _ in parts) else {})
     if lists:
-        listed = {each: _listed(paths, everything, found, root) for each, paths in lists.items()}
+        listed = {each: _listed(paths, everything, found, root, file.image_suffix) for each, paths in lists.items()}
+        # A split without a list may have a folder of its own.
+        listed |= {each: list(samples) for each, samples in parts if each is not None and each not in lists}
         of_all = _unique([sample for samples in listed.values() for sample in samples])
         samples = tuple(listed.get(split, ())) if split != "all" else of_all
         names = ", ".join(f"{path.name} ({len(listed[each])})" for each, paths in lists.items() for path in paths)
+        names += "".join(f", {each} by folder ({len(own)})" for each, own in listed.items() if each not in lists)
         return _not_empty(Selection(samples, len(of_all), f"splits by {names}"), root, split, names)
     splits = {each for each, _ in parts}
     if splits != {None}:
@@ -149,8 +152,12 @@ def _lists_of(root: Path, file: DataFile) -> dict[Split, tuple[Path, ...]]:
     return found
 
 
-def _listed(paths: tuple[Path, ...], everything: tuple[Sample, ...], found: Found, root: Path) -> list[Sample]:
+def _listed(
+    paths: tuple[Path, ...], everything: tuple[Sample, ...], found: Found, root: Path, image_suffix: str
+) -> list[Sample]:
     """The samples that lists name: by id, by file name, or by a path below the root or the list's folder.
+
+    With an `image_suffix`, which all pictures' names end with, also without it.
 
     Raises:
         BadDatasetError: a name that is no picture with a mask, or that several are called.
@@ -163,6 +170,9 @@ def _listed(paths: tuple[Path, ...], everything: tuple[Sample, ...], found: Foun
             image.relative_to(part.images).as_posix() for part in found.parts if image.is_relative_to(part.images)
         }
         names |= {image.relative_to(root).as_posix()} if image.is_relative_to(root) else set()
+        if image_suffix:
+            plain = {name[: -len(image.suffix)] if name.endswith(image.suffix) else name for name in names}
+            names |= {name.removesuffix(image_suffix) for name in plain}
         for name in {_names.nfc(each) for each in names}:
             by_name.setdefault(name, []).append(sample)
     samples: list[Sample] = []

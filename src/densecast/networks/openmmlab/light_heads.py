@@ -41,9 +41,7 @@ class LRASPPHead(nn.Module):
         self.aspp_conv = ConvModule(in_channels[-1], channels, 1, norm=norm, activation=activation, bias=False)
         self.image_pool = nn.Sequential(
             nn.AvgPool2d(49, stride=(16, 20)),
-            ConvModule(in_channels[2], channels, 1, norm=None, activation="sigmoid", bias=False)
-            if norm is None
-            else ConvModule(in_channels[2], channels, 1, norm=norm, activation="sigmoid", bias=False),
+            ConvModule(in_channels[2], channels, 1, norm=None, activation="sigmoid", bias=False),
         )
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 

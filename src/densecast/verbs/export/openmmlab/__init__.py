@@ -31,6 +31,7 @@ from densecast.verbs.export.spec_file import SpecFile
 _NETWORK = "openmmlab"
 _EXAMPLE_HW = (512, 512)
 _PERSON_RGB = (0, 158, 115)
+_OWN_FOLDERS = "CustomDataset"
 
 
 def recipe_of(found: Checkpoint, file: str, config: str | None = None) -> Recipe:
@@ -177,10 +178,19 @@ def _described_pose(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpe
 
 
 def _evaluation(recipe: Recipe, labels: tuple[str, ...]) -> Evaluation | None:
-    """The data set that the configuration tests on, if it is known by that name and has these classes, or some."""
-    if recipe.dataset is None or not set(labels) <= set(_layouts.class_names(recipe.dataset.type)):
+    """The data set that the configuration tests on, with its folders where it names them.
+
+    A class of somebody's own is read as the framework's data set of folders.
+    """
+    if recipe.dataset is None:
         return None
-    return Evaluation(recipe.dataset.type, "iou")
+    kind, layout = recipe.dataset.type, recipe.dataset.layout
+    named = _layouts.class_names(kind)
+    if named and not set(labels) <= set(named):
+        return None
+    if not named and layout is None:
+        return None
+    return Evaluation(kind if _layouts.is_configured(kind) else _OWN_FOLDERS, "iou", layout=layout)
 
 
 def _last_head(network: Mapping[str, Any]) -> Mapping[str, Any]:

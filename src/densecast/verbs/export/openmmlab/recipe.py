@@ -11,7 +11,7 @@ from densecast.networks.openmmlab import POSE_NETWORKS
 from densecast.spec.model import Rgb
 from densecast.spec.recipe import DatasetRecipe, Inference, Recipe, SlideInference, WholeInference
 from densecast.tasks.segmentation import SegmentationDecode
-from densecast.verbs.export.openmmlab import pipeline, pose
+from densecast.verbs.export.openmmlab import data_folders, pipeline, pose
 
 _SEGMENTORS = ("EncoderDecoder", "CascadeEncoderDecoder")
 # What only training reads, wherever in a network it stands.
@@ -169,7 +169,8 @@ def _dataset(config: Mapping[str, Any], dataset: Mapping[str, Any]) -> DatasetRe
             if isinstance(each, Mapping) and _bare(each.get("type")) == "LoadAnnotations" and zero is None:
                 zero = each.get("reduce_zero_label")
     labels, _ = _described_labels(dataset)
-    return DatasetRecipe(kind, others, labels, zero if isinstance(zero, bool) else None)
+    zero = zero if isinstance(zero, bool) else None
+    return DatasetRecipe(kind, others, labels, zero, data_folders.layout_of(config, zero))
 
 
 def _pipelines(config: Mapping[str, Any]) -> list[Sequence[Any]]:
