@@ -38,7 +38,7 @@ class _Context(nn.Module):
         x = self.input_redu_conv(x)
         weights = to_tokens(self.gla(x + self.global_info(x.mean(dim=(2, 3), keepdim=True)))).sigmoid()
         out = F.relu(self.residual_conv(to_map(torch.matmul(weights, pooled), x)) + x)
-        return self.fusion_conv(out) if self._fuses else out  # type: ignore[no-any-return]
+        return self.fusion_conv(out) if self._fuses else out
 
 
 class AdaptivePyramidHead(nn.Module):

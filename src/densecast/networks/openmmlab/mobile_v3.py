@@ -60,7 +60,7 @@ class _SameConv(ConvModule):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        reach = self.conv.padding[0]
+        reach = int(self.conv.padding[0])
         padded = F.pad(x, (reach, reach, reach, reach))
         rows, columns = (x.shape[2] + 1) % 2, (x.shape[3] + 1) % 2
         x = F.conv2d(padded[:, :, rows:, columns:], self.conv.weight, self.conv.bias, 2, 0, 1, self.conv.groups)

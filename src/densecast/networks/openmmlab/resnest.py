@@ -55,7 +55,7 @@ class SplitAttention(nn.Module):
         shares = (
             grouped.transpose(1, 2).softmax(dim=1).reshape(-1, self.radix * channels, 1, 1).chunk(self.radix, dim=1)
         )
-        out = splits[0] * shares[0]
+        out: Tensor = splits[0] * shares[0]
         for split, share in zip(splits[1:], shares[1:], strict=True):
             out = out + split * share
         return out
@@ -100,7 +100,7 @@ class ResNeSt(ResNetV1c):
     """The deep stem, and layers of `SplitBottleneck`."""
 
     def __init__(self, *args: Any, radix: int, reduction: int, pools: bool, **others: Any) -> None:
-        self._own = {"radix": radix, "reduction": reduction, "pools": pools}
+        self._own: dict[str, Any] = {"radix": radix, "reduction": reduction, "pools": pools}
         super().__init__(*args, **others)
 
     def _make_layer(
