@@ -1,10 +1,11 @@
 """What the server costs: throughput beside `stream`, latency beside latency mode, overload, slow clients, memory.
 
-    python benchmarks/serve.py ARTIFACT PICTURE… [--seconds 5] [--json FILE]
+    python benchmarks/serve.py ARTIFACT PICTURE… [--seconds 5] [--peers PYTHON] [--json FILE]
 
 Everything runs on this machine, over loopback, one thing after the other; a server and its clients share the CPUs, so
-figures are ratios within one run. Beside it a plain handler as one writes it in an afternoon: Starlette, Pillow or the
-package's own steps, and the same engine, one picture at a time in the framework's thread pool.
+figures are ratios within one run. Beside it a plain handler around the package's own steps, and with `--peers`, a
+Python that has `openvino pillow opencv-python-headless fastapi litserve python-multipart` in an environment of its own,
+handlers of FastAPI and LitServe around OpenVINO as one writes them. Four minutes with 5 seconds a load.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from densecast import read_image
+from densecast.artifact import CompiledArtifact
 from densecast.pipeline import Pipeline
 from densecast.runtime import machine
 
@@ -47,6 +51,7 @@ async def predict(request):
 
 uvicorn.run(Starlette(routes=[Route("/predict", predict, methods=["POST"])]), port=int(sys.argv[2]), log_level="error")
 """
+_FEW, _SHORT_QUEUE = 4, 8
 _HEADERS = {"Content-Type": "image/jpeg", "Accept": "image/png"}
 
 
@@ -63,7 +68,21 @@ class Load:
     failed: int
 
 
-def load(port: int, pictures: Sequence[bytes], clients: int, seconds: float, *, pause_s: float = 0.0) -> Load:
+def as_form(picture: bytes) -> bytes:
+    """A form with one file."""
+    head = b'--edge\r\nContent-Disposition: form-data; name="%s"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+    return head % b"file" + picture + b"\r\n--edge--\r\n"
+
+
+def load(
+    port: int,
+    pictures: Sequence[bytes],
+    clients: int,
+    seconds: float,
+    *,
+    pause_s: float = 0.0,
+    headers: dict[str, str] = _HEADERS,
+) -> Load:
     """`clients` at a time, each asking again as soon as it has its answer; after a refusal it waits `pause_s`."""
     accepted: list[float] = []
     refused: list[float] = []
@@ -77,7 +96,7 @@ def load(port: int, pictures: Sequence[bytes], clients: int, seconds: float, *, 
             if start > end:
                 return
             try:
-                connection.request("POST", "/predict", picture, _HEADERS)
+                connection.request("POST", "/predict", picture, headers)
                 reply = connection.getresponse()
                 reply.read()
             except (OSError, http.client.HTTPException) as error:
@@ -182,6 +201,42 @@ def alone_ms(artifact: str, pictures: Sequence[bytes], seconds: float) -> tuple[
     return float(p50), float(p99)
 
 
+def told_to_peers(artifact: str, picture: Path) -> tuple[str, str]:
+    """OpenVINO's model file, and what a handler has to know of it: the size of this picture in the network …"""
+    opened = CompiledArtifact.open(artifact)
+    rule, image = opened.spec.preprocess, read_image(picture)
+    found = {
+        "size_hw": rule.place(image.shape[:2]).model_hw,
+        "mean": rule.mean,
+        "std": rule.std,
+        "divisor": rule.divisor,
+        "hint": opened.manifest.settings.get("INFERENCE_PRECISION_HINT", "f32"),
+    }
+    return str(opened.file("model.xml")), json.dumps(found)
+
+
+def verdicts(result: dict[str, Any]) -> dict[str, Any]:
+    """The figures that are promised, and what they are held against."""
+    served = max(each["images_per_s"] for each in result["served"])
+    overload, alone_p99 = result["overload"], result["latency_mode_p50_p99_ms"][1]
+    # What waits and what is in work, each at the rate at which they leave.
+    bound_ms = (_SHORT_QUEUE + (os.cpu_count() or 1)) / max(served, 1e-9) * 1e3
+    return {
+        "throughput, of stream's (at least 0.90)": round(served / result["stream_images_per_s"], 3),
+        "p99 unloaded, ms more than latency mode (at most 5)": round(
+            result["served_in_latency_mode"]["p99_ms"] - alone_p99, 2
+        ),
+        "overload: accepted p99, of the queue's bound (at most 2)": round(overload["p99_ms"] / bound_ms, 2),
+        "overload: refused within, ms (at most 50)": overload["refused_p99_ms"],
+        "overload: memory, KiB": result["overload_kb"],
+        "beside 200 slow clients, of four clients alone (at least 0.9)": round(
+            result["served_beside_200_slow_clients"]["images_per_s"]
+            / next(each["images_per_s"] for each in result["served"] if each["clients"] == _FEW),
+            3,
+        ),
+    }
+
+
 def resident_kb(pid: int) -> int:
     """Memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
@@ -192,12 +247,15 @@ def main() -> None:
     parser.add_argument("artifact")
     parser.add_argument("pictures", nargs="+", type=Path)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--clients", type=lambda text: [int(each) for each in text.split(",")], default=[1, 4, 16, 64])
+    parser.add_argument(
+        "--clients", type=lambda text: [int(each) for each in text.split(",")], default=[1, _FEW, 16, 64]
+    )
     parser.add_argument("--port", type=int, default=8765)
+    parser.add_argument("--peers", type=Path, help="a Python that has FastAPI, LitServe and OpenVINO")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     pictures = [path.read_bytes() for path in given.pictures]
-    result: dict[str, object] = {"machine": asdict(machine.describe()), "load_average_before": os.getloadavg()}
+    result: dict[str, Any] = {"machine": asdict(machine.describe()), "load_average_before": os.getloadavg()}
     result["stream_images_per_s"] = round(streamed(given.artifact, pictures, given.seconds), 2)
     result["latency_mode_p50_p99_ms"] = alone_ms(given.artifact, pictures, given.seconds)
     ours = [sys.executable, "-m", "densecast", "serve", given.artifact, "--port", str(given.port), "-q"]
@@ -205,9 +263,9 @@ def main() -> None:
         result["served"] = [asdict(load(given.port, pictures, count, given.seconds)) for count in given.clients]
         before_kb = resident_kb(pid)
         with slow_clients(given.port, 200):
-            result["served_beside_200_slow_clients"] = asdict(load(given.port, pictures, 4, given.seconds))
+            result["served_beside_200_slow_clients"] = asdict(load(given.port, pictures, _FEW, given.seconds))
         result["slow_clients_kb"] = resident_kb(pid) - before_kb
-    with running([*ours, "--queue", "8"], given.port) as pid:
+    with running([*ours, "--queue", str(_SHORT_QUEUE)], given.port) as pid:
         before_kb = resident_kb(pid)
         result["overload"] = asdict(load(given.port, pictures, 64, given.seconds, pause_s=0.05))
         result["overload_kb"] = resident_kb(pid) - before_kb
@@ -215,6 +273,20 @@ def main() -> None:
         result["served_in_latency_mode"] = asdict(load(given.port, pictures, 1, given.seconds))
     with running([sys.executable, "-c", _PLAIN, given.artifact, str(given.port)], given.port):
         result["plain_handler"] = [asdict(load(given.port, pictures, count, given.seconds)) for count in given.clients]
+    if given.peers:
+        model, config = told_to_peers(given.artifact, given.pictures[0])
+        forms = [as_form(picture) for picture in pictures]
+        headers = {"Content-Type": "multipart/form-data; boundary=edge"}
+        for name in ("fastapi", "litserve"):
+            script = Path(__file__).parent / "contenders" / "serve_peers.py"
+            # What comes by LitServe's own name is the field `request`.
+            sent = [each.replace(b'name="file"', b'name="request"') for each in forms] if name == "litserve" else forms
+            with running([str(given.peers), str(script), name, model, config, str(given.port)], given.port):
+                load(given.port, sent, 1, 1.0, headers=headers)
+                result[name] = [
+                    asdict(load(given.port, sent, count, given.seconds, headers=headers)) for count in given.clients
+                ]
+    result["verdicts"] = verdicts(result)
     result["load_average_after"] = os.getloadavg()
     text = json.dumps(result, indent=1)
     print(text)
