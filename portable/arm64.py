@@ -20,7 +20,7 @@ import tomllib
 from pathlib import Path
 
 import models
-from run import Machine, compared, table
+from run import Machine, compared, kernels_apart, table
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
@@ -136,9 +136,13 @@ def models_there(folder: Path, networks: int, seconds: float, log: Path) -> int:
     code = run(folder, words, seconds, log)
     if code:
         return code
+    code = run(folder, [str(HERE / "kernels.py"), str(root / "out" / _ARM.name / "kernels.npz")], seconds, log)
+    if code:
+        return code
     words[2] = str(root / "out" / "native")
     subprocess.run([sys.executable, *words], check=True)
-    broken: list[str] = []
+    subprocess.run([sys.executable, str(HERE / "kernels.py"), str(root / "out" / "native" / "kernels.npz")], check=True)
+    broken = [f"kernels: {each}" for each in kernels_apart(root, _ARM)]
     # OpenVINO has int8 kernels of its own on ARM: models of x86 are refused, or run in float16 and say so.
     rows = compared(root, _ARM, names, broken, "openvino_int8")
     print(table(rows))

@@ -24,6 +24,8 @@ from typing import Any
 import models
 import numpy as np
 
+import kernels
+
 HERE = Path(__file__).resolve().parent
 MARGIN = 1e-4
 # Of the labels; an image here has few thousand pixels, so that one of them counts.
@@ -84,6 +86,7 @@ def main() -> int:
         if machine in machines:
             _probe(machine, root, networks, qemu)
         rows += compared(root, machine, networks, broken, _NATIVE)
+        broken += [f"{machine.name}: kernels: {each}" for each in kernels_apart(root, machine)]
     if qemu:
         broken += _refused_by_old(root, networks[0], qemu)
     print(table(rows))
@@ -97,8 +100,11 @@ def _probe(machine: Machine, root: Path, networks: list[str], qemu: str | None) 
     out = root / "out" / machine.name.replace(" ", "_")
     shutil.rmtree(out, ignore_errors=True)
     environment = {**os.environ, **dict(machine.variables), "NUMBA_CACHE_DIR": str(root / "kernels")}
-    command = [*_python(machine.emulated, qemu, environment), str(HERE / "probe.py"), str(root), str(out)]
-    subprocess.run([*command, ",".join(networks)], env=environment, check=True)
+    python = _python(machine.emulated, qemu, environment)
+    subprocess.run(
+        [*python, str(HERE / "probe.py"), str(root), str(out), ",".join(networks)], env=environment, check=True
+    )
+    subprocess.run([*python, str(HERE / "kernels.py"), str(out / "kernels.npz")], env=environment, check=True)
 
 
 def _python(emulated: str, qemu: str | None, environment: dict[str, str]) -> list[str]:
@@ -108,6 +114,14 @@ def _python(emulated: str, qemu: str | None, environment: dict[str, str]) -> lis
     assert qemu is not None
     environment["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each)
     return [qemu, "-cpu", emulated, os.path.realpath(sys.executable)]
+
+
+def kernels_apart(root: Path, machine: Machine) -> list[str]:
+    """What compiled kernels give that they do not give here, in words."""
+    here, there = (
+        dict(np.load(root / "out" / name.replace(" ", "_") / "kernels.npz")) for name in (NATIVE.name, machine.name)
+    )
+    return kernels.differences(here, there)
 
 
 def _refused_by_old(root: Path, network: str, qemu: str) -> list[str]:

@@ -92,6 +92,12 @@ def command(
         Path | None,
         typer.Option(help="Images to measure accuracy on; default: those of --data.", rich_help_panel=_DROP),
     ] = None,
+    on: Annotated[
+        str,
+        typer.Option(
+            help="Who measures accuracy: local (this process), ray, or ray:ADDRESS of a cluster.", rich_help_panel=_DROP
+        ),
+    ] = "local",
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -109,13 +115,17 @@ def command(
     plain = {**options, "precision": requested, "shape": shape, "quantize": {**quantize, "listed": listed}}
     build_options = codec.from_plain(plain, BuildOptions, "command line")
     _check_searches(tuned, points, tune["keep_int8"])
+    if on != "local" and points is None:
+        raise UsageError("other machines measure a drop: pass --max-drop.", field="on")
     source = FloatArtifact.open(artifact)
     if tuned:
         goal = codec.from_plain({**tune, "seconds": max_drop["seconds"]}, TuneOptions, "command line")
         built = _tune(source, out, build_options, goal, place, quiet)
     elif points is not None:
         limit = codec.from_plain({**max_drop, "points": points}, MaxDrop, "command line")
-        built = _search(source, out, build_options, limit, place, placed(drop_data, own) if drop_data else None, quiet)
+        built = _search(
+            source, out, build_options, limit, place, placed(drop_data, own) if drop_data else None, on, quiet
+        )
     else:
         built = _build(source, out, build_options, place, quiet)
     warm_up(built)
@@ -186,6 +196,7 @@ def _search(
     limit: MaxDrop,
     data: Data | None,
     accuracy_data: Data | None,
+    on: str,
     quiet: bool,
 ) -> CompiledArtifact:
     """Search within an accuracy limit, with a progress bar of elapsed time.
@@ -198,7 +209,9 @@ def _search(
     if data is None:
         raise UsageError("--max-drop needs images: pass --data with a data set's root or a folder of images.")
     with clock_bar(quiet) as progress:
-        return build_within(source, out, options, limit, data=data, accuracy_data=accuracy_data, progress=progress)
+        return build_within(
+            source, out, options, limit, data=data, accuracy_data=accuracy_data, progress=progress, on=on
+        )
 
 
 def _summary(built: CompiledArtifact) -> str:

@@ -15,6 +15,7 @@ from densecast.io import codec, files
 from densecast.spec.data_options import Data
 from densecast.spec.options import BuildOptions
 from densecast.spec.precision import Precision, short
+from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import MaxDrop
 from densecast.verbs._keys import search_key
 from densecast.verbs.builder import default_name, golden, refuse_anothers
@@ -40,12 +41,14 @@ def build_within(
     data: Path | Data,
     accuracy_data: Path | Data | None = None,
     progress: Progress = lambda what, seconds, budget: None,
+    on: str = "local",
 ) -> CompiledArtifact:
     """Build the fastest model for `options` that loses at most `max_drop.points`, within the time limit.
 
     Without `out` it is built beside `source`, under a name that says whether int8 or 16 bits are in it. `data` is where
     calibration images come from, and unless `accuracy_data` names another place also those that the drop is measured
-    on. An interrupted search goes on where it stopped; what it found is in the manifest's `search`.
+    on; `on` names the cluster that does so (`ray`, `ray:ADDRESS`), whose machines see `data` and the folder of `out`.
+    An interrupted search goes on where it stopped; what it found is in the manifest's `search`.
 
     Raises:
         GateFailedError: no int8 model is within the drop, and `max_drop.otherwise` is "fail".
@@ -64,13 +67,21 @@ def build_within(
 
     places = {precision: out or _beside(source, options, precision, max_drop) for precision in (INT8, _HALF)}
     plan = prepare(source, places[INT8], options, data=data, progress=calibration_progress)
-    accuracy = AccuracyEvaluator(plan.spec, accuracy_data or data, max_drop, calibration=plan.record)
-    found_key = search_key(plan.key, accuracy_data or data, accuracy.identity, accuracy.metric)
-    plan = replace(plan, key=files.sha256_text(repr((found_key, codec.to_json(max_drop)))))
-    for place in places.values():
-        if (existing := CompiledArtifact.existing(place, plan.key)) is not None:
-            return existing
-    with tempfile.TemporaryDirectory() as folder:
+    measured_on = accuracy_data or data
+    if on != "local":
+        StoreOptions("counts", on=on)  # checks the form
+        places[INT8].parent.mkdir(parents=True, exist_ok=True)
+    # Other machines read candidates and write counts there: beside the result, which they see as well.
+    shared = None if on == "local" else places[INT8].parent.absolute()
+    with tempfile.TemporaryDirectory(dir=shared, prefix="densecast-search-") as folder:
+        accuracy = AccuracyEvaluator(
+            plan.spec, measured_on, max_drop, calibration=plan.record, on=on, scratch=Path(folder)
+        )
+        found_key = search_key(plan.key, measured_on, accuracy.identity, accuracy.metric)
+        plan = replace(plan, key=files.sha256_text(repr((found_key, codec.to_json(max_drop)))))
+        for place in places.values():
+            if (existing := CompiledArtifact.existing(place, plan.key)) is not None:
+                return existing
         candidates = CandidateBuilder(plan, Path(folder))
         search = Search(candidates, accuracy, SearchCheckpoint(found_key), max_drop, start, progress)
         finished = search.run()

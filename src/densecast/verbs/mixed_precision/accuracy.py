@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class AccuracyEvaluator:
     """Measures models on the same images in the same order.
 
     Images that ranges were calibrated on, and those of `excluded_ids`, are left out where enough others are there.
+    With `on` another than `local` predictions are counted there, see `counts_on`; its records are kept below `scratch`.
     `metric` is the name of what is measured: the model's own metric, or without ground truth the task's measure against
     float32, for which predictions are compared at the network's size.
     """
@@ -66,8 +68,10 @@ class AccuracyEvaluator:
         *,
         calibration: CalibrationRecord | None = None,
         excluded_ids: Collection[str] = (),
+        on: str = "local",
+        scratch: Path | None = None,
     ) -> None:
-        self._spec, self._options = spec, options
+        self._spec, self._options, self._data, self._on, self._scratch = spec, options, data, on, scratch
         self._task = TASKS.load_trusted(spec.task)
         truth, samples = _opened(spec, data, options)
         used = {*excluded_ids, *(calibration.ids if calibration else ())}
@@ -75,6 +79,11 @@ class AccuracyEvaluator:
         self._samples = unused if len(unused) >= FEWEST_IMAGES else samples
         self.metric = _metric_name(options.metric, truth, self._task.measure.metric)
         self._truth = truth if truth is not None and self.metric == truth.metric.name else None
+        if on != "local" and self._truth is None:
+            raise UsageError(
+                "other machines count the model's own metric, which needs the root of a data set with ground truth.",
+                field="on",
+            )
         self._count: int | None = min(options.images, len(self._samples)) if options.images else None
         self._cache: dict[str, _Loaded] = {}
         self._cached_bytes = 0
@@ -154,7 +163,9 @@ class AccuracyEvaluator:
         return Interval(100 * lost.value, 100 * lost.low, 100 * lost.high)
 
     def _counts(self, truth: GroundTruth, pipeline: Pipeline, progress: Progress) -> list[Any]:
-        """Yield the metric's counts, image by image."""
+        """The metric's counts, image by image."""
+        if self._on != "local":
+            return self._counts_elsewhere(truth, pipeline, progress)
         counts = []
         for done, sample in enumerate(self.samples, start=1):
             loaded = self._load(pipeline, sample)
@@ -162,6 +173,16 @@ class AccuracyEvaluator:
             counts.append(truth.metric.count(sample.id, prediction, loaded.target, truth.spec))
             progress(done, self.images)
         return counts
+
+    def _counts_elsewhere(self, truth: GroundTruth, pipeline: Pipeline, progress: Progress) -> list[Any]:
+        """The same, computed on other machines."""
+        from densecast.verbs.stored.counting import counts_on
+
+        assert pipeline.artifact is not None and self._scratch is not None
+        with tempfile.TemporaryDirectory(dir=self._scratch, prefix="counts-") as folder:
+            store = Path(folder) / "store"
+            split = self._options.split
+            return counts_on(self._on, pipeline.artifact, truth, self.samples, self._data, split, store, progress)
 
     def _similarities(self, pipeline: Pipeline, progress: Progress) -> list[float]:
         """Yield the similarity of predictions to float32's, image by image; 1 for equal ones."""

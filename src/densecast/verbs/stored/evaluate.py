@@ -157,7 +157,7 @@ def _computed(
             raise UsageError(f"{truth.metric.name} has no format of results; COCO's key points have.", field="results")
         CountColumns.of(truth.metric)
         _refuse_repeated(truth)
-        manifest = _manifest(artifact, truth, data, options, augment, device, keep=stored.keep_predictions)
+        manifest = manifest_of(artifact, truth, data, options, augment, device, keep=stored.keep_predictions)
         images = {sample.id: sample.image for sample in truth.samples}
         run = Run(Store.made_for(stored.store, manifest, list(images)), stored, progress)
         if opened is not None and stored.ray_address is None:
@@ -225,7 +225,7 @@ def _refuse_repeated(truth: GroundTruth) -> None:
         seen.add(sample.id)
 
 
-def _manifest(
+def manifest_of(
     artifact: CompiledArtifact,
     truth: GroundTruth,
     data: object,
@@ -235,6 +235,7 @@ def _manifest(
     *,
     keep: bool,
 ) -> Manifest:
+    """What a store of this evaluation says of itself."""
     spec, record, build = truth.spec, truth.record, artifact.manifest.build
     assert spec.evaluation is not None
     reading = Data.at(data).options if data is None or isinstance(data, (Path, Data)) else None
