@@ -50,6 +50,18 @@ Points = Annotated[
 ]
 
 
+DropData = Annotated[
+    Path | None,
+    typer.Option(help="Images to measure accuracy on; default: those of --data.", rich_help_panel=_DROP),
+]
+On = Annotated[
+    str,
+    typer.Option(
+        help="Who measures accuracy: local (this process), ray, or ray:ADDRESS of a cluster.", rich_help_panel=_DROP
+    ),
+]
+
+
 @_options.takes(
     {"max_drop": "drop-"},
     {"own": FOLDERS},
@@ -88,16 +100,8 @@ def command(
         ),
     ] = False,
     points: Points = None,
-    drop_data: Annotated[
-        Path | None,
-        typer.Option(help="Images to measure accuracy on; default: those of --data.", rich_help_panel=_DROP),
-    ] = None,
-    on: Annotated[
-        str,
-        typer.Option(
-            help="Who measures accuracy: local (this process), ray, or ray:ADDRESS of a cluster.", rich_help_panel=_DROP
-        ),
-    ] = "local",
+    drop_data: DropData = None,
+    on: On = "local",
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -114,18 +118,15 @@ def command(
     listed = _listed(calibration_list, requested, data)
     plain = {**options, "precision": requested, "shape": shape, "quantize": {**quantize, "listed": listed}}
     build_options = codec.from_plain(plain, BuildOptions, "command line")
-    _check_searches(tuned, points, tune["keep_int8"])
-    if on != "local" and points is None:
-        raise UsageError("other machines measure a drop: pass --max-drop.", field="on")
+    _check_searches(tuned, points, tune["keep_int8"], on)
     source = FloatArtifact.open(artifact)
     if tuned:
         goal = codec.from_plain({**tune, "seconds": max_drop["seconds"]}, TuneOptions, "command line")
         built = _tune(source, out, build_options, goal, place, quiet)
     elif points is not None:
         limit = codec.from_plain({**max_drop, "points": points}, MaxDrop, "command line")
-        built = _search(
-            source, out, build_options, limit, place, placed(drop_data, own) if drop_data else None, on, quiet
-        )
+        measured = placed(drop_data, own) if drop_data else None
+        built = _search(source, out, build_options, limit, place, measured, on, quiet)
     else:
         built = _build(source, out, build_options, place, quiet)
     warm_up(built)
@@ -148,7 +149,7 @@ def _listed(path: Path | None, precision: Precision, data: Path | None) -> list[
     return read_names(path)
 
 
-def _check_searches(tuned: bool, points: float | None, keep_int8: bool) -> None:
+def _check_searches(tuned: bool, points: float | None, keep_int8: bool, on: str) -> None:
     """That options go together.
 
     Raises:
@@ -156,6 +157,8 @@ def _check_searches(tuned: bool, points: float | None, keep_int8: bool) -> None:
     """
     if tuned and points is not None:
         raise UsageError("--tune and --max-drop are two searches: pass one of them.")
+    if on != "local" and points is None:
+        raise UsageError("other machines measure a drop: pass --max-drop.", field="on")
     if keep_int8 and not tuned:
         raise UsageError("--keep-int8 is for --tune, which otherwise leaves int8 where it is no faster.")
 
