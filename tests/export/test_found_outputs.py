@@ -63,8 +63,35 @@ FORMS = {
     ),
     "one logit": ("float[N, 1, H, W] out", "out = Identity (scores)", 1),
     "one probability": ("float[N, 1, H, W] out", "out = Sigmoid (scores)", 1),
+    "the second of two probabilities": (
+        "float[N, 1, H, W] out",
+        "m = ReduceMean <axes = [2, 3]> (scores)\n c = Sub (scores, m)\n both = Softmax <axis = 1> (c)\n"
+        " at = Constant <value_ints = [1]> ()\n out = Gather <axis = 1> (both, at)",
+        2,
+    ),
+    "one less another probability": (
+        "float[N, 1, H, W] out",
+        "p = Sigmoid (scores)\n one = Constant <value_float = 1.0> ()\n out = Sub (one, p)",
+        1,
+    ),
+    "a mean of probabilities": (
+        "float[N, 1, H, W] out",
+        "p = Sigmoid (scores)\n l = Conv (image, w_aux)\n q = Sigmoid (l)\n s = Add (p, q)\n"
+        " two = Constant <value_float = 2.0> ()\n out = Div (s, two)",
+        1,
+    ),
+    "a plane without channels": (
+        "float[N, H, W] out",
+        "p = Sigmoid (scores)\n axis = Constant <value_ints = [1]> ()\n out = Squeeze (p, axis)",
+        1,
+    ),
 }
-EXPECTED = (*("labels",) * 3, "probabilities", "labels", "labels", "binary_logits", "binary_probability")
+EXPECTED = (*("labels",) * 3, "probabilities", "labels", "labels", "binary_logits", *("binary_probability",) * 5)
+# 0 and 255 for labels 0 and 1, in bytes and in floats.
+WHITE = {
+    "uint8[N, 1, H, W] out": "b = Cast <to = 2> (is)\n k = Constant <value = uint8 {255}> ()\n out = Mul (b, k)",
+    "float[N, 1, H, W] out": "b = Cast <to = 1> (is)\n k = Constant <value_float = 255.0> ()\n out = Mul (b, k)",
+}
 
 
 def image() -> np.ndarray:
@@ -79,7 +106,7 @@ def right_labels(model: onnx.ModelProto, form: str) -> np.ndarray:
     if form == "labels":
         return np.asarray(out).reshape(45, 61)
     if form.startswith("binary"):
-        return np.asarray(out[0, 0] > (0 if form == "binary_logits" else 0.5))
+        return np.asarray(out.reshape(45, 61) > (0 if form == "binary_logits" else 0.5))
     return np.asarray(out[0].argmax(axis=0))
 
 
@@ -103,6 +130,60 @@ def test_outputs_are_read_as_what_they_hold(name: str, form: str, backend: str, 
     expected = right_labels(model, form)
     assert 0.01 < (expected == 1).mean() < 0.99
     assert np.mean(predicted != expected) < 1e-3
+
+
+@pytest.mark.parametrize("outputs", list(WHITE))
+def test_pictures_of_0_and_255_are_labels_0_and_1(outputs: str, tmp_path: Path) -> None:
+    threshold = "zero = Constant <value_float = 0.0> ()\n is = Greater (scores, zero)\n"
+    model = graph(outputs, threshold + WHITE[outputs], 1)
+    onnx.save(model, tmp_path / "found.onnx")
+    source = export_file(tmp_path / "found.onnx", described(1), tmp_path / "float")  # type: ignore[arg-type]
+    built = build(source, tmp_path / "built", BuildOptions(precision="force_float32", backend="onnxruntime"))
+    with Pipeline.open(built) as pipeline:
+        predicted = pipeline(image()).class_id
+    expected = right_labels(model, "labels")
+    assert set(np.unique(expected)) == {0, 255}
+    np.testing.assert_array_equal(predicted, expected == 255)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "body", "classes", "words"),
+    [
+        (
+            "int64[N, H, W] out",
+            "i = ArgMax <axis = 1, keepdims = 0> (scores)\n o = Constant <value_int = 1> ()\n out = Add (i, o)",
+            3,
+            "counts them from 1",
+        ),
+        (
+            "uint8[N, 1, H, W] out",
+            "p = Sigmoid (scores)\n k = Constant <value_float = 255.0> ()\n l = Mul (p, k)\n out = Cast <to = 2> (l)",
+            1,
+            "scores as floats",
+        ),
+        (
+            "float[N, 1, H, W] out",
+            "p = Sigmoid (scores)\n k = Constant <value_float = 255.0> ()\n out = Mul (p, k)",
+            1,
+            "from 0 to 255",
+        ),
+    ],
+)
+def test_values_that_are_no_labels_are_refused_by_export(
+    outputs: str, body: str, classes: int, words: str, tmp_path: Path
+) -> None:
+    onnx.save(graph(outputs, body, classes), tmp_path / "found.onnx")
+    with pytest.raises(BadGraphError, match=words):
+        export_file(tmp_path / "found.onnx", described(classes), tmp_path / "float")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("shape", "operator"), [("", "keepdims = 0"), ("[3]", "axes = [0, 2, 3], keepdims = 0")])
+def test_a_loss_beside_the_map_is_left_out_and_said(shape: str, operator: str, tmp_path: Path) -> None:
+    body = f"loss = ReduceMean <{operator}> (scores)\n out = Identity (scores)"
+    onnx.save(graph(f"float{shape} loss, float[N, 3, H, W] out", body), tmp_path / "found.onnx")
+    source = export_file(tmp_path / "found.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
+    assert [tensor.name for tensor in source.spec.outputs] == ["out"]
+    assert any("loss left out" in note for note in source.manifest.passes)
 
 
 TWO = "float[N, 3, H, W] {first}, float[N, 3, H, W] {second}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from densecast.errors import BadGraphError  # noqa: E402
 from densecast.pipeline import Pipeline  # noqa: E402
 from densecast.spec.options import BuildOptions  # noqa: E402
 from densecast.spec.verb_options import ExportOptions  # noqa: E402
@@ -19,6 +20,14 @@ from densecast.verbs.export import SpecFile, export_file, export_module  # noqa:
 
 # torch announces the end of TorchScript.
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+
+class Answer(NamedTuple):
+    """What training code returns."""
+
+    logits: Any
+    loss: Any
+
 
 FIXED = ExportOptions(size_hw=(40, 56), batch=1)
 ENDS: dict[str, tuple[int, str, Any]] = {
@@ -32,6 +41,8 @@ ENDS: dict[str, tuple[int, str, Any]] = {
     "written-out sigmoid": (1, "binary_probability", lambda x: 1 / (1 + torch.exp(-x))),
     "threshold": (1, "labels", lambda x: (x.sigmoid() > 0.5).float()),
     "labels of a threshold": (1, "labels", lambda x: (x > 0).long().squeeze(1)),
+    "a plane without channels": (1, "binary_probability", lambda x: x.sigmoid()[:, 0]),
+    "a named tuple with a loss": (3, "logits", lambda x: Answer(x, x.mean())),
 }
 
 
@@ -64,13 +75,67 @@ def test_a_module_is_decoded_as_what_it_gives(end: str, tmp_path: Path) -> None:
     spec = SpecFile(tuple("abc"[: max(classes, 2)])).model("net")
     artifact = export_module(net, spec, tmp_path / "float", FIXED)
     assert isinstance(artifact.spec.decode, SegmentationDecode) and artifact.spec.decode.form == form
-    assert any(f"form '{form}'" in note for note in artifact.manifest.passes)
+    assert form == "logits" or any(f"form '{form}'" in note for note in artifact.manifest.passes)
     built = build(artifact, tmp_path / "built", BuildOptions(precision="force_float32", backend="onnxruntime"))
     with Pipeline.open(built) as pipeline:
         predicted = pipeline(image()).class_id
     expected = right(net, classes)
     assert 0.01 < (expected == 1).mean() < 0.99
     assert np.mean(predicted != expected) < 1e-3
+
+
+class Turned(Net):
+    """Takes its image channels last, in weights of 16 bits."""
+
+    def forward(self, image: Any) -> Any:
+        return self.conv(image.permute(0, 3, 1, 2).to(self.conv.weight.dtype))
+
+
+class Scripted(torch.nn.Module):  # type: ignore[misc, name-defined]
+    """What `torch.jit.script` makes a named tuple of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, image: torch.Tensor) -> Answer:
+        scores = self.conv(image)
+        return Answer(scores, scores.mean())
+
+
+@pytest.mark.parametrize("is_script", [False, True])
+def test_half_weights_and_channels_last_are_brought_to_float32_and_channels_first(
+    is_script: bool, tmp_path: Path
+) -> None:
+    net = Turned(3, None).half().eval()
+    spec = SpecFile(tuple("abc")).model("net")
+    if is_script:
+        torch.jit.trace(net, torch.zeros(1, 40, 56, 3)).save(tmp_path / "net.pt")
+        artifact = export_file(tmp_path / "net.pt", spec, tmp_path / "float", FIXED)
+    else:
+        artifact = export_module(net, spec, tmp_path / "float", FIXED)
+        assert net.conv.weight.dtype == torch.float16
+    said = " ".join(artifact.manifest.passes)
+    assert "float16 became float32" in said and "channels last" in said
+    built = build(artifact, tmp_path / "built", BuildOptions(precision="force_float32", backend="torch"))
+    with Pipeline.open(built) as pipeline:
+        np.testing.assert_array_equal(pipeline(image()).class_id, right(net.float(), 3))
+
+
+def test_a_scripted_named_tuple_gives_its_map(tmp_path: Path) -> None:
+    net = Scripted().eval()
+    torch.jit.script(net).save(tmp_path / "net.pt")
+    artifact = export_file(tmp_path / "net.pt", SpecFile(tuple("abc")).model("net"), tmp_path / "float", FIXED)
+    assert [tensor.name for tensor in artifact.spec.outputs] == ["logits"]
+
+
+def test_a_network_of_two_tensors_is_refused_by_their_names(tmp_path: Path) -> None:
+    class Two(Net):
+        def forward(self, image: Any, depth: Any) -> Any:
+            return self.conv(image + depth)
+
+    with pytest.raises(BadGraphError, match="takes image, depth"):
+        export_module(Two(3, None), SpecFile(tuple("abc")).model("net"), tmp_path / "float", FIXED)
 
 
 @pytest.mark.parametrize("end", ["argmax", "sigmoid"])

@@ -113,6 +113,23 @@ def test_a_state_dict_with_averaged_copies_inside_gives_the_plain_network(tmp_pa
     assert "ema_model" in " ".join(artifact.manifest.passes)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        (state(), 12),
+        ["a run", {"lr": 0.1}, state()],
+        {name: tensor.numpy() for name, tensor in state().items()},
+        {"run": {"trainer": {"task": {"model": state()}}}},
+        {"a": {"weight": state()["a.weight"], "bias": state()["a.bias"]}, "rest": {"scale": torch.ones(3)}},
+    ],
+    ids=["pair", "list", "numpy", "deep", "parts"],
+)
+def test_weights_in_lists_arrays_deep_down_or_in_parts_are_found(content: object, tmp_path: Path) -> None:
+    found = open_checkpoint(saved(tmp_path / "w.pth", content)).state
+    for name, tensor in state().items():
+        assert torch.equal(found[name], tensor), name
+
+
 def test_half_a_network_below_a_prefix_is_still_refused(tmp_path: Path) -> None:
     own = {f"net.{name}": tensor for name, tensor in tiny_torch.unet_state().items() if not name.startswith("up1")}
     with pytest.raises(BadCheckpointError, match=r"keys missing: up1"):

@@ -1,6 +1,6 @@
 """Give a graph outputs that every engine and numpy read alike: maps (N, C, h, w), and floats of 32 bits.
 
-the graph -> Cast float32 -> Transpose or Unsqueeze -> the output under its own name
+the graph -> Cast float32 -> Unsqueeze -> Transpose -> Cast to 0 and 1 -> the output under its own name
 """
 
 from __future__ import annotations
@@ -19,11 +19,21 @@ from densecast.graph._base import PassResult
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """How an output of `rank` axes lies that is no (N, C, h, w): (N, h, w, C), one without its batch axis, or both."""
+    """How an output of `rank` axes lies that is no (N, C, h, w): (N, h, w, C), one without its batch axis, or both.
+
+    One without `has_channels` is a plane (N, h, w) of scores. One that is `white` holds 0 and 255 for labels 0 and 1.
+    """
 
     rank: int
     channels_last: bool = False
     has_batch: bool = True
+    has_channels: bool = True
+    white: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its axes lie as they should."""
+        return not self.channels_last and self.has_batch and self.has_channels
 
 
 _CASTS = {
@@ -64,14 +74,24 @@ def apply(model: onnx.ModelProto, arrangements: Mapping[str, Arrangement] = {}) 
             last = made
             notes.append(f"{name} is {_numpy_name(to)} instead of {TensorProto.DataType.Name(kind).lower()}")
         if arrangement is not None:
-            if not arrangement.has_batch:
-                made = _tensors.unused(graph, f"{name}_batch")
-                nodes.append(_unsqueeze(graph, last, made, opset))
-                last = made
+            for axis, is_there in ((0, arrangement.has_batch), (1, arrangement.has_channels)):
+                if not is_there:
+                    made = _tensors.unused(graph, f"{name}_axis_{axis}")
+                    nodes.append(_unsqueeze(graph, last, made, axis, opset))
+                    last = made
             if arrangement.channels_last:
                 made = _tensors.unused(graph, f"{name}_channels_first")
                 nodes.append(helper.make_node("Transpose", [last], [made], made, perm=(0, 3, 1, 2)))
-            notes.append(f"{name} is given as {'(N, C, h, w)' if _rank(arrangement) == 4 else '(N, h, w)'}")
+                last = made
+            if not arrangement.is_plain:
+                notes.append(f"{name} is given as {'(N, C, h, w)' if _rank(arrangement) == 4 else '(N, h, w)'}")
+            if arrangement.white:
+                for kind in (TensorProto.BOOL, TensorProto.UINT8):
+                    made = _tensors.unused(graph, f"{name}_{TensorProto.DataType.Name(kind).lower()}")
+                    nodes.append(helper.make_node("Cast", [last], [made], made, to=kind))
+                    last = made
+                to = TensorProto.UINT8
+                notes.append(f"{name} holds 0 and 255, which are given as 0 and 1")
         nodes[-1].output[0] = name
         graph.node.extend(nodes)
         value.CopyFrom(kept)
@@ -84,16 +104,16 @@ def apply(model: onnx.ModelProto, arrangements: Mapping[str, Arrangement] = {}) 
     return PassResult(changed, True, "; ".join(notes))
 
 
-def _unsqueeze(graph: onnx.GraphProto, tensor: str, made: str, opset: int) -> onnx.NodeProto:
+def _unsqueeze(graph: onnx.GraphProto, tensor: str, made: str, axis: int, opset: int) -> onnx.NodeProto:
     if opset < 13:
-        return helper.make_node("Unsqueeze", [tensor], [made], made, axes=[0])
-    axis = _tensors.unused(graph, f"{made}_axis")
-    graph.initializer.append(numpy_helper.from_array(np.array([0]), axis))
-    return helper.make_node("Unsqueeze", [tensor, axis], [made], made)
+        return helper.make_node("Unsqueeze", [tensor], [made], made, axes=[axis])
+    axes = _tensors.unused(graph, f"{made}_axes")
+    graph.initializer.append(numpy_helper.from_array(np.array([axis]), axes))
+    return helper.make_node("Unsqueeze", [tensor, axes], [made], made)
 
 
 def _rank(arrangement: Arrangement) -> int:
-    return arrangement.rank + (not arrangement.has_batch)
+    return arrangement.rank + (not arrangement.has_batch) + (not arrangement.has_channels)
 
 
 def _numpy_name(kind: int) -> str:

@@ -35,6 +35,14 @@ def named_outputs(result: object, names: Sequence[str] = (ONLY,)) -> dict[str, T
     return dict(zip(own, tensors.values(), strict=True))
 
 
+def accessors(result: object) -> tuple[str, ...]:
+    """What stands behind `result` in an expression of Python or TorchScript for each of its tensors, in their order.
+
+    As `['out']`, `[0]`, `.logits` or `['aux'][1]`; empty for a tensor itself.
+    """
+    return tuple(_reached(result, ""))
+
+
 def module_outputs(result: object, names: Sequence[str]) -> dict[str, Tensor]:
     """The outputs with these names, in the names' order.
 
@@ -68,14 +76,28 @@ def _flat(value: object, path: str) -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Tensor):
         yield path, value
         return
-    pairs: list[tuple[object, object]] = []
-    if isinstance(value, Mapping):
-        pairs = list(value.items())
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
-    elif isinstance(value, tuple) and isinstance(value, _NamedTuple):
-        pairs = list(zip(value._fields, value, strict=True))
-    elif isinstance(value, (tuple, list)):
-        pairs = list(enumerate(value))
-    for key, item in pairs:
+    for key, item, _ in _items(value):
         yield from _flat(item, f"{path}_{key}" if path else str(key))
+
+
+def _reached(value: object, expression: str) -> Iterator[str]:
+    """The expression of every tensor, in the order of `_flat`."""
+    if isinstance(value, Tensor):
+        yield expression
+        return
+    for _, item, accessor in _items(value):
+        yield from _reached(item, expression + accessor)
+
+
+def _items(value: object) -> list[tuple[object, object, str]]:
+    """Key, item and accessor of everything directly in a container; nothing of what is none."""
+    if isinstance(value, Mapping):
+        return [(key, item, f"[{key!r}]") for key, item in value.items()]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        return [(name, getattr(value, name), f".{name}") for name in names]
+    if isinstance(value, tuple) and isinstance(value, _NamedTuple):
+        return [(name, item, f".{name}") for name, item in zip(value._fields, value, strict=True)]
+    if isinstance(value, (tuple, list)):
+        return [(place, item, f"[{place}]") for place, item in enumerate(value)]
+    return []

@@ -222,9 +222,9 @@ def export_file(
     if held == "program":
         return program.export(torch_file.load_program(path), manifest, options, out)
     network = onnx_file.load_torchscript(path)
-    manifest = torch_module.with_sizes_found(network, manifest, path.name)
-    keep = torch_module.keep_script(path)
-    return torch_module.export(network, manifest, options, options.size_hw or _EXAMPLE_HW, keep, out)
+    found = torch_module.as_found(network, manifest, path.name)
+    keep = torch_module.keep_script(path, found.network if found.is_changed else None)
+    return torch_module.export(found.network, found.manifest, options, options.size_hw or _EXAMPLE_HW, keep, out)
 
 
 def export_module(
@@ -271,9 +271,9 @@ def export_module(
         weights=record,
         passes=notes,
     )
-    manifest = torch_module.with_sizes_found(network, manifest, kind.__name__)
+    found = torch_module.as_found(network, manifest, kind.__name__)
     size_hw = options.size_hw or example or _EXAMPLE_HW
-    return torch_module.export(network, manifest, options, size_hw, torch_module.keep_traced, Path(out))
+    return torch_module.export(found.network, found.manifest, options, size_hw, torch_module.keep_traced, Path(out))
 
 
 def is_file_name(name: str) -> bool:

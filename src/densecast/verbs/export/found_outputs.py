@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from densecast.graph import plain_outputs
 from densecast.graph.plain_outputs import Arrangement
@@ -17,6 +20,8 @@ from densecast.verbs.export.output_form import has_aspect
 
 # Of two aspects and of usual multiples; the first at which the graph runs shows how its outputs lie.
 _TRIALS_HW = ((96, 160), (256, 320), (224, 224), (512, 512), (64, 48), (640, 640), (1024, 1024))
+_TWO = 2
+_WHITE = 255
 # Lists of boxes and scores have fewer columns.
 _LEAST_SIDE = 8
 
@@ -32,8 +37,10 @@ def adapt(model: Any, spec: ModelSpec) -> tuple[Any, tuple[str, ...]]:
     for image_hw, results in _some_run(result.model, spec):
         for name, array in results.items():
             arrangement = _arrangement(array, image_hw, spec)
+            if arrangement is None and _is_white(array, image_hw, spec):
+                arrangement = Arrangement(array.ndim)
             if arrangement is not None:
-                arrangements[name] = arrangement
+                arrangements[name] = replace(arrangement, white=_is_white(array, image_hw, spec))
     if not arrangements:
         return result.model, tuple(notes)
     arranged = plain_outputs.apply(result.model, arrangements)
@@ -86,6 +93,22 @@ def _arrangement(array: Array, image_hw: tuple[int, int], spec: ModelSpec) -> Ar
             return Arrangement(3, has_batch=False)
         if is_single and is_map((0, 1), 2):
             return Arrangement(3, channels_last=True, has_batch=False)
+    if rank == 3 and channels == _TWO and is_segmentation and is_map((1, 2), None) and _holds_scores(array):
+        return Arrangement(3, has_channels=False)
     if rank == 2 and is_segmentation and array.dtype.kind in "iu" and min(shape) > _LEAST_SIDE and is_map((0, 1), None):
         return Arrangement(2, has_batch=False)
     return None
+
+
+def _holds_scores(array: Array) -> bool:
+    """Whether these are floats that are not all whole, as those of a decision would be."""
+    values = np.asarray(array, np.float64)
+    return array.dtype.kind == "f" and bool((values != np.round(values)).any())
+
+
+def _is_white(array: Array, image_hw: tuple[int, int], spec: ModelSpec) -> bool:
+    """Whether an output of a network of two labels is a picture of 0 and 255."""
+    is_segmentation = isinstance(spec.decode, SegmentationDecode) and len(spec.labels) == _TWO
+    if not is_segmentation or array.dtype.kind not in "iuf" or array.size < image_hw[0] * image_hw[1] // 64:
+        return False
+    return bool((array == _WHITE).any()) and bool(((array == 0) | (array == _WHITE)).all())

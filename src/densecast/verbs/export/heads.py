@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from densecast.errors import BadGraphError
@@ -57,6 +57,26 @@ def without_auxiliary(
         return selection, ()
     kept = tuple(name for name in selection.names if name not in heads)
     note = f"main output {main!r}; auxiliary {', '.join(heads)} left out (another can be named as the output)"
+    return replace(selection, names=kept, note=None if len(kept) == 1 else selection.note), (note,)
+
+
+def without_losses(
+    selection: Selection, trials: Sequence[tuple[int, Mapping[str, Shape]]]
+) -> tuple[Selection, tuple[str, ...]]:
+    """The selection without what is no answer for each image, as a loss is, and a note on it.
+
+    `trials` are the number of images and the shapes of the outputs, for several runs.
+    """
+
+    def is_for_each(name: str) -> bool:
+        return all(bool(shapes[name]) and shapes[name][0] == images for images, shapes in trials)
+
+    others = selection.names[1:]
+    left = [name for name in others if not is_for_each(name)]
+    if not left:
+        return selection, ()
+    kept = tuple(name for name in selection.names if name not in left)
+    note = f"{', '.join(left)} left out: not one answer for each image"
     return replace(selection, names=kept, note=None if len(kept) == 1 else selection.note), (note,)
 
 

@@ -27,6 +27,7 @@ from densecast.verbs.export import (
     found_outputs,
     graph_sizes,
     graph_walk,
+    heads,
     onnx_facts,
     output_form,
     outputs,
@@ -100,8 +101,9 @@ def outputs_of(
     """
     run = graph_runner(serialised)
 
-    def trial(side: int) -> tuple[outputs.Shape, Feeds]:
+    def trial(side: int, images: int | None = None) -> tuple[outputs.Shape, Feeds]:
         shape = tuple(size if isinstance(size, int) else _some(size, side) for size in spec.input.shape)
+        shape = (images, *shape[1:]) if images is not None else shape
         try:
             return shape, run(outputs.trial_feeds(spec, shape, 0))
         except Exception as error:  # engines raise their own kinds
@@ -117,6 +119,11 @@ def outputs_of(
     selection = outputs.select(shapes, spec, options, settled.main)
     if settled.notes:
         selection = replace(selection, note="; ".join((*([selection.note] if selection.note else []), *settled.notes)))
+    if len(selection.names) > 1:
+        runs = [trials[0]] + ([trial(_TRIAL_SIDE, 2)] if isinstance(spec.input.shape[0], Dim) else [])
+        shown = [(shape[0], {name: array.shape for name, array in each.items()}) for shape, each in runs]
+        selection, losses = heads.without_losses(selection, shown)
+        selection = replace(selection, note="; ".join(filter(None, (selection.note, *losses))))
     _check_main(results[selection.names[0]], selection.names[0], spec, where)
     _check_repeats(run, spec, trials[0], where)
     if not spec.input.is_static and any(results[name].ndim != 4 for name in selection.names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadConfigError, BadGraphError
+from densecast.graph import _value_bounds
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Array, Feeds
 from densecast.spec.verb_options import ExportOptions
@@ -18,6 +20,8 @@ from densecast.tasks.segmentation import BINARY, Form, SegmentationDecode
 
 # How far the probabilities of a pixel may sum up from 1, after rounding in 16 bits.
 _SUM_TOLERANCE = 5e-3
+# Constants that are no binary fractions sum up to a little more than 1.
+_UNIT_TOLERANCE = 1e-3
 # How much a map's aspect may differ from the image's: sizes are rounded at each halving.
 _ASPECT_TOLERANCE = 0.25
 _ARRANGING = {"Identity", "Cast", "Transpose", "Resize", "Upsample", "Slice", "Squeeze", "Unsqueeze", "Reshape"}
@@ -37,6 +41,7 @@ _DECIDING = {
 # A sigmoid that is written out ends in a division: 1 / (1 + exp(-x)).
 _TO_PROBABILITY = {"Sigmoid", "HardSigmoid", "Softmax", "Clip", "Div", "Reciprocal"}
 _ONE_MEANING = (_ARRANGING - {"Slice", "Reshape"}) | {"Sigmoid", "Softmax", "LogSoftmax", "ArgMax"}
+_SHOWN_LABELS = 5
 _BY_INSTANCE = re.compile(r"(box|bbox|dets?$|detections?|proto)", re.IGNORECASE)
 _AUXILIARY = re.compile(r"(^|_|\.|/)(aux|auxiliary|deep_?sup)", re.IGNORECASE)
 _RANK: tuple[Form, ...] = ("logits", "probabilities", "binary_logits", "binary_probability", "labels")
@@ -83,7 +88,10 @@ def settle(
     if main is None or main not in forms:
         return Settled(spec, found)
     form = forms[main]
-    return Settled(with_form(spec, main, form), found, _said(main, form, spec))
+    if form == "labels":
+        _check_labels(results[main], main, spec)
+    said = _said(main, form, spec) + (_doubt(results[main], main, form, spec) if model is not None else ())
+    return Settled(with_form(spec, main, form), found, said)
 
 
 def refined(
@@ -94,7 +102,9 @@ def refined(
         return Settled(found)
     assert isinstance(found.decode, SegmentationDecode)
     form = form_of(model, main, output, image_hw, stated) or found.decode.form
-    return Settled(with_form(found, main, form), None, _said(main, form, stated))
+    if form == "labels":
+        _check_labels(output, main, stated)
+    return Settled(with_form(found, main, form), None, _said(main, form, stated) + _doubt(output, main, form, stated))
 
 
 def with_form(spec: ModelSpec, main: str, form: Form) -> ModelSpec:
@@ -121,6 +131,8 @@ def form_of(model: Any | None, name: str, output: Array, image_hw: tuple[int, in
     if output.dtype.kind in "iub":
         return "labels" if is_plane else None
     ends_in = last_operator(model, name) if model is not None else ""
+    low, high = _value_bounds.of(model, name) if model is not None else _value_bounds.UNKNOWN
+    is_unit = low >= 0 and high <= 1 + _UNIT_TOLERANCE
     values = np.asarray(output, np.float32)
     if (
         is_plane
@@ -132,9 +144,16 @@ def form_of(model: Any | None, name: str, output: Array, image_hw: tuple[int, in
         return None
     if shape[1] == labels:
         is_sum = bool(values.min(initial=0) >= 0 and np.abs(values.sum(axis=1) - 1).max(initial=0) <= _SUM_TOLERANCE)
-        return "probabilities" if is_sum or ends_in == "Sigmoid" else "logits"
+        return "probabilities" if is_sum or is_unit or ends_in == "Sigmoid" else "logits"
     if shape[1] == 1 and labels == 2:
-        is_probability = ends_in in _TO_PROBABILITY and values.min(initial=0) >= 0 and values.max(initial=1) <= 1
+        is_within = values.min(initial=0) >= 0 and values.max(initial=1) <= 1
+        is_probability = is_unit or (ends_in in _TO_PROBABILITY and is_within)
+        is_stated = isinstance(spec.decode, SegmentationDecode) and spec.decode.form != "logits"
+        if not is_probability and not is_stated and low >= 0 and math.isfinite(high):
+            raise BadGraphError(
+                f"the output {name!r} is one plane of values from {low:g} to {high:g}, neither logits nor "
+                f"probabilities of two labels. Divide it by {high:g} in the network, and export it again."
+            )
         return "binary_probability" if is_probability else "binary_logits"
     return None
 
@@ -211,6 +230,39 @@ def has_aspect(size_hw: tuple[int, int], image_hw: tuple[int, int]) -> bool:
 
 def _is_whole(values: npt.NDArray[np.float32], labels: int) -> bool:
     return bool(values.size) and bool((values == values.round()).all() and values.min() >= 0 and values.max() < labels)
+
+
+def _check_labels(output: Array, main: str, spec: ModelSpec) -> None:
+    """Refuse class indices that the model has no label for, as far as one image shows them.
+
+    Raises:
+        BadGraphError: says the largest, and what it may come from.
+    """
+    low, high, count = (float(output.min(initial=0)), float(output.max(initial=0)), len(spec.labels))
+    if low >= 0 and high < count:
+        return
+    cure = "Name all of its labels."
+    if low >= 1 and high == count:
+        cure = "It counts them from 1: name a first label that stands for 0."
+    elif high > count and len(np.unique(output)) > count:
+        cure = "It may be a map of scores in whole numbers: export the network with its scores as floats."
+    raise BadGraphError(
+        f"the output {main!r} gives label {low if low < 0 else high:g}, and there are {count} labels, 0 to "
+        f"{count - 1} ({', '.join(spec.labels[:_SHOWN_LABELS])}{', …' if count > _SHOWN_LABELS else ''}). {cure}",
+        field="labels",
+    )
+
+
+def _doubt(output: Array, main: str, form: Form, spec: ModelSpec) -> tuple[str, ...]:
+    """What to say of a plane that may be either, logits or probabilities."""
+    assert isinstance(spec.decode, SegmentationDecode)
+    is_unit = bool(output.size) and float(output.min()) >= 0 and float(output.max()) <= 1
+    if form != "binary_logits" or spec.decode.form == form or not is_unit:
+        return ()
+    return (
+        f"on a test image {main!r} lies between 0 and 1, and nothing in the graph shows a sigmoid: if it holds "
+        "probabilities, declare form = 'binary_probability' in [decode]",
+    )
 
 
 def _said(main: str, form: Form, spec: ModelSpec) -> tuple[str, ...]:

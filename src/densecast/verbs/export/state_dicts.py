@@ -22,7 +22,8 @@ _AVERAGED = re.compile(r"(^|[._])(ema|emas|swa|averaged?|shadow|teacher)([._]|\d
 _TRAINING = re.compile(
     r"optim|sched|scaler|amp$|rng|callback|loops|hyper_|^meta$|message_hub|^lr_|criterion", re.IGNORECASE
 )
-_DEPTH = 3
+_DEPTH = 6
+_MOST_PARTS = 16
 # What wrappers put inside keys, wherever they wrap.
 _WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 # What is kept beside a network's own weights and is none of them.
@@ -40,14 +41,21 @@ def choose(content: object, file: str, wanted: str | None = None) -> tuple[str, 
     """
     import torch
 
+    content = _by_place(content)
     if not isinstance(content, Mapping):
         raise BadCheckpointError(f"checkpoint {file} holds a {type(content).__name__}, not a state dict.")
+    content = _as_tensors(content, 0)
     found = dict(_mappings(content, ""))
     if not found:
         keys = ", ".join(str(key) for key in list(content)[:5]) or "nothing"
         raise BadCheckpointError(f"checkpoint {file} holds no tensors (it holds {keys}).")
     name = _wanted(found, file, wanted) if wanted else _default(found, file)
+    parts = _parts(found, name) if not wanted else {}
     tensors = {str(key): value for key, value in found[name].items() if isinstance(value, torch.Tensor)}
+    if parts:
+        tensors = {f"{path}.{key}": value for path, part in parts.items() for key, value in part.items()}
+        joined = f"the weights of {', '.join(repr(path) for path in parts)} of {file} taken together"
+        return "", tensors, (joined,)
     others = [other for other in found if other and other != name]
     notes = []
     if name not in ("", *_USUAL) or (wanted and others):
@@ -125,7 +133,50 @@ def _mappings(content: Mapping[object, object], path: str) -> Iterator[tuple[str
             yield from _mappings(value, f"{path}.{key}" if path else key)
 
 
-def _default(found: Mapping[str, object], file: str) -> str:
+def _by_place(content: object) -> object:
+    """A list or tuple, as `(state_dict, epoch)`, by the places in it; anything else as it is."""
+    if isinstance(content, (list, tuple)) and len(content) <= _MOST_PARTS:
+        return {str(place): item for place, item in enumerate(content)}
+    return content
+
+
+def _as_tensors(content: Mapping[Any, Any], depth: int) -> dict[Any, Any]:
+    """The same with numpy's arrays as tensors, which some tools save."""
+    import numpy as np
+    import torch
+
+    made: dict[Any, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            value = torch.from_numpy(value.copy())
+        elif isinstance(value, Mapping) and depth < _DEPTH:
+            value = _as_tensors(value, depth + 1)
+        made[key] = value
+    return made
+
+
+def _parts(found: Mapping[str, Mapping[object, object]], name: str) -> dict[str, dict[str, Tensor]]:
+    """The sets of weights that are parts of one network: beside each other, none averaged, with no name in common.
+
+    Empty where there is one alone, or where several may each be the network.
+    """
+    import torch
+
+    parent = name.rpartition(".")[0]
+    beside = [each for each in found if each.rpartition(".")[0] == parent and each and not _AVERAGED.search(each)]
+    if len(beside) < 2 or name not in beside or any(usual in beside for usual in _USUAL):
+        return {}
+    parts = {
+        path.removeprefix(f"{parent}." if parent else ""): {
+            str(key): value for key, value in found[path].items() if isinstance(value, torch.Tensor)
+        }
+        for path in beside
+    }
+    names = [key for part in parts.values() for key in part]
+    return parts if len(set(names)) == len(names) else {}
+
+
+def _default(found: Mapping[str, Mapping[object, object]], file: str) -> str:
     for usual in _USUAL:
         inside = next((name for name in found if name == usual or name.startswith(f"{usual}.")), None)
         if inside is not None:
@@ -134,7 +185,7 @@ def _default(found: Mapping[str, object], file: str) -> str:
     names = plain or list(found)
     if "" in names:
         return ""
-    if len(names) > 1:
+    if len(names) > 1 and not _parts(found, names[0]):
         raise UsageError(
             f"checkpoint {file} holds several sets of weights: {', '.join(names)}. Name one.", field="weights"
         )

@@ -20,7 +20,17 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.shapes import check_resize
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import ExportOptions
-from densecast.verbs.export import asked, heads, onnx_file, output_form, outputs, parity, trial_sizes, wrappers
+from densecast.verbs.export import (
+    asked,
+    found_modules,
+    heads,
+    onnx_file,
+    output_form,
+    outputs,
+    parity,
+    trial_sizes,
+    wrappers,
+)
 from densecast.verbs.export.to_onnx import declared_axes, to_onnx
 
 if TYPE_CHECKING:
@@ -77,6 +87,13 @@ def export(
     stated, spec = spec, settled.spec
     found = None if spec is stated else settled.main
     selection, dropped = heads.without_auxiliary(outputs.select(shapes_of, spec, options, found), shapes_of, spec)
+    selection, losses = heads.without_losses(
+        selection,
+        [
+            (shape[0], {name: array.shape for name, array in each.items()})
+            for shape, each in zip(shapes, results, strict=True)
+        ],
+    )
     results = [{name: result[name] for name in selection.names} for result in results]
     described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
     module = network if framework.is_single else framework.selected(selection.names)
@@ -101,6 +118,7 @@ def export(
             *((selection.note,) if selection.note else ()),
             *settled.notes,
             *dropped,
+            *losses,
             *((_quantised.NOTE,) if _quantised.is_quantised(model) else ()),
             *keep(draft.folder, Exported(module, spec, framework.places(selection.names), trials)),
         )
@@ -118,15 +136,10 @@ def _parity(
     return parity.check(lambda feed: by_feed[id(feed)], onnx_file.graph_runner(serialised), feeds, tolerance, exact)
 
 
-def with_sizes_found(network: nn.Module, manifest: FloatManifest, where: str) -> FloatManifest:
-    """The manifest with the multiple that the network's height and width must be of, found by running it.
-
-    Raises:
-        BadGraphError: it runs at none of the sizes that were tried.
-    """
-    framework = Framework(network, [tensor.name for tensor in manifest.spec.outputs])
-    spec, note = trial_sizes.fit(manifest.spec, framework, where)
-    return replace(manifest, spec=spec, passes=(*manifest.passes, *((note,) if note else ())))
+def as_found(network: nn.Module, manifest: FloatManifest, where: str) -> found_modules.Found:
+    """The network brought to our layout, with the sizes that it takes: see `found_modules.adapt`."""
+    names = [tensor.name for tensor in manifest.spec.outputs]
+    return found_modules.adapt(network, manifest, lambda each: Framework(each, names), where)
 
 
 class Framework:
@@ -138,13 +151,14 @@ class Framework:
         self.names, self._network, self._only, self._is_exact = tuple(names), network, only, is_exact
         self.is_single = self._is_unnamed = False
         self._own: tuple[str, ...] = ()
+        self._accessors: tuple[str, ...] = ()
         self._inputs = 1
 
     def __call__(self, feeds: Feeds) -> Feeds:
         """Run the module: all outputs in its order, or those of `only`."""
         import torch
 
-        from densecast.networks._outputs import is_unnamed, named_outputs
+        from densecast.networks._outputs import accessors, is_unnamed, named_outputs
 
         self._inputs = len(feeds)
         tensors = [torch.from_numpy(array) for array in feeds.values()]
@@ -154,6 +168,7 @@ class Framework:
             result = network(*(each.double() for each in tensors) if self._is_exact else tensors)
         named = named_outputs(result, self.names)
         self.is_single, self._is_unnamed, self._own = isinstance(result, torch.Tensor), is_unnamed(result), tuple(named)
+        self._accessors = accessors(result)
         return {name: named[name].numpy() for name in (self._only or named)}
 
     def selected(self, names: Sequence[str]) -> nn.Module:
@@ -161,8 +176,7 @@ class Framework:
         import torch
 
         if isinstance(self._network, torch.jit.ScriptModule):
-            places = [self._own.index(name) if self._is_unnamed else name for name in names]
-            results = ", ".join(f"results[{place!r}]" for place in places)
+            results = ", ".join(f"results{self._accessors[self._own.index(name)]}" for name in names)
             return wrappers.script_around(self._network, f"({results},)", self._inputs)
         return wrappers.selecting(self._network, self.names, tuple(names))
 
@@ -200,20 +214,26 @@ def keep_weights(network: nn.Module, name: str) -> Keep:
     return keep
 
 
-def keep_script(path: Path) -> Keep:
-    """Store the TorchScript file; if its outputs have other names or positions, inside a wrapper that names them."""
+def keep_script(path: Path, changed: nn.Module | None = None) -> Keep:
+    """Store the TorchScript file; if its outputs have other names or positions, inside a wrapper that names them.
+
+    `changed` is stored in its place, where the script was brought to another layout.
+    """
 
     def keep(folder: Path, exported: Exported) -> tuple[str, ...]:
         import shutil
 
         target = folder / "model.pt"
-        if exported.places is None:
+        if exported.places is None and changed is None:
             shutil.copyfile(path, target)
             return ()
+        if exported.places is None:
+            _save_script(changed, target)
+            return ("the script is stored as it was brought to this layout",)
         names = [tensor.name for tensor in exported.spec.outputs]
         pairs = zip(names, exported.places, strict=True)
         results = ", ".join(f"{name!r}: results[{place}]" for name, place in pairs)
-        network = onnx_file.load_torchscript(path)
+        network = changed if changed is not None else onnx_file.load_torchscript(path)
         wrapped = wrappers.script_around(network, f"{{{results}}}", len(exported.spec.inputs))
         _save_script(wrapped, target)
         return ("the script's outputs were given names",)

@@ -49,8 +49,55 @@ def naming(selecting: nn.Module, names: Sequence[str]) -> nn.Module:
     return Naming().eval()
 
 
-def script_around(network: nn.Module, result: str, inputs: int) -> torch.jit.ScriptModule:
-    """TorchScript wrapper that returns `result`, an expression of `results`, the return value of `network`."""
+def channels_last(network: nn.Module) -> nn.Module:
+    """Wrap a module of (N, H, W, C) so that it takes (N, C, H, W)."""
+    import torch
+
+    if isinstance(network, torch.jit.ScriptModule):
+        return script_around(network, "results", 1, "{}.permute(0, 2, 3, 1).contiguous()")
+
+    class ChannelsLast(torch.nn.Module):
+        """Wrapper that turns the image."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, image: torch.Tensor) -> object:
+            """(N, C, H, W) -> what the network returns."""
+            return self.network(image.permute(0, 2, 3, 1).contiguous())
+
+    return ChannelsLast().eval()
+
+
+def with_channels(network: nn.Module) -> nn.Module:
+    """Wrap a module that returns (N, h, w) so that it returns (N, 1, h, w)."""
+    import torch
+
+    if isinstance(network, torch.jit.ScriptModule):
+        return script_around(network, "results.unsqueeze(1)", 1)
+
+    class WithChannels(torch.nn.Module):
+        """Wrapper that gives the only output a channel axis."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            """(N, C, H, W) -> (N, 1, h, w)."""
+            from densecast.networks._outputs import named_outputs
+
+            return next(iter(named_outputs(self.network(image)).values())).unsqueeze(1)
+
+    return WithChannels().eval()
+
+
+def script_around(network: nn.Module, result: str, inputs: int, argument: str = "{}") -> torch.jit.ScriptModule:
+    """TorchScript wrapper that returns `result`, an expression of `results`, the return value of `network`.
+
+    `argument` makes what the network takes of each input.
+    """
     import torch
 
     class Around(torch.jit.ScriptModule):
@@ -61,7 +108,10 @@ def script_around(network: nn.Module, result: str, inputs: int) -> torch.jit.Scr
             self.network = network
 
     script = Around()
-    arguments = ", ".join(f"x{index}" for index in range(inputs))
-    script.define(f"def forward(self, {arguments}):\n    results = self.network({arguments})\n    return {result}\n")
+    names = [f"x{index}" for index in range(inputs)]
+    passed = ", ".join(argument.format(name) for name in names)
+    script.define(
+        f"def forward(self, {', '.join(names)}):\n    results = self.network({passed})\n    return {result}\n"
+    )
     script.eval()
     return script

@@ -84,7 +84,7 @@ def export(path: Path, out: Path, options: ExportOptions, stated: Stated) -> Flo
         weights=WeightsRecord(path.name, files.sha256(path), len(found.state)),
         passes=(*found.notes, *recipe.notes, *notes),
     )
-    manifest = torch_module.with_sizes_found(network, manifest, path.name)
+    manifest = torch_module.as_found(network, manifest, path.name).manifest
     keep = torch_module.keep_weights(network, _NETWORK)
     return torch_module.export(network, manifest, options, options.size_hw or _EXAMPLE_HW, keep, out)
 

@@ -1,0 +1,128 @@
+"""Takes torch networks as they are found: weights of 16 or 64 bits, images channels last, planes without channels."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from densecast.artifact import FloatManifest
+from densecast.errors import BadGraphError
+from densecast.spec.model import ModelSpec
+from densecast.spec.tensor import Feeds
+from densecast.tasks.segmentation import SegmentationDecode
+from densecast.verbs.export import trial_sizes, wrappers
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_TWO = 2
+Run = Callable[[Feeds], Feeds]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The network as a function of float32 (N, C, H, W), and whether it is another object than it was."""
+
+    network: nn.Module
+    manifest: FloatManifest
+    is_changed: bool
+
+
+def adapt(network: nn.Module, manifest: FloatManifest, run_of: Callable[[nn.Module], Run], where: str) -> Found:
+    """Bring a network to our layout, find the multiple that its height and width must be of, and note what was done.
+
+    `run_of` makes a network a function of named arrays; it is not changed but for the type of its weights.
+
+    Raises:
+        BadGraphError: it takes further tensors, or runs at none of the sizes that were tried.
+    """
+    spec = manifest.spec
+    _refuse_further_inputs(network, spec, where)
+    notes: list[str] = []
+    kinds = {tensor.dtype for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()}
+    others = sorted(str(kind).removeprefix("torch.") for kind in kinds if str(kind) != "torch.float32")
+    original = network
+    if others:
+        network = network.float()
+        notes.append(f"its weights of {', '.join(others)} became float32")
+    try:
+        fitted, note = trial_sizes.fit(spec, run_of(network), where)
+    except BadGraphError as error:
+        found = _channels_last(network, spec, run_of, where)
+        if found is None:
+            raise error
+        network, fitted, note = found
+        notes.append("it takes its image channels last: (N, H, W, C)")
+    notes += [note] if note else []
+    changed = _with_channels(network, fitted, run_of)
+    if changed is not None:
+        network = changed
+        notes.append("its plane is given as (N, 1, h, w)")
+    made = replace(manifest, spec=fitted, passes=(*manifest.passes, *notes))
+    return Found(network, made, network is not original or bool(others))
+
+
+def _refuse_further_inputs(network: nn.Module, spec: ModelSpec, where: str) -> None:
+    """Refuse a network that needs more tensors than the spec declares.
+
+    Raises:
+        BadGraphError: names them.
+    """
+    needed = _needed(network)
+    if len(needed) > len(spec.inputs):
+        raise BadGraphError(
+            f"{where} takes {', '.join(needed)}, and {len(spec.inputs)} of them can be made of an image. Declare "
+            "how the others are ([input_preprocess.NAME] in a spec file), or wrap it in a module of the image alone."
+        )
+
+
+def _needed(network: nn.Module) -> list[str]:
+    """Names of the arguments without a default."""
+    import torch
+
+    if isinstance(network, torch.jit.ScriptModule):
+        script: Any = network
+        return [each.name for each in script.forward.schema.arguments[1:] if not each.has_default_value()]
+    try:
+        parameters = inspect.signature(network.forward).parameters.values()
+    except (TypeError, ValueError):  # written in C, or made at run time
+        return []
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [each.name for each in parameters if each.kind in positional and each.default is inspect.Parameter.empty]
+
+
+def _channels_last(
+    network: nn.Module, spec: ModelSpec, run_of: Callable[[nn.Module], Run], where: str
+) -> tuple[nn.Module, ModelSpec, str | None] | None:
+    """The network behind a transposition, if it runs that way."""
+    if len(spec.inputs) > 1:
+        return None
+    turned = wrappers.channels_last(network)
+    try:
+        return turned, *trial_sizes.fit(spec, run_of(turned), where)
+    except BadGraphError:
+        return None
+
+
+def _with_channels(network: nn.Module, spec: ModelSpec, run_of: Callable[[nn.Module], Run]) -> nn.Module | None:
+    """The network with a channel axis, where it returns one plane (N, h, w) of scores for two labels."""
+    import numpy as np
+
+    from densecast.verbs.export import output_form, outputs
+
+    is_binary = isinstance(spec.decode, SegmentationDecode) and len(spec.labels) == _TWO
+    if not is_binary or len(spec.inputs) > 1:
+        return None
+    shape = trial_sizes.shapes(spec.input, (64, 96))[-1]
+    results = list(run_of(network)(outputs.trial_feeds(spec, shape, 0)).values())
+    plane = results[0]
+    is_plane = len(results) == 1 and plane.ndim == 3 and plane.shape[0] == shape[0] and plane.dtype.kind == "f"
+    if not is_plane or not output_form.has_aspect((plane.shape[1], plane.shape[2]), (shape[2], shape[3])):
+        return None
+    # Whole numbers are a decision, which has no channel axis.
+    values = np.asarray(plane, np.float64)
+    if bool((values == np.round(values)).all()):
+        return None
+    return wrappers.with_channels(network)
