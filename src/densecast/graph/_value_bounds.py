@@ -63,7 +63,7 @@ def of(model: onnx.ModelProto, name: str) -> Bounds:
 class _Walk:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._makers = _tensors.producers(graph)
-        self._constants = _tensors.constants(graph)
+        self._constants = _tensors.constants(graph) | _short_constants(graph)
         self._known: dict[str, Bounds] = {}
 
     def of(self, name: str, depth: int) -> Bounds:
@@ -128,6 +128,17 @@ class _Walk:
         if len(node.input) > 2 and node.input[2]:
             high = self.of(node.input[2], depth)[1]
         return max(inner[0], low), min(inner[1], high)
+
+
+def _short_constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[Any]]:
+    """Values of Constant nodes that hold plain numbers instead of a tensor."""
+    return {
+        node.output[0]: np.asarray(onnx.helper.get_attribute_value(each))
+        for node in graph.node
+        if node.op_type == "Constant"
+        for each in node.attribute
+        if each.name in ("value_float", "value_floats", "value_int", "value_ints")
+    }
 
 
 def _combined(kind: str, parts: list[Bounds]) -> Bounds:

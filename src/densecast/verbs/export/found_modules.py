@@ -13,6 +13,7 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Feeds
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import trial_sizes, wrappers
+from densecast.verbs.export.torch_file import last_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +49,7 @@ def adapt(network: nn.Module, manifest: FloatManifest, run_of: Callable[[nn.Modu
         network = network.float()
         notes.append(f"its weights of {', '.join(others)} became float32")
     try:
-        fitted, note = trial_sizes.fit(spec, run_of(network), where)
+        fitted, note = _fitted(network, spec, run_of, where)
     except BadGraphError as error:
         found = _channels_last(network, spec, run_of, where)
         if found is None:
@@ -93,6 +94,28 @@ def _needed(network: nn.Module) -> list[str]:
     return [each.name for each in parameters if each.kind in positional and each.default is inspect.Parameter.empty]
 
 
+def _fitted(
+    network: nn.Module, spec: ModelSpec, run_of: Callable[[nn.Module], Run], where: str
+) -> tuple[ModelSpec, str | None]:
+    """The spec with the multiple that open sizes must be of, and a note on it; fixed sizes are tried.
+
+    Raises:
+        BadGraphError: it runs at none of the sizes.
+    """
+    from densecast.verbs.export import outputs
+
+    height, width = spec.input.shape[2:]
+    if isinstance(height, int) and isinstance(width, int):
+        shape = trial_sizes.shapes(spec.input, (height, width))[0]
+        try:
+            run_of(network)(outputs.trial_feeds(spec, shape, 0))
+        except Exception as error:  # the network's own code raises its own kinds
+            raise BadGraphError(
+                f"{where} does not run at {list(shape)} ({last_line(error)}).", field="size_hw"
+            ) from None
+    return trial_sizes.fit(spec, run_of(network), where)
+
+
 def _channels_last(
     network: nn.Module, spec: ModelSpec, run_of: Callable[[nn.Module], Run], where: str
 ) -> tuple[nn.Module, ModelSpec, str | None] | None:
@@ -101,7 +124,7 @@ def _channels_last(
         return None
     turned = wrappers.channels_last(network)
     try:
-        return turned, *trial_sizes.fit(spec, run_of(turned), where)
+        return turned, *_fitted(turned, spec, run_of, where)
     except BadGraphError:
         return None
 

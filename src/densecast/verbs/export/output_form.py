@@ -238,7 +238,9 @@ def _check_labels(output: Array, main: str, spec: ModelSpec) -> None:
     Raises:
         BadGraphError: says the largest, and what it may come from.
     """
-    low, high, count = (float(output.min(initial=0)), float(output.max(initial=0)), len(spec.labels))
+    if not output.size:
+        return
+    low, high, count = float(output.min()), float(output.max()), len(spec.labels)
     if low >= 0 and high < count:
         return
     cure = "Name all of its labels."

@@ -86,14 +86,7 @@ def export(
     settled = output_form.settle(None, {name: results[0][name] for name in shapes_of}, image_hw, spec, options)
     stated, spec = spec, settled.spec
     found = None if spec is stated else settled.main
-    selection, dropped = heads.without_auxiliary(outputs.select(shapes_of, spec, options, found), shapes_of, spec)
-    selection, losses = heads.without_losses(
-        selection,
-        [
-            (shape[0], {name: array.shape for name, array in each.items()})
-            for shape, each in zip(shapes, results, strict=True)
-        ],
-    )
+    selection, dropped = _without_training(outputs.select(shapes_of, spec, options, found), shapes, results, spec)
     results = [{name: result[name] for name in selection.names} for result in results]
     described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
     module = network if framework.is_single else framework.selected(selection.names)
@@ -118,13 +111,23 @@ def export(
             *((selection.note,) if selection.note else ()),
             *settled.notes,
             *dropped,
-            *losses,
             *((_quantised.NOTE,) if _quantised.is_quantised(model) else ()),
             *keep(draft.folder, Exported(module, spec, framework.places(selection.names), trials)),
         )
         key = manifest.key or files.sha256_text(repr((files.sha256(draft.folder / "model.onnx"), spec)))
         draft.finish(replace(manifest, spec=spec, key=key, parity=record, passes=notes))
     return FloatArtifact.open(out)
+
+
+def _without_training(
+    selection: outputs.Selection, shapes: Sequence[outputs.Shape], results: Sequence[Feeds], spec: ModelSpec
+) -> tuple[outputs.Selection, tuple[str, ...]]:
+    """The selection without what serves training alone - auxiliary heads, losses - and notes on it."""
+    measured = [{name: array.shape for name, array in each.items()} for each in results]
+    selection, dropped = heads.without_auxiliary(selection, measured[0], spec)
+    images = [shape[0] for shape in shapes]
+    selection, losses = heads.without_losses(selection, list(zip(images, measured, strict=True)))
+    return selection, (*dropped, *losses)
 
 
 def _parity(
