@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Where PyTorch's build for CPUs is: PyPI's own brings gigabytes of CUDA. Without a way there, what pip finds elsewhere is taken.
+TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
+TORCH = $(PIP) --no-deps --retries 0 --extra-index-url $(TORCH_INDEX_URL) torch
 
 .PHONY: help venv demo test test-all check format bench faults mutate portable parity clean
 
@@ -11,8 +14,8 @@ help:            ## list the targets
 
 venv: $(VENV)/.all            ## .venv with every extra and the development tools
 
-demo: $(VENV)/.demo           ## train nothing, show everything: runs/demo/report.html in a few minutes
-	$(BIN)/densecast run unet_tiny --out runs/demo
+demo: $(VENV)/.demo           ## train nothing, show everything: runs/demo/report.html in two minutes
+	$(BIN)/densecast demo
 
 test: venv                    ## the default tests
 	$(BIN)/pytest -m "not slow and not gpu" --numprocesses auto --dist worksteal
@@ -63,9 +66,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
-	@test -e $(VENV)/.all || $(PIP) --editable '.[torch,quantize,report]'
+	@test -e $(VENV)/.all || $(TORCH)
+	@test -e $(VENV)/.all || $(PIP) --editable '.[torch,quantize]'
 	@touch $@
 
 $(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/python
+	@$(TORCH)
 	$(PIP) --editable '.[all,dev]'
 	@touch $@ $(VENV)/.demo

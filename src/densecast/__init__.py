@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from densecast.verbs.builder import build as build
     from densecast.verbs.compare import compare as compare
     from densecast.verbs.data_check import check_data as check_data
+    from densecast.verbs.demo import demo as demo
     from densecast.verbs.diagnose import diagnose as diagnose
     from densecast.verbs.evaluate import evaluate as evaluate
     from densecast.verbs.export import export as export
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from densecast.verbs.export import export_zoo as export_zoo
     from densecast.verbs.export_to import export_to as export_to
     from densecast.verbs.infer import infer as infer
+    from densecast.verbs.info import info as info
     from densecast.verbs.reproduce import RunOptions as RunOptions
     from densecast.verbs.reproduce import reproduce as reproduce
     from densecast.verbs.serve import serve as serve
@@ -186,6 +188,7 @@ _HOME = {
     "check_data": "densecast.verbs.data_check",
     "compare": "densecast.verbs.compare",
     "compare_stores": "densecast.verbs.stored.compare",
+    "demo": "densecast.verbs.demo",
     "diagnose": "densecast.verbs.diagnose",
     "evaluate": "densecast.verbs.evaluate",
     "evaluate_shard": "densecast.verbs.stored.evaluate",
@@ -196,6 +199,7 @@ _HOME = {
     "export_zoo": "densecast.verbs.export",
     "infer": "densecast.verbs.infer",
     "infer_stored": "densecast.verbs.stored.infer",
+    "info": "densecast.verbs.info",
     "merge": "densecast.verbs.stored.merge",
     "read_image": "densecast.imaging.read",
     "report_store": "densecast.verbs.stored.report",

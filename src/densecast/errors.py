@@ -31,9 +31,15 @@ A message states the promise, the fact and the cure, in one line.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+
+CPU_TORCH = "--extra-index-url https://download.pytorch.org/whl/cpu"
+"""What has pip take PyTorch's build for CPUs: PyPI's own brings gigabytes of CUDA."""
+
+_WITH_TORCH = frozenset({"torch", "all"})
 
 
 class DensecastError(Exception):
@@ -51,7 +57,7 @@ class DensecastError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle with all fields, so that errors survive worker processes."""
-        return type(self), (str(self),), {"field": self.field, "hint": self.hint}
+        return type(self), (str(self),), vars(self)
 
 
 class UsageError(DensecastError):
@@ -148,12 +154,68 @@ class MissingError(DensecastError):
 
 
 class MissingExtraError(MissingError):
-    """An optional part of densecast is not installed."""
+    """Optional parts of densecast are not installed; `needs` says what each extra is needed for."""
+
+    needs: Mapping[str, str] = {}
 
     @classmethod
     def of(cls, extra: str, wanted_for: str) -> MissingExtraError:
         """The error for `extra`, saying what needs it and how to install it."""
-        return cls(f"{wanted_for} needs the [{extra}] extra: pip install 'densecast[{extra}]'.")
+        return cls.together({extra: wanted_for})
+
+    @classmethod
+    def together(cls, needs: Mapping[str, str]) -> MissingExtraError:
+        """The error for several extras at once, with one line that installs them all; by extra, what needs it.
+
+        >>> str(MissingExtraError.together({"quantize": "int8", "report": "report.html"}))
+        "int8 needs the [quantize] extra, report.html the [report] extra: pip install 'densecast[quantize,report]'."
+        """
+        said = [f"{what} the [{extra}] extra" for extra, what in needs.items()]
+        said[0] = said[0].replace(" the [", " needs the [", 1)
+        error = cls(f"{', '.join(said)}: {install_line(needs)}.")
+        error.needs = dict(needs)
+        return error
+
+
+def install_line(extras: Iterable[str]) -> str:
+    """The command that installs extras, with PyTorch for the CPU.
+
+    >>> install_line(["torch", "report"])
+    "pip install --extra-index-url https://download.pytorch.org/whl/cpu 'densecast[torch,report]'"
+    """
+    names = list(extras)
+    index = f"{CPU_TORCH} " if _WITH_TORCH.intersection(names) else ""
+    return f"pip install {index}'densecast[{','.join(names)}]'"
+
+
+class Lacking:
+    """Gathers which extras are missing over several checks, so that all of them are named at once."""
+
+    def __init__(self) -> None:
+        self._needs: dict[str, str] = {}
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Go on after a check that finds an extra missing."""
+        try:
+            yield
+        except MissingExtraError as error:
+            self.note(error)
+
+    def note(self, error: MissingExtraError) -> None:
+        """Note what an error says is missing; raise it if it names no extra."""
+        if not error.needs:
+            raise error
+        self._needs = {**error.needs, **self._needs}
+
+    def refuse(self) -> None:
+        """Raise one error for all that were noted.
+
+        Raises:
+            MissingExtraError: there are some.
+        """
+        if self._needs:
+            raise MissingExtraError.together(self._needs)
 
 
 class BackendMissingError(MissingError):

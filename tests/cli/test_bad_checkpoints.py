@@ -172,7 +172,7 @@ def test_without_torch_says_what_to_install(tmp_path: Path, monkeypatch: pytest.
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else real(name))
     message = refused(tmp_path, tiny_torch.write_checkpoint(tmp_path / "weights.pth"))
-    assert "pip install 'densecast[torch]'" in message
+    assert "--extra-index-url https://download.pytorch.org/whl/cpu 'densecast[torch]'" in message
 
 
 def test_weights_that_cannot_be_found_name_every_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

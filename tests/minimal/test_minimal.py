@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 import tiny_artifacts
 import tiny_graphs
 from command_line import densecast, failed
-from made_images import carvana, picture
+from made_images import carvana, picture, write_jpeg
 from onnx.reference import ReferenceEvaluator
 
 import densecast as package
@@ -90,10 +91,22 @@ def test_export_of_a_checkpoint_without_torch_says_what_to_install(tmp_path: Pat
     (tmp_path / "weights.pth").write_bytes(b"weights")
     for arguments in (
         ("export", "unet_tiny", "--checkpoint", tmp_path / "weights.pth"),
-        ("export", "unet_tiny"),
+        ("export", "fcn_tiny"),
+        ("export", "unet_tiny", "--static", "1x64x96"),
     ):
-        assert "pip install 'densecast[torch]'" in failed(3, *arguments, "--out", tmp_path / "out", "-q")
+        assert "--extra-index-url https://download.pytorch.org/whl/cpu 'densecast[torch]'" in failed(
+            3, *arguments, "--out", tmp_path / "out", "-q"
+        )
     assert "torch" not in {name for name in BACKENDS.names() if _usable(name)}
+
+
+def test_the_small_model_is_exported_built_and_run_without_torch(tmp_path: Path) -> None:
+    lacking("torch")
+    assert densecast("export", "unet_tiny", "--out", tmp_path / "float", "-q").code == 0
+    build = ("build", tmp_path / "float", "--height", "64", "--width", "96", "--out", tmp_path / "built", "-q")
+    assert densecast(*build).code == 0
+    image = write_jpeg(tmp_path / "a.jpg", size_hw=(128, 192))
+    assert densecast("infer", tmp_path / "built", image, "--out", tmp_path / "out", "-q").code == 0
 
 
 def _usable(backend: str) -> bool:
@@ -105,10 +118,10 @@ def test_torchscript_and_the_torch_backend_without_torch_say_what_to_install(tmp
     lacking("torch")
     (tmp_path / "net.pt").write_bytes(b"PK")
     message = failed(3, "export", tmp_path / "net.pt", "--labels", "a,b", "--out", tmp_path / "out", "-q")
-    assert "pip install 'densecast[torch]'" in message
+    assert "--extra-index-url https://download.pytorch.org/whl/cpu 'densecast[torch]'" in message
     tiny_artifacts.exported(tmp_path)
     message = failed(3, "build", tmp_path / "float", "-b", "torch", "--out", tmp_path / "out", "-q")
-    assert "pip install 'densecast[torch]'" in message
+    assert "--extra-index-url https://download.pytorch.org/whl/cpu 'densecast[torch]'" in message
 
 
 def test_int8_without_nncf_says_what_to_install(tmp_path: Path) -> None:
@@ -141,4 +154,4 @@ def test_doctor_names_every_extra_that_is_lacking() -> None:
         ("serve", "starlette"),
     ):
         lacks = importlib.util.find_spec(module) is None
-        assert (f"pip install 'densecast[{extra}]'" in said) == lacks
+        assert (re.search(rf"extra +\[{extra}\].*: pip install .*'densecast\[{extra}\]'", said) is not None) == lacks

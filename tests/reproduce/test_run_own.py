@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
 
 import colour_network
 import made_parquet
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from command_line import densecast, failed
 from made_mask_folders import COLOURS, labels_of, pairs, write
+from one_process import InThisProcess
 
 pytest.importorskip("jinja2")
 pytest.importorskip("onnx")
@@ -38,21 +37,6 @@ OPTIONS = RunOptions(
 def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other programs do while tests run decides nothing."""
     monkeypatch.setattr(LoadMeter, "load", lambda self: CpuLoad(0.0, 0.5, 0.5))
-
-
-class InThisProcess:
-    """In place of a process for each measurement, which costs a second and changes no score."""
-
-    def __init__(self, *arguments: object) -> None: ...
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *arguments: object) -> None: ...
-    def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return work(*arguments)
-
-    def result(self, done: Any) -> Any:
-        return done
 
 
 @pytest.fixture
@@ -183,7 +167,8 @@ def test_what_is_missing_or_has_no_effect_is_said_before_anything_is_made(
     network = colour_network.onnx_file(tmp_path / "colours.onnx", 3)
     out = tmp_path / "R"
     said = ("--labels", "ground,red,green", "-q", "--out", out)
-    assert "own: name the folder of pictures and masks (--data)" in failed(2, "run", network, *said)
+    assert "int8 needs images" in failed(2, "run", network, *said, "--precisions", "fp32,int8")
+    assert "name a folder of pictures (--data)" in failed(2, "run", network, *said, "--max-drop", "1")
     assert "does not exist" in failed(3, "run", network, *said, "--data", tmp_path / "nothing")
     assert "pass --spec FILE, or --labels" in failed(2, "run", network, "--out", out, "--data", data, "-q")
     assert "--labels has no effect on an artifact" in failed(2, "run", exported, *said, "--data", data)

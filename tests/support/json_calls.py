@@ -189,6 +189,10 @@ def _data_check(root: Path) -> Json:
     return found
 
 
+def _info(root: Path) -> Json:
+    return written(root, "info", root / "cars" / "float")
+
+
 def _verify(root: Path) -> Json:
     return written(root, "verify", root / "cars" / "built")
 
@@ -279,6 +283,7 @@ CALLS: dict[str, tuple[Maker, tuple[pytest.MarkDecorator, ...]]] = {
     "merge": (_merge, NEEDS_STORE),
     "report STORE": (_report_of_a_store, NEEDS_STORE),
     "data check": (_data_check, ()),
+    "info": (_info, ()),
     "verify": (_verify, ()),
     "serve --check": (_serve_check, ()),
     "diagnose": (_diagnose, ()),

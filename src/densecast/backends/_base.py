@@ -14,6 +14,7 @@ from densecast.errors import UsageError
 from densecast.plugins import PluginKind
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.cpu import Ability
+from densecast.spec.layer import Layer
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import ActivationScheme, BuildOptions, CalibrationMethod
 from densecast.spec.precision import Precision, PrecisionRan
@@ -172,6 +173,30 @@ class Quantizes(Protocol):
 
     def quantized(self, job: BuildJob) -> Quantized:
         """Calibrate the network; nothing is compiled yet."""
+
+
+@runtime_checkable
+class NeedsExtras(Protocol):
+    """A backend that needs an extra of densecast for some precisions."""
+
+    def require(self, precision: Precision) -> None:
+        """Check that what builds of this precision need is installed.
+
+        Raises:
+            MissingExtraError: it is not.
+        """
+
+
+@runtime_checkable
+class ListsLayers(Protocol):
+    """A backend that can tell the layers of its models, and the number type in which each runs."""
+
+    def layers(self, artifact: CompiledArtifact, shape: Sequence[int]) -> tuple[Layer, ...]:
+        """The layers of a model for inputs of one shape, in its order.
+
+        Raises:
+            BackendMissingError: the engine is not installed.
+        """
 
 
 @runtime_checkable

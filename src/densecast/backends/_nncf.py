@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 import warnings
@@ -13,6 +14,16 @@ from densecast.backends import _excluded
 from densecast.errors import MissingExtraError
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.tensor import Feeds
+
+
+def require() -> None:
+    """Raise an error that says what to install if NNCF is missing.
+
+    Raises:
+        MissingExtraError: it is.
+    """
+    if importlib.util.find_spec("nncf") is None:
+        raise MissingExtraError.of("quantize", "int8 on OpenVINO")
 
 
 def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions, *, full_weights: bool) -> Any:
@@ -26,10 +37,9 @@ def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions,
     """
     names = [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() != "Constant"]
     excluded = _excluded.matching(options.excluded_names, names)
-    try:
-        import nncf
-    except ImportError:
-        raise MissingExtraError.of("quantize", "int8") from None
+    require()
+    import nncf
+
     # Not `nncf.set_log_level`, which also raises the level of whatever handlers a program has given to that logger.
     logging.getLogger("nncf").setLevel(logging.ERROR)
     # NNCF draws progress bars on standard output, where only results belong.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from densecast.artifact import CompiledArtifact
-from densecast.backends import _ort_devices, _ort_int8, _ort_trial
+from densecast.backends import _ort_devices, _ort_int8, _ort_listed, _ort_trial
 from densecast.backends._base import (
     Backend,
     BuildJob,
@@ -28,22 +27,12 @@ from densecast.kernels.jit_warm_up import jit_warming_up
 from densecast.runtime import engine_words, machine
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec import cpu as cpus
+from densecast.spec.layer import Layer
 from densecast.spec.precision import PRECISIONS, PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
 _FILE = "model.onnx"
 _CANNOT, _CURE = "ONNX Runtime cannot build the graph", "Build with -b openvino."
-# Operators that hold nearly all of a network's arithmetic, before and after ONNX Runtime's own fusions.
-_FLOAT_OPERATORS = {"Conv", "FusedConv", "ConvTranspose", "MatMul", "Gemm", "FusedMatMul", "FusedGemm"}
-_INT8_OPERATORS = {
-    "QLinearConv",
-    "QLinearMatMul",
-    "QGemm",
-    "ConvInteger",
-    "MatMulInteger",
-    "DynamicQuantizeMatMul",
-}
-_TYPES = {1: "float32", 10: "float16", 16: "bfloat16", 11: "float64"}
 
 
 class OnnxRuntimeBackend:
@@ -97,6 +86,15 @@ class OnnxRuntimeBackend:
 
         return OnnxInspector(onnx.load(artifact.file(_FILE)), feed_shape, config.num_threads)
 
+    def layers(self, artifact: CompiledArtifact, shape: Sequence[int]) -> tuple[Layer, ...]:
+        """The graph's layers, each with the number type that it runs in."""
+        import onnx
+
+        _onnxruntime()
+        optimised = onnx.load_from_string(_optimise(artifact.file(_FILE), 1))
+        graph = onnx.load(artifact.file(_FILE))
+        return _ort_listed.layers(graph, optimised, artifact.spec.inputs, shape)
+
 
 class OnnxRuntimeQuantized:
     """Int8 models with any layers excluded, from one calibration."""
@@ -139,7 +137,7 @@ def _save(model: Any, job: BuildJob, folder: Path) -> Built:
     onnx.save(model, folder / _FILE)
     _ort_trial.check(folder / _FILE, job.spec.inputs, "compiled")
     optimised = _optimise(folder / _FILE, machine.usable_cpus())
-    return Built(_read_back(onnx.load_from_string(optimised)))
+    return Built(_ort_listed.read_back(onnx.load_from_string(optimised)))
 
 
 class OnnxRuntimeRunner:
@@ -160,7 +158,8 @@ class OnnxRuntimeRunner:
         self._inputs, self._outputs, self._streams = artifact.spec.inputs, artifact.spec.outputs, config.num_streams
         if config.device and _ort_devices.parse(config.device)[0] != _ort_devices.CPU:
             self._precision = replace(
-                _read_back(onnx.load(artifact.file(_FILE))), source=f"types of the graph given to {config.device}"
+                _ort_listed.read_back(onnx.load(artifact.file(_FILE))),
+                source=f"types of the graph given to {config.device}",
             )
             model, options = str(artifact.file(_FILE)), _session_options(config.num_threads // config.num_streams)
             self._session = _ort_devices.session(ort, model, options, config.device, build.precision)
@@ -171,7 +170,7 @@ class OnnxRuntimeRunner:
             optimised = _optimise(artifact.file(_FILE), config.num_threads)
             if config.use_cache:
                 cache.write_blob(key, optimised)
-        self._precision = _read_back(onnx.load_from_string(optimised))
+        self._precision = _ort_listed.read_back(onnx.load_from_string(optimised))
         options = _session_options(config.num_threads // config.num_streams)
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         # Meanwhile there is time for numba to get ready.
@@ -278,20 +277,6 @@ def _to_float16(model: Any) -> Any:
             halves.graph.node.remove(node)
         defined.update(node.output)
     return halves
-
-
-def _read_back(model: Any) -> PrecisionRan:
-    """Count the types of the optimised graph's convolutions and matrix products, by their inputs."""
-    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    types.update({value.name: value.type.tensor_type.elem_type for value in model.graph.value_info})
-    layers: Counter[str] = Counter()
-    for node in model.graph.node:
-        if node.op_type in _INT8_OPERATORS:
-            layers["int8"] += 1
-        elif node.op_type in _FLOAT_OPERATORS:
-            known = next((types[name] for name in reversed(node.input[:2]) if name in types), 1)
-            layers[_TYPES.get(known, "float32")] += 1
-    return PrecisionRan.from_counts(dict(layers), "ONNX Runtime optimised graph")
 
 
 BACKEND: Backend = OnnxRuntimeBackend()

@@ -14,7 +14,7 @@ import numpy as np
 
 from densecast.artifact import CompiledArtifact
 from densecast.artifact.half_type_record import HalfTypeRecord
-from densecast.backends import _nncf, _openvino_half_type, _openvino_model, _openvino_trial
+from densecast.backends import _nncf, _openvino_half_type, _openvino_listed, _openvino_model, _openvino_trial
 from densecast.backends._base import (
     Backend,
     BuildJob,
@@ -32,8 +32,9 @@ from densecast.kernels.jit_warm_up import jit_warming_up
 from densecast.runtime import engine_words, machine
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec import cpu as cpus
+from densecast.spec.layer import Layer
 from densecast.spec.options import ActivationScheme
-from densecast.spec.precision import PRECISIONS, PrecisionRan
+from densecast.spec.precision import PRECISIONS, Precision, PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
 _FILE = "model.xml"
@@ -65,6 +66,15 @@ class OpenVinoBackend:
         abilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         kinds = ", ".join(sorted(set(abilities) & {"FP32", "FP16", "BF16", "INT8"}))
         return Capabilities(ov.get_version(), tuple(core.available_devices), PRECISIONS, notes=(f"CPU runs {kinds}",))
+
+    def require(self, precision: Precision) -> None:
+        """Check that NNCF is there, which int8 is quantised with.
+
+        Raises:
+            MissingExtraError: it is not.
+        """
+        if precision == "qint8_mixed_float16":
+            _nncf.require()
 
     def build(self, job: BuildJob, folder: Path) -> Built:
         """Convert the graph to OpenVINO IR; int8 is quantised on the OpenVINO model."""
@@ -108,6 +118,12 @@ class OpenVinoBackend:
         """Open the artifact's model for inspection in its own precision."""
         settings = {**artifact.manifest.settings, "INFERENCE_NUM_THREADS": config.num_threads}
         return OpenVinoInspector(artifact.file(_FILE), feed_shape, settings)
+
+    def layers(self, artifact: CompiledArtifact, shape: Sequence[int]) -> tuple[Layer, ...]:
+        """The model's layers, compiled for inputs of one shape."""
+        return _openvino_listed.layers(
+            artifact.file(_FILE), artifact.spec.inputs, tuple(shape), artifact.manifest.settings, _TYPES
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from densecast.cli import (
     compare,
     compare_results,
     data,
+    demo,
     diagnose,
     doctor,
     evaluate,
@@ -27,6 +28,7 @@ from densecast.cli import (
     export_to,
     handoff,
     infer,
+    info,
     merge,
     models,
     report,
@@ -71,8 +73,8 @@ def program(
 
 
 VERBS = (
-    *(models, export, build, infer, evaluate, merge, benchmark, compare),
-    *(verify, diagnose, run, serve, report, doctor, export_to),
+    *(models, info, export, build, infer, evaluate, merge, benchmark, compare),
+    *(verify, diagnose, run, demo, serve, report, doctor, export_to),
 )
 for verb in VERBS:
     app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)

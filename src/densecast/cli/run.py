@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from densecast.cli import _options, _source
-from densecast.cli._common import Json, Quiet, Verbose, emit, set_up, steps
+from densecast.cli._common import Device, Json, Quiet, Verbose, emit, set_up, steps
 from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
 from densecast.spec.verb_options import (
@@ -31,12 +31,17 @@ _Model = Annotated[
 _DataPath = Annotated[
     Path | None,
     typer.Option(
-        help="Your pictures and masks, or the root of the model's data set, or a data.toml; default: from an "
-        "environment variable, or generated."
+        help="Your pictures and masks, or the root of the model's data set, or a data.toml; default: the model's own "
+        "data set, from an environment variable or generated. Without masks or data, accuracy is not measured."
     ),
 ]
 _Backends = Annotated[str, typer.Option(help="Engines, comma-separated.")]
-_Precisions = Annotated[str, typer.Option(help="Precisions, comma-separated.")]
+_Precisions = Annotated[
+    str | None,
+    typer.Option(
+        help="Precisions, comma-separated; default: fp32,fp16,int8, the last where there are images to set its ranges."
+    ),
+]
 _Tuned = Annotated[
     bool, typer.Option("--tune", help="For fp16 and int8: build the fastest variant, as measured on this machine.")
 ]
@@ -89,7 +94,8 @@ def command(
     static: _source.Static = None,
     tolerance: _source.Tolerance = None,
     backends: _Backends = "openvino,onnxruntime",
-    precisions: _Precisions = "fp32,fp16,int8",
+    precisions: _Precisions = None,
+    device: Device = "",
     tuned: _Tuned = False,
     max_drop: _Points = None,
     fresh: _Fresh = False,
@@ -102,9 +108,11 @@ def command(
     from densecast.io import codec
     from densecast.verbs.reproduce import reproduce
 
-    source = _source_of(context, model, export)
     options = _run_options(backends, precisions, shape, quantize, evaluate, (tuned, max_drop, search["seconds"]))
-    options = replace(options, export=source.options if source is not None else ExportOptions(), fresh=fresh)
+    options = replace(options, fresh=fresh, device=device)
+    source = _source_of(context, model, export, options)
+    if source is not None:
+        options = replace(options, export=source.options)
     with steps(quiet) as progress:
         report = reproduce(
             source.named.source if source is not None else Path(str(model)),
@@ -118,21 +126,36 @@ def command(
             given=source.given if source is not None else (),
             progress=progress,
         )
-    emit(codec.to_plain(report), _text(report, out), json)
+    emit(codec.to_plain(report), text_of(report, out), json)
 
 
-def _source_of(context: typer.Context, model: str | None, export: _options.Values) -> _source.Source | None:
-    """What is to be exported; None for an exported artifact."""
+def _source_of(
+    context: typer.Context, model: str | None, export: _options.Values, options: RunOptions
+) -> _source.Source | None:
+    """What is to be exported; None for an exported artifact.
+
+    Raises:
+        MissingExtraError: what reads it is not installed; names all else that the run lacks as well.
+    """
+    from densecast.errors import Lacking, MissingExtraError
+    from densecast.verbs.reproduce import plan
     from densecast.verbs.reproduce.model import is_artifact
 
     typed = _source.Typed.of(context)
     if typed.module is None and is_artifact(model):
         _source.refuse_on_artifact(context, "export")
         return None
-    return _source.read(context, model, typed, export, "export")
+    try:
+        return _source.read(context, model, typed, export, "export")
+    except MissingExtraError as error:
+        lacking = Lacking()
+        lacking.note(error)
+        plan.note_extras(lacking, options)
+        lacking.refuse()
+        raise error
 
 
-def _text(report: Report, out: Path) -> str:
+def text_of(report: Report, out: Path) -> str:
     """The table, what is to be said of it, and where the report is."""
     from densecast.report import markdown
 
@@ -143,7 +166,7 @@ def _text(report: Report, out: Path) -> str:
 
 def _run_options(
     backends: str,
-    precisions: str,
+    precisions: str | None,
     shape: _options.Values,
     quantize: _options.Values,
     evaluate: _options.Values,
@@ -160,7 +183,7 @@ def _run_options(
     drop_options = {"points": max_drop, "seconds": seconds, "split": evaluate["split"]}
     return RunOptions(
         backends=tuple(backends.split(",")),
-        precisions=tuple(precision.parse(name) for name in precisions.split(",")),
+        precisions=tuple(precision.parse(name) for name in precisions.split(",")) if precisions is not None else None,
         build=BuildOptions(shape=shapes, quantize=codec.from_plain(quantize, QuantizeOptions, "command line")),
         evaluate=codec.from_plain({**evaluate, "batch": batch}, EvaluateOptions, "command line"),
         benchmark=BenchmarkOptions(batch=batch),

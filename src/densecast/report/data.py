@@ -99,7 +99,7 @@ class DrawnImage:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole run. `rows[0]` is the baseline of the others."""
+    """A whole run. `rows[0]` is the baseline of the others; `remarks` say what was not measured or built, and why."""
 
     spec: ModelSpec
     summary: str
@@ -113,6 +113,7 @@ class Report:
     images: tuple[DrawnImage, ...] = ()
     seconds: float = 0.0
     devices: tuple[DeviceRow, ...] = ()
+    remarks: tuple[str, ...] = ()
     version: int = 2
 
     def _repr_html_(self) -> str:
@@ -143,7 +144,7 @@ class Report:
 
     def findings(self) -> list[str]:
         """Warnings: a lower precision that does not pay off here, or was not built, and what noise leaves open."""
-        lines = []
+        lines = list(self.remarks)
         for row in self.rows:
             if row.reasons.fallback is not None and row.reasons.built is not None:
                 lines.append(

@@ -6,6 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 
 from densecast.backends._base import BACKENDS, Capabilities
+from densecast.errors import install_line
 from densecast.runtime import confinement, machine
 from densecast.runtime.machine import Machine
 
@@ -80,9 +81,12 @@ def describe(diagnosis: Diagnosis) -> str:
             f"backend   {name} {backend.version}: {', '.join(backend.devices)}; {', '.join(backend.precisions)}"
         )
         lines += [f"          {note}" for note in backend.notes]
+    missing = [extra for extra, lacking in diagnosis.extras.items() if lacking]
     for extra, lacking in diagnosis.extras.items():
         what = _EXTRAS[extra][0]
-        state = f"lacks {', '.join(lacking)}: pip install 'densecast[{extra}]'" if lacking else "installed"
+        state = f"lacks {', '.join(lacking)}: {install_line([extra])}" if lacking else "installed"
         lines.append(f"extra     [{extra}] {what}: {state}")
+    if len(missing) > 1:
+        lines.append(f"          all of these: {install_line(missing)}")
     lines.append("versions  " + ", ".join(f"{name} {version}" for name, version in here.packages.items()))
     return "\n".join(lines)

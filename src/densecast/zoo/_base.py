@@ -78,7 +78,8 @@ class ZooEntry:
     """A model of the zoo; its name is its file's name.
 
     `spec` is the original's way, `variants` are other deployments' by name. `network` names a network, of the package's
-    own or `package.module:Name`; it is None where the weights come with their own graph, `tensorflow`.
+    own or `package.module:Name`; it is None where the weights come with their own graph, `tensorflow`. `has_graph`
+    says that the package ships the exported graph, too (`zoo/graphs/`), for where torch is not installed.
     """
 
     spec: ModelSpec
@@ -92,6 +93,7 @@ class ZooEntry:
     example_size_hw: tuple[int, int] = (512, 512)
     variants: dict[str, Variant] = field(default_factory=dict)
     tensorflow: TensorFlowGraph | None = None
+    has_graph: bool = False
 
     def __post_init__(self) -> None:
         """Check that the model has either a network or a TensorFlow graph."""

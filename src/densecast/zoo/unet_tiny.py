@@ -14,4 +14,5 @@ ENTRY = ZooEntry(
     licence="Apache-2.0",
     data=ProceduralData(writer="write_carvana", count=320, seed=2000),
     example_size_hw=(320, 479),
+    has_graph=True,
 )

@@ -11,7 +11,7 @@ import onnx
 from densecast import artifact
 from densecast.artifact import CalibrationRecord, CompiledManifest, FloatArtifact
 from densecast.artifact.target_record import TargetRecord
-from densecast.backends._base import BACKENDS, Backend, BuildJob, Built, Capabilities
+from densecast.backends._base import BACKENDS, Backend, BuildJob, Built, Capabilities, NeedsExtras
 from densecast.errors import BackendMissingError, BadArtifactError, UsageError
 from densecast.graph import _quantised, drop_identity_resize, fix_shape, fold_constants, uint8_input
 from densecast.io import files
@@ -221,6 +221,7 @@ def require(options: BuildOptions) -> Capabilities:
     Raises:
         UnknownNameError: no such backend.
         BackendMissingError: it is not installed.
+        MissingExtraError: what quantises for it is not.
         UsageError: it does not have the precision.
     """
     abilities = BACKENDS.load(options.backend).capabilities()
@@ -233,4 +234,7 @@ def require(options: BuildOptions) -> Capabilities:
             f"backend {options.backend!r} has no {options.precision}; it has {', '.join(abilities.precisions)}.",
             field="precision",
         )
+    backend: object = BACKENDS.load(options.backend)
+    if isinstance(backend, NeedsExtras):
+        backend.require(options.precision)
     return abilities

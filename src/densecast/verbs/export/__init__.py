@@ -29,6 +29,7 @@ from densecast.verbs.export import (
     openmmlab,
     program,
     retrained,
+    shipped_graph,
     sources,
     state_dicts,
     tensorflow,
@@ -142,6 +143,8 @@ def export_zoo(
     given = Path(given) if given is not None else None
     if entry.tensorflow is not None:
         tensorflow_source.require_tensorflow()
+    if shipped_graph.applies(entry, given):
+        return shipped_graph.export(entry, out, options, stated or Stated())
     is_folder = given is not None and given.is_dir() and entry.tensorflow is not None
     path = given if given is not None and is_folder else weights.find(entry.checkpoint, given, progress)
     if entry.network is None:

@@ -142,8 +142,13 @@ def require_torch(purpose: str) -> None:
     Raises:
         MissingExtraError: no torch.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "safetensors")):
+    if not has_torch():
         raise MissingExtraError.of("torch", purpose)
+
+
+def has_torch() -> bool:
+    """Whether networks can be built here."""
+    return all(importlib.util.find_spec(name) is not None for name in ("torch", "safetensors"))
 
 
 def _first_five(what: str, keys: list[str]) -> str:

@@ -94,7 +94,7 @@ def export(
             folder,
             subject=str(path),
             bounds=cell.limits(size, pixels),
-            readable=_readable(files.real(path)),
+            readable=readable(files.real(path)),
             preload=_modules(spec.task, task),
             libraries=_TENSORFLOW if is_tensorflow else _ONNX if path.suffix == ".onnx" else _TORCH,
         )
@@ -145,7 +145,7 @@ def _facts(path: Path, changed_ns: int, size: int) -> Facts:
             files.real(Path(scratch)),
             subject=str(path),
             bounds=cell.limits(size, 0),
-            readable=_readable(files.real(path)),
+            readable=readable(files.real(path)),
             libraries=_ONNX,
         )
     return codec.from_plain(plain, Facts, str(path))
@@ -172,7 +172,7 @@ def first_run(path: Path) -> None:
             files.real(Path(scratch)),
             subject=str(path),
             bounds=cell.limits(path.stat().st_size, _LARGEST_PIXELS),
-            readable=_readable(files.real(path)),
+            readable=readable(files.real(path)),
             libraries=_ONNX,
         )
 
@@ -275,7 +275,7 @@ def _files(folder: Path) -> list[Path]:
     return [each for each in folder.rglob("*") if each.is_file()]
 
 
-def _readable(path: Path) -> list[Path]:
+def readable(path: Path) -> list[Path]:
     """The file; for ONNX, whose weights may lie beside it, also what is in its folder and not hidden."""
     if path.suffix != ".onnx":
         return [path]

@@ -56,8 +56,7 @@ def load(path: Path) -> Any:
         MissingExtraError: transformers is not installed.
         BadGraphError: transformers cannot read it, or knows no segmentation network of this kind.
     """
-    if importlib.util.find_spec("transformers") is None:
-        raise MissingExtraError.of("huggingface", "export of a Hugging Face folder")
+    require_transformers()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -68,6 +67,16 @@ def load(path: Path) -> Any:
             )
     except Exception as error:  # transformers raises several unrelated kinds
         raise BadGraphError(f"transformers cannot open {path} as semantic segmentation: {last_line(error)}.") from None
+
+
+def require_transformers() -> None:
+    """Raise an error that says what to install if transformers is missing.
+
+    Raises:
+        MissingExtraError: it is.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingExtraError.of("huggingface", "export of a Hugging Face folder")
 
 
 def refuse_by_object(name: str) -> None:

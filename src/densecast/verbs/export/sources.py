@@ -80,6 +80,11 @@ def kind_of(source: str | Path | ZooEntry | nn.Module, config: str | None = None
     return "program" if held == "program" else "torchscript"
 
 
+def holds_weights(path: Path) -> bool:
+    """Whether a file of torch's holds tensors without a network."""
+    return path.is_file() and torch_file.held_by(path) == "weights"
+
+
 def _has_configuration(path: Path) -> bool:
     """Whether weights carry the configuration that they were trained with."""
     checkpoints.require_torch("reading a checkpoint")

@@ -12,7 +12,6 @@ from densecast.datasets._base import Dataset
 from densecast.imaging.prepare import displayable, resize
 from densecast.imaging.read import read_for
 from densecast.io import files
-from densecast.measure.data_source import DataSource
 from densecast.pipeline import Image, Pipeline
 from densecast.report.data import DrawnImage, Row
 from densecast.spec.model import ModelSpec
@@ -20,6 +19,7 @@ from densecast.spec.precision import short
 from densecast.spec.sample import Sample
 from densecast.spec.verb_options import EvaluateOptions
 from densecast.tasks._base import TASKS
+from densecast.verbs.reproduce.material import Material
 
 _LONG_SIDE_PX = 640
 _JPEG_QUALITY = 85
@@ -44,17 +44,21 @@ def choose(rows: list[Row], worst: int = 3, best: int = 1) -> list[tuple[str, st
 def draw_all(
     chosen: list[tuple[str, str]],
     shown: list[tuple[Row, CompiledArtifact]],
-    source: DataSource,
+    material: Material,
     options: EvaluateOptions,
     out: Path,
 ) -> tuple[DrawnImage, ...]:
-    """Draw the ground truth and each shown model's prediction over each chosen image, as JPEG files in `out`."""
+    """Draw each shown model's prediction over each chosen image, as JPEG files in `out`, and the truth where known."""
     if not chosen:
         return ()
     spec = shown[0][1].spec
-    dataset = source.open(options.split, options.seed)
-    samples = {sample.id: sample for sample in dataset.samples}
-    drawn = {name: {"ground truth": _draw_truth(dataset, samples[name], spec, out)} for name, _ in chosen}
+    drawn: dict[str, dict[str, str]] = {name: {} for name, _ in chosen}
+    samples = {sample.id: sample for sample in material.samples}
+    if material.found is not None:
+        dataset = material.found.open(options.split, options.seed)
+        samples = {sample.id: sample for sample in dataset.samples}
+        for name in drawn:
+            drawn[name]["ground truth"] = _draw_truth(dataset, samples[name], spec, out)
     for row, artifact in shown:
         with Pipeline.open(artifact) as pipeline:
             for name, _ in chosen:

@@ -1,4 +1,4 @@
-"""Measures a built model's accuracy and speed in a subprocess.
+"""Measures a built model's accuracy, or without ground truth its agreement, and its speed in a subprocess.
 
 A child process makes the peak memory the model's own, and keeps one engine's thread pools and caches out of the
 next one's times.
@@ -22,13 +22,17 @@ from densecast.results.timing import Timing
 from densecast.runtime.processes import WorkerPool
 from densecast.spec.data_options import Data
 from densecast.spec.precision import PrecisionRan
+from densecast.spec.sample import Sample
 from densecast.spec.score import Interval, Score
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions
 from densecast.verbs._keys import measure_key
 from densecast.verbs.benchmark import benchmark
+from densecast.verbs.reproduce import agreement
+from densecast.verbs.reproduce.material import Material
 
 # With fewer images there is nothing to draw from: the interval of one image would have no width at all.
 FEWEST_FOR_INTERVAL = 5
+_Agreeing = tuple[Path, tuple[Sample, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +56,32 @@ class Measurements:
 
     def __init__(
         self,
-        data: Data,
-        images: tuple[Path, ...],
+        material: Material,
         score: EvaluateOptions,
         speed: BenchmarkOptions,
         folder: Path,
         *,
+        device: str = "",
         fresh: bool,
     ) -> None:
-        self._data, self._images, self._score, self._speed = data, images, score, speed
+        self._material, self._data = material, material.place
+        self._images = material.images
+        self._score, self._speed, self._device = score, speed, device
         self._folder, self._fresh = folder, fresh
         self._first: tuple[CompiledArtifact, Measured] | None = None
         self._first_counts: list[Any] | None = None
 
     def of(self, artifact: CompiledArtifact) -> Measured:
         """A stored measurement with the same key, or a new one."""
-        key = measure_key(artifact, self._data, self._images, self._score, self._speed)
+        key = self._key(artifact)
         stored = self._folder / f"{artifact.folder.name}.json"
         measured = None if self._fresh else _stored(stored, key)
         counts: list[Any] | None = None
         if measured is None:
             measured, counts = _in_child(
-                artifact, _measure, artifact.folder, self._data, self._images, self._score, self._speed, key
-            )
+                artifact, _measure, artifact.folder, self._agreeing(artifact), self._data, self._images, self._score,
+                self._speed, self._device, key,
+            )  # fmt: skip
         if self._first is None:
             self._first, self._first_counts = (artifact, measured), counts
         elif measured.baseline != self._first[1].key:
@@ -83,16 +90,31 @@ class Measurements:
             files.write_text(stored, codec.to_json(measured))
         return measured
 
+    def _key(self, artifact: CompiledArtifact) -> str:
+        # Without ground truth, the pictures are the data.
+        data = self._data if self._material.found is not None else Data(self._images[0].parent)
+        key = measure_key(artifact, data, self._images, self._score, self._speed)
+        first = self._first[0].meaning if self._first is not None and self._material.found is None else ""
+        return files.sha256_text(repr((key, self._device, first))) if self._device or first else key
+
+    def _agreeing(self, artifact: CompiledArtifact) -> _Agreeing | None:
+        """What is agreed with on which images, where there is no ground truth."""
+        if self._material.found is not None:
+            return None
+        return self._first[0].folder if self._first is not None else artifact.folder, self._material.samples
+
     def _changed(self, artifact: CompiledArtifact, measured: Measured, counts: Sequence[Any] | None) -> Measured:
         """The measurement with its change from the baseline; whichever was not counted in this run is counted now."""
         assert self._first is not None
         first, baseline = self._first
         if measured.score.count < FEWEST_FOR_INTERVAL or baseline.score.count != measured.score.count:
             return replace(measured, change=None, baseline=baseline.key)
+        if self._material.found is None:
+            return replace(measured, change=agreement.change(measured.score), baseline=baseline.key)
         if self._first_counts is None:
-            self._first_counts = _in_child(first, _counts, first.folder, self._data, self._score)[1]
+            self._first_counts = _in_child(first, _counts, first.folder, self._data, self._score, self._device)[1]
         if counts is None:
-            counts = _in_child(artifact, _counts, artifact.folder, self._data, self._score)[1]
+            counts = _in_child(artifact, _counts, artifact.folder, self._data, self._score, self._device)[1]
         spec = find(artifact.spec, self._data).spec
         drop = change.paired_drop(metric_of(spec), spec, self._first_counts, counts)
         gained = Interval(-drop.value, -drop.high, -drop.low)
@@ -123,23 +145,27 @@ def _in_child(artifact: CompiledArtifact, task: Callable[..., Any], *arguments: 
 
 def _measure(
     folder: Path,
+    agreeing: _Agreeing | None,
     data: Data,
     images: tuple[Path, ...],
     score: EvaluateOptions,
     speed: BenchmarkOptions,
+    device: str,
     key: str,
-) -> tuple[Measured, list[Any]]:
+) -> tuple[Measured, list[Any] | None]:
     # The benchmark comes first: the peak of memory is its own.
-    with Pipeline.open(folder) as pipeline:
+    with Pipeline.open(folder, device=device) as pipeline:
         timing = benchmark(pipeline, images, speed).timing
         ran = pipeline.precision
-    scored, counts = _counts(folder, data, score)
+    if agreeing is not None:
+        return Measured(key, agreement.score(folder, *agreeing, device), timing, ran), None
+    scored, counts = _counts(folder, data, score, device)
     return Measured(key, scored, timing, ran), counts
 
 
-def _counts(folder: Path, data: Data, options: EvaluateOptions) -> tuple[Score, list[Any]]:
+def _counts(folder: Path, data: Data, options: EvaluateOptions, device: str) -> tuple[Score, list[Any]]:
     """The score as `evaluate` gives it, and what it is made of: one count an image."""
-    with Pipeline.open(folder, mode="throughput") as pipeline:
+    with Pipeline.open(folder, mode="throughput", device=device) as pipeline:
         truth = GroundTruth.open(
             pipeline.spec,
             data,

@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING
 
 from densecast import artifact as artifacts
 from densecast.artifact import FloatArtifact
-from densecast.errors import BadArtifactError, MissingFileError, UsageError
+from densecast.errors import BadArtifactError, Lacking, MissingFileError, UsageError
 from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.spec.verb_options import ExportOptions
-from densecast.verbs.export import export, is_file_name, sources
+from densecast.verbs.export import (
+    applicable,
+    export,
+    hf_folder,
+    is_file_name,
+    shipped_graph,
+    sources,
+    tensorflow_source,
+)
+from densecast.verbs.export import checkpoint as checkpoints
 from densecast.verbs.export.described import Labels, Spec
 from densecast.zoo._base import ZOO, ZooEntry
 
@@ -42,6 +51,44 @@ def is_artifact(source: object) -> bool:
     return isinstance(source, (str, Path)) and (Path(source) / artifacts.MANIFEST).is_file()
 
 
+def is_exported(source: object) -> bool:
+    """Whether a source is an artifact, open or on disk."""
+    return isinstance(source, FloatArtifact) or is_artifact(source)
+
+
+def require_extras(source: Exportable | FloatArtifact, said: Described, options: ExportOptions) -> None:
+    """Refuse what cannot be exported for want of a library.
+
+    Raises:
+        MissingExtraError: names every extra that is missing.
+    """
+    if is_exported(source):
+        return
+    lacking = Lacking()
+    entry = entry_of(source)
+    with lacking.noted():
+        if entry is not None and entry.network is None:
+            tensorflow_source.require_tensorflow()
+        elif entry is not None:
+            given = Path(said.checkpoint) if said.checkpoint is not None else None
+            if not shipped_graph.applies(entry, given):
+                checkpoints.require_torch("export")
+    if isinstance(source, (str, Path)) and entry is None and Path(source).exists():
+        kind: applicable.Kind = "module"
+        with lacking.noted():
+            kind = sources.kind_of(Path(source), options.config)
+        with lacking.noted():
+            if kind in ("torchscript", "program", "openmmlab", "huggingface"):
+                checkpoints.require_torch("export")
+        with lacking.noted():
+            if kind == "huggingface":
+                hf_folder.require_transformers()
+        with lacking.noted():
+            if kind == "tensorflow":
+                tensorflow_source.require_tensorflow()
+    lacking.refuse()
+
+
 def entry_of(source: Exportable | FloatArtifact) -> ZooEntry | None:
     """The zoo entry that a source names; None for files, folders, modules and artifacts.
 
@@ -63,7 +110,7 @@ def check(source: Exportable | FloatArtifact, said: Described, options: ExportOp
         UsageError: something is said of an artifact, which is exported already.
         MissingFileError: no such file or folder.
     """
-    if not isinstance(source, FloatArtifact) and not is_artifact(source):
+    if not is_exported(source):
         if isinstance(source, (str, Path)) and is_file_name(str(source)) and not Path(source).exists():
             raise MissingFileError(f"{source} does not exist.")
         return

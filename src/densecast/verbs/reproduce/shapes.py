@@ -10,12 +10,13 @@ from densecast.spec.options import BuildOptions, InputShape
 
 
 def shape_of(
-    spec: ModelSpec, images: tuple[Path, ...], found: DataSource, build: BuildOptions, *, has_int8: bool
+    spec: ModelSpec, images: tuple[Path, ...], found: DataSource | None, build: BuildOptions, *, has_int8: bool
 ) -> InputShape:
     """The shape of all builds: as asked, else one that fits the images of evaluation and calibration."""
     if build.shape != InputShape():
         return build.shape
-    return _common_shape(spec, (*images, *(_calibration_images(found, build) if has_int8 else ())))
+    calibration = _calibration_images(found, build) if has_int8 and found is not None else ()
+    return _common_shape(spec, (*images, *calibration))
 
 
 def _calibration_images(found: DataSource, build: BuildOptions) -> tuple[Path, ...]:

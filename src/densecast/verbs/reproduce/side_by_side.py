@@ -27,17 +27,17 @@ _ROUND_S, _MOST_CALLS = 0.03, 20
 Built = tuple[Row, CompiledArtifact]
 
 
-def with_pace(built: Sequence[Built], images: Sequence[Path], *, fresh: bool = False) -> list[Built]:
+def with_pace(built: Sequence[Built], images: Sequence[Path], *, device: str = "", fresh: bool = False) -> list[Built]:
     """All rows, each with its speed beside the fastest one of its engine that has more bits, if there is one."""
     paced: dict[int, Row] = {}
     for backend in dict.fromkeys(row.backend for row, _ in built):
         places = [place for place, (row, _) in enumerate(built) if row.backend == backend]
         if len(places) > 1:
-            paced.update(_paced({place: built[place] for place in places}, images, fresh=fresh))
+            paced.update(_paced({place: built[place] for place in places}, images, device, fresh=fresh))
     return [(paced.get(place, row), artifact) for place, (row, artifact) in enumerate(built)]
 
 
-def _paced(of_engine: dict[int, Built], images: Sequence[Path], *, fresh: bool) -> dict[int, Row]:
+def _paced(of_engine: dict[int, Built], images: Sequence[Path], device: str, *, fresh: bool) -> dict[int, Row]:
     """The rows of one engine, timed together, or as they were before on this machine and these images."""
     found: dict[int, Row] = {}
     seconds: dict[int, ab_timing.Seconds] = {}
@@ -46,12 +46,13 @@ def _paced(of_engine: dict[int, Built], images: Sequence[Path], *, fresh: bool) 
         if not rivals:
             continue
         names = [(other, of_engine[other][1].meaning) for other in of_engine]
-        key = files.sha256_text(repr((artifact.meaning, names, [path.name for path in images], machine.describe())))
+        parts = (artifact.meaning, names, [path.name for path in images], machine.describe())
+        key = files.sha256_text(repr((*parts, device) if device else parts))
         pace = None if fresh else cache.read_record("side_by_side", key, Pace)
         if pace is None:
             if not seconds:
                 meter = LoadMeter()
-                seconds, cpu_s = _timed(of_engine, images)
+                seconds, cpu_s = _timed(of_engine, images, device)
                 load = meter.load()
             rival = min(rivals, key=lambda other: float(np.median(seconds[other])))
             ratio = ab_timing.median_ratio(seconds[rival], seconds[place])
@@ -72,11 +73,14 @@ def _paced(of_engine: dict[int, Built], images: Sequence[Path], *, fresh: bool) 
 
 
 def _timed(
-    of_engine: dict[int, Built], images: Sequence[Path]
+    of_engine: dict[int, Built], images: Sequence[Path], device: str
 ) -> tuple[dict[int, ab_timing.Seconds], dict[int, list[float]]]:
     """Wall and CPU seconds of every round of each model; an image is read, and predicted, by all before the next."""
     with contextlib.ExitStack() as stack:
-        pipelines = {place: stack.enter_context(Pipeline.open(artifact)) for place, (_, artifact) in of_engine.items()}
+        pipelines = {
+            place: stack.enter_context(Pipeline.open(artifact, device=device))
+            for place, (_, artifact) in of_engine.items()
+        }
         calls = {place: 1 for place in pipelines}
         workloads, cpu_s = [], {place: list[float]() for place in pipelines}
         for place, pipeline in pipelines.items():
