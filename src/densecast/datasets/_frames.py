@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from densecast.runtime.process_settings import warnings_ignored
 from densecast.spec.sample import LabelMap
 
 _ORIENTATION = 0x0112
+_LOG = logging.getLogger(__name__)
+# Folders of which it was said that labels fit both frames.
+_remarked: set[Path] = set()
 
 
 def orientation(path: Path) -> int:
@@ -50,6 +54,20 @@ def upright(labels: LabelMap, tag: int) -> LabelMap:
     return np.ascontiguousarray(turned[tag]()) if tag in turned else labels
 
 
+def _remark_both(picture: Path, use_exif: bool) -> None:
+    """Say once of a folder that a turned picture's labels fit both frames, and in which they are taken to be."""
+    if picture.parent in _remarked or orientation(picture) == 1:
+        return
+    _remarked.add(picture.parent)
+    _LOG.warning(
+        "%s has orientation tag %s, and its mask fits the stored and the upright picture alike: such masks are taken "
+        "as %s. If they are drawn otherwise, store the pictures upright and without a tag",
+        picture,
+        orientation(picture),
+        "upright, as the model sees the picture" if use_exif else "stored, as the model sees the picture",
+    )
+
+
 def to_frame(labels: LabelMap, picture: Path, mask: Path, *, use_exif: bool) -> LabelMap:
     """The labels in the frame that pictures are seen in, which their size tells from the other one.
 
@@ -61,6 +79,8 @@ def to_frame(labels: LabelMap, picture: Path, mask: Path, *, use_exif: bool) -> 
     """
     stored, seen = sizes_hw(picture)
     if labels.shape == (seen if use_exif else stored):
+        if stored == seen or stored[0] == stored[1]:
+            _remark_both(picture, use_exif)
         return labels
     if use_exif and labels.shape == stored:
         return upright(labels, orientation(picture))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,16 @@ MAX_BYTES = 64 << 20
 _MAX_NAME = 1024
 # VOC's lists of one class tell with each name whether the class is there: 1, 0 (difficult) or -1.
 _FLAGGED = re.compile(r"(.*\S)\s+(-1|0|1)")
+
+
+def text_of(path: Path) -> str | None:
+    """A text in UTF-8, or in UTF-16 with its byte order mark, as Windows' tools write; None for anything else."""
+    contents = path.read_bytes()
+    is_wide = contents.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return contents.decode("utf-16" if is_wide else "utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except ValueError:
+        return None
 
 
 def read_names(
@@ -28,11 +39,10 @@ def read_names(
     """
     if path.stat().st_size > max_bytes:
         raise BadDatasetError(f"{path}: larger than {max_bytes >> 20} MiB; this is no list of images.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except ValueError:
-        raise BadDatasetError(f"{path}: not a text of one name a line.") from None
-    names = [line.strip() for line in text.split("\n") if line.strip()]
+    text = text_of(path)
+    if text is None:
+        raise BadDatasetError(f"{path}: not a text of one name a line.")
+    names = [line.strip() for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
     flagged = [each[1] for each in map(_FLAGGED.fullmatch, names) if each is not None]
     if names and len(flagged) == len(names) and not any(map(is_there, names)):
         names = flagged

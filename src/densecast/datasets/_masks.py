@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from densecast.datasets import _unusual_masks
 from densecast.errors import BadImageError, DensecastError
 from densecast.imaging import read
 from densecast.runtime.process_settings import warnings_ignored
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 Values = npt.NDArray[Any]
 
 _UNKNOWN = -1
+# Of so many pixels in a model's own colours, the others are edges.
+_MOSTLY = 0.5
 _HOW_COLOURS = (
     "say which colour is which class: --colours labelmap.txt (lines `name:r,g,b`), or `colours` in a data file"
 )
@@ -36,12 +39,13 @@ class MaskColours:
     """What colours mean. `declared` is a table that the user gave: value by colour.
 
     `known` are the palettes that files may hold in another order, the likeliest first: colours by value. `classes` is
-    the number of classes, where it is known.
+    the number of classes, where it is known. With `nearest`, smoothed edges are brought to the nearest colour.
     """
 
     declared: Mapping[Rgb, int] = field(default_factory=dict)
     known: tuple[tuple[Rgb, ...], ...] = ()
     classes: int | None = None
+    nearest: bool = False
 
 
 def read_values(path: Path, colours: MaskColours = MaskColours()) -> tuple[Values, str]:
@@ -55,7 +59,7 @@ def read_values(path: Path, colours: MaskColours = MaskColours()) -> tuple[Value
 
     try:
         with warnings_ignored(), Image.open(path, formats=read.FORMATS) as image:
-            _refuse_pages(path, image)
+            _unusual_masks.refuse_pages(path, image)
             image.load()
             return _values(path, image, colours)
     except DensecastError:
@@ -77,7 +81,7 @@ def lighter(path: Path) -> npt.NDArray[np.uint8]:
 
     try:
         with warnings_ignored(), Image.open(path, formats=read.FORMATS) as image:
-            _refuse_pages(path, image)
+            _unusual_masks.refuse_pages(path, image)
             image.load()
             if image.mode in ("1", "L"):
                 grey: npt.NDArray[Any] = np.asarray(image).astype(np.uint8)
@@ -107,25 +111,6 @@ def lighter(path: Path) -> npt.NDArray[np.uint8]:
     return np.full(grey.shape, int(found[0] > largest / 2), np.uint8)
 
 
-def _refuse_pages(path: Path, image: PillowImage) -> None:
-    """Refuse a file of several masks; smaller pages are previews and overviews of the first.
-
-    Raises:
-        BadImageError: says how many.
-    """
-    pages, size = int(getattr(image, "n_frames", 1)), image.size
-    if pages < 2:
-        return
-    image.seek(1)
-    is_other = image.size == size
-    image.seek(0)
-    if is_other:
-        raise BadImageError(
-            f"{path}: it holds {pages} pages, and one mask has one. Write one index mask, or for several labels a "
-            "pixel use --dataset multilabel_pairs."
-        )
-
-
 def _refuse_equally_light(path: Path, rgb: PillowImage) -> None:
     """Refuse two colours of which nobody can say which one is lighter: as the eye sees them, and by their sums.
 
@@ -153,6 +138,12 @@ def _largest(image: PillowImage, grey: npt.NDArray[Any]) -> float:
 
 
 def _values(path: Path, image: PillowImage, colours: MaskColours) -> tuple[Values, str]:
+    alpha = _unusual_masks.in_transparency(path, image)
+    if alpha is not None:
+        return _grey(path, alpha, colours)
+    if colours.nearest and image.mode != "1":
+        known = _table(colours.known[0]) if colours.known else {}
+        return _unusual_masks.nearest(path, image, colours.declared, known, colours.classes)
     if image.mode == "1":
         return _grey(path, np.asarray(image).astype(np.uint8), colours)
     if image.mode == "P":
@@ -179,9 +170,13 @@ def _values(path: Path, image: PillowImage, colours: MaskColours) -> tuple[Value
         found, unknown = _by_colour(rgb, _table(palette))
         if not unknown:
             return found, "colours"
+        if palette is colours.known[0] and (found != _UNKNOWN).mean() > _MOSTLY:
+            raise BadImageError(_foreign_colours(path, rgb, found))
+    is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    lossy = " JPEG changes colours: save masks as PNG, or pass --soft-masks." if is_jpeg else ""
     raise BadImageError(
         f"{path}: a mask must hold one index a pixel, this one holds colours ({image.mode}), as "
-        f"{_shown(rgb.reshape(-1, 3)[_first_colour(rgb)])}: {_HOW_COLOURS}."
+        f"{_shown(rgb.reshape(-1, 3)[_first_colour(rgb)])}: {_HOW_COLOURS}.{lossy}"
     )
 
 
@@ -280,11 +275,11 @@ def _foreign_colours(path: Path, rgb: npt.NDArray[np.uint8], found: Values) -> s
     most = int(counted[np.argmax(times)])
     shown = _shown((most >> 16, most >> 8 & 255, most & 255))
     if path.suffix.lower() in (".jpg", ".jpeg"):
-        cure = "JPEG changes colours: save masks as PNG"
+        cure = "JPEG changes colours: save masks as PNG, or pass --soft-masks"
     elif len(counted) > 20:
-        cure = "the edges are smoothed: save masks without antialiasing"
+        cure = "the edges are smoothed: save masks without antialiasing, or pass --soft-masks"
     else:
-        cure = "add it to `colours`"
+        cure = "add it to `colours`, or pass --soft-masks if edges are smoothed"
     return (
         f"{path}: {foreign.mean():.1%} of the pixels have colours of no class ({len(counted)} of them, most often "
         f"{shown}); {cure}."

@@ -50,6 +50,11 @@ class DataOptions:
     subset: tuple[str, ...] = option(
         (), "Evaluate this class only, and take all others as not evaluated; repeatable.", group=_OWN, form="names"
     )
+    soft_masks: bool = option(
+        False,
+        "Masks have smoothed edges, or are JPEG: take the nearest colour of a class, or of black and white.",
+        group=_OWN,
+    )
     reduce_zero_label: bool = option(False, "Masks count classes from 1; 0 is not evaluated (ADE20K).", group=_OWN)
     allow_ignored: bool = option(False, "Score data of which most pixels are not evaluated.", group=_OWN)
     metric: str | None = option(None, "Metric: iou or dice; default: the model's own, else iou.", group=_OWN)

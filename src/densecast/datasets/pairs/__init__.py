@@ -9,25 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from densecast.datasets import _frames, _names
 from densecast.datasets._base import DatasetFormat, ModelFormat
-from densecast.datasets._masks import MaskColours, Values, read_values
+from densecast.datasets._masks import Values, read_values
 from densecast.datasets._survey import Survey
-from densecast.datasets.pairs import _colour_tables, _configured_layout, _data_file, _folders, _name_tables
+from densecast.datasets.pairs import _colour_tables, _configured_layout, _data_file, _folders, _layers, _name_tables
+from densecast.datasets.pairs._binary import is_binary
 from densecast.datasets.pairs._classes import Classes, classes_of
 from densecast.datasets.pairs._configured import CONFIGURED
 from densecast.datasets.pairs._data_file import DataFile
+from densecast.datasets.pairs._layers import Layers
 from densecast.datasets.pairs._matching import match
 from densecast.datasets.pairs._splits import chosen
 from densecast.errors import BadConfigError, BadDatasetError, DensecastError
 from densecast.spec.data_layout import DataLayout
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
-
-# Masks that are read to tell 0/255 from indices; a later one that contradicts them is refused by its own name.
-_LOOKED_AT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,7 @@ class Pairs:
     words: str
     use_exif: bool = False
     name: str = "pairs"
+    layers: Layers | None = None
 
     def read_target(self, sample: Sample) -> LabelMap:
         """(H, W) uint8: the model's class indices, 255 where nothing is evaluated.
@@ -51,7 +49,11 @@ class Pairs:
             BadImageError: the mask cannot be read, or holds colours that nothing explains.
             BadDatasetError: its size is not its image's, or it holds a value that is no class.
         """
-        labels = self.classes.label_map(sample.target)
+        if self.layers is None:
+            labels = self.classes.label_map(sample.target)
+        else:
+            values = self.layers.values(sample, self.classes.colours.nearest)
+            labels = self.classes.of_values(values, sample.target)
         return _frames.to_frame(labels, sample.image, sample.target, use_exif=self.use_exif)
 
     def record(self, limit: int | None = None) -> SplitRecord:
@@ -72,6 +74,7 @@ class _Everything:
     without_image: tuple[Path, ...]
     rule: str
     tables: tuple[str, ...] = ()
+    layers: Layers | None = None
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -108,9 +111,8 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
     drawn, name = seed if selection.drawn else None, reading.options.dataset or "pairs"
     if name in CONFIGURED:
         understood = f"{name}: {understood}"
-    return Pairs(
-        everything.root, split, drawn, selection.total, selection.samples, classes, understood, reading.use_exif, name
-    )
+    opened = Pairs(everything.root, split, drawn, selection.total, selection.samples, classes, understood)
+    return replace(opened, use_exif=reading.use_exif, name=name, layers=everything.layers)
 
 
 def check(root: Path, reading: Reading = Reading()) -> CheckReport:
@@ -121,6 +123,7 @@ def check(root: Path, reading: Reading = Reading()) -> CheckReport:
     samples = everything.samples
     classes, words = _classes(everything, reading)
     opened = Pairs(everything.root, "all", None, len(samples), samples, classes, "; ".join(words), reading.use_exif)
+    opened = replace(opened, layers=everything.layers)
     for sample in samples:
         try:
             opened.read_target(sample)
@@ -140,6 +143,7 @@ def survey(root: Path, reading: Reading = Reading()) -> Survey:
     classes, words = _classes(everything, reading)
     samples = everything.samples
     opened = Pairs(everything.root, "all", None, len(samples), samples, classes, "", reading.use_exif)
+    opened = replace(opened, layers=everything.layers)
     splits: dict[Split, frozenset[str]] = {}
     problems: list[str] = []
     remarks: list[str] = []
@@ -157,6 +161,8 @@ def survey(root: Path, reading: Reading = Reading()) -> Survey:
             splits[split] = frozenset(sample.id for sample in selection.samples)
 
     def values(sample: Sample) -> tuple[Values, dict[int, int]]:
+        if everything.layers is not None:
+            return everything.layers.values(sample, classes.colours.nearest), classes.table
         return read_values(sample.target, classes.colours)[0], classes.table
 
     named = [f"as {everything.file.file.name} says"] if everything.file.file is not None else []
@@ -209,21 +215,28 @@ def _everything(root: Path, reading: Reading) -> _Everything:
     file, layout = _file(root, reading)
     found = _configured_layout.found(layout, file)
     file, tables = _name_tables.with_found(file, reading)
-    matched = [(part, match(part, file.suffix, file.image_suffix)) for part in found.parts]
-    parts = tuple((part.split, each.pairs) for part, each in matched)
+    matched = [match(part, file.suffix, file.image_suffix) for part in found.parts]
+    layers = None
+    if file.suffix is None and not any(each.pairs for each in matched):
+        by_class = _layers.find(found.parts, file.root, reading.labels or file.names)
+        if by_class is not None:
+            matched, layers = by_class
+            file, tables = _layers.with_names(file, layers, reading), ()
+    parts = tuple((part.split, each.pairs) for part, each in zip(found.parts, matched, strict=True))
     # Lists name what is meant: of VOC's pictures most have no mask, and are for other tasks.
     has_lists = any(isinstance(place, str) and place.endswith(".txt") for place in (file.train, file.val))
-    if not any(samples for _, samples in parts) and not any(each.without_mask for _, each in matched):
+    if not any(samples for _, samples in parts) and not any(each.without_mask for each in matched):
         raise BadDatasetError(f"{file.root} holds no pictures with masks ({found.words}).")
     return _Everything(
         file.root,
         file,
         found,
         parts,
-        () if has_lists else tuple(path for _, each in matched for path in each.without_mask),
-        tuple(path for _, each in matched for path in each.without_image),
-        matched[0][1].rule,
+        () if has_lists else tuple(path for each in matched for path in each.without_mask),
+        tuple(path for each in matched for path in each.without_image),
+        matched[0].rule,
         tables,
+        layers,
     )
 
 
@@ -262,29 +275,9 @@ def _classes(everything: _Everything, reading: Reading) -> tuple[Classes, tuple[
     if file.reduce_zero_label is None and everything.found.is_ade20k and len(reading.labels) == 150:
         reduce_zero = True
         words.append("ADE20K's masks")
-    binary = _is_binary(everything, reading)
+    binary = everything.layers is None and is_binary(everything.samples, file, reading)
     classes = classes_of(file, reading, everything.root, reduce_zero=reduce_zero, binary=binary)
     return classes, (*words, *classes.words)
-
-
-def _is_binary(everything: _Everything, reading: Reading) -> bool:
-    """Whether masks of two classes hold 0 and 255 alone, and nothing that was said gives 255 a meaning."""
-    file, options = everything.file, reading.options
-    count = len(reading.labels) or len(file.names)
-    said = file.colours or file.remap or file.ignore or options.colours or options.remap or options.ignore
-    if count not in (0, 2) or said or file.model_colours or file.reduce_zero_label:
-        return False
-    samples = everything.samples
-    step = max(1, len(samples) // _LOOKED_AT)
-    present: set[int] = set()
-    for sample in samples[::step]:
-        try:
-            values, how = read_values(sample.target, MaskColours(classes=count or None))
-        except DensecastError:  # it is named when it is needed
-            continue
-        if how != "colours":
-            present |= {int(value) for value in np.unique(values)}
-    return 255 in present and present <= {0, 255}
 
 
 FORMAT = ModelFormat(
@@ -293,7 +286,7 @@ FORMAT = ModelFormat(
     looks_like,
     ("PAIRS_DATASETS_PATH",),
     options=frozenset(
-        ("images_dir", "masks_dir", "suffix", "colours", "ignore", "remap", "subset", "reduce_zero_label")
+        ("images_dir", "masks_dir", "suffix", "colours", "ignore", "remap", "subset", "reduce_zero_label", "soft_masks")
     ),
     survey_for=survey,
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from densecast.datasets._label_map import in_words
-from densecast.datasets._masks import MaskColours, read_values
+from densecast.datasets._masks import MaskColours, Values, read_values
 from densecast.datasets.pairs._colour_tables import read_table
 from densecast.datasets.pairs._data_file import DataFile
 from densecast.errors import BadDatasetError, UsageError
@@ -45,7 +45,14 @@ class Classes:
             BadImageError: see `read_values`.
             BadDatasetError: a value that is no class; names its share and the cure.
         """
-        values, _ = read_values(mask, self.colours)
+        return self.of_values(read_values(mask, self.colours)[0], mask)
+
+    def of_values(self, values: Values, mask: Path) -> LabelMap:
+        """The class indices of a mask's values, as `label_map`.
+
+        Raises:
+            BadDatasetError: a value that is no class.
+        """
         if values.dtype != np.uint8 and (int(values.min()) < 0 or int(values.max()) > _LARGEST):
             cure = " Write 255 for what is not evaluated." if int(values.min()) < 0 else ""
             raise BadDatasetError(
@@ -66,15 +73,17 @@ class Classes:
     def _foreign(self, mask: Path, foreign: list[int], share: float, largest: int) -> str:
         shown = ", ".join(map(str, foreign[:5])) + (", …" if len(foreign) > 5 else "")
         if mask.suffix.lower() in (".jpg", ".jpeg"):
-            cure = "JPEG changes values: save masks as PNG"
+            cure = "JPEG changes values: save masks as PNG, or pass --soft-masks where they are black and white"
         elif foreign == [max(self.table, default=0) + 1] or (len(self.table) > 100 and len(foreign) == 1):
             cure = "if masks count classes from 1, pass --reduce-zero-label; else --remap or --ignore"
         elif foreign == [IGNORED]:
             cure = "pass --ignore 255 or --remap 255=1"
         elif len(foreign) > 20:
-            cure = "the values are smoothed: save masks without antialiasing"
+            cure = "the values are smoothed: save masks without antialiasing, or pass --soft-masks"
         else:
             cure = f"say what they are: --ignore {foreign[0]}, or --remap {foreign[0]}=CLASS"
+            if self.colours.classes == 2 and len(foreign) > 1:
+                cure += "; or pass --soft-masks, if edges are smoothed"
         return (
             f"{mask}: {share:.1%} of the pixels have labels that are no class of the model ({shown}; known are "
             f"{in_words(sorted(self.table))}). Cure: {cure}."
@@ -208,7 +217,8 @@ def _leave_others_out(table: dict[int, int], names: tuple[str, ...], offset: int
 
 def _mask_colours(colours: dict[Rgb, int], file: DataFile, reading: Reading) -> MaskColours:
     classes = len(reading.labels) or len(file.names) or None
-    return MaskColours(colours, (reading.palette,) if reading.palette else (), classes)
+    known = (reading.palette,) if reading.palette else ()
+    return MaskColours(colours, known, classes, reading.options.soft_masks or file.soft_masks)
 
 
 def folded(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads tables of class colours: CVAT's and VOC's `labelmap.txt`, CamVid's `label_colors.txt`, JSON."""
+"""Reads tables of class colours: CVAT's and VOC's `labelmap.txt`, CamVid's `label_colors.txt`, CSV, JSON."""
 
 from __future__ import annotations
 
@@ -6,22 +6,29 @@ import re
 from pathlib import Path
 from typing import Any
 
+from densecast.datasets import _lists
 from densecast.errors import BadConfigError, MissingFileError
 from densecast.io import codec
 from densecast.spec.model import Rgb
 
 FOUND_BY_NAME = ("labelmap.txt", "label_colors.txt", "label_colours.txt", "class_dict.csv")
 _MAX_BYTES = 1 << 20
-_LABELMAP = re.compile(r"([^:]+):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::.*)?")
-_COLOUR_FIRST = re.compile(r"(\d+)\s+(\d+)\s+(\d+)\s+(.+?)")
-_COMMAS = re.compile(r"([^,]+),\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)")
+_BETWEEN = r"[\s,;]+"
+_COLOUR = rf"[(\[]?\s*(\d+){_BETWEEN}(\d+){_BETWEEN}(\d+)\s*[)\]]?"
+# `name:r,g,b::` of CVAT and VOC, where parts and actions may follow.
+_LABELMAP = re.compile(rf"([^:]+):\s*{_COLOUR}\s*(?::.*)?")
+_HEX = re.compile(r"#[0-9a-fA-F]{6}")
+_NAME_FIRST = re.compile(rf"(.*\D.*?)[\s,;=]+{_COLOUR}")
+_COLOUR_FIRST = re.compile(rf"((?:\d+{_BETWEEN})?){_COLOUR}{_BETWEEN}(\S.*)")
+_NUMBERED = re.compile(r"(\d+)[\s,;]+(\S.*)")
 
 
 def read_table(path: Path) -> dict[Rgb, str]:
     """The class of each colour, in the file's order.
 
-    Lines are `name:r,g,b::` (CVAT, VOC), `r g b name` (CamVid) or `name,r,g,b`; `#` begins a comment. JSON maps names
-    to colours, or lists objects with `name` (or `title`) and `color`, as Supervisely's `meta.json` in `classes`.
+    Lines are `name:r,g,b::` (CVAT, VOC), `r g b name` (CamVid) or `name,r,g,b`, with commas, semicolons, tabs or blanks
+    between, brackets, `#rrggbb`, and a number before or after them; a line of `#` alone is a comment. JSON maps
+    names to colours, or lists objects with `name` (or `title`) and `color`, as Supervisely's `meta.json` in `classes`.
 
     Raises:
         MissingFileError: no such file.
@@ -59,24 +66,45 @@ def colour_of(value: Any) -> Rgb | None:
 
 
 def _of_lines(path: Path) -> list[tuple[str, Rgb | None]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except ValueError:
-        raise BadConfigError(f"{path}: not a text.", field="colours") from None
+    lines = _lists.text_of(path)
+    if lines is None:
+        raise BadConfigError(f"{path}: not a text.", field="colours")
     found: list[tuple[str, Rgb | None]] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines.splitlines(), start=1):
         text = line.strip()
-        if not text or text.startswith("#"):
+        if not text or (text.startswith("#") and not _HEX.match(text)):
             continue
-        by_name = _LABELMAP.fullmatch(text) or _COMMAS.fullmatch(text)
-        by_colour = _COLOUR_FIRST.fullmatch(text)
-        if by_name:
-            found.append((by_name[1].strip(), colour_of([int(by_name[k]) for k in (2, 3, 4)])))
-        elif by_colour:
-            found.append((by_colour[4].strip(), colour_of([int(by_colour[k]) for k in (1, 2, 3)])))
-        elif number > 1:  # the first line may be the heads of columns
-            raise BadConfigError(f"{path}: line {number} must be `name:r,g,b` or `r g b name`, not {text[:80]!r}.")
-    return found
+        row = _row(text)
+        if row is not None:
+            found.append(row)
+        elif number > 1 or any(letter.isdigit() for letter in text):  # the first line may be the heads of columns
+            raise BadConfigError(
+                f"{path}: line {number} must be `name:r,g,b`, `r g b name` or `name,r,g,b`, not {text[:80]!r}."
+            )
+    return _without_numbers(found)
+
+
+def _row(text: str) -> tuple[str, Rgb | None] | None:
+    """Name and colour of a line; a number before them stays with the name."""
+    shown = _HEX.search(text)
+    if shown is not None:
+        return re.sub(r"^[\s,;:=]+|[\s,;:=]+$", "", text.replace(shown[0], " ")), colour_of(shown[0])
+    by_colour = _COLOUR_FIRST.fullmatch(text)
+    if by_colour:
+        return (by_colour[1] + by_colour[5]).strip(), colour_of([int(by_colour[k]) for k in (2, 3, 4)])
+    by_name = _LABELMAP.fullmatch(text) or _NAME_FIRST.fullmatch(text)
+    if by_name:
+        return by_name[1].strip().rstrip(":").strip(), colour_of([int(by_name[k]) for k in (2, 3, 4)])
+    return None
+
+
+def _without_numbers(rows: list[tuple[str, Rgb | None]]) -> list[tuple[str, Rgb | None]]:
+    """Names without the numbers before them, where every name has one of its own."""
+    numbered = [_NUMBERED.fullmatch(name) for name, _ in rows]
+    found = [each for each in numbered if each is not None]
+    if len(found) < len(rows) or len({int(each[1]) for each in found}) < len(rows):
+        return rows
+    return [(each[2].strip(), colour) for each, (_, colour) in zip(found, rows, strict=True)]
 
 
 def _of_json(path: Path) -> list[tuple[str, Rgb | None]]:

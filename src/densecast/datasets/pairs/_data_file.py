@@ -51,6 +51,7 @@ class DataFile:
     remap: dict[str, str] = field(default_factory=dict)
     subset: tuple[str, ...] = ()
     reduce_zero_label: bool | None = None
+    soft_masks: bool = False
     metric: str | None = None
     leaves_others_out: bool = False
     file: Path | None = None
@@ -60,7 +61,7 @@ class DataFile:
 
 _KEYS = (
     "path", "images", "masks", "masks_dir", "suffix", "image_suffix", "train", "val", "names", "nc", "ignore",
-    "colours", "values", "remap", "subset", "reduce_zero_label", "metric", "coco",
+    "colours", "values", "remap", "subset", "reduce_zero_label", "soft_masks", "metric", "coco",
 )  # fmt: skip
 _SPELT = {"colors": "colours", "ignore_index": "ignore", "img_dir": "images", "ann_dir": "masks", "classes": "names"}
 
@@ -100,6 +101,9 @@ def read(path: Path) -> DataFile:
     reduce_zero = given.get("reduce_zero_label")
     if reduce_zero is not None and not isinstance(reduce_zero, bool):
         raise BadConfigError(f"{path}: 'reduce_zero_label' must be true or false.")
+    soft = given.get("soft_masks", False)
+    if not isinstance(soft, bool):
+        raise BadConfigError(f"{path}: 'soft_masks' must be true or false.")
     return DataFile(
         root=root,
         images=_text(path, given, "images"),
@@ -116,6 +120,7 @@ def read(path: Path) -> DataFile:
         remap=_mapping(path, given, "values") | _mapping(path, given, "remap"),
         subset=_several(path, given, "subset"),
         reduce_zero_label=reduce_zero,
+        soft_masks=soft,
         metric=_text(path, given, "metric"),
         file=path,
         coco=_coco(path, given),

@@ -1,0 +1,125 @@
+"""Reads unusual masks - smoothed edges, JPEG, transparency - and refuses files of several pages.
+
+Smoothing is only undone where somebody asks for it: between two colours may lie that of a third class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.errors import BadImageError
+from densecast.spec.model import Rgb
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+_BLACK_AND_WHITE: dict[Rgb, int] = {(0, 0, 0): 0, (255, 255, 255): 255}
+# How far from every class's colour, in RGB, an even area may be: JPEG changes colours by a few steps.
+_FURTHEST = 48.0
+
+
+def nearest(
+    path: Path, image: PillowImage, declared: Mapping[Rgb, int], known: Mapping[Rgb, int], classes: int | None
+) -> tuple[npt.NDArray[Any], str]:
+    """(H, W) values: of each pixel that whose colour is nearest, of those declared, else of the model's (`known`).
+
+    Grey masks of two classes hold black and white: 0 or 255.
+
+    Raises:
+        BadImageError: there is an even area of a colour that is far from all, or grey values of which nothing is known.
+    """
+    rgb = np.asarray(image.convert("L" if image.mode.startswith(("I", "F")) else "RGB"))
+    rgb = np.repeat(rgb[..., None], 3, axis=2) if rgb.ndim == 2 else rgb
+    table = declared or known
+    if not declared and bool((rgb == rgb[..., :1]).all()):
+        table = _BLACK_AND_WHITE
+        if classes not in (None, 2) or 0 < int(rgb.max()) <= 127:
+            raise BadImageError(
+                f"{path}: it holds grey values up to {rgb.max()}, of which no nearest class can be told. Leave "
+                "--soft-masks out, or say with --colours which colour is which class."
+            )
+    if not table:
+        raise BadImageError(f"{path}: say with --colours which colour is which class.")
+    colours = np.asarray(list(table), np.int32)
+    packed = rgb[..., 0].astype(np.int32) << 16 | rgb[..., 1].astype(np.int32) << 8 | rgb[..., 2]
+    present, places = np.unique(packed, return_inverse=True)
+    shown = np.stack([present >> 16, present >> 8 & 255, present & 255], axis=1)
+    apart = np.full(len(present), np.inf)
+    chosen = np.zeros(len(present), np.int64)
+    for place, colour in enumerate(colours):
+        distance = np.sqrt(((shown - colour) ** 2).sum(axis=1))
+        closer = distance < apart
+        apart[closer], chosen[closer] = distance[closer], place
+    places = places.reshape(packed.shape)
+    far = (apart > _FURTHEST)[places] & _even(packed)
+    if far.any():
+        red, green, blue = shown[places[far][0]]
+        raise BadImageError(
+            f"{path}: an area of colour ({red}, {green}, {blue}) is no edge, and of no class. Add it to the colours."
+        )
+    values = np.asarray(list(table.values()), np.int64)
+    return values[chosen][places], "values" if table is _BLACK_AND_WHITE else "colours"
+
+
+def in_transparency(path: Path, image: PillowImage) -> npt.NDArray[np.uint8] | None:
+    """(H, W): how opaque each pixel is, if that alone tells pixels apart; None where colours do.
+
+    Raises:
+        BadImageError: one colour is opaque in some places and transparent in others.
+    """
+    if image.mode not in ("RGBA", "LA"):
+        return None
+    alpha = np.asarray(image.getchannel("A"))
+    if int(alpha.min()) == int(alpha.max()):
+        return None
+    rgb = np.asarray(image.convert("RGB"))
+    if bool((rgb == rgb[:1, :1]).all()):
+        return alpha
+    packed = rgb[..., 0].astype(np.int32) << 16 | rgb[..., 1].astype(np.int32) << 8 | rgb[..., 2]
+    both = np.intersect1d(packed[alpha == 0], packed[alpha == 255])
+    if len(both):
+        colour = int(both[0])
+        raise BadImageError(
+            f"{path}: ({colour >> 16}, {colour >> 8 & 255}, {colour & 255}) is opaque in some places and transparent "
+            "in others, and which of them is the class cannot be known. Save the mask without transparency."
+        )
+    return None
+
+
+def refuse_pages(path: Path, image: PillowImage) -> None:
+    """Refuse a file of several masks; smaller pages are previews and overviews of the first.
+
+    Raises:
+        BadImageError: says how many.
+    """
+    pages, size = int(getattr(image, "n_frames", 1)), image.size
+    if pages < 2:
+        return
+    image.seek(1)
+    is_other = image.size == size
+    image.seek(0)
+    if is_other:
+        raise BadImageError(
+            f"{path}: it holds {pages} pages, and one mask has one. Write one index mask, or for several labels a "
+            "pixel use --dataset multilabel_pairs."
+        )
+
+
+def _even(packed: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Where a pixel and all eight around it are equal."""
+    inside = np.zeros(packed.shape, np.bool_)
+    if min(packed.shape) < 3:
+        return inside
+    middle = packed[1:-1, 1:-1]
+    height, width = packed.shape
+    equal = np.ones(middle.shape, np.bool_)
+    for down in range(3):
+        for across in range(3):
+            equal &= packed[down : height - 2 + down, across : width - 2 + across] == middle
+    inside[1:-1, 1:-1] = equal
+    return inside

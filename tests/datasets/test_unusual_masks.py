@@ -1,0 +1,167 @@
+"""Masks as tools and people really have them: one file a class, transparency, smoothed edges, odd colour tables."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_mask_folders import COLOURS, labels_of, painted, pairs, write
+from PIL import Image
+
+from densecast.datasets.pairs import DATASET
+from densecast.errors import BadDatasetError, BadImageError, DensecastError
+from densecast.spec.data_options import DataOptions, Reading
+
+LABELS = ("background", "red", "green")
+COUNT = 10
+
+
+def read_all(
+    root: Path, labels: tuple[str, ...] = LABELS, use_exif: bool = False, **options: object
+) -> list[np.ndarray]:
+    how = Reading(labels, COLOURS[: len(labels)], use_exif, DataOptions(**options))  # type: ignore[arg-type]
+    dataset = DATASET.for_model(how).open(root, "all")
+    return [dataset.read_target(sample) for sample in dataset.samples]
+
+
+def holds(found: list[np.ndarray], classes: int = 3, ignored: int | None = None) -> None:
+    assert len(found) == COUNT
+    for index, labels in enumerate(found):
+        right = labels_of(index, classes)
+        right = np.where(right == ignored, 255, right) if ignored is not None else right
+        np.testing.assert_array_equal(labels, right)
+
+
+NAMES = {
+    "a folder for each class": "{label}/p{index:02d}.png",
+    "an ending for each class": "p{index:02d}_{label}.png",
+    "Label Studio": "task-{task}-annotation-{index}-by-1-tag-{label}-0.png",
+}
+
+
+def one_class_each(root: Path, name: str) -> Path:
+    for index in range(COUNT):
+        labels = labels_of(index)
+        write(root / "images" / f"p{index:02d}.jpg", painted(labels))
+        for place, label in ((1, "red"), (2, "Green")):
+            file = NAMES[name].format(index=index, task=index + 7, label=label)
+            write(root / "masks" / file, ((labels == place) * 255).astype(np.uint8))
+    if name == "Label Studio":
+        uploads = [f"/data/upload/1/0a1b2c3d-p{index:02d}.jpg" for index in range(COUNT)]
+        tasks = [{"id": index + 7, "data": {"image": upload}} for index, upload in enumerate(uploads)]
+        (root / "project-1-at-2026.json").write_text(json.dumps(tasks), encoding="utf-8")
+    return root
+
+
+@pytest.mark.parametrize("name", list(NAMES))
+def test_masks_of_one_class_each_are_joined(name: str, tmp_path: Path) -> None:
+    root = one_class_each(tmp_path, name)
+    holds(read_all(root))
+    holds(read_all(root, ("ground", "red", "green")), ignored=0)
+    holds(read_all(root, ("ground", "red", "green"), remap=("background=ground",)))
+
+
+def test_the_smaller_of_two_masks_lies_on_top_and_unknown_classes_are_named(tmp_path: Path) -> None:
+    root = one_class_each(tmp_path, "a folder for each class")
+    for index in range(COUNT):
+        write(root / "masks" / "red" / f"p{index:02d}.png", np.full((16, 24), 255, np.uint8))
+    for index, labels in enumerate(read_all(root)):
+        np.testing.assert_array_equal(labels, np.where(labels_of(index) == 2, 2, 1))
+    with pytest.raises(BadDatasetError, match="Green are none"):
+        read_all(root, ("background", "red", "blue"))
+
+
+def test_label_studios_masks_without_its_json_ask_for_it(tmp_path: Path) -> None:
+    root = one_class_each(tmp_path, "Label Studio")
+    next(root.glob("*.json")).unlink()
+    with pytest.raises(BadDatasetError, match="JSON"):
+        read_all(root)
+
+
+def test_transparency_alone_is_the_mask_and_beside_colours_is_refused(tmp_path: Path) -> None:
+    root = pairs(tmp_path, classes=2)
+    for index in range(COUNT):
+        labels = labels_of(index, 2)
+        pixels = np.zeros((*labels.shape, 4), np.uint8)
+        pixels[labels == 1, 3] = 255
+        write(root / "masks" / f"p{index:02d}.png", pixels)
+    holds(read_all(root, ("background", "red")), 2)
+    pixels = np.dstack([painted(labels_of(0)), np.where(np.arange(16)[:, None] < 4, 0, 255) * np.ones((16, 24))])
+    write(root / "masks" / "p00.png", pixels.astype(np.uint8))
+    with pytest.raises(BadImageError, match="transparent in others"):
+        read_all(root)
+
+
+def smoothed(image: Image.Image) -> Image.Image:
+    return image.resize((48, 32), Image.Resampling.BILINEAR).resize((24, 16), Image.Resampling.BILINEAR)
+
+
+def test_smoothed_and_jpeg_masks_are_refused_and_taken_when_asked(tmp_path: Path) -> None:
+    for kind, classes in (("colours", 3), ("binary", 2), ("jpeg", 3)):
+        root = pairs(tmp_path / kind, classes=classes)
+        for index in range(COUNT):
+            labels = labels_of(index, classes)
+            image = Image.fromarray(labels * 255 if kind == "binary" else painted(labels))
+            path = root / "masks" / f"p{index:02d}.png"
+            if kind == "jpeg":
+                path.unlink()
+                image.save(path.with_suffix(".jpg"), quality=95, subsampling=0)
+            else:
+                smoothed(image).save(path)
+        with pytest.raises(DensecastError, match="soft-masks"):
+            read_all(root, LABELS[:classes])
+        holds(read_all(root, LABELS[:classes], soft_masks=True), classes)
+
+
+def test_a_class_that_is_missing_is_no_edge_and_indices_are_not_smoothed(tmp_path: Path) -> None:
+    root = pairs(tmp_path, classes=4)
+    with pytest.raises(BadImageError, match="no nearest class"):
+        read_all(root, soft_masks=True)
+    for index in range(COUNT):
+        write(root / "masks" / f"p{index:02d}.png", painted(labels_of(index, 4)))
+    with pytest.raises(BadImageError, match="no edge"):
+        read_all(root, soft_masks=True)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "background   0 0 0\nred\t200 40 30\n  green  20  160   60  \n",
+        "background;0;0;0\nred;200;40;30\ngreen;20;160;60\n",
+        "0 0 0 0 background\n1 200 40 30 red\n2 20 160 60 green\n",
+        "id,name,r,g,b\n0,background,0,0,0\n1,red,200,40,30\n2,green,20,160,60\n",
+        "background: (0, 0, 0)\nred: [200, 40, 30]\ngreen: (20,160,60)\n",
+        "#000000 background\n#c8281e red\ngreen #14a03c\n",
+        "0 0 0\t\tbackground\n200 40 30\t\tred\n20 160 60\t\tgreen\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_tables_of_colours_are_read_in_every_usual_form(table: str, encoding: str, tmp_path: Path) -> None:
+    root = pairs(tmp_path)
+    for index in range(COUNT):
+        write(root / "masks" / f"p{index:02d}.png", painted(labels_of(index)))
+    (root / "colours.txt").write_text(table, encoding=encoding)
+    holds(read_all(root, colours=str(root / "colours.txt")))
+
+
+def test_lists_of_windows_are_read(tmp_path: Path) -> None:
+    root = pairs(tmp_path)
+    (root / "val.txt").write_text("p01\r\np03\r\n", encoding="utf-16")
+    how = Reading(LABELS, COLOURS[:3], False, DataOptions())
+    assert [each.id for each in DATASET.for_model(how).open(root, "val").samples] == ["p01", "p03"]
+
+
+def test_masks_that_fit_both_frames_of_a_turned_picture_are_remarked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = pairs(tmp_path)
+    tag = Image.Exif()
+    tag[0x0112] = 3
+    with Image.open(root / "images" / "p00.png") as image:
+        image.save(root / "images" / "p00.png", exif=tag)
+    with caplog.at_level(logging.WARNING):
+        read_all(root)
+    assert sum("orientation tag 3" in each.message for each in caplog.records) == 1
