@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from densecast.spec.data_options import DataOptions as DataOptions
     from densecast.spec.geometry import Placement as Placement
     from densecast.spec.georeference import Georeference as Georeference
+    from densecast.spec.handover_options import BundleOptions as BundleOptions
     from densecast.spec.handover_options import ExportToOptions as ExportToOptions
     from densecast.spec.model import Evaluation as Evaluation
     from densecast.spec.model import ModelSpec as ModelSpec
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from densecast.tasks.segmentation import SegmentationMap as SegmentationMap
     from densecast.verbs.benchmark import benchmark as benchmark
     from densecast.verbs.builder import build as build
+    from densecast.verbs.bundle import bundle as bundle
     from densecast.verbs.compare import compare as compare
     from densecast.verbs.data_check import check_data as check_data
     from densecast.verbs.demo import demo as demo
@@ -119,6 +121,7 @@ _HOME = {
     "BuildOptions": "densecast.spec.options",
     "Built": "densecast.backends._base",
     "Capabilities": "densecast.backends._base",
+    "BundleOptions": "densecast.spec.handover_options",
     "CheckReport": "densecast.spec.sample",
     "CheckpointSource": "densecast.zoo._base",
     "Data": "densecast.spec.data_options",
@@ -185,6 +188,7 @@ _HOME = {
     "allow_plugins": "densecast.plugins",
     "benchmark": "densecast.verbs.benchmark",
     "build": "densecast.verbs.builder",
+    "bundle": "densecast.verbs.bundle",
     "check_data": "densecast.verbs.data_check",
     "compare": "densecast.verbs.compare",
     "compare_stores": "densecast.verbs.stored.compare",

@@ -10,7 +10,8 @@ import made_handovers
 import numpy as np
 import onnx
 import pytest
-import tiny_artifacts
+import tiny_graphs
+import tiny_specs
 from command_line import densecast, failed
 from made_handovers import LABELS, SIZE_HW, coarse, exported, picture, planes_of, run, spec
 
@@ -168,7 +169,7 @@ def _normal() -> np.ndarray:
 
 
 def test_maps_of_a_pose_network_come_out_and_the_remark_says_so(tmp_path: Path) -> None:
-    built = tiny_artifacts.compiled_pose(tmp_path, BuildOptions("onnxruntime"))
+    built = exported(tmp_path, tiny_graphs.pose(), tiny_specs.pose())
     result = export_to("onnx-full", built, tmp_path / "out")
     assert [each.name for each in result.outputs] == ["maps"]
     assert any("maps come out" in remark for remark in result.remarks)

@@ -17,6 +17,7 @@ from densecast.cli import (
     _outcome,
     benchmark,
     build,
+    bundle,
     compare,
     compare_results,
     data,
@@ -74,7 +75,7 @@ def program(
 
 VERBS = (
     *(models, info, export, build, infer, evaluate, merge, benchmark, compare),
-    *(verify, diagnose, run, demo, serve, report, doctor, export_to),
+    *(verify, diagnose, run, demo, serve, report, doctor, export_to, bundle),
 )
 for verb in VERBS:
     app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)

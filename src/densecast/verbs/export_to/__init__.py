@@ -10,6 +10,7 @@ from densecast.artifact import Artifact, CompiledArtifact
 from densecast.errors import UnknownNameError, UsageError
 from densecast.io import codec, files, temporaries
 from densecast.results.handover import Agreement, ExportToResult
+from densecast.spec import precision as precisions
 from densecast.spec.data_options import Data
 from densecast.spec.handover_options import RECEIVERS, TENSORRT, ExportToOptions, Receiver
 from densecast.spec.model import ModelSpec
@@ -17,7 +18,7 @@ from densecast.spec.options import QuantizeOptions
 from densecast.spec.tensor import TensorSpec
 from densecast.verbs.builder.calibration import Progress
 from densecast.verbs.export_to import agreement, facts, folding, model_file, readme, receivers
-from densecast.verbs.export_to.model_file import Fold, Format
+from densecast.verbs.export_to.model_file import Facts, Fold, Format
 
 __all__ = ["RECORD", "ExportToOptions", "ExportToResult", "export_to"]
 
@@ -60,14 +61,38 @@ def export_to(
     with files.new_folder(target) as folder:
         path = folder / receivers.model_path(known, name, form)
         path.parent.mkdir(parents=True, exist_ok=True)
-        model_file.write(source, fold, form, facts.of(source, fold, known, options), path)
-        agreed = agreement.check(source, fold, form, path, folding.input_colour(spec, known, options))
+        told, colour = facts.of(source, fold, known, options), folding.input_colour(spec, known, options)
+        if known == TENSORRT:
+            place = Path(data) if isinstance(data, str) else data
+            agreed = _typed(source, fold, options, told, path, colour, place, progress)
+        else:
+            model_file.write(source, fold, form, told, path)
+            agreed = agreement.check(source, fold, form, path, colour)
         result = replace(
             _told(source, known, fold, form, options, agreed),
             folder=str(out),
             model_file=str(path.relative_to(folder)),
         )
         return _finish(result, source, fold, form, folder)
+
+
+def _typed(
+    source: Artifact,
+    fold: Fold,
+    options: ExportToOptions,
+    told: Facts,
+    path: Path,
+    colour: str,
+    data: Path | Data | None,
+    progress: Progress | None,
+) -> Agreement:
+    """Write TensorRT's graph, and compare it on pictures that its ranges were made for."""
+    from densecast.verbs.export_to import tensorrt
+
+    made = tensorrt.typed(source, fold, options, data, progress)
+    model_file.write_onnx(made.model, told, path)
+    kind = precisions.parse(options.precision or "int8")
+    return agreement.check(source, fold, "onnx", path, colour, precision=kind, images=made.images)
 
 
 def _told(
@@ -88,7 +113,7 @@ def _told(
         outputs=outputs,
         input_colour=folding.input_colour(spec, receiver, options) if is_ours else folding.network_colour(spec),
         resize=folding.resize_words(spec),
-        precision=facts.precision(source),
+        precision=facts.precision(source, receiver, options),
         agreement=agreed,
         source=source.identity,
         version=densecast.__version__,
@@ -100,7 +125,7 @@ def _told(
 def _finish(result: ExportToResult, source: Artifact, fold: Fold, form: Format, folder: Path) -> ExportToResult:
     """Write what the receiver needs beside the model, the README and the record."""
     (receiver,) = (each for each in RECEIVERS if each == result.receiver)
-    told = agreement.settings(source) if form == "openvino" else {}
+    told = facts.settings(source) if form == "openvino" else {}
     tensors = (result.inputs, result.outputs)
     handed = receivers.Handed(result.name, fold.spec, *tensors, form, told, result.licence, result.precision)
     texts = receivers.files_for(receiver, handed) | {README: readme.text(result, receiver, fold.spec, handed)}
@@ -176,6 +201,8 @@ def _remarks(source: Artifact, receiver: Receiver, form: Format, spec: ModelSpec
             "images are resized by OpenVINO and labels by nearest neighbour from the network's size: not equal to "
             "densecast's own labels"
         )
+    if receiver == TENSORRT:
+        told.append("not run on TensorRT: checked as ONNX, and run on this CPU for its accuracy")
     if receiver == "ovms":
         told.append("a JPEG that the server decodes is resized by the server, and not as the model declares")
     engine = source.manifest.build.backend if isinstance(source, CompiledArtifact) else "onnxruntime"

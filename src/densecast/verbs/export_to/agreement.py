@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from densecast.spec.precision import Precision
 from densecast.spec.preprocess import Native
 from densecast.spec.tensor import Array, Feeds
 from densecast.tasks._base import TASKS
-from densecast.verbs.export_to import folding
+from densecast.verbs.export_to import facts, folding
 from densecast.verbs.export_to.model_file import ONNX, Fold, Format
 
 Run = Callable[[Array], dict[str, Array]]
@@ -33,17 +33,27 @@ _SIDE = 128
 
 
 def check(
-    source: Artifact, fold: Fold, form: Format, path: Path, input_colour: str, precision: Precision | None = None
+    source: Artifact,
+    fold: Fold,
+    form: Format,
+    path: Path,
+    input_colour: str,
+    *,
+    precision: Precision | None = None,
+    images: Sequence[npt.NDArray[np.uint8]] = (),
 ) -> Agreement:
-    """Run the model at `path` beside the artifact; `precision` is that of the file, where it is not the artifact's.
+    """Run the model at `path` beside the artifact.
+
+    `precision` is that of the file, where it is not the artifact's. `images` (H, W, C), RGB, are of the network's size;
+    without any they are made.
 
     Raises:
         ParityError: their answers are further apart than rounding explains.
     """
     kind = source.manifest.build.precision if isinstance(source, CompiledArtifact) else "force_float32"
     allowed = TOLERANCE[precision or kind]
-    run = _onnx(path) if form == "onnx" else _openvino(path, settings(source))
-    images = [made(*_size(fold.spec)).transpose(1, 2, 0) for made in (pattern_image, noise_image)]
+    run = _onnx(path) if form == "onnx" else _openvino(path, facts.settings(source))
+    images = images or [made(*_size(fold.spec)).transpose(1, 2, 0) for made in (pattern_image, noise_image)]
     largest, measure = 0.0, "relative_l2"
     with _Reference(source, fold.spec) as reference:
         for image in images:
@@ -59,13 +69,6 @@ def check(
             "model with `densecast serve`."
         )
     return Agreement(engine, measure, float(f"{largest:.3g}"), allowed, len(images))
-
-
-def settings(source: Artifact) -> dict[str, str]:
-    """What OpenVINO is to be told, for the numbers of the artifact: it takes 16 bits on its own accord else."""
-    if isinstance(source, CompiledArtifact) and source.manifest.build.backend == "openvino":
-        return dict(source.manifest.settings)
-    return {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 def _size(spec: ModelSpec) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ import re
 import densecast
 from densecast.artifact import Artifact, CompiledArtifact
 from densecast.io import codec
-from densecast.spec.handover_options import ExportToOptions, Receiver
+from densecast.spec.handover_options import TENSORRT, ExportToOptions, Receiver
 from densecast.spec.precision import short
 from densecast.spec.preprocess import Stretch
 from densecast.verbs.export_to import folding
@@ -47,9 +47,18 @@ def licence(source: Artifact, options: ExportToOptions) -> str | None:
     return entry.licence if digest is not None and weights.sha256.startswith(digest) else None
 
 
-def precision(source: Artifact) -> str:
+def precision(source: Artifact, receiver: Receiver, options: ExportToOptions) -> str:
     """`fp32`, `fp16` or `int8`, of what is written."""
+    if receiver == TENSORRT:
+        return options.precision or "int8"
     return short(source.manifest.build.precision) if isinstance(source, CompiledArtifact) else "fp32"
+
+
+def settings(source: Artifact) -> dict[str, str]:
+    """What OpenVINO is to be told, for the numbers of the artifact: it takes 16 bits on its own accord else."""
+    if isinstance(source, CompiledArtifact) and source.manifest.build.backend == "openvino":
+        return dict(source.manifest.settings)
+    return {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 def _own(source: Artifact, fold: Fold, receiver: Receiver, options: ExportToOptions) -> dict[str, str]:
@@ -67,7 +76,9 @@ def _own(source: Artifact, fold: Fold, receiver: Receiver, options: ExportToOpti
         "interpolation": rule.interpolation,
         "preprocess": json.dumps(codec.to_plain(rule), sort_keys=True),
         "decode": json.dumps(codec.to_plain(spec)["decode"], sort_keys=True),
-        "precision": precision(source),
+        "precision": precision(source, receiver, options),
+        # Without it OpenVINO takes 16 bits for float32, on CPUs that have them.
+        "inference_precision": settings(source)["INFERENCE_PRECISION_HINT"],
         "source": source.identity,
     }
     known = licence(source, options)

@@ -91,10 +91,7 @@ def write(source: Artifact, fold: Fold, form: Format, facts: Facts, path: Path) 
         BadGraphError: the graph cannot be had in these sizes or this form.
     """
     if form == "onnx":
-        model = folded(onnx.load(source.file(ONNX)), fold)
-        named = {f"{group} {key}": text for group, values in facts.items() for key, text in values.items()}
-        helper.set_model_props(model, {each.key: each.value for each in model.metadata_props} | named)
-        files.write_bytes(path, model.SerializeToString())
+        write_onnx(folded(onnx.load(source.file(ONNX)), fold), facts, path)
         return
     with engine_words.as_ours(_IR_GRAPH, "Hand the model over as ONNX (--format onnx).", BadGraphError):
         joined = _of_openvino(source, fold)
@@ -107,6 +104,13 @@ def write(source: Artifact, fold: Fold, form: Format, facts: Facts, path: Path) 
             joined.set_rt_info(text, [group, key])
     with files.written_by_library(path.parent, "OpenVINO's model"):
         _openvino_model.imported().save_model(joined, path, compress_to_fp16=False)
+
+
+def write_onnx(model: onnx.ModelProto, facts: Facts, path: Path) -> None:
+    """Write an ONNX graph with `facts` in its metadata, beside what it says already."""
+    named = {f"{group} {key}": text for group, values in facts.items() for key, text in values.items()}
+    helper.set_model_props(model, {each.key: each.value for each in model.metadata_props} | named)
+    files.write_bytes(path, model.SerializeToString())
 
 
 def folded(model: onnx.ModelProto, fold: Fold) -> onnx.ModelProto:

@@ -1,0 +1,188 @@
+"""A bundle has all that its artifacts need on another machine: nothing is fetched there, and everything is verified."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from command_line import densecast, failed
+from made_handovers import coarse, exported, picture, spec
+from PIL import Image
+
+import densecast as package
+from densecast import BuildOptions, BundleOptions, bundle
+from densecast.artifact import Artifact
+from densecast.errors import MissingError, UsageError
+from densecast.tasks.segmentation import SegmentationDecode
+from densecast.verbs.builder import build
+from densecast.verbs.bundle import own_wheel, wheels
+
+OTHER = wheels.Target("3.13", 28, "aarch64")
+
+
+def stub(folder: Path, name: str, version: str = "1.0", needs: tuple[str, ...] = ()) -> Path:
+    """A wheel that holds nothing but what it needs."""
+    plain = re.sub(r"[-_.]+", "_", name)
+    info = f"{plain}-{version}.dist-info"
+    told = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    path = folder / f"{plain}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{info}/METADATA", told + "".join(f"Requires-Dist: {each}\n" for each in needs))
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return path
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    root = tmp_path_factory.mktemp("source")
+    return build(exported(root, coarse(), spec(SegmentationDecode())), root / "built", BuildOptions("onnxruntime"))
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stand-ins for the wheels of everything that is installed here."""
+    folder = tmp_path_factory.mktemp("index")
+    for each in metadata.distributions():
+        if each.metadata["Name"] != "densecast":
+            stub(folder, each.metadata["Name"], each.version.partition("+")[0])
+    return folder
+
+
+@pytest.fixture
+def offline(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+
+
+def test_the_packed_wheel_holds_the_package_and_hashes_of_it(tmp_path: Path) -> None:
+    path = own_wheel.write(tmp_path)
+    root = Path(package.__file__).parent
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        record = archive.read(next(name for name in names if name.endswith("RECORD"))).decode()
+        rows = {row[0]: row[1:] for row in csv.reader(io.StringIO(record))}
+        for name in names:
+            data = archive.read(name)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            assert name.endswith("RECORD") or rows[name] == [f"sha256={digest}", str(len(data))]
+        assert (
+            f"Version: {package.__version__}"
+            in archive.read(f"densecast-{package.__version__}.dist-info/METADATA").decode()
+        )
+    there = {
+        each.relative_to(root.parent).as_posix()
+        for each in root.rglob("*")
+        if each.suffix in (".py", ".safetensors", ".j2")
+    }
+    assert there <= set(names) and not any(name.endswith((".pyc", ".nbc", ".nbi")) for name in names)
+
+
+def test_conditions_hold_for_the_other_python_and_machine(tmp_path: Path) -> None:
+    own = stub(
+        tmp_path,
+        "densecast",
+        needs=(
+            "here",
+            "old; python_version < '3.13'",
+            "new; python_version >= '3.13'",
+            "intel; platform_machine == 'x86_64'",
+            "arm>=2; platform_machine == 'aarch64'",
+            "served; extra == 'serve'",
+        ),
+    )
+    stub(tmp_path, "here", needs=("windows; sys_platform == 'win32'", "deeper_still"))
+    assert wheels.missing(tmp_path, own, (), OTHER) == ["arm>=2", "deeper_still", "new"]
+    assert wheels.missing(tmp_path, own, ("serve",), OTHER) == ["arm>=2", "deeper_still", "new", "served"]
+
+
+def test_wheels_of_older_systems_are_taken_and_of_newer_ones_not() -> None:
+    assert OTHER.platform == OTHER.platforms[0] == "manylinux_2_28_aarch64"
+    assert "manylinux_2_17_aarch64" in OTHER.platforms and "manylinux2014_aarch64" in OTHER.platforms
+    assert not any("2_29" in each or "x86" in each for each in OTHER.platforms)
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_bundle_holds_the_artifact_its_wheels_and_hashes_of_all(source: Artifact, tmp_path: Path) -> None:
+    options = BundleOptions("3.12", "manylinux_2_28_aarch64")
+    result = bundle([source], tmp_path / "bundle", options)
+    out = tmp_path / "bundle"
+    assert result.python == "3.12" and result.artifacts == ("built",)
+    wanted = {"densecast", "numpy", "onnxruntime", "openvino", "numba", "typer"}
+    assert wanted <= {name.split("-")[0] for name in result.wheels}
+    numpy = metadata.version("numpy")
+    assert f"numpy-{numpy}-py3-none-any.whl" in result.wheels
+    assert Artifact.open(out / "artifacts" / "built").identity == source.identity
+    for line in (out / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest == result.files[name]
+    assert json.loads((out / "bundle.json").read_text())["platform"] == "manylinux_2_28_aarch64"
+    assert any("x86_64" in remark for remark in result.remarks) or os.uname().machine == "aarch64"
+    script = out / "install.sh"
+    assert subprocess.run(["sh", "-n", script], check=False).returncode == 0
+    # This machine or Python is another than the bundle's: nothing is installed.
+    done = subprocess.run(["sh", script, tmp_path / "venv"], capture_output=True, text=True, check=False)
+    assert done.returncode == 3 and done.stderr.startswith("install.sh: ") and not (tmp_path / "venv").exists()
+    (out / "wheels" / f"numpy-{numpy}-py3-none-any.whl").write_bytes(b"other")
+    done = subprocess.run(["sh", script, tmp_path / "venv"], capture_output=True, text=True, check=False)
+    assert done.returncode == 3 and "a file is missing or changed" in done.stderr
+
+
+@pytest.mark.usefixtures("offline")
+def test_an_archive_unpacks_to_one_folder_and_an_earlier_one_is_replaced(source: Artifact, tmp_path: Path) -> None:
+    target = tmp_path / "cars.tar.gz"
+    with tarfile.open(target, "w:gz") as archive:  # of an earlier bundle
+        archive.addfile(tarfile.TarInfo("cars/bundle.json"))
+    ended = densecast("bundle", source.folder, "--out", target)
+    assert ended.code == 0, ended.err
+    assert [each.name for each in tmp_path.iterdir()] == ["cars.tar.gz"]
+    with tarfile.open(target) as archive:
+        assert {name.split("/")[0] for name in archive.getnames()} == {"cars"}
+        assert archive.getmember("cars/install.sh").mode & 0o111
+
+
+def test_what_cannot_be_had_is_said(source: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(MissingError, match=r"pip has no wheels for Python 3\.14"):
+        bundle([source], tmp_path / "bundle", BundleOptions("3.14"))
+    assert not (tmp_path / "bundle").exists()
+    given = source.folder
+    assert "--python" in failed(2, "bundle", given, "--out", tmp_path / "a", "--python", "2.7")
+    assert "--platform" in failed(2, "bundle", given, "--out", tmp_path / "a", "--platform", "win_amd64")
+    assert "two artifacts" in failed(2, "bundle", given, given, "--out", tmp_path / "a")
+    assert ".tar.gz" in failed(2, "bundle", given, "--out", tmp_path / "a.zip")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    with pytest.raises(UsageError, match="no bundle"):
+        bundle([source], tmp_path / "mine")
+
+
+@pytest.mark.slow
+def test_it_is_installed_and_runs_where_there_is_no_index(source: Artifact, tmp_path: Path) -> None:
+    try:
+        bundle([source], tmp_path / "bundle")
+    except MissingError as error:
+        pytest.skip(f"NO index: a bundle is NOT TRIED ({error})")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHON": sys.executable, "PIP_NO_INDEX": "1"}
+    environment["PIP_INDEX_URL"] = "http://127.0.0.1:9/nothing"
+    command = ["sh", tmp_path / "bundle" / "install.sh", tmp_path / "venv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    Image.fromarray(picture()).save(tmp_path / "photo.png")
+    run = [tmp_path / "venv" / "bin" / "densecast", "infer", tmp_path / "bundle" / "artifacts" / "built"]
+    run += [tmp_path / "photo.png", "--out", tmp_path / "out"]
+    done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=300, env=environment)
+    assert done.returncode == 0 and (tmp_path / "out" / "photo.png").is_file(), done.stderr
