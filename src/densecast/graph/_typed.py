@@ -100,8 +100,8 @@ def _weights(
     names = [_tensors.unused(graph, f"{kernel}_{suffix}") for suffix in ("int8", "scale", "zero", "rounded")]
     for name, array in zip(names, (whole, scales, np.zeros(scales.shape, np.int8)), strict=False):
         graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
-    attributes = {"axis": axis} if axis >= 0 else {}
-    return names[3], [helper.make_node("DequantizeLinear", names[:3], [names[3]], names[3], **attributes)]
+    # A single scale has no axis, and whatever is named is passed over.
+    return names[3], [helper.make_node("DequantizeLinear", names[:3], [names[3]], names[3], axis=max(axis, 0))]
 
 
 def with_halves(model: onnx.ModelProto) -> onnx.ModelProto:
