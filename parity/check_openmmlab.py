@@ -1,7 +1,8 @@
 """Compare networks that densecast builds from configurations with the originals, on the same weights.
 
 Run in the environment of make_env.sh: .venv-parity/bin/python parity/check_openmmlab.py [WORD …] [--sizes 97x131,…]
-The configurations are those inside the wheel of mmsegmentation 0.30; weights are seeded.
+The configurations are those inside the wheel of mmsegmentation 0.30; weights are seeded. With --table FILE the cells of
+these sizes are written into the table between the marks of docs/openmmlab.md; others stay as they are.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from openmmlab_configs import CONFIGS  # noqa: E402
 
 TOLERANCE = 1e-4
 """Of the largest logit."""
+_OPEN, _CLOSE = "<!-- parity -->\n", "<!-- end parity -->\n"
+Cells = dict[tuple[str, str], str]
+"""What the table says of a configuration at a size."""
 
 
 def seeded_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -36,7 +40,26 @@ def seeded_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return own | {key: torch.from_numpy(array) for key, array in seeded.state(shapes).items()}
 
 
-def check(config: str, sizes_hw: list[tuple[int, int]]) -> bool:
+def write_table(path: Path, cells: Cells) -> None:
+    """Put cells into the table of a page, a row for each configuration and a column for each size."""
+    text = path.read_text(encoding="utf-8")
+    before, rest = text.split(_OPEN)
+    old, after = rest.split(_CLOSE)
+    heads, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in old.splitlines() if line)
+    known: Cells = {
+        (row[0].strip("`"), size): cell for row in rows for size, cell in zip(heads[1:], row[1:], strict=True)
+    }
+    known |= cells
+    sizes = sorted({size for _, size in known}, key=lambda size: [int(side) for side in size.split("×")])
+    named = [config.removesuffix(".py") for config in CONFIGS]
+    lines = ["| " + " | ".join(["configuration", *sizes]) + " |", "|" + "---|" * (len(sizes) + 1)]
+    for config in named:
+        found = [known.get((config, size), "") for size in sizes]
+        lines += ["| " + " | ".join([f"`{config}`", *found]) + " |"] if any(found) else []
+    path.write_text(before + _OPEN + "\n".join(lines) + "\n" + _CLOSE + after, encoding="utf-8")
+
+
+def check(config: str, sizes_hw: list[tuple[int, int]], cells: Cells) -> bool:
     """Compare one network at several sizes, print a line for each; False beyond the tolerance."""
     path = originals.config_path("mmseg", config)
     try:
@@ -58,10 +81,12 @@ def check(config: str, sizes_hw: list[tuple[int, int]]) -> bool:
     for size_hw in sizes_hw:
         case = f"{config:60} {size_hw[0]:4}x{size_hw[1]:<4}"
         image = seeded.image(size_hw)
+        cell = (config.removesuffix(".py"), f"{size_hw[0]}×{size_hw[1]}")
         try:
             expected = originals.run(original, image)
         except Exception as error:  # some originals do not run at some sizes
             print(f"{case} the original fails: {str(error).splitlines()[0][:60]}")
+            cells[cell] = "the original takes no such size"
             continue
         with torch.no_grad():
             got = ours(torch.from_numpy(image)).numpy()
@@ -72,6 +97,7 @@ def check(config: str, sizes_hw: list[tuple[int, int]]) -> bool:
         largest, difference = float(np.abs(expected).max()), float(np.abs(got - expected).max())
         good = difference <= TOLERANCE * largest
         passed &= good
+        cells[cell] = f"{difference / largest:.2e}" if difference else "0"
         print(
             f"{case} {difference:10.2e} {largest:10.3g} {difference / largest:10.2e} {'ok' if good else 'FAILED'}",
             flush=True,
@@ -84,13 +110,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--sizes", default="97x131,96x192")
+    parser.add_argument("--table", type=Path, help="a page whose table gets these numbers")
     arguments = parser.parse_args()
     sizes = [(int(h), int(w)) for h, w in (each.split("x") for each in arguments.sizes.split(","))]
     torch.set_num_threads(1)
     chosen = [c for c in CONFIGS if not arguments.words or any(word in c for word in arguments.words)]
     if not chosen:
         chosen = arguments.words
-    results = [check(config, sizes) for config in chosen]
+    cells: Cells = {}
+    results = []
+    for config in chosen:
+        results.append(check(config, sizes, cells))
+        if arguments.table:
+            write_table(arguments.table, cells)
     print(f"{sum(results)} of {len(results)} configurations agree")
     return 0 if all(results) else 1
 

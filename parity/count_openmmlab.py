@@ -24,6 +24,7 @@ import torch
 from densecast.errors import DensecastError
 from densecast.io import config_files
 from densecast.networks import openmmlab
+from densecast.spec.recipe import SlideInference
 from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.export import export
 from densecast.verbs.export.openmmlab import recipe
@@ -47,7 +48,10 @@ def architecture(table: Any) -> Any:
 def exported(path: Path, size_hw: tuple[int, int]) -> str:
     """Export a file's network with weights by chance, as from a checkpoint; what stops it, else nothing."""
     torch.manual_seed(0)
-    network = openmmlab.build(openmmlab.Options.of(recipe.read(config_files.read(path)).network))
+    made = recipe.read(config_files.read(path))
+    network = openmmlab.build(openmmlab.Options.of(made.network))
+    if isinstance(made.inference, SlideInference):
+        size_hw = made.inference.crop_hw  # the network is given windows
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "weights.pth"
         torch.save({"meta": {}, "state_dict": network.state_dict()}, checkpoint)

@@ -41,7 +41,10 @@ CONFIGS = (
     "vit/upernet_vit-b16_ln_mln_512x512_160k_ade20k.py",
     "vit/upernet_deit-s16_512x512_80k_ade20k.py",
     "setr/setr_naive_512x512_160k_b16_ade20k.py",
-    "setr/setr_pup_vit-large_8x1_768x768_80k_cityscapes.py",
+    "setr/setr_vit-large_pup_8x1_768x768_80k_cityscapes.py",
     "setr/setr_mla_512x512_160k_b8_ade20k.py",
     "segmenter/segmenter_vit-t_mask_8x1_512x512_160k_ade20k.py",
+    "twins/twins_pcpvt-s_fpn_fpnhead_8x4_512x512_80k_ade20k.py",
+    "twins/twins_svt-s_uperhead_8x2_512x512_160k_ade20k.py",
+    "convnext/upernet_convnext_tiny_fp16_512x512_160k_ade20k.py",
 )

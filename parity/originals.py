@@ -48,13 +48,18 @@ class _NoOps(ModuleType):
         return type(name, (torch.nn.Module,), {"__init__": refuse})
 
 
-def import_package(package: str) -> None:
-    """Import mmseg or mmpose, with stand-ins for what it does not need."""
+def stand_in() -> None:
+    """Put empty modules in the place of what the originals import and do not need."""
     if "mmcv" not in sys.modules:
         _stand_in_for_torchvision()
         operators = _NoOps("mmcv.ops")
         operators.__path__ = []
         sys.modules["mmcv.ops"] = operators
+
+
+def import_package(package: str) -> None:
+    """Import mmseg or mmpose, with stand-ins for what it does not need."""
+    stand_in()
     import mmcv
 
     # mmpose 0.29.0 refuses mmcv above 1.7.0; 1.7.2 builds on current Pythons and has the same code here.

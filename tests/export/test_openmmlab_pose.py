@@ -78,7 +78,7 @@ def test_a_network_of_two_resolutions_is_exported_with_both_outputs(tmp_path: Pa
     spec = made.spec
     assert [tensor.name for tensor in spec.outputs] == ["maps", "maps_1"]
     assert [tensor.shape[1] for tensor in spec.outputs] == [6, 3]
-    assert spec.task == "pose" and spec.labels == ("person",) and spec.needs_mirror and spec.evaluation is None
+    assert spec.task == "pose" and spec.labels == ("person",) and spec.needs_mirror and spec.evaluation is not None
     assert spec.preprocess.resize == PoseAffine(64, 32, unbiased=True)
     assert spec.preprocess.mean == (0.5, 0.25, 0.125) and spec.preprocess.divisor == 255.0
     decode = spec.decode

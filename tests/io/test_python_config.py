@@ -19,6 +19,9 @@ widths = [18, 36] + [72, 144]
 mean = [123.675, -1.5]
 base = {"a": None}
 table = {3: True, "x": 2}
+weights = [1.0] * 3 + [[0, 1]] * 2
+places = list(range(2, 9, 3)) + list(range(2)) + [*range(5, 3, -1)]
+pair = (1,) * 2 + tuple([3])
 model = dict(
     backbone=dict(norm_cfg=norm_cfg, widths=widths, **base),
     head=dict(channels=sum([18, 36]), ratio=1 / 4, size=crop_size[0], ann=f"{root}/gt"),
@@ -54,6 +57,15 @@ def test_a_configuration_says_what_python_says() -> None:
         ("def f():\n    pass", 1),
         ("class A(open({canary!r}, 'w').__class__):\n    pass", 1),
         ("a = 'x' * 10 ** 9", 1),
+        ("a = [1]\nb = a * 300000", 2),
+        ("a = [[1] * 1000] * 1000", 1),
+        ("a = list(range(999999999999999))", 1),
+        ("a = list(range(0, 99999999999999999999999))", 1),
+        ("a = list(range(0, 1, 0))", 1),
+        ("a = range(0.5)", 1),
+        ("a = list('abc')", 1),
+        ("a = [1] * 1.5", 1),
+        ("a = 3 * [1]", 1),
         ("a = 9 ** 9 ** 9 ** 9", 1),
         ("a = 1 << 99999999999", 1),
         ("a = b", 1),
@@ -175,3 +187,14 @@ def test_wrong_base_files_are_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "binary.py").write_bytes(bytes(range(256)))
     with pytest.raises(BadConfigError, match="as text"):
         config_files.read(tmp_path / "binary.py")
+
+
+def test_what_nothing_needs_is_passed_over_unread_and_nothing_else_is(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    averaged = f"tta_pipeline = [dict(type='Resize', scale_factor=r, f=open({str(canary)!r}, 'w')) for r in (0.5, 1.0)]"
+    assert python_config.parse(f"a = 1\n{averaged}\nb = 2", "test") == {"a": 1, "b": 2}
+    assert not canary.exists()
+    with pytest.raises(BadConfigError, match="line 2: 'tta_pipeline' was not assigned before"):
+        python_config.parse(f"{averaged}\nb = tta_pipeline", "test")
+    with pytest.raises(BadConfigError, match="line 1: a comprehension"):
+        python_config.parse(averaged.replace("tta_pipeline", "a = tta_pipeline"), "test")

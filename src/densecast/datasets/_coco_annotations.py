@@ -17,6 +17,7 @@ from densecast.datasets import _names
 from densecast.datasets._coco_joints import JointOrder, joint_order
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.tasks.pose import AnnotatedPoses
+from densecast.tasks.pose.coco_person import JOINTS
 
 # COCO's largest file (train2017) has 238 MB.
 _MAX_BYTES = 1 << 30
@@ -66,23 +67,23 @@ def load(path: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def read(path: Path) -> Annotations:
-    """Read and validate an annotation file.
+def read(path: Path, joints: tuple[str, ...] = JOINTS) -> Annotations:
+    """Read and validate an annotation file; `joints` are the model's.
 
     Raises:
         MissingFileError: no such file.
         BadDatasetError: as `load`; or an entry is wrong, the message names the first one.
     """
     document = load(path)
-    first = next(problems(document), None)
+    first = next(problems(document, joints), None)
     if first is not None:
         raise BadDatasetError(f"{path}: {first}.")
-    return parse(document)
+    return parse(document, joints)
 
 
-def parse(document: dict[str, Any]) -> Annotations:
+def parse(document: dict[str, Any], joints: tuple[str, ...] = JOINTS) -> Annotations:
     """Parse a document that has no `problems`; joints are in the model's order."""
-    order = joint_order(document)
+    order = joint_order(document, joints)
     entries = sorted(document["images"], key=lambda entry: int(entry["id"]))
     of_image: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in entries}
     used = [each for each in document["annotations"] if each["category_id"] == order.category]
@@ -96,10 +97,10 @@ def parse(document: dict[str, Any]) -> Annotations:
     return Annotations(images, people, tuple(remarks))
 
 
-def problems(document: dict[str, Any]) -> Iterator[str]:
+def problems(document: dict[str, Any], joints: tuple[str, ...] = JOINTS) -> Iterator[str]:
     """Problems of the entries that are used, each named by its id; annotations of other categories are not."""
     try:
-        order = joint_order(document)
+        order = joint_order(document, joints)
     except BadDatasetError as error:
         yield str(error)
         return
@@ -126,10 +127,10 @@ def image_problems(document: dict[str, Any], known: set[int]) -> Iterator[str]:
             known.add(image["id"])
 
 
-def remarks(document: dict[str, Any]) -> Iterator[str]:
+def remarks(document: dict[str, Any], joints: tuple[str, ...] = JOINTS) -> Iterator[str]:
     """Problems of fields that are not used: outlines, and the number of marked joints; and which joints there are."""
     try:
-        order = joint_order(document)
+        order = joint_order(document, joints)
     except BadDatasetError:  # one of the problems
         return
     yield from order.remarks
@@ -142,9 +143,9 @@ def remarks(document: dict[str, Any]) -> Iterator[str]:
                 f"{name}: segmentation must be polygons of at least three points, x y x y …, or run lengths with "
                 "counts and size"
             )
-        joints: Any = annotation.get("keypoints")
-        if is_numbers(joints, 3 * order.count) and "num_keypoints" in annotation:
-            marked = sum(value > 0 for value in joints[2::3])
+        points: Any = annotation.get("keypoints")
+        if is_numbers(points, 3 * order.count) and "num_keypoints" in annotation:
+            marked = sum(value > 0 for value in points[2::3])
             if annotation["num_keypoints"] != marked:
                 yield f"{name}: num_keypoints is {annotation['num_keypoints']!r}, but {marked} joints are marked"
 

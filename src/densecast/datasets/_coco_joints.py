@@ -40,16 +40,13 @@ class JointOrder:
     remarks: tuple[str, ...] = ()
 
     def of_model(self, joints: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """(n, count, 3) as the file orders them -> (n, 17, 3) as the model does; zeros (not labelled) for no place."""
+        """(n, count, 3) as the file orders them -> (n, K, 3) as the model does; zeros (not labelled) for no place."""
         absent = np.zeros((len(joints), 1, 3))
         return np.concatenate([joints, absent], axis=1)[:, list(self.places)]
 
 
-_BY_PLACE = tuple(range(len(JOINTS)))
-
-
-def joint_order(document: dict[str, Any]) -> JointOrder:
-    """The category and joints of a file's people, by the names in its `categories`.
+def joint_order(document: dict[str, Any], joints: tuple[str, ...] = JOINTS) -> JointOrder:
+    """The category and joints of a file's people, by the names in its `categories`; `joints` are the model's.
 
     Raises:
         BadDatasetError: the categories are no list of objects with an id; several have key points and none is called
@@ -57,8 +54,8 @@ def joint_order(document: dict[str, Any]) -> JointOrder:
     """
     categories = document.get("categories")
     if categories in (None, []):
-        remark = f"the file names no categories: its joints are taken in COCO's order, {JOINTS[0]} first"
-        return JointOrder(PERSON, _BY_PLACE, len(JOINTS), remarks=(remark,))
+        remark = f"the file names no categories: its joints are taken in {_order_of(joints)}, {joints[0]} first"
+        return JointOrder(PERSON, tuple(range(len(joints))), len(joints), remarks=(remark,))
     ids = _ids(categories)
     assert isinstance(categories, list)
     with_joints = [each for each in categories if each.get("keypoints")]
@@ -72,7 +69,7 @@ def joint_order(document: dict[str, Any]) -> JointOrder:
             "remove 'keypoints' from the others"
         )
     chosen = named[0] if len(candidates) > 1 else candidates[0]
-    places, count, remarks = _places(chosen)
+    places, count, remarks = _places(chosen, joints)
     others = [str(each.get("name")) for each in with_joints if each is not chosen]
     if others:
         remarks += (f"the category {chosen['name']!r} is measured; left out is {', '.join(others[:_SHOWN])}",)
@@ -96,36 +93,43 @@ def _ids(categories: Any) -> set[int]:
     return ids
 
 
-def _places(category: dict[str, Any]) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
+def _order_of(joints: tuple[str, ...]) -> str:
+    return "COCO's order" if joints == JOINTS else "the model's order"
+
+
+def _places(category: dict[str, Any], joints: tuple[str, ...]) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
     """The place of each joint, the number of places, and remarks."""
     names = category.get("keypoints") or []
     title = f"category {str(category.get('name'))[:40]!r}"
     if not isinstance(names, list) or not all(isinstance(name, (str, int)) for name in names):
         raise BadDatasetError(f"{title}: keypoints must be a list of the joints' names")
-    in_order = f"its joints are taken in COCO's order, {JOINTS[0]} first"
+    in_order = f"its joints are taken in {_order_of(joints)}, {joints[0]} first"
+    by_place = tuple(range(len(joints)))
+    as_model = "COCO does" if joints == JOINTS else "the model does"
+    example = f"{as_model} ({', '.join(joints[:_SHOWN])}, …)"
     if not names:
-        return _BY_PLACE, len(JOINTS), (f"{title} names no joints: {in_order}",)
+        return by_place, len(joints), (f"{title} names no joints: {in_order}",)
     folded = [fold(name) for name in names]
     twice = next((name for place, name in enumerate(names) if folded[place] in folded[:place]), None)
     if twice is not None:
         raise BadDatasetError(f"{title}: the joint {str(twice)[:40]!r} is there twice")
     if all(_PLACEHOLDER.fullmatch(name) for name in folded):
-        if len(names) != len(JOINTS):
+        if len(names) != len(joints):
             raise BadDatasetError(
                 f"{title}: {len(names)} joints called {names[0]!r} … say nothing about which they are. Name them as "
-                f"COCO does ({', '.join(JOINTS[:_SHOWN])}, …)"
+                f"{example}"
             )
-        return _BY_PLACE, len(JOINTS), (f"{title} calls its joints {names[0]!r} …, which says nothing: {in_order}",)
+        return by_place, len(joints), (f"{title} calls its joints {names[0]!r} …, which says nothing: {in_order}",)
     place_of = {name: place for place, name in enumerate(folded)}
-    wanted = [fold(joint) for joint in JOINTS]
+    wanted = [fold(joint) for joint in joints]
     places = tuple(place_of.get(name, -1) for name in wanted)
     unknown = [str(name) for name, plain in zip(names, folded, strict=True) if plain not in wanted]
-    absent = [joint for joint, place in zip(JOINTS, places, strict=True) if place < 0]
+    absent = [joint for joint, place in zip(joints, places, strict=True) if place < 0]
     remarks: list[str] = []
     if unknown and absent:
         raise BadDatasetError(
             f"{title}: the joint {unknown[0][:40]!r} is none of the model's, which still lacks {_listed(absent)}. "
-            f"Name the joints as COCO does ({', '.join(JOINTS[:_SHOWN])}, …), or leave others out"
+            f"Name the joints as {example}, or leave others out"
         )
     if unknown:
         remarks.append(f"{title}: joints that the model does not have are left out: {_listed(unknown)}")

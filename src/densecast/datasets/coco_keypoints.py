@@ -16,6 +16,7 @@ from densecast.errors import BadDatasetError, DensecastError
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, Sample, Split, SplitRecord, ids_sha256
 from densecast.tasks.pose import AnnotatedPoses
+from densecast.tasks.pose.coco_person import JOINTS
 
 # Of no model in particular: all models of people that ship see pictures upright.
 _UPRIGHT = Reading(use_exif=True)
@@ -94,7 +95,7 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = _UP
     of_split: dict[str, Split | None] = {}
     remarks: list[str] = []
     for file in wanted:
-        annotations = _coco_annotations.read(file.path)
+        annotations = _coco_annotations.read(file.path, reading.joints or JOINTS)
         remarks += [f"{file.path.name}: {remark}" for remark in annotations.remarks]
         for image in annotations.images:
             sample = _sample(file, image)
@@ -124,6 +125,7 @@ def looks_like(root: Path) -> bool:
 
 def check(root: Path, reading: Reading = _UPRIGHT) -> CheckReport:
     """Every entry of the annotation files, also those that are not used, and every image's size."""
+    joints = reading.joints or JOINTS
     problems: list[str] = []
     counts: dict[str, int] = {}
     for file in _coco_files.files(root, _coco_files.KEYPOINTS, _EXAMPLE):
@@ -135,10 +137,10 @@ def check(root: Path, reading: Reading = _UPRIGHT) -> CheckReport:
             problems.append(str(error))
             continue
         counts[f"{name} images"], counts[f"{name} people"] = len(document["images"]), len(document["annotations"])
-        wrong = list(_coco_annotations.problems(document))
-        problems += [f"{path.name}: {each}" for each in (*wrong, *_coco_annotations.remarks(document))]
+        wrong = list(_coco_annotations.problems(document, joints))
+        problems += [f"{path.name}: {each}" for each in (*wrong, *_coco_annotations.remarks(document, joints))]
         if not wrong:
-            problems += _image_problems(root, file, _coco_annotations.parse(document), reading)
+            problems += _image_problems(root, file, _coco_annotations.parse(document, joints), reading)
     there = {name: counts.get(f"{name} images", 0) for name in IMAGES}
     if there != IMAGES:
         present = " and ".join(f"{count} {name}" for name, count in there.items())

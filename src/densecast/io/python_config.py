@@ -2,8 +2,8 @@
 
 What is understood: literals, lists, tuples and tables, `dict(…)`, `+`, names that were assigned before, their entries,
 `**name` and `*name`, f-strings of such names, of numbers `- * / //`, `sum([…])` and `list(range(…))`, and lists times a
-number. Anything else - other calls, imports, comprehensions, conditions - is refused with its line. `config_files`
-follows `_base_`.
+number. Anything else - other calls, imports, comprehensions, conditions - is refused with its line, but for names that
+nothing here needs: see `UNREAD`. `config_files` follows `_base_`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ MAX_CHARACTERS = 1 << 20
 MAX_DEPTH = 60
 # Of values, counted each time one is used: a name that is doubled forty times would fill the memory.
 MAX_VALUES = 200_000
+# Averaged views, which nearly all configurations of MMSegmentation 1.x make by comprehensions: passed over unread.
+UNREAD = frozenset(("tta_pipeline", "tta_model"))
 _OPENING, _CLOSING = "([{", ")]}"
 _LARGEST = 1e15
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -89,6 +91,8 @@ class _Reader:
                 continue  # a docstring
             if not isinstance(statement, ast.Assign):
                 raise self._refused(statement, f"a configuration only assigns names; here is {called(statement)}")
+            if all(isinstance(each, ast.Name) and each.id in UNREAD for each in statement.targets):
+                continue
             value = self.value(statement.value)
             for target in statement.targets:
                 self._assign(target, value)

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import BadShapeError, MissingExtraError
+from densecast.errors import BadShapeError, MissingExtraError, UsageError
 from densecast.metrics import _coco_tables
 from densecast.metrics._base import Metric, in_order, require_tensors
 from densecast.metrics._coco_resampled import average_precisions
 from densecast.metrics._coco_tables import NAMES
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
-from densecast.tasks.pose import AnnotatedPoses, Poses
-from densecast.tasks.pose.coco_person import SIGMAS
+from densecast.tasks.pose import AnnotatedPoses, PoseDecode, Poses
 from densecast.tasks.pose.similarity import greedy_pairs
+from densecast.tasks.pose.skeleton import COCO, Skeleton
 
 _PERSON = 1
 _MAX_PEOPLE = 20
@@ -56,13 +56,19 @@ class CocoKeypoints:
     table_styles = _coco_tables.STYLES
 
     def check(self, spec: ModelSpec) -> None:
-        """Whether the model's predictions are poses, and COCO's code is installed.
+        """Whether the model's predictions are poses with known sigmas, and COCO's code is installed.
 
         Raises:
             UsageError: they are not.
             MissingExtraError: pycocotools is not installed.
         """
         require_tensors("coco_keypoints", frozenset({"xy_px", "score", "person_score"}), spec)
+        if not _skeleton(spec).sigmas:
+            raise UsageError(
+                f"{spec.name}: nobody says how precisely its joints are marked, which COCO's metric needs: give "
+                "decode.skeleton its sigmas.",
+                field="metric",
+            )
         if importlib.util.find_spec("pycocotools") is None:
             raise MissingExtraError.of("coco", "COCO's average precision")
 
@@ -70,11 +76,12 @@ class CocoKeypoints:
         """One image's people.
 
         Raises:
-            BadShapeError: not COCO's seventeen joints.
+            BadShapeError: another number of joints than the model's.
         """
+        joints = len(_skeleton(spec).joints)
         for people in (prediction, target):
-            if people.xy_px.shape[1:] != (len(SIGMAS), 2):
-                raise BadShapeError(f"COCO's metric is for {len(SIGMAS)} joints, got {people.xy_px.shape}.")
+            if people.xy_px.shape[1:] != (joints, 2):
+                raise BadShapeError(f"COCO's metric is for {joints} joints, got {people.xy_px.shape}.")
         return PeopleCount(sample_id, target.image_id, _annotations(target), _detections(prediction, target.image_id))
 
     def score(self, counts: Sequence[PeopleCount], spec: ModelSpec) -> Score:
@@ -82,7 +89,7 @@ class CocoKeypoints:
         stats = dict.fromkeys(NAMES, float("nan"))
         per_image: dict[str, float] = {}
         if counts:
-            evaluation = _evaluated(counts)
+            evaluation = _evaluated(counts, _skeleton(spec))
             values = (float(value) for value in evaluation.stats)
             stats = {
                 name: float("nan") if value == _UNDEFINED else value for name, value in zip(NAMES, values, strict=True)
@@ -104,7 +111,7 @@ class CocoKeypoints:
         """(B, N) times that each image counts -> (B,) AP."""
         if not counts:
             return np.full(len(weights), np.nan)
-        return average_precisions(_evaluated(counts), _image_numbers(counts), weights)
+        return average_precisions(_evaluated(counts, _skeleton(spec)), _image_numbers(counts), weights)
 
     def results(self, counts: Sequence[PeopleCount]) -> list[dict[str, Any]]:
         """All detected people, in the format of COCO's evaluation server (https://cocodataset.org/#format-results)."""
@@ -119,6 +126,10 @@ class CocoKeypoints:
 METRIC: Metric[Poses, AnnotatedPoses, PeopleCount] = CocoKeypoints()
 
 
+def _skeleton(spec: ModelSpec) -> Skeleton:
+    return (spec.decode.skeleton if isinstance(spec.decode, PoseDecode) else None) or COCO
+
+
 def _image_numbers(counts: Sequence[PeopleCount]) -> list[int]:
     """Image ids for `_evaluated`, one per count: from 1, by sample id, so that an image may count twice."""
     order = sorted(range(len(counts)), key=lambda index: counts[index].sample_id)
@@ -128,7 +139,7 @@ def _image_numbers(counts: Sequence[PeopleCount]) -> list[int]:
     return numbers
 
 
-def _evaluated(counts: Sequence[PeopleCount]) -> Any:
+def _evaluated(counts: Sequence[PeopleCount], skeleton: Skeleton) -> Any:
     """COCO's evaluation over images with the ids of `_image_numbers`; people's ids follow the same order."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -152,7 +163,7 @@ def _evaluated(counts: Sequence[PeopleCount]) -> Any:
         evaluation = COCOeval(truth, results, "keypoints")
         evaluation.params.imgIds = [number for number, _ in numbered]
         evaluation.params.maxDets = [_MAX_PEOPLE]
-        evaluation.params.kpt_oks_sigmas = np.array(SIGMAS)
+        evaluation.params.kpt_oks_sigmas = np.array(skeleton.sigmas)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

@@ -96,7 +96,7 @@ class Reading:
 
     `labels` is empty for no model in particular. With `use_exif` pictures are seen upright, as their orientation tag
     says, else as they are stored. `layout` are the folders that the model's own data set has, where a configuration
-    says so.
+    says so. `joints` are those of a model of people, empty for COCO's.
     """
 
     labels: tuple[str, ...] = ()
@@ -104,13 +104,16 @@ class Reading:
     use_exif: bool = False
     options: DataOptions = DataOptions()
     layout: DataLayout | None = None
+    joints: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: ModelSpec, options: DataOptions = DataOptions()) -> Reading:
         """The reading that a model needs: of its own data set, unless the options name another."""
         own = spec.evaluation
         layout = own.layout if own is not None and options.dataset in (None, own.dataset) else None
-        return cls(spec.labels, spec.palette, spec.preprocess.use_exif, options, layout)
+        skeleton = getattr(spec.decode, "skeleton", None)
+        joints = () if skeleton is None else tuple(skeleton.joints)
+        return cls(spec.labels, spec.palette, spec.preprocess.use_exif, options, layout, joints)
 
 
 @dataclass(frozen=True, slots=True)

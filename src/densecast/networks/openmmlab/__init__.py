@@ -29,7 +29,12 @@ POSE_NETWORKS = ("AssociativeEmbedding", "BottomUp")
 SELECTED = "select_output_index"
 """The key, beside `backbone` and `keypoint_head`, of the outputs that are decoded; all where it is absent."""
 # Beside a network's own weights: heads that only training runs, losses, and what mmengine normalises images with.
-_OTHERS = ("auxiliary_head.", "data_preprocessor.", "loss", "decode_head.loss_decode.")
+_OTHERS = (
+    *("auxiliary_head.", "data_preprocessor.", "loss", "decode_head.loss_decode."),
+    # Heads of branches that only training runs: PIDNet's and DDRNet's.
+    *("decode_head.p_head.", "decode_head.d_head.", "decode_head.p_cls_seg.", "decode_head.d_cls_seg."),
+    *("decode_head.aux_head.", "decode_head.aux_cls_seg."),
+)
 
 
 @dataclass(frozen=True, slots=True)

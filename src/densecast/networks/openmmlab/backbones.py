@@ -7,7 +7,9 @@ from functools import partial
 from typing import Any
 
 from densecast.networks.openmmlab import (
+    convnext,
     convolutional,
+    dual_resolution,
     fast,
     guided,
     mix_transformer,
@@ -15,6 +17,7 @@ from densecast.networks.openmmlab import (
     resnest,
     stdc,
     swin_transformer,
+    twins,
     two_path,
     vision_transformer,
 )
@@ -40,6 +43,13 @@ BACKBONES: dict[str, Callable[[Keys], Any]] = {
     "MobileNetV3": mobile_v3.mobilenet_v3,
     "ResNeSt": resnest.resnest,
     "VisionTransformer": vision_transformer.vision_transformer,
+    "DDRNet": dual_resolution.ddrnet,
+    "PIDNet": dual_resolution.pidnet,
+    "PCPVT": partial(twins.twins, windows=False),
+    "SVT": partial(twins.twins, windows=True),
+    # Its first package has the default of torch between stages, whatever its configuration says of the rest.
+    "mmcls.ConvNeXt": partial(convnext.convnext, step_eps=1e-5),
+    "mmpretrain.ConvNeXt": convnext.convnext,
 }
 
 

@@ -15,7 +15,7 @@ from densecast.networks._conv import Activation, Norm
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._ocr_head import OCRHead
 from densecast.networks._pyramid_heads import PSPHead, SegformerHead, UPerHead
-from densecast.networks.openmmlab import attention, light_heads, transformer_heads
+from densecast.networks.openmmlab import attention, dual_resolution, light_heads, transformer_heads
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.units import activation_of, norm_of, plain_convolution
 
@@ -246,6 +246,8 @@ HEADS: dict[str, tuple[Make, str | None]] = {
     "EMAHead": (attention.expectation, None),
     "EncHead": (attention.encoding, "multiple_select"),
     "APCHead": (attention.adaptive_pyramid, None),
+    "DDRHead": (dual_resolution.ddr_head, None),
+    "PIDHead": (dual_resolution.pid_head, None),
     "SETRUPHead": (transformer_heads.setr_up, None),
     "SETRMLAHead": (transformer_heads.setr_mla, "multiple_select"),
     "SegmenterMaskTransformerHead": (transformer_heads.segmenter, None),

@@ -54,7 +54,7 @@ class MultiheadAttention(nn.Module):
         return out
 
 
-class _ReducedAttention(nn.Module):
+class ReducedAttention(nn.Module):
     """Attention to keys of a map reduced by `ratio`. Keys: `attn`, and `sr`, `norm` where it is above 1."""
 
     def __init__(self, channels: int, heads: int, ratio: int, bias: bool, eps: float) -> None:
@@ -66,6 +66,7 @@ class _ReducedAttention(nn.Module):
             self.norm = nn.LayerNorm(channels, eps=eps)
 
     def forward(self, tokens: Tensor, like: Tensor) -> Tensor:
+        """(N, h * w, C) tokens of a map of the size of `like` -> the same."""
         keys = tokens
         if self.ratio > 1:
             keys = self.norm(to_tokens(self.sr(to_map(tokens, like))))
@@ -96,7 +97,7 @@ class _Block(nn.Module):
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(channels, eps=eps)
-        self.attn = _ReducedAttention(channels, heads, ratio, bias, eps)
+        self.attn = ReducedAttention(channels, heads, ratio, bias, eps)
         self.norm2 = nn.LayerNorm(channels, eps=eps)
         self.ffn = _MixFeedForward(channels, hidden, activation)
 

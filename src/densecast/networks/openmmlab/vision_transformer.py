@@ -31,7 +31,7 @@ class _Attention(nn.Module):
         return out
 
 
-class _FeedForward(nn.Module):
+class FeedForward(nn.Module):
     """Keys: `layers.{i}.0` of each but the last, `layers.{i}`."""
 
     def __init__(self, channels: int, hidden: int, count: int, activation: Activation) -> None:
@@ -44,6 +44,7 @@ class _FeedForward(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(width, channels))
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """(N, L, C) -> the same."""
         out: Tensor = self.layers(tokens)
         return out
 
@@ -57,7 +58,7 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.ln1, self.ln2 = nn.LayerNorm(channels, eps=eps), nn.LayerNorm(channels, eps=eps)
         self.attn = _Attention(channels, heads, bias)
-        self.ffn = _FeedForward(channels, hidden, count, activation)
+        self.ffn = FeedForward(channels, hidden, count, activation)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, L, C) -> the same."""

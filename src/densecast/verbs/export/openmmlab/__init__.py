@@ -20,6 +20,7 @@ from densecast.spec.recipe import Recipe, SlideInference
 from densecast.spec.slide import Slide
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks.pose import PoseDecode
+from densecast.tasks.pose.skeleton import COCO
 from densecast.verbs.export import asked, torch_module, trial_sizes
 from densecast.verbs.export import checkpoint as checkpoints
 from densecast.verbs.export.checkpoint import Checkpoint
@@ -164,14 +165,16 @@ def _described_pose(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpe
     if not recipe.augment.is_plain:
         notes.append(f"the configuration tests with ratios {','.join(f'{each:g}' for each in recipe.augment.ratios)}")
     outputs = recipe.network.get(networks.SELECTED) or (0,)
-    is_coco = recipe.decode.skeleton is None
+    # Others of the framework's data sets are measured by rules of their own.
+    by_coco = recipe.dataset is not None and recipe.dataset.type in ("BottomUpCocoDataset", "BottomUpMhpDataset")
+    by_coco = by_coco and (recipe.decode.skeleton or COCO).sigmas != ()
     described = SpecFile(
         labels=recipe.labels or ("person",),
         palette=(_PERSON_RGB,),
         preprocess=stated.preprocess or recipe.preprocess,
         task="pose",
         decode=stated.decode or recipe.decode,
-        evaluation=stated.evaluation or (Evaluation("coco_keypoints", "coco_keypoints") if is_coco else None),
+        evaluation=stated.evaluation or (Evaluation("coco_keypoints", "coco_keypoints") if by_coco else None),
         outputs=networks.output_names(len(outputs)),
     )
     return described.model(name), tuple(notes)

@@ -1,0 +1,272 @@
+"""Networks built from MMSegmentation's configurations at 512x1024: labels that precisions change, and speed.
+
+One network of each family: SegFormer-B0, DeepLabV3+ and PSPNet on ResNet-50, BiSeNetV2, Fast-SCNN. Their published
+weights are out of reach, so weights are by chance, with the statistics of batch normalisation taken from the
+photographs themselves: a label is then decided by little, and changes more easily than a trained network's.
+Labels are compared with ONNX Runtime's in float32. Speed is inference alone, input ready, threads alike, repetitions
+interleaved. With --profile, the operators that take most of each OpenVINO build's time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from densecast import BuildOptions, ExportOptions, InputShape, Pipeline, QuantizeOptions, build, export
+from densecast.artifact import CompiledArtifact, FloatArtifact
+from densecast.errors import DensecastError
+from densecast.imaging import folder as image_files
+from densecast.imaging.prepare import prepare
+from densecast.imaging.read import read_image
+from densecast.io import codec, files
+from densecast.networks import openmmlab
+from densecast.report.markdown import table
+from densecast.runtime import machine
+from densecast.spec.precision import Precision, short
+from densecast.spec.preprocess import Preprocess, Stretch
+from densecast.spec.tensor import Feeds
+
+SIZE_HW = (512, 1024)
+CLASSES = 19
+PREPROCESS = Preprocess(
+    Stretch(SIZE_HW), "bilinear_opencv", "RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), use_exif=True
+)
+CASES: tuple[tuple[str, Precision], ...] = (
+    ("onnxruntime", "force_float32"),
+    ("openvino", "force_float32"),
+    ("openvino", "force_float16"),
+    ("openvino", "qint8_mixed_float16"),
+    ("onnxruntime", "qint8_mixed_float16"),
+)
+BASE = "onnxruntime fp32"
+_BN = {"type": "SyncBN", "requires_grad": True}
+_RESNET: dict[str, Any] = {
+    "type": "ResNetV1c",
+    "depth": 50,
+    "num_stages": 4,
+    "out_indices": (0, 1, 2, 3),
+    "dilations": (1, 1, 2, 4),
+    "strides": (1, 2, 1, 1),
+    "norm_cfg": _BN,
+    "contract_dilation": True,
+}
+
+
+def _head(kind: str, width: Any, channels: int, **others: Any) -> dict[str, Any]:
+    plain = {"type": kind, "in_channels": width, "channels": channels, "num_classes": CLASSES, "norm_cfg": _BN}
+    return {**plain, "align_corners": False, **others}
+
+
+# The models of the original's own configuration files, without what only training reads.
+NETWORKS: dict[str, dict[str, Any]] = {
+    "segformer_mit_b0": {
+        "backbone": {
+            "type": "MixVisionTransformer",
+            "embed_dims": 32,
+            "num_layers": [2, 2, 2, 2],
+            "num_heads": [1, 2, 5, 8],
+            "sr_ratios": [8, 4, 2, 1],
+            "mlp_ratio": 4,
+        },
+        "decode_head": _head("SegformerHead", [32, 64, 160, 256], 256, in_index=[0, 1, 2, 3]),
+    },
+    "deeplabv3plus_r50": {
+        "backbone": _RESNET,
+        "decode_head": _head(
+            "DepthwiseSeparableASPPHead", 2048, 512, in_index=3, dilations=(1, 12, 24, 36), c1_in_channels=256,
+            c1_channels=48,
+        ),
+    },
+    "pspnet_r50": {
+        "backbone": _RESNET,
+        "decode_head": _head("PSPHead", 2048, 512, in_index=3, pool_scales=(1, 2, 3, 6)),
+    },
+    "bisenetv2": {
+        "backbone": {
+            "type": "BiSeNetV2",
+            "detail_channels": (64, 64, 128),
+            "semantic_channels": (16, 32, 64, 128),
+            "semantic_expansion_ratio": 6,
+            "bga_channels": 128,
+            "out_indices": (0, 1, 2, 3, 4),
+        },
+        "decode_head": _head("FCNHead", 128, 1024, in_index=0, num_convs=1, concat_input=False),
+    },
+    "fast_scnn": {
+        "backbone": {
+            "type": "FastSCNN",
+            "downsample_dw_channels": (32, 48),
+            "global_in_channels": 64,
+            "global_block_channels": (64, 96, 128),
+            "global_block_strides": (2, 2, 1),
+            "global_out_channels": 128,
+            "higher_in_channels": 64,
+            "lower_in_channels": 128,
+            "fusion_out_channels": 128,
+            "out_indices": (0, 1, 2),
+            "norm_cfg": _BN,
+        },
+        "decode_head": _head("DepthwiseSeparableFCNHead", 128, 128, in_index=-1, concat_input=False),
+    },
+}  # fmt: skip
+
+
+def network_of(name: str, inputs: list[np.ndarray]) -> nn.Module:
+    """The network with weights by chance, and batch normalisation by the statistics of the photographs."""
+    torch.manual_seed(0)
+    network = openmmlab.build(openmmlab.Options.of({"type": "EncoderDecoder", **NETWORKS[name]}))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the mean of all
+    network.train()
+    with torch.no_grad():
+        for each in inputs:
+            image = torch.from_numpy(each[None])
+            network(nn.functional.interpolate(image, size=(256, 512), mode="bilinear").repeat(2, 1, 1, 1))
+    return network.eval()
+
+
+def built_cases(exported: FloatArtifact, photos: Path, where: Path, count: int) -> dict[str, CompiledArtifact | str]:
+    """Every case's artifact, or in words why there is none."""
+    made: dict[str, CompiledArtifact | str] = {}
+    for backend, precision in CASES:
+        name = f"{backend} {short(precision)}"
+        options = BuildOptions(
+            backend,
+            precision,
+            InputShape(height=SIZE_HW[0], width=SIZE_HW[1]),
+            QuantizeOptions(split="all", images=count, calibration_method="mean_minmax", bias_correction="none"),
+        )
+        try:
+            made[name] = build(exported, where / name.replace(" ", "_"), options, data=photos)
+        except DensecastError as error:
+            made[name] = str(error)
+    return made
+
+
+def changed_labels(pipelines: dict[str, Pipeline], inputs: list[np.ndarray]) -> dict[str, float]:
+    """The share of pixels, at the logits' own size, whose label is not ONNX Runtime's in float32."""
+    different: Counter[str] = Counter()
+    total = 0
+    for image in inputs:
+        labels = {}
+        for name, pipeline in pipelines.items():
+            outputs = pipeline.session.forward({"image": image[None]})
+            labels[name] = next(iter(outputs.values())).argmax(axis=1)
+        total += labels[BASE].size
+        for name, each in labels.items():
+            different[name] += int((each != labels[BASE]).sum())
+    return {name: different[name] / total for name in pipelines}
+
+
+def times_ms(pipelines: dict[str, Pipeline], repetitions: int) -> dict[str, list[float]]:
+    """Inference alone, one case after the other in every round; the first round warms up."""
+    feed: Feeds = {"image": np.random.default_rng(0).standard_normal((1, 3, *SIZE_HW), dtype=np.float32)}
+    taken: dict[str, list[float]] = {name: [] for name in pipelines}
+    for repetition in range(repetitions + 1):
+        for name, pipeline in pipelines.items():
+            with pipeline.session.lease() as slot:
+                start = time.perf_counter_ns()
+                slot.run(feed)
+                elapsed_ms = (time.perf_counter_ns() - start) / 1e6
+            if repetition:
+                taken[name].append(elapsed_ms)
+    return taken
+
+
+def profile(artifact: CompiledArtifact, rounds: int = 3) -> list[tuple[str, float]]:
+    """The operators of an OpenVINO build that take most of its time, with their share of it."""
+    import openvino as ov
+
+    core = ov.Core()
+    settings = {"PERF_COUNT": True, "PERFORMANCE_HINT": "LATENCY"}
+    request = core.compile_model(core.read_model(artifact.file("model.xml")), "CPU", settings).create_infer_request()
+    shape = [1, 3, *SIZE_HW]
+    spent: Counter[str] = Counter()
+    for repetition in range(rounds + 1):
+        request.infer({0: np.zeros(shape, np.float32)})
+        if repetition:
+            for each in request.profiling_info:
+                spent[f"{each.node_type} {each.exec_type}"] += each.real_time.total_seconds()
+    whole = sum(spent.values())
+    return [(name, seconds / whole) for name, seconds in spent.most_common(5)]
+
+
+def measure(name: str, photos: Path, arguments: argparse.Namespace, where: Path) -> dict[str, Any]:
+    """Everything of one network."""
+    paths = image_files.images_in(photos)
+    inputs = [np.asarray(prepare(read_image(path, use_exif=True), PREPROCESS)[0]) for path in paths]
+    labels = [f"class_{index}" for index in range(CLASSES)]
+    options = ExportOptions(size_hw=SIZE_HW)
+    exported = export(network_of(name, inputs), where / "float", labels=labels, preprocess=PREPROCESS, options=options)
+    made = built_cases(exported, photos, where, len(paths))
+    opened = {case: Pipeline.open(each) for case, each in made.items() if not isinstance(each, str)}
+    changed = changed_labels(opened, inputs)
+    taken = times_ms(opened, arguments.repetitions) if arguments.repetitions else {}
+    found: dict[str, Any] = {}
+    for case, each in made.items():
+        if isinstance(each, str):
+            found[case] = {"fails": each}
+            continue
+        found[case] = {"ran": str(opened[case].precision), "changed_labels": changed[case]}
+        if taken:
+            ratio = np.asarray(taken[BASE]) / np.asarray(taken[case])
+            found[case] |= {"median_ms": float(np.median(taken[case])), "times_faster": float(np.median(ratio))}
+        if arguments.profile and case.startswith("openvino"):
+            found[case]["profile"] = dict(profile(each))
+    return found
+
+
+def gathered(root: Path, where: Path) -> Path:
+    """One folder of links to all photographs below a root."""
+    where.mkdir()
+    for index, path in enumerate(sorted(root.rglob("*"))):
+        is_photo = path.suffix == ".jpg" or path.name.endswith("_leftImg8bit.png")
+        if is_photo and "mask" not in path.as_posix():
+            (where / f"{index:05}{path.suffix}").symlink_to(path.resolve())
+    return where
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("networks", nargs="*", default=list(NETWORKS), metavar="NETWORK", help=", ".join(NETWORKS))
+    parser.add_argument("--photos", type=Path, default=os.environ.get("DENSECAST_TEST_DATA"))
+    parser.add_argument("--repetitions", type=int, default=7, help="0: labels alone")
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if arguments.photos is None:
+        parser.error("say where photographs are: --photos FOLDER")
+    found: dict[str, Any] = {}
+    rows = []
+    for name in arguments.networks:
+        with tempfile.TemporaryDirectory() as folder:
+            photos = gathered(Path(arguments.photos), Path(folder) / "photos")
+            found[name] = measure(name, photos, arguments, Path(folder))
+        for case, each in found[name].items():
+            speed = [f"{each[key]:.{digits}f}" if key in each else "" for key, digits in
+                     (("median_ms", 0), ("times_faster", 1))]  # fmt: skip
+            share = f"{each['changed_labels']:.2%}" if "changed_labels" in each else each["fails"][:80]
+            rows.append([name, case, each.get("ran", ""), share, *speed])
+            for operator, part in each.get("profile", {}).items():
+                print(f"{name} {case}: {part:5.1%} {operator}")
+        print(f"{name} done", flush=True)
+    heads = ["network", "case", "ran", "labels changed", "median ms", "times ONNX Runtime fp32"]
+    print(table(heads, rows, "<<<>>>"))
+    if arguments.json:
+        here = codec.to_plain(machine.describe())
+        files.write_text(arguments.json, codec.json_text({"machine": here, "networks": found}))
+
+
+if __name__ == "__main__":
+    main()
