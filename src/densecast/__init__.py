@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from densecast.verbs.export_to import export_to as export_to
     from densecast.verbs.infer import infer as infer
     from densecast.verbs.info import info as info
+    from densecast.verbs.predict import predict as predict
     from densecast.verbs.reproduce import RunOptions as RunOptions
     from densecast.verbs.reproduce import reproduce as reproduce
     from densecast.verbs.serve import serve as serve
@@ -205,6 +206,7 @@ _HOME = {
     "infer_stored": "densecast.verbs.stored.infer",
     "info": "densecast.verbs.info",
     "merge": "densecast.verbs.stored.merge",
+    "predict": "densecast.verbs.predict",
     "read_image": "densecast.imaging.read",
     "report_store": "densecast.verbs.stored.report",
     "reproduce": "densecast.verbs.reproduce",

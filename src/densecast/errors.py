@@ -10,6 +10,7 @@ DensecastError                   3  something outside is missing or broken
 │   └── ParityError                 two implementations of one network differ by more than the tolerance
 ├── BadInputError                3  a file from outside cannot be used
 │   ├── BadImageError               unreadable, empty or too large an image
+│   ├── BadVideoError               a video or camera without frames, cut off, or that cannot be opened
 │   ├── BadShapeError               an array or image outside what the artifact accepts
 │   ├── BadCheckpointError          missing, foreign, truncated or mismatching weights
 │   ├── BadGraphError               an ONNX or TorchScript file that is not a usable network
@@ -102,6 +103,10 @@ class BadInputError(DensecastError):
 
 class BadImageError(BadInputError):
     """An image is unreadable, empty or too large."""
+
+
+class BadVideoError(BadInputError):
+    """A video or camera gives no frames, stops too early, or cannot be opened; or OpenCV cannot encode one."""
 
 
 class BadShapeError(BadInputError):

@@ -292,3 +292,17 @@ def test_scores_comparisons_and_reports_show_themselves_in_notebooks(tmp_path: P
     report = made_report.report(tmp_path)
     page = report._repr_html_()
     assert page.count("<tr>") == 1 + len(report.rows) and f"{report.rows[0].score.value:.4f}" in page
+
+
+def test_supervision_itself_takes_the_detections_and_draws_them() -> None:
+    supervision = pytest.importorskip("supervision", reason="supervision is not installed: pip install supervision")
+    found = label_map(probability=True).to_supervision()
+    assert isinstance(found, supervision.Detections) and len(found) == 3
+    assert found.area.tolist() == [each.area_px for each in label_map().regions()]
+    assert found[found.class_id == 1].data["class_name"].tolist() == ["car"]
+    drawn = supervision.MaskAnnotator(opacity=1.0).annotate(PHOTO.copy(), found[found.class_id == 1])
+    np.testing.assert_array_equal((drawn != PHOTO).any(axis=2) & (CLASS_ID != 1), np.zeros((40, 60), bool))
+    everybody = people().to_supervision()
+    assert isinstance(everybody, supervision.Detections) and everybody.data["keypoints"].shape == (2, 17, 3)
+    merged = supervision.Detections.merge([everybody, everybody])
+    assert len(merged) == 4

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +23,7 @@ from densecast.cli._common import (
     Verbose,
     augment,
     bar,
+    clock_bar,
     emit,
     set_up,
 )
@@ -29,12 +32,13 @@ from densecast.spec.verb_options import InferOptions
 
 if TYPE_CHECKING:
     from densecast.results.predictions import InferResult
+    from densecast.verbs.infer.sources import Sources
 
 Images = Annotated[
     list[str],
     typer.Argument(
-        help="Image files, folders, patterns in quotes ('day*/*.jpg'), .txt lists of files; - reads a list from "
-        "standard input. With --store also URLs, as s3://bucket/photos."
+        help="Image files, folders, patterns in quotes ('day*/*.jpg'), .txt lists of files; videos, camera:0; - reads "
+        "a list or a picture from standard input. URLs with --allow-url; with --store also s3://bucket/photos."
     ),
 ]
 Out = Annotated[
@@ -76,20 +80,20 @@ def command(
     """Write one prediction per image: class indices (PNG), people (JSON), bits of classes (PNG), or depth (PNG).
 
     With --large, pictures of any size: TIFF or PNG in, tiled TIFF out, at constant memory.
+    Of a video, <stem>.jsonl: a line for each frame; --overlay writes the video drawn on.
     """
     set_up(verbose, quiet)
     from densecast.cli import _stored
     from densecast.errors import UsageError
     from densecast.io import codec
     from densecast.pipeline import PipelineConfig
-    from densecast.runtime import execution
-    from densecast.verbs.infer import infer, sources
+    from densecast.verbs.infer import infer, mode_for, sources
     from densecast.verbs.stored.infer import infer_stored
 
     views = augment(ratios, flip)
     chosen = codec.from_plain(options, InferOptions, "command line")
     kept = codec.from_plain(stored, StoreOptions, "command line")
-    drawn = {"overlay": overlay, "scores": scores, "colour": colour}
+    drawn: dict[str, Any] = {"overlay": overlay, "scores": scores, "colour": colour}
     if kept.store is not None:
         _refuse_idle({**drawn, "list": listed is not None, "limit": limit is not None}, chosen, kept)
         with bar("images", quiet) as progress:
@@ -99,14 +103,25 @@ def command(
         return
     if out is None:
         raise UsageError("name a folder for the predictions with --out, or a --store to keep them in.")
-    found = sources.find(images, recursive=chosen.recursive, named_in=listed, limit=limit, out=out)
-    mode = execution.mode_for(1 if chosen.large else len(found.images))
-    config = PipelineConfig(artifact, threads, mode, views, device)
-    to_stdout = json is not None and str(json) == "-"
-    with bar("tiles" if chosen.large else "images", quiet) as progress:
-        file = None if to_stdout else json
-        result = infer(config, found, out, batch=batch, options=chosen, json_file=file, progress=progress, **drawn)
-    _tell(result, out, json if to_stdout else None)
+    taken: dict[str, Any] = {"recursive": chosen.recursive, "allow_url": chosen.allow_url, "takes_videos": True}
+    found = sources.find(images, named_in=listed, limit=limit, out=out, **taken)
+    config = PipelineConfig(artifact, threads, mode_for(found, chosen), views, device)
+    file = None if _is_stdout(json) else json
+    with _bars(found, chosen, quiet) as bars:
+        result = infer(config, found, out, batch=batch, options=chosen, json_file=file, **bars, **drawn)
+    _tell(result, out, json if _is_stdout(json) else None)
+
+
+def _is_stdout(json: Path | None) -> bool:
+    return json is not None and str(json) == "-"
+
+
+@contextlib.contextmanager
+def _bars(found: Sources, options: InferOptions, quiet: bool) -> Iterator[dict[str, Any]]:
+    """One bar at a time: that of images or tiles, or with videos that of their time."""
+    what = "tiles" if options.large else "images"
+    with bar(what, quiet or found.has_videos) as images, clock_bar(quiet or not found.has_videos) as seconds:
+        yield {"progress": images, "time_progress": seconds}
 
 
 def _tell(result: InferResult, out: Path, json: Path | None) -> None:
@@ -119,7 +134,12 @@ def _tell(result: InferResult, out: Path, json: Path | None) -> None:
     from densecast.verbs.infer import refuse_failures
 
     there = f", {len(result.skipped)} were there" if result.skipped else ""
-    text = f"{len(result.results)} results in {out} ({result.model.precision.ran}){there}"
+    clips = "".join(
+        f"\n{video.video}: {video.frames} frames of {video.seconds:.2f} s in {video.file}"
+        f"{f', {video.missed} missed' if video.missed else ''}{f', drawn in {video.overlay}' if video.overlay else ''}"
+        for video in result.videos
+    )
+    text = f"{len(result.results)} results in {out} ({result.model.precision.ran}){there}{clips}"
     emit(codec.to_plain(result), text, json)
     for failure in result.failed:
         print(f"densecast: {failure.error}", file=sys.stderr)
@@ -140,6 +160,9 @@ def _refuse_idle(given: dict[str, bool], options: InferOptions, kept: StoreOptio
         raise UsageError("with --store, say how many images may fail with --max-errors.", field="keep_going")
     if options.large:
         raise UsageError("runs with --store hold whole pictures: leave one of both out.", field="large")
+    for idle in ("allow_url", "every", "seconds", "overlay_video"):
+        if getattr(options, idle) != getattr(InferOptions(), idle):
+            raise UsageError("it has no effect on runs with --store: leave it out.", field=idle)
     if options.skip_existing:
         raise UsageError("with --store, what is recorded is not computed again: leave it out.", field="skip_existing")
     name = next((name for name, value in given.items() if value), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
@@ -25,6 +26,21 @@ _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 # Of these modes the values have more than 8 bits; "I" is also how Pillow opens a PGM of 16.
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
+
+
+_STARTS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|BM.{4}\0{4}|II\*\0|MM\0\*|P[1-6]\s+(#.*\n)*\d+\s+\d+\s",
+    re.DOTALL,
+)
+
+
+def is_picture(data: bytes) -> bool:
+    r"""Whether bytes begin as a file of one of these formats does, and not as a text.
+
+    >>> is_picture(b"\xff\xd8\xff\xe0"), is_picture(b"BMW.jpg\nb.jpg"), is_picture(b"P5\n4 4\n255\n")
+    (True, False, True)
+    """
+    return _STARTS.match(data[:4096]) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePath
 
 from densecast.errors import BadInputError, MissingFileError
+from densecast.imaging.header import MAX_FILE_BYTES, is_picture
 
 STDIN = "-"
 # A hundred thousand paths of 160 letters.
@@ -27,7 +28,11 @@ def read_names(path: Path) -> list[str]:
         MissingFileError: it cannot be read.
         BadInputError: too large to be a list, or empty.
     """
-    data = _bytes_of(path)
+    return names_in(read_data(path), path)
+
+
+def names_in(data: bytes, path: Path) -> list[str]:
+    """`read_names` of a list's bytes."""
     if len(data) > _MAX_LIST_BYTES:
         raise BadInputError(f"{path}: larger than {_MAX_LIST_BYTES >> 20} MiB; this is no list of images.")
     wide = next((codec for mark, codec in _WIDE.items() if data.startswith(mark)), None)
@@ -102,10 +107,16 @@ def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _bytes_of(path: Path) -> bytes:
+def read_data(path: Path) -> bytes:
+    """The bytes of a list, or what is on standard input, up to a limit and one more.
+
+    Raises:
+        MissingFileError: it cannot be read.
+    """
     try:
         if str(path) == STDIN:
-            return sys.stdin.buffer.read(_MAX_LIST_BYTES + 1)
+            data = sys.stdin.buffer.read(_MAX_LIST_BYTES + 1)
+            return data + sys.stdin.buffer.read(MAX_FILE_BYTES + 1 - len(data)) if is_picture(data) else data
         with path.open("rb") as stream:
             return stream.read(_MAX_LIST_BYTES + 1)
     except OSError as error:

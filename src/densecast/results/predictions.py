@@ -91,24 +91,44 @@ class TileRecord:
 
 @dataclass(frozen=True, slots=True)
 class InferredImage:
-    """An image file and the file that its prediction was written to; of a large picture, how it was seen in tiles."""
+    """An image, as it was named, and the file of its prediction; of a large picture, how it was seen in tiles."""
 
-    image: Path
+    image: Path | str
     file: Path
     tiled: TileRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FailedImage:
-    """An image file that could not be used, and why."""
+    """An image or video that could not be used, and why."""
 
-    image: Path
+    image: Path | str
     error: str
 
     @classmethod
-    def of(cls, image: Path, error: Exception) -> FailedImage:
+    def of(cls, image: Path | str, error: Exception) -> FailedImage:
         """The failure that an error describes."""
         return cls(image, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class InferredVideo:
+    """A video, as it was named, with its JSON lines in `file`, one a predicted frame, and the `overlay` if drawn.
+
+    `frames` were predicted, over `seconds` of the video. `missed` are frames of a camera that nobody had time for.
+    `overlay_frames` were read back from the overlay, of which `repeated` hold what was shown before: its rate is even,
+    the video's need not be. `left_out` are predicted frames that lay between two of the overlay's.
+    """
+
+    video: Path | str
+    file: Path
+    frames: int
+    seconds: float
+    missed: int = 0
+    overlay: Path | None = None
+    overlay_frames: int = 0
+    repeated: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +136,7 @@ class InferResult(JsonResult):
     """All images in order with their files, and the model that made them.
 
     `failed` are the images that were gone over, `left_out` what else was in the folders given, by kind, `skipped` are
-    those whose results were there already.
+    those whose results were there already. `files` hold all images, in the formats of other tools.
     """
 
     results: tuple[InferredImage, ...]
@@ -124,10 +144,12 @@ class InferResult(JsonResult):
     failed: tuple[FailedImage, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
     skipped: tuple[InferredImage, ...] = ()
+    videos: tuple[InferredVideo, ...] = ()
+    files: tuple[Path, ...] = ()
     format: int = FORMAT
 
     def plain(self) -> dict[str, Any]:
-        """`results`, `failed`, `left_out`, `skipped`, and `precision` as requested and as it ran."""
+        """`results`, `failed`, `left_out`, `skipped`, `precision`; `videos` and `files` if there are any."""
         precision = self.model.precision
         return {
             "format": self.format,
@@ -140,4 +162,6 @@ class InferResult(JsonResult):
             "left_out": self.left_out,
             "skipped": [{"image": str(each.image), "file": str(each.file)} for each in self.skipped],
             "precision": {"asked": precision.asked, "ran": str(precision.ran)},
+            **({"videos": [codec.to_plain(each) for each in self.videos]} if self.videos else {}),
+            **({"files": [str(each) for each in self.files]} if self.files else {}),
         }

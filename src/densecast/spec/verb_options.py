@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from densecast.errors import UsageError
+from densecast.spec.infer_options import InferOptions as InferOptions
 from densecast.spec.options import Range, Split, option
 
 Exporter = Literal["auto", "torchscript", "dynamo"]
@@ -119,50 +120,6 @@ class EvaluateOptions:
         for name, count in (("batch", self.batch), ("limit", self.limit)):
             if count is not None and count < 1:
                 raise UsageError(f"{name} must be at least 1, got {count}.", field=name)
-
-
-@dataclass(frozen=True, slots=True)
-class InferOptions:
-    """Which images are inferred, and where results may be written.
-
-    Without `overwrite`, a run replaces earlier results of the same images by the same model only. With it, all results
-    that densecast wrote may be replaced; other files never are. With `skip_existing`, images are left out whose results
-    this model has written, all of them and since the image and the model last changed.
-
-    `large` is for pictures of any size: `tile` is the height and width of their tiles, of which neighbours share
-    `overlap` pixels.
-    """
-
-    recursive: bool = option(False, "Images of subfolders as well; results keep the folders below --out.")
-    keep_going: bool = option(
-        False, "Go on over images that cannot be used; they are listed at the end, and the exit code is 3."
-    )
-    overwrite: bool = option(
-        False, "Replace densecast's own results of other images or models; other files are never replaced."
-    )
-    skip_existing: bool = option(
-        False, "Leave out images whose results are there, of this model, and newer than the image and the model."
-    )
-    full_names: bool = option(False, "Name results by whole file names, as a.jpg.png, to tell a.jpg and a.png apart.")
-    large: bool = option(
-        False, "Pictures of any size at constant memory: TIFF or PNG read in tiles, labels written as tiled TIFF."
-    )
-    tile: tuple[int, int] | None = option(
-        None, "With --large: tiles of this size (height x width); default: the build's, or about 1024.", form="pair"
-    )
-    overlap: int | None = option(
-        None, "With --large: pixels that tiles share; default: what makes them exact, as measured.", minimum=0
-    )
-
-    def __post_init__(self) -> None:
-        """Check that what is said of tiles has an effect."""
-        for name, value in (("tile", self.tile), ("overlap", self.overlap)):
-            if value is not None and not self.large:
-                raise UsageError("it is for pictures in tiles: pass --large too.", field=name)
-        if self.tile is not None and min(self.tile) < 1:
-            raise UsageError(f"tiles are at least 1 pixel high and wide, got {self.tile}.", field="tile")
-        if self.overlap is not None and self.overlap < 0:
-            raise UsageError(f"tiles share 0 pixels or more, got {self.overlap}.", field="overlap")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Predicts image files and writes the predictions to files, atomically; never over a file that it did not write."""
+"""Predicts images and videos and writes the predictions to files, atomically; never over a file of somebody else's."""
 
 from __future__ import annotations
 
@@ -7,23 +7,30 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from densecast.artifact import MANIFEST
-from densecast.errors import BadInputError, BadShapeError, DensecastError, MissingFileError, UsageError
+from densecast.errors import BadInputError, MissingFileError, UsageError
+from densecast.imaging.video import is_live
 from densecast.io import codec, files
 from densecast.measure.loop import Progress
-from densecast.pipeline import Image, Pipeline, Predicted
+from densecast.pipeline import Image, Pipeline
 from densecast.results._base import ModelRecord
-from densecast.results.predictions import FailedImage, InferredImage, InferResult
+from densecast.results.predictions import FailedImage, InferredImage, InferredVideo, InferResult
 from densecast.runtime import execution
+from densecast.runtime.execution import Mode
 from densecast.spec.verb_options import InferOptions
 from densecast.tasks._base import SavesColours
 from densecast.verbs._model import Model, opened, record_of
-from densecast.verbs.infer import headers, large, sources
+from densecast.verbs.infer import fetch, formats, headers, large, sources, videos
 from densecast.verbs.infer.endings import OVERLAY, Drawn, endings_of
+from densecast.verbs.infer.formats import Format
 from densecast.verbs.infer.results import Results
-from densecast.verbs.infer.sources import Sources
+from densecast.verbs.infer.saving import Saved, Saver
+from densecast.verbs.infer.sources import Source, Sources
+from densecast.verbs.infer.videos import TimeProgress
 
 _log = logging.getLogger(__name__)
 
@@ -40,13 +47,15 @@ def infer(
     options: InferOptions = InferOptions(),
     json_file: Path | str | None = None,
     progress: Progress | None = None,
+    time_progress: TimeProgress | None = None,
 ) -> InferResult:
-    """Predict every image, and write the predictions to the folder `out`.
+    """Predict every image and video, and write the predictions to the folder `out`.
 
     `images` are files, folders, patterns or lists of names, as `sources.find` takes them. With `scores` a
     segmentation's `<stem>_score.png` is written, too: each pixel's probability in 16 bits. With `colour` it is its
     `<stem>_colour.png`: RGB, each class in its colour. `overlay` writes `<stem>_overlay.jpg`: the prediction over the
-    image. `json_file` gets the result as JSON.
+    image. `json_file` gets the result as JSON. Of a video it is `<stem>.jsonl`, a line for each frame, and the overlay
+    is a video.
 
     No file is written over that densecast did not write, or that was changed since; `.densecast-results.jsonl` in `out`
     records what it wrote. All names, and the headers of all images, are checked before the first inference.
@@ -61,33 +70,102 @@ def infer(
         BadImageError, BadShapeError: an image cannot be used, unless `options.keep_going`. If only its decoding shows
             it, results of the images before it stay, and of those that were in work beside it.
     """
-    folder, wanted = Path(out), None if json_file is None else Path(json_file)
-    found = images if isinstance(images, Sources) else sources.find(images, recursive=options.recursive, out=folder)
-    paths = [source.path for source in found.images]
-    with opened(model, execution.mode_for(1 if options.large else len(paths))) as pipeline:
-        drawn = Drawn(scores=scores, colour=colour, overlay=overlay)
-        problems = _problems(pipeline, paths, options, drawn)
-        if problems and not (options.keep_going and len(problems) < len(paths)):
-            raise headers.refused(problems, len(paths), headers.KEEP_GOING)
-        endings = large.endings(pipeline, drawn, batch) if options.large else _endings(pipeline, drawn)
-        results = Results.plan(
-            [source for source in found.images if source.path not in problems],
-            folder,
-            endings,
-            model=os.path.realpath(pipeline.artifact.folder) if pipeline.artifact else pipeline.spec.name,
-            options=options,
-            json_file=wanted,
-            others=paths,
-        )
-        skipped = _skipped(pipeline, results, endings) if options.skip_existing else {}
-        with results.scratch() as scratch:
+    folder, file = Path(out), None if json_file is None else Path(json_file)
+    given = images if isinstance(images, Sources) else _found(images, options, folder)
+    drawn = Drawn(scores=scores, colour=colour, overlay=overlay)
+    clip = videos.Wanted(options, overlay, scores)
+    videos.refuse_idle(given, options, overlay=overlay, colour=colour)
+    with fetch.at_hand(given) as found, opened(model, mode_for(found, options)) as pipeline:
+        run = _planned(pipeline, found, folder, options, drawn, clip, batch, file)
+        skipped = _skipped(pipeline, run.results, run.endings) if options.skip_existing else {}
+        stills = [each.path for each in run.usable if not each.is_video and each.path not in skipped]
+        clips = [each for each in run.usable if each.is_video]
+        shared: list[Path] = []
+        with run.results.scratch() as scratch:
             if options.large:
-                done = [*large.inferred(pipeline, results, [*skipped], scratch, options, drawn, progress)]
+                done = [*large.inferred(pipeline, run.results, [*skipped], scratch, options, drawn, progress)]
             else:
-                save = _saver(pipeline, results, scratch, drawn)
-                done = _streamed(pipeline, results, skipped, save, options, batch, scores, progress)
-        done += [FailedImage.of(path, error) for path, error in problems.items()]
-        return _kept(wanted, _result(done, paths, record_of(pipeline), found.left_out, skipped))
+                save = Saver(pipeline, run.results, scratch, run.usable, run.formats, drawn)
+                done = _streamed(pipeline, stills, save, options, batch, run.names, progress)
+                shared = save.finish()
+            seen = [videos.infer_or_note(pipeline, each, run.results, scratch, clip, time_progress) for each in clips]
+        done += [FailedImage.of(path, error) for path, error in run.problems.items()]
+        done += [each for each in seen if isinstance(each, FailedImage)]
+        made = [each for each in seen if not isinstance(each, FailedImage)]
+        return _kept(file, _result(done, made, run.names, record_of(pipeline), found.left_out, skipped, shared))
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What is going to be predicted, and where it goes; `names` are what images are called, by their files."""
+
+    usable: Sequence[Source]
+    problems: dict[Path, BadInputError | MissingFileError]
+    names: dict[Path, Path | str]
+    formats: Sequence[Format[Any]]
+    endings: tuple[str, ...]
+    results: Results
+
+
+def _planned(
+    pipeline: Pipeline,
+    found: Sources,
+    folder: Path,
+    options: InferOptions,
+    drawn: Drawn,
+    clip: videos.Wanted,
+    batch: int | None,
+    json_file: Path | None,
+) -> _Planned:
+    """Check everything that can be known before the first inference."""
+    stills = [each.path for each in found.images if not each.is_video]
+    clips = [each for each in found.images if each.is_video]
+    names = {each.path: each.origin or each.path for each in found.images}
+    problems = _problems(pipeline, stills, options, drawn) | videos.unusable(clips, pipeline)
+    problems = {path: fetch.renamed(error, path, names[path]) for path, error in problems.items()}
+    if problems and not (options.keep_going and len(problems) < len(found.images)):
+        raise headers.refused(problems, len(found.images), headers.KEEP_GOING, names)
+    formats.check(options, pipeline, found)
+    kinds = formats.named(options, pipeline.spec)
+    endings = large.endings(pipeline, drawn, batch) if options.large else _endings(pipeline, drawn)
+    endings += tuple(ending for each in kinds for ending in each.endings)
+    usable = [source for source in found.images if source.path not in problems]
+    results = Results.plan(
+        usable,
+        folder,
+        endings,
+        model=os.path.realpath(pipeline.artifact.folder) if pipeline.artifact else pipeline.spec.name,
+        video_endings=clip.endings,
+        shared=[folder / name for each in kinds for name in each.shared],
+        placed={each.path: [folder / name for kind in kinds for name in kind.placed(each)] for each in usable},
+        options=options,
+        json_file=json_file,
+        others=[each.path for each in found.images],
+    )
+    return _Planned(usable, problems, names, kinds, endings, results)
+
+
+def mode_for(found: Sources, options: InferOptions) -> Mode:
+    """The faster mode: a camera's newest frame, and a tile of a large picture, has all CPUs."""
+    if options.large or any(is_live(each.origin or "") for each in found.images):
+        return "latency"
+    return "throughput" if found.has_videos else execution.mode_for(len(found.images))
+
+
+def _found(images: Sequence[Path | str], options: InferOptions, out: Path) -> Sources:
+    return sources.find(images, recursive=options.recursive, out=out, allow_url=options.allow_url, takes_videos=True)
+
+
+def _reader(pipeline: Pipeline, names: dict[Path, Path | str]) -> Callable[[Path], Image]:
+    """Reads an image; an error calls it as it was given."""
+
+    def read(path: Path) -> Image:
+        try:
+            return pipeline.read(path)
+        except BadInputError as error:
+            raise fetch.renamed(error, path, names[path]) from None
+
+    return read
 
 
 def _problems(
@@ -101,19 +179,18 @@ def _problems(
 
 def _streamed(
     pipeline: Pipeline,
-    results: Results,
-    skipped: dict[Path, Path],
-    save: Callable[[Predicted[Path]], InferredImage | FailedImage],
+    todo: Sequence[Path],
+    save: Saver,
     options: InferOptions,
     batch: int | None,
-    scores: bool,
+    names: dict[Path, Path | str],
     progress: Progress | None,
 ) -> list[InferredImage | FailedImage]:
-    """Predict and save all planned images but the skipped ones."""
-    todo = [image for image in results.stems if image not in skipped]
-    failed = FailedImage.of if options.keep_going else None
-    stream = pipeline.stream(todo, pipeline.read, save, batch=batch, scores=scores, failed=failed)
-    return [*_counted(stream, len(todo), progress)]
+    """Predict and save images."""
+    failed: Callable[[Path, BadInputError], Saved | FailedImage] | None = FailedImage.of if options.keep_going else None
+    read, scores = _reader(pipeline, names), save.drawn.scores
+    stream = pipeline.stream(todo, read, save, batch=batch, scores=scores, failed=failed)
+    return [*_counted(stream, len(todo), progress, save)]
 
 
 def _kept(file: Path | None, result: InferResult) -> InferResult:
@@ -130,58 +207,37 @@ def _skipped(pipeline: Pipeline, results: Results, endings: Sequence[str]) -> di
 
 def _result(
     done: Sequence[InferredImage | FailedImage],
-    paths: Sequence[Path],
+    seen: Sequence[InferredVideo],
+    names: dict[Path, Path | str],
     model: ModelRecord,
     left_out: dict[str, int],
     skipped: dict[Path, Path],
+    shared: Sequence[Path],
 ) -> InferResult:
-    """What became of each image, in the order of `paths`."""
-    order = {path: place for place, path in enumerate(paths)}
-    in_order = sorted(done, key=lambda each: order[each.image])
+    """What became of each image, in the order of `names`, under the names by which they were given."""
+    order: dict[Path | str, int] = {path: place for place, path in enumerate(names)}
+    in_order = [
+        replace(each, image=names[Path(each.image)]) for each in sorted(done, key=lambda each: order[each.image])
+    ]
     return InferResult(
         tuple(each for each in in_order if isinstance(each, InferredImage)),
         model,
         tuple(each for each in in_order if isinstance(each, FailedImage)),
         left_out,
         tuple(InferredImage(image, file) for image, file in skipped.items()),
+        tuple(seen),
+        tuple(shared),
     )
 
 
 def _counted(
-    stream: Generator[InferredImage | FailedImage, None, None], total: int, progress: Progress | None
+    stream: Generator[Saved | FailedImage, None, None], total: int, progress: Progress | None, save: Saver
 ) -> Iterator[InferredImage | FailedImage]:
     with contextlib.closing(stream) as results:
         for done, each in enumerate(results, start=1):
-            yield each
+            yield each if isinstance(each, FailedImage) else save.taken(each)
             if progress:
                 progress(done, total)
-
-
-def _saver(
-    pipeline: Pipeline, results: Results, scratch: Path, drawn: Drawn
-) -> Callable[[Predicted[Path]], InferredImage | FailedImage]:
-    """A function that writes the files of one prediction to a folder of their own, and moves them to their place."""
-    task, spec = pipeline.task, pipeline.spec
-    # One for each thread: what is published has left it.
-    rooms: list[Path] = []
-
-    def save(predicted: Predicted[Path]) -> InferredImage:
-        image, prediction = predicted.source, predicted.prediction
-        try:
-            room = rooms.pop()
-        except IndexError:
-            room = Path(tempfile.mkdtemp(dir=scratch))
-        stem = room / results.stems[image].name
-        file = task.save(stem, prediction, spec)
-        if drawn.colour and isinstance(task, SavesColours):
-            task.save_colour(stem, prediction, spec)
-        if drawn.overlay:
-            _write_jpeg(task.draw(predicted.image, prediction, spec), stem.with_name(stem.name + OVERLAY))
-        written = InferredImage(image, results.publish(image, room, file))
-        rooms.append(room)
-        return written
-
-    return save
 
 
 def _endings(pipeline: Pipeline, drawn: Drawn) -> tuple[str, ...]:
@@ -230,17 +286,6 @@ def refuse_failures(result: InferResult, out: Path | str) -> None:
     if result.failed:
         count = len(result.failed)
         raise BadInputError(
-            f"{count} of {count + len(result.results)} images could not be used; the others' results are in {out}."
+            f"{count} of {count + len(result.results) + len(result.videos)} images could not be used; the others' "
+            f"results are in {out}."
         )
-
-
-def _write_jpeg(image: Image, path: Path) -> None:
-    import cv2
-    import numpy as np
-
-    if max(image.shape[:2]) > headers.MAX_JPEG_SIDE:
-        raise BadShapeError(f"{path.name}: {image.shape[1]}×{image.shape[0]} pixels are too many for a JPEG.")
-    encoded, data = cv2.imencode(".jpg", np.ascontiguousarray(image[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 92])
-    if not encoded:
-        raise DensecastError(f"{path.name} could not be encoded as a JPEG.")
-    files.write_bytes(path, data.tobytes())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from densecast.errors import BadInputError, BadShapeError, MissingFileError
@@ -57,13 +57,16 @@ def unreadable(paths: Sequence[Path]) -> dict[Path, BadInputError | MissingFileE
 
 
 def refused(
-    problems: dict[Path, BadInputError | MissingFileError], count: int, cure: str = ""
+    problems: dict[Path, BadInputError | MissingFileError],
+    count: int,
+    cure: str = "",
+    names: Mapping[Path, Path | str] | None = None,
 ) -> BadInputError | MissingFileError:
-    """One error for all images that cannot be used; `cure` is what to do about it."""
+    """One error for all images that cannot be used; `cure` is what to do about it, `names` what images are called."""
     path, first = next(iter(problems.items()))
     if count == 1:
         return first
-    others = [str(each) for each in problems if each != path]
+    others = [str((names or {}).get(each, each)) for each in problems if each != path]
     message = str(first)
     if others:
         named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")

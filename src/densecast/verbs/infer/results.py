@@ -7,8 +7,8 @@ import json
 import os
 import secrets
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from densecast.errors import DensecastError, UsageError
@@ -27,6 +27,7 @@ class Results:
     """The folder of results, and the name of each image's results in it, without their endings.
 
     `model` is the artifact that makes them. `overwrite`: earlier results may be those of other images and models.
+    `origins` are what images that are no files are known by.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Results:
     model: str
     inputs: dict[tuple[int, int], Path]
     overwrite: bool
+    origins: dict[Path, str] = field(default_factory=dict)
 
     @classmethod
     def plan(
@@ -44,13 +46,17 @@ class Results:
         endings: Sequence[str],
         *,
         model: str,
+        video_endings: Sequence[str] = (),
+        shared: Sequence[Path] = (),
+        placed: Mapping[Path, Sequence[Path]] | None = None,
         options: InferOptions = InferOptions(),
         json_file: Path | None = None,
         others: Iterable[Path] = (),
     ) -> Results:
         """Name every file that is going to be written, and check that none is in the way of another or of the user's.
 
-        `endings` are those of the files of one image, as `_score.png`. `others` are files that are read beside the
+        `endings` are those of the files of one image, as `_score.png`, `video_endings` those of one video, `shared` are
+        files that hold all images, `placed` further files of each image. `others` are files that are read beside the
         images. Files are the same if they are one on disk, however their names are written; on a file system that does
         not tell cases apart, names are not told apart by case.
 
@@ -64,23 +70,23 @@ class Results:
             each.path: folder / (each.below if options.full_names else each.below.with_suffix("")) for each in sources
         }
         inputs = dict(_identities([*stems, *others]))
-        results = cls(folder, stems, OwnResults.of(folder), model, inputs, options.overwrite)
+        origins = {each.path: each.origin for each in sources if each.origin is not None}
+        results = cls(folder, stems, OwnResults.of(folder), model, inputs, options.overwrite, origins)
+        videos = {each.path for each in sources if each.is_video}
         fold, longest = folding(folder), _longest_name(folder)
         planned: dict[str, tuple[Path, Path]] = {}
+        planned |= {fold(_whole(target)): (SHARED, target) for target in shared}
         for image, stem in stems.items():
-            for ending in endings:
-                target = stem.with_name(stem.name + ending)
+            own_endings = video_endings if image in videos else endings
+            for target in (*(stem.with_name(stem.name + each) for each in own_endings), *(placed or {}).get(image, ())):
                 _refuse_long(target, image, longest)
                 first = planned.setdefault(fold(_whole(target)), (image, target))
+                if first[0] == SHARED:
+                    raise UsageError(f"the result of {image} would be {target}, which holds all images. Rename it.")
                 if first[0] != image:
                     raise UsageError(_clash(first[0], image, target, full_names=options.full_names))
-        for key, (image, target) in planned.items():
-            above = next((str(up) for up in Path(key).parents if str(up) in planned), None)
-            if above is not None:
-                raise UsageError(
-                    f"{planned[above][0]} writes the file {planned[above][1]}, which would be a folder for {image}. "
-                    "Infer them into two folders."
-                )
+        _refuse_files_as_folders(planned)
+        for image, target in planned.values():
             results.refuse(image, target)
         if json_file is not None:
             if fold(_whole(json_file)) in planned:
@@ -106,8 +112,8 @@ class Results:
                 f"{target} is there already, and densecast did not write it, or it was changed since. {_OTHER}",
                 field="out",
             )
-        if not self.overwrite and (entry.image, entry.model) != (_whole(image), self.model):
-            whose = f"image {entry.image}" if entry.image != _whole(image) else f"model {entry.model}"
+        if not self.overwrite and (entry.image, entry.model) != (self._known(image), self.model):
+            whose = f"image {entry.image}" if entry.image != self._known(image) else f"model {entry.model}"
             raise UsageError(
                 f"{target} is an earlier result of the {whose}. {_OTHER[:-1]}, or replace it with --overwrite.",
                 field="overwrite",
@@ -125,14 +131,19 @@ class Results:
         return {
             image: stem.with_name(stem.name + endings[0])
             for image, stem in self.stems.items()
-            if all(self._is_done(image, stem.with_name(stem.name + each), made) for each in endings)
+            if image not in self.origins
+            and all(self._is_done(image, stem.with_name(stem.name + each), made) for each in endings)
         }
+
+    def _known(self, image: Path) -> str:
+        """What the record of results calls an image."""
+        return self.origins.get(image) or (str(SHARED) if image == SHARED else _whole(image))
 
     def _is_done(self, image: Path, target: Path, made_ns: int) -> bool:
         if not target.is_file() or target.stat().st_mtime_ns < max(made_ns, image.stat().st_mtime_ns):
             return False
         entry = self.own.find(target)
-        return entry is not None and (entry.image, entry.model) == (_whole(image), self.model)
+        return entry is not None and (entry.image, entry.model) == (self._known(image), self.model)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -163,16 +174,30 @@ class Results:
         Raises:
             UsageError: a file is in the way that was not there when this was planned.
         """
-        place = self.stems[image].parent
-        targets = [(each, place / each.relative_to(made)) for each in sorted(made.rglob("*")) if each.is_file()]
+        place = self.folder if image == SHARED else self.stems[image].parent
+        targets = [
+            (
+                each,
+                self.folder / each.relative_to(made / TOP)
+                if each.is_relative_to(made / TOP)
+                else place / each.relative_to(made),
+            )
+            for each in sorted(made.rglob("*"))
+            if each.is_file()
+        ]
         for _, target in targets:
             self.refuse(image, target)
         for written, target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
-            self.own.note(target, written, _whole(image), self.model)
+            self.own.note(target, written, self._known(image), self.model)
             written.replace(target)
         return place / file.relative_to(made) if file.is_relative_to(made) else file
 
+
+TOP = Path(".top")
+"""What is made in this folder goes to the folder of results itself, wherever the image's other files go."""
+SHARED = Path("all images")
+"""Stands for the image of files that hold all of them."""
 
 _OTHER = "Name another folder for the results."
 
@@ -204,6 +229,16 @@ def _longest_name(folder: Path) -> int:
     """The most bytes that a file name may have there."""
     existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
     return system.longest_name(existing)
+
+
+def _refuse_files_as_folders(planned: Mapping[str, tuple[Path, Path]]) -> None:
+    for key, (image, _) in planned.items():
+        above = next((str(up) for up in Path(key).parents if str(up) in planned), None)
+        if above is not None:
+            raise UsageError(
+                f"{planned[above][0]} writes the file {planned[above][1]}, which would be a folder for {image}. "
+                "Infer them into two folders."
+            )
 
 
 def _refuse_long(target: Path, image: Path, longest: int) -> None:

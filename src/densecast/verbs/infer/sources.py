@@ -1,17 +1,21 @@
-"""Finds the images that a user means: files, folders, patterns as `photos/*.jpg`, and lists of names."""
+"""Finds what a user means: files, folders, patterns as `photos/*.jpg`, lists of names, videos, cameras and URLs."""
 
 from __future__ import annotations
 
 import glob
 import logging
 import os
+import re
+import urllib.parse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath, PurePosixPath
 
 from densecast.errors import BadInputError, MissingFileError, UsageError
 from densecast.imaging.folder import IMAGE_SUFFIXES, SUBFOLDER, Listing, list_images, required
-from densecast.imaging.name_list import STDIN, choose, read_names
+from densecast.imaging.header import is_picture
+from densecast.imaging.name_list import STDIN, choose, names_in, read_data, read_names
+from densecast.imaging.video import CAMERA, VIDEO_SUFFIXES, is_live, is_video
 from densecast.io import files
 from densecast.io.own_results import OwnResults
 from densecast.io.remote import is_url
@@ -22,18 +26,39 @@ _LIST_SUFFIX = ".txt"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An image file; `below` is its path below the folder that was given, whose folders its results keep."""
+    """An image or a video; `below` is its path below the folder that was given, whose folders its results keep.
+
+    `origin` is how it was given, where it is no file: a URL, a camera, `-` for a picture on standard input, whose bytes
+    are `data`. `path` is a name for it then; where its bytes lie is settled by `fetch.at_hand`.
+    """
 
     path: Path
     below: PurePath
+    origin: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is a video or a camera."""
+        return is_live(self.origin or "") or is_video(self.path.name)
+
+    @property
+    def name(self) -> str:
+        """How it was given."""
+        return self.origin or str(self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The images to predict, in order, and how many other things each folder held, by kind."""
+    """The images and videos to predict, in order, and how many other things each folder held, by kind."""
 
     images: tuple[Source, ...]
     left_out: dict[str, int]
+
+    @property
+    def has_videos(self) -> bool:
+        """Whether a video or a camera is among them."""
+        return any(each.is_video for each in self.images)
 
 
 def find(
@@ -43,13 +68,17 @@ def find(
     named_in: Path | None = None,
     limit: int | None = None,
     out: Path | None = None,
+    allow_url: bool = False,
+    takes_videos: bool = False,
 ) -> Sources:
-    """Expand what was given to image files.
+    """Expand what was given to image files; with `takes_videos` also to videos, cameras, a picture on standard input.
 
     A folder stands for the images in it, with `recursive` for those of its subfolders as well; a pattern (`*`, `?`,
     `[…]`, `**`) for what it matches; a `.txt` file, or `-` for standard input, for the files and folders that it names,
-    one a line. With `named_in`, only images that this list names, in its order; of them the first `limit`. Each image
-    is taken once. Results of earlier runs are left out of folders, those below `out` too.
+    one a line; a picture on standard input is an image itself. With `named_in`, only images that this list names, in
+    its order; of them the first `limit`. Each image is taken once. Results of earlier runs are left out of folders,
+    those below `out` too. Videos are taken where they are named or matched, not out of folders; `camera:0` is a camera.
+    Addresses are taken with `allow_url`; nothing is fetched yet.
 
     Raises:
         MissingFileError: a file or folder does not exist, a pattern matches nothing, or a list names what is not there.
@@ -59,15 +88,19 @@ def find(
     """
     if not given:
         raise UsageError("no images were given: name files, folders, a pattern or a list.", field="images")
-    _refuse_addresses(given)
     own = OwnResults.of(out) if out is not None else None
     found: list[Source] = []
     left_out = Listing()
-    entries = [entry for each in given for entry in _expanded(os.fspath(each))]
-    folders = [path for path, _ in entries if path.is_dir()]
+    suffixes = (*IMAGE_SUFFIXES, *(VIDEO_SUFFIXES if takes_videos else ()))
+    entries = [entry for each in given for entry in _expanded(os.fspath(each), allow_url, takes_videos)]
+    folders = [entry[0] for entry in entries if not isinstance(entry, Source) and entry[0].is_dir()]
     if recursive and not folders:
         raise UsageError("recursive is for folders, and none was given.", field="recursive")
-    for path, by_pattern in entries:
+    for entry in entries:
+        if isinstance(entry, Source):
+            found.append(entry)
+            continue
+        path, by_pattern = entry
         if path.is_dir():
             listing = list_images(path, recursive=recursive, own=own)
             if not by_pattern:
@@ -79,17 +112,12 @@ def find(
             # The trees of several folders are told apart by their folders' names.
             top = PurePath(files.real(path).name) if recursive and len(folders) > 1 else PurePath()
             found += [Source(each, top / each.relative_to(path)) for each in listing.images]
-        elif by_pattern and path.suffix.lower() not in IMAGE_SUFFIXES:
+        elif by_pattern and path.suffix.lower() not in suffixes:
             left_out.left_out[path.suffix.lower()] += 1
         else:
             found.append(Source(path, PurePath(path.name)))
     found = _once(found)
-    if named_in is not None:
-        places = choose([(each.path, each.below) for each in found], read_names(named_in), named_in)
-        repeated = len(places) - len(set(places))
-        if repeated:
-            _log.warning("%s names %d images more than once; each is taken once", named_in, repeated)
-        found = [found[place] for place in dict.fromkeys(places)]
+    found = found if named_in is None else _chosen(found, named_in)
     if not found:
         raise MissingFileError(f"{' '.join(map(str, given))}: no image is among it.")
     return Sources(tuple(found[:limit]), dict(sorted(left_out.left_out.items())))
@@ -98,25 +126,62 @@ def find(
 _CURE = "; --recursive takes subfolders as well"
 
 
-def _refuse_addresses(given: Sequence[Path | str]) -> None:
-    """Refuse URLs.
+def _chosen(found: Sequence[Source], named_in: Path) -> list[Source]:
+    """Those that a list names, in its order."""
+    places = choose([(each.path, each.below) for each in found], read_names(named_in), named_in)
+    repeated = len(places) - len(set(places))
+    if repeated:
+        _log.warning("%s names %d images more than once; each is taken once", named_in, repeated)
+    return [found[place] for place in dict.fromkeys(places)]
+
+
+def _addressed(text: str, allow_url: bool, takes_videos: bool) -> Source:
+    """A URL or a camera.
 
     Raises:
-        MissingFileError: one is among them.
+        MissingFileError, UsageError: it is not allowed, or not of a kind that is read.
     """
-    address = next((each for each in given if is_url(each)), None)
-    if address is not None:
+    if text.startswith(CAMERA) and takes_videos:
+        return Source(Path(text), PurePath(text.replace(":", "_")), text)
+    if not allow_url:
         raise MissingFileError(
-            f"image {address} is an address; images are read from files. Download it first, or keep records: --store."
+            f"image {text} is an address; images are read from files. Download it first, allow it with --allow-url, or "
+            "keep records: --store."
         )
+    if is_live(text) and not takes_videos:
+        raise UsageError(f"{text} is a camera or stream, and this command takes images.", field="images")
+    parts = urllib.parse.urlsplit(text)
+    if parts.scheme.lower() not in ("http", "https") and not is_live(text):
+        raise UsageError(f"{parts.scheme}:// is not read: http, https and rtsp are.", field="allow_url")
+    if parts.password or parts.username:
+        # It would stand in every result and record. A camera often knows no other way.
+        if not is_live(text):
+            raise UsageError("a URL with a name or password in it is not read. Download it first.", field="images")
+        host = parts.netloc.rpartition("@")[2]
+        name = PurePath(re.sub(r"[^\w.-]", "_", f"{host}{parts.path}"))
+        return Source(Path(f"{parts.scheme}_{name}"), name, text)
+    last = PurePosixPath(urllib.parse.unquote(parts.path)).name or parts.hostname or "url"
+    name = PurePath(re.sub(r"[^\w. -]", "_", last).lstrip("."))
+    return Source(Path(f"{parts.scheme}_{parts.netloc}_{name}"), name, text)
 
 
-def _expanded(text: str) -> Iterator[tuple[Path, bool]]:
-    """The files and folders that one argument stands for, and whether a pattern matched them."""
+def _expanded(text: str, allow_url: bool, takes_videos: bool) -> Iterator[Source | tuple[Path, bool]]:
+    """The files and folders that one argument stands for, and whether a pattern matched them; or what is no file."""
     path = Path(text)
-    if text == STDIN or (path.suffix.lower() == _LIST_SUFFIX and path.is_file()):
-        for name in read_names(path):
-            yield _listed(name, path), False
+    if is_url(text) or (takes_videos and text.startswith(CAMERA)):
+        yield _addressed(text, allow_url, takes_videos)
+    elif text == STDIN or (path.suffix.lower() == _LIST_SUFFIX and path.is_file()):
+        data = read_data(path)
+        if text == STDIN and is_picture(data):
+            if not takes_videos:
+                raise BadInputError("standard input holds a picture, and a list of names is read there. Name its file.")
+            yield Source(Path("stdin"), PurePath("stdin"), STDIN, data)
+            return
+        for name in names_in(data, path):
+            if is_url(name.strip()):
+                yield _addressed(name.strip(), allow_url, takes_videos)
+            else:
+                yield _listed(name, path), False
     elif not os.path.lexists(path) and glob.has_magic(text):
         matched = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - of a whole path, which may be absolute
         if not matched:
@@ -147,7 +212,7 @@ def _once(found: Sequence[Source]) -> list[Source]:
     """Each image once, however its path is written; links of another name are images of their own."""
     places: dict[tuple[str, str], Source] = {}
     for each in found:
-        places.setdefault((os.path.realpath(each.path.parent), each.path.name), each)
+        places.setdefault((each.origin or os.path.realpath(each.path.parent), each.path.name), each)
     if len(places) < len(found):
         _log.warning("%d images were given more than once; each is taken once", len(found) - len(places))
     return list(places.values())
