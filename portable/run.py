@@ -23,6 +23,7 @@ from typing import Any
 
 import models
 import numpy as np
+import saturation
 
 import kernels
 
@@ -87,6 +88,9 @@ def main() -> int:
             _probe(machine, root, networks, qemu)
         rows += compared(root, machine, networks, broken, _NATIVE)
         broken += [f"{machine.name}: kernels: {each}" for each in kernels_apart(root, machine)]
+        if machine.emulated or machine is CAPPED:
+            held = dict(np.load(root / "out" / machine.name.replace(" ", "_") / "saturation.npz"))
+            broken += [f"{machine.name}: int8 sums: {each}" for each in saturation.broken(held, saturates=True)]
     if qemu:
         broken += _refused_by_old(root, networks[0], qemu)
     print(table(rows))
@@ -104,7 +108,9 @@ def _probe(machine: Machine, root: Path, networks: list[str], qemu: str | None) 
     subprocess.run(
         [*python, str(HERE / "probe.py"), str(root), str(out), ",".join(networks)], env=environment, check=True
     )
-    subprocess.run([*python, str(HERE / "kernels.py"), str(out / "kernels.npz")], env=environment, check=True)
+    for program in ("kernels", "saturation"):
+        words = [str(HERE / f"{program}.py"), str(out / f"{program}.npz")]
+        subprocess.run([*python, *words], env=environment, check=True)
 
 
 def _python(emulated: str, qemu: str | None, environment: dict[str, str]) -> list[str]:

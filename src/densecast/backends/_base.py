@@ -200,6 +200,14 @@ class ListsLayers(Protocol):
 
 
 @runtime_checkable
+class EmulatesSaturation(Protocol):
+    """A backend that can tell what an int8 model computes on CPUs whose int8 sums saturate."""
+
+    def saturating(self, artifact: CompiledArtifact, feeds: Feeds) -> Feeds:
+        """The outputs there, by name; computed here, slowly."""
+
+
+@runtime_checkable
 class Inspectable(Protocol):
     """A backend whose models expose their intermediate tensors."""
 

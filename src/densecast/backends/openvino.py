@@ -14,7 +14,14 @@ import numpy as np
 
 from densecast.artifact import CompiledArtifact
 from densecast.artifact.half_type_record import HalfTypeRecord
-from densecast.backends import _nncf, _openvino_half_type, _openvino_listed, _openvino_model, _openvino_trial
+from densecast.backends import (
+    _nncf,
+    _openvino_half_type,
+    _openvino_listed,
+    _openvino_model,
+    _openvino_saturating,
+    _openvino_trial,
+)
 from densecast.backends._base import (
     Backend,
     BuildJob,
@@ -113,6 +120,11 @@ class OpenVinoBackend:
     def load(self, artifact: CompiledArtifact, config: ExecutionConfig) -> OpenVinoRunner:
         """Compile the artifact for this CPU, or load it from the cache of compiled models."""
         return OpenVinoRunner(artifact, config)
+
+    def saturating(self, artifact: CompiledArtifact, feeds: Feeds) -> Feeds:
+        """The outputs of an int8 model on CPUs without VNNI."""
+        names = [tensor.name for tensor in artifact.spec.outputs]
+        return _openvino_saturating.outputs(artifact.file(_FILE), artifact.spec.inputs, feeds, names)
 
     def inspect(self, artifact: CompiledArtifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
         """Open the artifact's model for inspection in its own precision."""

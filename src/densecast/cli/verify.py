@@ -12,6 +12,10 @@ from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
 
 def command(
     artifact: Annotated[Path, typer.Argument(help="A built or exported artifact.")],
+    cpu: Annotated[
+        str | None,
+        typer.Option(help="Also predict whether this kind of CPU computes the same: any, avx2, avx512, vnni or amx."),
+    ] = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -22,9 +26,10 @@ def command(
     from densecast.io import codec
     from densecast.verbs.verify import verify
 
-    verification = verify(artifact)
+    verification = verify(artifact, cpu=cpu)  # type: ignore[arg-type]
     width = max(len(check.name) for check in verification.checks)
     lines = [f"{check.state:6}  {check.name:{width}}  {check.told}" for check in verification.checks]
     emit(codec.to_plain(verification), "\n".join([*lines, f"{verification.seconds:.1f} s"]), json)
     if not verification.is_sound:
-        raise GateFailedError(f"{artifact} does not compute here what it was built to.")
+        here = "" if cpu else " here"
+        raise GateFailedError(f"{artifact} does not compute{here} what it was built to.")

@@ -9,11 +9,13 @@ from typing import Literal
 
 from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact, elsewhere, stored_answer
 from densecast.backends._base import BACKENDS
-from densecast.errors import BackendMissingError, BadArtifactError
+from densecast.errors import BackendMissingError, BadArtifactError, UsageError
 from densecast.runtime import execution, machine
 from densecast.session import Session
 from densecast.spec import limits
+from densecast.spec.cpu import Cpu
 from densecast.spec.precision import PrecisionRan
+from densecast.verbs import other_cpu
 from densecast.verbs.builder.compile_plan import built_spec
 
 
@@ -43,21 +45,26 @@ class Verification:
         return all(check.state != "failed" for check in self.checks)
 
 
-def verify(folder: Path | str) -> Verification:
+def verify(folder: Path | str, *, cpu: Cpu | None = None) -> Verification:
     """Check an artifact's files and engine, and run it once on the stored test input.
+
+    With `cpu`, also predict whether CPUs of that kind compute the same, see `other_cpu.predict`.
 
     Raises:
         BadArtifactError: damaged: a file is missing or changed.
         BackendMissingError: its engine is not installed.
+        UsageError: a kind of CPU that cannot be meant, or of an artifact that is not compiled.
     """
     start = time.perf_counter()
     artifact = Artifact.open(folder)
     size_mb = sum(artifact.file(name).stat().st_size for name in artifact.manifest.files) / 1e6
     checks = [Check("files", "ok", f"{len(artifact.manifest.files)} files, {size_mb:.1f} MB, hashes as recorded")]
     if not isinstance(artifact, CompiledArtifact):
+        if cpu is not None:
+            raise UsageError("an exported artifact is for no CPU yet: name one that is built.", field="cpu")
         checks.append(_graph(artifact))
     else:
-        checks += [*_source(artifact), _engine(artifact), _cpu(artifact), *_run(artifact)]
+        checks += [*_source(artifact), _engine(artifact), _cpu(artifact), *_run(artifact, cpu)]
     return Verification(str(folder), tuple(checks), round(time.perf_counter() - start, 3))
 
 
@@ -116,10 +123,14 @@ def _cpu(artifact: Artifact) -> Check:
     return Check("CPU", "note", f"{now.cpu}; it was built on {before.cpu}{without}")
 
 
-def _run(artifact: CompiledArtifact) -> list[Check]:
+def _run(artifact: CompiledArtifact, cpu: Cpu | None) -> list[Check]:
     """The checks that need the engine, which is loaded once."""
     with Session.open(artifact, execution.configure("latency"), check_cpu=False) as session:
-        return [_precision(artifact, session.precision), _golden(artifact, session)]
+        found = [_precision(artifact, session.precision), _golden(artifact, session)]
+        if cpu is not None:
+            there = other_cpu.predict(artifact, cpu, session.forward)
+            found.append(Check(f"on {cpu}", "ok" if there.agrees else "failed", there.told))
+        return found
 
 
 def _precision(artifact: CompiledArtifact, now: PrecisionRan) -> Check:
