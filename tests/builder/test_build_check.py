@@ -21,7 +21,9 @@ from densecast.runtime import execution
 from densecast.session import Session
 from densecast.spec.options import BuildOptions
 from densecast.spec.tensor import Feeds
+from densecast.spec.verb_options import MaxDrop
 from densecast.verbs.builder import build, build_check
+from densecast.verbs.mixed_precision import build_within
 
 FAULTS = (
     planted_faults.transposed_weight,
@@ -173,7 +175,7 @@ class Misreads:
         return self._engine.build(replace(job, graph=folder.parent / "misread.onnx"), folder)
 
 
-def test_an_engine_that_misreads_a_graph_is_refused_in_int8_by_its_float32(tmp_path: Path) -> None:
+def test_an_engine_that_misreads_a_graph_is_refused_in_int8_and_by_a_largest_drop(tmp_path: Path) -> None:
     if "misreads" not in BACKENDS.names():
         BACKENDS.register("misreads", Misreads())  # type: ignore[arg-type]
     pictures = tmp_path / "pictures"
@@ -185,6 +187,10 @@ def test_an_engine_that_misreads_a_graph_is_refused_in_int8_by_its_float32(tmp_p
     options = BuildOptions("misreads", "qint8_mixed_float16")
     with pytest.raises(ParityError, match=r"^the int8 model built for misreads is off by .* even in float32"):
         build(source, tmp_path / "built", options, data=pictures)
+    with pytest.raises(ParityError, match=r"misreads is off by .* even in float32"):
+        build_within(
+            source, tmp_path / "built", options, MaxDrop(9.0, "disagreement", images=2, split="all"), data=pictures
+        )
     assert not (tmp_path / "built").exists()
     build(source, tmp_path / "sound", replace(options, backend="onnxruntime"), data=pictures)
 

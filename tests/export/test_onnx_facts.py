@@ -13,7 +13,10 @@ import pytest
 from found_graphs import Kind
 
 import densecast
+from densecast.artifact import FloatArtifact
 from densecast.errors import BadGraphError
+from densecast.spec.preprocess import Letterbox, Native, Preprocess, Stretch
+from densecast.spec.tensor import Dim
 
 THREE = ("sky", "tree", "road")
 ULTRALYTICS = (
@@ -60,6 +63,40 @@ def test_what_is_said_overrules_the_metadata(tmp_path: Path) -> None:
     path = saved(tmp_path, (("names", str(dict(enumerate(THREE)))),))
     artifact = densecast.export(path, tmp_path / "float", labels=["a", "b", "c"])
     assert artifact.spec.labels == ("a", "b", "c")
+
+
+SEMANTIC = (
+    ("author", "Ultralytics"),
+    ("stride", "32"),
+    ("task", "semantic"),
+    ("imgsz", "[64, 96]"),
+    ("names", "{0: 'sky', 1: 'tree', 2: 'road'}"),
+)
+
+
+def test_the_size_and_the_stride_of_the_metadata_are_taken_and_said(tmp_path: Path) -> None:
+    artifact = densecast.export(saved(tmp_path, SEMANTIC), tmp_path / "float")
+    assert artifact.spec.preprocess.resize == Letterbox((64, 96))
+    assert artifact.spec.preprocess.std == (255.0, 255.0, 255.0)
+    height, width = artifact.spec.input.shape[2:]
+    assert isinstance(height, Dim) and isinstance(width, Dim) and (height.multiple, width.multiple) == (32, 32)
+    said = " ".join(artifact.manifest.passes)
+    assert "letterboxed to 64×96" in said and "multiples of 32" in said
+
+
+def test_a_stated_resize_overrules_the_size_of_the_metadata(tmp_path: Path) -> None:
+    path = saved(tmp_path, SEMANTIC)
+    stated = densecast.export(path, tmp_path / "a", preprocess=Preprocess(Stretch((64, 64))))
+    assert stated.spec.preprocess.resize == Stretch((64, 64))
+    command = ("export", str(path), "--normalise", "imagenet", "--out", str(tmp_path / "b"))
+    assert command_line.densecast(*command).code == 0
+    typed = FloatArtifact.open(tmp_path / "b").spec.preprocess
+    assert typed.resize == Letterbox((64, 96)) and (typed.mean[0], typed.divisor) == (0.485, 255.0)
+
+
+def test_the_size_of_nobody_s_metadata_is_not_taken_for_a_resize(tmp_path: Path) -> None:
+    artifact = densecast.export(saved(tmp_path, SEMANTIC[1:]), tmp_path / "float")
+    assert artifact.spec.preprocess.resize == Native()
 
 
 def instances() -> onnx.ModelProto:

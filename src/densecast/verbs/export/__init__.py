@@ -109,7 +109,7 @@ def export(
     if kind == "mmdeploy" and isinstance(source, Path):
         source, spec, labels = *mmdeploy.read(source, labels), None
     elif isinstance(source, Path):
-        labels = described.of_file(kind, source, spec, labels)
+        labels, preprocess = described.of_file(kind, source, spec, labels, preprocess)
     model = described.model_spec(name, spec, labels, preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)

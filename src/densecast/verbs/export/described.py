@@ -12,6 +12,7 @@ from typing import Any
 from densecast.errors import BadConfigError, UsageError
 from densecast.io import files
 from densecast.spec.model import ModelSpec
+from densecast.spec.preprocess import Letterbox, Preprocess
 from densecast.tasks._base import TASKS, Task
 from densecast.verbs.export import checkpoint, foreign, hf_folder, library_preprocess, spec_file, torch_file
 from densecast.verbs.export.retrained import Stated
@@ -141,11 +142,18 @@ def of_folder(
     return hf_folder.load(folder), model
 
 
-def of_file(kind: str, path: Path, spec: Spec | None, labels: Labels | None) -> Labels | None:
-    """The labels of a file: those given, else those of an ONNX file's own metadata; weights alone are refused."""
+def of_file(
+    kind: str, path: Path, spec: Spec | None, labels: Labels | None, preprocess: object
+) -> tuple[Labels | None, object]:
+    """Labels and preprocessing of a file: those given, else of an ONNX file's own metadata; weights are refused."""
     if kind == "torchscript":
         torch_file.refuse_if_weights(path)
-    return of_onnx(path) if kind == "onnx" and spec is None and labels is None else labels
+    if kind != "onnx" or spec is not None:
+        return labels, preprocess
+    return (
+        of_onnx(path) if labels is None else labels,
+        preprocess_of_onnx(path) if preprocess is None else preprocess,
+    )
 
 
 def of_onnx(path: Path) -> tuple[str, ...] | None:
@@ -160,6 +168,20 @@ def of_onnx(path: Path) -> tuple[str, ...] | None:
     if facts.fault:
         _LOG.warning("%s has labels in its metadata that cannot be used (%s)", path.name, facts.fault)
     return facts.labels or None
+
+
+def preprocess_of_onnx(path: Path) -> Preprocess | None:
+    """The preprocessing that an ONNX file's metadata tell; None where they do not.
+
+    Ultralytics names the size that images are letterboxed to (`imgsz`), and divides them by 255.
+
+    Raises:
+        BadGraphError: it is no ONNX file.
+    """
+    if not path.is_file():
+        return None  # whoever opens it says so
+    facts = foreign.facts(path)
+    return Preprocess(Letterbox(facts.size_hw)) if facts.maker and facts.size_hw else None
 
 
 def _alone(labels: Labels | None, preprocess: object) -> None:

@@ -19,6 +19,7 @@ _LABELS = ("names", "labels", "class_names", "classes", "id2label", "label2id", 
 _TASK = ("task", "task_type", "model_type")
 _MOST_CHARACTERS = 1 << 20
 _SHOWN_OUTPUTS = 4
+_LARGEST_STRIDE = 256
 # Tasks of other kinds than a map of all pixels, in the words of those who export them.
 _OTHERS = {
     "detect": "boxes of objects",
@@ -46,6 +47,7 @@ class Facts:
     task: str | None = None
     maker: str | None = None
     size_hw: tuple[int, int] | None = None
+    stride: int | None = None
     fault: str | None = None
 
 
@@ -56,7 +58,7 @@ def of(metadata: Mapping[str, str]) -> Facts:
     # Exporters write `task` for their own use as well; it is no name but a sentence then.
     task = task if task and re.fullmatch(r"[\w-]{2,40}", task) else None
     maker = "Ultralytics" if "ultralytics" in " ".join(metadata.values()).lower()[:_MOST_CHARACTERS] else None
-    return Facts(labels, task, maker, _size(metadata), fault)
+    return Facts(labels, task, maker, _size(metadata), _stride(metadata), fault)
 
 
 def of_model(model: Any) -> Facts:
@@ -123,6 +125,14 @@ def _size(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     ):
         return value[0], value[1]
     return None
+
+
+def _stride(metadata: Mapping[str, str]) -> int | None:
+    """By how much the network makes an image smaller inside: of a list the most."""
+    value = _parsed(metadata.get("stride", ""))
+    values = value if isinstance(value, (list, tuple)) else [value]
+    found = [each for each in values if type(each) is int and 1 <= each <= _LARGEST_STRIDE]
+    return max(found) if found and len(found) == len(values) else None
 
 
 def _parsed(text: str) -> Any:

@@ -18,6 +18,7 @@ from densecast.graph import _quantised
 from densecast.io import files
 from densecast.runtime import cell, engine_words
 from densecast.spec.model import ModelSpec
+from densecast.spec.preprocess import Letterbox
 from densecast.spec.shapes import check_resize
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
@@ -33,6 +34,7 @@ from densecast.verbs.export import (
     outputs,
     parity,
     script_operators,
+    trial_sizes,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
         check(model, str(path))
     spec, serialised = found.spec, model.SerializeToString()
     spec, size_notes = graph_sizes.fit(spec, graph_runner(serialised), model, str(path))
+    spec, told = _as_told(spec, facts)
     resize_note = check_resize(spec.input, spec.preprocess, spec.slide)
     if resize_note:
         _LOG.warning("%s: %s.", path.name, resize_note)
@@ -79,6 +82,7 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
         *found.notes,
         *output_notes,
         *size_notes,
+        *told,
         *((resize_note,) if resize_note else ()),
         *((selection.note,) if selection.note else ()),
         *((_quantised.NOTE,) if _quantised.is_quantised(model) else ()),
@@ -87,6 +91,20 @@ def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Pat
         files.write_bytes(draft.folder / "model.onnx", serialised)
         draft.finish(replace(manifest, spec=replace(spec, outputs=described), passes=notes))
     return FloatArtifact.open(out)
+
+
+def _as_told(spec: ModelSpec, facts: onnx_facts.Facts) -> tuple[ModelSpec, tuple[str, ...]]:
+    """The spec with open sizes of the multiple that the file's metadata name, and notes on what they told."""
+    notes = []
+    if facts.maker and facts.size_hw and spec.preprocess.resize == Letterbox(facts.size_hw):
+        high, wide = facts.size_hw
+        notes.append(f"images are letterboxed to {high}×{wide}, as the file's metadata of {facts.maker} say")
+    sides, stride = spec.input.shape[2:], facts.stride or 1
+    multiples = [size.multiple for size in sides if isinstance(size, Dim)]
+    if len(multiples) == len(sides) and any(stride % each == 0 and stride > each for each in multiples):
+        spec = trial_sizes.with_multiple(spec, stride)
+        notes.append(f"height and width are multiples of {stride}, the stride of the file's metadata")
+    return spec, tuple(notes)
 
 
 def outputs_of(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from densecast.errors import MissingFileError, UsageError
 from densecast.io import files
 from densecast.spec.preprocess import Native, Preprocess
-from densecast.verbs.export import applicable, foreign, hf_folder, mmdeploy, tensorflow_source, torch_file
+from densecast.verbs.export import applicable, described, foreign, hf_folder, mmdeploy, tensorflow_source, torch_file
 from densecast.verbs.export import checkpoint as checkpoints
 from densecast.zoo._base import ZOO, ZooEntry
 
@@ -117,6 +117,8 @@ def preprocess_of(source: Named, variant: str) -> Preprocess:
         return ZOO.load(source.source).spec_for(variant).preprocess
     if source.kind == "huggingface" and isinstance(source.source, Path):
         return hf_folder.describe(source.source)[1] or Preprocess(Native())
+    if source.kind == "onnx" and isinstance(source.source, Path):
+        return described.preprocess_of_onnx(source.source) or Preprocess(Native())
     return Preprocess(Native())
 
 

@@ -52,6 +52,7 @@ def build_within(
 
     Raises:
         GateFailedError: no int8 model is within the drop, and `max_drop.otherwise` is "fail".
+        ParityError: the engine computes something else than the float graph, even in float32.
         UsageError: a precision other than int8, a metric that cannot be measured, a backend without single layers.
         DensecastError: whatever building and evaluating raise.
     """
@@ -83,6 +84,7 @@ def build_within(
             if (existing := CompiledArtifact.existing(place, plan.key)) is not None:
                 return existing
         candidates = CandidateBuilder(plan, Path(folder))
+        candidates.check_engine()
         search = Search(candidates, accuracy, SearchCheckpoint(found_key), max_drop, start, progress)
         finished = search.run()
         record, half_layers = _verdict(search, max_drop, finished, time.monotonic() - start)

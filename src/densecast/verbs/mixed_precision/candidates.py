@@ -23,7 +23,7 @@ from densecast.runtime.cpu_load import CpuLoad, LoadMeter
 from densecast.runtime.execution import ExecutionConfig
 from densecast.runtime.machine import usable_cpus
 from densecast.session import Session
-from densecast.verbs.builder import calibration_methods
+from densecast.verbs.builder import calibration_methods, float_check
 from densecast.verbs.builder.compile_plan import CompilePlan
 from densecast.verbs.mixed_precision.strategy import HalfLayers
 
@@ -42,14 +42,29 @@ class CandidateBuilder:
             )
         self._plan, self._folder, self._count = plan, folder, 0
         self._config = ExecutionConfig(threads or usable_cpus(), use_cache=False)
-        graph = folder / "graph.onnx"
-        self._notes = plan.write_graph(graph)
-        self._job, self._calibration = calibration_methods.resolve(plan, graph)
+        self._graphs = folder / "graph.onnx", folder / "half.onnx"
+        self._notes = plan.write_graph(self._graphs[0])
+        self._job, self._calibration = calibration_methods.resolve(plan, self._graphs[0])
         self._quantized: Quantized = plan.backend.quantized(self._job)
         # Half precision as a build of its own, with the graph passes that pay off in it.
         self._half_plan = replace(plan, options=replace(plan.options, precision="force_float16"), feeds=())
-        self._half_notes = self._half_plan.write_graph(folder / "half.onnx")
+        self._half_notes = self._half_plan.write_graph(self._graphs[1])
         self._half: tuple[CompiledArtifact, Built] | None = None
+
+    def check_engine(self) -> None:
+        """Compare what the engine makes of both graphs in float32 with the graphs themselves.
+
+        A drop is measured against the engine's own float32, beside which an operator that it misreads costs nothing.
+
+        Raises:
+            ParityError: the engine computes something else than a graph.
+        """
+        for plan, job, graph in (
+            (self._plan, self._job, self._graphs[0]),
+            (self._half_plan, self._half_plan.job(self._graphs[1]), self._graphs[1]),
+        ):
+            if float_check.is_needed(plan):
+                float_check.check(plan, job, graph)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -67,7 +82,7 @@ class CandidateBuilder:
 
     def half(self) -> Pipeline:
         """Build the whole network in half precision."""
-        self._half = self._compile(self._half_plan.job(self._folder / "half.onnx"))
+        self._half = self._compile(self._half_plan.job(self._graphs[1]))
         return self._open(self._half[0])
 
     def mixed(self, half_layers: HalfLayers) -> Pipeline:
