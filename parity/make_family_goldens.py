@@ -5,6 +5,7 @@ Run in the environment of make_env.sh: .venv-parity/bin/python parity/make_famil
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def main() -> None:
     """Run every family and write sampled outputs and the names of weights."""
     torch.set_num_threads(1)
     originals.import_package("mmseg")
+    importlib.import_module("mmcls.models")  # ConvNeXt
     goldens: dict[str, np.ndarray] = {}
     for name, table in FAMILIES.items():
         model = built(table)

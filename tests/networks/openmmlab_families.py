@@ -305,6 +305,46 @@ FAMILIES: dict[str, dict[str, Any]] = {
             "in_index": -1,
         },
     ),
+    "twins_windows": _network(
+        {
+            "type": "SVT",
+            "embed_dims": [8, 16],
+            "patch_sizes": [4, 2],
+            "strides": [4, 2],
+            "num_heads": [1, 2],
+            "mlp_ratios": [2, 2],
+            "depths": [2, 2],
+            "sr_ratios": [2, 1],
+            "windiow_sizes": [3, 4],
+            "out_indices": (0, 1),
+            "qkv_bias": True,
+        },
+        _head("UPerHead", (8, 16), pool_scales=(1, 2), **_several(0, 1)),
+    ),
+    "twins_reduced": _network(
+        {
+            "type": "PCPVT",
+            "embed_dims": [8, 16],
+            "patch_sizes": [4, 2],
+            "strides": [4, 2],
+            "num_heads": [1, 2],
+            "mlp_ratios": [2, 2],
+            "depths": [1, 2],
+            "sr_ratios": [4, 1],
+            "out_indices": (0, 1),
+        },
+        _head("UPerHead", (8, 16), pool_scales=(1, 2), **_several(0, 1)),
+    ),
+    "convnext": _network(
+        {
+            "type": "mmcls.ConvNeXt",
+            "arch": {"depths": [1, 2], "channels": [8, 16]},
+            "out_indices": [0, 1],
+            "layer_scale_init_value": 1.0,
+            "gap_before_final_norm": False,
+        },
+        _head("UPerHead", (8, 16), pool_scales=(1, 2), **_several(0, 1)),
+    ),
     "expectation": _network(_RESNET, _head("EMAHead", 64, ema_channels=8, num_bases=4, num_stages=3)),
 }
 SIZES_HW = ((97, 131), (64, 96))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import mmengine_families
 import numpy as np
 import pytest
 import seeded
@@ -19,6 +20,7 @@ from densecast.verbs.export.to_onnx import open_axes, to_onnx  # noqa: E402
 
 pytestmark = pytest.mark.torch
 GOLDEN = np.load(Path(__file__).parent.parent / "golden" / "openmmlab_families.npz")
+SECOND = np.load(Path(__file__).parent.parent / "golden" / "mmengine_families.npz")
 # The same float32 operations; pooling and attention sum in another order.
 TOLERANCE = 1e-5
 
@@ -32,7 +34,8 @@ def one_thread() -> Any:
 
 
 def network_of(name: str) -> Any:
-    network = openmmlab.build(openmmlab.Options.of(FAMILIES[name])).eval()
+    table = FAMILIES[name] if name in FAMILIES else mmengine_families.FAMILIES[name]
+    network = openmmlab.build(openmmlab.Options.of(table)).eval()
     own = network.state_dict()
     shapes = {key: tuple(tensor.shape) for key, tensor in own.items() if tensor.is_floating_point()}
     state = {key: torch.from_numpy(array) for key, array in seeded.state(shapes).items()}
@@ -53,6 +56,23 @@ def test_logits_and_names_of_weights_are_the_originals(name: str) -> None:
             logits = network(torch.from_numpy(seeded.image(size_hw))).numpy()
         expected = GOLDEN[f"{case} sample"]
         assert logits.shape == tuple(GOLDEN[f"{case} shape"])
+        np.testing.assert_allclose(
+            seeded.sample(logits), expected, rtol=0, atol=TOLERANCE * np.abs(expected).max(), err_msg=case
+        )
+
+
+@pytest.mark.parametrize("name", mmengine_families.FAMILIES)
+def test_logits_and_names_of_weights_are_those_of_the_second_generation(name: str) -> None:
+    network = network_of(name)
+    keys = {key: torch.zeros(()) for key in SECOND[f"{name} keys"].tolist()}
+    assert sorted(network.state_dict()) == sorted(openmmlab.clean(keys))
+    assert len(keys) > len(network.state_dict()), "branches that only training runs are left out"
+    for size_hw in mmengine_families.SIZES_HW:
+        with torch.no_grad():
+            logits = network(torch.from_numpy(seeded.image(size_hw))).numpy()
+        case = f"{name} {size_hw[0]}x{size_hw[1]}"
+        expected = SECOND[f"{case} sample"]
+        assert logits.shape == tuple(SECOND[f"{case} shape"])
         np.testing.assert_allclose(
             seeded.sample(logits), expected, rtol=0, atol=TOLERANCE * np.abs(expected).max(), err_msg=case
         )
