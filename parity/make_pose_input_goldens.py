@@ -23,12 +23,15 @@ from make_pose_warp_goldens import image
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "pose_inputs.json"
-# Height and width, short side, scales from the largest.
+# Height and width, short side, scales from the largest, whether by unbiased data processing.
 CASES = (
-    ((97, 131), 512, (1,)),
-    ((131, 97), 128, (1,)),
-    ((427, 640), 256, (1,)),
-    ((97, 131), 128, (2, 1, 0.5)),
+    ((97, 131), 512, (1,), False),
+    ((131, 97), 128, (1,), False),
+    ((427, 640), 256, (1,), False),
+    ((97, 131), 128, (2, 1, 0.5), False),
+    ((97, 131), 512, (1,), True),
+    ((131, 97), 128, (1,), True),
+    ((97, 131), 128, (2, 1, 0.5), True),
 )
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -54,16 +57,17 @@ def main() -> None:
 
     steps = [{"type": "ToTensor"}, {"type": "NormalizeTensor", "mean": MEAN, "std": STD}]
     goldens = []
-    for image_hw, short_side, scales in CASES:
+    for image_hw, short_side, scales, unbiased in CASES:
         results = {"img": image(image_hw), "ann_info": {"image_size": np.array([short_side, short_side])}}
-        results = BottomUpGetImgSize(test_scale_factor=sorted(scales, reverse=True))(results)
-        results = BottomUpResizeAlign(transforms=[Compose([step]) for step in steps])(results)
+        results = BottomUpGetImgSize(sorted(scales, reverse=True), use_udp=unbiased)(results)
+        results = BottomUpResizeAlign([Compose([step]) for step in steps], use_udp=unbiased)(results)
         inputs = [array.numpy() for array in results["ann_info"]["aug_data"]]
         goldens.append(
             {
                 "image_hw": image_hw,
                 "short_side": short_side,
                 "scales": scales,
+                "unbiased": unbiased,
                 "shapes": [list(array.shape) for array in inputs],
                 "sha256": [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in inputs],
             }

@@ -176,3 +176,37 @@ def test_a_file_whose_joints_nobody_tells_apart_is_refused_before_anything_is_wr
     with_sides = TEXT.replace("flip_test=True", "flip_test=False").replace(", dataset_info=dataset_info", "")
     recipe = read(with_sides.replace("type='BottomUpCocoDataset'", "type='Mine'"))
     assert recipe.decode.skeleton.joints == ("joint_0", "joint_1", "joint_2") and not recipe.decode.flip
+
+
+@pytest.mark.slow
+def test_people_of_a_built_model_are_those_of_the_network_and_the_plain_definition(tmp_path: Path) -> None:
+    import cv2
+    import plain_pose
+
+    from densecast.pipeline import Pipeline
+    from densecast.spec.options import BuildOptions, InputShape
+    from densecast.verbs.builder import build
+
+    network = saved(tmp_path / "hands.pth", TEXT.replace("detection_threshold=0.2", "detection_threshold=0.0"))
+    exported = export(tmp_path / "hands.pth", tmp_path / "float")
+    built = build(exported, tmp_path / "built", BuildOptions("onnxruntime", shape=InputShape((2,), 64, 96)))
+    image = np.random.default_rng(5).integers(0, 256, (50, 75, 3), np.uint8)
+    with Pipeline.open(built) as pipeline:
+        found = pipeline(image)
+        assert pipeline.spec.decode == exported.spec.decode
+    # The image, first to first and last to last pixel, normalised; then its mirror image.
+    matrix = np.array([[95 / (95 / 63 * 49), 0, 0], [0, 63 / 49, 0]])
+    warped = cv2.warpAffine(image, matrix.astype(np.float32), (96, 64), flags=cv2.INTER_LINEAR)
+    plain = (warped / 255.0 - [0.5, 0.25, 0.125]) / [0.5, 0.25, 0.25]
+    both = np.stack([plain.transpose(2, 0, 1), plain[:, ::-1].transpose(2, 0, 1)]).astype(np.float32)
+    with torch.no_grad():
+        outputs = [each.numpy() for each in network(torch.from_numpy(both)).values()]
+    decode = exported.spec.decode
+    assert isinstance(decode, PoseDecode)
+    people, _ = plain_pose.decode([outputs], (64, 96), decode)
+    assert len(found) == len(people) > 0 and found.xy_px.shape[1:] == (3, 2)
+    scale = np.array([95 / 63 * 49 / 47, 49 / 31])
+    close = np.abs(found.xy_px - people[..., :2] * scale).max(axis=-1) < 0.05
+    # OpenCV 5 warps a few pixels otherwise, and a Newton step on flat ground leads far.
+    assert close.mean() > 0.7
+    np.testing.assert_allclose(np.sort(found.score.ravel()), np.sort(people[..., 2].ravel()), atol=5e-3)

@@ -20,11 +20,12 @@ GOLDENS = json.loads((Path(__file__).parents[1] / "golden" / "pose_inputs.json")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-@pytest.mark.parametrize("golden", GOLDENS, ids=lambda golden: f"{golden['image_hw']}-{golden['scales']}")
+@pytest.mark.parametrize("golden", GOLDENS, ids=lambda each: f"{each['image_hw']}-{each['scales']}-{each['unbiased']}")
 def test_inputs_are_mmposes_to_the_last_bit(golden: dict[str, Any]) -> None:
     height, width = golden["image_hw"]
     image = np.random.RandomState(height * 10007 + width).randint(0, 256, (height, width, 3)).astype(np.uint8)
-    usual = Preprocess(PoseAffine(golden["short_side"]), mean=MEAN, std=STD, divisor=255.0)
+    resize = PoseAffine(golden["short_side"], unbiased=golden["unbiased"])
+    usual = Preprocess(resize, mean=MEAN, std=STD, divisor=255.0)
     found = [prepare(image, each)[0] for each in usual.at_ratios(golden["scales"])]
     assert [[1, *array.shape] for array in found] == golden["shapes"]
     assert [hashlib.sha256(array.tobytes()).hexdigest() for array in found] == golden["sha256"]

@@ -169,7 +169,7 @@ def _described_pose(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpe
     by_coco = recipe.dataset is not None and recipe.dataset.type in ("BottomUpCocoDataset", "BottomUpMhpDataset")
     by_coco = by_coco and (recipe.decode.skeleton or COCO).sigmas != ()
     described = SpecFile(
-        labels=recipe.labels or ("person",),
+        labels=("person",),
         palette=(_PERSON_RGB,),
         preprocess=stated.preprocess or recipe.preprocess,
         task="pose",
