@@ -247,3 +247,16 @@ def test_what_is_stated_overrules_the_file(tmp_path: Path) -> None:
     assert made.spec.labels == ("a", "b", "c") and made.spec.preprocess.std == (255.0, 255.0, 255.0)
     with pytest.raises(BadConfigError, match="3 classes"):
         export(tmp_path / "latest.pth", tmp_path / "more", labels=["a", "b"])
+
+
+def test_the_folders_of_a_data_set_of_ones_own_stay_with_the_model(tmp_path: Path) -> None:
+    from densecast.artifact import FloatArtifact
+    from densecast.spec.data_layout import DataLayout, SplitFolders
+
+    own = DATA.replace("test=dict(type='ADE20KDataset'", "test=dict(type='MyFields', seg_map_suffix='_cls.png'")
+    saved(tmp_path / "latest.pth", MODEL + own)
+    export(tmp_path / "latest.pth", tmp_path / "out")
+    evaluation = FloatArtifact.open(tmp_path / "out").spec.evaluation
+    assert evaluation is not None and (evaluation.dataset, evaluation.metric) == ("CustomDataset", "iou")
+    splits = (SplitFolders("val", "images/val", "annotations/val"),)
+    assert evaluation.layout == DataLayout(splits, "_cls.png", reduce_zero_label=True)
