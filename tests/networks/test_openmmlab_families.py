@@ -95,3 +95,19 @@ def test_one_graph_takes_any_size_and_computes_the_same(name: str) -> None:
             expected = network(torch.from_numpy(images)).numpy()
         got = run({"image": images})["logits"]
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("kind", ["FPN", "MultiLevelNeck", "MLANeck"])
+def test_a_necks_own_activation_is_the_one_that_is_built(kind: str) -> None:
+    table = FAMILIES["transformer_levels"]
+    neck = {"type": kind, "in_channels": [16, 16], "out_channels": 8}
+    neck |= {"num_outs": 2} if kind == "FPN" else {"scales": [1, 1]} if kind == "MultiLevelNeck" else {}
+    found = {}
+    for name, given in {"none": None, "ReLU": {"type": "ReLU"}, "GELU": {"type": "GELU"}}.items():
+        own = neck if given is None else neck | {"act_cfg": given}
+        torch.manual_seed(0)
+        network = openmmlab.build(openmmlab.Options.of({**table, "neck": own})).eval()
+        found[name] = [type(each).__name__ for each in network.neck.modules()]
+    assert "ReLU" in found["ReLU"] and "GELU" not in found["ReLU"]
+    assert "GELU" in found["GELU"] and "ReLU" not in found["GELU"]
+    assert not {"ReLU", "GELU"} & set(found["none"])

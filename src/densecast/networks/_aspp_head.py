@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import BATCH_NORM, Activation, ConvModule, DepthwiseSeparableConv, Norm
+from densecast.networks._conv import USUAL, Units
 
 
 class ASPPHead(nn.Module):
@@ -27,23 +27,20 @@ class ASPPHead(nn.Module):
         *,
         first: bool = True,
         separable: bool = False,
-        norm: Norm | None = BATCH_NORM,
-        activation: Activation = "relu",
+        units: Units = USUAL,
     ) -> None:
         super().__init__()
         dilations = [*([1] if first else []), *rates]
 
         def reach(dilation: int) -> nn.Module:
             if dilation == 1:
-                return ConvModule(in_channels, channels, 1, norm=norm, activation=activation)
-            kind: type[ConvModule | DepthwiseSeparableConv] = DepthwiseSeparableConv if separable else ConvModule
-            return kind(in_channels, channels, 3, dilation=dilation, norm=norm, activation=activation)
+                return units.conv(in_channels, channels, 1)
+            make = units.separable if separable else units.conv
+            return make(in_channels, channels, 3, dilation=dilation)
 
-        self.image_pool = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), ConvModule(in_channels, channels, 1, norm=norm, activation=activation)
-        )
+        self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), units.conv(in_channels, channels, 1))
         self.aspp_modules = nn.ModuleList(reach(dilation) for dilation in dilations)
-        self.bottleneck = ConvModule((len(dilations) + 1) * channels, channels, 3, norm=norm, activation=activation)
+        self.bottleneck = units.conv((len(dilations) + 1) * channels, channels, 3)
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
     def features(self, x: Tensor) -> Tensor:
@@ -77,20 +74,15 @@ class SeparableASPPHead(ASPPHead):
         low_width: int,
         align_corners: bool,
         first: bool = True,
-        norm: Norm | None = BATCH_NORM,
-        activation: Activation = "relu",
+        units: Units = USUAL,
     ) -> None:
-        super().__init__(
-            in_channels, channels, classes, rates, first=first, separable=True, norm=norm, activation=activation
-        )
+        super().__init__(in_channels, channels, classes, rates, first=first, separable=True, units=units)
         self.align_corners = align_corners
-        self.c1_bottleneck = (
-            ConvModule(low_channels, low_width, 1, norm=norm, activation=activation) if low_channels else None
-        )
+        self.c1_bottleneck = units.conv(low_channels, low_width, 1) if low_channels else None
         joined = channels + (low_width if low_channels else 0)
         self.sep_bottleneck = nn.Sequential(
-            DepthwiseSeparableConv(joined, channels, 3, norm=norm, activation=activation),
-            DepthwiseSeparableConv(channels, channels, 3, norm=norm, activation=activation),
+            units.separable(joined, channels, 3),
+            units.separable(channels, channels, 3),
         )
 
     def forward(self, x: Tensor, low: Tensor | None = None) -> Tensor:

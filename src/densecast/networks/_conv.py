@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -130,6 +130,27 @@ class DepthwiseSeparableConv(nn.Module):
         """(N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))."""
         out: Tensor = self.pointwise_conv(self.depthwise_conv(x))
         return out
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What the convolutions of a part share: what normalises behind each, and the activation."""
+
+    norm: Norm | None = BATCH_NORM
+    activation: Activation = "relu"
+
+    def conv(self, in_channels: int, out_channels: int, kernel: int, **others: Any) -> ConvModule:
+        """A `ConvModule` of this kind; `others` are its further arguments."""
+        own: dict[str, Any] = {"norm": self.norm, "activation": self.activation}
+        return ConvModule(in_channels, out_channels, kernel, **own | others)
+
+    def separable(self, in_channels: int, out_channels: int, kernel: int, **others: Any) -> DepthwiseSeparableConv:
+        """A `DepthwiseSeparableConv` of this kind."""
+        own: dict[str, Any] = {"norm": self.norm, "activation": self.activation}
+        return DepthwiseSeparableConv(in_channels, out_channels, kernel, **own | others)
+
+
+USUAL = Units()
 
 
 def conv_bn(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from densecast.networks._conv import BATCH_NORM, Activation, ConvModule, Norm
+from densecast.networks._conv import USUAL, Units
 
 
 class FCNHead(nn.Module):
@@ -24,22 +24,12 @@ class FCNHead(nn.Module):
         kernel: int = 3,
         concat_input: bool = False,
         dilation: int = 1,
-        norm: Norm | None = BATCH_NORM,
-        activation: Activation = "relu",
+        units: Units = USUAL,
     ) -> None:
         super().__init__()
         inputs = [in_channels] + [channels] * (count - 1) if count else []
-        self.convs = nn.Sequential(
-            *(
-                ConvModule(width, channels, kernel, dilation=dilation, norm=norm, activation=activation)
-                for width in inputs
-            )
-        )
-        self.conv_cat = (
-            ConvModule(in_channels + channels, channels, kernel, norm=norm, activation=activation)
-            if concat_input
-            else None
-        )
+        self.convs = nn.Sequential(*(units.conv(width, channels, kernel, dilation=dilation) for width in inputs))
+        self.conv_cat = units.conv(in_channels + channels, channels, kernel) if concat_input else None
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
     def features(self, x: Tensor) -> Tensor:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from densecast.networks._conv import BATCH_NORM, Activation, ConvModule, Norm
+from densecast.networks._conv import USUAL, Units
 
 
 class ObjectContextBlock(nn.Module):
     """Attention from pixels to class summaries; its result is joined to the pixels, context first."""
 
-    def __init__(
-        self, channels: int, key_channels: int, norm: Norm | None = BATCH_NORM, activation: Activation = "relu"
-    ) -> None:
+    def __init__(self, channels: int, key_channels: int, units: Units = USUAL) -> None:
         super().__init__()
         self.scale = key_channels**-0.5
-        self.query_project = _project_twice(channels, key_channels, norm, activation)
-        self.key_project = _project_twice(channels, key_channels, norm, activation)
-        self.value_project = ConvModule(channels, key_channels, 1, norm=norm, activation=activation)
-        self.out_project = ConvModule(key_channels, channels, 1, norm=norm, activation=activation)
-        self.bottleneck = ConvModule(2 * channels, channels, 1, norm=norm, activation=activation)
+        self.query_project = _project_twice(channels, key_channels, units)
+        self.key_project = _project_twice(channels, key_channels, units)
+        self.value_project = units.conv(channels, key_channels, 1)
+        self.out_project = units.conv(key_channels, channels, 1)
+        self.bottleneck = units.conv(2 * channels, channels, 1)
 
     def forward(self, pixels: Tensor, summaries: Tensor) -> Tensor:
         """(N, channels, h, w) and (N, channels, classes, 1) -> (N, channels, h, w)."""
@@ -47,14 +45,13 @@ class OCRHead(nn.Module):
         key_channels: int,
         classes: int,
         *,
-        norm: Norm | None = BATCH_NORM,
-        activation: Activation = "relu",
+        units: Units = USUAL,
         scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.scale = scale
-        self.bottleneck = ConvModule(in_channels, channels, 3, norm=norm, activation=activation)
-        self.object_context_block = ObjectContextBlock(channels, key_channels, norm, activation)
+        self.bottleneck = units.conv(in_channels, channels, 3)
+        self.object_context_block = ObjectContextBlock(channels, key_channels, units)
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
     def forward(self, x: Tensor, coarse_logits: Tensor) -> Tensor:
@@ -68,8 +65,8 @@ class OCRHead(nn.Module):
         return logits
 
 
-def _project_twice(channels: int, key_channels: int, norm: Norm | None, activation: Activation) -> nn.Sequential:
+def _project_twice(channels: int, key_channels: int, units: Units) -> nn.Sequential:
     return nn.Sequential(
-        ConvModule(channels, key_channels, 1, norm=norm, activation=activation),
-        ConvModule(key_channels, key_channels, 1, norm=norm, activation=activation),
+        units.conv(channels, key_channels, 1),
+        units.conv(key_channels, key_channels, 1),
     )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import BATCH_NORM, Activation, ConvModule, Norm
+from densecast.networks._conv import USUAL, ConvModule, Units
 from densecast.networks._pooling import AdaptiveMean
 
 
@@ -25,14 +25,10 @@ class PooledContext(nn.ModuleList):
         scales: Sequence[int],
         in_channels: int,
         channels: int,
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
         align_corners: bool,
     ) -> None:
-        super().__init__(
-            nn.Sequential(AdaptiveMean(scale), ConvModule(in_channels, channels, 1, norm=norm, activation=activation))
-            for scale in scales
-        )
+        super().__init__(nn.Sequential(AdaptiveMean(scale), units.conv(in_channels, channels, 1)) for scale in scales)
         self.align_corners = align_corners
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -53,14 +49,13 @@ class PSPHead(nn.Module):
         classes: int,
         scales: Sequence[int] = (1, 2, 3, 6),
         *,
-        norm: Norm | None = BATCH_NORM,
-        activation: Activation = "relu",
+        units: Units = USUAL,
         align_corners: bool = False,
     ) -> None:
         super().__init__()
-        self.psp_modules = PooledContext(scales, in_channels, channels, norm, activation, align_corners)
+        self.psp_modules = PooledContext(scales, in_channels, channels, units, align_corners)
         joined = in_channels + len(scales) * channels
-        self.bottleneck = ConvModule(joined, channels, 3, norm=norm, activation=activation)
+        self.bottleneck = units.conv(joined, channels, 3)
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
     def context(self, x: Tensor) -> Tensor:
@@ -87,8 +82,7 @@ class UPerHead(nn.Module):
         classes: int,
         scales: Sequence[int] = (1, 2, 3, 6),
         *,
-        norm: Norm | None = BATCH_NORM,
-        activation: Activation = "relu",
+        units: Units = USUAL,
         align_corners: bool = False,
     ) -> None:
         super().__init__()
@@ -96,9 +90,9 @@ class UPerHead(nn.Module):
         self.align_corners = align_corners
 
         def conv(width: int, kernel: int) -> ConvModule:
-            return ConvModule(width, channels, kernel, norm=norm, activation=activation)
+            return units.conv(width, channels, kernel)
 
-        self.psp_modules = PooledContext(scales, last, channels, norm, activation, align_corners)
+        self.psp_modules = PooledContext(scales, last, channels, units, align_corners)
         self.bottleneck = conv(last + len(scales) * channels, 3)
         self.lateral_convs = nn.ModuleList(conv(width, 1) for width in others)
         self.fpn_convs = nn.ModuleList(conv(channels, 3) for _ in others)
@@ -131,18 +125,15 @@ class SegformerHead(nn.Module):
         channels: int,
         classes: int,
         *,
-        norm: Norm | None = BATCH_NORM,
-        activation: Activation = "relu",
+        units: Units = USUAL,
         align_corners: bool = False,
         nearest: bool = False,
     ) -> None:
         super().__init__()
         self.mode = "nearest" if nearest else "bilinear"
         self.align_corners = None if nearest else align_corners
-        self.convs = nn.ModuleList(
-            ConvModule(width, channels, 1, norm=norm, activation=activation) for width in in_channels
-        )
-        self.fusion_conv = ConvModule(len(in_channels) * channels, channels, 1, norm=norm, activation="relu")
+        self.convs = nn.ModuleList(units.conv(width, channels, 1) for width in in_channels)
+        self.fusion_conv = units.conv(len(in_channels) * channels, channels, 1, activation="relu")
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:

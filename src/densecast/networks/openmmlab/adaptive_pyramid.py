@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import Activation, ConvModule, Norm
+from densecast.networks._conv import ConvModule, Units
 from densecast.networks._pooling import AdaptiveMean
 from densecast.networks.openmmlab.mix_transformer import to_map, to_tokens
 
@@ -16,13 +16,11 @@ from densecast.networks.openmmlab.mix_transformer import to_map, to_tokens
 class _Context(nn.Module):
     """Keys: `pooled_redu_conv`, `input_redu_conv`, `global_info`, `gla`, `residual_conv`, and `fusion_conv`."""
 
-    def __init__(
-        self, scale: int, fuses: bool, in_channels: int, channels: int, norm: Norm | None, activation: Activation
-    ) -> None:
+    def __init__(self, scale: int, fuses: bool, in_channels: int, channels: int, units: Units) -> None:
         super().__init__()
 
         def conv(width: int) -> ConvModule:
-            return ConvModule(width, channels, 1, norm=norm, activation=activation)
+            return units.conv(width, channels, 1)
 
         self.mean = AdaptiveMean(scale)
         self.pooled_redu_conv, self.input_redu_conv = conv(in_channels), conv(in_channels)
@@ -52,15 +50,12 @@ class AdaptivePyramidHead(nn.Module):
         scales: Sequence[int],
         fuses: bool,
         *,
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
     ) -> None:
         super().__init__()
-        self.acm_modules = nn.ModuleList(
-            _Context(scale, fuses, in_channels, channels, norm, activation) for scale in scales
-        )
+        self.acm_modules = nn.ModuleList(_Context(scale, fuses, in_channels, channels, units) for scale in scales)
         joined = in_channels + len(scales) * channels
-        self.bottleneck = ConvModule(joined, channels, 3, norm=norm, activation=activation)
+        self.bottleneck = units.conv(joined, channels, 3)
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:

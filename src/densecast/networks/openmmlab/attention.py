@@ -24,14 +24,14 @@ def _between(keys: Keys, shared: Any, name: str, block: nn.Module) -> nn.Module:
         (name, block),
         kernel=keys.integer("kernel_size", 3),
         concat_input=keys.flag("concat_input", True),
-        **shared.units,
+        units=shared.units,
     )
 
 
 def non_local(keys: Keys, shared: Any) -> nn.Module:
     """NLHead."""
     keys.only("mode", "embedded_gaussian")
-    block = NonLocal(shared.channels, keys.integer("reduction", 2), keys.flag("use_scale", True), shared.norm)
+    block = NonLocal(shared.channels, keys.integer("reduction", 2), keys.flag("use_scale", True), shared.units.norm)
     return _between(keys, shared, "nl_block", block)
 
 
@@ -42,7 +42,9 @@ def disentangled(keys: Keys, shared: Any) -> nn.Module:
     temperature = keys.number("temperature", 0.05)
     if temperature <= 0:
         raise keys.wrong("temperature", temperature, "above 0")
-    return _between(keys, shared, "dnl_block", NonLocal(shared.channels, reduction, scaled, shared.norm, temperature))
+    return _between(
+        keys, shared, "dnl_block", NonLocal(shared.channels, reduction, scaled, shared.units.norm, temperature)
+    )
 
 
 def global_context(keys: Keys, shared: Any) -> nn.Module:
@@ -55,7 +57,7 @@ def global_context(keys: Keys, shared: Any) -> nn.Module:
 def dual(keys: Keys, shared: Any) -> nn.Module:
     """DAHead."""
     return parts.DualAttentionHead(
-        shared.width, shared.channels, shared.classes, keys.integer("pam_channels"), **shared.units
+        shared.width, shared.channels, shared.classes, keys.integer("pam_channels"), units=shared.units
     )
 
 
@@ -63,7 +65,9 @@ def interlaced(keys: Keys, shared: Any) -> nn.Module:
     """ISAHead."""
     inner = keys.integer("isa_channels")
     height, width = keys.integers("down_factor", (8, 8), count=2)
-    return parts.InterlacedHead(shared.width, shared.channels, shared.classes, inner, (height, width), **shared.units)
+    return parts.InterlacedHead(
+        shared.width, shared.channels, shared.classes, inner, (height, width), units=shared.units
+    )
 
 
 def asymmetric(keys: Keys, shared: Any) -> nn.Module:
@@ -73,7 +77,7 @@ def asymmetric(keys: Keys, shared: Any) -> nn.Module:
         raise keys.wrong("in_channels", shared.in_channels, "of two maps")
     inner = keys.integer("project_channels")
     scales = keys.integers("key_pool_scales", (1, 3, 6, 8))
-    return parts.AsymmetricHead(shared.in_channels, shared.channels, shared.classes, inner, scales, **shared.units)
+    return parts.AsymmetricHead(shared.in_channels, shared.channels, shared.classes, inner, scales, units=shared.units)
 
 
 def expectation(keys: Keys, shared: Any) -> nn.Module:
@@ -87,7 +91,7 @@ def expectation(keys: Keys, shared: Any) -> nn.Module:
         keys.integer("num_bases"),
         keys.integer("num_stages"),
         keys.flag("concat_input", True),
-        **shared.units,
+        units=shared.units,
     )
 
 
@@ -102,11 +106,11 @@ def encoding(keys: Keys, shared: Any) -> nn.Module:
         lateral=keys.flag("add_lateral", False),
         se_loss=keys.flag("use_se_loss", True),
         align_corners=shared.align_corners,
-        **shared.units,
+        units=shared.units,
     )
 
 
 def adaptive_pyramid(keys: Keys, shared: Any) -> nn.Module:
     """APCHead."""
     scales, fuses = keys.integers("pool_scales", (1, 2, 3, 6)), keys.flag("fusion", True)
-    return AdaptivePyramidHead(shared.width, shared.channels, shared.classes, scales, fuses, **shared.units)
+    return AdaptivePyramidHead(shared.width, shared.channels, shared.classes, scales, fuses, units=shared.units)

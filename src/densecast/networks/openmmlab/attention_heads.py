@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import Activation, ConvModule, Norm
+from densecast.networks._conv import ConvModule, Units
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._pooling import AdaptiveMean
 from densecast.networks._self_attention import Scale, SelfAttentionBlock
@@ -26,8 +26,7 @@ class BetweenHead(FCNHead):
         *,
         kernel: int,
         concat_input: bool,
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
     ) -> None:
         super().__init__(
             in_channels,
@@ -36,8 +35,7 @@ class BetweenHead(FCNHead):
             count=2,
             kernel=kernel,
             concat_input=concat_input,
-            norm=norm,
-            activation=activation,
+            units=units,
         )
         self._block = block[0]
         self.add_module(*block)
@@ -76,13 +74,11 @@ class _ChannelAttention(nn.Module):
 class DualAttentionHead(nn.Module):
     """Attention between positions beside attention between channels (Fu et al. 2019, arXiv:1809.02983)."""
 
-    def __init__(
-        self, in_channels: int, channels: int, classes: int, inner: int, norm: Norm | None, activation: Activation
-    ) -> None:
+    def __init__(self, in_channels: int, channels: int, classes: int, inner: int, units: Units) -> None:
         super().__init__()
 
         def conv(width: int) -> ConvModule:
-            return ConvModule(width, channels, 3, norm=norm, activation=activation)
+            return units.conv(width, channels, 3)
 
         self.pam_in_conv, self.cam_in_conv = conv(in_channels), conv(in_channels)
         self.pam, self.cam = _PositionAttention(channels, inner), _ChannelAttention()
@@ -102,19 +98,19 @@ class DualAttentionHead(nn.Module):
 class _Relation(SelfAttentionBlock):
     """Attention inside of one group of positions. Key beside the block's: `output_project`."""
 
-    def __init__(self, channels: int, inner: int, norm: Norm | None, activation: Activation) -> None:
+    def __init__(self, channels: int, inner: int, units: Units) -> None:
         super().__init__(
             channels,
             channels,
             inner,
             channels,
             convs=2,
-            norm=norm,
-            activation=activation,
+            norm=units.norm,
+            activation=units.activation,
             scaled=True,
             with_out=False,
         )
-        self.output_project = ConvModule(channels, channels, 1, norm=norm, activation=activation)
+        self.output_project = units.conv(channels, channels, 1)
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
         out: Tensor = self.output_project(super().forward(queries, keys))
@@ -131,15 +127,14 @@ class InterlacedHead(nn.Module):
         classes: int,
         inner: int,
         factor_hw: tuple[int, int],
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
     ) -> None:
         super().__init__()
         self.factor_hw = factor_hw
-        self.in_conv = ConvModule(in_channels, channels, 3, norm=norm, activation=activation)
-        self.global_relation = _Relation(channels, inner, norm, activation)
-        self.local_relation = _Relation(channels, inner, norm, activation)
-        self.out_conv = ConvModule(2 * channels, channels, 1, norm=norm, activation=activation)
+        self.in_conv = units.conv(in_channels, channels, 3)
+        self.global_relation = _Relation(channels, inner, units)
+        self.local_relation = _Relation(channels, inner, units)
+        self.out_conv = units.conv(2 * channels, channels, 1)
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -186,8 +181,7 @@ class _Asymmetric(nn.Module):
         out_channels: int,
         scales: Sequence[int],
         shared: bool,
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
     ) -> None:
         super().__init__()
         attention = SelfAttentionBlock(
@@ -196,14 +190,14 @@ class _Asymmetric(nn.Module):
             inner,
             high,
             shared=shared,
-            norm=norm,
-            activation=activation,
+            norm=units.norm,
+            activation=units.activation,
             scaled=True,
             with_out=True,
             pool_keys=_PooledPositions(scales),
         )
         self.stages = nn.ModuleList([attention])
-        self.bottleneck = ConvModule(2 * high, out_channels, 1, norm=norm, activation=activation if shared else "none")
+        self.bottleneck = units.conv(2 * high, out_channels, 1, activation=units.activation if shared else "none")
 
     def forward(self, high: Tensor, low: Tensor) -> Tensor:
         out: Tensor = self.bottleneck(torch.cat([self.stages[0](high, low), high], dim=1))
@@ -220,14 +214,13 @@ class AsymmetricHead(nn.Module):
         classes: int,
         inner: int,
         scales: Sequence[int],
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
     ) -> None:
         super().__init__()
         low, high = in_channels
-        self.fusion = _Asymmetric(low, high, inner, high, scales, False, norm, activation)
-        self.bottleneck = ConvModule(high, channels, 3, norm=norm, activation=activation)
-        self.context = _Asymmetric(channels, channels, inner, channels, scales, True, norm, activation)
+        self.fusion = _Asymmetric(low, high, inner, high, scales, False, units)
+        self.bottleneck = units.conv(high, channels, 3)
+        self.context = _Asymmetric(channels, channels, inner, channels, scales, True, units)
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:

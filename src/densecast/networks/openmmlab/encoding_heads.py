@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import Activation, ConvModule, Norm
+from densecast.networks._conv import ConvModule, Units
 from densecast.networks._pyramid_heads import resized
 
 
@@ -45,18 +45,17 @@ class ExpectationHead(nn.Module):
         bases: int,
         steps: int,
         concat_input: bool,
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
     ) -> None:
         super().__init__()
 
         def conv(width: int, out: int, kernel: int) -> ConvModule:
-            return ConvModule(width, out, kernel, norm=norm, activation=activation)
+            return units.conv(width, out, kernel)
 
         self.ema_in_conv = conv(in_channels, inner, 3)
         self.ema_mid_conv = ConvModule(inner, inner, 1, norm=None, activation="none")
         self.ema_module = _Bases(inner, bases, steps)
-        self.ema_out_conv = ConvModule(inner, inner, 1, norm=norm, activation="none")
+        self.ema_out_conv = units.conv(inner, inner, 1, activation="none")
         self.bottleneck = conv(inner, channels, 3)
         self.conv_cat = conv(in_channels + channels, channels, 3) if concat_input else None
         self.conv_seg = nn.Conv2d(channels, classes, 1)
@@ -93,9 +92,9 @@ class _Encoding(nn.Module):
 class _EncodingModule(nn.Module):
     """Channels weighed by an encoding of the whole map. Keys: `encoding_project`, `encoding.{0,1}`, `fc.0`."""
 
-    def __init__(self, channels: int, codes: int, norm: Norm | None, activation: Activation) -> None:
+    def __init__(self, channels: int, codes: int, units: Units) -> None:
         super().__init__()
-        self.encoding_project = ConvModule(channels, channels, 1, norm=norm, activation=activation)
+        self.encoding_project = units.conv(channels, channels, 1)
         self.encoding = nn.Sequential(_Encoding(channels, codes), nn.BatchNorm1d(codes), nn.ReLU())
         self.fc = nn.Sequential(nn.Linear(channels, channels), nn.Sigmoid())
 
@@ -116,21 +115,20 @@ class EncodingHead(nn.Module):
         *,
         lateral: bool,
         se_loss: bool,
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
         align_corners: bool,
     ) -> None:
         super().__init__()
         self.align_corners, self.lateral = align_corners, lateral
 
         def conv(width: int, kernel: int) -> ConvModule:
-            return ConvModule(width, channels, kernel, norm=norm, activation=activation)
+            return units.conv(width, channels, kernel)
 
         self.bottleneck = conv(in_channels[-1], 3)
         if lateral:
             self.lateral_convs = nn.ModuleList(conv(width, 1) for width in in_channels[:-1])
             self.fusion = conv(len(in_channels) * channels, 3)
-        self.enc_module = _EncodingModule(channels, codes, norm, activation)
+        self.enc_module = _EncodingModule(channels, codes, units)
         if se_loss:
             self.se_layer = nn.Linear(channels, classes)  # of training only; its weights are in the files
         self.conv_seg = nn.Conv2d(channels, classes, 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import Activation, ConvModule, DepthwiseSeparableConv, Norm
+from densecast.networks._conv import Activation, ConvModule, DepthwiseSeparableConv, Norm, Units
 from densecast.networks._inverted_residual import InvertedResidual
 from densecast.networks._pyramid_heads import PooledContext, resized
 from densecast.networks.openmmlab.keys import Keys
@@ -59,7 +59,7 @@ class _GlobalFeatures(nn.Module):
                 )
                 in_channels = width
             self.add_module(f"bottleneck{number}", nn.Sequential(*blocks))
-        self.ppm = PooledContext((1, 2, 3, 6), in_channels, in_channels // 4, norm, activation, align_corners)
+        self.ppm = PooledContext((1, 2, 3, 6), in_channels, in_channels // 4, Units(norm, activation), align_corners)
         self.out = ConvModule(2 * in_channels, channels, 3, norm=norm, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:

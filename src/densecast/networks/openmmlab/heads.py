@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from densecast.networks._aspp_head import ASPPHead, SeparableASPPHead
-from densecast.networks._conv import Activation, Norm
+from densecast.networks._conv import Units
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._ocr_head import OCRHead
 from densecast.networks._pyramid_heads import PSPHead, SegformerHead, UPerHead
 from densecast.networks.openmmlab import attention, dual_resolution, light_heads, transformer_heads
 from densecast.networks.openmmlab.keys import Keys
-from densecast.networks.openmmlab.units import activation_of, norm_of, plain_convolution
+from densecast.networks.openmmlab.units import activation_of, norm_of, optional_activation_of, plain_convolution
 
 Select = Callable[[Sequence[Tensor]], Any]
 """What a head takes of the backbone's maps: one, several, or several joined."""
@@ -40,8 +40,7 @@ class Common:
     in_channels: tuple[int, ...]
     channels: int
     classes: int
-    norm: Norm | None
-    activation: Activation
+    units: Units
     align_corners: bool
     index: tuple[int, ...]
     transform: str | None
@@ -51,11 +50,6 @@ class Common:
     def width(self) -> int:
         """Channels of the one map that most heads take."""
         return sum(self.in_channels) if self.transform == "resize_concat" else self.in_channels[0]
-
-    @property
-    def units(self) -> dict[str, Any]:
-        """Normalisation and activation, as heads take them."""
-        return {"norm": self.norm, "activation": self.activation}
 
 
 def common(keys: Keys, transform: str | None = None) -> Common:
@@ -79,8 +73,7 @@ def common(keys: Keys, transform: str | None = None) -> Common:
         in_channels,
         channels,
         classes if outputs is None else outputs,
-        norm_of(keys),
-        activation_of(keys),
+        Units(norm_of(keys), activation_of(keys)),
         align,
         index,
         given,
@@ -113,14 +106,14 @@ def _fcn(keys: Keys, shared: Common) -> nn.Module:
         kernel=keys.integer("kernel_size", 3),
         concat_input=keys.flag("concat_input", True),
         dilation=keys.integer("dilation", 1),
-        **shared.units,
+        units=shared.units,
     )
 
 
 def _psp(keys: Keys, shared: Common) -> nn.Module:
     scales = keys.integers("pool_scales", (1, 2, 3, 6))
     return PSPHead(
-        shared.width, shared.channels, shared.classes, scales, align_corners=shared.align_corners, **shared.units
+        shared.width, shared.channels, shared.classes, scales, align_corners=shared.align_corners, units=shared.units
     )
 
 
@@ -133,7 +126,7 @@ def _aspp(keys: Keys, shared: Common) -> nn.Module:
         shared.classes,
         rates if is_plain else (first, *rates),
         first=is_plain,
-        **shared.units,
+        units=shared.units,
     )
 
 
@@ -150,7 +143,7 @@ def _separable_aspp(keys: Keys, shared: Common) -> nn.Module:
         low_width=keys.integer("c1_channels", least=0),
         align_corners=shared.align_corners,
         first=is_plain,
-        **shared.units,
+        units=shared.units,
     )
 
 
@@ -161,14 +154,19 @@ def _ocr(keys: Keys, shared: Common) -> nn.Module:
         keys.integer("ocr_channels"),
         shared.classes,
         scale=keys.number("scale", 1),
-        **shared.units,
+        units=shared.units,
     )
 
 
 def _uper(keys: Keys, shared: Common) -> nn.Module:
     scales = keys.integers("pool_scales", (1, 2, 3, 6))
     return UPerHead(
-        shared.in_channels, shared.channels, shared.classes, scales, align_corners=shared.align_corners, **shared.units
+        shared.in_channels,
+        shared.channels,
+        shared.classes,
+        scales,
+        align_corners=shared.align_corners,
+        units=shared.units,
     )
 
 
@@ -182,7 +180,7 @@ def _segformer(keys: Keys, shared: Common) -> nn.Module:
         shared.classes,
         align_corners=shared.align_corners,
         nearest=mode == "nearest",
-        **shared.units,
+        units=shared.units,
     )
 
 
@@ -194,13 +192,12 @@ def _lraspp(keys: Keys, shared: Common) -> nn.Module:
         shared.classes,
         widths,
         align_corners=shared.align_corners,
-        **shared.units,
+        units=shared.units,
     )
 
 
 def _separable_fcn(keys: Keys, shared: Common) -> nn.Module:
-    given = keys.take("dw_act_cfg", None)
-    depthwise = "none" if given is None else activation_of(Keys({"act_cfg": given}, keys.where))
+    depthwise = optional_activation_of(keys, "dw_act_cfg")
     return light_heads.SeparableFCNHead(
         shared.width,
         shared.channels,
@@ -209,7 +206,7 @@ def _separable_fcn(keys: Keys, shared: Common) -> nn.Module:
         kernel=keys.integer("kernel_size", 3),
         concat_input=keys.flag("concat_input", True),
         depthwise_activation=depthwise,
-        **shared.units,
+        units=shared.units,
     )
 
 
@@ -221,7 +218,7 @@ def _pyramid(keys: Keys, shared: Common) -> nn.Module:
         shared.classes,
         strides,
         align_corners=shared.align_corners,
-        **shared.units,
+        units=shared.units,
     )
 
 

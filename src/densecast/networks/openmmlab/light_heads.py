@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import Activation, ConvModule, DepthwiseSeparableConv, Norm
+from densecast.networks._conv import Activation, ConvModule, DepthwiseSeparableConv, Units
 from densecast.networks._pyramid_heads import resized
 
 
@@ -26,8 +26,7 @@ class LRASPPHead(nn.Module):
         classes: int,
         branch_channels: Sequence[int],
         *,
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
         align_corners: bool,
     ) -> None:
         super().__init__()
@@ -35,10 +34,10 @@ class LRASPPHead(nn.Module):
         self.convs, self.conv_ups = nn.Sequential(), nn.Sequential()
         for index, width in enumerate(branch_channels):
             self.convs.add_module(f"conv{index}", nn.Conv2d(in_channels[index], width, 1, bias=False))
-            up = ConvModule(channels + width, channels, 1, norm=norm, activation=activation, bias=False)
+            up = units.conv(channels + width, channels, 1, bias=False)
             self.conv_ups.add_module(f"conv_up{index}", up)
         self.conv_up_input = nn.Conv2d(channels, channels, 1)
-        self.aspp_conv = ConvModule(in_channels[-1], channels, 1, norm=norm, activation=activation, bias=False)
+        self.aspp_conv = units.conv(in_channels[-1], channels, 1, bias=False)
         self.image_pool = nn.Sequential(
             nn.AvgPool2d(49, stride=(16, 20)),
             ConvModule(in_channels[2], channels, 1, norm=None, activation="sigmoid", bias=False),
@@ -70,18 +69,15 @@ class SeparableFCNHead(nn.Module):
         kernel: int,
         concat_input: bool,
         depthwise_activation: Activation | None,
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
     ) -> None:
         super().__init__()
 
         def separable(width: int) -> DepthwiseSeparableConv:
-            return DepthwiseSeparableConv(
+            return units.separable(
                 width,
                 channels,
                 kernel,
-                norm=norm,
-                activation=activation,
                 depthwise_activation=depthwise_activation,
             )
 
@@ -111,8 +107,7 @@ class PyramidSumHead(nn.Module):
         classes: int,
         strides: Sequence[int],
         *,
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
         align_corners: bool,
     ) -> None:
         super().__init__()
@@ -122,9 +117,7 @@ class PyramidSumHead(nn.Module):
             steps = max(1, int(math.log2(stride) - math.log2(strides[0])))
             layers: list[nn.Module] = []
             for step in range(steps):
-                layers.append(
-                    ConvModule(width if step == 0 else channels, channels, 3, norm=norm, activation=activation)
-                )
+                layers.append(units.conv(width if step == 0 else channels, channels, 3))
                 if stride != strides[0]:
                     layers.append(nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=align_corners))
             self.scale_heads.append(nn.Sequential(*layers))

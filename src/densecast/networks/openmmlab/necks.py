@@ -8,27 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import Activation, ConvModule, DepthwiseSeparableConv, Norm
+from densecast.networks._conv import Units
 from densecast.networks._pyramid_heads import resized
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.transformer_heads import mla_neck
-from densecast.networks.openmmlab.units import BN, activation_of, norm_of, plain_convolution
+from densecast.networks.openmmlab.units import BN, activation_of, norm_of, optional_activation_of, plain_convolution
 
 
 class FeaturePyramid(nn.Module):
     """FPN (Lin et al. 2017, arXiv:1612.03144). Keys: `lateral_convs.{i}`, `fpn_convs.{i}`."""
 
-    def __init__(
-        self, in_channels: Sequence[int], channels: int, outputs: int, norm: Norm | None, activation: Activation
-    ) -> None:
+    def __init__(self, in_channels: Sequence[int], channels: int, outputs: int, units: Units) -> None:
         super().__init__()
         self.extra = outputs - len(in_channels)
-        self.lateral_convs = nn.ModuleList(
-            ConvModule(width, channels, 1, norm=norm, activation=activation) for width in in_channels
-        )
-        self.fpn_convs = nn.ModuleList(
-            ConvModule(channels, channels, 3, norm=norm, activation=activation) for _ in in_channels
-        )
+        self.lateral_convs = nn.ModuleList(units.conv(width, channels, 1) for width in in_channels)
+        self.fpn_convs = nn.ModuleList(units.conv(channels, channels, 3) for _ in in_channels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """One map a scale -> as many of one width, and further halvings of the last."""
@@ -50,15 +44,12 @@ class MultiLevel(nn.Module):
         in_channels: Sequence[int],
         channels: int,
         scales: Sequence[float],
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
     ) -> None:
         super().__init__()
         self.scales = list(scales)
-        self.lateral_convs = nn.ModuleList(
-            ConvModule(width, channels, 1, norm=norm, activation=activation) for width in in_channels
-        )
-        self.convs = nn.ModuleList(ConvModule(channels, channels, 3, norm=norm, activation=activation) for _ in scales)
+        self.lateral_convs = nn.ModuleList(units.conv(width, channels, 1) for width in in_channels)
+        self.convs = nn.ModuleList(units.conv(channels, channels, 3) for _ in scales)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps -> as many as scales; a single one is used for all."""
@@ -79,27 +70,22 @@ class JointUpsampling(nn.Module):
         channels: int,
         start: int,
         dilations: Sequence[int],
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
         align_corners: bool,
     ) -> None:
         super().__init__()
         self.start, self.align_corners = start, align_corners
         widths = list(in_channels)[start:]
-        self.conv_layers = nn.ModuleList(
-            nn.Sequential(ConvModule(width, channels, 3, norm=norm, activation=activation)) for width in widths
-        )
+        self.conv_layers = nn.ModuleList(nn.Sequential(units.conv(width, channels, 3)) for width in widths)
         joined = len(widths) * channels
         self.dilation_layers = nn.ModuleList(
             nn.Sequential(
-                DepthwiseSeparableConv(
+                units.separable(
                     joined,
                     channels,
                     3,
                     dilation=dilation,
                     depthwise_activation="none",
-                    norm=norm,
-                    activation=activation,
                 )
             )
             for dilation in dilations
@@ -117,13 +103,11 @@ class JointUpsampling(nn.Module):
 class CascadeFusion(nn.Module):
     """A coarse map raised twice and summed with a finer one. Keys: `conv_low`, `conv_high`."""
 
-    def __init__(
-        self, low: int, high: int, channels: int, norm: Norm | None, activation: Activation, align_corners: bool
-    ) -> None:
+    def __init__(self, low: int, high: int, channels: int, units: Units, align_corners: bool) -> None:
         super().__init__()
         self.align_corners = align_corners
-        self.conv_low = ConvModule(low, channels, 3, dilation=2, norm=norm, activation=activation)
-        self.conv_high = ConvModule(high, channels, 1, norm=norm, activation=activation)
+        self.conv_low = units.conv(low, channels, 3, dilation=2)
+        self.conv_high = units.conv(high, channels, 1)
 
     def forward(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """The fused map, and the raised coarse one."""
@@ -134,13 +118,11 @@ class CascadeFusion(nn.Module):
 class ICNeck(nn.Module):
     """ICNet's cascade of fusions (Zhao et al. 2018, arXiv:1704.08545). Keys: `cff_24`, `cff_12`."""
 
-    def __init__(
-        self, widths: Sequence[int], channels: int, norm: Norm | None, activation: Activation, align_corners: bool
-    ) -> None:
+    def __init__(self, widths: Sequence[int], channels: int, units: Units, align_corners: bool) -> None:
         super().__init__()
         first, second, third = widths
-        self.cff_24 = CascadeFusion(third, second, channels, norm, activation, align_corners)
-        self.cff_12 = CascadeFusion(channels, first, channels, norm, activation, align_corners)
+        self.cff_24 = CascadeFusion(third, second, channels, units, align_corners)
+        self.cff_12 = CascadeFusion(channels, first, channels, units, align_corners)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """The three branches -> two maps for training, and the one of the head."""
@@ -156,8 +138,7 @@ def _pyramid(keys: Keys) -> nn.Module:
         widths,
         keys.integer("out_channels"),
         keys.integer("num_outs", least=len(widths)),
-        norm_of(keys),
-        activation_of(keys) if keys.take("act_cfg", None) else "none",
+        Units(norm_of(keys), optional_activation_of(keys)),
     )
     keys.only("start_level", 0)
     keys.only("end_level", -1)
@@ -177,8 +158,7 @@ def _multi_level(keys: Keys) -> nn.Module:
         keys.integers("in_channels"),
         keys.integer("out_channels"),
         scales,
-        norm_of(keys),
-        activation_of(keys) if keys.take("act_cfg", None) else "none",
+        Units(norm_of(keys), optional_activation_of(keys)),
     )
 
 
@@ -189,8 +169,7 @@ def _joint(keys: Keys) -> nn.Module:
         keys.integer("mid_channels", 512),
         keys.integer("start_level", 0, least=0),
         keys.integers("dilations", (1, 2, 4, 8)),
-        norm_of(keys, BN),
-        activation_of(keys),
+        Units(norm_of(keys, BN), activation_of(keys)),
         keys.flag("align_corners", False),
     )
 
@@ -199,8 +178,7 @@ def _cascade(keys: Keys) -> nn.Module:
     return ICNeck(
         keys.integers("in_channels", (64, 256, 256), count=3),
         keys.integer("out_channels", 128),
-        norm_of(keys, BN),
-        activation_of(keys),
+        Units(norm_of(keys, BN), activation_of(keys)),
         keys.flag("align_corners", False),
     )
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import Activation, ConvModule, Norm
+from densecast.networks._conv import ConvModule, Units
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.mix_transformer import to_map, to_tokens
-from densecast.networks.openmmlab.units import activation_of, layer_norm_of, norm_of
+from densecast.networks.openmmlab.units import layer_norm_of, norm_of, optional_activation_of
 from densecast.networks.openmmlab.vision_transformer import EncoderLayer
 
 _EPS = 1e-6
@@ -37,15 +37,14 @@ class UpHead(nn.Module):
         kernel: int,
         eps: float,
         align_corners: bool,
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
     ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(in_channels, eps=eps)
         self.up_convs = nn.ModuleList()
         for index in range(count):
             width = in_channels if index == 0 else channels
-            conv = ConvModule(width, channels, kernel, norm=norm, activation=activation)
+            conv = units.conv(width, channels, kernel)
             self.up_convs.append(nn.Sequential(conv, _raising(scale, align_corners)))
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
@@ -70,13 +69,12 @@ class MultiLevelAggregationHead(nn.Module):
         *,
         scale: int,
         align_corners: bool,
-        norm: Norm | None,
-        activation: Activation,
+        units: Units,
     ) -> None:
         super().__init__()
 
         def conv(width: int) -> ConvModule:
-            return ConvModule(width, inner, 3, norm=norm, activation=activation)
+            return units.conv(width, inner, 3)
 
         self.up_convs = nn.ModuleList(
             nn.Sequential(conv(width), conv(inner), _raising(scale, align_corners)) for width in in_channels
@@ -96,15 +94,12 @@ class MultiLevelAggregation(nn.Module):
     The outputs begin with the last map.
     """
 
-    def __init__(
-        self, in_channels: Sequence[int], channels: int, eps: float, norm: Norm | None, activation: Activation
-    ) -> None:
+    def __init__(self, in_channels: Sequence[int], channels: int, eps: float, units: Units) -> None:
         super().__init__()
-        own: dict[str, Any] = {"norm": norm, "activation": activation}
         self.norm = nn.ModuleList(nn.LayerNorm(width, eps=eps) for width in in_channels)
         self.mla = nn.Module()
-        self.mla.channel_proj = nn.ModuleList(ConvModule(width, channels, 1, **own) for width in in_channels)
-        self.mla.feat_extract = nn.ModuleList(ConvModule(channels, channels, 3, **own) for _ in in_channels)
+        self.mla.channel_proj = nn.ModuleList(units.conv(width, channels, 1) for width in in_channels)
+        self.mla.feat_extract = nn.ModuleList(units.conv(channels, channels, 3) for _ in in_channels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps of one size -> as many of one width."""
@@ -165,7 +160,7 @@ def setr_up(keys: Keys, shared: Any) -> nn.Module:
         kernel=kernel,
         eps=layer_norm_of(keys, _EPS, "norm_layer"),
         align_corners=shared.align_corners,
-        **shared.units,
+        units=shared.units,
     )
 
 
@@ -183,7 +178,7 @@ def setr_mla(keys: Keys, shared: Any) -> nn.Module:
         inner,
         scale=keys.integer("up_scale", 4, most=64),
         align_corners=shared.align_corners,
-        **shared.units,
+        units=shared.units,
     )
 
 
@@ -207,6 +202,4 @@ def mla_neck(keys: Keys) -> nn.Module:
     """MLANeck."""
     widths, channels = keys.integers("in_channels"), keys.integer("out_channels")
     eps, norm = layer_norm_of(keys, _EPS, "norm_layer"), norm_of(keys)
-    given = keys.take("act_cfg", None)
-    activation = "none" if given is None else activation_of(Keys({"act_cfg": given}, keys.where))
-    return MultiLevelAggregation(widths, channels, eps, norm, activation)
+    return MultiLevelAggregation(widths, channels, eps, Units(norm, optional_activation_of(keys)))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import Activation, ConvModule, Norm
+from densecast.networks._conv import Activation, ConvModule, Norm, Units
 from densecast.networks._pyramid_heads import PooledContext
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.units import activation_of, batch_norm_of, plain_convolution
@@ -140,7 +140,7 @@ class ICNet(nn.Module):
         self.align_corners = align_corners
         self.backbone = backbone
         self.backbone.maxpool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
-        self.psp_modules = PooledContext(scales, layers[1], pooled, norm, activation, align_corners)
+        self.psp_modules = PooledContext(scales, layers[1], pooled, Units(norm, activation), align_corners)
         joined = layers[1] + len(scales) * pooled
         self.psp_bottleneck = ConvModule(joined, pooled, 3, norm=norm, activation=activation)
         self.conv_sub1 = nn.Sequential(

@@ -73,6 +73,12 @@ def activation_of(keys: Keys, default: Any = None, name: str = "act_cfg") -> Act
     return _ACTIVATIONS[kind]
 
 
+def optional_activation_of(keys: Keys, name: str = "act_cfg") -> Activation:
+    """The same where a table without one has no activation."""
+    value = keys.take(name, None)
+    return "none" if value is None else activation_of(Keys({name: value}, keys.where), name=name)
+
+
 def plain_convolution(keys: Keys) -> None:
     """Check that convolutions are the usual ones."""
     value = keys.take("conv_cfg", None)
