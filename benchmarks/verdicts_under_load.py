@@ -1,6 +1,7 @@
 """Do verdicts by timing stay the same while four processes keep the CPUs busy? Trials without and with that load.
 
     python benchmarks/verdicts_under_load.py [--trials 20] [--busy 4] [--models fcn_tiny] [--json FILE]
+    python benchmarks/verdicts_under_load.py --only tune --loads 4 --json FILE   # of --tune, and beside the load alone
 
 For each trial, with an empty cache: the 16-bit type of a build, and `build --tune` for latency. A verdict *flips* if
 one trial says yes and another no, of all trials of a model; "could not be decided" is not an answer, and leaves the
@@ -75,18 +76,22 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=4)
     parser.add_argument("--nice", type=int, default=0, help="of the processes that keep the CPUs busy")
     parser.add_argument("--models", default=",".join(MODELS), help="by comma")
+    parser.add_argument(
+        "--only", choices=("build", "tune"), help="the 16-bit type of a build, or --tune; default: both"
+    )
+    parser.add_argument("--loads", help="numbers of busy processes, by comma; default: 0 and --busy")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     table: dict[str, dict[str, int]] = {}
     with tempfile.TemporaryDirectory() as folder:
         sources = {name: export_zoo(name, Path(folder) / name) for name in arguments.models.split(",")}
-        for load in (0, arguments.busy):
+        for load in map(int, arguments.loads.split(",")) if arguments.loads else (0, arguments.busy):
             children = [multiprocessing.Process(target=busy, args=(arguments.nice,), daemon=True) for _ in range(load)]
             for child in children:
                 child.start()
             time.sleep(1)
             for name, source in sources.items():
-                for tuned in (False, True):
+                for tuned in {"build": (False,), "tune": (True,)}.get(arguments.only, (False, True)):
                     for what, counted in answers(source, arguments.trials, tuned=tuned).items():
                         table[f"{load} busy, {name}: {what}"] = dict(counted)
                         average = f"load {os.getloadavg()[2]:.1f} over 15 minutes"

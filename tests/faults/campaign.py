@@ -3,8 +3,10 @@
     PYTHONPATH=tests/support python tests/faults/campaign.py --count 500
 
 damages small models of every format, exports or opens each, and prints a table of what was tried, accepted, refused and
-failed. Exit code 1 if one failed: an error without a type, a crash, no end in time, or too much memory. A damaged file
-that failed is kept in runs/faults. Every mutant has its own number, which with the seed makes it again.
+failed; also when it is told to end before (Ctrl-C, SIGTERM), of what was tried until then. With --add the JSON file
+counts several runs together: each goes on after the last one's numbers. Exit code 1 if one failed: an error without a
+type, a crash, no end in time, or too much memory. A damaged file that failed is kept in runs/faults. Every mutant has
+its own number, which with the seed makes it again.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import logging
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -157,7 +160,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> int:
     reasons: collections.Counter[str] = collections.Counter()
 
     def try_one(number: int) -> None:
-        if time.monotonic() - start > arguments.seconds:
+        if time.monotonic() - start > arguments.seconds or ended.is_set():
             return
         kind, origin, data = mutant(number, arguments.seed, seeds)
         with tempfile.TemporaryDirectory(dir=folder) as name:
@@ -178,6 +181,9 @@ def run(arguments: argparse.Namespace, folder: Path) -> int:
                 kept.mkdir(parents=True, exist_ok=True)
                 (kept / f"{arguments.seed}_{number}{origin.path.suffix}").write_bytes(data)
 
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
     with ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(try_one, range(arguments.first, arguments.first + arguments.count)))
     if arguments.reasons:
@@ -194,6 +200,9 @@ def _report(
     seconds: float,
     arguments: argparse.Namespace,
 ) -> None:
+    if arguments.add and arguments.json and arguments.json.exists():
+        for kind, counts in json.loads(arguments.json.read_text()).items():
+            table.setdefault(kind, collections.Counter()).update(counts)
     columns = ("accepted", "refused", "contained", "untyped", "crash", "hang", "memory")
     print(f"{'format':12}{'tried':>8}" + "".join(f"{name:>11}" for name in columns))
     total: collections.Counter[str] = collections.Counter()
@@ -231,7 +240,12 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=300, help="of what is shown of a failure")
     parser.add_argument("--reasons", type=int, default=0, help="show so many of the reasons of refusals")
     parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--add", action="store_true", help="count together with what --json FILE holds, and go on there"
+    )
     arguments = parser.parse_args()
+    if arguments.add and arguments.json and arguments.json.exists():
+        arguments.first += sum(sum(each.values()) for each in json.loads(arguments.json.read_text()).values())
     logging.getLogger("densecast").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix=f"densecast-faults-{zlib.crc32(os.urandom(4)):x}-") as name:
         code = run(arguments, Path(name))

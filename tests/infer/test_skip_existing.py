@@ -55,6 +55,23 @@ def test_a_changed_image_and_one_that_lacks_a_file_are_inferred_again(bright: Pa
     assert run(bright, photos, "--overlay") == (set(), {"a", "b", "c"})
 
 
+def test_a_clock_that_was_set_back_hides_no_change(bright: Path, photos: Path) -> None:
+    """Results of the future: an image that changed afterwards, and a model that was built then, are older than they."""
+    run(bright, photos)
+    ahead = (photos / "a.png").stat().st_mtime_ns + 10**15
+    for path in (photos.parent / "out").glob("*.png"):
+        os.utime(path, ns=(ahead, ahead))
+    assert run(bright, photos) == (set(), {"a", "b", "c"})
+    Image.fromarray(np.zeros((16, 24, 3), np.uint8)).save(photos / "a.png")
+    assert run(bright, photos) == ({"a"}, {"b", "c"})
+    was = (bright / "manifest.json").stat().st_mtime_ns
+    os.utime(bright / "manifest.json", ns=(1, 1))
+    try:
+        assert run(bright, photos) == ({"a", "b", "c"}, set())
+    finally:
+        os.utime(bright / "manifest.json", ns=(was, was))
+
+
 def test_results_of_another_model_and_edited_ones_are_not_taken_for_done(bright: Path, photos: Path) -> None:
     run(bright, photos)
     other = photos.parent / "other"

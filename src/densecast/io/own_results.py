@@ -23,13 +23,17 @@ RECORD = ".densecast-results.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file that was written: `file` is its path below the folder, with slashes; `model` and `image` made it."""
+    """One file that was written: `file` is its path below the folder, with slashes; `model` and `image` made it.
+
+    `state` tells these as they were then from what they may have become; records of before have none.
+    """
 
     file: str
     size: int
     sha256: str
     image: str
     model: str
+    state: str = ""
 
 
 @dataclass(slots=True)
@@ -70,13 +74,13 @@ class OwnResults:
         digest = files.sha256(path)
         return next((entry for entry in reversed(known) if entry.sha256 == digest), None)
 
-    def note(self, path: Path, written: Path, image: str, model: str) -> None:
+    def note(self, path: Path, written: Path, image: str, model: str, state: str = "") -> None:
         """Append that `written`, a file elsewhere, is about to become `path`.
 
         Raises:
             OSError: the record cannot be written.
         """
-        entry = Entry(self._name(path), written.stat().st_size, files.sha256(written), image, model)
+        entry = Entry(self._name(path), written.stat().st_size, files.sha256(written), image, model, state)
         with self._lock:
             if entry in self._entries.get(entry.file, []):
                 return
@@ -85,6 +89,18 @@ class OwnResults:
 
     def _name(self, path: Path) -> str:
         return Path(os.path.relpath(path, self.root)).as_posix()
+
+
+def state_of(*paths: Path) -> str:
+    """Sizes and times of files as they are now; of what is no file, nothing."""
+    states = []
+    for path in paths:
+        try:
+            status = path.stat()
+            states.append(f"{status.st_size} {status.st_mtime_ns}")
+        except OSError:
+            states.append("-")
+    return ", ".join(states)
 
 
 def _append(record: Path, line: str) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from densecast.artifact import MANIFEST
 from densecast.errors import DensecastError, UsageError
 from densecast.io import system, temporaries
-from densecast.io.own_results import OwnResults
+from densecast.io.own_results import OwnResults, state_of
 from densecast.spec.verb_options import InferOptions
 from densecast.verbs.infer.sources import Source
 
@@ -120,7 +121,7 @@ class Results:
             )
 
     def done(self, endings: Sequence[str], model_file: Path | None) -> dict[Path, Path]:
-        """Images whose files are all there, of this model, and newer than the image and `model_file`; the first file.
+        """Images whose files are all there, of image and model as they are; else newer than both. The first file.
 
         Raises:
             UsageError: it is not known what files an image has.
@@ -140,10 +141,15 @@ class Results:
         return self.origins.get(image) or (str(SHARED) if image == SHARED else _whole(image))
 
     def _is_done(self, image: Path, target: Path, made_ns: int) -> bool:
-        if not target.is_file() or target.stat().st_mtime_ns < max(made_ns, image.stat().st_mtime_ns):
-            return False
         entry = self.own.find(target)
-        return entry is not None and (entry.image, entry.model) == (self._known(image), self.model)
+        if entry is None or (entry.image, entry.model) != (self._known(image), self.model):
+            return False
+        if entry.state:  # clocks are set back, and files are given old times: what is other is other
+            return entry.state == self._state(image)
+        return target.stat().st_mtime_ns >= max(made_ns, image.stat().st_mtime_ns)
+
+    def _state(self, image: Path) -> str:
+        return state_of(image, Path(self.model) / MANIFEST)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -189,7 +195,7 @@ class Results:
             self.refuse(image, target)
         for written, target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
-            self.own.note(target, written, self._known(image), self.model)
+            self.own.note(target, written, self._known(image), self.model, self._state(image))
             written.replace(target)
         return place / file.relative_to(made) if file.is_relative_to(made) else file
 
@@ -274,10 +280,8 @@ def _refuse_json(path: Path, inputs: dict[tuple[int, int], Path]) -> None:
     except (ValueError, RecursionError):
         found = None
     if not (isinstance(found, dict) and isinstance(found.get("format"), int) and _JSON_KEYS & found.keys()):
-        raise UsageError(
-            f"{path} is there already, and densecast did not write it. Name another file.",
-            field="json_file",
-        )
+        told = f"{path} is there already, and densecast did not write it. Name another file."
+        raise UsageError(told, field="json_file")
 
 
 def _identities(paths: Iterable[Path]) -> Iterator[tuple[tuple[int, int], Path]]:
