@@ -21,16 +21,43 @@ _SCALE = 1024.0
 _HALF_UNIT = 16
 # OpenCV's remap addresses pixels by 16-bit signed integers.
 _MAX_SIDE = 32767
+# Below it a pivot counts as 0.
+_SINGULAR = 100 * np.finfo(np.float64).eps
 _INT32 = (-2147483648.0, 2147483647.0)
 
 
 def three_point_matrix(
     source_xy: npt.NDArray[np.float32], target_xy: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float64]:
-    """The (2, 3) matrix that maps three points (3, 2) to three others, as OpenCV computes it."""
-    import cv2
+    """The (2, 3) matrix that maps three points (3, 2) to three others, to the bits of OpenCV's on x86; 0 for none.
 
-    return np.asarray(cv2.getAffineTransform(source_xy, target_xy), dtype=np.float64)
+    OpenCV's own is compiled with fused products on ARM, whose last bits are others. Six equations are solved by
+    elimination with the largest pivots, one product after the other in 64 bits, which Python does alike everywhere.
+    """
+    rows: list[list[float]] = []
+    # Of equal pivots the first is taken, so the order counts: of each point first x, then y.
+    for place in range(3):
+        for offset in (0, 3):
+            row = [0.0] * 6
+            row[offset : offset + 3] = [float(source_xy[place, 0]), float(source_xy[place, 1]), 1.0]
+            rows.append([*row, float(target_xy[place, offset // 3])])
+    for column in range(6):
+        pivot = max(range(column, 6), key=lambda row: abs(rows[row][column]))
+        if abs(rows[pivot][column]) < _SINGULAR:
+            return np.zeros((2, 3))
+        rows[column], rows[pivot] = rows[pivot], rows[column]
+        share = -1 / rows[column][column]
+        for below in rows[column + 1 :]:
+            factor = below[column] * share
+            for place in range(column + 1, 7):
+                below[place] += factor * rows[column][place]
+    found = [0.0] * 6
+    for column in reversed(range(6)):
+        rest = rows[column][6]
+        for place in range(column + 1, 6):
+            rest -= rows[column][place] * found[place]
+        found[column] = rest / rows[column][column]
+    return np.array(found).reshape(2, 3)
 
 
 def warp_affine(image: Image, matrix: npt.NDArray[np.float64], size_hw: tuple[int, int]) -> Image:
