@@ -183,6 +183,7 @@ def test_what_is_behind_urls_is_predicted_and_called_by_its_url(
     stored = np.asarray(Image.open(tmp_path / "out" / "a.png"))
     np.testing.assert_array_equal(stored, pipeline(PHOTO).class_id)
     (found,) = dc.predict(pipeline, f"{site}/hop/3", allow_url=True)
+    assert found.source == f"{site}/hop/3"
     np.testing.assert_array_equal(found.prediction.class_id, stored)
 
 

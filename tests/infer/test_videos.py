@@ -6,7 +6,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +244,86 @@ def test_memory_does_not_hold_the_frames(tmp_path: Path) -> None:
             alive.append(weakref.ref(frame.image))
             del frame
         assert sum(each() is not None for each in alive) <= 2
+
+
+def test_progress_is_told_in_seconds_of_the_video(bright: Path, clip: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, float, float]] = []
+    infer(bright, [clip], tmp_path, time_progress=lambda *each: told.append(each))
+    assert [name for name, _, _ in told] == [str(clip)] * 12
+    np.testing.assert_allclose([done for _, done, _ in told], np.arange(12) / 10, atol=1e-3)
+    assert {round(total, 3) for _, _, total in told} == {1.2}
+
+
+class Capture:
+    """A file that says it has `count` frames at 10 a second, and gives one for each of `stamps_ms`."""
+
+    def __init__(self, stamps_ms: Sequence[float], count: int, sizes: Sequence[tuple[int, int]] = ()) -> None:
+        self.stamps, self.count, self.sizes, self.at = stamps_ms, count, sizes, -1
+
+    def isOpened(self) -> bool:
+        return True
+
+    def grab(self) -> bool:
+        self.at += 1
+        return self.at < len(self.stamps)
+
+    def retrieve(self) -> tuple[bool, npt.NDArray[np.uint8]]:
+        return True, np.zeros((*(self.sizes[self.at] if self.sizes else (48, 64)), 3), np.uint8)
+
+    def read(self) -> tuple[bool, npt.NDArray[np.uint8] | None]:
+        return self.retrieve() if self.grab() else (False, None)
+
+    def get(self, what: int) -> float:
+        return {
+            cv2.CAP_PROP_FPS: 10.0,
+            cv2.CAP_PROP_FRAME_COUNT: float(self.count),
+            cv2.CAP_PROP_POS_MSEC: self.stamps[min(self.at, len(self.stamps) - 1)],
+        }[what]
+
+    def release(self) -> None:
+        return None
+
+
+def times_of(capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: capture)
+    (tmp_path / "a.mp4").write_bytes(b"there")
+    with Video(str(tmp_path / "a.mp4")) as video:
+        return [frame.time_ms for frame in video.frames()]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "times"),
+    [
+        ((500, 600, 700), (0, 100, 200)),  # from the first frame's
+        ((0, 0, 0, 0), (0, 100, 200, 300)),  # stamps that say nothing
+        ((0, 100, 100, 90, 400), (0, 100, 200, 300, 400)),  # that stand still or go back
+        ((0, 40, 240, 260), (0, 40, 240, 260)),  # an uneven rate
+        ((0, float("nan"), 200), (0, 100, 200)),
+    ],
+)
+def test_times_are_the_stamps_where_these_grow(
+    stamps: tuple[float, ...], times: tuple[float, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert times_of(Capture(stamps, len(stamps)), tmp_path, monkeypatch) == pytest.approx(times)
+
+
+def test_fewer_frames_than_promised_are_damage_at_an_even_rate_and_a_remark_at_an_uneven_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(BadVideoError, match=r"after 20, .*it has 30"):
+        times_of(Capture([100.0 * number for number in range(20)], 30), tmp_path, monkeypatch)
+    uneven = [100.0 * number + (350 if number > 10 else 0) for number in range(20)]
+    assert len(times_of(Capture(uneven, 30), tmp_path, monkeypatch)) == 20
+    assert "its rate varies" in caplog.text
+    # Containers that estimate their count are not held to a frame.
+    assert len(times_of(Capture([100.0 * number for number in range(28)], 30), tmp_path, monkeypatch)) == 28
+
+
+def test_a_size_that_changes_and_stamps_that_leap_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadVideoError, match="frame 2 is 32×24 pixels, the first is 64×48"):
+        times_of(Capture((0, 100, 200), 3, ((48, 64), (48, 64), (24, 32))), tmp_path, monkeypatch)
+    with pytest.raises(BadVideoError, match="time stamps jump"):
+        times_of(Capture((0, 100, 1e9), 3), tmp_path, monkeypatch)
 
 
 class Camera:

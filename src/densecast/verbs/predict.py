@@ -41,9 +41,10 @@ def predict(
 
     `source` is a path or name of an image, a folder (with `recursive` its subfolders as well), a pattern, a list, a
     video or `camera:0`; an (H, W, 3) uint8 array, a file's bytes, or a Pillow image; or an iterable of any of these,
-    which is taken from as results are. URLs are fetched with `allow_url` only. `Predicted.source` is the path, the
-    `VideoFrame`, or the object that was given, `Predicted.image` the picture as RGB. Of a video it is every `every`-th
-    frame; a camera never ends by itself. An artifact is opened in throughput mode, a pipeline is used as it is.
+    which is taken from as results are. URLs are fetched with `allow_url` only. `Predicted.source` is the path or URL,
+    the `VideoFrame`, or the object that was given, `Predicted.image` the picture as RGB. Of a video it is every
+    `every`-th frame; a camera never ends by itself. An artifact is opened in throughput mode, a pipeline is used as it
+    is.
 
     Raises:
         UsageError: nothing that shows pictures.
@@ -96,6 +97,11 @@ def _named(name: str, every: int, recursive: bool, allow_url: bool) -> Iterator[
     found = sources.find([name], recursive=recursive, allow_url=allow_url, takes_videos=True)
     with fetch.at_hand(found) as here:
         for each in here.images:
+            if each.origin is not None and not each.is_video:
+                # Its file is gone when the next one is asked for.
+                data = each.path.read_bytes()
+                yield _Item(each.origin, lambda data=data: data)  # type: ignore[misc]
+                continue
             if not each.is_video:
                 if not each.path.is_file():
                     raise headers.missing(each.path)

@@ -56,7 +56,7 @@ def renamed(error: Exc, path: Path, name: Path | str) -> Exc:
 def _local(source: Source, stem: Path) -> Source:
     if source.origin is None or is_live(source.origin):
         return source
-    path = stem.with_name(stem.name + source.path.suffix)
+    path = stem.with_name(stem.name + source.below.suffix)
     if source.data is not None:
         path.write_bytes(source.data)
         return replace(source, path=path, data=None)
