@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,12 +59,20 @@ def graph(stride: int, *, pooled: bool = False, seed: int = 0) -> onnx.ModelProt
     return model
 
 
-def opened(folder: Path, stride: int, *, pooled: bool = False, side: int | None = None, **spec: object) -> Pipeline:
+def opened(
+    folder: Path,
+    stride: int,
+    *,
+    pooled: bool = False,
+    side: int | None = None,
+    batch: tuple[int, ...] = (1,),
+    **spec: object,
+) -> Pipeline:
     onnx.save(graph(stride, pooled=pooled), folder / "tiled.onnx")
     rule = Preprocess(spec.pop("resize", Native()), mean=(120.0,) * 3, std=(60.0,) * 3, **spec.pop("rule", {}))  # type: ignore[arg-type]
     described = SpecFile(tuple(f"class {index}" for index in range(CLASSES)), rule, side=Range(8, 4096), **spec)  # type: ignore[arg-type]
     exported = export_file(folder / "tiled.onnx", described.model("tiled"), folder / "float")
-    shape = InputShape(height=side, width=side)
+    shape = InputShape(batch=batch, height=side, width=side)
     return Pipeline.open(build(exported, folder / "built", BuildOptions("onnxruntime", "force_float32", shape)))
 
 
@@ -178,6 +187,17 @@ def test_sliding_windows_give_the_labels_of_the_whole_picture(tmp_path: Path, pi
         assert np.array_equal(labels(one.file), slid(picture).class_id)
 
 
+def test_a_jpeg_and_a_build_of_larger_batches_are_taken_too(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.jpg")
+    with opened(tmp_path, 4, side=128, batch=(4,)) as fixed:
+        (one,) = infer(fixed, [tmp_path / "a.jpg"], tmp_path / "out", options=InferOptions(large=True)).results
+    (tmp_path / "whole").mkdir()
+    decoded = np.asarray(Image.open(tmp_path / "a.jpg"))
+    with opened(tmp_path / "whole", 4) as local:
+        whole = local(np.pad(decoded, ((0, 51), (0, 51), (0, 0)), mode="edge")).class_id[:397, :461]
+    assert np.array_equal(labels(one.file), whole)
+
+
 def test_padding_of_the_model_is_kept(tmp_path: Path, picture: np.ndarray) -> None:
     Image.fromarray(picture).save(tmp_path / "a.png")
     with opened(tmp_path, 4, rule={"pad_multiple": 32}) as padded:
@@ -189,7 +209,6 @@ def test_padding_of_the_model_is_kept(tmp_path: Path, picture: np.ndarray) -> No
 
 def test_what_has_no_effect_or_no_sense_is_refused(tmp_path: Path, local: Pipeline, picture: np.ndarray) -> None:
     Image.fromarray(picture).save(tmp_path / "a.png")
-    Image.fromarray(picture).save(tmp_path / "a.jpg")
     large = InferOptions(large=True)
     for field, call in {
         "tile": lambda: InferOptions(tile=(64, 64)),
@@ -200,7 +219,9 @@ def test_what_has_no_effect_or_no_sense_is_refused(tmp_path: Path, local: Pipeli
         with pytest.raises(UsageError) as told:
             call()
         assert told.value.field == field
-    with pytest.raises(BadInputError, match=r"a\.jpg: pictures of any size are read from TIFF and PNG files"):
+    head = b"\xff\xd8\xff\xc0" + struct.pack(">HBHHB", 11, 8, 20000, 20000, 1) + b"\x01\x11\x00"
+    (tmp_path / "a.jpg").write_bytes(head + b"\xff\xda\x00\x08" + bytes(99))
+    with pytest.raises(BadInputError, match=r"a\.jpg: more than 178,956,970 pixels are read from TIFF and PNG files"):
         infer(local, [tmp_path / "a.jpg"], tmp_path / "o", options=InferOptions(large=True))
     with opened(tmp_path, 4, resize=Stretch((64, 64))) as stretched, pytest.raises(UsageError, match="--resize native"):
         infer(stretched, [tmp_path / "a.png"], tmp_path / "o", options=InferOptions(large=True))

@@ -11,22 +11,31 @@ from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
 
 
 def command(
-    given: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="Folder of an earlier run, a built artifact, or a store of records.")
+    folders: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FOLDER...",
+            help="Folder of an earlier run, a built artifact, or a store of records; of several runs their history.",
+        ),
     ],
     html: Annotated[
-        Path | None, typer.Option(help="For a built artifact: also write an HTML page that explains how it was chosen.")
+        Path | None,
+        typer.Option(help="For a built artifact or several runs: also write an HTML page."),
     ] = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Regenerate a run's report.md and report.html, or show how a build was chosen, or what a store holds."""
+    """Regenerate a run's report, compare several runs, or show how a build was chosen, or what a store holds."""
     set_up(verbose, quiet)
+    if len(folders) > 1:
+        _history(folders, html, json)
+        return
+    (given,) = folders
     from densecast import artifact, report
     from densecast.errors import UsageError
     from densecast.io import codec, files
-    from densecast.report import markdown, own_pages, page
+    from densecast.report import markdown, own_pages, page, verdict
     from densecast.report.data import Reasons
     from densecast.report.stored import text_of
     from densecast.verbs.stored.compare import is_store
@@ -34,7 +43,7 @@ def command(
 
     if is_store(given):
         if html is not None:
-            raise UsageError("--html is for a built artifact; a store is reported as text and JSON.")
+            raise UsageError("--html is for a built artifact or several runs; a store is reported as text and JSON.")
         found = report_store(given)
         emit(codec.to_plain(found), text_of(found), json)
         return
@@ -48,7 +57,24 @@ def command(
         emit({"artifact": str(folder), **codec.to_plain(Reasons.of(built.manifest))}, text, json)
         return
     if html is not None:
-        raise UsageError("--html is for a built artifact; a run's report.html is written into its folder.")
+        raise UsageError(
+            "--html is for a built artifact or several runs; a run's report.html is written into its folder."
+        )
     earlier = report.read(folder)
     report.write(earlier, folder)
-    emit(codec.to_plain(earlier), markdown.results(earlier), json)
+    text = f"{verdict.of(earlier).sentence}\n\n{markdown.results(earlier)}"
+    emit(codec.to_plain(earlier), text, json)
+
+
+def _history(folders: list[str], html: Path | None, json: Path | None) -> None:
+    """Compare the reports of several runs."""
+    from densecast import report
+    from densecast.io import codec, files
+    from densecast.report import history, own_pages, page
+
+    if html is not None:
+        own_pages.require(html)
+    found = history.of([(folder, report.read(Path(folder))) for folder in folders])
+    if html is not None:
+        files.write_text(html, page.render_history(found))
+    emit(codec.to_plain(found), history.render(found), json)

@@ -1,4 +1,4 @@
-"""Writes the scores and timings of a run as `report.json`, `report.md` and `report.html`."""
+"""Writes the scores and timings of a run as `report.json`, `report.md` and `report.html`, and a row per image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from densecast.errors import MissingFileError
 from densecast.io import codec, files
-from densecast.report import markdown, page
+from densecast.report import image_rows, markdown, page
 from densecast.report.data import Report
 
 __all__ = ["Report", "read", "write"]
@@ -15,13 +15,14 @@ _JSON = "report.json"
 
 
 def write(report: Report, folder: Path) -> tuple[Path, Path, Path]:
-    """Write all three files into `folder`, where the report's images already are.
+    """Write all three files into `folder`, where the report's images already are; beside them `images.csv`.
 
     Raises:
         MissingExtraError: the [report] extra is not installed; JSON and Markdown are written all the same.
     """
     files.write_text(folder / _JSON, codec.to_json(report))
     files.write_text(folder / "report.md", markdown.render(report))
+    image_rows.write(report, folder)
     files.write_text(folder / "report.html", page.render(report, folder))
     return folder / _JSON, folder / "report.md", folder / "report.html"
 

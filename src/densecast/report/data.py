@@ -17,6 +17,9 @@ from densecast.spec.precision import Precision, PrecisionRan, short
 from densecast.spec.score import Interval, Score
 from densecast.zoo._base import PublishedScore
 
+# Titles of drawings that are no model's.
+IMAGE, TRUTH, DIFFERENCE = "image", "ground truth", "difference of both"
+
 
 @dataclass(frozen=True, slots=True)
 class Reasons:
@@ -50,7 +53,8 @@ class Row:
     """One measured build; `reasons` explains how it was chosen.
 
     `change` is its score less the baseline's, with the interval over images; None for the baseline, and for few images.
-    `pace` is its speed beside the fastest build of its engine with more bits.
+    `pace` is its speed beside the fastest build of its engine with more bits. `confusion` are pixels by class, there
+    (rows) and predicted (columns), of segmentations with a readable number of classes.
     """
 
     artifact: str
@@ -66,6 +70,7 @@ class Row:
     reasons: Reasons = Reasons()
     change: Interval | None = None
     pace: Pace | None = None
+    confusion: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class DeviceRow:
 
 @dataclass(frozen=True, slots=True)
 class DrawnImage:
-    """One image with the ground truth and models' predictions drawn over it, as JPEG files of the report's folder.
+    """One image, and with the ground truth and models' predictions drawn over it, as JPEG files of the report's folder.
 
     `files` are relative to that folder, by title; `values` are the metric's for this image, by the same titles.
     """

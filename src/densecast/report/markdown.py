@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from densecast.artifact import CompiledArtifact
-from densecast.report import devices, reasons
+from densecast.report import devices, reasons, verdict
 from densecast.report.data import Reasons, Report, Row
 from densecast.spec.precision import short
 
@@ -103,6 +103,7 @@ def render(report: Report) -> str:
     findings = report.findings()
     parts = [
         f"# {_cell(report.spec.name)}",
+        f"**{_cell(verdict.of(report).sentence)}**",
         _cell(report.summary),
         results(report),
         f"{score.name} over {score.count} images ({_cell(report.data)}). {_parity(report)}",

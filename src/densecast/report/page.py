@@ -11,12 +11,16 @@ from typing import Any
 from densecast.artifact import CompiledArtifact
 from densecast.errors import BadInputError, MissingExtraError
 from densecast.io import files
-from densecast.report import devices, markdown, plot, reasons
-from densecast.report.data import Reasons, Report, Row
+from densecast.report import class_bars, devices, history_plot, markdown, plot, reasons, verdict
+from densecast.report.data import DrawnImage, Reasons, Report, Row
+from densecast.report.history import History
 from densecast.spec.precision import short
 
 # How JPEG and PNG files begin.
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+_WIDTHS = (plot.WIDE, plot.NARROW)
+# More classes than these have no legend of colours that anybody could tell apart.
+_MOST_COLOURS = 40
 _STAGES = ("decode", "preprocess", "infer", "postprocess", "end_to_end")
 
 
@@ -39,31 +43,72 @@ def render(report: Report, folder: Path) -> str:
     require_jinja()
     from markupsafe import Markup
 
-    fastest = max(report.rows, key=lambda row: row.timing.images_per_s)
+    answer = verdict.of(report)
 
-    def is_fastest(row: Row) -> bool:
-        return row is fastest
+    def is_taken(row: Row) -> bool:
+        return row is answer.row
 
     environment = _environment()
     environment.filters["short"] = short
-    environment.tests["fastest"] = is_fastest
+    environment.tests["taken"] = is_taken
     rendered: str = environment.get_template("page.html.j2").render(
         title=report.spec.name,
         report=report,
         timing=report.rows[0].timing,
         stages=_STAGES,
         others=sorted({name for row in report.rows for name in row.score.others}),
-        scatter=Markup(plot.accuracy_against_speed(report)),
-        bars=Markup(plot.stage_bars(report)),
-        images=[
-            (image, {title: _inline(folder, name) for title, name in image.files.items()}) for image in report.images
-        ],
+        verdict=answer,
+        # Each chart twice, for wide and for narrow pages.
+        scatter=[Markup(plot.accuracy_against_speed(report, width)) for width in _WIDTHS],
+        bars=[Markup(plot.stage_bars(report, width)) for width in _WIDTHS],
+        class_bars=[Markup(class_bars.draw(report, answer.row, width)) for width in _WIDTHS],
+        images=[_shown(image, folder) for image in report.images],
+        legend=_legend(report),
+        confusion=_confusion(report, answer.row),
         classes=markdown.classes(report),
         devices=devices.sections(report),
         why=markdown.chosen(report),
         how=markdown.how(report),
     )
     return rendered
+
+
+def _shown(image: DrawnImage, folder: Path) -> tuple[DrawnImage, list[tuple[str, str, str]]]:
+    """An image with its drawings: title, value of the metric, and the file's contents."""
+    drawn = []
+    for title, name in image.files.items():
+        value = f"{image.values[title]:.4f}" if title in image.values else ""
+        drawn.append((title, value, _inline(folder, name)))
+    return image, drawn
+
+
+def _confusion(report: Report, row: Row) -> list[tuple[str, list[tuple[str, float, str]]]]:
+    """By class that is there: shares of its pixels by class that was predicted, as text and number, with a hint."""
+    labels = report.spec.labels
+    if len(row.confusion) != len(labels):
+        return []
+    lines = []
+    for there, pixels in zip(labels, row.confusion, strict=True):
+        total = sum(pixels)
+        shares = [count / total if total else 0.0 for count in pixels]
+        lines.append(
+            (
+                there,
+                [
+                    (f"{100 * share:.0f}" if share >= 0.005 else "", share, f"{there} taken for {name}: {share:.2%}")
+                    for name, share in zip(labels, shares, strict=True)
+                ],
+            )
+        )
+    return lines
+
+
+def _legend(report: Report) -> list[tuple[str, tuple[int, int, int]]]:
+    """The classes' names and colours, of models that have them."""
+    spec = report.spec
+    if not spec.palette or len(spec.palette) != len(spec.labels) or len(spec.labels) > _MOST_COLOURS:
+        return []
+    return list(zip(spec.labels, spec.palette, strict=True))
 
 
 def render_build(artifact: CompiledArtifact) -> str:
@@ -78,6 +123,28 @@ def render_build(artifact: CompiledArtifact) -> str:
         _environment()
         .get_template("build.html.j2")
         .render(title=artifact.folder.name, summary=reasons.summary(artifact), sections=reasons.sections(choices))
+    )
+    return rendered
+
+
+def render_history(history: History) -> str:
+    """Render several runs beside each other.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    require_jinja()
+    from markupsafe import Markup
+
+    rendered: str = (
+        _environment()
+        .get_template("history.html.j2")
+        .render(
+            title=f"{history.model}, {len(history.runs)} runs",
+            history=history,
+            scores=[Markup(history_plot.scores(history, width)) for width in _WIDTHS],
+            speeds=[Markup(history_plot.speeds(history, width)) for width in _WIDTHS],
+        )
     )
     return rendered
 

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from html import escape
 
 from densecast.artifact.search_record import SearchRecord, Trial
-from densecast.report.plot import frame, ticks
+from densecast.report import labels
+from densecast.report.labels import Box
+from densecast.report.plot import WIDE, frame, ticks
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 316, 70, 40, 16, 60
-_WITHIN, _BEYOND, _MARK, _LIMIT = "#1864ab", "#adb5bd", "#d9480f", "#2b8a3e"
+_HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 340, 62, 16, 30, 84
+_WITHIN, _BEYOND, _MARK, _LIMIT = "#228be6", "#adb5bd", "#e8590c", "#2f9e44"
 Place = Callable[[float, float], tuple[float, float]]
 
 
-def draw(record: SearchRecord) -> str:
+def draw(record: SearchRecord, width: int = WIDE) -> str:
     """Draw one point per model with its 95 % interval: speed on x, drop on y; the best are at the bottom right.
 
     A line joins what nothing else beats in both, a ring marks the one taken, a dashed line the limit.
@@ -27,39 +29,56 @@ def draw(record: SearchRecord) -> str:
     y_low, y_high = min(drops) - y_margin, max(drops) + y_margin
 
     def place(speed: float, drop: float) -> tuple[float, float]:
-        x = _LEFT + (speed - x_low) / (x_high - x_low) * (_WIDTH - _LEFT - _RIGHT)
+        x = _LEFT + (speed - x_low) / (x_high - x_low) * (width - _LEFT - _RIGHT)
         y = _HEIGHT - _BOTTOM - (drop - y_low) / (y_high - y_low) * (_HEIGHT - _BOTTOM - _TOP)
         return round(x, 1), round(y, 1)
 
-    parts = [frame(f"{record.metric} drop against speed", _HEIGHT)]
-    for drop in ticks(y_low, y_high):
-        _, y = place(x_low, drop)
-        parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" class="grid"/>')
-        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{drop:g}</text>')
-    for speed in ticks(x_low, x_high):
-        x, _ = place(speed, y_low)
-        parts.append(f'<line x1="{x}" x2="{x}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" class="grid"/>')
-        parts.append(f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{speed:g}</text>')
+    parts = [frame(f"{record.metric} drop against speed", _HEIGHT, width)]
+    parts.append(f'<text x="4" y="14">points of {escape(record.metric)} lost, lower is better</text>')
+    parts += _axes(place, (x_low, x_high), (y_low, y_high), width)
     _, y = place(x_low, limit)
     parts.append(
-        f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" stroke="{_LIMIT}" stroke-dasharray="6 4"/>'
+        f'<line x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y}" y2="{y}" stroke="{_LIMIT}" stroke-dasharray="6 4"/>'
     )
     front = sorted((trial for trial in trials if trial.name in record.pareto_front), key=lambda trial: trial.speed)
-    corners = " ".join("{},{}".format(*place(trial.speed, trial.drop.value)) for trial in front)
+    points = [place(trial.speed, trial.drop.value) for trial in front]
+    corners = " ".join(f"{x},{y}" for x, y in points)
     parts.append(f'<polyline points="{corners}" fill="none" stroke="{_WITHIN}" stroke-width="1.5"/>')
+    bars = []
     for trial in trials:
-        parts += _point(trial, record, place(trial.speed, trial.drop.value)[0], place)
+        x, low, high = (*place(trial.speed, trial.drop.low), place(trial.speed, trial.drop.high)[1])
+        parts += _point(trial, record, x, place)
+        bars.append(Box(x - 6, high - 2, x + 6, low + 2))
+    area = Box(_LEFT, _TOP - 6, width - 4, _HEIGHT - _BOTTOM)
+    names = [trial.name for trial in front]
+    for (x, y), label, name in zip(points, labels.place(points, names, area, bars), names, strict=True):
+        if label.is_led:
+            end_x, end_y = min(max(x, label.box.left), label.box.right), min(max(y, label.box.top), label.box.bottom)
+            parts.append(f'<line x1="{x}" x2="{end_x:.1f}" y1="{y}" y2="{end_y:.1f}" class="grid"/>')
+        parts.append(f'<text x="{label.x:.1f}" y="{label.y:.1f}">{escape(name)}</text>')
     parts.append(
-        f'<text x="{_LEFT}" y="{_HEIGHT - 24}">right: times 16-bit speed; up: points of {escape(record.metric)} lost, '
-        "with the 95 % interval</text>"
-        f'<text x="{_LEFT}" y="{_HEIGHT - 6}">ring: taken; dashed: the limit; grey: may lose more than that; '
-        "joined: beaten by none</text>"
+        f'<text x="{(_LEFT + width - _RIGHT) / 2}" y="{_HEIGHT - 44}" text-anchor="middle">times 16-bit speed</text>'
+        f'<text x="4" y="{_HEIGHT - 24}">ring: taken; dashed: the limit; bars: 95 % interval;</text>'
+        f'<text x="4" y="{_HEIGHT - 6}">grey: may lose more than the limit</text>'
     )
     return "".join(parts) + "</svg>"
 
 
+def _axes(place: Place, speeds: tuple[float, float], drops: tuple[float, float], width: int) -> list[str]:
+    parts = []
+    for drop in ticks(*drops):
+        _, y = place(speeds[0], drop)
+        parts.append(f'<line x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y}" y2="{y}" class="grid"/>')
+        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{drop:g}</text>')
+    for speed in ticks(*speeds):
+        x, _ = place(speed, drops[0])
+        parts.append(f'<line x1="{x}" x2="{x}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" class="grid"/>')
+        parts.append(f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{speed:g}</text>')
+    return parts
+
+
 def _point(trial: Trial, record: SearchRecord, x: float, place: Place) -> list[str]:
-    """Draw the interval and the point, with its name if it is on the Pareto front and a ring if it was selected."""
+    """Draw the interval and the point, with a ring if it was selected."""
     colour = _WITHIN if trial.is_within(record.options.points) else _BEYOND
     low, y, high = (place(trial.speed, value)[1] for value in (trial.drop.low, trial.drop.value, trial.drop.high))
     description = escape(f"{trial.name}: {trial.drop} points, {trial.speed:.2f} times 16-bit speed")
@@ -67,9 +86,6 @@ def _point(trial: Trial, record: SearchRecord, x: float, place: Place) -> list[s
         f'<line x1="{x}" x2="{x}" y1="{low}" y2="{high}" stroke="{colour}"/>',
         f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"><title>{description}</title></circle>',
     ]
-    if trial.name in record.pareto_front:
-        side, anchor = (-10, "end") if x > _WIDTH / 2 else (10, "start")
-        parts.append(f'<text x="{x + side:.1f}" y="{y - 8:.1f}" text-anchor="{anchor}">{escape(trial.name)}</text>')
     if trial.name == record.winner:
         parts.append(f'<circle cx="{x}" cy="{y}" r="8" fill="none" stroke="{_MARK}" stroke-width="2.5"/>')
     return parts

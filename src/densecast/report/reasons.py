@@ -11,6 +11,7 @@ from densecast.artifact.search_record import HALF_PRECISION, SearchRecord, Trial
 from densecast.artifact.tune_record import TuneRecord
 from densecast.report import pareto
 from densecast.report.data import Reasons
+from densecast.report.plot import NARROW
 from densecast.runtime.ab_timing import Ratio
 from densecast.runtime.cpu_load import CpuLoad
 from densecast.spec.precision import short
@@ -22,7 +23,7 @@ _BIASES = {"fast": "corrected", "full": "corrected, in full", "none": "left alon
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One choice: its outcome, everything that was tried, and an SVG chart if there is one.
+    """One choice: its outcome, everything that was tried, and an SVG chart if there is one, wide and narrow.
 
     `align` has one `<` or `>` a column.
     """
@@ -33,6 +34,7 @@ class Section:
     rows: tuple[tuple[str, ...], ...]
     align: str
     chart: str = ""
+    narrow_chart: str = ""
 
 
 def sections(reasons: Reasons) -> list[Section]:
@@ -178,6 +180,7 @@ def of_search(record: SearchRecord) -> Section:
         tuple(_trial(trial, record) for trial in sorted(record.trials, key=lambda trial: -trial.speed)),
         "<><>>><<",
         pareto.draw(record),
+        pareto.draw(record, NARROW),
     )
 
 

@@ -1,6 +1,7 @@
 """Reads pictures of any size from top to bottom, some rows at a time, so that memory holds no more than these.
 
-TIFF and PNG allow it. Pixels are those that `imaging.read` gives of the whole file.
+TIFF and PNG allow it; other formats are decoded whole, up to the pixels that are read anywhere. Pixels are those that
+`imaging.read` gives of the whole file.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def open_strips(path: Path, spec: ModelSpec) -> Strips:
         BadImageError: missing, of a format that is not read in strips, damaged, turned by its orientation tag, or of
             another number of bands than the network's.
     """
-    from densecast.imaging.strips import bands, png, tiff
+    from densecast.imaging.strips import bands, png, tiff, whole
 
     try:
         with path.open("rb") as file:
@@ -91,8 +92,5 @@ def open_strips(path: Path, spec: ModelSpec) -> Strips:
     elif start.startswith(_PNG_START):
         found = png.open_png(path, use_exif=spec.preprocess.use_exif)
     else:
-        raise BadImageError(
-            f"{path}: pictures of any size are read from TIFF and PNG files, and this is neither. Convert it: "
-            "vips tiffsave, or gdal_translate -of GTiff -co TILED=YES."
-        )
+        return whole.open_whole(path, spec)
     return bands.for_model(found, str(path), spec)

@@ -12,6 +12,7 @@ from densecast.errors import BadConfigError, BadGraphError, BadShapeError, Usage
 from densecast.imaging.prepare import prepare
 from densecast.imaging.strips import Pixels
 from densecast.pipeline import Pipeline
+from densecast.runtime.batching import batches
 from densecast.session import Slot
 from densecast.spec.preprocess import Native
 from densecast.spec.tensor import Dim
@@ -44,7 +45,8 @@ class TileNetwork:
         spec = pipeline.spec
         _check(pipeline)
         self.spec, self.rule, self.options = spec, spec.preprocess, decode_options(spec)
-        self._slot, self._tensor = slot, spec.input
+        self._slot, self._tensor, self._batch_sizes = slot, spec.input, pipeline.session.batch_sizes
+        self._compute = pipeline.precision.compute
         channels = spec.input.shape[1]
         assert isinstance(channels, int), "checked when the pipeline was opened"
         self._channels = channels
@@ -67,7 +69,7 @@ class TileNetwork:
     @property
     def compute(self) -> str:
         """The number type that most of the network runs in."""
-        return self._slot._session.precision.compute
+        return self._compute
 
     def raw(self, pixels: Pixels, size_hw: tuple[int, int]) -> F32:
         """(h, w, bands) of the picture -> the main output (C, h', w') of a tile of that size, in a new array.
@@ -77,11 +79,13 @@ class TileNetwork:
         if self.rule.place((pixels.shape[0], pixels.shape[1])).model_hw != size_hw:
             down, right = size_hw[0] - pixels.shape[0], size_hw[1] - pixels.shape[1]
             pixels = np.pad(pixels, ((0, down), (0, right), (0, 0)), mode="edge")
-        self._slot.buffers.turn()
-        batch = self._slot.buffers.empty((1, self._channels, *size_hw), self._tensor.dtype)
-        prepare(pixels, self.rule, out=batch[0])
-        output = self._slot.run({self._tensor.name: batch})[self.spec.output.name]
-        planes = np.asarray(output[0])
+        buffers = self._slot.buffers
+        buffers.turn()
+        row = buffers.empty((1, self._channels, *size_hw), self._tensor.dtype)[0]
+        prepare(pixels, self.rule, out=row)
+        # A build of larger batches alone gets the tile with empty ones beside it.
+        ((_, feeds),) = batches([{self._tensor.name: row}], self.spec.inputs, self._batch_sizes, buffers)
+        planes = np.asarray(self._slot.run(feeds)[self.spec.output.name][0])
         if planes.ndim == 2:
             planes = planes[None]
         if planes.ndim != 3 or planes.dtype.kind != "f":

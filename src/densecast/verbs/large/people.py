@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from densecast.imaging.views import check_size
 from densecast.pipeline import Pipeline
 from densecast.spec.preprocess import PoseAffine
 from densecast.spec.tiles import Grid
+from densecast.tasks._prediction import Origin
 from densecast.tasks.pose import Poses
 from densecast.tasks.pose.similarity import sigmas_of
 from densecast.verbs.large.picture import RowWindow
@@ -79,9 +80,10 @@ def people(pipeline: Pipeline, strips: Strips, grids: tuple[Grid, Grid], done: C
                 across.start + across.length < width,
             )
             cut = _is_cut(found, (down.length, across.length), edges)
-            moved = Poses(
-                found.xy_px + np.asarray([across.start, down.start], np.float32), found.score, found.person_score
-            )
+            # The tile's own picture is not kept.
+            origin = None if found.origin is None else Origin(found.origin.spec)
+            xy_px = found.xy_px + np.asarray([across.start, down.start], np.float32)
+            moved = Poses(xy_px, found.score, found.person_score, origin)
             seen.append(Seen(moved, cut, len(seen)))
             done()
     return merged(seen)
@@ -98,20 +100,22 @@ def merged(seen: Sequence[Seen]) -> Poses:
     person = np.concatenate([each.people.person_score for each in seen])
     cut = np.concatenate([each.is_cut for each in seen])
     tile = np.concatenate([np.full(len(each.people), each.tile) for each in seen])
+    everybody = Poses(xy, score, person, seen[0].people.origin)
     if not len(person):
-        return Poses(xy, score, person)
+        return everybody
+    sigmas = sigmas_of(everybody)
     shown = (score > 0) & (score >= _CONFIDENT * score.max(axis=1, keepdims=True))
     boxes = _boxes(xy, shown)
     kept: list[int] = []
     taken: set[tuple[int, int]] = set()
     for one in np.lexsort((-person, cut)).tolist():
-        match = _match(one, kept, taken, tile, boxes, xy, shown)
+        match = _match(one, kept, taken, tile, boxes, everybody, shown, sigmas)
         if match is None:
             kept.append(one)
         else:
             taken.add((match, int(tile[one])))
     order = sorted(kept)
-    return Poses(xy[order], score[order], person[order])
+    return replace(everybody, xy_px=xy[order], score=score[order], person_score=person[order])
 
 
 def _match(
@@ -120,8 +124,9 @@ def _match(
     taken: set[tuple[int, int]],
     tile: npt.NDArray[np.int64],
     boxes: F64,
-    xy: npt.NDArray[np.float32],
+    people: Poses,
     shown: npt.NDArray[np.bool_],
+    sigmas: F64,
 ) -> int | None:
     """The person among those kept who is the same as `one`, if anybody is."""
     places = np.asarray(kept, np.int64)
@@ -134,8 +139,8 @@ def _match(
         return None
     sides = boxes[places, 2:] - boxes[places, :2]
     area = np.maximum(sides.prod(axis=1), np.square(sides.max(axis=1)) / 4)
-    squared = np.square(xy[places].astype(np.float64) - xy[one]).sum(axis=-1)
-    terms = np.exp(-squared / (2 * (2 * sigmas_of(xy.shape[1])) ** 2 * (area[:, None] + 1e-9)))
+    squared = np.square(people.xy_px[places].astype(np.float64) - people.xy_px[one]).sum(axis=-1)
+    terms = np.exp(-squared / (2 * (2 * sigmas) ** 2 * (area[:, None] + 1e-9)))
     alike = (terms * shown[one]).sum(axis=1) / max(int(shown[one].sum()), 1)
     best = int(np.argmax(alike))
     return int(places[best]) if alike[best] >= _SAME_PERSON else None

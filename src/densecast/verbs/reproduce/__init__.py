@@ -16,7 +16,7 @@ from densecast.datasets import _layouts
 from densecast.errors import MissingFileError
 from densecast.io import config
 from densecast.measure.data_source import DataSource, here
-from densecast.report import own_pages
+from densecast.report import own_pages, verdict
 from densecast.report.data import Reasons, Report, Row
 from densecast.runtime import machine
 from densecast.scenes import SCENES
@@ -174,14 +174,11 @@ def _report(
     out: Path,
     seconds: float,
 ) -> Report:
-    """The report: all rows, and drawings of the first model and the first int8 one."""
+    """The report: all rows, and drawings of the first model and the one to take, or else the first int8 one."""
     found = measured_on.found
     rows = [row for row, _ in built]
-    first_int8 = next((pair for pair in built if pair[0].asked == INT8), built[-1])
-    shown = [built[0], first_int8] if first_int8 is not built[0] else [built[0]]
-    chosen = drawings.choose([shown[0][0], shown[-1][0]])
     record = rows[0].score.data
-    return Report(
+    report = Report(
         spec=source.spec,
         summary=entry.summary if entry is not None else f"From {source.manifest.source}.",
         created=artifact_files.now(),
@@ -193,9 +190,14 @@ def _report(
         rows=tuple(rows),
         parity=source.manifest.parity,
         published=_published(entry, found, options.export.variant) if entry is not None and found is not None else (),
-        images=drawings.draw_all(chosen, shown, measured_on, options.evaluate, out / "images"),
         seconds=seconds,
     )
+    taken = verdict.of(report).row
+    other = next((pair for pair in built if pair[0] is taken and taken is not rows[0]), None)
+    other = other or next((pair for pair in built if pair[0].asked == INT8), built[-1])
+    shown = [built[0]] if other is built[0] else [built[0], other]
+    chosen = drawings.choose([pair[0] for pair in shown])
+    return replace(report, images=drawings.draw_all(chosen, shown, measured_on, options.evaluate, out / "images"))
 
 
 def data_root(entry: ZooEntry, out: Path) -> Path:
@@ -246,5 +248,6 @@ def _row(artifact: CompiledArtifact, measured: Measured) -> Row:
         score=measured.score,
         timing=measured.timing,
         change=measured.change,
+        confusion=measured.confusion,
         reasons=Reasons.of(manifest),
     )

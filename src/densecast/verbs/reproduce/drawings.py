@@ -1,4 +1,4 @@
-"""Draws a run's best and worst images, with the ground truth and the predictions of two models."""
+"""Draws a run's best and worst images: the image, the ground truth, two models' predictions and their difference."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from densecast.imaging.prepare import displayable, resize
 from densecast.imaging.read import read_for
 from densecast.io import files
 from densecast.pipeline import Image, Pipeline
-from densecast.report.data import DrawnImage, Row
+from densecast.report.data import DIFFERENCE, IMAGE, TRUTH, DrawnImage, Row
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import short
 from densecast.spec.sample import Sample
 from densecast.spec.verb_options import EvaluateOptions
-from densecast.tasks._base import TASKS
+from densecast.tasks._base import TASKS, DrawsChanges
 from densecast.verbs.reproduce.material import Material
 
 _LONG_SIDE_PX = 640
@@ -48,25 +48,42 @@ def draw_all(
     options: EvaluateOptions,
     out: Path,
 ) -> tuple[DrawnImage, ...]:
-    """Draw each shown model's prediction over each chosen image, as JPEG files in `out`, and the truth where known."""
+    """Draw each chosen image, its truth where known, each shown model's prediction and their difference, into `out`.
+
+    The first model shown is the one that others are compared with; it is drawn after them, beside the difference.
+    """
     if not chosen:
         return ()
     spec = shown[0][1].spec
-    drawn: dict[str, dict[str, str]] = {name: {} for name, _ in chosen}
     samples = {sample.id: sample for sample in material.samples}
+    dataset = None
     if material.found is not None:
         dataset = material.found.open(options.split, options.seed)
         samples = {sample.id: sample for sample in dataset.samples}
-        for name in drawn:
-            drawn[name]["ground truth"] = _draw_truth(dataset, samples[name], spec, out)
-    for row, artifact in shown:
+    drawn: dict[str, dict[str, str]] = {}
+    for name, _ in chosen:
+        plain = displayable(read_for(samples[name].image, spec), spec.preprocess)
+        drawn[name] = {IMAGE: _write(plain, out / f"{_file_name(name)}_image.jpg")}
+        if dataset is not None:
+            drawn[name][TRUTH] = _draw_truth(dataset, samples[name], spec, out)
+    found: list[dict[str, tuple[Image, Any]]] = []
+    for row, artifact in reversed(shown):
+        found.append({})
         with Pipeline.open(artifact) as pipeline:
             for name, _ in chosen:
                 image = pipeline.read(samples[name].image)
-                over = pipeline.task.draw(image, pipeline(image), pipeline.spec)
-                drawn[name][_title(row)] = _write(
-                    over, out / f"{_file_name(name)}_{row.backend}_{short(row.asked)}.jpg"
-                )
+                prediction = pipeline(image)
+                image = displayable(image, spec.preprocess)
+                found[-1][name] = image, prediction
+                over = pipeline.task.draw(image, prediction, pipeline.spec)
+                file = out / f"{_file_name(name)}_{row.backend}_{short(row.asked)}.jpg"
+                drawn[name][_title(row)] = _write(over, file)
+    task = TASKS.load_trusted(spec.task)
+    if len(shown) > 1 and isinstance(task, DrawsChanges):
+        for name, _ in chosen:
+            image, candidate = found[0][name]
+            changes = task.draw_changes(image, found[-1][name][1], candidate)
+            drawn[name][DIFFERENCE] = _write(changes, out / f"{_file_name(name)}_difference.jpg")
     return tuple(
         DrawnImage(name, why, drawn[name], {_title(row): row.score.per_image[name] for row, _ in shown})
         for name, why in chosen

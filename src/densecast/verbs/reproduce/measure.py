@@ -15,6 +15,7 @@ from densecast.artifact import CompiledArtifact
 from densecast.errors import BadConfigError
 from densecast.io import codec, files
 from densecast.measure import change, loop
+from densecast.measure.confusion import Confusion, Matrix
 from densecast.measure.data_source import find, metric_of
 from densecast.measure.ground_truth import GroundTruth
 from densecast.pipeline import Pipeline
@@ -40,7 +41,7 @@ class Measured:
     """A model's accuracy and speed; `key` identifies artifact, data and options.
 
     `change` is its score less the baseline's on the same images, with the paired bootstrap's interval; `baseline` is
-    the key of the baseline's measurement.
+    the key of the baseline's measurement. `confusion` is pixels by class, there (rows) and predicted (columns).
     """
 
     key: str
@@ -49,6 +50,7 @@ class Measured:
     ran: PrecisionRan
     change: Interval | None = None
     baseline: str = ""
+    confusion: Matrix = ()
 
 
 class Measurements:
@@ -159,12 +161,12 @@ def _measure(
         ran = pipeline.precision
     if agreeing is not None:
         return Measured(key, agreement.score(folder, *agreeing, device), timing, ran), None
-    scored, counts = _counts(folder, data, score, device)
-    return Measured(key, scored, timing, ran), counts
+    scored, counts, confusion = _counts(folder, data, score, device)
+    return Measured(key, scored, timing, ran, confusion=confusion), counts
 
 
-def _counts(folder: Path, data: Data, options: EvaluateOptions, device: str) -> tuple[Score, list[Any]]:
-    """The score as `evaluate` gives it, and what it is made of: one count an image."""
+def _counts(folder: Path, data: Data, options: EvaluateOptions, device: str) -> tuple[Score, list[Any], Matrix]:
+    """The score as `evaluate` gives it, what it is made of: one count an image; and what was taken for what."""
     with Pipeline.open(folder, mode="throughput", device=device) as pipeline:
         truth = GroundTruth.open(
             pipeline.spec,
@@ -174,5 +176,6 @@ def _counts(folder: Path, data: Data, options: EvaluateOptions, device: str) -> 
             limit=options.limit,
             protocol=options.protocol,
         )
-        counts = list(loop.counts(truth, pipeline, batch=options.batch))
-        return truth.score(counts), counts
+        confusion = Confusion(truth.spec)
+        counts = list(loop.counts(truth, pipeline, batch=options.batch, observe=confusion))
+        return truth.score(counts), counts, confusion.matrix()
