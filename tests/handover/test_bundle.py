@@ -8,11 +8,11 @@ import hashlib
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import pytest
 from command_line import densecast, failed
 from made_handovers import coarse, exported, picture, spec
 from PIL import Image
+from stub_wheels import instead_of_an_index, stub
 
 import densecast as package
 from densecast import BuildOptions, BundleOptions, bundle
@@ -32,19 +33,6 @@ from densecast.verbs.bundle import own_wheel, wheels
 OTHER = wheels.Target("3.13", 28, "aarch64")
 
 
-def stub(folder: Path, name: str, version: str = "1.0", needs: tuple[str, ...] = ()) -> Path:
-    """A wheel that holds nothing but what it needs."""
-    plain = re.sub(r"[-_.]+", "_", name)
-    info = f"{plain}-{version}.dist-info"
-    told = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    path = folder / f"{plain}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"{info}/METADATA", told + "".join(f"Requires-Dist: {each}\n" for each in needs))
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-    return path
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     root = tmp_path_factory.mktemp("source")
@@ -53,18 +41,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stand-ins for the wheels of everything that is installed here."""
-    folder = tmp_path_factory.mktemp("index")
-    for each in metadata.distributions():
-        if each.metadata["Name"] != "densecast":
-            stub(folder, each.metadata["Name"], each.version.partition("+")[0])
-    return folder
+    return tmp_path_factory.mktemp("index")
 
 
 @pytest.fixture
-def offline(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+def offline(index: Path) -> Iterator[None]:
+    with instead_of_an_index(index):
+        yield
 
 
 def test_the_packed_wheel_holds_the_package_and_hashes_of_it(tmp_path: Path) -> None:
@@ -163,6 +146,7 @@ def test_what_cannot_be_had_is_said(source: Artifact, tmp_path: Path, monkeypatc
     assert "--python" in failed(2, "bundle", given, "--out", tmp_path / "a", "--python", "2.7")
     assert "--platform" in failed(2, "bundle", given, "--out", tmp_path / "a", "--platform", "win_amd64")
     assert "two artifacts" in failed(2, "bundle", given, given, "--out", tmp_path / "a")
+    assert "no extra 'srve'" in failed(2, "bundle", given, "--out", tmp_path / "a", "--extra", "srve")
     assert ".tar.gz" in failed(2, "bundle", given, "--out", tmp_path / "a.zip")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")

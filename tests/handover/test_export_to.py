@@ -168,6 +168,32 @@ def _normal() -> np.ndarray:
     return normal.transpose(2, 0, 1)[None]
 
 
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_further_outputs_keep_their_names_and_values(form: str, tmp_path: Path) -> None:
+    model = coarse()
+    model.graph.output.insert(
+        0, onnx.helper.make_tensor_value_info("small", onnx.TensorProto.FLOAT, ["N", 3, "h", "w"])
+    )
+    described = spec(SegmentationDecode())
+    outputs = (described.output, replace(described.output, name="small"))
+    source = exported(tmp_path, model, replace(described, outputs=outputs))
+    result = export_to("hf", source, tmp_path / "out", ExportToOptions(file_format=form))  # type: ignore[arg-type]
+    answers = run(tmp_path / "out" / result.model_file, RGB[None])
+    assert_labels(answers["class_id"][0], planes_of(coarse(), RGB))
+    wanted = _normal().reshape(1, 3, 12, 2, 20, 2).mean(axis=(3, 5))
+    np.testing.assert_allclose(answers["small"], wanted, atol=1e-5)
+
+
+def test_a_graph_whose_nodes_are_in_no_order_is_taken(tmp_path: Path) -> None:
+    model = coarse()
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(nodes))
+    source = exported(tmp_path, model, spec(SegmentationDecode()))
+    result = export_to("onnx-full", source, tmp_path / "out")
+    assert_labels(run(tmp_path / "out" / result.model_file, RGB[None])["class_id"][0], planes_of(coarse(), RGB))
+
+
 def test_maps_of_a_pose_network_come_out_and_the_remark_says_so(tmp_path: Path) -> None:
     built = exported(tmp_path, tiny_graphs.pose(), tiny_specs.pose())
     result = export_to("onnx-full", built, tmp_path / "out")
@@ -257,4 +283,5 @@ def test_the_command_line_says_what_goes_in_and_comes_out(sources: dict[str, Art
     assert "--precision" in failed(2, "export-to", "hf", given, "--out", tmp_path / "b", "-p", "int8")
     assert "exported artifact" in failed(2, "export-to", "onnx-full", given, "--out", tmp_path / "c")
     assert "Did you mean" in failed(2, "export-to", "tritn", given, "--out", tmp_path / "d")
+    assert "'a/b'" in failed(2, "export-to", "ovms", given, "--out", tmp_path / "f", "--name", "a/b")
     assert "--height" in failed(2, "export-to", "hf", given, "--out", tmp_path / "e", "--height", "25", "--width", "40")

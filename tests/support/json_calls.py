@@ -12,6 +12,7 @@ import made_report
 import numpy as np
 import onnx
 import pytest
+import stub_wheels
 import tiny_artifacts
 import tiny_graphs
 from command_line import densecast
@@ -193,6 +194,15 @@ def _info(root: Path) -> Json:
     return written(root, "info", root / "cars" / "float")
 
 
+def _export_to(root: Path) -> Json:
+    return written(root, "export-to", "triton", root / "cars" / "float", "--out", root / "handed")
+
+
+def _bundle(root: Path) -> Json:
+    with stub_wheels.instead_of_an_index(root / "stubs"):
+        return written(root, "bundle", root / "cars" / "built", "--out", root / "bundle")
+
+
 def _verify(root: Path) -> Json:
     return written(root, "verify", root / "cars" / "built")
 
@@ -284,6 +294,8 @@ CALLS: dict[str, tuple[Maker, tuple[pytest.MarkDecorator, ...]]] = {
     "report STORE": (_report_of_a_store, NEEDS_STORE),
     "data check": (_data_check, ()),
     "info": (_info, ()),
+    "export-to": (_export_to, ()),
+    "bundle": (_bundle, ()),
     "verify": (_verify, ()),
     "serve --check": (_serve_check, ()),
     "diagnose": (_diagnose, ()),

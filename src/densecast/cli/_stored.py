@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from densecast.cli._common import emit
@@ -17,17 +17,24 @@ def tell_score(result: EvaluateResult, tables: Callable[[Score], str], split: st
     """Print a score, with its table and what it was measured on."""
     score, model = result.score, result.model
     split = score.data.split if score.data else split
-    lines = [
-        f"{score.name}: {score.value:.4f} over {score.count} images ({split}), {model.backend} {model.precision.ran}"
-    ]
-    lines += [f"{name}: {value:.4f}" for name, value in score.others.items()]
+    lines = score_lines(score, split, f"{model.backend} {model.precision.ran}")
     if score.protocol is not None and score.data is not None:
         lines.append(f"protocol {score.protocol}, ids {score.data.ids_sha256[:12]}")
     if score.data is not None and score.data.layout is not None:
         lines.append(f"data: {score.data.layout}")
     lines += [f"note: {remark}" for remark in score.remarks]
-    printed = tables(score)
-    emit(codec.to_plain(result), "\n".join([*([f"{printed}\n"] if printed else []), *lines]), json)
+    emit(codec.to_plain(result), below_table(tables(score), lines), json)
+
+
+def score_lines(score: Score, split: str, measured_by: str, told: Sequence[str] = ()) -> list[str]:
+    """A score, whatever is `told` of how it came about, and its further numbers, a line each."""
+    first = f"{score.name}: {score.value:.4f} over {score.count} images ({split}), {measured_by}"
+    return [first, *told, *(f"{name}: {value:.4f}" for name, value in score.others.items())]
+
+
+def below_table(table: str, lines: Sequence[str]) -> str:
+    """Lines below the table that a style of printing gives, if it gives one."""
+    return "\n".join([*([f"{table}\n"] if table else []), *lines])
 
 
 def tell_shard(result: ShardResult, json: Path | None) -> None:

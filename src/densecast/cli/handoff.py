@@ -104,6 +104,7 @@ def collect(
     """Evaluate a device's outputs, and read the speed that its tool reports."""
     set_up(verbose, quiet)
     from densecast import report as reports
+    from densecast.cli import _stored
     from densecast.io import codec
     from densecast.verbs.evaluate import table_printer
     from densecast.verbs.handoff import collect as run
@@ -115,16 +116,13 @@ def collect(
     with bar("images", quiet) as progress:
         result = run(folder, results, data=data, tool=tool, performance=performance, progress=progress)
     score = result.score
-    printed = tables(score)
-    lines = [f"{score.name}: {score.value:.4f} over {score.count} images ({handoff.split}), {result.backend}"]
-    if result.is_simulated:
-        lines.append(result.hardware)
-    lines += [f"{name}: {value:.4f}" for name, value in score.others.items()]
+    simulated = (result.hardware,) if result.is_simulated else ()
+    lines = _stored.score_lines(score, handoff.split, result.backend, simulated)
     lines += [
         f"{file}: {', '.join(f'{name} {value:g}' for name, value in values.items())}"
         for file, values in result.performance.items()
     ]
-    emit(codec.to_plain(result), "\n".join([*([f"{printed}\n"] if printed else []), *lines]), json)
+    emit(codec.to_plain(result), _stored.below_table(tables(score), lines), json)
     if report is not None and earlier is not None:
         from densecast.report import devices
         from densecast.report.data import DeviceRow

@@ -90,6 +90,29 @@ def drop_unneeded(graph: onnx.GraphProto) -> None:
         field.extend(values)
 
 
+def sort(graph: onnx.GraphProto) -> None:
+    """Bring the nodes, in place, into an order in which each follows those that it reads; else they stay as they are.
+
+    ONNX asks for such an order, and engines take any.
+    """
+    makers = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
+    done: dict[int, onnx.NodeProto] = {}
+    for first in range(len(graph.node)):
+        path = [first]
+        while path:
+            node = graph.node[path[-1]]
+            read = (makers.get(name) for name in (*node.input, *_read_inside(node)))
+            before = [place for place in read if place is not None and place not in done and place not in path]
+            if before:
+                path.append(before[0])
+            else:
+                done.setdefault(path.pop(), node)
+    if list(done) != list(range(len(graph.node))):
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in done.values()]
+        del graph.node[:]
+        graph.node.extend(nodes)
+
+
 def _read_inside(node: onnx.NodeProto) -> set[str]:
     """Names that the subgraphs of If, Loop and Scan read, including harmless local ones."""
     names: set[str] = set()

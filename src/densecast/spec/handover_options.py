@@ -60,7 +60,7 @@ class ExportToOptions:
         """
         if (self.height is None) != (self.width is None):
             raise UsageError("height and width go together.", field="height" if self.height is None else "width")
-        if self.name is not None and not _NAME.fullmatch(self.name):
+        if self.name is not None and not is_name(self.name):
             raise UsageError(
                 f"a name at a server is made of letters, digits, '.', '_' and '-', a letter or digit first; got "
                 f"{self.name!r}.",
@@ -68,6 +68,11 @@ class ExportToOptions:
             )
         if self.licence is not None and (not self.licence.strip() or "\n" in self.licence):
             raise UsageError("a licence is one line, such as Apache-2.0.", field="licence")
+
+
+def is_name(text: str) -> bool:
+    """Whether a server can have a model, and a folder, of that name."""
+    return _NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ def bundle(
         MissingError: there is no pip, or no wheel for that machine.
     """
     sources = _named(artifacts)
+    _check_extras(sources, options.extras)
     target, machine = Path(out), wheels.target(options.python, options.platform)
     is_archive = target.name.endswith(_ARCHIVE)
     _refuse_foreign(target, sources, is_archive)
@@ -93,6 +94,28 @@ def _named(artifacts: Sequence[Artifact | Path | str]) -> dict[str, Artifact]:
     return found
 
 
+def _check_extras(sources: dict[str, Artifact], extras: tuple[str, ...]) -> None:
+    """Check that extras exist, and that an artifact's engine is among what is installed.
+
+    Raises:
+        UsageError: pip would pass over an extra that does not exist; or an engine that no wheel brings.
+    """
+    known = own_wheel.extras()
+    for extra in extras:
+        if extra not in known:
+            raise UsageError(f"densecast has no extra {extra!r}; it has {', '.join(known)}.", field="extras")
+    for name, source in sources.items():
+        backend = source.manifest.build.backend if isinstance(source, CompiledArtifact) else "onnxruntime"
+        if backend == "torch" and not {"torch", "all"}.intersection(extras):
+            raise UsageError(f"{name} is built for torch, which is an extra: add torch.", field="extras")
+        if backend not in ("openvino", "onnxruntime", "reference", "torch"):
+            raise UsageError(
+                f"{name} is built for {backend}, whose software no wheel brings. Bundle a build for openvino or "
+                "onnxruntime.",
+                field="artifacts",
+            )
+
+
 def _refuse_foreign(target: Path, sources: dict[str, Artifact], is_archive: bool) -> None:
     """Refuse to replace anything but an earlier bundle.
 
@@ -127,6 +150,8 @@ def _copy(source: Artifact, target: Path) -> None:
 def _remarks(sources: dict[str, Artifact], machine: Target) -> list[str]:
     told = []
     for name, source in sources.items():
+        if ":" in source.spec.task:
+            told.append(f"{name} needs {source.spec.task.partition('.')[0].partition(':')[0]}, a package of your own")
         if not isinstance(source, CompiledArtifact):
             told.append(f"{name} is exported, and runs once it is built: take a build, or build it there")
             continue

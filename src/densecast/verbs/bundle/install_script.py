@@ -9,8 +9,9 @@ from densecast.verbs.bundle.wheels import Target
 _SCRIPT = """#!/bin/sh
 # Installs densecast from this folder alone into a virtual environment, and verifies the models: sh install.sh [VENV]
 set -eu
+venv=${{1:-$(dirname "$0")/venv}}
+case "$venv" in /*) ;; *) venv=$PWD/$venv ;; esac
 cd "$(dirname "$0")"
-venv=${{1:-venv}}
 python=${{PYTHON:-python{python}}}
 fail() {{ echo "install.sh: $1" >&2; exit 3; }}
 sha256sum --check --quiet SHA256SUMS || fail "a file is missing or changed: copy the bundle again"

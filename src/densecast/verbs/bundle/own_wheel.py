@@ -60,5 +60,13 @@ def write(folder: Path) -> Path:
     return target
 
 
+def extras() -> tuple[str, ...]:
+    """The extras that densecast has."""
+    try:
+        return tuple(metadata.metadata("densecast").get_all("Provides-Extra") or ())
+    except metadata.PackageNotFoundError:
+        return ()
+
+
 def _digest(data: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()

@@ -12,7 +12,7 @@ from densecast.io import codec, files, temporaries
 from densecast.results.handover import Agreement, ExportToResult
 from densecast.spec import precision as precisions
 from densecast.spec.data_options import Data
-from densecast.spec.handover_options import RECEIVERS, TENSORRT, ExportToOptions, Receiver
+from densecast.spec.handover_options import RECEIVERS, TENSORRT, ExportToOptions, Receiver, is_name
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.tensor import TensorSpec
@@ -58,6 +58,8 @@ def export_to(
     pixels = None if known == "model-api" else folding.pixels(spec, known, options)
     fold = Fold(spec, pixels, folding.ending(spec, known))
     name = options.name or spec.name
+    if not is_name(name):
+        raise UsageError(f"{name!r} cannot be a folder at a server: name the model with --name.", field="name")
     with files.new_folder(target) as folder:
         path = folder / receivers.model_path(known, name, form)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -198,13 +198,18 @@ def resize_words(spec: ModelSpec) -> str:
     """What a caller does to an image before its pixels go in, in words."""
     rule = spec.preprocess_of(spec.input.name)
     sides = " × ".join(str(side) for side in spec.input.shape[2:])
+    first = "turned upright by its EXIF tag, " if rule.use_exif else ""
     if isinstance(rule.resize, Native) and rule.pad_multiple == 1:
-        return "nothing: the image as it is"
+        return f"{first}no resize: the image as it is"
     told = f"resized by {rule.resize.kind} ({rule.interpolation}) to {sides}"
     if isinstance(rule.resize, Stretch):
         told = f"stretched ({rule.interpolation}) to {sides}"
     fill = rule.surroundings()
-    return told if fill is None else f"{told}, surrounded by {', '.join(f'{value:g}' for value in fill)}"
+    return (
+        f"{first}{told}"
+        if fill is None
+        else f"{first}{told}, surrounded by {', '.join(f'{value:g}' for value in fill)}"
+    )
 
 
 def described(tensor: TensorSpec) -> list[int]:

@@ -18,7 +18,7 @@ from onnx import helper
 from densecast.artifact import Artifact, CompiledArtifact
 from densecast.backends import _openvino_model, _ort_ready
 from densecast.errors import BadGraphError, UsageError
-from densecast.graph import drop_identity_resize, end_at_prediction, fix_shape, fold_constants, pixel_input
+from densecast.graph import _tensors, drop_identity_resize, end_at_prediction, fix_shape, fold_constants, pixel_input
 from densecast.graph._base import PassResult
 from densecast.graph.end_at_prediction import Ending
 from densecast.graph.pixel_input import Pixels
@@ -96,9 +96,11 @@ def write(source: Artifact, fold: Fold, form: Format, facts: Facts, path: Path) 
     with engine_words.as_ours(_IR_GRAPH, "Hand the model over as ONNX (--format onnx).", BadGraphError):
         joined = _of_openvino(source, fold)
     # Where a node does nothing OpenVINO joins it with the one before, and its tensor has the names of both.
-    for output, tensor in zip(joined.outputs, fold.spec.outputs, strict=True):
-        is_main = fold.ending is not None and tensor.name == fold.ending.source
-        output.get_tensor().set_names({fold.ending.name if fold.ending and is_main else tensor.name})
+    wanted = {tensor.name for tensor in fold.spec.outputs}
+    if fold.ending is not None:
+        wanted = (wanted - {fold.ending.source}) | {fold.ending.name}
+    for output in joined.outputs:
+        output.get_tensor().set_names(wanted.intersection(output.get_names()) or output.get_names())
     for group, values in facts.items():
         for key, text in values.items():
             joined.set_rt_info(text, [group, key])
@@ -121,6 +123,8 @@ def folded(model: onnx.ModelProto, fold: Fold) -> onnx.ModelProto:
     """
     if _ort_ready.opset(model) < _OPSET:
         model = onnx.version_converter.convert_version(model, _OPSET)
+    # Graphs that ONNX Runtime's tools have made float16 are in no order.
+    _tensors.sort(model.graph)
     model = fix_shape.apply(model, fold.spec.input).model
     for graph_pass in (fold_constants, drop_identity_resize):
         model = graph_pass.apply(model).model
