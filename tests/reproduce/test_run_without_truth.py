@@ -166,7 +166,7 @@ def test_the_demo_needs_neither_torch_nor_nncf(tmp_path: Path, monkeypatch: pyte
     hide(monkeypatch, "torch", "nncf")
     monkeypatch.setattr(write_carvana, "write", lambda root, count, seed: carvana(root, count=10, size_hw=(96, 144)))
     quick = replace(OPTIONS, skip_missing=True, backends=("openvino", "onnxruntime"))
-    monkeypatch.setattr(demo, "RunOptions", lambda **given: replace(quick, **given))
+    monkeypatch.setattr(demo, "RunOptions", lambda **given: quick)
     made = package.demo(tmp_path / "R")
     asked = [(row.backend, row.asked[:7]) for row in made.rows]
     assert asked == [("openvino", "force_f"), ("openvino", "force_f"), ("onnxruntime", "force_f"),

@@ -142,7 +142,7 @@ def _is_beyond(comparison: Comparison, stated: CompareLimits) -> bool:
         *(("--tolerance", error, stated.tolerance) for error in comparison.relative_errors),
         ("--max-changed", comparison.labels_changed, stated.max_changed),
         ("--max-difference", comparison.difference, stated.max_difference),
-        ("--max-drop", drop.value if drop else None, stated.max_drop),
+        ("--max-drop", 100 * drop.value if drop else None, stated.max_drop),
     )
     within = [limits.is_at_most(name, value, limit) for name, value, limit in at_most if limit is not None]
     if stated.min_oks is not None:

@@ -74,10 +74,11 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
         return stream.read(most_bytes + 1)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, flushed: bool = True) -> None:
     """Write a file atomically: next to the target, flushed to disk, renamed, and the folder flushed.
 
-    A link is followed. A device or a pipe, such as `/dev/stdout`, is written to and never replaced.
+    One of many that is not `flushed` may be lost with the power, until the writer of all calls `os.sync`. A link is
+    followed. A device or a pipe, such as `/dev/stdout`, is written to and never replaced.
 
     Raises:
         OSError: it cannot be written; what was there before is there still.
@@ -98,7 +99,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            if flushed:
+                os.fsync(stream.fileno())
         temporary.replace(path)
         temporaries.forget(temporary)
     except BaseException as error:
@@ -107,7 +109,8 @@ def write_bytes(path: Path, data: bytes) -> None:
             # Nobody knows the temporary name.
             raise OSError(error.errno, error.strerror or str(error), str(path)) from None
         raise
-    flush(path.parent)
+    if flushed:
+        flush(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

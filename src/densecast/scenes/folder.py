@@ -1,5 +1,6 @@
 """Fills a folder with generated files in parallel, and detects whether it already holds them."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,9 +86,10 @@ def refuse_foreign(folder: Path, known: set[str], what: str) -> None:
 
 @contextmanager
 def filling(root: Path, wanted: Record) -> Iterator[None]:
-    """While pictures change, no record vouches for them; `wanted` is written once they are all there."""
+    """While pictures change, no record vouches for them; `wanted` is written once they are all there, and on disk."""
     (root / RECORD_NAME).unlink(missing_ok=True)
     yield
+    os.sync()  # once, not for each of hundreds of pictures
     files.write_text(root / RECORD_NAME, codec.to_json(wanted))
 
 

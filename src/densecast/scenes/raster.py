@@ -5,7 +5,7 @@ The colour of a pixel is left to others: they get its place on the object and it
 smoothly across the faces.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from densecast.scenes.camera import Array, Camera
 from densecast.scenes.mesh import Mesh
 
 _SUBPIXEL_BITS = 4
+_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,17 @@ class Surface:
     """(n,) what each sample adds to its pixel; a pixel's weights sum to its coverage"""
     rounds: tuple[slice, slice]
     """The samples in two groups, each with no pixel twice"""
+
+    def some(self, block: slice) -> "Surface":
+        """Some of the samples; `coverage` and `rounds` are those of all."""
+        return replace(
+            self,
+            pixel=self.pixel[block],
+            part=self.part[block],
+            place=self.place[:, block],
+            normal=self.normal[:, block],
+            weight=self.weight[block],
+        )
 
 
 def turned(points: Array, azimuth_rad: float) -> Array:
@@ -81,15 +93,20 @@ def surface(mesh: Mesh, azimuth_rad: float, camera: Camera, size_hw: tuple[int, 
     values = np.concatenate([mesh.corners, mesh.normals], axis=2)[order]
     centre_xy, centre, slope_x, slope_y = _planes(xy[order], values)
     # Faces are numbered by their place in `order`, which keeps these tables short.
-    dx = (fine_x + np.float32(0.5)).astype(np.float32) - centre_xy[:, 0][face]
-    dy = (fine_y + np.float32(0.5)).astype(np.float32) - centre_xy[:, 1][face]
     fields = np.empty((6, len(pixel)), dtype=np.float32)
-    for axis in range(6):
-        fields[axis] = centre[axis][face] + slope_x[axis][face] * dx + slope_y[axis][face] * dy
-    normal = fields[3:]
-    normal /= np.sqrt(normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2]) + np.float32(1e-6)
+    # In blocks whose arrays stay in the CPU's cache.
+    for start in range(0, len(pixel), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        near = face[block]
+        dx = (fine_x[block] + np.float32(0.5)).astype(np.float32) - centre_xy[:, 0][near]
+        dy = (fine_y[block] + np.float32(0.5)).astype(np.float32) - centre_xy[:, 1][near]
+        some = fields[:, block]
+        for axis in range(6):
+            some[axis] = centre[axis][near] + slope_x[axis][near] * dx + slope_y[axis][near] * dy
+        normal = some[3:]
+        normal /= np.sqrt(normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2]) + np.float32(1e-6)
     rounds = (slice(0, upper), slice(upper, len(pixel)))
-    return Surface(coverage, pixel, mesh.part[order][face], fields[:3], normal, weight, rounds)
+    return Surface(coverage, pixel, mesh.part[order][face], fields[:3], fields[3:], weight, rounds)
 
 
 def silhouette(mesh: Mesh, azimuth_rad: float, camera: Camera, colour: Array, size_hw: tuple[int, int]) -> Array:

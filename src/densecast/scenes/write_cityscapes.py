@@ -103,8 +103,8 @@ def _refuse_foreign(root: Path, wanted: SizedRecord) -> None:
 
 def _write_one(root: Path, wanted: SizedRecord, index: int) -> None:
     scene = street.render(wanted.seed, index, wanted.size_hw)
-    files.write_bytes(label_path(root, wanted.seed, index), _png(scene.classes))
-    files.write_bytes(image_path(root, wanted.seed, index), _png(scene.image))
+    files.write_bytes(label_path(root, wanted.seed, index), _png(scene.classes), flushed=False)
+    files.write_bytes(image_path(root, wanted.seed, index), _png(scene.image), flushed=False)
 
 
 def _png(pixels: np.typing.NDArray[np.uint8]) -> bytes:

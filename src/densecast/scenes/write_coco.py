@@ -72,7 +72,7 @@ def _write_one(root: Path, seed: int, index: int) -> tuple[dict[str, Any], list[
     quality = np.random.default_rng([seed, _QUALITY_STREAM, index]).integers(*_QUALITY)
     picture = io.BytesIO()
     Image.fromarray(scene.image).save(picture, "JPEG", quality=int(quality))
-    files.write_bytes(root / split_of(index) / _file_name(index), picture.getvalue())
+    files.write_bytes(root / split_of(index) / _file_name(index), picture.getvalue(), flushed=False)
     height, width = scene.image.shape[:2]
     number = index + 1
     image = {

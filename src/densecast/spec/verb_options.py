@@ -231,4 +231,8 @@ class CompareLimits:
     max_difference: float | None = option(
         None, "Maximum share of predictions that differ, for any task.", group=_LIMITS, minimum=0
     )
-    max_drop: float | None = option(None, "Maximum drop of the metric, in its own unit, such as 0.005.", group=_LIMITS)
+    max_drop: float | None = option(
+        None,
+        "Maximum drop of the metric, in points (hundredths), as for build: 0.5 of 78.0 leaves 77.5.",
+        group=_LIMITS,
+    )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from densecast.report.data import Report
+from densecast.spec.verb_options import BenchmarkOptions
 from densecast.verbs.reproduce import Progress, RunOptions, reproduce
 
 MODEL = "unet_tiny"
+# Of each loop that is timed; fifty images take longer on most machines.
+_SECONDS = 1.0
 
 
 def demo(out: Path | str = "runs/demo", *, progress: Progress = lambda what, done, total: None) -> Report:
@@ -19,4 +22,5 @@ def demo(out: Path | str = "runs/demo", *, progress: Progress = lambda what, don
     Raises:
         DensecastError: whatever a step raises.
     """
-    return reproduce(MODEL, out, RunOptions(skip_missing=True), progress=progress)
+    options = RunOptions(skip_missing=True, benchmark=BenchmarkOptions(seconds=_SECONDS))
+    return reproduce(MODEL, out, options, progress=progress)
