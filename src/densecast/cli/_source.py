@@ -209,7 +209,7 @@ def _labels(text: str) -> list[str]:
 
 def _preprocess(stated: dict[str, Any], normalise: str | None, base: Preprocess) -> Preprocess:
     """The preprocessing with what was typed in place of what it says."""
-    from densecast.errors import UsageError
+    from densecast.errors import BadConfigError, UsageError
     from densecast.io import codec
     from densecast.spec.preprocess import Preprocess
     from densecast.verbs.export import library_preprocess
@@ -237,7 +237,13 @@ def _preprocess(stated: dict[str, Any], normalise: str | None, base: Preprocess)
     moved = stated["mean"] is not None or stated["std"] is not None
     if moved and stated["divisor"] is None and base.divisor != 1:
         plain["divisor"] = 1.0
-    return codec.from_plain(plain, Preprocess, "command line")
+    try:
+        return codec.from_plain(plain, Preprocess, "command line")
+    except BadConfigError as error:
+        said = str(error)
+        for name in stated:
+            said = said.replace(f"command line: {name}", f"--{name.replace('_', '-')}")
+        raise BadConfigError(said, field=error.field) from None
 
 
 def _value_range(text: str) -> list[float]:

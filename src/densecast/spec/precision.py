@@ -25,7 +25,7 @@ _SHORT: dict[Precision, str] = {
 
 
 def parse(name: str) -> Precision:
-    """Parse a precision from its full or short name.
+    """Parse a precision from its full or short name, in letters of any case.
 
     >>> parse("int8")
     'qint8_mixed_float16'
@@ -33,12 +33,13 @@ def parse(name: str) -> Precision:
     Raises:
         UnknownNameError: no such precision.
     """
+    name, given = name.strip().lower(), name
     for precision in PRECISIONS:
         if name == precision:
             return precision
     if name in _ALIASES:
         return _ALIASES[name]
-    raise UnknownNameError.among("precision", name, (*PRECISIONS, *_ALIASES))
+    raise UnknownNameError.among("precision", given, (*PRECISIONS, *_ALIASES))
 
 
 def short(precision: Precision) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from densecast.errors import BadGraphError
@@ -86,7 +87,7 @@ def _trace(
     axes = {tensor.name: open_axes(tensor) for tensor in inputs if not tensor.is_static}
     axes |= {name: dict(open_sizes) for name, open_sizes in outputs.items() if open_sizes}
     stream = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _without_graphs():
         # The tracer warns of its deprecation and of sizes that become constants; parity at a second size checks that.
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -100,6 +101,27 @@ def _trace(
             dynamic_axes=axes or None,
         )
     return onnx.load_from_string(stream.getvalue())
+
+
+@contextlib.contextmanager
+def _without_graphs() -> Iterator[None]:
+    """Keep torch from printing its representation of the network to standard output.
+
+    It switches that log on for each export, because it takes the function that tells whether it is on for the answer.
+    """
+    import torch
+
+    name = "_jit_set_onnx_log_enabled"
+    switch = getattr(torch._C, name, None)
+    if switch is None:  # another version
+        yield
+        return
+    switch(False)
+    setattr(torch._C, name, lambda is_enabled: None)
+    try:
+        yield
+    finally:
+        setattr(torch._C, name, switch)
 
 
 def _dynamo(
