@@ -279,3 +279,13 @@ def test_a_graph_that_is_compared_is_first_run_in_a_confined_process_too(tmp_pat
     with pytest.raises(BadGraphError, match=cell.GIB):
         open_stage(tmp_path / "greedy.onnx", known, 1)
     assert machine.peak_rss_mb() < before + 100
+
+
+def test_time_on_the_clock_grows_with_the_load_and_cpu_time_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpus = os.cpu_count() or 1
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    quiet = cell.limits(1 << 20, 1 << 18)
+    monkeypatch.setattr(os, "getloadavg", lambda: (8.0 * cpus, 0.0, 0.0))
+    crowded = cell.limits(1 << 20, 1 << 18)
+    assert crowded.wall_s == 8 * quiet.wall_s
+    assert (crowded.cpu_s, crowded.memory_bytes) == (quiet.cpu_s, quiet.memory_bytes)

@@ -40,6 +40,8 @@ _MAX_REPLY_BYTES = 16 << 20
 _MAX_MESSAGE = 2000
 _LOG_TAIL_BYTES = 4096
 _MEMORY_SIGNS = ("alloc", "memoryerror", "cannot allocate memory", "not enough memory", "out of memory")
+_MOST_CROWDED = 32.0
+_LONGEST_S = 1 << 30
 # What the user says to densecast by the environment.
 _OWN_VARIABLES = ("DENSECAST_PLUGINS", SECONDS, GIB)
 _SYSTEM = (
@@ -67,8 +69,9 @@ def limits(file_bytes: int, pixels: int) -> Limits:
     """The limits for a model file of this size that is run on so many pixels.
 
     They grow with both: a network's weights are in memory several times while it is exported, and a layer of 64 maps at
-    full size takes 256 bytes a pixel. `DENSECAST_CELL_SECONDS` and `DENSECAST_CELL_GIB` take their place. Memory ends
-    at three quarters of the machine's in any case.
+    full size takes 256 bytes a pixel. Time on the clock grows with the machine's load, as beside others' work a process
+    has only its share of the CPUs. `DENSECAST_CELL_SECONDS` and `DENSECAST_CELL_GIB` take their place. Memory ends at
+    three quarters of the machine's in any case.
 
     Raises:
         UsageError: a variable is not a positive number.
@@ -78,13 +81,22 @@ def limits(file_bytes: int, pixels: int) -> Limits:
     own_gib, own_seconds = _number(GIB), _number(SECONDS)
     memory = 1536 * 2**20 + 8 * file_bytes + 2048 * pixels if own_gib is None else int(own_gib * 2**30)
     cpu_s = 45 + 3 * mib + 20 * pixels // 10**6 if own_seconds is None else math.ceil(own_seconds)
-    return Limits(min(memory, machine * 3 // 4), cpu_s, 60 + 4 * cpu_s, 2**30 + 4 * file_bytes)
+    wall_s = int((60 + 4 * cpu_s) * _crowded())
+    return Limits(min(memory, machine * 3 // 4), cpu_s, wall_s, 2**30 + 4 * file_bytes)
+
+
+def _crowded() -> float:
+    """How many processes want each CPU, at least 1."""
+    with contextlib.suppress(OSError):
+        return min(max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0), _MOST_CROWDED)
+    return 1.0
 
 
 def narrow(file_bytes: int, pixels: int) -> None:
     """Inside a cell, lower its limits to those of `limits`; elsewhere nothing happens."""
     narrowed = limits(file_bytes, pixels)
-    cell_server.narrow(memory_bytes=narrowed.memory_bytes, cpu_s=narrowed.cpu_s, wall_s=narrowed.wall_s)
+    # The time on the clock stays: in here nobody knows what else runs.
+    cell_server.narrow(memory_bytes=narrowed.memory_bytes, cpu_s=narrowed.cpu_s, wall_s=_LONGEST_S)
 
 
 def run_in_cell(
