@@ -167,6 +167,7 @@ def test_pictures_of_0_and_255_are_labels_0_and_1(outputs: str, tmp_path: Path) 
             1,
             "from 0 to 255",
         ),
+        ("float[N, 1, H, W] out", "p = Sigmoid (scores)\n out = Log (p)", 1, "never above 0"),
     ],
 )
 def test_values_that_are_no_labels_are_refused_by_export(

@@ -31,6 +31,7 @@ _FIXED: dict[str, Bounds] = {
     "Tanh": (-1.0, 1.0),
     "Softsign": (-1.0, 1.0),
     "Erf": (-1.0, 1.0),
+    "Softplus": (0.0, math.inf),
     "ArgMax": (0.0, math.inf),
     "ArgMin": (0.0, math.inf),
     **dict.fromkeys(
@@ -46,6 +47,7 @@ _KEEPING = {
 _FUNCTIONS: dict[str, Callable[[float], float]] = {
     "Relu": lambda x: max(x, 0.0),
     "Exp": lambda x: math.exp(x) if x < 700 else math.inf,
+    "Log": lambda x: math.log(x) if x > 0 else -math.inf,
     "Sqrt": lambda x: math.sqrt(max(x, 0.0)),
     "Floor": lambda x: math.floor(x) if math.isfinite(x) else x,
     "Ceil": lambda x: math.ceil(x) if math.isfinite(x) else x,

@@ -149,13 +149,28 @@ def form_of(model: Any | None, name: str, output: Array, image_hw: tuple[int, in
         is_within = values.min(initial=0) >= 0 and values.max(initial=1) <= 1
         is_probability = is_unit or (ends_in in _TO_PROBABILITY and is_within)
         is_stated = isinstance(spec.decode, SegmentationDecode) and spec.decode.form != "logits"
-        if not is_probability and not is_stated and low >= 0 and math.isfinite(high):
-            raise BadGraphError(
-                f"the output {name!r} is one plane of values from {low:g} to {high:g}, neither logits nor "
-                f"probabilities of two labels. Divide it by {high:g} in the network, and export it again."
-            )
+        if not is_probability and not is_stated:
+            _refuse_other_scale(name, low, high)
         return "binary_probability" if is_probability else "binary_logits"
     return None
+
+
+def _refuse_other_scale(name: str, low: float, high: float) -> None:
+    """Refuse one plane that can be neither logits nor probabilities, by the bounds of its values.
+
+    Raises:
+        BadGraphError: scores of 0..255 or the like, or logarithms of probabilities.
+    """
+    if low >= 0 and math.isfinite(high):
+        raise BadGraphError(
+            f"the output {name!r} is one plane of values from {low:g} to {high:g}, neither logits nor probabilities of "
+            f"two labels. Divide it by {high:g} in the network, and export it again."
+        )
+    if high <= 0:
+        raise BadGraphError(
+            f"the output {name!r} is one plane of values that are never above 0, as logarithms of probabilities are. "
+            "Leave the logarithm out of the network, and export it again."
+        )
 
 
 def last_operator(model: Any, name: str) -> str:
