@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from densecast.cli import _options
+from densecast.runtime import stages
 from densecast.spec.verb_options import ExportOptions
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def read(context: typer.Context, model: str | None, typed: Typed, options: _opti
         raise UsageError(
             "--spec says labels and preprocessing: leave --labels, --mean, --std, --resize, … out beside it."
         )
+    stages.at(f"reading {typed.module or model}")
     is_described = typed.labels is not None or typed.spec is not None
     named = sources.named(
         str(typed.module or model),

@@ -108,18 +108,20 @@ def reproduce(
 
     tell("data set")
     place = _place(entry, data, out)
-    if place.path is None and place.options.dataset is None and spec is None and not model.is_exported(source):
-        plan.with_images(builds, options, has_images=False)  # nothing else can name any
+    is_known = place.path is not None or place.options.dataset is not None
+    without_images: list[str] = []
+    if not is_known and spec is None and not model.is_exported(source):  # nothing else can name any images
+        builds, without_images = plan.with_images(builds, options, has_images=False)
     tell("export")
     float_artifact = model.into(out, source, said, options.export)
     measured_on = material.of(float_artifact.spec, place, out, options.evaluate)
-    builds, without_images = plan.with_images(builds, options, has_images=not measured_on.is_drawn)
+    builds, more = plan.with_images(builds, options, has_images=not measured_on.is_drawn)
     built = _built(builds, float_artifact, measured_on, options, out, tell)
     tell("speed side by side")
     built = side_by_side.with_pace(built, measured_on.images, device=options.device, fresh=options.fresh)
     tell("report")
     report = _report(entry, float_artifact, built, measured_on, options, out, time.perf_counter() - start)
-    report = replace(report, remarks=(*measured_on.remarks, *without_images, *left_out))
+    report = replace(report, remarks=(*measured_on.remarks, *without_images, *more, *left_out))
     report_files.write(report, out)
     return report
 
