@@ -105,7 +105,7 @@ def _weights(
 
 
 def with_halves(model: onnx.ModelProto) -> onnx.ModelProto:
-    """All floats as float16; outputs stay float32, by a cast at the end.
+    """All floats as float16; outputs stay float32, by a cast at the end. Domains without operators are dropped.
 
     Raises:
         BadGraphError: a weight beyond float16, or branches and loops, whose types are their own.
@@ -139,6 +139,10 @@ def with_halves(model: onnx.ModelProto) -> onnx.ModelProto:
                 node.input[:] = [inner if each == name else each for each in node.input]
             graph.node.append(helper.make_node("Cast", [inner], [name], f"{name}_cast", to=TensorProto.FLOAT))
     del graph.value_info[:]
+    used = {"", "ai.onnx", *(node.domain for node in graph.node)}
+    kept_imports = [each for each in changed.opset_import if each.domain in used]
+    del changed.opset_import[:]
+    changed.opset_import.extend(kept_imports)
     return changed
 
 

@@ -15,6 +15,7 @@ import zipfile
 from dataclasses import dataclass
 from email.parser import Parser
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def fetch(folder: Path, own: Path, extras: tuple[str, ...], machine: Target) -> 
 
 
 def _download(folder: Path, wanted: list[str], constraints: Path, machine: Target) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--only-binary=:all:"]
     command += ["--dest", str(folder), "--constraint", str(constraints), "--find-links", str(folder)]
     command += ["--python-version", machine.python, "--implementation", "cp"]
     command += [f"--platform={each}" for each in (*machine.platforms, f"linux_{machine.arch}")]
@@ -110,9 +111,18 @@ def _download(folder: Path, wanted: list[str], constraints: Path, machine: Targe
         return
     if "No module named pip" in done.stderr:
         raise MissingError("wheels are fetched by pip, which this environment lacks: python -m ensurepip.")
-    told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-    reason = told[-1].removeprefix("ERROR: ") if told else f"exit code {done.returncode}"
+    reason = _reason(done.stderr + done.stdout) or f"exit code {done.returncode}"
     raise MissingError(f"pip has no wheels for Python {machine.python} on {machine.platform}: {reason}")
+
+
+def _reason(told: str) -> str:
+    """What pip says of its failure, in one line: its first error, and of a conflict the requirements that made it."""
+    lines = [line.strip() for line in told.splitlines()]
+    first = next((line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")), " ".join(lines[-1:]))
+    if "The conflict is caused by:" in lines:
+        place = lines.index("The conflict is caused by:") + 1
+        first = f"{first} {'; '.join(takewhile(bool, lines[place:]))}"
+    return first
 
 
 def installed_versions() -> dict[str, str]:

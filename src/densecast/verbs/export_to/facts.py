@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import densecast
+from densecast import zoo
 from densecast.artifact import Artifact, CompiledArtifact
-from densecast.io import codec
+from densecast.io import codec, files
 from densecast.spec.handover_options import TENSORRT, ExportToOptions, Receiver
 from densecast.spec.precision import short
 from densecast.spec.preprocess import Stretch
@@ -44,6 +46,8 @@ def licence(source: Artifact, options: ExportToOptions) -> str | None:
         return None
     entry = ZOO.load(name)
     digest = entry.checkpoint.sha256
+    if entry.checkpoint.shipped:
+        digest = files.sha256(Path(zoo.__file__).parent / "weights" / entry.checkpoint.file)
     return entry.licence if digest is not None and weights.sha256.startswith(digest) else None
 
 

@@ -201,7 +201,9 @@ def resize_words(spec: ModelSpec) -> str:
     first = "turned upright by its EXIF tag, " if rule.use_exif else ""
     if isinstance(rule.resize, Native) and rule.pad_multiple == 1:
         return f"{first}no resize: the image as it is"
-    told = f"resized by {rule.resize.kind} ({rule.interpolation}) to {sides}"
+    told = f"resized by {rule.resize.kind} ({rule.interpolation})"
+    if all(isinstance(side, int) for side in spec.input.shape[2:]):
+        told += f" to {sides}"
     if isinstance(rule.resize, Stretch):
         told = f"stretched ({rule.interpolation}) to {sides}"
     fill = rule.surroundings()
