@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import made_videos
 import numpy as np
 import pytest
-from command_line import densecast, failed
+from command_line import failed
 from PIL import Image
 
 import densecast as dc
@@ -110,7 +111,7 @@ def test_a_picture_on_standard_input_is_predicted(
 def test_a_run_with_a_store_reads_lists_on_standard_input_and_no_pictures(
     bright: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("pyarrow", reason="needs the [remote] extra")
+    pytest.importorskip("pyarrow", reason="needs the [store] extra")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(png())))
     message = failed(3, "infer", bright, "-", "--store", tmp_path / "store")
     assert "holds a picture" in message
@@ -133,7 +134,12 @@ class Pages(http.server.BaseHTTPRequestHandler):
             return self.answer(200, png()[:100], **{"Content-Length": "4000"})
         if self.path == "/huge.png":
             return self.answer(200, b"", **{"Content-Length": str(1 << 40)})
-        found = {"/a.png": png(), "/clip.mkv": type(self).clip, "/text.png": b"no picture"}.get(self.path)
+        found = {
+            "/a.png": png(),
+            "/clip.mkv": type(self).clip,
+            "/text.png": b"no picture",
+            "/text.mkv": b"no video",
+        }.get(self.path)
         return self.answer(404, b"") if found is None else self.answer(200, found)
 
     def answer(self, code: int, body: bytes, **headers: str) -> None:
@@ -196,6 +202,7 @@ def test_what_is_behind_urls_is_predicted_and_called_by_its_url(
         ("/huge.png", "MiB are the most"),
         ("/nothing.png", "404"),
         ("/text.png", "/text.png"),
+        ("/text.mkv", "/text.mkv: it cannot be opened"),
     ],
 )
 def test_what_goes_wrong_behind_a_url_is_said_of_the_url(
@@ -221,6 +228,31 @@ def test_other_addresses_are_refused(address: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_allowing_urls_has_no_effect_on_runs_with_a_store(bright: Path, tmp_path: Path) -> None:
-    ended = densecast("infer", bright, "x.png", "--store", tmp_path / "store", "--allow-url")
-    assert ended.code == 2 and "--allow-url" in ended.err
+def test_a_password_of_a_camera_is_used_and_never_shown(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+
+    class Closed:
+        def __init__(self, *given: Any) -> None:
+            opened.append(given[0])
+
+        def isOpened(self) -> bool:
+            return False
+
+        def release(self) -> None: ...
+
+    monkeypatch.setattr(cv2, "VideoCapture", Closed)
+    address = "rtsp://me:secret@camera.local/door?token=secret"
+    (source,) = sources.find([address], allow_url=True, takes_videos=True).images
+    assert "secret" not in repr(source) + source.name + str(source.path) + str(source.below)
+    with pytest.raises(BadInputError, match=r"rtsp://camera\.local/door: it cannot be opened") as caught:
+        list(dc.predict(pipeline, address, allow_url=True))
+    assert opened == [address] and "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("more", [("--allow-url",), ("--format", "coco"), ("--every", "2")])
+def test_options_that_have_no_effect_on_runs_with_a_store_are_refused(
+    more: tuple[str, ...], bright: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyarrow", reason="needs the [store] extra")
+    message = failed(2, "infer", bright, "x.png", "--store", tmp_path / "store", *more)
+    assert more[0] in message and "no effect" in message

@@ -246,6 +246,13 @@ def test_memory_does_not_hold_the_frames(tmp_path: Path) -> None:
         assert sum(each() is not None for each in alive) <= 2
 
 
+def test_frames_in_batches_are_those_of_one_at_a_time(artifacts: Path, tmp_path: Path) -> None:
+    path = made_videos.write(tmp_path / "clip.mkv", count=5)
+    for batch, out in ((None, "one"), (3, "three")):
+        infer(artifacts / "built", [path], tmp_path / out, batch=batch)
+    assert lines_of(tmp_path / "one" / "clip.jsonl") == lines_of(tmp_path / "three" / "clip.jsonl")
+
+
 def test_progress_is_told_in_seconds_of_the_video(bright: Path, clip: Path, tmp_path: Path) -> None:
     told: list[tuple[str, float, float]] = []
     infer(bright, [clip], tmp_path, time_progress=lambda *each: told.append(each))

@@ -160,9 +160,6 @@ def _refuse_idle(given: dict[str, bool], options: InferOptions, kept: StoreOptio
         raise UsageError("with --store, say how many images may fail with --max-errors.", field="keep_going")
     if options.large:
         raise UsageError("runs with --store hold whole pictures: leave one of both out.", field="large")
-    for idle in ("allow_url", "every", "seconds", "overlay_video"):
-        if getattr(options, idle) != getattr(InferOptions(), idle):
-            raise UsageError("it has no effect on runs with --store: leave it out.", field=idle)
     if options.skip_existing:
         raise UsageError("with --store, what is recorded is not computed again: leave it out.", field="skip_existing")
     name = next((name for name, value in given.items() if value), None)

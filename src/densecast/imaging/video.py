@@ -88,8 +88,8 @@ def is_live(name: str) -> bool:
 class Video:
     """An opened video; read it once, and close it."""
 
-    def __init__(self, name: str) -> None:
-        """Open it and read the first frame.
+    def __init__(self, name: str, address: str | None = None) -> None:
+        """Open it and read the first frame; `address` is where it is, if it is called otherwise.
 
         Raises:
             MissingFileError: no such file.
@@ -97,7 +97,7 @@ class Video:
         """
         self.name = name
         self._live = is_live(name)
-        self._capture = _opened(name)
+        self._capture = _opened(name, address or name)
         try:
             self._first = self._grabbed()
             self.facts = self._facts(self._first)
@@ -256,7 +256,7 @@ class _Newest:
                 self._changed.notify_all()
 
 
-def _opened(name: str) -> Any:
+def _opened(name: str, address: str) -> Any:
     import cv2
 
     if name.startswith(CAMERA):
@@ -267,15 +267,15 @@ def _opened(name: str) -> Any:
         cure = "Is there one, and does no other program use it?"
     elif is_live(name):
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _ANSWER_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _ANSWER_MS]
-        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
+        capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits)
         cure = "Is the address right, and does it answer?"
     else:
-        path = Path(name)
+        path = Path(address)
         if not path.is_file():
             raise MissingFileError.at(path, "video")
         if path.stat().st_size == 0:
             raise BadVideoError(f"{name}: it is empty.")
-        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+        capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG)
         cure = "It is no video, is damaged, or its codec is unknown to OpenCV's FFmpeg."
     if not capture.isOpened():
         with contextlib.suppress(cv2.error):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from densecast.errors import UsageError
-from densecast.imaging.video import Video, is_live
+from densecast.imaging.video import Video
 from densecast.pipeline import ImageLike, Pipeline, Predicted
 from densecast.verbs._model import Model, opened
 from densecast.verbs.infer import fetch, headers, sources
@@ -107,6 +107,6 @@ def _named(name: str, every: int, recursive: bool, allow_url: bool) -> Iterator[
                     raise headers.missing(each.path)
                 yield _Item(each.path, lambda: None)
                 continue
-            with Video(each.origin if each.origin and is_live(each.origin) else str(each.path)) as video:
+            with Video(each.name, each.opened_at) as video:
                 for frame in video.frames(every):
                     yield _Item(frame, lambda frame=frame: frame.image)  # type: ignore[misc]

@@ -73,7 +73,7 @@ def infer(
     folder, file = Path(out), None if json_file is None else Path(json_file)
     given = images if isinstance(images, Sources) else _found(images, options, folder)
     drawn = Drawn(scores=scores, colour=colour, overlay=overlay)
-    clip = videos.Wanted(options, overlay, scores)
+    clip = videos.Wanted(options, overlay, scores, batch)
     videos.refuse_idle(given, options, overlay=overlay, colour=colour)
     with fetch.at_hand(given) as found, opened(model, mode_for(found, options)) as pipeline:
         run = _planned(pipeline, found, folder, options, drawn, clip, batch, file)

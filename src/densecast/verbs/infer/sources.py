@@ -29,13 +29,15 @@ class Source:
     """An image or a video; `below` is its path below the folder that was given, whose folders its results keep.
 
     `origin` is how it was given, where it is no file: a URL, a camera, `-` for a picture on standard input, whose bytes
-    are `data`. `path` is a name for it then; where its bytes lie is settled by `fetch.at_hand`.
+    are `data`. `path` is a name for it then; where its bytes lie is settled by `fetch.at_hand`. `address` is that of a
+    stream, with the password that may be in it and that `origin` leaves out.
     """
 
     path: Path
     below: PurePath
     origin: str | None = None
     data: bytes | None = field(default=None, repr=False)
+    address: str | None = field(default=None, repr=False)
 
     @property
     def is_video(self) -> bool:
@@ -46,6 +48,11 @@ class Source:
     def name(self) -> str:
         """How it was given."""
         return self.origin or str(self.path)
+
+    @property
+    def opened_at(self) -> str:
+        """Where a video is opened."""
+        return self.address or (self.name if is_live(self.name) else str(self.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +160,14 @@ def _addressed(text: str, allow_url: bool, takes_videos: bool) -> Source:
     parts = urllib.parse.urlsplit(text)
     if parts.scheme.lower() not in ("http", "https") and not is_live(text):
         raise UsageError(f"{parts.scheme}:// is not read: http, https and rtsp are.", field="allow_url")
-    if parts.password or parts.username:
-        # It would stand in every result and record. A camera often knows no other way.
-        if not is_live(text):
-            raise UsageError("a URL with a name or password in it is not read. Download it first.", field="images")
-        host = parts.netloc.rpartition("@")[2]
+    host = parts.netloc.rpartition("@")[2]
+    if is_live(text):
+        # Cameras often take a password in no other way; it stands in no result and no message.
         name = PurePath(re.sub(r"[^\w.-]", "_", f"{host}{parts.path}"))
-        return Source(Path(f"{parts.scheme}_{name}"), name, text)
+        shown = f"{parts.scheme}://{host}{parts.path}"
+        return Source(Path(f"{parts.scheme}_{name}"), name, shown, address=text)
+    if host != parts.netloc:
+        raise UsageError("a URL with a name or password in it is not read. Download it first.", field="images")
     last = PurePosixPath(urllib.parse.unquote(parts.path)).name or parts.hostname or "url"
     name = PurePath(re.sub(r"[^\w. -]", "_", last).lstrip("."))
     return Source(Path(f"{parts.scheme}_{parts.netloc}_{name}"), name, text)

@@ -34,6 +34,7 @@ class Wanted:
     options: InferOptions
     overlay: bool
     scores: bool
+    batch: int | None = None
 
     @property
     def endings(self) -> tuple[str, ...]:
@@ -79,7 +80,7 @@ def unusable(sources: Sequence[Source], pipeline: Pipeline) -> dict[Path, BadInp
         try:
             _check_network(pipeline)
             if not is_live(source.origin or ""):
-                with Video(str(source.path)) as video:
+                with Video(source.name, source.opened_at) as video:
                     check_size(video.facts.size_hw, pipeline.spec, pipeline.augment)
         except (BadInputError, MissingFileError) as error:
             problems[source.path] = error
@@ -107,7 +108,7 @@ def infer_video(
     stem = room / results.stems[source.path].name
     lines = stem.with_name(stem.name + LINES)
     failure: BaseException | None = None
-    with Video(source.origin if is_live(source.origin or "") and source.origin else str(source.path)) as video:
+    with Video(source.name, source.opened_at) as video:
         check_size(video.facts.size_hw, pipeline.spec, pipeline.augment)
         making = _Making(pipeline, wanted, video, stem)
         with lines.open("w", encoding="utf-8") as file:
@@ -180,7 +181,7 @@ class _Making:
         facts, limit = self._video.facts, self._wanted.options.seconds
         total = min((each for each in (facts.seconds, limit) if each), default=0.0)
         stream = self._pipeline.stream(
-            self._frames(), lambda frame: frame.image, self._shown, scores=self._wanted.scores
+            self._frames(), lambda frame: frame.image, self._shown, scores=self._wanted.scores, batch=self._wanted.batch
         )
         with contextlib.closing(stream) as results:
             for shown in results:

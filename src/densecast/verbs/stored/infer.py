@@ -122,6 +122,7 @@ def infer_stored(
     if out is not None and stored.part is not None:
         raise UsageError("files are of all images: leave it out, and run without a shard at the end.", field="out")
     folder = None if out is None else Path(out)
+    _refuse_idle(options)
     found = found_images.find(images, recursive=options.recursive, out=folder)
     with contextlib.ExitStack() as stack:
         opened: Pipeline | None = None
@@ -173,6 +174,18 @@ def _manifest(artifact: CompiledArtifact, ids: Sequence[str], augment: Augment, 
     return Manifest(
         key, "infer", len(ids), artifact.spec, model, augment=codec.to_plain(augment), version=own_version()
     )
+
+
+def _refuse_idle(options: InferOptions) -> None:
+    """Refuse options of `infer` that are for files of images on this machine, without a store.
+
+    Raises:
+        UsageError: names the option.
+    """
+    usual = InferOptions()
+    for name in ("formats", "allow_url", "every", "seconds", "overlay_video"):
+        if getattr(options, name) != getattr(usual, name):
+            raise UsageError("it has no effect on runs with --store: leave it out.", field=name)
 
 
 def _plan(found: Mapping[str, Source], out: Path, artifact: CompiledArtifact, options: InferOptions) -> Results:
