@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -169,3 +170,23 @@ def test_people_know_the_joints_of_the_model_that_found_them() -> None:
     share = np.exp(-(20**2) / (2 * area * (2 * CROWDPOSE.sigmas[6]) ** 2))
     found = TASK.difference(known, replace(known, xy_px=moved))
     np.testing.assert_allclose(found.reported, 1 - (1 - share) / 28, rtol=1e-5)
+
+
+def test_a_spec_file_names_the_joints_of_a_graph_of_ones_own(tmp_path: Path) -> None:
+    from densecast.verbs.export import spec_file
+
+    text = """
+        task = "pose"
+        labels = ["person"]
+        preprocess.resize = { kind = "pose_affine", short_side = 64, unbiased = true }
+        decode.unbiased = true
+        decode.skeleton = { joints = ["a", "left_b", "right_b"], mirrored = [0, 2, 1], limbs = [[0, 1]] }
+    """
+    (tmp_path / "spec.toml").write_text(text, encoding="utf-8")
+    spec = spec_file.read(tmp_path / "spec.toml").model("x")
+    assert spec.output.shape[1] == 6
+    assert isinstance(spec.decode, PoseDecode) and spec.decode.skeleton is not None
+    assert spec.decode.skeleton.limbs == ((0, 1),)
+    (tmp_path / "spec.toml").write_text(text.replace("[0, 2, 1]", "[0, 2, 2]"), encoding="utf-8")
+    with pytest.raises(BadConfigError, match="mirror image, which leads back to it"):
+        spec_file.read(tmp_path / "spec.toml")

@@ -55,6 +55,8 @@ def read(
     kind = others.pop("type", None)
     described = DatasetRecipe(kind, others, skeleton.joints) if isinstance(kind, str) else None
     notes = [f"{joints} joints of {name}"]
+    if _table(dataset.get("data_cfg") or config.get("data_cfg"), "data_cfg").get("use_nms"):
+        notes.append("people who are alike are all kept; the configuration's own evaluation suppresses them (use_nms)")
     return Recipe(
         "mmpose", 0, built, preprocess, decode, augment=Augment(ratios), dataset=described, labels=("person",),
         notes=tuple(notes),
