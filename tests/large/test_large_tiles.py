@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from densecast import infer
-from densecast.errors import BadConfigError, BadInputError, UsageError
+from densecast.errors import BadConfigError, BadInputError, DensecastError, UsageError
 from densecast.imaging.geotiff import georeference
 from densecast.pipeline import Pipeline
 from densecast.spec.options import BuildOptions, InputShape, Range
@@ -25,6 +26,7 @@ from densecast.spec.tiles import Grid
 from densecast.spec.verb_options import InferOptions
 from densecast.verbs.builder import build
 from densecast.verbs.export import SpecFile, export_file
+from densecast.verbs.large import Files, LargeLabels
 
 CLASSES = 4
 
@@ -256,3 +258,36 @@ def test_every_cell_belongs_to_one_tile_far_from_its_edges(side: int, is_fixed: 
         assert each.start % 16 == 0 and (not is_fixed or each.length == 128)
         assert each.start == 0 or each.begin * 4 - each.start >= 24 - 4
         assert each.end is None or each.start + each.length - each.end * 4 >= 24
+
+
+def png_that_claims(path: Path, width: int, height: int) -> None:
+    """A grey PNG of that size, of which no line is there."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    body = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    packed = b"IDAT" + zlib.compress(bytes(width + 1 if width < 1 << 21 else 9))
+    body += struct.pack(">I", len(packed) - 4) + packed + struct.pack(">I", zlib.crc32(packed))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def test_headers_that_claim_what_memory_does_not_hold_are_refused(tmp_path: Path, local: Pipeline) -> None:
+    png_that_claims(tmp_path / "wide.png", 1 << 20, 1)
+    options = InferOptions(large=True, tile=(1024, 1024))
+    with pytest.raises(BadInputError, match=r"1048576 pixels wide; a row of tiles would take 3840 MiB"):
+        infer(local, [tmp_path / "wide.png"], tmp_path / "out", options=options)
+    png_that_claims(tmp_path / "line.png", 1 << 30, 1)
+    with pytest.raises(BadInputError, match=r"a line takes 1024 MiB"):
+        infer(local, [tmp_path / "line.png"], tmp_path / "out", options=options)
+
+
+def test_a_picture_below_the_windows_of_a_build_of_one_size_is_refused(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture[:64]).save(tmp_path / "a.png")
+    windows = Slide((96, 96), (64, 64))
+    with opened(tmp_path, 4, side=96, slide=windows) as slid, pytest.raises(BadInputError, match="which takes 96"):
+        infer(slid, [tmp_path / "a.png"], tmp_path / "out", options=InferOptions(large=True))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_said_in_one_line(tmp_path: Path, local: Pipeline, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    with pytest.raises(DensecastError, match=r"full could not be written \(No space left on device\)"):
+        LargeLabels(local).label(tmp_path / "a.png", Files(Path("/dev/full")))

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import cv2
+import made_tiff
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
@@ -78,6 +79,19 @@ def test_one_deflated_strip_is_unpacked_row_by_row(tmp_path: Path, picture: np.n
     tags[278] = picture.shape[0]
     image.save(tmp_path / "a.tif", compression="tiff_adobe_deflate", tiffinfo=tags)
     assert np.array_equal(whole(tiff.open_tiff(tmp_path / "a.tif"), step=1), picture)
+
+
+FORMS = [{}, {"planar": 2}, {"tile": 16, "deflate": True}, {"planar": 2, "big": True}, {"tile": 16, "planar": 2}]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "uint32"])
+def test_bands_of_any_number_and_type_in_any_layout(tmp_path: Path, dtype: str, form: dict[str, int]) -> None:
+    for bands in (1, 2, 3, 6):
+        pixels = (np.random.default_rng(bands).random((37, 53, bands)) * 200).astype(dtype)
+        (tmp_path / "a.tif").write_bytes(made_tiff.tiff(pixels, **form))
+        found = whole(tiff.open_tiff(tmp_path / "a.tif"), step=5)
+        assert found.dtype == pixels.dtype and np.array_equal(found, pixels)
 
 
 def cut(path: Path) -> None:

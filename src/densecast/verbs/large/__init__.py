@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from densecast.errors import UsageError
+from densecast.errors import BadImageError, DensecastError, UsageError
 from densecast.imaging.strips import Strips, open_strips
-from densecast.imaging.tiff_writer import TiffWriter
+from densecast.imaging.tiff_writer import TILE_PX, TiffWriter
 from densecast.pipeline import Pipeline
 from densecast.results.predictions import TileRecord
 from densecast.spec.sample import label_dtype
@@ -24,6 +24,7 @@ from densecast.verbs.large.reach import Reach
 Step = Callable[[int, int], None]
 # Of what neighbouring tiles share where they are blended, of a tile's side.
 _BLENDED_SHARE = 0.25
+_MOST_ROW_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class LargeLabels:
         """
         with open_strips(path, self._pipeline.spec) as strips, self._pipeline.session.lease() as slot:
             network = TileNetwork(self._pipeline, slot, self._windows_or_tiles())
+            _refuse_wide(path, strips, network.tile_hw[0], network.bands)
             if network.spec.slide is not None:
                 counter = _Counter(windows.count(network, strips), step)
                 bands = windows.labels(network, strips, scored=files.score is not None, done=counter)
@@ -116,6 +118,12 @@ class LargeLabels:
         return TileRecord(how, network.tile_hw, overlap, 0, why, found.px), (down, across)
 
     def _write(self, network: TileNetwork, strips: Strips, files: Files, bands: Iterator[Band]) -> None:
+        try:
+            self._write_all(network, strips, files, bands)
+        except OSError as error:
+            raise DensecastError(f"{files.labels.name} could not be written ({error.strerror or error}).") from None
+
+    def _write_all(self, network: TileNetwork, strips: Strips, files: Files, bands: Iterator[Band]) -> None:
         spec = network.spec
         dtype = label_dtype(largest_class_count(network.options, len(spec.labels)))
         words = ", ".join(f"{number} {name}" for number, name in enumerate(spec.labels))
@@ -163,12 +171,27 @@ class LargePeople:
         """
         with open_strips(path, self._pipeline.spec) as strips:
             grids = people.grids_of(self._pipeline, strips.size_hw, self._tile_hw, self._overlap_px)
+            _refuse_wide(path, strips, grids[0].tile_px, 3)
             counts = [len(grid.tiles(side)) for grid, side in zip(grids, strips.size_hw, strict=True)]
             counter = _Counter(counts[0] * counts[1], step)
             found = people.people(self._pipeline, strips, grids, counter)
         tile_hw = (grids[0].tile_px, grids[1].tile_px)
         record = TileRecord("people", tile_hw, min(each.overlap_px for each in grids), counter.total)
         return self._pipeline.task.save(stem, found, self._pipeline.spec), record
+
+
+def _refuse_wide(path: Path, strips: Strips, tile_px: int, bands: int) -> None:
+    """Refuse a picture of which a row of tiles would not fit into memory, whatever its header is up to.
+
+    Raises:
+        BadImageError: it is that wide.
+    """
+    size = (tile_px + TILE_PX) * strips.size_hw[1] * bands
+    if size > _MOST_ROW_BYTES:
+        raise BadImageError(
+            f"{path}: {strips.size_hw[1]} pixels wide; a row of tiles would take {size >> 20} MiB, and up to "
+            f"{_MOST_ROW_BYTES >> 20} are held. Take lower tiles (--tile), or cut it into parts."
+        )
 
 
 class _Counter:

@@ -8,9 +8,10 @@ import numpy as np
 
 from densecast.errors import UsageError
 from densecast.imaging.strips import Strips
+from densecast.imaging.views import check_size
 from densecast.kernels import bilinear
 from densecast.kernels.label_part import label_part
-from densecast.spec.augment import View
+from densecast.spec.augment import Augment, View
 from densecast.tasks._windows import WindowMean
 from densecast.verbs.large.exact import Band
 from densecast.verbs.large.network import TileNetwork
@@ -30,11 +31,13 @@ def labels(network: TileNetwork, strips: Strips, *, scored: bool, done: Callable
 
     Raises:
         UsageError: a row of windows needs more memory than is sane.
+        BadShapeError: the picture is smaller than the windows, which are all that the network takes.
         BadImageError: the picture is damaged.
         BadInputError: outputs that are not finite.
     """
     slide, placement = network.spec.slide, network.rule.place(strips.size_hw)
     assert slide is not None, "the spec has sliding windows"
+    check_size(strips.size_hw, network.spec, Augment())
     height, _ = slide.window_hw(placement.model_hw)
     size = 4 * len(network.spec.labels) * height * placement.model_hw[1]
     if size > _MOST_BYTES:
