@@ -15,6 +15,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -129,7 +130,8 @@ def load(
 @contextlib.contextmanager
 def running(arguments: Sequence[str], port: int) -> Iterator[int]:
     """A server in a process of its own; gives its process id once it answers."""
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(arguments, stdout=quiet, stderr=quiet, start_new_session=True) as process:
         try:
             end = time.monotonic() + 120
             while True:
@@ -141,7 +143,11 @@ def running(arguments: Sequence[str], port: int) -> Iterator[int]:
             yield process.pid
         finally:
             process.terminate()
-            process.wait(30)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+            # LitServe's workers outlive it, and would take their share of the next server's CPUs.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager
