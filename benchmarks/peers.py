@@ -2,9 +2,14 @@
 
     python benchmarks/peers.py --model unet_carvana fcn_r50_d8_voc --json peers.json --plot peers.svg
 
-The contenders are the files of `contenders/`: the original's order of operations in torch float32; ONNX Runtime, and
-OpenVINO as it comes, each with OpenCV and numpy; OpenVINO's inference alone, which is the limit; and densecast, in
-every precision, in latency and in throughput mode. Each lives in a process of its own, bound to the same CPUs, and
+The contenders are the files of `contenders/`: the original's order of operations in torch float32; ONNX Runtime in
+float32 and int8, and OpenVINO as it comes, each with OpenCV and numpy; OpenVINO's inference alone, which is the limit;
+and densecast, in every precision, in latency and in throughput mode. With `--compiled` also PyTorch as its experts
+would compile it, in bfloat16 and in int8: that takes a C++ compiler, minutes, and torchao, which no extra has:
+
+    python -m venv --system-site-packages venv-peers; venv-peers/bin/pip install --no-deps torchao
+
+from an interpreter that has densecast with all extras. Each lives in a process of its own, bound to the same CPUs, and
 peak memory is that process's. They take turns: in every round each does its share of images while the others wait, and
 ratios are taken within a round, so that a drift of the machine's speed meets all. Given are medians of the rounds'
 ratios with their range. Images are drawn, or those of `--images`; builds are kept in `--work` for the next time.
@@ -18,7 +23,7 @@ import multiprocessing
 import os
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -31,7 +36,7 @@ from densecast.io import codec, files
 from densecast.report.markdown import table
 from densecast.runtime import execution, machine
 from densecast.spec.precision import parse, short
-from subjects import PRECISIONS, SUBJECTS, Subject
+from subjects import CALIBRATION_IMAGES, PRECISIONS, SUBJECTS, Subject
 
 DEFAULT_MODELS = (
     "unet_carvana",
@@ -118,6 +123,11 @@ def entrants(subject: Subject, folder: Path, images: list[Path], chosen: argpars
         Entrant("ONNX Runtime + OpenCV + numpy", "onnxruntime_loop", base),
         Entrant("OpenVINO defaults + OpenCV + numpy", "openvino_loop", base),
     ]
+    calibrating = replace(base, images=tuple(images[:CALIBRATION_IMAGES]))
+    found.append(Entrant("ONNX Runtime int8 + OpenCV + numpy", "onnxruntime_int8", calibrating))
+    if chosen.compiled:
+        found.append(Entrant("torch compiled bf16 + OpenCV + numpy", "compiled_torch", base))
+        found.append(Entrant("torch compiled int8 + OpenCV + numpy", "compiled_torch_int8", calibrating))
     for precision in chosen.precision:
         built = subject.built(folder, parse(precision), images).folder
         modes = {"latency": 1} if precision == "fp32" else {"latency": 1, "throughput": streams}
@@ -220,7 +230,9 @@ def _ratios(everybody: list[Entrant]) -> dict[str, dict[str, Any]]:
         else:
             alone_s = statistics.median(second for second in limit.rounds_s if second)
             share["bound"] = alone_s / (alone_s + other_stages_s)
-        for peer in everybody[:3]:
+        for peer in everybody:
+            if "densecast" in peer.name or "alone" in peer.name:
+                continue
             found[f"{entrant.name} × {peer.name}"] = _ratio(peer, entrant)
     return found
 
@@ -247,6 +259,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", nargs="+", choices=list(SUBJECTS), default=list(DEFAULT_MODELS))
     parser.add_argument("--precision", nargs="+", default=[short(each) for each in PRECISIONS])
+    parser.add_argument("--compiled", action="store_true", help="also PyTorch compiled in bfloat16 and int8")
     parser.add_argument("--images", type=Path, help="a folder of images instead of drawn ones")
     parser.add_argument("--count", type=int, default=8, help="different images")
     parser.add_argument("--rounds", type=int, default=5)

@@ -25,7 +25,8 @@ NAMED_BY_DATA = re.compile(
 PATH = re.compile(r"(^|[\s'\"(=])/[^\s/]+/")
 # What is there or not, and of this type or null, as the machine and the installation have it.
 OF_THE_MACHINE = re.compile(
-    r"(^|\.)(machine\.(cpu_flags|packages)|cgroup_quota_cpus|extras|backends\.\*\.(devices|missing|notes|precisions)|cpu_targets|target\.needs)$"
+    r"(^|\.)(machine\.(cpu_flags|packages)|cgroup_quota_cpus|extras|backends\.\*\.(devices|missing|notes|precisions)|cpu_targets|target\.needs"
+    r"|joules_per_image|images_per_kwh)$"
 )
 
 

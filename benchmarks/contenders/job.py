@@ -19,7 +19,8 @@ class Job:
 
     `exported` is the artifact with the original weights, `onnx` its graph with the input's shape fixed, as anybody
     would export it for images of one size. `built` is densecast's artifact of the contender's precision, and
-    `streams` how many inferences run at a time; both are for those who use them.
+    `streams` how many inferences run at a time; `images` are those to calibrate int8 on. All are for those who use
+    them.
     """
 
     model: str
@@ -28,6 +29,7 @@ class Job:
     threads: int
     built: Path | None = None
     streams: int = 1
+    images: tuple[Path, ...] = ()
 
 
 class Contender(Protocol):

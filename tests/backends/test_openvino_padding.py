@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from densecast.backends import _nncf, _openvino_model, openvino
+from densecast.backends import _nncf, _openvino_model, _openvino_runner, openvino
 from densecast.spec.options import QuantizeOptions
 
 pytestmark = pytest.mark.quantize
@@ -56,4 +56,4 @@ def test_a_pad_ends_int8_unless_ranges_are_symmetric(activations: str, layers: i
         padded(1), FEEDS, QuantizeOptions(activations=activations, calibration_method="minmax"), full_weights=True
     )
     compiled = ov.Core().compile_model(int8, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    assert openvino._read_back(compiled).layers["int8"] == layers
+    assert _openvino_runner.read_back(compiled).layers["int8"] == layers

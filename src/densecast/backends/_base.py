@@ -7,18 +7,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
+
 from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.artifact.half_type_record import HalfTypeRecord
 from densecast.backends._inspection import Inspector
 from densecast.errors import UsageError
 from densecast.plugins import PluginKind
 from densecast.runtime.execution import ExecutionConfig
+from densecast.runtime.roofline import Roofline
 from densecast.spec.cpu import Ability
 from densecast.spec.layer import Layer
 from densecast.spec.model import ModelSpec
-from densecast.spec.options import ActivationScheme, BuildOptions, CalibrationMethod
+from densecast.spec.options import ActivationScheme, BiasCorrection, BuildOptions, CalibrationMethod
 from densecast.spec.precision import Precision, PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec
+
+F32 = npt.NDArray[np.float32]
 
 
 class Runner(Protocol):
@@ -167,6 +173,33 @@ class ChoosesActivationScheme(Protocol):
         """`symmetric` or `asymmetric`."""
 
 
+class CalibrationTrials(Protocol):
+    """Int8 models of one network by several calibration methods, whose ranges were found in one pass over its images.
+
+    Nothing of them is kept: they are there to be compared.
+    """
+
+    @property
+    def seconds_per_image(self) -> float:
+        """What finding the ranges on one image took."""
+
+    def float32(self, images: Sequence[Feeds]) -> list[F32]:
+        """The main output (N, C, h, w) of each image in float32."""
+
+    def int8(self, method: CalibrationMethod, bias: BiasCorrection, images: Sequence[Feeds]) -> list[F32]:
+        """The main output (N, C, h, w) of each image in int8, with ranges by a method."""
+
+
+@runtime_checkable
+class TriesCalibrations(Protocol):
+    """A backend that compares calibration methods without building a model with each from the start."""
+
+    def calibration_trials(
+        self, job: BuildJob, methods: Sequence[CalibrationMethod], *, with_biases: bool
+    ) -> CalibrationTrials | None:
+        """Find ranges by all methods on the job's images, and what correcting biases needs; None if it cannot."""
+
+
 @runtime_checkable
 class Quantizes(Protocol):
     """A backend that can build mixed-precision models layer by layer."""
@@ -213,6 +246,14 @@ class Inspectable(Protocol):
 
     def inspect(self, artifact: CompiledArtifact, config: ExecutionConfig, feed_shape: Sequence[int]) -> Inspector:
         """Open an artifact's network for inspection in its own precision, for feeds of one shape."""
+
+
+@runtime_checkable
+class ProfilesLayers(Protocol):
+    """A backend that can time every operator of a network as it runs it."""
+
+    def profile(self, artifact: CompiledArtifact, config: ExecutionConfig, feeds: Feeds, runs: int) -> Roofline:
+        """Run an artifact's network `runs` times on feeds; each operator's median time, beside this machine's peaks."""
 
 
 @runtime_checkable

@@ -7,10 +7,12 @@ import importlib.util
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from densecast.backends import _excluded
+from densecast.backends._nncf_calibrator import Calibrator, UnknownPartsError
 from densecast.errors import MissingExtraError
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.tensor import Feeds
@@ -35,31 +37,78 @@ def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions,
         MissingExtraError: NNCF is not installed.
         UsageError: a pattern of what stays in float is found nowhere.
     """
+    with quiet():
+        method, bias = options.calibration_method, options.bias_correction
+        made = calibrator(model, len(calibration), options, full_weights=full_weights) if bias != "full" else None
+        if made is not None and method != "auto":
+            made.collect(calibration, [method], with_biases=bias == "fast")
+            return made.int8(method, corrects_biases=bias == "fast")
+        import nncf
+
+        return nncf.quantize(
+            model,
+            nncf.Dataset(calibration),
+            subset_size=len(calibration),
+            fast_bias_correction=bias != "full",
+            advanced_parameters=_advanced(options, full_weights=full_weights),
+            **_where(model, options),
+        )
+
+
+def calibrator(model: Any, images: int, options: QuantizeOptions, *, full_weights: bool) -> Calibrator | None:
+    """The model's quantisers, placed, to be given ranges of several methods; None where only NNCF itself can do it.
+
+    Raises:
+        MissingExtraError: NNCF is not installed.
+        UsageError: a pattern of what stays in float is found nowhere.
+    """
+    with quiet():
+        where = _where(model, options)
+        # Placing depends on neither: the range of every method and biases can be had from one placement.
+        placed = replace(options, calibration_method="minmax", bias_correction="fast")
+        try:
+            from nncf.quantization.algorithms.post_training.pipeline import create_ptq_pipeline
+
+            pipeline = create_ptq_pipeline(
+                subset_size=images, advanced_parameters=_advanced(placed, full_weights=full_weights, raw=True), **where
+            )
+            return Calibrator(model, pipeline.pipeline_steps, options)
+        except (ImportError, AttributeError, TypeError, UnknownPartsError):
+            return None
+
+
+def _where(model: Any, options: QuantizeOptions) -> dict[str, Any]:
+    """Where quantisers go: NNCF's arguments.
+
+    Raises:
+        MissingExtraError: NNCF is not installed.
+        UsageError: a pattern of what stays in float is found nowhere.
+    """
     names = [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() != "Constant"]
     excluded = _excluded.matching(options.excluded_names, names)
     require()
     import nncf
 
+    performance, mixed = nncf.QuantizationPreset.PERFORMANCE, nncf.QuantizationPreset.MIXED
+    return {
+        "preset": performance if options.activations == "symmetric" else mixed,
+        "target_device": nncf.TargetDevice.CPU,
+        "ignored_scope": nncf.IgnoredScope(names=excluded, types=list(options.excluded_types), validate=False),
+    }
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without NNCF's messages, and the progress bars that it draws on standard output, where only results belong."""
     # Not `nncf.set_log_level`, which also raises the level of whatever handlers a program has given to that logger.
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    # NNCF draws progress bars on standard output, where only results belong.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        return nncf.quantize(
-            model,
-            nncf.Dataset(calibration),
-            preset=nncf.QuantizationPreset.PERFORMANCE
-            if options.activations == "symmetric"
-            else nncf.QuantizationPreset.MIXED,
-            target_device=nncf.TargetDevice.CPU,
-            subset_size=len(calibration),
-            fast_bias_correction=options.bias_correction != "full",
-            ignored_scope=nncf.IgnoredScope(names=excluded, types=list(options.excluded_types), validate=False),
-            advanced_parameters=_advanced(options, full_weights=full_weights),
-        )
+        yield
 
 
-def _advanced(options: QuantizeOptions, *, full_weights: bool) -> Any:
+def _advanced(options: QuantizeOptions, *, full_weights: bool, raw: bool = False) -> Any:
+    """NNCF's other arguments; with `raw` its statistics are given whole tensors."""
     import nncf
     from nncf.quantization.advanced_parameters import QuantizationParameters
     from nncf.quantization.range_estimator import (
@@ -89,5 +138,6 @@ def _advanced(options: QuantizeOptions, *, full_weights: bool) -> Any:
         overflow_fix=nncf.OverflowFix.DISABLE if full_weights else nncf.OverflowFix.ENABLE,
         disable_bias_correction=options.bias_correction not in ("fast", "full"),
         activations_range_estimator_params=calibration_method,
+        inplace_statistics=not raw,
         weights_quantization_params=QuantizationParameters(per_channel=options.weights == "per_channel"),
     )

@@ -29,6 +29,9 @@ def command(
     style_folder: Annotated[
         Path | None, typer.Option(help="Folder for the files that the tool named by --style would write.")
     ] = None,
+    layers_plot: Annotated[
+        Path | None, typer.Option("--layers-plot", help="With --layers: an SVG file for a bar of every layer.")
+    ] = None,
     threads: Threads = None,
     device: Device = "",
     json: Json = None,
@@ -37,6 +40,7 @@ def command(
 ) -> None:
     """Measure decoding, preprocessing, inference and postprocessing times, end to end and inference alone."""
     set_up(verbose, quiet)
+    from densecast.errors import UsageError
     from densecast.io import codec, files
     from densecast.pipeline import PipelineConfig
     from densecast.runtime import execution
@@ -47,6 +51,10 @@ def command(
     paths = image_files(images or [])
     benchmark_styles.check(style)
     chosen = codec.from_plain(options, BenchmarkOptions, "command line")
+    if layers_plot is not None and not chosen.layers:
+        raise UsageError("--layers-plot draws what --layers measures: add --layers.")
+    if layers_plot is not None and layers_plot.exists() and not layers_plot.read_bytes().startswith(b"<svg"):
+        raise UsageError(f"--layers-plot: {layers_plot} is there already, and is no drawing. Name another file.")
     config = PipelineConfig(artifact, threads, execution.parse_mode(mode), device=device)
     with bar("images", quiet) as progress:
         result = benchmark(config, paths, chosen, progress=progress)
@@ -57,6 +65,13 @@ def command(
         for name, contents in other.files.items() if style_folder else ():
             assert style_folder is not None
             files.write_text(style_folder / name, contents)
+    if result.roofline is not None:
+        from densecast.report import roofline
+
+        text = f"{text}\n\n{roofline.text(result.roofline)}"
+        if layers_plot is not None:
+            title = f"{result.model.model}, {result.model.precision.ran}: milliseconds of every layer"
+            files.write_text(layers_plot, roofline.svg(result.roofline, title))
     emit(codec.to_plain(result), text, json)
 
 
@@ -69,6 +84,14 @@ def _noise(timing: Timing) -> list[str]:
         parts.append(f"the fifths of the run are {timing.spread:.0%} apart".replace("%", " %"))
     warning = ": these times are not the model's alone" if timing.load.is_too_high else ""
     return ["; ".join(parts) + warning]
+
+
+def _cost(timing: Timing) -> str:
+    """What an hour of a CPU and a kilowatt-hour buy."""
+    bought = f"{timing.images_per_vcpu_hour:,.0f} images per vCPU-hour"
+    if timing.images_per_kwh is None:
+        return bought
+    return f"{bought}, {timing.images_per_kwh:,.0f} per kWh of the processors"
 
 
 def _text(result: BenchmarkResult, *, with_share: bool) -> str:
@@ -89,6 +112,7 @@ def _text(result: BenchmarkResult, *, with_share: bool) -> str:
             table(["stage", "p50 ms", "p90 ms", "p99 ms", "mean ms"], rows, "<>>>>"),
             f"{timing.images_per_s:.2f} images/s end to end, {timing.inference_only_per_s:.2f} inference only{share}, "
             f"peak {timing.peak_rss_mb:.0f} MB",
+            _cost(timing),
             *_noise(timing),
         ]
     )

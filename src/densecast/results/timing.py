@@ -14,6 +14,7 @@ from densecast.runtime.ab_timing import Answer, Ratio
 from densecast.runtime.cpu_load import CpuLoad
 from densecast.runtime.execution import Mode
 from densecast.runtime.machine import Machine
+from densecast.runtime.roofline import Roofline
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class Timing:
     inferences ran at a time, and `workers` images were in work. `other_stages_cpu_ms` is what an image costs besides
     inference: the median CPU time of its other stages, of the threads that carry them out. `cpu_ms_per_image` is the
     CPU time of the whole process. `spread` is how far the means of five equal parts of the run lie apart, as a share of
-    their median; `load` is what other programs took of the CPUs meanwhile.
+    their median; `load` is what other programs took of the CPUs meanwhile. `joules_per_image` is what the processors
+    took, whoever used them; None where the system does not tell.
     """
 
     samples_ms: dict[str, tuple[float, ...]]
@@ -78,6 +80,17 @@ class Timing:
     cpu_ms_per_image: float | None = None
     spread: float | None = None
     load: CpuLoad = field(default_factory=CpuLoad)
+    joules_per_image: float | None = None
+
+    @property
+    def images_per_vcpu_hour(self) -> float:
+        """Images in an hour on each of the CPUs that it had: what an hour of a rented machine buys."""
+        return self.images_per_s * 3600 / self.threads
+
+    @property
+    def images_per_kwh(self) -> float | None:
+        """Images for a kilowatt-hour of the processors; None where the system does not tell."""
+        return 3.6e6 / self.joules_per_image if self.joules_per_image else None
 
     @property
     def end_to_end_share(self) -> float:
@@ -109,12 +122,13 @@ def spread_of(samples_ms: Sequence[float], parts: int = 5) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkResult(JsonResult):
-    """A model's speed in one mode."""
+    """A model's speed in one mode; with `roofline` where every layer was timed."""
 
     timing: Timing
     mode: Mode
     model: ModelRecord
     format: int = FORMAT
+    roofline: Roofline | None = None
 
     def plain(self) -> dict[str, Any]:
         """The throughput, each stage's percentiles, the model's own keys, and all else of the timing."""
@@ -122,7 +136,11 @@ class BenchmarkResult(JsonResult):
         rates = ("images_per_s", "inference_only_per_s")
         return {
             "format": self.format,
-            "throughput": {name: timing.pop(name) for name in rates},
+            "throughput": {
+                **{name: timing.pop(name) for name in rates},
+                "images_per_vcpu_hour": self.timing.images_per_vcpu_hour,
+                "images_per_kwh": self.timing.images_per_kwh,
+            },
             "mode": self.mode,
             "end_to_end_share": self.timing.end_to_end_share,
             "end_to_end_bound": self.timing.end_to_end_bound,
@@ -130,4 +148,14 @@ class BenchmarkResult(JsonResult):
             "machine": timing.pop("machine"),
             **self.model.plain(),
             **timing,
+            **({} if self.roofline is None else {"roofline": self._roofline(self.roofline)}),
         }
+
+    @staticmethod
+    def _roofline(found: Roofline) -> dict[str, Any]:
+        """All of it, with each layer's time at the roofline, its bound, and its shares."""
+        peaks, plain = found.peaks, codec.to_plain(found)
+        for layer, words in zip(found.layers, plain["layers"], strict=True):
+            words |= {"least_ms": layer.least_ms(peaks), "bound": layer.bound(peaks), "share": layer.share(peaks)}
+            words["share_of_peak"] = layer.share_of_peak(peaks)
+        return {**plain, "least_ms": found.least_ms, "timed_ms": found.timed_ms, "macs": found.macs}

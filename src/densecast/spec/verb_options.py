@@ -137,6 +137,7 @@ class BenchmarkOptions:
     images: int = option(50, "Minimum number of images to run.", flag="--count", aliases=("--limit",), minimum=1)
     seconds: float = option(3.0, "Minimum duration in seconds.", minimum=0)
     warm_up: int = option(5, "Warm-up batches, which are not timed.", minimum=0)
+    layers: bool = option(False, "Also time every layer, beside what this machine could reach: its roofline.")
 
     def __post_init__(self) -> None:
         """Check that counts are positive."""

@@ -16,13 +16,15 @@ from densecast.imaging.views import ModelInputs
 from densecast.measure.loop import Progress
 from densecast.pipeline import Pipeline, Predicted
 from densecast.results.timing import BenchmarkResult, Timing, spread_of
-from densecast.runtime import machine, ordered_map
+from densecast.runtime import machine, ordered_map, stages
 from densecast.runtime.batching import Buffers, batches
 from densecast.runtime.clock import StopWatch
 from densecast.runtime.cpu_load import LoadMeter
+from densecast.runtime.energy import EnergyMeter
 from densecast.runtime.execution import Mode
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import BenchmarkOptions
+from densecast.verbs import benchmark_layers
 from densecast.verbs._model import Model, mode_of, opened, record_of
 
 SCOPE = {
@@ -34,6 +36,8 @@ SCOPE = {
 }
 OTHER_STAGES = ("decode", "preprocess", "postprocess")
 _RANDOM_SEED = 0
+# The median of so many inferences is what a layer takes.
+_LAYER_RUNS = 11
 # Of sides that may have any size.
 _SIDE = 512
 
@@ -55,17 +59,25 @@ def benchmark(
 
     Raises:
         BadShapeError: the artifact does not take the images' sizes.
-        UsageError: an inference takes fewer images than the batch.
+        UsageError: an inference takes fewer images than the batch, or the engine does not time its layers.
     """
     with opened(model, mode) as pipeline:
-        timing = _measured(pipeline, [Path(image) for image in images], options, progress)
-        return BenchmarkResult(timing, mode_of(model, pipeline, mode), record_of(pipeline))
+        paths = [Path(image) for image in images]
+        profile = benchmark_layers.profile_of(pipeline) if options.layers else None
+        timing = _measured(pipeline, paths, options, progress)
+        roofline = None
+        if profile is not None:
+            stages.at("the time of every layer")
+            feeds = _network_inputs(pipeline, paths, timing.batch)[0]
+            roofline = profile(pipeline.config, feeds, _LAYER_RUNS)
+        return BenchmarkResult(timing, mode_of(model, pipeline, mode), record_of(pipeline), roofline=roofline)
 
 
 def _measured(
     pipeline: Pipeline, images: Sequence[Path], options: BenchmarkOptions, progress: Progress | None
 ) -> Timing:
     watch, meter, cpu_s = StopWatch(), LoadMeter(), 0.0
+    joules: float | None = None
     config = pipeline.config
     # Of sliding windows, so many run together; images come one at a time.
     slides = pipeline.spec.slide is not None
@@ -85,17 +97,18 @@ def _measured(
         _run_pipeline(pipeline, _turns(images, together, warm_up, 0.0), batch, StopWatch(), None)
         on_image = functools.partial(_report_progress, progress, options.images) if progress else None
         turns = _turns(images, together, options.images, options.seconds)
-        start, cpu_start = time.perf_counter(), time.process_time()
+        start, cpu_start, energy = time.perf_counter(), time.process_time(), EnergyMeter()
         done = _run_pipeline(pipeline, turns, batch, watch, on_image)
         images_per_s = done / (time.perf_counter() - start)
-        cpu_s = time.process_time() - cpu_start
-    network_watch = StopWatch()
+        cpu_s, joules = time.process_time() - cpu_start, energy.joules()
+    network_watch, energy = StopWatch(), EnergyMeter()
     start, cpu_start = time.perf_counter(), time.process_time()
     inferred = _run_network(pipeline, feeds, together, network_watch, images=options.images, seconds=options.seconds)
     inference_only_per_s = inferred / (time.perf_counter() - start)
     if not images:
         watch.samples_ms["infer"] = network_watch.samples_ms["infer"]
         done, images_per_s, cpu_s = inferred, inference_only_per_s, time.process_time() - cpu_start
+        joules = energy.joules()
     return Timing(
         samples_ms={name: tuple(watch.samples_ms[name]) for name in SCOPE if name in watch.samples_ms},
         scope={name: text for name, text in _scope(pipeline).items() if name in watch.samples_ms},
@@ -114,6 +127,7 @@ def _measured(
         cpu_ms_per_image=cpu_s / done * 1e3,
         spread=spread_of(watch.samples_ms["end_to_end" if images else "infer"]),
         load=meter.load(),
+        joules_per_image=None if joules is None else joules / done,
     )
 
 

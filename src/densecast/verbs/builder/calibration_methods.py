@@ -13,7 +13,13 @@ import numpy as np
 
 from densecast import artifact
 from densecast.artifact import CalibrationRecord, CompiledArtifact
-from densecast.backends._base import Backend, BuildJob, ChoosesActivationScheme
+from densecast.backends._base import (
+    Backend,
+    BuildJob,
+    CalibrationTrials,
+    ChoosesActivationScheme,
+    TriesCalibrations,
+)
 from densecast.errors import UsageError
 from densecast.runtime import stages
 from densecast.runtime.execution import ExecutionConfig
@@ -117,19 +123,22 @@ def _compared(
     calibrated, evaluated = _images(job)
     task = TASKS.load_trusted(plan.spec.task)
     with tempfile.TemporaryDirectory() as folder:
-        float32 = replace(job, options=replace(job.options, precision="force_float32"), calibration=())
+        trials_of = _trials(
+            plan,
+            replace(job, calibration=calibrated),
+            methods,
+            Path(folder),
+            with_biases=tries_biases or bias == "fast",
+        )
         stages.at("float32, to compare int8 with")
-        expected = _outputs(plan, float32, evaluated, Path(folder) / "float32")
+        expected = trials_of.float32(evaluated)
 
         def measure(method: CalibrationMethod, bias: BiasCorrection) -> tuple[float, float]:
             """Measure the change of the outputs, and the seconds per image."""
             corrected = "" if bias == "none" else f", biases corrected ({bias})"
             stages.at(f"trying int8 ranges by {method}{corrected} on {len(calibrated)} images")
-            start = time.perf_counter()
-            trial = replace(_with(job, method, bias), calibration=calibrated)
-            outputs = _outputs(plan, trial, evaluated, Path(folder) / f"{method}_{bias}")
-            change = output_change(task, expected, outputs, plan.spec)
-            return change, (time.perf_counter() - start) / len(calibrated)
+            outputs = trials_of.int8(method, bias, evaluated)
+            return output_change(task, expected, outputs, plan.spec), trials_of.seconds_per_image
 
         trials = {method: measure(method, bias) for method in methods}
         tried = {method: change for method, (change, _) in trials.items()}
@@ -186,11 +195,47 @@ def _with(job: BuildJob, method: CalibrationMethod, bias: BiasCorrection) -> Bui
     return replace(job, options=replace(job.options, quantize=quantize))
 
 
-def _outputs(plan: CompilePlan, job: BuildJob, images: Sequence[Feeds], folder: Path) -> list[F32]:
-    """The main output (N, C, h, w) of each image, from the model that `job` builds."""
-    with artifact.writing(folder) as draft:
-        built = plan.backend.build(job, draft.folder)
-        draft.finish(replace(plan.manifest(built, (), 0.0), build=job.options))
-    config = ExecutionConfig(usable_cpus(), use_cache=False)
-    with Session.open(CompiledArtifact.open(folder), config, check_cpu=False) as session:
-        return [np.asarray(session.forward(feeds)[plan.spec.output.name], dtype=np.float32) for feeds in images]
+def _trials(
+    plan: CompilePlan,
+    job: BuildJob,
+    methods: Sequence[CalibrationMethod],
+    folder: Path,
+    *,
+    with_biases: bool,
+) -> CalibrationTrials:
+    """Int8 models of the job, to be compared: all from one pass where the backend can, else a build with each."""
+    backend = plan.backend
+    if isinstance(backend, TriesCalibrations):
+        stages.at(f"int8 ranges by {len(methods)} methods, on {len(job.calibration)} images")
+        found = backend.calibration_trials(job, methods, with_biases=with_biases)
+        if found is not None:
+            return found
+    return _WholeBuilds(plan, job, folder)
+
+
+class _WholeBuilds:
+    """Trials as builds of their own, each calibrated from the start."""
+
+    def __init__(self, plan: CompilePlan, job: BuildJob, folder: Path) -> None:
+        self._plan, self._job, self._folder = plan, job, folder
+        self.seconds_per_image = 0.0
+
+    def float32(self, images: Sequence[Feeds]) -> list[F32]:
+        options = replace(self._job.options, precision="force_float32")
+        return self._outputs(replace(self._job, options=options, calibration=()), images, self._folder / "float32")
+
+    def int8(self, method: CalibrationMethod, bias: BiasCorrection, images: Sequence[Feeds]) -> list[F32]:
+        start = time.perf_counter()
+        outputs = self._outputs(_with(self._job, method, bias), images, self._folder / f"{method}_{bias}")
+        self.seconds_per_image = (time.perf_counter() - start) / len(self._job.calibration)
+        return outputs
+
+    def _outputs(self, job: BuildJob, images: Sequence[Feeds], folder: Path) -> list[F32]:
+        """The main output (N, C, h, w) of each image, from the model that `job` builds."""
+        plan = self._plan
+        with artifact.writing(folder) as draft:
+            built = plan.backend.build(job, draft.folder)
+            draft.finish(replace(plan.manifest(built, (), 0.0), build=job.options))
+        config = ExecutionConfig(usable_cpus(), use_cache=False)
+        with Session.open(CompiledArtifact.open(folder), config, check_cpu=False) as session:
+            return [np.asarray(session.forward(feeds)[plan.spec.output.name], dtype=np.float32) for feeds in images]

@@ -1,0 +1,183 @@
+"""Quantises one OpenVINO model by several calibration methods from one pass over the images.
+
+NNCF places the quantisers, turns ranges into quantisers' parameters and corrects biases; it would find the ranges by
+running the model anew for every method, with statistics in NumPy that take longer than the inference. Here the model
+runs once, and `ValueStatistics` hands NNCF what its own collectors would have found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from densecast.backends._value_statistics import ChannelMeans, ValueStatistics
+from densecast.runtime.machine import usable_cpus
+from densecast.spec.options import CalibrationMethod, QuantizeOptions
+from densecast.spec.tensor import Array, Feeds
+
+
+class UnknownPartsError(Exception):
+    """NNCF's parts are not those of the versions known here; never leaves the package."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A place whose values are wanted: the number of the model's output that shows them, and who wants to know."""
+
+    output: int
+    collector: Any
+    key: tuple[int, ...]
+    is_absolute: bool
+
+
+class Calibrator:
+    """One model's quantisers, placed once; `collect` runs the images, `int8` makes a model of any method collected."""
+
+    def __init__(self, model: Any, steps: Sequence[Sequence[Any]], options: QuantizeOptions) -> None:
+        """`steps` are those of NNCF's pipeline: its algorithm that places quantisers, and the one for biases.
+
+        Raises:
+            UnknownPartsError: they are others than those known here.
+        """
+        try:
+            from nncf.common.factory import build_graph
+            from nncf.openvino.graph.model_utils import remove_friendly_name_duplicates
+            from openvino._offline_transformations import compress_quantize_weights_transformation
+
+            (self._algorithms,) = steps
+            self._min_max = self._algorithms[0]
+            self._model = remove_friendly_name_duplicates(model)
+            if any(node.get_type_name() in ("If", "Loop", "TensorIterator") for node in self._model.get_ops()):
+                raise UnknownPartsError
+            self._graph = build_graph(self._model)
+            self._build_graph, self._compress = build_graph, compress_quantize_weights_transformation
+            self._points = self._min_max.get_statistic_points(self._model, self._graph)
+            self._options = options
+            self._outside = 1 - options.percentile / 100
+            self._prepare()
+        except (ImportError, AttributeError, TypeError, ValueError, KeyError, RuntimeError) as error:
+            raise UnknownPartsError from error
+
+    def collect(
+        self,
+        calibration: Sequence[Feeds],
+        methods: Collection[CalibrationMethod],
+        *,
+        with_biases: bool,
+    ) -> None:
+        """Run the float model on every image once, for ranges by the methods and, where asked, for biases."""
+        import openvino as ov
+
+        self._means = {(place, axis): ChannelMeans(axis) for place, axis, _ in self._biases if with_biases}
+        wanted = [point.output for point in self._ranges] + [place for place, _ in self._means]
+        shown = sorted(set(wanted))
+        self._statistics = {
+            (point.output, point.key): ValueStatistics(
+                methods, self._outside, point.key[1:], samples=bool(point.key[0])
+            )
+            for point in self._ranges
+        }
+        copy = self._model.clone()
+        nodes = {node.get_friendly_name(): node for node in copy.get_ops()}
+        outputs = [nodes[self._places[place][0]].output(self._places[place][1]) for place in shown]
+        of_statistics = ov.Model(outputs, copy.get_parameters(), "statistics")
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        request = ov.Core().compile_model(of_statistics, "CPU", settings).create_infer_request()
+        position = {place: number for number, place in enumerate(shown)}
+        with ThreadPoolExecutor(usable_cpus()) as pool:
+            for feeds in calibration:
+                request.infer(feeds, share_inputs=True, share_outputs=True)
+                values = [request.get_output_tensor(number).data for number in range(len(shown))]
+                kept: list[tuple[int, ValueStatistics | ChannelMeans]] = []
+                kept += [(place, each) for (place, _), each in self._statistics.items()]
+                kept += [(place, each) for (place, _), each in self._means.items()]
+                for done in [pool.submit(each.add, values[position[place]]) for place, each in kept]:
+                    done.result()
+
+    def int8(self, method: CalibrationMethod, *, corrects_biases: bool) -> Any:
+        """A quantised model by one of the methods that were collected, with biases corrected or not."""
+        from nncf.common.tensor_statistics.statistics import MeanTensorStatistic, MinMaxTensorStatistic
+        from nncf.tensor import Tensor
+
+        for point in self._ranges:
+            found = self._statistics[point.output, point.key].range(method, absolute=point.is_absolute)
+            low, high = (Tensor(each) for each in found)
+            point.collector.set_cache(MinMaxTensorStatistic(min_values=low, max_values=high))
+        model = self._min_max.apply(self._model, self._graph, self._points)
+        if corrects_biases:
+            for place, axis, collector in self._biases:
+                means = self._means[place, axis]
+                shape = Tensor(np.array(means.shape))
+                collector.set_cache(MeanTensorStatistic(mean_values=Tensor(means.mean), shape=shape))
+            model = self._algorithms[1].apply(model, self._build_graph(model), self._bias_points)
+        self._compress(model)
+        return model
+
+    def _prepare(self) -> None:
+        """Give the weights' collectors their values, and note which tensors the others wait for."""
+        self._places: list[tuple[str, int]] = []
+        self._ranges: list[_Point] = []
+        nodes = {node.get_friendly_name(): node for node in self._model.get_ops()}
+        weights: list[tuple[Any, Any]] = []
+        for _, point, collector in self._points.get_tensor_collectors():
+            output = _output_of(nodes, point.target_point)
+            if point.target_point.is_weight_target_point():
+                weights.append((output, collector))
+                continue
+            (low, high) = sorted(collector.reducers, key=lambda each: "Max" in type(each).__name__)
+            names = {type(each).__name__.removeprefix("OV") for each in (low, high)}
+            if names not in ({"MinReducer", "MaxReducer"}, {"MinReducer", "AbsMaxReducer"}):
+                raise UnknownPartsError
+            rank = output.get_partial_shape().rank.get_length()
+            self._ranges.append(_Point(self._place(output), collector, _key(low, rank), "AbsMaxReducer" in names))
+        for output, collector in weights:
+            _register(collector, _constant(output))
+        self._bias_points = self._algorithms[1].get_statistic_points(self._model, self._graph)
+        self._biases: list[tuple[int, int, Any]] = []
+        for _, point, collector in self._bias_points.get_tensor_collectors():
+            axes = [vars(each)["_channel_axis"] for each in collector.reducers if "_channel_axis" in vars(each)]
+            if len(axes) != 1:
+                raise UnknownPartsError
+            self._biases.append((self._place(_output_of(nodes, point.target_point)), axes[0], collector))
+
+    def _place(self, output: Any) -> int:
+        key = (output.get_node().get_friendly_name(), output.get_index())
+        if key not in self._places:
+            self._places.append(key)
+        return self._places.index(key)
+
+
+def _output_of(nodes: dict[str, Any], target: Any) -> Any:
+    """The output of a node whose values a point stands for: its own, or that of what feeds it."""
+    node = nodes[target.target_node_name]
+    if target.type.name == "POST_LAYER_OPERATION":
+        return node.output(target.port_id)
+    return node.input_value(target.port_id)
+
+
+def _key(reducer: Any, rank: int) -> tuple[int, ...]:
+    """Whether each item of a batch is a sample of its own (1 or 0), then the axes along which ranges differ."""
+    axes = set(range(rank) if reducer._axes is None else reducer._axes)
+    kept = [axis for axis in range(1, rank) if axis not in axes]
+    return (int(0 not in axes and rank > 1), *kept)
+
+
+def _register(collector: Any, values: Array) -> None:
+    from nncf.tensor import Tensor
+
+    collector.register_input_for_all_reducers(Tensor(values))
+
+
+def _constant(output: Any) -> Array:
+    """The value of weights: a constant, or what the engine makes of constants."""
+    import openvino as ov
+
+    node = output.get_node()
+    if node.get_type_name() == "Constant":
+        return np.asarray(node.get_data())
+    compiled = ov.Core().compile_model(ov.Model([output], [], "weights"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return np.array(compiled({})[0])

@@ -1,0 +1,116 @@
+"""Ranges of all calibration methods come from one pass over the images, and are those that NNCF finds in many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from densecast.backends import _nncf
+from densecast.spec.options import ActivationScheme, CalibrationMethod, QuantizeOptions
+from densecast.spec.tensor import Feeds
+
+pytestmark = pytest.mark.quantize
+METHODS: tuple[CalibrationMethod, ...] = ("minmax", "mean_minmax", "histogram", "percentile")
+
+
+def _model() -> Any:
+    """Two convolutions, one by channel, a residual sum, a concatenation and a matrix product."""
+    ov = pytest.importorskip("openvino")
+    ops, rng = ov.opset13, np.random.default_rng(1)
+
+    def weights(*shape: int) -> Any:
+        return ops.constant(rng.normal(0, 0.4, shape).astype(np.float32))
+
+    image = ops.parameter([-1, 3, 20, 24], np.float32, name="image")
+    ones = ([1, 1], [1, 1], [1, 1], [1, 1])
+    first = ops.relu(ops.add(ops.convolution(image, weights(8, 3, 3, 3), *ones), weights(1, 8, 1, 1)))
+    by_channel = ops.add(ops.group_convolution(first, weights(8, 1, 1, 3, 3), *ones), weights(1, 8, 1, 1))
+    summed = ops.add(by_channel, first)
+    joined = ops.concat([summed, ops.relu(by_channel)], 1)
+    last = ops.add(ops.convolution(joined, weights(4, 16, 3, 3), *ones), weights(1, 4, 1, 1))
+    flat = ops.matmul(
+        ops.reshape(last, ops.constant(np.array([0, 4, -1], np.int64)), True), weights(480, 5), False, False
+    )
+    return ov.Model([flat], [image], "small")
+
+
+@pytest.fixture(scope="module")
+def feeds() -> list[Feeds]:
+    rng = np.random.default_rng(2)
+    return [{"image": (rng.standard_t(4, (2, 3, 20, 24)) * scale).astype(np.float32)} for scale in (1.0, 0.4, 2.5, 1.3)]
+
+
+def _ranges(model: Any) -> list[tuple[Any, ...]]:
+    """The ends of every quantiser of activations, in the model's order."""
+    return [
+        tuple(np.asarray(node.input_value(end).get_node().get_data()) for end in (1, 2, 3, 4))
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "FakeQuantize" and node.input_value(0).get_node().get_type_name() != "Constant"
+    ]
+
+
+def _by_nncf(feeds: list[Feeds], options: QuantizeOptions, monkeypatch: pytest.MonkeyPatch) -> Any:
+    with monkeypatch.context() as patch:
+        patch.setattr(_nncf, "calibrator", lambda *_, **__: None)
+        return _nncf.quantize(_model(), feeds, options, full_weights=True)
+
+
+@pytest.mark.parametrize(
+    ("activations", "methods"), [("asymmetric", ("histogram", "percentile")), ("symmetric", ("minmax", "mean_minmax"))]
+)
+def test_one_pass_finds_the_ranges_of_every_method(
+    feeds: list[Feeds],
+    activations: ActivationScheme,
+    methods: tuple[CalibrationMethod, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("nncf")
+    options = QuantizeOptions(activations=activations, percentile=99.0)
+    placed = _nncf.calibrator(_model(), len(feeds), options, full_weights=True)
+    assert placed is not None
+    with _nncf.quiet():
+        placed.collect(feeds, METHODS, with_biases=False)
+        found = {method: _ranges(placed.int8(method, corrects_biases=False)) for method in METHODS}
+    for method in methods:
+        named = QuantizeOptions(
+            activations=activations, percentile=99.0, calibration_method=method, bias_correction="none"
+        )
+        expected = _ranges(_by_nncf(feeds, named, monkeypatch))
+        assert len(found[method]) == len(expected) >= 4
+        for number, (got, ends) in enumerate(zip(found[method], expected, strict=True)):
+            for one, end in zip(got, ends, strict=True):
+                np.testing.assert_allclose(one, end, rtol=2e-5, atol=1e-6, err_msg=f"{method} {number}")
+
+
+def test_corrected_biases_are_those_of_nncf(feeds: list[Feeds], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nncf")
+    options = QuantizeOptions(activations="asymmetric", calibration_method="mean_minmax", bias_correction="fast")
+    models = _nncf.quantize(_model(), feeds, options, full_weights=True), _by_nncf(feeds, options, monkeypatch)
+    got, expected = (_biases(model) for model in models)
+    plain = _biases(_model())
+    assert len(got) == len(expected) == len(plain) == 3
+    moved = max(float(np.abs(other - before).max()) for other, before in zip(expected, plain, strict=True))
+    assert moved > 1e-4
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=0.02 * moved)
+
+
+def _biases(model: Any) -> list[Any]:
+    """What is added by channel, in the model's order."""
+    return [
+        np.asarray(node.input_value(1).get_node().get_data())
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "Add" and node.input_value(1).get_node().get_type_name() == "Constant"
+    ]
+
+
+def test_values_that_are_one_number_have_a_range() -> None:
+    pytest.importorskip("nncf")
+    placed = _nncf.calibrator(_model(), 2, QuantizeOptions(activations="asymmetric"), full_weights=True)
+    assert placed is not None
+    with _nncf.quiet():
+        placed.collect([{"image": np.full((1, 3, 20, 24), 0.5, np.float32)}] * 2, METHODS, with_biases=False)
+        ranges = [ends for method in METHODS for ends in _ranges(placed.int8(method, corrects_biases=False))]
+    assert all(np.isfinite(end).all() for ends in ranges for end in ends)
