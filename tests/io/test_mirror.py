@@ -149,6 +149,15 @@ def test_urls_that_cannot_be_meant_are_refused(root: Path, bucket: Counting, tmp
     assert built.code == 0, built.err
 
 
+def test_a_folder_whose_name_ends_in_a_colon_is_a_folder(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(root / "float", tmp_path / "mine:" / "float")
+    built = densecast("build", "mine:/float", "-b", "reference", "--out", "mine:/built", "-q")
+    assert built.code == 0 and (tmp_path / "mine:" / "built" / "manifest.json").is_file(), built.err
+
+
 def test_calibration_images_behind_a_url_are_those_on_disk(root: Path, bucket: Counting) -> None:
     spec = package.artifact.Artifact.open("memory://bucket/model").spec
     options = package.QuantizeOptions(images=3)

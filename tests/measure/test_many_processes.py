@@ -75,6 +75,21 @@ def test_an_image_that_kills_its_process_costs_itself_alone(
         evaluated(root, tmp_path / "strict", shard_size=8)
 
 
+def test_a_process_that_dies_while_it_opens_the_model_is_started_once_more(
+    root: Path, plain: EvaluateResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for deaths in (1, 2):
+        log = tmp_path / f"opened{deaths}"
+        monkeypatch.setenv("POISON_OPENED", str(log))
+        monkeypatch.setenv("POISON_OPENINGS", str(deaths))
+        if deaths == 1:
+            assert evaluated(root, tmp_path / "run", shard_size=20).score == plain.score
+        else:
+            with pytest.raises(WorkerError, match="died"):
+                evaluated(root, tmp_path / "never", shard_size=20)
+        assert len(log.read_text()) == 2
+
+
 @pytest.fixture(scope="module")
 def cluster(root: Path) -> Iterator[Any]:
     """Two machines of one CPU each, which are processes of this one."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadShapeError
-from densecast.kernels import affine_cv4, normalise
+from densecast.kernels import affine_cv4, bilinear_cv, normalise
 from densecast.spec.geometry import Placement
 from densecast.spec.pose_geometry import PosePlacement
 from densecast.spec.preprocess import FitCentre, Interpolation, PoseAffine, Preprocess, spread
@@ -243,6 +243,8 @@ def resize(image: Pixels, size_hw: tuple[int, int], interpolation: Interpolation
         planes = [plane if plane.dtype == np.uint8 else plane.astype(np.float32) for plane in planes]
         resized = [np.asarray(Pillow.fromarray(plane).resize((width, height), rule)) for plane in planes]
         return np.stack(resized, axis=2).astype(image.dtype, copy=False)
+    if interpolation == "bilinear_opencv" and image.dtype == np.uint8 and bilinear_cv.is_needed(image.shape[2]):
+        return bilinear_cv.resize(image, size_hw)
     import cv2
 
     method = cv2.INTER_NEAREST_EXACT if interpolation == "nearest" else cv2.INTER_LINEAR

@@ -179,7 +179,7 @@ def _refuse_url(path: Path) -> None:
         UsageError: it is one.
     """
     first = path.parts[0] if path.parts else ""
-    if _SCHEME.fullmatch(first):
+    if _SCHEME.fullmatch(first) and not Path(first).exists():
         raise UsageError(f"{path} is a URL, and results are written to this machine: only a --store may be behind one.")
 
 

@@ -43,7 +43,7 @@ def url_of(path: Path | str) -> str | None:
     ('s3://bucket/model', None, None)
     """
     found = _PATH.fullmatch(str(path))
-    if found is None or (isinstance(path, Path) and path.exists()):
+    if found is None or Path(path).exists():
         return None
     scheme, rest = found.groups()
     return f"{scheme}://{'/' if scheme in _LOCAL else ''}{rest.rstrip('/')}"
