@@ -14,7 +14,7 @@ from command_line import densecast, failed
     ("arguments", "near"),
     [
         (("--precision", "in8"), "'int8'"),
-        (("--precision", "FP16"), "'fp16'"),
+        (("--precision", "fp61"), "'fp16'"),
         (("--backend", "openvio"), "'openvino'"),
         (("--backend", "onnx"), "'onnxruntime'"),
     ],
