@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import inspect
 import re
 from pathlib import Path
 
@@ -13,6 +15,35 @@ from command_line import densecast, failed
 import densecast as package
 from densecast.errors import DensecastError
 from densecast.spec import precision
+
+# Members that densecast calls, not its users.
+_CALLED_BY_DENSECAST = ("Artifact.", "Backend.", "DatasetFormat.", "FolderFormat.", "Task.")
+
+
+def public_calls() -> dict[str, inspect.Signature]:
+    found = {}
+    for name in package.__all__:
+        given = getattr(package, name)
+        calls = {name: given} if inspect.isfunction(given) else {}
+        if inspect.isclass(given) and not issubclass(given, (enum.Enum, Exception)):
+            calls = {f"{name}.{each}": call for each, call in inspect.getmembers(given, callable) if each[0] != "_"}
+        for called, call in calls.items():
+            try:
+                found[called] = inspect.signature(call)
+            except (TypeError, ValueError):
+                continue
+    return found
+
+
+def test_text_is_taken_wherever_a_path_is() -> None:
+    paths = [
+        (name, each.name, str(each.annotation))
+        for name, signature in public_calls().items()
+        for each in signature.parameters.values()
+        if "Path" in str(each.annotation) and not name.startswith(_CALLED_BY_DENSECAST)
+    ]
+    assert len(paths) > 20
+    assert not [each for each in paths if "str" not in each[2]]
 
 
 def test_verbs_take_text_and_say_what_is_wrong_with_it_in_words(tmp_path: Path) -> None:
