@@ -30,6 +30,7 @@ _OF_OS = {
         "setpgid",
         "setsid",
         "waitpid",
+        "getloadavg",
         "WNOHANG",
         "getpgid",
         "register_at_fork",
@@ -76,8 +77,6 @@ for name in {os!r}:
 for name in {signal!r}:
     if hasattr(signal, name):
         delattr(signal, name)
-for name in ("getloadavg",):
-    delattr(os, name)
 for name in {modules!r}:
     sys.modules[name] = None
 plain = io.open

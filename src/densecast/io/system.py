@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-PROC = Path("/proc")
+PROC, SYS = Path("/proc"), Path("/sys")
 # Bits that have an effect where they exist.
 NO_LINKS: int = getattr(os, "O_NOFOLLOW", 0)
 NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
@@ -74,6 +74,14 @@ def memory_bytes() -> int | None:
 def clock_ticks() -> int:
     """Ticks a second of the kernel's clock."""
     return _sysconf("SC_CLK_TCK") or 100
+
+
+def load_average() -> float | None:
+    """How many processes ran or waited for a CPU over the last minute; None where nobody can say."""
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return None
 
 
 def resident_bytes() -> int | None:

@@ -88,7 +88,7 @@ def limits(file_bytes: int, pixels: int) -> Limits:
 def _crowded() -> float:
     """How many processes want each CPU, at least 1."""
     with contextlib.suppress(OSError):
-        return min(max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0), _MOST_CROWDED)
+        return min(max((system.load_average() or 0.0) / (os.cpu_count() or 1), 1.0), _MOST_CROWDED)
     return 1.0
 
 

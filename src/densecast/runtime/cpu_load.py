@@ -85,7 +85,5 @@ def _own_s() -> float:
 
 
 def _load_average() -> float | None:
-    try:
-        return round(os.getloadavg()[0], 2)
-    except (OSError, AttributeError):
-        return None
+    average = system.load_average()
+    return None if average is None else round(average, 2)

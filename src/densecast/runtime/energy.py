@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from densecast.io import system
+
 _JOULES = 1e-6
-_ROOT = Path("/sys/class/powercap")
+_ROOT = system.SYS / "class" / "powercap"
 
 
 class EnergyMeter:
