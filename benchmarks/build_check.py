@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 
 import densecast
-from densecast import BuildOptions, InputShape, build, export_zoo, read_image
+from densecast import BuildOptions, build, export_zoo, read_image
 from densecast.artifact.stored_answer import golden_feeds, noisy_feeds, relative_l2
 from densecast.errors import ParityError
 from densecast.graph import _rounded
@@ -88,8 +88,11 @@ def exported(name: str, out: Path) -> Any:
     """A zoo network, or for `smp` a UNet of segmentation_models_pytorch with random weights."""
     if name != "smp":
         return export_zoo(name, out)
-    import segmentation_models_pytorch as smp
     import torch
+    import torchvision_on_cpu
+
+    torchvision_on_cpu.prepare()
+    import segmentation_models_pytorch as smp
 
     torch.manual_seed(0)
     return densecast.export(smp.Unet("resnet18", encoder_weights=None, classes=3), out, labels=3, preprocess="imagenet")
@@ -146,7 +149,7 @@ def builds(artifact: Any, scratch: Path, images: Path) -> list[dict[str, Any]]:
         for precision, half_type in PRECISIONS:
             if backend == "onnxruntime" and half_type == "bf16":
                 continue
-            options = BuildOptions(backend, precision, InputShape(height=SIZE_HW[0], width=SIZE_HW[1]))
+            options = BuildOptions(backend, precision)  # open sizes: photographs have any aspect
             if half_type and backend == "openvino":
                 options = replace(options, half_type="bf16" if half_type == "bf16" else "f16")
             data = images if precision == "qint8_mixed_float16" else None
