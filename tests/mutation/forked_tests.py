@@ -13,9 +13,10 @@ import os
 import signal
 import sys
 import time
+import traceback
 
 # Imported before the first fork; none of them starts threads by that. densecast itself is not: it is what changes.
-_HEAVY = ("numpy", "cv2", "numba", "onnx", "onnxruntime", "openvino", "torch", "scipy.ndimage", "hypothesis", "pytest")
+_HEAVY = ("numpy", "cv2", "numba", "onnx", "onnxruntime", "openvino", "torch", "scipy.ndimage", "pytest")
 
 
 def _child(request: dict[str, object]) -> None:
@@ -60,6 +61,8 @@ def main() -> None:
         if child == 0:
             try:
                 _child(request)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(70)
         answers.write(json.dumps({"code": _wait(child, float(request["limit_s"]))}) + "\n")
