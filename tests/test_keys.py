@@ -18,6 +18,7 @@ from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact
 from densecast.errors import UsageError
 from densecast.io import files
 from densecast.spec.augment import Augment
+from densecast.spec.data_layout import DataLayout, SplitFolders
 from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.handoff_options import PrepareOptions
 from densecast.spec.model import Evaluation, ModelSpec
@@ -25,6 +26,7 @@ from densecast.spec.options import BuildOptions, InputShape, Range
 from densecast.spec.slide import Slide
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop
 from densecast.tasks.pose import PoseDecode
+from densecast.tasks.pose.skeleton import Skeleton
 from densecast.verbs._keys import build_key, handoff_key, measure_key, search_key, timing_key
 from densecast.verbs.builder import build, default_name
 from densecast.verbs.export import export_file
@@ -77,7 +79,9 @@ def changed(value: Any, hint: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, str):
         yield "", value + "x"
     elif value is None:
-        yield "", next(each for each in (filled(one) for one in get_args(hint)) if each is not None)
+        other = next((each for each in (filled(one) for one in get_args(hint)) if each is not None), None)
+        assert other is not None, f"say in `filled` what {hint} may be"
+        yield "", other
 
 
 def filled(hint: Any) -> Any:
@@ -86,6 +90,10 @@ def filled(hint: Any) -> Any:
         return Evaluation("carvana", "dice")
     if hint is Slide:
         return Slide((8, 8), (4, 4))
+    if hint is DataLayout:
+        return DataLayout((SplitFolders("train", "pictures", "masks", "train.txt"),))
+    if hint is Skeleton:
+        return Skeleton(("head", "tail"), (0, 1), ((0, 1),), (0.05, 0.05))
     if dataclasses.is_dataclass(hint):
         return hint() if isinstance(hint, type) and not any(
             each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING

@@ -86,7 +86,7 @@ def test_a_benchmark_says_the_mode_it_ran_in(artifact: Artifact, tmp_path: Path)
     result = benchmark(PipelineConfig(artifact.folder, threads=1, mode="throughput"), options=QUICK)
     assert result.mode == "throughput" and result.timing.inputs == "random"
     plain = codec.to_plain(result)
-    assert plain["throughput"] == {
+    assert {name: plain["throughput"][name] for name in ("images_per_s", "inference_only_per_s")} == {
         "images_per_s": result.timing.images_per_s,
         "inference_only_per_s": result.timing.inference_only_per_s,
     }

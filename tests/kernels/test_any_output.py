@@ -18,6 +18,7 @@ from test_any_argument import FEW, TYPES, arrays, sides
 
 from densecast.errors import DensecastError
 from densecast.imaging import jpeg_check
+from densecast.kernels.png_filter import unfilter
 from densecast.spec.augment import View
 from densecast.spec.preprocess import FitCentre, Letterbox, Native, PoseAffine, Preprocess, ScaleBy, Stretch
 from densecast.tasks.pose.postprocess import decode as decode_people
@@ -44,7 +45,13 @@ def test_every_caller_of_a_compiled_function_has_a_property_here_or_beside() -> 
         "verbs/export/tensorflow.py",  # upsample_argmax: test_any_argument.test_labels_and_scores
         "verbs/handoff/simulator.py",
         "backends/onnxruntime.py",  # only warms up
-        "backends/openvino.py",
+        "backends/_openvino_runner.py",
+        "backends/_value_statistics.py",  # values of a model's own tensors: test_value_counts
+        "imaging/strips/png.py",  # lines of the header's length: test_scan_lines_of_any_bytes
+        "tasks/pose/stages.py",  # test_people_of_several_scales
+        "verbs/large/blended.py",  # parts of tiles that the plan has placed: tests/large/test_large_tiles
+        "verbs/large/exact.py",
+        "verbs/large/windows.py",
     }
 
 
@@ -126,3 +133,27 @@ def test_a_damaged_jpeg(whole: bytes, changes: list[tuple[int, int]], length: in
     for each in (bytes(data), bytes(data[:length]), bytes(data) + whole):
         assert jpeg_check.check(each).is_whole in (True, False)
     assert jpeg_check.check(whole).is_whole
+
+
+@FEW
+@given(some.integers(1, 4), some.integers(1, 12), some.integers(1, 4), some.data())
+def test_scan_lines_of_any_bytes(count: int, pixels: int, distance: int, data: some.DataObject) -> None:
+    """PNG's specification in whole numbers of Python; a filter that there is not ends it."""
+    width = pixels * distance
+    raw = data.draw(some.binary(min_size=count * (width + 1), max_size=count * (width + 1)))
+    lines = np.frombuffer(bytearray(raw), np.uint8).reshape(count, width + 1)
+    lines[:, 0] %= 6
+    wanted, above = [], [0] * width
+    for line in lines.tolist():
+        if line[0] > 4:
+            break
+        now: list[int] = []
+        for x, byte in enumerate(line[1:]):
+            a, b, c = (now[x - distance], above[x], above[x - distance]) if x >= distance else (0, above[x], 0)
+            paeth = min((a, b, c), key=lambda near: abs(a + b - c - near))
+            now.append((byte + (0, a, b, (a + b) // 2, paeth)[line[0]]) & 255)
+        wanted.append(now)
+        above = now
+    known = unfilter(lines, np.zeros(width, np.uint8), distance)
+    assert known == (len(wanted) == count)
+    assert lines[: len(wanted), 1:].tolist() == wanted

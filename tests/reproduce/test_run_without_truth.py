@@ -73,7 +73,12 @@ def test_a_network_without_data_is_built_timed_and_compared_on_drawn_pictures(
     graphs = [out / row.artifact / "model.onnx" for row in made.rows]
     agree = [np.mean(labels(graphs[0], each) == labels(graphs[1], each)) for each in pictures]
     assert made.rows[1].score.value == pytest.approx(np.mean(agree), abs=1e-9)
-    assert made.images and set(made.images[0].files) == {"onnxruntime fp32", "onnxruntime fp16"}
+    assert made.images and set(made.images[0].files) == {
+        "image",
+        "onnxruntime fp32",
+        "onnxruntime fp16",
+        "difference of both",
+    }
 
 
 def test_pictures_without_masks_set_int8_ranges_and_are_what_is_compared_on(tmp_path: Path, exported: Path) -> None:

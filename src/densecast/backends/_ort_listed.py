@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from densecast.graph import layers as graph_layers
+from densecast.graph import _layers as graph_layers
 from densecast.spec.layer import Layer
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import TensorSpec

@@ -9,7 +9,7 @@ from typing import Any
 from densecast.artifact import MANIFEST, Artifact, CompiledArtifact, FloatArtifact
 from densecast.backends._base import BACKENDS, ListsLayers
 from densecast.errors import DensecastError, UsageError
-from densecast.graph import layers as graph_layers
+from densecast.graph import _layers as graph_layers
 from densecast.io import codec
 from densecast.results.info import ModelInfo, TensorText
 from densecast.spec.layer import total_macs

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.errors import BadCheckpointError, BadGraphError, BadShapeError, MissingFileError, UsageError
-from densecast.graph import layers as graph_layers
+from densecast.graph import _layers as graph_layers
 from densecast.io import codec, files
 from densecast.results.info import ModelInfo, TensorText
 from densecast.runtime import cell
