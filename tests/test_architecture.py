@@ -138,6 +138,7 @@ print(*["test:" + str(path) for path in tests], *["file:" + str(path) for path i
 """
 
 
+@pytest.mark.slow
 def test_every_test_and_every_doctest_is_collected() -> None:
     """A folder that pytest passes over for its name holds tests that nobody runs."""
     done = subprocess.run(

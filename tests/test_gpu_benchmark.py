@@ -10,6 +10,7 @@ import pytest
 pytestmark = pytest.mark.torch
 
 
+@pytest.mark.slow
 def test_every_variant_that_a_cpu_has_gives_the_labels_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))

@@ -80,6 +80,7 @@ def test_a_built_model_tells_the_type_that_each_layer_runs_in(
     assert counted == built.manifest.precision_ran.layers
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_a_network_has_the_multiplications_that_torch_counts(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")

@@ -60,6 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield tmp_path
 
 
+@pytest.mark.slow
 def test_the_page_runs_as_it_stands(folder: Path) -> None:
     (commands,) = blocks("bash")
     lines = [shlex.split(line) for line in commands.splitlines() if line.startswith("densecast ")]

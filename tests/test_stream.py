@@ -73,6 +73,7 @@ def test_more_workers_than_streams_change_nothing(artifacts: dict[str, Artifact]
     assert len(results) == len(expected) and all(map(same, results, expected))
 
 
+@pytest.mark.slow
 def test_people_of_a_stream_are_those_of_single_images(tmp_path: Path) -> None:
     artifact = tiny_artifacts.compiled_pose(tmp_path, BuildOptions("openvino", shape=InputShape((2,))))
     images = [picture(size_hw, seed) for seed, size_hw in enumerate(SIZES_HW * 2)]

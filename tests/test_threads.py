@@ -85,6 +85,7 @@ def cases() -> Iterator[object]:
                 yield pytest.param(backend, mode, flip, id=f"{backend}-{mode}{'-flip' if flip else ''}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "mode", "flip"), list(cases()))
 def test_eight_threads_on_one_pipeline_get_the_answers_that_one_thread_gets(
     artifacts: Callable[[str], Artifact], backend: str, mode: Mode, flip: bool
@@ -180,6 +181,7 @@ def answer_of(config: PipelineConfig, seed: int) -> bytes:
         return bytes(pipeline(picture((64, 96), seed)).class_id)
 
 
+@pytest.mark.slow
 def test_a_pipelines_config_can_be_pickled_and_opened_in_a_spawned_worker(
     artifacts: Callable[[str], Artifact],
 ) -> None:

@@ -70,6 +70,7 @@ def truth(folder: Path) -> tuple[float, float]:
     return relative / pixels, float(np.sqrt(squared / pixels))
 
 
+@pytest.mark.slow
 def test_by_python_from_export_to_comparison(made: Path) -> None:
     abs_rel, rmse = truth(made)
     assert abs_rel < 0.2, "the network has learned something"
@@ -155,6 +156,7 @@ def test_by_the_command_line_from_export_to_report(made: Path, tmp_path: Path) -
     assert command("report", tmp_path / "run", "-q").code == 0
 
 
+@pytest.mark.slow
 def test_max_drop_by_a_metric_of_which_less_is_better(made: Path, tmp_path: Path) -> None:
     ended = command(
         "build", made / "float", "--max-drop", "20", "--data", made / "data", "--out", tmp_path / "promised",
@@ -165,6 +167,7 @@ def test_max_drop_by_a_metric_of_which_less_is_better(made: Path, tmp_path: Path
     assert search is not None and search.metric == "AbsRel"
 
 
+@pytest.mark.slow
 def test_a_file_names_no_package_that_nobody_has_allowed(made: Path, tmp_path: Path) -> None:
     manifest = made / "float" / "manifest.json"
     plain = json.loads(manifest.read_text())

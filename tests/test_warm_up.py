@@ -65,6 +65,7 @@ def process(code: str, *arguments: Path, **environment: str) -> list[str]:
     return done.stdout.splitlines()[-1].split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["segmentation", "pose"])
 def test_the_first_image_of_a_new_process_compiles_nothing(task: str, tmp_path: Path, own_cache: Path) -> None:
     artifact, image = first_image(task, tmp_path)
@@ -90,6 +91,7 @@ print("cv2" in sys.modules, bool(normalise._lookup.signatures))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 def test_numba_and_opencv_are_ready_when_the_engine_is(backend: str, tmp_path: Path) -> None:
     artifact = tiny_artifacts.compiled(tmp_path, BuildOptions(backend, shape=InputShape((1,), 64, 96)))
@@ -128,6 +130,7 @@ print(len(warm - loaded), len(ready() - warm))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["segmentation", "pose"])
 def test_no_kernel_is_left_to_the_first_image(task: str, tmp_path: Path) -> None:
     artifact, image = first_image(task, tmp_path)

@@ -120,6 +120,7 @@ def test_what_changed_is_counted_over_positions_or_as_a_norm() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.quantize
 @pytest.mark.parametrize(("corrected", "taken"), [(0.0080, "fast"), (0.0096, "none"), (0.03, "none")])
 def test_biases_are_corrected_where_that_is_clearly_better(

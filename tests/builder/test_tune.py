@@ -167,6 +167,7 @@ def test_what_an_engine_lacks_is_said_and_the_search_goes_on(
     assert trials(built)["float32 instead"].timing is not None
 
 
+@pytest.mark.slow
 @pytest.mark.quantize
 @pytest.mark.parametrize(("ratio", "keep", "taken"), [(1.3, False, True), (1.04, False, False), (0.7, True, True)])
 def test_int8_has_to_be_faster_unless_it_is_wanted_all_the_same(
@@ -268,6 +269,7 @@ def test_graph_passes_are_applied_by_name_or_not_at_all(source: Artifact, tmp_pa
     assert "applied" not in passes("none") and "taken out" not in passes("none")
 
 
+@pytest.mark.slow
 def test_without_a_folder_the_name_says_what_is_in_it_and_what_was_asked(source: Artifact, ratios: list[float]) -> None:
     beside = source.folder.parent
     ratios[:] = [1.0, 1.0, 1.0, 0.9]
@@ -296,6 +298,7 @@ def test_a_fall_back_is_said_plainly_where_a_folder_was_named(
     assert (precision["asked"], precision["ran"]) == ("force_float16", "float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("untuned", ["bf16", "f16"])
 def test_under_load_nothing_is_taken_and_the_type_is_that_of_a_build_that_is_not_tuned(
     untuned: str, source: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

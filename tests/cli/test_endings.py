@@ -61,6 +61,7 @@ def gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "number"),
     [(_POLITE, signal.SIGTERM), (_POLITE, signal.SIGINT), (_POLITE, signal.SIGKILL), (_DEAF, signal.SIGTERM)],
@@ -93,6 +94,7 @@ def test_a_signal_ends_a_command_and_all_its_processes(tmp_path: Path, how: str,
         assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.slow
 def test_a_signal_inside_a_librarys_callback_prints_no_traceback() -> None:
     # Nothing that a finaliser raises is passed on, as from a callback of C code.
     code = (

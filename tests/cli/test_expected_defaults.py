@@ -81,6 +81,7 @@ def test_every_largest_drop_is_in_points_and_says_so() -> None:
         assert "points" in " ".join(lines[first : first + 6]), verb
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_an_export_that_fails_says_so_in_one_plain_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Torch prints its own representation of the network for some failures, with codes for a terminal's colours."""

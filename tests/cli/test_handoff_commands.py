@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import made_coco
+import pytest
 import made_report
 import onnx
 import tiny_artifacts
@@ -24,6 +25,7 @@ def made_report_of(folder: Path, metric: str) -> None:
     report.write(replace(made, spec=tiny_artifacts.pose_spec(), rows=rows), folder)
 
 
+@pytest.mark.slow
 def test_prepare_simulate_collect(tmp_path: Path) -> None:
     data = made_coco.folder(tmp_path / "data", ("val",))
     onnx.save(tiny_graphs.pose(), tmp_path / "pose.onnx")

@@ -279,6 +279,7 @@ class OfMultiples(torch.nn.Module):  # type: ignore[misc, name-defined]
         return self.last(deep + torch.nn.functional.interpolate(low, scale_factor=8.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["module", "script"])
 def test_a_network_for_multiples_is_found_out_and_pads(tmp_path: Path, kind: str) -> None:
     network: Any = OfMultiples().eval()

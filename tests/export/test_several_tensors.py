@@ -198,6 +198,7 @@ def test_a_module_may_take_further_inputs(tmp_path: Path) -> None:
     assert [value.name for value in onnx.load(artifact.file("model.onnx")).graph.input] == ["image", "small"]
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_names_given_to_a_tuple_go_along_when_its_order_changes(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")

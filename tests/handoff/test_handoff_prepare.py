@@ -130,6 +130,7 @@ def test_an_option_of_the_other_vendor_is_refused() -> None:
         PrepareOptions(mlu_arch="mtp_592")
 
 
+@pytest.mark.slow
 def test_two_processes_write_what_one_does(source: Artifact, data: Path, tmp_path: Path) -> None:
     for processes in (1, 2):
         prepare(source, tmp_path / str(processes), PrepareOptions(processes=processes), data=data)

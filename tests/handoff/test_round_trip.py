@@ -92,6 +92,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return shipped_for_voc(tmp_path_factory.mktemp("shipped"), (500, 500))
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize(("batch", "form"), [(1, "logits"), (16, "int32")])
 def test_the_score_is_that_of_evaluate_on_real_photographs(
@@ -129,6 +130,7 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Path, S
     return source, folder / "data", evaluated(source, folder, folder / "data", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize(
     ("scenes", "batch", "tool", "form"),
@@ -164,6 +166,7 @@ def test_bytes_are_a_quarter_and_lead_to_the_score_of_evaluate(
     assert found == of_floats
 
 
+@pytest.mark.slow
 def test_people_need_two_views_of_an_image_and_several_sizes(tmp_path: Path) -> None:
     data = made_coco.folder(tmp_path / "data", ("val",))
     path = tmp_path / "tiny_pose.onnx"

@@ -97,6 +97,7 @@ def test_wheels_of_older_systems_are_taken_and_of_newer_ones_not() -> None:
     assert not any("2_29" in each or "x86" in each for each in OTHER.platforms)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("offline")
 def test_a_bundle_holds_the_artifact_its_wheels_and_hashes_of_all(source: Artifact, tmp_path: Path) -> None:
     options = BundleOptions("3.12", "manylinux_2_28_aarch64")
@@ -123,6 +124,7 @@ def test_a_bundle_holds_the_artifact_its_wheels_and_hashes_of_all(source: Artifa
     assert done.returncode == 3 and "a file is missing or changed" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("offline")
 def test_an_archive_unpacks_to_one_folder_and_an_earlier_one_is_replaced(source: Artifact, tmp_path: Path) -> None:
     target = tmp_path / "cars.tar.gz"

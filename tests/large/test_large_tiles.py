@@ -269,6 +269,7 @@ def png_that_claims(path: Path, width: int, height: int) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 
 
+@pytest.mark.slow
 def test_headers_that_claim_what_memory_does_not_hold_are_refused(tmp_path: Path, local: Pipeline) -> None:
     png_that_claims(tmp_path / "wide.png", 1 << 20, 1)
     options = InferOptions(large=True, tile=(1024, 1024))
@@ -286,6 +287,7 @@ def test_a_picture_below_the_windows_of_a_build_of_one_size_is_refused(tmp_path:
         infer(slid, [tmp_path / "a.png"], tmp_path / "out", options=InferOptions(large=True))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_said_in_one_line(tmp_path: Path, local: Pipeline, picture: np.ndarray) -> None:
     Image.fromarray(picture).save(tmp_path / "a.png")

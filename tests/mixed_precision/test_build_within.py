@@ -142,6 +142,7 @@ def test_a_folder_of_images_has_no_ground_truth(source: Artifact, data: Path, tm
         build_within(source, tmp_path / "b", INT8, MaxDrop(15.0, "dice"), data=data / "imgs")
 
 
+@pytest.mark.slow
 def test_an_impossible_limit_gives_16_bits_or_what_was_asked_for(source: Artifact, data: Path, tmp_path: Path) -> None:
     # Any int8 layer changes some pixels.
     impossible = replace(DISAGREEMENT, points=1e-9)
@@ -157,6 +158,7 @@ def test_an_impossible_limit_gives_16_bits_or_what_was_asked_for(source: Artifac
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_where_it_stopped(
     source: Artifact, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +185,7 @@ def test_a_search_goes_on_where_it_stopped(
     assert record_of(again) == record and len(measured) == done
 
 
+@pytest.mark.slow
 def test_what_was_measured_of_another_int8_model_is_forgotten(
     source: Artifact, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +217,7 @@ def test_the_table_has_a_row_for_each_trial_and_marks_the_one_taken(searched: Se
     assert RUINED in section.sentences[-1] and "1 of 2 layers" in section.sentences[-1]
 
 
+@pytest.mark.slow
 def test_without_a_folder_the_name_says_what_is_in_it(source: Artifact, data: Path) -> None:
     impossible = replace(DISAGREEMENT, points=1e-9)
     int8 = build_within(source, None, INT8, DISAGREEMENT, data=data)
@@ -226,6 +230,7 @@ def test_without_a_folder_the_name_says_what_is_in_it(source: Artifact, data: Pa
     assert [each.manifest.created for each in again] == created and again[1].folder == half.folder
 
 
+@pytest.mark.slow
 def test_what_fell_back_says_what_was_asked_and_holds_16_bits_as_they_are_built(
     source: Artifact, data: Path, tmp_path: Path
 ) -> None:
@@ -240,6 +245,7 @@ def test_what_fell_back_says_what_was_asked_and_holds_16_bits_as_they_are_built(
     assert int8.manifest.fallback is None and int8.manifest.precision_asked == "qint8_mixed_float16"
 
 
+@pytest.mark.slow
 def test_the_16_bit_model_is_what_16_bits_are_built_as(tmp_path: Path) -> None:
     """A constant branch is taken out of convolutions in 16 bits, and not in int8."""
     data = carvana(tmp_path / "data", count=6, size_hw=(48, 80))
@@ -275,6 +281,7 @@ def test_onnx_runtime_is_searched_node_by_node(source: Artifact, data: Path, tmp
     assert record.winner == "16-bit" and record.within_limit
 
 
+@pytest.mark.slow
 def test_people_are_judged_by_their_likeness_to_float32s(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return carvana(tmp_path_factory.mktemp("cars"), count=24)
 
 
+@pytest.mark.slow
 def test_another_process_counts_what_this_one_does(data: Path, tmp_path: Path) -> None:
     fixed = BuildOptions("reference", shape=InputShape(height=24, width=32))
     artifact = tiny_artifacts.compiled(tmp_path, fixed, tiny_graphs.brightness())

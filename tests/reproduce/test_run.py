@@ -104,6 +104,7 @@ def test_each_change_and_each_speed_has_an_interval(first: report.Report) -> Non
     assert baseline.timing.cpu_ms_per_image is not None and baseline.timing.cpu_ms_per_image > 0
 
 
+@pytest.mark.slow
 def test_a_row_that_is_measured_later_is_compared_with_a_stored_baseline(first: report.Report, folder: Path) -> None:
     (folder / "out" / "measured" / f"{first.rows[1].artifact}.json").unlink()
     again = go(folder)
@@ -123,6 +124,7 @@ def test_a_second_run_measures_nothing_again(first: report.Report, folder: Path)
     assert steps[0] == "data set" and steps[-1] == "report" and len(steps) == 8
 
 
+@pytest.mark.slow
 def test_a_tuned_run_reports_what_each_build_was_chosen_by(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def plain_miou() -> float:
     return float(np.mean(both / (confusion.sum(axis=0) + confusion.sum(axis=1) - both)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_an_onnx_file_and_a_folder_of_masks_lead_to_a_report(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch

@@ -51,6 +51,7 @@ def labels(graph: Path, picture: Path) -> np.ndarray:
     return np.asarray(session.run(None, {"image": pixels})[0]).argmax(axis=1)
 
 
+@pytest.mark.slow
 def test_a_network_without_data_is_built_timed_and_compared_on_drawn_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +163,7 @@ def test_all_that_a_run_lacks_is_named_at_once_with_torch_for_the_cpu(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_demo_needs_neither_torch_nor_nncf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from made_images import carvana
 

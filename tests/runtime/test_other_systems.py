@@ -116,6 +116,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_without_what_other_systems_lack_built_models_predict_the_same_and_foreign_files_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

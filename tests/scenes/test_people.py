@@ -55,6 +55,7 @@ def scenes() -> list[people.Scene]:
     return [people.render(11, index) for index in range(24)]
 
 
+@pytest.mark.slow
 def test_equal_numbers_give_equal_pictures_in_any_order(scenes: list[people.Scene]) -> None:
     for index in (7, 0):
         again = people.render(11, index)

@@ -66,6 +66,7 @@ def test_train_ids_are_the_packages_cityscapes_labels() -> None:
     assert Kind.UNLABELLED == IGNORED
 
 
+@pytest.mark.slow
 def test_classes_are_train_ids_or_ignored(sixty: list[street.Scene]) -> None:
     for scene in sixty:
         assert set(np.unique(scene.classes)) <= {*range(19), 255}

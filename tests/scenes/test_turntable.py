@@ -83,6 +83,7 @@ def test_the_mask_is_what_changes_when_the_car_is_repainted(monkeypatch: pytest.
     assert np.count_nonzero(change[far]) <= 0.002 * change.size  # quarter-covered points of the aerial
 
 
+@pytest.mark.slow
 def test_a_third_of_the_cars_have_parts_thinner_than_three_pixels() -> None:
     thin = 0
     for index in range(15):

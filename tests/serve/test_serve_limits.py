@@ -52,6 +52,7 @@ def slowly(server: str, start: bytes, each: bytes, told: dict[str, bytes], name:
                 return
 
 
+@pytest.mark.slow
 def test_slow_headers_bodies_and_idle_connections_are_cut_off_while_others_are_served(impatient: str) -> None:
     start = b"POST /predict/tiny HTTP/1.1\r\nHost: localhost\r\n"
     told: dict[str, bytes] = {}

@@ -64,6 +64,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_masks_have_all_300_labels_in_16_bits(made: Path) -> None:
     pictures = made / "data" / "images"
     assert command_line.densecast("infer", made / "built", pictures, "--out", made / "masks", "-q").code == 0
