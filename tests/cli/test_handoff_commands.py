@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import made_coco
-import pytest
 import made_report
 import onnx
+import pytest
 import tiny_artifacts
 import tiny_graphs
 from command_line import densecast, failed
