@@ -107,6 +107,7 @@ def test_eight_threads_of_two_hundred_calls_leave_memory_flat(
         assert resident_mb() - before < 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ENGINES)
 def test_two_pipelines_at_once_do_not_disturb_each_other(artifacts: Callable[[str], Artifact], backend: str) -> None:
     with (

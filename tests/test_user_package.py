@@ -105,6 +105,7 @@ def test_by_python_from_export_to_comparison(made: Path) -> None:
     assert densecast.verify(int8).is_sound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnxruntime", "torch", "reference"])
 def test_every_engine_gives_both_outputs(made: Path, backend: str) -> None:
     options = densecast.BuildOptions(backend, shape=SHAPE)

@@ -64,6 +64,7 @@ def trials(artifact: Artifact) -> dict[str, Trial]:
     return {trial.what: trial for trial in artifact.manifest.tuning.trials}
 
 
+@pytest.mark.slow
 def test_each_choice_is_against_the_best_before_it(source: Artifact, tmp_path: Path, ratios: list[float]) -> None:
     ratios[:] = [1.5, 1.2, 1.3, 0.4, 1.01]
     built = tune(source, tmp_path / "tuned", FP16, threads=2)
@@ -115,12 +116,14 @@ def test_what_half_of_the_rounds_deny_is_not_taken(
     assert not record.trials[0].decided and "could not be decided" in record.why
 
 
+@pytest.mark.slow
 def test_for_latency_one_image_has_all_threads(source: Artifact, tmp_path: Path, ratios: list[float]) -> None:
     ratios[:] = [9.0] * 9
     record = tune(source, tmp_path / "tuned", FP16, TuneOptions("latency"), threads=2).manifest.tuning
     assert record is not None and (record.winner.streams, record.winner.batch) == (1, 1)
 
 
+@pytest.mark.slow
 def test_nothing_is_measured_twice_and_a_search_goes_on_where_it_stopped(
     source: Artifact, tmp_path: Path, ratios: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +239,7 @@ def test_powers_of_two_of_a_range_are_the_batches_tried(source: Artifact, tmp_pa
     assert [what for what in trials(built) if what.startswith("batch")] == ["batch 2", "batch 4"]
 
 
+@pytest.mark.slow
 def test_the_command_line_tells_what_was_measured_and_refuses_what_does_not_go_together(
     source: Artifact, tmp_path: Path, ratios: list[float]
 ) -> None:
@@ -280,6 +284,7 @@ def test_without_a_folder_the_name_says_what_is_in_it_and_what_was_asked(source:
     assert other.folder == beside / "tiny__fp32__24x40__b1-2__openvino__tuned_from_fp16"
 
 
+@pytest.mark.slow
 def test_a_fall_back_is_said_plainly_where_a_folder_was_named(
     source: Artifact, tmp_path: Path, ratios: list[float]
 ) -> None:

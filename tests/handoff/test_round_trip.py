@@ -146,6 +146,7 @@ def test_the_score_is_that_of_evaluate_on_procedural_scenes(
     assert found == expected and found.count > 1
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize("form", FORMS)
 def test_bytes_are_a_quarter_and_lead_to_the_score_of_evaluate(

@@ -138,6 +138,7 @@ def test_an_archive_unpacks_to_one_folder_and_an_earlier_one_is_replaced(source:
         assert archive.getmember("cars/install.sh").mode & 0o111
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_is_said(source: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))

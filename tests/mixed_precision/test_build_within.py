@@ -129,12 +129,14 @@ def test_what_is_delivered_is_what_was_measured(searched: Searched, data: Path, 
         assert accuracy.drop(pipeline, lambda done, total: None) == winner.drop
 
 
+@pytest.mark.slow
 def test_the_models_own_metric_is_the_first_choice(source: Artifact, data: Path, tmp_path: Path) -> None:
     record = record_of(build_within(source, tmp_path / "a", INT8, MaxDrop(15.0, images=12, split="all"), data=data))
     assert record.metric == "dice_per_image"
     assert 0 < record.reference < 1
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_has_no_ground_truth(source: Artifact, data: Path, tmp_path: Path) -> None:
     record = record_of(build_within(source, tmp_path / "a", INT8, MaxDrop(15.0, images=12), data=data / "imgs"))
     assert record.metric == "disagreement" and record.reference == 1.0

@@ -65,6 +65,7 @@ def compare(network, path, sizes_hw):
         np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch announces the end of this exporter
 def test_traced_graph_equals_torch_at_two_sizes(network_and_sizes, tmp_path):
     network, sizes_hw = network_and_sizes

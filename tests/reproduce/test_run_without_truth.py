@@ -82,6 +82,7 @@ def test_a_network_without_data_is_built_timed_and_compared_on_drawn_pictures(
     }
 
 
+@pytest.mark.slow
 def test_pictures_without_masks_set_int8_ranges_and_are_what_is_compared_on(tmp_path: Path, exported: Path) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(pairs(tmp_path / "d", count=5) / "images", photos)

@@ -68,6 +68,7 @@ def test_equal_numbers_give_equal_pictures_in_any_order(scenes: list[people.Scen
     assert other_world.shape != scenes[0].image.shape or (other_world != scenes[0].image).any()
 
 
+@pytest.mark.slow
 def test_pictures_are_of_several_shapes_with_one_to_six_people(scenes: list[people.Scene]) -> None:
     shapes = {scene.image.shape[:2] for scene in scenes}
     assert any(h > w for h, w in shapes) and any(h < w for h, w in shapes) and any(h == w for h, w in shapes)

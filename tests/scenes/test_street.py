@@ -72,6 +72,7 @@ def test_classes_are_train_ids_or_ignored(sixty: list[street.Scene]) -> None:
         assert set(np.unique(scene.classes)) <= {*range(19), 255}
 
 
+@pytest.mark.slow
 def test_every_class_is_in_one_picture_of_twenty_or_more(sixty: list[street.Scene]) -> None:
     there = {kind: sum((scene.classes == int(kind)).any() for scene in sixty) for kind in Kind}
     assert {kind.name: count for kind, count in there.items() if count < 3} == {}
