@@ -231,7 +231,10 @@ def test_a_fine_tuned_checkpoint_of_mmsegmentation(folder: Path) -> None:
         image = (image - MEAN * 255) / (STD * 255)
         with torch.inference_mode():
             logits = network(torch.from_numpy(image.transpose(2, 0, 1)[None]))
-            return ahead(torch.nn.functional.interpolate(logits, size=SIZE_HW, mode="bilinear")[0].numpy())
+            # As `whole_inference` does it: first to the size of the network's input, then to the picture's.
+            for size_hw in ((512, 768), SIZE_HW):
+                logits = torch.nn.functional.interpolate(logits, size=size_hw, mode="bilinear")
+            return ahead(logits[0].numpy())
 
     assert_report("runs/mmseg", own)
 
