@@ -105,6 +105,10 @@ class BadImageError(BadInputError):
     """An image is unreadable, empty or too large."""
 
 
+class TooManyPixelsError(BadImageError):
+    """An image has more pixels than are decoded at once."""
+
+
 class BadVideoError(BadInputError):
     """A video or camera gives no frames, stops too early, or cannot be opened; or OpenCV cannot encode one."""
 

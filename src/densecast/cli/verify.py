@@ -24,9 +24,10 @@ def command(
     set_up(verbose, quiet)
     from densecast.errors import GateFailedError
     from densecast.io import codec
+    from densecast.spec.cpu import parse
     from densecast.verbs.verify import verify
 
-    verification = verify(artifact, cpu=cpu)  # type: ignore[arg-type]
+    verification = verify(artifact, cpu=parse(cpu) if cpu is not None else None)
     width = max(len(check.name) for check in verification.checks)
     lines = [f"{check.state:6}  {check.name:{width}}  {check.told}" for check in verification.checks]
     emit(codec.to_plain(verification), "\n".join([*lines, f"{verification.seconds:.1f} s"]), json)

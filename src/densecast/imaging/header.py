@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from densecast.errors import BadImageError
+from densecast.errors import BadImageError, TooManyPixelsError
 from densecast.imaging import tiff
 from densecast.runtime.process_settings import warnings_ignored
 
@@ -78,7 +78,7 @@ def facts(file: IO[bytes], where: str, *, use_exif: bool = True) -> Facts:
     if width < 1 or height < 1:
         raise BadImageError(f"{where}: {width}×{height} pixels; an image needs at least one.")
     if width * height > MAX_PIXELS:
-        raise BadImageError(
+        raise TooManyPixelsError(
             f"{where}: {width}×{height} pixels; up to {MAX_PIXELS:,} are read. Scale it down, or read it "
             "in tiles: densecast infer --large."
         )
@@ -101,7 +101,7 @@ def _by_pillow(file: IO[bytes], where: str, start: bytes, found: tiff.Header | N
                 size_hw = size_hw if found is None else found.size_hw
             return Facts(size_hw, orientation, bands, is_deep, _is_many(image), found)
     except Image.DecompressionBombError:
-        raise BadImageError(
+        raise TooManyPixelsError(
             f"{where}: the header claims more than the {MAX_PIXELS:,} pixels that are read. "
             "A picture that is really so large is read in tiles: densecast infer --large."
         ) from None

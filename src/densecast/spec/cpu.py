@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from densecast.errors import UsageError
+from densecast.errors import UnknownNameError, UsageError
 
 Cpu = Literal["native", "any", "avx2", "avx512", "vnni", "amx", "arm64"]
 CPUS: tuple[Cpu, ...] = get_args(Cpu)
@@ -49,6 +49,18 @@ _ABILITY_FLAGS: dict[Ability, tuple[str, ...]] = {
     "float16": ("avx512_fp16", "amx_fp16", "asimdhp"),
 }
 _HALF_ABILITIES: dict[str, Ability] = {"bf16": "bfloat16", "f16": "float16"}
+
+
+def parse(name: str) -> Cpu:
+    """The kind of CPU of that name, in any case.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    known = next((each for each in CPUS if each == name.lower()), None)
+    if known is None:
+        raise UnknownNameError.among("kind of CPU", name, CPUS)
+    return known
 
 
 def kinds(flags: Iterable[str]) -> tuple[Cpu, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 
@@ -39,9 +38,10 @@ def predict(artifact: CompiledArtifact, cpu: Cpu, forward: Forward) -> Predictio
     saturate.
 
     Raises:
-        UsageError: a kind that cannot be meant here.
+        UsageError: an unknown kind, or one that cannot be meant here.
     """
-    if cpu not in get_args(Cpu) or cpu in ("native", "arm64"):
+    cpu = cpus.parse(cpu)
+    if cpu in ("native", "arm64"):
         told = "runs ARM's own kernels, which are not emulated" if cpu == "arm64" else "is this one"
         raise UsageError(f"{cpu} {told}. Known: any, avx2, avx512, vnni, amx.", field="cpu")
     build, needed = artifact.manifest.build, elsewhere.needs(artifact.manifest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-from densecast.errors import BadImageError
+from densecast.errors import TooManyPixelsError
 from densecast.imaging import read
 from densecast.imaging.header import MAX_PIXELS
 from densecast.imaging.strips import Pixels, Strips
@@ -16,14 +16,13 @@ def open_whole(path: Path, spec: ModelSpec) -> Strips:
     """Open a file of any other format; it is decoded when its first rows are asked for.
 
     Raises:
-        BadImageError: no image, or of more pixels than are decoded at once.
+        BadImageError: no image.
+        TooManyPixelsError: more pixels than are decoded at once.
     """
     try:
         size_hw = read.size_hw(path, use_exif=spec.preprocess.use_exif)
-    except BadImageError as error:
-        if f"{MAX_PIXELS:,}" not in str(error):
-            raise
-        raise BadImageError(
+    except TooManyPixelsError:
+        raise TooManyPixelsError(
             f"{path}: more than {MAX_PIXELS:,} pixels are read from TIFF and PNG files alone, in rows. Convert it: "
             "vips tiffsave, or gdal_translate -of GTiff -co TILED=YES."
         ) from None
