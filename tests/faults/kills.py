@@ -4,9 +4,9 @@
 
 Each trial has a store of its own. `command` is killed as a whole and started again; of `worker` the process that
 computes is killed, and of `actor` and `machine` (with --ray; two machines that are processes of this one) Ray's, and
-the command itself has to go on. A trial holds if the score is that of an undisturbed run to the last digit, every image
-has one record, every part is whole, no record was made anew, and no more images were computed twice than were in the
-parts at work. Exit code 1 if one does not hold.
+the command itself has to go on; these are killed when a random number of images has been computed. A trial holds if the
+score is that of an undisturbed run to the last digit, every image has one record, every part is whole, no record was
+made anew, and no more images were computed twice than were in the parts at work. Exit code 1 if one does not hold.
 """
 
 from __future__ import annotations
@@ -92,10 +92,21 @@ class Campaign:
         assert found, out
         return found[0]
 
-    def trial(self, kind: str, after_s: float, store: Path, kill: Callable[[int], None], on: str = "local") -> Trial:
-        """Kill once, go on, and look."""
+    def trial(
+        self,
+        kind: str,
+        after_s: float,
+        store: Path,
+        kill: Callable[[int], None],
+        on: str = "local",
+        computed: int = 0,
+    ) -> Trial:
+        """Kill once, so many seconds after so many images were computed; go on, and look."""
         self.log.unlink(missing_ok=True)
         process = self.start(store, on)
+        deadline = time.monotonic() + _LIMIT_S
+        while computed and time.monotonic() < deadline and process.poll() is None and self.computed() < computed:
+            time.sleep(0.01)
         time.sleep(after_s)
         before: dict[str, Any] = {}
         broken = ""
@@ -118,14 +129,17 @@ class Campaign:
             broken = f"{type(error).__name__}: {error}"
         finally:
             process.kill()
-        computed = len(self.log.read_text().splitlines()) if self.log.exists() else 0
-        twice = computed - self.images
+        twice = self.computed() - self.images
         # A worker that dies has a part at work and, while it writes that, none; two machines have two.
         most = PART * (2 if kind in ("actor", "machine") else 1)
         if not broken and twice > most:
             broken = f"{twice} images were computed twice"
         shutil.rmtree(store, ignore_errors=True)
         return Trial(kind, round(after_s, 2), len(before), twice, broken)
+
+    def computed(self) -> int:
+        """How many images were computed by now, those that were computed twice counted twice."""
+        return len(self.log.read_text().splitlines()) if self.log.exists() else 0
 
 
 def kill_command(process: int) -> None:
@@ -169,8 +183,9 @@ def on_cluster(campaign: Campaign, folder: Path, count: int, rng: random.Random,
                     except OSError:
                         continue
 
-            after_s = rng.uniform(2, 14)
-            told(campaign.trial(kind, after_s, folder / f"ray{number}", kill, f"ray:{made.address}"))
+            # A cluster's start takes longer than the images: half a minute of it would be all that is hit.
+            place = rng.randrange(1, campaign.images)
+            told(campaign.trial(kind, rng.uniform(0, 0.2), folder / f"ray{number}", kill, f"ray:{made.address}", place))
             if kind == "actor":
                 made.remove_node(node)
     finally:

@@ -152,3 +152,22 @@ def test_an_empty_score_has_a_table_of_nothing() -> None:
     text = metric.table(metric.score([], spec(("a", "b"))), metric.table_styles[0])
     assert text.count("nan") == 7
     assert metric.table(score("voc plain"), "none") == ""
+
+
+@pytest.mark.parametrize("classes", [2, 7, 8, 19, 130, 151])
+def test_of_many_images_each_has_its_own_mean_to_the_last_digit(classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    there = rng.integers(0, 9000, (300, classes)) * (rng.random((300, classes)) < rng.random((300, 1)))
+    both = (there * rng.random(there.shape)).astype(np.int64)
+    found = both + rng.integers(0, 3, there.shape) * (rng.random(there.shape) < rng.random((300, 1)))
+    counts = [
+        iou.PixelCount(f"{index}", np.stack(each)) for index, each in enumerate(zip(both, found, there, strict=True))
+    ]
+    score = iou.IntersectionOverUnion().score(counts, spec(tuple(f"{index}" for index in range(classes))))
+    for index, each in enumerate(zip(both, found, there, strict=True)):
+        defined = (each[1] + each[2] - each[0]) > 0
+        if defined.any():
+            union = (each[1] + each[2] - each[0])[defined]
+            assert score.per_image[f"{index}"] == np.mean(each[0][defined] / union)
+        else:
+            assert f"{index}" not in score.per_image

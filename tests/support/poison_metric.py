@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from densecast import ModelSpec, Score, SegmentationMap
@@ -39,6 +39,3 @@ class Poison:
 
     def score(self, counts: Sequence[ForegroundCount], spec: ModelSpec) -> Score:
         return Dice().score(counts, spec)
-
-    def score_stream(self, counts: Iterable[ForegroundCount], spec: ModelSpec) -> Score:
-        return Dice().score_stream(counts, spec)

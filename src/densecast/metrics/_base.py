@@ -6,7 +6,7 @@ be computed from stored ones, for a part of the images, for images that count se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -81,6 +81,28 @@ class ScoresStreams(Protocol[Counted]):
         """The same as `score` to the last digit, for counts that come by one after another."""
 
 
+@dataclass(frozen=True, slots=True)
+class CountBlock:
+    """The counts of some images, field by field: for each field of the count an entry an image.
+
+    Numbers, and arrays of one shape, are one array whose first axis is the image; other fields are lists.
+    """
+
+    ids: Sequence[str]
+    fields: Mapping[str, Any]
+
+
+@runtime_checkable
+class ScoresBlocks(Protocol):
+    """A metric that scores counts field by field, thousands of images at a time, as a store of millions has them."""
+
+    def score_blocks(self, blocks: Iterable[CountBlock], spec: ModelSpec) -> Score:
+        """The same as `score` of all their counts to the last digit, however these are divided into blocks."""
+
+    def truth_of_block(self, block: CountBlock, spec: ModelSpec) -> TruthSummary | None:
+        """What `TellsTruth.truth` says of these counts; None of a metric that tells nothing."""
+
+
 @runtime_checkable
 class HasTables(Protocol):
     """A metric whose score can be printed in the reference programs' formats."""
@@ -108,6 +130,12 @@ class TruthSummary:
     by_class: tuple[int, ...]
     ignored: int
     foreign: dict[int, int]
+
+    def __add__(self, other: TruthSummary) -> TruthSummary:
+        labels = [*self.foreign, *(label for label in other.foreign if label not in self.foreign)]
+        foreign = {label: self.foreign.get(label, 0) + other.foreign.get(label, 0) for label in labels}
+        by_class = tuple(left + right for left, right in zip(self.by_class, other.by_class, strict=True))
+        return TruthSummary(by_class, self.ignored + other.ignored, foreign)
 
 
 @runtime_checkable

@@ -6,7 +6,6 @@ pooled. Each goes by its own name.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadShapeError
-from densecast.metrics._base import Metric, TruthSummary, require_tensors
+from densecast.metrics._base import CountBlock, Metric, TruthSummary, require_tensors
+from densecast.metrics._blocks import ValuesByImage, blocks_of
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import LabelMap
 from densecast.spec.score import Score
@@ -23,6 +23,9 @@ from densecast.tasks.segmentation.palettes import IGNORED
 
 FOREGROUND = 1
 EPSILON = 1e-6
+_FIELDS = ("both", "predicted", "target", "background", "ignored", "foreign")
+
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,13 @@ def dice(both: int, predicted: int, target: int, epsilon: float = EPSILON) -> fl
     if total == 0:
         total = intersection
     return (intersection + epsilon) / (total + epsilon)
+
+
+def _dice_of(both: Counts, predicted: Counts, target: Counts) -> npt.NDArray[np.float64]:
+    """`dice` of many images, (N,) each."""
+    intersection = 2.0 * both
+    total = (predicted + target).astype(np.float64)
+    return np.asarray((intersection + EPSILON) / (np.where(total == 0, intersection, total) + EPSILON))
 
 
 class Dice:
@@ -87,29 +97,34 @@ class Dice:
 
     def truth(self, counts: Sequence[ForegroundCount], spec: ModelSpec) -> TruthSummary:
         """What the targets held: background, foreground, 255, and other labels."""
+        found = TruthSummary((0,) * max(2, len(spec.labels)), 0, {})
+        for block in blocks_of(counts, _FIELDS):
+            found += self.truth_of_block(block, spec)
+        return found
+
+    def truth_of_block(self, block: CountBlock, spec: ModelSpec) -> TruthSummary:
+        """The same, of counts field by field."""
         background, target, ignored, foreign = (
-            sum(getattr(count, name) for count in counts) for name in ("background", "target", "ignored", "foreign")
+            int(block.fields[name].sum()) for name in ("background", "target", "ignored", "foreign")
         )
         rest = (0,) * max(0, len(spec.labels) - 2)
         return TruthSummary((background, target, *rest), ignored, {2: foreign} if foreign else {})
 
     def score(self, counts: Sequence[ForegroundCount], spec: ModelSpec) -> Score:
         """`dice_per_image`, with `dice_pooled` and `iou_pooled` (NaN where no image has a foreground)."""
-        return self.score_stream(counts, spec)
+        return self.score_blocks(blocks_of(counts, _FIELDS), spec)
 
-    def score_stream(self, counts: Iterable[ForegroundCount], spec: ModelSpec) -> Score:
-        """The same, of counts that come by one after another."""
-        ids: list[str] = []
-        unordered = array("d")
+    def score_blocks(self, blocks: Iterable[CountBlock], spec: ModelSpec) -> Score:
+        """The same, of counts field by field."""
+        collected = ValuesByImage()
         both = total = 0
-        for count in counts:
-            ids.append(count.sample_id)
-            unordered.append(dice(count.both, count.predicted, count.target))
-            both += count.both
-            total += count.predicted + count.target
+        for block in blocks:
+            own, predicted, target = (block.fields[name] for name in ("both", "predicted", "target"))
+            collected.add(block.ids, _dice_of(own, predicted, target))
+            both += int(own.sum())
+            total += int(predicted.sum()) + int(target.sum())
         # A sum of floats depends on the order of its terms, so there is one order.
-        order = sorted(range(len(ids)), key=ids.__getitem__)
-        values = np.array(unordered)[order] if ids else np.zeros(0)
+        ids, values = collected.in_order()
         union = total - both
         return Score(
             name=self.name,
@@ -121,7 +136,7 @@ class Dice:
                 "dice_pooled": 2 * both / total if total else float("nan"),
                 "iou_pooled": both / union if union else float("nan"),
             },
-            per_image={ids[place]: value for place, value in zip(order, values.tolist(), strict=True)},
+            per_image=dict(zip(ids, values.tolist(), strict=True)),
         )
 
     def table(self, score: Score, style: str) -> str:

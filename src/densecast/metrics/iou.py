@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from densecast.errors import BadShapeError
 from densecast.metrics import _iou_tables
-from densecast.metrics._base import Metric, TruthSummary, require_tensors
+from densecast.metrics._base import CountBlock, Metric, TruthSummary, require_tensors
+from densecast.metrics._blocks import ValuesByImage, blocks_of, row_means
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import LabelMap
 from densecast.spec.score import Score
@@ -27,6 +28,7 @@ Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _VALUES = 256
+_FIELDS = ("by_class", "ignored", "foreign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,19 @@ def _histogram(labels: LabelMap, classes: int) -> Counts:
 
 def ratios(by_class: Counts) -> Ratios:
     """(3, C) counts of any number of images -> their ratios."""
-    both, predicted, there = by_class
+    both, _, there = by_class
+    iou = ious(by_class)
     with np.errstate(invalid="ignore"):
-        iou = both / (predicted + there - both)
         acc = both / there
     total = int(there.sum())
     return Ratios(iou, acc, _nanmean(iou), _nanmean(acc), int(both.sum()) / total if total else float("nan"))
+
+
+def ious(by_class: Counts) -> Floats:
+    """(3, …, C) -> (…, C) intersection over union; NaN for 0 of 0 pixels."""
+    both, predicted, there = by_class
+    with np.errstate(invalid="ignore"):
+        return np.asarray(both / (predicted + there - both), dtype=np.float64)
 
 
 class IntersectionOverUnion:
@@ -147,27 +156,33 @@ class IntersectionOverUnion:
 
     def truth(self, counts: Sequence[PixelCount], spec: ModelSpec) -> TruthSummary:
         """What the targets held: pixels by class, not evaluated, and of labels without a class."""
-        by_class = np.zeros(len(spec.labels), np.int64)
+        found = TruthSummary((0,) * len(spec.labels), 0, {})
+        for block in blocks_of(counts, _FIELDS):
+            found += self.truth_of_block(block, spec)
+        return found
+
+    def truth_of_block(self, block: CountBlock, spec: ModelSpec) -> TruthSummary:
+        """The same, of counts field by field."""
         foreign: Counter[int] = Counter()
-        for count in counts:
-            by_class += count.by_class[2]
-            foreign.update(dict(count.foreign))
-        return TruthSummary(tuple(by_class.tolist()), sum(count.ignored for count in counts), dict(foreign))
+        for pairs in filter(None, block.fields["foreign"]):
+            foreign.update(dict(pairs))
+        by_class = block.fields["by_class"][:, 2].sum(axis=0)
+        return TruthSummary(tuple(by_class.tolist()), int(block.fields["ignored"].sum()), dict(foreign))
 
     def score(self, counts: Sequence[PixelCount], spec: ModelSpec) -> Score:
         """`mIoU` as a fraction, with `mAcc` and `aAcc`; a class without a value has None."""
-        return self.score_stream(counts, spec)
+        return self.score_blocks(blocks_of(counts, _FIELDS), spec)
 
-    def score_stream(self, counts: Iterable[PixelCount], spec: ModelSpec) -> Score:
-        """The same, of counts that come by one after another."""
+    def score_blocks(self, blocks: Iterable[CountBlock], spec: ModelSpec) -> Score:
+        """The same, of counts field by field."""
         total: Counts = np.zeros((3, len(spec.labels)), np.int64)
-        per_image, images = {}, 0
-        for count in counts:
-            images += 1
-            total += count.by_class
-            own = ratios(count.by_class).miou
-            if not np.isnan(own):
-                per_image[count.sample_id] = own
+        values, images = ValuesByImage(), 0
+        for block in blocks:
+            by_class = block.fields["by_class"]
+            images += len(block.ids)
+            total += by_class.sum(axis=0)
+            own = row_means(ious(np.moveaxis(by_class, 1, 0)))
+            values.add(block.ids, own, ~np.isnan(own))
         of_all = ratios(total)
         return Score(
             name=self.name,
@@ -177,7 +192,7 @@ class IntersectionOverUnion:
             count=images,
             per_class={"IoU": _by_class(spec, of_all.iou), "Acc": _by_class(spec, of_all.acc)},
             others={"mAcc": of_all.macc, "aAcc": of_all.aacc},
-            per_image=dict(sorted(per_image.items())),
+            per_image=values.by_id(),
         )
 
     def resampled(self, counts: Sequence[PixelCount], weights: Counts, spec: ModelSpec) -> Floats:
@@ -185,9 +200,7 @@ class IntersectionOverUnion:
         if not counts:
             return np.full(len(weights), np.nan)
         stacked = np.stack([count.by_class for count in counts])
-        both, predicted, there = np.moveaxis(np.tensordot(weights, stacked, axes=1), 1, 0)
-        with np.errstate(invalid="ignore"):
-            iou = both / (predicted + there - both)
+        iou = ious(np.moveaxis(np.tensordot(weights, stacked, axes=1), 1, 0))
         defined = ~np.isnan(iou)
         with np.errstate(invalid="ignore"):
             return np.asarray(np.where(defined, iou, 0.0).sum(axis=1) / defined.sum(axis=1), dtype=np.float64)

@@ -16,7 +16,6 @@ squares in inverse depth (Ranftl et al., TPAMI 2020, arXiv 1907.01341, equation 
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadShapeError, UsageError
-from densecast.metrics._base import Metric, require_tensors
+from densecast.metrics._base import CountBlock, Metric, require_tensors
+from densecast.metrics._blocks import ValuesByImage, blocks_of
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
 from densecast.tasks._base import F32
@@ -91,28 +91,31 @@ class MonocularDepth:
 
     def score(self, counts: Sequence[DepthErrors], spec: ModelSpec) -> Score:
         """`AbsRel` as a fraction, with the other errors by name."""
-        return self.score_stream(counts, spec)
+        return self.score_blocks(blocks_of(counts, ("pixels", "abs_rel", "others")), spec)
 
-    def score_stream(self, counts: Iterable[DepthErrors], spec: ModelSpec) -> Score:
-        """The same, of counts that come by one after another."""
-        images = 0
-        columns = {name: array("d") for name in (self.name, *NAMES)}
-        per_image: dict[str, float] = {}
-        for count in counts:
-            images += 1
-            if count.pixels:
-                per_image[count.sample_id] = count.abs_rel
-                for column, value in zip(columns.values(), (count.abs_rel, *count.others), strict=True):
-                    column.append(value)
+    def score_blocks(self, blocks: Iterable[CountBlock], spec: ModelSpec) -> Score:
+        """The same, of counts field by field."""
+        images, values = 0, ValuesByImage()
+        others: list[Floats] = [np.zeros((0, len(NAMES)))]
+        for block in blocks:
+            images += len(block.ids)
+            counted = np.asarray(block.fields["pixels"]) > 0
+            values.add(block.ids, np.asarray(block.fields["abs_rel"], np.float64), counted)
+            others.append(np.array(block.fields["others"], np.float64).reshape(-1, len(NAMES))[counted])
+        columns = np.concatenate(others).T
+        ids, abs_rel = values.in_order()
         return Score(
             name=self.name,
-            value=_mean(columns[self.name]),
+            value=_mean(abs_rel.tolist()),
             unit="fraction",
             better="lower",
             count=images,
-            others={name: _mean(columns[name]) for name in NAMES},
-            per_image=dict(sorted(per_image.items())),
+            others={name: _mean(column.tolist()) for name, column in zip(NAMES, columns, strict=True)},
+            per_image=dict(zip(ids, abs_rel.tolist(), strict=True)),
         )
+
+    def truth_of_block(self, block: CountBlock, spec: ModelSpec) -> None:
+        """Counts tell nothing that makes a score a lie."""
 
     def resampled(self, counts: Sequence[DepthErrors], weights: npt.NDArray[np.int64], spec: ModelSpec) -> Floats:
         """(B, N) times that each image counts -> (B,) AbsRel."""
@@ -152,5 +155,5 @@ def errors(found: Floats, there: Floats) -> tuple[float, ...]:
 METRIC: Metric[DepthMap, F32, DepthErrors] = MonocularDepth()
 
 
-def _mean(values: array[float]) -> float:
+def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if values else math.nan

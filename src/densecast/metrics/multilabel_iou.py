@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadDatasetError, BadShapeError
-from densecast.metrics._base import Metric, require_tensors
+from densecast.metrics._base import CountBlock, Metric, require_tensors
+from densecast.metrics._blocks import ValuesByImage, blocks_of, row_means
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
 from densecast.tasks.multilabel import MultilabelMap, MultilabelTarget
@@ -66,18 +67,18 @@ class MultilabelIou:
 
     def score(self, counts: Sequence[BitCount], spec: ModelSpec) -> Score:
         """`mIoU` as a fraction, with `mDice` and `IoU_micro`; a class without a value has None."""
-        return self.score_stream(counts, spec)
+        return self.score_blocks(blocks_of(counts, ("by_class",)), spec)
 
-    def score_stream(self, counts: Iterable[BitCount], spec: ModelSpec) -> Score:
-        """The same, of counts that come by one after another."""
+    def score_blocks(self, blocks: Iterable[CountBlock], spec: ModelSpec) -> Score:
+        """The same, of counts field by field."""
         total: Counts = np.zeros((3, len(spec.labels)), np.int64)
-        per_image, images = {}, 0
-        for count in counts:
-            images += 1
-            total += count.by_class
-            own = _mean(ratios(count.by_class)[0])
-            if not np.isnan(own):
-                per_image[count.sample_id] = own
+        values, images = ValuesByImage(), 0
+        for block in blocks:
+            by_class = block.fields["by_class"]
+            images += len(block.ids)
+            total += by_class.sum(axis=0)
+            own = row_means(ratios(np.moveaxis(by_class, 1, 0))[0])
+            values.add(block.ids, own, ~np.isnan(own))
         iou, dice = ratios(total)
         return Score(
             name=self.name,
@@ -87,8 +88,11 @@ class MultilabelIou:
             count=images,
             per_class={"IoU": _by_class(spec, iou), "Dice": _by_class(spec, dice)},
             others={"mDice": _mean(dice), "IoU_micro": float(ratios(total.sum(axis=1))[0])},
-            per_image=dict(sorted(per_image.items())),
+            per_image=values.by_id(),
         )
+
+    def truth_of_block(self, block: CountBlock, spec: ModelSpec) -> None:
+        """Counts tell nothing that makes a score a lie."""
 
     def resampled(self, counts: Sequence[BitCount], weights: Counts, spec: ModelSpec) -> Floats:
         """(B, N) times that each image counts -> (B,) mIoU, each over one sum of pixel counts."""

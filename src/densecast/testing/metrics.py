@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import math
+import operator
 import pickle
 import random
 from collections.abc import Sequence
@@ -11,7 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from densecast.metrics._base import HasResults, HasTables, Metric, Resamples
+from densecast.metrics._base import HasResults, HasTables, Metric, Resamples, ScoresBlocks, TellsTruth
+from densecast.metrics._blocks import blocks_of
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
 from densecast.tasks._base import TASKS
@@ -56,6 +60,7 @@ def check_metric(
     _check_none(metric, spec)
     _check_best(metric, spec, score, _perfect(spec, cases) if perfect is None else perfect)
     _check_weights(metric, spec, counts)
+    _check_blocks(metric, spec, counts, score)
     _check_abilities(metric, counts, score)
 
 
@@ -153,6 +158,31 @@ def _check_weights(metric: Metric[Any, Any, Any], spec: ModelSpec, counts: Seque
     )
     nothing = metric.resampled([], np.ones((2, 0), np.int64), spec)
     require(nothing.shape == (2,) and bool(np.isnan(nothing).all()), f"{metric.name}: weights of no image are not NaN.")
+
+
+def _check_blocks(metric: Metric[Any, Any, Any], spec: ModelSpec, counts: Sequence[Any], score: Score) -> None:
+    """Check that counts field by field have the score and the ground truth of counts one by one."""
+    if not isinstance(metric, ScoresBlocks):
+        return
+    names = [field.name for field in dataclasses.fields(counts[0]) if field.name != "sample_id"]
+    for images in (1, 2, len(counts)):
+        blocks = list(blocks_of(counts, names, images))
+        again = metric.score_blocks(iter(blocks), spec)
+        require(
+            _numbers(again) == _numbers(score),
+            f"{metric.name}: the counts in blocks of {images} have another score: {again}, not {score}.",
+        )
+        if isinstance(metric, TellsTruth):
+            told = [metric.truth_of_block(block, spec) for block in blocks]
+            whole = functools.reduce(operator.add, [each for each in told if each is not None])
+            require(
+                whole == metric.truth(counts, spec),
+                f"{metric.name}: blocks of {images} tell another ground truth: {whole}.",
+            )
+    require(
+        _numbers(metric.score_blocks(iter(()), spec)) == _numbers(metric.score([], spec)),
+        f"{metric.name}: no block has another score than no image.",
+    )
 
 
 def _check_abilities(metric: Metric[Any, Any, Any], counts: Sequence[Any], score: Score) -> None:

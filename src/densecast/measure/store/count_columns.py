@@ -18,12 +18,13 @@ import numpy as np
 from densecast.errors import BadStoreError, UsageError
 from densecast.io import codec
 from densecast.measure.store import arrow
-from densecast.metrics._base import Metric
+from densecast.metrics._base import CountBlock, Metric
 from densecast.runtime import engine_words
 
 PREFIX = "count_"
 _ID = "sample_id"
 _PLAIN = {int: "int64", float: "float64", bool: "bool_", str: "string"}
+_NUMBERS = (int, float, bool)
 # Texts that come again and again, as an empty list; longer ones are not kept.
 _SHORT = 64
 
@@ -86,14 +87,26 @@ class CountColumns:
         Raises:
             BadStoreError: a column is missing.
         """
-        fields: list[Any] = []
-        for name, hint in self.hints.items():
-            if PREFIX + name not in columns:
-                raise BadStoreError(f"the records lack the column {PREFIX + name}: another metric has made them.")
-            fields.append(_values(hint, columns[PREFIX + name]))
-        names = list(self.hints)
+        fields = {name: _values(hint, self._column(name, columns)) for name, hint in self.hints.items()}
         for place, sample_id in enumerate(ids):
-            yield self.kind(**{_ID: sample_id}, **{name: each[place] for name, each in zip(names, fields, strict=True)})
+            yield self.kind(**{_ID: sample_id}, **{name: each[place] for name, each in fields.items()})
+
+    def decode_block(self, ids: Sequence[str], columns: dict[str, Any]) -> CountBlock:
+        """The same, field by field.
+
+        Raises:
+            BadStoreError: a column is missing.
+        """
+        fields = {}
+        for name, hint in self.hints.items():
+            column = self._column(name, columns)
+            fields[name] = column.to_numpy(zero_copy_only=False) if hint in _NUMBERS else _values(hint, column)
+        return CountBlock(ids, fields)
+
+    def _column(self, name: str, columns: dict[str, Any]) -> Any:
+        if PREFIX + name not in columns:
+            raise BadStoreError(f"the records lack the column {PREFIX + name}: another metric has made them.")
+        return columns[PREFIX + name]
 
 
 def _column(pa: Any, hint: Any, values: Sequence[Any]) -> Any:

@@ -12,7 +12,15 @@ from densecast.measure import truth_check
 from densecast.measure.store import arrow, parts
 from densecast.measure.store.count_columns import CountColumns
 from densecast.measure.store.store import Scan, Store, Summary
-from densecast.metrics._base import METRICS, Metric, ScoresStreams, TellsTruth, TruthSummary
+from densecast.metrics._base import (
+    METRICS,
+    CountBlock,
+    Metric,
+    ScoresBlocks,
+    ScoresStreams,
+    TellsTruth,
+    TruthSummary,
+)
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.score import Score
@@ -55,6 +63,20 @@ def counts(store: Store, *, repeated: bool) -> Iterator[Any]:
             yield from columns.decode(ids, {name: batch.column(name) for name in columns.names})
 
 
+def blocks(store: Store, *, repeated: bool) -> Iterator[CountBlock]:
+    """The same counts field by field, some thousand at a time.
+
+    Raises:
+        BadStoreError: a part is damaged.
+    """
+    columns = CountColumns.of(metric_of(store))
+    for batch in store.done_batches(["id", *columns.names], repeated=repeated):
+        with arrow.reading(store.name):
+            yield columns.decode_block(
+                parts.ids_of(batch.column("id")), {name: batch.column(name) for name in columns.names}
+            )
+
+
 def score(store: Store, found: Summary) -> Scored:
     """The score over all images that are `found` done; what failed, and several precisions, are remarked.
 
@@ -66,11 +88,14 @@ def score(store: Store, found: Summary) -> Scored:
     """
     manifest, metric = store.manifest, metric_of(store)
     judge = _Judge(metric, manifest.spec)
-    stream = judge.passing(counts(store, repeated=found.is_repeated))
-    if isinstance(metric, ScoresStreams):
-        value = metric.score_stream(stream, manifest.spec)
+    if isinstance(metric, ScoresBlocks):
+        value = metric.score_blocks(judge.passing_blocks(blocks(store, repeated=found.is_repeated)), manifest.spec)
     else:
-        value = metric.score(list(stream), manifest.spec)
+        stream = judge.passing(counts(store, repeated=found.is_repeated))
+        if isinstance(metric, ScoresStreams):
+            value = metric.score_stream(stream, manifest.spec)
+        else:
+            value = metric.score(list(stream), manifest.spec)
     remarks = manifest.remarks
     if judge.truth is not None:
         remarks += truth_check.check(judge.truth, manifest.spec.labels, allow_ignored=manifest.allow_ignored)
@@ -136,17 +161,19 @@ class _Judge:
             yield count
         self._add(chunk)
 
+    def passing_blocks(self, stream: Iterator[CountBlock]) -> Iterator[CountBlock]:
+        """The same blocks of counts."""
+        assert isinstance(self._metric, ScoresBlocks)
+        for block in stream:
+            own = self._metric.truth_of_block(block, self._spec)
+            if own is not None:
+                self.truth = own if self.truth is None else self.truth + own
+            yield block
+
     def _add(self, chunk: list[Any]) -> None:
         assert isinstance(self._metric, TellsTruth)
-        own, before = self._metric.truth(chunk, self._spec), self.truth
-        if before is None:
-            self.truth = own
-            return
-        foreign = dict(before.foreign)
-        for label, pixels in own.foreign.items():
-            foreign[label] = foreign.get(label, 0) + pixels
-        by_class = tuple(left + right for left, right in zip(before.by_class, own.by_class, strict=True))
-        self.truth = TruthSummary(by_class, before.ignored + own.ignored, foreign)
+        own = self._metric.truth(chunk, self._spec)
+        self.truth = own if self.truth is None else self.truth + own
 
 
 def _json(text: str) -> Any:
