@@ -34,6 +34,8 @@ _OF_OS = {
         "WNOHANG",
         "getpgid",
         "register_at_fork",
+        "getpriority",
+        "setpriority",
     ),
 }
 # What Python's own modules for processes use on this system.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -160,10 +162,31 @@ def test_a_full_queue_a_passed_deadline_and_a_client_that_left(
         until(lambda: waiting_pictures(running.url), 2.0)
         full = serve_client.ask(running.url, "POST", "/predict", malformed_requests.jpeg(), JPEG)
         assert full.status == 503 and int(full.headers["retry-after"]) >= 1
+        # Who waits for leave to send a picture gets the refusal instead.
+        with socket.create_connection((host, int(port)), timeout=10) as asks:
+            asks.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
+                         b"Expect: 100-continue\r\n\r\n")  # fmt: skip
+            assert asks.recv(4096).startswith(b"HTTP/1.1 503 ")
         blocked.go.set()
         for thread in (first, *others):
             thread.join(10)
         assert [reply.status for reply in replies] == [200] * 3 and blocked.count == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows a niceness of threads")
+def test_what_computes_gives_way_to_what_listens_and_refuses(artifacts: Path) -> None:
+    before = {task.name for task in Path("/proc/self/task").iterdir()}
+    with serving([artifacts / "built"], ServeOptions(port=0, access_log=False)) as running:
+        assert serve_client.ask(running.url, "POST", "/predict", malformed_requests.jpeg(), JPEG).status == 200
+        own = os.getpriority(os.PRIO_PROCESS, os.getpid())
+        named = {str(thread.native_id): thread.name for thread in threading.enumerate()}
+        nice = {
+            named.get(task.name, "the engine's"): os.getpriority(os.PRIO_PROCESS, int(task.name)) - own
+            for task in Path("/proc/self/task").iterdir()
+            if task.name not in before
+        }
+    assert nice["densecast serve"] == 0 and nice["densecast serve 0"] > 0
+    assert nice.get("the engine's", 1) > 0
 
 
 def test_a_server_that_ends_answers_what_is_in_work_and_is_not_ready(

@@ -13,6 +13,7 @@ import hashlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _PR_SET_PDEATHSIG = 1
 _NAME_BYTES = 255
+# Of 40 steps of niceness: a third of the time that another thread gets which wants all it can have.
+_GIVES_WAY = 5
 # What a kernel or a file system answers that cannot exchange two names, or has no folders to flush.
 _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM, errno.EXDEV)
 _CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
@@ -218,6 +221,14 @@ def die_with_parent(parent: int) -> None:
             _libc().prctl(_PR_SET_PDEATHSIG, KILL)
     if os.getppid() != parent:  # it died before
         os._exit(128 + KILL)
+
+
+def give_way() -> None:
+    """Have this thread, and those that it starts, leave CPUs to the other threads of its process, where that can be."""
+    if sys.platform == "linux":  # elsewhere the number of a thread is not that of a process
+        with contextlib.suppress(OSError):
+            number = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, number, os.getpriority(os.PRIO_PROCESS, number) + _GIVES_WAY)
 
 
 @contextlib.contextmanager

@@ -6,10 +6,12 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from densecast.errors import MissingFileError, UsageError
+from densecast.io import system
 from densecast.runtime import execution, machine, process_settings
 from densecast.spec.serve_options import ServeOptions
 from densecast.verbs.serve import front, listener, workers
@@ -155,7 +157,9 @@ def _running(found: Sequence[Place], options: ServeOptions, listening: socket.so
     running = threading.Semaphore(plan.num_workers)
 
     def load(place: Place) -> Served:
-        return Served(place, options, metrics.observer(place.name), running)
+        # Threads that an engine starts are like the one that starts them: they give way to what listens and refuses.
+        with ThreadPoolExecutor(1, "densecast serve loading", system.give_way) as loading:
+            return loading.submit(Served, place, options, metrics.observer(place.name), running).result()
 
     with contextlib.ExitStack() as closing:
         closing.enter_context(process_settings.opencv_threads(max(1, plan.num_threads // plan.num_workers)))

@@ -139,6 +139,7 @@ class Remote:
     def _infer(self, request: Any, made: Any, context: Any = None) -> Any:
         self._state.check_open()
         model, options = self._model(request.model_name, request.model_version), self._state.options
+        model.scheduler.check_room()
 
         def answer(arrays: Feeds, stages_ms: Mapping[str, float]) -> Any:
             response = made(model_name=model.name, model_version=model.version, id=request.id)

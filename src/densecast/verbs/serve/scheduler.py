@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from densecast.errors import BadInputError
 from densecast.imaging.door import as_image
 from densecast.imaging.prepare import displayable
+from densecast.io import system
 from densecast.pipeline import Image, Pipeline
 from densecast.runtime.clock import StopWatch
 from densecast.verbs.serve.refusals import Refused, bad, busy
@@ -99,6 +100,15 @@ class Scheduler:
         """Pictures that wait."""
         return self._images
 
+    def check_room(self) -> None:
+        """Check that there is room for a picture.
+
+        Raises:
+            Refused: the queue is full, or closed.
+        """
+        with self._changed:
+            self._check_room(1)
+
     def submit(self, job: Job) -> Future[Any]:
         """Queue a request.
 
@@ -108,11 +118,7 @@ class Scheduler:
         if job.size > self.capacity:
             raise bad(f"{job.size} pictures in one request; at most {self.capacity}. Send several requests.", "inputs")
         with self._changed:
-            if self._is_closed:
-                raise busy("the server is about to end. Ask another one.")
-            if self._images + job.size > self.capacity:
-                after_s = self._image_s * self._images / len(self._threads)
-                raise busy(f"{self._images} pictures are waiting already. Come again later.", after_s)
+            self._check_room(job.size)
             self._waiting.append(job)
             self._images += job.size
             self._changed.notify()
@@ -136,7 +142,15 @@ class Scheduler:
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
+    def _check_room(self, images: int) -> None:
+        if self._is_closed:
+            raise busy("the server is about to end. Ask another one.")
+        if self._images + images > self.capacity:
+            after_s = self._image_s * self._images / len(self._threads)
+            raise busy(f"{self._images} pictures are waiting already. Come again later.", after_s)
+
     def _work(self) -> None:
+        system.give_way()
         while group := self._next():
             try:
                 with self._running:

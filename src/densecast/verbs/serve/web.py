@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -159,8 +159,7 @@ def _work(state: State) -> Routes:
         model = _model(request, state, "infer")
         note: Note = request.scope["densecast"]
         length = _header_length(note.headers.get(HEADER_LENGTH.lower()))
-        async with state.bodies.read(request.receive, note.headers) as body:
-            note.received = len(body)
+        async with _body(request, state, model) as body:
             job = await _in_reader(
                 state, lambda: infer.job_of(model, body, length, max_pixels=max_pixels, deadline_s=deadline_s)
             )
@@ -171,8 +170,7 @@ def _work(state: State) -> Routes:
         note: Note = request.scope["densecast"]
         wish = predict.wish(request.query_params.multi_items(), note.headers.get("accept", ""))
         kind = note.headers.get("content-type", "")
-        async with state.bodies.read(request.receive, note.headers) as body:
-            note.received = len(body)
+        async with _body(request, state, model) as body:
             job = await _in_reader(
                 state,
                 lambda: predict.job_of(
@@ -220,6 +218,22 @@ def _model(request: Request, state: State, endpoint: str) -> Served:
     model = state.models.find(request.path_params.get("name"), request.path_params.get("version"))
     request.scope["densecast"].model = model.name
     return model
+
+
+@contextlib.asynccontextmanager
+async def _body(request: Request, state: State, model: Served) -> AsyncIterator[bytes]:
+    """The body of a request for a model that has room for it.
+
+    A refusal is worth something if it comes soon: before a client that waits for leave has sent anything, and before
+    another thread has to find a CPU, which all have work where a queue is full.
+    """
+    note: Note = request.scope["densecast"]
+    if "expect" in note.headers:
+        model.scheduler.check_room()
+    async with state.bodies.read(request.receive, note.headers) as body:
+        note.received = len(body)
+        model.scheduler.check_room()
+        yield body
 
 
 async def _in_reader(state: State, work: Callable[[], Job]) -> Job:
