@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import faulthandler
+import gc
 import multiprocessing
 import os
 import pickle
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -19,7 +23,7 @@ from densecast.artifact import Artifact
 from densecast.backends._base import BACKENDS
 from densecast.errors import BadShapeError, UsageError
 from densecast.pipeline import Pipeline, PipelineConfig
-from densecast.runtime.execution import Mode
+from densecast.runtime.execution import Mode, configure
 from densecast.session import Session
 from densecast.spec.augment import Augment
 from densecast.spec.options import BuildOptions, InputShape, Range
@@ -193,46 +197,103 @@ def test_a_pipelines_config_can_be_pickled_and_opened_in_a_spawned_worker(
 
 
 def forked(work: Callable[[], str], limit_s: float = 60) -> str:
-    """What `work` returns in a process forked from this one; "hangs" where it does not end."""
+    """What `work` returns in a process forked from this one, or how else it ended."""
     reader, writer = os.pipe()
     process = os.fork()
     if process == 0:
+        # Where it hangs is told beside, by a signal that needs no lock of Python's.
+        faulthandler.dump_traceback_later(limit_s - 5)
         try:
             said = work()
         except BaseException as error:  # the child says what happened, whatever it was
             said = f"{type(error).__name__}: {error}"
-        os.write(writer, said.encode()[:4000])
-        os._exit(0)
+        try:
+            gc.collect()
+        finally:
+            os.write(writer, said.encode()[:4000])
+            os._exit(0)
     os.close(writer)
     timer = threading.Timer(limit_s, os.kill, (process, 9))
     timer.start()
     with os.fdopen(reader, "rb") as stream:
         said = stream.read().decode()
     timer.cancel()
-    os.waitpid(process, 0)
-    return said or "hangs"
+    _, status = os.waitpid(process, 0)
+    return said or ("hangs" if status == 9 else f"ends with status {status}")
+
+
+IN_WORDS = re.compile("UsageError.*spawn")
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "torch"])
 def test_a_process_forked_after_use_works_or_is_refused_in_words(
-    artifacts: Callable[[str], Artifact], backend: str
+    artifacts: Callable[[str], Artifact], backend: str, threads: int
 ) -> None:
     artifact = artifacts(backend)
     image = picture((64, 96), 1)
-    with Pipeline.open(artifact, threads=1) as pipeline:
+    with Pipeline.open(artifact, threads=threads) as pipeline:
         expected = pipeline(image).class_id
 
         def opened_anew() -> str:
-            with Pipeline.open(artifact, threads=1) as own:
+            with Pipeline.open(artifact, threads=threads) as own:
                 return str(np.array_equal(own(image).class_id, expected))
 
         def shared() -> str:
             return str(np.array_equal(pipeline(image).class_id, expected))
 
-        for work in (opened_anew, shared):
+        def closed() -> str:
+            pipeline.close()
+            return "True"
+
+        for work in (opened_anew, shared, closed):
             said = forked(work)
-            assert said == "True" or ("UsageError" in said and "spawn" in said), said
+            assert said == "True" or IN_WORDS.match(said), said
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_a_forked_process_leaves_alone_what_engines_left_behind(
+    artifacts: Callable[[str], Artifact], backend: str
+) -> None:
+    # A model's destructor waits for threads, and these are not there.
+    pipeline = Pipeline.open(artifacts(backend), threads=2)
+    pipeline(picture((64, 96), 1))
+    kept = [pipeline]
+    garbage: list[object] = [Pipeline.open(artifacts(backend), threads=2)]
+    garbage.append(garbage)
+    del pipeline, garbage
+
+    def dropped() -> str:
+        kept.clear()
+        return str(gc.collect() >= 0)
+
+    assert forked(dropped) == "True"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_forked_in_the_middle_of_a_call_is_refused_in_words(artifacts: Callable[[str], Artifact]) -> None:
+    artifact = artifacts("onnxruntime")
+    with Session.open(artifact, configure(threads=1)) as session:
+        feeds = {each.name: np.zeros((1, 3, 64, 96), np.float32) for each in session.spec.inputs}
+        with session.lease():
+            assert IN_WORDS.match(forked(lambda: str(session.forward(feeds))))
+        # This process goes on.
+        assert session.forward(feeds)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_awaited_calls_have_threads_of_their_own_in_a_forked_process(artifacts: Callable[[str], Artifact]) -> None:
+    image = picture((64, 96), 1)
+
+    async def answer() -> bytes:
+        return bytes((await pipeline.apredict(image)).class_id)
+
+    with Pipeline.open(artifacts("onnxruntime"), threads=1) as pipeline:
+        expected = asyncio.run(answer())
+        assert forked(lambda: str(asyncio.run(answer()) == expected), limit_s=30) == "True"
+        assert asyncio.run(answer()) == expected
 
 
 def resident_mb() -> float:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,19 +27,10 @@ from densecast.spec.tensor import Dim, Feeds
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-# Backends that have loaded a model in this process, and those that had in a process this one was forked from: their
-# threads did not come along, and whoever waits for them waits for ever.
-_started: set[str] = set()
+# Engines whose threads do not survive a fork: those that have loaded a model in this process, and those that had in a
+# process this one was forked from. Their threads did not come along, and whoever waits for them waits for ever.
+_in_use: set[str] = set()
 _lost_by_fork: set[str] = set()
-
-
-def _forget_threads() -> None:
-    _lost_by_fork.update(_started)
-
-
-system.after_fork(_forget_threads)
-
-
 _OTHER_SIZES = (
     "The network may take other sizes only than its file says: build it for one that it takes (--height, --width, "
     "--batch), or with another engine (-b)."
@@ -71,11 +65,14 @@ class Session:
 
     def __init__(self, spec: ModelSpec, runner: Runner, config: ExecutionConfig, *, survives_fork: bool = True) -> None:
         self.spec, self.config = spec, config
-        self._runner, self._process, self._survives_fork = runner, os.getpid(), survives_fork
+        # Threads that share an inference do not come along, whatever the engine.
+        self._survives_fork = survives_fork and config.num_threads // config.num_streams <= 1
+        self._runner, self._process, self._is_lost = runner, os.getpid(), False
         self._free = [Slot(self, number) for number in reversed(range(config.num_workers))]
         self._returned = threading.Condition()
         self._running = threading.Semaphore(max(1, min(config.num_streams, runner.max_concurrency)))
         self._is_closed = False
+        _sessions.add(self)
 
     @classmethod
     def open(cls, artifact: Artifact, config: ExecutionConfig, *, check_cpu: bool = True) -> Self:
@@ -101,7 +98,7 @@ class Session:
                 f"backend {build.backend!r} runs on {', '.join(kinds)}, not on {device!r}.", field="device"
             )
         survives_fork = backend.traits.survives_fork
-        if build.backend in _lost_by_fork and not survives_fork:
+        if build.backend in _lost_by_fork:
             raise UsageError(
                 f"{build.backend} was in use when this process was forked, and cannot be used in it. Start processes "
                 "with multiprocessing's 'spawn' or 'forkserver', or load the first model after the fork."
@@ -112,7 +109,8 @@ class Session:
         package = backend.traits.package
         is_known = is_elsewhere and elsewhere.refuse_known(artifact, package)
         runner = backend.load(artifact, config)
-        _started.add(build.backend)
+        if not survives_fork:
+            _in_use.add(build.backend)
         session = cls(artifact.spec, runner, config, survives_fork=survives_fork)
         if is_elsewhere and not is_known:
             try:
@@ -172,10 +170,9 @@ class Session:
     def close(self) -> None:
         """Release the engine once all callers are done; closing twice is allowed.
 
-        A session that came along by a fork of a lost engine is only marked: its lock may be held by a thread that did
-        not come along.
+        A session that came along by a fork is only marked: what is released there waits for threads that did not come.
         """
-        if self._is_lost:
+        if self._process != os.getpid():
             self._is_closed = True
             return
         with self._returned:
@@ -183,7 +180,7 @@ class Session:
                 return
             self._is_closed = True
             self._returned.notify_all()
-            while len(self._free) < self.config.num_workers and self._process == os.getpid():
+            while len(self._free) < self.config.num_workers:
                 self._returned.wait()
         self._runner.close()
 
@@ -202,17 +199,23 @@ class Session:
             except Exception as error:
                 raise engine_words.ours(error, _failed(feeds), _OTHER_SIZES, BadShapeError) from None
 
-    @property
-    def _is_lost(self) -> bool:
-        """Whether this is a forked copy whose engine's threads stayed in the parent."""
-        return self._process != os.getpid() and not self._survives_fork
-
     def _check_process(self) -> None:
         if self._is_lost:
             raise UsageError(
-                "this model was loaded in another process, whose engine's threads did not come along. Open it anew in "
-                "each process, started with multiprocessing's 'spawn' or 'forkserver'."
+                "this model was loaded in another process, whose threads did not come along. Open it anew in each "
+                "process, started with multiprocessing's 'spawn' or 'forkserver'."
             )
+
+    def _come_along(self) -> None:
+        """In a process forked just now: go on if nothing is missing here, and never be destroyed.
+
+        Destroying a model waits for its threads, when the last reference goes, at the process's end at the latest; so
+        it has a reference that nobody gives back.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._runner))
+        is_idle = self._returned.acquire(blocking=False) and len(self._free) == self.config.num_workers
+        self._returned = threading.Condition()
+        self._is_lost = self._is_lost or not (self._survives_fork and is_idle)
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -256,3 +259,18 @@ def tuned_setting(artifact: CompiledArtifact, mode: Mode, threads: int | None, d
     if tuning is None or mode == "latency" or device not in ("", "cpu"):
         return None
     return tuning.for_throughput(threads or machine.usable_cpus())
+
+
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    _lost_by_fork.update(_in_use)
+    for session in _sessions:
+        session._come_along()
+    if _sessions:
+        # A collection here would destroy what was garbage there, engines' objects among it.
+        gc.freeze()
+
+
+system.after_fork(_after_fork)

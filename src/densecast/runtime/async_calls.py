@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent import futures
@@ -22,6 +23,7 @@ class AsyncCalls:
         self._workers = workers
         self._opening = threading.Lock()
         self._threads: futures.ThreadPoolExecutor | None = None
+        self._process = os.getpid()
         self._is_closed = False
 
     async def run(self, call: Callable[[], Result]) -> Result:
@@ -35,7 +37,9 @@ class AsyncCalls:
         with self._opening:
             if self._is_closed:
                 raise UsageError("this pipeline is closed: open another one.")
-            if self._threads is None:
+            # A process that was forked from this one has its executor, but not the executor's threads.
+            if self._threads is None or self._process != os.getpid():
+                self._process = os.getpid()
                 self._threads = futures.ThreadPoolExecutor(self._workers, "densecast async")
             job = self._threads.submit(call)
         return await asyncio.wrap_future(job)
@@ -44,6 +48,6 @@ class AsyncCalls:
         """Wait for the calls in work; those that wait are cancelled."""
         with self._opening:
             self._is_closed = True
-            threads = self._threads
+            threads = self._threads if self._process == os.getpid() else None
         if threads is not None:
             threads.shutdown(cancel_futures=True)
