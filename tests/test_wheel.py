@@ -1,0 +1,109 @@
+"""The wheel: built once, installed with its own dependencies into fresh environments, and used from there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Those that the package says it is for, and the newest.
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+PROGRAM = """
+import sys, densecast, densecast.zoo as zoo
+from pathlib import Path
+assert Path(densecast.__file__).is_relative_to(sys.prefix), densecast.__file__
+built = densecast.build(densecast.export("unet_tiny", "float"), "built", densecast.BuildOptions(
+    "openvino", "force_float32", shape=densecast.InputShape(height=64, width=96)))
+from PIL import Image
+Image.new("RGB", (96, 64), (120, 90, 60)).save("a.png")
+with densecast.Pipeline.open(built) as pipeline:
+    print(sys.version.split()[0], pipeline("a.png").class_id.shape)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this source, by pip and the build back end that pyproject.toml names."""
+    folder = tmp_path_factory.mktemp("wheel")
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT],
+        capture_output=True, text=True, check=False, cwd=folder,
+    )  # fmt: skip
+    if done.returncode and "hatchling" in done.stderr:
+        pytest.skip(f"NO hatchling to be had: the wheel is NOT BUILT ({done.stderr[-300:]})")
+    assert done.returncode == 0, done.stderr
+    (made,) = folder.glob("densecast-*.whl")
+    return made
+
+
+def pythons() -> dict[str, str]:
+    """An interpreter for each version that is here: on the path, or beside pyenv's."""
+    found: dict[str, str] = {}
+    for version in VERSIONS:
+        if sys.version_info[:2] == tuple(map(int, version.split("."))):
+            found[version] = sys.executable
+            continue
+        homes = sorted(Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"))
+        place = str(homes[-1]) if homes else shutil.which(f"python{version}")
+        if place and subprocess.run([place, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
+            found[version] = place
+    return found
+
+
+@pytest.mark.slow
+def test_it_holds_the_code_what_comes_with_it_and_the_licence(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src" / "densecast").rglob("*.py")}
+    assert sources <= set(names)
+    assert any(name.endswith("py.typed") for name in names) and any(name.endswith("/LICENSE") for name in names)
+    assert "densecast/zoo/graphs/unet_tiny.json" in names
+    assert not [name for name in names if name.startswith(("tests", "docs", "runs")) or "__pycache__" in name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", VERSIONS)
+def test_it_is_installed_and_predicts_without_torch(wheel: Path, version: str, tmp_path: Path) -> None:
+    python = pythons().get(version)
+    if python is None:
+        pytest.skip(f"NO Python {version}: the wheel is NOT TRIED with it")
+    place = tmp_path / "env"
+    subprocess.run([python, "-m", "venv", place], check=True)
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    installed = subprocess.run(
+        [place / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    missing = [line for line in installed.stderr.splitlines() if "No matching distribution" in line]
+    if installed.returncode and missing:
+        pytest.skip(f"NO wheels for Python {version}: {missing[0]}")
+    assert installed.returncode == 0, installed.stderr
+    done = subprocess.run(
+        [place / "bin" / "python", "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**environment, "DENSECAST_CACHE": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [done.stdout.split()[0], "(64,", "96)"] and done.stdout.startswith(version)
+    told = subprocess.run([place / "bin" / "densecast", "--version"], capture_output=True, text=True, check=True)
+    assert "0.1.0" in told.stdout
+
+
+@pytest.mark.slow
+def test_the_installed_demo_runs(wheel: Path, tmp_path: Path) -> None:
+    """In an environment without torch and nncf, from a folder that has no source."""
+    place = tmp_path / "env"
+    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    pip = [place / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel]
+    subprocess.run(pip, check=True, env=environment)
+    done = subprocess.run(
+        [place / "bin" / "densecast", "demo", "-q"], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**environment, "DENSECAST_CACHE": str(tmp_path / "cache")}, timeout=1500,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "demo" / "report.html").is_file() and "openvino" in done.stdout
