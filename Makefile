@@ -18,7 +18,7 @@ demo: $(VENV)/.demo           ## train nothing, show everything: runs/demo/repor
 	$(BIN)/densecast demo
 
 test: venv                    ## the default tests
-	$(BIN)/pytest -m "not slow and not gpu" --numprocesses auto --dist worksteal
+	$(BIN)/pytest -m "not slow and not gpu" --numprocesses auto --dist worksteal --expected-skips-only
 
 test-all: venv                ## all tests
 	$(BIN)/pytest -m "not gpu" --numprocesses auto --dist worksteal

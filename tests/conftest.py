@@ -12,6 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+from expected_skips import is_expected
+
 # As many test processes as CPUs run at a time: torch's threads would only wait, spinning, for each other. A third less
 # CPU time for the tests of networks. Read when torch is imported, here and in child processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +24,39 @@ collect_ignore = ["user_package"]
 # What the project reads from the environment; each data set's root variables end in the last word.
 _OWN_VARIABLES = ("DENSECAST_CACHE", "DENSECAST_WEIGHTS", "XDG_CACHE_HOME")
 _DATA_ROOT_SUFFIX = "DATASETS_PATH"
+
+_unexpected: dict[str, str] = {}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--expected-skips-only", action="store_true", help="fail on skips that expected_skips.py lacks")
+
+
+def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not is_expected(report.nodeid, reason):
+            _unexpected[report.nodeid] = reason
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _note_skip(report)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    _note_skip(report)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _unexpected and session.config.getoption("--expected-skips-only") and not hasattr(session.config, "workerinput"):
+        session.exitstatus = max(session.exitstatus, pytest.ExitCode.TESTS_FAILED)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if _unexpected and config.getoption("--expected-skips-only"):
+        terminalreporter.section("skipped, and not in tests/support/expected_skips.py", red=True)
+        for test, reason in _unexpected.items():
+            terminalreporter.line(f"{test}: {reason}")
 
 
 @pytest.fixture(scope="session", autouse=True)

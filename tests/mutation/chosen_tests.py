@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 PACKAGE = "src/densecast"
 
@@ -53,6 +55,69 @@ def readers(root: Path) -> dict[str, set[str]]:
                     if name in names:
                         found[names[name]].add(str(path))
     return found
+
+
+class Choice(Protocol):
+    """Tells which tests to run for a line of a file."""
+
+    def choose(self, path: str, line: int, limit_s: float) -> list[str]:
+        """Tests, nearest first, of about `limit_s` seconds where times are known."""
+
+
+def _imported(source: str, homes: dict[str, str]) -> set[str]:
+    """Modules that a file names: imported, or as a text such as `densecast.zoo.unet_tiny`; façade names at home."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+            found |= {homes[each.name] for each in node.names if node.module == "densecast" and each.name in homes}
+        elif isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "densecast" and node.attr in homes:
+            found.add(homes[node.attr])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("densecast."):
+            found.add(node.value.partition(":")[0])
+    return found
+
+
+class NearTests:
+    """Without a map: files of tests that import a file, and the nearest by name; for a quick look only."""
+
+    def __init__(self, root: Path, most: int = 4) -> None:
+        self._most = most
+        self._readers = readers(root)
+        facade = ast.parse((root / PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+        homes = {
+            each.name: str(node.module)
+            for node in ast.walk(facade)
+            if isinstance(node, ast.ImportFrom)
+            for each in node.names
+        }
+        support = {
+            path.stem: _imported(path.read_text(encoding="utf-8"), homes)
+            for path in (root / "tests" / "support").glob("*.py")
+        }
+        self._imports: dict[str, set[str]] = {}
+        for file in sorted((root / "tests").rglob("test_*.py")):
+            named = _imported(file.read_text(encoding="utf-8"), homes)
+            self._imports[str(file.relative_to(root))] = named.union(*(support.get(each, set()) for each in named))
+
+    def choose(self, path: str, line: int, limit_s: float) -> list[str]:
+        """Files of tests that import the file, or one that imports it, or one that imports that."""
+        words = {word.strip("_") for word in Path(path).with_suffix("").parts[2:]}
+        for paths in self._circles(path):
+            modules = {".".join(Path(each).with_suffix("").parts[1:]).removesuffix(".__init__") for each in paths}
+            files = [file for file, named in self._imports.items() if named & modules]
+            if files:
+                return sorted(files, key=lambda file: (-sum(word in file for word in words), file))[: self._most]
+        return []
+
+    def _circles(self, path: str) -> Iterator[set[str]]:
+        circle, seen = {path}, {path}
+        while circle:
+            yield circle
+            circle = set().union(*(self._readers[each] for each in circle)) - seen
+            seen |= circle
 
 
 class TestMap:

@@ -1,7 +1,7 @@
 """Runs chosen tests in forks of one process that has imported the heavy libraries, so that a trial costs seconds.
 
 Reads one JSON request a line: {"tests": [...], "limit_s": 60, "log": FILE}; answers one JSON line:
-{"code": pytest's exit status, or -1 at the limit of time}.
+{"code": pytest's exit status, or -1 at the limit of time, "failed": the test that failed, or nothing}.
 """
 
 from __future__ import annotations
@@ -14,9 +14,24 @@ import signal
 import sys
 import time
 import traceback
+from pathlib import Path
 
 # Imported before the first fork; none of them starts threads by that. densecast itself is not: it is what changes.
-_HEAVY = ("numpy", "cv2", "numba", "onnx", "onnxruntime", "openvino", "torch", "scipy.ndimage", "pytest")
+_HEAVY = (
+    *("numpy", "cv2", "numba", "onnx", "onnxruntime", "openvino", "torch", "scipy.ndimage", "pytest"),
+    *("pydantic", "PIL.Image", "typer", "jinja2", "yaml"),
+)
+
+
+class _FirstFailure:
+    """A plug-in of pytest that notes the first test that fails."""
+
+    def __init__(self, note: Path) -> None:
+        self.note = note
+
+    def pytest_runtest_logreport(self, report: object) -> None:
+        if getattr(report, "failed", False) and not self.note.exists():
+            self.note.write_text(str(getattr(report, "nodeid", "")))
 
 
 def _child(request: dict[str, object]) -> None:
@@ -29,9 +44,8 @@ def _child(request: dict[str, object]) -> None:
     os.dup2(log, 2)
     tests = request["tests"]
     assert isinstance(tests, list)
-    code = pytest.main(
-        ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "-m", "not slow and not gpu", *tests]
-    )
+    quiet = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "-m", "not slow and not gpu"]
+    code = pytest.main([*quiet, *tests], plugins=[_FirstFailure(Path(f"{request['log']}.failed"))])
     sys.stdout.flush()
     os._exit(int(code))
 
@@ -57,6 +71,8 @@ def main() -> None:
             importlib.import_module(name)
     for line in sys.stdin:
         request = json.loads(line)
+        note = Path(f"{request['log']}.failed")
+        note.unlink(missing_ok=True)
         child = os.fork()
         if child == 0:
             try:
@@ -65,7 +81,9 @@ def main() -> None:
                 traceback.print_exc()
             finally:
                 os._exit(70)
-        answers.write(json.dumps({"code": _wait(child, float(request["limit_s"]))}) + "\n")
+        code = _wait(child, float(request["limit_s"]))
+        failed = note.read_text() if note.is_file() else ""
+        answers.write(json.dumps({"code": code, "failed": failed}) + "\n")
         answers.flush()
 
 

@@ -22,8 +22,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from chosen_tests import PACKAGE, TestMap, readers
+from chosen_tests import PACKAGE, Choice, NearTests, TestMap, readers
 from source_changes import Change, changes
 
 HERE = Path(__file__).resolve().parent
@@ -54,14 +55,27 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Trial:
-    """One change and what became of it: noticed, survived, or no test runs the line."""
+    """One change and what became of it: noticed, at the limit of time, survived, or no test runs the line."""
 
     change: Change
     package: str
     text: str
     tests: int
     result: str
+    by: str
     seconds: float
+
+    @property
+    def noticed(self) -> bool:
+        """Whether a test failed or never ended."""
+        return self.result in ("noticed", "no end")
+
+
+class Answer(NamedTuple):
+    """pytest's exit status, or -1 at the limit of time; the first test that failed."""
+
+    code: int
+    failed: str
 
 
 def _package(path: str) -> str:
@@ -88,7 +102,6 @@ def _environment(tree: Path) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": path,
         "NUMBA_CACHE_DIR": str(tree / ".numba"),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / ".hypothesis"),
     }
 
@@ -116,6 +129,8 @@ class Worker:
         self.tree = tree
         self._log = log
         self._readers = readers(tree)
+        self._stamp = 1_000_000_000
+        self._sound: dict[str, bool] = {}
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "forked_tests.py")],
             cwd=tree,
@@ -125,12 +140,25 @@ class Worker:
             text=True,
         )
 
-    def run(self, tests: Sequence[str], limit_s: float) -> int:
-        """pytest's exit status; -1 at the limit of time."""
+    def run(self, tests: Sequence[str], limit_s: float) -> Answer:
+        """Run the tests until one fails."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps({"tests": list(tests), "limit_s": limit_s, "log": str(self._log)}) + "\n")
         self._process.stdin.flush()
-        return int(json.loads(self._process.stdout.readline())["code"])
+        answer = json.loads(self._process.stdout.readline())
+        return Answer(int(answer["code"]), str(answer["failed"]))
+
+    def sound(self, test: str, limit_s: float) -> bool:
+        """Whether a test passes on untouched code, alone: what it says of a change means something."""
+        if test not in self._sound:
+            self._sound[test] = self.run([test], limit_s).code == 0
+        return self._sound[test]
+
+    def _write(self, file: Path, text: str) -> None:
+        """Every version of a file has a time of its own: bytecode of another one is never taken for it."""
+        file.write_text(text, encoding="utf-8")
+        self._stamp += 2
+        os.utime(file, (self._stamp, self._stamp))
 
     def _forget_compiled(self, path: str) -> None:
         """numba sees that a file changed, and not that one which it took functions from did."""
@@ -143,18 +171,18 @@ class Worker:
             for kept in (self.tree / ".numba").rglob(f"{Path(each).stem}.*"):
                 kept.unlink(missing_ok=True)
 
-    def try_change(self, change: Change, tests: Sequence[str], limit_s: float) -> int:
+    def try_change(self, change: Change, tests: Sequence[str], limit_s: float) -> Answer:
         """As `run`, with the change in the source meanwhile."""
         file = self.tree / change.path
         source = file.read_text(encoding="utf-8")
-        file.write_text(change.apply(source), encoding="utf-8")
+        self._write(file, change.apply(source))
         compiled = "njit" in source
         try:
             if compiled:
                 self._forget_compiled(change.path)
             return self.run(tests, limit_s)
         finally:
-            file.write_text(source, encoding="utf-8")
+            self._write(file, source)
             if compiled:
                 self._forget_compiled(change.path)
 
@@ -191,18 +219,40 @@ def sample(packages: Sequence[str], count: int, seed: int) -> list[Change]:
     return drawn
 
 
-def _planted(worker: Worker, tests: TestMap) -> str:
+def _planted(worker: Worker, tests: Choice) -> str:
     """Untouched code must pass, and a change that nobody can miss must be noticed; else nothing here means anything."""
     path = f"{PACKAGE}/metrics/dice.py"
     change = next(each for each in changes(path, (ROOT / path).read_text()) if each.kind == "arithmetic")
-    chosen = tests.choose(path, change.line, 20)
-    if worker.run(chosen, 120) != 0:
-        return f"untouched code does not pass {chosen}"
-    return "" if worker.try_change(change, chosen, 120) == 1 else "a planted change was not noticed"
+    chosen = tests.choose(path, change.line, 5)
+    untouched = worker.run(chosen, 600)
+    if untouched.code != 0:
+        return f"untouched code does not pass {untouched.failed or chosen}"
+    if worker.try_change(change, chosen, 600).code != 1:
+        return "a planted change was not noticed"
+    return "" if worker.run(chosen, 600).code == 0 else "a change is still there when it was taken back"
 
 
-def try_all(drawn: Sequence[Change], tests: TestMap, workers: Sequence[Worker], limit_s: float) -> list[Trial]:
-    """Every change once, shared out among the workers."""
+def _try(worker: Worker, change: Change, chosen: Sequence[str], limit_s: float) -> tuple[str, str]:
+    """What became of a change, and which test noticed it. Tests that fail without it as well do not count."""
+    tests = list(chosen)
+    while tests:
+        answer = worker.try_change(change, tests, limit_s)
+        if answer.code == 0:
+            return "survived", ""
+        if answer.code == -1:
+            return "no end", ""
+        if not answer.failed:
+            return ("noticed", "import") if worker.run(tests[:1], limit_s).code == 0 else ("tests do not run", "")
+        if worker.sound(answer.failed, limit_s):
+            return "noticed", answer.failed
+        tests = [each for each in tests if not answer.failed.startswith(each)]
+    return "not run by a test", ""
+
+
+def try_all(
+    drawn: Sequence[Change], tests: Choice, workers: Sequence[Worker], limit_s: float, until: float, notes: Path
+) -> list[Trial]:
+    """Every change once, shared out among the workers, until a time on the monotonic clock."""
     waiting = list(reversed(drawn))
     trials: list[Trial] = []
     lock = threading.Lock()
@@ -210,18 +260,17 @@ def try_all(drawn: Sequence[Change], tests: TestMap, workers: Sequence[Worker], 
     def work(worker: Worker) -> None:
         while True:
             with lock:
-                if not waiting:
+                if not waiting or time.monotonic() > until:
                     return
                 change = waiting.pop()
             chosen = tests.choose(change.path, change.line, limit_s)
             begun = time.monotonic()
-            code = worker.try_change(change, chosen, 3 * limit_s + 60) if chosen else 5
-            result = {0: "survived", 5: "not run by a test"}.get(code, "noticed")
-            trial = Trial(
-                change, _package(change.path), _text_of(change), len(chosen), result, time.monotonic() - begun
-            )
+            result, by = _try(worker, change, chosen, 10 * limit_s + 60)
+            took_s = round(time.monotonic() - begun, 1)
+            trial = Trial(change, _package(change.path), _text_of(change), len(chosen), result, by, took_s)
             with lock:
                 trials.append(trial)
+                notes.write_text(json.dumps([asdict(each) for each in trials], indent=1))
                 print(
                     f"{len(trials)}/{len(drawn)} {result}: {change.path}:{change.line} "
                     f"{change.was[:40]!r} -> {change.became!r} ({trial.seconds:.0f} s)",
@@ -240,7 +289,7 @@ def try_all(drawn: Sequence[Change], tests: TestMap, workers: Sequence[Worker], 
 def table(trials: Sequence[Trial]) -> str:
     """Tried and noticed by package, as a Markdown table."""
     tried = Counter(each.package for each in trials)
-    noticed = Counter(each.package for each in trials if each.result == "noticed")
+    noticed = Counter(each.package for each in trials if each.noticed)
     rows = ["| package | tried | noticed | share |", "|---|--:|--:|--:|"]
     for package in sorted(tried):
         share = 100 * noticed[package] / tried[package]
@@ -267,8 +316,10 @@ def main() -> None:
     parser.add_argument("--packages", default=",".join(PACKAGES), help="comma separated")
     parser.add_argument("--since", help="only packages that differ from this commit")
     parser.add_argument("--seconds", type=float, default=30, help="of tests for one change, as the map timed them")
+    parser.add_argument("--minutes", type=float, default=60, help="no change is begun later")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--keep-map", action="store_true", help="use the map of the last run in --out")
+    parser.add_argument("--near", action="store_true", help="no map: the tests that import a file, nearest first")
     parser.add_argument("--least", type=float, default=0, help="percent that must be noticed")
     parser.add_argument("--out", type=Path, default=Path("runs/mutation"), help="folder of the results")
     arguments = parser.parse_args()
@@ -276,26 +327,27 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     packages = changed_packages(arguments.since) if arguments.since else arguments.packages.split(",")
     trees = [_copy(out / f"tree{number}") for number in range(arguments.workers)]
-    if not arguments.keep_map:
+    if not arguments.keep_map and not arguments.near:
         print("learning which tests run which lines", file=sys.stderr)
         make_map(trees[0], out)
-    tests = TestMap(ROOT, out / "lines", out / "tests.xml")
+    tests: Choice = NearTests(ROOT) if arguments.near else TestMap(ROOT, out / "lines", out / "tests.xml")
     workers = [Worker(tree, out / f"worker{number}.log") for number, tree in enumerate(trees)]
     try:
         wrong = _planted(workers[0], tests)
         if wrong:
             raise SystemExit(wrong)
-        trials = try_all(sample(packages, arguments.count, arguments.seed), tests, workers, arguments.seconds)
+        drawn = sample(packages, arguments.count, arguments.seed)
+        until = time.monotonic() + 60 * arguments.minutes
+        trials = try_all(drawn, tests, workers, arguments.seconds, until, out / "mutation.json")
     finally:
         for worker in workers:
             worker.close()
-    (out / "mutation.json").write_text(json.dumps([asdict(each) for each in trials], indent=1))
     print(table(trials))
     for trial in sorted(trials, key=lambda each: (each.change.path, each.change.line)):
-        if trial.result != "noticed":
+        if not trial.noticed:
             print(f"{trial.change.path}:{trial.change.line} {trial.result}: {trial.text}")
             print(f"    {trial.change.was!r} -> {trial.change.became!r}")
-    noticed = sum(each.result == "noticed" for each in trials)
+    noticed = sum(each.noticed for each in trials)
     sys.exit(1 if 100 * noticed < arguments.least * len(trials) else 0)
 
 
