@@ -203,4 +203,6 @@ def test_the_facade_has_one_home_for_each_name() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert imported == densecast._HOME
+    assert set(imported) == set(densecast.__all__)
+    for name, module in imported.items():
+        assert getattr(densecast, name) is getattr(importlib.import_module(str(module)), name), name

@@ -74,11 +74,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test remembers, registers and allows is forgotten after it."""
-    monkeypatch.setattr(METRICS, "_objects", {})
-    monkeypatch.setattr(plugins, "_allowed", set(plugins._allowed))
     monkeypatch.delenv(plugins.VARIABLE, raising=False)
+    with plugins.apart():
+        yield
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:

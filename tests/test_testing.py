@@ -18,6 +18,7 @@ import tiny_specs
 from metric_cases import binary_masks
 from onnx.reference import ReferenceEvaluator
 
+from densecast import plugins
 from densecast.backends.reference import ReferenceBackend, ReferenceRunner
 from densecast.datasets import carvana
 from densecast.datasets._base import FolderFormat
@@ -26,7 +27,7 @@ from densecast.networks._base import Network
 from densecast.spec.options import BuildOptions, InputShape, Range
 from densecast.spec.score import Score
 from densecast.spec.tensor import TensorSpec, check_feeds
-from densecast.tasks._base import TASKS, Difference
+from densecast.tasks._base import Difference
 from densecast.tasks.segmentation import SegmentationMap, SegmentationTask
 from densecast.testing import check_backend, check_dataset, check_metric, check_network, check_task
 from densecast.verbs.builder import build
@@ -356,9 +357,9 @@ def test_a_network_s_fault_is_found() -> None:
             check_network(network)
 
 
+@plugins.apart()
 def test_a_user_s_plug_ins_pass_in_a_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "user_package"))
-    monkeypatch.setattr(TASKS, "_objects", {})
     from my_depth import data, metric, task
 
     tensor = TensorSpec("depth", "float32", (1, 1, 24, 32))

@@ -16,10 +16,12 @@ allowed that package, by `densecast --plugin my_package`, `densecast.allow_plugi
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import pkgutil
 import sys
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
@@ -38,6 +40,27 @@ def allow_plugins(*packages: str) -> None:
     """Let files name plug-ins of these packages as `package.module:Name`, in this process and its children."""
     _allowed.update(package.partition(".")[0] for package in packages)
     os.environ[VARIABLE] = ",".join(sorted(_allowed_packages()))
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """What is registered, loaded by `package.module:Name` or allowed in this block is forgotten after it.
+
+    For tests of plug-ins, and to try an edited one again; inside, nothing is registered at first.
+    """
+    kept, allowed, variable = {each: each._objects for each in _kinds.values()}, set(_allowed), os.environ.get(VARIABLE)
+    try:
+        for each in kept:
+            each._objects = {}
+        yield
+    finally:
+        for each, objects in kept.items():
+            each._objects = objects
+        _allowed.clear()
+        _allowed.update(allowed)
+        os.environ.pop(VARIABLE, None)
+        if variable is not None:
+            os.environ[VARIABLE] = variable
 
 
 class PluginKind(Generic[T]):

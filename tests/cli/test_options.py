@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
 from command_line import densecast as command
 from command_line import failed
+from typer.testing import CliRunner
 
 import densecast
 from densecast.cli import _options, app
@@ -96,10 +98,15 @@ def test_an_error_that_names_a_field_is_told_with_its_flag(artifacts: Path) -> N
 
 
 def test_of_two_options_of_one_name_the_errors_path_says_which() -> None:
-    flags = [*_options._flags("quantize", QuantizeOptions, ""), *_options._flags("max_drop", MaxDrop, "drop-")]
+    @_options.takes({"max_drop": "drop-"}, quantize=QuantizeOptions, max_drop=MaxDrop)
+    def fails(field: str, *, quantize: dict[str, Any], max_drop: dict[str, Any]) -> None:
+        raise UsageError("too few.", field=field)
+
+    made = typer.Typer()
+    made.command()(fails)
     for field, flag in (("max_drop.images", "--drop-images"), ("quantize.images", "--images")):
-        with pytest.raises(UsageError, match=f"^{flag}: too few"), _options.naming(flags):
-            raise UsageError("too few.", field=field)
+        ended = CliRunner().invoke(made, [field])
+        assert isinstance(ended.exception, UsageError) and str(ended.exception) == f"{flag}: too few."
 
 
 def test_the_version_is_printed() -> None:

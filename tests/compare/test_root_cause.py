@@ -99,7 +99,7 @@ def test_little_memory_means_more_runs_and_the_same_answer(
     sound: planted_faults.Sound, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planted = planted_faults.plant("bias lost", sound, np.random.default_rng(5))
-    monkeypatch.setattr("densecast.verbs.compare.divergence_search._BUDGET", 200_000)
+    monkeypatch.setattr("densecast.verbs.compare.divergence_search.BUDGET", 200_000)
     findings = localise(open_stage(sound.artifact.folder, None, 1), stage(planted.graph, planted.spec), [photo])
     assert findings.location is not None and findings.location.layer == planted.layer
     # A handful of runs, and far from all of the 53 tensors fetched.

@@ -158,7 +158,7 @@ def test_what_is_no_annotation_file_is_refused(text: str, root: Path) -> None:
 
 
 def test_an_enormous_file_is_not_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_coco_annotations, "_MAX_BYTES", 1000)
+    monkeypatch.setattr(_coco_annotations, "MAX_BYTES", 1000)
     with pytest.raises(BadDatasetError, match="larger than"):
         coco_keypoints.open(root, "val")
 

@@ -100,7 +100,6 @@ def test_a_zip_that_unpacks_to_more_than_any_network_is_refused_unread(tmp_path:
     # The central directory says how large an entry is once unpacked: four bytes at offset 24.
     at = content.index(b"PK\x01\x02") + 24
     path.write_bytes(content[:at] + (0xFFFFFFF0).to_bytes(4, "little") + content[at + 4 :])
-    assert checkpoint._unpacked_size(path) == 0xFFFFFFF0
     with pytest.MonkeyPatch.context() as patch, pytest.raises(BadCheckpointError, match="holds more than"):
         patch.setattr(checkpoint, "MAX_BYTES", 1 << 30)
         checkpoint.read(path)

@@ -150,16 +150,16 @@ def test_an_interrupted_prepare_goes_on_where_it_was(
     whole = tmp_path / "whole"
     prepare(source, whole, PrepareOptions(processes=1), data=data)
     written: list[str] = []
-    prepare_one = bins._Writer._prepare
+    read_for = bins.read_for
 
-    def stops(self, sample, stem, buffers):
-        if stem == "2010_000002" and "stopped" not in written:
+    def stops(path, spec):
+        if path.stem == "2010_000002" and "stopped" not in written:
             written.append("stopped")
             raise KeyboardInterrupt
-        written.append(stem)
-        return prepare_one(self, sample, stem, buffers)
+        written.append(path.stem)
+        return read_for(path, spec)
 
-    monkeypatch.setattr(bins._Writer, "_prepare", stops)
+    monkeypatch.setattr(bins, "read_for", stops)
     monkeypatch.setattr(bins, "has_spare_cpus", lambda _: writer_thread)
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):

@@ -50,7 +50,7 @@ class Counting:
 
 @pytest.fixture
 def bucket(root: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> Iterator[Counting]:
-    monkeypatch.setattr("densecast.io.mirror._FRESH_S", 0.0)
+    monkeypatch.setattr("densecast.io.mirror.FRESH_S", 0.0)
     made = Counting(fsspec.filesystem("memory"), monkeypatch)
     made.put(root / "built", "model")
     made.put(root / "data", "data")
@@ -121,7 +121,7 @@ def test_data_behind_a_url_score_as_those_on_disk_and_only_what_changed_is_fetch
 def test_a_request_that_fails_is_made_again_and_one_that_hangs_ends(
     bucket: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "_FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.001)
     plain, failures = type(bucket.memory).cat_file, [OSError("reset"), OSError("reset")]
 
     def flaky(system: Any, path: str, *rest: Any, **named: Any) -> bytes:

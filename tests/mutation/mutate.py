@@ -10,6 +10,7 @@ Exit code 1 if fewer than `--least` percent were noticed.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import random
@@ -93,6 +94,7 @@ def _copy(folder: Path) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    compileall.compile_dir(folder / PACKAGE, quiet=2)
     return folder
 
 
@@ -102,6 +104,8 @@ def _environment(tree: Path) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": path,
         "NUMBA_CACHE_DIR": str(tree / ".numba"),
+        # Where a test lets no file grow, Python leaves bytecode behind that ends in the middle.
+        "PYTHONDONTWRITEBYTECODE": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / ".hypothesis"),
     }
 
@@ -154,12 +158,6 @@ class Worker:
             self._sound[test] = self.run([test], limit_s).code == 0
         return self._sound[test]
 
-    def _write(self, file: Path, text: str) -> None:
-        """Every version of a file has a time of its own: bytecode of another one is never taken for it."""
-        file.write_text(text, encoding="utf-8")
-        self._stamp += 2
-        os.utime(file, (self._stamp, self._stamp))
-
     def _forget_compiled(self, path: str) -> None:
         """numba sees that a file changed, and not that one which it took functions from did."""
         waiting, seen = [path], {path}
@@ -175,14 +173,19 @@ class Worker:
         """As `run`, with the change in the source meanwhile."""
         file = self.tree / change.path
         source = file.read_text(encoding="utf-8")
-        self._write(file, change.apply(source))
+        times = file.stat()
+        file.write_text(change.apply(source), encoding="utf-8")
+        # Every version has a time of its own: bytecode of another one is never taken for it.
+        self._stamp += 2
+        os.utime(file, (self._stamp, self._stamp))
         compiled = "njit" in source
         try:
             if compiled:
                 self._forget_compiled(change.path)
             return self.run(tests, limit_s)
         finally:
-            self._write(file, source)
+            file.write_text(source, encoding="utf-8")
+            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
             if compiled:
                 self._forget_compiled(change.path)
 

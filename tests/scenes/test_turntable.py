@@ -71,7 +71,7 @@ def test_the_mask_is_what_changes_when_the_car_is_repainted(monkeypatch: pytest.
     """Two pictures that differ in the car's colours alone differ inside the mask and its antialiased edge only."""
     real = paint.shade
     monkeypatch.setattr(floor_light, "mirror", lambda *arguments: None)
-    monkeypatch.setattr(turntable, "_barrier", lambda picture, rng, camera: np.zeros(SMALL_HW, np.float32))
+    monkeypatch.setattr(turntable, "barrier", lambda picture, rng, camera: np.zeros(SMALL_HW, np.float32))
     monkeypatch.setattr(lens, "photograph", lambda picture, rng: picture.copy())
     before = turntable.render(0, 5, SMALL_HW)
     monkeypatch.setattr(paint, "shade", lambda *arguments: real(*arguments) + np.float32(0.5))

@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 
 from densecast.artifact import Artifact
 from densecast.backends._inspection import layer_of
-from densecast.backends.onnxruntime import _to_float16 as float16
+from densecast.backends.onnxruntime import to_float16 as float16
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import Preprocess
 from densecast.tasks.segmentation import SegmentationDecode

@@ -68,7 +68,7 @@ class OnnxRuntimeBackend:
         if job.options.precision == "force_float16":
             if job.options.half_type == "bf16":
                 raise BackendMissingError("ONNX Runtime's CPU kernels have no bfloat16. Use --half-type f16 or auto.")
-            model = _to_float16(model)
+            model = to_float16(model)
         with engine_words.as_ours(_CANNOT, _CURE):
             return _save(model, job, folder)
 
@@ -263,7 +263,7 @@ def _refuse_unless_it_loads(ort: Any, path: Path, threads: int, error: Exception
         raise BadGraphError(f"ONNX Runtime cannot use the graph ({engine_words.reason(error)}).") from None
 
 
-def _to_float16(model: Any) -> Any:
+def to_float16(model: Any) -> Any:
     """Convert weights and activations to float16; inputs and outputs stay float32."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 

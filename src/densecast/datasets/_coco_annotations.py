@@ -20,7 +20,7 @@ from densecast.tasks.pose import AnnotatedPoses
 from densecast.tasks.pose.coco_person import JOINTS
 
 # COCO's largest file (train2017) has 238 MB.
-_MAX_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 # Ids are printed with twelve digits, as in COCO's file names.
 _MAX_ID = 10**12 - 1
 # No coordinate, width or height in pixels is larger; areas are bounded by its square.
@@ -55,8 +55,8 @@ def load(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise MissingFileError.at(path, "annotation file")
-    if path.stat().st_size > _MAX_BYTES:
-        raise BadDatasetError(f"{path}: larger than {_MAX_BYTES >> 30} GiB; COCO's own files have up to 238 MB.")
+    if path.stat().st_size > MAX_BYTES:
+        raise BadDatasetError(f"{path}: larger than {MAX_BYTES >> 30} GiB; COCO's own files have up to 238 MB.")
     try:
         document = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:

@@ -32,7 +32,7 @@ _TOGETHER = 8
 # For a request that carries this many bytes a second, or the usual limit.
 _BYTES_PER_S = 1_000_000
 # Within one command the same data are opened several times.
-_FRESH_S = 20.0
+FRESH_S = 20.0
 _opened: dict[str, tuple[float, Path]] = {}
 
 
@@ -98,7 +98,7 @@ def data(url: str) -> Path:
         BadInputError: it cannot be read.
     """
     seen = _opened.get(url)
-    if seen is not None and time.monotonic() - seen[0] < _FRESH_S and seen[1].exists():
+    if seen is not None and time.monotonic() - seen[0] < FRESH_S and seen[1].exists():
         return seen[1]
     there = RemoteFiles.at(url)
     objects = there.objects()

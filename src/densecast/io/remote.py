@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _TRIES = 4
-_FIRST_WAIT_S = 0.5
+FIRST_WAIT_S = 0.5
 TIMEOUT_S = 120.0
 """For one request, all of its bytes included."""
 
@@ -157,7 +157,7 @@ class RemoteFiles:
 
     def _tried(self, work: Callable[[], T], failure: str, kind: type[Exception]) -> T:
         """The result of `work`; after errors of the network again, a few times."""
-        wait_s = _FIRST_WAIT_S
+        wait_s = FIRST_WAIT_S
         for attempt in range(_TRIES):
             try:
                 return _within(self.timeout_s, work)

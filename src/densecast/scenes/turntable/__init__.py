@@ -73,7 +73,7 @@ def render(seed: int, index: int, size_hw: tuple[int, int] = SIZE_HW) -> Scene:
     behind = picture.reshape(-1, 3)[seen.pixel].T
     colour = paint.shade(seen, shape, finish, light, camera.position, azimuth, behind)
     _put(picture, seen, colour)
-    hidden = _barrier(picture, rng, camera) if rng.random() < 0.18 else 0.0
+    hidden = barrier(picture, rng, camera) if rng.random() < 0.18 else 0.0
     mask = (seen.coverage * (1 - hidden) >= 0.5).astype(np.uint8)
     return Scene(scene_id(seed, index), lens.photograph(picture, rng), mask)
 
@@ -123,7 +123,7 @@ def _put(picture: Array, seen: raster.Surface, colour: Array) -> None:
         flat[seen.pixel[group]] += weighted[group]
 
 
-def _barrier(picture: Array, rng: np.random.Generator, camera: Camera) -> Array:
+def barrier(picture: Array, rng: np.random.Generator, camera: Camera) -> Array:
     """Posts and a rope in front of the car; returns how far they cover each pixel, (H, W) in 0..1."""
     near, step, height = -rng.uniform(2.6, 3.2), rng.uniform(1.4, 2.4), rng.uniform(0.5, 0.95)
     posts = np.arange(-2.6 + rng.uniform(-0.7, 0.7), 3.2, step)

@@ -26,7 +26,7 @@ from densecast.verbs.compare.matching import Match, match
 TOLERATED: dict[WeightType, float] = {"float32": 10.0, "float16": 6.0, "bfloat16": 6.0, "int8": 4.0}
 _RECTIFIER = "Relu"
 # Floats of all tensors fetched from one network in one run.
-_BUDGET = 96 << 20
+BUDGET = 96 << 20
 
 
 class _Search:
@@ -127,7 +127,7 @@ class _Search:
         """As many of the indices as the budget allows, evenly spaced."""
         sizes = [max(self.matches[place].reference.size, 1) for place in places]
         count = len(places)
-        while count > 1 and sum(sizes[:: -(-len(places) // count)]) > _BUDGET:
+        while count > 1 and sum(sizes[:: -(-len(places) // count)]) > BUDGET:
             count //= 2
         step = -(-len(places) // count)
         chosen = places[step // 2 :: step] if step > 1 else places
