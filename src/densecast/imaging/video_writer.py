@@ -47,7 +47,7 @@ class VideoWriter:
         import cv2
 
         rate = fps if fps is not None and _SLOWEST_FPS <= fps <= _FASTEST_FPS else USUAL_FPS
-        self.path, self._fps, self._given_hw = path, rate, size_hw
+        self.path, self._fps = path, rate
         self._size_hw = (size_hw[0] + size_hw[0] % 2, size_hw[1] + size_hw[1] % 2)
         code = cv2.VideoWriter.fourcc(*CODECS[container])
         self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, rate, self._size_hw[::-1])

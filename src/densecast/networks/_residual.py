@@ -140,8 +140,3 @@ def residual_layer(
     first = block(in_channels, planes, stride=stride, dilation=dilations[0], project=project, style=style)
     rest = (block(out_channels, planes, dilation=dilation, project=False, style=style) for dilation in dilations[1:])
     return nn.Sequential(first, *rest)
-
-
-def bottleneck_layer(in_channels: int, planes: int, stride: int, dilations: Sequence[int]) -> nn.Sequential:
-    """Plain bottlenecks; the first projects its identity."""
-    return residual_layer("bottleneck", in_channels, planes, stride, dilations, always_project=True)

@@ -6,7 +6,6 @@ build keeps them in its manifest. Nothing here needs numpy.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -185,13 +184,3 @@ class BuildOptions:
         "native",
         "CPU that the build is for: native (this one), any (right on all of them), avx2, avx512, vnni, amx or arm64.",
     )
-
-
-def flag_of(path: str) -> str | None:
-    """The command-line flag of an option such as `quantize.percentile` or `percentile`; None if it has none."""
-    name = path.rpartition(".")[2]
-    for kind in (BuildOptions, QuantizeOptions, InputShape):
-        for each in dataclasses.fields(kind):
-            if each.name == name and each.metadata:
-                return str(each.metadata["flag"] or f"--{name.replace('_', '-')}")
-    return None

@@ -10,7 +10,7 @@ from typing import Any, Self
 from densecast.errors import BadStoreError, UsageError
 from densecast.measure.store import arrow, parts, place
 from densecast.measure.store.count_columns import CountColumns
-from densecast.measure.store.manifest import MANIFEST, Manifest, RunKey, parse
+from densecast.measure.store.manifest import MANIFEST, Manifest, parse
 from densecast.measure.store.parts import DONE, FAILED
 from densecast.measure.store.place import Place
 from densecast.measure.store.record import Failure, Maker, Record
@@ -214,15 +214,6 @@ class Store:
     def _batches(self, name: str, columns: Sequence[str]) -> Iterator[Any]:
         with arrow.reading(f"{self.name}/{name}"):
             yield from parts.batches(self._files.source(name), columns, 65_536)
-
-
-def require_key(store: Store, key: RunKey) -> None:
-    """Check that a store is of a run.
-
-    Raises:
-        UsageError: of another one.
-    """
-    store.manifest.require(key, store.name)
 
 
 def _ids_file(ids: Iterable[str]) -> bytes:
