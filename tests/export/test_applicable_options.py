@@ -103,11 +103,24 @@ def test_a_spec_and_flags_beside_it_are_refused(onnx_path: Path) -> None:
         assert "--spec" in failed(2, *arguments, *extra)
 
 
-@pytest.mark.parametrize("name", ["net.keras", "net.ONNX", "net.h5", "net.safetensors"])
-def test_files_of_other_kinds_are_told_what_is_read(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("net.keras", "model.export("),
+        ("net.ONNX", "Rename it to net.onnx"),
+        ("net.h5", "model.export("),
+        ("net.safetensors", "--checkpoint"),
+        ("net.tflite", "tf2onnx"),
+        ("net.pdmodel", "paddle2onnx"),
+        ("net.engine", "that it was made from"),
+        ("net.mlpackage", "Convert it to ONNX"),
+    ],
+)
+def test_files_of_other_kinds_are_told_what_is_read_and_what_to_do(tmp_path: Path, name: str, cure: str) -> None:
     (tmp_path / name).write_bytes(b"x")
     message = failed(3, "export", tmp_path / name, *LABELS, "--out", tmp_path / "out")
     assert "export reads .onnx" in message and "unknown model" not in message
+    assert cure in message
 
 
 def test_labels_in_every_form() -> None:

@@ -127,32 +127,26 @@ def _looks_like_path(text: str) -> bool:
     return ":" not in text and (path.exists() or "/" in text or path.suffix.lower() in _OTHERS)
 
 
+_KERAS = "Save it with model.export(FOLDER), as a SavedModel."
+_COMPILED = "It was compiled for other software: export the file that it was made from."
+_OTHER_FORMAT = "Convert it to ONNX with its own tools, or export the network that it was made from."
+# What to do with files of other kinds, by suffix.
+_CURES = {
+    **dict.fromkeys((".keras", ".h5", ".hdf5"), _KERAS),
+    ".safetensors": "It holds weights: name the zoo model or --module, and this file as its --checkpoint.",
+    ".tflite": "Convert it to ONNX: python -m tf2onnx.convert --tflite FILE --output FILE.onnx.",
+    ".pdmodel": "Convert it to ONNX with paddle2onnx.",
+    **dict.fromkeys((".engine", ".plan", ".trt", ".xml", ".blob", ".rknn", ".om", ".hef"), _COMPILED),
+    **dict.fromkeys((".caffemodel", ".prototxt", ".mnn", ".param", ".mlpackage", ".mlmodel"), _OTHER_FORMAT),
+}
 # Suffixes that people name, beside those that are read.
-_OTHERS = (
-    ".keras",
-    ".h5",
-    ".hdf5",
-    ".tflite",
-    ".onnx",
-    ".pb",
-    ".pt",
-    ".pth",
-    ".safetensors",
-    ".bin",
-    ".engine",
-    ".xml",
-)
+_OTHERS = (*_CURES, ".onnx", ".pb", ".pt", ".pth", ".bin")
 
 
 def _no_source(path: Path) -> MissingFileError:
     if not (path.is_file() or path.is_dir()):
         return MissingFileError.at(path)
-    cures = {
-        ".keras": "Save it with model.export(FOLDER), as a SavedModel.",
-        ".h5": "Save it with model.export(FOLDER), as a SavedModel.",
-        ".safetensors": "It holds weights: name the zoo model or --module, and this file as its --checkpoint.",
-    }
     lower = path.suffix.lower()
     reads = "export reads .onnx, TorchScript (.pt), .pt2 and TensorFlow (.pb) files and Hugging Face folders."
-    cure = cures.get(lower) or (f"Rename it to {path.stem}{lower}." if path.suffix != lower else "")
+    cure = _CURES.get(lower) or (f"Rename it to {path.stem}{lower}." if path.suffix != lower else "")
     return MissingFileError(f"{path} is nothing that can be exported: {reads} {cure}".rstrip())
