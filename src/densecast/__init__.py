@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from densecast.verbs.builder import build as build
     from densecast.verbs.bundle import bundle as bundle
     from densecast.verbs.compare import compare as compare
+    from densecast.verbs.compare import compare_shard as compare_shard
     from densecast.verbs.data_check import check_data as check_data
     from densecast.verbs.demo import demo as demo
     from densecast.verbs.diagnose import diagnose as diagnose
@@ -192,6 +193,7 @@ _HOME = {
     "bundle": "densecast.verbs.bundle",
     "check_data": "densecast.verbs.data_check",
     "compare": "densecast.verbs.compare",
+    "compare_shard": "densecast.verbs.compare",
     "compare_stores": "densecast.verbs.stored.compare",
     "demo": "densecast.verbs.demo",
     "diagnose": "densecast.verbs.diagnose",

@@ -16,7 +16,7 @@ from made_images import write_jpeg
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.spec.precision import PrecisionRan
 from densecast.tasks._base import TASKS
-from densecast.verbs.compare.differences import Tally
+from densecast.verbs.compare.tally import Tally
 
 
 @pytest.fixture(scope="module")

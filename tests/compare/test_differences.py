@@ -16,7 +16,8 @@ from densecast.tasks._base import TASKS
 from densecast.tasks.pose import Poses, similarity
 from densecast.tasks.segmentation import SegmentationMap
 from densecast.tasks.segmentation.margins import margins
-from densecast.verbs.compare.differences import ForwardResult, Tally
+from densecast.verbs.compare.forward import ForwardResult
+from densecast.verbs.compare.tally import Tally
 
 
 def crowd(count: int, seed: int) -> Poses:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from densecast.cli._common import emit
 from densecast.io import codec
+from densecast.results.compare import CompareResult
 from densecast.results.predictions import EvaluateResult
 from densecast.results.stored import ShardResult
 from densecast.spec.score import Score
@@ -49,3 +50,13 @@ def name_failures(failed: dict[str, str]) -> None:
     """Name every image that failed, with the reason, on standard error."""
     for sample_id, text in sorted(failed.items()):
         print(f"densecast: failed: {text if sample_id in text else f'{sample_id}: {text}'}", file=sys.stderr)
+
+
+def tell_comparison(result: CompareResult, json: Path | None) -> None:
+    """Print a comparison that came from records."""
+    from densecast.report import accuracy_chain as report
+
+    chain = report.AccuracyChain(result.model, result.reference, result.images, result.stages)
+    notes = [f"note: {remark}" for remark in result.remarks]
+    plain = [{"title": stage.title, **codec.to_plain(stage.comparison)} for stage in result.stages]
+    emit(plain, "\n".join([report.table(chain), *report.explanations(chain), *notes]), json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +11,13 @@ import typer
 from densecast.cli import _options
 from densecast.cli._common import Json, Limit, Quiet, Threads, Verbose, bar, emit, placed, set_up
 from densecast.spec.data_options import FOLDERS, DataOptions
+from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import CompareLimits
 
 if TYPE_CHECKING:
-    from densecast.pipeline import Pipeline
     from densecast.results.compare import Comparison
+    from densecast.spec.model import ModelSpec
+    from densecast.verbs.stored.compare_models import Models
 
 
 Reference = Annotated[
@@ -29,11 +32,15 @@ Candidates = Annotated[
 ]
 
 
-@_options.takes(None, {"own": FOLDERS}, stated=CompareLimits, own=DataOptions)
+_KEPT = tuple(each.name for each in fields(StoreOptions) if each.name != "keep_predictions")
+
+
+@_options.takes(None, {"own": FOLDERS, "stored": _KEPT}, stated=CompareLimits, own=DataOptions, stored=StoreOptions)
 def command(
     reference: Reference,
     stated: _options.Values,
     own: _options.Values,
+    stored: _options.Values,
     candidates: Candidates = None,
     images: Annotated[Path | None, typer.Option(help="An image, or a folder of them.")] = None,
     data: Annotated[
@@ -60,35 +67,85 @@ def command(
     set_up(verbose, quiet)
     from dataclasses import replace
 
+    from densecast.cli import _stored
     from densecast.errors import GateFailedError
     from densecast.io import codec, files
     from densecast.report import accuracy_chain as report
     from densecast.report import own_pages
+    from densecast.results.compare import CompareResult
     from densecast.spec.verb_options import EvaluateOptions
-    from densecast.verbs.compare import compare_stages, drawings, images_and_truth, open_chain
+    from densecast.verbs.compare import compare_stages, drawings, images_and_truth, located, open_chain
+    from densecast.verbs.stored import compare_models
 
     allowed = codec.from_plain(stated, CompareLimits, "command line")
+    kept = codec.from_plain(stored, StoreOptions, "command line")
     _check_given(allowed, images, data)
     if html is not None:
         own_pages.require(html)
     options = codec.from_plain({"split": split, "limit": limit}, EvaluateOptions, "command line")
-    with open_chain(reference, candidates or [], threads) as (first, others):
-        _check_measured(first.pipeline, allowed)
-        paths, truth = images_and_truth(first.pipeline.spec, images, placed(data, own), options.split, options.limit)
+    paths_of = tuple(candidates or ())
+    if kept.store is not None:
+        models = compare_models.Models(
+            reference, paths_of, images, placed(data, own), options.split, options.limit, threads
+        )
+        _check_stored(kept, models, allowed, is_drawn=html is not None, is_located=locate)
         with bar("images", quiet) as progress:
-            stages = compare_stages(first, others, paths, truth=truth, locate=locate, progress=progress)
-        failed = tuple(stage.title for stage in stages if _is_beyond(stage.comparison, allowed))
-        chain = report.AccuracyChain(first.pipeline.spec.name, first.title, len(paths), stages, failed)
-        if html is not None:
-            drawn = drawings.worst_images(first, others, [stage.comparison for stage in stages], paths)
-            files.write_text(html, report.page(replace(chain, drawings=drawn)))
+            if kept.shard is not None:
+                _stored.tell_shard(
+                    compare_models.compare_shard(models, stored=kept, apart=True, progress=progress), json
+                )
+                return
+            result, paths = compare_models.compare_stored(models, kept, apart=True, progress=progress)
+        result = located(result, models, paths) if locate else result
+    else:
+        with open_chain(reference, paths_of, threads) as (first, others):
+            _check_measured(first.pipeline.spec, allowed)
+            paths, truth = images_and_truth(
+                first.pipeline.spec, images, placed(data, own), options.split, options.limit
+            )
+            with bar("images", quiet) as progress:
+                stages = compare_stages(first, others, paths, truth=truth, locate=locate, progress=progress)
+            result = CompareResult(first.pipeline.spec.name, first.title, len(paths), stages)
+            if html is not None:
+                drawn = drawings.worst_images(first, others, [stage.comparison for stage in stages], paths)
+    failed = tuple(stage.title for stage in result.stages if _is_beyond(stage.comparison, allowed))
+    chain = report.AccuracyChain(result.model, result.reference, result.images, result.stages, failed)
+    if html is not None:
+        if kept.store is not None:
+            with open_chain(reference, paths_of, threads) as (first, others):
+                drawn = drawings.worst_images(first, others, [stage.comparison for stage in result.stages], paths)
+        files.write_text(html, report.page(replace(chain, drawings=drawn)))
     plain = [
         {"title": stage.title, **codec.to_plain(stage.comparison), "findings": codec.to_plain(stage.findings)}
-        for stage in stages
+        for stage in result.stages
     ]
-    emit(plain, "\n".join([report.table(chain), *report.explanations(chain)]), json)
+    notes = [f"note: {remark}" for remark in result.remarks]
+    emit(plain, "\n".join([report.table(chain), *report.explanations(chain), *notes]), json)
     if failed:
         raise GateFailedError(f"beyond the stated limits: {', '.join(failed)}.")
+
+
+def _check_stored(
+    kept: StoreOptions, models: Models, stated: CompareLimits, *, is_drawn: bool, is_located: bool
+) -> None:
+    """Check that limits fit the model's task, and that a shard is asked for nothing that all images are needed for.
+
+    Raises:
+        UsageError: they do not.
+    """
+    from densecast.errors import UsageError
+    from densecast.verbs.compare.stage import spec_source_among
+
+    if kept.shard is not None:
+        limited = [each.name for each in fields(CompareLimits)]
+        asked = {f"--{name.replace('_', '-')}": getattr(stated, name) is not None for name in limited}
+        asked |= {"--html": is_drawn, "--locate": is_located}
+        idle = next((name for name, is_asked in asked.items() if is_asked), None)
+        if idle is not None:
+            raise UsageError(f"{idle} is of all images: run the same command without --shard when all are done.")
+    source = spec_source_among([models.reference, *models.candidates])
+    if source is not None:
+        _check_measured(source.spec, stated)
 
 
 def _check_given(stated: CompareLimits, images: Path | None, data: Path | None) -> None:
@@ -109,22 +166,24 @@ def _check_given(stated: CompareLimits, images: Path | None, data: Path | None) 
         )
 
 
-def _check_measured(pipeline: Pipeline, stated: CompareLimits) -> None:
+def _check_measured(spec: ModelSpec, stated: CompareLimits) -> None:
     """Check, before anything runs, that the model's task measures the limited quantities.
 
     Raises:
         UsageError: it does not.
     """
     from densecast.errors import UsageError
+    from densecast.tasks._base import TASKS
 
-    measure = pipeline.task.measure.name
+    task = TASKS.load_trusted(spec.task)
+    measure = task.measure.name
     for name, limit, needed, what in (
         ("--max-changed", stated.max_changed, "labels_changed", "labels"),
         ("--min-oks", stated.min_oks, "mean_oks", "people"),
     ):
         if limit is not None and measure != needed:
             raise UsageError(
-                f"{name} limits {what}, and {pipeline.spec.name} is a model for {pipeline.task.name}. Leave it out, or "
+                f"{name} limits {what}, and {spec.name} is a model for {task.name}. Leave it out, or "
                 "take --max-difference."
             )
 

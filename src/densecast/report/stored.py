@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from densecast.report import accuracy_chain
+from densecast.report.accuracy_chain import AccuracyChain
 from densecast.report.markdown import table
 from densecast.results.stored import StoreReport
 
@@ -22,9 +24,12 @@ def text_of(report: StoreReport) -> str:
             classes = list(next(iter(score.per_class.values())))
             rows = [[each, *(_shown(score.per_class[name].get(each)) for name in names)] for each in classes]
             lines += ["", table(["class", *names], rows, "<" + ">" * len(names))]
-    if report.worst and score is not None:
+    if report.compared:
+        chain = AccuracyChain(report.model, report.compared[0].comparison.reference, report.done, report.compared)
+        lines += ["", accuracy_chain.table(chain), *accuracy_chain.explanations(chain)]
+    if report.worst and (score is not None or report.compared):
         rows = [[sample_id, f"{value:.4f}"] for sample_id, value in report.worst.items()]
-        lines += ["", table(["worst images", score.name], rows, "<>")]
+        lines += ["", table(["worst images", score.name if score is not None else "differs by"], rows, "<>")]
     if report.failed:
         rows = [[sample_id, text] for sample_id, text in list(report.failed.items())[:_NAMED]]
         lines += ["", table(["failed", "why"], rows, "<<")]

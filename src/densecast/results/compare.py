@@ -151,12 +151,16 @@ class ComparedStage:
 
 @dataclass(frozen=True, slots=True)
 class CompareResult:
-    """Every stage from the reference's own graph to the last candidate, on the same images."""
+    """Every stage from the reference's own graph to the last candidate, on the same images.
+
+    `remarks` say what a reader has to know beside the numbers, as images that failed.
+    """
 
     model: str
     reference: str
     images: int
     stages: tuple[ComparedStage, ...]
+    remarks: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         """The stages with their differences, for notebooks."""

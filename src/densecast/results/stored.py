@@ -7,6 +7,7 @@ from typing import Any
 
 from densecast.io import codec
 from densecast.results._base import FORMAT, JsonResult, without_none
+from densecast.results.compare import ComparedStage
 from densecast.spec.score import Interval, Score
 
 
@@ -47,7 +48,7 @@ class StoreReport(JsonResult):
     """What a store holds: how many of the run's images are done, which failed and why, their score, their cost.
 
     `worst` are the images of the worst values, the worst first; `hosts` counts images by machine; `score` is None where
-    images are missing, or nothing was measured.
+    images are missing, or nothing was measured. `compared` are the stages of a comparison, none of other runs.
     """
 
     store: str
@@ -60,6 +61,7 @@ class StoreReport(JsonResult):
     stages: dict[str, StageCost]
     hosts: dict[str, int]
     remarks: tuple[str, ...] = ()
+    compared: tuple[ComparedStage, ...] = ()
     format: int = FORMAT
 
     def plain(self) -> dict[str, Any]:
@@ -79,6 +81,7 @@ class StoreReport(JsonResult):
             "stages": {name: codec.to_plain(cost) for name, cost in self.stages.items()},
             "hosts": [{"host": host, "images": images} for host, images in self.hosts.items()],
             "remarks": list(self.remarks),
+            "compared": [{"title": each.title, **codec.to_plain(each.comparison)} for each in self.compared],
         }
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from densecast.measure.store.count_columns import CountColumns
+from densecast.measure.store.count_columns import Columns
 from densecast.measure.store.record import Failure, Maker, Record
 from densecast.measure.store.store import Store
 
@@ -21,7 +21,7 @@ class Bench(Protocol):
         """Who makes the records."""
 
     @property
-    def columns(self) -> CountColumns | None:
+    def columns(self) -> Columns | None:
         """The columns of the counts, where the job counts."""
 
     def records(self, ids: Sequence[str]) -> Generator[Record, None, None]:

@@ -11,7 +11,7 @@ import json
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,15 +29,29 @@ _NUMBERS = (int, float, bool)
 _SHORT = 64
 
 
+class Columns(Protocol):
+    """What makes columns of what records count."""
+
+    def encode(self, counts: Sequence[Any]) -> dict[str, Any]:
+        """Counts -> Arrow arrays by column name."""
+
+
 @dataclasses.dataclass(frozen=True)
 class CountColumns:
-    """The columns of one kind of count: for each field but the image's id, its name and type."""
+    """The columns of one kind of count: for each field but the image's id, its name, after a prefix, and type."""
 
     kind: type[Any]
     hints: dict[str, Any]
+    prefix: str = PREFIX
 
     @classmethod
-    def of(cls, metric: Metric[Any, Any, Any]) -> CountColumns:
+    def of_kind(cls, kind: type[Any], prefix: str) -> CountColumns:
+        """The columns of a dataclass with a `sample_id`."""
+        hints = typing.get_type_hints(kind)
+        return cls(kind, {each.name: hints[each.name] for each in dataclasses.fields(kind) if each.name != _ID}, prefix)
+
+    @classmethod
+    def of(cls, metric: Metric[Any, Any, Any], prefix: str = PREFIX) -> CountColumns:
         """The columns of a metric's counts, from what its `count` says that it returns.
 
         Raises:
@@ -55,12 +69,12 @@ class CountColumns:
                 field="store",
             )
         named = {each.name: hints[each.name] for each in dataclasses.fields(kind) if each.name != _ID and each.init}
-        return cls(kind, named)
+        return cls(kind, named, prefix)
 
     @property
     def names(self) -> list[str]:
         """The columns' names."""
-        return [PREFIX + name for name in self.hints]
+        return [self.prefix + name for name in self.hints]
 
     def encode(self, counts: Sequence[Any]) -> dict[str, Any]:
         """Counts -> Arrow arrays by column name.
@@ -73,7 +87,7 @@ class CountColumns:
         for name, hint in self.hints.items():
             values = [getattr(count, name) for count in counts]
             try:
-                columns[PREFIX + name] = _column(pa, hint, values)
+                columns[self.prefix + name] = _column(pa, hint, values)
             except (TypeError, ValueError, OverflowError, pa.ArrowException) as error:
                 raise UsageError(
                     f"{self.kind.__name__}.{name} cannot be kept in a store: {engine_words.reason(error)}.",
@@ -104,9 +118,9 @@ class CountColumns:
         return CountBlock(ids, fields)
 
     def _column(self, name: str, columns: dict[str, Any]) -> Any:
-        if PREFIX + name not in columns:
-            raise BadStoreError(f"the records lack the column {PREFIX + name}: another metric has made them.")
-        return columns[PREFIX + name]
+        if self.prefix + name not in columns:
+            raise BadStoreError(f"the records lack the column {self.prefix + name}: another metric has made them.")
+        return columns[self.prefix + name]
 
 
 def _column(pa: Any, hint: Any, values: Sequence[Any]) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from densecast.measure.store import arrow
-from densecast.measure.store.count_columns import CountColumns
+from densecast.measure.store.count_columns import Columns
 from densecast.measure.store.record import Failure, Maker, Record
 
 DONE, FAILED = "done", "failed"
@@ -32,7 +32,7 @@ class Part:
     data: bytes
 
 
-def part_of(folder: str, records: Sequence[Record], maker: Maker, columns: CountColumns | None) -> Part:
+def part_of(folder: str, records: Sequence[Record], maker: Maker, columns: Columns | None) -> Part:
     """Records as one Parquet file, named by the hash of their ids and that of its bytes."""
     pa, parquet = arrow.load()
     table = pa.table(_columns(pa, folder, records, maker, columns))
@@ -68,9 +68,7 @@ def _bytes_of(parquet: Any, table: Any) -> bytes:
     return stream.getvalue()
 
 
-def _columns(
-    pa: Any, folder: str, records: Sequence[Record], maker: Maker, columns: CountColumns | None
-) -> dict[str, Any]:
+def _columns(pa: Any, folder: str, records: Sequence[Record], maker: Maker, columns: Columns | None) -> dict[str, Any]:
     """Everything of the records, by column name."""
 
     def repeated(value: str) -> Any:

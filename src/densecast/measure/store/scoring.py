@@ -44,7 +44,8 @@ def metric_of(store: Store) -> Metric[Any, Any, Any]:
         UnknownNameError, PluginError: it is not installed, or of a package that nobody has allowed.
     """
     if store.manifest.metric is None:
-        raise UsageError(f"{store.name} holds records of infer, which has nothing to compare with.", field="store")
+        verb = store.manifest.verb
+        raise UsageError(f"{store.name} holds records of {verb}, not of evaluate: it has no score.", field="store")
     metric = METRICS.load_trusted(store.manifest.metric)
     metric.check(store.manifest.spec)
     return metric

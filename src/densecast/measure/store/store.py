@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from densecast.errors import BadStoreError, UsageError
 from densecast.measure.store import arrow, parts, place
-from densecast.measure.store.count_columns import CountColumns
+from densecast.measure.store.count_columns import Columns
 from densecast.measure.store.manifest import MANIFEST, Manifest, parse
 from densecast.measure.store.parts import DONE, FAILED
 from densecast.measure.store.place import Place
@@ -97,7 +97,7 @@ class Store:
         found.require(wanted.key, name)
         return cls(name, files, found)
 
-    def write(self, records: Sequence[Record], maker: Maker, columns: CountColumns | None) -> None:
+    def write(self, records: Sequence[Record], maker: Maker, columns: Columns | None) -> None:
         """Append records, in one file of those that are done and one of those that failed."""
         for folder, chosen in (
             (DONE, [record for record in records if record.failure is None]),

@@ -9,7 +9,7 @@ from densecast.imaging.prepare import resize
 from densecast.pipeline import Image
 from densecast.results.compare import Comparison
 from densecast.tasks._base import DrawsChanges
-from densecast.verbs.compare.differences import forward, postprocessed
+from densecast.verbs.compare.forward import forward, postprocessed
 from densecast.verbs.compare.stage import ChainStage
 
 _LONG_SIDE_PX = 640

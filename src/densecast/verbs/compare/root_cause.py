@@ -11,7 +11,7 @@ from densecast.errors import UsageError
 from densecast.results.compare import Findings, Location
 from densecast.spec.tensor import Array
 from densecast.verbs.compare import divergence_search, pipeline_steps
-from densecast.verbs.compare.differences import forward, postprocessed
+from densecast.verbs.compare.forward import forward, postprocessed
 from densecast.verbs.compare.stage import ChainStage, as_float_feed
 
 # Images are read and prepared by both to be compared; the inside is looked at with the first of them.

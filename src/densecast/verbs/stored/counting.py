@@ -51,7 +51,7 @@ def counts_on(
     kept = StoreOptions(str(store), on=on)
     run = Run(Store.made_for(str(store), manifest, list(images)), kept, progress)
     config = PipelineConfig(artifact.folder, mode="throughput")
-    run.elsewhere(EvaluateJob(config, Data.at(data), options, str(store)), artifact, images)
+    run.elsewhere(EvaluateJob(config, Data.at(data), options, str(store)), artifact.meaning, images)
     columns, found = CountColumns.of(metric_of(run.store)), dict[str, Any]()
     for batch in run.store.done_batches(["id", *columns.names], repeated=run.scan().summary.is_repeated):
         ids = parts.ids_of(batch.column("id"))

@@ -156,7 +156,7 @@ def _computed(
         if with_results and not isinstance(truth.metric, HasResults):
             raise UsageError(f"{truth.metric.name} has no format of results; COCO's key points have.", field="results")
         CountColumns.of(truth.metric)
-        _refuse_repeated(truth)
+        refuse_repeated(truth)
         manifest = manifest_of(artifact, truth, data, options, augment, device, keep=stored.keep_predictions)
         images = {sample.id: sample.image for sample in truth.samples}
         run = Run(Store.made_for(stored.store, manifest, list(images)), stored, progress)
@@ -167,7 +167,7 @@ def _computed(
             raise UsageError("data from Python stay in this process: give a folder, or an open pipeline.", field="on")
         config = model if isinstance(model, PipelineConfig) else PipelineConfig(artifact.folder, mode="throughput")
         job = EvaluateJob(config, Data.at(data), options, stored.store, stored.keep_predictions)
-        run.elsewhere(job, artifact, images)
+        run.elsewhere(job, artifact.meaning, images)
         return run
 
 
@@ -217,12 +217,32 @@ def _folder(model: object) -> Path:
     return model.folder if isinstance(model, Artifact) else Path(str(model))
 
 
-def _refuse_repeated(truth: GroundTruth) -> None:
+def refuse_repeated(truth: GroundTruth) -> None:
+    """Check that no two images have one id.
+
+    Raises:
+        UsageError: names one that two have.
+    """
     seen: set[str] = set()
     for sample in truth.samples:
         if sample.id in seen:
             raise UsageError(f"the data have the id {sample.id!r} twice; records are kept by id.", field="store")
         seen.add(sample.id)
+
+
+def data_key(truth: GroundTruth, data: object) -> dict[str, str]:
+    """What tells the data of one run from those of another."""
+    record = truth.record
+    reading = Data.at(data).options if data is None or isinstance(data, (Path, Data)) else None
+    return {
+        "data set": record.dataset,
+        "split": record.split,
+        "images": str(record.count),
+        "ids": record.ids_sha256,
+        "protocol": truth.protocol or "none",
+        "reading": "from Python" if reading is None else repr(reading),
+        "layout": record.layout or "its own",
+    }
 
 
 def manifest_of(
@@ -238,18 +258,9 @@ def manifest_of(
     """What a store of this evaluation says of itself."""
     spec, record, build = truth.spec, truth.record, artifact.manifest.build
     assert spec.evaluation is not None
-    reading = Data.at(data).options if data is None or isinstance(data, (Path, Data)) else None
     key = RunKey(
         {"name": spec.name, "key": artifact.meaning},
-        {
-            "data set": record.dataset,
-            "split": record.split,
-            "images": str(record.count),
-            "ids": record.ids_sha256,
-            "protocol": options.protocol or "none",
-            "reading": "from Python" if reading is None else repr(reading),
-            "layout": record.layout or "its own",
-        },
+        data_key(truth, data),
         {
             "verb": "evaluate",
             "metric": spec.evaluation.metric,

@@ -139,7 +139,7 @@ def infer_stored(
             run.inline(InferBench(opened, batch), _local(found))
         else:
             config = model if isinstance(model, PipelineConfig) else PipelineConfig(artifact.folder, mode="throughput")
-            run.elsewhere(InferJob(config, stored.store, batch), artifact, _local(found))
+            run.elsewhere(InferJob(config, stored.store, batch), artifact.meaning, _local(found))
     if folder is not None:
         _write_files(store, found, folder, artifact, options)
     return run.shard_result()

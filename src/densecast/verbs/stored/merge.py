@@ -11,8 +11,10 @@ from densecast.measure.store import arrow, parts
 from densecast.measure.store.parts import DONE, FAILED
 from densecast.measure.store.scoring import require_complete
 from densecast.measure.store.store import Store, Summary
+from densecast.results.compare import CompareResult
 from densecast.results.predictions import EvaluateResult
 from densecast.results.stored import ShardResult
+from densecast.verbs.stored.compare_score import result_of_comparison
 from densecast.verbs.stored.evaluate import result_of, write_results
 
 _ROWS = 1 << 16
@@ -21,11 +23,11 @@ _BYTES = 64 << 20
 
 def merge(
     store: Path | str, others: Sequence[Path | str] = (), *, results: Path | str | None = None
-) -> EvaluateResult | ShardResult:
+) -> EvaluateResult | CompareResult | ShardResult:
     """The result of a run from its store, to which the records of other stores of the same run are added first.
 
-    Small files become few large ones. A run of `infer` has no score; the result says what it holds. `results` is a
-    JSON file to write for the data set's evaluation server.
+    Small files become few large ones. A run of `infer` has no score: the result says what it holds; one of `compare`
+    has its comparison. `results` is a JSON file to write for the data set's evaluation server.
 
     Raises:
         BadStoreError: no store, a damaged one, or images of the run that have no record.
@@ -38,6 +40,8 @@ def merge(
     compact(target, found)
     if results is not None:
         write_results(target, found, results)
+    if target.manifest.verb == "compare":
+        return result_of_comparison(target)
     if target.manifest.metric is not None:
         return result_of(target, found)
     failed = {sample_id: failure.text for sample_id, failure in found.failed.items()}

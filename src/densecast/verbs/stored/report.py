@@ -11,8 +11,10 @@ import numpy as np
 from densecast.errors import BadStoreError
 from densecast.measure.store import scoring
 from densecast.measure.store.store import Store, Summary
+from densecast.results.compare import ComparedStage
 from densecast.results.stored import StageCost, StoreReport
 from densecast.spec.score import Score
+from densecast.verbs.stored.compare_score import result_of_comparison, worst_of
 
 _STAGES = ("decode", "infer", "postprocess", "total")
 
@@ -27,10 +29,15 @@ def report_store(store: Path | str, *, worst: int = 10) -> StoreReport:
     scan, manifest = opened.scan(), opened.manifest
     remarks: tuple[str, ...] = ()
     score: Score | None = None
-    if manifest.metric is not None and scan.done:
+    compared: tuple[ComparedStage, ...] = ()
+    if (manifest.metric is not None or manifest.verb == "compare") and scan.done:
         try:
             scoring.require_complete(opened, scan)
-            score = scoring.score(opened, scan.summary).score
+            if manifest.verb == "compare":
+                result = result_of_comparison(opened, scan)
+                compared, remarks = result.stages, result.remarks
+            else:
+                score = scoring.score(opened, scan.summary).score
         except BadStoreError as error:
             missing = manifest.images - len(scan.done) - len(scan.failed)
             if missing <= 0:
@@ -39,6 +46,9 @@ def report_store(store: Path | str, *, worst: int = 10) -> StoreReport:
     per_image = score.per_image if score is not None else {}
     is_loss = score is not None and score.better == "lower"
     order = sorted(per_image, key=lambda each: (-per_image[each] if is_loss else per_image[each], each))
+    shown = {each: per_image[each] for each in order[:worst]}
+    if manifest.verb == "compare":
+        shown = worst_of(opened, scan, worst)
     costs, hosts = _costs(opened, scan.summary)
     return StoreReport(
         store=opened.name,
@@ -47,10 +57,11 @@ def report_store(store: Path | str, *, worst: int = 10) -> StoreReport:
         done=len(scan.done),
         failed={sample_id: f"{failure.code}: {failure.text}" for sample_id, failure in sorted(scan.failed.items())},
         score=score,
-        worst={each: per_image[each] for each in order[:worst]},
+        worst=shown,
         stages=costs,
         hosts=hosts,
         remarks=remarks,
+        compared=compared,
     )
 
 

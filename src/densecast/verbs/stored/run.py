@@ -6,7 +6,6 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from densecast.artifact import CompiledArtifact
 from densecast.errors import BadDatasetError
 from densecast.measure.distribute import local
 from densecast.measure.distribute.job import Bench, Job
@@ -38,8 +37,8 @@ class Run:
             local.run_inline(bench, self.store, shards, tally)
         self._refuse(tally)
 
-    def elsewhere(self, job: Job, artifact: CompiledArtifact, files: Mapping[str, Path]) -> None:
-        """Compute what is left in a process of its own, or on a cluster.
+    def elsewhere(self, job: Job, artifact: str, files: Mapping[str, Path]) -> None:
+        """Compute what is left in a process of its own, or on a cluster; `artifact` is the key that records tell.
 
         Raises:
             DensecastError: more images failed than may; of its kind where none may.
@@ -124,6 +123,6 @@ def _refuse_changed(files: Mapping[str, Path], store: str) -> Callable[[Sequence
     return check
 
 
-def _blame(artifact: CompiledArtifact) -> Maker:
+def _blame(artifact: str) -> Maker:
     """Who records that a worker died: this process, which computes nothing."""
-    return Maker(artifact.meaning, "", own_version(), platform.node(), machine.describe().cpu)
+    return Maker(artifact, "", own_version(), platform.node(), machine.describe().cpu)
