@@ -15,10 +15,12 @@ from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import CompareLimits
 
 if TYPE_CHECKING:
-    from densecast.results.compare import Comparison
+    from densecast.measure.distribute.local import Progress
+    from densecast.results.compare import CompareResult, Comparison
     from densecast.spec.model import ModelSpec
     from densecast.verbs.stored.compare_models import Models
 
+Drawings = dict[str, dict[str, bytes]]
 
 Reference = Annotated[
     Path,
@@ -65,16 +67,10 @@ def command(
     `densecast compare results A.json B.json` compares two finished results instead.
     """
     set_up(verbose, quiet)
-    from dataclasses import replace
-
     from densecast.cli import _stored
-    from densecast.errors import GateFailedError
-    from densecast.io import codec, files
-    from densecast.report import accuracy_chain as report
+    from densecast.io import codec
     from densecast.report import own_pages
-    from densecast.results.compare import CompareResult
     from densecast.spec.verb_options import EvaluateOptions
-    from densecast.verbs.compare import compare_stages, drawings, images_and_truth, located, open_chain
     from densecast.verbs.stored import compare_models
 
     allowed = codec.from_plain(stated, CompareLimits, "command line")
@@ -83,38 +79,34 @@ def command(
     if html is not None:
         own_pages.require(html)
     options = codec.from_plain({"split": split, "limit": limit}, EvaluateOptions, "command line")
-    paths_of = tuple(candidates or ())
+    models = compare_models.Models(
+        reference, tuple(candidates or ()), images, placed(data, own), options.split, options.limit, threads
+    )
     if kept.store is not None:
-        models = compare_models.Models(
-            reference, paths_of, images, placed(data, own), options.split, options.limit, threads
-        )
         _check_stored(kept, models, allowed, is_drawn=html is not None, is_located=locate)
-        with bar("images", quiet) as progress:
-            if kept.shard is not None:
-                _stored.tell_shard(
-                    compare_models.compare_shard(models, stored=kept, apart=True, progress=progress), json
-                )
-                return
-            result, paths = compare_models.compare_stored(models, kept, apart=True, progress=progress)
-        result = located(result, models, paths) if locate else result
-    else:
-        with open_chain(reference, paths_of, threads) as (first, others):
-            _check_measured(first.pipeline.spec, allowed)
-            paths, truth = images_and_truth(
-                first.pipeline.spec, images, placed(data, own), options.split, options.limit
-            )
-            with bar("images", quiet) as progress:
-                stages = compare_stages(first, others, paths, truth=truth, locate=locate, progress=progress)
-            result = CompareResult(first.pipeline.spec.name, first.title, len(paths), stages)
-            if html is not None:
-                drawn = drawings.worst_images(first, others, [stage.comparison for stage in stages], paths)
+    with bar("images", quiet) as progress:
+        if kept.shard is not None:
+            _stored.tell_shard(compare_models.compare_shard(models, stored=kept, apart=True, progress=progress), json)
+            return
+        done = _from_records if kept.store is not None else _computed
+        result, drawn = done(models, kept, allowed, progress, locate=locate, draw=html is not None)
+    _tell(result, drawn, allowed, html, json)
+
+
+def _tell(result: CompareResult, drawn: Drawings, allowed: CompareLimits, html: Path | None, json: Path | None) -> None:
+    """Print a comparison and write its page.
+
+    Raises:
+        GateFailedError: a stage is beyond the limits.
+    """
+    from densecast.errors import GateFailedError
+    from densecast.io import codec, files
+    from densecast.report import accuracy_chain as report
+
     failed = tuple(stage.title for stage in result.stages if _is_beyond(stage.comparison, allowed))
-    chain = report.AccuracyChain(result.model, result.reference, result.images, result.stages, failed)
+    chain = report.AccuracyChain(result.model, result.reference, result.images, result.stages, failed, drawn)
     if html is not None:
-        if kept.store is not None:
-            with open_chain(reference, paths_of, threads) as (first, others):
-                drawn = drawings.worst_images(first, others, [stage.comparison for stage in result.stages], paths)
-        files.write_text(html, report.page(replace(chain, drawings=drawn)))
+        files.write_text(html, report.page(chain))
     plain = [
         {"title": stage.title, **codec.to_plain(stage.comparison), "findings": codec.to_plain(stage.findings)}
         for stage in result.stages
@@ -123,6 +115,39 @@ def command(
     emit(plain, "\n".join([report.table(chain), *report.explanations(chain), *notes]), json)
     if failed:
         raise GateFailedError(f"beyond the stated limits: {', '.join(failed)}.")
+
+
+def _computed(
+    models: Models, _: StoreOptions, allowed: CompareLimits, progress: Progress, *, locate: bool, draw: bool
+) -> tuple[CompareResult, Drawings]:
+    """The result, and with `draw` the images that differ most."""
+    from densecast.results.compare import CompareResult
+    from densecast.verbs.compare import compare_stages, drawings, images_and_truth, open_chain
+
+    with open_chain(models.reference, models.candidates, models.threads) as (first, others):
+        spec = first.pipeline.spec
+        _check_measured(spec, allowed)
+        paths, truth = images_and_truth(spec, models.images, models.data, models.split, models.limit)
+        stages = compare_stages(first, others, paths, truth=truth, locate=locate, progress=progress)
+        compared = [stage.comparison for stage in stages]
+        drawn = drawings.worst_images(first, others, compared, paths) if draw else {}
+        return CompareResult(spec.name, first.title, len(paths), stages), drawn
+
+
+def _from_records(
+    models: Models, kept: StoreOptions, _: CompareLimits, progress: Progress, *, locate: bool, draw: bool
+) -> tuple[CompareResult, Drawings]:
+    """The same with records, from a process of its own; what is drawn and located is opened once more."""
+    from densecast.verbs.compare import drawings, located, open_chain
+    from densecast.verbs.stored.compare_models import compare_stored
+
+    result, paths = compare_stored(models, kept, apart=True, progress=progress)
+    if locate:
+        result = located(result, models, paths)
+    if not draw:
+        return result, {}
+    with open_chain(models.reference, models.candidates, models.threads) as (first, others):
+        return result, drawings.worst_images(first, others, [stage.comparison for stage in result.stages], paths)
 
 
 def _check_stored(
