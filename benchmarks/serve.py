@@ -5,7 +5,7 @@
 Everything runs on this machine, over loopback: a server and its clients share the CPUs. Whatever is compared takes
 turns, and figures are ratios within a round, or differences between neighbours, with their spread:
 
-throughput  16 clients of the server, of a plain handler around the package's own steps and, with `--peers`, a Python
+throughput  8 clients of the server, of a plain handler around the package's own steps and, with `--peers`, a Python
             that has `openvino pillow opencv-python-headless fastapi litserve python-multipart`, of handlers of FastAPI
             and LitServe around OpenVINO as one writes them; and `stream` in this process.
 latency     one picture after the other, by `Pipeline` in latency mode here, by the server in latency mode, by a plain
@@ -62,7 +62,7 @@ async def predict(request):
 uvicorn.run(Starlette(routes=[Route("/predict", predict, methods=["POST"])]), port=int(sys.argv[2]), log_level="error")
 """
 PARTS = ("throughput", "latency", "overload", "slow")
-_MANY, _FEW, _SHORT_QUEUE = 16, 4, 8
+_MANY, _FEW, _SHORT_QUEUE = 8, 4, 8
 _OVER = 4
 
 
