@@ -73,15 +73,32 @@ def test_a_graph_that_ends_onnx_runtimes_process_is_an_error_that_names_the_laye
 
 
 @pytest.mark.quantize
+@pytest.mark.parametrize("crash", ["compile_nothing", "show_activations"])
 def test_a_graph_that_ends_the_process_that_calibrates_is_an_error_that_names_the_layer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    crash: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_openvino_trial, "FUNCTION", "crashing_engine:compile_nothing")
+    monkeypatch.setattr(_openvino_trial, "FUNCTION", f"crashing_engine:{crash}")
     options = BuildOptions("openvino", "qint8_mixed_float16", InputShape((1,), 24, 32))
     images = carvana(tmp_path / "data", count=2) / "imgs"
     with pytest.raises(BadGraphError, match=f"in f32 .*'{crashing_engine.LAYER}'.*SIGSEGV"):
         build(tiny_artifacts.exported(tmp_path, named()), tmp_path / "built", options, data=images)
     assert not (tmp_path / "built").exists()
+
+
+def test_what_calibrations_see_is_run_first(tmp_path: Path) -> None:
+    """Every activation that a layer in int8 would read or give is an output of what is tried."""
+    ov = pytest.importorskip("openvino")
+    onnx.save(tiny_graphs.segmentation(24, 32, batch=1), tmp_path / "tiny.onnx")
+    read = ov.Core.read_model
+    models = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ov.Core, "read_model", lambda core, path: models.append(read(core, path)) or models[-1])
+        given = {"model": str(tmp_path / "tiny.onnx"), "hint": "f32", "operators": None, "calibrates": True}
+        shapes = {"shapes": {"image": [1, 3, 24, 32]}}
+        assert _openvino_trial.compile_and_run(given | shapes, tmp_path) is None
+    channels = sorted(each.get_partial_shape()[1].get_length() for each in models[0].outputs)
+    # The first convolution's sums before their bias, what is left of them above 0, and the second one's sums.
+    assert channels == [2, 8, 8]
 
 
 def test_every_beginning_of_a_graph_runs() -> None:

@@ -30,6 +30,11 @@ def compile_nothing(payload: dict[str, Any], folder: Path) -> str | None:
     return None
 
 
+def show_activations(payload: dict[str, Any], folder: Path) -> str | None:
+    """Crash where activations are outputs, as in calibrations, and the layer is in the beginning that is asked for."""
+    return compile_nothing(payload, folder) if payload["calibrates"] else None
+
+
 def load_and_run(payload: dict[str, Any], folder: Path) -> None:
     """Crash where the beginning of the graph that is asked for has the layer."""
     import onnx

@@ -6,6 +6,7 @@ A CPU that lists an ability does not always have one that works, and what fails 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,28 +27,34 @@ _LIBRARIES = ("numpy", "openvino")
 # What has been tried by this process: calibration methods are compared on one graph.
 _passed: set[str] = set()
 _SINKS = ("Result", "Constant", "Parameter")
+# What NNCF puts quantisers around, as OpenVINO's names of operators end.
+_QUANTISED = ("Convolution", "BackpropData", "MatMul")
 
 
-def fault(path: Path, hint: str, specs: Sequence[TensorSpec]) -> str | None:
-    """Why the model in `path` cannot be used in a type, in words; None if it compiles and runs, or cannot be tried."""
+def fault(path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: bool = False) -> str | None:
+    """Why the model in `path` cannot be used in a type, in words; None if it compiles and runs, or cannot be tried.
+
+    With `calibrates` it is run as a calibration runs it: what layers in int8 would read and give are outputs as well.
+    """
     from densecast.runtime.trial import EngineCrashError
 
-    told = _tried(path, hint, specs, None)
+    run = _Run(path, hint, tuple(specs), calibrates)
+    told = run.tried(None)
     if not isinstance(told, EngineCrashError):
         return told
-    return _trial.told(told, _first_that_crashes(path, hint, specs))
+    return _trial.told(told, run.first_that_crashes())
 
 
-def check(path: Path, hint: str, specs: Sequence[TensorSpec]) -> None:
-    """Check that the model in `path` compiles and runs in a type.
+def check(path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: bool = False) -> None:
+    """Check that the model in `path` compiles and runs in a type; with `calibrates` as NNCF runs it.
 
     Raises:
         BadGraphError: it does not, or ends the process.
     """
-    key = _trial.key(path, FUNCTION, hint, specs)
+    key = _trial.key(path, FUNCTION, hint, specs, calibrates)
     if key in _passed:
         return
-    told = fault(path, hint, specs)
+    told = fault(path, hint, specs, calibrates=calibrates)
     if told is not None:
         raise BadGraphError(
             f"OpenVINO cannot use the graph on this CPU: in {hint} it {told}. Build another precision, or with "
@@ -65,6 +72,8 @@ def compile_and_run(payload: dict[str, Any], folder: Path) -> str | None:
     model = core.read_model(payload["model"])
     if payload["operators"] is not None:
         model = beginning(ov, model, payload["operators"])
+    if payload["calibrates"]:
+        model.add_outputs(_around_int8(model))
     settings = {"INFERENCE_PRECISION_HINT": payload["hint"], "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
     try:
         request = core.compile_model(model, "CPU", settings).create_infer_request()
@@ -79,30 +88,57 @@ def compile_and_run(payload: dict[str, Any], folder: Path) -> str | None:
     return None
 
 
-def _tried(path: Path, hint: str, specs: Sequence[TensorSpec], operators: int | None) -> str | EngineCrashError | None:
-    from densecast.runtime import trial
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """How a model is run in the process of its own."""
 
-    shapes = {spec.name: spec.typical_shape(_SIDE) for spec in specs}
-    payload = {"model": str(files.real(path)), "hint": hint, "shapes": shapes, "operators": operators}
-    try:
-        told = trial.run(
-            FUNCTION, payload, subject="OpenVINO's model", readable=[files.real(path).parent], libraries=_LIBRARIES
-        )
-    except trial.EngineCrashError as error:
-        return error
-    return None if told is None else str(told)
+    path: Path
+    hint: str
+    specs: tuple[TensorSpec, ...]
+    calibrates: bool
+
+    def tried(self, operators: int | None) -> str | EngineCrashError | None:
+        """What became of it, or of its first so many operators."""
+        from densecast.runtime import trial
+
+        model = files.real(self.path)
+        shapes = {spec.name: spec.typical_shape(_SIDE) for spec in self.specs}
+        payload = {"model": str(model), "hint": self.hint, "shapes": shapes, "operators": operators}
+        payload["calibrates"] = self.calibrates
+        try:
+            told = trial.run(
+                FUNCTION, payload, subject="OpenVINO's model", readable=[model.parent], libraries=_LIBRARIES
+            )
+        except trial.EngineCrashError as error:
+            return error
+        return None if told is None else str(told)
+
+    def first_that_crashes(self) -> str | None:
+        """The name of the operator with which a beginning of the network first ends the process."""
+        import openvino as ov
+
+        from densecast.runtime.trial import EngineCrashError
+
+        names = [str(node.get_friendly_name()) for node in _operators(ov.Core().read_model(self.path))]
+        return _trial.first_that_crashes(names, lambda count: isinstance(self.tried(count), EngineCrashError))
 
 
-def _first_that_crashes(path: Path, hint: str, specs: Sequence[TensorSpec]) -> str | None:
-    """The name of the operator with which a beginning of the network first ends the process."""
-    import openvino as ov
-
-    from densecast.runtime.trial import EngineCrashError
-
-    names = [str(node.get_friendly_name()) for node in _operators(ov.Core().read_model(path))]
-    return _trial.first_that_crashes(
-        names, lambda count: isinstance(_tried(path, hint, specs, count), EngineCrashError)
-    )
+def _around_int8(model: Any) -> list[Any]:
+    """The activations that layers which may run in int8 read, and those that they give."""
+    operators = _operators(model)
+    inside = {node.get_friendly_name() for node in operators}
+    found = []
+    for node in operators:
+        if node.get_type_name().endswith(_QUANTISED):
+            read = [node.input_value(place) for place in range(node.get_input_size())]
+            found += [each for each in read if each.get_node().get_friendly_name() in inside]
+            found += node.outputs()
+    # An output that is one already stays as it is.
+    shown = {(each.get_node().get_friendly_name(), each.get_index()): each for each in found}
+    for result in model.get_results():
+        source = result.input_value(0)
+        shown.pop((source.get_node().get_friendly_name(), source.get_index()), None)
+    return list(shown.values())
 
 
 def _operators(model: Any) -> list[Any]:

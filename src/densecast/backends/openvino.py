@@ -88,7 +88,7 @@ class OpenVinoBackend:
     def quantized(self, job: BuildJob) -> OpenVinoQuantized:
         """Calibrate with NNCF; the 16-bit type is the faster one for the full int8 model."""
         # Calibration runs the network in float32, in this process.
-        _openvino_trial.check(job.graph, "f32", job.spec.inputs)
+        _openvino_trial.check(job.graph, "f32", job.spec.inputs, calibrates=True)
         with engine_words.as_ours(_CANNOT, _CURE):
             model = _openvino_model.folded(_openvino_model.read(job))
             full_weights = cpus.takes_full_weights(job.options.cpu)
@@ -114,7 +114,7 @@ class OpenVinoBackend:
             return hint.type
 
         # Calibration runs the network in float32, in this process.
-        _openvino_trial.check(job.graph, "f32", job.spec.inputs)
+        _openvino_trial.check(job.graph, "f32", job.spec.inputs, calibrates=True)
         with engine_words.as_ours(_CANNOT, _CURE):
             return OpenVinoCalibrationTrials.of(job, methods, checked_hint, with_biases=with_biases)
 
