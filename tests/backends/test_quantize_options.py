@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,30 @@ def feeds() -> list[Feeds]:
     return [{"image": image} for image in images]
 
 
+# Two values of every option that a quantiser takes; of the others, which images calibrate depends.
+VALUES: dict[str, tuple[Any, Any]] = {
+    "weights": ("per_channel", "per_tensor"),
+    "activations": ("asymmetric", "symmetric"),
+    "calibration_method": ("minmax", "mean_minmax"),
+    "percentile": (90.0, 100.0),
+    "excluded_types": ((), ("Conv",)),
+    "excluded_names": ((), (".*",)),
+}
+OF_IMAGES = {"images", "seed", "split", "listed"}
+# NNCF alone moves biases, and not those of this graph: see test_calibrator.py.
+OF_BIASES = {"bias_correction"}
+
+
+def test_every_option_is_tried() -> None:
+    assert {each.name for each in dataclasses.fields(QuantizeOptions)} == VALUES.keys() | OF_IMAGES | OF_BIASES
+
+
+def with_option(name: str, value: Any) -> QuantizeOptions:
+    if name == "percentile":
+        return replace(PLAIN, calibration_method="percentile", percentile=value)
+    return replace(PLAIN, **{name: value})
+
+
 class Ort:
     """A graph that ONNX Runtime's quantiser made: the scale and zero point of each tensor."""
 
@@ -37,6 +63,7 @@ class Ort:
             node.name = f"node{index}"
         onnx.save(model, folder / "float.onnx")
         made, _ = _ort_int8.quantize(folder / "float.onnx", feeds(), options, full_weights=full_weights)
+        self.graph = made.SerializeToString(deterministic=True)
         constants = {each.name: numpy_helper.to_array(each) for each in made.graph.initializer}
         self.weights = {name: value for name, value in constants.items() if value.dtype == np.int8 and value.ndim == 4}
         self.scales: dict[str, np.ndarray] = {}
@@ -45,6 +72,13 @@ class Ort:
             if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
                 self.scales[node.input[0]] = constants[node.input[1]]
                 self.zero_points[node.input[0]] = constants[node.input[2]]
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_onnxruntime_makes_another_graph_of_another_option(name: str, tmp_path: Path) -> None:
+    made = [Ort(tmp_path, with_option(name, value)).graph for value in VALUES[name]]
+    assert made[0] != made[1]
+    assert Ort(tmp_path, with_option(name, VALUES[name][0])).graph == made[0]  # and the same of the same
 
 
 def test_onnxruntime_reads_every_calibration_image(tmp_path: Path) -> None:
@@ -80,8 +114,8 @@ def test_onnxruntime_gives_weights_8_bits_or_7(full_weights: bool, largest: int,
     assert {int(np.abs(weight.astype(np.int16)).max()) for weight in made.weights.values()} == {largest}
 
 
-def fake_quantised(options: QuantizeOptions) -> dict[str, dict[str, np.ndarray]]:
-    """The ranges that NNCF put around the input and the first convolution's weights, by which of them it is."""
+def nncf_made(options: QuantizeOptions) -> Any:
+    """The model that NNCF makes of the same graph and images."""
     pytest.importorskip("nncf")
     ov = pytest.importorskip("openvino")
     from densecast.backends import _nncf
@@ -90,7 +124,27 @@ def fake_quantised(options: QuantizeOptions) -> dict[str, dict[str, np.ndarray]]
     core.set_property({"ENABLE_MMAP": False})
     model = core.read_model(tiny_graphs.segmentation(24, 32, batch=1).SerializeToString())
     with contextlib.redirect_stdout(io.StringIO()):
-        made = _nncf.quantize(model, feeds(), options, full_weights=True)
+        return _nncf.quantize(model, feeds(), options, full_weights=True)
+
+
+def nodes_of(model: Any) -> list[tuple[str, bytes]]:
+    """Every node's type, and the bytes of constants."""
+    nodes = ((each, each.get_type_name()) for each in model.get_ordered_ops())
+    return sorted((kind, each.data.tobytes() if kind == "Constant" else b"") for each, kind in nodes)
+
+
+@pytest.mark.quantize
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_nncf_makes_another_graph_of_another_option(name: str) -> None:
+    made = [nodes_of(nncf_made(with_option(name, value))) for value in VALUES[name]]
+    assert made[0] != made[1]
+    kept = [sum(kind == "FakeQuantize" for kind, _ in each) for each in made]
+    assert (kept[1] < kept[0]) == name.startswith("excluded")
+
+
+def fake_quantised(options: QuantizeOptions) -> dict[str, dict[str, np.ndarray]]:
+    """The ranges that NNCF put around the input and the first convolution's weights, by which of them it is."""
+    made = nncf_made(options)
     found: dict[str, dict[str, np.ndarray]] = {}
     for node in made.get_ordered_ops():
         if node.get_type_name() != "FakeQuantize":

@@ -11,6 +11,7 @@ from made_images import write_jpeg
 
 from densecast.artifact import FloatArtifact
 from densecast.backends._base import BACKENDS, BuildJob
+from densecast.errors import UsageError
 from densecast.spec.options import BuildOptions, HalfType, InputShape, QuantizeOptions
 from densecast.verbs.builder import build
 
@@ -61,7 +62,15 @@ def test_a_models_16_bit_type_is_taken_unless_another_is_asked_for(
 @pytest.mark.usefixtures("stopped")
 def test_what_a_model_excludes_is_excluded_beside_what_is_asked(source: FloatArtifact, tmp_path: Path) -> None:
     write_jpeg(tmp_path / "data" / "a.jpg")
-    quantize = QuantizeOptions(excluded_names=("mine",), excluded_types=("Gemm",), calibration_method="minmax")
+    quantize = QuantizeOptions(excluded_names=("mine",), excluded_types=("Relu",), calibration_method="minmax")
     options = BuildOptions("onnxruntime", "qint8_mixed_float16", SHAPE, quantize=quantize)
     found = job_of(source, options, tmp_path, tmp_path / "data").options.quantize
-    assert set(found.excluded_names) == {"mine", "head.*"} and set(found.excluded_types) == {"Gemm", "MatMul"}
+    assert set(found.excluded_names) == {"mine", "head.*"} and set(found.excluded_types) == {"Relu", "MatMul"}
+
+
+def test_an_operator_that_is_nowhere_cannot_be_left_out_of_int8(source: FloatArtifact, tmp_path: Path) -> None:
+    quantize = QuantizeOptions(excluded_types=("Conv", "Convolution"))
+    options = BuildOptions("onnxruntime", "qint8_mixed_float16", SHAPE, quantize=quantize)
+    with pytest.raises(UsageError, match=r"'Convolution' is no operator of this graph.* it has Conv, Relu\.") as caught:
+        build(source, tmp_path / "built", options, data=tmp_path)
+    assert caught.value.field == "excluded_types"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import itertools
 import json
 import os
 import random
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chosen_tests import PACKAGE, Choice, NearTests, TestMap, readers
-from source_changes import Change, changes
+from source_changes import Change, changes, compiles
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -207,17 +208,23 @@ def sample(packages: Sequence[str], count: int, seed: int) -> list[Change]:
     """
     known = {(each["path"], each["line"], each["was"], each["became"]) for each in json.loads(EQUIVALENT.read_text())}
     found: dict[str, list[Change]] = defaultdict(list)
+    sources: dict[str, str] = {}
     for file in sorted((ROOT / PACKAGE).rglob("*.py")):
         path = str(file.relative_to(ROOT))
         if _package(path) in packages:
-            for change in changes(path, file.read_text(encoding="utf-8")):
-                if (path, _text_of(change), change.was, change.became) not in known:
-                    found[_package(path)].append(change)
+            sources[path] = file.read_text(encoding="utf-8")
+            found[_package(path)] += changes(path, sources[path])
     draw = random.Random(seed)
-    drawn = []
+    drawn: list[Change] = []
     for place, package in enumerate(sorted(found)):
         share = count // len(found) + (place < count % len(found))
-        drawn += draw.sample(found[package], min(share, len(found[package])))
+        every = draw.sample(found[package], len(found[package]))
+        fit = (
+            each
+            for each in every
+            if compiles(each, sources[each.path]) and (each.path, _text_of(each), each.was, each.became) not in known
+        )
+        drawn += itertools.islice(fit, share)
     draw.shuffle(drawn)
     return drawn
 

@@ -211,7 +211,8 @@ class _Finder(ast.NodeVisitor):
             self.visit(statement)
 
 
-def _compiles(change: Change, source: str) -> bool:
+def compiles(change: Change, source: str) -> bool:
+    """Whether Python takes the changed text."""
     try:
         compile(change.apply(source), change.path, "exec")
     except SyntaxError:
@@ -220,9 +221,9 @@ def _compiles(change: Change, source: str) -> bool:
 
 
 def changes(path: str, source: str) -> Iterator[Change]:
-    """Every change of a file that still compiles, in the order of the text."""
+    """Every change of a file, in the order of the text; few of them do not compile."""
     finder = _Finder(path, source)
     finder.visit(ast.parse(source))
     for change in sorted(finder.found, key=lambda each: (each.start, each.end, each.became)):
-        if change.was != change.became and _compiles(change, source):
+        if change.was != change.became:
             yield change

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from densecast.errors import UsageError
 
@@ -26,6 +26,21 @@ def matching(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
             raise UsageError(f"--exclude {pattern!r} is found in no node's name. {_advice(pattern, names)}")
         matched |= hits
     return [name for name in names if name in matched]
+
+
+def check_types(excluded: Sequence[str], found: Collection[str]) -> None:
+    """Check that every operator to leave out is one of those `found` in the graph, by its name in ONNX.
+
+    Raises:
+        UsageError: one is not, so that nothing would be left out for it.
+    """
+    for name in excluded:
+        if name not in found:
+            raise UsageError(
+                f"{name!r} is no operator of this graph, so nothing would stay out of int8 for it; it has "
+                f"{', '.join(sorted(found))}.",
+                field="excluded_types",
+            )
 
 
 def _advice(pattern: str, names: Sequence[str]) -> str:

@@ -17,6 +17,25 @@ from densecast.errors import MissingExtraError
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.tensor import Feeds
 
+# What OpenVINO calls the operators of ONNX that quantisers stand around, where it has another name.
+_OPENVINO_TYPES = {
+    "Conv": ("Convolution", "GroupConvolution"),
+    "ConvTranspose": ("ConvolutionBackpropData", "GroupConvolutionBackpropData"),
+    "Gemm": ("MatMul",),
+    "Mul": ("Multiply",),
+    "Sub": ("Subtract",),
+    "Div": ("Divide",),
+    "Sum": ("Add",),
+    "Resize": ("Interpolate",),
+    "AveragePool": ("AvgPool",),
+    "GlobalAveragePool": ("ReduceMean",),
+    "GlobalMaxPool": ("ReduceMax",),
+    "LayerNormalization": ("MVN",),
+    "InstanceNormalization": ("MVN",),
+    "LSTM": ("LSTMSequence",),
+    "GRU": ("GRUSequence",),
+}
+
 
 def require() -> None:
     """Raise an error that says what to install if NNCF is missing.
@@ -93,8 +112,13 @@ def _where(model: Any, options: QuantizeOptions) -> dict[str, Any]:
     return {
         "preset": performance if options.activations == "symmetric" else mixed,
         "target_device": nncf.TargetDevice.CPU,
-        "ignored_scope": nncf.IgnoredScope(names=excluded, types=list(options.excluded_types), validate=False),
+        "ignored_scope": nncf.IgnoredScope(names=excluded, types=_types(options.excluded_types), validate=False),
     }
+
+
+def _types(excluded: Sequence[str]) -> list[str]:
+    """OpenVINO's names of operators that options name as ONNX does."""
+    return [each for name in excluded for each in _OPENVINO_TYPES.get(name, (name,))]
 
 
 @contextlib.contextmanager

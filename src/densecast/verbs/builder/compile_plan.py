@@ -11,6 +11,7 @@ import onnx
 from densecast import artifact
 from densecast.artifact import CalibrationRecord, CompiledManifest, FloatArtifact
 from densecast.artifact.target_record import TargetRecord
+from densecast.backends import _excluded
 from densecast.backends._base import BACKENDS, Backend, BuildJob, Built, Capabilities, NeedsExtras
 from densecast.errors import BackendMissingError, BadArtifactError, UsageError
 from densecast.graph import _quantised, drop_identity_resize, fix_shape, fold_constants, uint8_input
@@ -132,7 +133,8 @@ def prepare(
     Raises:
         BadArtifactError: `source` is no float artifact.
         BackendMissingError: the engine is not installed.
-        UsageError: `out` is `source`, a precision this backend does not have, or int8 without `data`.
+        UsageError: `out` is `source`, a precision this backend does not have, int8 without `data`, or an operator
+            to leave out of int8 that the graph has not.
         BadShapeError: sizes that the float graph does not take.
     """
     if source.manifest.kind != "float":
@@ -158,6 +160,9 @@ def prepare(
     items: list[calibration.Item] = []
     if options.precision == INT8:
         assert data is not None
+        if options.quantize.excluded_types:
+            model = onnx.load(source.file("model.onnx"), load_external_data=False)
+            _excluded.check_types(options.quantize.excluded_types, {node.op_type for node in model.graph.node})
         items, record = calibration.choose(spec, options.quantize, data)
         feeds = calibration.CalibrationFeeds(items, spec, progress)
     backend = BACKENDS.load(options.backend)

@@ -91,6 +91,7 @@ def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
 def _left_out(model: onnx.ModelProto, options: QuantizeOptions, fold: Fold) -> frozenset[str]:
     patterns = (*options.excluded_names, *fold.spec.excluded_names)
     names = set(_excluded.matching(patterns, [node.name for node in model.graph.node]))
+    _excluded.check_types(options.excluded_types, {node.op_type for node in model.graph.node})
     types = {*options.excluded_types, *fold.spec.excluded_types}
     return frozenset(node.name for node in model.graph.node if node.name in names or node.op_type in types)
 
