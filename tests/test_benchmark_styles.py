@@ -49,6 +49,8 @@ def test_ascends_figures_are_by_its_definitions() -> None:
 
 def test_mm_run_and_benchmark_app_count_images_and_trtexec_counts_calls() -> None:
     assert read_performance(benchmark_styles.styled(timing(), "mm_run", "m").text) == {"mm_run_qps": 80.0}
+    mm_run = benchmark_styles.styled(timing(), "mm_run", "m").text
+    assert "  Iterations: 2\n" in mm_run and "  Host Wall Time (s): 0.1\n" in mm_run  # 2 calls of 4 images, 80 a second
     app = benchmark_styles.styled(timing(), "benchmark_app", "m").text
     assert app.splitlines()[-1] == "[ INFO ] Throughput:   80.00 FPS"
     assert "[ INFO ] Count:            2 iterations" in app and "[ INFO ]    Median:        50.00 ms" in app

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from command_line import densecast, failed
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from densecast.errors import BadInputError, UnknownNameError, UsageError
-from densecast.verbs.compare_results import compare_results, parse_tolerance, published
+from densecast.verbs.compare_results import Tolerance, compare_results, parse_tolerance, published
 
 
 def result(path: Path, miou: float | None, speed: float = 10.0, ids: str = "same", count: int = 5) -> str:
@@ -165,3 +167,34 @@ def test_a_file_that_is_no_result_is_refused(text: str, tmp_path: Path) -> None:
     path.write_text(text)
     with pytest.raises(BadInputError):
         compare_results(str(path), str(path), [])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    speeds=some.tuples(some.floats(1, 100), some.floats(1, 100), some.floats(1, 100)),
+    allowed=some.tuples(some.floats(0, 0.5), some.floats(0, 0.5)),
+    spread=some.none() | some.floats(0, 0.3),
+    relative=some.booleans(),
+)
+def test_a_looser_tolerance_or_a_better_candidate_never_fails_what_passed(
+    speeds: tuple[float, float, float],
+    allowed: tuple[float, float],
+    spread: float | None,
+    relative: bool,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("speeds")
+    baseline, (slower, faster) = speeds[0], sorted(speeds[1:])
+    files = [noisy(folder / f"{place}.json", speed, spread) for place, speed in enumerate((baseline, slower, faster))]
+
+    def passes(candidate: str, amount: float) -> bool:
+        tolerances = [Tolerance("images_per_s", amount * (1 if relative else baseline), relative)]
+        (row,) = [row for row in compare_results(files[0], candidate, tolerances) if row.allowed is not None]
+        return row.passed
+
+    strict, loose = sorted(allowed)
+    found = {(candidate, amount): passes(candidate, amount) for candidate in files[1:] for amount in (strict, loose)}
+    for candidate in files[1:]:
+        assert found[candidate, strict] <= found[candidate, loose]
+    for amount in (strict, loose):
+        assert found[files[1], amount] <= found[files[2], amount]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from densecast.artifact.search_record import Trial
 from densecast.errors import UsageError
@@ -54,3 +56,28 @@ def test_a_drop_that_is_not_a_number_keeps_no_promise_and_is_the_worst(drop: Int
     assert not broken.is_within(99.0)
     assert sound.is_within(6.0) and not sound.is_within(5.9)
     assert min([broken, sound], key=lambda trial: trial.worst_drop) is sound
+
+
+numbers = some.floats(allow_nan=False)
+
+
+@given(numbers, numbers, numbers)
+def test_a_looser_limit_keeps_all_that_a_stricter_one_keeps(measured: float, one: float, other: float) -> None:
+    strict, loose = sorted((one, other))
+    assert is_at_most("--limit", measured, strict) <= is_at_most("--limit", measured, loose)
+    assert is_at_least("--limit", measured, loose) <= is_at_least("--limit", measured, strict)
+
+
+@given(some.tuples(numbers, numbers, numbers), some.tuples(numbers, numbers, numbers), numbers, numbers)
+def test_a_promise_of_more_points_holds_wherever_one_of_fewer_does_and_for_less_that_is_lost(
+    one: tuple[float, ...], other: tuple[float, ...], points: float, more: float
+) -> None:
+    fewer, more = sorted((points, more))
+    # (low, value, high) of two trials, of which the first lost no more by any of the three.
+    better, worse = (tuple(map(pick, sorted(one), sorted(other))) for pick in (min, max))
+    trials = [
+        Trial(name, (), Interval(drop[1], drop[0], drop[2]), 1.0, 1.0) for name, drop in (("a", better), ("b", worse))
+    ]
+    for trial in trials:
+        assert trial.is_within(fewer) <= trial.is_within(more)
+    assert trials[1].is_within(fewer) <= trials[0].is_within(fewer)
