@@ -74,6 +74,13 @@ def test_a_page_begins_with_its_one_title(page: Path) -> None:
     assert text.startswith("# ") and len(re.findall(r"^# ", text, re.MULTILINE)) == 1
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_says_first_what_it_is_for(page: Path) -> None:
+    """A sentence, not a command, stands below the title."""
+    first = page.read_text(encoding="utf-8").split("\n", 1)[1].lstrip("\n").splitlines()[0]
+    assert re.match(r"[\w`*\[-]", first) and not first.startswith(("```", "| ", "#", "- ")), first
+
+
 def test_the_reference_is_made_from_the_docstrings() -> None:
     make_api = script("make_api")
     assert make_api.page() == make_api.PAGE.read_text(encoding="utf-8"), "run `python docs/make_map.py`"
