@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -10,11 +11,12 @@ import cv2
 import made_tiff
 import numpy as np
 import pytest
+import tiny_specs
 from PIL import Image, TiffImagePlugin
 
 from densecast.errors import BadImageError
 from densecast.imaging.geotiff import georeference
-from densecast.imaging.strips import Strips, png, tiff
+from densecast.imaging.strips import Strips, jpeg, open_strips, png, tiff
 from densecast.imaging.tiff_writer import TiffWriter
 from densecast.spec.georeference import Georeference
 
@@ -45,6 +47,72 @@ def test_a_png_of_16_bits_keeps_them(tmp_path: Path, picture: np.ndarray) -> Non
     deep = picture.astype(np.uint16) * 257 - 3
     cv2.imwrite(str(tmp_path / "a.png"), deep[:, :, ::-1])
     assert np.array_equal(whole(png.open_png(tmp_path / "a.png")), deep)
+
+
+@pytest.mark.parametrize("size_hw", [(3, 5), (123, 157), (600, 70)])
+@pytest.mark.parametrize("sampling", [0, 1, 2], ids=["444", "422", "420"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_in_strips_has_opencvs_pixels(
+    tmp_path: Path, mode: str, sampling: int, size_hw: tuple[int, int]
+) -> None:
+    """To the bit: at any sampling of colours, with tables of its own, with restart markers and without."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[: size_hw[0], : size_hw[1]]
+    waves = np.stack([x + y, 2 * x, 255 - y], -1) % 256
+    image = Image.fromarray(np.clip(waves + rng.normal(0, 9, waves.shape), 0, 255).astype(np.uint8)).convert(mode)
+    for options in ({"quality": 30}, {"quality": 95, "optimize": True}, {"quality": 75, "restart_marker_blocks": 7}):
+        image.save(tmp_path / "a.jpg", subsampling=sampling, **options)
+        opened = jpeg.open_jpeg(tmp_path / "a.jpg")
+        assert opened is not None
+        assert np.array_equal(whole(opened), cv2.imread(str(tmp_path / "a.jpg"), cv2.IMREAD_COLOR_RGB)), options
+
+
+def _saved(picture: np.ndarray, **options: object) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def test_a_jpeg_that_does_not_go_from_top_to_bottom_is_left_to_be_read_whole(
+    tmp_path: Path, picture: np.ndarray
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(_saved(picture, progressive=True))
+    assert jpeg.open_jpeg(tmp_path / "a.jpg") is None
+    Image.fromarray(picture).convert("CMYK").save(tmp_path / "a.jpg")
+    assert jpeg.open_jpeg(tmp_path / "a.jpg") is None
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture).save(tmp_path / "a.jpg", exif=exif)
+    assert jpeg.open_jpeg(tmp_path / "a.jpg", use_exif=True) is None
+    opened = jpeg.open_jpeg(tmp_path / "a.jpg")
+    assert opened is not None and opened.size_hw == picture.shape[:2]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_damaged_jpeg_is_told_in_strips_too(tmp_path: Path, picture: np.ndarray, share: float) -> None:
+    good = _saved(picture)
+    cut = int(len(good) * share)
+    for bad in (good[:cut], good[:cut] + b"\xff\xd9", good[:cut] + good[cut + 40 :]):
+        (tmp_path / "a.jpg").write_bytes(bad)
+        opened = jpeg.open_jpeg(tmp_path / "a.jpg")
+        assert opened is not None
+        with pytest.raises(BadImageError, match="the JPEG is damaged"):
+            whole(opened)
+
+
+def test_a_jpeg_of_more_pixels_than_are_decoded_at_once_is_read_in_rows(tmp_path: Path, picture: np.ndarray) -> None:
+    """Only its first rows are there: they are read, and then the end is missing."""
+    wide = cv2.imencode(".jpg", np.tile(picture, (3, 30, 1))[:, :, ::-1])[1].tobytes()
+    claimed = bytearray(wide)
+    place = claimed.index(b"\xff\xc0") + 5
+    claimed[place : place + 2] = (60_000).to_bytes(2, "big")
+    (tmp_path / "a.jpg").write_bytes(claimed)
+    with open_strips(tmp_path / "a.jpg", tiny_specs.segmentation()) as opened:
+        assert opened.size_hw == (60_000, 157 * 30)
+        (tmp_path / "b.jpg").write_bytes(wide)
+        assert np.array_equal(opened.read(256), cv2.imread(str(tmp_path / "b.jpg"), cv2.IMREAD_COLOR_RGB)[:256])
+        with pytest.raises(BadImageError, match="the JPEG is damaged"):
+            opened.read(1000)
 
 
 COMPRESSIONS = [None, "tiff_lzw", "jpeg", "tiff_adobe_deflate", "packbits"]

@@ -101,7 +101,7 @@ def _check(data: bytes) -> State:
         elif marker in _OTHER_FRAMES or marker == _LINES:
             raise _Unknown
         elif marker == _TABLES:
-            _read_tables(body, tables)
+            read_tables(body, tables)
         elif marker == _QUANTISERS:
             _read_quantisers(body, quantisers)
         elif marker == _RESTART:
@@ -127,7 +127,7 @@ def _frame(body: bytes, is_progressive: bool) -> _Frame:
     return _Frame(is_progressive, height, width, components)
 
 
-def _read_tables(body: bytes, tables: dict[int, bytes]) -> None:
+def read_tables(body: bytes, tables: dict[int, bytes]) -> None:
     """Huffman tables as in the file, the counts of codes by length and then the symbols; by class and place."""
     at = 0
     while at < len(body):
@@ -138,7 +138,7 @@ def _read_tables(body: bytes, tables: dict[int, bytes]) -> None:
 
 # Most files have the same few tables: those of the standard's annex K.
 @lru_cache(maxsize=32)
-def _looked_up(coded: tuple[bytes, ...]) -> npt.NDArray[np.uint16]:
+def looked_up(coded: tuple[bytes, ...]) -> npt.NDArray[np.uint16]:
     """Tables (T.81, B.2.4.2) as (n, 65536): the next 16 bits -> length * 256 + symbol, 0 for no code."""
     tables = np.zeros((len(coded), 1 << 16), np.uint16)
     for table, text in zip(tables, coded, strict=True):
@@ -201,7 +201,7 @@ def _scan(
     limits = [
         _LARGEST_DC // quantisers.get(each.quantiser, 1) + 2 >> (later if mode == 1 else 0) for each in components
     ]
-    both = tuple(_looked_up(tuple(each)) for each in zip(*pairs, strict=True))
+    both = tuple(looked_up(tuple(each)) for each in zip(*pairs, strict=True))
     scan_of = (data, pos, rows * columns, restart, np.asarray(units, np.int64), *both)
     most = np.asarray(limits, np.int64) + 1
     if mode == 0:

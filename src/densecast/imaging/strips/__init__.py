@@ -1,7 +1,7 @@
 """Reads pictures of any size from top to bottom, some rows at a time, so that memory holds no more than these.
 
-TIFF and PNG allow it; other formats are decoded whole, up to the pixels that are read anywhere. Pixels are those that
-`imaging.read` gives of the whole file.
+TIFF, PNG and sequential JPEG allow it; other formats are decoded whole, up to the pixels that are read anywhere. Pixels
+are those that `imaging.read` gives of the whole file.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ Pixels = npt.NDArray[Any]
 # What one step of reading may hold: a row of blocks, or the lines of a PNG.
 MAX_STEP_BYTES = 512 << 20
 _PNG_START = b"\x89PNG\r\n\x1a\n"
+_JPEG_START = b"\xff\xd8\xff"
 
 
 class Strips:
@@ -80,7 +81,7 @@ def open_strips(path: Path, spec: ModelSpec) -> Strips:
         BadImageError: missing, of a format that is not read in strips, damaged, turned by its orientation tag, or of
             another number of bands than the network's.
     """
-    from densecast.imaging.strips import bands, png, tiff, whole
+    from densecast.imaging.strips import bands, jpeg, png, tiff, whole
 
     try:
         with path.open("rb") as file:
@@ -92,5 +93,14 @@ def open_strips(path: Path, spec: ModelSpec) -> Strips:
     elif start.startswith(_PNG_START):
         found = png.open_png(path, use_exif=spec.preprocess.use_exif)
     else:
-        return whole.open_whole(path, spec)
+        in_rows = None
+        if start.startswith(_JPEG_START) and _is_picture(spec):
+            in_rows = jpeg.open_jpeg(path, use_exif=spec.preprocess.use_exif)
+        return in_rows or whole.open_whole(path, spec)
     return bands.for_model(found, str(path), spec)
+
+
+def _is_picture(spec: ModelSpec) -> bool:
+    """Whether the network takes RGB or grey as 8 bits, and not a file's own bands and values."""
+    channels = spec.input.shape[1] if len(spec.input.shape) == 4 else 3
+    return channels in (1, 3) and spec.preprocess.value_range is None

@@ -93,7 +93,7 @@ def _before_pixels(file: IO[bytes]) -> tuple[_Header, Pixels | None, bool]:
         elif kind == b"PLTE":
             palette = np.frombuffer(body[: len(body) // 3 * 3], np.uint8).reshape(-1, 3)
         else:
-            is_turned = _is_turned(body)
+            is_turned = exif_turns(body)
     if header is None:
         raise _Damage("it has no header")
     if header.colour == _PALETTE and palette is None:
@@ -110,7 +110,7 @@ def _header(body: bytes) -> _Header:
     return _Header(height, width, depth, colour, interlaced == 1)
 
 
-def _is_turned(body: bytes) -> bool:
+def exif_turns(body: bytes) -> bool:
     """Whether EXIF data turns the picture; damaged data turns nothing."""
     from PIL import Image
 

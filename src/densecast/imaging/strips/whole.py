@@ -1,4 +1,4 @@
-"""Reads files that cannot be decoded in rows, as JPEG, whole: up to as many pixels as are read anywhere."""
+"""Reads files that cannot be decoded in rows, as progressive JPEG, whole: up to as many pixels as are read anywhere."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def open_whole(path: Path, spec: ModelSpec) -> Strips:
         size_hw = read.size_hw(path, use_exif=spec.preprocess.use_exif)
     except TooManyPixelsError:
         raise TooManyPixelsError(
-            f"{path}: more than {MAX_PIXELS:,} pixels are read from TIFF and PNG files alone, in rows. Convert it: "
-            "vips tiffsave, or gdal_translate -of GTiff -co TILED=YES."
+            f"{path}: more than {MAX_PIXELS:,} pixels are read in rows, from TIFF, PNG and upright sequential JPEG. "
+            "Convert it: vips tiffsave, or gdal_translate -of GTiff -co TILED=YES."
         ) from None
 
     def pixels() -> Generator[Pixels, None, None]:
