@@ -6,6 +6,7 @@ import io
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from made_images import picture, png_that_claims
@@ -14,6 +15,7 @@ from PIL import Image
 from densecast.errors import BadImageError
 from densecast.imaging import read
 
+RESTARTS = cv2.IMWRITE_JPEG_RST_INTERVAL
 SIZES_HW = [(64, 96), (33, 47), (1, 1), (7, 200)]
 
 
@@ -39,6 +41,37 @@ def test_other_jpegs_are_pillows_too(tmp_path: Path, options: dict[str, object])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow remarks on the damaged EXIF
         np.testing.assert_array_equal(read.read_image(path), by_pillow(path))
+
+
+def made_by_opencv(pixels: np.ndarray, *settings: int) -> bytes:
+    return bytes(cv2.imencode(".jpg", pixels, settings)[1])
+
+
+@pytest.mark.parametrize("quality", [10, 75, 100])
+@pytest.mark.parametrize("size_hw", SIZES_HW)
+def test_every_form_of_jpeg_has_opencvs_pixels(size_hw: tuple[int, int], quality: int) -> None:
+    # The reader takes another library for them: whatever version of either is installed, not a bit may differ.
+    pixels = picture(size_hw)
+    factors = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411)
+    factors += (cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+    settings = [
+        (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor, *more)
+        for factor in factors
+        for more in ((), (RESTARTS, 3), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1))
+    ]
+    files = [made_by_opencv(pixels, cv2.IMWRITE_JPEG_QUALITY, quality, *each) for each in settings]
+    files += [made_by_opencv(pixels[..., 0], cv2.IMWRITE_JPEG_QUALITY, quality)]
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=quality, keep_rgb=True)  # RGB is stored, not YCbCr
+    for file in (*files, stream.getvalue()):
+        wanted = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR_RGB)
+        np.testing.assert_array_equal(read.decode(file, "a.jpg"), wanted)
+
+
+def test_a_jpeg_of_four_inks_is_decoded_as_before(tmp_path: Path) -> None:
+    Image.fromarray(picture((40, 60))).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    wanted = cv2.imread(str(tmp_path / "a.jpg"), cv2.IMREAD_COLOR_RGB)
+    np.testing.assert_array_equal(read.read_image(tmp_path / "a.jpg"), wanted)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])

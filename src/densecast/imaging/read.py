@@ -47,8 +47,7 @@ def read_image(path: Path | str, *, use_exif: bool = False) -> npt.NDArray[np.ui
     """Read an image file as (H, W, 3) uint8 RGB; grey and palette images are expanded, transparency is dropped.
 
     Values of 16 bits become their upper 8, in every format. Of an animated or many-paged file it is the first picture.
-    Decodes with OpenCV, which is faster than Pillow and gives the same pixels (both use libjpeg-turbo);
-    what OpenCV does not decode whole goes to Pillow, which says what is wrong.
+    Pixels are OpenCV's, and Pillow's; what is not decoded whole goes to Pillow, which says what is wrong.
 
     Raises:
         BadImageError: see `size_hw`; the pixel data is damaged or cut off; or values of 32 bits or floats, of which
@@ -109,17 +108,16 @@ def decode(
     Raises:
         BadImageError: see `read_image`.
     """
-    import cv2
+    from densecast.imaging import rgb_decode
 
     found = header.facts(io.BytesIO(data), where, use_exif=use_exif)
     if found.is_many:
         _LOG.warning(_MANY, where)
     wanted = every_band or full_depth
     if not wanted and not found.is_deep and _is_whole(data, where):
-        flags = cv2.IMREAD_COLOR_RGB | (0 if use_exif else cv2.IMREAD_IGNORE_ORIENTATION)
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+        image = rgb_decode.decode(data, found, use_exif=use_exif)
         if image is not None and image.shape[:2] == found.size_hw(use_exif):
-            return np.asarray(image, dtype=np.uint8)
+            return image
     if not found.is_deep and not (wanted and found.bands > 4):
         return _by_pillow(data, where, found, use_exif=use_exif, every_band=wanted)
     if data.startswith(_PNG_START) and not _is_whole(data, where):
