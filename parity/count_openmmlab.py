@@ -4,12 +4,16 @@ Run in densecast's own environment: python parity/count_openmmlab.py FOLDER [--o
 `.mim/configs` of a wheel. Networks are built without memory for their weights. With --export one file of each
 architecture - backbone, neck and heads by their types and the keys that are said of them, whatever their depths,
 widths and classes - is exported with seeded weights at --size, graph against framework; it stands for all files of its
-architecture. The one with the fewest weights is taken. Exits with 1 below --least, a share of the files that are built.
+architecture. The one with the fewest weights is taken. --json FILE keeps what each export came to, as soon as it is
+known; a later run exports only what is not there or has failed. Exits with 1 below --least, a share of the files that
+are built.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import re
 import sys
 import tempfile
@@ -69,26 +73,30 @@ def weights(path: Path) -> int:
     return sum(each.numel() for each in network.parameters())
 
 
-def export_each(built: list[Path], size_hw: tuple[int, int], skip: int) -> int:
+def export_each(built: list[Path], size_hw: tuple[int, int], record: Path | None) -> int:
     """Export one file of each architecture and print what comes of it; the number of files that these stand for."""
     groups: dict[Any, list[Path]] = {}
     for path in built:
         groups.setdefault(architecture(recipe.read(config_files.read(path)).network), []).append(path)
+    known: dict[str, dict[str, Any]] = json.loads(record.read_text()) if record and record.is_file() else {}
     passed = count = 0
-    for number, members in enumerate(sorted(groups.values(), key=len, reverse=True)):
-        if number < skip:
-            continue
-        smallest = min(members, key=weights)
-        start = time.perf_counter()
-        reason = exported(smallest, size_hw)
-        if reason:  # LR-ASPP and others take no small size
-            reason = exported(smallest, (4 * size_hw[0], 4 * size_hw[1]))
+    for number, (kind, members) in enumerate(sorted(groups.items(), key=lambda item: -len(item[1]))):
+        key = hashlib.sha256(repr(kind).encode()).hexdigest()[:16]
+        if key not in known or known[key]["reason"]:
+            smallest = min(members, key=weights)
+            start = time.perf_counter()
+            reason = exported(smallest, size_hw)
+            if reason:  # LR-ASPP and others take no small size
+                reason = exported(smallest, (4 * size_hw[0], 4 * size_hw[1]))
+            seconds = round(time.perf_counter() - start, 1)
+            known[key] = {"file": f"{smallest.parent.name}/{smallest.name}", "reason": reason, "seconds": seconds}
+        known[key]["files"] = len(members)
+        if record:
+            record.write_text(json.dumps(known, indent=1) + "\n")
+        file, reason, seconds = (known[key][name] for name in ("file", "reason", "seconds"))
         passed += not reason
         count += 0 if reason else len(members)
-        seconds = time.perf_counter() - start
-        print(
-            f"{number:4} {smallest.stem:60} for {len(members):3} files {seconds:6.1f} s  {reason or 'ok'}", flush=True
-        )
+        print(f"{number:4} {file:60} for {len(members):3} files {seconds:6.1f} s  {reason or 'ok'}", flush=True)
     print(f"exported    {passed} of {len(groups)} architectures, which stand for {count} of {len(built)} files")
     return count
 
@@ -117,7 +125,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="files whose path holds this word, as associative_embedding")
     parser.add_argument("--export", action="store_true", help="export one file of each architecture, too")
     parser.add_argument("--size", default="128x128", help="the size to export at")
-    parser.add_argument("--skip", type=int, default=0, help="architectures that were exported before")
+    parser.add_argument("--json", type=Path, help="keeps the outcomes of exports, and is taken up by the next run")
     arguments = parser.parse_args()
     files = [path for path in sorted(arguments.folder.rglob("*.py")) if "_base_" not in path.parts]
     files = [path for path in files if arguments.only in str(path)]
@@ -139,7 +147,7 @@ def main() -> int:
     good = len(built)
     if arguments.export:
         height, width = (int(side) for side in arguments.size.split("x"))
-        good = export_each(built, (height, width), arguments.skip)
+        good = export_each(built, (height, width), arguments.json)
     return 0 if good >= arguments.least * len(files) else 1
 
 

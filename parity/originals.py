@@ -48,6 +48,41 @@ class _NoOps(ModuleType):
         return type(name, (torch.nn.Module,), {"__init__": refuse})
 
 
+class PSAMask(torch.nn.Module):
+    """MMCV's compiled operator, one pair of positions after the other, as its `psamask.cpp` defines it."""
+
+    def __init__(self, psa_type: str, mask_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.collects, self.mask_size = psa_type == "collect", mask_size
+
+    def forward(self, masks: torch.Tensor) -> torch.Tensor:
+        """(N, mask, h, w) -> (N, h * w, h, w): what each position says of all others, or all others of it."""
+        images, _, height, width = masks.shape
+        mask_h, mask_w = self.mask_size
+        values = masks.numpy().reshape(images, mask_h, mask_w, height, width)
+        out = np.zeros((images, height, width, height, width), np.float32)
+        for row, column in np.ndindex(height, width):
+            for other_row, other_column in np.ndindex(height, width):
+                down, across = other_row - row + (mask_h - 1) // 2, other_column - column + (mask_w - 1) // 2
+                if 0 <= down < mask_h and 0 <= across < mask_w:
+                    pair = (other_row, other_column, row, column)
+                    place = pair if self.collects else (*pair[2:], *pair[:2])
+                    out[(slice(None), *place)] = values[:, down, across, row, column]
+        return torch.from_numpy(out.reshape(images, height * width, height, width))
+
+
+def _real_operator(name: str, file: str) -> Any:
+    """An operator of MMCV that is plain torch, from its own file."""
+    package = importlib.util.find_spec("mmcv")
+    assert package is not None and package.origin is not None
+    path = Path(package.origin).parent / "ops" / f"{file}.py"
+    spec = importlib.util.spec_from_file_location(f"mmcv_ops_{file}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
 def stand_in() -> None:
     """Put empty modules in the place of what the originals import and do not need."""
     if "mmcv" not in sys.modules:
@@ -55,6 +90,9 @@ def stand_in() -> None:
         operators = _NoOps("mmcv.ops")
         operators.__path__ = []
         sys.modules["mmcv.ops"] = operators
+        operators.__dict__["PSAMask"] = PSAMask
+        operators.__dict__["CrissCrossAttention"] = _real_operator("CrissCrossAttention", "cc_attention")
+        operators.__dict__["point_sample"] = _real_operator("point_sample", "point_sample")
 
 
 def import_package(package: str) -> None:

@@ -345,6 +345,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
         },
         _head("UPerHead", (8, 16), pool_scales=(1, 2), **_several(0, 1)),
     ),
+    "criss_cross": _network(_RESNET, _head("CCHead", 64, 16, recurrence=2)),
+    "pointwise": _network(_RESNET, _head("PSAHead", 64, mask_size=(13, 9), normalization_factor=0.5)),
+    "pointwise_far": _network(
+        _DOWN, _head("PSAHead", 64, mask_size=(9, 9), psa_type="distribute", shrink_factor=1, psa_softmax=False)
+    ),
+    "generated_filters": _network(_RESNET, _head("DMHead", 64, filter_sizes=(1, 2, 5), fusion=True)),
     "expectation": _network(_RESNET, _head("EMAHead", 64, ema_channels=8, num_bases=4, num_stages=3)),
 }
 SIZES_HW = ((97, 131), (64, 96))

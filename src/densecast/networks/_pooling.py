@@ -1,4 +1,4 @@
-"""Adaptive average pooling that keeps its sizes open in an exported graph."""
+"""Adaptive average pooling, and a bilinear resize, that keep their sizes open in an exported graph."""
 
 from __future__ import annotations
 
@@ -19,6 +19,20 @@ def bin_weights(size: int, bins: int, like: Tensor) -> Tensor:
     stop = torch.div((index + 1) * size + (bins - 1), bins, rounding_mode="floor")
     inside = ((position >= start) & (position < stop)).to(like.dtype)
     return inside / (stop - start).to(like.dtype)
+
+
+def line_weights(size: int, out: int, aligned: int, like: Tensor) -> Tensor:
+    """(out, size): the share of each position in each of `out` that a bilinear resize makes of `size`.
+
+    `aligned` is 1 for corners that stay corners, else 0: a number, so that a graph can count it from an image's size.
+    """
+    position = torch.arange(size, device=like.device).unsqueeze(0)
+    index = torch.arange(out, device=like.device).unsqueeze(1).to(like.dtype)
+    corners = index * (size - 1) / (torch.zeros_like(index) + (out - 1)).clamp(min=1)
+    centres = (index + 0.5) * (size / out) - 0.5
+    source = (corners * aligned + centres * (1 - aligned)).clamp(min=0)
+    source = torch.minimum(source, torch.zeros_like(source) + (size - 1))
+    return (1 - (source - position.to(like.dtype)).abs()).clamp(min=0)
 
 
 class AdaptiveMean(nn.Module):

@@ -8,7 +8,7 @@ from torch import nn
 
 from densecast.networks._self_attention import GlobalContext, NonLocal
 from densecast.networks.openmmlab import attention_heads as parts
-from densecast.networks.openmmlab import encoding_heads
+from densecast.networks.openmmlab import encoding_heads, relation_heads
 from densecast.networks.openmmlab.adaptive_pyramid import AdaptivePyramidHead
 from densecast.networks.openmmlab.keys import Keys
 
@@ -114,3 +114,46 @@ def adaptive_pyramid(keys: Keys, shared: Any) -> nn.Module:
     """APCHead."""
     scales, fuses = keys.integers("pool_scales", (1, 2, 3, 6)), keys.flag("fusion", True)
     return AdaptivePyramidHead(shared.width, shared.channels, shared.classes, scales, fuses, units=shared.units)
+
+
+def criss_cross(keys: Keys, shared: Any) -> nn.Module:
+    """CCHead."""
+    block = relation_heads.RecurrentCrissCross(shared.channels, keys.integer("recurrence", 2, most=64))
+    return _between(keys, shared, "cca", block)
+
+
+_DIRECTIONS = ("bi-direction", "collect", "distribute")
+
+
+def pointwise(keys: Keys, shared: Any) -> nn.Module:
+    """PSAHead."""
+    height, width = keys.integers("mask_size", count=2)
+    kind = keys.word("psa_type", "bi-direction")
+    if kind not in _DIRECTIONS:
+        raise keys.unknown("psa_type", kind, _DIRECTIONS)
+    keys.only("compact", False)
+    divisor = keys.take("normalization_factor", 1.0)
+    if divisor is not None and (not isinstance(divisor, (int, float)) or divisor <= 0):
+        raise keys.wrong("normalization_factor", divisor, "above 0, or None")
+    return relation_heads.PointwiseHead(
+        shared.width,
+        shared.channels,
+        shared.classes,
+        mask_hw=(height, width),
+        kind=kind,
+        shrink=keys.integer("shrink_factor", 2),
+        divisor=float(height * width if divisor is None else divisor),
+        softmax=keys.flag("psa_softmax", True),
+        units=shared.units,
+        align_corners=shared.align_corners,
+    )
+
+
+def dynamic_filters(keys: Keys, shared: Any) -> nn.Module:
+    """DMHead."""
+    sizes, fuses = keys.integers("filter_sizes", (1, 3, 5, 7)), keys.flag("fusion", False)
+    if max(sizes) > 31:
+        raise keys.wrong("filter_sizes", sizes, "at most 31 each")
+    return relation_heads.DynamicFilterHead(
+        shared.width, shared.channels, shared.classes, sizes, fuses, units=shared.units
+    )
