@@ -5,12 +5,18 @@ weights are out of reach, so weights are by chance, with the statistics of batch
 photographs, and the classes are 19 clusters of what the network makes of them: pixels between clusters are decided by
 little, and change more easily than a trained network's. Labels are compared with ONNX Runtime's in float32. A build
 that its own check refuses is told with the reason. Speed is inference alone, input ready, threads alike, repetitions
-interleaved. With --profile, the operators that take most of each OpenVINO build's time.
+interleaved: a ratio is the median of the rounds', beside their quartiles. With --profile, the operators that take most
+of each OpenVINO build's time.
+
+With --work FOLDER builds are kept there and taken from there, so that building (--repetitions 0) and measuring can be
+two runs, each for a few networks; --json FILE keeps what it holds of other networks, and of labels where only speed is
+measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 import time
@@ -156,9 +162,11 @@ def classify_by_clusters(network: Any, inputs: list[np.ndarray], sampled: int = 
             for index in range(CLASSES):
                 if (nearest == index).any():
                     centres[index] = features[nearest == index].mean(dim=0)
-        # The nearest centre has the largest 2 x c - c c.
-        last.weight.copy_(2 * centres[:, :, None, None])
-        last.bias.copy_(-(centres**2).sum(dim=1))
+        # The nearest centre has the largest 2 x c - c c. What all centres share adds the same to every class; it is
+        # left out, so that logits differ by as much as they are large, as a trained network's do.
+        shared = centres.mean(dim=0)
+        last.weight.copy_(2 * (centres - shared)[:, :, None, None])
+        last.bias.copy_((shared**2).sum() - (centres**2).sum(dim=1))
 
 
 def built_cases(exported: FloatArtifact, photos: Path, where: Path, count: int) -> dict[str, CompiledArtifact | str]:
@@ -166,6 +174,11 @@ def built_cases(exported: FloatArtifact, photos: Path, where: Path, count: int) 
     made: dict[str, CompiledArtifact | str] = {}
     for backend, precision in CASES:
         name = f"{backend} {short(precision)}"
+        folder = where / name.replace(" ", "_")
+        refused = where / f"{folder.name}.refused"
+        if folder.is_dir() or refused.is_file():
+            made[name] = refused.read_text() if refused.is_file() else CompiledArtifact.open(folder)
+            continue
         options = BuildOptions(
             backend,
             precision,
@@ -173,9 +186,10 @@ def built_cases(exported: FloatArtifact, photos: Path, where: Path, count: int) 
             QuantizeOptions(split="all", images=count, calibration_method="mean_minmax", bias_correction="none"),
         )
         try:
-            made[name] = build(exported, where / name.replace(" ", "_"), options, data=photos)
+            made[name] = build(exported, folder, options, data=photos)
         except DensecastError as error:
             made[name] = str(error)
+            refused.write_text(str(error))
     return made
 
 
@@ -234,20 +248,31 @@ def measure(name: str, photos: Path, arguments: argparse.Namespace, where: Path)
     inputs = [np.asarray(prepare(read_image(path, use_exif=True), PREPROCESS)[0]) for path in paths]
     labels = [f"class_{index}" for index in range(CLASSES)]
     options = ExportOptions(size_hw=SIZE_HW)
-    exported = export(network_of(name, inputs), where / "float", labels=labels, preprocess=PREPROCESS, options=options)
+    if (where / "float").is_dir():
+        exported = FloatArtifact.open(where / "float")
+    else:
+        network = network_of(name, inputs)
+        exported = export(network, where / "float", labels=labels, preprocess=PREPROCESS, options=options)
     made = built_cases(exported, photos, where, len(paths))
     opened = {case: Pipeline.open(each) for case, each in made.items() if not isinstance(each, str)}
-    changed = changed_labels(opened, inputs)
+    changed = changed_labels(opened, inputs) if not arguments.only_speed else {}
     taken = times_ms(opened, arguments.repetitions) if arguments.repetitions else {}
     found: dict[str, Any] = {}
     for case, each in made.items():
         if isinstance(each, str):
             found[case] = {"fails": each}
             continue
-        found[case] = {"ran": str(opened[case].precision), "changed_labels": changed[case]}
+        found[case] = {"ran": str(opened[case].precision)}
+        if changed:
+            found[case]["changed_labels"] = changed[case]
         if taken:
-            ratio = np.asarray(taken[BASE]) / np.asarray(taken[case])
-            found[case] |= {"median_ms": float(np.median(taken[case])), "times_faster": float(np.median(ratio))}
+            ratios = np.asarray(taken[BASE]) / np.asarray(taken[case])
+            low, middle, high = (float(each) for each in np.percentile(ratios, (25, 50, 75)))
+            found[case] |= {
+                "median_ms": float(np.median(taken[case])),
+                "times_faster": middle,
+                "quartiles": [low, high],
+            }
         if arguments.profile and case.startswith("openvino"):
             found[case]["profile"] = dict(profile(each, case.endswith("fp32")))
     return found
@@ -271,28 +296,34 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=7, help="0: labels alone")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--only-speed", action="store_true", help="labels are not compared")
+    parser.add_argument("--work", type=Path, help="where builds are kept")
     arguments = parser.parse_args()
     if arguments.photos is None:
         parser.error("say where photographs are: --photos FOLDER")
-    found: dict[str, Any] = {}
+    known = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.is_file() else {}
+    found: dict[str, Any] = known.get("networks", {})
     rows = []
     for name in arguments.networks:
         with tempfile.TemporaryDirectory() as folder:
             photos = gathered(Path(arguments.photos), Path(folder) / "photos")
-            found[name] = measure(name, photos, arguments, Path(folder))
+            work = Path(folder) / name if arguments.work is None else arguments.work / name
+            work.mkdir(parents=True, exist_ok=True)
+            for case, each in measure(name, photos, arguments, work).items():
+                found.setdefault(name, {})[case] = found.get(name, {}).get(case, {}) | each
         for case, each in found[name].items():
             speed = [f"{each[key]:.{digits}f}" if key in each else "" for key, digits in
                      (("median_ms", 0), ("times_faster", 1))]  # fmt: skip
-            share = f"{each['changed_labels']:.2%}" if "changed_labels" in each else each["fails"][:80]
+            share = f"{each['changed_labels']:.2%}" if "changed_labels" in each else each.get("fails", "")[:80]
             rows.append([name, case, each.get("ran", ""), share, *speed])
             for operator, part in each.get("profile", {}).items():
                 print(f"{name} {case}: {part:5.1%} {operator}")
         print(f"{name} done", flush=True)
+        if arguments.json:
+            here = codec.to_plain(machine.describe())
+            files.write_text(arguments.json, codec.json_text({"machine": here, "networks": found}))
     heads = ["network", "case", "ran", "labels changed", "median ms", "times ONNX Runtime fp32"]
     print(table(heads, rows, "<<<>>>"))
-    if arguments.json:
-        here = codec.to_plain(machine.describe())
-        files.write_text(arguments.json, codec.json_text({"machine": here, "networks": found}))
 
 
 if __name__ == "__main__":

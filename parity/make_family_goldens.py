@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "networks"))
 
 import seeded  # noqa: E402
-from openmmlab_families import FAMILIES, MULTIPLES, SIZES_HW  # noqa: E402
+from openmmlab_families import FAMILIES, SIZES_HW, takes  # noqa: E402
 
 import originals  # noqa: E402
 from check_openmmlab import seeded_state  # noqa: E402
@@ -50,7 +50,7 @@ def main() -> None:
         model.load_state_dict(state, strict=True)
         goldens[f"{name} keys"] = np.array(sorted(state))
         for size_hw in SIZES_HW:
-            if any(side % MULTIPLES.get(name, 1) for side in size_hw):
+            if not takes(name, size_hw):
                 continue
             logits = originals.run(model, seeded.image(size_hw))
             case = f"{name} {size_hw[0]}x{size_hw[1]}"

@@ -46,5 +46,8 @@ CONFIGS = (
     "segmenter/segmenter_vit-t_mask_8x1_512x512_160k_ade20k.py",
     "twins/twins_pcpvt-s_fpn_fpnhead_8x4_512x512_80k_ade20k.py",
     "twins/twins_svt-s_uperhead_8x2_512x512_160k_ade20k.py",
+    "ccnet/ccnet_r50-d8_512x512_20k_voc12aug.py",
+    "psanet/psanet_r50-d8_512x512_20k_voc12aug.py",
+    "dmnet/dmnet_r50-d8_512x512_80k_ade20k.py",
     "convnext/upernet_convnext_tiny_fp16_512x512_160k_ade20k.py",
 )

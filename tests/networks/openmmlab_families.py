@@ -42,6 +42,14 @@ _VIT: dict[str, Any] = {
 }
 
 
+_RELATIVE = {key: value for key, value in _VIT.items() if key != "img_size"} | {
+    "img_size": (64, 96),
+    "num_layers": 4,
+    "out_indices": (0, 1, 2, 3),
+    "init_values": 0.1,
+}
+
+
 def _network(backbone: dict[str, Any], head: Any, **others: Any) -> dict[str, Any]:
     kind = "CascadeEncoderDecoder" if isinstance(head, list) else "EncoderDecoder"
     return {"type": kind, "backbone": backbone, "decode_head": head, **others}
@@ -351,8 +359,25 @@ FAMILIES: dict[str, dict[str, Any]] = {
         _DOWN, _head("PSAHead", 64, mask_size=(9, 9), psa_type="distribute", shrink_factor=1, psa_softmax=False)
     ),
     "generated_filters": _network(_RESNET, _head("DMHead", 64, filter_sizes=(1, 2, 5), fusion=True)),
+    "relative_transformer": _network(
+        _RELATIVE | {"type": "BEiT"},
+        _head("UPerHead", (16,) * 4, pool_scales=(1, 2), **_several(0, 1, 2, 3)),
+        neck={"type": "Feature2Pyramid", "embed_dim": 16, "rescales": [4, 2, 1, 0.5], "norm_cfg": BN},
+    ),
+    "relative_transformer_fine": _network(
+        _RELATIVE | {"type": "MAE", "final_norm": True, "patch_norm": True},
+        _head("UPerHead", (16,) * 4, pool_scales=(1, 2), **_several(0, 1, 2, 3)),
+        neck={"type": "Feature2Pyramid", "embed_dim": 16, "rescales": [2, 1, 0.5, 0.25], "norm_cfg": BN},
+    ),
     "expectation": _network(_RESNET, _head("EMAHead", 64, ema_channels=8, num_bases=4, num_stages=3)),
 }
 SIZES_HW = ((97, 131), (64, 96))
 MULTIPLES = {"unet": 4}
 """Of networks that take no other sizes."""
+FIXED_HW = {"relative_transformer": (64, 96), "relative_transformer_fine": (64, 96)}
+"""Of networks that take one size."""
+
+
+def takes(name: str, size_hw: tuple[int, int]) -> bool:
+    """Whether a family's network takes images of this size."""
+    return size_hw == FIXED_HW.get(name, size_hw) and not any(side % MULTIPLES.get(name, 1) for side in size_hw)

@@ -156,9 +156,7 @@ def read(context: typer.Context, model: str | None, typed: Typed, options: _opti
     return Source(
         named,
         _labels(typed.labels) if typed.labels is not None else None,
-        _preprocess(typed.stated, typed.normalise, sources.preprocess_of(named, chosen.variant))
-        if typed.has_preprocess
-        else None,
+        _preprocess(typed.stated, typed.normalise, _base(typed, named, chosen)) if typed.has_preprocess else None,
         chosen,
         given,
     )
@@ -207,6 +205,27 @@ def _labels(text: str) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
         return [line.strip() for line in lines if line.strip()]
     return [name.strip() for name in text.split(",")]
+
+
+def _base(typed: Typed, source: Named, chosen: ExportOptions) -> Preprocess:
+    """What the source itself does to images, of which the command line may change parts.
+
+    Raises:
+        UsageError: that cannot be expressed, and the command line does not say all of it.
+    """
+    from densecast.errors import BadCheckpointError, BadConfigError, UsageError
+    from densecast.spec.preprocess import Native, Preprocess
+    from densecast.verbs.export import sources
+
+    try:
+        return sources.preprocess_of(source, chosen.variant, chosen.config)
+    except (BadConfigError, BadCheckpointError) as error:
+        says_values = typed.normalise is not None or None not in (typed.mean, typed.std)
+        if typed.resize is not None and says_values:
+            return Preprocess(Native())
+        raise UsageError(
+            f"{error} What is stated in its place is stated whole: --resize with --normalise, or with --mean and --std."
+        ) from None
 
 
 def _preprocess(stated: dict[str, Any], normalise: str | None, base: Preprocess) -> Preprocess:

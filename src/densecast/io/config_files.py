@@ -115,5 +115,10 @@ def _text(path: Path) -> str:
         )
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as error:
+    except UnicodeDecodeError as error:
+        raise BadConfigError(
+            f"{path.name} cannot be read as text in UTF-8, which configurations are in ({error}). Save it as UTF-8.",
+            field="config",
+        ) from None
+    except OSError as error:
         raise BadConfigError(f"{path.name} cannot be read as text ({error}).", field="config") from None

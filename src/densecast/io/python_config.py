@@ -1,9 +1,9 @@
 """Reads configurations that are written as Python assignments, without executing any of it.
 
-What is understood: literals, lists, tuples and tables, `dict(…)`, `+`, names that were assigned before, their entries,
-`**name` and `*name`, f-strings of such names, of numbers `- * / //`, `sum([…])` and `list(range(…))`, and lists times a
-number. Anything else - other calls, imports, comprehensions, conditions - is refused with its line, but for names that
-nothing here needs: see `UNREAD`. `config_files` follows `_base_`.
+What is understood: literals, lists, tuples and tables, `dict(…)`, `+`, `+=`, names that were assigned before, their
+entries, `**name` and `*name`, f-strings of such names, of numbers `- * / //`, `sum([…])`, `len(…)`, `list(range(…))`,
+and lists times a number. Anything else - other calls, imports, comprehensions, conditions - is refused with its line,
+but for names that nothing here needs: see `UNREAD`. `config_files` follows `_base_`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from densecast.errors import BadConfigError
-from densecast.io.python_nodes import called, count_values, is_number
+from densecast.io.python_nodes import called, count_values, holds, is_number
 
 MAX_CHARACTERS = 1 << 20
 # Configurations nest about ten deep. The parser of Python itself gives up near two hundred.
@@ -23,6 +23,7 @@ MAX_DEPTH = 60
 MAX_VALUES = 200_000
 # Averaged views, which nearly all configurations of MMSegmentation 1.x make by comprehensions: passed over unread.
 UNREAD = frozenset(("tta_pipeline", "tta_model"))
+FLAT = "The copy that training wrote beside its checkpoints is flat: name that one (--config)"
 _OPENING, _CLOSING = "([{", ")]}"
 _LARGEST = 1e15
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -45,6 +46,7 @@ def parse(text: str, where: str, base: Names | None = None) -> dict[str, Any]:
     Raises:
         BadConfigError: too long or too deep, no Python, or with anything that would have to be executed.
     """
+    text = text.removeprefix("\ufeff")
     if len(text) > MAX_CHARACTERS:
         raise BadConfigError(
             f"{where} has {len(text):,} characters; a configuration has at most {MAX_CHARACTERS:,}.", field="config"
@@ -89,14 +91,34 @@ class _Reader:
         for statement in tree.body:
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
                 continue  # a docstring
+            if isinstance(statement, ast.AugAssign):
+                self._add_to(statement)
+                continue
+            if isinstance(statement, ast.AnnAssign) and statement.value is not None:
+                self._assign(statement.target, self.value(statement.value))
+                continue
             if not isinstance(statement, ast.Assign):
-                raise self._refused(statement, f"a configuration only assigns names; here is {called(statement)}")
+                raise self._refused(
+                    statement, f"a configuration only assigns names; here is {called(statement)}. {FLAT}"
+                )
             if all(isinstance(each, ast.Name) and each.id in UNREAD for each in statement.targets):
                 continue
             value = self.value(statement.value)
             for target in statement.targets:
                 self._assign(target, value)
         return self._names
+
+    def _add_to(self, statement: ast.AugAssign) -> None:
+        """`+=`, which lengthens a list under all of its names."""
+        before = self.value(statement.target)
+        if not (isinstance(before, list) and isinstance(statement.op, ast.Add)):
+            joined = ast.BinOp(statement.target, statement.op, statement.value)
+            self._assign(statement.target, self.value(ast.copy_location(joined, statement)))
+            return
+        more = self.value(statement.value)
+        if not isinstance(more, (list, tuple)) or holds(more, before):
+            raise self._refused(statement, "+= adds another list to a list")
+        before.extend(more)
 
     def _assign(self, target: ast.expr, value: Any) -> None:
         if isinstance(target, ast.Name):
@@ -105,6 +127,8 @@ class _Reader:
             holder, key = self.value(target.value), self.value(target.slice)
             if not isinstance(holder, dict) or not isinstance(key, (str, int)):
                 raise self._refused(target, "only entries of tables are assigned")
+            if holds([value], holder):
+                raise self._refused(target, "a table cannot hold itself")
             holder[key] = value
         else:
             raise self._refused(target, f"only names are assigned, not {called(target)}")
@@ -113,7 +137,7 @@ class _Reader:
         """The value of an expression."""
         read: Callable[[Any], Any] | None = getattr(self, f"_{type(node).__name__.lower()}", None)
         if read is None:
-            raise self._refused(node, f"{called(node)} would have to be executed, and nothing of it is")
+            raise self._refused(node, f"{called(node)} would have to be executed, and nothing of it is. {FLAT}")
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._refused(node, f"values are nested more than {MAX_DEPTH} deep")
@@ -178,11 +202,16 @@ class _Reader:
             if isinstance(items, (list, tuple)) and all(is_number(item) for item in items):
                 return self._bounded(node, sum(items))
             raise self._refused(node, "sum is for a list of numbers")
+        if name == "len" and len(node.args) == 1 and not node.keywords:
+            counted = self.value(node.args[0])
+            if isinstance(counted, (list, tuple, dict, str)):
+                return len(counted)
+            raise self._refused(node, "len is for lists, tables and texts")
         if name in ("range", "list", "tuple") and node.args and not node.keywords:
             return self._sequence(node, name)
         if name != "dict" or len(node.args) > 1:
             raise self._refused(
-                node, f"a call{f' of {name}' if name else ''} would have to be executed, and nothing of it is"
+                node, f"a call{f' of {name}' if name else ''} would have to be executed, and nothing of it is. {FLAT}"
             )
         made = dict(self._table(node.args[0])) if node.args else {}
         for keyword in node.keywords:
@@ -245,7 +274,7 @@ class _Reader:
     def _binop(self, node: ast.BinOp) -> Any:
         work = _ARITHMETIC.get(type(node.op))
         if work is None:
-            raise self._refused(node, f"{called(node.op)} would have to be executed, and nothing of it is")
+            raise self._refused(node, f"{called(node.op)} would have to be executed, and nothing of it is. {FLAT}")
         left, right = self.value(node.left), self.value(node.right)
         if is_number(left) and is_number(right):
             try:
@@ -269,7 +298,7 @@ class _Reader:
         value = self.value(node.operand)
         if isinstance(node.op, (ast.USub, ast.UAdd)) and isinstance(value, (int, float)):
             return -value if isinstance(node.op, ast.USub) else value
-        raise self._refused(node, f"{called(node.op)} would have to be executed, and nothing of it is")
+        raise self._refused(node, f"{called(node.op)} would have to be executed, and nothing of it is. {FLAT}")
 
     def _joinedstr(self, node: ast.JoinedStr) -> str:
         """Text and the values of plain names."""

@@ -27,6 +27,21 @@ def count_values(value: Any, most: int) -> int:
     return count
 
 
+def holds(value: Any, part: object) -> bool:
+    """Whether this very list or table is somewhere inside of a value."""
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        for each in waiting.pop():
+            inner = each.values() if isinstance(each, Mapping) else each
+            if each is part:
+                return True
+            if isinstance(each, (Mapping, list, tuple)) and id(each) not in seen:
+                seen.add(id(each))
+                waiting.append(inner)
+    return False
+
+
 _WORDS = {
     "an import": ("Import", "ImportFrom"),
     "a function": ("FunctionDef", "AsyncFunctionDef", "Lambda"),

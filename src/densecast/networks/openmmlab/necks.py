@@ -8,11 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import Units
+from densecast.networks._conv import Norm, Units
 from densecast.networks._pyramid_heads import resized
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.transformer_heads import mla_neck
-from densecast.networks.openmmlab.units import BN, activation_of, norm_of, optional_activation_of, plain_convolution
+from densecast.networks.openmmlab.units import (
+    BN,
+    activation_of,
+    batch_norm_of,
+    norm_of,
+    optional_activation_of,
+    plain_convolution,
+)
 
 
 class FeaturePyramid(nn.Module):
@@ -132,6 +139,38 @@ class ICNeck(nn.Module):
         return [for_training, second, last]
 
 
+class FeatureToPyramid(nn.Module):
+    """Maps of one size brought to several: times 4, 2, 1, 1/2 or, of finer patches, 2, 1, 1/2, 1/4.
+
+    Keys: `upsample_4x.{0,1,3}`, `upsample_2x.0`.
+    """
+
+    def __init__(self, channels: int, is_fine: bool, norm: Norm) -> None:
+        super().__init__()
+        if not is_fine:
+            self.upsample_4x = nn.Sequential(
+                nn.ConvTranspose2d(channels, channels, 2, 2),
+                norm.make(channels),
+                nn.GELU(),
+                nn.ConvTranspose2d(channels, channels, 2, 2),
+            )
+        self.upsample_2x = nn.Sequential(nn.ConvTranspose2d(channels, channels, 2, 2))
+        half, quarter = nn.MaxPool2d(2, 2), nn.MaxPool2d(4, 4)
+        first = () if is_fine else (self.upsample_4x,)
+        self._steps: list[nn.Module] = [*first, self.upsample_2x, nn.Identity(), half, *((quarter,) if is_fine else ())]
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Four maps -> as many, each of a scale of its own."""
+        return [step(x) for step, x in zip(self._steps, maps, strict=True)]
+
+
+def _to_pyramid(keys: Keys) -> nn.Module:
+    scales = keys.take("rescales", [4, 2, 1, 0.5])
+    if not isinstance(scales, (list, tuple)) or list(scales) not in ([4, 2, 1, 0.5], [2, 1, 0.5, 0.25]):
+        raise keys.wrong("rescales", scales, "[4, 2, 1, 0.5] or [2, 1, 0.5, 0.25]")
+    return FeatureToPyramid(keys.integer("embed_dim"), scales[0] == 2, batch_norm_of(keys))
+
+
 def _pyramid(keys: Keys) -> nn.Module:
     widths = keys.integers("in_channels")
     neck = FeaturePyramid(
@@ -189,6 +228,7 @@ NECKS: dict[str, Callable[[Keys], nn.Module]] = {
     "JPU": _joint,
     "ICNeck": _cascade,
     "MLANeck": mla_neck,
+    "Feature2Pyramid": _to_pyramid,
 }
 
 

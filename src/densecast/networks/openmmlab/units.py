@@ -44,7 +44,12 @@ def norm_of(keys: Keys, default: Any = None, name: str = "norm_cfg") -> Norm | N
         groups, eps = table.integer("num_groups"), table.number("eps", 1e-5)
         table.done()
         return Norm("gn", lambda width: nn.GroupNorm(groups, width, eps=eps))
-    raise table.unknown("type", kind, (*_BATCH_NORMS, "GN"))
+    if kind in ("IN", "IN2d"):
+        eps, affine = table.number("eps", 1e-5), table.flag("affine", False)
+        table.only("track_running_stats", False)
+        table.done()
+        return Norm("in", lambda width: nn.InstanceNorm2d(width, eps=eps, affine=affine))
+    raise table.unknown("type", kind, (*_BATCH_NORMS, "GN", "IN"))
 
 
 def batch_norm_of(keys: Keys, default: Any = None, name: str = "norm_cfg") -> Norm:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from densecast.errors import MissingFileError, UsageError
 from densecast.io import files
 from densecast.spec.preprocess import Native, Preprocess
-from densecast.verbs.export import applicable, described, foreign, hf_folder, mmdeploy, tensorflow_source, torch_file
+from densecast.verbs.export import (
+    applicable,
+    described,
+    foreign,
+    hf_folder,
+    mmdeploy,
+    openmmlab,
+    tensorflow_source,
+    torch_file,
+)
 from densecast.verbs.export import checkpoint as checkpoints
 from densecast.zoo._base import ZOO, ZooEntry
 
@@ -111,14 +120,20 @@ def check(source: Named, given: Collection[str]) -> None:
         raise UsageError("it says which weights of a checkpoint: name --checkpoint too.", field="weights")
 
 
-def preprocess_of(source: Named, variant: str) -> Preprocess:
-    """What the source's preprocessing is where nothing is said of it."""
+def preprocess_of(source: Named, variant: str, config: str | None = None) -> Preprocess:
+    """What the source's preprocessing is where nothing is said of it; `config` is the configuration file of weights.
+
+    Raises:
+        BadConfigError, BadCheckpointError, MissingFileError: a configuration that cannot be read or expressed.
+    """
     if source.kind == "zoo" and isinstance(source.source, str):
         return ZOO.load(source.source).spec_for(variant).preprocess
     if source.kind == "huggingface" and isinstance(source.source, Path):
         return hf_folder.describe(source.source)[1] or Preprocess(Native())
     if source.kind == "onnx" and isinstance(source.source, Path):
         return described.preprocess_of_onnx(source.source) or Preprocess(Native())
+    if source.kind == "openmmlab" and isinstance(source.source, Path):
+        return openmmlab.preprocess_of(source.source, config)
     return Preprocess(Native())
 
 

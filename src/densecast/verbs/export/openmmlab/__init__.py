@@ -16,6 +16,7 @@ from densecast.io import config_files, files, python_config
 from densecast.networks import openmmlab as networks
 from densecast.runtime import machine
 from densecast.spec.model import Evaluation, ModelSpec
+from densecast.spec.preprocess import Preprocess
 from densecast.spec.recipe import Recipe, SlideInference
 from densecast.spec.slide import Slide
 from densecast.spec.verb_options import ExportOptions
@@ -35,8 +36,10 @@ _PERSON_RGB = (0, 158, 115)
 _OWN_FOLDERS = "CustomDataset"
 
 
-def recipe_of(found: Checkpoint, file: str, config: str | None = None) -> Recipe:
+def recipe_of(found: Checkpoint, file: str, config: str | None = None, preprocess: Preprocess | None = None) -> Recipe:
     """The recipe of an opened checkpoint: from the configuration file where one is named, else from its own.
+
+    A stated `preprocess` is taken in place of its test pipeline, which may then be one that cannot be expressed.
 
     Raises:
         BadConfigError: a configuration file that cannot be read, or says what cannot be expressed.
@@ -44,7 +47,7 @@ def recipe_of(found: Checkpoint, file: str, config: str | None = None) -> Recipe
         MissingFileError: no such configuration file.
     """
     if config is not None:
-        made = recipes.read(config_files.read(Path(config)))
+        made = recipes.read(config_files.read(Path(config)), preprocess)
     elif found.config is None:
         raise BadCheckpointError(
             f"{file} holds weights without a configuration. Name its file: --config CONFIG.py.", field="config"
@@ -53,7 +56,7 @@ def recipe_of(found: Checkpoint, file: str, config: str | None = None) -> Recipe
         try:
             own = found.config
             names = python_config.parse(own, f"the configuration of {file}") if isinstance(own, str) else own
-            made = recipes.read(names)
+            made = recipes.read(names, preprocess)
         except BadConfigError as error:
             raise BadCheckpointError(f"{file}: {error}") from None
     labels = found.labels if found.labels is not None else made.labels
@@ -69,9 +72,12 @@ def export(path: Path, out: Path, options: ExportOptions, stated: Stated) -> Flo
         ParityError: graph and framework differ by more than the tolerance.
     """
     found = weights.open_weights(path, options.weights)
-    recipe = recipe_of(found, path.name, options.config)
+    recipe = recipe_of(found, path.name, options.config, stated.preprocess)
     network_options = networks.Options.of(recipe.network)
     network = _built(network_options, path, options, found)
+    fixed_hw = getattr(getattr(network, "backbone", None), "fixed_hw", None)
+    if fixed_hw is not None:
+        options = _of_size(options, fixed_hw)
     checkpoints.load_into(network, found.state, networks.NETWORK, network_options, f"checkpoint {path}")
     spec, notes = described(recipe, options.name or path.name.partition(".")[0], stated)
     spec = trial_sizes.requested(asked.with_options(spec, options), options)
@@ -88,6 +94,31 @@ def export(path: Path, out: Path, options: ExportOptions, stated: Stated) -> Flo
     manifest = torch_module.as_found(network, manifest, path.name).manifest
     keep = torch_module.keep_weights(network, _NETWORK)
     return torch_module.export(network, manifest, options, options.size_hw or _EXAMPLE_HW, keep, out)
+
+
+def _of_size(options: ExportOptions, fixed_hw: tuple[int, int]) -> ExportOptions:
+    """The options for a network whose positions are those of one image size.
+
+    Raises:
+        BadConfigError: another size was asked for.
+    """
+    if options.size_hw not in (None, fixed_hw):
+        (height, width), (own_height, own_width) = options.size_hw or fixed_hw, fixed_hw
+        raise BadConfigError(
+            f"this network takes images of {own_height}x{own_width}, the img_size of its configuration, and not "
+            f"{height}x{width}: leave --static out.",
+            field="size_hw",
+        )
+    return replace(options, size_hw=fixed_hw)
+
+
+def preprocess_of(path: Path, config: str | None = None) -> Preprocess:
+    """What the checkpoint's configuration does to images before its network.
+
+    Raises:
+        BadConfigError, BadCheckpointError, MissingFileError: see `recipe_of`.
+    """
+    return recipe_of(checkpoints.open_checkpoint(path), path.name, config).preprocess
 
 
 def _built(network_options: networks.Options, path: Path, options: ExportOptions, found: Checkpoint) -> Any:

@@ -22,6 +22,7 @@ _WITHOUT_EFFECT = (
     "PackSegInputs",
     "ToFloatTensor",
 )
+_CURE = "State the preprocessing yourself: --resize, --mean and --std, or --spec."
 _LOADERS = ("LoadImageFromFile", "LoadImageFromWebcam", "LoadImage", "LoadImageFromNDArray")
 
 
@@ -79,7 +80,7 @@ def _named(transform: Any) -> dict[str, Any]:
 
 
 def _apply(table: dict[str, Any], state: _State) -> None:
-    kind = table.pop("type").removeprefix("mmseg.").removeprefix("mmcv.")
+    kind = table.pop("type")
     if kind in _WITHOUT_EFFECT:
         return
     if kind in _LOADERS:
@@ -96,9 +97,7 @@ def _apply(table: dict[str, Any], state: _State) -> None:
         _pad(table, state)
     else:
         raise BadConfigError(
-            f"the test pipeline has the transform {kind!r}, which densecast cannot express. State the preprocessing "
-            "yourself: --resize, --mean, --std, or --spec.",
-            field="config",
+            f"the test pipeline has the transform {kind!r}, which densecast cannot express. {_CURE}", field="config"
         )
 
 
@@ -153,7 +152,7 @@ def _resize(table: dict[str, Any], state: _State) -> None:
     _only(table, "Resize", "multiscale_mode", "range", "value")
     _only(table, "Resize", "interpolation", "bilinear")
     _only(table, "Resize", "backend", "cv2")
-    _only(table, "Resize", "scale_factor", None)
+    _only(table, "Resize", "scale_factor", None, 1, 1.0)
     _only(table, "Resize", "clip_object_border", True, False)
     # In 1.x the key is `scale`, and the aspect is not kept by default.
     is_later = "scale" in table
@@ -235,7 +234,7 @@ def _fill(value: Any, state: _State) -> tuple[float, ...]:
 
 def _data_preprocessor(table: dict[str, Any], state: _State) -> None:
     """Normalisation inside of an mmengine network."""
-    kind = table.pop("type", "SegDataPreProcessor").removeprefix("mmseg.")
+    kind = table.pop("type", "SegDataPreProcessor")
     if kind not in ("SegDataPreProcessor", "ImgDataPreprocessor"):
         raise BadConfigError(f"data_preprocessor of type {kind!r} cannot be expressed.", field="config")
     if table.get("mean") is not None:
@@ -262,11 +261,13 @@ def _numbers(table: dict[str, Any], name: str) -> tuple[float, ...]:
 
 
 def _only(table: dict[str, Any], kind: str, name: str, *allowed: Any) -> None:
-    if name in table and table.pop(name) not in allowed:
-        raise BadConfigError(f"{kind}: only {name}={allowed[0]!r} can be expressed.", field="config")
+    if name in table and (value := table.pop(name)) not in allowed:
+        raise BadConfigError(
+            f"{kind} has {name}={value!r:.60}, and only {allowed[0]!r} can be expressed. {_CURE}", field="config"
+        )
 
 
 def _done(table: dict[str, Any], kind: str) -> None:
     if table:
         names = ", ".join(f"{name}={value!r:.40}" for name, value in table.items())
-        raise BadConfigError(f"{kind} has keys that densecast cannot express: {names}.", field="config")
+        raise BadConfigError(f"{kind} has keys that densecast cannot express: {names}. {_CURE}", field="config")

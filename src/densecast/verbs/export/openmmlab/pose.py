@@ -27,9 +27,15 @@ _TRANSFORMS = ("LoadImageFromFile", "BottomUpGetImgSize", "BottomUpResizeAlign",
 
 
 def read(
-    config: Mapping[str, Any], network: Mapping[str, Any], dataset: Mapping[str, Any], transforms: Sequence[Any]
+    config: Mapping[str, Any],
+    network: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    transforms: Sequence[Any],
+    stated: Preprocess | None = None,
 ) -> Recipe:
     """The recipe of a configuration's names; `network` is its model without what only training reads.
+
+    A `stated` preprocessing is taken in place of what the transforms say.
 
     Raises:
         BadConfigError: it says what cannot be expressed; names the key.
@@ -40,8 +46,11 @@ def read(
     joints = test.integer("num_joints", most=512)
     flip = test.flag("flip_test", True)
     skeleton, name = _skeleton(dataset, joints, flip=flip)
-    preprocess, ratios = _preprocess(config, dataset, transforms)
-    assert isinstance(preprocess.resize, PoseAffine)
+    preprocess, ratios = (stated, (1.0,)) if stated is not None else _preprocess(config, dataset, transforms)
+    if not isinstance(preprocess.resize, PoseAffine):
+        raise BadConfigError(
+            f"a pose network's images are resized by pose_affine, not by {preprocess.resize.kind}.", field="resize"
+        )
     decode, selected = _decode(test, skeleton, flip=flip)
     if decode.unbiased != preprocess.resize.unbiased:
         raise BadConfigError(

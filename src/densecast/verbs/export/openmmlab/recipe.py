@@ -8,10 +8,12 @@ from typing import Any
 
 from densecast.errors import BadConfigError
 from densecast.networks.openmmlab import POSE_NETWORKS
+from densecast.spec.augment import Augment
 from densecast.spec.model import Rgb
+from densecast.spec.preprocess import Native, Preprocess
 from densecast.spec.recipe import DatasetRecipe, Inference, Recipe, SlideInference, WholeInference
 from densecast.tasks.segmentation import SegmentationDecode
-from densecast.verbs.export.openmmlab import data_folders, pipeline, pose
+from densecast.verbs.export.openmmlab import data_folders, pipeline, pose, type_names
 
 _SEGMENTORS = ("EncoderDecoder", "CascadeEncoderDecoder")
 # What only training reads, wherever in a network it stands.
@@ -29,22 +31,23 @@ _TRAINING = (
 )
 
 
-def read(config: Mapping[str, Any]) -> Recipe:
-    """The recipe of a configuration's names.
+def read(config: Mapping[str, Any], stated: Preprocess | None = None) -> Recipe:
+    """The recipe of a configuration's names; with a `stated` preprocessing its test pipeline does not matter.
 
     Raises:
         BadConfigError: it is of another kind of network, or says what cannot be expressed; names the key.
     """
+    config = type_names.plain(config)
     model = config.get("model")
     if not isinstance(model, Mapping):
         raise BadConfigError("the configuration has no table 'model'.", field="config")
     kind = _bare(model.get("type"))
     if kind in _SEGMENTORS:
-        return _segmentation(config, model)
+        return _segmentation(config, model, stated)
     if kind in POSE_NETWORKS:
         dataset = _test_dataset(config)
-        transforms = _test_pipeline(config, dataset)
-        made = pose.read(config, {**without_training(model), "type": kind}, dataset, transforms)
+        transforms = _test_pipeline(config, dataset) if stated is None else ()
+        made = pose.read(config, {**without_training(model), "type": kind}, dataset, transforms, stated)
         return replace(made, notes=(*made.notes, *_left_out(config, model)))
     raise BadConfigError(
         f"the configuration's model is of type {model.get('type')!r:.60}; densecast builds "
@@ -53,15 +56,17 @@ def read(config: Mapping[str, Any]) -> Recipe:
     )
 
 
-def _segmentation(config: Mapping[str, Any], model: Mapping[str, Any]) -> Recipe:
+def _segmentation(config: Mapping[str, Any], model: Mapping[str, Any], stated: Preprocess | None) -> Recipe:
     head = model.get("decode_head")
     last = head[-1] if isinstance(head, (list, tuple)) and head else head
     if not isinstance(last, Mapping):
         raise BadConfigError("model.decode_head must be a table, or a list of them.", field="config")
     generation = 1 if "test_dataloader" in config or "data_preprocessor" in model else 0
     dataset = _test_dataset(config)
-    transforms = _test_pipeline(config, dataset)
-    preprocess, augment, notes = pipeline.translate(transforms, _data_preprocessor(config, model, generation))
+    preprocess, augment, notes = (stated or Preprocess(Native())), Augment(), tuple[str, ...]()
+    if stated is None:
+        transforms = _test_pipeline(config, dataset)
+        preprocess, augment, notes = pipeline.translate(transforms, _data_preprocessor(config, model, generation))
     described = _dataset(config, dataset)
     labels, palette = _described_labels(dataset)
     return Recipe(
@@ -93,7 +98,8 @@ def without_training(value: Any) -> Any:
 def _decode(head: Mapping[str, Any]) -> SegmentationDecode:
     """How the head's logits become labels; of one plane the threshold is 0.3 where none is said."""
     align = bool(head.get("align_corners", False))
-    if head.get("out_channels") != 1:
+    planes = head.get("out_channels")
+    if (head.get("num_classes") if planes is None else planes) != 1:
         return SegmentationDecode(align_corners=align)
     threshold = head.get("threshold")
     threshold = 0.3 if threshold is None else threshold
