@@ -16,11 +16,10 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "networks"))
 
-import seeded  # noqa: E402
 from openmmlab_families import FAMILIES, SIZES_HW, takes  # noqa: E402
 
+import family_goldens  # noqa: E402
 import originals  # noqa: E402
-from check_openmmlab import seeded_state  # noqa: E402
 
 
 def built(table: dict[str, Any]) -> torch.nn.Module:
@@ -45,21 +44,9 @@ def main() -> None:
     importlib.import_module("mmcls.models")  # ConvNeXt
     goldens: dict[str, np.ndarray] = {}
     for name, table in FAMILIES.items():
-        model = built(table)
-        state = seeded_state(model)
-        model.load_state_dict(state, strict=True)
-        goldens[f"{name} keys"] = np.array(sorted(state))
-        for size_hw in SIZES_HW:
-            if not takes(name, size_hw):
-                continue
-            logits = originals.run(model, seeded.image(size_hw))
-            case = f"{name} {size_hw[0]}x{size_hw[1]}"
-            goldens[f"{case} shape"] = np.array(logits.shape, np.int32)
-            goldens[f"{case} sample"] = seeded.sample(logits)
-            print(f"{case:36} {logits.shape!s:18} std {logits.std():8.3g} within {logits.std(axis=(2, 3)).mean():8.3g}")
-    target = ROOT / "tests" / "golden" / "openmmlab_families.npz"
-    np.savez_compressed(target, **goldens)
-    print(f"{target.relative_to(ROOT)}: {target.stat().st_size} bytes")
+        sizes_hw = [size_hw for size_hw in SIZES_HW if takes(name, size_hw)]
+        family_goldens.record(goldens, name, built(table), originals.run, sizes_hw)
+    family_goldens.write("openmmlab_families.npz", goldens)
 
 
 if __name__ == "__main__":

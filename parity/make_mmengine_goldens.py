@@ -14,12 +14,11 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "networks"))
 
-import seeded  # noqa: E402
 from mmengine_families import FAMILIES, SIZES_HW  # noqa: E402
 
+import family_goldens  # noqa: E402
 import originals  # noqa: E402
 from check_mmengine import run  # noqa: E402
-from check_openmmlab import seeded_state  # noqa: E402
 
 # Heads of several branches insist on their losses.
 LOSSES = {"PIDHead": 4, "DDRHead": 2}
@@ -40,19 +39,8 @@ def main() -> None:
         count = LOSSES[settings.decode_head.type]
         settings.decode_head.loss_decode = [{"type": "CrossEntropyLoss"}] * count
         settings.test_cfg = {"mode": "whole"}
-        model = MODELS.build(settings).eval()
-        state = seeded_state(model)
-        model.load_state_dict(state, strict=True)
-        goldens[f"{name} keys"] = np.array(sorted(state))
-        for size_hw in SIZES_HW:
-            logits = run(model, seeded.image(size_hw))
-            case = f"{name} {size_hw[0]}x{size_hw[1]}"
-            goldens[f"{case} shape"] = np.array(logits.shape, np.int32)
-            goldens[f"{case} sample"] = seeded.sample(logits)
-            print(f"{case:24} {logits.shape!s:18} std {logits.std():8.3g}")
-    target = ROOT / "tests" / "golden" / "mmengine_families.npz"
-    np.savez_compressed(target, **goldens)
-    print(f"{target.relative_to(ROOT)}: {target.stat().st_size} bytes")
+        family_goldens.record(goldens, name, MODELS.build(settings).eval(), run, SIZES_HW)
+    family_goldens.write("mmengine_families.npz", goldens)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from densecast.networks._conv import Activation
 from densecast.networks.openmmlab.keys import Keys
-from densecast.networks.openmmlab.mix_transformer import to_map, to_tokens
+from densecast.networks.openmmlab.mix_transformer import to_map
 from densecast.networks.openmmlab.units import TRAINING, layer_norm_of
 from densecast.networks.openmmlab.units import activation_of as read_activation
-from densecast.networks.openmmlab.vision_transformer import GELU, FeedForward
+from densecast.networks.openmmlab.vision_transformer import GELU, FeedForward, Patches
 
 
 def distances(rows: int, columns: int) -> Tensor:
@@ -97,22 +97,6 @@ class _Layer(nn.Module):
         return tokens + self.gamma_2 * self.ffn(self.ln2(tokens))  # type: ignore[no-any-return]
 
 
-class _Patches(nn.Module):
-    """Keys: `projection`, and `norm` with `eps`."""
-
-    def __init__(self, in_channels: int, channels: int, patch: int, eps: float | None) -> None:
-        super().__init__()
-        self.projection = nn.Conv2d(in_channels, channels, patch, patch)
-        self._has_norm = eps is not None
-        if eps is not None:
-            self.norm = nn.LayerNorm(channels, eps=eps)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.projection(image)
-        tokens = to_tokens(x)
-        return (self.norm(tokens) if self._has_norm else tokens), x
-
-
 class RelativeTransformer(nn.Module):
     """Keys: `patch_embed`, `cls_token`, `layers.{i}`, `pos_embed` of MAE, `ln1` with a last normalisation.
 
@@ -123,7 +107,7 @@ class RelativeTransformer(nn.Module):
         self,
         channels: int,
         fixed_hw: tuple[int, int],
-        patches: _Patches,
+        patches: Patches,
         layers: Sequence[_Layer],
         *,
         positions: int | None,
@@ -171,7 +155,7 @@ def relative_transformer(keys: Keys, *, is_mae: bool = False) -> Any:
     bias = "all" if is_mae else "qv" if keys.flag("qv_bias", True) else None
     eps, activation = layer_norm_of(keys, 1e-5), read_activation(keys, GELU)
     fcs = keys.integer("num_fcs", 2, least=2, most=8)
-    patches = _Patches(keys.integer("in_channels", 3), channels, patch, eps if keys.flag("patch_norm", False) else None)
+    patches = Patches(keys.integer("in_channels", 3), channels, patch, eps if keys.flag("patch_norm", False) else None)
     network = RelativeTransformer(
         channels,
         (grid_hw[0] * patch, grid_hw[1] * patch),

@@ -66,8 +66,8 @@ class EncoderLayer(nn.Module):
         return tokens + self.ffn(self.ln2(tokens))  # type: ignore[no-any-return]
 
 
-class _Patches(nn.Module):
-    """Keys: `projection`, and `norm` with `eps`."""
+class Patches(nn.Module):
+    """An image's patches as tokens, and the map that they are of. Keys: `projection`, and `norm` with `eps`."""
 
     def __init__(self, in_channels: int, channels: int, patch: int, eps: float | None) -> None:
         super().__init__()
@@ -77,6 +77,7 @@ class _Patches(nn.Module):
             self.norm = nn.LayerNorm(channels, eps=eps)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) -> (N, L, channels) and (N, channels, h, w)."""
         x = self.projection(padded(image, self.patch))
         tokens = to_tokens(x)
         return (self.norm(tokens) if self._has_norm else tokens), x
@@ -94,7 +95,7 @@ class VisionTransformer(nn.Module):
         *,
         channels: int,
         grid_hw: tuple[int, int],
-        patches: _Patches,
+        patches: Patches,
         layers: Sequence[EncoderLayer],
         keeps_class: bool,
         final_eps: float | None,
@@ -155,7 +156,7 @@ def vision_transformer(keys: Keys) -> Any:
     mode = keys.word("interpolate_mode", "bicubic")
     if mode not in ("bicubic", "bilinear", "nearest"):
         raise keys.unknown("interpolate_mode", mode, ("bicubic", "bilinear", "nearest"))
-    patches = _Patches(keys.integer("in_channels", 3), channels, patch, eps if keys.flag("patch_norm", False) else None)
+    patches = Patches(keys.integer("in_channels", 3), channels, patch, eps if keys.flag("patch_norm", False) else None)
     layers = [
         EncoderLayer(channels, heads, hidden, count=fcs, bias=bias, eps=eps, activation=activation)
         for _ in range(count)
