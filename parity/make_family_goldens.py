@@ -33,7 +33,7 @@ def built(table: dict[str, Any]) -> torch.nn.Module:
         head.setdefault("loss_decode", {"type": "CrossEntropyLoss"})
         if head.type == "EncHead":
             head.loss_se_decode = {"type": "CrossEntropyLoss", "use_sigmoid": True}
-    model.test_cfg = {"mode": "whole"}
+    model.setdefault("test_cfg", {"mode": "whole"})
     return build_segmentor(model).eval()
 
 

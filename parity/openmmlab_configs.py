@@ -49,5 +49,8 @@ CONFIGS = (
     "ccnet/ccnet_r50-d8_512x512_20k_voc12aug.py",
     "psanet/psanet_r50-d8_512x512_20k_voc12aug.py",
     "dmnet/dmnet_r50-d8_512x512_80k_ade20k.py",
+    "point_rend/pointrend_r50_512x1024_80k_cityscapes.py",
+    "beit/upernet_beit-base_8x2_640x640_160k_ade20k.py",
+    "mae/upernet_mae-base_fp16_8x2_512x512_160k_ade20k.py",
     "convnext/upernet_convnext_tiny_fp16_512x512_160k_ade20k.py",
 )

@@ -91,6 +91,7 @@ def stand_in() -> None:
         operators.__path__ = []
         sys.modules["mmcv.ops"] = operators
         operators.__dict__["PSAMask"] = PSAMask
+        operators.__dict__["get_onnxruntime_op_path"] = lambda: ""
         operators.__dict__["CrissCrossAttention"] = _real_operator("CrissCrossAttention", "cc_attention")
         operators.__dict__["point_sample"] = _real_operator("point_sample", "point_sample")
 

@@ -369,6 +369,16 @@ FAMILIES: dict[str, dict[str, Any]] = {
         _head("UPerHead", (16,) * 4, pool_scales=(1, 2), **_several(0, 1, 2, 3)),
         neck={"type": "Feature2Pyramid", "embed_dim": 16, "rescales": [2, 1, 0.5, 0.25], "norm_cfg": BN},
     ),
+    "point_refined": _network(
+        _DOWN,
+        [
+            _head("FPNHead", (8, 8, 8, 8), feature_strides=(4, 8, 16, 32), **_several(0, 1, 2, 3)),
+            {"type": "PointHead", "in_channels": (8,), "in_index": (0,), "channels": 8, "num_fcs": 2, "num_classes": 5},
+        ],
+        neck={"type": "FPN", "in_channels": [8, 16, 32, 64], "out_channels": 8, "num_outs": 4},
+        num_stages=2,
+        test_cfg={"mode": "whole", "subdivision_steps": 2, "subdivision_num_points": 1600, "scale_factor": 2},
+    ),
     "expectation": _network(_RESNET, _head("EMAHead", 64, ema_channels=8, num_bases=4, num_stages=3)),
 }
 SIZES_HW = ((97, 131), (64, 96))

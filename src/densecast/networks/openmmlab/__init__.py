@@ -26,6 +26,8 @@ _SMALLEST = {
 }
 POSE_NETWORKS = ("AssociativeEmbedding", "BottomUp")
 """The types of bottom-up pose networks."""
+SUBDIVISION = ("subdivision_steps", "subdivision_num_points", "scale_factor")
+"""Keys of a network's `test_cfg` that say how a head refines its logits."""
 SELECTED = "select_output_index"
 """The key, beside `backbone` and `keypoint_head`, of the outputs that are decoded; all where it is absent."""
 # Beside a network's own weights: heads that only training runs, losses, and what mmengine normalises images with.

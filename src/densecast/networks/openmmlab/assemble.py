@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from densecast.networks.openmmlab import POSE_NETWORKS, backbones, heads, necks, pose
+from densecast.networks.openmmlab import POSE_NETWORKS, SUBDIVISION, backbones, heads, necks, pose
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.segmentors import CascadeEncoderDecoder, EncoderDecoder
 
@@ -29,12 +29,15 @@ def network(table: Mapping[str, Any]) -> nn.Module:
     backbone = backbones.backbone(keys.table("backbone"))
     given = keys.take("neck", None)
     neck = None if given is None else necks.neck(Keys(given, "model.neck"))
-    keys.ignore("auxiliary_head", "train_cfg", "test_cfg", "pretrained", "init_cfg", "data_preprocessor")
+    keys.ignore("auxiliary_head", "train_cfg", "pretrained", "init_cfg", "data_preprocessor")
+    test = keys.take("test_cfg", None)
+    test = test if isinstance(test, Mapping) else {}
+    refining = {name: test[name] for name in SUBDIVISION if name in test}
     if kind == "EncoderDecoder":
         head = heads.head(keys.table("decode_head"))
         keys.done()
         return EncoderDecoder(backbone, neck, head)
-    cascade = [heads.head(each) for each in keys.tables("decode_head")]
+    cascade = [heads.head(each, refining) for each in keys.tables("decode_head")]
     stages = keys.integer("num_stages", len(cascade))
     if stages != len(cascade):
         raise keys.wrong("num_stages", stages, f"the number of its decode heads, {len(cascade)}")

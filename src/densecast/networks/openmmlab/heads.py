@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from densecast.networks._conv import Units
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._ocr_head import OCRHead
 from densecast.networks._pyramid_heads import PSPHead, SegformerHead, UPerHead
-from densecast.networks.openmmlab import attention, dual_resolution, light_heads, transformer_heads
+from densecast.networks.openmmlab import attention, dual_resolution, light_heads, point_head, transformer_heads
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.units import activation_of, norm_of, optional_activation_of, plain_convolution
 
@@ -246,6 +246,7 @@ HEADS: dict[str, tuple[Make, str | None]] = {
     "CCHead": (attention.criss_cross, None),
     "PSAHead": (attention.pointwise, None),
     "DMHead": (attention.dynamic_filters, None),
+    "PointHead": (point_head.point_head, "multiple_select"),
     "DDRHead": (dual_resolution.ddr_head, None),
     "PIDHead": (dual_resolution.pid_head, None),
     "SETRUPHead": (transformer_heads.setr_up, None),
@@ -255,8 +256,8 @@ HEADS: dict[str, tuple[Make, str | None]] = {
 """By the type in a configuration: what makes the head, and the transform that it always has."""
 
 
-def head(keys: Keys) -> Head:
-    """The head of a `decode_head` table.
+def head(keys: Keys, refining: Mapping[str, Any] | None = None) -> Head:
+    """The head of a `decode_head` table; `refining` is what `test_cfg` says of heads that refine logits.
 
     Raises:
         BadConfigError: of a kind or with a key that densecast does not know.
@@ -264,6 +265,9 @@ def head(keys: Keys) -> Head:
     kind = keys.word("type").removeprefix("mmseg.")
     if kind not in HEADS:
         raise keys.unknown("type", kind, HEADS)
+    if kind == "PointHead":
+        keys.only("conv_cfg", {"type": "Conv1d"}, None)
+        keys.supply(refining or {})
     make, transform = HEADS[kind]
     shared = common(keys, transform)
     if transform is not None and shared.transform != transform:

@@ -26,6 +26,10 @@ class Keys:
     def __contains__(self, name: str) -> bool:
         return name in self._left
 
+    def supply(self, values: Mapping[str, Any]) -> None:
+        """Give the table keys that stand elsewhere in the configuration; its own go first."""
+        self._left = {**values, **self._left}
+
     def take(self, name: str, default: Any = _MISSING) -> Any:
         """The value of a key, whatever it is.
 

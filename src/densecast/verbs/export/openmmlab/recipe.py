@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from densecast.errors import BadConfigError
-from densecast.networks.openmmlab import POSE_NETWORKS
+from densecast.networks.openmmlab import POSE_NETWORKS, SUBDIVISION
 from densecast.spec.augment import Augment
 from densecast.spec.model import Rgb
 from densecast.spec.preprocess import Native, Preprocess
@@ -72,7 +72,7 @@ def _segmentation(config: Mapping[str, Any], model: Mapping[str, Any], stated: P
     return Recipe(
         "mmseg",
         generation,
-        without_training(model),
+        _network(config, model),
         preprocess,
         _decode(last),
         _inference(model.get("test_cfg") or config.get("test_cfg")),
@@ -93,6 +93,14 @@ def without_training(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: without_training(each) for key, each in value.items() if key not in _TRAINING}
     return [without_training(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _network(config: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """The model without what only training reads, and with what `test_cfg` says of the network itself."""
+    made: dict[str, Any] = without_training(model)
+    test = model.get("test_cfg") or config.get("test_cfg")
+    refining = {name: test[name] for name in SUBDIVISION if name in test} if isinstance(test, Mapping) else {}
+    return {**made, "test_cfg": refining} if refining else made
 
 
 def _decode(head: Mapping[str, Any]) -> SegmentationDecode:
