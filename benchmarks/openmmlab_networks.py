@@ -183,7 +183,7 @@ def built_cases(exported: FloatArtifact, photos: Path, where: Path, count: int) 
             backend,
             precision,
             InputShape(height=SIZE_HW[0], width=SIZE_HW[1]),
-            QuantizeOptions(split="all", images=count, calibration_method="mean_minmax", bias_correction="none"),
+            QuantizeOptions(split="all", images=count),
         )
         try:
             made[name] = build(exported, folder, options, data=photos)

@@ -85,9 +85,9 @@ class PointHead(nn.Module):
             refined = flat.reshape(refined.shape)
         return refined
 
-    def _count(self, height: int, width: int) -> Any:
+    def _count(self, height: Any, width: Any) -> Any:
         """How many points are decided anew: all, where there are fewer than asked for."""
-        if torch.jit.is_tracing():
+        if isinstance(height, Tensor):  # while a graph is traced, which has to count by itself
             return torch.minimum(torch.as_tensor(height * width), torch.tensor(self.points))
         return min(height * width, self.points)
 

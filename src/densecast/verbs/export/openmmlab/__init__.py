@@ -102,8 +102,8 @@ def _of_size(options: ExportOptions, fixed_hw: tuple[int, int]) -> ExportOptions
     Raises:
         BadConfigError: another size was asked for.
     """
-    if options.size_hw not in (None, fixed_hw):
-        (height, width), (own_height, own_width) = options.size_hw or fixed_hw, fixed_hw
+    if options.size_hw is not None and options.size_hw != fixed_hw:
+        (height, width), (own_height, own_width) = options.size_hw, fixed_hw
         raise BadConfigError(
             f"this network takes images of {own_height}x{own_width}, the img_size of its configuration, and not "
             f"{height}x{width}: leave --static out.",
