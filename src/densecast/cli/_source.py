@@ -179,8 +179,7 @@ def refuse_on_artifact(context: typer.Context, group: str) -> None:
         )
 
 
-_OWN_NAMES = {"static": "size_hw"}
-_OWN = frozenset({"checkpoint", "spec", "labels", "static", "tolerance"})
+_OWN, _OWN_NAMES = frozenset({"checkpoint", "spec", "labels", "static", "tolerance"}), {"static": "size_hw"}
 _OTHERS = frozenset({"resize", "interpolation", "colour", "mean", "std", "normalise", "divisor", "value_range"})
 
 
@@ -220,8 +219,7 @@ def _base(typed: Typed, source: Named, chosen: ExportOptions) -> Preprocess:
     try:
         return sources.preprocess_of(source, chosen.variant, chosen.config)
     except (BadConfigError, BadCheckpointError) as error:
-        says_values = typed.normalise is not None or None not in (typed.mean, typed.std)
-        if typed.resize is not None and says_values:
+        if typed.resize is not None and (typed.normalise is not None or None not in (typed.mean, typed.std)):
             return Preprocess(Native())
         raise UsageError(
             f"{error} What is stated in its place is stated whole: --resize with --normalise, or with --mean and --std."
