@@ -2,8 +2,8 @@
 
 What is understood: literals, lists, tuples and tables, `dict(…)`, `+`, `+=`, names that were assigned before, their
 entries, `**name` and `*name`, f-strings of such names, of numbers `- * / //`, `sum([…])`, `len(…)`, `list(range(…))`,
-and lists times a number. Anything else - other calls, imports, comprehensions, conditions - is refused with its line,
-but for names that nothing here needs: see `UNREAD`. `config_files` follows `_base_`.
+and lists times a number. Anything else is refused with its line, but for names that nothing here needs: see `UNREAD`.
+`config_files` follows `_base_`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from densecast.errors import BadConfigError
-from densecast.io.python_nodes import called, count_values, holds, is_number
+from densecast.io.python_nodes import called, count_values, holds, is_number, parsed
 
 MAX_CHARACTERS = 1 << 20
 # Configurations nest about ten deep. The parser of Python itself gives up near two hundred.
@@ -24,7 +24,6 @@ MAX_VALUES = 200_000
 # Averaged views, which nearly all configurations of MMSegmentation 1.x make by comprehensions: passed over unread.
 UNREAD = frozenset(("tta_pipeline", "tta_model"))
 FLAT = "The copy that training wrote beside its checkpoints is flat: name that one (--config)"
-_OPENING, _CLOSING = "([{", ")]}"
 _LARGEST = 1e15
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -51,33 +50,8 @@ def parse(text: str, where: str, base: Names | None = None) -> dict[str, Any]:
         raise BadConfigError(
             f"{where} has {len(text):,} characters; a configuration has at most {MAX_CHARACTERS:,}.", field="config"
         )
-    _check_depth(text, where)
-    try:
-        tree = ast.parse(text)
-    except SyntaxError as error:
-        raise BadConfigError(
-            f"{where}, line {error.lineno or 1}: no Python assignments ({error.msg}).", field="config"
-        ) from None
-    except (ValueError, RecursionError, MemoryError) as error:
-        reason = "too deeply nested" if not isinstance(error, ValueError) else str(error)
-        raise BadConfigError(f"{where} cannot be read ({reason}).", field="config") from None
+    tree = parsed(text, where, MAX_DEPTH)
     return _Reader(where, base or {}).assignments(tree)
-
-
-def _check_depth(text: str, where: str) -> None:
-    """Bound nesting before Python's parser follows it; brackets inside of strings count too, which is no matter."""
-    depth, line = 0, 1
-    for character in text:
-        if character == "\n":
-            line += 1
-        elif character in _OPENING:
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise BadConfigError(
-                    f"{where}, line {line}: brackets are nested more than {MAX_DEPTH} deep.", field="config"
-                )
-        elif character in _CLOSING:
-            depth = max(0, depth - 1)
 
 
 class _Reader:
@@ -95,8 +69,7 @@ class _Reader:
                 self._add_to(statement)
                 continue
             if isinstance(statement, ast.AnnAssign) and statement.value is not None:
-                self._assign(statement.target, self.value(statement.value))
-                continue
+                statement = ast.copy_location(ast.Assign([statement.target], statement.value), statement)
             if not isinstance(statement, ast.Assign):
                 raise self._refused(
                     statement, f"a configuration only assigns names; here is {called(statement)}. {FLAT}"

@@ -1,10 +1,14 @@
-"""What parts of Python are called in errors about a configuration, and how many values one of its values holds."""
+"""Parses the text of a configuration within bounds; what its parts are called in errors, and what its values hold."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
 from typing import Any
+
+from densecast.errors import BadConfigError
+
+_OPENING, _CLOSING = "([{", ")]}"
 
 
 def is_number(value: object) -> bool:
@@ -40,6 +44,40 @@ def holds(value: Any, part: object) -> bool:
                 seen.add(id(each))
                 waiting.append(inner)
     return False
+
+
+def parsed(text: str, where: str, most_depth: int) -> ast.Module:
+    """The statements of a configuration.
+
+    Raises:
+        BadConfigError: no Python, or nested deeper.
+    """
+    _check_depth(text, where, most_depth)
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        raise BadConfigError(
+            f"{where}, line {error.lineno or 1}: no Python assignments ({error.msg}).", field="config"
+        ) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        reason = "too deeply nested" if not isinstance(error, ValueError) else str(error)
+        raise BadConfigError(f"{where} cannot be read ({reason}).", field="config") from None
+
+
+def _check_depth(text: str, where: str, most: int) -> None:
+    """Bound nesting before Python's parser follows it; brackets inside of strings count too, which is no matter."""
+    depth, line = 0, 1
+    for character in text:
+        if character == "\n":
+            line += 1
+        elif character in _OPENING:
+            depth += 1
+            if depth > most:
+                raise BadConfigError(
+                    f"{where}, line {line}: brackets are nested more than {most} deep.", field="config"
+                )
+        elif character in _CLOSING:
+            depth = max(0, depth - 1)
 
 
 _WORDS = {
