@@ -2,8 +2,7 @@
 
 What is understood: literals, lists, tuples and tables, `dict(…)`, `+`, `+=`, names that were assigned before, their
 entries, `**name` and `*name`, f-strings of such names, of numbers `- * / //`, `sum([…])`, `len(…)`, `list(range(…))`,
-and lists times a number. Anything else is refused with its line, but for names that nothing here needs: see `UNREAD`.
-`config_files` follows `_base_`.
+and lists times a number. All else is refused, but for names that nothing needs (`UNREAD`). `_base_`: `config_files`.
 """
 
 from __future__ import annotations
