@@ -81,9 +81,12 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(arguments: Sequence[str], port: int) -> Iterator[int]:
-    """A server in a process of its own; gives its process id once it answers."""
+    """A server in a process of its own; gives its process id once it answers.
+
+    In this session: Linux shares CPUs between sessions first, and one with two would get more beside others' work.
+    """
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(arguments, stdout=quiet, stderr=quiet, start_new_session=True) as process:
+    with subprocess.Popen(arguments, stdout=quiet, stderr=quiet, process_group=0) as process:
         try:
             end = time.monotonic() + 120
             while True:

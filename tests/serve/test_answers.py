@@ -162,6 +162,24 @@ def test_a_plain_request_gets_a_png(server: str, files: list[bytes], expected: l
     assert drawn.headers["content-type"] == "image/png" and decoded(drawn.body).shape == (33, 120, 3)
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json;q=0, */*", "image/png"),
+        ("*/*, image/png;q=0", "application/json"),
+        ("image/png;q=0.2, application/json;q=0.3", "application/json"),
+        ("image/*;q=0, */*;q=0.1", "application/json"),
+        ("image/png;q=0, image/*", ""),
+        ("image/png, application/json", "image/png"),
+        ("text/html, */*;q=0.8, image/png;q=0.9", "image/png"),
+        ("application/json;q=0", ""),
+    ],
+)
+def test_what_a_client_does_not_accept_is_not_sent(server: str, files: list[bytes], accept: str, kind: str) -> None:
+    reply = serve_client.ask(server, "POST", "/predict/tiny", files[0], {"Accept": accept})
+    assert (reply.status, reply.headers["content-type"]) == ((200, kind) if kind else (406, "application/json"))
+
+
 def test_a_form_with_a_file_is_a_picture(server: str, files: list[bytes], expected: list[Any]) -> None:
     form = (
         b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'

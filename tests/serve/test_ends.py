@@ -51,6 +51,23 @@ def test_a_signal_ends_it_in_order(artifacts: Path, number: signal.Signals) -> N
     assert lines[1]["path"] == '/v2/models/a\nb"'
 
 
+def test_a_server_that_waits_says_nothing(artifacts: Path) -> None:
+    """Commands tell now and then that they are at work; a server's standard error is a log of requests alone."""
+    code = "from densecast.cli import _heartbeat, main; _heartbeat.SILENCE_S = 0.05; main()"
+    given = [sys.executable, "-c", code, "serve", str(artifacts / "built"), "--port", "0"]
+    with subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().rsplit(" ", 1)[1].strip()
+        for name in ("first", "last"):
+            serve_client.ask(url, "GET", "/v2", headers={"X-Request-Id": name})
+            time.sleep(0.3)
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    lines = errors.splitlines()
+    begin = next(place for place, line in enumerate(lines) if line.startswith("{"))
+    assert [json.loads(line)["id"] for line in lines[begin:]] == ["first", "last"]
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_started_again_and_others_go_on(artifacts: Path) -> None:
     with command(artifacts / "built", "--workers", "2", "-q") as (process, url):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from densecast.cli import _options
+from densecast.cli import _heartbeat, _options
 from densecast.cli._common import Json, Quiet, Verbose, emit, set_up
 from densecast.spec.serve_options import ServeOptions
 
@@ -42,6 +42,8 @@ def command(
         return
 
     def ready(serving: serve.Serving) -> None:
+        # From here on it waits for requests, and standard error is a log of them.
+        _heartbeat.end()
         names = ", ".join(f"{each.name}:{each.version} ({each.precision})" for each in serving.models)
         emit(codec.to_plain(serving), f"Serving {names or 'nothing yet'} at {serving.url}", json)
 

@@ -119,31 +119,33 @@ def _timeout_s(value: str | None) -> float | None:
 
 
 def _media_type(accept: str, *, overlay: bool) -> str:
-    """The first of the types that a client accepts most, and that is made here; an overlay is a PNG unless JSON is."""
-    ranked: list[tuple[float, str]] = []
-    for part in accept.split(",") if accept.strip() else ["*/*"]:
+    """The one that a client accepts most of the types that are made here; an overlay is a PNG unless JSON is asked for.
+
+    A type's weight is that of the most precise range that it is in (RFC 9110, 12.5.1); of equal ones the first range's.
+    """
+    weights: dict[str, tuple[float, int]] = {}
+    for place, part in enumerate(accept.split(",") if accept.strip() else ["*/*"]):
         kind, *parameters = (each.strip().lower() for each in part.split(";"))
-        weight = 1.0
-        for each in parameters:
-            if each.startswith("q="):
-                try:
-                    weight = float(each[2:])
-                except ValueError:
-                    weight = 0.0
-        ranked.append((weight, kind))
-    default = PNG if overlay else JSON
-    for weight, kind in sorted(ranked, key=lambda each: -each[0]):
-        if not weight > 0:
-            continue
-        if kind in (JSON, PNG):
-            return kind
-        if kind == "*/*":
-            return default
-        if kind == "image/*":
-            return PNG
-        if kind == "application/*":
-            return JSON
-    raise Refused(406, f"answers are {JSON} or {PNG}, and neither is accepted.", field="Accept")
+        weights.setdefault(kind, (_weight(parameters), place))
+    best, chosen = (0.0, 0), None
+    for made in (PNG, JSON) if overlay else (JSON, PNG):
+        ranges = (made, f"{made.partition('/')[0]}/*", "*/*")
+        weight, place = next((weights[each] for each in ranges if each in weights), (0.0, 0))
+        if weight > 0 and (chosen is None or (weight, -place) > best):
+            best, chosen = (weight, -place), made
+    if chosen is None:
+        raise Refused(406, f"answers are {JSON} or {PNG}, and neither is accepted.", field="Accept")
+    return chosen
+
+
+def _weight(parameters: Sequence[str]) -> float:
+    for each in parameters:
+        if each.startswith("q="):
+            try:
+                return float(each[2:])
+            except ValueError:
+                return 0.0
+    return 1.0
 
 
 def _told(model: Served, image: Image, prediction: Any, wish: Wish, stages_ms: Mapping[str, float]) -> dict[str, Any]:
