@@ -106,8 +106,18 @@ def test_pictures_are_dropped_compared_and_saved_in_a_browser(server: str, brows
     page.focus("#slide")
     page.keyboard.press("ArrowRight")
     assert page.eval_on_selector("#right", "e => e.style.clipPath") == "inset(0px 0px 0px 51%)"
+    # Pointed at where one of two models has no classes.
+    page.select_option("#other", "people:2")
+    expect(status).to_contain_text(" and ")
+    expect(page.locator("#save-png")).to_be_enabled()
+    page.hover("#stage")
+    expect(page.locator("#pointed")).to_have_text(re.compile(r"^\d+, \d+: \S+ \| –$"))
     page.select_option("#model", "people:2")
     expect(page.locator("#legend")).to_contain_text("people")
+    # The same file again is another picture.
+    page.set_input_files("#files", str(picture))
+    expect(page.locator("#pictures button")).to_have_count(2)
+    expect(status).to_have_text(re.compile(r" ms$"))
     with page.expect_download() as saved:
         page.click("#save-json")
     assert json.loads(Path(saved.value.path()).read_text())["image"] == {"width": 160, "height": 120}
@@ -120,3 +130,19 @@ def test_pictures_are_dropped_compared_and_saved_in_a_browser(server: str, brows
     page.set_input_files("#files", str(tmp_path / "b.jpg"))
     expect(status).to_contain_text("not an image of a known format")
     assert not [each for each in foreign if "400" not in each]
+
+
+@pytest.mark.slow
+def test_a_page_without_models_says_so(browser: Any, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    from densecast.spec.serve_options import ServeOptions
+    from densecast.verbs.serve import serving
+
+    with serving([], ServeOptions(port=0, access_log=False, watch=str(tmp_path))) as running:
+        page = browser.new_page()
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(running.url)
+        expect(page.locator("#status")).to_contain_text("No model is served yet")
+        assert not wrong

@@ -33,6 +33,10 @@ async function loadModels() {
     say(error.status === 401 ? "This server asks for a token." : error.message, true);
     return;
   }
+  if (!models.size) {
+    say("No model is served yet. Load this page again later.", true);
+    return;
+  }
   by("model").replaceChildren();
   by("other").replaceChildren(new Option("–", ""));
   for (const [key, { parameters }] of models) {
@@ -94,6 +98,8 @@ async function show() {
   const mine = ++turn;
   const keys = [by("model").value, by("other").value].filter(Boolean);
   say(`${current.file.name || "picture"} …`);
+  // What is shown is of another picture or model until the answer is there.
+  by("save-png").disabled = by("save-json").disabled = true;
   try {
     const results = [];
     for (const key of keys) results.push(await resultOf(current, key));
@@ -263,6 +269,8 @@ function pointed(event) {
   const x = Math.min(width - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * width)));
   const y = Math.min(height - 1, Math.max(0, Math.floor(((event.clientY - box.top) / box.height) * height)));
   const words = shown.results.map((each, number) => {
+    const size = each.class_id && sizeOf(each);
+    if (!size || size.width !== width || size.height !== height) return "–";
     const found = each.class_id.data[y * width + x];
     return models.get(shown.keys[number]).parameters.labels[found] ?? found;
   });
@@ -270,7 +278,10 @@ function pointed(event) {
 }
 
 const drop = by("drop");
-by("files").addEventListener("change", (event) => add([...event.target.files]));
+by("files").addEventListener("change", (event) => {
+  add([...event.target.files]);
+  event.target.value = ""; // so that the same file can be chosen again
+});
 for (const kind of ["dragenter", "dragover"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
