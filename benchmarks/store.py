@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from densecast.io import codec
 from densecast.measure.store import scoring
 from densecast.measure.store.count_columns import CountColumns
 from densecast.measure.store.manifest import Manifest, RunKey
@@ -28,6 +29,7 @@ from densecast.measure.store.record import FileFacts, Maker, Record
 from densecast.measure.store.store import Store
 from densecast.metrics._base import METRICS
 from densecast.metrics.iou import PixelCount
+from densecast.runtime import machine
 from densecast.spec.sample import SplitRecord
 from densecast.verbs.export.spec_file import SpecFile
 from densecast.verbs.stored import merge
@@ -114,22 +116,23 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the store is made; default: a temporary folder")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--step", choices=STEPS)
-    parser.add_argument("--store")
+    parser.add_argument("--store", help="one that --step write has made")
     given = parser.parse_args()
     if given.step:
         child(given.step, given.store, given.images)
         return
     folder = tempfile.mkdtemp(prefix="densecast-store-", dir=given.folder)
+    store = given.store or f"{folder}/run"
     rows = []
     try:
-        for step in STEPS:
+        for step in [each for each in STEPS if each != "write" or not given.store]:
             words = [
                 sys.executable,
                 __file__,
                 "--step",
                 step,
                 "--store",
-                f"{folder}/run",
+                store,
                 "--images",
                 str(given.images),
             ]
@@ -138,14 +141,20 @@ def main() -> None:
             row = rows[-1]
             per_million = row["seconds"] * 1e6 / given.images
             print(f"{step:12} {row['seconds']:8.1f} s  {per_million:7.1f} s a million  {row['peak_rss_mib']:7.0f} MiB")
-        size = sum(path.stat().st_size for path in Path(folder).rglob("*.parquet"))
+        size = sum(path.stat().st_size for path in Path(store).rglob("*.parquet"))
         print(f"{size / given.images:.0f} bytes an image in the store")
     finally:
         shutil.rmtree(folder)
     assert len({row["value"] for row in rows if "value" in row}) == 1
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        result = {"images": given.images, "classes": CLASSES, "bytes_per_image": size / given.images, "steps": rows}
+        result = {
+            "machine": codec.to_plain(machine.describe()),
+            "images": given.images,
+            "classes": CLASSES,
+            "bytes_per_image": size / given.images,
+            "steps": rows,
+        }
         given.json.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -3,7 +3,8 @@
     python benchmarks/store_overhead.py ARTIFACT --data DIR --images 40 --rounds 5 --on local ray:local
 
 Evaluations with and without a store alternate in one process. Others are timed by their records, from the first image
-that is finished to the last, so that their start is left out.
+that is finished to the last, so that their start is left out; they alternate, too, and each is compared with the first
+of its round, as the speed of a machine that others share drifts.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Any
 import pyarrow.parquet
 
 import densecast
+from densecast.io import codec
 from densecast.pipeline import Pipeline, PipelineConfig
+from densecast.runtime import machine
 
 
 def paired(artifact: Path, data: densecast.Data, options: densecast.EvaluateOptions, rounds: int) -> dict[str, Any]:
@@ -37,7 +40,8 @@ def paired(artifact: Path, data: densecast.Data, options: densecast.EvaluateOpti
     middle = statistics.median(plain)
     print(
         f"{artifact.name}: {middle:.2f} ms an image, with a store {statistics.median(stored):.2f} ms: "
-        f"{statistics.median(extra):+.2f} ms ({statistics.median(extra) / middle:+.1%}), median of {rounds} pairs"
+        f"{statistics.median(extra):+.2f} ms ({statistics.median(extra) / middle:+.1%}), median of {rounds} pairs, "
+        f"{min(extra):+.2f} to {max(extra):+.2f} ms"
     )
     return {"plain_ms": plain, "stored_ms": stored, "images": images}
 
@@ -66,15 +70,20 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=3, help="rounds of --on")
     parser.add_argument("--on", nargs="*", default=["local"])
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     options = densecast.EvaluateOptions(split=given.split, limit=given.images)
     data = densecast.Data(given.data)
-    found: dict[str, Any] = {"artifact": str(given.artifact)}
+    found: dict[str, Any] = {"artifact": given.artifact.name, "machine": codec.to_plain(machine.describe())}
     if given.rounds:
         found["paired"] = paired(given.artifact, data, options, given.rounds)
-    found["on"] = {on: steady(given.artifact, data, options, on) for on in given.on}
+    found["on"] = [{on: steady(given.artifact, data, options, on) for on in given.on} for _ in range(given.turns)]
+    for on in given.on[1:]:
+        ratios = [turn[on]["images_per_s"] / turn[given.on[0]]["images_per_s"] for turn in found["on"]]
+        told = f"median {statistics.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}"
+        print(f"--on {on} against {given.on[0]}: {told}, of {len(ratios)} rounds")
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(found, indent=2) + "\n")

@@ -44,6 +44,7 @@ def test_the_commands_of_the_page_give_one_score(
         if "--store runs/carvana" in line and "--shard" not in line:
             shutil.rmtree(tmp_path / "runs", ignore_errors=True)
         line = line.replace("runs/fcn/built", str(root / "built")).replace("/data/carvana", str(root / "data"))
+        line = line.replace("runs/fcn/float", str(root / "float")).replace("runs/fcn/int8", str(root / "built"))
         line = line.replace("STORE", "runs/carvana").replace("--on ray", "--on ray:local")
         if "--shard 3/16" in line:
             shutil.rmtree(tmp_path / "runs", ignore_errors=True)

@@ -10,6 +10,7 @@ import signal
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from made_images import write_mask
 from made_stores import ALL, evaluated, prepare, rows
 
 import densecast as api
-from densecast.errors import BadImageError, BadInputError, BadStoreError, UsageError
+from densecast.errors import BadImageError, BadInputError, BadStoreError, UsageError, WriteError
 from densecast.pipeline import Pipeline
 from densecast.results.predictions import EvaluateResult
 from densecast.spec.store_options import StoreOptions
@@ -271,6 +272,39 @@ def test_damaged_files_are_refused_by_name(pipeline: Pipeline, root: Path, tmp_p
     (run / "store.json").write_text("{")
     with pytest.raises(BadStoreError, match=r"store\.json is damaged"):
         merge(run)
+
+
+def test_a_store_that_lost_files_goes_on_and_takes_no_other_runs_records(
+    pipeline: Pipeline, root: Path, plain: EvaluateResult, tmp_path: Path
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    evaluated(pipeline, root / "data", run, shard_size=7)
+    api.evaluate(pipeline, root / "data", replace(ALL, limit=4), stored=StoreOptions(str(other)))
+    before = {row["id"]: row["finished"] for row in rows(run)}
+    for lost in ("store.json", "ids.parquet"):
+        (run / lost).unlink()
+        assert evaluated(pipeline, root / "data", run) == plain and (run / lost).is_file()
+    assert {row["id"]: row["finished"] for row in rows(run)} == before
+    # Of another run: by a file that was copied, and where nothing says what the files are of.
+    part = next((other / "done").iterdir())
+    shutil.copy(part, run / "done")
+    for use in (lambda: evaluated(pipeline, root / "data", run), lambda: merge(run), lambda: api.report_store(run)):
+        with pytest.raises(BadStoreError, match=f"{part.name} holds records of another run"):
+            use()
+    (run / "done" / part.name).unlink()
+    (other / "store.json").unlink()
+    with pytest.raises(UsageError, match=r"another run, whose store\.json is gone"):
+        evaluated(pipeline, root / "data", other)
+    assert not (other / "store.json").exists()
+
+
+def test_a_place_that_takes_no_records_is_said(pipeline: Pipeline, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(WriteError, match="takes no records"):
+        evaluated(pipeline, root / "data", tmp_path / "file" / "run")
+    api.infer_stored(pipeline, [root / "data" / "imgs"], StoreOptions(str(tmp_path / "run")))
+    with pytest.raises(UsageError, match="holds records of infer, not of evaluate"):
+        evaluated(pipeline, root / "data", tmp_path / "run")
 
 
 def test_nothing_of_the_users_is_taken_for_a_store(pipeline: Pipeline, root: Path, tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def below_table(table: str, lines: Sequence[str]) -> str:
 def tell_shard(result: ShardResult, json: Path | None) -> None:
     """Print what a shard holds, and name its failures on standard error."""
     name_failures(result.failed)
-    text = f"shard {result.shard} of {result.store}: {result.done} of {result.images} images done"
+    named = result.store if result.shard == "1/1" else f"shard {result.shard} of {result.store}"
+    text = f"{named}: {result.done} of {result.images} images done"
     text += f", {len(result.failed)} failed" if result.failed else ""
     emit(codec.to_plain(result), text, json)
 

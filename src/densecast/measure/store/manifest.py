@@ -75,6 +75,11 @@ class Manifest:
         Raises:
             UsageError: says which of artifact, data and options differ.
         """
+        verb = key.options.get("verb", self.verb)
+        if verb != self.verb:
+            raise UsageError(
+                f"{store} holds records of {self.verb}, not of {verb}. Name another folder.", field="store"
+            )
         apart = self.key.difference(key)
         if apart is not None:
             raise UsageError(f"{store} holds records of {apart}. Name another folder for this run.", field="store")
@@ -94,6 +99,11 @@ def parse(data: bytes, store: str) -> Manifest:
             raise BadStoreError(f"{store} was made by a newer densecast (format {plain['format']}). Update densecast.")
         return codec.from_plain(plain, Manifest, MANIFEST)
     except (ValueError, RecursionError) as error:
-        raise BadStoreError(f"{store}: {MANIFEST} is damaged ({error}).") from None
+        raise BadStoreError(
+            f"{store}/{MANIFEST} is damaged ({error}). Remove it and run the same command again, which takes up "
+            "its own records and refuses others."
+        ) from None
     except BadConfigError as error:
-        raise BadStoreError(f"{store} is damaged: {error}") from None
+        raise BadStoreError(
+            f"{store}/{MANIFEST} is damaged: {error} Remove it and run the same command again."
+        ) from None

@@ -32,11 +32,11 @@ class Part:
     data: bytes
 
 
-def part_of(folder: str, records: Sequence[Record], maker: Maker, columns: Columns | None) -> Part:
-    """Records as one Parquet file, named by the hash of their ids and that of its bytes."""
+def part_of(folder: str, records: Sequence[Record], maker: Maker, columns: Columns | None, run: str = "") -> Part:
+    """Records as one Parquet file, named by the hashes of their ids and of its bytes; `run` is its key's hash."""
     pa, parquet = arrow.load()
     table = pa.table(_columns(pa, folder, records, maker, columns))
-    table = table.replace_schema_metadata({_META: json.dumps({"precision": maker.precision}).encode()})
+    table = with_facts(table, maker.precision, run)
     return named(folder, [record.id for record in records], _bytes_of(parquet, table))
 
 
@@ -111,13 +111,22 @@ def _compute(precision: str) -> str:
 
 def precision_in(schema: Any) -> str:
     """The precision that ran, as JSON, from a part's schema; "" where it is not told."""
+    return _fact(schema, "precision")
+
+
+def run_in(schema: Any) -> str:
+    """The hash of the key of the run that a part is of, from its schema; "" where it is not told."""
+    return _fact(schema, "run")
+
+
+def _fact(schema: Any, name: str) -> str:
     metadata = schema.metadata or {}
-    return str(json.loads(metadata[_META]).get("precision", "")) if _META in metadata else ""
+    return str(json.loads(metadata[_META]).get(name, "")) if _META in metadata else ""
 
 
-def with_precision(table: Any, precision: str) -> Any:
-    """A table whose schema tells the precision."""
-    return table.replace_schema_metadata({_META: json.dumps({"precision": precision}).encode()})
+def with_facts(table: Any, precision: str, run: str) -> Any:
+    """A table whose schema tells the precision and the run."""
+    return table.replace_schema_metadata({_META: json.dumps({"precision": precision, "run": run}).encode()})
 
 
 def write_table(table: Any, folder: str) -> Part:

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any, Protocol
 
-from densecast.errors import UsageError
+from densecast.errors import UsageError, WriteError
 from densecast.io import files, remote, temporaries
 
 
@@ -45,7 +45,7 @@ class LocalPlace:
         """The names of the files in one of its folders, sorted."""
         try:
             found = [path.name for path in (self._folder / folder).iterdir()]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(f"{folder}/{name}" for name in found if not name.startswith("."))
 
@@ -61,8 +61,18 @@ class LocalPlace:
         return str(self._folder / name)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write beside, flush, rename, flush the folder."""
-        files.write_bytes(self._folder / name, data)
+        """Write beside, flush, rename, flush the folder.
+
+        Raises:
+            WriteError: it cannot be written, and is not there.
+        """
+        try:
+            files.write_bytes(self._folder / name, data)
+        except OSError as error:
+            raise WriteError(
+                f"{self._folder} takes no records ({error.strerror or error}). What is recorded stays; make room or "
+                "name another folder, and run the same command again."
+            ) from None
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""

@@ -88,6 +88,7 @@ class Store:
         if data is None:
             if files.has_others(_OWN):
                 raise UsageError(f"{name} holds other files than records. Name a new folder for them.", field="store")
+            cls(name, files, wanted).refuse_left_over()
             stored = replace(wanted, created=datetime.now(UTC).isoformat(timespec="seconds"))
             files.write(IDS, _ids_file(ids))
             files.write(MANIFEST, stored.to_bytes())
@@ -95,7 +96,26 @@ class Store:
             data = files.read(MANIFEST) or b""
         found = parse(data, name)
         found.require(wanted.key, name)
+        if files.read(IDS) is None:  # lost; what it held is known
+            files.write(IDS, _ids_file(ids))
         return cls(name, files, found)
+
+    def refuse_left_over(self) -> None:
+        """Refuse parts of another run, where what said of which one is lost.
+
+        Raises:
+            UsageError: there are some.
+            BadStoreError: one is damaged.
+        """
+        _, parquet = arrow.load()
+        for name in [*self.names(DONE), *self.names(FAILED)]:
+            with arrow.reading(f"{self.name}/{name}"):
+                run = parts.run_in(parquet.read_schema(self._files.source(name)))
+            if run != self.manifest.key.digest:
+                raise UsageError(
+                    f"{self.name} holds records of another run, whose {MANIFEST} is gone. Name a new folder.",
+                    field="store",
+                )
 
     def write(self, records: Sequence[Record], maker: Maker, columns: Columns | None) -> None:
         """Append records, in one file of those that are done and one of those that failed."""
@@ -104,7 +124,7 @@ class Store:
             (FAILED, [record for record in records if record.failure is not None]),
         ):
             if chosen:
-                self.put(parts.part_of(folder, chosen, maker, columns))
+                self.put(parts.part_of(folder, chosen, maker, columns, self.manifest.key.digest))
 
     def put(self, part: parts.Part) -> None:
         """Append a file; one of the same contents is the same file."""
@@ -191,6 +211,7 @@ class Store:
         for name in self.names(DONE):
             with arrow.reading(f"{self.name}/{name}"):
                 for batch in parts.batches(pa.BufferReader(self.read(name)), columns):
+                    self._refuse_others(name, batch.schema)
                     if repeated:
                         ids = batch.column("id").to_pylist()
                         fresh = []
@@ -213,7 +234,18 @@ class Store:
 
     def _batches(self, name: str, columns: Sequence[str]) -> Iterator[Any]:
         with arrow.reading(f"{self.name}/{name}"):
-            yield from parts.batches(self._files.source(name), columns, 65_536)
+            for batch in parts.batches(self._files.source(name), columns, 65_536):
+                self._refuse_others(name, batch.schema)
+                yield batch
+
+    def _refuse_others(self, name: str, schema: Any) -> None:
+        """Refuse a part that somebody has put here from the store of another run."""
+        run = parts.run_in(schema)
+        if run and run != self.manifest.key.digest:
+            raise BadStoreError(
+                f"{self.name}/{name} holds records of another run than {MANIFEST} beside it names. Remove it, or give "
+                "each run a folder of its own."
+            )
 
 
 def _ids_file(ids: Iterable[str]) -> bytes:

@@ -92,7 +92,7 @@ def _rewritten(store: Store, *, repeated: bool) -> set[str]:
     def flush(precision: str) -> None:
         batches = waiting.pop(precision, [])
         if batches:
-            table = parts.with_precision(pa.Table.from_batches(batches), precision)
+            table = parts.with_facts(pa.Table.from_batches(batches), precision, store.manifest.key.digest)
             part = parts.write_table(table, DONE)
             store.put(part)
             written.add(part.name)
