@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 TORCH = $(PIP) --no-deps --retries 0 --extra-index-url $(TORCH_INDEX_URL) torch
 
-.PHONY: help venv demo test test-all check docs format bench faults mutate portable parity clean
+.PHONY: help venv demo test test-all check docs lock format bench faults mutate portable parity clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -33,6 +33,12 @@ docs:            ## the pages as a site, in build/site; DOCS_BUILDER=mkdocs for 
 	test -e .venv-docs/bin/zensical || $(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/$(or $(DOCS_BUILDER),zensical) build --strict
+
+lock:            ## pylock.toml (PEP 751): what constraints.txt pins, for this Python, with the hash of every file
+	test -e .venv-lock/bin/uv || $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet --disable-pip-version-check uv
+	.venv-lock/bin/uv pip compile --quiet --format pylock.toml --no-header --constraint constraints.txt --all-extras \
+	  $(or $(LOCK_OPTIONS),--torch-backend cpu) --output-file pylock.toml pyproject.toml
 
 format: venv                  ## let ruff rewrite what it can
 	$(BIN)/ruff format .

@@ -103,6 +103,16 @@ def test_a_tensor_is_refused_with_its_conversion() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(BadShapeError, match=r"torch tensor \(3, 4, 5\).*permute"):
         as_image(torch.zeros(3, 4, 5), model())
+    with pytest.raises(BadShapeError, match=r"torch tensor \(4, 5, 3\)\. Pass tensor\.cpu"):
+        as_image(torch.zeros(4, 5, 3), model())
+    with pytest.raises(BadShapeError, match=r"Pass tensor\[0\]\.permute"):
+        as_image(torch.zeros(2, 3, 4, 5), model())
+
+
+@pytest.mark.parametrize("address", ["https://a.example/b.jpg", "s3://bucket/b.jpg", "rtsp://a.example/live"])
+def test_an_address_is_called_one_and_not_mangled(address: str) -> None:
+    with pytest.raises(BadInputError, match=f"{address}: an address, where a file is needed.*allow_url"):
+        as_image(address, model())
 
 
 @pytest.mark.parametrize("given", [b"", b"no image", "absent.png", "", "a\0b", Path("absent.png")])

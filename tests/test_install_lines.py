@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -104,3 +105,23 @@ def test_make_installs_the_build_for_cpus_first() -> None:
         if re.search(r"\[.*\b(torch|all)\b.*\]", line):
             before = installs[: installs.index(line)]
             assert any("--extra-index-url https://download.pytorch.org/whl/cpu torch" in each for each in before)
+
+
+def test_a_lock_that_was_made_agrees_with_the_constraints_and_holds_the_build_for_cpus() -> None:
+    """`make lock` writes it; it is not kept in the repository, as it is made of addresses of one index."""
+    lock = ROOT / "pylock.toml"
+    if not lock.is_file():
+        pytest.skip("NO pylock.toml here: it is NOT COMPARED with constraints.txt (make lock)")
+    packages = tomllib.loads(lock.read_text(encoding="utf-8"))["packages"]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split(";")[0].strip().split("==") for line in lines if "==" in line and not line.startswith("#"))
+    pinned = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins.items()}
+    named = {each["name"]: each for each in packages if each["name"] != "densecast"}
+    # `pip freeze`, of which the constraints are made, leaves setuptools out; others are for other platforms.
+    assert {name for name in named if name not in pinned} <= {"colorama", "pywin32", "setuptools", "tzdata"}
+    for name, each in named.items():
+        version = each["version"].partition("+")[0]
+        assert version == pinned.get(name, version), name
+        files = [*each.get("wheels", []), *([each["sdist"]] if "sdist" in each else [])]
+        assert files and all(re.fullmatch(r"[0-9a-f]{64}", file["hashes"]["sha256"]) for file in files), name
+    assert named["torch"]["version"].endswith("+cpu") and not any(name.startswith("nvidia-") for name in named)

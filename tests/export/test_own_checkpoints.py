@@ -320,3 +320,19 @@ def test_three_labels_do_not_go_with_one_channel(tmp_path: Path) -> None:
     path = saved(tmp_path / "w.pth", unet.build(unet.Options(classes=1, base_width=2)).state_dict())
     with pytest.raises(BadGraphError, match="one plane, which tells two labels apart, but 3 labels"):
         export("unet_tiny", tmp_path / "out", checkpoint=path, labels=["a", "b", "c"], options=FIXED)
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"\xff\xd8\xff\xe0", "a JPEG picture"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>", "a web page"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (b"\x1f\x8b\x08", "unpack it first"),
+    ],
+)
+def test_what_is_no_checkpoint_is_called_what_it_is(start: bytes, what: str, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_bytes(start + bytes(200))
+    with pytest.raises(BadCheckpointError, match=f"is no checkpoint but .*{what}"):
+        read(tmp_path / "weights.pth")

@@ -88,6 +88,18 @@ def test_what_shows_no_pictures_is_refused(source: Any, pipeline: Pipeline) -> N
         list(dc.predict(pipeline, source))
 
 
+def test_every_nth_frame_of_what_has_none_is_refused_before_anything_is_predicted(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    for source in (tmp_path / "a.png", tmp_path, [str(tmp_path / "a.png"), PHOTO], PHOTO):
+        with pytest.raises(UsageError, match="for videos and cameras") as told:
+            list(dc.predict(pipeline, source, every=2))
+        assert told.value.field == "every"
+    made_videos.write(tmp_path / "a.mp4", size_hw=(24, 32))
+    assert len(list(dc.predict(pipeline, [tmp_path / "a.png", tmp_path / "a.mp4"], every=6))) == 3
+
+
 def test_wrong_pictures_are_refused_in_the_words_of_the_pipeline(pipeline: Pipeline) -> None:
     with pytest.raises(BadShapeError, match="got"):
         list(dc.predict(pipeline, PHOTO.astype(np.float32)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -164,6 +165,38 @@ def test_an_image_to_draw_on_has_to_be_the_one_that_was_predicted() -> None:
         label_map().plot(PHOTO.astype(np.float32))
     other = PHOTO[::-1].copy()
     np.testing.assert_array_equal(label_map().plot(other, opacity=0.0, contours=False, legend=False), other)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_predictions_are_equal_where_all_their_arrays_are(kind: str) -> None:
+    one, same = KINDS[kind](), KINDS[kind]()
+    assert one == same and one != 3 and one != KINDS["pose" if kind != "pose" else "depth"]()
+    name, array = next((name, value) for name, value in vars_of(one).items() if isinstance(value, np.ndarray))
+    changed = array.copy()
+    changed.flat[-1] = not changed.flat[-1] if changed.dtype == bool else changed.flat[-1] + 1
+    assert one != dataclasses.replace(one, **{name: changed})
+    assert one == dataclasses.replace(one, origin=None), "what it was made of does not count"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+
+
+def vars_of(prediction: Any) -> dict[str, Any]:
+    return {each.name: getattr(prediction, each.name) for each in dataclasses.fields(prediction)}
+
+
+def test_a_prediction_is_drawn_on_whatever_a_pipeline_takes(tmp_path: Path) -> None:
+    made = label_map()
+    other = np.ascontiguousarray(PHOTO[::-1])
+    Image.fromarray(other).save(tmp_path / "a.png")
+    drawn = made.plot(other)
+    for given in (
+        tmp_path / "a.png",
+        str(tmp_path / "a.png"),
+        (tmp_path / "a.png").read_bytes(),
+        Image.fromarray(other),
+    ):
+        assert np.array_equal(made.plot(given), drawn)
+    assert not np.array_equal(made.plot(), drawn)
 
 
 def test_a_prediction_made_by_hand_has_numbers_for_names_and_people_need_an_image() -> None:

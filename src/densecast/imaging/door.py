@@ -112,7 +112,10 @@ def _conversion(dtype: np.dtype[Any]) -> str:
 def _named(source: Any) -> str:
     kind = type(source)
     if kind.__module__.partition(".")[0] == "torch":
-        return f"a torch tensor {tuple(source.shape)}. Pass tensor.permute(1, 2, 0).cpu().numpy() as uint8, one image."
+        shape = tuple(source.shape)
+        one = "tensor[0]" if len(shape) == 4 else "tensor"
+        last = "" if len(shape) in (2, 3) and shape[-1] in (1, 3, 4) else ".permute(1, 2, 0)"
+        return f"a torch tensor {shape}. Pass {one}{last}.cpu().numpy() as uint8, one image."
     if isinstance(source, (list, tuple)):
         return f"a {kind.__name__}. Pass images one by one, or to Pipeline.stream; of numbers, np.asarray(…, np.uint8)."
     return f"{kind.__module__}.{kind.__name__}. Pass an array, a path, a file's bytes or a Pillow image."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,12 @@ def _check_file(path: Path) -> None:
     try:
         status = path.stat()
     except OSError as error:
+        # A `Path` makes one slash of two.
+        if url := re.match(r"(https?|s3|gs|ftp|rtsp):/+", str(path)):
+            raise BadImageError(
+                f"{url[1]}://{str(path)[url.end() :]}: an address, where a file is needed. `densecast infer` and "
+                "`densecast.predict` fetch pictures with allow_url (--allow-url)."
+            ) from None
         raise BadImageError(f"{path}: cannot be read ({error.strerror or error}).") from None
     except ValueError as error:
         raise BadImageError(f"{path}: no possible name of a file ({error}).") from None

@@ -10,20 +10,21 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import BadShapeError, UsageError
+from densecast.errors import UsageError
 from densecast.imaging import run_lengths
 from densecast.imaging.outlines import Polygon, polygons
 from densecast.io import files
 from densecast.spec.georeference import Georeference
 from densecast.spec.model import ModelSpec
 from densecast.tasks import _legend
+from densecast.tasks._given import canvas, equal
 from densecast.tasks._legend import Entry
 from densecast.tasks._regions import Region, Style
 
@@ -48,6 +49,19 @@ class Prediction:
     __slots__ = ()
     kind: ClassVar[str] = "predictions"
     origin: Origin | None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all arrays and values are equal; what a prediction was made of does not count."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(
+            equal(getattr(self, each.name), getattr(other, each.name))
+            for each in fields(self)  # type: ignore[arg-type]
+            if each.name != "origin"
+        )
+
+    # Equal ones would have to have equal hashes, and arrays may be written to.
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,7 +151,7 @@ class Prediction:
 
     def plot(
         self,
-        image: npt.NDArray[Any] | None = None,
+        image: npt.NDArray[Any] | Path | str | bytes | None = None,
         *,
         opacity: float | None = None,
         contours: bool | None = None,
@@ -145,7 +159,8 @@ class Prediction:
     ) -> Image:
         """Draw the prediction over its image -> (H, W, 3) uint8 RGB; with `legend` a band with names is added below.
 
-        `image` (H, W, 3) uint8 RGB is drawn on instead of the prediction's own; without either it is a plain ground.
+        `image`, (H, W, 3) uint8 RGB, a Pillow image, a path or a file's bytes, is drawn on instead of the prediction's
+        own; without either it is a plain ground.
         `opacity` is that of what is drawn, 0 to 1; `contours` are lines around regions.
 
         Raises:
@@ -155,7 +170,7 @@ class Prediction:
         drawn = self._draw(self._canvas(image), Style(opacity, contours, legend))
         return _legend.below(drawn, self._entries()) if legend else drawn
 
-    def show(self, image: npt.NDArray[Any] | None = None, **style: Any) -> None:
+    def show(self, image: npt.NDArray[Any] | Path | str | bytes | None = None, **style: Any) -> None:
         """Show `plot(…)`: in a notebook below the cell, else in the system's image viewer."""
         from PIL import Image as Pillow
 
@@ -169,7 +184,7 @@ class Prediction:
     def save(
         self,
         path: Path | str,
-        image: npt.NDArray[Any] | None = None,
+        image: npt.NDArray[Any] | Path | str | bytes | None = None,
         *,
         overwrite: bool = False,
         georeference: Georeference | None = None,
@@ -256,20 +271,10 @@ class Prediction:
         if (image is not None or style) and ending not in _PICTURES:
             raise UsageError(f"an image and how to draw it have no effect on {ending}.", field="image")
 
-    def _canvas(self, given: npt.NDArray[Any] | None) -> Image:
+    def _canvas(self, given: Any) -> Image:
         size_hw = self.size_hw
         if given is not None:
-            canvas = np.asarray(given)
-            if canvas.dtype != np.uint8 or canvas.ndim != 3 or canvas.shape[2] != 3:
-                raise BadShapeError(
-                    f"an image to draw on must be (height, width, 3) uint8 RGB, got {canvas.shape} {canvas.dtype}."
-                )
-            if size_hw is not None and canvas.shape[:2] != size_hw:
-                raise BadShapeError(
-                    f"the prediction is {size_hw[0]} high and {size_hw[1]} wide, the image {canvas.shape[0]} and "
-                    f"{canvas.shape[1]}. Pass the image that was predicted."
-                )
-            return canvas
+            return canvas(given, size_hw, use_exif=self.origin is not None and self.origin.spec.preprocess.use_exif)
         own = self.image
         if own is not None:
             return own

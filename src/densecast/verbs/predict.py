@@ -52,6 +52,8 @@ def predict(
     """
     if every < 1:
         raise UsageError(f"every must be at least 1, got {every}.", field="every")
+    if every > 1:
+        _refuse_idle(source, recursive, allow_url)
 
     def finish(predicted: Predicted[_Item]) -> Predicted[Any]:
         return Predicted(predicted.source.source, predicted.image, predicted.placement, predicted.prediction)
@@ -60,6 +62,18 @@ def predict(
     with opened(model, "throughput") as pipeline:
         items = _read_by(pipeline, items)
         yield from pipeline.stream(items, lambda item: item.read(), finish, scores=scores, batch=batch)
+
+
+def _refuse_idle(source: Any, recursive: bool, allow_url: bool) -> None:
+    """`every` where it can be seen that there is no video: of names, arrays and pictures, not of a generator."""
+    parts = [source] if isinstance(source, (str, os.PathLike)) or _is_picture(source) else source
+    if not isinstance(parts, (list, tuple)):
+        return
+    names = [os.fspath(each) for each in parts if isinstance(each, (str, os.PathLike))]
+    if len(names) + sum(map(_is_picture, parts)) < len(parts):
+        return
+    if not names or not sources.find(names, recursive=recursive, allow_url=allow_url, takes_videos=True).has_videos:
+        raise UsageError("it is for videos and cameras, and none was given: leave it out.", field="every")
 
 
 def _read_by(pipeline: Pipeline, items: Iterator[_Item]) -> Iterator[_Item]:

@@ -25,7 +25,7 @@ from densecast.tasks.pose.options import PoseDecode as PoseDecode
 from densecast.tasks.pose.skeleton import COCO, Skeleton
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Poses(Prediction):
     """`xy_px` (n, K, 2), `score` (n, K) and `person_score` (n,), float32: n people with K joints each.
 

@@ -19,7 +19,7 @@ from densecast.tasks.segmentation import drawing
 from densecast.tasks.segmentation.palettes import voc
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SegmentationMap(Prediction):
     """`class_id` (H, W), each pixel's class index; `probability` (H, W) float32, that of its class, if requested.
 

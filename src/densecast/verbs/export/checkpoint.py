@@ -178,11 +178,33 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
         raise BadCheckpointError(f"checkpoint {path} is not a readable safetensors file ({error}).") from None
 
 
+# What files begin with that are no checkpoints, and what they are.
+_OTHERS = (
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself: git lfs pull"),
+    (b"\x89HDF", "an HDF5 file, as Keras writes them: save it as a SavedModel or a frozen graph"),
+    (b"\x1f\x8b", "a gzip archive: unpack it first"),
+    (b"<", "a web page or XML: what was downloaded is not the file"),
+    (b"{", "text"),
+)
+
+
+def _refuse_others(path: Path) -> None:
+    """Say what a file is that begins as no checkpoint does."""
+    with path.open("rb") as file:
+        start = file.read(64).lstrip()
+    for begin, what in _OTHERS:
+        if start.startswith(begin):
+            raise BadCheckpointError(f"{path} is no checkpoint but {what}.")
+
+
 def _read_torch(path: Path, *, mapped: bool = False) -> Any:
     import pickle
 
     import torch
 
+    _refuse_others(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch remarks on file formats it may not read; it fails where it cannot
