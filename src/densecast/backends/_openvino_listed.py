@@ -11,7 +11,9 @@ from densecast.backends import _openvino_model
 from densecast.spec.layer import Layer
 from densecast.spec.tensor import TensorSpec
 
-_WEIGHTED = frozenset({"Convolution", "ConvolutionBackpropData", "GroupConvolution", "MatMul"})
+_TRANSPOSED = frozenset({"ConvolutionBackpropData", "GroupConvolutionBackpropData"})
+_GROUPED = frozenset({"GroupConvolution", "GroupConvolutionBackpropData"})
+_WEIGHTED = _TRANSPOSED | _GROUPED | {"Convolution", "MatMul"}
 _PASSING = frozenset(
     {"Convert", "Reshape", "Unsqueeze", "Squeeze", "Transpose", "FakeQuantize", "Multiply", "Subtract"}
 )
@@ -55,9 +57,9 @@ def _layer(node: Any, precision: str) -> Layer:
         left = tuple(node.get_input_shape(0))
         macs = math.prod(output) * left[-2 if node.get_attributes().get("transpose_a") else -1]
     else:
-        counted = tuple(node.get_input_shape(0)) if kind == "ConvolutionBackpropData" else output
+        counted = tuple(node.get_input_shape(0)) if kind in _TRANSPOSED else output
         # [G, outputs, inputs, ...] of groups, else [outputs, inputs, ...]; transposed [inputs, outputs, ...].
-        macs = math.prod(counted) * math.prod(weight[2 if kind == "GroupConvolution" else 1 :])
+        macs = math.prod(counted) * math.prod(weight[2 if kind in _GROUPED else 1 :])
     return Layer(node.get_friendly_name(), kind, output, math.prod(weight) if is_constant else 0, macs, precision)
 
 
