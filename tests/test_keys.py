@@ -17,6 +17,7 @@ from made_images import carvana
 from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact
 from densecast.errors import UsageError
 from densecast.io import files
+from densecast.runtime import machine
 from densecast.spec.augment import Augment
 from densecast.spec.data_layout import DataLayout, SplitFolders
 from densecast.spec.data_options import Data, DataOptions
@@ -155,6 +156,18 @@ def test_every_build_option_is_in_the_key(source: FloatArtifact) -> None:
     assert {each.name for each in dataclasses.fields(BuildOptions)} == {name.partition(".")[0] for name in names}
     assert build_key(source, options, ("x",), None, "1") != before
     assert build_key(source, options, (), None, "2") != before
+
+
+@pytest.mark.parametrize("change", [{"cpu": "another"}, {"cpu_flags": ("avx",)}], ids=lambda change: next(iter(change)))
+def test_a_build_and_a_timing_are_of_one_kind_of_processor(
+    change: dict[str, Any], source: FloatArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys() -> list[str]:
+        return [build_key(source, OPTIONS, (), None, "1"), timing_key(source, [OPTIONS], [(1, 1)], 1, "1")]
+
+    before, elsewhere = keys(), replace(machine.describe(), **change)
+    monkeypatch.setattr(machine, "describe", lambda: elsewhere)
+    assert not set(before) & set(keys())
 
 
 @pytest.mark.parametrize("options", [EvaluateOptions(), BenchmarkOptions()])

@@ -63,6 +63,13 @@ def test_what_overflows_float16_is_not_built(tmp_path: Path) -> None:
     assert not (tmp_path / "fp16").exists()
 
 
+def test_a_float32_model_whose_answer_is_not_finite_is_not_built(tmp_path: Path) -> None:
+    source = tiny_artifacts.exported(tmp_path, scaled(1e38))
+    with pytest.raises(ParityError, match=r"the fp32 model built for onnxruntime gives values that are not finite"):
+        build(source, tmp_path / "fp32", BuildOptions("onnxruntime"))
+    assert not (tmp_path / "fp32").exists()
+
+
 def test_an_engine_that_computes_something_else_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from densecast.backends import onnxruntime
 

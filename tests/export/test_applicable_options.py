@@ -12,7 +12,7 @@ from command_line import densecast, failed
 
 from densecast.errors import BadConfigError, UsageError
 from densecast.spec.verb_options import ExportOptions
-from densecast.verbs.export import applicable, described, export, library_preprocess
+from densecast.verbs.export import applicable, described, export, library_preprocess, sources
 
 LABELS = ("--labels", "background,car")
 
@@ -199,3 +199,10 @@ def test_a_program_of_torch_export(tmp_path: Path) -> None:
         )
     with pytest.raises(UsageError, match=r"file \(.pt2\)"):
         export(tmp_path / "net.pt2", tmp_path / "no", labels=2, options=ExportOptions(size_hw=(32, 48)))
+
+
+def test_weights_are_openmmlabs_where_a_configuration_is_beside_them_or_named(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"w": torch.zeros(2)}, tmp_path / "weights.pth")
+    assert sources.kind_of(tmp_path / "weights.pth") == "torchscript"
+    assert sources.kind_of(tmp_path / "weights.pth", "config.py") == "openmmlab"

@@ -66,6 +66,13 @@ def test_what_networks_have_passes_without_a_remark(numbers: dict[str, object]) 
     assert not Preprocess(Native(), **numbers).remarks()  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("std", [(0.5, 60.0, 60.0), (60.0, 60.0, 600.0), (600.0, 60.0, 60.0)])
+def test_one_channel_of_an_unusual_range_is_enough_for_a_remark(std: tuple[float, float, float]) -> None:
+    # 255 / 0.5 = 510 is more than bytes have; 255 / 600 is less than half of the usual unit.
+    (remark, *_) = Preprocess(Native(), mean=(120.0, 120.0, 120.0), std=std).remarks()
+    assert "makes images span" in remark
+
+
 def test_the_unusual_is_warned_of_when_a_spec_is_used(caplog: pytest.LogCaptureFixture) -> None:
     rule = Preprocess(Native(), mean=(123.675, 116.28, 103.53), std=(0.229, 0.224, 0.225))
     with caplog.at_level(logging.WARNING):
