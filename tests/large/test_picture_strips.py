@@ -227,3 +227,18 @@ def test_a_geotiff_says_where_its_pixels_lie(
     Image.fromarray(picture).save(tmp_path / "plain.tif")
     Image.fromarray(picture).save(tmp_path / "plain.png")
     assert georeference(tmp_path / "plain.tif") is None and georeference(tmp_path / "plain.png") is None
+
+
+@pytest.mark.parametrize(("orientation", "is_read"), [(None, True), (1, True), (2, False), (3, False), (6, False)])
+def test_a_tiff_is_read_in_strips_unless_its_orientation_tag_turns_it(
+    orientation: int | None, is_read: bool, picture: np.ndarray, tmp_path: Path
+) -> None:
+    tags = {} if orientation is None else {274: orientation}
+    Image.fromarray(picture).save(tmp_path / "a.tif", tiffinfo=tags)
+    if is_read:
+        np.testing.assert_array_equal(whole(tiff.open_tiff(tmp_path / "a.tif", use_exif=True)), picture)
+    else:
+        with pytest.raises(BadImageError, match="turned by its orientation tag"):
+            tiff.open_tiff(tmp_path / "a.tif", use_exif=True)
+    # Whoever reads files as they are stored reads all of them.
+    np.testing.assert_array_equal(whole(tiff.open_tiff(tmp_path / "a.tif", use_exif=False)), picture)
