@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -68,3 +70,18 @@ def test_surroundings_that_are_no_bytes_are_refused() -> None:
     with pytest.raises(UsageError, match="bytes"):
         Preprocess(FitCentre((500, 500)), mean=(123.675, 116.28, 103.53)).check_bytes()
     Preprocess(FitCentre((500, 500)), mean=(123.0, 116.0, 103.0)).check_bytes()
+
+
+@pytest.mark.parametrize(
+    ("colour", "divisor", "expected"),
+    [("RGB", 1.0, (10.0, 20.0, 30.0)), ("BGR", 1.0, (30.0, 20.0, 10.0)), ("RGB", 2.0, (20.0, 40.0, 60.0))],
+)
+def test_around_the_image_is_what_becomes_zero_in_the_images_own_order_of_colours(
+    colour: Any, divisor: float, expected: tuple[float, ...]
+) -> None:
+    rule = Preprocess(FitCentre((8, 8)), colour=colour, mean=(10.0, 20.0, 30.0), std=(4.0, 5.0, 6.0), divisor=divisor)
+    found = rule.surroundings()
+    assert found == expected
+    # The mean is stated in the network's order.
+    network = found if colour == "RGB" else found[::-1]
+    assert [value / divisor - mean for value, mean in zip(network, rule.mean, strict=True)] == [0, 0, 0]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import tiny_specs
 
 from densecast.errors import BadShapeError, UsageError
 from densecast.spec.options import InputShape, Range
@@ -89,3 +92,10 @@ def test_arrays_outside_the_spec_are_refused_with_promise_and_fact(array: np.nda
         check_feeds((OPEN,), {"image": array})
     assert "float32 [N in 1..16, 3, H in 32..512 step 16, W in 32..512]" in str(caught.value)
     assert f"got {array.dtype} {list(array.shape)}" in str(caught.value)
+
+
+def test_another_main_output_leaves_the_others_in_place() -> None:
+    names = ("main", "second", "third")
+    outputs = tuple(TensorSpec(name, "float32", (1, 2, 8, 8)) for name in names)
+    changed = replace(tiny_specs.segmentation(), outputs=outputs).with_output(TensorSpec("new", "float32", (1, 1)))
+    assert [each.name for each in changed.outputs] == ["new", "second", "third"]

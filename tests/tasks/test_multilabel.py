@@ -127,6 +127,17 @@ def test_a_result_is_read_back_as_ground_truth(classes: int, suffix: str, dtype:
     assert MultilabelIou().score([MultilabelIou().count("a", MultilabelMap(bits), target, spec)], spec).value == 1.0
 
 
+def test_the_seed_draws_who_is_in_a_split(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for place in range(40):
+            Image.new("L" if folder == "masks" else "RGB", (4, 4)).save(tmp_path / folder / f"{place:02}.png")
+    drawn = [[each.id for each in multilabel_pairs.open(tmp_path, "val", seed).samples] for seed in (0, 0, 1, 2)]
+    assert drawn[0] == drawn[1] and len({tuple(each) for each in drawn}) == 3
+    kept = {each.id for each in multilabel_pairs.open(tmp_path, "train", 1).samples}
+    assert len(kept) + len(drawn[2]) == 40 and not kept & set(drawn[2])
+
+
 def test_masks_in_folders_of_classes_need_the_order_of_classes(tmp_path: Path) -> None:
     bits = np.random.default_rng(0).random((2, 16, 16)) < 0.4
     for name, plane in zip(("wet", "lit"), bits, strict=True):
