@@ -57,7 +57,7 @@ faults: venv                  ## damaged model files, and verbs killed, told to 
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/run.py --count $(or $(COUNT),10000) --seconds $(or $(SECONDS),600)
 
 mutate: venv                  ## change the source a little, many times: do the tests notice? at most an hour
-	$(BIN)/python tests/mutation/mutate.py --count $(or $(COUNT),300) --seed $(or $(SEED),0)
+	$(BIN)/python tests/mutation/mutate.py --count $(or $(COUNT),300) --seed $(or $(SEED),0) $(SAMPLE)
 
 portable: venv                ## built models on other CPUs, emulated by qemu-x86_64; SAMPLE=--sample for minutes
 	$(BIN)/python portable/run.py $(SAMPLE)

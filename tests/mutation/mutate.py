@@ -4,18 +4,17 @@
 
 The suite runs once under coverage to learn which tests run which lines; then each change is made in a copy of the
 tree, and the tests that ran the changed line run until one fails. Every package gives as many changes to the sample.
-Exit code 1 if fewer than `--least` percent were noticed.
+Exit code 1 if fewer than `--least` percent were noticed. A test counts only if it passes without the change. With
+`--near` nothing is learnt first: a quick look, which misses what farther tests would notice.
 """
 
 from __future__ import annotations
 
 import argparse
-import compileall
 import itertools
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 import threading
@@ -24,13 +23,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from chosen_tests import PACKAGE, Choice, NearTests, TestMap, readers
+from chosen_tests import PACKAGE, Choice, NearTests, TestMap
 from source_changes import Change, changes, compiles
+from trial_worker import HERE, ROOT, Worker, copied, environment
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 EQUIVALENT = HERE / "equivalent.json"
 # Where numbers are decided, and what people decide by.
 PACKAGES = (
@@ -73,42 +70,9 @@ class Trial:
         return self.result in ("noticed", "no end")
 
 
-class Answer(NamedTuple):
-    """pytest's exit status, or -1 at the limit of time; the first test that failed."""
-
-    code: int
-    failed: str
-
-
 def _package(path: str) -> str:
     inner = path.removeprefix(f"{PACKAGE}/")
     return next((each for each in sorted(PACKAGES, key=len, reverse=True) if inner.startswith(f"{each}/")), "")
-
-
-def _copy(folder: Path) -> Path:
-    """The tracked files and those not yet added, with what is compiled beside them left behind."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    shutil.rmtree(folder, ignore_errors=True)
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    compileall.compile_dir(folder / PACKAGE, quiet=2)
-    return folder
-
-
-def _environment(tree: Path) -> dict[str, str]:
-    path = os.pathsep.join([str(tree / "src"), str(tree / "tests" / "support")])
-    return {
-        **os.environ,
-        "PYTHONPATH": path,
-        "NUMBA_CACHE_DIR": str(tree / ".numba"),
-        # Where a test lets no file grow, Python leaves bytecode behind that ends in the middle.
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / ".hypothesis"),
-    }
 
 
 def make_map(tree: Path, out: Path) -> None:
@@ -122,79 +86,9 @@ def make_map(tree: Path, out: Path) -> None:
     command += ["--numprocesses", "auto", "--dist", "worksteal", "--cov", f"--cov-config={out / 'coverage.ini'}"]
     command += ["--cov-context=test", "--cov-report=", f"--junitxml={out / 'tests.xml'}"]
     with (out / "map.log").open("w") as log:
-        done = subprocess.run(command, cwd=tree, env=_environment(tree), stdout=log, stderr=log, check=False)
+        done = subprocess.run(command, cwd=tree, env=environment(tree), stdout=log, stderr=log, check=False)
     if done.returncode not in (0, 1):
         raise SystemExit(f"the tests could not be run: {out / 'map.log'}")
-
-
-class Worker:
-    """One copy of the tree and one process that forks to run tests in it."""
-
-    def __init__(self, tree: Path, log: Path) -> None:
-        self.tree = tree
-        self._log = log
-        self._readers = readers(tree)
-        self._stamp = 1_000_000_000
-        self._sound: dict[str, bool] = {}
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "forked_tests.py")],
-            cwd=tree,
-            env=_environment(tree),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, tests: Sequence[str], limit_s: float) -> Answer:
-        """Run the tests until one fails."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"tests": list(tests), "limit_s": limit_s, "log": str(self._log)}) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        return Answer(int(answer["code"]), str(answer["failed"]))
-
-    def sound(self, test: str, limit_s: float) -> bool:
-        """Whether a test passes on untouched code, alone: what it says of a change means something."""
-        if test not in self._sound:
-            self._sound[test] = self.run([test], limit_s).code == 0
-        return self._sound[test]
-
-    def _forget_compiled(self, path: str) -> None:
-        """numba sees that a file changed, and not that one which it took functions from did."""
-        waiting, seen = [path], {path}
-        while waiting:
-            for reader in self._readers[waiting.pop()] - seen:
-                seen.add(reader)
-                waiting.append(reader)
-        for each in seen:
-            for kept in (self.tree / ".numba").rglob(f"{Path(each).stem}.*"):
-                kept.unlink(missing_ok=True)
-
-    def try_change(self, change: Change, tests: Sequence[str], limit_s: float) -> Answer:
-        """As `run`, with the change in the source meanwhile."""
-        file = self.tree / change.path
-        source = file.read_text(encoding="utf-8")
-        times = file.stat()
-        file.write_text(change.apply(source), encoding="utf-8")
-        # Every version has a time of its own: bytecode of another one is never taken for it.
-        self._stamp += 2
-        os.utime(file, (self._stamp, self._stamp))
-        compiled = "njit" in source
-        try:
-            if compiled:
-                self._forget_compiled(change.path)
-            return self.run(tests, limit_s)
-        finally:
-            file.write_text(source, encoding="utf-8")
-            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-            if compiled:
-                self._forget_compiled(change.path)
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
 
 
 def _text_of(change: Change) -> str:
@@ -324,7 +218,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300, help="number of changes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--packages", default=",".join(PACKAGES), help="comma separated")
-    parser.add_argument("--since", help="only packages that differ from this commit")
+    parser.add_argument("--since", help="of these, only packages that differ from this commit, if any")
     parser.add_argument("--seconds", type=float, default=30, help="of tests for one change, as the map timed them")
     parser.add_argument("--minutes", type=float, default=60, help="no change is begun later")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
@@ -335,8 +229,10 @@ def main() -> None:
     arguments = parser.parse_args()
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    packages = changed_packages(arguments.since) if arguments.since else arguments.packages.split(",")
-    trees = [_copy(out / f"tree{number}") for number in range(arguments.workers)]
+    packages = arguments.packages.split(",")
+    if arguments.since:
+        packages = [each for each in changed_packages(arguments.since) if each in packages] or packages
+    trees = [copied(out / f"tree{number}") for number in range(arguments.workers)]
     if not arguments.keep_map and not arguments.near:
         print("learning which tests run which lines", file=sys.stderr)
         make_map(trees[0], out)

@@ -1,0 +1,123 @@
+"""A copy of the tree in which a change is tried, and the process that runs tests there."""
+
+from __future__ import annotations
+
+import compileall
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from chosen_tests import PACKAGE, readers
+from source_changes import Change
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+class Answer(NamedTuple):
+    """pytest's exit status, or -1 at the limit of time; the first test that failed."""
+
+    code: int
+    failed: str
+
+
+def copied(folder: Path) -> Path:
+    """The tracked files and those not yet added, with what is compiled beside them left behind."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    compileall.compile_dir(folder / PACKAGE, quiet=2)
+    return folder
+
+
+def environment(tree: Path) -> dict[str, str]:
+    """Where a process finds the package and keeps what it makes: in the copy."""
+    path = os.pathsep.join([str(tree / "src"), str(tree / "tests" / "support")])
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "NUMBA_CACHE_DIR": str(tree / ".numba"),
+        # Where a test lets no file grow, Python leaves bytecode behind that ends in the middle.
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / ".hypothesis"),
+    }
+
+
+class Worker:
+    """One copy of the tree and one process that forks to run tests in it."""
+
+    def __init__(self, tree: Path, log: Path) -> None:
+        self.tree = tree
+        self._log = log
+        self._readers = readers(tree)
+        self._stamp = 1_000_000_000
+        self._sound: dict[str, bool] = {}
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "forked_tests.py")],
+            cwd=tree,
+            env=environment(tree),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, tests: Sequence[str], limit_s: float) -> Answer:
+        """Run the tests until one fails."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"tests": list(tests), "limit_s": limit_s, "log": str(self._log)}) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return Answer(int(answer["code"]), str(answer["failed"]))
+
+    def sound(self, test: str, limit_s: float) -> bool:
+        """Whether a test passes on untouched code, alone: what it says of a change means something."""
+        if test not in self._sound:
+            self._sound[test] = self.run([test], limit_s).code == 0
+        return self._sound[test]
+
+    def _forget_compiled(self, path: str) -> None:
+        """numba sees that a file changed, and not that one which it took functions from did."""
+        waiting, seen = [path], {path}
+        while waiting:
+            for reader in self._readers[waiting.pop()] - seen:
+                seen.add(reader)
+                waiting.append(reader)
+        for each in seen:
+            for kept in (self.tree / ".numba").rglob(f"{Path(each).stem}.*"):
+                kept.unlink(missing_ok=True)
+
+    def try_change(self, change: Change, tests: Sequence[str], limit_s: float) -> Answer:
+        """As `run`, with the change in the source meanwhile."""
+        file = self.tree / change.path
+        source = file.read_text(encoding="utf-8")
+        times = file.stat()
+        file.write_text(change.apply(source), encoding="utf-8")
+        # Every version has a time of its own: bytecode of another one is never taken for it.
+        self._stamp += 2
+        os.utime(file, (self._stamp, self._stamp))
+        compiled = "njit" in source
+        try:
+            if compiled:
+                self._forget_compiled(change.path)
+            return self.run(tests, limit_s)
+        finally:
+            file.write_text(source, encoding="utf-8")
+            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+            if compiled:
+                self._forget_compiled(change.path)
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
