@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import built_wheel
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -29,17 +29,7 @@ with densecast.Pipeline.open(built) as pipeline:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this source, by pip and the build back end that pyproject.toml names."""
-    folder = tmp_path_factory.mktemp("wheel")
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT],
-        capture_output=True, text=True, check=False, cwd=folder,
-    )  # fmt: skip
-    if done.returncode and "hatchling" in done.stderr:
-        pytest.skip(f"NO hatchling to be had: the wheel is NOT BUILT ({done.stderr[-300:]})")
-    assert done.returncode == 0, done.stderr
-    (made,) = folder.glob("densecast-*.whl")
-    return made
+    return built_wheel.build(tmp_path_factory.mktemp("wheel"))
 
 
 def pythons() -> dict[str, str]:
@@ -72,38 +62,13 @@ def test_it_is_installed_and_predicts_without_torch(wheel: Path, version: str, t
     python = pythons().get(version)
     if python is None:
         pytest.skip(f"NO Python {version}: the wheel is NOT TRIED with it")
-    place = tmp_path / "env"
-    subprocess.run([python, "-m", "venv", place], check=True)
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-    installed = subprocess.run(
-        [place / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel],
-        capture_output=True, text=True, check=False, env=environment,
-    )  # fmt: skip
-    missing = [line for line in installed.stderr.splitlines() if "No matching distribution" in line]
-    if installed.returncode and missing:
-        pytest.skip(f"NO wheels for Python {version}: {missing[0]}")
-    assert installed.returncode == 0, installed.stderr
+    place = built_wheel.installed(python, wheel, tmp_path / "env")
+    environment = built_wheel.environment(tmp_path)
     done = subprocess.run(
         [place / "bin" / "python", "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**environment, "DENSECAST_CACHE": str(tmp_path / "cache")},
+        env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(version) and done.stdout.strip().endswith("(128, 192)")
     told = subprocess.run([place / "bin" / "densecast", "--version"], capture_output=True, text=True, check=True)
     assert "0.1.0" in told.stdout
-
-
-@pytest.mark.slow
-def test_the_installed_demo_runs(wheel: Path, tmp_path: Path) -> None:
-    """In an environment without torch and nncf, from a folder that has no source."""
-    place = tmp_path / "env"
-    subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-    pip = [place / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel]
-    subprocess.run(pip, check=True, env=environment)
-    done = subprocess.run(
-        [place / "bin" / "densecast", "demo", "-q"], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**environment, "DENSECAST_CACHE": str(tmp_path / "cache")}, timeout=1500,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs" / "demo" / "report.html").is_file() and "openvino" in done.stdout

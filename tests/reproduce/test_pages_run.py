@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # (what stands in the line, why it is not run here).
 NOT_RUN = (
-    (r"^densecast (run|demo)\b", "minutes: test_your_own.py, test_run_own.py, test_tutorial.py, test_wheel.py"),
+    (r"^densecast (run|demo)\b", "minutes: test_your_own.py, test_run_own.py, test_tutorial.py"),
     (r"unet_carvana|ocrnet|deeplabv3|fcn_r50|hrnet|unet_tiny --out", "published weights: parity/, tests/export"),
     (r"^densecast serve (?!--check)", "goes on until it is stopped: tests/serve"),
     (r"^densecast serve --check", "needs the server's extra: tests/serve"),
