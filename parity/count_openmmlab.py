@@ -3,10 +3,10 @@
 Run in densecast's own environment: python parity/count_openmmlab.py FOLDER [--only WORD] [--export], FOLDER the
 `.mim/configs` of a wheel. Networks are built without memory for their weights. With --export one file of each
 architecture - backbone, neck and heads by their types and the keys that are said of them, whatever their depths,
-widths and classes - is exported with seeded weights at --size, graph against framework; it stands for all files of its
-architecture. The one with the fewest weights is taken. --json FILE keeps what each export came to, as soon as it is
-known; a later run exports only what is not there or has failed. Exits with 1 below --least, a share of the files that
-are built.
+widths and classes - is exported with seeded weights at --size, which windows have, too, graph against framework; it
+stands for all files of its architecture. The one with the fewest weights is taken. --json FILE keeps what each export
+came to, as soon as it is known; a later run exports only what is not there or has failed. Exits with 1 below --least, a
+share of the files that are built.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,18 @@ def exported(path: Path, size_hw: tuple[int, int]) -> str:
     torch.manual_seed(0)
     made = recipe.read(config_files.read(path))
     network = openmmlab.build(openmmlab.Options.of(made.network))
+    options = ExportOptions(config=str(path), size_hw=size_hw)
     if isinstance(made.inference, SlideInference):
-        size_hw = made.inference.crop_hw  # the network is given windows
+        # The network is given windows: smaller ones than the configuration's, if it takes them.
+        options = replace(options, slide=size_hw)
+    fixed_hw = getattr(network.backbone, "fixed_hw", None)
+    if fixed_hw is not None:
+        options = ExportOptions(config=str(path))
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "weights.pth"
         torch.save({"meta": {}, "state_dict": network.state_dict()}, checkpoint)
         try:
-            export(checkpoint, Path(folder) / "out", options=ExportOptions(config=str(path), size_hw=size_hw))
+            export(checkpoint, Path(folder) / "out", options=options)
         except DensecastError as error:
             return str(error)
     return ""

@@ -222,7 +222,8 @@ def _base(typed: Typed, source: Named, chosen: ExportOptions) -> Preprocess:
         if typed.resize is not None and (typed.normalise is not None or None not in (typed.mean, typed.std)):
             return Preprocess(Native())
         raise UsageError(
-            f"{error} What is stated in its place is stated whole: --resize with --normalise, or with --mean and --std."
+            f"{error} What is stated in its place is stated whole: --resize with --normalise, or --mean and --std, and "
+            "--colour BGR if it is."
         ) from None
 
 
