@@ -21,6 +21,7 @@ import os
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,9 @@ def classify_by_clusters(network: Any, inputs: list[np.ndarray], sampled: int = 
         last.bias.copy_((shared**2).sum() - (centres**2).sum(dim=1))
 
 
-def built_cases(exported: FloatArtifact, photos: Path, where: Path, count: int) -> dict[str, CompiledArtifact | str]:
+def built_cases(
+    exported: FloatArtifact, photos: Path, where: Path, quantize: QuantizeOptions
+) -> dict[str, CompiledArtifact | str]:
     """Every case's artifact, or in words why there is none."""
     made: dict[str, CompiledArtifact | str] = {}
     for backend, precision in CASES:
@@ -183,7 +186,7 @@ def built_cases(exported: FloatArtifact, photos: Path, where: Path, count: int) 
             backend,
             precision,
             InputShape(height=SIZE_HW[0], width=SIZE_HW[1]),
-            QuantizeOptions(split="all", images=count),
+            quantize,
         )
         try:
             made[name] = build(exported, folder, options, data=photos)
@@ -266,7 +269,9 @@ def measure(name: str, photos: Path, arguments: argparse.Namespace, where: Path)
     else:
         network = network_of(name, inputs)
         exported = export(network, where / "float", labels=labels, preprocess=PREPROCESS, options=options)
-    made = built_cases(exported, photos, where, len(paths))
+    quantize = QuantizeOptions(split="all", images=len(paths), calibration_method=arguments.calibration)
+    quantize = quantize if arguments.calibration == "auto" else replace(quantize, bias_correction="fast")
+    made = built_cases(exported, photos, where, quantize)
     opened = {case: Pipeline.open(each) for case, each in made.items() if not isinstance(each, str)}
     changed = changed_labels(opened, inputs) if not arguments.only_speed else {}
     taken = times_ms(opened, arguments.repetitions) if arguments.repetitions else {}
@@ -312,6 +317,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--images", type=int, default=21, help="photographs that calibrate and are compared")
+    parser.add_argument("--calibration", default="auto", help="another than auto takes less time, such as minmax")
     parser.add_argument("--only-speed", action="store_true", help="labels are not compared")
     parser.add_argument("--work", type=Path, help="where builds are kept")
     arguments = parser.parse_args()
