@@ -231,6 +231,11 @@ def bad_pictures() -> Iterator[Case]:
         yield f"a JPEG spoilt at {place}", whole[:place] + b"\xff\xff\xff\xff" + whole[place + 4 :]
     for width, height in ((0, 0), (0, 5), (2**31 - 1, 2**31 - 1), (100_000, 100_000), (9000, 8000), (1, 1), (4096, 1)):
         yield f"a PNG of {width}x{height}", png_of(width, height)
+    frames = [Image.new("RGB", (40, 32), (shade, 0, 0)) for shade in (0, 200)]
+    for kind in ("GIF", "TIFF", "WEBP"):
+        file = io.BytesIO()
+        frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+        yield f"a {kind} of several pictures", file.getvalue()
     yield "a PNG cut off", png_of(40, 40, b"\0" * 4840)[:-24]
     yield "a PNG with little in it", png_of(40, 40, b"abc")
     for start in (

@@ -49,7 +49,10 @@ def _size_hw(source: Source, spec: ModelSpec, which: str) -> tuple[int, int]:
     if not source:
         raise bad(f"{which} is empty: send an image file.", which)
     use_exif = spec.preprocess.use_exif
-    return header.facts(io.BytesIO(source), which, use_exif=use_exif).size_hw(use_exif)
+    found = header.facts(io.BytesIO(source), which, use_exif=use_exif)
+    if found.is_many:  # a command line says that it takes the first; a client would not hear it
+        raise bad(f"{which} holds several pictures: send the one that is meant, or each by itself.", which)
+    return found.size_hw(use_exif)
 
 
 def _model_hw(size_hw: tuple[int, int], spec: ModelSpec, augment: Augment) -> tuple[tuple[int, int], ...]:
