@@ -115,15 +115,15 @@ def served(given: Given, *arguments: str) -> Iterator[tuple[int, Clients]]:
 
 
 @contextlib.contextmanager
-def plain(given: Given, mode: str) -> Iterator[Clients]:
+def plain(given: Given, mode: str) -> Iterator[tuple[int, Clients]]:
     """A handler around the package's own steps."""
     port = free_port()
-    with running([sys.executable, "-c", _PLAIN, given.artifact, str(port), mode], port):
-        yield Clients(port, given.pictures)
+    with running([sys.executable, "-c", _PLAIN, given.artifact, str(port), mode], port) as pid:
+        yield pid, Clients(port, given.pictures)
 
 
 @contextlib.contextmanager
-def peer(given: Given, name: str) -> Iterator[Clients]:
+def peer(given: Given, name: str) -> Iterator[tuple[int, Clients]]:
     """A handler of another framework around OpenVINO alone."""
     port, script = free_port(), Path(__file__).parent / "contenders" / "serve_peers.py"
     # What comes by LitServe's own name is the field `request`.
@@ -131,8 +131,8 @@ def peer(given: Given, name: str) -> Iterator[Clients]:
     forms = [
         f"{head}\r\nContent-Type: image/jpeg\r\n\r\n".encode() + each + b"\r\n--e--\r\n" for each in given.pictures
     ]
-    with running([str(given.peers), str(script), name, *told_to_peers(given), str(port)], port):
-        yield Clients(port, forms, {"Content-Type": "multipart/form-data; boundary=e"})
+    with running([str(given.peers), str(script), name, *told_to_peers(given), str(port)], port) as pid:
+        yield pid, Clients(port, forms, {"Content-Type": "multipart/form-data; boundary=e"})
 
 
 def told_to_peers(given: Given) -> tuple[str, str]:
@@ -156,41 +156,67 @@ def spread(values: Sequence[float], digits: int = 3) -> dict[str, float]:
     return {name: round(float(value), digits) for name, value in named.items()}
 
 
-def throughput(given: Given) -> dict[str, Any]:
-    """Images/s of all contenders in turns, and their ratios to `stream`'s within a round."""
+def cpu_s(group: int | None = None) -> float:
+    """CPU time of a group of processes so far; of this process without one."""
+    if group is None:
+        return time.process_time()
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
-    def of(clients: Clients) -> Callable[[float], float]:
-        def rate(seconds: float) -> float:
-            until_s = time.perf_counter() + seconds
+
+def throughput(given: Given) -> dict[str, Any]:
+    """Images/s of all contenders in turns, their CPU time an image, and both beside `stream`'s within a round.
+
+    CPU time, of server and clients together, is disturbed less by what else runs: where nothing does, and all CPUs are
+    busy, throughput is its inverse.
+    """
+
+    def of(pid: int, clients: Clients) -> Callable[[float], tuple[float, float]]:
+        def measured(seconds: float) -> tuple[float, float]:
+            until_s, before_s = time.perf_counter() + seconds, cpu_s() + cpu_s(pid)
             told = clients.at_a_time(_MANY, seconds)
             if failed := sorted({each.status for each in told} - {200}):
                 raise SystemExit(f"answered with {failed}")
-            return serve_clients.images_per_s([each.end_s for each in told], until_s)
+            rate = serve_clients.images_per_s([each.end_s for each in told], until_s)
+            return rate, (cpu_s() + cpu_s(pid) - before_s) / len(told) * 1e3
 
-        return rate
+        return measured
 
     with contextlib.ExitStack() as opened:
         pipeline = opened.enter_context(Pipeline.open(given.artifact, mode="throughput"))
 
-        def stream(seconds: float) -> float:
-            until_s = time.perf_counter() + seconds
+        def stream(seconds: float) -> tuple[float, float]:
+            until_s, before_s = time.perf_counter() + seconds, cpu_s()
             endless = takewhile(lambda _: time.perf_counter() < until_s, cycle(given.pictures))
             done = pipeline.stream(endless, lambda each: each, lambda found: png(found.prediction.class_id))
-            return serve_clients.images_per_s([time.perf_counter() for _ in done], until_s)
+            ends = [time.perf_counter() for _ in done]
+            return serve_clients.images_per_s(ends, until_s), (cpu_s() - before_s) / len(ends) * 1e3
 
-        contenders = {"stream": stream, "served": of(opened.enter_context(served(given, "--queue", "64"))[1])}
-        contenders["plain_handler"] = of(opened.enter_context(plain(given, "throughput")))
+        contenders = {"stream": stream, "served": of(*opened.enter_context(served(given, "--queue", "64")))}
+        contenders["plain_handler"] = of(*opened.enter_context(plain(given, "throughput")))
         for name in ("fastapi", "litserve") if given.peers else ():
-            contenders[name] = of(opened.enter_context(peer(given, name)))
+            contenders[name] = of(*opened.enter_context(peer(given, name)))
         for warm_up in contenders.values():
             warm_up(2.0)
-        names, rounds = list(contenders), []
+        names, rates, cpu_ms = list(contenders), [], []
         for number in range(given.rounds):
             turn = names[number % len(names) :] + names[: number % len(names)]
-            rates = {name: contenders[name](given.seconds) for name in turn}
-            rounds.append({name: round(rates[name], 2) for name in names})
-    ratios = {name: spread([each[name] / each["stream"] for each in rounds]) for name in names[1:]}
-    return {"clients": _MANY, "seconds": given.seconds, "rounds_images_per_s": rounds, "of_stream": ratios}
+            found = {name: contenders[name](given.seconds) for name in turn}
+            rates.append({name: round(found[name][0], 2) for name in names})
+            cpu_ms.append({name: round(found[name][1], 1) for name in names})
+    return {
+        "clients": _MANY,
+        "seconds": given.seconds,
+        "rounds_images_per_s": rates,
+        "rounds_cpu_ms_an_image": cpu_ms,
+        "of_stream": {name: spread([each[name] / each["stream"] for each in rates]) for name in names[1:]},
+        "of_stream_by_cpu_time": {name: spread([each["stream"] / each[name] for each in cpu_ms]) for name in names[1:]},
+    }
 
 
 def latency(given: Given) -> dict[str, Any]:
@@ -199,7 +225,7 @@ def latency(given: Given) -> dict[str, Any]:
         pipeline = opened.enter_context(Pipeline.open(given.artifact))
         ports = {
             "served": opened.enter_context(served(given, "--mode", "latency"))[1],
-            "plain_handler": opened.enter_context(plain(given, "latency")),
+            "plain_handler": opened.enter_context(plain(given, "latency"))[1],
         }
         ask = {name: opened.enter_context(clients.kept()) for name, clients in ports.items()}
 
@@ -302,6 +328,7 @@ def verdicts(parts: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if part := parts.get("throughput"):
         told["throughput, of stream's (at least 0.90)"] = part["of_stream"]["served"]["median"]
+        told["the same by CPU time"] = part["of_stream_by_cpu_time"]["served"]["median"]
     if part := parts.get("latency"):
         told["p99 unloaded, ms more than latency mode (at most 5)"] = part["served_p99_ms_more"]["value"]
         told["median unloaded, ms more than latency mode"] = part["served_ms_more"]["median"]
