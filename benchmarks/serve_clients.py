@@ -93,8 +93,18 @@ class Clients:
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
             def ask(number: int) -> None:
-                connection.request("POST", "/predict", self._pictures[number % len(self._pictures)], self._headers)
-                reply = connection.getresponse()
+                for is_last in (False, True):
+                    try:
+                        connection.request(
+                            "POST", "/predict", self._pictures[number % len(self._pictures)], self._headers
+                        )
+                        reply = connection.getresponse()
+                        break
+                    except (ConnectionError, http.client.HTTPException):
+                        # It was idle for longer than the server keeps connections.
+                        connection.close()
+                        if is_last:
+                            raise
                 if reply.status != 200 or not reply.read():
                     raise SystemExit(f"answered with {reply.status}")
 
