@@ -84,6 +84,12 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.Monke
     assert not (tmp_path / "trap").exists()
 
 
+def test_a_key_too_many_is_refused_though_none_is_missing(tmp_path: Path) -> None:
+    state = {**tiny_torch.unet_state(), "extra.head.weight": torch.zeros(3)}
+    message = refused(tmp_path, tiny_torch.write_checkpoint(tmp_path / "weights.pth", state))
+    assert "unexpected: extra.head.weight" in message and "missing" not in message
+
+
 def test_a_state_dict_of_another_network_names_five_keys_each_way(tmp_path: Path) -> None:
     state = {f"encoder.{index}.weight": torch.zeros(2) for index in range(8)}
     message = refused(tmp_path, tiny_torch.write_checkpoint(tmp_path / "weights.pth", state))

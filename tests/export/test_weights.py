@@ -194,6 +194,17 @@ def test_published_hashes_are_checked(tmp_path: Path, sha256: str | None, md5: s
             weights.check_hash(path, wanted)
 
 
+def test_a_file_of_the_published_name_has_to_be_the_published_one_and_another_name_is_ones_own(tmp_path: Path) -> None:
+    for name, content in (("net.pth", CONTENT[:-1] + b"?"), ("mine.pth", CONTENT[:-1] + b"?")):
+        (tmp_path / name).write_bytes(content)
+    wanted = source(sha256=SHA256, md5=None)
+    with pytest.raises(BadCheckpointError, match="published is"):
+        weights.find(wanted, tmp_path / "net.pth")
+    assert weights.find(wanted, tmp_path / "mine.pth") == tmp_path / "mine.pth"
+    (tmp_path / "net.pth").write_bytes(CONTENT)
+    assert weights.find(wanted, tmp_path / "net.pth") == tmp_path / "net.pth"
+
+
 def test_a_damaged_file_on_the_shelf_is_said_and_not_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
