@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from types import ModuleType
@@ -105,9 +106,9 @@ def test_it_builds_without_a_warning(builder: str, tmp_path: Path) -> None:
     program = Path(place) / "bin" / builder
     if not program.exists():
         pytest.skip(f"NO {builder} in {place}: the site is NOT BUILT (make docs, or name one in DENSECAST_SITE_ENV)")
-    text = CONFIG.replace("docs_dir: docs", f"docs_dir: {DOCS}").replace("site_dir: build/site", "site_dir: site")
+    shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("__pycache__"))
+    text = CONFIG.replace("site_dir: build/site", "site_dir: site")
     (tmp_path / "mkdocs.yml").write_text(text, encoding="utf-8")
-    (tmp_path / "site").mkdir()
     done = subprocess.run(
         [program, "build", "--strict"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=500,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
