@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ import pytest
 from made_stores import prepare, rows
 
 import densecast
-from densecast.errors import WorkerError
+from densecast.errors import UsageError, WorkerError
 from densecast.pipeline import PipelineConfig
 from densecast.results.predictions import EvaluateResult
 from densecast.spec.store_options import StoreOptions
@@ -88,6 +89,18 @@ def test_a_process_that_dies_while_it_opens_the_model_is_started_once_more(
             with pytest.raises(WorkerError, match="died"):
                 evaluated(root, tmp_path / "never", shard_size=20)
         assert len(log.read_text()) == 2
+
+
+@pytest.mark.ray
+def test_an_address_where_no_cluster_is_is_said_at_once(root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"  # bound, and nobody listens
+        with pytest.raises(WorkerError, match=f"no Ray cluster answers at {address}"):
+            evaluated(root, tmp_path / "run", on=f"ray:{address}")
+    with pytest.raises(UsageError, match="HOST:PORT"):
+        evaluated(root, tmp_path / "run", on="ray:head")
 
 
 @pytest.fixture(scope="module")

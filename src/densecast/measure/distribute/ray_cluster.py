@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
+import socket
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from densecast.errors import DensecastError, MissingExtraError, WorkerError
+from densecast.errors import DensecastError, MissingExtraError, UsageError, WorkerError
 from densecast.io import shipped
 from densecast.measure.distribute import local
 from densecast.measure.distribute.job import Bench, Job, Outcome, work_on
@@ -29,6 +31,8 @@ _NODES_S = 3.0
 # No machine for so long, and the run ends; what is recorded stays.
 _ALONE_S = 120.0
 _BACK_OFF_S = 0.5
+_ANSWER_S = 10.0
+_ADDRESS = re.compile(r"(?:ray://)?(\[[^\]]+\]|[^:/\[\]]+):(\d{1,5})/?")
 
 
 class Worker:
@@ -114,6 +118,8 @@ def _connect(ray: Any, address: str) -> None:
     import os
 
     named = address or os.environ.get("RAY_ADDRESS", "")
+    if named not in ("", "local", "auto"):
+        _require_answer(named)
     options: dict[str, Any] = {"address": named} if named else {}
     if named in ("", "local"):  # one that Ray starts here, if it finds none
         options["include_dashboard"] = False
@@ -122,6 +128,25 @@ def _connect(ray: Any, address: str) -> None:
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise WorkerError(
             f"no Ray cluster answers at {named or 'this machine'} ({(str(error).splitlines() or [''])[0]}).", field="on"
+        ) from None
+
+
+def _require_answer(address: str) -> None:
+    """Check that something listens at an address, on which Ray itself would wait for minutes.
+
+    Raises:
+        UsageError: it is none.
+        WorkerError: nothing answers.
+    """
+    parts = _ADDRESS.fullmatch(address)
+    if parts is None:
+        raise UsageError(f"a cluster's address is HOST:PORT, as 10.0.0.1:6379, got {address!r}.", field="on")
+    try:
+        socket.create_connection((parts[1].strip("[]"), int(parts[2])), timeout=_ANSWER_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise WorkerError(
+            f"no Ray cluster answers at {address} ({reason}). Start one there with `ray start --head`.", field="on"
         ) from None
 
 
