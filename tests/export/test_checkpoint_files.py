@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +117,19 @@ def test_published_variants_are_told_from_their_tensors(tmp_path: Path) -> None:
     assert artifact.manifest.network.options["conv_bias"] is True
     assert artifact.manifest.weights is not None
     assert artifact.manifest.weights.tensors == len(unet.build(options).state_dict())
+
+
+def test_a_damaged_length_in_an_old_file_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "old.pth"
+    torch.save(tiny_torch.segmentation().state_dict(), path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    damaged = data.replace(b"X\x0d\x00\x00\x00little_endian", b"X\x7f\x7f\x7f\x7flittle_endian")
+    assert damaged != data
+    path.write_bytes(damaged)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadCheckpointError):
+            checkpoint.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()

@@ -28,6 +28,7 @@ class Server:
 
     def __init__(self, libraries: tuple[str, ...]) -> None:
         self.libraries, self.search_path, self.owner = libraries, _search_path(), os.getpid()
+        self._received = b""
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         # One thread of numpy's, so that the server can be forked; no look-up of engines' makers.
         environment |= {"OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1", "PYTHONUTF8": "1"}
@@ -49,12 +50,16 @@ class Server:
         """
         self._send(json.dumps(job).encode())
         deadline = time.monotonic() + wall_s + 30  # the process has a clock of its own; this is for one that is stuck
-        self._answer(deadline + 60)
-        answer = self._answer(deadline)
-        if answer is not None:
-            return int(answer["status"])
-        self._send(b"kill")
-        self._answer(time.monotonic() + 30)
+        if self._answer(deadline + 60) is not None:
+            answer = self._answer(deadline)
+            if answer is not None:
+                return int(answer["status"])
+            self._send(b"kill")
+            if self._answer(time.monotonic() + 30) is not None:
+                return None
+        # What it has yet to say would be taken for the answer to the next job.
+        self._process.kill()
+        self._process.wait()
         return None
 
     def close(self) -> None:
@@ -81,18 +86,20 @@ class Server:
         self._process.stdin.flush()
 
     def _answer(self, deadline: float) -> dict[str, Any] | None:
-        """The next line of the server's; None at the deadline."""
+        """The next line of the server's; None if there is none at the deadline.
+
+        What is there is read however late it is: this process may have been stopped meanwhile.
+        """
         assert self._process.stdout is not None
-        line = b""
         handle = self._process.stdout.fileno()
-        while not line.endswith(b"\n"):
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([handle], [], [], left)[0]:
+        while b"\n" not in self._received:
+            if not select.select([handle], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 return None
-            data = os.read(handle, 1)
+            data = os.read(handle, 1 << 16)
             if not data:
                 raise BrokenPipeError("the server of confined processes is gone")
-            line += data
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

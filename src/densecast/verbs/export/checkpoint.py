@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import logging
 import re
 import warnings
@@ -208,14 +210,34 @@ def _read_torch(path: Path, *, mapped: bool = False) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch remarks on file formats it may not read; it fails where it cannot
-            with torch.serialization.safe_globals(inert.harmless_globals()):
-                return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            with torch.serialization.safe_globals(inert.harmless_globals()), contextlib.ExitStack() as closing:
+                source = path if mapped or _is_zip(path) else closing.enter_context(_Bounded(path))
+                return torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise BadCheckpointError(f"checkpoint {path} is not a plain state dict: {_refused(error, path)}") from None
     except Exception as error:  # torch raises whatever the damage leads to
         raise BadCheckpointError(
             f"checkpoint {path} is cut off or no checkpoint ({_first_line(error)}). Fetch it again."
         ) from None
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether it has torch's form of today: an archive, by its first bytes, as torch decides."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which nobody reads more than there is: Python allocates what is asked for, be it two damaged GiB."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """So many bytes, or what is left."""
+        left = max(0, self._size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def _refused(error: Exception, path: Path) -> str:

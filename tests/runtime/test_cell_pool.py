@@ -1,0 +1,79 @@
+"""Servers of confined processes: what one still has to say is never taken for the answer to the next job."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from densecast.runtime import cell_pool
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are confined on Linux only")
+
+
+@pytest.fixture
+def server() -> Iterator[cell_pool.Server]:
+    made = cell_pool.Server(())
+    yield made
+    made.close()
+
+
+def job(folder: Path) -> dict[str, Any]:
+    """One that calls `print` of its payload and its folder."""
+    folder.mkdir()
+    places = ("/usr", "/lib", "/lib64", "/proc", sys.base_prefix, sys.prefix)
+    return {
+        "function": "builtins:print",
+        "payload": {},
+        "folder": str(folder),
+        "readable": [each for each in places if Path(each).exists()],
+        "writable": [],
+        "preload": [],
+        "memory_bytes": 1 << 30,
+        "cpu_s": 20,
+        "wall_s": 60,
+        "file_bytes": 1 << 20,
+        "environment": {},
+        "log_level": 30,
+    }
+
+
+def test_a_server_that_owes_an_answer_is_never_asked_again(server: cell_pool.Server, tmp_path: Path) -> None:
+    # Both of its deadlines are over before it can have said anything.
+    assert server.run(job(tmp_path / "a"), wall_s=-1000) is None
+    assert not server.is_usable
+    cell_pool.give_back(server)
+    other = cell_pool.take(())
+    assert other is not server
+    assert other.run(job(tmp_path / "b"), wall_s=30) == 0
+    cell_pool.give_back(other)
+
+
+def test_an_answer_that_is_there_is_read_however_late_it_is(
+    server: cell_pool.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # This process is stopped (Ctrl-Z, a frozen container) while the job runs, and goes on an hour later.
+    real, calls = time.monotonic, 0
+
+    def clock() -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            wait_for(lambda: (tmp_path / "a" / "reply.json").exists())
+            time.sleep(0.5)
+        return real() + (3600 if calls > 1 else 0)
+
+    monkeypatch.setattr(cell_pool.time, "monotonic", clock)
+    assert server.run(job(tmp_path / "a"), wall_s=10) == 0
+    assert server.is_usable
+
+
+def wait_for(is_true: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if is_true():
+            return
+        time.sleep(0.05)
