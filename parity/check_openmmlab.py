@@ -28,7 +28,7 @@ from openmmlab_configs import CONFIGS  # noqa: E402
 
 TOLERANCE = 1e-4
 """Of the largest logit."""
-_OPEN, _CLOSE = "<!-- parity -->\n", "<!-- end parity -->\n"
+_OPEN, _CLOSE = "<!-- parity -->\n\n", "\n<!-- end parity -->\n"
 Cells = dict[tuple[str, str], str]
 """What the table says of a configuration at a size."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from test_any_argument import FEW, TYPES, arrays, sides
 
 from densecast.errors import DensecastError
 from densecast.imaging import jpeg_check
+from densecast.imaging.strips import jpeg as strips_of_jpeg
 from densecast.kernels.png_filter import unfilter
 from densecast.spec.augment import View
 from densecast.spec.preprocess import FitCentre, Letterbox, Native, PoseAffine, Preprocess, ScaleBy, Stretch
@@ -47,6 +49,7 @@ def test_every_caller_of_a_compiled_function_has_a_property_here_or_beside() -> 
         "backends/onnxruntime.py",  # only warms up
         "backends/_openvino_runner.py",
         "backends/_value_statistics.py",  # values of a model's own tensors: test_value_counts
+        "imaging/strips/jpeg.py",  # test_a_damaged_jpeg_in_rows
         "imaging/strips/png.py",  # lines of the header's length: test_scan_lines_of_any_bytes
         "tasks/pose/stages.py",  # test_people_of_several_scales
         "verbs/large/blended.py",  # parts of tiles that the plan has placed: tests/large/test_large_tiles
@@ -133,6 +136,30 @@ def test_a_damaged_jpeg(whole: bytes, changes: list[tuple[int, int]], length: in
     for each in (bytes(data), bytes(data[:length]), bytes(data) + whole):
         assert jpeg_check.check(each).is_whole in (True, False)
     assert jpeg_check.check(whole).is_whole
+
+
+@FEW
+@given(
+    some.sampled_from(JPEGS[:2]),
+    some.lists(some.tuples(some.integers(0, 3000), some.integers(0, 255)), max_size=6),
+    some.integers(100, 3000),
+)
+def test_a_damaged_jpeg_in_rows(whole: bytes, changes: list[tuple[int, int]], length: int) -> None:
+    data = bytearray(whole)
+    for place, value in changes:
+        data[place % len(data)] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.jpg"
+        for each in (bytes(data), bytes(data[:length]), whole):
+            path.write_bytes(each)
+            with contextlib.suppress(DensecastError):
+                opened = strips_of_jpeg.open_jpeg(path)
+                if opened is not None:
+                    with opened:
+                        rows = opened.read(opened.size_hw[0])
+                    assert rows.shape == (*opened.size_hw, 3)
+        # The last one is whole.
+        assert np.array_equal(rows, np.asarray(Image.open(path).convert("RGB")))
 
 
 @FEW
