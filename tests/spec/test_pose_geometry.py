@@ -8,6 +8,7 @@ import pytest
 
 from densecast.errors import BadShapeError
 from densecast.spec.pose_geometry import place
+from densecast.spec.preprocess import PoseAffine, Preprocess
 
 PLACED = json.loads((Path(__file__).parents[1] / "golden" / "pose_warp.json").read_text())["placed"]
 
@@ -50,3 +51,13 @@ def test_maps_at_a_quarter_of_the_size_lead_to_the_same_place():
 def test_sizes_that_cannot_be_are_refused(image_hw, options):
     with pytest.raises(BadShapeError):
         place(image_hw, **options)
+
+
+def test_people_at_one_ratio_are_placed_as_at_several() -> None:
+    # Of several ratios the smallest decides how small a picture may become, and so it does of one.
+    resize = PoseAffine(512, scale=2.0)
+    (alone,) = Preprocess(resize).at_ratios((1,))
+    assert isinstance(alone.resize, PoseAffine)
+    assert alone.resize.min_scale == resize.scale
+    half = Preprocess(resize).at_ratios((1, 0.5))[0].resize
+    assert isinstance(half, PoseAffine) and half.min_scale == resize.scale * 0.5
