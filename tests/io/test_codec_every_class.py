@@ -49,7 +49,7 @@ READ: tuple[type, ...] = (
 )
 # What its fields have to have in common is no matter of annotations; specs of any kind are drawn in test_codec.py.
 GIVEN = {ModelSpec: tiny_specs.segmentation()}
-_TEXTS = ("", "a", "mIoU", "Straße", "/tmp/x", "1", "train", "image")
+_TEXTS = ("", "a", "mIoU", "Straße", "/a/b", "1", "train", "image")
 
 
 class CannotBeMadeError(Exception):
