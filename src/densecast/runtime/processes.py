@@ -6,17 +6,18 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from densecast.errors import WorkerError
 from densecast.io.system import die_with_parent, interrupts_kept_for_later
 
-# How Python ends after an exception that nobody caught.
-_PYTHON_ERROR = 1
 _ENDING_S = 2.0
 
 P = ParamSpec("P")
@@ -34,8 +35,11 @@ class WorkerPool:
     def __init__(self, processes: int, what: str, start: Callable[..., None] | None = None, *arguments: object) -> None:
         context = multiprocessing.get_context("spawn")
         self._what = what
+        self._ready = context.Event()
         self._started: dict[int, Any] = {}
-        self._pool = ProcessPoolExecutor(processes, context, _start_worker, (os.getpid(), start, arguments))
+        self._pool = ProcessPoolExecutor(
+            processes, context, _start_worker, (self._ready, os.getpid(), start, arguments)
+        )
 
     def __enter__(self) -> Self:
         """The pool itself."""
@@ -91,9 +95,7 @@ class WorkerPool:
             yield self.result(future)
 
     def _died(self) -> WorkerError:
-        for worker in self._started.values():
-            worker.join(_ENDING_S)  # its pipe is closed a moment before it has an exit code
-        if any(worker.exitcode == _PYTHON_ERROR for worker in self._started.values()):
+        if not self._ready.is_set() and not any(map(_was_killed, list(self._started.values()))):
             return WorkerError(
                 f"a process that {self._what} could not start: it imports the program's main script anew, and that "
                 'failed. Call densecast from a function, or below `if __name__ == "__main__":`.'
@@ -104,7 +106,18 @@ class WorkerPool:
         )
 
 
-def _start_worker(parent: int, start: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
+def _was_killed(worker: BaseProcess) -> bool:
+    # Its pipe is closed a moment before it has an exit code, and the pool's own thread may be the one to collect it.
+    until = time.monotonic() + _ENDING_S
+    while worker.exitcode is None and time.monotonic() < until:
+        time.sleep(0.01)
+    # A broken pool ends its other workers by SIGTERM.
+    return worker.exitcode is not None and worker.exitcode < 0 and worker.exitcode != -signal.SIGTERM
+
+
+def _start_worker(ready: Event, parent: int, start: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
+    # Whoever comes here has imported the main script; no worker that got here means that none could.
+    ready.set()
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if start is not None:
