@@ -38,25 +38,28 @@ def busy(nice: int) -> None:
         sum(number * number for number in range(10_000))
 
 
-def trial(source: FloatArtifact, folder: Path, *, tuned: bool) -> dict[str, str]:
-    """The answer of every verdict of one build, or of one tuned build, with an empty cache."""
+def trial(source: FloatArtifact, folder: Path, seconds: float, *, tuned: bool) -> dict[str, str]:
+    """The answer of every verdict of one build, or of one tuned build of so many seconds, with an empty cache."""
     os.environ["DENSECAST_CACHE"] = str(folder / "cache")
     if not tuned:
         chosen = build(source, folder / "built", OPTIONS).manifest.half_type
         assert chosen is not None
         return {"16-bit type": chosen.chosen if chosen.decided else f"undecided ({chosen.chosen})"}
-    record = tune(source, folder / "tuned", OPTIONS, TuneOptions("latency", seconds=120)).manifest.tuning
+    record = tune(source, folder / "tuned", OPTIONS, TuneOptions("latency", seconds=seconds)).manifest.tuning
     assert record is not None
     return {each.what: ("yes" if each.accepted else "no") if each.decided else "undecided" for each in record.trials}
 
 
-def answers(source: FloatArtifact, trials: int, *, tuned: bool) -> dict[str, Counter[str]]:
+def answers(source: FloatArtifact, trials: int, seconds: float, *, tuned: bool) -> dict[str, Counter[str]]:
     """How often each answer was given, by verdict."""
     found: dict[str, Counter[str]] = {}
-    for _ in range(trials):
+    for number in range(1, trials + 1):
+        began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            for what, answer in trial(source, Path(folder), tuned=tuned).items():
+            for what, answer in trial(source, Path(folder), seconds, tuned=tuned).items():
                 found.setdefault(what, Counter())[answer] += 1
+        took_s = time.monotonic() - began
+        print(f"trial {number} of {trials}, {took_s:.0f} s, so far: {found}", file=sys.stderr, flush=True)
     return found
 
 
@@ -79,6 +82,7 @@ def main() -> None:
     parser.add_argument(
         "--only", choices=("build", "tune"), help="the 16-bit type of a build, or --tune; default: both"
     )
+    parser.add_argument("--seconds", type=float, default=120, help="for one --tune; fewer decide less")
     parser.add_argument("--loads", help="numbers of busy processes, by comma; default: 0 and --busy")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -92,7 +96,7 @@ def main() -> None:
             time.sleep(1)
             for name, source in sources.items():
                 for tuned in {"build": (False,), "tune": (True,)}.get(arguments.only, (False, True)):
-                    for what, counted in answers(source, arguments.trials, tuned=tuned).items():
+                    for what, counted in answers(source, arguments.trials, arguments.seconds, tuned=tuned).items():
                         table[f"{load} busy, {name}: {what}"] = dict(counted)
                         average = f"load {os.getloadavg()[2]:.1f} over 15 minutes"
                         print(f"{load} busy, {name}: {what}: {dict(counted)} ({average})", flush=True)

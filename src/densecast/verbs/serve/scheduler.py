@@ -229,9 +229,9 @@ class Scheduler:
         stages_ms = {stage: sum(samples) for stage, samples in watch.samples_ms.items()}
         answers = []
         for job, images in read:
+            mine = [next(predictions) for _ in images]
             with _failing(job), watch("encode"):
                 shown = [displayable(image, self.pipeline.spec.preprocess) for image in images]
-                mine = [next(predictions) for _ in images]
                 queue_ms = {"queue": (start - job.arrived) * 1e3}
                 answers.append((job, job.finish(Done(shown, mine, queue_ms | stages_ms))))
         # Before the answers: who has got one finds it counted.
