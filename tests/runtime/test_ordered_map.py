@@ -121,19 +121,18 @@ def test_an_error_of_the_items_themselves_comes_at_its_place(workers: int) -> No
 
 @WORKERS
 def test_closing_early_waits_for_what_is_in_work_and_ends_all_threads(workers: int) -> None:
-    working = 0
+    begun, ended = itertools.count(), itertools.count()  # whose `next` no thread divides, unlike `+=`
 
     def work(worker: int, item: int) -> int:
-        nonlocal working
-        working += 1
+        next(begun)
         time.sleep(0.005)
-        working -= 1
+        next(ended)
         return item
 
     results = ordered_parallel_map(work, itertools.count(), workers)
     assert [next(results), next(results)] == [0, 1]
     results.close()
-    assert working == 0 and not worker_threads()
+    assert next(begun) == next(ended) and not worker_threads()
 
 
 def test_a_stop_in_a_helper_does_not_leave_the_caller_waiting() -> None:
