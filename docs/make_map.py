@@ -1,7 +1,7 @@
 """Writes the map in docs/architecture.md: the layers as import-linter keeps them, and every module's first line.
 
-Run it after a file is added, moved or described anew: `python docs/make_map.py`, which also writes docs/api.md. A test
-holds the pages to it.
+Run it after a file is added, moved or described anew: `python docs/make_map.py`, which also writes docs/api.md and
+docs/numbers.md. A test holds the pages to it.
 """
 
 from __future__ import annotations
@@ -70,8 +70,12 @@ def page() -> str:
 
 if __name__ == "__main__":
     import make_api
+    import make_numbers
 
     PAGE.write_text(page(), encoding="utf-8")
     make_api.PAGE.write_text(make_api.page(), encoding="utf-8")
-    for written in (PAGE, make_api.PAGE):
+    numbers = make_numbers.pages()
+    for path, text in numbers.items():
+        path.write_text(text, encoding="utf-8")
+    for written in (PAGE, make_api.PAGE, *numbers):
         print(f"wrote {written.relative_to(ROOT)}", file=sys.stderr)

@@ -2,12 +2,13 @@
 
 Run in the environment of make_env.sh: .venv-parity/bin/python parity/check_openmmlab.py [WORD …] [--sizes 97x131,…]
 The configurations are those inside the wheel of mmsegmentation 0.30; weights are seeded. With --table FILE the cells of
-these sizes are written into the table between the marks of docs/openmmlab.md; others stay as they are.
+these sizes are written into benchmarks/results/printed/openmmlab.json, of which docs/numbers.md is made; others stay.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -28,7 +29,6 @@ from openmmlab_configs import CONFIGS  # noqa: E402
 
 TOLERANCE = 1e-4
 """Of the largest logit."""
-_OPEN, _CLOSE = "<!-- parity -->\n\n", "\n<!-- end parity -->\n"
 Cells = dict[tuple[str, str], str]
 """What the table says of a configuration at a size."""
 
@@ -41,22 +41,18 @@ def seeded_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def write_table(path: Path, cells: Cells) -> None:
-    """Put cells into the table of a page, a row for each configuration and a column for each size."""
-    text = path.read_text(encoding="utf-8")
-    before, rest = text.split(_OPEN)
-    old, after = rest.split(_CLOSE)
-    heads, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in old.splitlines() if line)
+    """Put cells into a table that was kept, a row for each configuration and a column for each size."""
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    heads, rows = kept["columns"], kept["rows"]
     known: Cells = {
         (row[0].strip("`"), size): cell for row in rows for size, cell in zip(heads[1:], row[1:], strict=True)
     }
     known |= cells
     sizes = sorted({size for _, size in known}, key=lambda size: [int(side) for side in size.split("×")])
     named = [config.removesuffix(".py") for config in CONFIGS]
-    lines = ["| " + " | ".join(["configuration", *sizes]) + " |", "|" + "---|" * (len(sizes) + 1)]
-    for config in named:
-        found = [known.get((config, size), "") for size in sizes]
-        lines += ["| " + " | ".join([f"`{config}`", *found]) + " |"] if any(found) else []
-    path.write_text(before + _OPEN + "\n".join(lines) + "\n" + _CLOSE + after, encoding="utf-8")
+    found = [[f"`{config}`", *(known.get((config, size), "") for size in sizes)] for config in named]
+    kept |= {"columns": ["configuration", *sizes], "rows": [row for row in found if any(row[1:])]}
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def check(config: str, sizes_hw: list[tuple[int, int]], cells: Cells) -> bool:
@@ -110,7 +106,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--sizes", default="97x131,96x192")
-    parser.add_argument("--table", type=Path, help="a page whose table gets these numbers")
+    parser.add_argument("--table", type=Path, help="benchmarks/results/printed/openmmlab.json")
     arguments = parser.parse_args()
     sizes = [(int(h), int(w)) for h, w in (each.split("x") for each in arguments.sizes.split(","))]
     torch.set_num_threads(1)

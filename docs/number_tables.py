@@ -1,0 +1,182 @@
+"""The tables of docs/numbers.md that are made of files which benchmarks wrote: which files, and the rows.
+
+`docs/make_numbers.py` says how a table is added.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Rows = list[list[str]]
+# Headings of the page, and the page that explains what stands below.
+GROUPS = {
+    "Beside what others would run": "measure.md",
+    "As things grow": "measure.md",
+    "int8 and accuracy": "accuracy.md",
+    "CPUs": "cpus.md",
+    "People": "pose.md",
+    "MMSegmentation's networks": "reference-mmsegmentation.md",
+    "TensorFlow's DeepLabV3": "reference-tensorflow.md",
+    "Large images and windows": "large-images.md",
+    "A million images": "scale.md",
+    "Serving": "serve.md",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: `rows` gets the contents of `files`, in their order, and returns text, the heading first."""
+
+    name: str
+    title: str
+    group: str
+    by: str  # the command that measured it
+    says: str  # what, where, under what conditions
+    files: tuple[str, ...]  # below benchmarks/results
+    rows: Callable[..., Rows]
+    kept_as_printed: bool = False
+
+
+def _range(values: Sequence[float], form: str = ".2f") -> str:
+    """The median, and the least and the most."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def _store(made: dict[str, Any]) -> Rows:
+    """Steps over many made records, by the million."""
+    millions = made["images"] / 1e6
+    rows = [["step", "s a million", f"peak memory for {millions:.0f} million, MiB"]]
+    for step in made["steps"]:
+        files = f", {step['files_before']} files into {step['files_after']}" if "files_before" in step else ""
+        rows.append([step["step"] + files, f"{step['seconds'] / millions:.1f}", f"{step['peak_rss_mib']:.0f}"])
+    return rows
+
+
+def _overhead(*runs: dict[str, Any]) -> Rows:
+    """What the records of a run cost an image, of several networks."""
+    head = [
+        "",
+        "the store's own functions, ms of CPU",
+        "with records less without, ms by the clock",
+        "of an image, %",
+        "pairs",
+    ]
+    rows = [head]
+    for run in runs:
+        pair = run["paired"]
+        more = [kept - plain for kept, plain in zip(pair["stored_ms"], pair["plain_ms"], strict=True)]
+        share = 100 * statistics.median(more) / statistics.median(pair["plain_ms"])
+        own = run["own_work_ms"]["cpu"]
+        rows.append([run["artifact"], f"{own:.1f}", _range(more, "+.1f"), f"{share:+.1f}", str(len(more))])
+    return rows
+
+
+def _ray(run: dict[str, Any]) -> Rows:
+    """Ray on one machine against a process of its own, round by round."""
+    rows = [["round", "images/s alone", "images/s by Ray", "ratio", "first image alone, s", "by Ray, s"]]
+    for number, each in enumerate(run["on"], 1):
+        alone, ray = each["local"], each["ray:local"]
+        pace = [alone["images_per_s"], ray["images_per_s"], ray["images_per_s"] / alone["images_per_s"]]
+        first = [alone["first_s"], ray["first_s"]]
+        rows.append([str(number), *(f"{value:.2f}" for value in pace), *(f"{value:.1f}" for value in first)])
+    return rows
+
+
+def _workers(run: dict[str, Any]) -> Rows:
+    """How long two workers took, and what had been predicted from one."""
+    rows = [["round", "images/s of one", "of two", "two predicted, s", "two took, s", "apart, %"]]
+    for number, each in enumerate(run["rounds"], 1):
+        values = (each["one"]["images_per_s"], each["two"]["images_per_s"], each["predicted_s"], each["two"]["total_s"])
+        rows.append([str(number), *(f"{value:.1f}" for value in values), f"{100 * each['apart']:.1f}"])
+    return rows
+
+
+def _latency(serve: dict[str, Any]) -> Rows:
+    """Latency of a request beside the pipeline alone and beside a plain handler."""
+    ways = {"latency_mode": "the pipeline alone", "served": "`densecast serve`", "plain_handler": "a plain handler"}
+    head = [
+        "network",
+        "requests of each",
+        "answered by",
+        "p50, ms",
+        "p90, ms",
+        "p99, ms",
+        "p99 more than alone, ms (95 %)",
+    ]
+    rows = [head]
+    for name, found in serve["artifacts"].items():
+        latency = found["latency"]
+        for way, words in ways.items():
+            more = latency.get(f"{way}_p99_ms_more")
+            said = f"{round(more['value']):+d} ({more['low']:+.0f} to {more['high']:+.0f})" if more else ""
+            times = [f"{value:.0f}" for value in latency["p50_p90_p99_ms"][way]]
+            rows.append([f"`{name}`", str(latency["requests_each"]), words, *times, said])
+    return rows
+
+
+def _overload(serve: dict[str, Any]) -> Rows:
+    """Arrivals at four times the rate of answers."""
+    head = [
+        "network",
+        "of all arrivals, accepted",
+        "refused",
+        "refused within, ms at p99 (most)",
+        "accepted: p99 of the queue's bound",
+        "memory over the rounds",
+    ]
+    rows = [head]
+    for name, found in serve["artifacts"].items():
+        if (load := found.get("overload")) is None:
+            continue
+        _, p99, most = load["refused_p50_p99_most_ms"]
+        bound, memory = load["accepted_p99_of_bound"], load["resident_kb_after_each_round"]
+        rows.append([
+            f"`{name}`, a queue of {load['queue']}", str(load["accepted"]), str(load["refused"]),
+            f"{p99:.0f} ({most:.0f})",
+            f"{bound['median']:.1f} ({bound['least']:.1f} to {bound['most']:.1f})",
+            f"{(memory[-1] - memory[0]) / 1e3:+.1f} MB of {memory[0] / 1e3:.0f}",
+        ])  # fmt: skip
+    return rows
+
+
+_BUSY = "other programs kept the CPUs busy (load 8 to 10): a difference of less than the spread decides nothing"
+TABLES = (
+    Table(
+        "store", "Two million records", "A million images", "python benchmarks/store.py",
+        "Made records of 19 classes, each step a process of its own; two virtual CPUs that other machines share.",
+        ("store_2m.json",), _store,
+    ),
+    Table(
+        "store-overhead", "What records cost", "A million images", "python benchmarks/store_overhead.py",
+        "Evaluations with and without records in turns. The clock's spread is larger than its difference: it "
+        "decides nothing; CPU time of the store's own functions does.",
+        ("store_fcn_int8.json", "store_unet_tiny.json"), _overhead,
+    ),
+    Table(
+        "ray", "Ray on one machine", "A million images", "python benchmarks/store_overhead.py",
+        "FCN int8 on two CPUs, in turns, without the start. At least 0.85 of the pace is the aim; the machine "
+        "is too noisy to tell.",
+        ("store_fcn_int8.json",), _ray,
+    ),
+    Table(
+        "workers", "Two workers, predicted from one", "A million images", "python benchmarks/workers.py",
+        "FCN int8, 24 images of a worker. At most 10 % apart is the aim, and **not shown**: the machine's "
+        "speed drifts by as much, and its two virtual CPUs may be one core.",
+        ("workers_fcn_int8.json",), _workers,
+    ),
+    Table(
+        "latency", "Latency of a request", "Serving", "python benchmarks/serve.py",
+        "JPEG photographs of 959×640 (`unet_tiny`) and 500×500 (`fcn_r50_d8_voc`), int8, OpenVINO, requests "
+        f"in turns; {_BUSY}.",
+        ("serve.json",), _latency,
+    ),
+    Table(
+        "overload", "Overload", "Serving", "python benchmarks/serve.py",
+        f"Arrivals at four times the rate of answers, five rounds; {_BUSY}. The bound takes the rate of the "
+        "seconds before, which others' work changes.",
+        ("serve.json",), _overload,
+    ),
+)  # fmt: skip
