@@ -34,11 +34,13 @@ docs:            ## the pages as a site, in build/site; DOCS_BUILDER=mkdocs for 
 	.venv-docs/bin/pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/$(or $(DOCS_BUILDER),zensical) build --strict
 
-lock:            ## pylock.toml (PEP 751): what constraints.txt pins, for this Python, with the hash of every file
+# Without torch, whose build for CPUs is on PyTorch's own index: it is installed by a line of its own, as for `make venv`.
+lock:            ## pylock.toml (PEP 751): what constraints.txt pins, with the hash of every file on PyPI
 	test -e .venv-lock/bin/uv || $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet --disable-pip-version-check uv
-	.venv-lock/bin/uv pip compile --quiet --format pylock.toml --no-header --constraint constraints.txt --all-extras \
-	  $(or $(LOCK_OPTIONS),--torch-backend cpu) --output-file pylock.toml pyproject.toml
+	echo "torch; sys_platform == 'never'" > .venv-lock/no-torch.txt
+	.venv-lock/bin/uv pip compile --quiet --format pylock.toml --no-header --constraint constraints.txt --extra all --universal \
+	  --override .venv-lock/no-torch.txt --no-emit-package torch --output-file pylock.toml pyproject.toml
 
 format: venv                  ## let ruff rewrite what it can
 	$(BIN)/ruff format .

@@ -10,6 +10,7 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,21 +108,51 @@ def test_make_installs_the_build_for_cpus_first() -> None:
             assert any("--extra-index-url https://download.pytorch.org/whl/cpu torch" in each for each in before)
 
 
-def test_a_lock_that_was_made_agrees_with_the_constraints_and_holds_the_build_for_cpus() -> None:
-    """`make lock` writes it; it is not kept in the repository, as it is made of addresses of one index."""
-    lock = ROOT / "pylock.toml"
-    if not lock.is_file():
-        pytest.skip("NO pylock.toml here: it is NOT COMPARED with constraints.txt (make lock)")
-    packages = tomllib.loads(lock.read_text(encoding="utf-8"))["packages"]
+@pytest.fixture(scope="module")
+def locked() -> dict[str, dict[str, Any]]:
+    """The packages of pylock.toml, by name."""
+    packages = tomllib.loads((ROOT / "pylock.toml").read_text(encoding="utf-8"))["packages"]
+    assert len({each["name"] for each in packages}) == len(packages) > 50
+    return {each["name"]: each for each in packages}
+
+
+def plain(name: str) -> str:
+    """A name as the index writes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_lock_has_the_versions_of_the_constraints(locked: dict[str, dict[str, Any]]) -> None:
+    """`make lock` writes it again."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split(";")[0].strip().split("==") for line in lines if "==" in line and not line.startswith("#"))
-    pinned = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins.items()}
-    named = {each["name"]: each for each in packages if each["name"] != "densecast"}
+    pinned = {plain(name): version for name, version in pins.items()}
     # `pip freeze`, of which the constraints are made, leaves setuptools out; others are for other platforms.
-    assert {name for name in named if name not in pinned} <= {"colorama", "pywin32", "setuptools", "tzdata"}
-    for name, each in named.items():
-        version = each["version"].partition("+")[0]
-        assert version == pinned.get(name, version), name
+    assert {name for name in locked if name not in pinned} <= {"colorama", "pywin32", "setuptools", "tzdata", "wheel"}
+    for name, each in locked.items():
+        assert each["version"] == pinned.get(name, each["version"]), name
+
+
+def test_the_lock_has_all_that_the_extras_need_but_torch(locked: dict[str, dict[str, Any]]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["all"]]
+    named = set()
+    while wanted:
+        need = wanted.pop()
+        if own := re.match(r"densecast\[(.*)\]", need):
+            wanted += [each for extra in own[1].split(",") for each in extras[extra]]
+        else:
+            named.add(plain(re.split(r"[>=<~!; \[]", need)[0]))
+    assert {"numpy", "nncf", "tensorflow-cpu", "torch"} <= named
+    # PyPI's torch brings CUDA; the build for CPUs is on an index of its own.
+    assert named - set(locked) == {"torch"} and not [name for name in locked if name.startswith(("nvidia", "triton"))]
+
+
+def test_the_lock_is_right_for_everybody(locked: dict[str, dict[str, Any]]) -> None:
+    """Every file is one of PyPI's own addresses, with its hash; none is of a machine or of another index."""
+    for name, each in locked.items():
         files = [*each.get("wheels", []), *([each["sdist"]] if "sdist" in each else [])]
-        assert files and all(re.fullmatch(r"[0-9a-f]{64}", file["hashes"]["sha256"]) for file in files), name
-    assert named["torch"]["version"].endswith("+cpu") and not any(name.startswith("nvidia-") for name in named)
+        assert files, name
+        for file in files:
+            assert file["url"].startswith("https://files.pythonhosted.org/packages/"), file["url"]
+            assert re.fullmatch(r"[0-9a-f]{64}", file["hashes"]["sha256"]), name

@@ -67,7 +67,6 @@ EXPECTED = (
     Expected("tests/handover/test_receivers_software.py", r"NO \w+: what is handed over", _TOOL),
     Expected("tests/", r"needs Chromium", _TOOL),
     Expected("tests/serve/test_page.py", r"needs playwright", _TOOL),
-    Expected("tests/test_install_lines.py", r"NO pylock.toml here", "a lock is made by who wants one: make lock"),
     Expected("tests/serve/test_openapi.py", r"schemathesis is not installed", _TOOL),
     Expected("tests/tasks/test_predictions.py", r"supervision is not installed", _TOOL),
 )
