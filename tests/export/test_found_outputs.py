@@ -296,3 +296,14 @@ def test_a_quantised_part_of_a_branch_is_seen(tmp_path: Path) -> None:
 def _saved(model: onnx.ModelProto, folder: Path) -> Path:
     onnx.save(model, folder / "net.onnx")
     return folder / "net.onnx"
+
+
+def test_an_output_that_is_no_number_is_refused_at_export(tmp_path: Path) -> None:
+    model = graph("float[N, 3, H, W] out", "out = Identity (scores)")
+    numbers = np.array(onnx.numpy_helper.to_array(model.graph.initializer[0]))
+    numbers[1, 0, 1, 1] = np.nan
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(numbers, "w"))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(BadGraphError, match=r"'out' has values on a test image that are no numbers"):
+        export_file(tmp_path / "model.onnx", described(3), tmp_path / "out")  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()

@@ -325,3 +325,26 @@ def test_a_network_that_fails_at_every_size_says_why_in_one_line(tmp_path: Path,
         export(tmp_path / "net.pt", tmp_path / "out", labels=3)
     assert "\n" not in str(caught.value) and "\x1b" not in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("first", ["main", "auxiliary"])
+def test_of_unnamed_maps_the_finest_is_the_main_one(tmp_path: Path, first: str) -> None:
+    class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.main, self.other = torch.nn.Conv2d(3, 2, 1), torch.nn.Conv2d(3, 2, 1, stride=2)
+
+        def forward(self, image: Any) -> Any:
+            maps = [self.main(image), self.other(image)]
+            return maps if first == "main" else maps[::-1]
+
+    network = Net().eval()
+    artifact = export(network, tmp_path / "out", labels=["a", "b"])
+    feed = parity.image_like((1, 3, 33, 41), 1)
+    assert_same(artifact, feed, own(network.main, feed))
+
+
+def test_a_module_of_another_number_of_channels_names_what_to_declare(tmp_path: Path) -> None:
+    with pytest.raises(BadGraphError, match=r"takes images of 1 channels.*channels = 1") as caught:
+        export(torch.nn.Conv2d(1, 3, 3, padding=1).eval(), tmp_path / "out", labels=3)
+    assert caught.value.field == "channels"

@@ -21,6 +21,9 @@ _BY_OBJECT = re.compile(r"(class_queries_logits|masks_queries_logits|pred_boxes|
 def preferred_first(shapes: Mapping[str, Shape], spec: ModelSpec) -> dict[str, Shape]:
     """The outputs, with the one that is most probably the main one before others of as many channels.
 
+    Of such as no name tells apart, the first, as training code returns it, but not before a map of more pixels: a head
+    that is for training alone is never finer than the main one.
+
     Raises:
         BadGraphError: they are those of a network that scores objects, not pixels.
     """
@@ -31,10 +34,13 @@ def preferred_first(shapes: Mapping[str, Shape], spec: ModelSpec) -> dict[str, S
             "that give one map of class scores; wrap it in a module that makes (N, classes, H, W) of them."
         )
 
-    def rank(name: str) -> int:
-        if name in _MAIN:
-            return _MAIN.index(name)
-        return len(_MAIN) + bool(_AUXILIARY.search(name))
+    channels = TASKS.load_trusted(spec.task).output_channels(spec)
+
+    def rank(name: str) -> tuple[int, int]:
+        shape = shapes[name]
+        pixels = shape[2] * shape[3] if len(shape) == 4 and channels is not None and shape[1] == channels else 0
+        by_name = _MAIN.index(name) if name in _MAIN else len(_MAIN) + bool(_AUXILIARY.search(name))
+        return by_name, -pixels
 
     if any(tensor.name in shapes for tensor in spec.outputs):
         return dict(shapes)

@@ -150,11 +150,16 @@ def outputs_of(
 
 
 def _check_main(output: Array, name: str, spec: ModelSpec, where: str) -> None:
-    """Refuse whole numbers in several planes, which are neither labels nor scores of a known scale.
+    """Refuse what is no number, and whole numbers in several planes, which are no labels nor scores of a known scale.
 
     Raises:
-        BadGraphError: a picture of the labels' colours, or scores that were made whole.
+        BadGraphError: weights are broken; a picture of the labels' colours, or scores that were made whole.
     """
+    if output.dtype.kind == "f" and np.isnan(output).any():
+        raise BadGraphError(
+            f"{where}: the output {name!r} has values on a test image that are no numbers (NaN). Its weights are "
+            "broken, or it is made for images of another normalisation (--mean, --std): train or export it again."
+        )
     has_planes = output.ndim == 4 and output.shape[1] > 1
     if isinstance(spec.decode, SegmentationDecode) and has_planes and output.dtype.kind in "iub":
         raise BadGraphError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from densecast.verbs.export.torch_file import last_line
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 # About this long are the sides that are tried: small, for speed, and odd multiples, which halving shows.
 _SIDE = 72
+_CHANNELS = re.compile(r"expected input\[.*?\] to have (\d+) channels, but got (\d+) channels")
 # The second shape's sides, as shares of the first one's: smaller, and of another aspect.
 _SECOND_SHAPE = (0.53, 0.71)
 
@@ -47,11 +49,27 @@ def fit(spec: ModelSpec, run: Callable[[Feeds], Feeds], where: str | Path) -> tu
             reasons.append(last_line(error))
             continue
         return (spec, None) if multiple == 1 else (with_multiple(spec, multiple), said(spec, multiple, reasons[0]))
+    _refuse_other_channels(spec, reasons[-1] if reasons else "")
     raise BadGraphError(
         f"{where} runs at no size that was tried, odd ones nor multiples of 2 to 128 "
         f"({reasons[-1] if reasons else ''}). Give the one it takes: --static 1xHEIGHTxWIDTH.",
         field="size_hw",
     )
+
+
+def _refuse_other_channels(spec: ModelSpec, reason: str) -> None:
+    """Say it, where torch's words show that the first layer takes another number of channels.
+
+    Raises:
+        BadGraphError: it does.
+    """
+    found = _CHANNELS.search(reason)
+    if found and int(found[2]) == spec.input.shape[1]:
+        raise BadGraphError(
+            f"the network takes images of {found[1]} channels, and is fed {found[2]}. Declare them in a spec file: "
+            f"channels = {found[1]} beside its labels, and --spec instead of --labels.",
+            field="channels",
+        )
 
 
 def of_zoo(spec: TensorSpec, options: ExportOptions, multiple: int) -> TensorSpec:
