@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from densecast.errors import BadGraphError
 from densecast.spec.model import ModelSpec
+from densecast.spec.tensor import Array, Feeds
 from densecast.tasks._base import TASKS
-from densecast.verbs.export.outputs import Selection, Shape
+from densecast.tasks.segmentation import SegmentationDecode
+from densecast.verbs.export.outputs import Selection, Shape, trial_feeds
 
 # Main outputs of Hugging Face, torchvision and others, the likeliest first.
 _MAIN = ("logits", "out", "output", "main", "seg", "masks")
 _AUXILIARY = re.compile(r"(^|_)(aux|auxiliary|deep_?sup)", re.IGNORECASE)
+# Of the largest value: threads may sum in another order.
+_REPEATED = 1e-2
 # What detectors and mask classifiers return instead of one map.
 _BY_OBJECT = re.compile(r"(class_queries_logits|masks_queries_logits|pred_boxes|pred_masks|(^|_)boxes)$")
 
@@ -88,3 +94,42 @@ def without_losses(
 
 def _is_head(shape: Shape, main: Shape) -> bool:
     return len(shape) == len(main) == 4 and shape[1] == main[1]
+
+
+def check_main(output: Array, name: str, spec: ModelSpec, where: str) -> None:
+    """Refuse what is no number, and whole numbers in several planes, which are no labels nor scores of a known scale.
+
+    Raises:
+        BadGraphError: weights are broken; a picture of the labels' colours, or scores that were made whole.
+    """
+    if output.dtype.kind == "f" and np.isnan(output).any():
+        raise BadGraphError(
+            f"{where}: the output {name!r} has values on a test image that are no numbers (NaN). Its weights are "
+            "broken, or it is made for images of another normalisation (--mean, --std): train or export it again."
+        )
+    has_planes = output.ndim == 4 and output.shape[1] > 1
+    if isinstance(spec.decode, SegmentationDecode) and has_planes and output.dtype.kind in "iub":
+        raise BadGraphError(
+            f"{where}: the output {name!r} has whole numbers ({output.dtype}) in {output.shape[1]} planes: a "
+            "picture in colours, or scores that were rounded. Export the network so that it ends in its scores as "
+            "floats, or in one plane of class indices."
+        )
+
+
+def check_repeats(run: Callable[[Feeds], Feeds], spec: ModelSpec, trial: tuple[Shape, Feeds], where: str) -> None:
+    """Refuse a graph that answers otherwise each time it is asked.
+
+    Raises:
+        BadGraphError: it draws random numbers.
+    """
+    shape, results = trial
+    for name, again in run(trial_feeds(spec, shape, 0)).items():
+        before = results[name]
+        largest = float(np.abs(np.nan_to_num(before)).max(initial=0)) if before.dtype.kind == "f" else 0.0
+        if before.shape != again.shape or not np.allclose(
+            before, again, rtol=0, atol=_REPEATED * largest, equal_nan=True
+        ):
+            raise BadGraphError(
+                f"{where} answers otherwise each time it is run on one image ({name!r}): it draws random numbers, as "
+                "dropout in training does. Export the network in evaluation mode."
+            )

@@ -20,9 +20,8 @@ from densecast.runtime import cell, engine_words
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import Letterbox
 from densecast.spec.shapes import check_resize
-from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
+from densecast.spec.tensor import Dim, Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
-from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import (
     found_inputs,
     found_outputs,
@@ -43,8 +42,6 @@ MAX_BYTES = 2 << 30
 _TRIAL_SIDE = 256
 # Another, to see which sizes follow the image's.
 _SECOND_SIDE = 320
-# Of the largest value: threads may sum in another order.
-_REPEATED = 1e-2
 
 
 def export(path: Path, manifest: FloatManifest, options: ExportOptions, out: Path) -> FloatArtifact:
@@ -142,52 +139,11 @@ def outputs_of(
         shown = [(shape[0], {name: array.shape for name, array in each.items()}) for shape, each in runs]
         selection, losses = heads.without_losses(selection, shown)
         selection = replace(selection, note="; ".join(filter(None, (selection.note, *losses))))
-    _check_main(results[selection.names[0]], selection.names[0], spec, where)
-    _check_repeats(run, spec, trials[0], where)
+    heads.check_main(results[selection.names[0]], selection.names[0], spec, where)
+    heads.check_repeats(run, spec, trials[0], where)
     if not spec.input.is_static and any(results[name].ndim != 4 for name in selection.names):
         trials.append(trial(_SECOND_SIDE))
     return outputs.describe_all(selection.names, trials, spec.input), selection, spec
-
-
-def _check_main(output: Array, name: str, spec: ModelSpec, where: str) -> None:
-    """Refuse what is no number, and whole numbers in several planes, which are no labels nor scores of a known scale.
-
-    Raises:
-        BadGraphError: weights are broken; a picture of the labels' colours, or scores that were made whole.
-    """
-    if output.dtype.kind == "f" and np.isnan(output).any():
-        raise BadGraphError(
-            f"{where}: the output {name!r} has values on a test image that are no numbers (NaN). Its weights are "
-            "broken, or it is made for images of another normalisation (--mean, --std): train or export it again."
-        )
-    has_planes = output.ndim == 4 and output.shape[1] > 1
-    if isinstance(spec.decode, SegmentationDecode) and has_planes and output.dtype.kind in "iub":
-        raise BadGraphError(
-            f"{where}: the output {name!r} has whole numbers ({output.dtype}) in {output.shape[1]} planes: a "
-            "picture in colours, or scores that were rounded. Export the network so that it ends in its scores as "
-            "floats, or in one plane of class indices."
-        )
-
-
-def _check_repeats(
-    run: Callable[[Feeds], Feeds], spec: ModelSpec, trial: tuple[outputs.Shape, Feeds], where: str
-) -> None:
-    """Refuse a graph that answers otherwise each time it is asked.
-
-    Raises:
-        BadGraphError: it draws random numbers.
-    """
-    shape, results = trial
-    for name, again in run(outputs.trial_feeds(spec, shape, 0)).items():
-        before = results[name]
-        largest = float(np.abs(np.nan_to_num(before)).max(initial=0)) if before.dtype.kind == "f" else 0.0
-        if before.shape != again.shape or not np.allclose(
-            before, again, rtol=0, atol=_REPEATED * largest, equal_nan=True
-        ):
-            raise BadGraphError(
-                f"{where} answers otherwise each time it is run on one image ({name!r}): it draws random numbers, as "
-                "dropout in training does. Export the network in evaluation mode."
-            )
 
 
 def read(path: Path) -> Any:
