@@ -165,3 +165,38 @@ def test_masks_that_fit_both_frames_of_a_turned_picture_are_remarked(
     with caplog.at_level(logging.WARNING):
         read_all(root)
     assert sum("orientation tag 3" in each.message for each in caplog.records) == 1
+
+
+LOSSY = {"JPEG": {"quality": 95}, "WEBP": {"quality": 95}, "TIFF": {"compression": "jpeg"}}
+EXACT = {"PNG": {}, "WEBP": {"lossless": True}, "TIFF": {"compression": "tiff_lzw"}}
+
+
+def read_one(root: Path, name: str, labels: np.ndarray, kind: str, how: dict[str, object]) -> np.ndarray:
+    """The labels of a mask that was saved as `kind`, whatever its name says."""
+    write(root / "images" / "a.png", np.zeros((*labels.shape, 3), np.uint8))
+    (root / "masks").mkdir()
+    picture = Image.fromarray(labels)
+    (picture.convert("RGB") if kind == "WEBP" else picture).save(root / "masks" / name, format=kind, **how)
+    (found,) = read_all(root, ("background", "red", "green", "blue"))
+    return found
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+@pytest.mark.parametrize("kind", LOSSY)
+def test_class_indices_of_a_lossy_file_are_refused_whatever_its_name_is(tmp_path: Path, kind: str, name: str) -> None:
+    """At the edge of 0 and 3 such a file holds 1 and 2, which nobody drew, and which are classes as well."""
+    labels = np.zeros((32, 32), np.uint8)
+    labels[:, 13:] = 3
+    with pytest.raises(BadImageError, match=r"lossy.*PNG"):
+        read_one(tmp_path, name, labels, kind, LOSSY[kind])
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_class_indices_of_an_exact_file_are_read_as_they_are(tmp_path: Path, kind: str) -> None:
+    labels = np.random.default_rng(0).integers(0, 4, (32, 32)).astype(np.uint8)
+    np.testing.assert_array_equal(read_one(tmp_path, "a.png", labels, kind, EXACT[kind]), labels)
+
+
+def test_a_lossy_mask_of_one_class_is_what_it_was(tmp_path: Path) -> None:
+    labels = np.full((32, 32), 2, np.uint8)
+    np.testing.assert_array_equal(read_one(tmp_path, "a.jpg", labels, "JPEG", {}), labels)

@@ -61,7 +61,10 @@ def read_values(path: Path, colours: MaskColours = MaskColours()) -> tuple[Value
         with warnings_ignored(), Image.open(path, formats=read.FORMATS) as image:
             _unusual_masks.refuse_pages(path, image)
             image.load()
-            return _values(path, image, colours)
+            values, how = _values(path, image, colours)
+            if how == "values" and not colours.nearest:
+                _unusual_masks.refuse_lossy(path, image, values, colours.classes)
+            return values, how
     except DensecastError:
         raise
     except Exception as error:  # Pillow raises whatever the damage leads to

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _BLACK_AND_WHITE: dict[Rgb, int] = {(0, 0, 0): 0, (255, 255, 255): 255}
 # How far from every class's colour, in RGB, an even area may be: JPEG changes colours by a few steps.
 _FURTHEST = 48.0
+# Before the pixels there may be a colour profile.
+_WEBP_START = 1 << 20
 
 
 def nearest(
@@ -89,6 +91,40 @@ def in_transparency(path: Path, image: PillowImage) -> npt.NDArray[np.uint8] | N
             "in others, and which of them is the class cannot be known. Save the mask without transparency."
         )
     return None
+
+
+def refuse_lossy(path: Path, image: PillowImage, values: npt.NDArray[Any], classes: int | None) -> None:
+    """Refuse indices that a lossy format held: at the edge of 0 and 3 it makes 1 and 2, which are classes as well.
+
+    A mask of one value is what it was; of two values, where there are no more than two classes.
+
+    Raises:
+        BadImageError: there are several.
+    """
+    if not _is_lossy(path, image) or not values.size:
+        return
+    present = np.unique(values)
+    if len(present) > (2 if classes is None or classes <= 2 else 1):
+        raise BadImageError(
+            f"{path}: indices of classes cannot be trusted in this format ({image.format}, lossy): it changes values "
+            f"along edges to those of other classes ({len(present)} values, up to {int(present[-1])}). Save masks as "
+            "PNG, or pass --soft-masks where each class has a colour, or two classes are black and white."
+        )
+
+
+def _is_lossy(path: Path, image: PillowImage) -> bool:
+    """Whether the format changes values, by the file's content; its name may say anything."""
+    if image.format in ("JPEG", "MPO"):
+        return True
+    if image.format == "TIFF":
+        return "jpeg" in str(image.info.get("compression", ""))
+    if image.format != "WEBP":
+        return False
+    with path.open("rb") as file:
+        start = file.read(_WEBP_START)
+    # https://developers.google.com/speed/webp/docs/riff_container: "VP8 " holds lossy pixels, "VP8L" exact ones.
+    lossy, exact = start.find(b"VP8 "), start.find(b"VP8L")
+    return lossy >= 0 and (exact < 0 or lossy < exact)
 
 
 def refuse_pages(path: Path, image: PillowImage) -> None:
