@@ -64,53 +64,86 @@ class Choice(Protocol):
         """Tests, nearest first, of about `limit_s` seconds where times are known."""
 
 
-def _imported(source: str, homes: dict[str, str]) -> set[str]:
-    """Modules that a file names: imported, or as a text such as `densecast.zoo.unet_tiny`; façade names at home."""
+def homes(root: Path) -> dict[str, str]:
+    """`densecast.package.name` -> where the name is defined, for every name that a module has from another one."""
+    found: dict[str, str] = {}
+    for path in sorted((root / PACKAGE).rglob("*.py")):
+        module = ".".join(path.relative_to(root).with_suffix("").parts[1:]).removesuffix(".__init__")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("densecast"):
+                found |= {f"{module}.{each.asname or each.name}": f"{node.module}.{each.name}" for each in node.names}
+    return found
+
+
+def _with_homes(name: str, moved: dict[str, str]) -> set[str]:
+    """A dotted name, the module around it, and the same of where it is defined, however often it is handed on."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    while name and name not in found:
+        found |= {name, name.rpartition(".")[0]}
+        name = moved.get(name, "")
+    return found
+
+
+def _imported(source: str, moved: dict[str, str]) -> set[str]:
+    """Modules that a file names: imported, or as a text such as `densecast.zoo.unet_tiny`; names also at home."""
+    tree, found, known = ast.parse(source), set[str](), dict[str, str]()
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
-            found |= {homes[each.name] for each in node.names if node.module == "densecast" and each.name in homes}
+            found.add(node.module)
+            for each in node.names:
+                known[each.asname or each.name] = f"{node.module}.{each.name}"
+                found |= _with_homes(f"{node.module}.{each.name}", moved)
         elif isinstance(node, ast.Import):
-            found |= {each.name for each in node.names}
-        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "densecast" and node.attr in homes:
-            found.add(homes[node.attr])
+            for each in node.names:
+                found.add(each.name)
+                top = each.name.partition(".")[0]
+                known[each.asname or top] = each.name if each.asname else top
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("densecast."):
-            found.add(node.value.partition(":")[0])
+            found |= _with_homes(node.value.partition(":")[0], moved)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            first, _, rest = ast.unparse(node).partition(".")
+            if first in known and known[first].startswith("densecast"):
+                name = f"{known[first]}.{rest}"
+                found |= _with_homes(name, moved) if name in moved else set()
     return found
 
 
 class NearTests:
-    """Without a map: files of tests that import a file, and the nearest by name; for a quick look only."""
+    """Without a map: files of tests that import a file, and the nearest by name; for a quick look only.
 
-    def __init__(self, root: Path, most: int = 4) -> None:
+    A name counts as imported from where it is defined, whichever module hands it on.
+    """
+
+    def __init__(self, root: Path, most: int = 6) -> None:
         self._most = most
         self._readers = readers(root)
-        facade = ast.parse((root / PACKAGE / "__init__.py").read_text(encoding="utf-8"))
-        homes = {
-            each.name: str(node.module)
-            for node in ast.walk(facade)
-            if isinstance(node, ast.ImportFrom)
-            for each in node.names
-        }
+        moved = homes(root)
         support = {
-            path.stem: _imported(path.read_text(encoding="utf-8"), homes)
+            path.stem: _imported(path.read_text(encoding="utf-8"), moved)
             for path in (root / "tests" / "support").glob("*.py")
         }
         self._imports: dict[str, set[str]] = {}
         for file in sorted((root / "tests").rglob("test_*.py")):
-            named = _imported(file.read_text(encoding="utf-8"), homes)
+            named = _imported(file.read_text(encoding="utf-8"), moved)
             self._imports[str(file.relative_to(root))] = named.union(*(support.get(each, set()) for each in named))
 
     def choose(self, path: str, line: int, limit_s: float) -> list[str]:
-        """Files of tests that import the file, or one that imports it, or one that imports that."""
-        words = {word.strip("_") for word in Path(path).with_suffix("").parts[2:]}
-        for paths in self._circles(path):
+        """Files of tests that are named as the file or import it, then those that import one that imports it, …"""
+        words = [word.strip("_") for word in Path(path).with_suffix("").parts[2:] if word != "__init__"]
+        found: dict[str, int] = {}
+        for distance, paths in enumerate(self._circles(path)):
             modules = {".".join(Path(each).with_suffix("").parts[1:]).removesuffix(".__init__") for each in paths}
-            files = [file for file, named in self._imports.items() if named & modules]
-            if files:
-                return sorted(files, key=lambda file: (-sum(word in file for word in words), file))[: self._most]
-        return []
+            for file, named in self._imports.items():
+                if named & modules or (distance == 0 and all(word in file for word in words)):
+                    found.setdefault(file, distance)
+            if len(found) >= self._most:
+                break
+
+        def order(file: str) -> tuple[bool, int, int, str]:
+            return words[-1] not in file, found[file], -sum(word in file for word in words), file
+
+        return sorted(found, key=order)[: self._most]
 
     def _circles(self, path: str) -> Iterator[set[str]]:
         circle, seen = {path}, {path}
@@ -118,6 +151,10 @@ class NearTests:
             yield circle
             circle = set().union(*(self._readers[each] for each in circle)) - seen
             seen |= circle
+        # A plug-in is found by its file's name: whoever imports the finder of its kind may have it.
+        finder = str(Path(*Path(path).parts[:3]) / "_base.py")
+        if finder not in seen:
+            yield {finder}
 
 
 class TestMap:

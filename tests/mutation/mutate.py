@@ -5,7 +5,8 @@
 The suite runs once under coverage to learn which tests run which lines; then each change is made in a copy of the
 tree, and the tests that ran the changed line run until one fails. Every package gives as many changes to the sample.
 Exit code 1 if fewer than `--least` percent were noticed. A test counts only if it passes without the change. With
-`--near` nothing is learnt first: a quick look, which misses what farther tests would notice.
+`--near` nothing is learnt first: a quick look, which misses what farther tests would notice. `--listed` tries the
+changes of a file instead: those of `audited.json` no test noticed once.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class Trial:
 
 def _package(path: str) -> str:
     inner = path.removeprefix(f"{PACKAGE}/")
-    return next((each for each in sorted(PACKAGES, key=len, reverse=True) if inner.startswith(f"{each}/")), "")
+    known = (each for each in sorted(PACKAGES, key=len, reverse=True) if inner.startswith(f"{each}/"))
+    return next(known, inner.partition("/")[0])
 
 
 def make_map(tree: Path, out: Path) -> None:
@@ -121,6 +123,23 @@ def sample(packages: Sequence[str], count: int, seed: int) -> list[Change]:
         drawn += itertools.islice(fit, share)
     draw.shuffle(drawn)
     return drawn
+
+
+def stated(file: Path) -> list[Change]:
+    """The changes that a JSON file states, each a text that stands once in its file and what it becomes.
+
+    Raises:
+        SystemExit: a text is not there, or not once: the code has moved.
+    """
+    found = []
+    for each in json.loads(file.read_text(encoding="utf-8")):
+        source = (ROOT / each["path"]).read_bytes()
+        if source.count(each["was"].encode()) != 1:
+            raise SystemExit(f"{each['path']} does not have once: {each['was']}")
+        start = source.index(each["was"].encode())
+        end, line = start + len(each["was"].encode()), source[:start].count(b"\n") + 1
+        found.append(Change(each["path"], line, "listed", start, end, each["was"], each["became"]))
+    return found
 
 
 def _planted(worker: Worker, tests: Choice) -> str:
@@ -208,7 +227,7 @@ def changed_packages(since: str) -> list[str]:
     listed = subprocess.run(
         ["git", "diff", "--name-only", since, "--", PACKAGE], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    found = {_package(path) for path in listed.stdout.splitlines()} - {""}
+    found = {_package(path) for path in listed.stdout.splitlines()}
     return sorted(found) or list(PACKAGES)
 
 
@@ -225,6 +244,8 @@ def main() -> None:
     parser.add_argument("--keep-map", action="store_true", help="use the map of the last run in --out")
     parser.add_argument("--near", action="store_true", help="no map: the tests that import a file, nearest first")
     parser.add_argument("--least", type=float, default=0, help="percent that must be noticed")
+    parser.add_argument("--listed", type=Path, help="the changes of this file instead of a sample")
+    parser.add_argument("--files", type=int, default=6, help="with --near, files of tests for one change")
     parser.add_argument("--out", type=Path, default=Path("runs/mutation"), help="folder of the results")
     arguments = parser.parse_args()
     out = arguments.out.resolve()
@@ -236,13 +257,15 @@ def main() -> None:
     if not arguments.keep_map and not arguments.near:
         print("learning which tests run which lines", file=sys.stderr)
         make_map(trees[0], out)
-    tests: Choice = NearTests(ROOT) if arguments.near else TestMap(ROOT, out / "lines", out / "tests.xml")
+    tests: Choice = (
+        NearTests(ROOT, arguments.files) if arguments.near else TestMap(ROOT, out / "lines", out / "tests.xml")
+    )
     workers = [Worker(tree, out / f"worker{number}.log") for number, tree in enumerate(trees)]
     try:
         wrong = _planted(workers[0], tests)
         if wrong:
             raise SystemExit(wrong)
-        drawn = sample(packages, arguments.count, arguments.seed)
+        drawn = stated(arguments.listed) if arguments.listed else sample(packages, arguments.count, arguments.seed)
         until = time.monotonic() + 60 * arguments.minutes
         trials = try_all(drawn, tests, workers, arguments.seconds, until, out / "mutation.json")
     finally:
