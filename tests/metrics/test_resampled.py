@@ -14,6 +14,10 @@ from densecast.datasets import _coco_annotations
 from densecast.metrics.coco_keypoints import CocoKeypoints
 from densecast.metrics.dice import Dice
 from densecast.metrics.iou import IntersectionOverUnion
+from densecast.metrics.monocular_depth import MonocularDepth
+from densecast.metrics.multilabel_iou import MultilabelIou
+from densecast.tasks.monocular_depth import DepthMap
+from densecast.tasks.multilabel import MultilabelMap, MultilabelTarget
 from densecast.tasks.segmentation import SegmentationMap
 
 # The last holds nothing but the image that lacks a class.
@@ -38,6 +42,38 @@ def test_resampled_equals_counting_again(metric: Any) -> None:
         expected.append(metric.score(again, spec).value)
     whole = [count(str(index), index) for index in range(4)]
     np.testing.assert_allclose(metric.resampled(whole, WEIGHTS, spec), expected, rtol=1e-12)
+
+
+def test_bits_of_images_that_lack_a_class_are_resampled_as_counting_their_pixels_again() -> None:
+    rng = np.random.default_rng(1)
+    there = rng.random((4, 3, 6, 5)) < 0.4
+    found = there ^ (rng.random(there.shape) < 0.2)
+    there[3, 1:], found[3, 1:] = False, False  # in the last image two of three classes are nowhere
+    spec, metric = tiny_specs.multilabel(), MultilabelIou()
+    counts = [
+        metric.count(str(index), MultilabelMap(found[index]), MultilabelTarget(there[index]), spec)
+        for index in range(4)
+    ]
+    expected = []
+    for weights in WEIGHTS:
+        both, either = (
+            (each.sum(axis=(2, 3)) * weights[:, None]).sum(axis=0) for each in (found & there, found | there)
+        )
+        expected.append(np.mean(both[either > 0] / either[either > 0]))
+    np.testing.assert_allclose(metric.resampled(counts, WEIGHTS, spec), expected, rtol=1e-12)
+
+
+def test_depth_of_an_image_without_a_known_pixel_is_in_no_mean() -> None:
+    spec, metric = tiny_specs.depth(), MonocularDepth()
+    errors = [0.5, 0.25, 0.0]
+    counts = [
+        metric.count(str(index), DepthMap(np.full((2, 2), 1 + error, np.float32)), np.ones((2, 2), np.float32), spec)
+        for index, error in enumerate(errors)
+    ]
+    counts.append(metric.count("3", DepthMap(np.ones((2, 2), np.float32)), np.zeros((2, 2), np.float32), spec))
+    expected = [np.dot(row[:3], errors) / row[:3].sum() if row[:3].any() else np.nan for row in WEIGHTS]
+    np.testing.assert_allclose(metric.resampled(counts, WEIGHTS, spec), expected, rtol=1e-12)
+    assert np.isnan(expected[-1])
 
 
 def test_average_precision_is_cocos_own_of_images_listed_so_many_times() -> None:

@@ -65,3 +65,30 @@ def test_ones_own_work_is_not_that_of_others() -> None:
         pass
     others = meter.load().others
     assert others is None or 0 <= others <= 1
+
+
+def test_every_kind_of_busy_time_counts_and_all_of_ones_own_is_taken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = SimpleNamespace(s=0.0)
+    own = SimpleNamespace(user=1.0, system=1.0, children_user=1.0, children_system=1.0)
+    monkeypatch.setattr(cpu_load, "time", SimpleNamespace(monotonic=lambda: now.s))
+    monkeypatch.setattr(os, "times", lambda: own)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
+
+    def write(*fields_s: float) -> None:
+        fields = " ".join(str(round(each * TICKS)) for each in fields_s)
+        (tmp_path / "stat").write_text(f"cpu0 {fields}\n")
+
+    write(*[1.0] * 10)
+    meter = LoadMeter(tmp_path / "stat")
+    # user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice: 21 s busy of 100 s, 10 s of them own.
+    write(2.0, 3.0, 4.0, 60.0, 20.0, 5.0, 6.0, 7.0, 90.0, 90.0)
+    own.user, own.system, own.children_user, own.children_system = 2.0, 3.0, 4.0, 5.0
+    now.s = 100.0
+    assert meter.load().others == pytest.approx(0.11, abs=1e-9)
+    now.s = 0.1
+    assert meter.load().others == 1.0  # more than there was: rounding of ticks
+    now.s = 0.09
+    assert meter.load().others is None
+    assert CpuLoad(MOST_OTHERS).is_too_high is False and CpuLoad(MOST_OTHERS + 0.001).is_too_high is True

@@ -92,6 +92,19 @@ def test_predictions_are_kept_within_the_limits() -> None:
     )
 
 
+def test_pixels_at_the_limits_are_not_within_them() -> None:
+    there = np.array([[2.0, 10.0, 5.0, np.inf, np.nan]], np.float32)
+    spec = tiny_specs.depth(MonocularDepthDecode(eval_min_m=2.0, eval_max_m=10.0))
+    count = METRIC.count("a", DepthMap(np.full((1, 5), 6.0, np.float32)), there, spec)
+    assert (count.pixels, count.abs_rel) == (1, pytest.approx(1 / 5))
+
+
+def test_a_prediction_whose_median_is_0_is_not_scaled() -> None:
+    found, there = np.array([[0.0, 0.0, 8.0]]), np.array([[2.0, 4.0, 4.0]])
+    expected = ((2 - 1e-3) / 2 + (4 - 1e-3) / 4 + (8 - 4) / 4) / 3
+    assert scored(found, there, align="median")["AbsRel"] == pytest.approx(expected, abs=1e-6)
+
+
 def test_scores_are_means_over_images_and_not_over_pixels() -> None:
     spec = tiny_specs.depth()
     counts = [
