@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import re
 import subprocess
@@ -28,6 +29,11 @@ NEEDS_TORCH = ("densecast.networks.", "densecast.verbs.export", "densecast.backe
 FORBIDDEN_TEXT = ("/work/" + "main", "/work/" + "shared", "/home/" + "runner", "TO" + "DO", "FIX" + "ME", "X" * 3)
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def module_name(path: Path) -> str:
     parts = path.relative_to(SOURCE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -45,7 +51,7 @@ def loaded_by(code: str, wanted: tuple[str, ...]) -> set[str]:
 def test_a_file_is_one_short_thing_and_its_first_line_says_which(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= LONGEST
-    said = ast.get_docstring(ast.parse(text))
+    said = ast.get_docstring(tree_of(path))
     assert said and text.startswith('"""')
     assert len(said.splitlines()[0]) > 10
 
@@ -184,7 +190,7 @@ def test_functions_are_short_but_for_kernels() -> None:
     for path in FILES:
         if "kernels" in path.parts:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef) and node.end_lineno is not None:
                 lines = node.end_lineno - node.lineno + 1
                 if lines > LONGEST_FUNCTION:

@@ -14,6 +14,7 @@ import tiny_artifacts
 import tiny_graphs
 from made_images import write_jpeg
 from onnx import numpy_helper
+from PIL import Image
 
 from densecast.errors import BadArtifactError, UsageError
 from densecast.spec.options import BuildOptions
@@ -74,6 +75,26 @@ def test_it_is_found_with_its_layer(
     found = {(each.kind, each.layer) for each in diagnose(artifact, images)}
     # Large values are large in the head as well.
     assert wanted <= found and {kind for kind, _ in found} == {kind for kind, _ in wanted}
+
+
+@pytest.mark.parametrize(("spots", "found"), [(1, True), (400, False)])
+def test_rare_values_far_beyond_their_spread_are_outlier_activations(tmp_path: Path, spots: int, found: bool) -> None:
+    def middle(array: np.ndarray[Any, Any]) -> None:
+        array[:] = 0
+        array[0, :, 1, 1] = 1  # one channel is the picture's brightness, all others are 0
+
+    def nothing(array: np.ndarray[Any, Any]) -> None:
+        array[:] = 0
+
+    artifact = tiny_artifacts.exported(tmp_path, changed(w1=middle, b1=nothing))
+    picture = np.zeros((320, 320, 3), np.uint8)
+    rows, columns = np.divmod(np.arange(spots), 20)
+    picture[16 * rows + 4, 16 * columns + 4] = 255
+    path = tmp_path / "spots.png"
+    Image.fromarray(picture).save(path)
+    assert (
+        ("outlier activations", "stem.conv") in {(each.kind, each.layer) for each in diagnose(artifact, [path])}
+    ) == found
 
 
 def test_only_float_artifacts_and_some_images(tmp_path: Path, images: list[Path]) -> None:

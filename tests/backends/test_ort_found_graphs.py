@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx.parser
+import onnxruntime
 import pytest
 import tiny_artifacts
 import tiny_graphs
@@ -14,6 +16,8 @@ from PIL import Image
 
 from densecast.artifact import Artifact, CompiledArtifact
 from densecast.errors import UsageError
+from densecast.runtime import execution
+from densecast.session import Session
 from densecast.spec.options import BuildOptions, QuantizeOptions
 from densecast.verbs.builder import build
 
@@ -86,3 +90,17 @@ def test_quantised_graphs_run_as_they_are_only(backend: str, precision: str, ima
         build(source, tmp_path / "built", BuildOptions(precision=precision, backend=backend), data=images)  # type: ignore[arg-type]
     assert refused.value.field == "precision"
     assert not (tmp_path / "built").exists()
+
+
+def test_the_graph_whose_types_were_read_back_runs_as_it_is(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optimised once more it could be another graph than the one that is told of."""
+    levels = []
+    real = onnxruntime.InferenceSession
+
+    def opened(model: Any, options: Any = None, **more: Any) -> Any:
+        levels.append(options.graph_optimization_level)
+        return real(model, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
+    with Session.open(CompiledArtifact.open(artifacts / "built"), execution.configure("latency")):
+        assert levels[-1] == onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -58,7 +58,8 @@ def assert_same(artifact: FloatArtifact, feed: Any, expected: Any) -> None:
 )
 def test_segmentation_models_pytorch(tmp_path: Path, name: str) -> None:
     smp = pytest.importorskip("segmentation_models_pytorch")
-    network = getattr(smp, name)("resnet18", encoder_weights=None, classes=3)
+    small = {"encoder_depth": 3, "decoder_channels": (32, 16, 8)} if name == "Unet" else {}
+    network = getattr(smp, name)("resnet18", encoder_weights=None, classes=3, **small)
     # As `get_preprocessing_params` gives them, which asks the hub.
     params = {"input_space": "BGR", "input_range": [0, 1], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     artifact = export(network, tmp_path / "out", labels=["a", "b", "c"], preprocess=params, example=SMALL)

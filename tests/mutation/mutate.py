@@ -128,6 +128,8 @@ def sample(packages: Sequence[str], count: int, seed: int) -> list[Change]:
 def stated(file: Path) -> list[Change]:
     """The changes that a JSON file states, each a text that stands once in its file and what it becomes.
 
+    Those with a `why` make no difference, and are not tried.
+
     Raises:
         SystemExit: a text is not there, or not once: the code has moved.
     """
@@ -136,6 +138,8 @@ def stated(file: Path) -> list[Change]:
         source = (ROOT / each["path"]).read_bytes()
         if source.count(each["was"].encode()) != 1:
             raise SystemExit(f"{each['path']} does not have once: {each['was']}")
+        if "why" in each:
+            continue
         start = source.index(each["was"].encode())
         end, line = start + len(each["was"].encode()), source[:start].count(b"\n") + 1
         found.append(Change(each["path"], line, "listed", start, end, each["was"], each["became"]))
@@ -245,7 +249,7 @@ def main() -> None:
     parser.add_argument("--near", action="store_true", help="no map: the tests that import a file, nearest first")
     parser.add_argument("--least", type=float, default=0, help="percent that must be noticed")
     parser.add_argument("--listed", type=Path, help="the changes of this file instead of a sample")
-    parser.add_argument("--files", type=int, default=6, help="with --near, files of tests for one change")
+    parser.add_argument("--files", type=int, default=24, help="with --near, files of tests for one change, at most")
     parser.add_argument("--out", type=Path, default=Path("runs/mutation"), help="folder of the results")
     arguments = parser.parse_args()
     out = arguments.out.resolve()

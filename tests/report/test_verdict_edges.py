@@ -153,3 +153,19 @@ def test_of_builds_as_fast_as_the_one_taken_the_reader_is_told(made: Report, tmp
     said = verdict.of(replace(made, rows=rows))
     assert said.row is rows[1]
     assert said.sentence.endswith(f" Whether it is faster than {made.rows[4].backend} fp16 could not be decided.")
+
+
+@pytest.mark.parametrize(
+    ("speed", "inference", "named"), [(21.0, 21.0, True), (19.0, 90.0, False), (15.0, 15.0, False)]
+)
+def test_what_loses_too_much_is_named_only_if_it_is_faster_end_to_end(
+    speed: float, inference: float, named: bool, made: Report
+) -> None:
+    lossy = scored(build(made.rows[4], speed, 0.02), 0.7, Interval(-0.1, -0.11, -0.09))
+    lossy = replace(lossy, timing=replace(lossy.timing, inference_only_per_s=inference))
+    taken = build(made.rows[1], 20.0, 0.02)
+    taken = replace(taken, timing=replace(taken.timing, inference_only_per_s=20.0))
+    rows = (scored(build(made.rows[0], 10.0, 0.02), 0.8, None), scored(taken, 0.8, None), lossy)
+    said = verdict.of(replace(made, rows=rows))
+    assert said.row is rows[1]
+    assert ("is faster and loses more than 1 points" in said.sentence) == named

@@ -85,3 +85,23 @@ def test_around_the_image_is_what_becomes_zero_in_the_images_own_order_of_colour
     # The mean is stated in the network's order.
     network = found if colour == "RGB" else found[::-1]
     assert [value / divisor - mean for value, mean in zip(network, rule.mean, strict=True)] == [0, 0, 0]
+
+
+def test_blended_labels_are_cut_out_by_the_unrounded_size() -> None:
+    import cv2
+
+    # 665 rows at half size are 332.5: the original takes rows 83 to 414, where the image itself begins at another row.
+    placement = FitCentre((500, 500)).place((665, 1000))
+    labels = np.random.default_rng(0).integers(0, 21, (500, 500)).astype(np.uint8)
+    expected = cv2.resize(labels[83:415].astype(np.float32), (1000, 665), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(blend_labels(labels, placement), expected.astype(np.uint8))
+
+
+def test_labels_of_a_smaller_map_are_brought_to_the_networks_size_as_opencv_does_for_blending() -> None:
+    import cv2
+
+    spec = ZOO.load("fcn_r50_d8_voc").spec_for("ascend_blended")
+    placement = FitCentre((500, 500)).place((500, 500))
+    labels = np.random.default_rng(0).integers(0, 21, (300, 300)).astype(np.uint8)
+    expected = cv2.resize(labels, (500, 500), interpolation=cv2.INTER_NEAREST)
+    np.testing.assert_array_equal(place_labels(labels, placement, spec, "network").class_id, expected)
