@@ -179,6 +179,27 @@ def test_a_subset_of_classes_in_another_order_is_what_the_model_names(tmp_path: 
     assert "impervious_surface, low_vegetation, clutter" in words
 
 
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (slice(0, 2), "building, wall, fence, pole, traffic light and 12 more"),
+        (slice(0, 13), "car, truck, bus, train, motorcycle and 1 more"),
+        (slice(0, 14), "truck, bus, train, motorcycle, bicycle"),
+        (slice(0, 18), "bicycle"),
+    ],
+)
+def test_five_classes_that_are_left_out_are_named_and_the_rest_counted(
+    wanted: slice, said: str, tmp_path: Path
+) -> None:
+    case = next(each for each in CASES if each.name == "CityscapesDataset")
+    write(tmp_path, case)
+    labels = _layouts.class_names(case.name)
+    _, words = opened(case.name, tmp_path, case.split, labels[wanted])
+    assert words.endswith(f"not evaluated, as the model does not have them: {said}")
+    _, words = opened(case.name, tmp_path, case.split, labels)
+    assert "not evaluated" not in words
+
+
 def test_classes_that_are_not_the_data_sets_are_refused(tmp_path: Path) -> None:
     case = next(each for each in CASES if each.name == "LoveDADataset")
     write(tmp_path, case)

@@ -268,6 +268,31 @@ def test_labels_without_a_class_are_refused_with_their_share(tmp_path: Path) -> 
         read_all(root)
 
 
+@pytest.mark.parametrize(
+    ("values", "labels", "shown", "cure"),
+    [
+        ((0, 1, 2, 3), LABELS, "(3; known", "if masks count classes from 1, pass --reduce-zero-label"),
+        ((0, 1, 2, 4), LABELS, "(4; known", "say what they are: --ignore 4, or --remap 4=CLASS"),
+        ((0, 4, 5, 6, 7, 8), LABELS, "(4, 5, 6, 7, 8; known", "--ignore 4, or --remap 4=CLASS."),
+        ((0, 4, 5, 6, 7, 8, 9), LABELS, "(4, 5, 6, 7, 8, …; known", "--ignore 4, or --remap 4=CLASS."),
+        ((0, 1, 7, 9), LABELS[:2], "(7, 9; known", "or pass --soft-masks, if edges are smoothed"),
+        ((0, 1, 9), LABELS[:2], "(9; known", "--ignore 9, or --remap 9=CLASS."),
+        (tuple(range(0, 230, 10)), LABELS, "(10, 20, 30, 40, 50, …; known", "the values are smoothed"),
+        (tuple(range(0, 210, 10)), LABELS, "(10, 20, 30, 40, 50, …; known", "--ignore 10, or --remap 10=CLASS"),
+    ],
+)
+def test_the_cure_for_labels_without_a_class_goes_by_which_they_are(
+    tmp_path: Path, values: tuple[int, ...], labels: tuple[str, ...], shown: str, cure: str
+) -> None:
+    root = pairs(tmp_path / "d")
+    for path in sorted((root / "masks").iterdir()):
+        mask = np.resize(np.array(values, np.uint8), np.asarray(Image.open(path)).shape[:2])
+        Image.fromarray(mask).save(path)
+    with pytest.raises(BadDatasetError) as caught:
+        read_all(root, "all", reading(labels))
+    assert shown in str(caught.value) and cure in str(caught.value)
+
+
 def test_values_are_moved_left_out_and_chosen(tmp_path: Path) -> None:
     root = pairs(tmp_path / "d", classes=4)
     plain = labels_of(1, 4)

@@ -88,7 +88,7 @@ def test_further_outputs_and_where_it_starts_are_explained() -> None:
             ComparedStage("exact", PLAIN, Findings(None, tuple(replace(each, entered=0.0) for each in points), 5)),
             ComparedStage("broken", PLAIN, Findings(place, points, 6)),
             ComparedStage("closed", PLAIN, Findings(None, (), 0, "nothing can be read inside")),
-            ComparedStage("two", replace(PLAIN, other_outputs={"aux": OutputError(0.5, 0.1, 0.025, 0.0125, 0.9)})),
+            ComparedStage("two", replace(PLAIN, other_outputs={"aux": OutputError(0.5, 0.1, 0.025, 0.012, 0.9)})),
         ),
     )
     assert accuracy_chain.explanations(made) == [

@@ -21,14 +21,16 @@ def draw(findings: Findings) -> str:
     low, high = math.floor(min(values)), math.ceil(max(values) + 1e-9)
     high = max(high, low + 1)
 
+    def level(power: float) -> float:
+        return round(_HEIGHT - _BOTTOM - (power - low) / (high - low) * (_HEIGHT - _BOTTOM - _TOP), 1)
+
     def place(index: int, value: float) -> tuple[float, float]:
         x = _LEFT + (index + 0.5) / len(points) * (_WIDTH - _LEFT - _RIGHT)
-        y = _HEIGHT - _BOTTOM - (_shown(value) - low) / (high - low) * (_HEIGHT - _BOTTOM - _TOP)
-        return round(x, 1), round(y, 1)
+        return round(x, 1), level(_shown(value))
 
     parts = [frame("error of each inner tensor", _HEIGHT)]
     for power in range(low, high + 1, max(1, (high - low) // 5)):
-        _, y = place(0, 10.0**power)
+        y = level(power)
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" class="grid"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">1e{power}</text>')
     parts.append(_line(points, lambda point: point.expected, place, _EXPECTED))
