@@ -20,7 +20,7 @@ from PIL import Image
 import densecast as dc
 from densecast import InferOptions, Pipeline
 from densecast.errors import BadInputError, BadShapeError, MissingFileError, UsageError
-from densecast.verbs.infer import fetch, infer, sources
+from densecast.verbs.infer import download, infer, sources
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 
@@ -228,9 +228,9 @@ def test_what_goes_wrong_behind_a_url_is_said_of_the_url(
 
 def test_a_slow_or_endless_answer_is_left(site: str, tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="longer than 0 s"):
-        fetch.fetch(f"{site}/a.png", tmp_path / "a", most_seconds=0.0)
+        download.fetch(f"{site}/a.png", tmp_path / "a", most_seconds=0.0)
     with pytest.raises(BadInputError, match="MiB"):
-        fetch.fetch(f"{site}/a.png", tmp_path / "a", most_bytes=10)
+        download.fetch(f"{site}/a.png", tmp_path / "a", most_bytes=10)
 
 
 @pytest.mark.parametrize("address", ["ftp://host/a.png", "file:///etc/passwd", "https://me:secret@host/a.png"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from densecast.backends._base import BuildJob
 from densecast.errors import BackendMissingError, BadGraphError
-from densecast.runtime import engine_words
+from densecast.runtime import engine_words, late_imports
 from densecast.spec.tensor import Dim, TensorSpec
 
 
@@ -18,10 +18,9 @@ def imported() -> Any:
         BackendMissingError: it is not installed, or cannot be loaded.
     """
     try:
-        import openvino
+        return late_imports.openvino()
     except ImportError as error:
         raise BackendMissingError(f"OpenVINO cannot be imported ({error}): pip install openvino.") from None
-    return openvino
 
 
 def read(job: BuildJob) -> Any:

@@ -3,50 +3,28 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
+import importlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import densecast
 from densecast import plugins
-from densecast.cli import (
-    _heartbeat,
-    _outcome,
-    benchmark,
-    build,
-    bundle,
-    compare,
-    compare_results,
-    data,
-    demo,
-    diagnose,
-    doctor,
-    evaluate,
-    export,
-    export_to,
-    handoff,
-    infer,
-    info,
-    merge,
-    models,
-    report,
-    run,
-    serve,
-    verify,
-)
+from densecast.cli import _heartbeat, _outcome
 from densecast.runtime.signals import ending_on_signals
 
-app = typer.Typer(
-    name="densecast",
-    cls=_outcome.Commands,
-    help="From a trained dense-prediction network to a fast, verified offline model.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+COMMANDS = (
+    *("models", "info", "export", "build", "infer", "evaluate", "merge", "benchmark", "compare"),
+    *("verify", "diagnose", "run", "demo", "serve", "report", "doctor", "export-to", "bundle"),
+    *("data", "handoff", "compare-results"),
 )
+"""The sub-commands in the order of the help, each a module of this package."""
+_GROUPS = ("data", "handoff")
+_HIDDEN = ("compare-results",)
 
 
 def _print_version(requested: bool) -> None:
@@ -55,8 +33,7 @@ def _print_version(requested: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def program(
+def _program(
     plugin: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,15 +50,41 @@ def program(
         plugins.allow_plugins(*plugin)
 
 
-VERBS = (
-    *(models, info, export, build, infer, evaluate, merge, benchmark, compare),
-    *(verify, diagnose, run, demo, serve, report, doctor, export_to, bundle),
-)
-for verb in VERBS:
-    app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
-app.add_typer(data.command, name="data")
-app.add_typer(handoff.command, name="handoff")
-app.command("compare-results", hidden=True)(compare_results.command)
+def _made(names: tuple[str, ...]) -> typer.Typer:
+    """The program with these of its sub-commands."""
+    made = typer.Typer(
+        name="densecast",
+        cls=_outcome.Commands,
+        help="From a trained dense-prediction network to a fast, verified offline model.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(_program)
+    for name in names:
+        command: Any = importlib.import_module(f"densecast.cli.{name.replace('-', '_')}").command
+        if name in _GROUPS:
+            made.add_typer(command, name=name)
+        else:
+            made.command(name, hidden=name in _HIDDEN)(command)
+    return made
+
+
+@functools.cache
+def _whole() -> typer.Typer:
+    return _made(COMMANDS)
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """`app`, the program with all sub-commands; made when it is asked for, as reading all of them takes a while."""
+    if name == "app":
+        return _whole()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _fitting(words: list[str]) -> typer.Typer:
+    """The program for a command line: where that begins with a sub-command, no other one is read."""
+    return _made((words[0],)) if words and words[0] in COMMANDS else _whole()
 
 
 def spelled_out(given: list[str]) -> list[str]:
@@ -106,7 +109,8 @@ def main() -> None:
     with ending_on_signals():
         try:
             _outcome.refuse_empty(sys.argv[1:])
-            app(spelled_out(sys.argv[1:]))
+            words = spelled_out(sys.argv[1:])
+            _fitting(words)(words)
         except SystemExit as ended:
             sys.exit(_outcome.flushed(ended.code))
         except _outcome.Failed as failed:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from densecast.cli._common import emit
 from densecast.io import codec
-from densecast.results.compare import CompareResult
-from densecast.results.predictions import EvaluateResult
-from densecast.results.stored import ShardResult
-from densecast.spec.score import Score
+
+if TYPE_CHECKING:
+    from densecast.results.compare import CompareResult
+    from densecast.results.predictions import EvaluateResult
+    from densecast.results.stored import ShardResult
+    from densecast.spec.score import Score
 
 
 def tell_score(result: EvaluateResult, tables: Callable[[Score], str], split: str, json: Path | None) -> None:

@@ -83,18 +83,19 @@ def command(
     Of a video, <stem>.jsonl: a line for each frame; --overlay writes the video drawn on.
     """
     set_up(verbose, quiet)
-    from densecast.cli import _stored
     from densecast.errors import UsageError
     from densecast.io import codec
     from densecast.pipeline import PipelineConfig
     from densecast.verbs.infer import infer, mode_for, sources
-    from densecast.verbs.stored.infer import infer_stored
 
     views = augment(ratios, flip)
     chosen = codec.from_plain(options, InferOptions, "command line")
     kept = codec.from_plain(stored, StoreOptions, "command line")
     drawn: dict[str, Any] = {"overlay": overlay, "scores": scores, "colour": colour}
     if kept.store is not None:
+        from densecast.cli import _stored
+        from densecast.verbs.stored.infer import infer_stored
+
         _refuse_idle({**drawn, "list": listed is not None, "limit": limit is not None}, chosen, kept)
         with bar("images", quiet) as progress:
             config = PipelineConfig(artifact, threads, "throughput", views, device)

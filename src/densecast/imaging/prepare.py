@@ -1,4 +1,7 @@
-"""Applies a declared `Preprocess`: resizes and normalises an image into a network input."""
+"""Applies a declared `Preprocess`: resizes and normalises an image into a network input.
+
+Kernels are imported where they are called: a compiler comes with them, which is set up while an engine loads its model.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadShapeError
-from densecast.kernels import affine_cv4, bilinear_cv, normalise
 from densecast.spec.geometry import Placement
 from densecast.spec.pose_geometry import PosePlacement
 from densecast.spec.preprocess import FitCentre, Interpolation, PoseAffine, Preprocess, spread
@@ -60,6 +62,8 @@ def resized_for(
     preprocess = preprocess.for_channels(channels)
     image_hw = (image.shape[0], image.shape[1])
     if isinstance(preprocess.resize, PoseAffine):
+        from densecast.kernels import affine_cv4
+
         geometry = preprocess.resize.geometry(image_hw)
         placement = geometry.placement
         if isinstance(geometry, PosePlacement):
@@ -153,6 +157,8 @@ def _ranged(image: npt.NDArray[Any], preprocess: Preprocess) -> npt.NDArray[Any]
 
 def _normalise(resized: npt.NDArray[Any], preprocess: Preprocess, out: npt.NDArray[np.generic]) -> None:
     """(h, w, C) in 0..255 -> (C, h, w), in the network's colour order."""
+    from densecast.kernels import normalise
+
     reverse = preprocess.colour == "BGR"
     if out.dtype == np.uint8:
         if preprocess.value_range is not None:
@@ -243,10 +249,13 @@ def resize(image: Pixels, size_hw: tuple[int, int], interpolation: Interpolation
         planes = [plane if plane.dtype == np.uint8 else plane.astype(np.float32) for plane in planes]
         resized = [np.asarray(Pillow.fromarray(plane).resize((width, height), rule)) for plane in planes]
         return np.stack(resized, axis=2).astype(image.dtype, copy=False)
-    if interpolation == "bilinear_opencv" and image.dtype == np.uint8 and bilinear_cv.is_needed(image.shape[2]):
-        return bilinear_cv.resize(image, size_hw)
     import cv2
 
+    if interpolation == "bilinear_opencv" and image.dtype == np.uint8:
+        from densecast.kernels import bilinear_cv
+
+        if bilinear_cv.is_needed(image.shape[2]):
+            return bilinear_cv.resize(image, size_hw)
     method = cv2.INTER_NEAREST_EXACT if interpolation == "nearest" else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), image.dtype).reshape(height, width, -1)
 

@@ -27,7 +27,9 @@ def jit_warming_up() -> Iterator[None]:
 
 def _first_call() -> None:
     from densecast.kernels import normalise
+    from densecast.runtime import late_imports
 
+    late_imports.numba_array_functions()
     importlib.import_module("cv2")  # the first image is read with it
 
     pixel, zero, one = np.zeros((1, 1, 3), np.uint8), np.zeros(3, np.float32), np.ones(3, np.float32)

@@ -9,28 +9,29 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from densecast.artifact import MANIFEST
 from densecast.errors import BadInputError, MissingFileError, UsageError
 from densecast.imaging.video import is_live
 from densecast.io import codec, files
-from densecast.measure.loop import Progress
 from densecast.pipeline import Image, Pipeline
 from densecast.results._base import ModelRecord
 from densecast.results.predictions import FailedImage, InferredImage, InferredVideo, InferResult
 from densecast.runtime import execution
-from densecast.runtime.execution import Mode
 from densecast.spec.verb_options import InferOptions
 from densecast.tasks._base import SavesColours
 from densecast.verbs._model import Model, opened, record_of
-from densecast.verbs.infer import fetch, formats, headers, large, sources, videos
+from densecast.verbs.infer import fetch, formats, headers, sources, videos
 from densecast.verbs.infer.endings import OVERLAY, Drawn, endings_of
 from densecast.verbs.infer.formats import Format
 from densecast.verbs.infer.results import Results
 from densecast.verbs.infer.saving import Saved, Saver
 from densecast.verbs.infer.sources import Source, Sources
 from densecast.verbs.infer.videos import TimeProgress
+
+if TYPE_CHECKING:
+    from densecast.measure.loop import Progress
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ def infer(
         shared: list[Path] = []
         with run.results.scratch() as scratch:
             if options.large:
+                from densecast.verbs.infer import large
+
                 done = [*large.inferred(pipeline, run.results, [*skipped], scratch, options, drawn, progress)]
             else:
                 save = Saver(pipeline, run.results, scratch, run.usable, run.formats, drawn)
@@ -127,7 +130,7 @@ def _planned(
         raise headers.refused(problems, len(found.images), headers.KEEP_GOING, names)
     formats.check(options, pipeline, found)
     kinds = formats.named(options, pipeline.spec)
-    endings = large.endings(pipeline, drawn, batch) if options.large else _endings(pipeline, drawn)
+    endings = _endings(pipeline, options, drawn, batch)
     endings += tuple(ending for each in kinds for ending in each.endings)
     usable = [source for source in found.images if source.path not in problems]
     results = Results.plan(
@@ -145,7 +148,7 @@ def _planned(
     return _Planned(usable, problems, names, kinds, endings, results)
 
 
-def mode_for(found: Sources, options: InferOptions) -> Mode:
+def mode_for(found: Sources, options: InferOptions) -> execution.Mode:
     """The faster mode: a camera's newest frame, and a tile of a large picture, has all CPUs."""
     if options.large or any(is_live(each.origin or "") for each in found.images):
         return "latency"
@@ -173,6 +176,8 @@ def _problems(
 ) -> dict[Path, BadInputError | MissingFileError]:
     """The images that cannot be used, as far as their headers tell."""
     if options.large:
+        from densecast.verbs.infer import large
+
         return large.unusable(paths, pipeline)
     return headers.unusable(paths, pipeline.spec, pipeline.augment, as_jpeg=drawn.overlay)
 
@@ -240,8 +245,12 @@ def _counted(
                 progress(done, total)
 
 
-def _endings(pipeline: Pipeline, drawn: Drawn) -> tuple[str, ...]:
+def _endings(pipeline: Pipeline, options: InferOptions, drawn: Drawn, batch: int | None) -> tuple[str, ...]:
     """The endings of one image's files; a task that cannot save a sample is checked when its files are there."""
+    if options.large:
+        from densecast.verbs.infer import large
+
+        return large.endings(pipeline, drawn, batch)
     if drawn.colour and not isinstance(pipeline.task, SavesColours):
         raise UsageError(f"{pipeline.spec.name}: predictions of {pipeline.spec.task} have no colours.", field="colour")
     with tempfile.TemporaryDirectory() as scratch:

@@ -7,10 +7,10 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from densecast.errors import BadInputError, MissingFileError, UsageError
 from densecast.imaging.strips import open_strips
-from densecast.measure.loop import Progress
 from densecast.pipeline import Pipeline
 from densecast.results.predictions import FailedImage, InferredImage, TileRecord
 from densecast.spec.verb_options import InferOptions
@@ -18,6 +18,9 @@ from densecast.verbs.infer.endings import Drawn
 from densecast.verbs.infer.headers import missing
 from densecast.verbs.infer.results import Results
 from densecast.verbs.large import Files, LargeLabels, LargePeople
+
+if TYPE_CHECKING:
+    from densecast.measure.loop import Progress
 
 _log = logging.getLogger(__name__)
 _LABELS, _SCORE, _COLOUR, _PEOPLE = ".tif", "_score.tif", "_colour.tif", ".json"
