@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -114,3 +116,55 @@ def test_values_that_are_one_number_have_a_range() -> None:
         placed.collect([{"image": np.full((1, 3, 20, 24), 0.5, np.float32)}] * 2, METHODS, with_biases=False)
         ranges = [ends for method in METHODS for ends in _ranges(placed.int8(method, corrects_biases=False))]
     assert all(np.isfinite(end).all() for ends in ranges for end in ends)
+
+
+@pytest.mark.parametrize("activations", ["asymmetric", "symmetric"])
+def test_extremes_found_by_the_engine_are_those_of_the_tensors_bit_for_bit(
+    feeds: list[Feeds], activations: ActivationScheme
+) -> None:
+    """With a method that needs all values, ranges of the others come from the tensors themselves."""
+    pytest.importorskip("nncf")
+    placed = _nncf.calibrator(_model(), len(feeds), QuantizeOptions(activations=activations), full_weights=True)
+    assert placed is not None
+    found = []
+    for methods in (("minmax", "mean_minmax"), METHODS):
+        with _nncf.quiet():
+            placed.collect(feeds, methods, with_biases=True)
+            models = [placed.int8(method, corrects_biases=biased) for method in METHODS[:2] for biased in (False, True)]
+        found.append([(_ranges(model), _biases(model)) for model in models])
+    for of_engine, of_tensors in zip(*found, strict=True):
+        for one, other in zip(of_engine, of_tensors, strict=True):
+            assert len(one) == len(other) >= 3
+            assert all(np.array_equal(left, right) for left, right in zip(one, other, strict=True))
+
+
+def test_importing_the_quantiser_leaves_torch_alone_until_a_model_is_one_of_its() -> None:
+    pytest.importorskip("nncf")
+    code = (
+        "import sys\nfrom densecast.runtime import late_imports\nlate_imports.nncf()\nimport numpy, openvino as ov\n"
+        "from nncf.common.utils.backend import get_backend\nops = ov.opset13\n"
+        "x = ops.parameter([1, 3], numpy.float32)\nprint(get_backend(ov.Model([ops.relu(x)], [x])).value)\n"
+        "print('torch' in sys.modules)"
+    )
+    assert _process(code) == ["OpenVINO", "False"]
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_the_quantiser_takes_a_network_of_torch_after_all() -> None:
+    pytest.importorskip("nncf")
+    pytest.importorskip("torch")
+    code = (
+        "from densecast.runtime import late_imports\nnncf = late_imports.nncf()\nimport torch\n"
+        "net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 3))\n"
+        "images = [torch.rand(1, 3, 16, 16) for _ in range(4)]\n"
+        "made = nncf.quantize(net, nncf.Dataset(images))\n"
+        "out = made(images[0])\nprint(tuple(out.shape), bool((out - net(images[0])).abs().max() < 0.2))"
+    )
+    assert _process(code)[-1] == "(1, 2, 12, 12) True"
+
+
+def _process(code: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()

@@ -95,7 +95,7 @@ def test_what_calibrations_see_is_run_first(tmp_path: Path) -> None:
         patch.setattr(ov.Core, "read_model", lambda core, path: models.append(read(core, path)) or models[-1])
         given = {"model": str(tmp_path / "tiny.onnx"), "hint": "f32", "operators": None, "calibrates": True}
         shapes = {"shapes": {"image": [1, 3, 24, 32]}}
-        assert _openvino_trial.compile_and_run(given | shapes, tmp_path) is None
+        assert _openvino_trial.compile_and_run(given | shapes, tmp_path)["fault"] is None
     channels = sorted(each.get_partial_shape()[1].get_length() for each in models[0].outputs)
     # The first convolution's sums before their bias, what is left of them above 0, and the second one's sums.
     assert channels == [2, 8, 8]

@@ -33,6 +33,12 @@ def test_counts_are_those_of_numpy(kind: str, wider: float) -> None:
     np.testing.assert_array_equal(value_counts.counted(values, edges), expected)
 
 
+@pytest.mark.parametrize("kind", ["rectified", "steps", "few"])
+def test_how_often_the_least_value_occurs(kind: str) -> None:
+    values = _drawn(kind)
+    assert value_counts.equal(values, values.min()) == int((values == values.min()).sum())
+
+
 def test_the_values_of_a_part_come_in_their_order() -> None:
     values = np.array([3, 1, 2, 5, 2], np.float32)
     found = value_counts.within(values, np.float32(2), np.float32(5), 3)

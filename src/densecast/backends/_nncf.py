@@ -14,6 +14,7 @@ from typing import Any
 from densecast.backends import _excluded
 from densecast.backends._nncf_calibrator import Calibrator, UnknownPartsError
 from densecast.errors import MissingExtraError
+from densecast.runtime import late_imports
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.tensor import Feeds
 
@@ -47,10 +48,17 @@ def require() -> None:
         raise MissingExtraError.of("quantize", "int8 on OpenVINO")
 
 
-def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions, *, full_weights: bool) -> Any:
+def quantize(
+    model: Any,
+    calibration: Sequence[Feeds],
+    options: QuantizeOptions,
+    *,
+    full_weights: bool,
+    placed: Calibrator | None = None,
+) -> Any:
     """Insert fake-quantisation around convolutions and matrix products; returns a new model of the same kind.
 
-    Weights use all 8 bits with `full_weights`, else 7.
+    Weights use all 8 bits with `full_weights`, else 7. `placed` are the model's quantisers, if they are placed already.
 
     Raises:
         MissingExtraError: NNCF is not installed.
@@ -58,7 +66,9 @@ def quantize(model: Any, calibration: Sequence[Feeds], options: QuantizeOptions,
     """
     with quiet():
         method, bias = options.calibration_method, options.bias_correction
-        made = calibrator(model, len(calibration), options, full_weights=full_weights) if bias != "full" else None
+        made = placed if bias != "full" else None
+        if made is None and bias != "full":
+            made = calibrator(model, len(calibration), options, full_weights=full_weights)
         if made is not None and method != "auto":
             made.collect(calibration, [method], with_biases=bias == "fast")
             return made.int8(method, corrects_biases=bias == "fast")
@@ -106,7 +116,7 @@ def _where(model: Any, options: QuantizeOptions) -> dict[str, Any]:
     names = [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() != "Constant"]
     excluded = _excluded.matching(options.excluded_names, names)
     require()
-    import nncf
+    nncf: Any = late_imports.nncf()
 
     performance, mixed = nncf.QuantizationPreset.PERFORMANCE, nncf.QuantizationPreset.MIXED
     return {

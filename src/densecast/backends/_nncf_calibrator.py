@@ -7,7 +7,7 @@ runs once, and `ValueStatistics` hands NNCF what its own collectors would have f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -69,12 +69,13 @@ class Calibrator:
         *,
         with_biases: bool,
     ) -> None:
-        """Run the float model on every image once, for ranges by the methods and, where asked, for biases."""
+        """Run the float model on every image once, for ranges by the methods and, where asked, for biases.
+
+        Where extremes are all that ranges take, the engine finds them: the same numbers, and no tensor is written out.
+        """
         import openvino as ov
 
         self._means = {(place, axis): ChannelMeans(axis) for place, axis, _ in self._biases if with_biases}
-        wanted = [point.output for point in self._ranges] + [place for place, _ in self._means]
-        shown = sorted(set(wanted))
         self._statistics = {
             (point.output, point.key): ValueStatistics(
                 methods, self._outside, point.key[1:], samples=bool(point.key[0])
@@ -82,20 +83,20 @@ class Calibrator:
             for point in self._ranges
         }
         copy = self._model.clone()
-        nodes = {node.get_friendly_name(): node for node in copy.get_ops()}
-        outputs = [nodes[self._places[place][0]].output(self._places[place][1]) for place in shown]
-        of_statistics = ov.Model(outputs, copy.get_parameters(), "statistics")
+        shown = _Shown(copy, self._places)
+        takers: list[tuple[tuple[int, ...], Callable[..., None]]] = []
+        for (place, key), statistics in self._statistics.items():
+            ends = None if ValueStatistics.needs_values(methods) else shown.extremes(place, key)
+            takers.append((shown.values(place), statistics.add) if ends is None else (ends, statistics.add_extremes))
+        takers += [(shown.values(place), means.add) for (place, _), means in self._means.items()]
+        of_statistics = ov.Model(shown.outputs, copy.get_parameters(), "statistics")
         settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         request = ov.Core().compile_model(of_statistics, "CPU", settings).create_infer_request()
-        position = {place: number for number, place in enumerate(shown)}
         with ThreadPoolExecutor(usable_cpus()) as pool:
             for feeds in calibration:
                 request.infer(feeds, share_inputs=True, share_outputs=True)
-                values = [request.get_output_tensor(number).data for number in range(len(shown))]
-                kept: list[tuple[int, ValueStatistics | ChannelMeans]] = []
-                kept += [(place, each) for (place, _), each in self._statistics.items()]
-                kept += [(place, each) for (place, _), each in self._means.items()]
-                for done in [pool.submit(each.add, values[position[place]]) for place, each in kept]:
+                values = [request.get_output_tensor(number).data for number in range(len(shown.outputs))]
+                for done in [pool.submit(add, *(values[number] for number in numbers)) for numbers, add in takers]:
                     done.result()
 
     def int8(self, method: CalibrationMethod, *, corrects_biases: bool) -> Any:
@@ -149,6 +150,45 @@ class Calibrator:
         if key not in self._places:
             self._places.append(key)
         return self._places.index(key)
+
+
+class _Shown:
+    """Outputs that are added to a model for what they show; each once."""
+
+    def __init__(self, model: Any, places: Sequence[tuple[str, int]]) -> None:
+        self._nodes, self._places = {node.get_friendly_name(): node for node in model.get_ops()}, places
+        self._numbers: dict[tuple[Any, ...], int] = {}
+        self.outputs: list[Any] = []
+
+    def values(self, place: int) -> tuple[int, ...]:
+        """The number of the output with a tensor's values."""
+        return (self._number((place,), lambda: self._source(place)),)
+
+    def extremes(self, place: int, key: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The numbers of the outputs with its least and its greatest values; None where there is nothing to reduce."""
+        from openvino import opset13
+
+        rank = self._source(place).get_partial_shape().rank.get_length()
+        kept = {*key[1:], *((0,) if key[0] else ())}
+        axes = np.array([axis for axis in range(rank) if axis not in kept], np.int64)
+        if not axes.size:
+            return None
+
+        def reduced(reduce: Callable[..., Any]) -> Callable[[], Any]:
+            return lambda: reduce(self._source(place), axes, keep_dims=True).output(0)
+
+        ends = (reduced(opset13.reduce_min), reduced(opset13.reduce_max))
+        return tuple(self._number((place, key, end), make) for end, make in enumerate(ends))
+
+    def _source(self, place: int) -> Any:
+        name, port = self._places[place]
+        return self._nodes[name].output(port)
+
+    def _number(self, key: tuple[Any, ...], make: Callable[[], Any]) -> int:
+        if key not in self._numbers:
+            self._numbers[key] = len(self.outputs)
+            self.outputs.append(make())
+        return self._numbers[key]
 
 
 def _output_of(nodes: dict[str, Any], target: Any) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,40 @@ import numpy as np
 from densecast.backends import _nncf, _openvino_model
 from densecast.backends._base import F32, BuildJob, listed_batch_sizes
 from densecast.backends._nncf_calibrator import Calibrator
+from densecast.io import files
 from densecast.runtime.machine import usable_cpus
 from densecast.spec import cpu as cpus
 from densecast.spec.options import BiasCorrection, CalibrationMethod
 from densecast.spec.tensor import Feeds
+
+# The quantisers that were placed last, for the build that follows its trials: where they go depends on no range. Only
+# the thread that placed them gets them again: they hold what they are given.
+_placed: dict[str, tuple[Any, Calibrator | None]] = {}
+
+
+def placed(job: BuildJob, *, keeps: bool = False) -> tuple[Any, Calibrator | None]:
+    """A job's model, and its quantisers where those known here can place them; with `keeps` also for the next call.
+
+    Whoever gets them may give them ranges, and changes neither.
+    """
+    key = _key(job)
+    found = _placed.pop(key, None)
+    if found is None:
+        model = _openvino_model.folded(_openvino_model.read(job))
+        full_weights = cpus.takes_full_weights(job.options.cpu)
+        found = model, _nncf.calibrator(model, len(job.calibration), job.options.quantize, full_weights=full_weights)
+    _placed.clear()
+    if keeps:
+        _placed[key] = found
+    return found
+
+
+def _key(job: BuildJob) -> str:
+    """What places depend on: the graph, its sizes, and the options but for those that choose ranges and biases."""
+    quantize = replace(job.options.quantize, calibration_method="auto", bias_correction="auto")
+    shapes = [(spec.name, spec.shape) for spec in job.spec.inputs]
+    parts = (threading.get_ident(), files.sha256(job.graph), shapes, quantize, job.options.cpu)
+    return files.sha256_text(repr(parts))
 
 
 class OpenVinoCalibrationTrials:
@@ -51,10 +83,10 @@ class OpenVinoCalibrationTrials:
         with_biases: bool,
     ) -> OpenVinoCalibrationTrials | None:
         """The trials of a job; None where NNCF's parts are others than those known here."""
-        model = _openvino_model.folded(_openvino_model.read(job))
-        full_weights = cpus.takes_full_weights(job.options.cpu)
-        placed = _nncf.calibrator(model, len(job.calibration), job.options.quantize, full_weights=full_weights)
-        return None if placed is None else cls(job, model, placed, methods, checked_hint, with_biases=with_biases)
+        model, quantisers = placed(job, keeps=True)
+        if quantisers is None:
+            return None
+        return cls(job, model, quantisers, methods, checked_hint, with_biases=with_biases)
 
     def float32(self, images: Sequence[Feeds]) -> list[F32]:
         """The main output of each image in float32."""

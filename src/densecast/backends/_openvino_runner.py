@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from densecast.artifact import CompiledArtifact
-from densecast.backends import _openvino_model
+from densecast.backends import _openvino_model, _openvino_types
 from densecast.backends._base import listed_batch_sizes
 from densecast.errors import BadArtifactError, BadShapeError
 from densecast.io import cache, files
@@ -21,9 +20,6 @@ from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
 _FILE = "model.xml"
-# The layers that hold nearly all of a network's arithmetic, under OpenVINO's names for what it executes.
-_COUNTED = {"Convolution", "Deconvolution", "GroupConvolution", "MatMul", "FullyConnected"}
-TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
 
 
 class OpenVinoRunner:
@@ -137,11 +133,10 @@ class OpenVinoRunner:
 
 
 def read_back(compiled: Any) -> PrecisionRan:
-    """Count the types of the compiled graph's convolutions and matrix products."""
-    layers: Counter[str] = Counter()
-    for operation in compiled.get_runtime_model().get_ops():
-        info = operation.get_rt_info()
-        if info["layerType"].astype(str) in _COUNTED:
-            kind = info["runtimePrecision"].astype(str)
-            layers[TYPES.get(kind, kind)] += 1
-    return PrecisionRan.from_counts(dict(layers), "OpenVINO runtime model")
+    """The precision of a compiled graph, by its convolutions and matrix products."""
+    return precision_of(_openvino_types.counted(compiled))
+
+
+def precision_of(layers: dict[str, int]) -> PrecisionRan:
+    """The precision of a compiled graph with so many convolutions and matrix products of each type."""
+    return PrecisionRan.from_counts(layers, "OpenVINO runtime model")

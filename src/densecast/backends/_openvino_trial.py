@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from densecast.backends import _trial
+from densecast.backends import _openvino_types, _trial
 from densecast.errors import BadGraphError
 from densecast.io import files
 from densecast.spec.tensor import TensorSpec
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 _SIDE = 128
 FUNCTION = "densecast.backends._openvino_trial:compile_and_run"
-_LIBRARIES = ("numpy", "openvino")
-# What has been tried by this process: calibration methods are compared on one graph.
-_passed: set[str] = set()
+# What is imported once, for all trials, which are forked from one process.
+_LIBRARIES = ("numpy", "densecast.backends._openvino_light", "densecast.backends._openvino_trial")
+# What has run in a process of its own, with the types that ran: types are tried on the graph that is then written,
+# methods on one graph.
+_passed: dict[str, dict[str, int] | None] = {}
 _SINKS = ("Result", "Constant", "Parameter")
 # What NNCF puts quantisers around, as OpenVINO's names of operators end.
 _QUANTISED = ("Convolution", "BackpropData", "MatMul")
@@ -36,38 +38,53 @@ def fault(path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: boo
 
     With `calibrates` it is run as a calibration runs it: what layers in int8 would read and give are outputs as well.
     """
-    from densecast.runtime.trial import EngineCrashError
-
-    run = _Run(path, hint, tuple(specs), calibrates)
-    told = run.tried(None)
-    if not isinstance(told, EngineCrashError):
-        return told
-    return _trial.told(told, run.first_that_crashes())
+    return _outcome(path, hint, specs, calibrates=calibrates)[0]
 
 
-def check(path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: bool = False) -> None:
+def check(path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: bool = False) -> dict[str, int] | None:
     """Check that the model in `path` compiles and runs in a type; with `calibrates` as NNCF runs it.
+
+    Returns its layers by the types that ran; None where it could not be tried.
 
     Raises:
         BadGraphError: it does not, or ends the process.
     """
-    key = _trial.key(path, FUNCTION, hint, specs, calibrates)
-    if key in _passed:
-        return
-    told = fault(path, hint, specs, calibrates=calibrates)
+    told, layers = _outcome(path, hint, specs, calibrates=calibrates)
     if told is not None:
         raise BadGraphError(
             f"OpenVINO cannot use the graph on this CPU: in {hint} it {told}. Build another precision, or with "
             "-b onnxruntime.",
             field="precision",
         )
-    _passed.add(key)
+    return layers
 
 
-def compile_and_run(payload: dict[str, Any], folder: Path) -> str | None:
-    """In the process of its own: compile the model, or its first so many operators, and run it once."""
-    import openvino as ov
+def _outcome(
+    path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: bool
+) -> tuple[str | None, dict[str, int] | None]:
+    """Why the model cannot be used in a type, in words, and its layers by the types that ran, as far as is known."""
+    from densecast.runtime.trial import EngineCrashError
 
+    key = _trial.key(path, FUNCTION, hint, specs, calibrates)
+    if key not in _passed:
+        run = _Run(path, hint, tuple(specs), calibrates)
+        told = run.tried(None)
+        if isinstance(told, EngineCrashError):
+            return _trial.told(told, run.first_that_crashes()), None
+        if isinstance(told, str):
+            return told, None
+        _passed[key] = told
+    return None, _passed[key]
+
+
+def compile_and_run(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """In the process of its own: compile the model, or its first so many operators, and run it once.
+
+    Returns `fault`, why it does not compile, or else its layers by the types that ran.
+    """
+    from densecast.runtime import late_imports
+
+    ov: Any = late_imports.openvino()
     core = ov.Core()
     model = core.read_model(payload["model"])
     if payload["operators"] is not None:
@@ -76,7 +93,8 @@ def compile_and_run(payload: dict[str, Any], folder: Path) -> str | None:
         model.add_outputs(_around_int8(model))
     settings = {"INFERENCE_PRECISION_HINT": payload["hint"], "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
     try:
-        request = core.compile_model(model, "CPU", settings).create_infer_request()
+        compiled = core.compile_model(model, "CPU", settings)
+        request = compiled.create_infer_request()
         feeds = {}
         for tensor in model.inputs:
             shape = payload["shapes"][tensor.get_any_name()]
@@ -84,8 +102,8 @@ def compile_and_run(payload: dict[str, Any], folder: Path) -> str | None:
         request.infer(feeds)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return f"does not compile ({(lines or ['no reason given'])[-1].rstrip('.')[:200]})"
-    return None
+        return {"fault": f"does not compile ({(lines or ['no reason given'])[-1].rstrip('.')[:200]})"}
+    return {"fault": None, "layers": _openvino_types.counted(compiled)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +115,8 @@ class _Run:
     specs: tuple[TensorSpec, ...]
     calibrates: bool
 
-    def tried(self, operators: int | None) -> str | EngineCrashError | None:
-        """What became of it, or of its first so many operators."""
+    def tried(self, operators: int | None) -> str | dict[str, int] | EngineCrashError | None:
+        """What became of it, or of its first so many operators: its layers by types, or why it cannot be used."""
         from densecast.runtime import trial
 
         model = files.real(self.path)
@@ -111,7 +129,9 @@ class _Run:
             )
         except trial.EngineCrashError as error:
             return error
-        return None if told is None else str(told)
+        if told is None:
+            return None
+        return dict(told["layers"]) if told["fault"] is None else str(told["fault"])
 
     def first_that_crashes(self) -> str | None:
         """The name of the operator with which a beginning of the network first ends the process."""

@@ -17,6 +17,8 @@ _BINS = 2048
 _LEVELS = 256
 # Into so many parts a bin is divided when its count moves to the bins of a wider histogram.
 _PARTS = 16
+# Of so many parts of the values one is many in a single bin.
+_MANY = 64
 
 
 class ValueStatistics:
@@ -39,7 +41,7 @@ class ValueStatistics:
 
     def add(self, values: F32) -> None:
         """Take in what one image has led to."""
-        for sample in values[:, None] if self._samples and values.ndim > 1 else values[None]:
+        for sample in self._parts(values):
             axes = tuple(axis for axis in range(sample.ndim) if axis not in self._kept)
             self._lows.append(sample.min(axis=axes, keepdims=True))
             self._highs.append(sample.max(axis=axes, keepdims=True))
@@ -47,6 +49,21 @@ class ValueStatistics:
                 self._quantiles.append(self._quantiles_of(sample, axes))
         if "histogram" in self._methods and not self._kept:
             self._add_to_histogram(values)
+
+    @staticmethod
+    def needs_values(methods: Collection[CalibrationMethod]) -> bool:
+        """Whether ranges by these methods take more than the extremes of each image."""
+        return not set(methods) <= {"minmax", "mean_minmax"}
+
+    def add_extremes(self, lows: F32, highs: F32) -> None:
+        """Take in the extremes of what one image has led to, of the rank of the values."""
+        for low, high in zip(self._parts(lows), self._parts(highs), strict=True):
+            self._lows.append(np.array(low))
+            self._highs.append(np.array(high))
+
+    def _parts(self, values: F32) -> F32:
+        """Each sample as an array of the rank of the values."""
+        return values[:, None] if self._samples and values.ndim > 1 else values[None]
 
     def range(self, method: CalibrationMethod, *, absolute: bool) -> tuple[F32, F32]:
         """The least and the greatest value to represent; with `absolute` the greatest is that of the magnitudes."""
@@ -153,11 +170,18 @@ def _quantile(values: F32, counts: npt.NDArray[np.int64], edges: F32, share: flo
     place = share * (values.size - 1)
     below = int(np.floor(place))
     sums = np.cumsum(counts)
-    bins = [int(np.searchsorted(sums, rank, side="right")) for rank in (below, min(below + 1, values.size - 1))]
-    ends = []
-    for rank, chosen in zip((below, min(below + 1, values.size - 1)), bins, strict=True):
-        high = np.float32(np.inf) if chosen == counts.size - 1 else edges[chosen + 1]
-        inside = value_counts.within(values, edges[chosen], high, int(counts[chosen]))
+    ranks = (below, min(below + 1, values.size - 1))
+    bins = [int(np.searchsorted(sums, rank, side="right")) for rank in ranks]
+    inside: dict[int, F32] = {}
+    ends: list[float] = []
+    for rank, chosen in zip(ranks, bins, strict=True):
+        if counts[chosen] > values.size // _MANY and rank < value_counts.equal(values, least := values.min()):
+            # As the zeros that a layer leaves of everything below: the least value, over and over.
+            ends.append(float(least))
+            continue
+        if chosen not in inside:
+            high = np.float32(np.inf) if chosen == counts.size - 1 else edges[chosen + 1]
+            inside[chosen] = value_counts.within(values, edges[chosen], high, int(counts[chosen]))
         nth = rank - int(sums[chosen] - counts[chosen])
-        ends.append(float(np.partition(inside, nth)[nth]))
+        ends.append(float(np.partition(inside[chosen], nth)[nth]))
     return ends[0] + (ends[1] - ends[0]) * (place - below)

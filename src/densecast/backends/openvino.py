@@ -6,12 +6,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from densecast.artifact import CompiledArtifact
 from densecast.artifact.half_type_record import HalfTypeRecord
 from densecast.backends import (
-    _nncf,
     _openvino_half_type,
     _openvino_listed,
     _openvino_model,
@@ -27,10 +26,10 @@ from densecast.backends._base import (
     Traits,
 )
 from densecast.backends._inspection import Inspector
-from densecast.backends._openvino_calibrations import OpenVinoCalibrationTrials
 from densecast.backends._openvino_inspector import OpenVinoInspector
 from densecast.backends._openvino_int8 import OpenVinoQuantized
-from densecast.backends._openvino_runner import TYPES, OpenVinoRunner, read_back
+from densecast.backends._openvino_runner import OpenVinoRunner, precision_of
+from densecast.backends._openvino_types import TYPES, counted
 from densecast.io import files
 from densecast.runtime import engine_words, machine
 from densecast.runtime.execution import ExecutionConfig
@@ -40,6 +39,10 @@ from densecast.spec.layer import Layer
 from densecast.spec.options import ActivationScheme, CalibrationMethod
 from densecast.spec.precision import PRECISIONS, Precision
 from densecast.spec.tensor import Feeds
+
+if TYPE_CHECKING:
+    # Calibrating brings compiled statistics along, which no other use has to wait for.
+    from densecast.backends._openvino_calibrations import OpenVinoCalibrationTrials
 
 _FILE = _openvino_profile.MODEL_FILE
 _CANNOT, _CURE = "OpenVINO cannot build the graph", "Build with -b onnxruntime."
@@ -75,6 +78,8 @@ class OpenVinoBackend:
             MissingExtraError: it is not.
         """
         if precision == "qint8_mixed_float16":
+            from densecast.backends import _nncf
+
             _nncf.require()
 
     def build(self, job: BuildJob, folder: Path) -> Built:
@@ -87,12 +92,16 @@ class OpenVinoBackend:
 
     def quantized(self, job: BuildJob) -> OpenVinoQuantized:
         """Calibrate with NNCF; the 16-bit type is the faster one for the full int8 model."""
+        from densecast.backends import _nncf, _openvino_calibrations
+
         # Calibration runs the network in float32, in this process.
         _openvino_trial.check(job.graph, "f32", job.spec.inputs, calibrates=True)
         with engine_words.as_ours(_CANNOT, _CURE):
-            model = _openvino_model.folded(_openvino_model.read(job))
+            model, placed = _openvino_calibrations.placed(job)
             full_weights = cpus.takes_full_weights(job.options.cpu)
-            int8 = _nncf.quantize(model, job.calibration, job.options.quantize, full_weights=full_weights)
+            int8 = _nncf.quantize(
+                model, job.calibration, job.options.quantize, full_weights=full_weights, placed=placed
+            )
             hint = _hint(int8, job)
 
         def save(mixed: Any, folder: Path) -> Built:
@@ -105,12 +114,13 @@ class OpenVinoBackend:
         self, job: BuildJob, methods: Sequence[CalibrationMethod], *, with_biases: bool
     ) -> OpenVinoCalibrationTrials | None:
         """Run the float model once for the ranges of all methods; None where NNCF has to find each method's itself."""
+        from densecast.backends._openvino_calibrations import OpenVinoCalibrationTrials
 
         def checked_hint(int8: Any) -> str:
             """The 16-bit type beside int8, of a model that has been tried in a process of its own."""
             hint = _hint(int8, job)
             with tempfile.TemporaryDirectory() as folder:
-                _save(int8, hint, job, Path(folder))
+                _write(int8, hint, job, Path(folder))
             return hint.type
 
         # Calibration runs the network in float32, in this process.
@@ -175,16 +185,22 @@ def _hint(model: Any, job: BuildJob) -> _Hint:
     return _Hint("f32") if record is None else _Hint(record.chosen, record)
 
 
-def _save(model: Any, hint: _Hint, job: BuildJob, folder: Path) -> Built:
+def _write(model: Any, hint: _Hint, job: BuildJob, folder: Path) -> dict[str, int] | None:
+    """Write a model that has run in a process of its own; returns its layers by type, None if none could be had."""
     ov = _openvino_model.imported()
-    settings = {"INFERENCE_PRECISION_HINT": hint.type}
     with files.written_by_library(folder, "OpenVINO's model"):
         ov.save_model(model, folder / _FILE, compress_to_fp16=False)
-    _openvino_trial.check(folder / _FILE, hint.type, job.spec.inputs)
-    compiled = ov.Core().compile_model(model, "CPU", settings)
+    return _openvino_trial.check(folder / _FILE, hint.type, job.spec.inputs)
+
+
+def _save(model: Any, hint: _Hint, job: BuildJob, folder: Path) -> Built:
+    settings = {"INFERENCE_PRECISION_HINT": hint.type}
+    layers = _write(model, hint, job, folder)
+    if layers is None:
+        layers = counted(_openvino_model.imported().Core().compile_model(model, "CPU", settings))
     is_int8 = job.options.precision == "qint8_mixed_float16"
     needs = cpus.needs(job.options.cpu, is_int8=is_int8, half_type=hint.type)
-    return Built(read_back(compiled), settings, half_type=hint.record, needs=needs)
+    return Built(precision_of(layers), settings, half_type=hint.record, needs=needs)
 
 
 BACKEND: Backend = OpenVinoBackend()

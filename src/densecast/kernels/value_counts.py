@@ -13,6 +13,7 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
+_LANES = 4
 # A share of the values, by which the ends of a range move inwards in one step of the search.
 _STEP = 1e-5
 
@@ -24,7 +25,8 @@ def counted(values: F32, edges: F32) -> Int64:
     Bins hold their lower edge, the last one both. No value may lie outside.
     """
     bins = edges.size - 1
-    counts = np.zeros(bins, np.int64)
+    # Neighbours count apart: a value that occurs again and again would wait for its own count each time.
+    counts = np.zeros((_LANES, bins), np.int32)
     low = edges[0]
     per_bin = np.float32(bins) / (edges[bins] - low)
     for i in range(values.size):
@@ -35,8 +37,21 @@ def counted(values: F32, edges: F32) -> Int64:
             place -= 1
         elif place < bins - 1 and value >= edges[place + 1]:
             place += 1
-        counts[place] += 1
-    return counts
+        counts[i & (_LANES - 1), place] += 1
+    found = np.zeros(bins, np.int64)
+    for lane in range(_LANES):
+        for place in range(bins):
+            found[place] += counts[lane, place]
+    return found
+
+
+@njit(cache=True, nogil=True)
+def equal(values: F32, value: np.float32) -> int:
+    """How many of the values (n,) are equal to one."""
+    count = 0
+    for i in range(values.size):
+        count += values[i] == value
+    return count
 
 
 @njit(cache=True, nogil=True)
