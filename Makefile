@@ -53,7 +53,8 @@ bench: venv                   ## compare with what a user would pick instead; re
 	$(BIN)/python benchmarks/max_drop.py --json runs/bench/max_drop.json
 	$(BIN)/python benchmarks/calibration.py --json runs/bench/calibration.json
 	$(BIN)/python benchmarks/peers.py --json runs/bench/peers.json --plot runs/bench/peers.svg
-	$(BIN)/python benchmarks/scaling.py --json runs/bench/scaling.json --plot runs/bench/scaling.svg
+	$(BIN)/python benchmarks/scaling.py --again --json runs/bench/scaling.json --plot runs/bench/scaling.svg
+	$(BIN)/python benchmarks/cost.py --json runs/bench/cost.json
 
 faults: venv                  ## damaged model files, and verbs killed, told to end, out of disk, given changed files; at most an hour
 	PYTHONPATH=tests/support $(BIN)/python tests/faults/run.py --count $(or $(COUNT),10000) --seconds $(or $(SECONDS),600)

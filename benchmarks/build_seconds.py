@@ -2,17 +2,20 @@
 
     python benchmarks/build_seconds.py --model unet_tiny fcn_tiny --json after.json
     python benchmarks/build_seconds.py --against before.json after.json
+    python benchmarks/build_seconds.py --model unet_tiny fcn_tiny --before CHECKOUT/src --json build_seconds.json
 
 Each network is built as `densecast build --int8` does it, each in a process of its own, with nothing in the cache. CPU
 seconds are the process's and its children's: other programs stretch wall time, and hardly these. With every build the
 range of every quantiser of the model that was written is noted. `--against` compares two such files: what was chosen,
-by what measurements, and how far apart the ranges lie.
+by what measurements, and how far apart the ranges lie. `--before` builds with two versions of the code, one after the
+other, and says whether they wrote the same model, bit for bit.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import subprocess
@@ -82,6 +85,8 @@ def one(model: str, work: Path, images: int, graph: Path | None, photos: Path | 
         if built.manifest.search is not None:
             search = built.manifest.search
             found["search"] = {"chosen": search.chosen, "trials": [[t.name, t.drop.value] for t in search.trials]}
+        found["model"] = hashlib.sha256(b"".join(built.file(f"model.{kind}").read_bytes() for kind in ("xml", "bin")))
+        found["model"] = found["model"].hexdigest()
         return {**found, "record": codec.to_plain(built.manifest.calibration), "ranges": ranges(built)}
 
 
@@ -147,6 +152,37 @@ def _tried(old: dict[str, Any], new: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
+def in_process(model: str, chosen: argparse.Namespace, source: Path | None) -> dict[str, Any]:
+    """Build one network in a process of its own, with the code in the folder `source` if one is given."""
+    command = [sys.executable, __file__, "--here", "--model", model, "--images", str(chosen.images)]
+    command += ["--work", str(chosen.work), "--max-drop", str(chosen.max_drop)]
+    if model == TENSORFLOW:
+        command += ["--graph", str(chosen.graph), "--photos", str(chosen.photos)]
+    environment = {**os.environ, **({"PYTHONPATH": str(source.absolute())} if source else {})}
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
+def both_versions(chosen: argparse.Namespace) -> None:
+    """Build every network with an earlier version and this one; what the file holds of other builds is kept."""
+    what = f"--max-drop {chosen.max_drop:g}" if chosen.max_drop else f"int8, {chosen.images} images"
+    own = Path(machine.__file__).parents[2]
+    builds: list[dict[str, Any]] = []
+    if chosen.json and chosen.json.is_file():
+        builds = json.loads(chosen.json.read_text(encoding="utf-8"))["builds"]
+    for model in chosen.model:
+        sides = {}
+        for side, source in (("before", chosen.before), ("after", own)):
+            made = in_process(model, chosen, source)
+            sides[side] = {key: made[key] for key in ("cpu_s", "wall_s", "model", "search") if key in made}
+            print(f"{model} {side}: {made['cpu_s']:.1f} CPU s, {made['model'][:12]}", flush=True)
+        builds = [each for each in builds if (each["model"], each["what"]) != (model, what)]
+        builds.append({"model": model, "what": what, **sides, "machine": codec.to_plain(machine.describe())})
+        if chosen.json:
+            files.write_text(chosen.json, codec.json_text({"builds": builds}))
+
+
 def main() -> None:
     """Measure each network in a process of its own, print a table, write JSON; or compare two such files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -158,6 +194,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/bench/build_seconds"), help="where data and floats lie")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--against", nargs=2, type=Path, help="compare two files that were written with --json")
+    parser.add_argument("--before", type=Path, help="the src folder of an earlier version, to build with as well")
     parser.add_argument("--here", action="store_true", help="in this process; prints JSON")
     chosen = parser.parse_args()
     if chosen.against:
@@ -171,14 +208,12 @@ def main() -> None:
             found = one(model, chosen.work, chosen.images, chosen.graph, chosen.photos, chosen.max_drop)
         print(json.dumps(found))
         return
+    if chosen.before:
+        both_versions(chosen)
+        return
     models: dict[str, Any] = {}
     for model in chosen.model:
-        command = [sys.executable, __file__, "--here", "--model", model, "--images", str(chosen.images)]
-        command += ["--work", str(chosen.work), "--max-drop", str(chosen.max_drop)]
-        if model == TENSORFLOW:
-            command += ["--graph", str(chosen.graph), "--photos", str(chosen.photos)]
-        answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        models[model] = json.loads(answer.stdout)
+        models[model] = in_process(model, chosen, None)
         record = models[model]["record"] or {}
         words = f"{record.get('calibration_method')}, {_biases(models[model])}"
         print(f"{model}: {models[model]['cpu_s']:.1f} CPU s, {models[model]['wall_s']:.1f} s, {words}", flush=True)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +71,25 @@ def measure(artifact: Path, picture: Path, out: Path, tile: int) -> dict[str, ob
         }
 
 
+def built(network: str, folder: Path) -> Path:
+    """The network in float32, for images of any size as they are."""
+    entry = ZOO.load(network)
+    preprocess = SpecFile().preprocess
+    own = Stated(preprocess=type(preprocess)(Native(), mean=entry.spec.preprocess.mean, std=entry.spec.preprocess.std))
+    exported = export_zoo(network, folder / "float", stated=own)
+    return build(exported, folder / "built", BuildOptions("openvino", "force_float32")).folder
+
+
+def case(artifact: Path, picture: Path, out: Path, tile: int) -> dict[str, Any]:
+    """`measure` in a process of its own."""
+    command = [sys.executable, __file__, "--tile", str(tile), "--case", str(artifact), str(picture), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def main() -> None:
     """Build the artifact and print a line for each side; exit 1 if a case needs more memory than promised."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,32 +101,21 @@ def main() -> None:
     if arguments.case:
         print(json.dumps(measure(*map(Path, arguments.case), arguments.tile)))
         return
-    entry = ZOO.load(arguments.network)
-    preprocess = SpecFile().preprocess
-    own = Stated(preprocess=type(preprocess)(Native(), mean=entry.spec.preprocess.mean, std=entry.spec.preprocess.std))
     too_much = False
     with tempfile.TemporaryDirectory() as scratch:
-        exported = export_zoo(arguments.network, Path(scratch) / "float", stated=own)
-        built = build(exported, Path(scratch) / "built", BuildOptions("openvino", "force_float32"))
+        artifact = built(arguments.network, Path(scratch))
         print(f"{arguments.network}, float32, tiles of {arguments.tile}")
         print(f"{'side':>6} {'tiles':>6} {'seconds':>9} {'CPU s/Mpx':>10} {'peak MB':>9}  how")
         for side in map(int, arguments.sides.split(",")):
             picture = Path(scratch) / f"{side}.png"
             write_picture(picture, side)
-            done = subprocess.run(
-                [sys.executable, __file__, "--tile", str(arguments.tile), "--case", str(built.folder), str(picture),
-                 f"{scratch}/out_{side}"],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            if done.returncode:
-                sys.exit(done.stderr)
-            case = json.loads(done.stdout)
+            found = case(artifact, picture, Path(scratch) / f"out_{side}", arguments.tile)
             picture.unlink()
-            too_much |= case["peak_mb"] > MOST_RSS_MB
+            too_much |= found["peak_mb"] > MOST_RSS_MB
             print(
-                f"{side:>6} {case['tiles']:>6} {case['seconds']:>9.1f} {case['cpu_seconds'] / side**2 * 1e6:>10.3f} "
-                f"{case['peak_mb']:>9.0f}  {case['how']}, looks {case['reach_px']} pixels far, seams "
-                f"{case['seam_difference']:.1e}"
+                f"{side:>6} {found['tiles']:>6} {found['seconds']:>9.1f} {found['cpu_seconds'] / side**2 * 1e6:>10.3f} "
+                f"{found['peak_mb']:>9.0f}  {found['how']}, looks {found['reach_px']} pixels far, seams "
+                f"{found['seam_difference']:.1e}"
             )
     if too_much:
         sys.exit(f"more than {MOST_RSS_MB} MB")

@@ -8,9 +8,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Rows = list[list[str]]
+RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
 # Headings of the page, and the page that explains what stands below.
 GROUPS = {
     "Beside what others would run": "measure.md",
@@ -142,8 +144,94 @@ def _overload(serve: dict[str, Any]) -> Rows:
     return rows
 
 
+_CPUS = 2  # that the peers were measured on
+# What the vendor's tool told of the device that a reference names, in its README.
+_DEVICES = {
+    "FCN-R50": "14.3 from file to labels, 16.3 inference alone: Ascend 310, one of a card's four chips, 500×500"
+}
+_ROWS = {"int8": "**int8**, ms an image", "16 bits": "**16 bits**, ms an image"}
+
+
+def _cost(*peers: dict[str, Any]) -> Rows:
+    """Images for an hour of one rented CPU, beside the device that the network's reference names."""
+    rows = [["network", "precision", "images/s", "images for a vCPU-hour", "the reference's device, images/s"]]
+    for kept in peers:
+        of_people = " (people)" if kept["columns"][0].startswith("people") else ""
+        for column, network in enumerate(kept["columns"][1:], 1):
+            for precision, label in _ROWS.items():
+                ms = float(next(row for row in kept["rows"] if row[0] == label)[column])
+                device = _DEVICES.get(network, "") if precision == "int8" else ""
+                figures = [f"{1e3 / ms:.1f}", f"{3.6e6 / ms / _CPUS:,.0f}"]
+                rows.append([network + of_people, precision, *figures, device])
+    return rows
+
+
+def _cost_by_cpu_time(measured: dict[str, Any]) -> Rows:
+    """The same from the CPU time of an image, and by the kilowatt-hour where the system told."""
+    costs = [cost for each in measured["models"].values() for cost in each["precisions"].values()]
+    per_kwh = any(cost["images_per_kwh"] for cost in costs)
+    head = ["network", "precision", "CPU ms an image", "images for a vCPU-hour, by CPU time", "by the clock"]
+    rows = [[*head, *(["for a kWh"] if per_kwh else []), "others' share of the CPUs"]]
+    for model, found in measured["models"].items():
+        height, width = found["size_hw"]
+        for precision, cost in found["precisions"].items():
+            figures = [f"{cost['cpu_ms_per_image']:.1f}", f"{cost['images_per_vcpu_hour_by_cpu_time']:,.0f}"]
+            figures += [f"{cost['images_per_vcpu_hour']:,.0f}"]
+            figures += [f"{cost['images_per_kwh'] or 0:,.0f}"] if per_kwh else []
+            rows.append([f"`{model}` {height}×{width}", precision, *figures, f"{100 * (cost['load'] or 0):.0f} %"])
+    return rows
+
+
+def _build_seconds(measured: dict[str, Any]) -> Rows:
+    """CPU seconds of builds with this version of the code and an earlier one, and whether they made the same."""
+    rows = [["network", "what", "CPU s before", "now", "times", "the same model"]]
+    for each in measured["builds"]:
+        before, after = each["before"], each["after"]
+        rows.append([
+            f"`{each['model']}`", each["what"], f"{before['cpu_s']:.1f}", f"{after['cpu_s']:.1f}",
+            f"{before['cpu_s'] / after['cpu_s']:.2f}", "bit for bit" if before["model"] == after["model"] else "**no**",
+        ])  # fmt: skip
+    return rows
+
+
+def _first_result(measured: dict[str, Any]) -> Rows:
+    """CPU seconds of whole cold processes, before and now."""
+    rows = [["command", "CPU s before", "now", "ratio, round by round", "modules before", "now"]]
+    for each in measured["commands"]:
+        before, after = each["before"], each["after"]
+        ratios = [new / old for old, new in zip(before["cpu_s"], after["cpu_s"], strict=True)]
+        medians = [f"{statistics.median(side['cpu_s']):.2f}" for side in (before, after)]
+        rows.append([f"`{each['command']}`", *medians, _range(ratios), str(before["modules"]), str(after["modules"])])
+    return rows
+
+
+def _scaling(measured: dict[str, Any]) -> Rows:
+    """Where each curve begins and ends, and its exponents."""
+    rows = [["", "from … to", "ms an image", "exponent", "CPU ms an image", "exponent", "peak MB", "load average"]]
+    for name, found in measured["series"].items():
+        at, points = list(found["points"]), list(found["points"].values())
+        first, last = points[0], points[-1]
+        memory = f"{first['peak_mb']:.0f} … {last['peak_mb']:.0f}" if "peak_mb" in last else ""
+        rows.append([
+            name, f"{at[0]} … {at[-1]}", f"{first['ms']:.1f} … {last['ms']:.1f}", _slope(found["exponent"]),
+            f"{first['cpu_ms']:.1f} … {last['cpu_ms']:.1f}", _slope(found["cpu_exponent"]), memory,
+            f"{max(found['load_average']):.1f}",
+        ])  # fmt: skip
+    return rows
+
+
+def _slope(exponent: float | None) -> str:
+    return "" if exponent is None else f"{exponent:.2f}"
+
+
 _BUSY = "other programs kept the CPUs busy (load 8 to 10): a difference of less than the spread decides nothing"
-TABLES = (
+TABLES: tuple[Table, ...] = (
+    Table(
+        "cost", "What an hour of a rented CPU buys", "Beside what others would run", "python benchmarks/peers.py",
+        "From file to labels or people in throughput mode, of the tables below: two virtual CPUs (Xeon with AMX), at "
+        "the sizes there. Their energy could not be read: a virtual machine has no counters.",
+        ("printed/peers.json", "printed/peers-people.json"), _cost,
+    ),
     Table(
         "store", "Two million records", "A million images", "python benchmarks/store.py",
         "Made records of 19 classes, each step a process of its own; two virtual CPUs that other machines share.",
@@ -180,3 +268,31 @@ TABLES = (
         ("serve.json",), _overload,
     ),
 )  # fmt: skip
+# Tables of files that are there once their benchmark has been run: each command writes, or goes on with, its file.
+_ONCE_MEASURED = (
+    Table(
+        "first-result", "A cold process", "Beside what others would run", "python benchmarks/first_result.py --before",
+        "CPU seconds of whole processes, an earlier version and this one in turns (median of the rounds' ratios, and "
+        "range), on a machine that others kept busy; one picture, with everything on disk that a build leaves.",
+        ("first_result.json",), _first_result,
+    ),
+    Table(
+        "build-seconds", "What int8 builds cost", "int8 and accuracy", "python benchmarks/build_seconds.py --before",
+        "CPU seconds of a build with nothing in the cache, children included, by an earlier version and this one.",
+        ("build_seconds.json",), _build_seconds,
+    ),
+    Table(
+        "cost-by-cpu-time", "Images for the CPU time of an hour", "Beside what others would run",
+        "python benchmarks/cost.py", "From file to labels or people in throughput mode, medians of rounds in which the "
+        "precisions take turns. CPU time is what other programs' work changes least.",
+        ("cost.json",), _cost_by_cpu_time,
+    ),
+    Table(
+        "scaling-curves", "Curves of cost", "As things grow", "python benchmarks/scaling.py",
+        "`unet_tiny` in int8 from JPEG to mask; for people, the decoding alone at 512×704; for tiles, `fcn_tiny` in "
+        "float32 by `infer --large`; for clients, `densecast serve`. The exponent is the slope of the logarithms: 1 is "
+        "cost in proportion, 0 none.",
+        ("scaling.json",), _scaling,
+    ),
+)  # fmt: skip
+TABLES += tuple(table for table in _ONCE_MEASURED if all((RESULTS / file).is_file() for file in table.files))

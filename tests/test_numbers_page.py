@@ -74,6 +74,19 @@ def test_figures_are_those_of_the_files(text: str) -> None:
     assert len(served) == len(serve)
 
 
+def test_what_an_hour_of_a_cpu_buys_follows_from_the_time_of_an_image(text: str) -> None:
+    """Two CPUs that are busy for 81 ms are 0.162 s of CPU time, of which an hour has 22,222."""
+    shown = table(text, "What an hour of a rented CPU buys")
+    kept = json.loads((RESULTS / "printed" / "peers.json").read_text(encoding="utf-8"))
+    ms = dict(zip(kept["columns"][1:], map(float, kept["rows"][0][1:]), strict=True))
+    int8 = {row[0]: row for row in shown[1:] if row[1] == "int8"}
+    for network, each in ms.items():
+        assert int8[network][2:4] == [f"{1000 / each:.1f}", f"{round(3600 / (2 * each / 1000)):,}"]
+    assert "16.3 inference alone" in int8["FCN-R50"][4] and "Ascend 310" in int8["FCN-R50"][4]
+    assert len(shown) == 1 + 2 * 7
+    assert "22,222" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_what_was_kept_as_printed_is_shown_cell_by_cell(text: str) -> None:
     for file in (each for each in FILES if each.startswith("printed/")):
         kept = json.loads((RESULTS / file).read_text(encoding="utf-8"))
