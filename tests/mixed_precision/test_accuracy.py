@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_artifacts
-from made_images import carvana
+from made_images import carvana, write_jpeg
 
 from densecast.errors import BadDatasetError, UsageError
 from densecast.metrics._base import METRICS
@@ -129,3 +129,44 @@ def test_people_are_as_alike_as_compare_says() -> None:
     assert alike(people(0, 500), people(500, 0)) == pytest.approx(1) and alike(people(), people()) == 1
     assert alike(people(0, 900), people(0)) == alike(people(0), people(0, 900)) == pytest.approx(0.5)
     assert alike(people(0), people()) == alike(people(), people(0)) == 0
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    picture = write_jpeg(folder / "000.jpg").read_bytes()
+    for index in range(1, 250):
+        (folder / f"{index:03}.jpg").write_bytes(picture)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("seconds_per_image", "images"),
+    [(0.05, 80), (0.0498, 80), (0.0001, 200), (0.02, 200), (0.0201, 199), (10.0, 20), (0.19, 21)],
+)
+def test_a_pass_over_the_images_takes_a_25th_of_the_time_but_20_to_200_of_them(
+    many: Path, seconds_per_image: float, images: int
+) -> None:
+    accuracy = AccuracyEvaluator(tiny_artifacts.spec(), many, MaxDrop(1.0, seconds=100.0))
+    assert accuracy.images == 0
+    accuracy.choose_count(seconds_per_image)
+    assert accuracy.images == images == len(accuracy.samples) == len({each.id for each in accuracy.samples})
+
+
+def test_a_number_of_images_that_is_asked_for_holds_and_there_are_no_more_than_there_are(many: Path) -> None:
+    accuracy = AccuracyEvaluator(tiny_artifacts.spec(), many, MaxDrop(1.0, images=7))
+    accuracy.choose_count(1e-6)
+    assert accuracy.images == 7
+    accuracy.set_count(9)
+    assert accuracy.images == 9
+    accuracy.set_count(9999)
+    assert accuracy.images == 250
+
+
+def test_excluded_images_are_left_out_while_twenty_others_are_there(many: Path) -> None:
+    names = [f"{index:03}.jpg" for index in range(250)]
+    for left, used in ((20, 20), (19, 250)):
+        accuracy = AccuracyEvaluator(
+            tiny_artifacts.spec(), many, MaxDrop(1.0, images=9999), excluded_ids=set(names[left:])
+        )
+        assert accuracy.images == used

@@ -136,5 +136,5 @@ def test_the_pareto_front_is_what_nothing_else_beats_in_both() -> None:
     def trial(name: str, drop: float, speed: float) -> Trial:
         return Trial(name, (), Interval(drop, drop, drop), speed, 1 / speed)
 
-    trials = (trial("a", 0.5, 2.0), trial("b", 0.6, 1.5), trial("c", 0.1, 1.2), trial("d", 0.1, 1.0), trial("e", 0, 1))
+    trials = (trial("a", 0.5, 2.0), trial("b", 0.6, 1.5), trial("c", 0.1, 1.2), trial("d", 0.1, 1.1), trial("e", 0, 1))
     assert [each.name for each in pareto_front(trials)] == ["a", "c", "e"]
