@@ -70,11 +70,16 @@ class Classes:
                 lookup[value] = index
         return lookup[values]
 
+    @property
+    def _last(self) -> int:
+        """The largest value that is a class; 255, which is not evaluated, is beyond it."""
+        return max((value for value, index in self.table.items() if index != LEFT_OUT), default=0)
+
     def _foreign(self, mask: Path, foreign: list[int], share: float, largest: int) -> str:
         shown = ", ".join(map(str, foreign[:5])) + (", …" if len(foreign) > 5 else "")
         if mask.suffix.lower() in (".jpg", ".jpeg"):
             cure = "JPEG changes values: save masks as PNG, or pass --soft-masks where they are black and white"
-        elif foreign == [max(self.table, default=0) + 1] or (len(self.table) > 100 and len(foreign) == 1):
+        elif foreign == [self._last + 1] or (len(self.table) > 100 and len(foreign) == 1):
             cure = "if masks count classes from 1, pass --reduce-zero-label; else --remap or --ignore"
         elif foreign == [IGNORED]:
             cure = "pass --ignore 255 or --remap 255=1"
