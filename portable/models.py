@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +11,14 @@ import numpy as np
 
 from densecast import (
     BuildOptions,
+    ExportOptions,
     InputShape,
     KeepRatio,
     PoseAffine,
     QuantizeOptions,
     artifact,
     build,
+    export,
     export_zoo,
     read_image,
 )
@@ -34,13 +37,27 @@ _SEED = 2000
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A shipped network with the size of its input here: small, as an emulator takes 200 times as long."""
+    """A network with the size of its input here: small, as an emulator takes 200 times as long.
+
+    Shipped, with images of a `scene`; or from `weights`, with `photos`, both below `$DENSECAST_TEST_DATA`.
+    """
 
     network: str
     size_hw: tuple[int, int]
-    scene: str
+    scene: str = ""
     image_hw: tuple[int, int] | None = None
     resize: Resize | None = None
+    weights: str = ""
+    photos: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its weights are on this machine."""
+        return not self.weights or (_real() / self.weights).exists()
+
+
+def _real() -> Path:
+    return Path(os.environ.get("DENSECAST_TEST_DATA") or "/nonexistent")
 
 
 _STREET = KeepRatio(long_side=128, short_side=64)
@@ -49,6 +66,13 @@ SUBJECTS = (
     Subject("fcn_tiny", (64, 128), "cityscapes", (256, 512), _STREET),
     Subject("ocrnet_hr18s_tiny", (64, 128), "cityscapes", (256, 512), _STREET),
     Subject("hrnet_w32_ae_tiny", (64, 128), "coco", None, PoseAffine(short_side=64)),
+    Subject(
+        "deeplabv3_mnv2_voc",
+        (102, 136),
+        resize=KeepRatio(136, 136),
+        weights="weights/deeplabv3_mnv2_pascal/frozen_inference_graph.pb",
+        photos="VOCdevkit/VOC2012/JPEGImages",
+    ),
 )
 
 
@@ -76,7 +100,7 @@ def variants() -> Iterator[Variant]:
 
 def pictures(subject: Subject, root: Path, source: FloatArtifact) -> list[Path]:
     """Images of the subject's scene that lead to its size, first those to calibrate on; drawn where there are none."""
-    drawn = root / "scenes" / subject.scene
+    drawn = _real() / subject.photos if subject.photos else root / "scenes" / subject.scene
     if not drawn.is_dir():
         write = SCENES.load(f"write_{subject.scene}")
         write(drawn, 30, seed=_SEED, workers=1, **({"size_hw": subject.image_hw} if subject.image_hw else {}))
@@ -87,8 +111,14 @@ def pictures(subject: Subject, root: Path, source: FloatArtifact) -> list[Path]:
 
 def save_images(subject: Subject, root: Path, source: FloatArtifact) -> None:
     """The images that are compared, decoded here: `ROOT/<network>/images.npz`."""
-    chosen = pictures(subject, root, source)[CALIBRATED:][:COMPARED]
+    found = pictures(subject, root, source)
+    chosen = found[_calibrated(found) :][:COMPARED]
     np.savez(root / subject.network / "images.npz", *[read_image(path) for path in chosen])
+
+
+def _calibrated(found: list[Path]) -> int:
+    """How many of the images are calibrated on: where there are few, all but those that are compared."""
+    return min(CALIBRATED, len(found) - COMPARED)
 
 
 def float_artifact(subject: Subject, root: Path) -> FloatArtifact:
@@ -96,7 +126,13 @@ def float_artifact(subject: Subject, root: Path) -> FloatArtifact:
     target = root / subject.network / "float"
     if target.is_dir():
         return FloatArtifact.open(target)
-    exported = export_zoo(subject.network, root / subject.network / "exported")
+    own = root / subject.network / "exported"
+    if subject.weights:
+        exported = export(
+            subject.network, own, checkpoint=_real() / subject.weights, options=ExportOptions(variant="unpadded")
+        )
+    else:
+        exported = export_zoo(subject.network, own)
     rule = exported.spec.preprocess
     if subject.resize is not None:
         rule = replace(rule, resize=subject.resize)
@@ -121,7 +157,8 @@ def built(subject: Subject, variant: Variant, root: Path, source: FloatArtifact)
     calibration = root / "calibration" / subject.network
     if not calibration.is_dir():
         calibration.mkdir(parents=True)
-        for path in pictures(subject, root, source)[:CALIBRATED]:
+        found = pictures(subject, root, source)
+        for path in found[: _calibrated(found)]:
             (calibration / path.name).write_bytes(path.read_bytes())
     out = root / subject.network / str(variant).replace(" ", "_")
     return build(source, out, options, data=calibration if short(variant.precision) == "int8" else None)

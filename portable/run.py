@@ -1,12 +1,13 @@
 """Runs built models on other CPUs - emulated by qemu, or this one with less to use - and compares with this machine.
 
-    python portable/run.py [--sample] [--root runs/portable]
+    python portable/run.py [--sample] [--root runs/portable] [--networks fcn_tiny,…] [--cpus Haswell,…]
 
 Models are built here. On each CPU they are opened, verified and run on small images, and have to keep what
 `docs/cpus.md` promises: float32 labels are equal where the margin is more than 1e-4, int8 changes no more labels
 against float32 than twice what it changes here, and full-range int8 weights are refused where they would. The cache of
 compiled models is one for all CPUs, as it may be in a shared home. Exit code 1 where a promise is broken; without qemu
-the CPUs that can be had are tried, and a loud line says so.
+the CPUs that can be had are tried, and a loud line says so. Networks whose weights are not shipped are tried where
+`DENSECAST_TEST_DATA` has them.
 """
 
 from __future__ import annotations
@@ -62,10 +63,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sample", action="store_true", help="one network and one emulated CPU: minutes")
     parser.add_argument("--root", type=Path, default=Path("runs/portable"))
+    parser.add_argument("--networks", help="these alone, with commas between")
+    parser.add_argument("--cpus", help="these alone, with commas between")
     arguments = parser.parse_args()
     root = arguments.root.resolve()
-    subjects = models.SUBJECTS[:1] if arguments.sample else models.SUBJECTS
+    subjects = [each for each in models.SUBJECTS[: 1 if arguments.sample else None] if each.is_there]
     machines = [CAPPED, HASWELL] if arguments.sample else [CAPPED, HASWELL, EPYC]
+    if arguments.networks:
+        subjects = [each for each in subjects if each.network in arguments.networks.split(",")]
+    if arguments.cpus:
+        machines = [each for each in machines if each.name in arguments.cpus.split(",")]
     qemu = shutil.which("qemu-x86_64")
     if qemu is None:
         print("NO qemu-x86_64: other CPUs are NOT TRIED. apt-get install qemu-user", file=sys.stderr)

@@ -21,7 +21,7 @@ from densecast.backends import _openvino_trial, _ort_trial
 from densecast.errors import BadGraphError
 from densecast.pipeline import Pipeline
 from densecast.runtime import cpuid, machine, trial
-from densecast.spec.options import BuildOptions, InputShape
+from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
 from densecast.spec.precision import Precision
 from densecast.verbs.builder import build
 
@@ -73,12 +73,13 @@ def test_a_graph_that_ends_onnx_runtimes_process_is_an_error_that_names_the_laye
 
 
 @pytest.mark.quantize
-@pytest.mark.parametrize("crash", ["compile_nothing", "show_activations"])
+@pytest.mark.parametrize("crash", ["compile_nothing", "show_activations", "run_layers_alone"])
 def test_a_graph_that_ends_the_process_that_calibrates_is_an_error_that_names_the_layer(
     crash: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_openvino_trial, "FUNCTION", f"crashing_engine:{crash}")
-    options = BuildOptions("openvino", "qint8_mixed_float16", InputShape((1,), 24, 32))
+    int8 = QuantizeOptions(calibration_method="minmax", bias_correction="fast")
+    options = BuildOptions("openvino", "qint8_mixed_float16", InputShape((1,), 24, 32), int8)
     images = carvana(tmp_path / "data", count=2) / "imgs"
     with pytest.raises(BadGraphError, match=f"in f32 .*'{crashing_engine.LAYER}'.*SIGSEGV"):
         build(tiny_artifacts.exported(tmp_path, named()), tmp_path / "built", options, data=images)
@@ -94,11 +95,49 @@ def test_what_calibrations_see_is_run_first(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ov.Core, "read_model", lambda core, path: models.append(read(core, path)) or models[-1])
         given = {"model": str(tmp_path / "tiny.onnx"), "hint": "f32", "operators": None, "calibrates": True}
-        shapes = {"shapes": {"image": [1, 3, 24, 32]}}
-        assert _openvino_trial.compile_and_run(given | shapes, tmp_path)["fault"] is None
+        given |= {"corrects_biases": False, "shapes": {"image": [1, 3, 24, 32]}}
+        assert _openvino_trial.compile_and_run(given, tmp_path)["fault"] is None
     channels = sorted(each.get_partial_shape()[1].get_length() for each in models[0].outputs)
     # The first convolution's sums before their bias, what is left of them above 0, and the second one's sums.
     assert channels == [2, 8, 8]
+
+
+def test_layers_run_alone_as_where_biases_are_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each layer that may be in int8, on what it read in the whole network; the same layer twice runs once."""
+    ov = pytest.importorskip("openvino")
+    model = onnx.parser.parse_model(
+        """
+        <ir_version: 8, opset_import: ["" : 17]>
+        twice (float[N, 3, H, W] image) => (float[N, 3, H, W] logits) {
+            a = Conv <pads = [1, 1, 1, 1]> (image, w)
+            b = Relu (a)
+            c = Conv <pads = [1, 1, 1, 1]> (b, w)
+            logits = Conv (c, small)
+        }
+        """
+    )
+    rng = np.random.default_rng(0)
+    for name, shape in (("w", (3, 3, 3, 3)), ("small", (3, 3, 1, 1))):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name))
+    onnx.save(model, tmp_path / "twice.onnx")
+    compiled = ov.Core.compile_model
+    shapes = []
+
+    def compile_model(core: object, given: object, *rest: object) -> object:
+        made = compiled(core, given, *rest)
+        shapes.append([tuple(each.partial_shape.to_shape()) for each in made.inputs if each.partial_shape.is_static])
+        kinds.append(sorted(node.get_type_name() for node in given.get_ops()))  # type: ignore[attr-defined]
+        return made
+
+    kinds: list[list[str]] = []
+    monkeypatch.setattr(ov.Core, "compile_model", compile_model)
+    given = {"model": str(tmp_path / "twice.onnx"), "hint": "f32", "operators": None, "calibrates": True}
+    given |= {"corrects_biases": True, "shapes": {"image": [1, 3, 24, 32]}}
+    assert _openvino_trial.compile_and_run(given, tmp_path)["fault"] is None
+    whole, *alone = kinds
+    assert whole.count("Convolution") == 3
+    assert [each.count("Convolution") for each in alone] == [1, 1] and all("Relu" not in each for each in alone)
+    assert shapes[1:] == [[(1, 3, 24, 32)], [(1, 3, 24, 32)]]
 
 
 def test_every_beginning_of_a_graph_runs() -> None:

@@ -35,6 +35,11 @@ def show_activations(payload: dict[str, Any], folder: Path) -> str | None:
     return compile_nothing(payload, folder) if payload["calibrates"] else None
 
 
+def run_layers_alone(payload: dict[str, Any], folder: Path) -> str | None:
+    """Crash where layers are run alone, and the layer is in the beginning that is asked for."""
+    return compile_nothing(payload, folder) if payload["corrects_biases"] else None
+
+
 def load_and_run(payload: dict[str, Any], folder: Path) -> None:
     """Crash where the beginning of the graph that is asked for has the layer."""
     import onnx

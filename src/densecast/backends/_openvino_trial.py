@@ -5,7 +5,7 @@ A CPU that lists an ability does not always have one that works, and what fails 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,23 +33,29 @@ _SINKS = ("Result", "Constant", "Parameter")
 _QUANTISED = ("Convolution", "BackpropData", "MatMul")
 
 
-def fault(path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: bool = False) -> str | None:
+def fault(
+    path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: bool = False, corrects_biases: bool = False
+) -> str | None:
     """Why the model in `path` cannot be used in a type, in words; None if it compiles and runs, or cannot be tried.
 
     With `calibrates` it is run as a calibration runs it: what layers in int8 would read and give are outputs as well.
+    With `corrects_biases` each of these layers is then run alone, as where biases are corrected.
     """
-    return _outcome(path, hint, specs, calibrates=calibrates)[0]
+    return _outcome(path, hint, specs, calibrates=calibrates, corrects_biases=corrects_biases)[0]
 
 
-def check(path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: bool = False) -> dict[str, int] | None:
+def check(
+    path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: bool = False, corrects_biases: bool = False
+) -> dict[str, int] | None:
     """Check that the model in `path` compiles and runs in a type; with `calibrates` as NNCF runs it.
 
-    Returns its layers by the types that ran; None where it could not be tried.
+    With `corrects_biases` also that its layers run alone, as NNCF runs them then. Returns its layers by the types that
+    ran; None where it could not be tried.
 
     Raises:
         BadGraphError: it does not, or ends the process.
     """
-    told, layers = _outcome(path, hint, specs, calibrates=calibrates)
+    told, layers = _outcome(path, hint, specs, calibrates=calibrates, corrects_biases=corrects_biases)
     if told is not None:
         raise BadGraphError(
             f"OpenVINO cannot use the graph on this CPU: in {hint} it {told}. Build another precision, or with "
@@ -60,14 +66,15 @@ def check(path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: boo
 
 
 def _outcome(
-    path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: bool
+    path: Path, hint: str, specs: Sequence[TensorSpec], *, calibrates: bool, corrects_biases: bool
 ) -> tuple[str | None, dict[str, int] | None]:
     """Why the model cannot be used in a type, in words, and its layers by the types that ran, as far as is known."""
     from densecast.runtime.trial import EngineCrashError
 
-    key = _trial.key(path, FUNCTION, hint, specs, calibrates)
+    key, more = (_trial.key(path, FUNCTION, hint, specs, calibrates, alone) for alone in (corrects_biases, True))
+    key = more if more in _passed else key  # which has tried this, too
     if key not in _passed:
-        run = _Run(path, hint, tuple(specs), calibrates)
+        run = _Run(path, hint, tuple(specs), calibrates, corrects_biases)
         told = run.tried(None)
         if isinstance(told, EngineCrashError):
             return _trial.told(told, run.first_that_crashes()), None
@@ -100,6 +107,9 @@ def compile_and_run(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
             shape = payload["shapes"][tensor.get_any_name()]
             feeds[tensor.get_any_name()] = np.zeros(shape, tensor.get_element_type().to_dtype())
         request.infer(feeds)
+        if payload["corrects_biases"]:
+            for layer in _layers_alone(ov, model, request):
+                core.compile_model(layer, "CPU", settings).create_infer_request().infer()
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return {"fault": f"does not compile ({(lines or ['no reason given'])[-1].rstrip('.')[:200]})"}
@@ -114,6 +124,7 @@ class _Run:
     hint: str
     specs: tuple[TensorSpec, ...]
     calibrates: bool
+    corrects_biases: bool
 
     def tried(self, operators: int | None) -> str | dict[str, int] | EngineCrashError | None:
         """What became of it, or of its first so many operators: its layers by types, or why it cannot be used."""
@@ -122,7 +133,7 @@ class _Run:
         model = files.real(self.path)
         shapes = {spec.name: spec.typical_shape(_SIDE) for spec in self.specs}
         payload = {"model": str(model), "hint": self.hint, "shapes": shapes, "operators": operators}
-        payload["calibrates"] = self.calibrates
+        payload |= {"calibrates": self.calibrates, "corrects_biases": self.corrects_biases}
         try:
             told = trial.run(
                 FUNCTION, payload, subject="OpenVINO's model", readable=[model.parent], libraries=_LIBRARIES
@@ -159,6 +170,39 @@ def _around_int8(model: Any) -> list[Any]:
         source = result.input_value(0)
         shown.pop((source.get_node().get_friendly_name(), source.get_index()), None)
     return list(shown.values())
+
+
+def _layers_alone(ov: Any, model: Any, request: Any) -> Iterator[Any]:
+    """Models of one layer each that may run in int8, for what it read when `request` ran; of equal layers the first.
+
+    `model`, whose activations are outputs, is taken apart.
+    """
+    shapes = {}
+    for place, output in enumerate(model.outputs):
+        source = output.get_node().input_value(0)
+        shapes[source.get_node().get_friendly_name(), source.get_index()] = request.get_output_tensor(place).shape
+    for place, parameter in enumerate(model.get_parameters()):
+        shapes[parameter.get_friendly_name(), 0] = request.get_input_tensor(place).shape
+    seen = set()
+    for node in _operators(model):
+        if not node.get_type_name().endswith(_QUANTISED):
+            continue
+        sources = [node.input_value(place) for place in range(node.get_input_size())]
+        read = [shapes.get((each.get_node().get_friendly_name(), each.get_index())) for each in sources]
+        moving = [place for place, shape in enumerate(read) if shape is not None]
+        kind = (
+            node.get_type_name(),
+            repr(node.get_attributes()),
+            repr(read),
+            repr([each.get_partial_shape() for each in sources]),
+        )
+        if len(moving) != 1 or kind in seen:  # a product of two activations has no biases
+            continue
+        seen.add(kind)
+        (place,) = moving
+        parameter = ov.op.Parameter(sources[place].get_element_type(), ov.PartialShape(read[place]))
+        node.input(place).replace_source_output(parameter.output(0))
+        yield ov.Model([node.output(0)], [parameter], "layer")
 
 
 def _operators(model: Any) -> list[Any]:

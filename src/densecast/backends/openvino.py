@@ -95,7 +95,8 @@ class OpenVinoBackend:
         from densecast.backends import _nncf, _openvino_calibrations
 
         # Calibration runs the network in float32, in this process.
-        _openvino_trial.check(job.graph, "f32", job.spec.inputs, calibrates=True)
+        corrects = job.options.quantize.bias_correction != "none"
+        _openvino_trial.check(job.graph, "f32", job.spec.inputs, calibrates=True, corrects_biases=corrects)
         with engine_words.as_ours(_CANNOT, _CURE):
             model, placed = _openvino_calibrations.placed(job)
             full_weights = cpus.takes_full_weights(job.options.cpu)
@@ -124,7 +125,7 @@ class OpenVinoBackend:
             return hint.type
 
         # Calibration runs the network in float32, in this process.
-        _openvino_trial.check(job.graph, "f32", job.spec.inputs, calibrates=True)
+        _openvino_trial.check(job.graph, "f32", job.spec.inputs, calibrates=True, corrects_biases=with_biases)
         with engine_words.as_ours(_CANNOT, _CURE):
             return OpenVinoCalibrationTrials.of(job, methods, checked_hint, with_biases=with_biases)
 

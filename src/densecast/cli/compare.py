@@ -122,7 +122,7 @@ def _computed(
 ) -> tuple[CompareResult, Drawings]:
     """The result, and with `draw` the images that differ most."""
     from densecast.results.compare import CompareResult
-    from densecast.verbs.compare import compare_stages, drawings, images_and_truth, open_chain
+    from densecast.verbs.compare import compare_stages, drawings, image_names, images_and_truth, open_chain
 
     with open_chain(models.reference, models.candidates, models.threads) as (first, others):
         spec = first.pipeline.spec
@@ -130,7 +130,7 @@ def _computed(
         paths, truth = images_and_truth(spec, models.images, models.data, models.split, models.limit)
         stages = compare_stages(first, others, paths, truth=truth, locate=locate, progress=progress)
         compared = [stage.comparison for stage in stages]
-        drawn = drawings.worst_images(first, others, compared, paths) if draw else {}
+        drawn = drawings.worst_images(first, others, compared, image_names.by_name(paths)) if draw else {}
         return CompareResult(spec.name, first.title, len(paths), stages), drawn
 
 
@@ -141,13 +141,13 @@ def _from_records(
     from densecast.verbs.compare import drawings, located, open_chain
     from densecast.verbs.stored.compare_models import compare_stored
 
-    result, paths = compare_stored(models, kept, apart=True, progress=progress)
+    result, images = compare_stored(models, kept, apart=True, progress=progress)
     if locate:
-        result = located(result, models, paths)
+        result = located(result, models, list(images.values()))
     if not draw:
         return result, {}
     with open_chain(models.reference, models.candidates, models.threads) as (first, others):
-        return result, drawings.worst_images(first, others, [stage.comparison for stage in result.stages], paths)
+        return result, drawings.worst_images(first, others, [stage.comparison for stage in result.stages], images)
 
 
 def _check_stored(

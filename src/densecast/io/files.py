@@ -40,6 +40,20 @@ def sha256_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def sha256_bytes(data: bytes) -> str:
+    """Hex digest of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def stamp(status: os.stat_result) -> str:
+    """A file system's word on a file's last change: where it is the same, so are the contents; a copy has another.
+
+    Beside the time of the contents it tells that of the entry, which no program can set: a file that was replaced by
+    one of the same time has another.
+    """
+    return f"{status.st_mtime_ns}/{status.st_ctime_ns}"
+
+
 def tree_state(root: Path) -> str:
     """Hash over names, sizes and times of change of a file, or of all files below a folder: another where one changed.
 

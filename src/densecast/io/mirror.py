@@ -12,21 +12,16 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from densecast.errors import BadArtifactError, BadDatasetError, BadInputError, MissingFileError
 from densecast.io import cache, files
-from densecast.io.remote import TIMEOUT_S, RemoteFiles
+from densecast.io.remote import TIMEOUT_S, RemoteFiles, marks_of
 
 # As `pathlib` writes a URL: one slash of two is left. A letter alone is a drive.
 _PATH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")
 _LOCAL = ("file", "local")
-_MARKS = (
-    *("ETag", "etag", "md5Hash", "content_md5", "checksum", "sha"),
-    *("mtime", "LastModified", "last_modified", "created"),
-)
 _INDEX = "index.json"
 _TOGETHER = 8
 # For a request that carries this many bytes a second, or the usual limit.
@@ -106,7 +101,7 @@ def data(url: str) -> Path:
         raise MissingFileError(f"nothing is at {url}.")
     folder = cache.folder() / "remote" / "data" / files.sha256_text(url)
     tree = folder / "files" / PurePosixPath(url).name
-    known, marks = _index(folder), {name: _marks(found) for name, found in objects.items()}
+    known, marks = _index(folder), {name: marks_of(found) for name, found in objects.items()}
     wanted = [name for name in objects if known.get(name) != marks[name] or not _place(tree, name, url).is_file()]
     _need_room(url, folder, sum(int(objects[name].get("size") or 0) for name in wanted))
     for name in known.keys() - objects.keys():
@@ -141,10 +136,6 @@ def _index(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return held if isinstance(held, dict) else {}
-
-
-def _marks(found: Mapping[str, Any]) -> list[str]:
-    return [str(found.get("size")), *(f"{mark}={found[mark]}" for mark in _MARKS if found.get(mark) is not None)]
 
 
 def _place(tree: Path, name: str, url: str) -> Path:

@@ -7,8 +7,9 @@ import importlib.util
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from densecast.errors import BadInputError, MissingError, MissingExtraError, MissingFileError, UsageError, WriteError
@@ -16,6 +17,15 @@ from densecast.errors import BadInputError, MissingError, MissingExtraError, Mis
 T = TypeVar("T")
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+# What file systems call a tag of an object's contents or version, and the time of its last change, best first.
+_TAGS = (
+    *("ETag", "etag", "md5Hash", "md5", "content_md5", "Content-MD5", "checksum", "Digest", "sha256", "sha", "oid"),
+    *("blob_id", "crc32c", "CRC", "generation", "VersionId"),
+)
+_TIMES = (
+    *("mtime", "LastModified", "last_modified", "Last-Modified", "modified", "updated", "modificationTime"),
+    *("date_time", "created"),
+)
 _TRIES = 4
 FIRST_WAIT_S = 0.5
 TIMEOUT_S = 120.0
@@ -74,14 +84,22 @@ class RemoteFiles:
 
     def size(self, name: str = "") -> int | None:
         """The size in bytes of a file; None where there is none."""
+        found = self.info(name)
+        return None if found is None else size_of(found)
 
-        def ask() -> int | None:
+    def info(self, name: str = "", *, fresh: bool = True) -> dict[str, Any] | None:
+        """What the file system knows of a file; None where there is none.
+
+        Not `fresh`, it may be what a listing has said before, which takes no request.
+        """
+
+        def ask() -> dict[str, Any] | None:
             try:
-                self.system.invalidate_cache()
-                size = self.system.info(self._path(name)).get("size")
+                if fresh:
+                    self.system.invalidate_cache()
+                return dict(self.system.info(self._path(name)))
             except FileNotFoundError:
                 return None
-            return None if size is None else int(size)
 
         return self._tried(ask, f"{self._shown(name)} cannot be found", BadInputError)
 
@@ -114,16 +132,20 @@ class RemoteFiles:
 
     def names(self, folder: str) -> list[str]:
         """The last parts of the names in a folder; none where it does not exist."""
+        return [name for name, _ in self.listed(folder)]
 
-        def listed() -> list[str]:
+    def listed(self, folder: str) -> list[tuple[str, dict[str, Any]]]:
+        """The same, with what the file system knows of each."""
+
+        def found() -> list[tuple[str, dict[str, Any]]]:
             try:
                 self.system.invalidate_cache()
-                found = self.system.ls(self._path(folder), detail=False)
+                infos = self.system.ls(self._path(folder), detail=True)
             except FileNotFoundError:
                 return []
-            return [str(path).rstrip("/").rpartition("/")[2] for path in found]
+            return [(str(info["name"]).rstrip("/").rpartition("/")[2], dict(info)) for info in infos]
 
-        return self._tried(listed, f"{self._shown(folder)} cannot be listed", BadInputError)
+        return self._tried(found, f"{self._shown(folder)} cannot be listed", BadInputError)
 
     def objects(self) -> dict[str, dict[str, Any]]:
         """All files at or below the URL with what the file system knows of each: `size`, a tag, a time of change.
@@ -139,15 +161,16 @@ class RemoteFiles:
 
         return self._tried(walked, f"{self.url} cannot be listed", BadInputError)
 
-    def glob(self, pattern: str) -> list[str]:
-        """The names below the URL that match a pattern, sorted, relative to it."""
+    def glob(self, pattern: str) -> dict[str, dict[str, Any]]:
+        """The names below the URL that match a pattern, sorted, relative to it, and what the file system knows."""
 
-        def matched() -> list[str]:
+        def matched() -> dict[str, dict[str, Any]]:
             self.system.invalidate_cache()
-            return sorted(str(path) for path in self.system.glob(self._path(pattern)))
+            found = self.system.glob(self._path(pattern), detail=True)
+            return {str(path): dict(info) for path, info in sorted(found.items())}
 
         found = self._tried(matched, f"{self._shown(pattern)} cannot be listed", BadInputError)
-        return [path.removeprefix(self.root).lstrip("/") for path in found]
+        return {path.removeprefix(self.root).lstrip("/"): info for path, info in found.items()}
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
@@ -169,6 +192,31 @@ class RemoteFiles:
             time.sleep(wait_s)
             wait_s *= 2
         raise AssertionError("unreachable")
+
+
+def size_of(found: Mapping[str, Any]) -> int | None:
+    """The size in bytes of an object, from what its file system knows of it; None where it does not tell."""
+    size = found.get("size")
+    return None if size is None else int(size)
+
+
+def marks_of(found: Mapping[str, Any]) -> list[str]:
+    """All that tells an object from another one at its place: size, tags, times; `found` is what is known of it."""
+    told = [f"{mark}={found[mark]}" for mark in (*_TAGS, *_TIMES) if found.get(mark) is not None]
+    return [str(found.get("size")), *told]
+
+
+def stamp_of(found: Mapping[str, Any]) -> str | None:
+    """The best of an object's marks: where it is the same, so are the contents; None where there is none.
+
+    A listing and a question about one object tell different marks of it; the best one, both.
+
+    >>> stamp_of({"size": 3, "ETag": '"5d41"', "LastModified": "2026-01-01"}), stamp_of({"size": 3})
+    ('5d41', None)
+    """
+    best = next((found[mark] for mark in (*_TAGS, *_TIMES) if found.get(mark) is not None), None)
+    # A listing may tell a time as text, and a question as a time.
+    return None if best is None else str(best.isoformat() if isinstance(best, datetime) else best).strip('"')
 
 
 def fetch(url: str) -> bytes:

@@ -96,9 +96,18 @@ class GroundTruth:
         """The sample's ground truth in the frame that this metric compares in."""
         return self.task.target_at(self.dataset.read_target(sample), placement, self.frame)
 
-    def count(self, sample: Sample, prediction: Any, placement: Placement) -> Any:
-        """Count one image; `prediction` is in the metric's frame, `placement` is the image's placement in the input."""
-        return self.metric.count(sample.id, prediction, self.target(sample, placement), self.spec)
+    def count(
+        self, sample: Sample, prediction: Any, placement: Placement, *, seen: Callable[[Any], None] | None = None
+    ) -> Any:
+        """Count one image; `prediction` is in the metric's frame, `placement` is the image's placement in the input.
+
+        `seen` is told the ground truth as it was read.
+        """
+        target = self.dataset.read_target(sample)
+        if seen is not None:
+            seen(target)
+        target = self.task.target_at(target, placement, self.frame)
+        return self.metric.count(sample.id, prediction, target, self.spec)
 
     def score(self, counts: Sequence[Any]) -> Score:
         """The score of the counted images, with a record of what it was measured on.

@@ -47,13 +47,17 @@ class HasArrayInterface(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InMemory:
-    """Samples by id; images (arrays, paths, bytes, Pillow images) and targets are taken from `items` when needed."""
+    """Samples by id; images (arrays, paths, bytes, Pillow images) and targets are taken from `items` when needed.
+
+    `in_files` are the ids whose images are paths.
+    """
 
     items: Indexed
     places: dict[str, int]
     samples: tuple[Sample, ...]
     split: Split
     spec: ModelSpec
+    in_files: frozenset[str] = frozenset()
     name: str = NAME
 
     def image(self, sample: Sample) -> Image:
@@ -131,6 +135,7 @@ def in_memory(spec: ModelSpec, items: Triples, split: Split, protocol: str | Non
     known: Indexed = items if isinstance(items, Indexed) else list(items)
     samples: list[Sample] = []
     places: dict[str, int] = {}
+    in_files: set[str] = set()
     for place in range(len(known)):
         item = known[place]
         if not isinstance(item, (tuple, list)) or len(item) != 3:
@@ -139,7 +144,10 @@ def in_memory(spec: ModelSpec, items: Triples, split: Split, protocol: str | Non
         if name in places:
             raise BadDatasetError(f"data items {places[name]} and {place} have one id, {name!r}.")
         places[name] = place
-        path = Path(item[1]) if isinstance(item[1], (str, Path)) else Path(name)
+        path = Path(name)
+        if isinstance(item[1], (str, Path)):
+            path = Path(item[1])
+            in_files.add(name)
         samples.append(Sample(name, path, path))
     if not samples:
         raise BadDatasetError("the data from Python holds no (id, image, target).")
@@ -148,5 +156,5 @@ def in_memory(spec: ModelSpec, items: Triples, split: Split, protocol: str | Non
     if metric is None and spec.task != "segmentation":
         raise UsageError(f"{spec.name} names no metric; its spec file lacks [evaluation].", field="metric")
     evaluation = Evaluation(NAME, metric or "iou", own.frame if own is not None else "image")
-    dataset = InMemory(known, places, tuple(samples), split, spec)
+    dataset = InMemory(known, places, tuple(samples), split, spec, frozenset(in_files))
     return replace(spec, evaluation=evaluation), dataset

@@ -86,6 +86,7 @@ def _columns(pa: Any, folder: str, records: Sequence[Record], maker: Maker, colu
         facts = [getattr(record, of) for record in records]
         found[f"{name}sha256"] = pa.array([each.sha256 for each in facts], pa.string())
         found[f"{name}size_bytes"] = pa.array([each.size_bytes for each in facts], pa.int64())
+        found[f"{name}stamp"] = pa.array([each.stamp for each in facts], pa.string())
     sizes = [record.size_hw or (None, None) for record in records]
     for place, name in enumerate(("height", "width")):
         found[name] = pa.array([size[place] for size in sizes], pa.int32())

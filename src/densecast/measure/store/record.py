@@ -36,10 +36,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """A file as it was read: SHA-256 of its bytes, and their number; None where there was no file."""
+    """A file as it was read: SHA-256 of its bytes, and their number; None where there was no file.
+
+    `stamp` is the file system's word on its last change, see `files.stamp` and `remote.stamp_of`.
+    """
 
     sha256: str | None = None
     size_bytes: int | None = None
+    stamp: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,16 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from densecast.errors import BadImageError, BadInputError, MissingFileError
-from densecast.io import codec
+from densecast.io import codec, files
 from densecast.measure.ground_truth import GroundTruth
+from densecast.measure.in_memory import InMemory
 from densecast.measure.store.record import Failure, FileFacts, Maker, Record
 from densecast.pipeline import Image, Pipeline, Predicted
 from densecast.runtime import machine
@@ -60,16 +61,20 @@ def records(
     def read(sample: Sample) -> Image:
         with stages.of_image("decode"):
             image = _read(truth, sample, pipeline)
-        facts[sample.id] = facts_of(sample.image) or _facts_of_pixels(image)
+        in_file = None if is_in_program(truth, sample) else facts_of(sample.image)
+        facts[sample.id] = in_file or facts_of_values(image)
         return image
 
     def counted(predicted: Predicted[Sample]) -> Record:
         sample = predicted.source
         own = facts.pop(sample.id, FileFacts())
         began = time.perf_counter_ns()
+        told: list[FileFacts] = []
+        seen = partial(_note, told) if isinstance(truth.dataset, InMemory) else None
         try:
-            count = truth.count(sample, predicted.prediction, predicted.placement)
-            target = (facts_of(sample.target) if sample.target != sample.image else None) or FileFacts()
+            count = truth.count(sample, predicted.prediction, predicted.placement, seen=seen)
+            in_file = facts_of(sample.target) if sample.target != sample.image else None
+            target = in_file or next(iter(told), FileFacts())
         except (BadInputError, MissingFileError) as error:
             return _failed(sample, error, own)
         kept = saved(truth.task, predicted.prediction, truth.spec) if keep_predictions else (None, None)
@@ -108,24 +113,35 @@ def facts_of(path: Path) -> FileFacts | None:
         status = path.stat()
     except OSError:
         return None
-    return _facts(path, status.st_size, status.st_mtime_ns) if path.is_file() else None
+    return _facts(path, status.st_size, files.stamp(status)) if path.is_file() else None
 
 
 @lru_cache(maxsize=32)
-def _facts(path: Path, size: int, changed_ns: int) -> FileFacts | None:
-    del size, changed_ns
+def _facts(path: Path, size: int, stamp: str) -> FileFacts | None:
+    del size
     try:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256")
-            return FileFacts(digest.hexdigest(), stream.tell())
+            return FileFacts(digest.hexdigest(), stream.tell(), stamp)
     except OSError:
         return None
 
 
-def _facts_of_pixels(image: Image) -> FileFacts:
-    """Of an image that is in no file: hash and size of its pixels."""
-    pixels = np.ascontiguousarray(image)
-    return FileFacts(hashlib.sha256(pixels.data).hexdigest(), pixels.nbytes)
+def is_in_program(truth: GroundTruth, sample: Sample) -> bool:
+    """Whether a sample's image is held by a Python program, and is no file."""
+    return isinstance(truth.dataset, InMemory) and sample.id not in truth.dataset.in_files
+
+
+def facts_of_values(values: Any) -> FileFacts:
+    """Of an image, or labels, in no file: hash and size of its values."""
+    array = np.ascontiguousarray(values)
+    return FileFacts(hashlib.sha256(array.data).hexdigest(), array.nbytes)
+
+
+def _note(told: list[FileFacts], target: Any) -> None:
+    """Note the facts of ground truth that is an array."""
+    if isinstance(target, np.ndarray):
+        told.append(facts_of_values(target))
 
 
 def _read(truth: GroundTruth, sample: Sample, pipeline: Pipeline) -> Image:

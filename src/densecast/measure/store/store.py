@@ -169,8 +169,8 @@ class Store:
                 found += parts.ids_of(batch.column("id"))
         return found
 
-    def scan(self, sizes: Callable[[Sequence[str], Sequence[int | None]], None] | None = None) -> Scan:
-        """What is done and what failed; `sizes` is told the ids that are done and the sizes of their image files.
+    def scan(self, check: Callable[[Sequence[str], Any], None] | None = None, columns: Sequence[str] = ()) -> Scan:
+        """What is done and what failed; `check` is told the ids that are done and their rows, with these columns.
 
         Raises:
             BadStoreError: a part is damaged.
@@ -178,12 +178,12 @@ class Store:
         found = Scan()
         rows = 0
         for name in self.names(DONE):
-            for batch in self._batches(name, ["id", "size_bytes"] if sizes else ["id"]):
+            for batch in self._batches(name, ["id", *columns]):
                 ids = parts.ids_of(batch.column("id"))
                 rows += len(ids)
                 found.done.update(ids)
-                if sizes:
-                    sizes(ids, batch.column("size_bytes").to_pylist())
+                if check is not None:
+                    check(ids, batch)
         latest: dict[str, Any] = {}
         for name in self.names(FAILED):
             for batch in self._batches(name, ["id", "error", "error_text", "finished"]):

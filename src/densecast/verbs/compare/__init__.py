@@ -111,7 +111,7 @@ def compare(
 
         models = Models(Path(reference), tuple(paths), folder, root, split, limit, threads)
         found, compared = compare_stored(models, stored, progress=progress)
-        return located(found, models, compared) if locate else found
+        return located(found, models, list(compared.values())) if locate else found
     with open_chain(Path(reference), paths, threads) as (first, others):
         chosen, truth = images_and_truth(first.pipeline.spec, folder, root, split, limit)
         stages = compare_stages(first, others, chosen, truth=truth, locate=locate, progress=progress)

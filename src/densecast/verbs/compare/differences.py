@@ -15,6 +15,7 @@ from densecast.pipeline import Pipeline
 from densecast.results.compare import Comparison, Findings, MetricChange
 from densecast.spec.model import ModelSpec
 from densecast.verbs.compare.forward import ForwardResult, forward, postprocessed
+from densecast.verbs.compare.image_names import names_of
 from densecast.verbs.compare.stage import ChainStage
 from densecast.verbs.compare.tally import Tally
 
@@ -70,6 +71,7 @@ def compare_all(
     accuracy = _Accuracy([left, *others], truth)
     tallies = [Tally(left.task, left.spec) for _ in others]
     known = list(findings) or [None] * len(others)
+    names = names_of(images)
     for index, path in enumerate(images):
         expected = forward(left, path)
         prediction = postprocessed(left, expected, "network")
@@ -77,10 +79,10 @@ def compare_all(
         for place, (pipeline, tally) in enumerate(zip(others, tallies, strict=True), start=1):
             actual = forward(pipeline, path)
             renamed = actual.under_names_of(pipeline.spec, left.spec)
-            for output in output_pairs(left.spec, expected, renamed, path.name, known[place - 1]):
+            for output in output_pairs(left.spec, expected, renamed, names[path], known[place - 1]):
                 tally.add_output(*output)
             candidate = postprocessed(pipeline, actual, "network")
-            tally.add_predictions(path.name, prediction, candidate, expected)
+            tally.add_predictions(names[path], prediction, candidate, expected)
             accuracy.add(place, pipeline, actual, index)
         if progress:
             progress(index + 1, len(images))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from densecast.imaging.prepare import resize
@@ -17,15 +17,17 @@ _JPEG_QUALITY = 85
 
 
 def worst_images(
-    reference: ChainStage, candidates: Sequence[ChainStage], comparisons: Sequence[Comparison], images: Sequence[Path]
+    reference: ChainStage,
+    candidates: Sequence[ChainStage],
+    comparisons: Sequence[Comparison],
+    images: Mapping[str, Path],
 ) -> dict[str, dict[str, bytes]]:
-    """Draw, for each stage that differs, the image with the largest difference."""
-    by_name = {path.name: path for path in images}
+    """Draw, for each stage that differs, the image with the largest difference; `images` by name, see `image_names`."""
     drawings = {}
     for stage, comparison in zip(candidates, comparisons, strict=True):
         if comparison.worst and comparison.difference:
             name = comparison.worst[0]
-            drawings[f"{stage.title}: {name}"] = draw(reference, stage, by_name[name])
+            drawings[f"{stage.title}: {name}"] = draw(reference, stage, images[name])
     return drawings
 
 

@@ -23,12 +23,14 @@ from densecast.measure.store.manifest import Manifest, RunKey
 from densecast.measure.store.record import Failure, FileFacts, Maker, Record
 from densecast.measure.store.recording import facts_of, own_version
 from densecast.measure.store.store import Store
+from densecast.measure.store.unchanged import LocalFile
 from densecast.results.compare import CompareResult
 from densecast.results.stored import ShardResult
 from densecast.runtime import machine
 from densecast.spec.data_options import Data
 from densecast.spec.sample import Sample, Split
 from densecast.spec.store_options import StoreOptions
+from densecast.verbs.compare import image_names
 from densecast.verbs.compare.chain import images_and_truth, open_chain
 from densecast.verbs.compare.differences import origin, output_pairs, refuse_other_tasks
 from densecast.verbs.compare.forward import forward, postprocessed
@@ -36,7 +38,7 @@ from densecast.verbs.compare.stage import ChainStage
 from densecast.verbs.compare.tally import margins_of, sums_of
 from densecast.verbs.stored.compare_records import ComparedColumns, ComparedImage, StageRow
 from densecast.verbs.stored.compare_score import result_of_comparison
-from densecast.verbs.stored.evaluate import data_key, refuse_repeated
+from densecast.verbs.stored.data import data_key, origins_of, refuse_repeated
 from densecast.verbs.stored.run import Run
 
 
@@ -77,8 +79,8 @@ class CompareJob:
                     f"{platform.node()} opens the stages {', '.join(titles)}; the run has {', '.join(self.titles)}. "
                     "Install there what is installed where the run began."
                 )
-            _, truth = _images(first, models)
-            yield CompareBench(first, others, truth, self.key)
+            paths, truth = _images(first, models)
+            yield CompareBench(first, others, truth, self.key, image_names.names_of(paths))
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class CompareBench:
     others: list[ChainStage]
     truth: GroundTruth | None
     key: str
+    names: Mapping[Path, str]
     by_id: dict[str, Sample] = field(default_factory=dict)
 
     @property
@@ -135,7 +138,7 @@ class CompareBench:
             actual = expected if stage is self.reference else forward(pipeline, path)
             if stage is not self.reference:
                 renamed = actual.under_names_of(pipeline.spec, left.spec)
-                sums = [sums_of(*pair[1:]) for pair in output_pairs(left.spec, expected, renamed, path.name)]
+                sums = [sums_of(*pair[1:]) for pair in output_pairs(left.spec, expected, renamed, self.names[path])]
                 table = np.stack(sums).reshape(-1, len(left.spec.outputs), 8)
                 candidate = postprocessed(pipeline, actual, "network")
                 margins = margins_of(left.task, left.spec, prediction, candidate, expected)
@@ -144,13 +147,13 @@ class CompareBench:
                 measured = postprocessed(pipeline, actual, truth.frame)
                 counts.append(truth.count(sample, measured, actual.inputs.placement))
         height, width = expected.inputs.placement.image_hw
-        return ComparedImage(path.name, tuple(rows), tuple(counts)), (height, width)
+        return ComparedImage(self.names[path], tuple(rows), tuple(counts)), (height, width)
 
 
 def compare_stored(
     models: Models, stored: StoreOptions, *, apart: bool = False, progress: Progress | None = None
-) -> tuple[CompareResult, list[Path]]:
-    """Compare the images that have no record yet; gives the result of all and the files that it is of.
+) -> tuple[CompareResult, dict[str, Path]]:
+    """Compare the images that have no record yet; gives the result of all and the files that it is of, by their names.
 
     With `apart` they are computed in a process of their own, so that an image that crashes it costs itself alone; on a
     cluster always.
@@ -163,7 +166,9 @@ def compare_stored(
         raise UsageError("a shard has no result; see densecast.compare_shard.", field="shard")
     run, found = _computed(models, stored, progress, apart=apart)
     scan = run.scan()
-    return result_of_comparison(run.store, scan), [path for each, path in found.items() if each in scan.done]
+    done = {path for each, path in found.items() if each in scan.done}
+    named = image_names.by_name(found.values())
+    return result_of_comparison(run.store, scan), {name: path for name, path in named.items() if path in done}
 
 
 def compare_shard(
@@ -199,10 +204,11 @@ def _computed(
         found = {sample.id: sample.image for sample in truth.samples} if truth else {str(each): each for each in paths}
         run = Run(Store.made_for(stored.store, manifest, list(found)), stored, progress)
         key = files.sha256_text(repr(sorted(manifest.key.artifact.items())))
+        origins = origins_of(truth) if truth else lambda each: (LocalFile(found[each]),)
         if not apart and stored.ray_address is None:
-            run.inline(CompareBench(first, others, truth, key), found)
+            run.inline(CompareBench(first, others, truth, key, image_names.names_of(paths)), list(found), origins)
             return run, found
-    run.elsewhere(CompareJob(models, titles, key, stored.store), key, found)
+    run.elsewhere(CompareJob(models, titles, key, stored.store), key, list(found), origins)
     return run, found
 
 

@@ -20,6 +20,7 @@ from densecast.spec.data_options import Data
 from densecast.spec.sample import Sample, Split
 from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import EvaluateOptions
+from densecast.verbs.stored.data import origins_of
 from densecast.verbs.stored.evaluate import EvaluateJob, manifest_of
 from densecast.verbs.stored.run import Run
 
@@ -45,13 +46,13 @@ def counts_on(
     """
     options = EvaluateOptions(split=split)
     manifest = manifest_of(artifact, truth, data, options, Augment(), "", keep=False)
-    images = {sample.id: sample.image for sample in samples}
-    if len(images) < len(samples):
+    ids = [sample.id for sample in samples]
+    if len(set(ids)) < len(ids):
         raise UsageError("the data have an id twice; counts are kept by id.", field="on")
     kept = StoreOptions(str(store), on=on)
-    run = Run(Store.made_for(str(store), manifest, list(images)), kept, progress)
+    run = Run(Store.made_for(str(store), manifest, ids), kept, progress)
     config = PipelineConfig(artifact.folder, mode="throughput")
-    run.elsewhere(EvaluateJob(config, Data.at(data), options, str(store)), artifact.meaning, images)
+    run.elsewhere(EvaluateJob(config, Data.at(data), options, str(store)), artifact.meaning, ids, origins_of(truth))
     columns, found = CountColumns.of(metric_of(run.store)), dict[str, Any]()
     for batch in run.store.done_batches(["id", *columns.names], repeated=run.scan().summary.is_repeated):
         ids = parts.ids_of(batch.column("id"))

@@ -32,6 +32,7 @@ from densecast.spec.sample import Sample
 from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import EvaluateOptions
 from densecast.verbs._model import Model
+from densecast.verbs.stored.data import data_key, origins_of, refuse_repeated
 from densecast.verbs.stored.run import Run
 
 
@@ -158,16 +159,16 @@ def _computed(
         CountColumns.of(truth.metric)
         refuse_repeated(truth)
         manifest = manifest_of(artifact, truth, data, options, augment, device, keep=stored.keep_predictions)
-        images = {sample.id: sample.image for sample in truth.samples}
-        run = Run(Store.made_for(stored.store, manifest, list(images)), stored, progress)
+        ids = [sample.id for sample in truth.samples]
+        run = Run(Store.made_for(stored.store, manifest, ids), stored, progress)
         if opened is not None and stored.ray_address is None:
-            run.inline(EvaluateBench(truth, opened, options.batch, stored.keep_predictions), images)
+            run.inline(EvaluateBench(truth, opened, options.batch, stored.keep_predictions), ids, origins_of(truth))
             return run
         if isinstance(truth.dataset, InMemory) or not (data is None or isinstance(data, (Path, Data))):
             raise UsageError("data from Python stay in this process: give a folder, or an open pipeline.", field="on")
-        config = model if isinstance(model, PipelineConfig) else PipelineConfig(artifact.folder, mode="throughput")
+        config = config_of(model, artifact, augment, device)
         job = EvaluateJob(config, Data.at(data), options, stored.store, stored.keep_predictions)
-        run.elsewhere(job, artifact.meaning, images)
+        run.elsewhere(job, artifact.meaning, ids, origins_of(truth))
         return run
 
 
@@ -213,36 +214,19 @@ def identity(model: object) -> tuple[CompiledArtifact, Augment, str]:
     return CompiledArtifact.open(config.artifact), config.augment, config.device
 
 
+def config_of(model: Model, artifact: CompiledArtifact, augment: Augment, device: str) -> PipelineConfig:
+    """How another process, or another machine, opens the same: with the caller's views, on the caller's device.
+
+    A URL stays one, so that each machine fetches the model into its own cache.
+    """
+    if isinstance(model, PipelineConfig):
+        return model
+    folder = artifact.folder if isinstance(model, (Pipeline, Artifact)) else Path(model)
+    return PipelineConfig(folder, mode="throughput", augment=augment, device=device)
+
+
 def _folder(model: object) -> Path:
     return model.folder if isinstance(model, Artifact) else Path(str(model))
-
-
-def refuse_repeated(truth: GroundTruth) -> None:
-    """Check that no two images have one id.
-
-    Raises:
-        UsageError: names one that two have.
-    """
-    seen: set[str] = set()
-    for sample in truth.samples:
-        if sample.id in seen:
-            raise UsageError(f"the data have the id {sample.id!r} twice; records are kept by id.", field="store")
-        seen.add(sample.id)
-
-
-def data_key(truth: GroundTruth, data: object) -> dict[str, str]:
-    """What tells the data of one run from those of another."""
-    record = truth.record
-    reading = Data.at(data).options if data is None or isinstance(data, (Path, Data)) else None
-    return {
-        "data set": record.dataset,
-        "split": record.split,
-        "images": str(record.count),
-        "ids": record.ids_sha256,
-        "protocol": truth.protocol or "none",
-        "reading": "from Python" if reading is None else repr(reading),
-        "layout": record.layout or "its own",
-    }
 
 
 def manifest_of(

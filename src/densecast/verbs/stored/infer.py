@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ from densecast.verbs.infer.endings import endings_of
 from densecast.verbs.infer.results import Results
 from densecast.verbs.infer.sources import Source
 from densecast.verbs.stored import images as found_images
-from densecast.verbs.stored.evaluate import identity
+from densecast.verbs.stored.evaluate import config_of, identity
 from densecast.verbs.stored.run import Run
 
 
@@ -70,8 +69,10 @@ class InferBench:
 
         def read(name: str) -> bytes:
             with stages.of_image("decode"):
+                # Before the bytes: of an image that is replaced meanwhile, the contents are compared later.
+                stamp = _stamp_of(name)
                 data = _bytes_of(name)
-            facts[name] = FileFacts(hashlib.sha256(data).hexdigest(), len(data))
+            facts[name] = FileFacts(files.sha256_bytes(data), len(data), stamp)
             return data
 
         def finish(predicted: Predicted[str]) -> Record:
@@ -131,17 +132,18 @@ def infer_stored(
         elif not isinstance(model, PipelineConfig) and stored.ray_address is None:
             opened = stack.enter_context(Pipeline.open(model, mode="throughput"))
         artifact, augment, device = identity(opened or model)
+        ids = list(found.sources)
         if folder is not None:
-            _plan(found, folder, artifact, options)
-        store = Store.made_for(stored.store, _manifest(artifact, list(found), augment, device), list(found))
+            _plan(found.sources, folder, artifact, options)
+        store = Store.made_for(stored.store, _manifest(artifact, ids, augment, device), ids)
         run = Run(store, stored, progress)
         if opened is not None and stored.ray_address is None:
-            run.inline(InferBench(opened, batch), _local(found))
+            run.inline(InferBench(opened, batch), ids, found.origins)
         else:
-            config = model if isinstance(model, PipelineConfig) else PipelineConfig(artifact.folder, mode="throughput")
-            run.elsewhere(InferJob(config, stored.store, batch), artifact.meaning, _local(found))
+            config = config_of(model, artifact, augment, device)
+            run.elsewhere(InferJob(config, stored.store, batch), artifact.meaning, ids, found.origins)
     if folder is not None:
-        _write_files(store, found, folder, artifact, options)
+        _write_files(store, found.sources, folder, artifact, options)
     return run.shard_result()
 
 
@@ -158,9 +160,15 @@ def _bytes_of(name: str) -> bytes:
         raise BadImageError(reason if name in reason else f"{name} cannot be read ({reason}).") from error
 
 
-def _local(found: Mapping[str, Source]) -> dict[str, Path]:
-    """Ids with the files whose sizes can be looked at; of URLs, a path that is none."""
-    return {each: Path("/nonexistent") if remote.is_url(each) else source.path for each, source in found.items()}
+def _stamp_of(name: str) -> str | None:
+    """The word of its file system on an image's last change; None where it has none."""
+    try:
+        if not remote.is_url(name):
+            return files.stamp(Path(name).stat())
+        known = remote.RemoteFiles.at(name).info(fresh=False)
+    except (DensecastError, OSError):  # said where its bytes are read
+        return None
+    return None if known is None else remote.stamp_of(known)
 
 
 def _manifest(artifact: CompiledArtifact, ids: Sequence[str], augment: Augment, device: str) -> Manifest:

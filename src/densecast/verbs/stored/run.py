@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from densecast.errors import BadDatasetError
 from densecast.measure.distribute import local
 from densecast.measure.distribute.job import Bench, Job
 from densecast.measure.distribute.local import Progress, Tally
@@ -14,6 +12,7 @@ from densecast.measure.distribute.shards import Shards, part
 from densecast.measure.store.record import Failure, Maker
 from densecast.measure.store.recording import own_version
 from densecast.measure.store.store import Scan, Store
+from densecast.measure.store.unchanged import COLUMNS, Origins, Unchanged
 from densecast.results.stored import ShardResult
 from densecast.runtime import machine
 from densecast.spec.store_options import StoreOptions
@@ -26,24 +25,24 @@ class Run:
         self.store, self._options, self._progress = store, options, progress
         self._own: list[str] = []
 
-    def inline(self, bench: Bench, files: Mapping[str, Path]) -> None:
-        """Compute what is left in this process.
+    def inline(self, bench: Bench, ids: Sequence[str], origins: Origins) -> None:
+        """Compute what is left of these images in this process; `origins` tells where each lies now.
 
         Raises:
             DensecastError: more images failed than may; of its kind where none may.
         """
-        shards, tally = self._left(files)
+        shards, tally = self._left(ids, origins)
         if shards.left and not tally.is_over:
             local.run_inline(bench, self.store, shards, tally)
         self._refuse(tally)
 
-    def elsewhere(self, job: Job, artifact: str, files: Mapping[str, Path]) -> None:
+    def elsewhere(self, job: Job, artifact: str, ids: Sequence[str], origins: Origins) -> None:
         """Compute what is left in a process of its own, or on a cluster; `artifact` is the key that records tell.
 
         Raises:
             DensecastError: more images failed than may; of its kind where none may.
         """
-        shards, tally = self._left(files)
+        shards, tally = self._left(ids, origins)
         if shards.left and not tally.is_over:
             blame = _blame(artifact)
             address = self._options.ray_address
@@ -66,13 +65,16 @@ class Run:
         done = sum(each in scan.done for each in self._own)
         return ShardResult(self.store.name, self._options.shard or "1/1", len(self._own), done, failed)
 
-    def _left(self, files: Mapping[str, Path]) -> tuple[Shards, Tally]:
-        """The ids that have no record, and how far the run is."""
-        scan = self.store.scan(_refuse_changed(files, self.store.name))
-        ids = list(files)
-        if self._options.part is not None:
-            ids = part(ids, *self._options.part)
-        self._own = ids
+    def _left(self, ids: Sequence[str], origins: Origins) -> tuple[Shards, Tally]:
+        """The ids that have no record, and how far the run is.
+
+        Raises:
+            BadDatasetError: one of its own images, or its ground truth, has changed since it was recorded.
+        """
+        ids = list(ids) if self._options.part is None else part(ids, *self._options.part)
+        self._own, own = ids, frozenset(ids)
+        unchanged = Unchanged(self.store.name, lambda each: origins(each) if each in own else ())
+        scan = self.store.scan(unchanged.check, COLUMNS)
         failed = {} if self._options.retry_failed else {each: scan.failed[each] for each in ids if each in scan.failed}
         left = [each for each in ids if each not in scan.done and each not in failed]
         done = len(ids) - len(left) - len(failed)
@@ -95,32 +97,6 @@ class Run:
         if tally.allowed == 0:
             raise kind(f"{text} {where}")
         raise kind(f"{count} images failed, and {tally.allowed} may; the first: {text} {where}", field="max_errors")
-
-
-def _refuse_changed(files: Mapping[str, Path], store: str) -> Callable[[Sequence[str], Sequence[int | None]], None]:
-    """A function that refuses images which are of another size than when they were recorded.
-
-    Raises:
-        BadDatasetError: names one.
-    """
-
-    def check(ids: Sequence[str], sizes: Sequence[int | None]) -> None:
-        for sample_id, size in zip(ids, sizes, strict=True):
-            path = files.get(sample_id)
-            if path is None or size is None:
-                continue
-            try:
-                now = path.stat().st_size
-            except OSError:  # what is recorded needs the file no more
-                continue
-            if now != size and path.is_file():
-                raise BadDatasetError(
-                    f"{path} has {now} bytes and had {size} when it was recorded in {store}: the data have changed. "
-                    "Name another folder for the records.",
-                    field="store",
-                )
-
-    return check
 
 
 def _blame(artifact: str) -> Maker:
