@@ -190,12 +190,10 @@ def _layers_alone(ov: Any, model: Any, request: Any) -> Iterator[Any]:
         sources = [node.input_value(place) for place in range(node.get_input_size())]
         read = [shapes.get((each.get_node().get_friendly_name(), each.get_index())) for each in sources]
         moving = [place for place, shape in enumerate(read) if shape is not None]
-        kind = (
-            node.get_type_name(),
-            repr(node.get_attributes()),
-            repr(read),
-            repr([each.get_partial_shape() for each in sources]),
-        )
+        given = [
+            str(each.get_partial_shape()) if own is None else str(own) for own, each in zip(read, sources, strict=True)
+        ]
+        kind = (node.get_type_name(), repr(node.get_attributes()), *given)
         if len(moving) != 1 or kind in seen:  # a product of two activations has no biases
             continue
         seen.add(kind)

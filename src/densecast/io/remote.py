@@ -215,8 +215,8 @@ def stamp_of(found: Mapping[str, Any]) -> str | None:
     ('5d41', None)
     """
     best = next((found[mark] for mark in (*_TAGS, *_TIMES) if found.get(mark) is not None), None)
-    # A listing may tell a time as text, and a question as a time.
-    return None if best is None else str(best.isoformat() if isinstance(best, datetime) else best).strip('"')
+    # A listing may tell a time as a number, and a question as a time.
+    return None if best is None else str(best.timestamp() if isinstance(best, datetime) else best).strip('"')
 
 
 def fetch(url: str) -> bytes:
