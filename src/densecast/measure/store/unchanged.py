@@ -6,6 +6,7 @@ Where that word is another, as of a copy, the contents are hashed and compared: 
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class LocalFile:
             status = self.path.stat()
         except OSError:
             return None
-        return FileFacts(None, status.st_size, files.stamp(status)) if self.path.is_file() else None
+        return FileFacts(None, status.st_size, files.stamp(status)) if stat.S_ISREG(status.st_mode) else None
 
     def hashed(self) -> str | None:
         """The hash of its bytes."""
