@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ import seeded  # noqa: E402
 
 import originals  # noqa: E402
 from densecast.errors import BadConfigError  # noqa: E402
-from densecast.io import config_files  # noqa: E402
+from densecast.io import config_files, python_config  # noqa: E402
 from densecast.networks import openmmlab  # noqa: E402
 from openmmlab_configs import CONFIGS  # noqa: E402
 
@@ -55,11 +56,24 @@ def write_table(path: Path, cells: Cells) -> None:
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def network_table(path: Path) -> Any:
+    """The `model` of a configuration; of one with a comprehension, of the flat copy that training would write."""
+    try:
+        return config_files.read(path)["model"]
+    except BadConfigError as error:
+        if "comprehension" not in str(error):
+            raise
+        from mmcv import Config
+
+        flat = f"model = {Config.fromfile(str(path)).model.to_dict()!r}"
+        return python_config.parse(flat, path.name)["model"]
+
+
 def check(config: str, sizes_hw: list[tuple[int, int]], cells: Cells) -> bool:
     """Compare one network at several sizes, print a line for each; False beyond the tolerance."""
     path = originals.config_path("mmseg", config)
     try:
-        table = config_files.read(path)["model"]
+        table = network_table(path)
         ours = openmmlab.build(openmmlab.Options.of(table)).eval()
     except BadConfigError as error:
         print(f"{config:60} {error}  FAILED")

@@ -29,7 +29,8 @@ def built(table: dict[str, Any]) -> torch.nn.Module:
 
     model = ConfigDict(table)
     heads = model.decode_head if isinstance(model.decode_head, list) else [model.decode_head]
-    for head in heads:
+    for each in heads:
+        head = each.get("kernel_generate_head", each)
         head.setdefault("loss_decode", {"type": "CrossEntropyLoss"})
         if head.type == "EncHead":
             head.loss_se_decode = {"type": "CrossEntropyLoss", "use_sigmoid": True}

@@ -53,4 +53,10 @@ CONFIGS = (
     "beit/upernet_beit-base_8x2_640x640_160k_ade20k.py",
     "mae/upernet_mae-base_fp16_8x2_512x512_160k_ade20k.py",
     "convnext/upernet_convnext_tiny_fp16_512x512_160k_ade20k.py",
+    "erfnet/erfnet_fcn_4x4_512x1024_160k_cityscapes.py",
+    "dpt/dpt_vit-b16_512x512_160k_ade20k.py",
+    "poolformer/fpn_poolformer_s12_8x4_512x512_40k_ade20k.py",
+    "knet/knet_s3_fcn_r50-d8_8x2_512x512_adamw_80k_ade20k.py",
+    "knet/knet_s3_deeplabv3_r50-d8_8x2_512x512_adamw_80k_ade20k.py",
+    "knet/knet_s3_upernet_swin-t_8x2_512x512_adamw_80k_ade20k.py",
 )

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from densecast.spec.preprocess import ScaleBy as ScaleBy
     from densecast.spec.preprocess import ShortSide as ShortSide
     from densecast.spec.preprocess import Stretch as Stretch
+    from densecast.spec.preprocess import ToMultiple as ToMultiple
     from densecast.spec.sample import CheckReport as CheckReport
     from densecast.spec.sample import Sample as Sample
     from densecast.spec.sample import SplitRecord as SplitRecord
@@ -181,6 +182,7 @@ _HOME = {
     "SplitRecord": "densecast.spec.sample",
     "StoreOptions": "densecast.spec.store_options",
     "Stretch": "densecast.spec.preprocess",
+    "ToMultiple": "densecast.spec.preprocess",
     "Task": "densecast.tasks._base",
     "TensorSpec": "densecast.spec.tensor",
     "Traits": "densecast.backends._base",

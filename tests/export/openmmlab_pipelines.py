@@ -41,6 +41,17 @@ PIPELINES: dict[str, list[dict[str, Any]]] = {
     "padded_square": _views(
         _KEEP, _FLIP, _normalise(IMAGENET), {"type": "Pad", "size": (128, 128)}, img_scale=(128, 128)
     ),
+    "to_multiple": _views(
+        _KEEP, {"type": "ResizeToMultiple", "size_divisor": 32}, _FLIP, _normalise(IMAGENET), img_scale=(204, 102)
+    ),
+    "to_multiple_alone": _views({"type": "ResizeToMultiple", "size_divisor": 20}, _normalise(BGR), img_scale=(1, 1)),
+    "to_multiple_ratios": _views(
+        _KEEP,
+        {"type": "ResizeToMultiple", "interpolation": "bilinear"},
+        _normalise(HALF),
+        img_scale=(150, 90),
+        img_ratios=[0.5, 1.75],
+    ),
     "as_it_is": _views(_normalise(IMAGENET), img_scale=(204, 102)),
     "ratios": _views(_KEEP, _FLIP, _normalise(IMAGENET), img_scale=(204, 102), img_ratios=[0.5, 1.0, 1.75], flip=True),
 }

@@ -89,6 +89,44 @@ _HRNET = {
 }
 _JOINED = {"in_index": (0, 1, 2, 3), "input_transform": "resize_concat"}
 
+
+def _dense(**others: Any) -> dict[str, Any]:
+    return {
+        "type": "DPTHead",
+        "in_channels": (16,) * 4,
+        "channels": 8,
+        "num_classes": 5,
+        "embed_dims": 16,
+        "post_process_channels": [4, 6, 8, 12],
+        "input_transform": "multiple_select",
+        **_several(0, 1, 2, 3),
+        **others,
+    }
+
+
+def _kernels(generating: dict[str, Any], updator: dict[str, Any], **others: Any) -> dict[str, Any]:
+    width = updator.pop("channels")
+    shared = {"type": "KernelUpdator", "in_channels": width, "feat_channels": width, "out_channels": width}
+    each = {
+        "type": "KernelUpdateHead",
+        "num_classes": 5,
+        "num_heads": 2,
+        "num_mask_fcs": 1,
+        "feedforward_channels": 24,
+        "in_channels": generating["channels"],
+        "out_channels": generating["channels"],
+        "feat_transform_cfg": {"conv_cfg": {"type": "Conv2d"}, "act_cfg": None},
+        "kernel_updator_cfg": shared | updator,
+        **others,
+    }
+    return {
+        "type": "IterativeDecodeHead",
+        "num_stages": 2,
+        "kernel_update_head": [each, each],
+        "kernel_generate_head": generating,
+    }
+
+
 FAMILIES: dict[str, dict[str, Any]] = {
     "psp": _network(_RESNET, _head("PSPHead", 64, align_corners=True)),
     "caffe_groups_deeplab_plus": _network(
@@ -378,6 +416,52 @@ FAMILIES: dict[str, dict[str, Any]] = {
         neck={"type": "FPN", "in_channels": [8, 16, 32, 64], "out_channels": 8, "num_outs": 4},
         num_stages=2,
         test_cfg={"mode": "whole", "subdivision_steps": 2, "subdivision_num_points": 1600, "scale_factor": 2},
+    ),
+    "factorised": _network(
+        {
+            "type": "ERFNet",
+            "enc_downsample_channels": (8, 12, 16),
+            "enc_stage_non_bottlenecks": (1, 4),
+            "enc_non_bottleneck_dilations": (2, 4),
+            "enc_non_bottleneck_channels": (12, 16),
+            "dec_upsample_channels": (12, 8),
+            "dec_stages_non_bottleneck": (1, 2),
+            "dec_non_bottleneck_channels": (12, 8),
+        },
+        _head("FCNHead", 8, num_convs=1, concat_input=False),
+    ),
+    "pooled_blocks": _network(
+        {
+            "type": "mmcls.PoolFormer",
+            "arch": {"layers": [1, 2, 1], "embed_dims": [8, 16, 24], "mlp_ratios": [4, 2, 2]},
+            "pool_size": 5,
+            "in_patch_size": 7,
+            "in_stride": 4,
+            "in_pad": 2,
+            "out_indices": (0, 2, 4),
+        },
+        _head("FPNHead", (8, 8, 8), feature_strides=(4, 8, 16), **_several(0, 1, 2)),
+        neck={"type": "FPN", "in_channels": [8, 16, 24], "out_channels": 8, "num_outs": 3},
+    ),
+    "dense_transformer": _network(
+        _VIT | {"num_layers": 4, "out_indices": (0, 1, 2, 3), "output_cls_token": True},
+        _dense(readout_type="project", norm_cfg=BN),
+    ),
+    "dense_transformer_added": _network(
+        _VIT | {"num_layers": 4, "out_indices": (0, 1, 2, 3), "output_cls_token": True, "final_norm": True},
+        _dense(readout_type="add", act_cfg={"type": "GELU"}),
+    ),
+    "updated_kernels": _network(_RESNET, _kernels(_head("FCNHead", 64, 16, num_convs=1), {"channels": 16})),
+    "updated_kernels_of_pyramid": _network(
+        _DOWN,
+        _kernels(
+            _head("UPerHead", (8, 16, 32, 64), 16, pool_scales=(1, 2), **_several(0, 1, 2, 3)),
+            {"channels": 8, "gate_sigmoid": False, "gate_norm_act": True, "activate_out": True},
+            with_ffn=False,
+            num_mask_fcs=2,
+            feat_transform_cfg={"norm_cfg": BN},
+            act_cfg={"type": "GELU"},
+        ),
     ),
     "expectation": _network(_RESNET, _head("EMAHead", 64, ema_channels=8, num_bases=4, num_stages=3)),
 }

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from densecast.spec.preprocess import KeepRatio, Native, PoseAffine, Resize, ScaleBy, Stretch
-from densecast.spec.resize import RULES, FitCentre, FitInto, Letterbox, ShortSide
+from densecast.spec.resize import RULES, FitCentre, FitInto, Letterbox, ShortSide, ToMultiple
 
 sides = some.integers(1, 5000)
 sizes = some.tuples(sides, sides)
@@ -17,6 +17,7 @@ rules: dict[type, some.SearchStrategy[Resize]] = {
     Stretch: some.builds(Stretch, sizes),
     KeepRatio: some.builds(KeepRatio, sides, sides),
     ShortSide: some.builds(ShortSide, some.integers(1, 1000)),
+    ToMultiple: some.builds(ToMultiple, some.integers(1, 64), some.builds(KeepRatio, sides, sides)),
     FitInto: some.builds(FitInto, sizes),
     FitCentre: some.builds(FitCentre, sizes),
     Letterbox: some.builds(Letterbox, sizes),

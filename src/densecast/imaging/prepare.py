@@ -13,7 +13,7 @@ import numpy.typing as npt
 from densecast.errors import BadShapeError
 from densecast.spec.geometry import Placement
 from densecast.spec.pose_geometry import PosePlacement
-from densecast.spec.preprocess import FitCentre, Interpolation, PoseAffine, Preprocess, spread
+from densecast.spec.preprocess import FitCentre, Interpolation, PoseAffine, Preprocess, ToMultiple, spread
 
 Image = npt.NDArray[np.uint8]
 Plane = TypeVar("Plane", npt.NDArray[np.uint8 | np.uint16], npt.NDArray[np.float32])
@@ -72,7 +72,10 @@ def resized_for(
             matrix = geometry.matrix()
         return affine_cv4.warp_affine(image, matrix, placement.model_hw), preprocess, placement
     placement = preprocess.place(image_hw)
-    return resize(_ranged(image, preprocess), placement.content_hw, preprocess.interpolation), preprocess, placement
+    ranged = _ranged(image, preprocess)
+    if isinstance(preprocess.resize, ToMultiple):
+        ranged = resize(ranged, preprocess.resize.first_hw(image_hw), preprocess.interpolation)
+    return resize(ranged, placement.content_hw, preprocess.interpolation), preprocess, placement
 
 
 def fill_part(

@@ -58,14 +58,14 @@ class PSPHead(nn.Module):
         self.bottleneck = units.conv(joined, channels, 3)
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
-    def context(self, x: Tensor) -> Tensor:
-        """(N, in_channels, h, w) -> (N, channels, h, w)."""
+    def features(self, x: Tensor) -> Tensor:
+        """(N, in_channels, h, w) -> what the logits are made of, (N, channels, h, w)."""
         out: Tensor = self.bottleneck(torch.cat([x, *self.psp_modules(x)], dim=1))
         return out
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, h, w) -> logits (N, classes, h, w)."""
-        logits: Tensor = self.conv_seg(self.context(x))
+        logits: Tensor = self.conv_seg(self.features(x))
         return logits
 
 
@@ -99,8 +99,8 @@ class UPerHead(nn.Module):
         self.fpn_bottleneck = conv(len(in_channels) * channels, 3)
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """One (N, in_channels[i], h, w) a scale, the largest first -> logits (N, classes, h, w) of the largest."""
+    def features(self, maps: Sequence[Tensor]) -> Tensor:
+        """One (N, in_channels[i], h, w) a scale, the largest first -> (N, channels, h, w) of the largest."""
         deepest = self.bottleneck(torch.cat([maps[-1], *self.psp_modules(maps[-1])], dim=1))
         pyramid = [conv(x) for conv, x in zip(self.lateral_convs, maps, strict=False)] + [deepest]
         for index in range(len(pyramid) - 1, 0, -1):
@@ -109,7 +109,12 @@ class UPerHead(nn.Module):
         levels = [conv(x) for conv, x in zip(self.fpn_convs, pyramid, strict=False)] + [pyramid[-1]]
         first, *rest = levels
         joined = torch.cat([first, *(resized(x, first, self.align_corners) for x in rest)], dim=1)
-        logits: Tensor = self.conv_seg(self.fpn_bottleneck(joined))
+        out: Tensor = self.fpn_bottleneck(joined)
+        return out
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """One (N, in_channels[i], h, w) a scale, the largest first -> logits (N, classes, h, w) of the largest."""
+        logits: Tensor = self.conv_seg(self.features(maps))
         return logits
 
 

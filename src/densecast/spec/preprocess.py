@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from densecast.errors import BadConfigError, UsageError
+from densecast.spec.conversions import Converted as Converted
+from densecast.spec.conversions import one_or_many
 from densecast.spec.geometry import Placement
-from densecast.spec.resize import Converted as Converted
 from densecast.spec.resize import FitCentre as FitCentre
 from densecast.spec.resize import FitInto as FitInto
-from densecast.spec.resize import Floats, check_fill, one_or_many
+from densecast.spec.resize import Floats, check_fill
 from densecast.spec.resize import KeepRatio as KeepRatio
 from densecast.spec.resize import Letterbox as Letterbox
 from densecast.spec.resize import Native as Native
@@ -24,6 +25,7 @@ from densecast.spec.resize import PoseAffine as PoseAffine
 from densecast.spec.resize import Resize as Resize
 from densecast.spec.resize import ScaleBy as ScaleBy
 from densecast.spec.resize import Stretch as Stretch
+from densecast.spec.resize import ToMultiple as ToMultiple
 from densecast.spec.short_side import ShortSide as ShortSide
 
 Interpolation = Literal["bicubic_pillow", "bilinear_opencv", "bilinear_pillow", "nearest"]

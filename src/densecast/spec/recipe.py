@@ -42,9 +42,9 @@ class DatasetRecipe:
 
     `type` is the framework's class, as "CityscapesDataset". `keys` are its other keys as they are written (`data_root`,
     `img_dir`, `ann_dir`, `split`, `img_suffix`, `seg_map_suffix`, `data_prefix`, …), without `pipeline`, `classes` and
-    `palette`. `classes` are names where the configuration names them itself. `reduce_zero_label` says that label 0 is
-    ignored and all others count from 0; None where nothing says so. `layout` are its folders where they can be found
-    below a root.
+    `palette`. `classes` are names where the configuration names them itself, and none where it names a file of them.
+    `reduce_zero_label` says that label 0 is ignored and all others count from 0; None where nothing says so. `layout`
+    are its folders where they can be found below a root.
     """
 
     type: str

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from densecast.networks._conv import ConvModule, Units
 from densecast.networks._pooling import AdaptiveMean
-from densecast.networks.openmmlab.mix_transformer import to_map, to_tokens
+from densecast.networks.openmmlab.transformer_parts import to_map, to_tokens
 
 
 class _Context(nn.Module):

@@ -10,10 +10,12 @@ from densecast.networks.openmmlab import (
     convnext,
     convolutional,
     dual_resolution,
+    erfnet,
     fast,
     guided,
     mix_transformer,
     mobile_v3,
+    pool_former,
     relative_transformer,
     resnest,
     stdc,
@@ -46,6 +48,7 @@ BACKBONES: dict[str, Callable[[Keys], Any]] = {
     "VisionTransformer": vision_transformer.vision_transformer,
     "BEiT": relative_transformer.relative_transformer,
     "MAE": partial(relative_transformer.relative_transformer, is_mae=True),
+    "ERFNet": erfnet.erfnet,
     "DDRNet": dual_resolution.ddrnet,
     "PIDNet": dual_resolution.pidnet,
     "PCPVT": partial(twins.twins, windows=False),
@@ -53,6 +56,8 @@ BACKBONES: dict[str, Callable[[Keys], Any]] = {
     # Its first package has the default of torch between stages, whatever its configuration says of the rest.
     "mmcls.ConvNeXt": partial(convnext.convnext, step_eps=1e-5),
     "mmpretrain.ConvNeXt": convnext.convnext,
+    "mmcls.PoolFormer": pool_former.pool_former,
+    "mmpretrain.PoolFormer": pool_former.pool_former,
 }
 
 

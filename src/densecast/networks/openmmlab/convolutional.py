@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -58,6 +59,50 @@ def dilations_of(
     return layers
 
 
+@dataclass(frozen=True, slots=True)
+class ResidualLayout:
+    """What all ResNets say of their layers: the dilation of every block, and which maps are given."""
+
+    base: int
+    strides: tuple[int, ...]
+    dilations: list[tuple[int, ...]]
+    in_channels: int
+    stem_width: int
+    out_indices: tuple[int, ...]
+
+    def built(self, network: Callable[..., nn.Module], **others: Any) -> Any:
+        """The network of this layout, with arguments of its own."""
+        sizes: dict[str, Any] = {"in_channels": self.in_channels, "stem_width": self.stem_width}
+        made = network(self.base, self.strides, self.dilations, always_project=False, **sizes, **others)
+        return with_outputs(made, self.out_indices)
+
+
+def residual_layout(
+    keys: Keys, counts: Sequence[int], default_indices: tuple[int, ...] | None = None
+) -> ResidualLayout:
+    """Read what all ResNets share, and nothing else of the table; `counts` are the blocks of four layers."""
+    stages = keys.integer("num_stages", 4, most=4)
+    counts = counts[:stages]
+    grid = keys.take("multi_grid", None)
+    if grid is not None and (not isinstance(grid, (list, tuple)) or len(grid) < counts[-1]):
+        raise keys.wrong("multi_grid", grid, f"{counts[-1]} numbers, one a block of the last layer")
+    strides = keys.integers("strides", (1, 2, 2, 2)[:stages], count=stages)
+    dilations = keys.integers("dilations", (1,) * stages, count=stages)
+    contract = keys.flag("contract_dilation", False)
+    last = None if grid is None else tuple(grid)[: counts[-1]]
+    plain_convolution(keys)
+    keys.only("plugins", None)
+    keys.ignore("stage_with_dcn", *TRAINING)
+    return ResidualLayout(
+        keys.integer("base_channels", 64),
+        strides,
+        dilations_of(counts, dilations, last, contract),
+        keys.integer("in_channels", 3),
+        keys.integer("stem_channels", 64),
+        keys.integers("out_indices", default_indices or tuple(range(stages)), least=0),
+    )
+
+
 def resnet(
     keys: Keys,
     *,
@@ -71,49 +116,22 @@ def resnet(
     if depth not in _DEPTHS:
         raise keys.unknown("depth", depth, map(str, _DEPTHS))
     kind, counts = _DEPTHS[depth]
-    stages = keys.integer("num_stages", 4, most=4)
-    counts = counts[:stages]
     style = keys.word("style", "pytorch")
     if style not in ("pytorch", "caffe"):
         raise keys.unknown("style", style, ("pytorch", "caffe"))
-    base = keys.integer("base_channels", 64)
-    groups = keys.integer("groups", 1) if grouped else 1
+    layout = residual_layout(keys, counts, default_indices)
     block = BlockStyle(
         batch_norm_of(keys),
         stride_first=style == "caffe",
-        groups=groups,
+        groups=keys.integer("groups", 1) if grouped else 1,
         width_per_group=keys.integer("base_width", 4) if grouped else 4,
-        base_planes=base,
+        base_planes=layout.base,
         pool_first=keys.flag("avg_down", False) if pool_first is None else pool_first,
     )
-    multi_grid = keys.take("multi_grid", None)
-    if multi_grid is not None and (not isinstance(multi_grid, (list, tuple)) or len(multi_grid) < counts[-1]):
-        raise keys.wrong("multi_grid", multi_grid, f"{counts[-1]} numbers, one a block of the last layer")
-    strides = keys.integers("strides", (1, 2, 2, 2)[:stages], count=stages)
-    dilations = keys.integers("dilations", (1,) * stages, count=stages)
     has_deep_stem = keys.flag("deep_stem", False) if deep_stem is None else deep_stem
-    of_blocks = dilations_of(
-        counts,
-        dilations,
-        None if multi_grid is None else tuple(multi_grid)[: counts[-1]],
-        keys.flag("contract_dilation", False),
-    )
-    network = (ResNetV1c if has_deep_stem else ResNet)(
-        base,
-        strides,
-        of_blocks,
-        kind=kind,
-        style=block,
-        in_channels=keys.integer("in_channels", 3),
-        stem_width=keys.integer("stem_channels", 64),
-        always_project=False,
-    )
-    indices = keys.integers("out_indices", default_indices or tuple(range(stages)), least=0)
-    plain_convolution(keys)
-    keys.only("plugins", None)
-    keys.ignore("stage_with_dcn", *TRAINING)
+    network = layout.built(ResNetV1c if has_deep_stem else ResNet, kind=kind, style=block)
     keys.done()
-    return with_outputs(network, indices)
+    return network
 
 
 def hrnet(keys: Keys, *, for_pose: bool = False) -> Any:

@@ -15,9 +15,17 @@ from densecast.networks._conv import Units
 from densecast.networks._fcn_head import FCNHead
 from densecast.networks._ocr_head import OCRHead
 from densecast.networks._pyramid_heads import PSPHead, SegformerHead, UPerHead
-from densecast.networks.openmmlab import attention, dual_resolution, light_heads, point_head, transformer_heads
+from densecast.networks.openmmlab import (
+    attention,
+    dense_transformer,
+    dual_resolution,
+    kernel_heads,
+    light_heads,
+    point_head,
+    transformer_heads,
+)
 from densecast.networks.openmmlab.keys import Keys
-from densecast.networks.openmmlab.units import activation_of, norm_of, optional_activation_of, plain_convolution
+from densecast.networks.openmmlab.units import BN, activation_of, norm_of, plain_convolution
 
 Select = Callable[[Sequence[Tensor]], Any]
 """What a head takes of the backbone's maps: one, several, or several joined."""
@@ -25,12 +33,16 @@ Select = Callable[[Sequence[Tensor]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A head, what it takes of the maps, and the convention by which its logits are brought to the image's size."""
+    """A head, what it takes of the maps, and the convention by which its logits are brought to the image's size.
+
+    With `takes_class` it takes each map together with its class token.
+    """
 
     module: nn.Module
     select: Select
     align_corners: bool
     classes: int
+    takes_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,44 +196,6 @@ def _segformer(keys: Keys, shared: Common) -> nn.Module:
     )
 
 
-def _lraspp(keys: Keys, shared: Common) -> nn.Module:
-    widths = keys.integers("branch_channels", (32, 64), count=len(shared.in_channels) - 1)
-    return light_heads.LRASPPHead(
-        shared.in_channels,
-        shared.channels,
-        shared.classes,
-        widths,
-        align_corners=shared.align_corners,
-        units=shared.units,
-    )
-
-
-def _separable_fcn(keys: Keys, shared: Common) -> nn.Module:
-    depthwise = optional_activation_of(keys, "dw_act_cfg")
-    return light_heads.SeparableFCNHead(
-        shared.width,
-        shared.channels,
-        shared.classes,
-        count=keys.integer("num_convs", 2),
-        kernel=keys.integer("kernel_size", 3),
-        concat_input=keys.flag("concat_input", True),
-        depthwise_activation=depthwise,
-        units=shared.units,
-    )
-
-
-def _pyramid(keys: Keys, shared: Common) -> nn.Module:
-    strides = keys.integers("feature_strides", count=len(shared.in_channels))
-    return light_heads.PyramidSumHead(
-        shared.in_channels,
-        shared.channels,
-        shared.classes,
-        strides,
-        align_corners=shared.align_corners,
-        units=shared.units,
-    )
-
-
 Make = Callable[[Keys, Common], nn.Module]
 HEADS: dict[str, tuple[Make, str | None]] = {
     "FCNHead": (_fcn, None),
@@ -231,9 +205,9 @@ HEADS: dict[str, tuple[Make, str | None]] = {
     "OCRHead": (_ocr, None),
     "UPerHead": (_uper, "multiple_select"),
     "SegformerHead": (_segformer, "multiple_select"),
-    "LRASPPHead": (_lraspp, "multiple_select"),
-    "DepthwiseSeparableFCNHead": (_separable_fcn, None),
-    "FPNHead": (_pyramid, "multiple_select"),
+    "LRASPPHead": (light_heads.lraspp, "multiple_select"),
+    "DepthwiseSeparableFCNHead": (light_heads.separable_fcn, None),
+    "FPNHead": (light_heads.pyramid_sum, "multiple_select"),
     "NLHead": (attention.non_local, None),
     "DNLHead": (attention.disentangled, None),
     "GCHead": (attention.global_context, None),
@@ -252,8 +226,10 @@ HEADS: dict[str, tuple[Make, str | None]] = {
     "SETRUPHead": (transformer_heads.setr_up, None),
     "SETRMLAHead": (transformer_heads.setr_mla, "multiple_select"),
     "SegmenterMaskTransformerHead": (transformer_heads.segmenter, None),
+    "DPTHead": (dense_transformer.dpt, "multiple_select"),
 }
 """By the type in a configuration: what makes the head, and the transform that it always has."""
+_ITERATIVE = "IterativeDecodeHead"
 
 
 def head(keys: Keys, refining: Mapping[str, Any] | None = None) -> Head:
@@ -263,8 +239,12 @@ def head(keys: Keys, refining: Mapping[str, Any] | None = None) -> Head:
         BadConfigError: of a kind or with a key that densecast does not know.
     """
     kind = keys.word("type").removeprefix("mmseg.")
+    if kind == _ITERATIVE:
+        return kernel_heads.iterative(keys, head)
     if kind not in HEADS:
-        raise keys.unknown("type", kind, HEADS)
+        raise keys.unknown("type", kind, (*HEADS, _ITERATIVE))
+    if kind == "DPTHead":
+        keys.supply({"norm_cfg": BN})
     if kind == "PointHead":
         keys.only("conv_cfg", {"type": "Conv1d"}, None)
         keys.supply(refining or {})
@@ -280,4 +260,4 @@ def head(keys: Keys, refining: Mapping[str, Any] | None = None) -> Head:
         def select(maps: Sequence[Tensor]) -> Any:
             return (shared.select(maps), maps[0])
 
-    return Head(module, select, shared.align_corners, shared.classes)
+    return Head(module, select, shared.align_corners, shared.classes, takes_class=kind == "DPTHead")

@@ -30,6 +30,10 @@ class Keys:
         """Give the table keys that stand elsewhere in the configuration; its own go first."""
         self._left = {**values, **self._left}
 
+    def peek(self, name: str) -> Any:
+        """The value of a key that somebody else will read; None where it is not there."""
+        return self._left.get(name)
+
     def take(self, name: str, default: Any = _MISSING) -> Any:
         """The value of a key, whatever it is.
 

@@ -5,53 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from densecast.networks._conv import Activation, activation_of
 from densecast.networks.openmmlab.keys import Keys
+from densecast.networks.openmmlab.transformer_parts import MultiheadAttention, to_map, to_tokens
 from densecast.networks.openmmlab.units import TRAINING, layer_norm_of
 from densecast.networks.openmmlab.units import activation_of as read_activation
-
-
-def to_tokens(x: Tensor) -> Tensor:
-    """(N, C, h, w) -> (N, h * w, C)."""
-    return x.flatten(2).transpose(1, 2)
-
-
-def to_map(tokens: Tensor, like: Tensor) -> Tensor:
-    """(N, h * w, C) -> (N, C, h, w), with the sizes of another map."""
-    return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, like.shape[2], like.shape[3])
-
-
-class MultiheadAttention(nn.Module):
-    """Scaled dot products in heads. Keys: `in_proj_weight`, `in_proj_bias`, `out_proj`, as torch's own module."""
-
-    def __init__(self, channels: int, heads: int, bias: bool) -> None:
-        super().__init__()
-        self.heads, self.width = heads, channels // heads
-        self.in_proj_weight = nn.Parameter(torch.zeros(3 * channels, channels))
-        if bias:
-            self.in_proj_bias = nn.Parameter(torch.zeros(3 * channels))
-        self._has_bias = bias
-        nn.init.xavier_uniform_(self.in_proj_weight)
-        self.out_proj = nn.Linear(channels, channels, bias=bias)
-
-    def _project(self, x: Tensor, part: int) -> Tensor:
-        start = part * self.heads * self.width
-        stop = start + self.heads * self.width
-        bias = self.in_proj_bias[start:stop] if self._has_bias else None
-        out = F.linear(x, self.in_proj_weight[start:stop], bias)
-        return out.reshape(x.shape[0], -1, self.heads, self.width).transpose(1, 2)
-
-    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """(N, L, C) and (N, S, C) -> (N, L, C)."""
-        query = self._project(queries, 0) * self.width**-0.5
-        likeness = torch.matmul(query, self._project(keys, 1).transpose(2, 3)).softmax(dim=-1)
-        context = torch.matmul(likeness, self._project(keys, 2))
-        out: Tensor = self.out_proj(context.transpose(1, 2).reshape(queries.shape))
-        return out
 
 
 class ReducedAttention(nn.Module):

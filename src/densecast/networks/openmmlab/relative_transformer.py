@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from densecast.networks._conv import Activation
 from densecast.networks.openmmlab.keys import Keys
-from densecast.networks.openmmlab.mix_transformer import to_map
+from densecast.networks.openmmlab.transformer_parts import EncoderLayer, attended, to_map
 from densecast.networks.openmmlab.units import TRAINING, layer_norm_of
 from densecast.networks.openmmlab.units import activation_of as read_activation
-from densecast.networks.openmmlab.vision_transformer import GELU, FeedForward, Patches
+from densecast.networks.openmmlab.vision_transformer import GELU, Patches
 
 
 def distances(rows: int, columns: int) -> Tensor:
@@ -65,36 +64,11 @@ class _Attention(nn.Module):
         query, key, value = mixed[0], mixed[1], mixed[2]
         index = self.relative_position_index
         bias = self.relative_position_bias_table[index.flatten()].reshape(*index.shape, -1).permute(2, 0, 1)
-        likeness = torch.matmul(query * (channels // self.heads) ** -0.5, key.transpose(2, 3)) + bias.unsqueeze(0)
-        found = torch.matmul(likeness.softmax(dim=-1), value).transpose(1, 2).reshape(images, count, channels)
+        found = attended(query, key, value, (channels // self.heads) ** -0.5, bias.unsqueeze(0)).reshape(
+            images, count, channels
+        )
         out: Tensor = self.proj(found)
         return out
-
-
-class _Layer(nn.Module):
-    """Keys: `ln1`, `attn`, `gamma_1`, `ln2`, `ffn`, `gamma_2`."""
-
-    def __init__(
-        self,
-        channels: int,
-        heads: int,
-        hidden: int,
-        grid_hw: tuple[int, int],
-        *,
-        count: int,
-        bias: str | None,
-        eps: float,
-        activation: Activation,
-    ) -> None:
-        super().__init__()
-        self.ln1, self.ln2 = nn.LayerNorm(channels, eps=eps), nn.LayerNorm(channels, eps=eps)
-        self.attn = _Attention(channels, heads, grid_hw, bias)
-        self.ffn = FeedForward(channels, hidden, count, activation)
-        self.gamma_1, self.gamma_2 = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.ones(channels))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        tokens = tokens + self.gamma_1 * self.attn(self.ln1(tokens))
-        return tokens + self.gamma_2 * self.ffn(self.ln2(tokens))  # type: ignore[no-any-return]
 
 
 class RelativeTransformer(nn.Module):
@@ -108,7 +82,7 @@ class RelativeTransformer(nn.Module):
         channels: int,
         fixed_hw: tuple[int, int],
         patches: Patches,
-        layers: Sequence[_Layer],
+        layers: Sequence[EncoderLayer],
         *,
         positions: int | None,
         final_eps: float | None,
@@ -161,7 +135,15 @@ def relative_transformer(keys: Keys, *, is_mae: bool = False) -> Any:
         (grid_hw[0] * patch, grid_hw[1] * patch),
         patches,
         [
-            _Layer(channels, heads, hidden, grid_hw, count=fcs, bias=bias, eps=eps, activation=activation)
+            EncoderLayer(
+                channels,
+                _Attention(channels, heads, grid_hw, bias),
+                hidden,
+                count=fcs,
+                eps=eps,
+                activation=activation,
+                is_scaled=True,
+            )
             for _ in range(count)
         ],
         positions=grid_hw[0] * grid_hw[1] + 1 if is_mae else None,

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from densecast.networks._residual import BlockKind, BlockStyle, projection
 from densecast.networks._resnet import ResNetV1c
-from densecast.networks.openmmlab.convolutional import dilations_of, with_outputs
+from densecast.networks.openmmlab.convolutional import residual_layout
 from densecast.networks.openmmlab.keys import Keys
-from densecast.networks.openmmlab.units import TRAINING, batch_norm_of, plain_convolution
+from densecast.networks.openmmlab.units import batch_norm_of
 
 _DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
 _EXPANSION = 4
@@ -137,35 +137,21 @@ def resnest(keys: Keys) -> Any:
     depth = keys.integer("depth")
     if depth not in _DEPTHS:
         raise keys.unknown("depth", depth, map(str, _DEPTHS))
-    stages = keys.integer("num_stages", 4, most=4)
-    counts = _DEPTHS[depth][:stages]
     keys.only("style", "pytorch", "caffe")  # its blocks have one place for the stride
-    base = keys.integer("base_channels", 64)
+    layout = residual_layout(keys, _DEPTHS[depth])
     style = BlockStyle(
         batch_norm_of(keys),
         groups=keys.integer("groups", 1),
         width_per_group=keys.integer("base_width", 4),
-        base_planes=base,
+        base_planes=layout.base,
         pool_first=True,
     )
-    keys.only("multi_grid", None)
-    strides = keys.integers("strides", (1, 2, 2, 2)[:stages], count=stages)
-    dilations = keys.integers("dilations", (1,) * stages, count=stages)
-    network = ResNeSt(
-        base,
-        strides,
-        dilations_of(counts, dilations, None, keys.flag("contract_dilation", False)),
+    network = layout.built(
+        ResNeSt,
         style=style,
-        in_channels=keys.integer("in_channels", 3),
-        stem_width=keys.integer("stem_channels", 64),
-        always_project=False,
         radix=keys.integer("radix", 2),
         reduction=keys.integer("reduction_factor", 4),
         pools=keys.flag("avg_down_stride", True),
     )
-    indices = keys.integers("out_indices", tuple(range(stages)), least=0)
-    plain_convolution(keys)
-    keys.only("plugins", None)
-    keys.ignore("stage_with_dcn", *TRAINING)
     keys.done()
-    return with_outputs(network, indices)
+    return network

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from densecast.networks._conv import Activation, activation_of
+from densecast.networks._conv import Activation
 from densecast.networks.openmmlab.keys import Keys
+from densecast.networks.openmmlab.transformer_parts import FeedForward, padded
 from densecast.networks.openmmlab.units import TRAINING, layer_norm_of
 from densecast.networks.openmmlab.units import activation_of as read_activation
 
@@ -24,14 +24,6 @@ def relative_positions(window: int) -> Tensor:
     down = rows[:, None] - rows[None, :] + window - 1
     right = columns[:, None] - columns[None, :] + window - 1
     return down * (2 * window - 1) + right
-
-
-def padded(x: Tensor, multiple: int) -> Tensor:
-    """(N, C, H, W) with zeros right and below, up to the next multiple."""
-    height, width = x.shape[2], x.shape[3]
-    below = (height + multiple - 1) // multiple * multiple - height
-    right = (width + multiple - 1) // multiple * multiple - width
-    return F.pad(x, (0, right, 0, below))
 
 
 def _regions(size: int, window: int, shift: int) -> Tensor:
@@ -110,20 +102,6 @@ class _ShiftedAttention(nn.Module):
         return out[:, :height, :width]
 
 
-class FeedForward(nn.Module):
-    """Two linear layers. Keys: `layers.0.0`, `layers.1`."""
-
-    def __init__(self, channels: int, hidden: int, activation: Activation) -> None:
-        super().__init__()
-        first = nn.Sequential(nn.Linear(channels, hidden), activation_of(activation, hidden))
-        self.layers = nn.Sequential(first, nn.Linear(hidden, channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(…, channels) -> the same shape."""
-        out: Tensor = self.layers(x)
-        return out
-
-
 class _Block(nn.Module):
     def __init__(
         self,
@@ -142,7 +120,7 @@ class _Block(nn.Module):
         self.norm1 = nn.LayerNorm(channels, eps=eps)
         self.attn = _ShiftedAttention(channels, heads, window, shift, bias, scale)
         self.norm2 = nn.LayerNorm(channels, eps=eps)
-        self.ffn = FeedForward(channels, hidden, activation)
+        self.ffn = FeedForward(channels, hidden, 2, activation)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))

@@ -11,9 +11,8 @@ from torch.nn import functional as F
 
 from densecast.networks._conv import ConvModule, Units
 from densecast.networks.openmmlab.keys import Keys
-from densecast.networks.openmmlab.mix_transformer import to_map, to_tokens
+from densecast.networks.openmmlab.transformer_parts import EncoderLayer, OwnAttention, to_map, to_tokens
 from densecast.networks.openmmlab.units import layer_norm_of, norm_of, optional_activation_of
-from densecast.networks.openmmlab.vision_transformer import EncoderLayer
 
 _EPS = 1e-6
 
@@ -191,7 +190,7 @@ def segmenter(keys: Keys, shared: Any) -> nn.Module:
     count, bias = keys.integer("num_fcs", 2, least=2, most=8), keys.flag("qkv_bias", True)
     eps = 1e-5
     layers = [
-        EncoderLayer(channels, heads, hidden, count=count, bias=bias, eps=eps, activation="gelu")
+        EncoderLayer(channels, OwnAttention(channels, heads, bias), hidden, count=count, eps=eps, activation="gelu")
         for _ in range(keys.integer("num_layers", most=64))
     ]
     keys.ignore("drop_path_rate", "drop_rate", "attn_drop_rate", "init_std")

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from densecast.networks.openmmlab.keys import Keys
-from densecast.networks.openmmlab.mix_transformer import ReducedAttention, to_map, to_tokens
-from densecast.networks.openmmlab.swin_transformer import padded
+from densecast.networks.openmmlab.mix_transformer import ReducedAttention
+from densecast.networks.openmmlab.transformer_parts import FeedForward, padded, to_map, to_tokens
 from densecast.networks.openmmlab.units import TRAINING, layer_norm_of
-from densecast.networks.openmmlab.vision_transformer import FeedForward
 
 # What is added to the likeness of positions, of which one is padding.
 _FAR = -1000.0

@@ -9,61 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import Activation, activation_of
 from densecast.networks.openmmlab.keys import Keys
-from densecast.networks.openmmlab.mix_transformer import MultiheadAttention, to_map, to_tokens
-from densecast.networks.openmmlab.swin_transformer import padded
+from densecast.networks.openmmlab.transformer_parts import EncoderLayer, OwnAttention, padded, to_map, to_tokens
 from densecast.networks.openmmlab.units import TRAINING, layer_norm_of
 from densecast.networks.openmmlab.units import activation_of as read_activation
 
 GELU = {"type": "GELU"}
-
-
-class _Attention(nn.Module):
-    """Keys: `attn`."""
-
-    def __init__(self, channels: int, heads: int, bias: bool) -> None:
-        super().__init__()
-        self.attn = MultiheadAttention(channels, heads, bias)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        out: Tensor = self.attn(tokens, tokens)
-        return out
-
-
-class FeedForward(nn.Module):
-    """Keys: `layers.{i}.0` of each but the last, `layers.{i}`."""
-
-    def __init__(self, channels: int, hidden: int, count: int, activation: Activation) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        width = channels
-        for _ in range(count - 1):
-            layers.append(nn.Sequential(nn.Linear(width, hidden), activation_of(activation, hidden)))
-            width = hidden
-        self.layers = nn.Sequential(*layers, nn.Linear(width, channels))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(N, L, C) -> the same."""
-        out: Tensor = self.layers(tokens)
-        return out
-
-
-class EncoderLayer(nn.Module):
-    """Attention and a feed-forward network, each behind a normalisation. Keys: `ln1`, `attn`, `ln2`, `ffn`."""
-
-    def __init__(
-        self, channels: int, heads: int, hidden: int, *, count: int, bias: bool, eps: float, activation: Activation
-    ) -> None:
-        super().__init__()
-        self.ln1, self.ln2 = nn.LayerNorm(channels, eps=eps), nn.LayerNorm(channels, eps=eps)
-        self.attn = _Attention(channels, heads, bias)
-        self.ffn = FeedForward(channels, hidden, count, activation)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(N, L, C) -> the same."""
-        tokens = tokens + self.attn(self.ln1(tokens))
-        return tokens + self.ffn(self.ln2(tokens))  # type: ignore[no-any-return]
 
 
 class Patches(nn.Module):
@@ -98,12 +49,13 @@ class VisionTransformer(nn.Module):
         patches: Patches,
         layers: Sequence[EncoderLayer],
         keeps_class: bool,
+        gives_class: bool,
         final_eps: float | None,
         mode: str,
         out_indices: Sequence[int],
     ) -> None:
         super().__init__()
-        self.grid_hw, self.mode, self.keeps_class = grid_hw, mode, keeps_class
+        self.grid_hw, self.mode, self.keeps_class, self.gives_class = grid_hw, mode, keeps_class, gives_class
         self.out_indices = tuple(out_indices)
         self.patch_embed = patches
         self.cls_token = nn.Parameter(torch.zeros(1, 1, channels))
@@ -120,20 +72,24 @@ class VisionTransformer(nn.Module):
         align = None if self.mode == "nearest" else False
         return to_tokens(F.interpolate(grid, size=like.shape[2:], mode=self.mode, align_corners=align))
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """(N, C, H, W) -> one map of H / patch x W / patch for each of the chosen layers."""
+    def forward(self, image: Tensor) -> list[Any]:
+        """(N, C, H, W) -> one map of H / patch x W / patch for each of the chosen layers.
+
+        With `gives_class` each is a pair with its class token (N, channels).
+        """
         x, like = self.patch_embed(image)
         x = x + self._positions(like)
         if self.keeps_class:
             first = self.cls_token + self.pos_embed[:, :1]
             x = torch.cat([first.expand(x.shape[0], -1, -1), x], dim=1)
-        maps = []
+        maps: list[Any] = []
         for index, layer in enumerate(self.layers):
             x = layer(x)
             if index == len(self.layers) - 1 and self._has_final:
                 x = self.ln1(x)
             if index in self.out_indices:
-                maps.append(to_map(x[:, 1:] if self.keeps_class else x, like))
+                found = to_map(x[:, 1:] if self.keeps_class else x, like)
+                maps.append((found, x[:, 0]) if self.gives_class else found)
         return maps
 
 
@@ -149,7 +105,9 @@ def vision_transformer(keys: Keys) -> Any:
     indices = keys.integers("out_indices", -1, least=-1)
     indices = tuple(count - 1 if index == -1 else index for index in indices)
     keeps_class = keys.flag("with_cls_token", True)
-    keys.only("output_cls_token", False)
+    gives_class = keys.flag("output_cls_token", False)
+    if gives_class and not keeps_class:
+        raise keys.wrong("output_cls_token", gives_class, "False without with_cls_token")
     eps = layer_norm_of(keys, 1e-5)
     activation = read_activation(keys, GELU)
     bias, fcs = keys.flag("qkv_bias", True), keys.integer("num_fcs", 2, least=2, most=8)
@@ -158,7 +116,7 @@ def vision_transformer(keys: Keys) -> Any:
         raise keys.unknown("interpolate_mode", mode, ("bicubic", "bilinear", "nearest"))
     patches = Patches(keys.integer("in_channels", 3), channels, patch, eps if keys.flag("patch_norm", False) else None)
     layers = [
-        EncoderLayer(channels, heads, hidden, count=fcs, bias=bias, eps=eps, activation=activation)
+        EncoderLayer(channels, OwnAttention(channels, heads, bias), hidden, count=fcs, eps=eps, activation=activation)
         for _ in range(count)
     ]
     network = VisionTransformer(
@@ -167,6 +125,7 @@ def vision_transformer(keys: Keys) -> Any:
         patches=patches,
         layers=layers,
         keeps_class=keeps_class,
+        gives_class=gives_class,
         final_eps=eps if keys.flag("final_norm", False) else None,
         mode=mode,
         out_indices=indices,

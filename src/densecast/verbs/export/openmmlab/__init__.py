@@ -151,7 +151,8 @@ def described(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpec, tup
     palette = stated.palette if stated.palette is not None else recipe.palette
     if stated.labels is not None and stated.palette is None and stated.labels != recipe.labels:
         palette = None
-    named = _layouts.class_names(recipe.dataset.type) if recipe.dataset is not None else ()
+    is_named = recipe.dataset is not None and recipe.dataset.classes != ()
+    named = _layouts.class_names(recipe.dataset.type) if recipe.dataset is not None and is_named else ()
     if labels is None and len(named) == classes:
         labels = named
     if labels is None:
@@ -227,15 +228,9 @@ def _evaluation(recipe: Recipe, labels: tuple[str, ...]) -> Evaluation | None:
     return Evaluation(kind if _layouts.is_configured(kind) else _OWN_FOLDERS, "iou", layout=layout)
 
 
-def _last_head(network: Mapping[str, Any]) -> Mapping[str, Any]:
-    head: Any = network["decode_head"]
-    last: Mapping[str, Any] = head[-1] if isinstance(head, (list, tuple)) else head
-    return last
-
-
 def _classes(network: Mapping[str, Any]) -> int:
     """Planes of the network's logits."""
-    head = _last_head(network)
+    head = recipes.deciding_head(network) or {}
     count = head.get("out_channels") or head.get("num_classes")
     if not isinstance(count, int) or count < 1:
         raise BadConfigError(f"model.decode_head.num_classes must be a whole number, got {count!r}.", field="config")

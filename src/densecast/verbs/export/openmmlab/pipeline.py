@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from densecast.errors import BadConfigError
 from densecast.spec.augment import Augment
-from densecast.spec.preprocess import ColourOrder, FitInto, KeepRatio, Native, Preprocess, Resize, Stretch
+from densecast.spec.preprocess import KeepRatio, Native, Preprocess, Stretch, ToMultiple
+from densecast.verbs.export.openmmlab import padding
+from densecast.verbs.export.openmmlab.pipeline_state import CURE, State, check_order, done, numbers, only
 
 # A limit on the long side that none reaches: only the short side counts.
 _NO_LIMIT = 1 << 16
@@ -22,23 +23,7 @@ _WITHOUT_EFFECT = (
     "PackSegInputs",
     "ToFloatTensor",
 )
-_CURE = "State the preprocessing yourself: --resize, --mean and --std, or --spec."
 _LOADERS = ("LoadImageFromFile", "LoadImageFromWebcam", "LoadImage", "LoadImageFromNDArray")
-
-
-@dataclass(slots=True)
-class _State:
-    """What the transforms read so far have made of an image."""
-
-    resize: Resize | None = None
-    colour: ColourOrder = "BGR"
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    pad_multiple: int = 1
-    pad_fill: tuple[float, ...] = (0.0,)
-    ratios: tuple[float, ...] = (1.0,)
-    flip: bool = False
-    notes: list[str] = field(default_factory=list)
 
 
 def translate(
@@ -52,11 +37,11 @@ def translate(
     Raises:
         BadConfigError: a transform, or a key of one, that cannot be expressed; names it.
     """
-    state = _State()
+    state = State(is_later=normalise is not None)
     for transform in transforms:
         _apply(_named(transform), state)
     if normalise is not None:
-        _data_preprocessor(dict(normalise), state)
+        padding.data_preprocessor(dict(normalise), state)
     if state.mean is None or state.std is None:
         state.mean, state.std = (0.0,), (1.0,)
     resize = Native() if state.resize is None else state.resize
@@ -79,46 +64,53 @@ def _named(transform: Any) -> dict[str, Any]:
     return dict(transform)
 
 
-def _apply(table: dict[str, Any], state: _State) -> None:
+def _apply(table: dict[str, Any], state: State) -> None:
     kind = table.pop("type")
     if kind in _WITHOUT_EFFECT:
         return
     if kind in _LOADERS:
-        _load(table, kind)
+        _load(table, kind, state)
     elif kind in ("MultiScaleFlipAug", "TestTimeAug"):
         _views(table, kind, state)
     elif kind == "Resize":
         _resize(table, state)
+    elif kind == "ResizeToMultiple":
+        _to_multiple(table, state)
     elif kind == "RandomFlip":
         _flip(table)
     elif kind == "Normalize":
         _normalise(table, state)
     elif kind == "Pad":
-        _pad(table, state)
+        padding.pad(table, state)
     else:
         raise BadConfigError(
-            f"the test pipeline has the transform {kind!r}, which densecast cannot express. {_CURE}", field="config"
+            f"the test pipeline has the transform {kind!r}, which densecast cannot express. {CURE}", field="config"
         )
 
 
-def _load(table: dict[str, Any], kind: str) -> None:
-    _only(table, kind, "color_type", "color")
-    _only(table, kind, "imdecode_backend", "cv2", None)
-    table.pop("to_float32", None)
+def _load(table: dict[str, Any], kind: str, state: State) -> None:
+    only(table, kind, "color_type", "color")
+    only(table, kind, "imdecode_backend", "cv2", None)
+    state.is_float = bool(table.pop("to_float32", False))
     for key in ("file_client_args", "backend_args"):
         table.pop(key, None)
-    _done(table, kind)
+    done(table, kind)
 
 
-def _views(table: dict[str, Any], kind: str, state: _State) -> None:
+def _views(table: dict[str, Any], kind: str, state: State) -> None:
     """MultiScaleFlipAug: its scales and mirrored views around the transforms of one."""
-    inner = [_named(each) for each in table.pop("transforms", ())]
+    transforms = table.pop("transforms", ())
+    if not isinstance(transforms, (list, tuple)):
+        raise BadConfigError(f"{kind}: transforms must be a list, got {transforms!r:.60}.", field="config")
+    inner = [_named(each) for each in transforms]
     scale, ratios = table.pop("img_scale", None), table.pop("img_ratios", None)
     state.flip = bool(table.pop("flip", False))
-    _only(table, kind, "flip_direction", "horizontal", ["horizontal"])
-    _done(table, kind)
+    only(table, kind, "flip_direction", "horizontal", ["horizontal"])
+    done(table, kind)
     if ratios is not None:
-        state.ratios = tuple(float(each) for each in (ratios if isinstance(ratios, (list, tuple)) else [ratios]))
+        state.ratios = numbers(ratios, f"{kind}: img_ratios")
+        if min(state.ratios) <= 0:
+            raise BadConfigError(f"{kind}: img_ratios must be above 0, got {ratios!r:.60}.", field="config")
     if isinstance(scale, list):
         first = scale[0] if scale else None
         if any(each != first for each in scale):
@@ -135,7 +127,10 @@ def _views(table: dict[str, Any], kind: str, state: _State) -> None:
 
 def _relative(scales: Sequence[Any]) -> tuple[float, ...]:
     """Several scales as ratios of the first."""
-    (width, height), *_ = (tuple(each) for each in scales)
+    for scale in scales:
+        if not isinstance(scale, (list, tuple)) or len(scale) != 2 or not all(isinstance(s, int) and s for s in scale):
+            raise BadConfigError(f"MultiScaleFlipAug: a scale is width and height, got {scale!r:.60}.", field="config")
+    width, height = scales[0]
     ratios = []
     for each in scales:
         ratio = each[0] / width
@@ -145,21 +140,22 @@ def _relative(scales: Sequence[Any]) -> tuple[float, ...]:
     return tuple(ratios)
 
 
-def _resize(table: dict[str, Any], state: _State) -> None:
+def _resize(table: dict[str, Any], state: State) -> None:
     if state.resize is not None:
         raise BadConfigError("the test pipeline resizes twice, which is not expressed.", field="config")
-    _only(table, "Resize", "ratio_range", None)
-    _only(table, "Resize", "multiscale_mode", "range", "value")
-    _only(table, "Resize", "interpolation", "bilinear")
-    _only(table, "Resize", "backend", "cv2")
-    _only(table, "Resize", "scale_factor", None, 1, 1.0)
-    _only(table, "Resize", "clip_object_border", True, False)
+    check_order("Resize", state)
+    only(table, "Resize", "ratio_range", None)
+    only(table, "Resize", "multiscale_mode", "range", "value")
+    only(table, "Resize", "interpolation", "bilinear")
+    only(table, "Resize", "backend", "cv2")
+    only(table, "Resize", "scale_factor", None, 1, 1.0)
+    only(table, "Resize", "clip_object_border", True, False)
     # In 1.x the key is `scale`, and the aspect is not kept by default.
     is_later = "scale" in table
     scale = table.pop("scale", None) if is_later else table.pop("img_scale", None)
     keep = table.pop("keep_ratio", not is_later)
     least = table.pop("min_size", None)
-    _done(table, "Resize")
+    done(table, "Resize")
     if isinstance(scale, list) and scale and isinstance(scale[0], (list, tuple)):
         if len(scale) > 1:
             raise BadConfigError(f"Resize has several scales: {scale!r:.80}.", field="config")
@@ -167,6 +163,7 @@ def _resize(table: dict[str, Any], state: _State) -> None:
     if scale is None:
         state.resize = Native()
         return
+    _check_bytes("Resize", state)
     sides = (scale, scale) if isinstance(scale, int) else scale
     good = isinstance(sides, (list, tuple)) and len(sides) == 2 and all(isinstance(s, int) and s > 0 for s in sides)
     if not good:
@@ -179,95 +176,47 @@ def _resize(table: dict[str, Any], state: _State) -> None:
         state.resize = KeepRatio(max(sides), min(sides))
 
 
+def _check_bytes(kind: str, state: State) -> None:
+    """Refuse to resize floats: the original rounds none of them, and we round to bytes."""
+    if state.is_float:
+        raise BadConfigError(
+            f"the test pipeline has {kind} behind to_float32=True, which is not expressed: bytes are resized. {CURE}",
+            field="config",
+        )
+
+
+def _to_multiple(table: dict[str, Any], state: State) -> None:
+    """One more resize, to sides that are multiples."""
+    multiple = table.pop("size_divisor", 32)
+    only(table, "ResizeToMultiple", "interpolation", None, "bilinear")
+    done(table, "ResizeToMultiple")
+    sides = multiple if isinstance(multiple, (list, tuple)) else (multiple,)
+    if len(set(sides)) != 1 or not isinstance(sides[0], int) or not 1 <= sides[0] <= 4096:
+        raise BadConfigError(
+            f"ResizeToMultiple: size_divisor must be one number, 1 to 4096, got {multiple!r:.60}.", field="config"
+        )
+    check_order("ResizeToMultiple", state)
+    _check_bytes("ResizeToMultiple", state)
+    first = Native() if state.resize is None else state.resize
+    if not isinstance(first, (Native, Stretch, KeepRatio)):
+        raise BadConfigError(
+            f"ResizeToMultiple behind {first.kind} is not expressed: only behind a Resize. {CURE}", field="config"
+        )
+    state.resize = ToMultiple(sides[0], first)
+
+
 def _flip(table: dict[str, Any]) -> None:
     """A flip of the test pipeline is done only where the views say so."""
     probability = table.pop("prob", table.pop("flip_ratio", None))
     if probability not in (None, 0, 0.0):
         raise BadConfigError(f"RandomFlip with prob={probability!r} in a test pipeline is random.", field="config")
-    _only(table, "RandomFlip", "direction", "horizontal")
-    _done(table, "RandomFlip")
+    only(table, "RandomFlip", "direction", "horizontal")
+    done(table, "RandomFlip")
 
 
-def _normalise(table: dict[str, Any], state: _State) -> None:
+def _normalise(table: dict[str, Any], state: State) -> None:
     if state.mean is not None:
         raise BadConfigError("the test pipeline normalises twice, which is not expressed.", field="config")
-    state.mean, state.std = _numbers(table, "mean"), _numbers(table, "std")
+    state.mean, state.std = (numbers(table.pop(name, None), f"Normalize: {name}") for name in ("mean", "std"))
     state.colour = "RGB" if table.pop("to_rgb", True) else "BGR"
-    _done(table, "Normalize")
-
-
-def _pad(table: dict[str, Any], state: _State) -> None:
-    """Right and below; before normalisation the value is a pixel's, after it only 0 is taken, the mean's."""
-    size, divisor = table.pop("size", None), table.pop("size_divisor", None)
-    value = table.pop("pad_val", 0)
-    value = value.get("img", 0) if isinstance(value, Mapping) else value
-    table.pop("seg_pad_val", None)
-    _done(table, "Pad")
-    fill = _fill(value, state)
-    if divisor is not None and size is None and isinstance(divisor, int) and 0 < divisor <= 4096:
-        state.pad_multiple, state.pad_fill = divisor, fill
-        return
-    square = state.resize
-    if (
-        isinstance(size, (list, tuple))
-        and isinstance(square, KeepRatio)
-        and square.long_side == square.short_side == size[0] == size[-1]
-    ):
-        state.resize = FitInto((size[0], size[1]), fill)
-        return
-    raise BadConfigError(
-        f"Pad to size={size!r} cannot be expressed behind this Resize: only a square one, or size_divisor, can.",
-        field="config",
-    )
-
-
-def _fill(value: Any, state: _State) -> tuple[float, ...]:
-    """The value that is padded, in 0..255 and the image's own order of channels (RGB)."""
-    values = tuple(float(each) for each in (value if isinstance(value, (list, tuple)) else [value]))
-    if state.mean is None:
-        # The image is still BGR, and OpenCV, which pads, takes a single number for the first channel alone.
-        return values[::-1] if len(values) > 1 else (0.0, 0.0, values[0])
-    if any(values):
-        raise BadConfigError(f"Pad with pad_val={value!r} after Normalize cannot be expressed; 0 can.", field="config")
-    return state.mean if state.colour == "RGB" else state.mean[::-1]
-
-
-def _data_preprocessor(table: dict[str, Any], state: _State) -> None:
-    """Normalisation inside of an mmengine network."""
-    kind = table.pop("type", "SegDataPreProcessor")
-    if kind not in ("SegDataPreProcessor", "ImgDataPreprocessor"):
-        raise BadConfigError(f"data_preprocessor of type {kind!r} cannot be expressed.", field="config")
-    if table.get("mean") is not None:
-        state.mean, state.std = _numbers(table, "mean"), _numbers(table, "std")
-    turned = bool(table.pop("bgr_to_rgb", False)) or bool(table.pop("rgb_to_bgr", False))
-    state.colour = "RGB" if turned else "BGR"
-    test = table.pop("test_cfg", None)
-    for key in ("mean", "std", "size", "size_divisor", "pad_val", "seg_pad_val", "batch_augments", "non_blocking"):
-        table.pop(key, None)  # sizes and padding are those of training
-    _done(table, "data_preprocessor")
-    if test is not None:
-        extra = dict(test)
-        divisor = extra.pop("size_divisor", None)
-        if extra.pop("size", None) is not None or extra or not isinstance(divisor, int):
-            raise BadConfigError(f"data_preprocessor.test_cfg = {test!r:.80} cannot be expressed.", field="config")
-        state.pad_multiple, state.pad_fill = divisor, _fill(0, state)
-
-
-def _numbers(table: dict[str, Any], name: str) -> tuple[float, ...]:
-    value = table.pop(name, None)
-    if not isinstance(value, (list, tuple)) or not all(isinstance(each, (int, float)) for each in value):
-        raise BadConfigError(f"Normalize: {name} must be numbers, got {value!r:.60}.", field="config")
-    return tuple(float(each) for each in value)
-
-
-def _only(table: dict[str, Any], kind: str, name: str, *allowed: Any) -> None:
-    if name in table and (value := table.pop(name)) not in allowed:
-        raise BadConfigError(
-            f"{kind} has {name}={value!r:.60}, and only {allowed[0]!r} can be expressed. {_CURE}", field="config"
-        )
-
-
-def _done(table: dict[str, Any], kind: str) -> None:
-    if table:
-        names = ", ".join(f"{name}={value!r:.40}" for name, value in table.items())
-        raise BadConfigError(f"{kind} has keys that densecast cannot express: {names}. {_CURE}", field="config")
+    done(table, "Normalize")

@@ -227,6 +227,8 @@ def _described(info: Mapping[Any, Any]) -> Skeleton:
     """The joints of a `dataset_info` table."""
     points = _table(info.get("keypoint_info"), "dataset_info.keypoint_info")
     # A configuration that went through JSON has its numbers as texts.
+    if not all(str(place).isdecimal() for place in points):
+        raise BadConfigError("dataset_info.keypoint_info must number its joints from 0 on.", field="config")
     by_place = {int(place): _table(each, "dataset_info.keypoint_info") for place, each in points.items()}
     if sorted(by_place) != list(range(len(by_place))):
         raise BadConfigError("dataset_info.keypoint_info must number its joints from 0 on.", field="config")
@@ -234,7 +236,8 @@ def _described(info: Mapping[Any, Any]) -> Skeleton:
     names = [str(row.get("name")) for row in rows]
     place_of = {name: place for place, name in enumerate(names)}
     links = _table(info.get("skeleton_info") or {}, "dataset_info.skeleton_info").values()
-    pairs = [tuple(each.get("link", ())) if isinstance(each, Mapping) else () for each in links]
+    ends = [each.get("link") if isinstance(each, Mapping) else None for each in links]
+    pairs = [tuple(map(str, each)) if isinstance(each, (list, tuple)) else () for each in ends]
     swaps = [str(row.get("swap") or row.get("name")) for row in rows]
     unknown = [name for name in (*swaps, *(end for pair in pairs for end in pair)) if name not in place_of]
     if unknown or any(len(pair) != 2 for pair in pairs):

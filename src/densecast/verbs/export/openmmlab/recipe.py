@@ -57,9 +57,8 @@ def read(config: Mapping[str, Any], stated: Preprocess | None = None) -> Recipe:
 
 
 def _segmentation(config: Mapping[str, Any], model: Mapping[str, Any], stated: Preprocess | None) -> Recipe:
-    head = model.get("decode_head")
-    last = head[-1] if isinstance(head, (list, tuple)) and head else head
-    if not isinstance(last, Mapping):
+    last = deciding_head(model)
+    if last is None:
         raise BadConfigError("model.decode_head must be a table, or a list of them.", field="config")
     generation = 1 if "test_dataloader" in config or "data_preprocessor" in model else 0
     dataset = _test_dataset(config)
@@ -82,6 +81,15 @@ def _segmentation(config: Mapping[str, Any], model: Mapping[str, Any], stated: P
         palette,
         (*notes, *_left_out(config, model)),
     )
+
+
+def deciding_head(model: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The table that says the classes of a network's logits: its last head, or the one that its last head refines."""
+    head: Any = model.get("decode_head")
+    last = head[-1] if isinstance(head, (list, tuple)) and head else head
+    if isinstance(last, Mapping) and isinstance(last.get("kernel_generate_head"), Mapping):
+        last = last["kernel_generate_head"]
+    return last if isinstance(last, Mapping) else None
 
 
 def _bare(kind: Any) -> Any:
@@ -183,6 +191,8 @@ def _dataset(config: Mapping[str, Any], dataset: Mapping[str, Any]) -> DatasetRe
             if isinstance(each, Mapping) and _bare(each.get("type")) == "LoadAnnotations" and zero is None:
                 zero = each.get("reduce_zero_label")
     labels, _ = _described_labels(dataset)
+    if labels is None and isinstance(_described(dataset).get("classes"), str):
+        labels = ()  # in a file that lay beside the training
     zero = zero if isinstance(zero, bool) else None
     return DatasetRecipe(kind, others, labels, zero, data_folders.layout_of(config, zero))
 
@@ -205,10 +215,15 @@ def _pipelines(config: Mapping[str, Any]) -> list[Sequence[Any]]:
     return [each for each in found if isinstance(each, (list, tuple))]
 
 
+def _described(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The table of a data set with what its `metainfo` says."""
+    meta = dataset.get("metainfo")
+    return {**dataset, **meta} if isinstance(meta, Mapping) else dataset
+
+
 def _described_labels(dataset: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, tuple[Rgb, ...] | None]:
     """Class names and colours that the configuration itself gives its data set."""
-    meta = dataset.get("metainfo")
-    table = {**dataset, **meta} if isinstance(meta, Mapping) else dataset
+    table = _described(dataset)
     labels, colours = table.get("classes"), table.get("palette")
     if not isinstance(labels, (list, tuple)) or not labels or not all(isinstance(each, str) for each in labels):
         return None, None
