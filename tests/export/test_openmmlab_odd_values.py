@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from test_openmmlab_pose import TEXT as POSE
 
 torch = pytest.importorskip("torch")
 
-from densecast.errors import BadConfigError, DensecastError  # noqa: E402
+from densecast.errors import BadCheckpointError, BadConfigError, DensecastError  # noqa: E402
 from densecast.io import python_config  # noqa: E402
 from densecast.networks import openmmlab  # noqa: E402
+from densecast.spec.verb_options import ExportOptions  # noqa: E402
+from densecast.verbs.export import export  # noqa: E402
 from densecast.verbs.export import openmmlab as exporting  # noqa: E402
 from densecast.verbs.export.openmmlab import recipe  # noqa: E402
 from densecast.verbs.export.retrained import Stated  # noqa: E402
@@ -178,3 +181,19 @@ POOLED = {"type": "mmcls.PoolFormer", "arch": {"layers": [1, 1], "embed_dims": [
 def test_parts_that_do_not_fit_are_refused_by_key(backbone: dict[str, Any], head: dict[str, Any], said: str) -> None:
     with pytest.raises(BadConfigError, match=said):
         openmmlab.build(openmmlab.Options.of({"type": "EncoderDecoder", "backbone": backbone, "decode_head": head}))
+
+
+def test_an_error_names_the_line_of_its_key_in_the_checkpoint_and_in_a_file(tmp_path: Path) -> None:
+    text = MODEL.replace("channels=8, pool_scales", "channels='eight', pool_scales") + DATA
+    line = next(number for number, each in enumerate(text.splitlines(), 1) if "eight" in each)
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "meta": {"config": text}}, tmp_path / "latest.pth")
+    with pytest.raises(BadCheckpointError, match=rf"its configuration, line {line}: model.decode_head.channels must"):
+        export(tmp_path / "latest.pth", tmp_path / "out")
+    (tmp_path / "base.py").write_text(text)
+    (tmp_path / "mine.py").write_text("_base_ = 'base.py'\nmodel = dict(\n    backbone=dict(depth=19))\n")
+    options = ExportOptions(config=str(tmp_path / "mine.py"))
+    with pytest.raises(BadConfigError, match=r"mine.py, line 3: model.backbone.depth = 19"):
+        export(tmp_path / "latest.pth", tmp_path / "out", options=options)
+    (tmp_path / "mine.py").write_text("_base_ = 'base.py'\n")
+    with pytest.raises(BadConfigError, match=rf"base.py, line {line}: model.decode_head.channels"):
+        export(tmp_path / "latest.pth", tmp_path / "out", options=options)

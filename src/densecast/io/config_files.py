@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,17 @@ def read(path: Path) -> dict[str, Any]:
             same name.
     """
     return _read(path, (), [0])
+
+
+def texts(path: Path) -> list[tuple[Path, str]]:
+    """The texts of a configuration that has been read, and of its base files, the file itself first."""
+    found, waiting = list[tuple[Path, str]](), [files.real(path)]
+    while waiting and len(found) < _MOST_FILES:
+        each = waiting.pop(0)
+        text = _text(each)
+        found.append((each, text))
+        waiting += [files.real(each.parent / name) for name in _base_names(text, each)]
+    return found
 
 
 def _read(path: Path, above: tuple[Path, ...], count: list[int]) -> dict[str, Any]:
@@ -114,7 +126,7 @@ def _text(path: Path) -> str:
             f"{path.name} has {path.stat().st_size:,} bytes: too long for a configuration.", field="config"
         )
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return _with_own_name(path.read_text(encoding="utf-8-sig"), path)
     except UnicodeDecodeError as error:
         raise BadConfigError(
             f"{path.name} cannot be read as text in UTF-8, which configurations are in ({error}). Save it as UTF-8.",
@@ -122,3 +134,17 @@ def _text(path: Path) -> str:
         ) from None
     except OSError as error:
         raise BadConfigError(f"{path.name} cannot be read as text ({error}).", field="config") from None
+
+
+def _with_own_name(text: str, path: Path) -> str:
+    """The text with what it says of its own file filled in: `{{ fileDirname }}` and its kin."""
+    own = {
+        "fileDirname": path.parent.as_posix(),
+        "fileBasename": path.name,
+        "fileBasenameNoExtension": path.stem,
+        "fileExtname": path.suffix,
+    }
+    for name, value in own.items():
+        if value.isprintable() and not set(value) & set("\\\"'{}"):
+            text = re.sub(r"\{\{\s*" + name + r"\s*\}\}", value, text)
+    return text

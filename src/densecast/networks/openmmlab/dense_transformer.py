@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from densecast.networks._conv import Activation, Norm, Units, activation_of
 from densecast.networks._pyramid_heads import resized
+from densecast.networks.openmmlab.head_keys import Common
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.transformer_parts import to_map, to_tokens
 
@@ -133,7 +133,7 @@ class DPTHead(nn.Module):
         return logits
 
 
-def dpt(keys: Keys, shared: Any) -> nn.Module:
+def dpt(keys: Keys, shared: Common) -> nn.Module:
     """DPTHead."""
     embedding = keys.integer("embed_dims", 768)
     widths = keys.integers("post_process_channels", (96, 192, 384, 768), count=_SCALES)

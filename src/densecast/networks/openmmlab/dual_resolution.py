@@ -21,6 +21,7 @@ from densecast.networks.openmmlab.dual_resolution_parts import (
     SerialPooling,
     layer,
 )
+from densecast.networks.openmmlab.head_keys import Common
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.units import activation_of, batch_norm_of, plain_convolution
 
@@ -231,11 +232,11 @@ def pidnet(keys: Keys) -> nn.Module:
     return made
 
 
-def pid_head(keys: Keys, shared: Any) -> nn.Module:
+def pid_head(keys: Keys, shared: Common) -> nn.Module:
     """PIDHead."""
     return PIDHead(shared.in_channels[0], shared.channels, shared.classes)
 
 
-def ddr_head(keys: Keys, shared: Any) -> nn.Module:
+def ddr_head(keys: Keys, shared: Common) -> nn.Module:
     """DDRHead."""
     return DDRHead(shared.in_channels[0], shared.channels, shared.classes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 
 from densecast.networks._conv import Activation, ConvModule, DepthwiseSeparableConv, Units
 from densecast.networks._pyramid_heads import resized
+from densecast.networks.openmmlab.head_keys import Common
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.units import optional_activation_of
 
@@ -137,42 +137,25 @@ class PyramidSumHead(nn.Module):
         return logits
 
 
-def lraspp(keys: Keys, shared: Any) -> nn.Module:
+def lraspp(keys: Keys, shared: Common) -> nn.Module:
     """LRASPPHead."""
     widths = keys.integers("branch_channels", (32, 64), count=len(shared.in_channels) - 1)
-    return LRASPPHead(
-        shared.in_channels,
-        shared.channels,
-        shared.classes,
-        widths,
-        align_corners=shared.align_corners,
-        units=shared.units,
-    )
+    return shared.of_all(LRASPPHead, widths, align_corners=shared.align_corners)
 
 
-def separable_fcn(keys: Keys, shared: Any) -> nn.Module:
+def separable_fcn(keys: Keys, shared: Common) -> nn.Module:
     """DepthwiseSeparableFCNHead."""
     depthwise = optional_activation_of(keys, "dw_act_cfg")
-    return SeparableFCNHead(
-        shared.width,
-        shared.channels,
-        shared.classes,
+    return shared.of_one(
+        SeparableFCNHead,
         count=keys.integer("num_convs", 2),
         kernel=keys.integer("kernel_size", 3),
         concat_input=keys.flag("concat_input", True),
         depthwise_activation=depthwise,
-        units=shared.units,
     )
 
 
-def pyramid_sum(keys: Keys, shared: Any) -> nn.Module:
+def pyramid_sum(keys: Keys, shared: Common) -> nn.Module:
     """FPNHead."""
     strides = keys.integers("feature_strides", count=len(shared.in_channels))
-    return PyramidSumHead(
-        shared.in_channels,
-        shared.channels,
-        shared.classes,
-        strides,
-        align_corners=shared.align_corners,
-        units=shared.units,
-    )
+    return shared.of_all(PyramidSumHead, strides, align_corners=shared.align_corners)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from densecast.networks._conv import Activation, activation_of
+from densecast.networks.openmmlab.head_keys import Common
 from densecast.networks.openmmlab.keys import Keys
 
 
@@ -92,7 +93,7 @@ class PointHead(nn.Module):
         return min(height * width, self.points)
 
 
-def point_head(keys: Keys, shared: Any) -> nn.Module:
+def point_head(keys: Keys, shared: Common) -> nn.Module:
     """PointHead, with the keys of `openmmlab.SUBDIVISION` beside its own."""
     if shared.units.norm is not None:
         raise keys.wrong("norm_cfg", shared.units.norm.key, "None")

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from densecast.networks.openmmlab import heads
-from densecast.networks.openmmlab.heads import Head, Select
+from densecast.networks.openmmlab.head_keys import Select
+from densecast.networks.openmmlab.heads import Head
 
 
 class EncoderDecoder(nn.Module):

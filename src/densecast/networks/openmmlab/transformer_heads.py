@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from densecast.networks._conv import ConvModule, Units
+from densecast.networks.openmmlab.head_keys import Common
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.transformer_parts import EncoderLayer, OwnAttention, to_map, to_tokens
 from densecast.networks.openmmlab.units import layer_norm_of, norm_of, optional_activation_of
@@ -145,43 +146,34 @@ class MaskTransformerHead(nn.Module):
         return to_map(self.mask_norm(patches @ classes.transpose(1, 2)), x)
 
 
-def setr_up(keys: Keys, shared: Any) -> nn.Module:
+def setr_up(keys: Keys, shared: Common) -> nn.Module:
     """SETRUPHead."""
     kernel = keys.integer("kernel_size", 3)
     if kernel not in (1, 3):
         raise keys.wrong("kernel_size", kernel, "1 or 3")
-    return UpHead(
-        shared.width,
-        shared.channels,
-        shared.classes,
+    return shared.of_one(
+        UpHead,
         count=keys.integer("num_convs", 1),
         scale=keys.integer("up_scale", 4, most=64),
         kernel=kernel,
         eps=layer_norm_of(keys, _EPS, "norm_layer"),
         align_corners=shared.align_corners,
-        units=shared.units,
     )
 
 
-def setr_mla(keys: Keys, shared: Any) -> nn.Module:
+def setr_mla(keys: Keys, shared: Common) -> nn.Module:
     """SETRMLAHead."""
     inner = keys.integer("mla_channels", 128)
     if shared.channels != inner * len(shared.in_channels):
         raise keys.wrong(
             "mla_channels", inner, f"channels ({shared.channels}) shared by {len(shared.in_channels)} maps"
         )
-    return MultiLevelAggregationHead(
-        shared.in_channels,
-        shared.channels,
-        shared.classes,
-        inner,
-        scale=keys.integer("up_scale", 4, most=64),
-        align_corners=shared.align_corners,
-        units=shared.units,
+    return shared.of_all(
+        MultiLevelAggregationHead, inner, scale=keys.integer("up_scale", 4, most=64), align_corners=shared.align_corners
     )
 
 
-def segmenter(keys: Keys, shared: Any) -> nn.Module:
+def segmenter(keys: Keys, shared: Common) -> nn.Module:
     """SegmenterMaskTransformerHead."""
     channels, heads = keys.integer("embed_dims"), keys.integer("num_heads")
     if channels % heads:

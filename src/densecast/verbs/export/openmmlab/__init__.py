@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest, NetworkRef, WeightsRecord
 from densecast.datasets import _layouts
 from densecast.errors import BadCheckpointError, BadConfigError, DensecastError
-from densecast.io import config_files, files, python_config
+from densecast.io import config_files, config_lines, files, python_config
 from densecast.networks import openmmlab as networks
 from densecast.runtime import machine
 from densecast.spec.model import Evaluation, ModelSpec
@@ -47,7 +48,8 @@ def recipe_of(found: Checkpoint, file: str, config: str | None = None, preproces
         MissingFileError: no such configuration file.
     """
     if config is not None:
-        made = recipes.read(config_files.read(Path(config)), preprocess)
+        with _located(found, config):
+            made = recipes.read(config_files.read(Path(config)), preprocess)
     elif found.config is None:
         raise BadCheckpointError(
             f"{file} holds weights without a configuration. Name its file: --config CONFIG.py.", field="config"
@@ -56,12 +58,30 @@ def recipe_of(found: Checkpoint, file: str, config: str | None = None, preproces
         try:
             own = found.config
             names = python_config.parse(own, f"the configuration of {file}") if isinstance(own, str) else own
-            made = recipes.read(names, preprocess)
+            with _located(found, None):
+                made = recipes.read(names, preprocess)
         except BadConfigError as error:
             raise BadCheckpointError(f"{file}: {error}") from None
     labels = found.labels if found.labels is not None else made.labels
     palette = found.palette if found.labels is not None else made.palette
     return replace(made, labels=labels, palette=palette)
+
+
+@contextlib.contextmanager
+def _located(found: Checkpoint, config: str | None) -> Iterator[None]:
+    """Add the line to errors that are about a key: of the configuration file, else of the checkpoint's own text."""
+    try:
+        yield
+    except BadConfigError as error:
+        keys, place = config_lines.path_in(str(error)), None
+        if keys and config is not None:
+            place = config_lines.in_files(Path(config), keys)
+        elif keys and isinstance(found.config, str):
+            count, line = config_lines.line_of(found.config, keys)
+            place = ("its configuration", line) if count else None
+        if place is None:
+            raise
+        raise BadConfigError(f"{place[0]}, line {place[1]}: {error}", field=error.field, hint=error.hint) from None
 
 
 def export(path: Path, out: Path, options: ExportOptions, stated: Stated) -> FloatArtifact:
@@ -124,8 +144,9 @@ def preprocess_of(path: Path, config: str | None = None) -> Preprocess:
 def _built(network_options: networks.Options, path: Path, options: ExportOptions, found: Checkpoint) -> Any:
     """The network in evaluation mode; a configuration that came with the checkpoint is the checkpoint's fault."""
     try:
-        weights.check_size(network_options, found, path.name)
-        return networks.build(network_options).eval()
+        with _located(found, options.config):
+            weights.check_size(network_options, found, path.name)
+            return networks.build(network_options).eval()
     except BadConfigError as error:
         if options.config is None:
             raise BadCheckpointError(f"{path.name}: {error}") from None

@@ -79,7 +79,7 @@ def _segmentation(config: Mapping[str, Any], model: Mapping[str, Any], stated: P
         described,
         labels,
         palette,
-        (*notes, *_left_out(config, model)),
+        (*notes, *_left_out_of_masks(dataset), *_left_out(config, model)),
     )
 
 
@@ -235,6 +235,14 @@ def _described_labels(dataset: Mapping[str, Any]) -> tuple[tuple[str, ...] | Non
         and all(isinstance(part, int) and 0 <= part <= 255 for part in each)
     )
     return tuple(labels), palette if len(palette) == len(labels) else None
+
+
+def _left_out_of_masks(dataset: Mapping[str, Any]) -> list[str]:
+    """A note where masks leave out another value than the usual one, which evaluation must be told."""
+    value = dataset.get("ignore_index", 255)
+    if not isinstance(value, int) or value == 255:
+        return []
+    return [f"the configuration does not evaluate mask value {value} (ignore_index): pass --ignore {value}"]
 
 
 def _left_out(config: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:
