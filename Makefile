@@ -71,6 +71,7 @@ parity: venv                  ## compare with the original packages, in a venv o
 	.venv-parity/bin/python parity/check_labels.py
 	.venv-parity/bin/python parity/check_slide.py
 	.venv-parity/bin/python parity/check_openmmlab.py
+	.venv-parity/bin/python parity/check_keys.py
 	.venv-parity/bin/python parity/check_pose.py
 	TORCH_INDEX_URL="$${TORCH_INDEX_URL-}" parity/make_env1.sh
 	.venv-parity1/bin/python parity/check_mmengine.py

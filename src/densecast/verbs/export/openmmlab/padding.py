@@ -60,18 +60,18 @@ def data_preprocessor(table: dict[str, Any], state: State) -> None:
     kind = table.pop("type", "SegDataPreProcessor")
     if kind not in ("SegDataPreProcessor", "ImgDataPreprocessor"):
         raise BadConfigError(f"data_preprocessor of type {kind!r} cannot be expressed.", field="config")
+    turns = [bool(table.pop(name, False)) for name in ("bgr_to_rgb", "rgb_to_bgr")]
+    if state.mean is not None and (table.get("mean") is not None or any(turns)):
+        raise BadConfigError(
+            "the test pipeline normalises and data_preprocessor does, too, which is not expressed.", field="config"
+        )
     if table.get("mean") is not None:
-        if state.mean is not None:
-            raise BadConfigError(
-                "the test pipeline normalises and data_preprocessor does, too, which is not expressed.", field="config"
-            )
         state.mean, state.std = (
             numbers(table.pop(name, None), f"data_preprocessor.{name}") for name in ("mean", "std")
         )
-    turns = [bool(table.pop(name, False)) for name in ("bgr_to_rgb", "rgb_to_bgr")]
     if all(turns):
         raise BadConfigError("data_preprocessor turns channels by bgr_to_rgb and by rgb_to_bgr.", field="config")
-    state.colour = "RGB" if any(turns) else "BGR"
+    state.colour = "RGB" if any(turns) else state.colour
     test = table.pop("test_cfg", None)
     pad = table.pop("pad_val", 0)
     for key in ("mean", "std", "size", "size_divisor", "seg_pad_val", "batch_augments", "non_blocking"):

@@ -16,6 +16,8 @@ from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export.openmmlab import data_folders, pipeline, pose, type_names
 
 _SEGMENTORS = ("EncoderDecoder", "CascadeEncoderDecoder")
+# Names that only configurations of the second generation have.
+_LATER = ("data_preprocessor", "train_dataloader", "val_dataloader", "test_dataloader")
 # What only training reads, wherever in a network it stands.
 _TRAINING = (
     "auxiliary_head",
@@ -60,7 +62,8 @@ def _segmentation(config: Mapping[str, Any], model: Mapping[str, Any], stated: P
     last = deciding_head(model)
     if last is None:
         raise BadConfigError("model.decode_head must be a table, or a list of them.", field="config")
-    generation = 1 if "test_dataloader" in config or "data_preprocessor" in model else 0
+    is_later = "data_preprocessor" in model or any(name in config for name in _LATER)
+    generation = 1 if is_later else 0
     dataset = _test_dataset(config)
     preprocess, augment, notes = (stated or Preprocess(Native())), Augment(), tuple[str, ...]()
     if stated is None:
