@@ -12,6 +12,7 @@ import argparse
 import copy
 import importlib
 import inspect
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -197,6 +198,16 @@ def changed(table: Any, path: tuple[Any, ...], value: Any) -> Any:
     return made
 
 
+def runs(network: Any, image: np.ndarray) -> bool:
+    """Whether one of our networks computes anything."""
+    try:
+        with torch.no_grad():
+            computed(network, image)
+    except Exception:
+        return False
+    return True
+
+
 def outcome(table: Any, size_hw: tuple[int, int]) -> str:
     """What becomes of a network: as the original, refused, refused by the original alone, or different."""
     image = seeded.image(size_hw)
@@ -213,7 +224,7 @@ def outcome(table: Any, size_hw: tuple[int, int]) -> str:
         with torch.no_grad():
             expected = computed(original, image)
     except Exception as error:
-        return "built by neither" if isinstance(ours, str) else f"looser: {type(error).__name__} {error}"[:120]
+        return "built by neither" if isinstance(ours, str) or not runs(ours, image) else f"looser: {error}"[:120]
     if isinstance(ours, str):
         return f"DIFFERENT: {ours}"[:120]
     cleaned = openmmlab.clean(state)
@@ -237,30 +248,36 @@ def main() -> int:
     """Change all keys of the families whose names hold one of the words; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*")
+    parser.add_argument("--record", type=Path, help="keeps what each change came to; a later run goes on behind it")
     parser.add_argument("--verbose", action="store_true", help="every value, not only what is different")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     originals.import_package("mmseg")
     originals.import_package("mmpose")
     importlib.import_module("mmcls.models")
-    counts: Counter[str] = Counter()
-    done: set[tuple[str, ...]] = set()
+    record = arguments.record
+    known: dict[str, str] = json.loads(record.read_text()) if record and record.is_file() else {}
+    done: dict[str, str] = {}
     for family, table in (FAMILIES | POSES).items():
         if arguments.words and not any(word in family for word in arguments.words):
             continue
         for path, part in parts(table):
+            kind = f"{'pose ' if family in POSES else ''}{part['type']}"
             for name, default in signature(part["type"], family in POSES).items():
                 usual = part.get(name, None if default is inspect.Parameter.empty else default)
                 for value in others(name, usual):
-                    case = ("pose" if family in POSES else "", part["type"], name, repr(value))
+                    case = f"{kind}.{name} = {value!r}"
                     if case in done or value == usual:
                         continue
-                    done.add(case)
-                    found = outcome(changed(table, (*path, name), value), FIXED_HW.get(family, _SIZE_HW))
-                    counts[found.partition(":")[0]] += 1
-                    if arguments.verbose or found.startswith(("DIFFERENT", "looser")):
-                        print(f"{family} {part['type']}.{name} = {value!r}: {found}", flush=True)
-    print(f"{sum(counts.values())} changes of {len({case[1:3] for case in done})} keys: {dict(counts)}")
+                    if case not in known:
+                        known[case] = outcome(changed(table, (*path, name), value), FIXED_HW.get(family, _SIZE_HW))
+                    done[case] = known[case]
+                    if arguments.verbose or known[case].startswith(("DIFFERENT", "looser")):
+                        print(f"{family} {case}: {known[case]}", flush=True)
+            if record:
+                record.write_text(json.dumps(known, indent=1))
+    counts = Counter(found.partition(":")[0] for found in done.values())
+    print(f"{len(done)} changes of {len({case.partition(' = ')[0] for case in done})} keys: {dict(counts)}")
     return 1 if counts["DIFFERENT"] else 0
 
 

@@ -9,7 +9,18 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 Activation = Literal[
-    "relu", "relu6", "none", "hswish", "hsigmoid", "sigmoid", "gelu", "swish", "prelu", "leaky_relu", "elu"
+    "relu",
+    "relu6",
+    "none",
+    "hswish",
+    "hsigmoid",
+    "sigmoid",
+    "gelu",
+    "swish",
+    "prelu",
+    "prelu_each",
+    "leaky_relu",
+    "elu",
 ]
 
 
@@ -37,8 +48,8 @@ class HardSigmoid(nn.Module):
 
 
 def activation_of(name: Activation, channels: int) -> nn.Module:
-    """The module of an activation; only "prelu" has weights, one a channel."""
-    if name == "prelu":
+    """The module of an activation; "prelu" has one weight and "prelu_each" one a channel, others have none."""
+    if name == "prelu_each":
         return nn.PReLU(channels)
     simple: dict[str, Callable[[], nn.Module]] = {
         "relu": nn.ReLU,
@@ -49,6 +60,7 @@ def activation_of(name: Activation, channels: int) -> nn.Module:
         "sigmoid": nn.Sigmoid,
         "gelu": nn.GELU,
         "swish": nn.SiLU,
+        "prelu": nn.PReLU,
         "leaky_relu": lambda: nn.LeakyReLU(0.01),
         "elu": nn.ELU,
     }

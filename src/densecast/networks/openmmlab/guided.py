@@ -209,7 +209,7 @@ class _ContextGuided(nn.Module):
         super().__init__()
         width = channels if downsample else channels // 2
         kernel, stride = (3, 2) if downsample else (1, 1)
-        self.conv1x1 = ConvModule(in_channels, width, kernel, stride=stride, norm=norm, activation="prelu")
+        self.conv1x1 = ConvModule(in_channels, width, kernel, stride=stride, norm=norm, activation="prelu_each")
         self.f_loc = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
         self.f_sur = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, groups=width, bias=False)
         self.bn = norm.make(2 * width)
@@ -239,8 +239,8 @@ class CGNet(nn.Module):
         norm: Norm,
     ) -> None:
         super().__init__()
-        first = [ConvModule(in_channels, widths[0], 3, stride=2, norm=norm, activation="prelu")]
-        rest = [ConvModule(widths[0], widths[0], 3, norm=norm, activation="prelu") for _ in range(2)]
+        first = [ConvModule(in_channels, widths[0], 3, stride=2, norm=norm, activation="prelu_each")]
+        rest = [ConvModule(widths[0], widths[0], 3, norm=norm, activation="prelu_each") for _ in range(2)]
         self.stem = nn.ModuleList([*first, *rest])
         self.halve = nn.AvgPool2d(3, stride=2, padding=1)
         joined = widths[0] + in_channels

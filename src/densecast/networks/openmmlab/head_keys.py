@@ -36,11 +36,11 @@ class Common:
         """Channels of the one map that most heads take."""
         return sum(self.in_channels) if self.transform == "resize_concat" else self.in_channels[0]
 
-    def of_one(self, kind: Callable[..., nn.Module], *own: Any, **others: Any) -> nn.Module:
+    def of_one(self, kind: Callable[..., nn.Module], /, *own: Any, **others: Any) -> nn.Module:
         """A head of this kind that takes one map, with arguments of its own."""
         return kind(self.width, self.channels, self.classes, *own, units=self.units, **others)
 
-    def of_all(self, kind: Callable[..., nn.Module], *own: Any, **others: Any) -> nn.Module:
+    def of_all(self, kind: Callable[..., nn.Module], /, *own: Any, **others: Any) -> nn.Module:
         """A head of this kind that takes several maps, with arguments of its own."""
         return kind(self.in_channels, self.channels, self.classes, *own, units=self.units, **others)
 

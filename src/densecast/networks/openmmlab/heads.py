@@ -142,7 +142,8 @@ def head(keys: Keys, refining: Mapping[str, Any] | None = None) -> Head:
     """
     kind = keys.word("type").removeprefix("mmseg.")
     if kind == _ITERATIVE:
-        return kernel_heads.iterative(keys, head)
+        refining_head: Head = kernel_heads.iterative(keys, head)
+        return refining_head
     if kind not in HEADS:
         raise keys.unknown("type", kind, (*HEADS, _ITERATIVE))
     if kind == "DPTHead":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from densecast.networks.openmmlab.transformer_parts import FeedForward, OwnAtten
 from densecast.networks.openmmlab.units import activation_of as read_activation
 from densecast.networks.openmmlab.units import layer_norm_of, norm_of, plain_convolution
 
-Made = TypeVar("Made", bound=Any)
 # Heads whose features the original can ask for.
 _GENERATING = ("FCNHead", "PSPHead", "ASPPHead", "UPerHead")
 
@@ -209,7 +208,7 @@ def _round(keys: Keys, channels: int) -> nn.Module:
     return made
 
 
-def iterative(keys: Keys, make: Callable[[Keys], Made]) -> Made:
+def iterative(keys: Keys, make: Callable[[Keys], Any]) -> Any:
     """IterativeDecodeHead in the place of the head that `make` makes of its table.
 
     Raises:
