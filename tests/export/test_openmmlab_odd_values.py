@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,20 +39,13 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(inner, (*path, key))
 
 
-def with_value(config: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
-    """A configuration, its tuples as lists, with another value at a place."""
-
-    def opened(each: Any) -> Any:
-        if isinstance(each, dict):
-            return {key: opened(inner) for key, inner in each.items()}
-        return [opened(inner) for inner in each] if isinstance(each, (list, tuple)) else each
-
-    changed: Any = opened(copy.deepcopy(config))
-    holder = changed
-    for key in path[:-1]:
-        holder = holder[key]
-    holder[path[-1]] = value
-    return changed  # type: ignore[no-any-return]
+def with_value(value: Any, path: tuple[Any, ...], other: Any) -> Any:
+    """A configuration with another value at a place."""
+    if not path:
+        return other
+    made = dict(value) if isinstance(value, dict) else list(value)
+    made[path[0]] = with_value(made[path[0]] if path[1:] else None, path[1:], other)
+    return tuple(made) if isinstance(value, tuple) else made
 
 
 def taken(config: dict[str, Any]) -> str:
@@ -83,7 +75,7 @@ def pytest_frames(error: BaseException) -> list[Any]:
 def test_no_value_anywhere_breaks_the_reader(name: str) -> None:
     config = CONFIGS[name]
     cases = [(path, value) for path in places(config) if path[0] != "data" or len(path) < 4 for value in ODD]
-    for path, value in random.Random(0).sample(cases, 120):
+    for path, value in random.Random(0).sample(cases, 40):
         taken(with_value(config, path, value))
 
 
