@@ -92,6 +92,12 @@ def test_a_text_that_stands_for_nothing_is_told_with_its_flag(
     assert message.startswith(f"{flag}: ")
 
 
+def test_a_number_out_of_bounds_is_told_in_plain_words(artifacts: Path, tmp_path: Path) -> None:
+    ended = command("infer", artifacts / "built", tmp_path, "--out", tmp_path / "out", "--limit", "0")
+    said = " ".join(ended.err.replace("│", " ").split())
+    assert ended.code == 2 and "'--limit': must be " in said and "Input should" not in said
+
+
 def test_an_error_that_names_a_field_is_told_with_its_flag(artifacts: Path) -> None:
     message = failed(2, "evaluate", artifacts / "built", "--protocol", "one", "--limit", "3", "-q")
     assert message.startswith("--protocol: ")

@@ -249,6 +249,38 @@ def test_a_second_export_replaces_the_first_and_nothing_else(sources: dict[str, 
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
 
 
+@pytest.mark.parametrize("change", ["an edited file", "a file more", "a link more", "a damaged record"])
+def test_an_export_that_somebody_changed_is_kept(change: str, sources: dict[str, Artifact], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export_to("triton", sources["float"], out)
+    (config,) = out.rglob("config.pbtxt")
+    if change == "an edited file":
+        config.write_text(config.read_text() + "# of mine\n")
+    elif change == "a file more":
+        (config.parent / "2").mkdir()
+        (config.parent / "2" / "model.onnx").write_bytes(b"of mine")
+    elif change == "a link more":
+        (out / "model").symlink_to(tmp_path)
+    else:
+        (out / "handover.json").write_text("{")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match=r"not as densecast wrote it|cannot be read") as error:
+        export_to("triton", sources["float"], out)
+    assert error.value.field == "out"
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_an_export_of_another_model_or_for_another_receiver_is_kept(
+    sources: dict[str, Artifact], tmp_path: Path
+) -> None:
+    export_to("triton", sources["float"], tmp_path / "models", ExportToOptions(name="first"))
+    with pytest.raises(UsageError, match="holds first for triton, not second for triton"):
+        export_to("triton", sources["float"], tmp_path / "models", ExportToOptions(name="second"))
+    with pytest.raises(UsageError, match="holds first for triton, not first for onnx-full"):
+        export_to("onnx-full", sources["float"], tmp_path / "models", ExportToOptions(name="first"))
+    assert (tmp_path / "models" / "first" / "config.pbtxt").is_file()
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

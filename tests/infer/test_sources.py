@@ -193,6 +193,22 @@ def test_patterns_and_lists_are_sources(photos: Path, monkeypatch: pytest.Monkey
     assert names(sources.find(["-"])) == ["my photo.jpg"]
 
 
+@pytest.mark.parametrize("data", [b"Dear diary,\r\n\r\nnothing.", b'"1.jpg"\n', b"# 1.jpg\n", b"~/1.jpg\n"])
+def test_a_text_that_names_nothing_is_told_what_it_was_taken_for(photos: Path, data: bytes) -> None:
+    (photos / "notes.txt").write_bytes(data)
+    with pytest.raises(MissingFileError, match=r"notes\.txt is read as a list of images, one a line, and nothing"):
+        sources.find([photos / "notes.txt"])
+    # One that is there makes it a list, and what is missing is told as any file is.
+    (photos / "notes.txt").write_bytes(b"1.jpg\r\n" + data)
+    assert names(sources.find([photos / "notes.txt"]))[0] == "1.jpg"
+
+
+def test_a_picture_of_a_phone_is_told_from_what_is_none(bright: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic" + bytes(100))
+    ended = densecast("infer", bright, tmp_path / "a.png", "--out", tmp_path / "out", "-q")
+    assert ended.code == 3 and "HEIC or AVIF file, which is not read. Convert it" in ended.err
+
+
 def test_a_line_that_means_two_files_is_refused(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image(tmp_path / "1.jpg")
     (photos / "some.txt").write_text("1.jpg\n")

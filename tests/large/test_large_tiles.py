@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from densecast import infer
-from densecast.errors import BadConfigError, BadInputError, DensecastError, UsageError
+from densecast.errors import BadConfigError, BadInputError, BadShapeError, DensecastError, UsageError
 from densecast.imaging.geotiff import georeference
 from densecast.pipeline import Pipeline
 from densecast.spec.options import BuildOptions, InputShape, Range
@@ -104,6 +104,14 @@ def labels(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("tile", [(128, 128), (192, 128), (256, 320)])
+def test_a_picture_that_is_too_small_is_named_before_anything_is_written(local: Pipeline, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    Image.new("RGB", (64, 1)).save(tmp_path / "thin.png")
+    with pytest.raises(BadShapeError, match=r"thin\.png: a picture of 64×1 pixels has a side of 1, and the network"):
+        infer(local, [tmp_path / "a.png", tmp_path / "thin.png"], tmp_path / "out", options=InferOptions(large=True))
+    assert not (tmp_path / "out" / "a.tif").exists()
+
+
 def test_exact_tiles_give_the_labels_of_the_whole_picture(
     tmp_path: Path, local: Pipeline, picture: np.ndarray, tile: tuple[int, int]
 ) -> None:

@@ -111,6 +111,8 @@ def test_one_number_stands_for_all_channels_and_colours_are_of_any_case(tmp_path
         ('resize = { kind = "scale_by", factor = -inf }', "above 0 and finite"),
         ('resize = { kind = "letterbox", size_hw = [64] }', "must be a list of more than 1 values"),
         (NATIVE + "pad_multiple = 1.5", "must be a whole number, got 1.5"),
+        (NATIVE + "divisor = nan", "^(?!.*Input should)"),
+        (NATIVE + "pad_multiple = 0", "^(?!.*Input should)"),
     ],
 )
 def test_wrong_values_are_named_in_plain_words(tmp_path: Path, text: str, message: str) -> None:

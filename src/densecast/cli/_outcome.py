@@ -57,8 +57,15 @@ class Commands(TyperGroup):
         except Exception as error:
             # typer brings a copy of click of its own, or uses the installed one.
             if type(error).__module__.partition(".")[0] in ("typer", "click"):
+                _say_plainly(error)
                 raise
             raise Failed(error) from error
+
+
+def _say_plainly(error: Any) -> None:
+    """Put what the parser's library says of a value into plain words."""
+    if isinstance(getattr(error, "message", None), str):
+        error.message = error.message.replace("Input should be ", "must be ")
 
 
 def _without_values(command: Any, ctx: Any) -> None:

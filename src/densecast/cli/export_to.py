@@ -24,7 +24,7 @@ def command(
         str, typer.Argument(help="Who gets it: ovms, triton, model-api, hf, onnx-full or tensorrt-onnx.")
     ],
     artifact: Annotated[Path, typer.Argument(help="An exported or built artifact.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; an earlier export there is replaced.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; an earlier export of this model there is replaced.")],
     options: _options.Values,
     quantize: _options.Values,
     data: Annotated[

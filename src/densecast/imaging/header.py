@@ -28,6 +28,9 @@ _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 
 
+# Brands of the ISO base media format that are pictures, as phones write them.
+_PHONE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1")
+
 _STARTS = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|BM.{4}\0{4}|II\*\0|MM\0\*|P[1-6]\s+(#.*\n)*\d+\s+\d+\s",
     re.DOTALL,
@@ -106,7 +109,7 @@ def _by_pillow(file: IO[bytes], where: str, start: bytes, found: tiff.Header | N
             "A picture that is really so large is read in tiles: densecast infer --large."
         ) from None
     except UnidentifiedImageError:
-        raise BadImageError(f"{where}: not an image of a known format ({', '.join(FORMATS)}).") from None
+        raise BadImageError(f"{where}: {_unknown(start)}") from None
     except OSError as error:
         raise BadImageError(f"{where}: cannot be read ({error.strerror or error}).") from None
     except Exception as error:  # Pillow raises whatever the damage leads to
@@ -120,6 +123,13 @@ def opened(file: IO[bytes]) -> Iterator[PillowImage]:
 
     with warnings_ignored(), Image.open(file, formats=FORMATS) as image:
         yield image
+
+
+def _unknown(start: bytes) -> str:
+    """What to say of a file that Pillow does not know."""
+    if start[4:8] == b"ftyp" and start[8:12] in _PHONE_BRANDS:
+        return "a HEIC or AVIF file, which is not read. Convert it to JPEG or PNG."
+    return f"not an image of a known format ({', '.join(FORMATS)})."
 
 
 def _orientation(image: PillowImage) -> int:

@@ -128,7 +128,13 @@ def _words(error: Any) -> str:
         "float_parsing": "must be a number",
         "literal_error": f"must be {limits.get('expected')}",
         "value_error": str(limits.get("error", error["msg"])),
-    }.get(kind, str(error["msg"]))
+        "greater_than": f"must be above {limits.get('gt')}",
+        "greater_than_equal": f"must be at least {limits.get('ge')}",
+        "less_than": f"must be below {limits.get('lt')}",
+        "less_than_equal": f"must be at most {limits.get('le')}",
+        "finite_number": "must be a finite number",
+        "path_type": "must be a path",
+    }.get(kind, str(error["msg"]).replace("Input should be", "must be"))
     if kind in ("missing", "value_error"):
         within = error.get("input")
         if kind == "missing" and isinstance(error["loc"][-1], int) and isinstance(within, (list, tuple)):

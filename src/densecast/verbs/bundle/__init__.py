@@ -12,7 +12,7 @@ from pathlib import Path
 import densecast
 from densecast.artifact import MANIFEST, Artifact, CompiledArtifact
 from densecast.errors import UsageError
-from densecast.io import codec, files, temporaries
+from densecast.io import codec, files, own_folders, temporaries
 from densecast.results.handover import BundleResult
 from densecast.spec.handover_options import BundleOptions
 from densecast.verbs.bundle import install_script, own_wheel, wheels
@@ -29,7 +29,7 @@ def bundle(
 ) -> BundleResult:
     """Write a bundle of `artifacts` to `out`, a folder, or an archive where it ends in `.tar.gz`.
 
-    An earlier bundle at `out` is replaced; anything else is left alone.
+    An earlier bundle at `out` is replaced, as long as nobody has changed it; anything else is left alone.
 
     Raises:
         UsageError: no artifacts, two of one name, or `out` holds something else.
@@ -126,7 +126,10 @@ def _refuse_foreign(target: Path, sources: dict[str, Artifact], is_archive: bool
         raise UsageError(f"a bundle is a folder or ends in {_ARCHIVE}; got {target.name}.", field="out")
     if any(files.real(target) == files.real(each.folder) for each in sources.values()):
         raise UsageError(f"{target} is an artifact itself. Name another folder.", field="out")
-    if not target.exists() or (target / RECORD).is_file():
+    if (target / RECORD).is_file():
+        own_folders.replaceable(target, RECORD, besides=("SHA256SUMS",))
+        return
+    if not target.exists():
         return
     if is_archive and target.is_file():
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import densecast
 from densecast.artifact import Artifact, CompiledArtifact
 from densecast.errors import UnknownNameError, UsageError
-from densecast.io import codec, files, temporaries
+from densecast.io import codec, files, own_folders, temporaries
 from densecast.results.handover import Agreement, ExportToResult
 from densecast.spec import precision as precisions
 from densecast.spec.data_options import Data
@@ -37,8 +37,8 @@ def export_to(
 ) -> ExportToResult:
     """Write `artifact` to the folder `out` as `receiver` reads it, and compare what was written with the artifact.
 
-    `data` is where calibration images come from: for TensorRT's int8 alone. An earlier export at `out` is replaced;
-    anything else is left alone.
+    `data` is where calibration images come from: for TensorRT's int8 alone. An earlier export of this model at `out` is
+    replaced, as long as nobody has changed it; anything else is left alone.
 
     Raises:
         UsageError: a receiver that has nothing for the model's task, sizes or engine; or `out` holds something else.
@@ -50,7 +50,7 @@ def export_to(
         raise UnknownNameError.among("receiver", receiver, RECEIVERS)
     source = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact)
     target = Path(out)
-    _refuse_foreign(target, source)
+    _refuse_foreign(target, source, known, options.name or source.spec.name)
     _refuse_idle(known, options, data)
     folding.check(source.spec, known)
     form = model_file.chosen_format(source, known, options)
@@ -139,15 +139,24 @@ def _finish(result: ExportToResult, source: Artifact, fold: Fold, form: Format, 
     return result
 
 
-def _refuse_foreign(target: Path, source: Artifact) -> None:
-    """Refuse to replace anything but an earlier export.
+def _refuse_foreign(target: Path, source: Artifact, receiver: Receiver, name: str) -> None:
+    """Refuse to replace anything but an earlier export of this model for this receiver, as it was written.
 
     Raises:
         UsageError: something else is there.
     """
     if files.real(target) == files.real(source.folder):
         raise UsageError(f"{target} is the artifact itself. Name another folder.", field="out")
-    if not target.exists() or (target / RECORD).is_file():
+    if (target / RECORD).is_file():
+        there = own_folders.replaceable(target, RECORD)
+        if (there.get("receiver"), there.get("name")) != (receiver, name):
+            raise UsageError(
+                f"{target} holds {there.get('name')} for {there.get('receiver')}, not {name} for {receiver}. Name "
+                "another folder, or remove it first.",
+                field="out",
+            )
+        return
+    if not target.exists():
         return
     if not target.is_dir() or any(not temporaries.is_temporary(each.name) for each in target.iterdir()):
         raise UsageError(f"{target} exists, and no export wrote it. Name another folder.", field="out")

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from densecast.errors import BadInputError, MissingFileError, UsageError
+from densecast.errors import BadInputError, BadShapeError, MissingFileError, UsageError
 from densecast.imaging.strips import open_strips
 from densecast.pipeline import Pipeline
 from densecast.results.predictions import FailedImage, InferredImage, TileRecord
+from densecast.spec.model import ModelSpec
+from densecast.spec.tensor import Dim
 from densecast.spec.verb_options import InferOptions
 from densecast.verbs.infer.endings import Drawn
 from densecast.verbs.infer.headers import missing
@@ -58,11 +60,25 @@ def unusable(paths: Sequence[Path], pipeline: Pipeline) -> dict[Path, BadInputEr
             with open_strips(path, pipeline.spec) as strips:
                 if strips.is_many:
                     paged.append(path)
+                if pipeline.spec.task != "pose":
+                    _refuse_small(path, strips.size_hw, pipeline.spec)
         except BadInputError as error:
             problems[path] = error
     if paged:
         _log.warning("%d pictures have several pages, of which the first is used; one is %s", len(paged), paged[0])
     return problems
+
+
+def _refuse_small(path: Path, size_hw: tuple[int, int], spec: ModelSpec) -> None:
+    """Refuse a picture that is smaller than the least that the network takes: it is no tile."""
+    placed_hw = spec.preprocess.place(size_hw).model_hw
+    for side, placed, takes in zip(size_hw, placed_hw, spec.input.shape[2:], strict=True):
+        # Steps of sizes are filled up to the next, by repeating the border.
+        if isinstance(takes, Dim) and takes.multiple == 1 and placed < takes.min:
+            raise BadShapeError(
+                f"{path}: a picture of {size_hw[1]}×{size_hw[0]} pixels has a side of {side}, and the network takes "
+                f"{takes}. Enlarge the picture, or leave it out."
+            )
 
 
 def inferred(

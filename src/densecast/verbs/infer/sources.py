@@ -185,11 +185,7 @@ def _expanded(text: str, allow_url: bool, takes_videos: bool) -> Iterator[Source
                 raise BadInputError("standard input holds a picture, and a list of names is read there. Name its file.")
             yield Source(Path("stdin"), PurePath("stdin"), STDIN, data)
             return
-        for name in names_in(data, path):
-            if is_url(name.strip()):
-                yield _addressed(name.strip(), allow_url, takes_videos)
-            else:
-                yield _listed(name, path), False
+        yield from _of_list(names_in(data, path), path, allow_url, takes_videos)
     elif not os.path.lexists(path) and glob.has_magic(text):
         matched = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - of a whole path, which may be absolute
         if not matched:
@@ -197,6 +193,25 @@ def _expanded(text: str, allow_url: bool, takes_videos: bool) -> Iterator[Source
         yield from ((Path(each), True) for each in matched)
     else:
         yield path, False
+
+
+def _of_list(
+    names: Sequence[str], path: Path, allow_url: bool, takes_videos: bool
+) -> Iterator[Source | tuple[Path, bool]]:
+    """What a list names. A text of which nothing is there is hardly a list: it is said what it was taken for."""
+    addresses = [name for name in names if is_url(name.strip())]
+    found = {name: _listed(name, path) for name in names if name not in addresses}
+    if found and not addresses and not any(os.path.lexists(each) for each in found.values()):
+        first = next(iter(found))
+        raise MissingFileError(
+            f"{path} is read as a list of images, one a line, and nothing that it names is there; the first is "
+            f"{first!r:.100}. Names count from the current folder or from the list's; quotes, # and ~ are part of them."
+        )
+    for name in names:
+        if name in found:
+            yield found[name], False
+        else:
+            yield _addressed(name.strip(), allow_url, takes_videos)
 
 
 def _listed(name: str, listed_in: Path) -> Path:
