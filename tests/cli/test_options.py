@@ -64,7 +64,7 @@ def test_flags_of_before_still_work(artifacts: Path, tmp_path: Path, old: str, v
 
 def test_what_is_given_reaches_the_build(artifacts: Path, tmp_path: Path) -> None:
     ended = command(
-        "build", artifacts / "float", "-b", "onnxruntime", "--batch", "1:4", "--height", "64", "--half-type", "f16",
+        "build", artifacts / "float", "-b", "onnxruntime", "--batch", "1:4", "--height", "64", "--half-type", "F16",
         "--graph-pass", "none", "--images", "7", "--seed", "3", "--exclude-type", "MatMul", "--percentile", "99",
         "--out", tmp_path / "out", "--json", tmp_path / "out.json", "-q",
     )  # fmt: skip
@@ -96,6 +96,11 @@ def test_a_number_out_of_bounds_is_told_in_plain_words(artifacts: Path, tmp_path
     ended = command("infer", artifacts / "built", tmp_path, "--out", tmp_path / "out", "--limit", "0")
     said = " ".join(ended.err.replace("│", " ").split())
     assert ended.code == 2 and "'--limit': must be " in said and "Input should" not in said
+
+
+def test_a_choice_that_there_is_not_is_told_once_with_its_flag(artifacts: Path, tmp_path: Path) -> None:
+    given = ("export-to", "onnx-full", artifacts / "float", "--out", tmp_path / "out", "-q")
+    assert failed(2, *given, "--colour", "red").startswith("--colour: must be 'auto', 'rgb' or 'bgr', got 'red'")
 
 
 def test_an_error_that_names_a_field_is_told_with_its_flag(artifacts: Path) -> None:

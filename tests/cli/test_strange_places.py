@@ -50,6 +50,28 @@ def test_a_pipe_that_nobody_writes_to_is_refused(command: str, artifacts: Path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(artifacts: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for place in ("/proc/out", tmp_path / "file" / "out"):
+        message = failed(3, "build", artifacts / "float", "-b", "onnxruntime", "--out", place, "-q")
+        assert str(Path(place).parent) in message and "Errno" not in message and ".densecast-" not in message
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), [("none", "does not exist"), ("a.txt", "is no folder"), ("", "holds no report.json")]
+)
+def test_a_place_without_a_report_is_told_apart_and_not_offered_for_one(place: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("mine")
+    for more in ((), (tmp_path,)):
+        message = failed(3, "report", tmp_path / place, *more)
+        assert words in message and "run MODEL --out FOLDER" in message
+
+
+def test_an_artifact_that_is_not_there_is_not_called_one_of_another_kind(tmp_path: Path) -> None:
+    for words in (("evaluate", tmp_path / "none"), ("infer", tmp_path / "none", tmp_path, "--out", tmp_path / "o")):
+        assert "none does not exist. Make one" in failed(3, *words, "-q")
+
+
 def test_a_pipe_of_this_process_is_read(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.write(writing, b"some text")

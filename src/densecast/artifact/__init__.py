@@ -71,9 +71,8 @@ class Artifact:
         path = folder / MANIFEST
         temporaries.recover(folder)
         if not path.is_file():
-            raise BadArtifactError(
-                f"{folder} is no artifact: it has no {MANIFEST}. Make one with `densecast export` or `build`."
-            )
+            what = f"is no artifact: it has no {MANIFEST}" if folder.exists() else "does not exist"
+            raise BadArtifactError(f"{folder} {what}. Make one with `densecast export` or `build`.")
         manifest = manifests.read(path)
         for name, digest in manifest.files.items():
             if Path(name).name != name or name == "..":

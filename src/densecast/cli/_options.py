@@ -28,11 +28,11 @@ _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 class Flag:
     """One option on the command line.
 
-    `parameter` is what the command's own signature calls it, `names` are its flags, `path` is where an error that names
-    a field means it.
+    `kind` is the dataclass, `parameter` what the command's own signature calls it, `names` are its flags.
     """
 
     group: str
+    kind: type
     field: dataclasses.Field[Any]
     parameter: str
     names: tuple[str, ...]
@@ -91,8 +91,9 @@ class naming:
         """Put the flag before the message."""
         if isinstance(error, DensecastError) and error.field is not None:
             flag = self._flags.get(error.field) or self._flags.get(error.field.rpartition(".")[2])
-            if flag is not None and flag not in str(error):
-                error.args = (f"{flag}: {error}", *error.args[1:])
+            said = str(error).removeprefix(f"command line: {error.field}: ")
+            if flag is not None and flag not in said:
+                error.args = (f"{flag}: {said}", *error.args[1:])
 
 
 def seconds(text: str) -> float:
@@ -141,7 +142,7 @@ def _flags(group: str, kind: type, prefix: str) -> list[Flag]:
         if not field.metadata:
             continue
         name = field.metadata["flag"] or f"--{prefix}{field.name.replace('_', '-')}"
-        flags.append(Flag(group, field, f"{group}_{field.name}", (name, *field.metadata["aliases"])))
+        flags.append(Flag(group, kind, field, f"{group}_{field.name}", (name, *field.metadata["aliases"])))
     return flags
 
 
@@ -210,4 +211,12 @@ def _value(flag: Flag, given: Any) -> Any:
             return side
     except UsageError as error:
         raise UsageError(f"{flag.names[0]}: {error}") from None
-    return given
+    return _choice(flag, given) if isinstance(given, str) and given != flag.field.default else given
+
+
+def _choice(flag: Flag, given: str) -> str:
+    """A choice as it is written, whatever letters it was typed in; what is none stays as it is."""
+    kind = typing.get_type_hints(flag.kind)[flag.field.name]
+    literals = [each for each in (kind, *typing.get_args(kind)) if typing.get_origin(each) is typing.Literal]
+    known = [str(value) for literal in literals for value in typing.get_args(literal)]
+    return next((each for each in known if each.casefold() == given.casefold()), given)

@@ -15,6 +15,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 from densecast.errors import DensecastError, UsageError
+from densecast.io import temporaries
 
 _MAY_BE_EMPTY = ("--suffix", "--device")
 
@@ -25,6 +26,7 @@ _PRINTING = "densecast_printing"
 # How libraries of other languages say that memory ran out, in errors of their own.
 _MEMORY = ("bad_alloc", "out of memory", "insufficient memory", "failed to allocate", "not enough memory")
 _MEMORY_NUMBERS = (errno.ENOMEM,)
+_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Failed(BaseException):
@@ -103,11 +105,21 @@ def told(error: Exception) -> int:
         _say("memory ran out. Allow this process more, or use a smaller batch, smaller images or fewer threads.")
         return DensecastError.exit_code
     if isinstance(error, OSError):  # a disk that is full, a folder that may not be written
-        _say(f"the folder that this was started in is gone ({error})." if _is_lost(error) else str(error))
+        _say(f"the folder that this was started in is gone ({error})." if _is_lost(error) else _of_system(error))
         return DensecastError.exit_code
     # A fault of densecast's own: no user can mend it, and no script may take it for a gate.
     _say(f"internal error: {type(error).__name__}: {_first_line(error)} {_kept_trace(error)}")
     return INTERNAL_ERROR
+
+
+def _of_system(error: OSError) -> str:
+    """What the system says of a file or folder, in words and without the names of temporary ones."""
+    if error.strerror is None or not isinstance(error.filename, str | bytes):
+        return str(error)
+    path = Path(os.fsdecode(error.filename))
+    hidden = next((each for each in (path, *path.parents) if temporaries.is_temporary(each.name)), None)
+    cure = " Name a place that may be read and written." if error.errno in _RIGHTS else ""
+    return f"{path if hidden is None else hidden.parent}: {error.strerror}.{cure}"
 
 
 def _is_lost(error: OSError) -> bool:

@@ -35,5 +35,8 @@ def read(folder: Path) -> Report:
         BadConfigError: it is none of ours.
     """
     if not (folder / _JSON).is_file():
-        raise MissingFileError(f"{folder} holds no {_JSON}. Make one with `densecast run MODEL --out {folder}`.")
+        what = f"holds no {_JSON}" if folder.is_dir() else "is no folder" if folder.exists() else "does not exist"
+        raise MissingFileError(
+            f"{folder} {what}. Name the folder of a run: `densecast run MODEL --out FOLDER` makes one."
+        )
     return codec.read(folder / _JSON, Report)
