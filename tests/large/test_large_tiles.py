@@ -103,7 +103,6 @@ def labels(path: Path) -> np.ndarray:
         return np.asarray(image)
 
 
-@pytest.mark.parametrize("tile", [(128, 128), (192, 128), (256, 320)])
 def test_a_picture_that_is_too_small_is_named_before_anything_is_written(local: Pipeline, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     Image.new("RGB", (64, 1)).save(tmp_path / "thin.png")
@@ -112,6 +111,7 @@ def test_a_picture_that_is_too_small_is_named_before_anything_is_written(local: 
     assert not (tmp_path / "out" / "a.tif").exists()
 
 
+@pytest.mark.parametrize("tile", [(128, 128), (192, 128), (256, 320)])
 def test_exact_tiles_give_the_labels_of_the_whole_picture(
     tmp_path: Path, local: Pipeline, picture: np.ndarray, tile: tuple[int, int]
 ) -> None:
