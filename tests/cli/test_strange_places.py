@@ -68,8 +68,8 @@ def test_a_place_without_a_report_is_told_apart_and_not_offered_for_one(place: s
 
 
 def test_an_artifact_that_is_not_there_is_not_called_one_of_another_kind(tmp_path: Path) -> None:
-    for words in (("evaluate", tmp_path / "none"), ("infer", tmp_path / "none", tmp_path, "--out", tmp_path / "o")):
-        assert "none does not exist. Make one" in failed(3, *words, "-q")
+    for verb in ("evaluate", "benchmark", "verify"):
+        assert "none does not exist. Make one" in failed(3, verb, tmp_path / "none", "-q")
 
 
 def test_a_pipe_of_this_process_is_read(tmp_path: Path) -> None:
