@@ -307,3 +307,33 @@ def test_an_output_that_is_no_number_is_refused_at_export(tmp_path: Path) -> Non
     with pytest.raises(BadGraphError, match=r"'out' has values on a test image that are no numbers"):
         export_file(tmp_path / "model.onnx", described(3), tmp_path / "out")  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("strides", "pads", "dilations", "lacks"),
+    [
+        ([1, 1], [0, 0, 0, 0], [4, 4], True),
+        ([1, 1], [0, 0, 0, 0], [1, 1], True),
+        ([4, 4], [0, 0, 0, 0], [20, 20], True),
+        ([4, 4], [0, 0, 0, 0], [6, 6], True),
+        ([1, 1], [4, 4, 4, 4], [4, 4], False),
+        ([2, 2], [2, 2, 2, 2], [1, 1], False),
+        ([2, 2], [0, 0, 0, 0], [1, 1], False),
+        ([4, 4], [1, 1, 1, 1], [1, 1], False),
+    ],
+)
+def test_a_map_without_the_images_border_is_refused(
+    tmp_path: Path, strides: list[int], pads: list[int], dilations: list[int], lacks: bool
+) -> None:
+    """Stretched over the image, such a map would lie up to the border's width beside what it shows."""
+    model = graph("float[N, 3, h, w] out", "out = Identity (scores)")
+    conv = model.graph.node[0]
+    del conv.attribute[:]
+    for name, value in (("strides", strides), ("pads", pads), ("dilations", dilations)):
+        conv.attribute.append(onnx.helper.make_attribute(name, value))
+    onnx.save(model, tmp_path / "model.onnx")
+    if lacks:
+        with pytest.raises(BadGraphError, match=r"lacks the border.*ReflectionPad2d"):
+            export_file(tmp_path / "model.onnx", described(3), tmp_path / "out")  # type: ignore[arg-type]
+    else:
+        export_file(tmp_path / "model.onnx", described(3), tmp_path / "out")  # type: ignore[arg-type]

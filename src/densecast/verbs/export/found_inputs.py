@@ -14,6 +14,7 @@ from densecast.graph.image_input import Layout
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import Preprocess
 from densecast.spec.tensor import Dim, TensorSpec
+from densecast.verbs.export import own_normalisation
 
 # Images of more bands have to be declared: a map inside a network has as many channels.
 _MOST_CHANNELS = 32
@@ -62,6 +63,8 @@ def adapt(model: Any, spec: ModelSpec, image_name: str | None) -> Found:
         if layout.channels != bound.shape[1]:
             what = "images are made grey" if layout.channels == 1 else "the bands of the files, in their order"
             notes.append(f"{name} takes {layout.channels} channel{'s' * (layout.channels > 1)}: {what}")
+        rules[name], said = own_normalisation.settle(model, name, rules[name])
+        notes += said
         tensors[name] = _described(model, name, bound, layout)
     further = {name: rules[name] for name in spec.input_preprocess}
     ordered = (tensors[image_name], *(tensors[name] for name in further))
@@ -214,7 +217,7 @@ def _weight_shapes(graph: Any) -> dict[str, list[int]]:
     return shapes
 
 
-def _for_type(rule: Preprocess, value: Any, name: str) -> tuple[Preprocess, list[str]]:
+def _for_type(rule: Preprocess, value: Any, name: str) -> tuple[Preprocess, tuple[str, ...]]:
     """The preprocessing for an input of this number type: whole numbers are fed 0..255 unless more is said.
 
     Raises:
@@ -222,7 +225,7 @@ def _for_type(rule: Preprocess, value: Any, name: str) -> tuple[Preprocess, list
     """
     kind = value.type.tensor_type.elem_type
     if kind not in image_input.WHOLE:
-        return rule, []
+        return rule, ()
     notes: list[str] = []
     if not any(rule.mean) and all(each == 255 for each in rule.std) and rule.divisor == 1:
         rule = replace(rule, std=(1.0,))
@@ -243,7 +246,7 @@ def _for_type(rule: Preprocess, value: Any, name: str) -> tuple[Preprocess, list
             + (", or say mean = 128 and std = 1 if it takes 0..255 less 128." if low == -128 else "."),
             field="mean",
         )
-    return rule, notes
+    return rule, tuple(notes)
 
 
 def _spread(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -20,6 +20,8 @@ _MAIN = ("logits", "out", "output", "main", "seg", "masks")
 _AUXILIARY = re.compile(r"(^|_)(aux|auxiliary|deep_?sup)", re.IGNORECASE)
 # Of the largest value: threads may sum in another order.
 _REPEATED = 1e-2
+# Sides that are a multiple of this are halved without a rest by nearly all networks, none by more than the other.
+_EVEN, _LARGEST_STRIDE = 32, 64
 # What detectors and mask classifiers return instead of one map.
 _BY_OBJECT = re.compile(r"(class_queries_logits|masks_queries_logits|pred_boxes|pred_masks|(^|_)boxes)$")
 
@@ -114,6 +116,38 @@ def check_main(output: Array, name: str, spec: ModelSpec, where: str) -> None:
             "picture in colours, or scores that were rounded. Export the network so that it ends in its scores as "
             "floats, or in one plane of class indices."
         )
+
+
+def check_padding(name: str, image: Shape, output: Shape, where: str) -> None:
+    """Refuse a map that lacks the image's border, and so does not lie where the image does.
+
+    At sizes that halve evenly, a network whose convolutions are padded gives one value for each 1, 2, 4, … pixels.
+
+    Raises:
+        BadGraphError: its convolutions are not padded.
+    """
+    if len(output) != 4 or min(output[2:]) < 1:
+        return
+    lacking = [_lacking(size, own) for size, own in zip(image[2:4], output[2:4], strict=True)]
+    if all(lacking):
+        down, across = (-(-each // 2) for each in lacking)
+        raise BadGraphError(
+            f"{where}: the output {name!r} is {output[2]}×{output[3]} for an image of {image[2]}×{image[3]}: it lacks "
+            f"the border, as its convolutions are not padded, and its pixels are not where the image's are. Pad the "
+            f"image in the network, as by ReflectionPad2d(({across}, {across}, {down}, {down})), and export it again."
+        )
+
+
+def _lacking(size: int, own: int) -> int:
+    """Pixels of the image's side for which a map has no values, more than rounding at each halving leaves out."""
+    if own >= size:
+        return 0
+    steps = (size // own, -(-size // own))
+    if size % _EVEN:
+        return size - own if steps[0] == 1 and _LARGEST_STRIDE <= size - own < size // 3 else 0
+    rounded = (0 if step == 1 else 1 for step in steps)
+    is_whole = any(abs(own - size / step) <= most for step, most in zip(steps, rounded, strict=True))
+    return 0 if is_whole else size - own * steps[0]
 
 
 def check_repeats(run: Callable[[Feeds], Feeds], spec: ModelSpec, trial: tuple[Shape, Feeds], where: str) -> None:

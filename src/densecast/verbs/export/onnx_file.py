@@ -140,6 +140,7 @@ def outputs_of(
         selection, losses = heads.without_losses(selection, shown)
         selection = replace(selection, note="; ".join(filter(None, (selection.note, *losses))))
     heads.check_main(results[selection.names[0]], selection.names[0], spec, where)
+    heads.check_padding(selection.names[0], trials[0][0], results[selection.names[0]].shape, where)
     heads.check_repeats(run, spec, trials[0], where)
     if not spec.input.is_static and any(results[name].ndim != 4 for name in selection.names):
         trials.append(trial(_SECOND_SIDE))

@@ -27,6 +27,7 @@ from densecast.verbs.export import (
     onnx_file,
     output_form,
     outputs,
+    own_normalisation,
     parity,
     trial_sizes,
     wrappers,
@@ -88,6 +89,7 @@ def export(
     found = None if spec is stated else settled.main
     selection, dropped = _without_training(outputs.select(shapes_of, spec, options, found), shapes, results, spec)
     results = [{name: result[name] for name in selection.names} for result in results]
+    heads.check_padding(selection.names[0], shapes[0], results[0][selection.names[0]].shape, spec.name)
     described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
     module = network if framework.is_single else framework.selected(selection.names)
     sizes = [(array.shape[2], array.shape[3]) for array in feeds[0].values()]
@@ -102,7 +104,8 @@ def export(
     record = _parity(serialised, trials, options.tolerance, exact)
     main = selection.names[0]
     settled = output_form.refined(model, main, results[0][main], image_hw, stated, spec)
-    spec = asked.checked(replace(settled.spec, outputs=described))
+    rule, normalises = own_normalisation.settle(model, spec.input.name, settled.spec.preprocess)
+    spec = asked.checked(replace(settled.spec, outputs=described, preprocess=rule))
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)
         notes = (
@@ -110,6 +113,7 @@ def export(
             f"exported by torch's {exporter} exporter, opset {model.opset_import[0].version}, onnx {onnx.__version__}",
             *((selection.note,) if selection.note else ()),
             *settled.notes,
+            *normalises,
             *dropped,
             *((_quantised.NOTE,) if _quantised.is_quantised(model) else ()),
             *keep(draft.folder, Exported(module, spec, framework.places(selection.names), trials)),
