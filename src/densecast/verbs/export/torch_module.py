@@ -18,7 +18,7 @@ from densecast.io import files
 from densecast.runtime import stages
 from densecast.spec.model import ModelSpec
 from densecast.spec.shapes import check_resize
-from densecast.spec.tensor import Feeds
+from densecast.spec.tensor import Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.export import (
     asked,
@@ -104,16 +104,14 @@ def export(
     record = _parity(serialised, trials, options.tolerance, exact)
     main = selection.names[0]
     settled = output_form.refined(model, main, results[0][main], image_hw, stated, spec)
-    rule, normalises = own_normalisation.settle(model, spec.input.name, settled.spec.preprocess)
-    spec = asked.checked(replace(settled.spec, outputs=described, preprocess=rule))
+    spec, said = _as_found(model, settled, described)
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)
         notes = (
             *manifest.passes,
             f"exported by torch's {exporter} exporter, opset {model.opset_import[0].version}, onnx {onnx.__version__}",
             *((selection.note,) if selection.note else ()),
-            *settled.notes,
-            *normalises,
+            *said,
             *dropped,
             *((_quantised.NOTE,) if _quantised.is_quantised(model) else ()),
             *keep(draft.folder, Exported(module, spec, framework.places(selection.names), trials)),
@@ -121,6 +119,15 @@ def export(
         key = manifest.key or files.sha256_text(repr((files.sha256(draft.folder / "model.onnx"), spec)))
         draft.finish(replace(manifest, spec=spec, key=key, parity=record, passes=notes))
     return FloatArtifact.open(out)
+
+
+def _as_found(
+    model: Any, settled: output_form.Settled, described: tuple[TensorSpec, ...]
+) -> tuple[ModelSpec, tuple[str, ...]]:
+    """The spec with the outputs of the graph, fed as the graph has to be, and what to say of both."""
+    rule, normalises = own_normalisation.settle(model, settled.spec.input.name, settled.spec.preprocess)
+    spec = replace(settled.spec, outputs=described, preprocess=rule)
+    return asked.checked(spec), (*settled.notes, *normalises)
 
 
 def _without_training(
