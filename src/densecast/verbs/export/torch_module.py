@@ -89,7 +89,6 @@ def export(
     found = None if spec is stated else settled.main
     selection, dropped = _without_training(outputs.select(shapes_of, spec, options, found), shapes, results, spec)
     results = [{name: result[name] for name in selection.names} for result in results]
-    heads.check_padding(selection.names[0], shapes[0], results[0][selection.names[0]].shape, spec.name)
     described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
     module = network if framework.is_single else framework.selected(selection.names)
     sizes = [(array.shape[2], array.shape[3]) for array in feeds[0].values()]
@@ -133,8 +132,13 @@ def _as_found(
 def _without_training(
     selection: outputs.Selection, shapes: Sequence[outputs.Shape], results: Sequence[Feeds], spec: ModelSpec
 ) -> tuple[outputs.Selection, tuple[str, ...]]:
-    """The selection without what serves training alone - auxiliary heads, losses - and notes on it."""
+    """The selection without what serves training alone - auxiliary heads, losses - and notes on it.
+
+    Raises:
+        BadGraphError: the main output lacks the image's border.
+    """
     measured = [{name: array.shape for name, array in each.items()} for each in results]
+    heads.check_padding(selection.names[0], shapes[0], measured[0][selection.names[0]], spec.name)
     selection, dropped = heads.without_auxiliary(selection, measured[0], spec)
     images = [shape[0] for shape in shapes]
     selection, losses = heads.without_losses(selection, list(zip(images, measured, strict=True)))
