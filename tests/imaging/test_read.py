@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 
@@ -162,8 +163,25 @@ def test_padding_after_the_end_does_no_harm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("width", "height"), [(100_000, 100_000), (20_000, 20_000), (13_400, 13_400)])
 def test_enormous_sizes_are_refused_before_anything_is_decoded(tmp_path: Path, width: int, height: int) -> None:
     (tmp_path / "a.png").write_bytes(png_that_claims(width, height))
-    with pytest.raises(BadImageError, match="pixels"):
+    with pytest.raises(BadImageError, match=r"178,956,970 pixels that are read.*--large"):
         read.size_hw(tmp_path / "a.png")
+
+
+def test_the_limit_of_pixels_holds_for_deep_tiff_files_too(tmp_path: Path) -> None:
+    def tiff_that_claims(side: int) -> Path:
+        tags = [
+            (256, 4, side), (257, 4, side), (258, 3, 16), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1),
+            (278, 4, side), (279, 4, 2),
+        ]  # fmt: skip
+        entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+        path = tmp_path / f"{side}.tif"
+        path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4))
+        return path
+
+    # 13377 x 13377 is the largest square of at most 178,956,970.
+    assert read.size_hw(tiff_that_claims(13377)) == (13377, 13377)
+    with pytest.raises(BadImageError, match=r"13378×13378 pixels; up to 178,956,970 are read"):
+        read.size_hw(tiff_that_claims(13378))
 
 
 def test_large_sizes_are_read_without_a_remark(tmp_path: Path) -> None:
