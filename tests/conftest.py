@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -30,6 +31,16 @@ _unexpected: dict[str, str] = {}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--expected-skips-only", action="store_true", help="fail on skips that expected_skips.py lacks")
+
+
+def pytest_configure() -> None:
+    # Thousands of tests, and all that they import, are there to stay: looking for garbage among them takes a while.
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import colour_network
 import numpy as np
 import pytest
+import tiny_specs
 from made_mask_folders import labels_of, painted, pairs
 from PIL import Image
 
 import densecast
 from densecast.errors import BadDatasetError
+from densecast.measure import in_memory
 
 COUNT = 5
 
@@ -131,3 +133,28 @@ def test_paths_and_bytes_are_images(model: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_data_says_how_to_convert_it(model: Path, items: Any, told: str) -> None:
     with pytest.raises(BadDatasetError, match=told):
         densecast.evaluate(model, items)
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        (np.array([[0, 255]], np.int64), [[0, 255]]),
+        (np.array([[0.0, 255.0]]), [[0, 255]]),
+        (np.array([[True, False]]), [[1, 0]]),
+        (np.array([[[0, 7]]], np.int16), [[0, 7]]),  # (1, H, W)
+        (np.array([[[0], [7]], [[1], [2]]], np.int16), [[0, 7], [1, 2]]),  # (H, W, 1)
+        (np.array([[0, 256]], np.int64), None),
+        (np.array([[-1, 0]], np.int64), None),
+        (np.zeros((0, 4), np.uint8), None),
+        (np.zeros(4, np.uint8), None),
+    ],
+)
+def test_labels_are_whole_numbers_from_0_to_255(target: Any, wanted: Any) -> None:
+    image = np.zeros((1, 2, 3), np.uint8)
+    _, dataset = in_memory.in_memory(tiny_specs.segmentation(), [("a", image, target)], "val", None)
+    if wanted is None:
+        with pytest.raises(BadDatasetError, match="labels from 0 to 255"):
+            dataset.read_target(dataset.samples[0])
+        return
+    found = dataset.read_target(dataset.samples[0])
+    assert found.dtype == np.uint8 and found.tolist() == wanted

@@ -53,6 +53,12 @@ def test_no_shard_has_more_than_2048() -> None:
     assert sizes(shards) == [2048, 2048, 904]
 
 
+def test_what_one_image_took_counts_for_one() -> None:
+    shards = Shards(IDS)
+    shards.timed(Shard(IDS[:1]), 10.0)
+    assert sizes(shards)[0] == 3
+
+
 def test_what_was_put_back_comes_first_and_counts_as_left() -> None:
     shards = Shards(IDS, 10)
     first, second = shards.take(), shards.take()

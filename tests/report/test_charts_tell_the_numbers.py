@@ -13,8 +13,9 @@ import made_street_report
 import numpy as np
 import pytest
 
-from densecast.report import class_bars, history, history_plot, pareto, plot
+from densecast.report import class_bars, history, history_plot, labels, pareto, plot
 from densecast.report.data import Report
+from densecast.report.labels import Box
 
 # Pixels are rounded to tenths, and the numbers of an axis stand at rounded places.
 WITHIN_PX = 0.4
@@ -87,6 +88,30 @@ def test_a_builds_point_lies_at_its_speed_and_score_with_bars_as_far_as_noise(st
         slow, fast = axes.x(speed / 1.03), axes.x(speed * 1.03)
         expected += [(slow, fast, y, y), (slow, slow, y - 3, y + 3), (fast, fast, y - 3, y + 3)]
     assert near(strokes(svg, "1.5"), expected)
+    named = [each for each in svg.findall("text") if "fill" in each.get("style", "")]
+    assert [each.text for each in named] == ["fp32", "fp16", "int8"] * 2
+    colours = [each.attrib["fill"] for each in svg.findall("circle")][: len(named)]
+    assert [each.attrib["style"] for each in named] == [f"fill: {colour}" for colour in colours]
+
+
+@pytest.mark.parametrize(
+    ("free", "left", "top"),
+    [("right", 109, 93), ("left", 77, 93), ("above", 93, 77), ("below", 93, 109), ("none", 122, 93)],
+)
+def test_a_label_takes_the_nearest_free_place_and_a_line_leads_to_one_further_off(
+    free: str, left: float, top: float
+) -> None:
+    # "ab" is 14 pixels wide and high; around a point of 8 pixels to either side.
+    around = {
+        "right": Box(108, 92, 121, 108), "left": Box(78, 92, 92, 108),
+        "above": Box(92, 76, 108, 92), "below": Box(92, 108, 108, 124),
+    }  # fmt: skip
+    corners = [Box(108, 76, 121, 92), Box(108, 108, 121, 124), Box(76, 76, 92, 92), Box(76, 108, 92, 124)]
+    taken = [*corners, *(box for name, box in around.items() if name != free)]
+    (label,) = labels.place([(100.0, 100.0)], ["ab"], Box(0, 0, 300, 300), taken)
+    assert (label.box.left, label.box.top, label.is_led) == (left, top, free == "none")
+    assert (label.x, label.box.right - label.box.left, label.box.bottom - label.box.top) == (left, 14, 14)
+    assert top < label.y < top + 14
 
 
 @pytest.mark.parametrize(
