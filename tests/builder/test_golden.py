@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -145,3 +147,15 @@ def test_the_test_image_has_the_networks_channels(channels: int) -> None:
     (feed,) = stored_answer.golden_feeds(replace(spec, inputs=(tensor,), preprocess=rule)).values()
     plain = stored_answer.pattern_image(channels, *feed.shape[2:])
     np.testing.assert_array_equal(feed[0], (plain.astype(np.float32) - np.float32(100)) / np.float32(50))
+
+
+@pytest.mark.parametrize(
+    ("made", "digest", "first"),
+    [
+        (stored_answer.pattern_image, "b57302f4cbee1aaaff71894226d86cb9987b0f760462a4eb5bf5bf51ca2f4a4b", 140),
+        (stored_answer.noise_image, "4767dc3651993d7daf16cb4054e4f257c328941334e51d44db5d5d5226622d5c", 229),
+    ],
+)
+def test_the_pictures_of_answers_that_lie_in_artifacts_never_change(made: Any, digest: str, first: int) -> None:
+    picture = made(4, 70, 90)
+    assert picture[2, 0, 0] == first and hashlib.sha256(picture.tobytes()).hexdigest() == digest

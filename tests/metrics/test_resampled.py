@@ -18,6 +18,7 @@ from densecast.metrics.monocular_depth import MonocularDepth
 from densecast.metrics.multilabel_iou import MultilabelIou
 from densecast.tasks.monocular_depth import DepthMap
 from densecast.tasks.multilabel import MultilabelMap, MultilabelTarget
+from densecast.tasks.pose import Poses
 from densecast.tasks.segmentation import SegmentationMap
 
 # The last holds nothing but the image that lacks a class.
@@ -61,6 +62,27 @@ def test_bits_of_images_that_lack_a_class_are_resampled_as_counting_their_pixels
         )
         expected.append(np.mean(both[either > 0] / either[either > 0]))
     np.testing.assert_allclose(metric.resampled(counts, WEIGHTS, spec), expected, rtol=1e-12)
+    # The whole once: three classes of which no two are found equally well, so that no mean is a median.
+    both, either, each = (
+        np.float64(planes.sum(axis=(0, 2, 3))) for planes in (found & there, found | there, found.astype(int) + there)
+    )
+    score, dice = metric.score(counts, spec), 2 * both / each
+    assert len({round(value, 3) for value in both / either}) == 3
+    assert score.value == pytest.approx(np.mean(both / either)) and score.count == 4
+    assert score.others["mDice"] == pytest.approx(np.mean(dice))
+    assert score.others["IoU_micro"] == pytest.approx(both.sum() / either.sum())
+
+
+def test_where_nobody_is_found_the_precision_is_0_unless_nobody_is_there() -> None:
+    pytest.importorskip("pycocotools")
+    metric, spec = CocoKeypoints(), tiny_specs.pose()
+    document, found = seeded_people.images(0)
+    annotated = _coco_annotations.parse(document).people
+    nobody = Poses(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32), np.zeros(0, np.float32))
+    # Nobody is annotated in the first image, three people in the third.
+    counts = [metric.count(str(place), nobody, annotated[found[place].image_id], spec) for place in (0, 2)]
+    values = metric.resampled(counts, np.array([[1, 1], [3, 0], [0, 2]]), spec)
+    np.testing.assert_array_equal(values, [0, np.nan, 0])
 
 
 def test_depth_of_an_image_without_a_known_pixel_is_in_no_mean() -> None:

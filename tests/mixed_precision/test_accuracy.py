@@ -131,6 +131,26 @@ def test_people_are_as_alike_as_compare_says() -> None:
     assert alike(people(0), people()) == alike(people(), people(0)) == 0
 
 
+def test_a_drop_and_both_its_ends_are_in_points(
+    data: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracy = AccuracyEvaluator(pipeline.spec, data / "imgs", OPTIONS)
+    accuracy.measure_reference(pipeline, nothing)
+    spoiled(monkeypatch, lambda number: 0.25)
+    drop = accuracy.drop(pipeline, nothing)  # the same of every image: nothing is uncertain
+    assert (drop.value, drop.low, drop.high) == pytest.approx((25.0, 25.0, 25.0))
+
+
+def test_an_images_time_is_the_mean_without_the_first(
+    data: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracy = AccuracyEvaluator(pipeline.spec, data / "imgs", OPTIONS)
+    # 50 seconds for the first, then 1, 2 and 6.
+    ticks = iter((0.0, 50.0, 100.0, 101.0, 200.0, 202.0, 300.0, 306.0))
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
+    assert accuracy.seconds_per_image(pipeline) == pytest.approx(3.0)
+
+
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("many")

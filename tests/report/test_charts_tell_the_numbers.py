@@ -69,6 +69,13 @@ def strokes(svg: ET.Element, width: str | None) -> list[list[float]]:
     ]
 
 
+def lie_inside(svg: ET.Element) -> bool:
+    """Whether all points lie where the grid's lines are drawn."""
+    grid = [{name: float(each.attrib[name]) for name in ("x1", "x2", "y1", "y2")} for each in svg.findall("line")]
+    left, right = min(each["x1"] for each in grid), max(each["x2"] for each in grid if each["y1"] == each["y2"])
+    return all(left <= x <= right for x, _ in points(svg))
+
+
 def near(found: Any, wanted: Any) -> bool:
     return bool(np.allclose(found, wanted, rtol=0, atol=WITHIN_PX))
 
@@ -87,7 +94,7 @@ def test_a_builds_point_lies_at_its_speed_and_score_with_bars_as_far_as_noise(st
         # Parts of a run lie 6 % apart: 3 % to either side.
         slow, fast = axes.x(speed / 1.03), axes.x(speed * 1.03)
         expected += [(slow, fast, y, y), (slow, slow, y - 3, y + 3), (fast, fast, y - 3, y + 3)]
-    assert near(strokes(svg, "1.5"), expected)
+    assert near(strokes(svg, "1.5"), expected) and lie_inside(svg)
     named = [each for each in svg.findall("text") if "fill" in each.get("style", "")]
     assert [each.text for each in named] == ["fp32", "fp16", "int8"] * 2
     colours = [each.attrib["fill"] for each in svg.findall("circle")][: len(named)]
@@ -231,7 +238,7 @@ def test_a_searchs_trials_lie_at_their_speed_and_drop_with_the_limit_and_a_ring(
     axes = Axes(svg)
     assert near(points(svg), [(axes.x(each.speed), axes.y(each.drop.value)) for each in record.trials])
     bars = [(axes.x(t.speed),) * 2 + (axes.y(t.drop.low), axes.y(t.drop.high)) for t in record.trials]
-    assert near(strokes(svg, None), bars)
+    assert near(strokes(svg, None), bars) and lie_inside(svg)
     won = next(each for each in record.trials if each.name == record.winner)
     assert near(points(svg, ring=True), [(axes.x(won.speed), axes.y(won.drop.value))])
     (dashed,) = (each for each in svg.findall("line") if each.get("stroke-dasharray"))

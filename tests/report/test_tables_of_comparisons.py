@@ -102,6 +102,12 @@ def test_further_outputs_and_where_it_starts_are_explained() -> None:
     ]
 
 
+def test_a_place_outside_of_the_network_is_named_by_its_step() -> None:
+    assert str(Location("resize", "", "", "", "half a pixel off")) == "resize: half a pixel off"
+    unnamed = Location("network", "", "node_3", "Conv", "scaled")
+    assert str(unnamed) == "network: Conv node node_3: scaled"
+
+
 def test_for_notebooks_what_a_metric_loses_is_its_interval_or_the_difference() -> None:
     without = replace(LABELS, metric=MetricChange("mIoU", 0.875, 0.75, None), difference=None)
     result = CompareResult("tiny", "torch", 7, tuple(chain(LABELS, without, PLAIN).stages))

@@ -27,6 +27,13 @@ def test_halves_are_rounded_up_as_mmcv_does() -> None:
         assert FitInto((10, 10)).place((20, side)).content_hw == (10, resized)
 
 
+@pytest.mark.parametrize(("side", "resized"), [(9446, 94), (9449, 94), (9450, 95), (9454, 95), (49, 1), (1, 1)])
+def test_less_than_a_half_is_rounded_down_and_no_side_vanishes(side: int, resized: int) -> None:
+    # A hundredth: 94.46 and 94.49 are 94, 94.5 and 94.54 are 95; 0.49 pixels are one all the same.
+    assert KeepRatio(100, 100).place((10000, side)).model_hw == (100, resized)
+    assert FitInto((100, 100)).place((side, 10000)).content_hw == (resized, 100)
+
+
 def test_a_letterboxs_halves_go_to_the_even_number() -> None:
     for side, resized in ((5, 2), (7, 4), (9, 4)):
         assert Letterbox((10, 10)).place((20, side)).content_hw == (10, resized)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
-from densecast.errors import BadConfigError, BadShapeError
+from densecast.errors import BadConfigError, BadShapeError, UsageError
 from densecast.spec.georeference import Georeference
+from densecast.spec.infer_options import InferOptions
 from densecast.spec.slide import Slide
+from densecast.spec.store_options import StoreOptions
 from densecast.spec.tensor import Dim, TensorSpec
 from densecast.spec.tiles import Grid
 
@@ -84,6 +89,32 @@ def test_windows_are_no_larger_than_the_input_and_end_with_it() -> None:
     for w in slide.windows((5, 11)):
         counted[w.top : w.top + w.height, w.left : w.left + w.width] += 1
     np.testing.assert_array_equal(np.outer(rows, columns), counted)
+
+
+def test_windows_of_one_pixel_are_windows_and_of_none_are_not() -> None:
+    assert len(Slide((1, 1), (1, 1)).windows((2, 3))) == 6
+    for crop, stride in (((0, 4), (1, 1)), ((4, 4), (4, 0)), ((4, 4), (4, 5))):
+        with pytest.raises(BadConfigError, match="windows"):
+            Slide(crop, stride)
+
+
+@pytest.mark.parametrize(
+    ("make", "good", "bad"),
+    [
+        (lambda size: StoreOptions("run", shard_size=size), (1, 9), (0, -1)),
+        (lambda shard: StoreOptions("run", shard=shard), ("1/1", "3/16", "16/16"), ("0/3", "4/3", "3", "a/b", "1/0")),
+        (lambda tile: InferOptions(large=True, tile=tile), ((1, 1), (64, 1)), ((0, 64), (64, 0))),
+        (lambda overlap: InferOptions(large=True, overlap=overlap), (0, 5), (-1,)),
+        (lambda every: InferOptions(every=every), (1, 2), (0,)),
+        (lambda seconds: InferOptions(seconds=seconds), (0.1, 5.0), (0.0, -1.0, float("nan"))),
+    ],
+)
+def test_options_hold_up_to_their_ends_and_no_further(make: Callable[[Any], object], good: Any, bad: Any) -> None:
+    for value in good:
+        make(value)
+    for value in bad:
+        with pytest.raises(UsageError):
+            make(value)
 
 
 def test_a_rasters_place_is_that_of_its_pixels_corners() -> None:
