@@ -87,6 +87,7 @@ def test_the_first_prediction_imports_nothing_that_it_does_not_use(built: Artifa
 def test_a_command_reads_no_other_command() -> None:
     others = [f"densecast.cli.{name.replace('-', '_')}" for name in COMMANDS if name != "models"]
     assert process(COMMAND, ",".join([*others, "numba", "openvino"]), "models") == ["loaded"]
+    assert process(COMMAND, ",".join([*others, "densecast.cli.models"]), "--version") == ["loaded"]
 
 
 def words(told: str) -> set[str]:

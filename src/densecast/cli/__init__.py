@@ -84,6 +84,8 @@ def __getattr__(name: str) -> typer.Typer:
 
 def _fitting(words: list[str]) -> typer.Typer:
     """The program for a command line: where that begins with a sub-command, no other one is read."""
+    if words == ["--version"]:
+        return _made(())
     return _made((words[0],)) if words and words[0] in COMMANDS else _whole()
 
 
