@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -121,16 +122,24 @@ def _look(spec: ModelSpec, paths: Sequence[Path]) -> _Look:
         except DensecastError:
             continue
         low, high = spec.preprocess.value_range or (0, np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1)
-        pixels = (image.reshape(*image.shape[:2], -1).astype(np.float32) - low) / (high - low)
+        image = image.reshape(*image.shape[:2], -1)
+        pixels = _scaled(image, low, high)
         small = cv2.resize(pixels, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
         small = small.reshape(_THUMBNAIL, _THUMBNAIL, -1)
         if thumbnails and small.shape[2] != thumbnails[0].shape[0]:
             continue
         names.append(path.name)
         thumbnails.append(small.transpose(2, 0, 1).astype(np.float64))
-        blank.append(bool((np.ptp(pixels, axis=(0, 1)) <= _BLANK).all()))
+        # Rows first, and values as they are stored: a hundredth of the time.
+        least, greatest = (_scaled(end(end(image, axis=0), axis=0), low, high) for end in (np.min, np.max))
+        blank.append(bool((greatest - least <= _BLANK).all()))
     stacked = np.stack(thumbnails) if thumbnails else np.empty((0, 0, _THUMBNAIL, _THUMBNAIL))
     return _Look(tuple(names), stacked, np.asarray(blank, bool))
+
+
+def _scaled(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.float32]:
+    """Values from `low` to `high` as 0 to 1."""
+    return np.asarray((values.astype(np.float32) - low) / (high - low), np.float32)
 
 
 def _spread(paths: Sequence[Path], count: int) -> list[Path]:
