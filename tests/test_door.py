@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,6 +97,19 @@ def test_what_is_no_image_is_refused_in_one_line_with_the_cure(given: object, cu
     with pytest.raises(BadShapeError, match=cure) as raised:
         as_image(given, model())
     assert "\n" not in str(raised.value)
+
+
+def test_open_files_are_read_as_their_bytes_and_what_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(RGB))
+    with (tmp_path / "a.png").open("rb") as file, tempfile.SpooledTemporaryFile() as uploaded:
+        uploaded.write(encoded(RGB))
+        uploaded.seek(0)
+        for given in (file, uploaded, io.BytesIO(encoded(RGB))):
+            np.testing.assert_array_equal(as_image(given, model()), RGB)
+        with pytest.raises(BadShapeError, match=r"at its end.*seek\(0\)"):
+            as_image(file, model())
+    with pytest.raises(BadShapeError, match=r"gave str\. Open it with 'rb'"):
+        as_image(io.StringIO("words"), model())
 
 
 @pytest.mark.torch

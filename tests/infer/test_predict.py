@@ -45,7 +45,7 @@ def test_every_kind_of_source_gives_the_same_prediction(pipeline: Pipeline, tmp_
     expected = pipeline(PHOTO).class_id
     given = [
         PHOTO, png(), Image.fromarray(PHOTO), file, str(file), file.parent, str(file.parent / "*.png"),
-        tmp_path / "list.txt", [PHOTO, [png()]], (each for each in (PHOTO, file)), bytearray(png()),
+        tmp_path / "list.txt", [PHOTO, [png()]], (each for each in (PHOTO, file)), bytearray(png()), io.BytesIO(png()),
     ]  # fmt: skip
     for source in given:
         found = list(dc.predict(pipeline, source))

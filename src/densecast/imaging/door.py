@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from densecast.errors import BadShapeError
 from densecast.imaging import read
+from densecast.imaging.header import MAX_FILE_BYTES
 from densecast.spec.model import ModelSpec
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _BYTES = np.dtype(np.uint8)
 def as_image(source: Any, spec: ModelSpec) -> npt.NDArray[Any]:
     """Anything that can be one image for this model -> (H, W, C), RGB if C is 3; an array that is right is given back.
 
-    A path and bytes are read as `read_image` does, a Pillow image of any mode is converted as a file of it would
+    A path, bytes and a file that is open for reading bytes are read as `read_image` does, a Pillow image of any mode is converted as a file of it would
     be, grey arrays are repeated, alpha is dropped.
 
     Raises:
@@ -40,7 +41,36 @@ def as_image(source: Any, spec: ModelSpec) -> npt.NDArray[Any]:
         return read.decode_for(bytes(source), "the image's bytes", spec)
     if type(source).__module__.partition(".")[0] == "PIL":
         return _pillow(source, spec)
+    if is_open_file(source):
+        return read.decode_for(_contents(source), "the open file", spec)
     raise BadShapeError(f"{_wanted(channels, is_ranged)}, got {_named(source)}")
+
+
+def is_open_file(source: object) -> bool:
+    """Whether something is read from as files are: an open file, what a web framework got, `io.BytesIO`."""
+    # Cameras of OpenCV and pipelines have a `read` as well, and none of these.
+    return callable(getattr(source, "read", None)) and any(hasattr(source, each) for each in ("readable", "seek"))
+
+
+def _contents(file: Any) -> bytes:
+    """The rest of an open file, at most as much as a file of an image may have.
+
+    Raises:
+        BadShapeError: it gives text, or nothing more, or is read asynchronously.
+    """
+    data = file.read(MAX_FILE_BYTES + 1)
+    if not isinstance(data, bytes | bytearray):
+        close = getattr(data, "close", None)
+        if close is not None:  # a coroutine, which would be called forgotten
+            close()
+        raise BadShapeError(
+            f"a file has to be opened for bytes; this one gave {type(data).__name__}. Open it with 'rb'."
+        )
+    if not data:
+        raise BadShapeError("the open file is at its end: it is empty, or was read before. Call seek(0) first.")
+    if len(data) > MAX_FILE_BYTES:
+        raise BadShapeError(f"the open file has more than the {MAX_FILE_BYTES >> 30} GiB that are read.")
+    return bytes(data)
 
 
 def _channels(spec: ModelSpec) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from densecast.errors import UsageError
+from densecast.imaging.door import is_open_file
 from densecast.imaging.video import Video
 from densecast.pipeline import ImageLike, Pipeline, Predicted
 from densecast.verbs._model import Model, opened
@@ -40,7 +41,7 @@ def predict(
     """Yield each picture of `source` with its prediction, in order; memory does not depend on how many there are.
 
     `source` is a path or name of an image, a folder (with `recursive` its subfolders as well), a pattern, a list, a
-    video or `camera:0`; an (H, W, 3) uint8 array, a file's bytes, or a Pillow image; or an iterable of any of these,
+    video or `camera:0`; an (H, W, 3) uint8 array, a file's bytes, an open file, a Pillow image; or an iterable,
     which is taken from as results are. URLs are fetched with `allow_url` only. `Predicted.source` is the path or URL,
     the `VideoFrame`, or the object that was given, `Predicted.image` the picture as RGB. Of a video it is every
     `every`-th frame; a camera never ends by itself. An artifact is opened in throughput mode, a pipeline is used as it
@@ -101,8 +102,11 @@ def _items(source: Any, every: int, recursive: bool, allow_url: bool) -> Iterato
 
 def _is_picture(source: Any) -> bool:
     """Arrays, bytes and Pillow images; and tensors, for the pipeline to say how they become arrays."""
-    return isinstance(source, (bytes, bytearray, memoryview, np.ndarray)) or any(
-        kind.__module__.partition(".")[0] in _LIBRARIES for kind in type(source).__mro__
+    # Open files are iterable, by lines.
+    return (
+        isinstance(source, (bytes, bytearray, memoryview, np.ndarray))
+        or is_open_file(source)
+        or any(kind.__module__.partition(".")[0] in _LIBRARIES for kind in type(source).__mro__)
     )
 
 
