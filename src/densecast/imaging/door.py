@@ -22,8 +22,8 @@ _BYTES = np.dtype(np.uint8)
 def as_image(source: Any, spec: ModelSpec) -> npt.NDArray[Any]:
     """Anything that can be one image for this model -> (H, W, C), RGB if C is 3; an array that is right is given back.
 
-    A path, bytes and a file that is open for reading bytes are read as `read_image` does, a Pillow image of any mode is converted as a file of it would
-    be, grey arrays are repeated, alpha is dropped.
+    A path, bytes and a file that is open for bytes are read as `read_image` does, a Pillow image of any mode is
+    converted as a file of it would be, grey arrays are repeated, alpha is dropped.
 
     Raises:
         BadShapeError: no image, several, channels first, empty, or of a type whose values nobody has declared.
