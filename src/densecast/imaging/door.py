@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -41,18 +42,25 @@ def as_image(source: Any, spec: ModelSpec) -> npt.NDArray[Any]:
         return read.decode_for(bytes(source), "the image's bytes", spec)
     if type(source).__module__.partition(".")[0] == "PIL":
         return _pillow(source, spec)
-    if is_open_file(source):
+    if isinstance(source, OpenFile):
         return read.decode_for(_contents(source), "the open file", spec)
     raise BadShapeError(f"{_wanted(channels, is_ranged)}, got {_named(source)}")
 
 
-def is_open_file(source: object) -> bool:
-    """Whether something is read from as files are: an open file, what a web framework got, `io.BytesIO`."""
-    # Cameras of OpenCV and pipelines have a `read` as well, and none of these.
-    return callable(getattr(source, "read", None)) and any(hasattr(source, each) for each in ("readable", "seek"))
+@runtime_checkable
+class OpenFile(Protocol):
+    """What is read from as files are: an open file, an upload of a web framework, `io.BytesIO`; no camera."""
+
+    def read(self, count: int, /) -> Any:
+        """At most so many bytes."""
+        ...
+
+    def seek(self, place: int, /) -> Any:
+        """Go to a place."""
+        ...
 
 
-def _contents(file: Any) -> bytes:
+def _contents(file: OpenFile) -> bytes:
     """The rest of an open file, at most as much as a file of an image may have.
 
     Raises:
@@ -60,9 +68,8 @@ def _contents(file: Any) -> bytes:
     """
     data = file.read(MAX_FILE_BYTES + 1)
     if not isinstance(data, bytes | bytearray):
-        close = getattr(data, "close", None)
-        if close is not None:  # a coroutine, which would be called forgotten
-            close()
+        if inspect.iscoroutine(data):
+            data.close()  # else it would be called forgotten
         raise BadShapeError(
             f"a file has to be opened for bytes; this one gave {type(data).__name__}. Open it with 'rb'."
         )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from densecast.errors import UsageError
-from densecast.imaging.door import is_open_file
+from densecast.imaging.door import OpenFile
 from densecast.imaging.video import Video
 from densecast.pipeline import ImageLike, Pipeline, Predicted
 from densecast.verbs._model import Model, opened
