@@ -103,10 +103,8 @@ def _items(source: Any, every: int, recursive: bool, allow_url: bool) -> Iterato
 def _is_picture(source: Any) -> bool:
     """Arrays, bytes and Pillow images; and tensors, for the pipeline to say how they become arrays."""
     # Open files are iterable, by lines.
-    return (
-        isinstance(source, (bytes, bytearray, memoryview, np.ndarray))
-        or is_open_file(source)
-        or any(kind.__module__.partition(".")[0] in _LIBRARIES for kind in type(source).__mro__)
+    return isinstance(source, (bytes, bytearray, memoryview, np.ndarray, OpenFile)) or any(
+        kind.__module__.partition(".")[0] in _LIBRARIES for kind in type(source).__mro__
     )
 
 
