@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from densecast.errors import BadDatasetError
 from densecast.io import files, remote
@@ -116,6 +116,16 @@ class InProgram:
         return None if found is None else found.sha256
 
 
+class _Row(NamedTuple):
+    """A recorded file: where it lies now, its size and stamp, and the place of its hash in a column."""
+
+    origin: Origin
+    size_bytes: int
+    stamp: str | None
+    digests: Any
+    place: int
+
+
 Origins = Callable[[str], Sequence[Origin | None]]
 """By id: where its image lies and, if there is ground truth of its own, that."""
 
@@ -136,36 +146,36 @@ class Unchanged:
         """
         with ThreadPoolExecutor(_TOGETHER, "densecast unchanged") as pool:
             rows = list(self._rows(ids, batch))
-            slow = [origin for origin, _ in rows if origin.is_slow]
+            slow = [row.origin for row in rows if row.origin.is_slow]
             asked = dict(zip(slow, pool.map(lambda origin: origin.facts(), slow), strict=True))
             unsure: dict[tuple[str, str | None], Origin] = {}
-            for origin, recorded in rows:
+            for row in rows:
+                origin = row.origin
                 now = asked[origin] if origin.is_slow else origin.facts()
                 if now is None:  # what is recorded needs it no more
                     continue
-                if now.size_bytes is not None and now.size_bytes != recorded.size_bytes:
-                    told = f"has {now.size_bytes} bytes and had {recorded.size_bytes} when it was recorded in"
+                if now.size_bytes is not None and now.size_bytes != row.size_bytes:
+                    told = f"has {now.size_bytes} bytes and had {row.size_bytes} when it was recorded in"
                     raise self._changed(origin, told)
-                if now.stamp is None or now.stamp != recorded.stamp:
-                    unsure[origin.shown, recorded.sha256] = origin
+                if now.stamp is None or now.stamp != row.stamp:
+                    unsure[origin.shown, row.digests[row.place].as_py()] = origin
             found = pool.map(lambda origin: origin.hashed(), unsure.values())
             for ((_, was), origin), is_now in zip(unsure.items(), found, strict=True):
                 if is_now is not None and is_now != was:
                     raise self._changed(origin, "has other contents than when it was recorded in")
 
-    def _rows(self, ids: Sequence[str], batch: Any) -> Iterator[tuple[Origin, FileFacts]]:
+    def _rows(self, ids: Sequence[str], batch: Any) -> Iterator[_Row]:
         """What was recorded, with where it lies now."""
-        for place, prefix in enumerate(_PREFIXES):
-            names = [f"{prefix}{name}" for name in ("sha256", "size_bytes", "stamp")]
-            columns = [batch.column(name) if name in batch.schema.names else None for name in names]
-            sizes, stamps = ([None] * len(ids) if each is None else each.to_pylist() for each in columns[1:])
-            for row, sample_id in enumerate(ids):
-                if sizes[row] is None:
+        for number, prefix in enumerate(_PREFIXES):
+            digests, sizes = (batch.column(f"{prefix}{name}") for name in ("sha256", "size_bytes"))
+            has_stamps = f"{prefix}stamp" in batch.schema.names
+            stamps = batch.column(f"{prefix}stamp").to_pylist() if has_stamps else [None] * len(ids)
+            for place, (sample_id, size) in enumerate(zip(ids, sizes.to_pylist(), strict=True)):
+                if size is None:
                     continue
                 origins = self.origins(sample_id)
-                if place < len(origins) and (origin := origins[place]) is not None:
-                    digest = None if columns[0] is None else columns[0][row].as_py()
-                    yield origin, FileFacts(digest, sizes[row], stamps[row])
+                if number < len(origins) and (origin := origins[number]) is not None:
+                    yield _Row(origin, size, stamps[place], digests, place)
 
     def _changed(self, origin: Origin, told: str) -> BadDatasetError:
         return BadDatasetError(
