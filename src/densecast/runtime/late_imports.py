@@ -78,10 +78,13 @@ def _once_torch_is_there(asked: Any) -> Any:
 class _PartsForTorch:
     """Imports NNCF's functions for tensors of PyTorch's just before the rest of what it has for PyTorch."""
 
+    def __init__(self) -> None:
+        self._is_done = False
+
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> None:
         """Never finds a module; leaves that to the others."""
-        if name == _NNCF_FOR_TORCH and self in sys.meta_path:
-            sys.meta_path.remove(self)
+        if name == _NNCF_FOR_TORCH and not self._is_done:
+            self._is_done = True
             for part in _TORCH_PARTS:
                 importlib.import_module(part)
 
