@@ -65,6 +65,10 @@ _LOSS = {
     "type": "MultiLossFactory", "num_joints": 3, "num_stages": 1, "ae_loss_type": "exp", "with_ae_loss": [True],
     "push_loss_factor": [0.1], "pull_loss_factor": [0.1], "with_heatmaps_loss": [True], "heatmaps_loss_factor": [1.0],
 }  # fmt: skip
+_GROUPING = {
+    "num_joints": 3, "max_num_people": 30, "detection_threshold": 0.1, "tag_threshold": 1, "use_detection_val": True,
+    "ignore_too_much": False, "nms_kernel": 5, "nms_padding": 2, "tag_per_joint": True, "flip_test": False,
+}  # fmt: skip
 _UP = {"num_deconv_layers": 1, "num_deconv_filters": (6,), "num_deconv_kernels": (4,)}
 
 
@@ -111,7 +115,7 @@ def original_of(table: Any) -> Any:
 
     model = ConfigDict(table)
     model.keypoint_head.loss_keypoint = _LOSS
-    model.update(train_cfg={}, test_cfg={"flip_test": False})
+    model.update(train_cfg={}, test_cfg=_GROUPING)
     return build_posenet(model).eval()
 
 

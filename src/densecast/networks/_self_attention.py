@@ -27,7 +27,7 @@ class SelfAttentionBlock(nn.Module):
     """Each query position takes the weighted mean of all key positions.
 
     Keys: `key_project`, `query_project`, `value_project`, `out_project` where there is one. `convs` of keys and queries
-    have normalisation and activation where `norm` is not None; values and output never have.
+    have normalisation and activation unless they are `plain`; values and output never have.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class SelfAttentionBlock(nn.Module):
         out_channels: int,
         *,
         shared: bool = False,
+        plain: bool = False,
         convs: int = 1,
         norm: Norm | None,
         activation: Activation,
@@ -48,7 +49,7 @@ class SelfAttentionBlock(nn.Module):
         super().__init__()
 
         def project(width: int) -> nn.Module:
-            if norm is None:
+            if plain:
                 return nn.Conv2d(width, channels, 1)
             parts = [
                 ConvModule(width if index == 0 else channels, channels, 1, norm=norm, activation=activation)

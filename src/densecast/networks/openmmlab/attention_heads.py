@@ -51,7 +51,15 @@ class BetweenHead(FCNHead):
 class _PositionAttention(SelfAttentionBlock):
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__(
-            channels, channels, inner, channels, norm=None, activation="relu", scaled=False, with_out=False
+            channels,
+            channels,
+            inner,
+            channels,
+            plain=True,
+            norm=None,
+            activation="relu",
+            scaled=False,
+            with_out=False,
         )
         self.gamma = Scale()
 

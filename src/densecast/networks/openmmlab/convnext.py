@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from densecast.networks._conv import Activation, activation_of
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.units import TRAINING
-from densecast.networks.openmmlab.units import activation_of as read_activation
+from densecast.networks.openmmlab.units import shared_activation_of as read_activation
 
 _ARCHITECTURES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "tiny": ((3, 3, 9, 3), (96, 192, 384, 768)),

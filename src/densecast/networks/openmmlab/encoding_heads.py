@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import ConvModule, Units
+from densecast.networks._conv import ConvModule, Norm, Units
 from densecast.networks._pyramid_heads import resized
 
 
@@ -89,13 +89,23 @@ class _Encoding(nn.Module):
         return torch.matmul(weights.transpose(1, 2), flat) - weights.sum(dim=1).unsqueeze(2) * self.codewords
 
 
+def _along(norm: Norm | None, codes: int) -> nn.Module:
+    """What normalises (N, codes, channels): the units' own kind, batch normalisation where they have none."""
+    kind = None if norm is None else norm.make(codes)
+    if isinstance(kind, nn.InstanceNorm2d):
+        return nn.InstanceNorm1d(codes, eps=kind.eps, affine=kind.affine)
+    if isinstance(kind, nn.GroupNorm):
+        return kind
+    return nn.BatchNorm1d(codes, eps=kind.eps if isinstance(kind, nn.BatchNorm2d) else 1e-5)
+
+
 class _EncodingModule(nn.Module):
     """Channels weighed by an encoding of the whole map. Keys: `encoding_project`, `encoding.{0,1}`, `fc.0`."""
 
     def __init__(self, channels: int, codes: int, units: Units) -> None:
         super().__init__()
         self.encoding_project = units.conv(channels, channels, 1)
-        self.encoding = nn.Sequential(_Encoding(channels, codes), nn.BatchNorm1d(codes), nn.ReLU())
+        self.encoding = nn.Sequential(_Encoding(channels, codes), _along(units.norm, codes), nn.ReLU())
         self.fc = nn.Sequential(nn.Linear(channels, channels), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densecast.networks._conv import Units
+from densecast.networks._conv import USUAL, Units
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.units import activation_of, norm_of, plain_convolution
 
@@ -20,11 +20,12 @@ Select = Callable[[Sequence[Tensor]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """The keys that all heads share."""
+    """The keys that all heads share; `classes` are the planes of the logits, `named` the classes that they decide."""
 
     in_channels: tuple[int, ...]
     channels: int
     classes: int
+    named: int
     units: Units
     align_corners: bool
     index: tuple[int, ...]
@@ -45,8 +46,11 @@ class Common:
         return kind(self.in_channels, self.channels, self.classes, *own, units=self.units, **others)
 
 
-def common(keys: Keys, transform: str | None = None) -> Common:
-    """Read what all heads share; `transform` is the one that this kind of head always has."""
+def common(keys: Keys, transform: str | None = None, *, has_units: bool = True) -> Common:
+    """Read what all heads share; `transform` is the one that this kind of head always has.
+
+    Without `has_units` the kind reads normalisation and activation by itself.
+    """
     channels = keys.integer("channels")
     classes = keys.integer("num_classes", most=1 << 14)
     outputs = keys.take("out_channels", None)
@@ -66,7 +70,8 @@ def common(keys: Keys, transform: str | None = None) -> Common:
         in_channels,
         channels,
         classes if outputs is None else outputs,
-        Units(norm_of(keys), activation_of(keys)),
+        classes,
+        Units(norm_of(keys), activation_of(keys)) if has_units else USUAL,
         align,
         index,
         given,

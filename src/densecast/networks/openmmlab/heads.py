@@ -98,6 +98,7 @@ def _segformer(keys: Keys, shared: Common) -> nn.Module:
     return shared.of_all(SegformerHead, align_corners=shared.align_corners, nearest=mode == "nearest")
 
 
+_OF_TOKENS = "SegmenterMaskTransformerHead"
 Make = Callable[[Keys, Common], nn.Module]
 HEADS: dict[str, tuple[Make, str | None]] = {
     "FCNHead": (_fcn, None),
@@ -127,11 +128,13 @@ HEADS: dict[str, tuple[Make, str | None]] = {
     "PIDHead": (dual_resolution.pid_head, None),
     "SETRUPHead": (transformer_heads.setr_up, None),
     "SETRMLAHead": (transformer_heads.setr_mla, "multiple_select"),
-    "SegmenterMaskTransformerHead": (transformer_heads.segmenter, None),
+    _OF_TOKENS: (transformer_heads.segmenter, None),
     "DPTHead": (dense_transformer.dpt, "multiple_select"),
 }
 """By the type in a configuration: what makes the head, and the transform that it always has."""
 _ITERATIVE = "IterativeDecodeHead"
+# Heads that have weights for each class beside those of their last convolution.
+_OF_ALL_CLASSES = ("DAHead", "EncHead", "PointHead", _OF_TOKENS)
 
 
 def head(keys: Keys, refining: Mapping[str, Any] | None = None) -> Head:
@@ -152,7 +155,9 @@ def head(keys: Keys, refining: Mapping[str, Any] | None = None) -> Head:
         keys.only("conv_cfg", {"type": "Conv1d"}, None)
         keys.supply(refining or {})
     make, transform = HEADS[kind]
-    shared = common(keys, transform)
+    shared = common(keys, transform, has_units=kind != _OF_TOKENS)
+    if kind in _OF_ALL_CLASSES and shared.classes != shared.named:
+        raise keys.wrong("out_channels", shared.classes, f"num_classes ({shared.named}) with this head")
     if transform is not None and shared.transform != transform:
         raise keys.wrong("input_transform", shared.transform, repr(transform))
     module = make(keys, shared)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from densecast.networks._conv import ConvModule, Norm
+from densecast.networks._conv import BATCH_NORM, ConvModule, Norm
 
 
 class Hourglass(nn.Module):
@@ -18,7 +18,10 @@ class Hourglass(nn.Module):
         self.up1 = ConvModule(own, own, 3, norm=norm)
         self.pool1 = nn.MaxPool2d(2, 2)
         self.low1 = ConvModule(own, inner, 3, norm=norm)
-        self.low2 = Hourglass(depth - 1, widths[1:], norm) if depth > 1 else ConvModule(inner, inner, 3, norm=norm)
+        # The original gives inner ones no normalisation of their own.
+        self.low2 = (
+            Hourglass(depth - 1, widths[1:], BATCH_NORM) if depth > 1 else ConvModule(inner, inner, 3, norm=norm)
+        )
         self.low3 = ConvModule(inner, own, 3, norm=norm)
         self.up2 = nn.Upsample(scale_factor=2.0, mode="nearest")
 

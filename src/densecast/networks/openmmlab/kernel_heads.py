@@ -16,7 +16,7 @@ from densecast.networks._conv import Activation, ConvModule, activation_of
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.transformer_parts import FeedForward, OwnAttention
 from densecast.networks.openmmlab.units import activation_of as read_activation
-from densecast.networks.openmmlab.units import layer_norm_of, norm_of, plain_convolution
+from densecast.networks.openmmlab.units import layer_norm_of, norm_of, plain_convolution, shared_activation_of
 
 # Heads whose features the original can ask for.
 _GENERATING = ("FCNHead", "PSPHead", "ASPPHead", "UPerHead")
@@ -152,17 +152,9 @@ def _updator(keys: Keys, head_channels: int) -> KernelUpdator:
         normed=keys.flag("gate_norm_act", False),
         activated=keys.flag("activate_out", False),
         eps=layer_norm_of(keys, 1e-5),
-        activation=_activation(keys, "act_cfg"),
+        activation=shared_activation_of(keys),
     )
     keys.done()
-    return made
-
-
-def _activation(keys: Keys, name: str) -> Activation:
-    """An activation without weights of its own, which several layers share."""
-    made = read_activation(keys, name=name)
-    if made in ("none", "prelu"):
-        raise keys.wrong(name, made, "an activation without weights")
     return made
 
 
@@ -192,7 +184,7 @@ def _round(keys: Keys, channels: int) -> nn.Module:
         raise keys.wrong("num_heads", heads, f"a divisor of in_channels, {channels}")
     for name in ("conv_kernel_size", "feat_gather_stride", "mask_transform_stride"):
         keys.only(name, 1)
-    activation, inner = _activation(keys, "act_cfg"), _activation(keys, "ffn_act_cfg")
+    activation, inner = shared_activation_of(keys), shared_activation_of(keys, name="ffn_act_cfg")
     hidden, count = keys.integer("feedforward_channels", 2048), keys.integer("num_ffn_fcs", 2, least=2, most=8)
     made = KernelUpdateHead(
         channels,

@@ -77,12 +77,8 @@ class SeparableFCNHead(nn.Module):
         super().__init__()
 
         def separable(width: int) -> DepthwiseSeparableConv:
-            return units.separable(
-                width,
-                channels,
-                kernel,
-                depthwise_activation=depthwise_activation,
-            )
+            # The original gives these convolutions the normalisation of its table, and not the activation.
+            return Units(units.norm).separable(width, channels, kernel, depthwise_activation=depthwise_activation)
 
         self.convs = nn.Sequential(*(separable(in_channels if index == 0 else channels) for index in range(count)))
         self.conv_cat = separable(in_channels + channels) if concat_input else None

@@ -11,7 +11,7 @@ from densecast.networks._conv import Activation, activation_of
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.transformer_parts import MultiheadAttention, to_map, to_tokens
 from densecast.networks.openmmlab.units import TRAINING, layer_norm_of
-from densecast.networks.openmmlab.units import activation_of as read_activation
+from densecast.networks.openmmlab.units import shared_activation_of as read_activation
 
 
 class ReducedAttention(nn.Module):
@@ -106,7 +106,7 @@ class MixVisionTransformer(nn.Module):
         out_indices: Sequence[int],
     ) -> None:
         super().__init__()
-        self.out_indices = tuple(out_indices)
+        self.out_indices = tuple(sorted(set(out_indices)))
         self.layers = nn.ModuleList()
         for stage in stages:
             channels = width * stage.heads

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from densecast.networks._conv import Activation, Norm, activation_of
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.units import TRAINING, norm_of
-from densecast.networks.openmmlab.units import activation_of as read_activation
+from densecast.networks.openmmlab.units import shared_activation_of as read_activation
 
 # Table 1 of the paper: blocks and channels of each stage.
 _NARROW, _WIDE = (64, 128, 320, 512), (96, 192, 384, 768)

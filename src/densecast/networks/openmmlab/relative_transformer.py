@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.transformer_parts import EncoderLayer, attended, to_map
 from densecast.networks.openmmlab.units import TRAINING, layer_norm_of
-from densecast.networks.openmmlab.units import activation_of as read_activation
+from densecast.networks.openmmlab.units import shared_activation_of as read_activation
 from densecast.networks.openmmlab.vision_transformer import GELU, Patches
 
 
@@ -122,6 +122,8 @@ def relative_transformer(keys: Keys, *, is_mae: bool = False) -> Any:
     if channels % heads:
         raise keys.wrong("num_heads", heads, f"a divisor of embed_dims, {channels}")
     grid_hw = (height // patch, width // patch)
+    if height % patch or width % patch:
+        raise keys.wrong("img_size", sides, f"a multiple of patch_size, {patch}")
     if 0 in grid_hw or grid_hw[0] * grid_hw[1] > 1 << 14:
         raise keys.wrong("img_size", sides, f"1 to {1 << 14} patches of {patch}")
     hidden = int(keys.number("mlp_ratio", 4) * channels)

@@ -137,7 +137,7 @@ def resnest(keys: Keys) -> Any:
     depth = keys.integer("depth")
     if depth not in _DEPTHS:
         raise keys.unknown("depth", depth, map(str, _DEPTHS))
-    keys.only("style", "pytorch", "caffe")  # its blocks have one place for the stride
+    keys.only("style", "pytorch")
     layout = residual_layout(keys, _DEPTHS[depth])
     style = BlockStyle(
         batch_norm_of(keys),

@@ -11,7 +11,7 @@ from densecast.networks._conv import Activation
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.transformer_parts import FeedForward, padded
 from densecast.networks.openmmlab.units import TRAINING, layer_norm_of
-from densecast.networks.openmmlab.units import activation_of as read_activation
+from densecast.networks.openmmlab.units import shared_activation_of as read_activation
 
 # What is added to the likeness of positions that only the shift made neighbours.
 _FAR = -100.0
@@ -130,9 +130,9 @@ class _Block(nn.Module):
 class _Merging(nn.Module):
     """Four neighbours become one position of twice the width. Keys: `norm`, `reduction`."""
 
-    def __init__(self, channels: int, out_channels: int, eps: float) -> None:
+    def __init__(self, channels: int, out_channels: int, eps: float | None) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(4 * channels, eps=eps)
+        self.norm = nn.Identity() if eps is None else nn.LayerNorm(4 * channels, eps=eps)
         self.reduction = nn.Linear(4 * channels, out_channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -200,8 +200,7 @@ def swin_transformer(keys: Keys) -> nn.Module:
     keys.only("strides", (patch, *(2,) * (len(depths) - 1)))
     outputs = keys.integers("out_indices", (0, 1, 2, 3), least=0)
     bias = keys.flag("qkv_bias", True)
-    given = keys.take("qk_scale", None)
-    scale = None if given is None else float(given)
+    scale = keys.number("qk_scale") if keys.peek("qk_scale") is not None else keys.take("qk_scale", None)
     eps, activation = layer_norm_of(keys, 1e-5), read_activation(keys, {"type": "GELU"})
     has_norm = keys.flag("patch_norm", True)
     keys.only("use_abs_pos_embed", False)
@@ -224,7 +223,7 @@ def swin_transformer(keys: Keys) -> nn.Module:
             for number in range(depth)
         ]
         last = index == len(depths) - 1
-        stages.append(_Stage(blocks, None if last else _Merging(channels, 2 * channels, eps)))
+        stages.append(_Stage(blocks, None if last else _Merging(channels, 2 * channels, eps if has_norm else None)))
         if index in outputs:
             norms[index] = nn.LayerNorm(channels, eps=eps)
         channels *= 2

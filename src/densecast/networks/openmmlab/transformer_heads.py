@@ -13,7 +13,7 @@ from densecast.networks._conv import ConvModule, Units
 from densecast.networks.openmmlab.head_keys import Common
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.transformer_parts import EncoderLayer, OwnAttention, to_map, to_tokens
-from densecast.networks.openmmlab.units import layer_norm_of, norm_of, optional_activation_of
+from densecast.networks.openmmlab.units import layer_norm_of, norm_of, optional_activation_of, shared_activation_of
 
 _EPS = 1e-6
 
@@ -180,9 +180,9 @@ def segmenter(keys: Keys, shared: Common) -> nn.Module:
         raise keys.wrong("num_heads", heads, f"a divisor of embed_dims, {channels}")
     hidden = int(keys.number("mlp_ratio", 4) * channels)
     count, bias = keys.integer("num_fcs", 2, least=2, most=8), keys.flag("qkv_bias", True)
-    eps = 1e-5
+    eps, kind = layer_norm_of(keys, 1e-5), shared_activation_of(keys, {"type": "GELU"})
     layers = [
-        EncoderLayer(channels, OwnAttention(channels, heads, bias), hidden, count=count, eps=eps, activation="gelu")
+        EncoderLayer(channels, OwnAttention(channels, heads, bias), hidden, count=count, eps=eps, activation=kind)
         for _ in range(keys.integer("num_layers", most=64))
     ]
     keys.ignore("drop_path_rate", "drop_rate", "attn_drop_rate", "init_std")

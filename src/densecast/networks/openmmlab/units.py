@@ -84,6 +84,18 @@ def optional_activation_of(keys: Keys, name: str = "act_cfg") -> Activation:
     return "none" if value is None else activation_of(Keys({name: value}, keys.where), name=name)
 
 
+def shared_activation_of(keys: Keys, default: Any = None, name: str = "act_cfg") -> Activation:
+    """The same, of parts that need one, and have it once for all of their layers: without weights of its own.
+
+    Raises:
+        BadConfigError: none, or one with weights.
+    """
+    made = activation_of(keys, default, name)
+    if made in ("none", "prelu"):
+        raise keys.wrong(name, made, "an activation without weights")
+    return made
+
+
 def plain_convolution(keys: Keys) -> None:
     """Check that convolutions are the usual ones."""
     value = keys.take("conv_cfg", None)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from densecast.networks.openmmlab.keys import Keys
 from densecast.networks.openmmlab.transformer_parts import EncoderLayer, OwnAttention, padded, to_map, to_tokens
 from densecast.networks.openmmlab.units import TRAINING, layer_norm_of
-from densecast.networks.openmmlab.units import activation_of as read_activation
+from densecast.networks.openmmlab.units import shared_activation_of as read_activation
 
 GELU = {"type": "GELU"}
 
