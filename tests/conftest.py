@@ -33,9 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--expected-skips-only", action="store_true", help="fail on skips that expected_skips.py lacks")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     # Thousands of tests, and all that they import, are there to stay: looking for garbage among them takes a while.
-    gc.disable()
+    # Where workers collect, this process does not.
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        gc.disable()
 
 
 def pytest_collection_finish() -> None:
