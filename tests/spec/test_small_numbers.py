@@ -93,7 +93,8 @@ def test_windows_are_no_larger_than_the_input_and_end_with_it() -> None:
 
 def test_windows_of_one_pixel_are_windows_and_of_none_are_not() -> None:
     assert len(Slide((1, 1), (1, 1)).windows((2, 3))) == 6
-    for crop, stride in (((0, 4), (1, 1)), ((4, 4), (4, 0)), ((4, 4), (4, 5))):
+    assert Slide((65536, 65536), (65536, 1)).window_hw((9, 70000)) == (9, 65536)
+    for crop, stride in (((0, 4), (1, 1)), ((4, 4), (4, 0)), ((4, 4), (4, 5)), ((65537, 4), (4, 4))):
         with pytest.raises(BadConfigError, match="windows"):
             Slide(crop, stride)
 
