@@ -2,12 +2,12 @@
 
 One network of each family: SegFormer-B0, DeepLabV3+ and PSPNet on ResNet-50, BiSeNetV2, Fast-SCNN. Their published
 weights are out of reach, so weights are by chance, with the statistics of batch normalisation taken from the
-photographs. Its shifts are 1: activations then cut off little, and networks damp noise as trained ones do, where those
-of shift 0 make it grow ten times and more. The classes are 19 clusters of what the network makes of the photographs:
-pixels between clusters are decided by little, and change more easily than a trained network's. Labels are compared with
-ONNX Runtime's in float32. A build that its own check refuses is told with the reason. Speed is inference alone, input
-ready, threads alike, repetitions interleaved: a ratio is the median of the rounds', beside their quartiles. With
---profile, the operators that take most of each OpenVINO build's time.
+photographs and its shifts 1. Such networks make noise grow; `noise_growth` tells how far. The classes are 19 clusters
+of what the network makes of the photographs: pixels between clusters are decided by little, and change more easily
+than a trained network's. Labels are compared with ONNX Runtime's in float32. A build that its own check refuses is
+told with the reason. Speed is inference alone, input ready, threads alike, repetitions interleaved: a ratio is the
+median of the rounds', beside their quartiles. With --profile, the operators that take most of each OpenVINO build's
+time.
 
 With --work FOLDER builds are kept there and taken from there, so that building (--repetitions 0) and measuring can be
 two runs, each for a few networks; --json FILE keeps what it holds of other networks, and of labels where only speed is
