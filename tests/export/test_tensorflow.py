@@ -180,8 +180,10 @@ def test_the_death_of_tensorflows_process_is_one_line(
         time.sleep(0.05)
     os.kill(found[0], number)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == 3 and said.count("\n") == 1 and words in said
-    assert not (tmp_path / "out").exists() and "Traceback" not in said
+    # Half a minute without a word is told, too, on a slow machine.
+    (last,) = [line for line in said.splitlines() if "in a confined process:" not in line]
+    assert process.returncode == 3 and last.startswith("densecast: ") and words in last
+    assert not (tmp_path / "out").exists()
 
 
 def grandchildren(pid: int) -> list[int]:
