@@ -191,7 +191,7 @@ PROCESSOR = {
 @pytest.mark.slow
 def test_a_hugging_face_network_in_memory(tmp_path: Path) -> None:
     network = segformer()
-    artifact = export(network, tmp_path / "out", labels=network.config.id2label, preprocess=PROCESSOR, example=SMALL)
+    artifact = export(network, tmp_path / "out", preprocess=PROCESSOR, example=SMALL)
     assert artifact.spec.output.name == "logits" and artifact.spec.labels == ("thing 0", "thing 1", "thing 2")
     feed = parity.image_like((1, 3, 64, 96), 1)
     assert_same(artifact, feed, own(network, feed).logits)
@@ -349,3 +349,12 @@ def test_a_module_of_another_number_of_channels_names_what_to_declare(tmp_path: 
     with pytest.raises(BadGraphError, match=r"takes images of 1 channels.*channels = 1") as caught:
         export(torch.nn.Conv2d(1, 3, 3, padding=1).eval(), tmp_path / "out", labels=3)
     assert caught.value.field == "channels"
+
+
+def test_labels_are_those_that_are_said_before_those_of_a_modules_configuration(tmp_path: Path) -> None:
+    network = torch.nn.Conv2d(3, 2, 1).eval()
+    network.config = type("Config", (), {"id2label": {1: "sky", 0: "road"}})()
+    assert export(network, tmp_path / "own").spec.labels == ("road", "sky")
+    assert export(network, tmp_path / "said", labels=["a", "b"]).spec.labels == ("a", "b")
+    with pytest.raises(BadConfigError, match=r"two labels, got 0.*--labels"):
+        export(torch.nn.Conv2d(3, 2, 1).eval(), tmp_path / "none")

@@ -89,7 +89,9 @@ class SegmentationTask:
         """
         count = len(spec.labels)
         if count < 2:
-            cure = f" Of a network with one plane name both: background,{spec.labels[0]}." if count else ""
+            cure = " Name them, as labels=['road', 'sky'] or --labels road,sky, or in a spec file."
+            if count:
+                cure = f" Of a network with one plane name both: background,{spec.labels[0]}."
             raise BadConfigError(f"a segmentation needs at least two labels, got {count}.{cure}", field="labels")
         if count > MAX_CLASSES:
             raise BadConfigError(f"labels are 16 bits at most: {MAX_CLASSES} classes; got {count}.", field="labels")

@@ -71,10 +71,11 @@ def export(
 ) -> FloatArtifact:
     """Export a network to a float artifact at `out`: a zoo model, a file, a folder, or a `torch.nn.Module`.
 
-    A zoo model, an OpenMMLab checkpoint and a Hugging Face folder say themselves what they are; what is said here
-    overrules it. Of others it is said by `spec`, a spec file or its contents; or by `labels` (a list, their number,
-    or a table such as `id2label`), `preprocess` and `task`. `preprocess` is ours, "imagenet", "0..1", "-1..1" or
-    "0..255", or another library's: see `library_preprocess.translate`; by default the image as it is, divided by 255.
+    A zoo model, an OpenMMLab checkpoint and a Hugging Face folder say themselves what they are, a transformers model in
+    memory its labels; what is said here overrules it. Of others it is said by `spec`, a spec file or its contents; or
+    by `labels` (a list, their number, or a table such as `id2label`), `preprocess` and `task`. `preprocess` is
+    ours, "imagenet", "0..1", "-1..1" or "0..255", or another library's: see `library_preprocess.translate`; by default
+    the image as it is, divided by 255.
     `checkpoint` are the weights of a zoo model or a module. `example` is the height and width at which a module is
     traced and compared. `output` names the main output. `given` names options that have their default because
     somebody said so.
@@ -110,6 +111,8 @@ def export(
         source, spec, labels = *mmdeploy.read(source, labels), None
     elif isinstance(source, Path):
         labels, preprocess = described.of_file(kind, source, spec, labels, preprocess)
+    else:
+        labels = described.of_module(source, spec, labels)
     model = described.model_spec(name, spec, labels, preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)

@@ -129,6 +129,12 @@ def stated(spec: Spec | None, labels: Labels | None, preprocess: object) -> Stat
     )
 
 
+def of_module(source: object, spec: Spec | None, labels: Labels | None) -> Labels | None:
+    """The labels for a module: what is said, else the table that transformers' models carry in their `config`."""
+    own = getattr(getattr(source, "config", None), "id2label", None)
+    return own if spec is None and labels is None and isinstance(own, Mapping) and own else labels
+
+
 def of_folder(
     folder: Path, spec: Spec | None, labels: Labels | None, preprocess: object, task: str | Task[Any, Any]
 ) -> tuple[Any, ModelSpec]:
