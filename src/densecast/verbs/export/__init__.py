@@ -111,9 +111,7 @@ def export(
         source, spec, labels = *mmdeploy.read(source, labels), None
     elif isinstance(source, Path):
         labels, preprocess = described.of_file(kind, source, spec, labels, preprocess)
-    else:
-        labels = described.of_module(source, spec, labels)
-    model = described.model_spec(name, spec, labels, preprocess, task)
+    model = described.model_spec(name, spec, described.of_module(source, spec, labels), preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)
     return export_module(source, model, out, options, example=example, checkpoint=checkpoint)
