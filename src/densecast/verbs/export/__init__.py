@@ -77,8 +77,7 @@ def export(
     ours, "imagenet", "0..1", "-1..1" or "0..255", or another library's: see `library_preprocess.translate`; by default
     the image as it is, divided by 255.
     `checkpoint` are the weights of a zoo model or a module. `example` is the height and width at which a module is
-    traced and compared. `output` names the main output. `given` names options that have their default because
-    somebody said so.
+    traced and compared. `output` names the main output, `given` options whose default somebody asked for.
 
     Raises:
         UsageError: arguments that do not go together, or would have no effect on this kind of source.
