@@ -8,6 +8,7 @@ from pathlib import Path
 import command_line
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import tiny_artifacts
 from made_images import write_jpeg
@@ -20,7 +21,7 @@ from densecast.io import files
 from densecast.pipeline import Pipeline
 from densecast.runtime import machine
 from densecast.spec.cpu import Cpu
-from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
+from densecast.spec.options import BuildOptions, HalfType, InputShape, QuantizeOptions
 from densecast.verbs.builder import build, default_name
 from densecast.verbs.verify import verify
 
@@ -200,3 +201,24 @@ def test_a_cpu_too_old_for_the_engines_is_told_so_at_once(
         Pipeline.open(built)
     with pytest.raises(BackendMissingError, match="AVX2"):
         build(tiny_artifacts.exported(tmp_path, name="other"), options=BuildOptions("openvino"))
+
+
+@pytest.mark.parametrize(
+    ("half_type", "flags"), [("bf16", (*WIDE, "avx512_fp16")), ("f16", (*WIDE, "avx512_bf16", "amx_bf16"))]
+)
+def test_a_16_bit_type_that_a_cpu_lacks_is_computed_in_float32_and_not_in_the_other_one(
+    half_type: HalfType, flags: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+) -> None:
+    source = tiny_artifacts.exported(tmp_path)
+    options = BuildOptions("openvino", "force_float16", InputShape((1,), 24, 32), half_type=half_type, cpu="any")
+    made = build(source, tmp_path / "half", options)
+    on(monkeypatch, *flags)
+    feed = np.random.default_rng(0).normal(size=(1, 3, 24, 32)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(source.folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    expected = session.run(None, {session.get_inputs()[0].name: feed})[0]
+    with Pipeline.open(made, threads=1) as pipeline:
+        assert pipeline.precision.compute == "float32"
+        (found,) = pipeline.session.forward({pipeline.spec.input.name: feed}).values()
+    # Sums in another order; 16 bits would be off by a thousand times as much.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * float(np.abs(expected).max()))
+    assert [check.state for check in verify(made.folder).checks if check.name == "precision"] == ["note"]

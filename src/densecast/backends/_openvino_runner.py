@@ -16,10 +16,12 @@ from densecast.io import cache, files
 from densecast.kernels.jit_warm_up import jit_warming_up
 from densecast.runtime import engine_words, machine
 from densecast.runtime.execution import ExecutionConfig
+from densecast.spec import cpu as cpus
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
 
 _FILE = "model.xml"
+_HINT = "INFERENCE_PRECISION_HINT"
 
 
 class OpenVinoRunner:
@@ -35,7 +37,9 @@ class OpenVinoRunner:
         self._compiled: dict[int | None, Any] = {}
         self._requests: dict[tuple[int | None, int], Any] = {}
         self._making = threading.Lock()
-        self._settings = artifact.manifest.settings
+        self._settings = dict(artifact.manifest.settings)
+        if _HINT in self._settings:
+            self._settings[_HINT] = cpus.half_type_there(self._settings[_HINT], machine.able())
         # OpenVINO's binding makes its table of types when it is first needed, and meanwhile lets go of Python's
         # lock while it holds the table's: two threads that both come first wait for each other for ever.
         ov.Type.f32.to_dtype()

@@ -7,7 +7,7 @@ therefore give the same sums on every CPU, and weights of all 8 only where sums 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -95,6 +95,18 @@ def takes_full_weights(cpu: Cpu) -> bool:
     """Whether int8 weights may use all 8 bits there, for `cpu` resolved."""
     kind = target(cpu)
     return kind is not None and kind.has_wide_int8_sums
+
+
+def half_type_there(half_type: str, abilities: Collection[Ability]) -> str:
+    """The type of layers that were built for 16 bits on a CPU of these abilities: float32 where it lacks their own.
+
+    Left to itself an engine takes the other 16-bit type, which rounds more, or overflows.
+
+    >>> half_type_there("f16", {"bfloat16"}), half_type_there("f16", {"float16"}), half_type_there("f32", ())
+    ('f32', 'f16', 'f32')
+    """
+    ability = _HALF_ABILITIES.get(half_type)
+    return half_type if ability is None or ability in abilities else "f32"
 
 
 def needs(cpu: Cpu, *, is_int8: bool, half_type: str) -> tuple[Ability, ...]:
