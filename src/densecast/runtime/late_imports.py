@@ -85,8 +85,9 @@ class _PartsForTorch:
         """Never finds a module; leaves that to the others."""
         if name == _NNCF_FOR_TORCH and not self._is_done:
             self._is_done = True
-            for part in _TORCH_PARTS:
-                importlib.import_module(part)
+            with contextlib.suppress(ImportError):  # NNCF goes without them, too
+                for part in _TORCH_PARTS:
+                    importlib.import_module(part)
 
 
 def _convert_model(*given: Any, **named: Any) -> Any:
