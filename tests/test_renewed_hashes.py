@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import tiny_artifacts
 from command_line import densecast
 from onnx import numpy_helper
 
+from densecast.errors import BadArtifactError
 from densecast.io import files
+from densecast.pipeline import Pipeline
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
 
 
@@ -79,3 +82,19 @@ def test_a_changed_model_with_renewed_hashes_fails_verification(tmp_path: Path, 
     assert ended.code == 1, ended.err + ended.out
     checks = {each["name"]: each["state"] for each in json.loads((tmp_path / "changed.json").read_text())["checks"]}
     assert checks["files"] == "ok" and checks["answer"] == "failed"
+
+
+@pytest.mark.parametrize("pads", ["1, 4294967296", "1, 30000000"])
+def test_a_model_that_was_changed_to_need_more_memory_than_there_is_is_refused_before_it_is_compiled(
+    tmp_path: Path, pads: str
+) -> None:
+    options = BuildOptions("openvino", "force_float32", InputShape((1,), 24, 32), half_type="auto")
+    built = tiny_artifacts.compiled(tmp_path, options).folder
+    text = (built / "model.xml").read_text()
+    assert 'pads_end="1, 1"' in text
+    (built / "model.xml").write_text(text.replace('pads_end="1, 1"', f'pads_end="{pads}"', 1))
+    renew(built)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BadArtifactError, match="makes a tensor of"):
+        Pipeline.open(built)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,10 @@ from densecast.backends._base import BuildJob
 from densecast.errors import BackendMissingError, BadGraphError
 from densecast.runtime import engine_words, late_imports
 from densecast.spec.tensor import Dim, TensorSpec
+
+# Values of one tensor, whatever the input's size; and how many times the input's values one may have: the widest layers
+# of networks have some twenty times as many.
+_LEAST_ALLOWED, _TIMES_THE_INPUT = 1 << 28, 4096
 
 
 def imported() -> Any:
@@ -56,6 +61,24 @@ def folded(model: Any) -> Any:
 
 def _partial_shape(ov: Any, spec: TensorSpec) -> Any:
     return ov.PartialShape([ov.Dimension(size.min, size.max) if isinstance(size, Dim) else size for size in spec.shape])
+
+
+def check_sizes(model: Any) -> None:
+    """Check a model, whose inputs have their sizes, for tensors that no network of such inputs has.
+
+    Raises:
+        ValueError: names the operator, and the least that its output takes.
+    """
+
+    def least(shape: Any) -> int:
+        return math.prod(axis.get_min_length() for axis in shape) if shape.rank.is_static else 0
+
+    largest_input = max((least(tensor.get_partial_shape()) for tensor in model.inputs), default=0)
+    allowed = max(_LEAST_ALLOWED, _TIMES_THE_INPUT * largest_input)
+    for node in model.get_ops():
+        for tensor in node.outputs():
+            if least(tensor.get_partial_shape()) > allowed:
+                raise ValueError(f"{node.get_friendly_name()} makes a tensor of {tensor.get_partial_shape()}")
 
 
 def with_sizes(ov: Any, model: Any, specs: Sequence[TensorSpec], batch: int | None) -> Any:

@@ -121,9 +121,9 @@ class OpenVinoRunner:
                 return self._core.import_model(blob, "CPU", config)
         try:
             model = self._core.read_model(self._artifact.file(_FILE))
-            compiled = self._core.compile_model(
-                _openvino_model.with_sizes(ov, model, self._inputs, batch), "CPU", config
-            )
+            model = _openvino_model.with_sizes(ov, model, self._inputs, batch)
+            _openvino_model.check_sizes(model)
+            compiled = self._core.compile_model(model, "CPU", config)
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # shapes that no tensor has, too
             told = engine_words.reason(error)
             if "bad_alloc" in str(error):
