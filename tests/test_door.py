@@ -6,16 +6,20 @@ import io
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tiny_artifacts
 import tiny_specs
 from made_images import picture
 from PIL import Image
 
 from densecast.errors import BadImageError, BadInputError, BadShapeError
 from densecast.imaging.door import as_image
+from densecast.pipeline import Pipeline
 from densecast.spec.model import ModelSpec
+from densecast.spec.options import BuildOptions, InputShape
 from densecast.spec.preprocess import Native, Preprocess
 from densecast.spec.tensor import TensorSpec
 
@@ -160,3 +164,12 @@ def test_networks_of_many_bands_take_theirs_alone() -> None:
             as_image(wrong, model(6))
     for right in (GREY, RGB, GREY[:, :, None]):
         assert as_image(right, model(1)).ndim == 3
+
+
+@pytest.mark.parametrize("given", [np.zeros((8, 8, 3), np.uint8), "a.jpg", ["a.jpg", "b.jpg"], None])
+def test_an_image_for_a_later_stage_is_told_where_it_goes(tmp_path: Path, given: Any) -> None:
+    built = tiny_artifacts.compiled(tmp_path, BuildOptions("reference", "force_float32", InputShape((1,), 24, 32)))
+    with Pipeline.open(built.folder) as pipeline:
+        for stage in (pipeline.predict, pipeline.forward, lambda image: pipeline.postprocess([], image)):
+            with pytest.raises(BadShapeError, match=r"what `preprocess` gives.*pipeline\(image\)"):
+                stage(given)

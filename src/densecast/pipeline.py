@@ -16,7 +16,7 @@ import numpy.typing as npt
 from densecast import windowed
 from densecast.artifact import Artifact, CompiledArtifact
 from densecast.errors import BadArtifactError, BadInputError, BadShapeError
-from densecast.imaging.door import as_image
+from densecast.imaging.door import as_image, prepared
 from densecast.imaging.read import read_for
 from densecast.runtime import execution, ordered_map, process_settings
 from densecast.runtime.async_calls import AsyncCalls
@@ -166,7 +166,7 @@ class Pipeline:
         """Run the network: outputs by name, without the batch axis, for each view; returns new arrays."""
         outputs: dict[int, Feeds] = {}
         with self.session.lease() as slot:
-            for numbers, feeds in windowed.batches_of(self.session, inputs, slot, unclocked):
+            for numbers, feeds in windowed.batches_of(self.session, prepared(inputs), slot, unclocked):
                 outputs_by_name = slot.run(feeds)
                 for row, number in enumerate(numbers):
                     outputs[number] = {name: array[row].copy() for name, array in outputs_by_name.items()}
@@ -178,12 +178,12 @@ class Pipeline:
         """Turn the outputs of all views into a prediction."""
         if self.spec.slide is not None:
             return windowed.join(outputs, self.task, self.spec, inputs, frame, scores=scores)
-        return self.task.postprocess(outputs, inputs.views, self.spec, frame, scores=scores)
+        return self.task.postprocess(outputs, prepared(inputs).views, self.spec, frame, scores=scores)
 
     def predict(self, inputs: ModelInputs, frame: Frame = "image") -> Any:
-        """Forward and postprocess, without intermediate copies."""
+        """Forward and postprocess of what `preprocess` gave, without copies; a BadShapeError for anything else."""
         with self.session.lease() as slot:
-            return self._predict([inputs], slot, frame, False, unclocked)[0]
+            return self._predict([prepared(inputs)], slot, frame, False, unclocked)[0]
 
     def stream(
         self,

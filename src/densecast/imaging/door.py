@@ -17,6 +17,8 @@ from densecast.spec.model import ModelSpec
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
+    from densecast.imaging.views import ModelInputs
+
 _BYTES = np.dtype(np.uint8)
 
 
@@ -45,6 +47,22 @@ def as_image(source: Any, spec: ModelSpec) -> npt.NDArray[Any]:
     if isinstance(source, OpenFile):
         return read.decode_for(_contents(source), "the open file", spec)
     raise BadShapeError(f"{_wanted(channels, is_ranged)}, got {_named(source)}")
+
+
+def prepared(inputs: Any) -> ModelInputs:
+    """What `Pipeline.preprocess` gave, as it is.
+
+    Raises:
+        BadShapeError: anything else, as the image itself.
+    """
+    from densecast.imaging.views import ModelInputs
+
+    if not isinstance(inputs, ModelInputs):
+        raise BadShapeError(
+            f"this takes what `preprocess` gives of an image, got {_named(inputs)}. For a prediction call the pipeline "
+            "itself, pipeline(image); of many images, one after the other or by `densecast.predict`."
+        )
+    return inputs
 
 
 @runtime_checkable
