@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import tiny_graphs
 import tiny_specs
 from onnx import numpy_helper
 
-from densecast.artifact import GOLDEN, Artifact, stored_answer
+from densecast.artifact import GOLDEN, Artifact, FloatArtifact, stored_answer
 from densecast.errors import ParityError, UsageError
 from densecast.io import files
 from densecast.spec.model import ModelSpec
@@ -66,7 +67,14 @@ def test_what_overflows_float16_is_not_built(tmp_path: Path) -> None:
 
 
 def test_a_float32_model_whose_answer_is_not_finite_is_not_built(tmp_path: Path) -> None:
-    source = tiny_artifacts.exported(tmp_path, scaled(1e38))
+    folder = tiny_artifacts.exported(tmp_path).folder
+    # An export that gives no numbers is refused itself; of another densecast it may be there.
+    onnx.save(scaled(1e38), folder / "model.onnx")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["manifest_sha256"]
+    manifest["files"]["model.onnx"] = files.sha256(folder / "model.onnx")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    source = FloatArtifact.open(folder)
     with pytest.raises(ParityError, match=r"the fp32 model built for onnxruntime gives values that are not finite"):
         build(source, tmp_path / "fp32", BuildOptions("onnxruntime"))
     assert not (tmp_path / "fp32").exists()
