@@ -271,21 +271,21 @@ def test_every_cell_belongs_to_one_tile_far_from_its_edges(side: int, is_fixed: 
 
 
 def png_that_claims(path: Path, width: int, height: int) -> None:
-    """A grey PNG of that size, of which no line is there."""
+    """A black PNG of that size; of a very wide one no line is there."""
     head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     body = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
-    packed = b"IDAT" + zlib.compress(bytes(width + 1 if width < 1 << 21 else 9))
+    packed = b"IDAT" + zlib.compress(bytes((width + 1) * height if width < 1 << 21 else 9))
     body += struct.pack(">I", len(packed) - 4) + packed + struct.pack(">I", zlib.crc32(packed))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 
 
 @pytest.mark.slow
 def test_headers_that_claim_what_memory_does_not_hold_are_refused(tmp_path: Path, local: Pipeline) -> None:
-    png_that_claims(tmp_path / "wide.png", 1 << 20, 1)
+    png_that_claims(tmp_path / "wide.png", 1 << 20, 8)
     options = InferOptions(large=True, tile=(1024, 1024))
     with pytest.raises(BadInputError, match=r"1048576 pixels wide; a row of tiles would take 3840 MiB"):
         infer(local, [tmp_path / "wide.png"], tmp_path / "out", options=options)
-    png_that_claims(tmp_path / "line.png", 1 << 30, 1)
+    png_that_claims(tmp_path / "line.png", 1 << 30, 8)
     with pytest.raises(BadInputError, match=r"a line takes 1024 MiB"):
         infer(local, [tmp_path / "line.png"], tmp_path / "out", options=options)
 
