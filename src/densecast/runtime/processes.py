@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from multiprocessing.synchronize import Event
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -35,10 +35,11 @@ class WorkerPool:
     def __init__(self, processes: int, what: str, start: Callable[..., None] | None = None, *arguments: object) -> None:
         context = multiprocessing.get_context("spawn")
         self._what = what
-        self._ready = context.Event()
+        # A pipe, and no event: what a process that ends in an error leaves of that would be complained of.
+        self._told, self._telling = context.Pipe(duplex=False)
         self._started: dict[int, Any] = {}
         self._pool = ProcessPoolExecutor(
-            processes, context, _start_worker, (self._ready, os.getpid(), start, arguments)
+            processes, context, _start_worker, (self._telling, os.getpid(), start, arguments)
         )
 
     def __enter__(self) -> Self:
@@ -55,6 +56,8 @@ class WorkerPool:
                 with contextlib.suppress(OSError, ValueError):
                     worker.kill()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._telling.close()
+        self._told.close()
 
     def submit(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
         """Hand out one piece of work; `result` waits for it.
@@ -95,7 +98,7 @@ class WorkerPool:
             yield self.result(future)
 
     def _died(self) -> WorkerError:
-        if not self._ready.is_set() and not any(map(_was_killed, list(self._started.values()))):
+        if not self._told.poll() and not any(map(_was_killed, list(self._started.values()))):
             return WorkerError(
                 f"a process that {self._what} could not start: it imports the program's main script anew, and that "
                 'failed. Call densecast from a function, or below `if __name__ == "__main__":`.'
@@ -115,10 +118,13 @@ def _was_killed(worker: BaseProcess) -> bool:
     return worker.exitcode is not None and worker.exitcode < 0 and worker.exitcode != -signal.SIGTERM
 
 
-def _start_worker(ready: Event, parent: int, start: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
-    # Whoever comes here has imported the main script; no worker that got here means that none could.
-    ready.set()
+def _start_worker(
+    telling: Connection, parent: int, start: Callable[..., None] | None, arguments: tuple[object, ...]
+) -> None:
     die_with_parent(parent)
+    # Whoever comes here has imported the main script; no worker that got here means that none could.
+    with telling, contextlib.suppress(OSError):  # nobody listens any more
+        telling.send_bytes(b"ready")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if start is not None:
         start(*arguments)
