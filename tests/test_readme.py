@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
 import shlex
@@ -73,19 +74,24 @@ def test_there_is_something_to_check() -> None:
     assert len(PAGES) > 3 and len(commands()) > 10 and blocks("python") and blocks("toml")
 
 
+@functools.cache
+def command_line() -> Any:
+    return typer.main.get_command(app)
+
+
 @pytest.mark.parametrize("words", [pytest.param(words, id=where) for where, words in commands()])
 def test_shell_lines_parse(words: list[str]) -> None:
     if words[0] == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert set(words[1:]) <= set(targets)
         return
-    group = typer.main.get_command(app)
+    group = command_line()
     if words[1:] in (["--help"], ["-h"]):
         return
     verb, *arguments = spelled_out(words[1:])
-    assert verb in group.commands, f"no sub-command {verb}"  # type: ignore[attr-defined]
+    assert verb in group.commands, f"no sub-command {verb}"
     # Parsing alone: unknown options, missing arguments and values of a wrong type raise.
-    group.commands[verb].make_context(verb, arguments).close()  # type: ignore[attr-defined]
+    group.commands[verb].make_context(verb, arguments).close()
 
 
 # A block that sets a bad way beside a good one shows pieces, not code that runs.
