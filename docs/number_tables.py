@@ -258,13 +258,13 @@ TABLES: tuple[Table, ...] = (
     Table(
         "latency", "Latency of a request", "Serving", "python benchmarks/serve.py",
         "JPEG photographs of 959×640 (`unet_tiny`) and 500×500 (`fcn_r50_d8_voc`), int8, OpenVINO, requests "
-        f"in turns; {_BUSY}.",
+        f"in turns; nothing else ran beside `unet_tiny`; beside the other network {_BUSY}.",
         ("serve.json",), _latency,
     ),
     Table(
         "overload", "Overload", "Serving", "python benchmarks/serve.py",
-        f"Arrivals at four times the rate of answers, five rounds; {_BUSY}. The bound takes the rate of the "
-        "seconds before, which others' work changes.",
+        "Arrivals at four times the rate of answers, three rounds; nothing else ran. The bound takes the rate of the "
+        "seconds before.",
         ("serve.json",), _overload,
     ),
 )  # fmt: skip
