@@ -224,7 +224,6 @@ def _slope(exponent: float | None) -> str:
     return "" if exponent is None else f"{exponent:.2f}"
 
 
-_BUSY = "other programs kept the CPUs busy (load 8 to 10): a difference of less than the spread decides nothing"
 TABLES: tuple[Table, ...] = (
     Table(
         "cost", "What an hour of a rented CPU buys", "Beside what others would run", "python benchmarks/peers.py",
@@ -258,7 +257,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "latency", "Latency of a request", "Serving", "python benchmarks/serve.py",
         "JPEG photographs of 959×640 (`unet_tiny`) and 500×500 (`fcn_r50_d8_voc`), int8, OpenVINO, requests "
-        f"in turns; nothing else ran beside `unet_tiny`; beside the other network {_BUSY}.",
+        "in turns; nothing else ran.",
         ("serve.json",), _latency,
     ),
     Table(
