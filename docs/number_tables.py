@@ -96,19 +96,13 @@ def _workers(run: dict[str, Any]) -> Rows:
     return rows
 
 
+_TIMES = ("p50, ms", "p90, ms", "p99, ms")
+
+
 def _latency(serve: dict[str, Any]) -> Rows:
     """Latency of a request beside the pipeline alone and beside a plain handler."""
     ways = {"latency_mode": "the pipeline alone", "served": "`densecast serve`", "plain_handler": "a plain handler"}
-    head = [
-        "network",
-        "requests of each",
-        "answered by",
-        "p50, ms",
-        "p90, ms",
-        "p99, ms",
-        "p99 more than alone, ms (95 %)",
-    ]
-    rows = [head]
+    rows = [["network", "requests of each", "answered by", *_TIMES, "p99 more than alone, ms (95 %)"]]
     for name, found in serve["artifacts"].items():
         latency = found["latency"]
         for way, words in ways.items():
@@ -121,24 +115,17 @@ def _latency(serve: dict[str, Any]) -> Rows:
 
 def _overload(serve: dict[str, Any]) -> Rows:
     """Arrivals at four times the rate of answers."""
-    head = [
-        "network",
-        "of all arrivals, accepted",
-        "refused",
-        "refused within, ms at p99 (most)",
-        "accepted: p99 of the queue's bound",
-        "memory over the rounds",
-    ]
-    rows = [head]
+    within, bound = "refused within, ms at p99 (most)", "accepted: p99 of the queue's bound"
+    rows = [["network", "of all arrivals, accepted", "refused", within, bound, "memory over the rounds"]]
     for name, found in serve["artifacts"].items():
         if (load := found.get("overload")) is None:
             continue
         _, p99, most = load["refused_p50_p99_most_ms"]
-        bound, memory = load["accepted_p99_of_bound"], load["resident_kb_after_each_round"]
+        of_bound, memory = load["accepted_p99_of_bound"], load["resident_kb_after_each_round"]
         rows.append([
             f"`{name}`, a queue of {load['queue']}", str(load["accepted"]), str(load["refused"]),
             f"{p99:.0f} ({most:.0f})",
-            f"{bound['median']:.1f} ({bound['least']:.1f} to {bound['most']:.1f})",
+            f"{of_bound['median']:.1f} ({of_bound['least']:.1f} to {of_bound['most']:.1f})",
             f"{(memory[-1] - memory[0]) / 1e3:+.1f} MB of {memory[0] / 1e3:.0f}",
         ])  # fmt: skip
     return rows

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from densecast.artifact.tune_record import Rate, Setting, Trial, TuneRecord
-from densecast.spec.options import BuildOptions, InputShape, Range
+from densecast.spec.options import ActivationScheme, BuildOptions, InputShape, Range
 from densecast.spec.verb_options import TuneOptions
 from densecast.verbs.builder import tune_settings
 
@@ -80,8 +80,10 @@ def test_int8_keeps_what_float_has_found() -> None:
     ("now", "by_rule", "tried"),
     [("asymmetric", "asymmetric", True), ("symmetric", "asymmetric", False), ("auto", "symmetric", False)],
 )
-def test_symmetric_ranges_are_tried_where_they_are_not_taken_anyway(now: str, by_rule: str, tried: bool) -> None:
-    found = list(tune_settings.schemes(replace(FLOAT16, activations=now), by_rule))  # type: ignore[arg-type]
+def test_symmetric_ranges_are_tried_where_they_are_not_taken_anyway(
+    now: ActivationScheme, by_rule: ActivationScheme, tried: bool
+) -> None:
+    found = list(tune_settings.schemes(replace(FLOAT16, activations=now), by_rule))
     assert [each.setting.activations for each in found] == (["symmetric"] if tried else [])
 
 

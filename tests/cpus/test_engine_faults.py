@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import crashing_engine
 import numpy as np
@@ -123,10 +124,10 @@ def test_layers_run_alone_as_where_biases_are_corrected(tmp_path: Path, monkeypa
     compiled = ov.Core.compile_model
     shapes = []
 
-    def compile_model(core: object, given: object, *rest: object) -> object:
+    def compile_model(core: object, given: Any, *rest: object) -> object:
         made = compiled(core, given, *rest)
         shapes.append([tuple(each.partial_shape.to_shape()) for each in made.inputs if each.partial_shape.is_static])
-        kinds.append(sorted(node.get_type_name() for node in given.get_ops()))  # type: ignore[attr-defined]
+        kinds.append(sorted(node.get_type_name() for node in given.get_ops()))
         return made
 
     kinds: list[list[str]] = []

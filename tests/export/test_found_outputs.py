@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ import pytest
 
 from densecast.errors import BadGraphError, UsageError
 from densecast.pipeline import Pipeline
+from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions, Range
 from densecast.spec.preprocess import Native, Preprocess
 from densecast.spec.verb_options import ExportOptions
@@ -110,9 +112,9 @@ def right_labels(model: onnx.ModelProto, form: str) -> np.ndarray:
     return np.asarray(out[0].argmax(axis=0))
 
 
-def described(classes: int, **more: object) -> object:
+def described(classes: int, **more: Any) -> ModelSpec:
     labels = tuple(f"c{number}" for number in range(max(classes, 2)))
-    return SpecFile(labels, Preprocess(Native()), side=Range(8, 512), largest_batch=4, **more).model("found")  # type: ignore[arg-type]
+    return SpecFile(labels, Preprocess(Native()), side=Range(8, 512), largest_batch=4, **more).model("found")
 
 
 @pytest.mark.parametrize(("name", "form"), list(zip(FORMS, EXPECTED, strict=True)))
@@ -120,7 +122,7 @@ def test_outputs_are_read_as_what_they_hold(name: str, form: str, tmp_path: Path
     outputs, body, classes = FORMS[name]
     model = graph(outputs, body, classes)
     onnx.save(model, tmp_path / "found.onnx")
-    source = export_file(tmp_path / "found.onnx", described(classes), tmp_path / "float")  # type: ignore[arg-type]
+    source = export_file(tmp_path / "found.onnx", described(classes), tmp_path / "float")
     assert isinstance(source.spec.decode, SegmentationDecode) and source.spec.decode.form == form
     assert any(form in note for note in source.manifest.passes)
     expected = right_labels(model, form)
@@ -137,7 +139,7 @@ def test_pictures_of_0_and_255_are_labels_0_and_1(outputs: str, tmp_path: Path) 
     threshold = "zero = Constant <value_float = 0.0> ()\n is = Greater (scores, zero)\n"
     model = graph(outputs, threshold + WHITE[outputs], 1)
     onnx.save(model, tmp_path / "found.onnx")
-    source = export_file(tmp_path / "found.onnx", described(1), tmp_path / "float")  # type: ignore[arg-type]
+    source = export_file(tmp_path / "found.onnx", described(1), tmp_path / "float")
     built = build(source, tmp_path / "built", BuildOptions(precision="force_float32", backend="onnxruntime"))
     with Pipeline.open(built) as pipeline:
         predicted = pipeline(image()).class_id
@@ -175,14 +177,14 @@ def test_values_that_are_no_labels_are_refused_by_export(
 ) -> None:
     onnx.save(graph(outputs, body, classes), tmp_path / "found.onnx")
     with pytest.raises(BadGraphError, match=words):
-        export_file(tmp_path / "found.onnx", described(classes), tmp_path / "float")  # type: ignore[arg-type]
+        export_file(tmp_path / "found.onnx", described(classes), tmp_path / "float")
 
 
 @pytest.mark.parametrize(("shape", "operator"), [("", "keepdims = 0"), ("[3]", "axes = [0, 2, 3], keepdims = 0")])
 def test_a_loss_beside_the_map_is_left_out_and_said(shape: str, operator: str, tmp_path: Path) -> None:
     body = f"loss = ReduceMean <{operator}> (scores)\n out = Identity (scores)"
     onnx.save(graph(f"float{shape} loss, float[N, 3, H, W] out", body), tmp_path / "found.onnx")
-    source = export_file(tmp_path / "found.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
+    source = export_file(tmp_path / "found.onnx", described(3), tmp_path / "float")
     assert [tensor.name for tensor in source.spec.outputs] == ["out"]
     assert any("loss left out" in note for note in source.manifest.passes)
 
@@ -195,7 +197,7 @@ def test_an_auxiliary_output_is_not_taken_for_the_main_one(tmp_path: Path) -> No
         graph(TWO.format(first="aux", second="out"), "aux = Conv (image, w_aux)\n out = Identity (scores)"),
         tmp_path / "x.onnx",
     )
-    source = export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
+    source = export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")
     assert source.spec.output.name == "out"
     build(source, tmp_path / "built", BuildOptions(precision="force_float32", backend="onnxruntime"))
 
@@ -204,9 +206,9 @@ def test_outputs_that_fit_equally_well_have_to_be_named(tmp_path: Path) -> None:
     model = graph(TWO.format(first="a", second="b"), "a = Conv (image, w_aux)\n b = Identity (scores)")
     onnx.save(model, tmp_path / "x.onnx")
     with pytest.raises(BadGraphError, match=r"a \[1, 3, 256, 256\], b \[1, 3, 256, 256\].*--output-name a") as refused:
-        export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
+        export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")
     assert refused.value.field == "output_name"
-    named = export_file(tmp_path / "x.onnx", described(3), tmp_path / "b", ExportOptions(output_name="b"))  # type: ignore[arg-type]
+    named = export_file(tmp_path / "x.onnx", described(3), tmp_path / "b", ExportOptions(output_name="b"))
     assert named.spec.output.name == "b"
 
 
@@ -217,7 +219,7 @@ def test_of_logits_and_what_is_made_of_them_the_logits_are_the_main_output(tmp_p
         " labels = ArgMax <axis = 1, keepdims = 0> (scores)"
     )
     onnx.save(graph(outputs, body), tmp_path / "x.onnx")
-    source = export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
+    source = export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")
     assert source.spec.output.name == "out"
     assert isinstance(source.spec.decode, SegmentationDecode) and source.spec.decode.form == "logits"
 
@@ -231,13 +233,13 @@ def test_whole_numbers_that_are_no_map_are_no_labels(tmp_path: Path) -> None:
         " values, top = TopK <axis = 1> (flat, k)"
     )
     onnx.save(graph(outputs, body), tmp_path / "x.onnx")
-    assert export_file(tmp_path / "x.onnx", described(3), tmp_path / "float").spec.output.name == "out"  # type: ignore[arg-type]
+    assert export_file(tmp_path / "x.onnx", described(3), tmp_path / "float").spec.output.name == "out"
 
 
 def test_a_form_that_is_declared_is_kept(tmp_path: Path) -> None:
     onnx.save(graph("float[N, 1, H, W] out", "out = Identity (scores)", 1), tmp_path / "x.onnx")
     said = SegmentationDecode(form="binary_probability", threshold=0.25)
-    source = export_file(tmp_path / "x.onnx", described(1, decode=said), tmp_path / "float")  # type: ignore[arg-type]
+    source = export_file(tmp_path / "x.onnx", described(1, decode=said), tmp_path / "float")
     assert source.spec.decode == said
 
 
@@ -252,7 +254,7 @@ def test_instances_are_out_of_scope(tmp_path: Path) -> None:
     """
     onnx.save(onnx.parser.parse_model(text), tmp_path / "x.onnx")
     with pytest.raises(BadGraphError, match="out of scope"):
-        export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
+        export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")
 
 
 @pytest.mark.parametrize("operator", ["QuantizeLinear", "DynamicQuantizeLinear"])
@@ -264,7 +266,7 @@ def test_an_export_says_that_a_graph_is_quantised_already(operator: str, tmp_pat
         " back = DequantizeLinear (q, step, zero)\n out = Conv <pads = [1, 1, 1, 1]> (back, w)",
     }[operator]
     onnx.save(graph("float[N, 3, H, W] out", body), tmp_path / "x.onnx")
-    source = export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")  # type: ignore[arg-type]
+    source = export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")
     assert any("already quantised" in note and "fp32" in note for note in source.manifest.passes)
     with pytest.raises(UsageError, match="quantised already"):
         build(source, tmp_path / "half", BuildOptions(precision="force_float16", backend="onnxruntime"))
@@ -289,7 +291,7 @@ def test_a_quantised_part_of_a_branch_is_seen(tmp_path: Path) -> None:
         >
     }
     """
-    source = export_file(_saved(onnx.parser.parse_model(text), tmp_path), described(3), tmp_path / "float")  # type: ignore[arg-type]
+    source = export_file(_saved(onnx.parser.parse_model(text), tmp_path), described(3), tmp_path / "float")
     assert any("already quantised" in note for note in source.manifest.passes)
 
 
@@ -305,7 +307,7 @@ def test_an_output_that_is_no_number_is_refused_at_export(tmp_path: Path) -> Non
     model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(numbers, "w"))
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(BadGraphError, match=r"'out' has values on a test image that are no numbers"):
-        export_file(tmp_path / "model.onnx", described(3), tmp_path / "out")  # type: ignore[arg-type]
+        export_file(tmp_path / "model.onnx", described(3), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -334,6 +336,6 @@ def test_a_map_without_the_images_border_is_refused(
     onnx.save(model, tmp_path / "model.onnx")
     if lacks:
         with pytest.raises(BadGraphError, match=r"lacks the border.*ReflectionPad2d"):
-            export_file(tmp_path / "model.onnx", described(3), tmp_path / "out")  # type: ignore[arg-type]
+            export_file(tmp_path / "model.onnx", described(3), tmp_path / "out")
     else:
-        export_file(tmp_path / "model.onnx", described(3), tmp_path / "out")  # type: ignore[arg-type]
+        export_file(tmp_path / "model.onnx", described(3), tmp_path / "out")

@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 
 from densecast import Pipeline
+from densecast.artifact import FloatArtifact
 from densecast.errors import BadConfigError
 from densecast.spec.options import BuildOptions, Range
 from densecast.spec.preprocess import Native, Preprocess
@@ -48,7 +49,7 @@ found (float[N, 3, H, W] image) => (float[N, 3, H, W] out)
 """)
 
 
-def exported(folder: Path, model: onnx.ModelProto, rule: Preprocess) -> object:
+def exported(folder: Path, model: onnx.ModelProto, rule: Preprocess) -> FloatArtifact:
     onnx.save(model, folder / "found.onnx")
     spec = SpecFile(("a", "b", "c"), rule, side=Range(8, 512), largest_batch=4).model("found")
     return export_file(folder / "found.onnx", spec, folder / "float")
@@ -59,14 +60,14 @@ def test_without_a_normalisation_it_is_fed_what_it_was_made_for(name: str, tmp_p
     first, made_for = MADE_FOR[name]
     model = graph(first)
     artifact = exported(tmp_path, model, Preprocess(Native()))
-    built = build(artifact, tmp_path / "built", BuildOptions("onnxruntime", "force_float32"))  # type: ignore[arg-type]
+    built = build(artifact, tmp_path / "built", BuildOptions("onnxruntime", "force_float32"))
     image = np.random.default_rng(0).integers(0, 256, (45, 61, 3), np.uint8)
     fed = image.astype(np.float32) / (1 if made_for is BYTES else 255)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (scores,) = session.run(None, {"image": fed.transpose(2, 0, 1)[None]})
     with Pipeline.open(built.folder) as pipeline:
         assert (pipeline(image).class_id == np.asarray(scores)[0].argmax(axis=0)).mean() > 0.9999
-    is_said = any("normalises image itself" in note for note in artifact.manifest.passes)  # type: ignore[attr-defined]
+    is_said = any("normalises image itself" in note for note in artifact.manifest.passes)
     assert is_said == (made_for is BYTES)
 
 
@@ -80,7 +81,7 @@ def test_a_normalisation_on_top_of_its_own_is_refused(name: str, tmp_path: Path)
 @pytest.mark.parametrize("name", [name for name, (_, made_for) in MADE_FOR.items() if made_for is BYTES])
 def test_what_is_declared_right_is_taken_without_a_word(name: str, tmp_path: Path) -> None:
     artifact = exported(tmp_path, graph(MADE_FOR[name][0]), BYTES)
-    assert not any("normalises" in note for note in artifact.manifest.passes)  # type: ignore[attr-defined]
+    assert not any("normalises" in note for note in artifact.manifest.passes)
 
 
 @pytest.mark.torch

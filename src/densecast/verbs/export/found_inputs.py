@@ -227,7 +227,7 @@ def _for_type(rule: Preprocess, value: Any, name: str) -> tuple[Preprocess, tupl
     if kind not in image_input.WHOLE:
         return rule, ()
     notes: list[str] = []
-    if not any(rule.mean) and all(each == 255 for each in rule.std) and rule.divisor == 1:
+    if own_normalisation.is_undeclared(rule):
         rule = replace(rule, std=(1.0,))
         notes.append(f"{name} takes whole numbers: it is fed 0..255, which the graph normalises itself")
     ends = [

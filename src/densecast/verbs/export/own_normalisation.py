@@ -36,9 +36,8 @@ def settle(model: Any, name: str, rule: Preprocess) -> tuple[Preprocess, tuple[s
     if _is_sound(low, high):
         return rule, ()
     undivided = replace(rule, mean=(0.0,), std=(1.0,), divisor=1.0)
-    is_default = not any(rule.mean) and all(each == 255 for each in rule.std) and rule.divisor == 1
     would_do = _is_sound(*_seen(undivided, found))
-    if is_default and would_do:
+    if is_undeclared(rule) and would_do:
         return undivided, (f"the graph normalises {name} itself, from values 0..255: it is fed these",)
     cure = "Feed it 0..255: --normalise 0..255." if would_do else "Export it without that, or say what it is fed."
     raise BadConfigError(
@@ -46,6 +45,11 @@ def settle(model: Any, name: str, rule: Preprocess) -> tuple[Preprocess, tuple[s
         f"as {float(low.min()):.4g} to {float(high.max()):.4g}. {cure}",
         field="mean",
     )
+
+
+def is_undeclared(rule: Preprocess) -> bool:
+    """Whether it is what a spec has that says nothing of normalisation: values divided by 255."""
+    return not any(rule.mean) and all(each == 255 for each in rule.std) and rule.divisor == 1
 
 
 def _seen(rule: Preprocess, own: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
