@@ -1,6 +1,6 @@
 """Whether `compare --locate` names the right layer or step: faults of many kinds, planted into the shipped networks.
 
-    python benchmarks/planted_faults.py --out planted.json --docs docs/compare.md --places 3
+    python benchmarks/planted_faults.py --places 3 --out planted.json --printed benchmarks/results/printed/planted-faults.json
 
 Each kind is planted at so many places of each network, drawn by seed. What is named has to be the very layer, or the
 very step, that was changed. Sound builds of the same networks are looked at as well: there nothing must be named.
@@ -37,7 +37,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 import planted_faults
 
 NETWORKS = ("unet_tiny", "ocrnet_hr18s_tiny", "deeplabv3_tiny")
-START, END = "<!-- planted faults: made by benchmarks/planted_faults.py -->", "<!-- end of planted faults -->"
 _UPRIGHT_TAG = 6  # the camera was turned by 90°
 
 
@@ -49,7 +48,7 @@ def main() -> None:
     parser.add_argument("--reference", choices=("graph", "framework"), default="graph")
     parser.add_argument("--work", type=Path, help="folder to keep artifacts in")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--docs", type=Path, help="page whose table is written anew")
+    parser.add_argument("--printed", type=Path, help="file of the table in docs/numbers.md, written anew")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         rows, sound = [], []
@@ -63,10 +62,11 @@ def main() -> None:
     result = {"machine": machine.describe().cpu, "faults": rows, "sound": sound}
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
-    if options.docs:
-        text = options.docs.read_text()
-        before, after = text.split(START)[0], text.split(END)[1]
-        options.docs.write_text(f"{before}{START}\n{table(rows, sound)}\n{END}{after}")
+    if options.printed:
+        kept = json.loads(options.printed.read_text(encoding="utf-8"))
+        kept["columns"], *kept["rows"] = table(rows)
+        kept["says"] = summary(rows, sound)
+        options.printed.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def examine(name: str, work: Path, options: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -161,9 +161,10 @@ def row_of(name: str, kind: str, planted: Any, findings: Findings, seconds: floa
     }
 
 
-def table(rows: list[dict[str, Any]], sound: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """The heading, and a row for each kind of fault: how many were named rightly in each network, and a symptom."""
     networks = list(dict.fromkeys(row["network"] for row in rows))
-    lines = [f"| fault | {' | '.join(networks)} | symptom, for one of them |", f"|---|{'---|' * len(networks)}---|"]
+    lines = [["fault", *networks, "symptom, for one of them"]]
     for kind in dict.fromkeys(row["kind"] for row in rows):
         own = [row for row in rows if row["kind"] == kind]
         cells = []
@@ -171,17 +172,20 @@ def table(rows: list[dict[str, Any]], sound: list[dict[str, Any]]) -> str:
             places = [row for row in own if row["network"] == name]
             cells.append(f"{sum(row['right'] for row in places)} of {len(places)}" if places else "–")
         example = next((row for row in own if row["right"]), own[0])
-        symptom = f"`{example['named']}`: {example['symptom']}".replace("|", "/")
-        lines.append(f"| {kind} | {' | '.join(cells)} | {symptom} |")
+        lines.append([kind, *cells, f"`{example['named']}`: {example['symptom']}".replace("|", "/")])
+    return lines
+
+
+def summary(rows: list[dict[str, Any]], sound: list[dict[str, Any]]) -> str:
+    """What stands above the table."""
     right = sum(row["right"] for row in rows)
     suspected = [f"{row['network']} {row['build']}" for row in sound if row["named"]]
-    runs = max(row["runs"] for row in rows)
-    lines.append("")
-    lines.append(
-        f"Named rightly: {right} of {len(rows)} ({right / len(rows):.0%}), in at most {runs} runs of each network. "
-        f"Sound builds in float32, 16 bits and int8: {len(sound)}; suspected of them: {', '.join(suspected) or 'none'}."
+    return (
+        "Faults planted into three small networks; what is named has to be the very layer, node or step that was "
+        f"changed. Named rightly: {right} of {len(rows)} ({right / len(rows):.0%}), in at most "
+        f"{max(row['runs'] for row in rows)} runs of each network. Sound builds in float32, 16 bits and int8: "
+        f"{len(sound)}; suspected of them: {', '.join(suspected) or 'none'}."
     )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
 GROUPS = {
     "Beside what others would run": "measure.md",
     "As things grow": "measure.md",
+    "Builds": "build.md",
     "int8 and accuracy": "accuracy.md",
+    "Where accuracy goes": "compare.md",
     "CPUs": "cpus.md",
     "People": "pose.md",
     "MMSegmentation's networks": "reference-mmsegmentation.md",
@@ -25,6 +27,7 @@ GROUPS = {
     "Large images and windows": "large-images.md",
     "A million images": "scale.md",
     "Serving": "serve.md",
+    "Reliability": "reliability.md",
 }
 
 

@@ -49,7 +49,7 @@ def test_every_file_has_a_table_and_every_table_its_files(maker: ModuleType) -> 
 @pytest.mark.parametrize("file", FILES)
 def test_a_table_names_a_program_that_is_there(maker: ModuleType, file: str) -> None:
     for table in (each for each in maker.tables() if file in each.files):
-        scripts = re.findall(r"(?:benchmarks|parity)/\w+\.py", table.by)
+        scripts = re.findall(r"(?:benchmarks|parity|portable|tests/faults)/\w+\.py", table.by)
         assert all((ROOT / script).is_file() for script in scripts)
         assert scripts or table.by.startswith(("make ", "densecast ")), table.by
 

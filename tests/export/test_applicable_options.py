@@ -95,6 +95,34 @@ def test_labels_from_a_file_and_numbers_for_all_channels(onnx_path: Path) -> Non
     assert spec.preprocess.colour == "BGR"
 
 
+NAMED = {
+    "data.yaml": "path: .\nval: images\nnames:\n  0: back ground\n  1: car\n",
+    "names.yml": "- back ground\n- car\n",
+    "config.json": '{"model_type": "x", "id2label": {"1": "car", "0": "back ground"}}',
+    "data.toml": 'names = ["back ground", "car"]\n',
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_labels_are_read_from_other_tools_files(name: str, tmp_path: Path) -> None:
+    from densecast.verbs.export.described import labels_of
+
+    (tmp_path / name).write_text(NAMED[name], encoding="utf-8")
+    assert labels_of(tmp_path / name) == labels_of(str(tmp_path / name)) == ("back ground", "car")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code"),
+    [("absent.txt", None, 3), ("data.yaml", "path: .\n", 2), ("a.csv", "0,ground\n", 2), ("empty.txt", "\n", 2)],
+)
+def test_a_file_without_names_is_not_taken_for_a_name(onnx_path: Path, name: str, text: str | None, code: int) -> None:
+    """One name alone would be the class beside `background`."""
+    path = onnx_path.parent / name
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    assert name in failed(code, "export", onnx_path, "--labels", path, "--out", onnx_path.parent / "out")
+
+
 def test_a_spec_and_flags_beside_it_are_refused(onnx_path: Path) -> None:
     spec = onnx_path.parent / "net.toml"
     spec.write_text('labels = ["a", "b"]\n', encoding="utf-8")

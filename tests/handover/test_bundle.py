@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from command_line import densecast, failed
+from command_line import densecast, failed, tree
 from made_handovers import coarse, exported, picture, spec
 from PIL import Image
 from stub_wheels import instead_of_an_index, stub
@@ -25,7 +25,8 @@ from stub_wheels import instead_of_an_index, stub
 import densecast as package
 from densecast import BuildOptions, BundleOptions, bundle
 from densecast.artifact import Artifact
-from densecast.errors import MissingError, UsageError
+from densecast.errors import MissingError
+from densecast.io import own_folders
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.builder import build
 from densecast.verbs.bundle import own_wheel, wheels
@@ -128,10 +129,9 @@ def test_a_bundle_holds_the_artifact_its_wheels_and_hashes_of_all(source: Artifa
 @pytest.mark.usefixtures("offline")
 def test_an_archive_unpacks_to_one_folder_and_an_earlier_one_is_replaced(source: Artifact, tmp_path: Path) -> None:
     target = tmp_path / "cars.tar.gz"
-    with tarfile.open(target, "w:gz") as archive:  # of an earlier bundle
-        archive.addfile(tarfile.TarInfo("cars/bundle.json"))
-    ended = densecast("bundle", source.folder, "--out", target)
-    assert ended.code == 0, ended.err
+    for _ in range(2):
+        ended = densecast("bundle", source.folder, "--out", target)
+        assert ended.code == 0, ended.err
     assert [each.name for each in tmp_path.iterdir()] == ["cars.tar.gz"]
     with tarfile.open(target) as archive:
         assert {name.split("/")[0] for name in archive.getnames()} == {"cars"}
@@ -151,10 +151,65 @@ def test_what_cannot_be_had_is_said(source: Artifact, tmp_path: Path, monkeypatc
     assert "two artifacts" in failed(2, "bundle", given, given, "--out", tmp_path / "a")
     assert "no extra 'srve'" in failed(2, "bundle", given, "--out", tmp_path / "a", "--extra", "srve")
     assert ".tar.gz" in failed(2, "bundle", given, "--out", tmp_path / "a.zip")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("years")
-    with pytest.raises(UsageError, match="no bundle"):
-        bundle([source], tmp_path / "mine")
+
+
+def written_bundle(folder: Path) -> Path:
+    """A small bundle as `bundle` leaves it: files, their hashes, the record."""
+    (folder / "wheels").mkdir(parents=True)
+    (folder / "install.sh").write_text("exit 0\n")
+    (folder / "wheels" / "a.whl").write_bytes(b"wheel")
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("install.sh", "wheels/a.whl")}
+    (folder / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in hashes.items()))
+    (folder / "bundle.json").write_text(json.dumps({"files": hashes}))
+    return folder
+
+
+def packed(folder: Path, top: str) -> Path:
+    target = folder.with_name("packed.tar.gz")
+    with tarfile.open(target, "w:gz") as archive:
+        archive.add(folder, top)
+    return target
+
+
+CHANGES = ("a folder of mine", "an edited file", "a file more", "a link more", "a damaged record")
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_not_as_a_bundle_was_written_is_kept(change: str, form: str, source: Artifact, tmp_path: Path) -> None:
+    """Before anything is fetched: there is no index in this test."""
+    out = written_bundle(tmp_path / "made" / "packed")
+    if change == "a folder of mine":
+        (out / "SHA256SUMS").unlink()
+        (out / "bundle.json").rename(out / "thesis.json")
+    elif change == "an edited file":
+        (out / "install.sh").write_text("exit 1\n")
+    elif change == "a file more":
+        (out / "wheels" / "mine.whl").write_bytes(b"years")
+    elif change == "a link more":
+        (out / "wheels" / "b.whl").symlink_to("a.whl")
+    else:
+        (out / "bundle.json").write_text("{")
+    target = out if form == "folder" else packed(out, "packed").rename(tmp_path / "packed.tar.gz")
+    before = tree(tmp_path)
+    assert str(target) in failed(2, "bundle", source.folder, "--out", target, "-q")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_an_unchanged_bundle_may_be_replaced(form: str, tmp_path: Path) -> None:
+    out = written_bundle(tmp_path / "packed")
+    if form == "folder":
+        own_folders.replaceable(out, "bundle.json", ("SHA256SUMS",))
+    else:
+        own_folders.replaceable_archive(packed(out, "packed"), "bundle.json", ("SHA256SUMS",))
+
+
+def test_a_bundle_is_not_written_into_the_artifact_it_packs(source: Artifact) -> None:
+    before = tree(source.folder)
+    for target in (source.folder, source.folder / "packed", source.folder / "deep" / "packed.tar.gz"):
+        assert "the artifact" in failed(2, "bundle", source.folder, "--out", target, "-q")
+    assert tree(source.folder) == before
 
 
 @pytest.mark.slow

@@ -243,7 +243,7 @@ def test_a_second_export_replaces_the_first_and_nothing_else(sources: dict[str, 
     assert export_to("onnx-full", sources["float"], out) == first  # the same bytes
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
-    for target in (tmp_path / "mine", sources["float"].folder):
+    for target in (tmp_path / "mine", sources["float"].folder, sources["float"].folder / "handed"):
         with pytest.raises(UsageError):
             export_to("onnx-full", sources["float"], target)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"

@@ -126,6 +126,9 @@ def test_of_several_pictures_the_first_is_taken_with_a_remark(tmp_path: Path, ca
         caplog.clear()
         np.testing.assert_array_equal(read.read_image(tmp_path / name)[:, :, 0], np.asarray(images[0]))
         assert f"{name} holds several pictures" in caplog.text
+        caplog.clear()
+        read.read_image(tmp_path / name)
+        assert not caplog.text  # once for each file, however often it is read
 
 
 def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands and programs of the pages run as they stand, on a small network in the folders that the pages name.
+"""The commands of the pages run as they stand, on a small network in the folders that the pages name.
 
 What needs something that no test has is left out by name, each with its reason and what tries it instead.
 """
@@ -17,7 +17,6 @@ import made_videos
 import numpy as np
 import pytest
 from command_line import densecast
-from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -143,30 +142,3 @@ def test_commands_of_all_pages_end_well(world: Path, monkeypatch: pytest.MonkeyP
         if ended.code:
             failed.append(f"{command.page}: {shlex.join(words)}\n    {ended.err.strip()[-400:]}")
     assert not failed, "\n".join(failed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", ["results.md", "video.md"])
-def test_the_programs_of_a_page_run_one_after_the_other(
-    page: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("runs", "street.jpg", "drive.mp4"):
-        (tmp_path / name).symlink_to(world / name)
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "page"}
-    for code in re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.M | re.S):
-        exec(compile(code, page, "exec"), names)
-    said = capsys.readouterr().out
-    truth = made_mask_folders.labels_of(1)
-    if page == "results.md":
-        assert said.startswith("<SegmentationMap 24x16: ") and "'ground': " in said
-        # JPEG blurs colours a little: nearly all pixels are of the painted class.
-        assert (np.asarray(names["result"].class_id) == truth).mean() > 0.9  # type: ignore[attr-defined]
-        assert {"drawn.png", "result.json", "result.npz", "street.geojson"} <= {
-            each.name for each in tmp_path.iterdir()
-        }
-        with Image.open("drawn.png") as drawn:
-            assert drawn.width >= 24
-    else:
-        assert (tmp_path / "results" / "drive.jsonl").read_text(encoding="utf-8").count("\n") == 12
-        assert [line.split()[0] for line in said.splitlines()[:3]] == ["0", "5", "10"]

@@ -179,7 +179,7 @@ def augment(ratios: str, flip: bool) -> Augment:
     try:
         numbers = tuple(float(ratio) for ratio in ratios.split(","))
     except ValueError:
-        raise UsageError(f"--ratios {ratios!r} must be numbers by comma, as 0.5,1.0,1.5.") from None
+        raise UsageError(f"--ratios {ratios!r} must be comma-separated numbers, such as 0.5,1.0,1.5.") from None
     return Augment(numbers, flip)
 
 

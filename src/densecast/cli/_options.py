@@ -104,7 +104,7 @@ def seconds(text: str) -> float:
     """
     parts = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if not parts:
-        raise UsageError(f"{text!r} must be a time as 90s, 10m or 2h.")
+        raise UsageError(f"{text!r} must be a time such as 90s, 10m or 2h.")
     return float(parts[1]) * _SECONDS[parts[2]]
 
 

@@ -21,7 +21,7 @@ Module = Annotated[
     str | None,
     typer.Option(
         metavar="[PACKAGE.MODULE:FACTORY]",
-        help="Instead of MODEL: a torch module, or what makes one. Your code is imported and run.",
+        help="Instead of MODEL: a torch module, or a function that creates one. Your code is imported and run.",
     ),
 ]
 Checkpoint = Annotated[
@@ -32,7 +32,7 @@ Spec = Annotated[
     typer.Option(help="TOML or JSON file with task, labels and preprocessing of your network or weights."),
 ]
 Labels = Annotated[
-    str | None, typer.Option(help="Instead of --spec: class names, comma-separated, or a file with one a line.")
+    str | None, typer.Option(help="Instead of --spec: class names, comma-separated, or a file: lines, data.yaml, …")
 ]
 Resize = Annotated[
     str | None,
@@ -56,14 +56,14 @@ Normalise = Annotated[
 ]
 Divisor = Annotated[
     float | None,
-    typer.Option("--divisor", help="What pixels are divided by before --mean and --std: 255 for such of values 0..1."),
+    typer.Option("--divisor", help="Divide pixels by this before --mean and --std: 255 if those are for values 0..1."),
 ]
 ValueRange = Annotated[
     str | None,
     typer.Option(
         "--value-range",
         metavar="[LOW:HIGH]",
-        help="Values of the image files that mean black and white, as 0:4095 for 12 bits; default: 8 bits.",
+        help="Values in the image files that mean black and white, such as 0:4095 for 12 bits; default: 8 bits.",
     ),
 ]
 Static = Annotated[
@@ -134,12 +134,12 @@ def read(context: typer.Context, model: str | None, typed: Typed, options: _opti
     from densecast.verbs.export import sources
 
     if (model is None) == (typed.module is None):
-        raise UsageError("name either MODEL or --module, what is to be exported.")
+        raise UsageError("name what to export: either MODEL or --module.")
     tolerance = {} if typed.tolerance is None else {"tolerance": typed.tolerance}
     chosen = export_options(typed.static, options | tolerance)
     if typed.spec is not None and (typed.labels is not None or typed.has_preprocess):
         raise UsageError(
-            "--spec says labels and preprocessing: leave --labels, --mean, --std, --resize, … out beside it."
+            "--spec says labels and preprocessing already: leave --labels, --mean, --std, --resize, … out."
         )
     stages.at(f"reading {typed.module or model}")
     is_described = typed.labels is not None or typed.spec is not None
@@ -152,7 +152,7 @@ def read(context: typer.Context, model: str | None, typed: Typed, options: _opti
     given = [*_given(context, group), *(["preprocess"] if typed.has_preprocess else [])]
     sources.check(named, given)
     if named.needs_labels and not is_described:
-        raise UsageError("it does not say what it is: pass --spec FILE, or --labels with --resize, --mean, --std.")
+        raise UsageError("name its classes and preprocessing: --spec FILE, or --labels with --resize, --mean, --std.")
     return Source(
         named,
         _labels(typed.labels) if typed.labels is not None else None,
@@ -198,11 +198,11 @@ def _typed(context: typer.Context, group: str, own: frozenset[str]) -> list[str]
 
 
 def _labels(text: str) -> list[str]:
-    """Names from a comma-separated text, or from a file of one name a line."""
-    path = Path(text)
-    if "," not in text and path.is_file():
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        return [line.strip() for line in lines if line.strip()]
+    """Names from a comma-separated text, or from a file."""
+    from densecast.verbs.export import described, labels_file
+
+    if "," not in text and labels_file.is_meant(text):
+        return [*described.labels_of(Path(text))]
     return [name.strip() for name in text.split(",")]
 
 
@@ -222,7 +222,7 @@ def _base(typed: Typed, source: Named, chosen: ExportOptions) -> Preprocess:
         if typed.resize is not None and (typed.normalise is not None or None not in (typed.mean, typed.std)):
             return Preprocess(Native())
         raise UsageError(
-            f"{error} What is stated in its place is stated whole: --resize with --normalise, or --mean and --std, and "
+            f"{error} State all of it instead: --resize with --normalise, or --mean and --std, and "
             "--colour BGR if it is."
         ) from None
 
@@ -272,7 +272,7 @@ def _value_range(text: str) -> list[float]:
     try:
         low, high = (float(part) for part in text.split(":"))
     except ValueError:
-        raise UsageError(f"--value-range {text!r} must be LOW:HIGH, as 0:4095.") from None
+        raise UsageError(f"--value-range {text!r} must be LOW:HIGH, such as 0:4095.") from None
     return [low, high]
 
 
@@ -282,7 +282,7 @@ def _numbers(name: str, text: str) -> list[float]:
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"--{name} {text!r} must be numbers, by comma.") from None
+        raise UsageError(f"--{name} {text!r} must be comma-separated numbers.") from None
     return numbers
 
 
@@ -295,6 +295,6 @@ def export_options(static: str | None, plain: _options.Values) -> ExportOptions:
         try:
             batch, height, width = (int(size) for size in static.split("x"))
         except ValueError:
-            raise UsageError(f"--static {static!r} must be BATCHxHEIGHTxWIDTH, as 1x640x959.") from None
+            raise UsageError(f"--static {static!r} must be BATCHxHEIGHTxWIDTH, such as 1x640x959.") from None
         plain |= {"size_hw": (height, width), "batch": batch}
     return codec.from_plain(plain, ExportOptions, "command line")

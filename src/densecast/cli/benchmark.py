@@ -27,10 +27,10 @@ def command(
         str, typer.Option(help="Output format: densecast, ascend, mm_run, trtexec or benchmark_app.")
     ] = "densecast",
     style_folder: Annotated[
-        Path | None, typer.Option(help="Folder for the files that the tool named by --style would write.")
+        Path | None, typer.Option(help="Folder for the files that the tool named by --style writes.")
     ] = None,
     layers_plot: Annotated[
-        Path | None, typer.Option("--layers-plot", help="With --layers: an SVG file for a bar of every layer.")
+        Path | None, typer.Option("--layers-plot", help="With --layers: SVG file with a bar for every layer.")
     ] = None,
     threads: Threads = None,
     device: Device = "",

@@ -35,7 +35,7 @@ CalibrationList = Annotated[
     Path | None,
     typer.Option(
         "--calibration-list",
-        help="Text file with the names or stems of the calibration images to use, one a line.",
+        help="Text file with the names or stems of the calibration images to use, one per line.",
         rich_help_panel="Calibration (int8)",
     ),
 ]
@@ -57,7 +57,8 @@ DropData = Annotated[
 On = Annotated[
     str,
     typer.Option(
-        help="Who measures accuracy: local (this process), ray, or ray:ADDRESS of a cluster.", rich_help_panel=_DROP
+        help="Where accuracy is measured: local (this process), ray, or ray:ADDRESS of a cluster.",
+        rich_help_panel=_DROP,
     ),
 ]
 
@@ -158,7 +159,7 @@ def _check_searches(tuned: bool, points: float | None, keep_int8: bool, on: str)
     if tuned and points is not None:
         raise UsageError("--tune and --max-drop are two searches: pass one of them.")
     if on != "local" and points is None:
-        raise UsageError("other machines measure a drop: pass --max-drop.", field="on")
+        raise UsageError("it says where the drop of --max-drop is measured: pass --max-drop.", field="on")
     if keep_int8 and not tuned:
         raise UsageError("--keep-int8 is for --tune, which otherwise leaves int8 where it is no faster.")
 

@@ -21,7 +21,7 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Pack artifacts with wheels and a script that installs and verifies them where there is no network."""
+    """Pack artifacts with wheels and an install script, for machines without a network."""
     set_up(verbose, quiet)
     from densecast.io import codec
     from densecast.verbs.bundle import bundle

@@ -20,7 +20,7 @@ def command(
             help="JSON file of evaluate, benchmark, run or handoff collect; published:NAME; or a store of evaluate."
         ),
     ],
-    candidate: Annotated[str, typer.Argument(help="Likewise.")],
+    candidate: Annotated[str, typer.Argument(help="The result to compare with it, in any of these forms.")],
     tolerance: Annotated[
         list[str] | None,
         typer.Option(help="Allowed regression of a quantity: mIoU=0.005 or images_per_s=5%; repeatable."),

@@ -11,12 +11,12 @@ from densecast.cli import _options
 from densecast.cli._common import Json, Quiet, Threads, Verbose, bar, emit, set_up
 from densecast.spec.data_options import FOLDERS, Data, DataCheckOptions, DataOptions
 
-command = typer.Typer(help="Check your own pictures and masks, or a published data set.", no_args_is_help=True)
+command = typer.Typer(help="Check your own images and masks, or a published data set.", no_args_is_help=True)
 
 
 @command.callback()
 def data() -> None:
-    """Check your own pictures and masks, or a published data set."""
+    """Check your own images and masks, or a published data set."""
 
 
 @command.command()
@@ -26,17 +26,17 @@ def check(
     options: _options.Values,
     own: _options.Values,
     model: Annotated[
-        Path | None, typer.Option(help="An exported or built artifact, whose classes the masks are held against.")
+        Path | None, typer.Option(help="An exported or built artifact: masks are checked against its classes.")
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write a page of small pictures with their masks.")
+        Path | None, typer.Option(metavar="FILE", help="Also write a page of small images with their masks.")
     ] = None,
     threads: Threads = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Read every picture and mask, and list what is wrong: partners, sizes, values, damage, duplicates, classes.
+    """Read every image and mask, and list all problems: partners, sizes, values, damage, duplicates, classes.
 
     Exit code 1 if there are problems, 3 if nothing can be read.
     """

@@ -17,7 +17,7 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Run a small model that comes with densecast in every precision, on drawn pictures; needs no torch."""
+    """Run a small model that comes with densecast in every precision, on drawn images; needs no torch."""
     set_up(verbose, quiet)
     from densecast.io import codec
     from densecast.verbs.demo import demo

@@ -45,7 +45,7 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model's metric on its data set, or on your own pictures and masks."""
+    """Measure a model's metric on its data set, or on your own images and masks."""
     set_up(verbose, quiet)
     from densecast.artifact import CompiledArtifact
     from densecast.cli import _stored

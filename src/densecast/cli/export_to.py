@@ -20,21 +20,19 @@ from densecast.spec.options import QuantizeOptions
     quantize=QuantizeOptions,
 )
 def command(
-    receiver: Annotated[
-        str, typer.Argument(help="Who gets it: ovms, triton, model-api, hf, onnx-full or tensorrt-onnx.")
-    ],
+    receiver: Annotated[str, typer.Argument(help="Receiver: ovms, triton, model-api, hf, onnx-full or tensorrt-onnx.")],
     artifact: Annotated[Path, typer.Argument(help="An exported or built artifact.")],
     out: Annotated[Path, typer.Option(help="Folder to write; an earlier export of this model there is replaced.")],
     options: _options.Values,
     quantize: _options.Values,
     data: Annotated[
-        Path | None, typer.Option(help="For tensorrt-onnx: calibration images, a data set's root or a folder.")
+        Path | None, typer.Option(help="For tensorrt-onnx: calibration images (root of a data set, or a folder).")
     ] = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model for other software: an image's pixels go in, labels come out, facts are inside of the file."""
+    """Write a model for other software: pixels in, labels out, with names and licence inside the file."""
     set_up(verbose, quiet)
     from densecast.io import codec
     from densecast.verbs.export_to import export_to, readme

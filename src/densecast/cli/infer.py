@@ -47,7 +47,9 @@ Out = Annotated[
 ]
 Listed = Annotated[
     Path | None,
-    typer.Option("--list", help="Text file with the names or stems of the images to use, one a line; - is stdin."),
+    typer.Option(
+        "--list", help="Text file with the names or stems of the images to use, one per line; - is standard input."
+    ),
 ]
 
 
@@ -77,10 +79,10 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Write one prediction per image: class indices (PNG), people (JSON), bits of classes (PNG), or depth (PNG).
+    """Write one prediction per image: class indices (PNG), people (JSON), class sets (PNG) or depth (PNG).
 
-    With --large, pictures of any size: TIFF or PNG in, tiled TIFF out, at constant memory.
-    Of a video, <stem>.jsonl: a line for each frame; --overlay writes the video drawn on.
+    For a video: <stem>.jsonl with one line per frame; --overlay also writes the video with predictions drawn over it.
+    With --large: images of any size in constant memory, TIFF or PNG in, tiled TIFF out.
     """
     set_up(verbose, quiet)
     from densecast.errors import UsageError
@@ -160,7 +162,10 @@ def _refuse_idle(given: dict[str, bool], options: InferOptions, kept: StoreOptio
     if options.keep_going:
         raise UsageError("with --store, say how many images may fail with --max-errors.", field="keep_going")
     if options.large:
-        raise UsageError("runs with --store hold whole pictures: leave one of both out.", field="large")
+        raise UsageError(
+            "--large cannot be combined with --store, which keeps whole predictions: leave one of them out.",
+            field="large",
+        )
     if options.skip_existing:
         raise UsageError("with --store, what is recorded is not computed again: leave it out.", field="skip_existing")
     name = next((name for name, value in given.items() if value), None)

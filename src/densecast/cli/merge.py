@@ -11,9 +11,9 @@ from densecast.cli._common import Json, Quiet, Verbose, set_up
 
 
 def command(
-    store: Annotated[str, typer.Argument(help="The store of a run, as --store named it.")],
+    store: Annotated[str, typer.Argument(help="The store of a run, as given to --store.")],
     others: Annotated[
-        list[str] | None, typer.Argument(help="Other stores of the same run, whose records are added.")
+        list[str] | None, typer.Argument(help="Other stores of the same run; their records are added.")
     ] = None,
     table: Annotated[str | None, typer.Option(help="Style of the table: mmseg, ascend, mmpose or none.")] = None,
     results: Annotated[

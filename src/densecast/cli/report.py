@@ -15,7 +15,7 @@ def command(
         list[str],
         typer.Argument(
             metavar="FOLDER...",
-            help="Folder of an earlier run, a built artifact, or a store of records; of several runs their history.",
+            help="Folder of an earlier run, a built artifact, or a store of records; several runs show their history.",
         ),
     ],
     html: Annotated[
@@ -26,7 +26,7 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Regenerate a run's report, compare several runs, or show how a build was chosen, or what a store holds."""
+    """Regenerate a run's report, compare several runs, or show why a build was chosen or what a store holds."""
     set_up(verbose, quiet)
     if len(folders) > 1:
         _history(folders, html, json)

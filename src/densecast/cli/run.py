@@ -31,7 +31,7 @@ _Model = Annotated[
 _DataPath = Annotated[
     Path | None,
     typer.Option(
-        help="Your pictures and masks, or the root of the model's data set, or a data.toml; default: the model's own "
+        help="Your images and masks, the root of the model's data set, or a data.toml; default: the model's own "
         "data set, from an environment variable or generated. Without masks or data, accuracy is not measured."
     ),
 ]
@@ -39,7 +39,7 @@ _Backends = Annotated[str, typer.Option(help="Engines, comma-separated.")]
 _Precisions = Annotated[
     str | None,
     typer.Option(
-        help="Precisions, comma-separated; default: fp32,fp16,int8, the last where there are images to set its ranges."
+        help="Precisions, comma-separated; default: fp32,fp16 and, if there are images to calibrate on, int8."
     ),
 ]
 _Tuned = Annotated[

@@ -22,7 +22,7 @@ def command(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Serve models over HTTP (Open Inference Protocol V2, POST /predict), with a page to drop pictures on."""
+    """Serve models over HTTP (Open Inference Protocol V2, POST /predict), with a page to drop images on."""
     set_up(verbose, quiet)
     from densecast.errors import GateFailedError
     from densecast.io import codec
@@ -38,7 +38,7 @@ def command(
         ]
         emit(codec.to_plain(checked), "\n".join(lines), json)
         if not checked.is_sound:
-            raise GateFailedError("not every artifact computes here what it was built to.")
+            raise GateFailedError("not every artifact still gives the answer it gave when it was built.")
         return
 
     def ready(serving: serve.Serving) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import re
 import stat
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadImageError
-from densecast.imaging import header, jpeg_check, tiff
+from densecast.imaging import header, jpeg_check, pages, tiff
 from densecast.imaging.header import FORMATS as FORMATS
 from densecast.imaging.header import MAX_FILE_BYTES as MAX_FILE_BYTES
 from densecast.imaging.header import MAX_PIXELS as MAX_PIXELS
@@ -21,8 +20,6 @@ from densecast.imaging.header import Facts
 from densecast.spec.model import ModelSpec
 
 Pixels = npt.NDArray[Any]
-_LOG = logging.getLogger(__name__)
-_MANY = "%s holds several pictures; the first is taken."
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 _JPEG_START = b"\xff\xd8"
 
@@ -113,7 +110,7 @@ def decode(
 
     found = header.facts(io.BytesIO(data), where, use_exif=use_exif)
     if found.is_many:
-        _LOG.warning(_MANY, where)
+        pages.remark(where, data)
     wanted = every_band or full_depth
     if not wanted and not found.is_deep and _is_whole(data, where):
         image = rgb_decode.decode(data, found, use_exif=use_exif)
@@ -150,7 +147,7 @@ def read_mask_with_palette(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArr
     data = contents(path)
     found = header.facts(io.BytesIO(data), str(path), use_exif=False)
     if found.is_many:
-        _LOG.warning(_MANY, path)
+        pages.remark(str(path), data)
     try:
         with header.opened(io.BytesIO(data)) as image:
             if image.mode == "1":

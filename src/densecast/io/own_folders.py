@@ -1,10 +1,12 @@
-"""Folders that densecast wrote as a whole: what lies in them that it did not write, or that was changed since."""
+"""Folders and archives that densecast wrote as a whole: what is in them that it did not write, or that was changed."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import tarfile
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from densecast.errors import UsageError
@@ -46,3 +48,44 @@ def replaceable(folder: Path, record: str, besides: Collection[str] = ()) -> dic
             field="out",
         )
     return dict(told)
+
+
+def refuse_inside(target: Path, source: Path) -> None:
+    """Refuse to write into an artifact's folder, which is replaced as a whole when it is made again.
+
+    Raises:
+        UsageError: `target` is the folder `source`, or lies within it.
+    """
+    place, kept = files.real(target), files.real(source)
+    if place == kept or kept in place.parents:
+        raise UsageError(
+            f"{target} is {'the artifact itself' if place == kept else f'inside of the artifact {source}'}. Name "
+            "another folder.",
+            field="out",
+        )
+
+
+def replaceable_archive(path: Path, record: str, besides: Collection[str] = ()) -> None:
+    """`replaceable` of a tar archive that holds one such folder.
+
+    Raises:
+        UsageError: it is none, or something in it is not as it was written.
+    """
+    hashes: dict[str, str] = {}
+    told = b"{}"
+    try:
+        with tarfile.open(path) as archive:
+            for entry in archive:
+                name = PurePosixPath(*PurePosixPath(entry.name).parts[1:]).as_posix()
+                content = archive.extractfile(entry) if entry.isfile() else None
+                if content is not None and name == record:
+                    told = content.read(_MOST_BYTES)
+                elif content is not None and name not in besides:
+                    hashes[name] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+                elif content is None and not entry.isdir():
+                    hashes[name] = ""  # links and devices, which are never written
+        written = dict(json.loads(told)["files"])
+    except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, KeyError, TypeError):
+        written = None
+    if written != hashes:
+        raise UsageError(f"{path} exists, and is not as densecast wrote it. Name another.", field="out")

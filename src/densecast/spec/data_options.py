@@ -28,35 +28,39 @@ class DataOptions:
 
     dataset: str | None = option(
         None,
-        "Layout of the data: pairs (pictures and masks in folders), voc2012, ADE20KDataset, … "
-        "Default: the model's own, else pairs.",
+        "Layout of the data: pairs (images and masks in folders), voc2012, ADE20KDataset, … Default: "
+        "the model's own, else pairs.",
         group=_OWN,
     )
-    images_dir: str | None = option(None, "Folder of the pictures, below the root.", group=_OWN)
+    images_dir: str | None = option(None, "Folder of the images, below the root.", group=_OWN)
     masks_dir: str | None = option(None, "Folder of the masks, below the root.", group=_OWN)
     suffix: str | None = option(
-        None, "What a mask's name has after its picture's: _mask, _mask.png, or a rule as {stem}_mask.", group=_OWN
+        None,
+        "What a mask's name adds to its image's name: _mask, _mask.png, or a rule such as {stem}_mask.",
+        group=_OWN,
     )
     colours: str | None = option(
         None, "Colours of RGB masks: a labelmap.txt, or model for the model's own palette.", group=_OWN
     )
     ignore: tuple[str, ...] = option(
-        (), "Value or class of the masks that is not evaluated; repeatable. Default: 255.", group=_OWN, form="names"
+        (), "Mask value or class that is not evaluated; repeatable. Default: 255.", group=_OWN, form="names"
     )
     remap: tuple[str, ...] = option(
-        (), "What a value or class of the masks is to the model, as 255=1 or truck=car; repeatable.",
+        (), "Map a mask value or class to a class of the model, such as 255=1 or truck=car; repeatable.",
         group=_OWN, form="names",
     )  # fmt: skip
     subset: tuple[str, ...] = option(
-        (), "Evaluate this class only, and take all others as not evaluated; repeatable.", group=_OWN, form="names"
+        (), "Evaluate only this class, and ignore pixels of all others; repeatable.", group=_OWN, form="names"
     )
     soft_masks: bool = option(
         False,
-        "Masks have smoothed edges, or are JPEG: take the nearest colour of a class, or of black and white.",
+        "Accept masks with smoothed edges or in JPEG: take the nearest colour of a class, or of black and white.",
         group=_OWN,
     )
-    reduce_zero_label: bool = option(False, "Masks count classes from 1; 0 is not evaluated (ADE20K).", group=_OWN)
-    allow_ignored: bool = option(False, "Score data of which most pixels are not evaluated.", group=_OWN)
+    reduce_zero_label: bool = option(
+        False, "Masks count classes from 1, and 0 is not evaluated (as in ADE20K).", group=_OWN
+    )
+    allow_ignored: bool = option(False, "Accept data of which most pixels are not evaluated.", group=_OWN)
     metric: str | None = option(None, "Metric: iou or dice; default: the model's own, else iou.", group=_OWN)
 
     def __post_init__(self) -> None:

@@ -33,22 +33,24 @@ class ExportToOptions:
 
     height: int | None = option(None, "Height of the network's input; default: the artifact's.", minimum=1)
     width: int | None = option(None, "Width of the network's input; default: the artifact's.", minimum=1)
-    batch: int | None = option(None, "Images at a time; default: as the artifact and the receiver have it.", minimum=1)
+    batch: int | None = option(None, "Batch size; default: the artifact's, or the receiver's own.", minimum=1)
     colour: InputColour = option(
-        "auto", "Order of colours of the pixels that come in: rgb, bgr, or auto (bgr for ovms, else rgb)."
+        "auto", "Colour order of the input pixels: rgb, bgr, or auto (bgr for ovms, else rgb)."
     )
-    layout: InputLayout = option("nhwc", "Layout of the pixels that come in: nhwc or nchw.")
+    layout: InputLayout = option("nhwc", "Layout of the input pixels: nhwc or nchw.")
     file_format: FileFormat = option(
         "auto", "Model file: onnx, openvino, or auto (what the artifact is built for, or the receiver's own).",
         flag="--format",
     )  # fmt: skip
-    name: str | None = option(None, "Name of the model at the receiver; default: the model's own.")
+    name: str | None = option(None, "Name of the model for the receiver; default: the model's own.")
     licence: str | None = option(
         None, "Licence of the weights, such as Apache-2.0; default: the zoo's, for its own weights.",
         aliases=("--license",),
     )  # fmt: skip
     precision: TensorRtPrecision | None = option(
-        None, "For tensorrt-onnx alone: int8 (the default) or fp16; others get the artifact's own.", aliases=("-p",)
+        None,
+        "For tensorrt-onnx only: int8 (default) or fp16; other receivers get the artifact's own precision.",
+        aliases=("-p",),
     )
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
 
@@ -82,12 +84,13 @@ class BundleOptions:
     `extras` are parts of densecast that the other machine needs beyond running models, as `serve`.
     """
 
-    python: str | None = option(None, "Python on the other machine, such as 3.12; default: this one's.")
+    python: str | None = option(None, "Python version of the other machine, such as 3.12; default: this one's.")
     platform: str | None = option(
-        None, "Its platform, such as manylinux_2_28_x86_64 or manylinux_2_28_aarch64; default: this one's."
+        None,
+        "Platform of the other machine, such as manylinux_2_28_x86_64 or manylinux_2_28_aarch64; default: this one's.",
     )
     extras: tuple[str, ...] = option(
-        (), "Extra of densecast that is needed there, as serve; repeatable.", flag="--extra", form="names"
+        (), "Extra of densecast to include, such as serve; repeatable.", flag="--extra", form="names"
     )
 
     def __post_init__(self) -> None:

@@ -27,25 +27,29 @@ class InferOptions:
     `overlap` pixels.
     """
 
-    recursive: bool = option(False, "Images of subfolders as well; results keep the folders below --out.")
+    recursive: bool = option(False, "Include images in subfolders; results keep these folders below --out.")
     keep_going: bool = option(
-        False, "Go on over images that cannot be used; they are listed at the end, and the exit code is 3."
+        False, "Continue after images that cannot be used; they are listed at the end, and the exit code is 3."
     )
     overwrite: bool = option(
         False, "Replace densecast's own results of other images or models; other files are never replaced."
     )
     skip_existing: bool = option(
-        False, "Leave out images whose results are there, of this model, and newer than the image and the model."
+        False, "Skip images whose complete results from this model exist, unless the image or the model has changed."
     )
-    full_names: bool = option(False, "Name results by whole file names, as a.jpg.png, to tell a.jpg and a.png apart.")
+    full_names: bool = option(
+        False, "Name results after whole file names (a.jpg.png), so that a.jpg and a.png do not collide."
+    )
     large: bool = option(
-        False, "Pictures of any size at constant memory: TIFF or PNG read in tiles, labels written as tiled TIFF."
+        False, "Images of any size in constant memory: TIFF or PNG is read in tiles, labels are written as tiled TIFF."
     )
     tile: tuple[int, int] | None = option(
-        None, "With --large: tiles of this size (height x width); default: the build's, or about 1024.", form="pair"
+        None, "With --large: tile size (height x width); default: the build's, or about 1024.", form="pair"
     )
     overlap: int | None = option(
-        None, "With --large: pixels that tiles share; default: what makes them exact, as measured.", minimum=0
+        None,
+        "With --large: pixels by which tiles overlap; default: as many as make the result exact, as measured.",
+        minimum=0,
     )
     formats: tuple[str, ...] = option(
         (),
@@ -54,18 +58,18 @@ class InferOptions:
         form="names",
     )
     allow_url: bool = option(
-        False, "Fetch images and videos that are named by http(s) URLs, and open rtsp streams; nothing else is fetched."
+        False, "Fetch images and videos from http(s) URLs, and open rtsp streams. Without it nothing is fetched."
     )
     every: int = option(1, "Predict every N-th frame.", group=_VIDEO, minimum=1)
     seconds: float | None = option(
         None,
-        "Stop after so many seconds of the video; a camera goes on until Ctrl-C without it.",
+        "Stop after this many seconds of video; without it, a camera runs until Ctrl-C.",
         group=_VIDEO,
         minimum=0,
     )
     overlay_video: OverlayVideo = option(
         "webm",
-        "Container of the --overlay: webm (VP9, which browsers play) or mp4 (MPEG-4, much faster).",
+        "Format of the --overlay video: webm (VP9, plays in browsers) or mp4 (MPEG-4, encoded much faster).",
         group=_VIDEO,
     )
 

@@ -28,52 +28,60 @@ class ServeOptions:
     everybody who reaches the address may ask. `access_log` writes a line of JSON for each request.
     """
 
-    host: str = option(
-        "127.0.0.1", "Address to listen on; another than this machine's own needs a token.", group=_LISTEN
-    )
-    port: int = option(8000, "Port; 0 for any that is free.", minimum=0, maximum=65535, group=_LISTEN)
+    host: str = option("127.0.0.1", "Address to listen on; any but this machine's own needs a token.", group=_LISTEN)
+    port: int = option(8000, "Port; 0 picks a free one.", minimum=0, maximum=65535, group=_LISTEN)
     grpc_port: int | None = option(
         None, "Port for the same protocol over gRPC (extra grpc); default: none.", minimum=1, maximum=65535,
         group=_LISTEN,
     )  # fmt: skip
     token_file: str | None = option(
-        None, "File with the bearer token that requests have to bring; health checks need none.", group=_LISTEN
+        None, "File with the bearer token that requests must send; health checks need none.", group=_LISTEN
     )
-    insecure: bool = option(False, "Listen beyond this machine without a token.", group=_LISTEN)
+    insecure: bool = option(False, "Let other machines connect without a token.", group=_LISTEN)
     allowed_host: tuple[str, ...] = option(
-        (), "Further name under which a server without a token may be asked; repeatable.", form="names", group=_LISTEN
+        (),
+        "Additional host name that requests to a server without a token may use; repeatable.",
+        form="names",
+        group=_LISTEN,
     )
     watch: str | None = option(
-        None, "Folder whose artifacts are served as well: new and changed ones are loaded, removed ones are let go."
+        None, "Also serve all artifacts in this folder: new and changed ones are loaded, removed ones are dropped."
     )
     mode: ServeMode = option(
-        "throughput", "latency: one picture at a time on all CPUs; throughput: several at a time.", group=_SCHEDULE
+        "throughput", "latency: one image at a time on all CPUs; throughput: several at a time.", group=_SCHEDULE
     )
-    workers: int = option(1, "Processes that share the port, each with its share of CPUs.", minimum=1, group=_SCHEDULE)
+    workers: int = option(
+        1, "Number of processes that share the port, each with its share of the CPUs.", minimum=1, group=_SCHEDULE
+    )
     batch: int | None = option(
-        None, "Most pictures of one size in an inference; default: what tuning found best, else 1.", minimum=1,
+        None, "Largest batch of images of one size; default: what tuning found best, else 1.", minimum=1,
         group=_SCHEDULE,
     )  # fmt: skip
     batch_wait_ms: float = option(
-        5.0, "Time for which a picture waits for others of its size, where batches are larger than 1.", minimum=0,
+        5.0, "How long an image waits for others of its size, if batches may be larger than 1.", minimum=0,
         group=_SCHEDULE,
     )  # fmt: skip
     queue: int | None = option(
-        None, "Pictures that may wait for a model; more are refused with 503. Default: 8 for each in work.", minimum=1,
-        group=_SCHEDULE,
+        None, "Number of images that may wait for a model; further ones get 503. Default: 8 for each one in work.",
+        minimum=1, group=_SCHEDULE,
     )  # fmt: skip
     deadline: float = option(30.0, "Longest time from a request to its answer.", form="seconds", group=_SCHEDULE)
-    max_body_mib: int = option(64, "Largest body of a request, in MiB, before and after decompression.", minimum=1,
+    max_body_mib: int = option(64, "Largest request body in MiB, before and after decompression.", minimum=1,
         maximum=1024, group=_LIMITS)  # fmt: skip
-    max_megapixels: float = option(64.0, "Largest picture, in millions of pixels.", minimum=0.001, group=_LIMITS)
-    max_connections: int = option(1000, "Connections at a time; more are refused with 503.", minimum=1, group=_LIMITS)
-    header_timeout: float = option(10.0, "Time for the header of a request.", form="seconds", group=_LIMITS)
-    body_timeout: float = option(
-        10.0, "Time for the body of a request, and as much again for each 256 KiB of it.", form="seconds", group=_LIMITS
+    max_megapixels: float = option(64.0, "Largest image, in megapixels.", minimum=0.001, group=_LIMITS)
+    max_connections: int = option(
+        1000, "Number of simultaneous connections; further ones get 503.", minimum=1, group=_LIMITS
     )
-    idle_timeout: float = option(30.0, "Time for which an unused connection is kept.", form="seconds", group=_LIMITS)
-    grace: float = option(20.0, "Time for requests in work to finish when the server is told to end.", form="seconds",
-        group=_LIMITS)  # fmt: skip
+    header_timeout: float = option(10.0, "Time limit for a request's header.", form="seconds", group=_LIMITS)
+    body_timeout: float = option(
+        10.0,
+        "Time limit for a request's body, and as much again for every 256 KiB of it.",
+        form="seconds",
+        group=_LIMITS,
+    )
+    idle_timeout: float = option(30.0, "How long an unused connection is kept.", form="seconds", group=_LIMITS)
+    grace: float = option(20.0, "How long requests in work may take to finish when the server is told to stop.",
+        form="seconds", group=_LIMITS)  # fmt: skip
     access_log: bool = True
 
     def __post_init__(self) -> None:

@@ -26,20 +26,21 @@ class StoreOptions:
 
     store: str | None = option(
         None,
-        "Folder or URL of the records: what they hold is not computed again, so that the same command goes on.",
+        "Folder or URL for a record of every image. Recorded images are not computed again: repeat a "
+        "command to continue.",
         group=_STORE,
     )
-    retry_failed: bool = option(False, "Try the images again that failed before.", group=_STORE)
+    retry_failed: bool = option(False, "Try images again that failed before.", group=_STORE)
     max_errors: str = option(
-        "0", "Images that may fail before the run stops: a number, or a share as 1%.", group=_STORE
+        "0", "How many images may fail before the run stops: a number, or a share such as 1%.", group=_STORE
     )
     keep_predictions: bool = option(False, "Keep the predictions in the records as well.", group=_STORE)
-    on: str = option("local", "Who computes: local, ray, or ray:ADDRESS of a cluster.", group=_STORE)
+    on: str = option("local", "Where to compute: local, ray, or ray:ADDRESS of a cluster.", group=_STORE)
     shard: str | None = option(
-        None, "K/N: compute the K-th of N parts only; densecast merge brings them together.", group=_STORE
+        None, "K/N: compute only the K-th of N parts; densecast merge combines them.", group=_STORE
     )
     shard_size: int | None = option(
-        None, "Images that are recorded at a time; default: what takes half a minute.", group=_STORE, minimum=1
+        None, "Number of images recorded at a time; default: half a minute's worth.", group=_STORE, minimum=1
     )
 
     def __post_init__(self) -> None:

@@ -61,18 +61,18 @@ class ExportOptions:
     input_name: str | None = option(None, "Name of the image input; default: the one that fits.")
     output_name: str | None = option(None, "Name of the main output; default: the first one that fits the task.")
     weights: str | None = option(
-        None, "Of several sets of weights in a checkpoint: the key of one, or ema; default: those not averaged."
+        None, "Which weights of a checkpoint that holds several: a key, or ema; default: those that are not averaged."
     )
     config: str | None = option(
-        None, "Configuration file (.py) of an MMSegmentation checkpoint; default: the one inside of it."
+        None, "Configuration file (.py) of an MMSegmentation checkpoint; default: the one stored in it."
     )
-    only_main_output: bool = option(False, "Drop all outputs but the main one.")
-    name: str | None = option(None, "Name of the model, of which default folder names are made; default: the source's.")
+    only_main_output: bool = option(False, "Keep only the main output.")
+    name: str | None = option(None, "Name of the model, used in default folder names; default: the source's name.")
     slide: tuple[int, int] | None = option(
         None, "Sliding windows of this size, 512x512 (height x width), averaged where they overlap.", form="pair"
     )
     stride: tuple[int, int] | None = option(
-        None, "Distance of the sliding windows, such as 341x341; default: two thirds of --slide.", form="pair"
+        None, "Distance between sliding windows, such as 341x341; default: two thirds of --slide.", form="pair"
     )
 
     def __post_init__(self) -> None:
@@ -137,7 +137,7 @@ class BenchmarkOptions:
     images: int = option(50, "Minimum number of images to run.", flag="--count", aliases=("--limit",), minimum=1)
     seconds: float = option(3.0, "Minimum duration in seconds.", minimum=0)
     warm_up: int = option(5, "Warm-up batches, which are not timed.", minimum=0)
-    layers: bool = option(False, "Also time every layer, beside what this machine could reach: its roofline.")
+    layers: bool = option(False, "Also time every layer, and compare it with what this machine can reach (roofline).")
 
     def __post_init__(self) -> None:
         """Check that counts are positive."""
@@ -185,8 +185,8 @@ class MaxDrop:
     points: float
     metric: str | None = option(
         None,
-        "Metric: the model's own (mIoU, dice, AP), or without ground truth disagreement or oks against float32. "
-        "Default: the first of these that --data supports.",
+        "Metric: the model's own (mIoU, dice, AP) or, without ground truth, disagreement or oks with "
+        "float32. Default: the first of these that --data supports.",
         flag="--metric",
         group=_DROP,
     )
@@ -234,6 +234,6 @@ class CompareLimits:
     )
     max_drop: float | None = option(
         None,
-        "Maximum drop of the metric, in points (hundredths), as for build: 0.5 of 78.0 leaves 77.5.",
+        "Maximum drop of the metric in points (hundredths), as in build: 0.5 lets 78.0 become 77.5.",
         group=_LIMITS,
     )

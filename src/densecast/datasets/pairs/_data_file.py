@@ -86,10 +86,10 @@ def read(path: Path) -> DataFile:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise BadConfigError(f"{path} {_contents.of_file(path)}.", field="data")
-    plain = _plain(path)
-    if not isinstance(plain, dict):
+    written = plain(path)
+    if not isinstance(written, dict):
         raise BadConfigError(f'{path}: must hold keys and values, as `images = "images"`.')
-    given = {_SPELT.get(str(key), str(key)): value for key, value in plain.items() if str(key) not in _UNUSED}
+    given = {_SPELT.get(str(key), str(key)): value for key, value in written.items() if str(key) not in _UNUSED}
     for key in given:
         if key not in _KEYS:
             near = difflib.get_close_matches(key, _KEYS, n=1)
@@ -128,7 +128,12 @@ def read(path: Path) -> DataFile:
     )
 
 
-def _plain(path: Path) -> Any:
+def plain(path: Path) -> Any:
+    """What a YAML, JSON or TOML file holds, as plain lists, tables and values.
+
+    Raises:
+        BadConfigError: it cannot be read, or is not valid.
+    """
     if path.suffix.lower() not in (".yaml", ".yml"):
         return codec.read_plain(path)
     import yaml

@@ -22,6 +22,7 @@ __all__ = ["RECORD", "BundleOptions", "BundleResult", "bundle"]
 
 RECORD = "bundle.json"
 _ARCHIVE = ".tar.gz"
+_UNLISTED = ("SHA256SUMS",)
 
 
 def bundle(
@@ -124,21 +125,17 @@ def _refuse_foreign(target: Path, sources: dict[str, Artifact], is_archive: bool
     """
     if target.suffix in (".zip", ".tgz", ".tar", ".gz") and not is_archive:
         raise UsageError(f"a bundle is a folder or ends in {_ARCHIVE}; got {target.name}.", field="out")
-    if any(files.real(target) == files.real(each.folder) for each in sources.values()):
-        raise UsageError(f"{target} is an artifact itself. Name another folder.", field="out")
+    for each in sources.values():
+        own_folders.refuse_inside(target, each.folder)
     if (target / RECORD).is_file():
-        own_folders.replaceable(target, RECORD, besides=("SHA256SUMS",))
+        own_folders.replaceable(target, RECORD, besides=_UNLISTED)
         return
     if not target.exists():
         return
     if is_archive and target.is_file():
-        try:
-            with tarfile.open(target) as archive:
-                if any(name.endswith(f"/{RECORD}") for name in archive.getnames()):
-                    return
-        except (tarfile.TarError, OSError):
-            pass
-    elif target.is_dir() and all(temporaries.is_temporary(each.name) for each in target.iterdir()):
+        own_folders.replaceable_archive(target, RECORD, besides=_UNLISTED)
+        return
+    if target.is_dir() and all(temporaries.is_temporary(each.name) for each in target.iterdir()):
         return
     raise UsageError(f"{target} exists and is no bundle. Name another.", field="out")
 

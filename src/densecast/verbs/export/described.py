@@ -14,27 +14,39 @@ from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import Letterbox, Preprocess
 from densecast.tasks._base import TASKS, Task
-from densecast.verbs.export import checkpoint, foreign, hf_folder, library_preprocess, spec_file, torch_file
+from densecast.verbs.export import (
+    checkpoint,
+    foreign,
+    hf_folder,
+    labels_file,
+    library_preprocess,
+    spec_file,
+    torch_file,
+)
 from densecast.verbs.export.retrained import Stated
 from densecast.verbs.export.spec_file import SpecFile
 
 _LOG = logging.getLogger(__name__)
 
-Labels = Sequence[str] | Mapping[Any, str] | int
+Labels = Sequence[str] | Mapping[Any, str] | int | Path
 Spec = ModelSpec | SpecFile | str | Path
 
 _OWN = ("labels", "palette", "preprocess", "decode", "evaluation", "slide")
 
 
 def labels_of(labels: Labels) -> tuple[str, ...]:
-    """Names in the order of their channels: a list, their number, or a table from index to name (`id2label`).
+    """Names in the order of their channels: a list, their number, a table from index to name (`id2label`), or a file.
 
     Raises:
-        BadConfigError: an empty or doubled name, or a table with gaps.
+        MissingFileError: there is no such file.
+        BadConfigError: an empty or doubled name, a table with gaps, or a file without names.
     """
+    if isinstance(labels, Path) or (isinstance(labels, str) and labels_file.is_meant(labels)):
+        return labels_of(labels_file.read(Path(labels)))
     if isinstance(labels, (bool, str)):
         raise BadConfigError(
-            f"labels must be a list of names, their number, or a table, got {labels!r}.", field="labels"
+            f"labels must be a list of names, their number, a table, or a file with them, got {labels!r}.",
+            field="labels",
         )
     if isinstance(labels, int):
         if labels < 1:

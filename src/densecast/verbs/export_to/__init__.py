@@ -145,8 +145,7 @@ def _refuse_foreign(target: Path, source: Artifact, receiver: Receiver, name: st
     Raises:
         UsageError: something else is there.
     """
-    if files.real(target) == files.real(source.folder):
-        raise UsageError(f"{target} is the artifact itself. Name another folder.", field="out")
+    own_folders.refuse_inside(target, source.folder)
     if (target / RECORD).is_file():
         there = own_folders.replaceable(target, RECORD)
         if (there.get("receiver"), there.get("name")) != (receiver, name):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from densecast.errors import BadInputError, BadShapeError, MissingFileError
+from densecast.imaging import pages
 from densecast.imaging.read import has_more_pages, size_hw
 from densecast.imaging.views import check_size
 from densecast.spec.augment import Augment
 from densecast.spec.model import ModelSpec
-
-_log = logging.getLogger(__name__)
 
 KEEP_GOING = "Nothing was written; --keep-going goes on over such images."
 
@@ -40,8 +38,7 @@ def unusable(
             continue
         if path.suffix.lower() in _PAGED and has_more_pages(path):
             paged.append(path)
-    if paged:
-        _log.warning("%d images have several pages, of which the first is used; one is %s", len(paged), paged[0])
+    pages.remark_files(paged)
     return problems
 
 

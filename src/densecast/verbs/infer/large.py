@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densecast.errors import BadInputError, BadShapeError, MissingFileError, UsageError
+from densecast.imaging import pages
 from densecast.imaging.strips import open_strips
 from densecast.pipeline import Pipeline
 from densecast.results.predictions import FailedImage, InferredImage, TileRecord
@@ -64,8 +65,7 @@ def unusable(paths: Sequence[Path], pipeline: Pipeline) -> dict[Path, BadInputEr
                     _refuse_small(path, strips.size_hw, pipeline.spec)
         except BadInputError as error:
             problems[path] = error
-    if paged:
-        _log.warning("%d pictures have several pages, of which the first is used; one is %s", len(paged), paged[0])
+    pages.remark_files(paged)
     return problems
 
 

@@ -181,7 +181,7 @@ def compare_shard(
         BadInputError: more images failed than may; says which.
     """
     if stored.shard is None:
-        raise UsageError("name the shard, as 3/16.", field="shard")
+        raise UsageError("name the shard, such as 3/16.", field="shard")
     return _computed(models, stored, progress, apart=apart)[0].shard_result()
 
 

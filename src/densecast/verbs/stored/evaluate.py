@@ -131,7 +131,7 @@ def evaluate_shard(
         BadInputError: more images failed than may; says which.
     """
     if stored.shard is None:
-        raise UsageError("name the shard, as 3/16.", field="shard")
+        raise UsageError("name the shard, such as 3/16.", field="shard")
     return _computed(model, data, options, stored, progress).shard_result()
 
 
