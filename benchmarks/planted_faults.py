@@ -1,6 +1,6 @@
 """Whether `compare --locate` names the right layer or step: faults of many kinds, planted into the shipped networks.
 
-    python benchmarks/planted_faults.py --places 3 --out planted.json --printed benchmarks/results/printed/planted-faults.json
+    python benchmarks/planted_faults.py --places 3 --printed benchmarks/results/printed/planted-faults.json
 
 Each kind is planted at so many places of each network, drawn by seed. What is named has to be the very layer, or the
 very step, that was changed. Sound builds of the same networks are looked at as well: there nothing must be named.
