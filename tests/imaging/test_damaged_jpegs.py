@@ -33,6 +33,7 @@ KINDS: list[dict[str, object]] = [
     {"progressive": True},
     {"optimize": True, "subsampling": 0},
     {"restart_marker_rows": 1},
+    {"restart_marker_blocks": 2},
     {"progressive": True, "restart_marker_blocks": 5},
     {"mode": "L"},
     {"mode": "CMYK"},
@@ -103,3 +104,56 @@ def test_random_damage_never_ends_in_another_error() -> None:
         for place in rng.integers(2, len(mutant), 3):
             mutant[place] = rng.integers(0, 256)
         check(bytes(mutant[: rng.integers(1, len(mutant) + 1)]))
+
+
+def inserted(whole: bytes, at: int, what: bytes) -> bytes:
+    return whole[:at] + what + whole[at:]
+
+
+@pytest.mark.parametrize("kind", [{}, {"progressive": True}, {"restart_marker_blocks": 2}])
+def test_up_to_four_bytes_without_a_place_are_passed_over(kind: dict[str, object]) -> None:
+    whole = jpeg(size_hw=(40, 56), **kind)  # type: ignore[arg-type]
+    places = [whole.rindex(b"\xff\xd9")]
+    if "restart_marker_blocks" in kind:
+        places.append(whole.index(b"\xff\xd1"))
+    for at in places:
+        for count in range(1, 7):
+            state = check(inserted(whole, at, b"\x11" * count))
+            assert (state.is_whole, state.damage) == (
+                (True, "") if count <= 4 else (False, "data without a place in the picture")
+            )
+        assert check(inserted(whole, at, b"\xff" * 9)).is_whole  # fill bytes, of which there may be any number
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_restart_markers_come_in_turn(progressive: bool) -> None:
+    whole = jpeg(size_hw=(64, 96), restart_marker_blocks=2, progressive=progressive)
+    # Twelve intervals and more: after the eighth marker comes the first again.
+    for number in range(8):
+        marker = bytes([0xFF, 0xD0 + number])
+        assert marker in whole
+        at = whole.index(marker)
+        swapped = whole[:at] + bytes([0xFF, 0xD0 + (number + 1) % 8]) + whole[at + 2 :]
+        assert check(swapped).damage == "restart markers out of order"
+    second = whole.index(b"\xff\xd0", whole.index(b"\xff\xd0") + 2)
+    assert check(whole[:second] + b"\xff\xd1" + whole[second + 2 :]).damage == "restart markers out of order"
+
+
+def checkered() -> np.ndarray:
+    """(64, 96): blocks of 8 x 8 pixels, black and white in turn, whose means differ as far as means can."""
+    y, x = np.mgrid[0:64, 0:96]
+    return np.where((y // 8 + x // 8) % 2, 255, 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_largest_steps_from_black_to_white_are_sound_and_larger_ones_damage(
+    tmp_path: Path, progressive: bool
+) -> None:
+    Image.fromarray(checkered()).save(tmp_path / "a.jpg", quality=100, progressive=progressive)
+    whole = (tmp_path / "a.jpg").read_bytes()
+    assert check(whole).is_whole
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg")[:, :, 0], checkered())
+    # The same differences with a divisor of 16 instead of 1 are means that no picture has.
+    table = whole.index(b"\xff\xdb") + 5
+    assert whole[table] == 1
+    assert check(whole[:table] + b"\x10" + whole[table + 1 :]).damage == "values beyond black and white"

@@ -64,8 +64,35 @@ def test_grey_images_warp_as_each_channel_does():
         (np.zeros((0, 4, 3), np.uint8), np.eye(2, 3), (4, 4)),
         (np.zeros((4, 4, 3), np.uint8), np.eye(3), (4, 4)),
         (np.zeros((4, 4, 3), np.uint8), np.eye(2, 3), (4, 40000)),
+        (np.zeros((4, 4, 3), np.uint8), np.eye(2, 3), (1, 32768)),
+        (np.zeros((1, 32768), np.uint8), np.eye(2, 3), (1, 4)),
+        (np.zeros((4, 4, 3), np.uint8), np.eye(2, 3), (0, 4)),
+        (np.zeros(4, np.uint8), np.eye(2, 3), (4, 4)),
+        (np.zeros((1, 4, 4, 3), np.uint8), np.eye(2, 3), (4, 4)),
     ],
 )
 def test_what_cannot_be_warped_is_refused(pixels, matrix, size_hw):
     with pytest.raises(BadShapeError):
         warp_affine(pixels, matrix, size_hw)
+
+
+def test_the_longest_sides_are_warped():
+    row = np.arange(32767, dtype=np.uint32).astype(np.uint8)[None]
+    np.testing.assert_array_equal(warp_affine(row, np.eye(2, 3), (1, 32767)), row)
+    np.testing.assert_array_equal(warp_affine(row.T, np.eye(2, 3), (32767, 1)), row.T)
+
+
+def test_a_matrix_without_an_inverse_reads_the_first_pixel_as_opencv_does():
+    pixels = image((6, 7))
+    for matrix in (np.zeros((2, 3)), np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 5.0]])):
+        warped = warp_affine(pixels, matrix, (5, 4))
+        np.testing.assert_array_equal(warped, np.broadcast_to(pixels[0, 0], (5, 4, 3)))
+        np.testing.assert_array_equal(warped, cv2.warpAffine(pixels, matrix, (4, 5)))
+
+
+def test_places_far_outside_are_black():
+    pixels = np.full((6, 7, 3), 200, np.uint8)
+    for far in (1e5, -1e5, 1e12, -1e12):
+        for shift in ((far, 0.0), (0.0, far)):
+            matrix = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
+            assert not warp_affine(pixels, matrix, (5, 4)).any()

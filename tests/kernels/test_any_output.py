@@ -44,7 +44,7 @@ def test_every_caller_of_a_compiled_function_has_a_property_here_or_beside() -> 
         "tasks/segmentation/windows.py",  # rows of windows that the spec has placed: tests/test_sliding_windows
         "tasks/_windows.py",
         "tasks/pose/postprocess.py",  # test_people_of_several_scales, test_any_argument.test_people
-        "verbs/export/tensorflow.py",  # upsample_argmax: test_any_argument.test_labels_and_scores
+        "verbs/export/tensorflow_labels.py",  # upsample_argmax: test_any_argument.test_labels_and_scores
         "verbs/handoff/simulator.py",
         "backends/onnxruntime.py",  # only warms up
         "backends/_openvino_runner.py",

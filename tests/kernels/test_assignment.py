@@ -47,7 +47,14 @@ def test_the_given_matrix_is_left_alone():
     np.testing.assert_array_equal(cost, np.arange(9.0).reshape(3, 3))
 
 
-@pytest.mark.parametrize("cost", [[], [1.0, 2.0], [[1.0, np.nan]], [[np.inf]], [[1e16]], np.zeros((0, 3))])
+@pytest.mark.parametrize(
+    "cost",
+    [[], [1.0, 2.0], [[1.0, np.nan]], [[np.inf]], [[1.01e15]], [[-1.01e15]], np.zeros((0, 3)), np.zeros((2, 2, 2))],
+)
 def test_what_is_no_cost_matrix_is_refused(cost):
     with pytest.raises(BadInputError):
         solve(cost)
+
+
+def test_the_largest_costs_are_taken():
+    assert solve([[1e15, -1e15], [0.0, 1e15]]).tolist() == [[0, 1], [1, 0]]

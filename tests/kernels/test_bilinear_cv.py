@@ -51,4 +51,7 @@ def test_a_machine_of_another_kind_is_given_the_same_input(monkeypatch: pytest.M
 
     monkeypatch.setattr(cv2, "resize", refuse)
     np.testing.assert_array_equal(prepare.resize(image, (33, 70), "bilinear_opencv"), wanted)
-    assert not bilinear_cv.is_needed(2)
+    assert [channels for channels in range(1, 6) if bilinear_cv.is_needed(channels)] == [1, 3, 4]
+    for own in ("x86_64", "AMD64"):
+        monkeypatch.setattr(platform, "machine", lambda own=own: own)
+        assert not any(bilinear_cv.is_needed(channels) for channels in range(1, 6))

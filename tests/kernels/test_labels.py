@@ -228,6 +228,10 @@ def test_more_than_256_classes_are_labels_of_16_bits():
     np.testing.assert_array_equal(labels, logits.argmax(axis=0))
     powers = np.exp(logits - logits.max(axis=0))
     np.testing.assert_allclose(probability, 1 / powers.sum(axis=0), atol=1e-6)
+    most = np.zeros((65536, 1, 1), np.float32)
+    most[65535] = 1
+    assert upsample_argmax(most, []).tolist() == [[65535]]
+    assert upsample_argmax(most[:256], []).dtype == np.uint8 and upsample_argmax(most[:257], []).dtype == np.uint16
 
 
 @pytest.mark.parametrize(
@@ -258,6 +262,9 @@ def test_an_unfit_out_and_no_threads_are_refused():
     logits = np.zeros((3, 4, 4), np.float32)
     with pytest.raises(BadShapeError, match="out"):
         upsample_argmax(logits, [(8, 8)], out=np.zeros((8, 9), np.uint8))
+    for out in (np.zeros((8, 8), np.uint16), np.zeros((8, 16), np.uint8)[:, ::2], np.zeros((1, 8, 8), np.uint8)):
+        with pytest.raises(BadShapeError, match="out must be"):
+            upsample_argmax(logits, [(8, 8)], out=out)
     with pytest.raises(UsageError, match="threads"):
         upsample_argmax(logits, [(8, 8)], threads=0)
 

@@ -50,6 +50,24 @@ def test_the_mean_with_the_mirrored_image_is_torchs(source_hw, size_hw):
     np.testing.assert_array_equal(total, wanted.numpy())
 
 
+@pytest.mark.parametrize("size_hw", [(61, 90), (128, 192)])
+def test_aligned_corners_are_read_as_torch_upsamples_them(size_hw):
+    maps, channel = maps_of((33, 50), 4), np.array([0, 1, 2, 3, 4])
+    found = []
+    for image in (None, maps[1]):
+        total = np.zeros((5, *size_hw), np.float32)
+        add_upsampled(field(maps[0], image, channel, channel, size_hw, align_corners=True), total)
+        found.append(total)
+    plain, other = (
+        torch.nn.functional.interpolate(
+            torch.from_numpy(each.copy())[None], size_hw, mode="bilinear", align_corners=True
+        )
+        for each in (maps[0], maps[1][:, :, ::-1])
+    )
+    np.testing.assert_array_equal(found[0], plain[0].numpy())
+    np.testing.assert_array_equal(found[1], ((plain + other) / 2.0)[0].numpy())
+
+
 def test_division_is_in_float32():
     total = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
     wanted = (torch.from_numpy(total.copy()) / 3).numpy()
@@ -81,3 +99,18 @@ def test_what_is_not_finite_or_absurd_is_seen(bad, image):
     seen = field(maps[0], maps[1], channel, channel, (32, 48))
     assert not is_in_range(seen)
     assert not ceilings(seen, np.empty((2, 8, 12), np.float32))
+
+
+def test_values_up_to_the_largest_that_is_taken_are_in_range():
+    maps, channel = np.zeros((2, 2, 8, 12), np.float32), np.array([0, 1])
+    ceiling = np.empty((2, 8, 12), np.float32)
+    for image, value in ((0, 1e12), (0, -1e12), (1, 1e12), (1, -1e12)):
+        maps[:] = 0
+        maps[image, 1, 7, 11] = value
+        seen = field(maps[0], maps[1], channel, channel, (32, 48))
+        assert is_in_range(seen) and ceilings(seen, ceiling)
+        assert is_in_range(field(maps[0], None, channel, channel, (32, 48)))
+        maps[image, 1, 7, 11] = value * 1.01
+        assert not is_in_range(seen) and not ceilings(seen, ceiling)
+    # Maps of channels that no joint has do not count.
+    assert is_in_range(field(maps[0], maps[1], channel[:1], channel[:1], (32, 48)))

@@ -61,3 +61,33 @@ def test_people_may_be_more_than_the_peaks_taken_unless_they_are_to_be_ignored()
 
 def test_nobody_is_an_empty_array():
     assert grouped([[], [], []]).shape == (0, 3, 3)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("ignore_too_many", [False, True])
+@pytest.mark.parametrize("use_detection_value", [False, True])
+@pytest.mark.parametrize("length", [1, 2])
+def test_people_are_those_of_the_plain_definition_ties_included(length, use_detection_value, ignore_too_many):
+    pytest.importorskip("torch")
+    import plain_pose
+
+    from densecast.tasks.pose import PoseDecode
+
+    random = np.random.default_rng(length)
+    for trial in range(40):
+        most, levels = int(random.integers(2, 8)), int(random.integers(1, 4))
+        values = -np.sort(-np.round(random.random((17, most)) * 8).astype(np.float32) / 8)
+        # Few different tags, so that distances and costs are often equal, and people often started anew.
+        tags = (random.integers(0, 5, (17, most, length)) / levels).astype(np.float32)
+        indices = random.integers(0, 60 * 40, (17, most))
+        options = PoseDecode(
+            use_detection_value=use_detection_value, ignore_too_many=ignore_too_many, max_people=2 + trial % 4
+        )
+        counts = (values > np.float32(options.detection_threshold)).sum(axis=1)
+        wanted = plain_pose.match(values, indices % 60, indices // 60, tags, options)
+        order = np.array(plain_pose.ORDER)
+        found = group(
+            values, indices, tags, counts, 60, order, options.tag_threshold, options.max_people, use_detection_value,
+            ignore_too_many,
+        )  # fmt: skip
+        np.testing.assert_array_equal(found, wanted)

@@ -74,6 +74,24 @@ def test_equal_for_any_number_of_peaks(most):
     check(maps_of(13, (24, 40), 3), (96, 160), 2, most=most)
 
 
+@pytest.mark.parametrize("size_hw", [(80, 128), (160, 256), (53, 81)])
+@pytest.mark.parametrize("images", [1, 2])
+def test_rises_that_rounding_flattens_have_their_whole_plateau(images, size_hw):
+    # Neighbours that differ by one unit in the last place: halfway between them the blend is rounded to the larger one,
+    # so that several pixels of a cell that rises throughout are the highest.
+    pair = np.float32([1, np.nextafter(np.float32(1), np.float32(2))])
+    row = np.concatenate([[0, 0], pair, [0, 0], pair[::-1], [0, 0]]).astype(np.float32)
+    profile = np.float32(0.5) ** np.arange(12, dtype=np.float32)
+    for plane in (np.outer(profile, np.tile(row, 2)), np.outer(np.tile(row, 2), profile)):
+        check(np.ascontiguousarray(np.broadcast_to(plane, (images, 2, *plane.shape))), size_hw, 2)
+    random = np.random.default_rng(images)
+    for scale in (1, 1e-3, 300):
+        near = np.float32(scale) * (
+            1 + random.integers(0, 4, (images, 2, 20, 32)).astype(np.float32) * np.float32(2**-23)
+        )
+        check(np.ascontiguousarray(near, dtype=np.float32), size_hw, 2)
+
+
 def test_a_wall_of_equal_values_is_cut_as_torch_cuts_it():
     check(np.full((1, 2, 20, 32), 0.5, np.float32), (80, 128), 2)
 

@@ -9,11 +9,11 @@ pytestmark = pytest.mark.torch
 import plain_pose  # noqa: E402
 
 from densecast.kernels.pose_field import ceilings, field  # noqa: E402
-from densecast.kernels.pose_refine import fill_missing, tiling  # noqa: E402
+from densecast.kernels.pose_refine import adjust, fill_missing, tiling  # noqa: E402
 from densecast.kernels.pose_scales import add_upsampled  # noqa: E402
 
 
-def check(maps, size_hw, people):
+def check(maps, size_hw, people, centre=None):
     joints = np.arange(17)
     source_hw = maps.shape[2:]
     mirrored = maps[1] if len(maps) > 1 else None
@@ -29,10 +29,10 @@ def check(maps, size_hw, people):
         full_tags.append(total)
     wanted = people.copy()
     for person in wanted:
-        plain_pose.refine(full, np.stack(full_tags, axis=-1), person)
+        plain_pose.refine(full, np.stack(full_tags, axis=-1), person, 0.5 if centre is None else centre)
     found = people.copy()
     tiles = tiling(heat.rows, heat.cols, tag.rows, tag.cols, source_hw)
-    fill_missing(heat, tag, ceiling, tiles, found)
+    fill_missing(heat, tag, ceiling, tiles, found, *([] if centre is None else [np.float32(centre)]))
     np.testing.assert_array_equal(found, wanted)
 
 
@@ -54,6 +54,32 @@ def test_equal_to_the_whole_search_for_any_ratio_and_spread_of_tags(size_hw, ima
     maps = random.random((images, 34, 20, 32)).astype(np.float32)
     maps[:, 17:] = random.normal(0, spread, maps[:, 17:].shape)
     check(maps, size_hw, people_of(random, size_hw))
+
+
+def test_places_count_from_the_centre_that_is_given():
+    random = np.random.default_rng(3)
+    maps = random.random((2, 34, 20, 32)).astype(np.float32)
+    check(maps, (80, 128), people_of(random, (80, 128)), centre=0.0)
+
+
+@pytest.mark.parametrize("levels", [0, 3])
+def test_found_joints_move_a_quarter_towards_the_larger_neighbour(levels):
+    random = np.random.default_rng(4)
+    maps = random.random((2, 17, 20, 32)).astype(np.float32)
+    if levels:  # equal neighbours move towards zero
+        maps = np.round(maps * levels) / np.float32(levels)
+    heat = field(maps[0], maps[1], np.arange(17), np.arange(17), (80, 128))
+    full = np.zeros((17, 80, 128), np.float32)
+    add_upsampled(heat, full)
+    people = people_of(random, (80, 128), count=30)
+    # Corners and borders, where one neighbour is the pixel itself.
+    people[:8, 0] = [(x, y, 0.5) for x in (0, 1, 126, 127) for y in (0, 79)]
+    wanted = people.copy()
+    for person, joint in zip(*np.nonzero(people[..., 2] > 0), strict=True):
+        x, y = people[person, joint, :2].astype(int)
+        wanted[person, joint, :2] += np.add(plain_pose.shift(full[joint], x, y), 0.5)
+    adjust(heat, people)
+    np.testing.assert_array_equal(people, wanted)
 
 
 @pytest.mark.parametrize("levels", [1, 4])

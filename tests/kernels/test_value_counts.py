@@ -23,6 +23,17 @@ def _drawn(kind: str) -> F32:
     return values.astype(np.float32)
 
 
+@pytest.mark.parametrize("bins", [1, 2, 3, 100, 2048])
+@pytest.mark.parametrize("ends", [(-1.3, 2.9), (0.1, 0.7), (-3e4, 7.0)])
+def test_values_on_the_edges_and_next_to_them_count_as_numpys(ends: tuple[float, float], bins: int) -> None:
+    edges = np.linspace(*np.float32(ends), bins + 1, dtype=np.float32)
+    beside = [np.nextafter(edges, np.float32(side)) for side in (-np.inf, np.inf)]
+    values = np.clip(np.concatenate([edges, *beside]), edges[0], edges[-1])
+    # By the edges themselves, whatever the quotient that finds the bin is rounded to.
+    expected = np.histogram(values, edges)[0]
+    np.testing.assert_array_equal(value_counts.counted(values, edges), expected)
+
+
 @pytest.mark.parametrize("kind", ["normal", "rectified", "heavy-tailed", "few", "steps"])
 @pytest.mark.parametrize("wider", [0.0, 0.37])
 def test_counts_are_those_of_numpy(kind: str, wider: float) -> None:
@@ -43,6 +54,9 @@ def test_the_values_of_a_part_come_in_their_order() -> None:
     values = np.array([3, 1, 2, 5, 2], np.float32)
     found = value_counts.within(values, np.float32(2), np.float32(5), 3)
     np.testing.assert_array_equal(found, [3, 2, 2])
+    # No more than were counted before, whatever came in between.
+    np.testing.assert_array_equal(value_counts.within(values, np.float32(2), np.float32(5), 2), [3, 2])
+    assert value_counts.within(values, np.float32(6), np.float32(9), 0).size == 0
 
 
 @pytest.mark.parametrize("kind", ["normal", "rectified", "heavy-tailed"])
@@ -56,6 +70,22 @@ def test_no_range_of_a_coarse_grid_loses_much_less(kind: str) -> None:
     grid = [(low * left, high * right) for left in np.linspace(0.2, 1, 17) for right in np.linspace(0.2, 1, 17)]
     assert found <= 1.1 * min(_lost(values, *ends) for ends in grid if ends[0] < ends[1])
     assert found <= 1.001 * _lost(values, low, high)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("kind", ["normal", "rectified", "heavy-tailed", "steps"])
+def test_the_range_is_that_of_torchs_observer(kind: str, bits: int) -> None:
+    torch = pytest.importorskip("torch")
+    from torch.ao.quantization.observer import HistogramObserver
+
+    observer = HistogramObserver(bins=256, quant_min=0, quant_max=2**bits - 1, dtype=torch.quint8)
+    observer(torch.from_numpy(_drawn(kind)))
+    least, most = (float(each) for each in observer._non_linear_param_search())
+    width = float(observer.max_val - observer.min_val) / 256
+    wanted = round((least - float(observer.min_val)) / width), round((most - float(observer.min_val)) / width) - 1
+    found = value_counts.least_error_bins(observer.histogram.numpy().astype(np.float64), observer.dst_nbins)
+    assert found == wanted
 
 
 def _lost(values: F32, low: float, high: float) -> float:

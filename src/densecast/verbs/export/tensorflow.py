@@ -13,28 +13,20 @@ import numpy.typing as npt
 
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest, ParityRecord, WeightsRecord
-from densecast.errors import BadConfigError, MissingFileError, ParityError
-from densecast.imaging.prepare import prepare
+from densecast.errors import BadConfigError, MissingFileError
 from densecast.io import codec, files
-from densecast.kernels.labels import upsample_argmax
 from densecast.runtime import machine
-from densecast.spec.geometry import Placement
 from densecast.spec.model import ModelSpec
-from densecast.spec.preprocess import Native
-from densecast.spec.sample import LabelMap
 from densecast.spec.shapes import check_resize
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks.segmentation import SegmentationDecode
-from densecast.verbs.export import foreign, graph_sizes, onnx_file, parity, tensorflow_source
+from densecast.verbs.export import foreign, graph_sizes, onnx_file, parity, tensorflow_labels, tensorflow_source
 from densecast.verbs.export.tensorflow_prefix import F32, Bytes
 from densecast.verbs.export.tensorflow_separate import Separated, separate
 from densecast.verbs.export.tensorflow_source import Conversion
 from densecast.zoo._base import TensorFlowGraph
 
-# Of the labels, this share must be those of the untouched graph; the others are pixels between two classes whose
-# logits are equal up to rounding.
-LEAST_EQUAL = 0.999
 _SEED = 20
 _SIDE = 320
 
@@ -135,9 +127,7 @@ def _compare(
     answered = conversion.run(task="run", input=reply["input"], output=reply["output"], logits=separated.logits)
     with np.load(conversion.folder / "outputs.npz") as stored:
         answers = {name: stored[name] for name in stored.files}
-    frozen = separated.frozen.SerializeToString()
-    run_graph = onnx_file.runner(frozen, separated.spec.input.name)
-    prepared = [_for_network(each, separated) for each in images]
+    prepared = [tensorflow_labels.for_network(each, separated) for each in images]
     record: ParityRecord | None = None
     if answered["logits"]:
         spec = separated.spec
@@ -147,19 +137,13 @@ def _compare(
             for index, feed in enumerate(feeds_of_network)
         }
         record = parity.check(
-            lambda feed: expected[id(feed)], onnx_file.graph_runner(frozen), feeds_of_network, tolerance
+            lambda feed: expected[id(feed)],
+            onnx_file.graph_runner(separated.frozen.SerializeToString()),
+            feeds_of_network,
+            tolerance,
         )
-    equal, total = 0, 0
-    for index, (image, feed) in enumerate(zip(images, prepared, strict=True)):
-        expected_labels = _labels(answers[f"image_{index}"])
-        labels = _decoded(run_graph(feed)[0], feed, image, expected_labels.shape, separated.spec)
-        equal, total = equal + int((labels == expected_labels).sum()), total + labels.size
-    if equal < LEAST_EQUAL * total:
-        raise ParityError(
-            f"{1 - equal / total:.2%} of the labels are not those of the untouched graph in TensorFlow; "
-            f"at most {1 - LEAST_EQUAL:.1%} may be between two classes whose logits are equal up to rounding."
-        )
-    return record, equal / total
+    equal = tensorflow_labels.check(separated, images, [answers[f"image_{index}"] for index in range(len(images))])
+    return record, equal
 
 
 def _image_sizes(separated: Separated) -> list[tuple[int, int]]:
@@ -187,38 +171,11 @@ def _for_tensorflow(image: Bytes, separated: Separated, declared: ModelSpec) -> 
     return np.asarray((pixels / np.float32(declared.preprocess.divisor) - mean) / std, dtype=np.float32)
 
 
-def _for_network(image: Bytes, separated: Separated) -> F32:
-    """(1, 3, h, w) as input of the separated network, the image at its own size."""
-    own = separated.prefix.preprocess.resize if separated.prefix else None
-    unresized = replace(separated.spec.preprocess, resize=own or Native())
-    array, placement = prepare(image, unresized)
-    assert placement.content_hw == image.shape[:2], "the images are as large as fits"
-    return np.asarray(array, dtype=np.float32)[None]
-
-
 def _channels_first(logits: npt.NDArray[Any], separated: Separated) -> F32:
     classes = len(separated.spec.labels)
     if logits.ndim == 4 and logits.shape[3] == classes:
         logits = logits.transpose(0, 3, 1, 2)
     return np.asarray(logits, dtype=np.float32)
-
-
-def _labels(answer: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
-    """(1, H, W) labels, or the class of the largest of (1, H, W, C) scores -> (H, W)."""
-    answer = np.squeeze(answer, axis=0)
-    if answer.ndim == 3 and answer.shape[2] == 1:
-        answer = answer[:, :, 0]
-    return np.asarray(answer.argmax(axis=2) if answer.ndim == 3 else answer, dtype=np.uint16)
-
-
-def _decoded(logits: F32, feed: F32, image: Bytes, labels_hw: tuple[int, ...], spec: ModelSpec) -> LabelMap:
-    """Labels by the declared postprocessing, at the size of the original graph's."""
-    assert isinstance(spec.decode, SegmentationDecode), "checked on the way in"
-    model_hw = (feed.shape[2], feed.shape[3])
-    placement = Placement.resized(image.shape[:2], image.shape[:2], model_hw=model_hw)
-    crop_hw = placement.content_hw if labels_hw == placement.content_hw and placement.is_padded else None
-    size_hw = model_hw if labels_hw in (model_hw, placement.content_hw) else (labels_hw[0], labels_hw[1])
-    return upsample_argmax(logits, [size_hw], align_corners=spec.decode.align_corners, crop_hw=crop_hw)
 
 
 def _key(source_sha256: str, spec: ModelSpec, options: ExportOptions) -> str:
