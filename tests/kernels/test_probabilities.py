@@ -38,7 +38,8 @@ def test_means_are_those_of_the_definition_for_large_logits_too(spread: float, m
     np.testing.assert_allclose(probability, wanted.max(axis=0), rtol=0, atol=tolerance)
     two = np.sort(wanted, axis=0)[-2:]
     clear = two[1] - two[0] > 2 * tolerance
-    assert clear.mean() > 0.95
+    # Of large logits each view is sure of one class: where the two differ, both have a half.
+    assert clear.mean() > (0.95 if spread == 1 else 0.2)
     np.testing.assert_array_equal(labels[clear], wanted.argmax(axis=0)[clear])
 
 

@@ -101,9 +101,10 @@ def _text_of(change: Change) -> str:
 def sample(packages: Sequence[str], count: int, seed: int) -> list[Change]:
     """As many changes of every package, drawn by the seed; small packages give all they have.
 
-    Changes that make no difference, listed with their reasons, are left out.
+    Changes that make no difference, listed with their reasons, are left out; of a listed line without `was`, all are.
     """
-    known = {(each["path"], each["line"], each["was"], each["became"]) for each in json.loads(EQUIVALENT.read_text())}
+    listed = json.loads(EQUIVALENT.read_text(encoding="utf-8"))
+    known = {(each["path"], each["line"], each.get("was"), each.get("became")) for each in listed}
     found: dict[str, list[Change]] = defaultdict(list)
     sources: dict[str, str] = {}
     for file in sorted((ROOT / PACKAGE).rglob("*.py")):
@@ -113,14 +114,15 @@ def sample(packages: Sequence[str], count: int, seed: int) -> list[Change]:
             found[_package(path)] += changes(path, sources[path])
     draw = random.Random(seed)
     drawn: list[Change] = []
+
+    def is_known(each: Change) -> bool:
+        line = each.path, _text_of(each)
+        return (*line, None, None) in known or (*line, each.was, each.became) in known
+
     for place, package in enumerate(sorted(found)):
         share = count // len(found) + (place < count % len(found))
         every = draw.sample(found[package], len(found[package]))
-        fit = (
-            each
-            for each in every
-            if compiles(each, sources[each.path]) and (each.path, _text_of(each), each.was, each.became) not in known
-        )
+        fit = (each for each in every if compiles(each, sources[each.path]) and not is_known(each))
         drawn += itertools.islice(fit, share)
     draw.shuffle(drawn)
     return drawn
