@@ -64,8 +64,8 @@ def test_grey_images_warp_as_each_channel_does():
         (np.zeros((0, 4, 3), np.uint8), np.eye(2, 3), (4, 4)),
         (np.zeros((4, 4, 3), np.uint8), np.eye(3), (4, 4)),
         (np.zeros((4, 4, 3), np.uint8), np.eye(2, 3), (4, 40000)),
-        (np.zeros((4, 4, 3), np.uint8), np.eye(2, 3), (1, 32768)),
-        (np.zeros((1, 32768), np.uint8), np.eye(2, 3), (1, 4)),
+        (np.zeros((4, 4, 3), np.uint8), np.eye(2, 3), (1, 32767)),
+        (np.zeros((1, 32767), np.uint8), np.eye(2, 3), (1, 4)),
         (np.zeros((4, 4, 3), np.uint8), np.eye(2, 3), (0, 4)),
         (np.zeros(4, np.uint8), np.eye(2, 3), (4, 4)),
         (np.zeros((1, 4, 4, 3), np.uint8), np.eye(2, 3), (4, 4)),
@@ -77,9 +77,9 @@ def test_what_cannot_be_warped_is_refused(pixels, matrix, size_hw):
 
 
 def test_the_longest_sides_are_warped():
-    row = np.arange(32767, dtype=np.uint32).astype(np.uint8)[None]
-    np.testing.assert_array_equal(warp_affine(row, np.eye(2, 3), (1, 32767)), row)
-    np.testing.assert_array_equal(warp_affine(row.T, np.eye(2, 3), (32767, 1)), row.T)
+    row = np.arange(32766, dtype=np.uint32).astype(np.uint8)[None]
+    np.testing.assert_array_equal(warp_affine(row, np.eye(2, 3), (1, 32766)), row)
+    np.testing.assert_array_equal(warp_affine(row.T, np.eye(2, 3), (32766, 1)), row.T)
 
 
 def test_a_matrix_without_an_inverse_reads_the_first_pixel_as_opencv_does():

@@ -19,8 +19,8 @@ Image = npt.NDArray[np.uint8]
 _SCALE = 1024.0
 # Half a unit of the 1/32 pixels that coordinates are rounded to.
 _HALF_UNIT = 16
-# OpenCV's remap addresses pixels by 16-bit signed integers.
-_MAX_SIDE = 32767
+# OpenCV's remap addresses pixels by 16-bit signed integers, and keeps their largest to itself.
+_MAX_SIDE = 32766
 # Below it a pivot counts as 0.
 _SINGULAR = 100 * np.finfo(np.float64).eps
 _INT32 = (-2147483648.0, 2147483647.0)
@@ -66,7 +66,7 @@ def warp_affine(image: Image, matrix: npt.NDArray[np.float64], size_hw: tuple[in
     `matrix` (2, 3) leads from source to target. Equal to OpenCV 4's `cv2.warpAffine(image, matrix, size_wh)`.
 
     Raises:
-        BadShapeError: an image or target that is empty or has a side above 32767, or a matrix of another shape.
+        BadShapeError: an image or target that is empty or has a side above 32766, or a matrix of another shape.
     """
     import cv2
 
