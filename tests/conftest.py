@@ -78,6 +78,8 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in [*_OWN_VARIABLES, *(each for each in os.environ if each.endswith(_DATA_ROOT_SUFFIX))]:
             patch.delenv(name, raising=False)
         patch.setenv("DENSECAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        # Tests of files lie apart by more than a server of confined processes waits for its next job.
+        patch.setattr("densecast.runtime.cell_pool.idle_s", 600.0)
         # The local servers of these tests are never asked through a proxy.
         patch.setenv("NO_PROXY", "127.0.0.1")
         yield
@@ -86,8 +88,10 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def remarks_are_heard() -> None:
     """Logging as a fresh process has it: command lines, linters and libraries leave their settings in this one."""
-    logging.disable(logging.NOTSET)
-    logging.root.setLevel(logging.WARNING)
+    if logging.root.manager.disable != logging.NOTSET:
+        logging.disable(logging.NOTSET)
+    if logging.root.level != logging.WARNING:
+        logging.root.setLevel(logging.WARNING)
     logging.root.filters.clear()
     # NNCF's `set_log_level` raises the level of every handler that it finds, pytest's own among them.
     for handler in logging.root.handlers:
@@ -97,7 +101,8 @@ def remarks_are_heard() -> None:
             logger.disabled = False
             logger.propagate = True
             logger.filters.clear()
-            logger.setLevel(logging.NOTSET)
+            if logger.level != logging.NOTSET:  # setting it empties the caches of all loggers
+                logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +80,14 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def installed(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
-    def entry_points(group: str) -> list[metadata.EntryPoint]:
-        return [metadata.EntryPoint(name, value, group) for name, value in points if group == "densecast.metrics"]
-
-    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
+def installed(folder: Path, *points: tuple[str, str]) -> None:
+    """Write beside a package on the search path what an installer does."""
+    info = folder / "ours-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ours\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "\n".join(["[densecast.metrics]", *(f"{name} = {value}" for name, value in points), ""])
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,8 +128,9 @@ def test_every_writer_of_scenes_can_be_called() -> None:
     assert SCENES.names() and all(callable(SCENES.load(name)) for name in SCENES.names())
 
 
-def test_installed_packages_offer_theirs_by_entry_points(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed(monkeypatch, ("ours", f"{package}.scores:Mine [extra]"), ("whole", f"{package}.scores:mine"))
+def test_installed_packages_offer_theirs_by_entry_points(package: str, tmp_path: Path) -> None:
+    assert METRICS.names() == OWN_METRICS  # what is installed later is found all the same
+    installed(tmp_path, ("ours", f"{package}.scores:Mine [extra]"), ("whole", f"{package}.scores:mine"))
     assert METRICS.names() == tuple(sorted((*OWN_METRICS, "ours", "whole")))
     assert f"{package}.scores" not in sys.modules
     # Installed is trusted, and what is loaded twice is one object.
@@ -137,8 +140,8 @@ def test_installed_packages_offer_theirs_by_entry_points(package: str, monkeypat
         METRICS.load("our")
 
 
-def test_an_entry_point_does_not_hide_one_of_our_own(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed(monkeypatch, ("dice", f"{package}.scores:Mine"))
+def test_an_entry_point_does_not_hide_one_of_our_own(package: str, tmp_path: Path) -> None:
+    installed(tmp_path, ("dice", f"{package}.scores:Mine"))
     assert METRICS.names() == OWN_METRICS
     assert METRICS.load("dice").name == "dice_per_image"
 
@@ -238,10 +241,10 @@ def test_a_registered_object_has_a_name_of_its_own(package: str) -> None:
     assert METRICS.names() == tuple(sorted((*OWN_METRICS, "ours")))
 
 
-def test_names_that_are_taken_or_none_are_not_registered(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_that_are_taken_or_none_are_not_registered(package: str, tmp_path: Path) -> None:
     mine, other = METRICS.load(f"{package}.scores:mine"), METRICS.load(f"{package}.scores:Mine")
     METRICS.register("ours", mine)
-    installed(monkeypatch, ("installed", f"{package}.scores:Mine"))
+    installed(tmp_path, ("installed", f"{package}.scores:Mine"))
     for name in ("ours", "dice", "installed"):
         with pytest.raises(PluginError, match=f"another metric of the name '{name}'"):
             METRICS.register(name, other)

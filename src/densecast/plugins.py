@@ -22,7 +22,8 @@ import os
 import pkgutil
 import sys
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from densecast.errors import DensecastError, PluginError, UnknownNameError
@@ -200,6 +201,21 @@ def _modules(package: str) -> tuple[str, ...]:
 
 
 def _entry_points(group: str) -> dict[str, str]:
+    # What is installed while a program runs changes its folder.
+    return _installed(group, tuple((each, _changed_ns(each)) for each in sys.path))
+
+
+def _changed_ns(folder: str) -> int | None:
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=32)
+def _installed(group: str, search_path: tuple[tuple[str, int | None], ...]) -> dict[str, str]:
+    """Entry points of all packages on this search path: name -> `package.module:Name`."""
+    del search_path
     from importlib import metadata  # it takes longer to import than all of this package's command line
 
     return {point.name: f"{point.module}:{point.attr}" for point in metadata.entry_points(group=group)}

@@ -23,6 +23,10 @@ _PASSED_ON = (
 )
 
 
+idle_s = 30.0
+"""After how long without a job a server ends."""
+
+
 class Server:
     """A running `cell_server`, in the hands of one thread at a time."""
 
@@ -34,7 +38,7 @@ class Server:
         environment |= {"OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1", "PYTHONUTF8": "1"}
         environment |= {"HOME": "/nonexistent", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", cell_server.__file__, "\n".join(self.search_path), ",".join(libraries)],
+            [sys.executable, "-P", cell_server.__file__, "\n".join(self.search_path), ",".join(libraries), str(idle_s)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

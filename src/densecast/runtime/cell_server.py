@@ -1,10 +1,10 @@
 """Forks confined processes on request, one at a time: a clean process that has imported libraries and seen no file.
 
-    python -P cell_server.py PATHS MODULES
+    python -P cell_server.py PATHS MODULES IDLE_S
 
 reads a job a line from standard input, and writes to standard output `{"pid": …}` and, when it has ended,
 `{"status": …}`. A line `kill` in between ends the job. It ends with its standard input, so with whoever started it, or
-when idle.
+when idle for so long.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import select
 import signal
 import tempfile
 import threading
-import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ from densecast.runtime import confinement
 LIMITS = "limits.json"
 """What was in force last, for the message of an error; in the scratch folder."""
 
-_IDLE_S = 30.0
 _POLL_S = 0.02
 _MAX_THREADS = 4
 _MAX_RECORDS = 200
@@ -80,9 +79,9 @@ def serve() -> None:
             importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    buffer = b""
+    buffer, idle_s = b"", float(sys.argv[3])
     while True:
-        line, buffer = _next_line(buffer)
+        line, buffer = _next_line(buffer, idle_s)
         if line is None:
             return
         pid = os.fork()
@@ -99,33 +98,47 @@ def serve() -> None:
         print(json.dumps({"status": status}), file=replies)
 
 
-def _next_line(buffer: bytes) -> tuple[bytes | None, bytes]:
+def _next_line(buffer: bytes, idle_s: float) -> tuple[bytes | None, bytes]:
     while b"\n" not in buffer:
-        if not select.select([0], [], [], _IDLE_S)[0]:
+        if not select.select([0], [], [], idle_s)[0]:
             return None, b""
         data = os.read(0, 1 << 16)
         if not data:
             return None, b""
         buffer += data
     line, _, rest = buffer.partition(b"\n")
-    return (line, rest) if line != b"kill" else _next_line(rest)
+    return (line, rest) if line != b"kill" else _next_line(rest, idle_s)
 
 
 def _wait(pid: int, buffer: bytes) -> tuple[int | None, bytes]:
     """The exit status of the job; None if whoever asked is gone."""
     is_asked_for = True
-    while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return (os.waitstatus_to_exitcode(status) if is_asked_for else None), buffer
-        if is_asked_for and select.select([0], [], [], _POLL_S)[0]:
-            data = os.read(0, 1 << 16)
-            is_asked_for = bool(data)
-            if not data or b"kill\n" in buffer + data:
-                os.kill(pid, signal.SIGKILL)
-            buffer = (buffer + data).replace(b"kill\n", b"")
-        elif not is_asked_for:
-            time.sleep(_POLL_S)
+    with _end_of(pid) as ended:
+        while True:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                return (os.waitstatus_to_exitcode(status) if is_asked_for else None), buffer
+            watched = [*ended, *([0] if is_asked_for else [])]
+            if 0 in select.select(watched, [], [], None if ended else _POLL_S)[0]:
+                data = os.read(0, 1 << 16)
+                is_asked_for = bool(data)
+                if not data or b"kill\n" in buffer + data:
+                    os.kill(pid, signal.SIGKILL)
+                buffer = (buffer + data).replace(b"kill\n", b"")
+
+
+@contextlib.contextmanager
+def _end_of(pid: int) -> Iterator[list[int]]:
+    """A descriptor that can be read once the process has ended; none where the kernel is older than 5.3."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        yield []
+        return
+    try:
+        yield [descriptor]
+    finally:
+        os.close(descriptor)
 
 
 def _run(job: dict[str, Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,7 @@ Network = Callable[[Feeds], Feeds]
 _NOISE_FACTOR = 2.0
 # A framework that is itself this far off says nothing about a graph.
 _LARGEST_NOISE = 1e-2
+_MOST_KEPT_VALUES = 1 << 20
 
 
 def check(
@@ -116,6 +119,11 @@ def _relative_of_one(actual: Array, expected: Array) -> float:
 
 def image_like(shape: tuple[int, ...], seed: int) -> F32:
     """Smooth fields with edges and noise, of zero mean and unit variance: closer to photographs than white noise."""
+    # An export asks for the same small array again and again; drawing it takes longer than running a small network.
+    return _kept(shape, seed).copy() if math.prod(shape) <= _MOST_KEPT_VALUES else _drawn(shape, seed)
+
+
+def _drawn(shape: tuple[int, ...], seed: int) -> F32:
     rng = np.random.default_rng([seed, *shape])
     height, width = shape[-2:]
     y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
@@ -130,3 +138,6 @@ def image_like(shape: tuple[int, ...], seed: int) -> F32:
     planes -= planes.mean()
     planes /= planes.std() + 1e-6
     return planes.reshape(shape)
+
+
+_kept = lru_cache(maxsize=8)(_drawn)
