@@ -1,13 +1,14 @@
-"""Networks built from MMSegmentation's configurations at 512x1024: labels that precisions change, and speed.
+"""Networks built from MMSegmentation's configurations: labels that precisions change, speed, and what takes the time.
 
-One network of each family: SegFormer-B0, DeepLabV3+ and PSPNet on ResNet-50, BiSeNetV2, Fast-SCNN. Their published
-weights are out of reach, so weights are by chance, with the statistics of batch normalisation taken from the
-photographs and its shifts 1. Such networks make noise grow; `noise_growth` tells how far. The classes are 19 clusters
-of what the network makes of the photographs: pixels between clusters are decided by little, and change more easily
-than a trained network's. Labels are compared with ONNX Runtime's in float32. A build that its own check refuses is
-told with the reason. Speed is inference alone, input ready, threads alike, repetitions interleaved: a ratio is the
-median of the rounds', beside their quartiles. With --profile, the operators that take most of each OpenVINO build's
-time.
+One network of each of five families by name - SegFormer-B0, DeepLabV3+ and PSPNet on ResNet-50, BiSeNetV2, Fast-SCNN -
+and any of the original's configuration files (`stdc/stdc1_512x1024_80k_cityscapes.py` with --configs FOLDER), at
+--size. Published weights are out of reach, so weights are by chance, with the statistics of batch normalisation taken
+from the photographs and its shifts 1. Such networks make noise grow; `noise_growth` tells how far. The classes are 19
+clusters of what the network makes of the photographs: pixels between clusters are decided by little, and change more
+easily than a trained network's. Labels are compared with ONNX Runtime's in float32. A build that its own check refuses
+is told with the reason. Speed is inference alone, input ready, threads alike, repetitions interleaved: a ratio is the
+median of the rounds', beside their quartiles. With --profile, the roofline of each OpenVINO build, by kinds of
+operators: their share of the time, and how near they come to what this machine reaches (`benchmark --layers`).
 
 With --work FOLDER builds are kept there and taken from there, so that building (--repetitions 0) and measuring can be
 two runs, each for a few networks; --json FILE keeps what it holds of other networks, and of labels where only speed is
@@ -36,19 +37,20 @@ from densecast.errors import DensecastError
 from densecast.imaging import folder as image_files
 from densecast.imaging.prepare import prepare
 from densecast.imaging.read import read_image
-from densecast.io import codec, files
+from densecast.io import codec, config_files, files
 from densecast.networks import openmmlab
 from densecast.report.markdown import table
-from densecast.runtime import machine
+from densecast.runtime import execution, machine
+from densecast.runtime.roofline import LayerCost
 from densecast.spec.precision import Precision, short
 from densecast.spec.preprocess import Preprocess, Stretch
 from densecast.spec.tensor import Feeds
+from densecast.verbs.benchmark_layers import profile_of
+from densecast.verbs.export.openmmlab import recipe
 
-SIZE_HW = (512, 1024)
 CLASSES = 19
-PREPROCESS = Preprocess(
-    Stretch(SIZE_HW), "bilinear_opencv", "RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), use_exif=True
-)
+# What operators are told by, in the names of the graph's nodes that they stand for.
+PARTS = {"Softmax": "attention", "Erf": "GELU", "LayerNormalization": "layer normalisation", "Resize": "resizing"}
 CASES: tuple[tuple[str, Precision], ...] = (
     ("onnxruntime", "force_float32"),
     ("openvino", "force_float32"),
@@ -129,10 +131,14 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def network_of(name: str, inputs: list[np.ndarray]) -> nn.Module:
+def network_of(name: str, inputs: list[np.ndarray], configs: Path | None) -> nn.Module:
     """The network with weights by chance, and batch normalisation by the statistics of the photographs."""
     torch.manual_seed(0)
-    network = openmmlab.build(openmmlab.Options.of({"type": "EncoderDecoder", **NETWORKS[name]}))
+    if name in NETWORKS:
+        table: Any = {"type": "EncoderDecoder", **NETWORKS[name]}
+    else:
+        table = recipe.read(config_files.read(Path(configs or ".") / name)).network
+    network = openmmlab.build(openmmlab.Options.of(table))
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the mean of all
@@ -141,20 +147,27 @@ def network_of(name: str, inputs: list[np.ndarray]) -> nn.Module:
     with torch.no_grad():
         for each in inputs:
             image = torch.from_numpy(each[None])
-            network(nn.functional.interpolate(image, size=(256, 512), mode="bilinear").repeat(2, 1, 1, 1))
+            network(at_most(image).repeat(2, 1, 1, 1))
     network.eval()
     classify_by_clusters(network, inputs)
     return network
 
 
+def at_most(image: torch.Tensor, height: int = 256) -> torch.Tensor:
+    """An image no higher than that, as large maps of all photographs take long."""
+    height = min(height, image.shape[2])
+    return nn.functional.interpolate(image, size=(height, height * image.shape[3] // image.shape[2]), mode="bilinear")
+
+
 def classify_by_clusters(network: Any, inputs: list[np.ndarray], sampled: int = 400) -> None:
     """Make the last convolution tell which of 19 centres of its own input on the photographs a pixel is nearest to."""
-    last, seen = network.decode_head.conv_seg, []
+    head = network.decode_head
+    last, seen = (head[-1] if isinstance(head, nn.ModuleList) else head).conv_seg, []
     hook = last.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for each in inputs:
-            network(nn.functional.interpolate(torch.from_numpy(each[None]), size=(256, 512), mode="bilinear"))
+            network(at_most(torch.from_numpy(each[None])))
         hook.remove()
         pixels = [maps.flatten(2)[0].T for maps in seen]
         pixels = [each[torch.randperm(len(each), generator=generator)[:sampled]] for each in pixels]
@@ -173,7 +186,7 @@ def classify_by_clusters(network: Any, inputs: list[np.ndarray], sampled: int = 
 
 
 def built_cases(
-    exported: FloatArtifact, photos: Path, where: Path, quantize: QuantizeOptions
+    exported: FloatArtifact, photos: Path, where: Path, quantize: QuantizeOptions, size_hw: tuple[int, int]
 ) -> dict[str, CompiledArtifact | str]:
     """Every case's artifact, or in words why there is none."""
     made: dict[str, CompiledArtifact | str] = {}
@@ -187,7 +200,7 @@ def built_cases(
         options = BuildOptions(
             backend,
             precision,
-            InputShape(height=SIZE_HW[0], width=SIZE_HW[1]),
+            InputShape(height=size_hw[0], width=size_hw[1]),
             # ONNX Runtime corrects no biases.
             quantize if backend == "openvino" else replace(quantize, bias_correction="auto"),
         )
@@ -226,9 +239,9 @@ def noise_growth(pipeline: Pipeline, image: np.ndarray, share: float = 1 / 256) 
     return float((noisy - plain).std() / plain.std() / share)
 
 
-def times_ms(pipelines: dict[str, Pipeline], repetitions: int) -> dict[str, list[float]]:
+def times_ms(pipelines: dict[str, Pipeline], repetitions: int, size_hw: tuple[int, int]) -> dict[str, list[float]]:
     """Inference alone, one case after the other in every round; the first round warms up."""
-    feed: Feeds = {"image": np.random.default_rng(0).standard_normal((1, 3, *SIZE_HW), dtype=np.float32)}
+    feed: Feeds = {"image": np.random.default_rng(0).standard_normal((1, 3, *size_hw), dtype=np.float32)}
     taken: dict[str, list[float]] = {name: [] for name in pipelines}
     for repetition in range(repetitions + 1):
         for name, pipeline in pipelines.items():
@@ -241,43 +254,67 @@ def times_ms(pipelines: dict[str, Pipeline], repetitions: int) -> dict[str, list
     return taken
 
 
-def profile(artifact: CompiledArtifact, is_float32: bool, rounds: int = 3) -> list[tuple[str, float]]:
-    """The operators of an OpenVINO build that take most of its time, with their share of it."""
-    import openvino as ov
-
-    core = ov.Core()
-    settings: dict[str, Any] = {"PERF_COUNT": True, "PERFORMANCE_HINT": "LATENCY"}
-    settings |= {"INFERENCE_PRECISION_HINT": "f32"} if is_float32 else {}
-    request = core.compile_model(core.read_model(artifact.file("model.xml")), "CPU", settings).create_infer_request()
-    shape = [1, 3, *SIZE_HW]
-    spent: Counter[str] = Counter()
-    for repetition in range(rounds + 1):
-        request.infer({0: np.zeros(shape, np.float32)})
-        if repetition:
-            for each in request.profiling_info:
-                spent[f"{each.node_type} {each.exec_type}"] += each.real_time.total_seconds()
-    whole = sum(spent.values())
-    return [(name, seconds / whole) for name, seconds in spent.most_common(5)]
+def profile(pipeline: Pipeline, size_hw: tuple[int, int], runs: int = 5, kept: int = 7) -> dict[str, Any]:
+    """Where an OpenVINO build's time goes, by kinds of operators, and how near each comes to the machine's roofline."""
+    feed: Feeds = {"image": np.random.default_rng(0).standard_normal((1, 3, *size_hw), dtype=np.float32)}
+    found = profile_of(pipeline)(execution.configure("latency", machine.usable_cpus()), feed, runs)
+    groups: dict[str, list[LayerCost]] = {}
+    for layer in found.layers:
+        parts = [word for part, word in PARTS.items() if any(part in node for node in layer.nodes)]
+        kind = layer.kind
+        if kind == "Convolution":
+            kind = "convolution 1x1" if "1x1" in layer.kernel else "convolution"
+        groups.setdefault(f"{kind}{f' ({parts[0]})' if parts else ''}, {layer.type}", []).append(layer)
+    whole = found.timed_ms
+    rows = []
+    for name, layers in sorted(groups.items(), key=lambda item: -sum(each.ms for each in item[1]))[:kept]:
+        spent, least = sum(each.ms for each in layers), sum(each.least_ms(found.peaks) for each in layers)
+        by_memory = sum(each.least_ms(found.peaks) for each in layers if each.bound(found.peaks) == "memory")
+        macs = sum(each.macs for each in layers)
+        peak = found.peaks.macs_per_s.get(layers[0].type, 0.0)
+        rows.append({
+            "operators": name,
+            "count": len(layers),
+            "ms": spent,
+            "share_of_time": spent / whole,
+            "gmacs": macs / 1e9,
+            "share_of_peak_macs": macs / (spent / 1e3) / peak if peak else 0.0,
+            "share_of_roofline": least / spent,
+            "bound": "memory" if 2 * by_memory > least else "arithmetic",
+        })  # fmt: skip
+    return {
+        "inference_ms": found.inference_ms,
+        "timed_ms": whole,
+        "least_ms": found.least_ms,
+        "gmacs": found.macs / 1e9,
+        "peak_gmacs_per_s": {name: rate / 1e9 for name, rate in found.peaks.macs_per_s.items()},
+        "peak_gbytes_per_s": found.peaks.bytes_per_s / 1e9,
+        "kinds": rows,
+    }
 
 
 def measure(name: str, photos: Path, arguments: argparse.Namespace, where: Path) -> dict[str, Any]:
     """Everything of one network."""
+    size_hw: tuple[int, int] = arguments.size
+    preprocess = Preprocess(
+        Stretch(size_hw), "bilinear_opencv", "RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), use_exif=True
+    )
     paths = image_files.images_in(photos)
     paths = paths[:: max(1, len(paths) // arguments.images)][: arguments.images]
-    inputs = [np.asarray(prepare(read_image(path, use_exif=True), PREPROCESS)[0]) for path in paths]
+    inputs = [np.asarray(prepare(read_image(path, use_exif=True), preprocess)[0]) for path in paths]
     labels = [f"class_{index}" for index in range(CLASSES)]
-    options = ExportOptions(size_hw=SIZE_HW)
+    options = ExportOptions(size_hw=size_hw)
     if (where / "float").is_dir():
         exported = FloatArtifact.open(where / "float")
     else:
-        network = network_of(name, inputs)
-        exported = export(network, where / "float", labels=labels, preprocess=PREPROCESS, options=options)
+        network = network_of(name, inputs, arguments.configs)
+        exported = export(network, where / "float", labels=labels, preprocess=preprocess, options=options)
     quantize = QuantizeOptions(split="all", images=len(paths), calibration_method=arguments.calibration)
     quantize = quantize if arguments.calibration == "auto" else replace(quantize, bias_correction="fast")
-    made = built_cases(exported, photos, where, quantize)
+    made = built_cases(exported, photos, where, quantize, size_hw)
     opened = {case: Pipeline.open(each) for case, each in made.items() if not isinstance(each, str)}
     changed = changed_labels(opened, inputs) if not arguments.only_speed else {}
-    taken = times_ms(opened, arguments.repetitions) if arguments.repetitions else {}
+    taken = times_ms(opened, arguments.repetitions, size_hw) if arguments.repetitions else {}
     found: dict[str, Any] = {}
     for case, each in made.items():
         if isinstance(each, str):
@@ -295,10 +332,17 @@ def measure(name: str, photos: Path, arguments: argparse.Namespace, where: Path)
                 "median_ms": float(np.median(taken[case])),
                 "times_faster": middle,
                 "quartiles": [low, high],
+                "rounds": len(taken[case]),
             }
         if arguments.profile and case.startswith("openvino"):
-            found[case]["profile"] = dict(profile(each, case.endswith("fp32")))
+            found[case]["profile"] = profile(opened[case], size_hw)
     return found
+
+
+def size_hw_of(text: str) -> tuple[int, int]:
+    """Height and width, as 512x1024."""
+    height, width = (int(side) for side in text.split("x"))
+    return height, width
 
 
 def gathered(root: Path, where: Path) -> Path:
@@ -323,6 +367,8 @@ def main() -> None:
     parser.add_argument("--calibration", default="auto", help="another than auto takes less time, such as minmax")
     parser.add_argument("--only-speed", action="store_true", help="labels are not compared")
     parser.add_argument("--work", type=Path, help="where builds are kept")
+    parser.add_argument("--size", type=size_hw_of, default=(512, 1024), metavar="HxW")
+    parser.add_argument("--configs", type=Path, help="the folder that configuration files are named from")
     arguments = parser.parse_args()
     if arguments.photos is None:
         parser.error("say where photographs are: --photos FOLDER")
@@ -332,7 +378,7 @@ def main() -> None:
     for name in arguments.networks:
         with tempfile.TemporaryDirectory() as folder:
             photos = gathered(Path(arguments.photos), Path(folder) / "photos")
-            work = Path(folder) / name if arguments.work is None else arguments.work / name
+            work = (arguments.work or Path(folder)) / name.removesuffix(".py").replace("/", "_")
             work.mkdir(parents=True, exist_ok=True)
             for case, each in measure(name, photos, arguments, work).items():
                 before = {} if "fails" in each else found.get(name, {}).get(case, {})
@@ -342,12 +388,16 @@ def main() -> None:
                      (("median_ms", 0), ("times_faster", 1))]  # fmt: skip
             share = f"{each['changed_labels']:.2%}" if "changed_labels" in each else each.get("fails", "")[:80]
             rows.append([name, case, each.get("ran", ""), share, *speed])
-            for operator, part in each.get("profile", {}).items():
-                print(f"{name} {case}: {part:5.1%} {operator}")
+            for part in each.get("profile", {}).get("kinds", ()):
+                print(
+                    f"{name} {case}: {part['share_of_time']:5.1%} {part['operators']}, {part['share_of_roofline']:.0%}"
+                )
         print(f"{name} done", flush=True)
         if arguments.json:
             here = codec.to_plain(machine.describe())
-            files.write_text(arguments.json, codec.json_text({"machine": here, "networks": found}))
+            files.write_text(
+                arguments.json, codec.json_text({"machine": here, "size_hw": arguments.size, "networks": found})
+            )
     heads = ["network", "case", "ran", "labels changed", "median ms", "times ONNX Runtime fp32"]
     print(table(heads, rows, "<<<>>>"))
 

@@ -244,6 +244,41 @@ def _slope(exponent: float | None) -> str:
     return "" if exponent is None else f"{exponent:.2f}"
 
 
+def _openmmlab(measured: dict[str, Any]) -> Rows:
+    """Labels that precisions change, and speed, of networks built from configurations."""
+    rows = [["network", "engine", "ran", "labels changed, %", "median ms", "times faster than ONNX Runtime float32"]]
+    words = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "fp32": "float32", "fp16": "16 bits"}
+    for network, cases in measured["networks"].items():
+        for case, found in cases.items():
+            engine = " ".join(words.get(word, word) for word in case.split())
+            ran = found.get("ran", "refused by its own check")
+            changed = f"{100 * found['changed_labels']:.2f}" if "changed_labels" in found else ""
+            speed = ["", ""]
+            if "median_ms" in found:
+                low, high = found["quartiles"]
+                speed = [f"{found['median_ms']:.0f}", f"{found['times_faster']:.2f} ({low:.2f} to {high:.2f})"]
+            rows.append([f"`{network.removesuffix('.py')}`", engine, ran, changed, *speed])
+    return rows
+
+
+def _openmmlab_profile(measured: dict[str, Any]) -> Rows:
+    """What takes the time of networks built from configurations, by kinds of operators."""
+    head = ["network", "ran", "operators", "of the time, %", "G multiplications", "of the peak in its type, %"]
+    rows = [[*head, "of the roofline, %", "bound by"]]
+    for network, cases in measured["networks"].items():
+        for case, found in cases.items():
+            if "profile" not in found or case.endswith("fp32"):
+                continue
+            for part in found["profile"]["kinds"]:
+                of_peak = f"{100 * part['share_of_peak_macs']:.0f}" if part["gmacs"] else ""
+                rows.append([
+                    f"`{network.removesuffix('.py')}`", found["ran"].split(" (")[0], f"{part['count']} {part['operators']}",
+                    f"{100 * part['share_of_time']:.0f}", f"{part['gmacs']:.1f}" if part["gmacs"] else "", of_peak,
+                    f"{100 * part['share_of_roofline']:.0f}", part["bound"],
+                ])  # fmt: skip
+    return rows
+
+
 TABLES: tuple[Table, ...] = (
     Table(
         "cost", "What an hour of a rented CPU buys", "Beside what others would run", "python benchmarks/peers.py",
@@ -318,6 +353,29 @@ _ONCE_MEASURED = (
         "float32 by `infer --large`; for clients, `densecast serve`. The exponent is the slope of the logarithms: 1 is "
         "cost in proportion, 0 none.",
         ("scaling.json",), _scaling,
+    ),
+    Table(
+        "openmmlab-precisions", "Precisions of five networks built from configurations", "MMSegmentation's networks",
+        "python benchmarks/openmmlab_networks.py --profile --images 5 --calibration minmax",
+        "512×1024, batch 1, two cores with AMX, weights by chance, 5 photographs that calibrate and are compared; "
+        "labels that are not ONNX Runtime's in float32; inference alone, medians of interleaved rounds' ratios with "
+        "their quartiles. An empty cell was not measured.",
+        ("openmmlab_networks.json",), _openmmlab,
+    ),
+    Table(
+        "openmmlab-profile", "What holds networks built from configurations", "MMSegmentation's networks",
+        "python benchmarks/openmmlab_networks.py --profile --images 5 --calibration minmax",
+        "The operators that take most of the time of the builds above, as the engine's own counters tell (`benchmark "
+        "--layers`). The peak in a type is what a chain of large 3×3 convolutions reaches on the same machine; the "
+        "roofline is that peak or memory's, whichever allows less.",
+        ("openmmlab_networks.json",), _openmmlab_profile,
+    ),
+    Table(
+        "openmmlab-families", "Precisions by family", "MMSegmentation's networks",
+        "python benchmarks/openmmlab_networks.py --size 256x512 --repetitions 5 --images 5 --calibration minmax "
+        "--configs FOLDER FILE …",
+        "One of the original's configurations for each family at 256×512, otherwise as above.",
+        ("openmmlab_families.json",), _openmmlab,
     ),
 )  # fmt: skip
 TABLES += tuple(table for table in _ONCE_MEASURED if all((RESULTS / file).is_file() for file in table.files))

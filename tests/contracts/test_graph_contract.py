@@ -38,6 +38,7 @@ from densecast.graph import (
     plain_outputs,
     split_dilated_convs,
     split_padded_joins,
+    split_upsampled_joins,
     start_at_network,
     transpose_hw,
     uint8_input,
@@ -133,6 +134,7 @@ CASES = {
         lambda model: split_dilated_convs.apply(model, min_channels=1), WHOLE, whole_graphs.dilated, WHOLE
     ),
     "split_padded_joins": Case(split_padded_joins.apply, WHOLE, whole_graphs.padded, WHOLE),
+    "split_upsampled_joins": Case(split_upsampled_joins.apply, WHOLE, whole_graphs.joined, WHOLE),
     "transpose_hw": Case(
         lambda model: transpose_hw.apply(model, only_slow=False),
         WHOLE,

@@ -15,6 +15,7 @@ from densecast.graph import (
     drop_outside_taps,
     split_dilated_convs,
     split_padded_joins,
+    split_upsampled_joins,
     transpose_hw,
 )
 
@@ -130,6 +131,55 @@ def test_pairs_that_would_cost_more_are_left(scale: float, outputs: int, reason:
     model = exported(torch.nn.Sequential(resize, torch.nn.Conv2d(6, outputs, 1)), (1, 6, 8, 8))
     result = conv_before_upsampling.apply(model)
     assert not result.changed and reason in result.notes
+
+
+class EnlargedJoin(torch.nn.Module):
+    """Maps of several sizes, all enlarged to one and joined, and a convolution over all, as in SegFormer's head."""
+
+    def __init__(self, outputs: int = 4, kernel: int = 1, bias: bool = True, mode: str = "bilinear") -> None:
+        super().__init__()
+        self.steps, self.mode = (4, 1, 2, 1), mode
+        self.own = torch.nn.ModuleList(
+            torch.nn.Conv2d(3, 4 + index, step, step) for index, step in enumerate(self.steps)
+        )
+        self.last = torch.nn.Conv2d(22, outputs, kernel, padding=kernel // 2, bias=bias)
+
+    def forward(self, image: Any) -> Any:
+        aligned = {} if self.mode == "nearest" else {"align_corners": False}
+        maps = [
+            torch.nn.functional.interpolate(conv(image), scale_factor=float(step), mode=self.mode, **aligned)
+            if step > 1
+            else conv(image)
+            for conv, step in zip(self.own, self.steps, strict=True)
+        ]
+        return self.last(torch.cat(maps, 1)).relu()
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_joined_maps_are_mixed_before_they_are_enlarged(mode: str, bias: bool) -> None:
+    torch.manual_seed(0)
+    network = EnlargedJoin(mode=mode, bias=bias)
+    result = split_upsampled_joins.apply(exported(network, (1, 3, 8, 12), ("N", "H", "W")))
+    assert result.changed
+    # Both enlarged maps moved; the two others are still joined.
+    assert kinds(result.model).count("Resize") == 2 and kinds(result.model).count("Concat") == 1
+    assert kinds(result.model)[-3:] == ["Add", "Add", "Relu"]
+    agrees(result.model, network, (2, 3, 16, 8))
+
+
+def test_of_joined_maps_those_stay_that_would_get_more_channels() -> None:
+    # The maps have 4, 5, 6 and 7 channels; of the two that are enlarged only the one of 6 may become one of 6.
+    network = EnlargedJoin(outputs=6)
+    result = split_upsampled_joins.apply(exported(network, (1, 3, 8, 12)))
+    shapes = [tuple(tensor.dims) for tensor in result.model.graph.initializer]
+    assert (6, 6, 1, 1) in shapes and (6, 16, 1, 1) in shapes
+    agrees(result.model, network, (2, 3, 8, 12))
+
+
+@pytest.mark.parametrize("network", [EnlargedJoin(outputs=8), EnlargedJoin(kernel=3)], ids=["more channels", "3x3"])
+def test_other_joins_of_enlarged_maps_are_left_alone(network: EnlargedJoin) -> None:
+    assert not split_upsampled_joins.apply(exported(network, (1, 3, 8, 12))).changed
 
 
 class Pooled(torch.nn.Module):

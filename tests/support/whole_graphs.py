@@ -31,6 +31,19 @@ def enlarged() -> onnx.ModelProto:
     )
 
 
+def joined() -> onnx.ModelProto:
+    """The image joined to the means of its squares, enlarged to its size, and a 1x1 convolution over both."""
+    return _parsed(
+        """
+        means = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (image)
+        twice = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (means, , scales)
+        both = Concat <axis = 1> (twice, image)
+        y = Conv (both, w, b)
+        """,
+        f"float[4] scales = {{1, 1, 2, 2}}, float[2, 6, 1, 1] w = {{{_whole(0, 12)}}}, float[2] b = {{5, -7}}",
+    )
+
+
 def pooled() -> onnx.ModelProto:
     """The image joined to its largest values, repeated, and a 3x3 convolution over both."""
     return _parsed(

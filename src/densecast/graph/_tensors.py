@@ -20,6 +20,15 @@ def producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
     return {name: node for node in graph.node for name in node.output if name}
 
 
+def reader_counts(graph: onnx.GraphProto) -> dict[str, int]:
+    """How often each tensor is read; being an output of the graph counts as once."""
+    counts = {value.name: 1 for value in graph.output}
+    for node in graph.node:
+        for name in node.input:
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
 def constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[Any]]:
     """Values of initializers and Constant nodes, by name."""
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}

@@ -20,6 +20,7 @@ from densecast.graph import (
     drop_outside_taps,
     split_dilated_convs,
     split_padded_joins,
+    split_upsampled_joins,
     transpose_hw,
 )
 from densecast.graph._base import PassResult
@@ -29,6 +30,7 @@ from densecast.spec.options import BuildOptions
 _PASSES = {
     "drop_outside_taps": drop_outside_taps.apply,
     "conv_before_upsampling": conv_before_upsampling.apply,
+    "split_upsampled_joins": split_upsampled_joins.apply,
     "constant_pool_branch": constant_pool_branch.apply,
     "split_dilated_convs": split_dilated_convs.apply,
     "split_padded_joins": split_padded_joins.apply,
