@@ -271,8 +271,9 @@ def _openmmlab_profile(measured: dict[str, Any]) -> Rows:
                 continue
             for part in found["profile"]["kinds"]:
                 of_peak = f"{100 * part['share_of_peak_macs']:.0f}" if part["gmacs"] else ""
+                named = f"`{network.removesuffix('.py')}`"
                 rows.append([
-                    f"`{network.removesuffix('.py')}`", found["ran"].split(" (")[0], f"{part['count']} {part['operators']}",
+                    named, found["ran"].split(" (")[0], f"{part['count']} {part['operators']}",
                     f"{100 * part['share_of_time']:.0f}", f"{part['gmacs']:.1f}" if part["gmacs"] else "", of_peak,
                     f"{100 * part['share_of_roofline']:.0f}", part["bound"],
                 ])  # fmt: skip
