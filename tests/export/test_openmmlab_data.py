@@ -15,7 +15,8 @@ from densecast.measure import data_source
 from densecast.spec.data_layout import DataLayout, SplitFolders
 from densecast.spec.data_options import Data, DataOptions, Reading
 from densecast.spec.model import Evaluation
-from densecast.verbs.export.openmmlab import data_folders
+from densecast.spec.preprocess import Stretch
+from densecast.verbs.export.openmmlab import data_folders, recipe
 
 BASE = {"type": "CustomDataset", "img_suffix": "_rgb.tif", "seg_map_suffix": "_cls.png", "data_root": "data/fields"}
 
@@ -35,6 +36,10 @@ OLD = {
         "test": table(img_dir="img/t"),
     }
 }
+LATER = {
+    "model": {"type": "EncoderDecoder", "decode_head": {"type": "FCNHead", "num_classes": 2}},
+    "data_preprocessor": {"type": "SegDataPreProcessor", "mean": [1, 2, 3], "std": [4, 5, 6], "bgr_to_rgb": True},
+}
 EXPECTED = DataLayout(
     (SplitFolders("val", "img/v", "m/v", "lists/v.txt"), SplitFolders("train", "img/a", "m/a")), "_cls.png", "_rgb"
 )
@@ -49,6 +54,27 @@ def test_folders_lists_and_endings_are_read_from_old_and_new_configurations() ->
         },
     }
     assert data_folders.layout_of(new, True) == DataLayout(EXPECTED.splits, "_cls.png", "_rgb", True)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda inner: {"type": "RepeatDataset", "times": 2, "dataset": inner},
+        lambda inner: {"type": "ConcatDataset", "datasets": [inner, {"type": "CityscapesDataset"}]},
+        lambda inner: {"type": "RepeatDataset", "dataset": {"type": "ConcatDataset", "datasets": [inner]}},
+        lambda inner: [{"type": "ClassBalancedDataset", "oversample_thr": 0.1, "dataset": inner}],
+    ],
+)
+def test_what_a_test_set_says_is_found_within_what_repeats_or_joins_it(wrapped: Any) -> None:
+    names, colours = ("road", "car"), [[1, 2, 3], [4, 5, 6]]
+    pipeline = [{"type": "LoadImageFromFile"}, {"type": "Resize", "scale": (64, 32), "keep_ratio": False}]
+    paths = {"img_path": "img/v", "seg_map_path": "m/v"}
+    inner = table(data_prefix=paths, metainfo={"classes": names, "palette": colours}, pipeline=pipeline)
+    made = recipe.read({**LATER, "test_dataloader": {"dataset": wrapped(inner)}})
+    assert made.labels == names and made.palette == ((1, 2, 3), (4, 5, 6))
+    assert made.preprocess.resize == Stretch((32, 64))
+    assert made.dataset is not None and made.dataset.type == "CustomDataset" and made.dataset.layout is not None
+    assert made.dataset.layout.splits == (SplitFolders("val", "img/v", "m/v"),)
 
 
 def test_without_a_root_the_folder_above_all_of_them_is_it() -> None:

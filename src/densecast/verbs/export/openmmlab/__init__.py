@@ -63,7 +63,8 @@ def recipe_of(found: Checkpoint, file: str, config: str | None = None, preproces
         except BadConfigError as error:
             raise BadCheckpointError(f"{file}: {error}") from None
     labels = found.labels if found.labels is not None else made.labels
-    palette = found.palette if found.labels is not None else made.palette
+    # The configuration's colours are those of its own classes.
+    palette = found.palette or (made.palette if labels == made.labels else None)
     return replace(made, labels=labels, palette=palette)
 
 

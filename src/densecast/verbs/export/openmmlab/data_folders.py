@@ -11,6 +11,7 @@ from densecast.spec.data_layout import DataLayout, SplitFolders
 _Split = Literal["train", "val"]
 # Where nothing says so, as the original's base class has it.
 _IMAGES, _MASKS = ".jpg", ".png"
+_DEPTH = 60  # of brackets in a configuration's text
 
 
 def layout_of(config: Mapping[str, Any], zero: bool | None) -> DataLayout | None:
@@ -51,12 +52,24 @@ def _tables(config: Mapping[str, Any]) -> dict[_Split, list[Mapping[str, Any]]]:
         for kind in kinds:
             loader = config.get(f"{kind}_dataloader")
             for table in (old.get(kind), loader.get("dataset") if isinstance(loader, Mapping) else None):
-                inner = table[0] if isinstance(table, (list, tuple)) and table else table
-                while isinstance(inner, Mapping) and isinstance(inner.get("dataset"), Mapping):
-                    inner = inner["dataset"]  # repeated data sets
-                if isinstance(inner, Mapping):
+                inner = unwrapped(table)
+                if inner is not None:
                     tables[split].append(inner)
     return tables
+
+
+def unwrapped(value: Any) -> Mapping[str, Any] | None:
+    """The table of a data set itself: within those that repeat or join others, and in lists, the first."""
+    for _ in range(_DEPTH):
+        if isinstance(value, (list, tuple)):
+            value = value[0] if value else None
+        elif isinstance(value, Mapping) and isinstance(value.get("dataset"), (Mapping, list, tuple)):
+            value = value["dataset"]
+        elif isinstance(value, Mapping) and isinstance(value.get("datasets"), (list, tuple)):
+            value = value["datasets"]
+        else:
+            return value if isinstance(value, Mapping) else None
+    return None
 
 
 def _folders(table: Mapping[str, Any]) -> tuple[str, str, str | None] | None:

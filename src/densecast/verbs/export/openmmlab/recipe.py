@@ -148,17 +148,14 @@ def _pair(table: Mapping[str, Any], name: str) -> tuple[int, int]:
 
 
 def _test_dataset(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The table of the data set of tests, else of validation; empty where there is none."""
+    """The table of the data set of tests, else of validation, out of what wraps it; empty where there is none."""
     data = config.get("data")
     candidates: list[Any] = [data.get("test"), data.get("val")] if isinstance(data, Mapping) else []
     for name in ("test_dataloader", "val_dataloader"):
         loader = config.get(name)
         candidates.append(loader.get("dataset") if isinstance(loader, Mapping) else None)
-    for found in candidates:
-        table = found[0] if isinstance(found, (list, tuple)) and found else found
-        if isinstance(table, Mapping):
-            return table
-    return {}
+    tables = (data_folders.unwrapped(found) for found in candidates)
+    return next((table for table in tables if table is not None), {})
 
 
 def _test_pipeline(config: Mapping[str, Any], dataset: Mapping[str, Any]) -> Sequence[Any]:
@@ -211,9 +208,9 @@ def _pipelines(config: Mapping[str, Any]) -> list[Sequence[Any]]:
     ]
     found: list[Any] = []
     for table in tables:
-        while isinstance(table, Mapping) and "pipeline" not in table and isinstance(table.get("dataset"), Mapping):
-            table = table["dataset"]  # repeated data sets
-        found.append(table.get("pipeline") if isinstance(table, Mapping) else None)
+        # A data set that joins others in a picture has transforms of its own, and theirs read the ground truth.
+        for each in (table, data_folders.unwrapped(table)):
+            found.append(each.get("pipeline") if isinstance(each, Mapping) else None)
     found += [config.get("train_pipeline"), config.get("test_pipeline")]
     return [each for each in found if isinstance(each, (list, tuple))]
 
