@@ -23,6 +23,7 @@ import os
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,12 +187,19 @@ def classify_by_clusters(network: Any, inputs: list[np.ndarray], sampled: int = 
 
 
 def built_cases(
-    exported: FloatArtifact, photos: Path, where: Path, quantize: QuantizeOptions, size_hw: tuple[int, int]
+    exported: FloatArtifact,
+    photos: Path,
+    where: Path,
+    quantize: QuantizeOptions,
+    size_hw: tuple[int, int],
+    without: Sequence[str],
 ) -> dict[str, CompiledArtifact | str]:
-    """Every case's artifact, or in words why there is none."""
+    """Every case's artifact, or in words why there is none; but for cases `without`."""
     made: dict[str, CompiledArtifact | str] = {}
     for backend, precision in CASES:
         name = f"{backend} {short(precision)}"
+        if name in without:
+            continue
         folder = where / name.replace(" ", "_")
         refused = where / f"{folder.name}.refused"
         if folder.is_dir() or refused.is_file():
@@ -311,7 +319,7 @@ def measure(name: str, photos: Path, arguments: argparse.Namespace, where: Path)
         exported = export(network, where / "float", labels=labels, preprocess=preprocess, options=options)
     quantize = QuantizeOptions(split="all", images=len(paths), calibration_method=arguments.calibration)
     quantize = quantize if arguments.calibration == "auto" else replace(quantize, bias_correction="fast")
-    made = built_cases(exported, photos, where, quantize, size_hw)
+    made = built_cases(exported, photos, where, quantize, size_hw, arguments.without)
     opened = {case: Pipeline.open(each) for case, each in made.items() if not isinstance(each, str)}
     changed = changed_labels(opened, inputs) if not arguments.only_speed else {}
     taken = times_ms(opened, arguments.repetitions, size_hw) if arguments.repetitions else {}
@@ -368,6 +376,7 @@ def main() -> None:
     parser.add_argument("--only-speed", action="store_true", help="labels are not compared")
     parser.add_argument("--work", type=Path, help="where builds are kept")
     parser.add_argument("--size", type=size_hw_of, default=(512, 1024), metavar="HxW")
+    parser.add_argument("--without", action="append", default=[], metavar="CASE", help="such as 'openvino fp32'")
     parser.add_argument("--configs", type=Path, help="the folder that configuration files are named from")
     arguments = parser.parse_args()
     if arguments.photos is None:
