@@ -138,7 +138,7 @@ def network_of(name: str, inputs: list[np.ndarray], configs: Path | None) -> nn.
     if name in NETWORKS:
         table: Any = {"type": "EncoderDecoder", **NETWORKS[name]}
     else:
-        table = recipe.read(config_files.read(Path(configs or ".") / name)).network
+        table = with_classes(recipe.read(config_files.read(Path(configs or ".") / name)).network)
     network = openmmlab.build(openmmlab.Options.of(table))
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -152,6 +152,13 @@ def network_of(name: str, inputs: list[np.ndarray], configs: Path | None) -> nn.
     network.eval()
     classify_by_clusters(network, inputs)
     return network
+
+
+def with_classes(value: Any) -> Any:
+    """A network's table with as many classes as there are clusters."""
+    if isinstance(value, dict):
+        return {key: CLASSES if key == "num_classes" else with_classes(each) for key, each in value.items()}
+    return [with_classes(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def at_most(image: torch.Tensor, height: int = 256) -> torch.Tensor:
