@@ -99,6 +99,41 @@ def test_corrected_biases_are_those_of_nncf(feeds: list[Feeds], monkeypatch: pyt
         np.testing.assert_allclose(one, other, atol=0.02 * moved)
 
 
+def _block(normalises: bool) -> Any:
+    """Attention of one head over 6 tokens of 8 channels, a sum with what it reads, and a product with weights."""
+    ov = pytest.importorskip("openvino")
+    ops, rng = ov.opset13, np.random.default_rng(1)
+
+    def times(value: Any, outputs: int) -> Any:
+        return ops.matmul(value, ops.constant(rng.normal(0, 0.4, (8, outputs)).astype(np.float32)), False, False)
+
+    tokens = ops.parameter([1, 6, 8], np.float32, name="image")
+    first = times(tokens, 8)
+    normal = ops.mvn(first, ops.constant(np.array([2])), True, 1e-6, "INSIDE_SQRT") if normalises else ops.relu(first)
+    attention = ops.softmax(ops.matmul(times(normal, 8), times(normal, 8), False, True), -1)
+    summed = ops.add(first, times(ops.matmul(attention, times(normal, 8), False, False), 8))
+    again = ops.add(summed, times(summed, 8))
+    return ov.Model([times(again, 5)], [tokens], "block")
+
+
+@pytest.mark.parametrize("normalises", [True, False])
+def test_sums_between_the_blocks_of_a_transformer_stay_in_float_and_its_products_do_not(normalises: bool) -> None:
+    pytest.importorskip("nncf")
+    tokens: list[Feeds] = [{"image": np.random.default_rng(seed).random((1, 6, 8), np.float32)} for seed in range(3)]
+    options = QuantizeOptions(calibration_method="minmax", bias_correction="none")
+    model = _nncf.quantize(_block(normalises), tokens, options, full_weights=True)
+
+    def is_quantised(node: Any, place: int) -> bool:
+        return bool(node.input_value(place).get_node().get_type_name() == "FakeQuantize")
+
+    nodes = list(model.get_ordered_ops())
+    sums = [node for node in nodes if node.get_type_name() == "Add"]
+    assert len(sums) == 2 and any(is_quantised(node, place) for node in sums for place in (0, 1)) is not normalises
+    assert not any(is_quantised(node, 0) for node in nodes if node.get_type_name() == "MVN")
+    products = [node for node in nodes if node.get_type_name() == "MatMul"]
+    assert sum(is_quantised(node, 0) for node in products) >= len(products) - 1
+
+
 def _biases(model: Any) -> list[Any]:
     """What is added by channel, in the model's order."""
     return [

@@ -177,8 +177,15 @@ def test_wrong_base_files_are_refused_in_words(tmp_path: Path) -> None:
         two="_base_ = ['one.py', 'other.py']",
         other="a = 2",
         table="_base_ = 'one.py'\na = dict(b=1)",
+        package="a = 1\n_base_ = ['mmseg::unet/one.py']",
     )
-    for name, words in (("around", "circles"), ("odd", "line 1"), ("two", "both|two"), ("table", "_delete_")):
+    for name, words in (
+        ("package", "line 2.*'mmseg::unet/one.py'.* flat"),
+        ("around", "circles"),
+        ("odd", "line 1"),
+        ("two", "both|two"),
+        ("table", "_delete_"),
+    ):
         with pytest.raises(BadConfigError, match=words):
             config_files.read(tmp_path / f"{name}.py")
     for name in ("lone", "nowhere"):

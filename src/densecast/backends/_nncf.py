@@ -122,8 +122,27 @@ def _where(model: Any, options: QuantizeOptions) -> dict[str, Any]:
     return {
         "preset": performance if options.activations == "symmetric" else mixed,
         "target_device": nncf.TargetDevice.CPU,
+        "model_type": nncf.ModelType.TRANSFORMER if is_transformer(model) else None,
         "ignored_scope": nncf.IgnoredScope(names=excluded, types=_types(options.excluded_types), validate=False),
     }
+
+
+def is_transformer(model: Any) -> bool:
+    """Whether a model attends (a softmax times values) and normalises layers.
+
+    The sums that go from block to block there, and what normalises them, stay in float: they have a few channels that
+    are far larger than all others, which 8 bits for all do not hold.
+    """
+    nodes = list(model.get_ordered_ops())
+    attends = any(node.get_type_name() == "MatMul" and _is_softmax(node.input_value(0).get_node()) for node in nodes)
+    return attends and any(node.get_type_name() == "MVN" for node in nodes)
+
+
+def _is_softmax(node: Any) -> bool:
+    """Whether a node is a softmax, or a change of its result's shape."""
+    while node.get_type_name() in ("Reshape", "Transpose", "Squeeze", "Unsqueeze"):
+        node = node.input_value(0).get_node()
+    return str(node.get_type_name()) == "Softmax"
 
 
 def _types(excluded: Sequence[str]) -> list[str]:
@@ -144,7 +163,7 @@ def quiet() -> Iterator[None]:
 def _advanced(options: QuantizeOptions, *, full_weights: bool, raw: bool = False) -> Any:
     """NNCF's other arguments; with `raw` its statistics are given whole tensors."""
     import nncf
-    from nncf.quantization.advanced_parameters import QuantizationParameters
+    from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters, QuantizationParameters
     from nncf.quantization.range_estimator import (
         AggregatorType,
         RangeEstimatorParameters,
@@ -173,5 +192,7 @@ def _advanced(options: QuantizeOptions, *, full_weights: bool, raw: bool = False
         disable_bias_correction=options.bias_correction not in ("fast", "full"),
         activations_range_estimator_params=calibration_method,
         inplace_statistics=not raw,
+        # What a transformer would be given besides: it moves scales between layers by one more pass over all images.
+        smooth_quant_alphas=AdvancedSmoothQuantParameters(convolution=-1, matmul=-1),
         weights_quantization_params=QuantizationParameters(per_channel=options.weights == "per_channel"),
     )

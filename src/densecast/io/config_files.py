@@ -114,6 +114,13 @@ def _base_names(text: str, path: Path) -> list[str]:
         names = [named] if isinstance(named, str) else named
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
             raise BadConfigError(f"{path.name}, line {statement.lineno}: {_BASE} names files.", field="config")
+        away = next((name for name in names if "::" in name or "://" in name), None)
+        if away is not None:
+            raise BadConfigError(
+                f"{path.name}, line {statement.lineno}: {_BASE} names {away!r}, a file of a package or of the net, and "
+                f"only files beside it are read. {python_config.FLAT}.",
+                field="config",
+            )
         return list(names)
     return []
 
