@@ -1,8 +1,8 @@
 """Let a 1x1 convolution read enlarged maps before they are enlarged and joined, as SegFormer's head does not.
 
-    a -----------+                                     Conv(a) ------------+
-    b -> Resize -+-> Concat -> Conv 1x1    becomes     Conv(b) -> Resize --+-> Add -> Add
-    c -> Resize -+                                     Conv(c) -> Resize --+
+    a -----------+                                     Conv(b) -> Resize --+
+    b -> Resize -+-> Concat -> Conv 1x1    becomes     Conv(c) -> Resize --+-> Add -> Add
+    c -> Resize -+                                     Conv(a) ------------+
 
 Enlarging takes means of pixels, the same for every channel, with weights that sum to one; a 1x1 convolution mixes
 channels, the same for every pixel: the two commute, and the sum over channels is taken in parts. Exact in real
@@ -76,35 +76,37 @@ def _rewritten(
     resizes: Sequence[onnx.NodeProto | None],
     scales: Sequence[tuple[float, float] | None],
 ) -> list[onnx.NodeProto]:
-    """The convolution of what stays joined, and that of each enlarged map, in this order, summed."""
+    """The convolution of each enlarged map, and that of what stays joined, in this order, summed.
+
+    The last one comes last because engines add to what a convolution gives while they write it.
+    """
     node, name = conv.node, conv.node.output[0]
     ends = list(itertools.accumulate(channels))
     own = [list(range(end - count, end)) for count, end in zip(channels, ends, strict=True)]
+    staying = [place for place, each in enumerate(scales) if each is None]
     nodes: list[onnx.NodeProto] = []
     shares: list[str] = []
 
-    def convolve(source: str, which: list[int], output: str) -> None:
+    def convolve(source: str, which: list[int], output: str, is_main: bool) -> None:
         weights = edit.constant(f"{name}_weights", conv.weights[:, which])
-        first = not shares  # has the bias, and the name that options and reports go by
-        inputs = [source, weights, *(node.input[2:] if first else ())]
-        nodes.append(edit.node("Conv", inputs, output, name=node.name if first else "", kernel_shape=[1, 1]))
+        # The main one has the bias, and the name that options and reports go by.
+        inputs = [source, weights, *(node.input[2:] if is_main else ())]
+        nodes.append(edit.node("Conv", inputs, output, name=node.name if is_main else "", kernel_shape=[1, 1]))
 
-    staying = [place for place, each in enumerate(scales) if each is None]
+    for place, (resize, factors) in enumerate(zip(resizes, scales, strict=True)):
+        if resize is None or factors is None:
+            continue
+        small, share = edit.name(f"{name}_small"), edit.name(f"{name}_share")
+        convolve(resize.input[0], own[place], small, not staying and not shares)
+        nodes.append(_enlarged.again(edit, resize, small, share, factors))
+        shares.append(share)
     if staying:
         source = joined.input[staying[0]]
         if len(staying) > 1:
             source = edit.name(f"{name}_joined")
             nodes.append(edit.node("Concat", [joined.input[place] for place in staying], source, axis=1))
-        share = edit.name(f"{name}_share")
-        convolve(source, [index for place in staying for index in own[place]], share)
-        shares.append(share)
-    for place, (resize, factors) in enumerate(zip(resizes, scales, strict=True)):
-        if resize is None or factors is None:
-            continue
-        small, share = edit.name(f"{name}_small"), edit.name(f"{name}_share")
-        convolve(resize.input[0], own[place], small)
-        nodes.append(_enlarged.again(edit, resize, small, share, factors))
-        shares.append(share)
+        shares.append(edit.name(f"{name}_share"))
+        convolve(source, [index for place in staying for index in own[place]], shares[-1], True)
     total = shares[0]
     for share in shares[1:]:
         total, before = edit.name(f"{name}_sum"), total

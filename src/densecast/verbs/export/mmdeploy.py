@@ -200,7 +200,8 @@ def _labels(labels: Labels | None, count: object, folder: Path) -> tuple[tuple[s
         names = described.labels_of(labels)
         if isinstance(count, int) and len(names) != count:
             raise BadConfigError(
-                f"{folder}: tells {count} classes apart, and {len(names)} labels are given.", field="labels"
+                f"{folder}: tells {count} classes apart, and {len(names)} labels are given. Name all: --labels.",
+                field="labels",
             )
         return names, None
     if not isinstance(count, int):

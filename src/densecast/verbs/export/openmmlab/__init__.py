@@ -185,7 +185,7 @@ def described(recipe: Recipe, name: str, stated: Stated) -> tuple[ModelSpec, tup
     if len(labels) != max(classes, 2 if classes == 1 else 1):
         raise BadConfigError(
             f"the network tells {max(classes, 2)} classes apart, but {len(labels)} labels are given: "
-            f"{', '.join(labels[:5])}{' …' if len(labels) > 5 else ''}.",
+            f"{', '.join(labels[:5])}{' …' if len(labels) > 5 else ''}. Name all of them: --labels.",
             field="labels",
         )
     windows = stated.slide
