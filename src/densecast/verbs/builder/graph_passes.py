@@ -87,7 +87,7 @@ def _by_rule(options: BuildOptions) -> tuple[str, ...]:
         options = replace(options, precision="force_float32")
     if options.backend == "openvino" and options.precision != "qint8_mixed_float16":
         # Fewer products too, in int8 as well, but there it quantises a sum that the network does not have.
-        names.add("constant_pool_branch")
+        names |= {"constant_pool_branch", "split_upsampled_joins"}
     if options.backend == "openvino" and options.precision != "force_float32":
         # What the kernels on AMX are slow with, and copies that weigh more beside them; those of float32 are slower.
         names |= {"split_padded_joins", "transpose_hw", "channels_last_matmul"}
