@@ -85,9 +85,9 @@ def _by_rule(options: BuildOptions) -> tuple[str, ...]:
     if kind is not None and not kind.half_types and options.precision == "force_float16":
         # There 16 bits are computed in float32, whose kernels have other weaknesses.
         options = replace(options, precision="force_float32")
-    if options.backend == "openvino" and options.precision != "qint8_mixed_float16":
-        # Fewer products too, in int8 as well, but there it quantises a sum that the network does not have.
-        names |= {"constant_pool_branch", "split_upsampled_joins"}
+    if options.precision != "qint8_mixed_float16":
+        # Fewer products too, in int8 as well, but there they quantise a sum that the network does not have.
+        names |= {"split_upsampled_joins"} | ({"constant_pool_branch"} if options.backend == "openvino" else set())
     if options.backend == "openvino" and options.precision != "force_float32":
         # What the kernels on AMX are slow with, and copies that weigh more beside them; those of float32 are slower.
         names |= {"split_padded_joins", "transpose_hw", "channels_last_matmul"}
