@@ -30,8 +30,8 @@ from densecast.spec.options import BuildOptions
 _PASSES = {
     "drop_outside_taps": drop_outside_taps.apply,
     "conv_before_upsampling": conv_before_upsampling.apply,
-    "split_upsampled_joins": split_upsampled_joins.apply,
     "constant_pool_branch": constant_pool_branch.apply,
+    "split_upsampled_joins": split_upsampled_joins.apply,
     "split_dilated_convs": split_dilated_convs.apply,
     "split_padded_joins": split_padded_joins.apply,
     "transpose_hw": transpose_hw.apply,
