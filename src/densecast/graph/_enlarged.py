@@ -30,7 +30,8 @@ def factors(
 
 def keeps_to_the_map(resize: onnx.NodeProto) -> bool:
     """Whether every pixel is a mean of the map's own, weights summing to one: no values from outside."""
-    return _tensors.attribute(resize, "coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize"
+    mode: str = _tensors.attribute(resize, "coordinate_transformation_mode", "half_pixel")
+    return mode != "tf_crop_and_resize"
 
 
 def again(edit: Edit, resize: onnx.NodeProto, source: str, output: str, scales: tuple[float, float]) -> onnx.NodeProto:
