@@ -15,12 +15,13 @@ import numpy as np
 
 from densecast.artifact import CompiledArtifact
 from densecast.backends._base import Backend, BuildJob, Built, Capabilities, Traits, refuse_several_tensors
+from densecast.backends._vendor_runner import VendorRunner
 from densecast.errors import BackendMissingError, BadArtifactError, BadGraphError, DeviceError, UsageError
 from densecast.graph import lower_opset
 from densecast.io import vendor_formats
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.precision import PrecisionRan
-from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
+from densecast.spec.tensor import Feeds, check_feeds
 
 CHIP_VARIABLE = "DENSECAST_ASCEND_SOC"
 DEVICES = ("npu",)
@@ -96,42 +97,17 @@ class AscendBackend:
         return AscendRunner(artifact, config)
 
 
-class AscendRunner:
+class AscendRunner(VendorRunner):
     """Runner of one session on one device."""
 
-    max_concurrency = 1
-    reuses_buffers = False
-
     def __init__(self, artifact: CompiledArtifact, config: ExecutionConfig) -> None:
-        self._input, self._output = artifact.spec.input, artifact.spec.output
-        self._ran = artifact.manifest.precision_ran
+        super().__init__(artifact)
         self._interface = _interface()
         try:
             self._session = self._interface.InferSession(_number(config.device), str(artifact.file(_FILE)))
         except Exception as error:  # ais_bench raises plain RuntimeError, whatever has failed
             raise DeviceError.of(f"ais_bench's InferSession({artifact.file(_FILE)})", error, _LOOK_AT) from None
         self._check_signature(artifact)
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The one input."""
-        return (self._input,)
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The one output."""
-        return (self._output,)
-
-    @property
-    def batch_sizes(self) -> tuple[int, ...] | None:
-        """The batch size that it was compiled for."""
-        batch = self._input.shape[0]
-        return (batch,) if isinstance(batch, int) else None
-
-    @property
-    def precision(self) -> PrecisionRan:
-        """The precision that atc was configured for; the device does not report it."""
-        return self._ran
 
     def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
         """Run one inference; returns new arrays.

@@ -14,11 +14,12 @@ import numpy as np
 from densecast.artifact import CompiledArtifact
 from densecast.backends._base import Backend, BuildJob, Built, Capabilities, Traits, refuse_several_tensors
 from densecast.backends._magicmind_calibration import calibration_data
+from densecast.backends._vendor_runner import VendorRunner
 from densecast.errors import BackendMissingError, BadGraphError, DeviceError, UsageError
 from densecast.io.vendor_formats import builder_config
 from densecast.runtime.execution import ExecutionConfig
 from densecast.spec.precision import PRECISIONS, PrecisionRan
-from densecast.spec.tensor import Feeds, TensorSpec, check_feeds
+from densecast.spec.tensor import Feeds, check_feeds
 
 DEVICES = ("mlu",)
 _FILE = "model.mm"
@@ -86,15 +87,11 @@ class MagicMindBackend:
         return MagicMindRunner(artifact, config)
 
 
-class MagicMindRunner:
+class MagicMindRunner(VendorRunner):
     """Runner with one context and queue on one device."""
 
-    max_concurrency = 1
-    reuses_buffers = False
-
     def __init__(self, artifact: CompiledArtifact, config: ExecutionConfig) -> None:
-        self._input, self._output = artifact.spec.input, artifact.spec.output
-        self._ran = artifact.manifest.precision_ran
+        super().__init__(artifact)
         mm = _runtime()
         number = _number(config.device)
         self._model = mm.Model()
@@ -112,27 +109,6 @@ class MagicMindRunner:
         except BaseException:  # whatever it was, the device is let go, and it goes on
             self._system.__exit__(None, None, None)
             raise
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The one input."""
-        return (self._input,)
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The one output."""
-        return (self._output,)
-
-    @property
-    def batch_sizes(self) -> tuple[int, ...] | None:
-        """The batch size that it was built for."""
-        batch = self._input.shape[0]
-        return (batch,) if isinstance(batch, int) else None
-
-    @property
-    def precision(self) -> PrecisionRan:
-        """The precision that was requested; the device does not report it."""
-        return self._ran
 
     def run(self, feeds: Feeds, slot: int = 0) -> Feeds:
         """Run one inference; returns new arrays.
