@@ -1,6 +1,6 @@
 """Runs the base install on 64-bit ARM, emulated: Debian's Python, the aarch64 wheels, tests, and models built here.
 
-    python portable/arm64.py [--root runs/arm64] [--steps imports,minimal,kernels,models]
+    python portable/arm64.py [--root runs/arm64] [--steps imports,minimal,kernels,models] [--resume]
 
 Needs `qemu-aarch64-static` and `debootstrap` (apt-get install qemu-user-static debootstrap); without them a loud line
 says so, and nothing is tried. Nothing is installed into the machine: packages are unpacked into a folder, and the
@@ -136,9 +136,11 @@ def models_of_here(folder: Path, networks: int) -> list[str]:
     return [subject.network for subject in models.SUBJECTS[:networks]]
 
 
-def models_there(folder: Path, networks: int, seconds: float, log: Path) -> int:
+def models_there(folder: Path, networks: int, seconds: float, log: Path, *, resumes: bool) -> int:
     """Open, verify and run the models there and here, and compare; returns the exit code."""
     names, root = models_of_here(folder, networks), folder / "models"
+    if not resumes:
+        shutil.rmtree(root / "out", ignore_errors=True)
     words = [str(HERE / "probe.py"), str(root), str(root / "out" / _ARM.name), ",".join(names)]
     code = run(folder, words, seconds, log)
     if code:
@@ -164,6 +166,7 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=Path("runs/arm64"), help="where all of it is kept")
     parser.add_argument("--steps", default=",".join(STEPS), help=f"some of {', '.join(STEPS)}")
     parser.add_argument("--networks", type=int, default=1, help="how many of the shipped networks are run")
+    parser.add_argument("--resume", action="store_true", help="of the models, do not run again what is there")
     parser.add_argument("--seconds", type=float, default=3600, help="the most that one step may take")
     given = parser.parse_args()
     missing = [each for each in ("qemu-aarch64-static", "debootstrap", "dpkg-deb") if shutil.which(each) is None]
@@ -187,7 +190,7 @@ def main() -> int:
         elif step == "kernels":
             code = run(folder, [*pytest, *_KERNELS], given.seconds, log)
         else:
-            code = models_there(folder, given.networks, given.seconds, log)
+            code = models_there(folder, given.networks, given.seconds, log, resumes=given.resume)
         found[step] = {"exit_code": code, "seconds": round(time.monotonic() - began, 1)}
         print(f"{step}: exit code {code}, {found[step]['seconds']} s; {log}", flush=True)
         (folder / "arm64.json").write_text(json.dumps(found, indent=1))

@@ -1,8 +1,9 @@
 """Opens, verifies and runs built models on the CPU that this process has, real or emulated, and writes what came out.
 
-    python portable/probe.py ROOT OUT NETWORK[,NETWORK…]
+    python portable/probe.py ROOT OUT NETWORK[,NETWORK…] [BUILD[,BUILD…] [IMAGES]]
 
-`OUT/results.json` says how each model went, `OUT/<network>__<variant>.npz` holds its predictions and outputs.
+`OUT/results.json` says how each model went, `OUT/<network>__<variant>.npz` holds its predictions and outputs. What is
+there of the same build and as many images is not run again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +24,32 @@ from densecast.runtime import machine
 from densecast.verbs.verify import verify
 
 
-def main(root: Path, out: Path, networks: list[str]) -> None:
-    """Try all builds of the networks."""
+def main(root: Path, out: Path, networks: list[str], builds: Sequence[str] = (), count: int | None = None) -> None:
+    """Try the builds of the networks, all or those named, on the first so many images."""
     out.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = {"cpu": machine.cpu()[0], "kinds": machine.kinds(), "models": {}}
+    told = out / "results.json"
+    results: dict[str, Any] = json.loads(told.read_text()) if told.exists() else {"models": {}}
+    results |= {"cpu": machine.cpu()[0], "kinds": machine.kinds()}
     for network in networks:
         with np.load(root / network / "images.npz") as held:
-            images = [held[name] for name in sorted(held.files)]
+            images = [held[name] for name in sorted(held.files)][:count]
         for folder in sorted((root / network).glob("*_*_*")):
             name = f"{network}__{folder.name}"
+            of = {"key": json.loads((folder / "manifest.json").read_text())["key"], "images": len(images)}
+            done = results["models"].get(name)
+            if (builds and folder.name not in builds) or (done and of.items() <= done.items()):
+                continue
             start = time.monotonic()
             try:
-                results["models"][name] = _tried(folder, images, out / f"{name}.npz")
+                result = _tried(folder, images, out / f"{name}.npz")
             except WrongCpuError as error:
-                results["models"][name] = {"outcome": "refused", "told": str(error)}
+                result = {"outcome": "refused", "told": str(error)}
             except DensecastError as error:
-                results["models"][name] = {"outcome": "failed", "told": f"{type(error).__name__}: {error}"}
-            results["models"][name]["seconds"] = round(time.monotonic() - start, 1)
+                result = {"outcome": "failed", "told": f"{type(error).__name__}: {error}"}
+            results["models"][name] = {**result, **of, "seconds": round(time.monotonic() - start, 1)}
             print(f"{results['cpu']}: {name}: {results['models'][name]}", file=sys.stderr, flush=True)
-    (out / "results.json").write_text(json.dumps(results, indent=1))
+            told.write_text(json.dumps(results, indent=1))
+    told.write_text(json.dumps(results, indent=1))
 
 
 def _tried(folder: Path, images: list[Any], target: Path) -> dict[str, Any]:
@@ -64,4 +73,5 @@ def _tried(folder: Path, images: list[Any], target: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3].split(","))
+    named, pictures = (sys.argv[4].split(",") if len(sys.argv) > 4 else []), sys.argv[5:6]
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3].split(","), named, int(pictures[0]) if pictures else None)

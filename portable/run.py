@@ -1,6 +1,9 @@
 """Runs built models on other CPUs - emulated by qemu, or this one with less to use - and compares with this machine.
 
     python portable/run.py [--sample] [--root runs/portable] [--networks fcn_tiny,…] [--cpus Haswell,…]
+                           [--builds openvino_int8_any,…] [--images 2] [--parts models,kernels,saturation] [--resume]
+
+`--resume` goes on where a run was ended: what is there of the same builds and images is not run again.
 
 Models are built here. On each CPU they are opened, verified and run on small images, and have to keep what
 `docs/cpus.md` promises: float32 labels are equal where the margin is more than 1e-4, int8 changes no more labels
@@ -18,7 +21,8 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +55,25 @@ class Machine:
 
 NATIVE = Machine("native")
 CAPPED = Machine("AVX-512 without VNNI", variables=(("ONEDNN_MAX_CPU_ISA", "AVX512_CORE"),))
+VNNI = Machine("VNNI", variables=(("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI"),))
 HASWELL = Machine("Haswell", "Haswell", tuple(_AVX2.items()))
 EPYC = Machine("EPYC", "EPYC", tuple(_AVX2.items()))
 OLD = "Nehalem"
 # Of builds, those whose weights take all 8 bits.
 _NATIVE = "int8_native"
+PARTS = ("models", "kernels", "saturation")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is tried on each CPU: builds of networks, on so many images each, and what else; and whether anew."""
+
+    root: Path
+    networks: tuple[str, ...]
+    builds: tuple[str, ...]
+    images: int
+    parts: tuple[str, ...]
+    resumes: bool
 
 
 def main() -> int:
@@ -65,10 +83,20 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=Path("runs/portable"))
     parser.add_argument("--networks", help="these alone, with commas between")
     parser.add_argument("--cpus", help="these alone, with commas between")
+    parser.add_argument("--builds", help="these alone, as openvino_int8_any, with commas between; float32 runs here")
+    parser.add_argument(
+        "--images",
+        type=int,
+        choices=range(1, models.COMPARED + 1),
+        default=models.COMPARED,
+        help="how many images each build is run on",
+    )
+    parser.add_argument("--parts", default=",".join(PARTS), help="what is tried")
+    parser.add_argument("--resume", action="store_true", help="go on: do not run again what is there")
     arguments = parser.parse_args()
     root = arguments.root.resolve()
     subjects = [each for each in models.SUBJECTS[: 1 if arguments.sample else None] if each.is_there]
-    machines = [CAPPED, HASWELL] if arguments.sample else [CAPPED, HASWELL, EPYC]
+    machines = [CAPPED, HASWELL] if arguments.sample else [VNNI, CAPPED, HASWELL, EPYC]
     if arguments.networks:
         subjects = [each for each in subjects if each.network in arguments.networks.split(",")]
     if arguments.cpus:
@@ -78,28 +106,39 @@ def main() -> int:
         print("NO qemu-x86_64: other CPUs are NOT TRIED. apt-get install qemu-user", file=sys.stderr)
         machines = [each for each in machines if not each.emulated]
     os.environ["DENSECAST_CACHE"] = str(root / "cache")
+    variants = {str(each).replace(" ", "_"): each for each in models.variants()}
+    chosen = tuple(arguments.builds.split(",")) if arguments.builds else tuple(variants)
+    references = tuple(name for name in variants if "_fp32_" in name)
+    scope = Scope(
+        root,
+        tuple(subject.network for subject in subjects),
+        chosen,
+        arguments.images,
+        tuple(arguments.parts.split(",")),
+        arguments.resume,
+    )
     for subject in subjects:
         source = models.float_artifact(subject, root)
         models.save_images(subject, root, source)
-        for variant in models.variants():
-            models.built(subject, variant, root, source)
-    networks = [subject.network for subject in subjects]
-    _probe(NATIVE, root, networks, qemu)
-    if qemu:
-        # Compiles the kernels that emulated CPUs run, and shows that they give the same here.
-        _probe(Machine("kernels of AVX2", variables=tuple(_AVX2.items())), root, networks, qemu)
+        for name in dict.fromkeys((*references, *chosen)):
+            models.built(subject, variants[name], root, source)
+    _probe(NATIVE, replace(scope, builds=tuple(dict.fromkeys((*references, *chosen)))), qemu)
     broken = []
     rows = []
-    for machine in [*machines, *([Machine("kernels of AVX2")] if qemu else [])]:
-        if machine in machines:
-            _probe(machine, root, networks, qemu)
-        rows += compared(root, machine, networks, broken, _NATIVE)
-        broken += [f"{machine.name}: kernels: {each}" for each in kernels_apart(root, machine)]
-        if machine.emulated or machine is CAPPED:
-            held = dict(np.load(root / "out" / machine.name.replace(" ", "_") / "saturation.npz"))
-            broken += [f"{machine.name}: int8 sums: {each}" for each in saturation.broken(held, saturates=True)]
+    if any(each.emulated for each in machines):
+        # Compiles the kernels that emulated CPUs run, and shows that they give the same here.
+        machines.append(Machine("kernels of AVX2", variables=tuple(_AVX2.items())))
+    for machine in sorted(machines, key=lambda each: bool(each.emulated)):
+        _probe(machine, scope, qemu)
+        rows += compared(root, machine, scope.networks, broken, _NATIVE, builds=chosen)
+        if "kernels" in scope.parts:
+            broken += [f"{machine.name}: kernels: {each}" for each in kernels_apart(root, machine)]
+        if "saturation" in scope.parts and (machine.emulated or machine in (CAPPED, VNNI)):
+            held = dict(np.load(_out(root, machine) / "saturation.npz"))
+            wrong = saturation.broken(held, saturates=machine is not VNNI)
+            broken += [f"{machine.name}: int8 sums: {each}" for each in wrong]
     if qemu:
-        broken += _refused_by_old(root, networks[0], qemu)
+        broken += _refused_by_old(root, scope.networks[0], qemu)
     print(table(rows))
     (root / "portable.json").write_text(json.dumps({"rows": rows, "broken": broken}, indent=1))
     for line in broken:
@@ -107,17 +146,23 @@ def main() -> int:
     return 1 if broken else 0
 
 
-def _probe(machine: Machine, root: Path, networks: list[str], qemu: str | None) -> None:
-    out = root / "out" / machine.name.replace(" ", "_")
-    shutil.rmtree(out, ignore_errors=True)
-    environment = {**os.environ, **dict(machine.variables), "NUMBA_CACHE_DIR": str(root / "kernels")}
+def _out(root: Path, machine: Machine) -> Path:
+    return root / "out" / machine.name.replace(" ", "_")
+
+
+def _probe(machine: Machine, scope: Scope, qemu: str | None) -> None:
+    out = _out(scope.root, machine)
+    if not scope.resumes:
+        shutil.rmtree(out, ignore_errors=True)
+    environment = {**os.environ, **dict(machine.variables), "NUMBA_CACHE_DIR": str(scope.root / "kernels")}
     python = _python(machine.emulated, qemu, environment)
-    subprocess.run(
-        [*python, str(HERE / "probe.py"), str(root), str(out), ",".join(networks)], env=environment, check=True
-    )
+    if "models" in scope.parts:
+        words = [str(scope.root), str(out), ",".join(scope.networks), ",".join(scope.builds), str(scope.images)]
+        subprocess.run([*python, str(HERE / "probe.py"), *words], env=environment, check=True)
     for program in ("kernels", "saturation"):
-        words = [str(HERE / f"{program}.py"), str(out / f"{program}.npz")]
-        subprocess.run([*python, *words], env=environment, check=True)
+        if program in scope.parts and not (out / f"{program}.npz").exists():
+            words = [str(HERE / f"{program}.py"), str(out / f"{program}.npz")]
+            subprocess.run([*python, *words], env=environment, check=True)
 
 
 def _python(emulated: str, qemu: str | None, environment: dict[str, str]) -> list[str]:
@@ -131,9 +176,7 @@ def _python(emulated: str, qemu: str | None, environment: dict[str, str]) -> lis
 
 def kernels_apart(root: Path, machine: Machine) -> list[str]:
     """What compiled kernels give that they do not give here, in words."""
-    here, there = (
-        dict(np.load(root / "out" / name.replace(" ", "_") / "kernels.npz")) for name in (NATIVE.name, machine.name)
-    )
+    here, there = (dict(np.load(_out(root, each) / "kernels.npz")) for each in (NATIVE, machine))
     return kernels.differences(here, there)
 
 
@@ -149,17 +192,27 @@ def _refused_by_old(root: Path, network: str, qemu: str) -> list[str]:
 
 
 def compared(
-    root: Path, machine: Machine, networks: list[str], broken: list[str], may_be_refused: str
+    root: Path,
+    machine: Machine,
+    networks: Sequence[str],
+    broken: list[str],
+    may_be_refused: str,
+    builds: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """One row a model; promises that do not hold are added to `broken`.
 
-    Builds with `may_be_refused` in their name may be refused, or be said by `verify` to run in another precision.
+    Builds with `may_be_refused` in their name may be refused, or be said by `verify` to run in another precision. Of
+    `builds` alone, where some are named.
     """
-    out = root / "out" / machine.name.replace(" ", "_")
+    out = _out(root, machine)
+    if not (out / "results.json").exists():
+        return []
     results = json.loads((out / "results.json").read_text())
     rows = []
     for name, told in results["models"].items():
         network, variant = name.split("__")
+        if network not in networks or (builds and variant not in builds):
+            continue
         row: dict[str, Any] = {"cpu": machine.name, "network": network, "variant": variant, **told}
         rows.append(row)
         is_excused = may_be_refused in variant
@@ -170,9 +223,10 @@ def compared(
         if told["outcome"] != "ran":
             continue
         engine = variant.split("_")[0]
-        float32 = np.load(root / "out" / "native" / f"{network}__{engine}_fp32_any.npz")
-        here, there = np.load(root / "out" / "native" / f"{name}.npz"), np.load(out / f"{name}.npz")
-        if not all(np.array_equal(here[key], there[key]) for key in here.files if key.startswith("feed")):
+        native = _out(root, NATIVE)
+        float32 = np.load(native / f"{network}__{engine}_fp32_any.npz")
+        here, there = np.load(native / f"{name}.npz"), np.load(out / f"{name}.npz")
+        if not all(np.array_equal(here[key], there[key]) for key in there.files if key.startswith("feed")):
             broken.append(f"{machine.name}: {name}: preprocessing gives other numbers")
         row["changed"], row["changed_here"] = (_changed(float32, each) for each in (there, here))
         row["output_l2"] = _relative(here, there)
@@ -187,14 +241,14 @@ def compared(
 
 def _changed(left: Any, right: Any) -> float:
     """The share of labels that differ; of people, the relative L2 difference of the network's output."""
-    keys = [key for key in left.files if key.startswith("class_id")]
+    keys = [key for key in right.files if key.startswith("class_id")]
     if not keys:
         return _relative(left, right)
     return float(np.mean(np.concatenate([(left[key] != right[key]).ravel() for key in keys])))
 
 
 def _relative(left: Any, right: Any) -> float:
-    keys = [key for key in left.files if key.startswith("output")]
+    keys = [key for key in right.files if key.startswith("output")]
     one, other = (np.concatenate([each[key].ravel().astype(np.float64) for key in keys]) for each in (left, right))
     return float(np.linalg.norm(other - one) / np.linalg.norm(one))
 
@@ -204,7 +258,7 @@ def _sure_changes(left: Any, right: Any) -> int:
     from densecast.tasks.segmentation.margins import margins
 
     count = 0
-    for key in (each for each in left.files if each.startswith("class_id")):
+    for key in (each for each in right.files if each.startswith("class_id")):
         places = np.argwhere(left[key] != right[key])
         logits = left[key.replace("class_id", "output")].astype(np.float64)
         count += int((margins(logits, places, left[key].shape, align_corners=False) > MARGIN).sum())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from densecast.backends import _nncf
+from densecast.backends._divided import FeedsWork
 from densecast.spec.options import ActivationScheme, CalibrationMethod, QuantizeOptions
 from densecast.spec.tensor import Feeds
 
@@ -141,6 +145,47 @@ def _biases(model: Any) -> list[Any]:
         for node in model.get_ordered_ops()
         if node.get_type_name() == "Add" and node.input_value(1).get_node().get_type_name() == "Constant"
     ]
+
+
+class _Elsewhere(list[Feeds]):
+    """Images that another process works on, as far as a test shows it: all that it is told has been pickled."""
+
+    def __init__(self, feeds: list[Feeds], folder: Path) -> None:
+        super().__init__(feeds)
+        self._folder, self.answers = folder, 0
+
+    def each(self, written: Callable[[Path], FeedsWork]) -> list[bytes]:
+        work: FeedsWork = pickle.loads(pickle.dumps(written(self._folder)))
+        compute = work.open(1)
+        # The last one first: nothing may depend on who is done when.
+        found = [compute(feeds) for feeds in reversed(self)]
+        self.answers += len(found)
+        return found[::-1]
+
+
+@pytest.mark.parametrize(
+    ("methods", "activations"),
+    [(("minmax", "mean_minmax"), "symmetric"), (("percentile",), "asymmetric"), (METHODS, "asymmetric")],
+)
+def test_statistics_of_single_images_merge_to_what_one_process_finds(
+    feeds: list[Feeds], methods: tuple[CalibrationMethod, ...], activations: ActivationScheme, tmp_path: Path
+) -> None:
+    """To the last bit; ranges by histogram, which do not merge, are found here all the same."""
+    pytest.importorskip("nncf")
+    options = QuantizeOptions(activations=activations, percentile=99.0)
+    found = []
+    for images in (feeds, elsewhere := _Elsewhere(feeds, tmp_path)):
+        placed = _nncf.calibrator(_model(), len(feeds), options, full_weights=True)
+        assert placed is not None
+        with _nncf.quiet():
+            placed.collect(images, methods, with_biases=True)
+            models = [placed.int8(method, corrects_biases=True) for method in methods]
+        found.append([[*(end for ends in _ranges(each) for end in ends), *_biases(each)] for each in models])
+    assert elsewhere.answers == (0 if "histogram" in methods else len(feeds))
+    for here, there in zip(*found, strict=True):
+        assert len(here) == len(there) > 16
+        for one, other in zip(here, there, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_values_that_are_one_number_have_a_range() -> None:

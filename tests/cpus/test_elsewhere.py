@@ -19,6 +19,7 @@ from densecast.artifact.target_record import TargetRecord
 from densecast.errors import BackendMissingError, UsageError, WrongCpuError
 from densecast.io import files
 from densecast.pipeline import Pipeline
+from densecast.report import reasons
 from densecast.runtime import machine
 from densecast.spec.cpu import Cpu
 from densecast.spec.options import BuildOptions, HalfType, InputShape, QuantizeOptions
@@ -80,6 +81,8 @@ def test_the_target_decides_how_many_bits_weights_use(
     assert made.manifest.target is not None
     assert (made.manifest.target.cpu, made.manifest.target.weight_bits) == (cpu, bits)
     assert made.manifest.build.cpu == cpu
+    told = " ".join(reasons.summary(made))
+    assert f"({cpu})" in told and f"int8 weights in {bits} of 8 bits" in told and "precompiled" in told
     held = np.abs(weights(made.folder)).max()
     assert held <= 64 if bits == 7 else held > 64
 

@@ -18,7 +18,7 @@ import tiny_artifacts
 import tiny_graphs
 from made_images import carvana
 
-from densecast.backends import _openvino_trial, _ort_trial
+from densecast.backends import _nncf_trial, _openvino_trial, _ort_trial
 from densecast.errors import BadGraphError
 from densecast.pipeline import Pipeline
 from densecast.runtime import cpuid, machine, trial
@@ -74,7 +74,7 @@ def test_a_graph_that_ends_onnx_runtimes_process_is_an_error_that_names_the_laye
 
 
 @pytest.mark.quantize
-@pytest.mark.parametrize("crash", ["compile_nothing", "show_activations", "run_layers_alone"])
+@pytest.mark.parametrize("crash", ["show_activations", "run_layers_alone"])
 def test_a_graph_that_ends_the_process_that_calibrates_is_an_error_that_names_the_layer(
     crash: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +85,37 @@ def test_a_graph_that_ends_the_process_that_calibrates_is_an_error_that_names_th
     with pytest.raises(BadGraphError, match=f"in f32 .*'{crashing_engine.LAYER}'.*SIGSEGV"):
         build(tiny_artifacts.exported(tmp_path, named()), tmp_path / "built", options, data=images)
     assert not (tmp_path / "built").exists()
+
+
+@pytest.mark.quantize
+def test_biases_whose_full_correction_ends_the_process_are_an_error_that_names_the_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_nncf_trial, "FUNCTION", "crashing_engine:correct_fully")
+    int8 = QuantizeOptions(calibration_method="minmax", bias_correction="full")
+    options = BuildOptions("openvino", "qint8_mixed_float16", InputShape((1,), 24, 32), int8)
+    images = carvana(tmp_path / "data", count=2) / "imgs"
+    with pytest.raises(BadGraphError, match=f"biases in full .*'{crashing_engine.LAYER}'.*SIGSEGV.*fast") as refused:
+        build(tiny_artifacts.exported(tmp_path, named()), tmp_path / "built", options, data=images)
+    assert refused.value.field == "quantize.bias_correction" and not (tmp_path / "built").exists()
+
+
+@pytest.mark.quantize
+@pytest.mark.parametrize("confined", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_full_correction_is_done_to_its_end_where_it_is_tried(tmp_path: Path, confined: bool) -> None:
+    """Of beginnings of the network as well; in the confined process with what may be read there."""
+    pytest.importorskip("nncf")
+    onnx.save(tiny_graphs.segmentation(24, 32, batch=1), tmp_path / "tiny.onnx")
+    given = {"model": str(tmp_path / "tiny.onnx"), "shapes": {"image": [1, 3, 24, 32]}, "types": {"image": "float32"}}
+    given |= {"options": {"calibration_method": "minmax", "bias_correction": "full", "activations": "symmetric"}}
+    libraries = ("numpy", "densecast.backends._openvino_light", "densecast.backends._openvino_trial")
+    for operators in (None, 2):
+        job = {**given, "operators": operators}
+        if confined:
+            told = trial.run(_nncf_trial.FUNCTION, job, subject="it", readable=[tmp_path], libraries=libraries)
+        else:
+            told = _nncf_trial.correct_fully(job, tmp_path)
+        assert told == {"fault": None}
 
 
 def test_what_calibrations_see_is_run_first(tmp_path: Path) -> None:

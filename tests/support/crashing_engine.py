@@ -40,6 +40,11 @@ def run_layers_alone(payload: dict[str, Any], folder: Path) -> str | None:
     return compile_nothing(payload, folder) if payload["corrects_biases"] else None
 
 
+def correct_fully(payload: dict[str, Any], folder: Path) -> str | None:
+    """Crash where biases are corrected in full, and the layer is in the beginning that is asked for."""
+    return compile_nothing(payload, folder)
+
+
 def load_and_run(payload: dict[str, Any], folder: Path) -> None:
     """Crash where the beginning of the graph that is asked for has the layer."""
     import onnx

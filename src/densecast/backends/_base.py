@@ -74,9 +74,9 @@ class BuildJob:
 
     `graph` is the ONNX file with its shapes and passes applied; `spec` describes it. `source` is the float
     artifact it came from (for backends that run the original network). `calibration` holds one image's
-    feeds each, and is empty unless int8 is requested. The options' `cpu` is resolved: never `native`.
-    `half_types` are the 16-bit types that may be used, the usual one first, and without any float32 is; None for those
-    of this CPU.
+    feeds each, and is empty unless int8 is requested; where it is `Divided`, other machines can see the images. The
+    options' `cpu` is resolved: never `native`. `half_types` are the 16-bit types that may be used, the usual one first,
+    and without any float32 is; None for those of this CPU.
     """
 
     source: FloatArtifact
@@ -120,14 +120,16 @@ class Traits:
 
     `package` is the installed package whose version decides what it computes. `device_kinds` are the devices it runs
     on. `calibration_methods` are the ways to find int8 ranges that are worth trying, the quickest first; without any,
-    there is one way. `corrects_biases` says whether its quantiser can move biases so that layers keep their mean
-    outputs. `survives_fork` says whether a process forked after the engine was used may use it. `targets_cpus` says
-    whether its builds are for a kind of CPU: options that name one are refused otherwise.
+    there is one way. `merged_methods` are those whose statistics of single images merge to exactly what one process
+    finds, so that calibration can be divided. `corrects_biases` says whether its quantiser can move biases so that
+    layers keep their mean outputs. `survives_fork` says whether a process forked after the engine was used may use it.
+    `targets_cpus` says whether its builds are for a kind of CPU: options that name one are refused otherwise.
     """
 
     package: str
     device_kinds: tuple[str, ...] = ("cpu",)
     calibration_methods: tuple[CalibrationMethod, ...] = ()
+    merged_methods: tuple[CalibrationMethod, ...] = ()
     corrects_biases: bool = False
     survives_fork: bool = True
     targets_cpus: bool = False

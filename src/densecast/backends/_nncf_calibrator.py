@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from densecast.backends._divided import Divided
+from densecast.backends._divided_statistics import SETTINGS, Taker, collect_elsewhere
 from densecast.backends._value_statistics import ChannelMeans, ValueStatistics
 from densecast.runtime.machine import usable_cpus
 from densecast.spec.options import CalibrationMethod, QuantizeOptions
@@ -84,19 +86,22 @@ class Calibrator:
         }
         copy = self._model.clone()
         shown = _Shown(copy, self._places)
-        takers: list[tuple[tuple[int, ...], Callable[..., None]]] = []
+        takers: list[Taker] = []
         for (place, key), statistics in self._statistics.items():
             ends = None if ValueStatistics.needs_values(methods) else shown.extremes(place, key)
-            takers.append((shown.values(place), statistics.add) if ends is None else (ends, statistics.add_extremes))
-        takers += [(shown.values(place), means.add) for (place, _), means in self._means.items()]
+            outputs = shown.values(place) if ends is None else ends
+            takers.append(Taker(outputs, statistics, "add" if ends is None else "add_extremes"))
+        takers += [Taker(shown.values(place), means) for (place, _), means in self._means.items()]
         of_statistics = ov.Model(shown.outputs, copy.get_parameters(), "statistics")
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        request = ov.Core().compile_model(of_statistics, "CPU", settings).create_infer_request()
+        if isinstance(calibration, Divided) and ValueStatistics.merges(methods):
+            collect_elsewhere(calibration, of_statistics, takers)
+            return
+        request = ov.Core().compile_model(of_statistics, "CPU", SETTINGS).create_infer_request()
         with ThreadPoolExecutor(usable_cpus()) as pool:
             for feeds in calibration:
                 request.infer(feeds, share_inputs=True, share_outputs=True)
                 values = [request.get_output_tensor(number).data for number in range(len(shown.outputs))]
-                for done in [pool.submit(add, *(values[number] for number in numbers)) for numbers, add in takers]:
+                for done in [pool.submit(taker.take, values) for taker in takers]:
                     done.result()
 
     def int8(self, method: CalibrationMethod, *, corrects_biases: bool) -> Any:

@@ -146,11 +146,9 @@ class _Run:
 
     def first_that_crashes(self) -> str | None:
         """The name of the operator with which a beginning of the network first ends the process."""
-        import openvino as ov
-
         from densecast.runtime.trial import EngineCrashError
 
-        names = [str(node.get_friendly_name()) for node in _operators(ov.Core().read_model(self.path))]
+        names = operator_names(self.path)
         return _trial.first_that_crashes(names, lambda count: isinstance(self.tried(count), EngineCrashError))
 
 
@@ -215,6 +213,13 @@ def _operators(model: Any) -> list[Any]:
             if kind not in _SINKS:
                 found.append(node)
     return found
+
+
+def operator_names(path: Path) -> list[str]:
+    """The names of the operators that a beginning of the model in `path` may have, in order."""
+    import openvino as ov
+
+    return [str(node.get_friendly_name()) for node in _operators(ov.Core().read_model(path))]
 
 
 def beginning(ov: Any, model: Any, count: int) -> Any:

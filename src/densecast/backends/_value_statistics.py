@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from densecast.kernels import value_counts
 from densecast.spec.options import CalibrationMethod
+from densecast.spec.tensor import Array
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -17,6 +18,8 @@ _BINS = 2048
 _LEVELS = 256
 # Into so many parts a bin is divided when its count moves to the bins of a wider histogram.
 _PARTS = 16
+# Names of the quantiles at either end.
+_ENDS = ("lefts", "rights")
 # Of so many parts of the values one is many in a single bin.
 _MANY = 64
 
@@ -60,6 +63,25 @@ class ValueStatistics:
         for low, high in zip(self._parts(lows), self._parts(highs), strict=True):
             self._lows.append(np.array(low))
             self._highs.append(np.array(high))
+
+    @staticmethod
+    def merges(methods: Collection[CalibrationMethod]) -> bool:
+        """Whether statistics of single images, put together in order, are what all of them lead to."""
+        return "histogram" not in methods
+
+    def parts(self) -> dict[str, Array]:
+        """What `extend` takes: the extremes of each image, and its quantiles."""
+        found: dict[str, Array] = {"lows": np.stack(self._lows), "highs": np.stack(self._highs)}
+        if self._quantiles:
+            found |= {name: np.stack([each[end] for each in self._quantiles]) for end, name in enumerate(_ENDS)}
+        return found
+
+    def extend(self, parts: Mapping[str, Array]) -> None:
+        """Take in what another one has collected of the images that come next."""
+        self._lows += list(parts["lows"])
+        self._highs += list(parts["highs"])
+        if _ENDS[0] in parts:
+            self._quantiles += zip(parts[_ENDS[0]], parts[_ENDS[1]], strict=True)
 
     def _parts(self, values: F32) -> F32:
         """Each sample as an array of the rank of the values."""
@@ -134,6 +156,15 @@ class ChannelMeans:
             return
         axis = range(values.ndim)[self._axis]
         self._means.append(values.mean(axis=tuple(each for each in range(values.ndim) if each != axis)))
+
+    def parts(self) -> dict[str, Array]:
+        """What `extend` takes: the means of each image."""
+        return {"means": np.stack(self._means), "shape": np.array(self.shape, np.int64)}
+
+    def extend(self, parts: Mapping[str, Array]) -> None:
+        """Take in what another one has collected of the images that come next."""
+        self.shape = self.shape or tuple(parts["shape"].tolist())
+        self._means += list(parts["means"])
 
     @property
     def mean(self) -> F32:

@@ -55,6 +55,8 @@ class OpenVinoBackend:
     traits = Traits(
         "openvino",
         calibration_methods=("mean_minmax", "minmax", "histogram", "percentile"),
+        # A histogram's bins are those of all images before: what it ends with depends on their order.
+        merged_methods=("mean_minmax", "minmax", "percentile"),
         corrects_biases=True,
         survives_fork=False,
         targets_cpus=True,
@@ -97,6 +99,10 @@ class OpenVinoBackend:
         # Calibration runs the network in float32, in this process.
         corrects = job.options.quantize.bias_correction != "none"
         _openvino_trial.check(job.graph, "f32", job.spec.inputs, calibrates=True, corrects_biases=corrects)
+        if job.options.quantize.bias_correction == "full":
+            from densecast.backends import _nncf_trial
+
+            _nncf_trial.check(job.graph, job.spec.inputs, job.options.quantize)
         with engine_words.as_ours(_CANNOT, _CURE):
             model, placed = _openvino_calibrations.placed(job)
             full_weights = cpus.takes_full_weights(job.options.cpu)

@@ -57,8 +57,8 @@ DropData = Annotated[
 On = Annotated[
     str,
     typer.Option(
-        help="Where accuracy is measured: local (this process), ray, or ray:ADDRESS of a cluster.",
-        rich_help_panel=_DROP,
+        help="Where int8 ranges are collected and accuracy is measured: local (this process), ray, or ray:ADDRESS.",
+        rich_help_panel="Calibration (int8)",
     ),
 ]
 
@@ -129,7 +129,7 @@ def command(
         measured = placed(drop_data, own) if drop_data else None
         built = _search(source, out, build_options, limit, place, measured, on, quiet)
     else:
-        built = _build(source, out, build_options, place, quiet)
+        built = _build(source, out, build_options, place, on, quiet)
     warm_up(built)
     emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, _summary(built), json)
 
@@ -158,8 +158,8 @@ def _check_searches(tuned: bool, points: float | None, keep_int8: bool, on: str)
     """
     if tuned and points is not None:
         raise UsageError("--tune and --max-drop are two searches: pass one of them.")
-    if on != "local" and points is None:
-        raise UsageError("it says where the drop of --max-drop is measured: pass --max-drop.", field="on")
+    if on != "local" and tuned:
+        raise UsageError("tuning times this machine: leave --on out.", field="on")
     if keep_int8 and not tuned:
         raise UsageError("--keep-int8 is for --tune, which otherwise leaves int8 where it is no faster.")
 
@@ -174,13 +174,13 @@ def _default_precision(tuned: bool, points: float | None, data: Path | None) -> 
 
 
 def _build(
-    source: FloatArtifact, out: Path | None, options: BuildOptions, data: Data | None, quiet: bool
+    source: FloatArtifact, out: Path | None, options: BuildOptions, data: Data | None, on: str, quiet: bool
 ) -> CompiledArtifact:
     """Build once as specified, with a progress bar of calibration images."""
     from densecast.verbs.builder import build
 
     with bar("calibration images read", quiet) as progress:
-        return build(source, out, options, data=data, progress=progress)
+        return build(source, out, options, data=data, progress=progress, on=on)
 
 
 def _tune(

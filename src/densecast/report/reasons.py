@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from densecast.artifact import CalibrationRecord, CompiledArtifact
 from densecast.artifact.half_type_record import HalfTypeRecord
 from densecast.artifact.search_record import HALF_PRECISION, SearchRecord, Trial
+from densecast.artifact.target_record import TargetRecord
 from densecast.artifact.tune_record import TuneRecord
 from densecast.report import pareto
 from densecast.report.data import Reasons
 from densecast.report.plot import NARROW
 from densecast.runtime.ab_timing import Ratio
 from densecast.runtime.cpu_load import CpuLoad
-from densecast.spec.precision import short
+from densecast.spec import cpu as cpus
+from densecast.spec.cpu import Ability
+from densecast.spec.precision import Precision, short
 
 # Longer lists are in the JSON.
 _NAMED_LAYERS = 12
+_HALF_TYPES: dict[Ability, str] = {"bfloat16": "bfloat16", "float16": "float16"}
 _BIASES = {"fast": "corrected", "full": "corrected, in full", "none": "left alone"}
 
 
@@ -65,9 +69,27 @@ def summary(artifact: CompiledArtifact) -> list[str]:
         lines += [f"int8: {remark}." for remark in manifest.calibration.remarks]
     if manifest.half_type is not None:
         lines.append(of_half_type(manifest.half_type))
+    if manifest.target is not None:
+        lines.append(of_target(manifest.target, manifest.build.precision))
     if not sections(Reasons.of(manifest)):
         lines.append("Nothing else was chosen by measurement: it was built as requested.")
     return lines
+
+
+def of_target(record: TargetRecord, precision: Precision) -> str:
+    """The CPUs that a build is for, and what they decided of it, as a sentence or two."""
+    kind = cpus.target(record.cpu)
+    found = [f"For CPUs as {kind.words} ({record.cpu})" if kind else "For all CPUs (any)"]
+    if record.weight_bits:
+        found.append(f"int8 weights in {record.weight_bits} of 8 bits")
+    half = next((_HALF_TYPES[each] for each in record.needs if each in _HALF_TYPES), None)
+    if half is not None:
+        found.append(f"layers in 16 bits are {half}, and float32 on a CPU without it")
+    elif precision != "force_float32":
+        found.append("what is not int8 is float32")
+    if record.needs:
+        found.append("a CPU that lacks any of it is asked for the stored answer first")
+    return f"{'; '.join(found)}. Nothing in it is precompiled: each machine keeps its own in the cache."
 
 
 def of_half_type(record: HalfTypeRecord) -> str:

@@ -12,7 +12,7 @@ from densecast.spec.sample import SplitRecord
 
 MANIFEST = "store.json"
 FORMAT = 1
-Verb = Literal["evaluate", "infer", "compare"]
+Verb = Literal["evaluate", "infer", "compare", "calibrate"]
 _PARTS = ("artifact", "data", "options")
 _SHOWN = 60
 

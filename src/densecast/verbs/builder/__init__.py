@@ -9,6 +9,7 @@ from pathlib import Path
 from densecast import artifact
 from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact
 from densecast.artifact.tune_record import TuneRecord
+from densecast.backends._base import BACKENDS
 from densecast.errors import BadArtifactError, UsageError
 from densecast.io import mirror
 from densecast.runtime import stages
@@ -32,13 +33,16 @@ def build(
     data: Path | str | Data | None = None,
     progress: calibration.Progress | None = None,
     tuning: TuneRecord | None = None,
+    on: str = "local",
 ) -> CompiledArtifact:
     """Compile `source`, an exported artifact, into a new artifact at `out`.
 
     Without `out` it is built beside `source`, under a name that says what is in it. `data` is where calibration images
     come from; only int8 reads it. `tuning` is what `options` were chosen by, and holds the precision that was asked
     for. An artifact already at `out` that was built from the same contents, spec, options, versions and CPU is reused;
-    any other is replaced, but without `out` none that was built from another exported artifact.
+    any other is replaced, but without `out` none that was built from another exported artifact. `on` names the cluster
+    (`ray`, `ray:ADDRESS`) whose machines gather the int8 ranges, each of some images; they see `data` and the folder of
+    `out`.
 
     Raises:
         BadArtifactError: `source` is no float artifact.
@@ -50,7 +54,10 @@ def build(
     source = _float(source)
     is_named = out is not None
     out = source.folder.parent / default_name(source.spec, options) if out is None else Path(out)
-    plan = prepare(source, out, options, data=Path(data) if isinstance(data, str) else data, progress=progress)
+    if on != "local":
+        calibration.check_division(on, options, BACKENDS.load(options.backend).traits)
+    place = Path(data) if isinstance(data, str) else data
+    plan = prepare(source, out, options, data=place, progress=progress, on=on)
     existing = CompiledArtifact.existing(out, plan.key)
     if existing is None and not is_named:
         refuse_anothers(out, source)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import overload
+from typing import Self, overload
 
 import numpy as np
 
 from densecast.artifact import CalibrationRecord
-from densecast.errors import BadShapeError
+from densecast.backends._base import Traits
+from densecast.errors import BadShapeError, UsageError
 from densecast.imaging import name_list
 from densecast.imaging.folder import images_in
 from densecast.imaging.prepare import Image, prepare
@@ -24,9 +26,10 @@ from densecast.runtime.clock import unclocked
 from densecast.spec.augment import Augment
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
-from densecast.spec.options import QuantizeOptions
+from densecast.spec.options import BiasCorrection, BuildOptions, CalibrationMethod, QuantizeOptions
 from densecast.spec.preprocess import Preprocess
 from densecast.spec.sample import SplitRecord
+from densecast.spec.store_options import StoreOptions
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 
 Progress = Callable[[int, int], None]
@@ -46,6 +49,7 @@ class CalibrationFeeds(Sequence[Feeds]):
 
     def __init__(self, items: Sequence[Item], spec: ModelSpec, progress: Progress | None = None) -> None:
         self._items, self._spec, self._progress = items, spec, progress
+        self._places: Sequence[int] = range(len(items))
 
     def __len__(self) -> int:
         """The number of images."""
@@ -69,11 +73,24 @@ class CalibrationFeeds(Sequence[Feeds]):
             self._progress(index % len(self) + 1, len(self))
         image = read_for(item.path, self._spec)
         if self._spec.slide is not None:
-            return _window(image, item.name, index, self._spec)
+            return _window(image, item.name, self._places[index], self._spec)
         return {
             tensor.name: _prepared(image, item.name, tensor, self._spec.preprocess_of(tensor.name))
             for tensor in self._spec.inputs
         }
+
+    def picked(self, indices: Sequence[int]) -> Self:
+        """The feeds of some of the images, each as it is among all."""
+        found = copy.copy(self)
+        found._items = [self._items[index] for index in indices]
+        found._places = [self._places[index] for index in indices]
+        return found
+
+    def at(self, places: Sequence[int]) -> Self:
+        """The same images, with their places among all of which they are some."""
+        found = copy.copy(self)
+        found._places = places
+        return found
 
 
 def choose(spec: ModelSpec, options: QuantizeOptions, data: Path | Data) -> tuple[list[Item], CalibrationRecord]:
@@ -115,6 +132,34 @@ def spread(total: int, count: int, seed: int) -> list[int]:
     starts = np.arange(count + 1) * total // count
     rng = np.random.default_rng(seed)
     return [int(rng.integers(low, high)) for low, high in itertools.pairwise(starts.tolist())]
+
+
+def check_division(on: str, options: BuildOptions, traits: Traits) -> None:
+    """Check that a build which measures no accuracy has something to be done on other machines.
+
+    Raises:
+        UsageError: it has not, or `on` stands for nothing.
+    """
+    if on == "local":
+        return
+    StoreOptions("calibration", on=on)  # checks the form
+    if options.precision != "qint8_mixed_float16":
+        raise UsageError("other machines calibrate int8, or measure a drop: build int8, or leave it out.", field="on")
+    method, bias = options.quantize.calibration_method, options.quantize.bias_correction
+    why = undivided(options.backend, traits, None if method == "auto" else method, bias)
+    if why is not None:
+        raise UsageError(f"{why}, so that other machines have nothing to do. Leave it out.", field="on")
+
+
+def undivided(backend: str, traits: Traits, method: CalibrationMethod | None, bias: BiasCorrection) -> str | None:
+    """Why calibrating by a method (None: one that is still to be chosen) stays on one machine, in words; else None."""
+    if not traits.merged_methods:
+        return f"{backend}'s quantiser gathers ranges in one process"
+    if bias == "full":
+        return "NNCF corrects biases in full, and gathers ranges for it, in one process"
+    if method is not None and method not in traits.merged_methods:
+        return f"ranges by {method} depend on the order of the images and are gathered in one process"
+    return None
 
 
 def _window(image: Image, name: str, index: int, spec: ModelSpec) -> Feeds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from densecast.backends._base import (
     ChoosesActivationScheme,
     TriesCalibrations,
 )
+from densecast.backends._divided import Divided
 from densecast.errors import UsageError
 from densecast.runtime import stages
 from densecast.runtime.execution import ExecutionConfig
@@ -29,8 +31,10 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.options import ActivationScheme, BiasCorrection, CalibrationMethod
 from densecast.spec.tensor import Feeds
 from densecast.tasks._base import F32, TASKS, Task, WeighsOutputs
-from densecast.verbs.builder import calibration_images
+from densecast.verbs.builder import calibration, calibration_images
 from densecast.verbs.builder.compile_plan import CompilePlan
+
+_log = logging.getLogger(__name__)
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -86,8 +90,18 @@ def resolve(plan: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord
         resolved = _compared(plan, job, methods, bias, tries_biases=tries_biases)
     picks = _spread(len(job.calibration), resolved.affordable or len(job.calibration))
     if len(picks) < len(job.calibration):
-        job = replace(job, calibration=[job.calibration[index] for index in picks])
+        given = job.calibration
+        if isinstance(given, calibration.CalibrationFeeds):
+            job = replace(job, calibration=given.picked(picks))
+        else:
+            job = replace(job, calibration=[given[index] for index in picks])
         record = replace(record, count=len(picks), ids=tuple(record.ids[index] for index in picks))
+    if isinstance(plan.feeds, Divided):
+        why = calibration.undivided(plan.options.backend, plan.backend.traits, resolved.method, resolved.bias)
+        if why is not None:
+            remark = f"{why}: this machine has calibrated alone"
+            _log.warning("int8 calibration: %s", remark)
+            record = replace(record, remarks=(*record.remarks, remark))
     return _with(job, resolved.method, resolved.bias), replace(
         record,
         calibration_method=resolved.method,

@@ -127,8 +127,9 @@ def prepare(
     *,
     data: Path | Data | None = None,
     progress: calibration.Progress | None = None,
+    on: str = "local",
 ) -> CompilePlan:
-    """Check source and options, and choose the calibration images.
+    """Check source and options, and choose the calibration images; `on` says who works on them.
 
     Raises:
         BadArtifactError: `source` is no float artifact.
@@ -165,6 +166,10 @@ def prepare(
             _excluded.check_types(options.quantize.excluded_types, {node.op_type for node in model.graph.node})
         items, record = calibration.choose(spec, options.quantize, data)
         feeds = calibration.CalibrationFeeds(items, spec, progress)
+        if on != "local":
+            from densecast.verbs.builder.divided import DividedFeeds
+
+            feeds = DividedFeeds(items, spec, progress, on=on, beside=out.absolute().parent)
     backend = BACKENDS.load(options.backend)
     key = build_key(source, options, graph_passes.chosen(options), record, abilities.version)
     images = tuple(item.path for item in items)

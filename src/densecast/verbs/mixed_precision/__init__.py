@@ -47,8 +47,9 @@ def build_within(
 
     Without `out` it is built beside `source`, under a name that says whether int8 or 16 bits are in it. `data` is where
     calibration images come from, and unless `accuracy_data` names another place also those that the drop is measured
-    on; `on` names the cluster that does so (`ray`, `ray:ADDRESS`), whose machines see `data` and the folder of `out`.
-    An interrupted search goes on where it stopped; what it found is in the manifest's `search`.
+    on; `on` names the cluster that does so and gathers int8 ranges (`ray`, `ray:ADDRESS`), whose machines see `data`
+    and the folder of `out`. An interrupted search goes on where it stopped; what it
+    found is in the manifest's `search`.
 
     Raises:
         GateFailedError: no int8 model is within the drop, and `max_drop.otherwise` is "fail".
@@ -67,11 +68,11 @@ def build_within(
         progress(f"calibration image {done} of {total}", time.monotonic() - start, max_drop.seconds)
 
     places = {precision: out or _beside(source, options, precision, max_drop) for precision in (INT8, _HALF)}
-    plan = prepare(source, places[INT8], options, data=data, progress=calibration_progress)
-    measured_on = accuracy_data or data
     if on != "local":
         StoreOptions("counts", on=on)  # checks the form
         places[INT8].parent.mkdir(parents=True, exist_ok=True)
+    plan = prepare(source, places[INT8], options, data=data, progress=calibration_progress, on=on)
+    measured_on = accuracy_data or data
     # Other machines read candidates and write counts there: beside the result, which they see as well.
     shared = None if on == "local" else places[INT8].parent.absolute()
     with tempfile.TemporaryDirectory(dir=shared, prefix="densecast-search-") as folder:
