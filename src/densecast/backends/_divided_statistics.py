@@ -79,8 +79,11 @@ def collect_elsewhere(calibration: Divided, model: Any, takers: Sequence[Taker])
 
 
 def _packed(parts: Sequence[dict[str, Array]]) -> bytes:
+    arrays: dict[str, Any] = {
+        f"{number}.{name}": held for number, each in enumerate(parts) for name, held in each.items()
+    }
     stream = io.BytesIO()
-    np.savez(stream, **{f"{number}.{name}": held for number, each in enumerate(parts) for name, held in each.items()})
+    np.savez(stream, **arrays)
     return stream.getvalue()
 
 

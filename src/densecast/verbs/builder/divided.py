@@ -14,7 +14,7 @@ from densecast.backends._divided import FeedsWork
 from densecast.io import files
 from densecast.measure.distribute import ray_cluster
 from densecast.measure.store import arrow, parts
-from densecast.measure.store.manifest import Manifest, RunKey
+from densecast.measure.store.manifest import Manifest, RunKey, Verb
 from densecast.measure.store.record import Maker, Record
 from densecast.measure.store.recording import own_version
 from densecast.measure.store.store import Store
@@ -25,7 +25,7 @@ from densecast.spec.tensor import Feeds
 from densecast.verbs.builder.calibration import CalibrationFeeds, Item, Progress
 from densecast.verbs.stored.run import Run
 
-_VERB = "calibrate"
+_VERB: Verb = "calibrate"
 
 
 class DividedFeeds(CalibrationFeeds):
