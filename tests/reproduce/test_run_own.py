@@ -23,7 +23,7 @@ from densecast.report import Report
 from densecast.runtime.cpu_load import CpuLoad, LoadMeter
 from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions
-from densecast.verbs.reproduce import RunOptions, measure, reproduce
+from densecast.verbs.reproduce import RunOptions, ahead, reproduce
 
 OPTIONS = RunOptions(
     backends=("onnxruntime",),
@@ -41,7 +41,7 @@ def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "WorkerPool", InThisProcess)
+    monkeypatch.setattr(ahead, "WorkerPool", InThisProcess)
 
 
 @pytest.fixture(scope="module")

@@ -26,14 +26,14 @@ from densecast.runtime.cpu_load import CpuLoad, LoadMeter
 from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.verb_options import BenchmarkOptions
-from densecast.verbs.reproduce import RunOptions, measure, reproduce
+from densecast.verbs.reproduce import RunOptions, ahead, reproduce
 
 OPTIONS = RunOptions(backends=("onnxruntime",), benchmark=BenchmarkOptions(images=2, seconds=0.0, warm_up=0))
 
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "WorkerPool", InThisProcess)
+    monkeypatch.setattr(ahead, "WorkerPool", InThisProcess)
     monkeypatch.setattr(LoadMeter, "load", lambda self: CpuLoad(0.0, 0.5, 0.5))
 
 

@@ -152,7 +152,7 @@ def read(context: typer.Context, model: str | None, typed: Typed, options: _opti
     given = [*_given(context, group), *(["preprocess"] if typed.has_preprocess else [])]
     sources.check(named, given)
     if named.needs_labels and not is_described:
-        raise UsageError("name its classes and preprocessing: --spec FILE, or --labels with --resize, --mean, --std.")
+        raise UsageError("pass --spec FILE, or --labels with --resize, --mean, --std: its classes are not known.")
     return Source(
         named,
         _labels(typed.labels) if typed.labels is not None else None,

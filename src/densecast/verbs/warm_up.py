@@ -7,14 +7,20 @@ each machine: some seconds for the first model of a task.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
 from densecast.artifact import Artifact
+from densecast.imaging.read import read_for
 from densecast.pipeline import Image, Pipeline
+from densecast.runtime.batching import Buffers
+from densecast.runtime.clock import unclocked
+from densecast.spec.augment import Augment
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import ScaleBy
-from densecast.spec.tensor import Dim
+from densecast.spec.tensor import Dim, Feeds
+from densecast.tasks._base import TASKS
 
 # Of sides that may have any size.
 _SIDE = 512
@@ -36,6 +42,27 @@ def warm_up(artifact: Artifact, *, threads: int | None = None) -> None:
         # Whatever the network makes of a grey image: in sample outputs there is something to be found.
         outputs = [pipeline.task.sample_outputs(view, pipeline.spec) for view in pipeline.forward(inputs)]
         pipeline.postprocess(outputs, inputs)
+
+
+def compile_kernels(spec: ModelSpec, path: Path) -> None:
+    """Take an image file through reading, preparing and decoding, without a network: its outputs are made up."""
+    from densecast.imaging.views import prepare_views
+
+    augment = Augment(flip=spec.needs_mirror)
+    pixels = read_for(path, spec)
+    for is_callers_own in (True, False):  # a pipeline that is called keeps its image, and kernels tell the two apart
+        pixels.flags.writeable = is_callers_own
+        (inputs,) = prepare_views([pixels], spec, augment, Buffers(), unclocked)
+    task = TASKS.load_trusted(spec.task)
+    outputs = [task.sample_outputs(_planes(spec, feeds), spec) for feeds in inputs.feeds]
+    for frame in sorted({"image", spec.evaluation.frame if spec.evaluation is not None else "image"}):
+        task.postprocess(outputs, inputs.views, spec, frame, scores=False)
+
+
+def _planes(spec: ModelSpec, feeds: Feeds) -> Feeds:
+    """Outputs of zeros, as many planes as the network gives, of the size of its input."""
+    size_hw = feeds[spec.inputs[0].name].shape[-2:]
+    return {tensor.name: np.zeros((*tensor.typical_shape(1)[1:2], *size_hw), np.float32) for tensor in spec.outputs}
 
 
 def _image(artifact: Artifact) -> Image | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ from densecast.verbs.builder.compile_plan import INT8
 from densecast.verbs.builder.tune import tune
 from densecast.verbs.export.described import Labels, Spec
 from densecast.verbs.mixed_precision import build_within
-from densecast.verbs.reproduce import drawings, material, model, plan, shapes, side_by_side
+from densecast.verbs.reproduce import ahead, drawings, material, model, plan, shapes, side_by_side
 from densecast.verbs.reproduce.material import Material
 from densecast.verbs.reproduce.measure import Measured, Measurements
 from densecast.zoo._base import PublishedScore, ZooEntry
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunOptions", "reproduce"]
 
+_MEASURED = "measured"
 # What is being done, how far it is, and of how many.
 Progress = Callable[[str, int, int], None]
 
@@ -112,11 +114,14 @@ def reproduce(
     without_images: list[str] = []
     if not is_known and spec is None and not model.is_exported(source):  # nothing else can name any images
         builds, without_images = plan.with_images(builds, options, has_images=False)
-    tell("export")
-    float_artifact = model.into(out, source, said, options.export)
-    measured_on = material.of(float_artifact.spec, place, out, options.evaluate)
-    builds, more = plan.with_images(builds, options, has_images=not measured_on.is_drawn)
-    built = _built(builds, float_artifact, measured_on, options, out, tell)
+    is_new = options.fresh or not any((out / _MEASURED).glob("*.json"))
+    spec = entry.spec if entry is not None and entry.data is not None and is_new else None
+    with ahead.compiling_kernels(spec, place, options.evaluate.seed) as kernels:
+        tell("export")
+        float_artifact = model.into(out, source, said, options.export)
+        measured_on = material.of(float_artifact.spec, place, out, options.evaluate)
+        builds, more = plan.with_images(builds, options, has_images=not measured_on.is_drawn)
+        built = _built(builds, float_artifact, measured_on, options, out, tell, kernels)
     tell("speed side by side")
     built = side_by_side.with_pace(built, measured_on.images, device=options.device, fresh=options.fresh)
     tell("report")
@@ -133,20 +138,25 @@ def _built(
     options: RunOptions,
     out: Path,
     tell: Callable[[str], None],
+    kernels: Future[None] | None,
 ) -> list[tuple[Row, CompiledArtifact]]:
     """Every build with its measurements, in order."""
     has_int8 = any(precision == INT8 for _, precision in builds)
     shape = shapes.shape_of(source.spec, measured_on.images, measured_on.found, options.build, has_int8=has_int8)
-    measurements = Measurements(
-        measured_on, options.evaluate, options.benchmark, out / "measured", device=options.device, fresh=options.fresh
-    )
     built: list[tuple[Row, CompiledArtifact]] = []
-    for backend, precision in builds:
-        tell(f"build {backend} {short(precision)}")
-        planned = replace(options.build, backend=backend, precision=precision, shape=shape)
-        artifact = _build(source, planned, options, measured_on.place)
-        tell(f"measure {backend} {short(precision)}")
-        built.append((_row(artifact, measurements.of(artifact)), artifact))
+    with Measurements(
+        measured_on, options.evaluate, options.benchmark, out / _MEASURED, device=options.device, fresh=options.fresh
+    ) as measurements:
+        for backend, precision in builds:
+            tell(f"build {backend} {short(precision)}")
+            planned = replace(options.build, backend=backend, precision=precision, shape=shape)
+            if options.tune is None and options.max_drop is None:  # they time what they choose by
+                measurements.expect(default_name(source.spec, planned), backend, source.spec.task)
+            artifact = _build(source, planned, options, measured_on.place)
+            tell(f"measure {backend} {short(precision)}")
+            if kernels is not None:
+                kernels.exception()  # whatever went wrong there is said by the measurement itself
+            built.append((_row(artifact, measurements.of(artifact)), artifact))
     return built
 
 

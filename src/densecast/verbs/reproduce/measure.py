@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from densecast.artifact import CompiledArtifact
 from densecast.errors import BadConfigError
@@ -20,7 +21,6 @@ from densecast.measure.data_source import find, metric_of
 from densecast.measure.ground_truth import GroundTruth
 from densecast.pipeline import Pipeline
 from densecast.results.timing import Timing
-from densecast.runtime.processes import WorkerPool
 from densecast.spec.data_options import Data
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.sample import Sample
@@ -29,6 +29,7 @@ from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions
 from densecast.verbs._keys import measure_key
 from densecast.verbs.benchmark import benchmark
 from densecast.verbs.reproduce import agreement
+from densecast.verbs.reproduce.ahead import NextWorker
 from densecast.verbs.reproduce.material import Material
 
 # With fewer images there is nothing to draw from: the interval of one image would have no width at all.
@@ -66,6 +67,7 @@ class Measurements:
         device: str = "",
         fresh: bool,
     ) -> None:
+        self._next = NextWorker()
         self._material, self._data = material, material.place
         self._images = material.images
         self._score, self._speed, self._device = score, speed, device
@@ -73,14 +75,29 @@ class Measurements:
         self._first: tuple[CompiledArtifact, Measured] | None = None
         self._first_counts: list[Any] | None = None
 
+    def __enter__(self) -> Self:
+        """All measurements."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End a process that was started ahead for nothing."""
+        self._next.__exit__(kind, error, trace)
+
+    def expect(self, name: str, backend: str, task: str) -> None:
+        """Start the process that will measure the build `name`, which is made meanwhile, if none was measured there."""
+        if self._fresh or not self._stored(name).is_file():
+            self._next.start(name, backend, task)
+
     def of(self, artifact: CompiledArtifact) -> Measured:
         """A stored measurement with the same key, or a new one."""
         key = self._key(artifact)
-        stored = self._folder / f"{artifact.folder.name}.json"
+        stored = self._stored(artifact.folder.name)
         measured = None if self._fresh else _stored(stored, key)
         counts: list[Any] | None = None
         if measured is None:
-            measured, counts = _in_child(
+            measured, counts = self._in_child(
                 artifact, _measure, artifact.folder, self._agreeing(artifact), self._data, self._images, self._score,
                 self._speed, self._device, key,
             )  # fmt: skip
@@ -91,6 +108,19 @@ class Measurements:
         if measured != _stored(stored, key):
             files.write_text(stored, codec.to_json(measured))
         return measured
+
+    def _stored(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+    def _in_child(self, artifact: CompiledArtifact, task: Callable[..., Any], *arguments: object) -> Any:
+        """The task's result, from a process of its own.
+
+        Raises:
+            WorkerError: the engine's process died (out of memory, or a crash inside the engine).
+            DensecastError: whatever the task itself raises.
+        """
+        with self._next.taken(artifact.folder.name) as pool:
+            return pool.result(pool.submit(task, *arguments))
 
     def _key(self, artifact: CompiledArtifact) -> str:
         # Without ground truth, the pictures are the data.
@@ -114,9 +144,9 @@ class Measurements:
         if self._material.found is None:
             return replace(measured, change=agreement.change(measured.score), baseline=baseline.key)
         if self._first_counts is None:
-            self._first_counts = _in_child(first, _counts, first.folder, self._data, self._score, self._device)[1]
+            self._first_counts = self._in_child(first, _counts, first.folder, self._data, self._score, self._device)[1]
         if counts is None:
-            counts = _in_child(artifact, _counts, artifact.folder, self._data, self._score, self._device)[1]
+            counts = self._in_child(artifact, _counts, artifact.folder, self._data, self._score, self._device)[1]
         spec = find(artifact.spec, self._data).spec
         drop = change.paired_drop(metric_of(spec), spec, self._first_counts, counts)
         gained = Interval(-drop.value, -drop.high, -drop.low)
@@ -132,17 +162,6 @@ def _stored(path: Path, key: str) -> Measured | None:
     except BadConfigError:
         return None
     return earlier if earlier.key == key else None
-
-
-def _in_child(artifact: CompiledArtifact, task: Callable[..., Any], *arguments: object) -> Any:
-    """The task's result, from a new process.
-
-    Raises:
-        WorkerError: the engine's process died (out of memory, or a crash inside the engine).
-        DensecastError: whatever the task itself raises.
-    """
-    with WorkerPool(1, f"measures {artifact.folder.name}") as pool:
-        return pool.result(pool.submit(task, *arguments))
 
 
 def _measure(
