@@ -65,8 +65,8 @@ def compiling_kernels(spec: ModelSpec | None, place: Data, seed: int) -> Iterato
     Whoever measures waits for the future first: on a machine where nothing was compiled before it takes some seconds,
     and else as long as a process takes to start.
     """
-    image = _an_image(spec, place, seed) if spec is not None and len(system.usable_cpus()) > 1 else None
-    if image is None:
+    image = _an_image(spec, place, seed) if len(system.usable_cpus()) > 1 else None
+    if spec is None or image is None:
         yield None
         return
     with WorkerPool(1, "compiles kernels") as pool:
