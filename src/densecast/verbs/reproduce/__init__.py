@@ -114,9 +114,8 @@ def reproduce(
     without_images: list[str] = []
     if not is_known and spec is None and not model.is_exported(source):  # nothing else can name any images
         builds, without_images = plan.with_images(builds, options, has_images=False)
-    is_new = options.fresh or not any((out / _MEASURED).glob("*.json"))
-    spec = entry.spec if entry is not None and entry.data is not None and is_new else None
-    with ahead.compiling_kernels(spec, place, options.evaluate.seed) as kernels:
+    drawn = entry.spec if entry is not None and entry.data is not None else None
+    with ahead.compiling_kernels(drawn, place, options.evaluate.seed, out / _MEASURED) as kernels:
         tell("export")
         float_artifact = model.into(out, source, said, options.export)
         measured_on = material.of(float_artifact.spec, place, out, options.evaluate)

@@ -59,13 +59,15 @@ class NextWorker:
 
 
 @contextlib.contextmanager
-def compiling_kernels(spec: ModelSpec | None, place: Data, seed: int) -> Iterator[Future[None] | None]:
+def compiling_kernels(spec: ModelSpec | None, place: Data, seed: int, measured: Path) -> Iterator[Future[None] | None]:
     """Compile the kernels that a model's images need, in a process beside the block; None where that gains nothing.
 
+    There is nothing to gain on one CPU, for images that are not known yet, and where `measured` holds measurements.
     Whoever measures waits for the future first: on a machine where nothing was compiled before it takes some seconds,
     and else as long as a process takes to start.
     """
-    image = _an_image(spec, place, seed) if len(system.usable_cpus()) > 1 else None
+    is_new = not any(measured.glob("*.json"))
+    image = _an_image(spec, place, seed) if is_new and len(system.usable_cpus()) > 1 else None
     if spec is None or image is None:
         yield None
         return
