@@ -50,6 +50,21 @@ def test_a_pipe_that_nobody_writes_to_is_refused(command: str, artifacts: Path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_tilde_that_the_shell_left_is_the_home_folder(
+    artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir(), here.mkdir()
+    write_jpeg(home / "a.jpg", (32, 32), 0)
+    (home / "model").symlink_to(artifacts / "built")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    assert densecast("infer", "~/model", "~/a.jpg", "--out=~/results", "-q").code == 0
+    assert (home / "results" / "a.png").is_file() and not list(here.iterdir())
+    assert densecast("infer", "~/model", "~/a.jpg", "--out", "./~/x", "-q").code == 0
+    assert (here / "~" / "x" / "a.png").is_file()
+
+
 def test_a_place_that_cannot_be_written_is_named_as_it_was_given(artifacts: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for place in ("/proc/out", tmp_path / "file" / "out"):

@@ -57,6 +57,23 @@ def test_colours_of_16_bits_are_their_upper_bytes_in_every_format(tmp_path: Path
     np.testing.assert_array_equal(read.read_for(path, model(3, value_range=(0, 4095))), values)
 
 
+@pytest.mark.parametrize(("largest", "white"), [(200, 255), (4000, 4095), (9000, 10000), (40000, None)])
+def test_values_that_fill_a_part_of_their_16_bits_are_remarked_once_a_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, largest: int, white: int | None
+) -> None:
+    values = np.linspace(0, largest, 24 * 32).astype(np.uint16).reshape(24, 32)
+    for name in ("a.png", "b.tif"):
+        cv2.imwrite(str(tmp_path / name), values)
+        np.testing.assert_array_equal(read.read_image(tmp_path / name)[:, :, 0], values >> 8)
+    told = [each.getMessage() for each in caplog.records]
+    assert len(told) == (white is not None)
+    assert all(f"a.png has 16 bits a value, and the largest is {largest}: " in each for each in told)
+    assert all(f"value_range = [0, {white}]" in each for each in told)
+    caplog.clear()
+    read.read_for(tmp_path / "a.png", model(3, value_range=(0, 4095)))
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("dtype", ["int32", "float32", "uint32", "int16"])
 def test_other_numbers_are_refused_with_the_cure_and_read_with_a_range(tmp_path: Path, dtype: str) -> None:
     values = (np.random.default_rng(0).random((24, 32)) * 1000).astype(dtype)

@@ -7,6 +7,7 @@ import functools
 import gc
 import importlib
 import os
+import re
 import sys
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ COMMANDS = (
 """The sub-commands in the order of the help, each a module of this package."""
 _GROUPS = ("data", "handoff")
 _HIDDEN = ("compare-results",)
+_AT_HOME = re.compile(r"([\w:.-]*=)?~(/.*)?", re.DOTALL)
 
 
 def _print_version(requested: bool) -> None:
@@ -97,6 +99,17 @@ def spelled_out(given: list[str]) -> list[str]:
     return [*given[:place], "compare-results", *given[place + 2 :]]
 
 
+def at_home(given: list[str]) -> list[str]:
+    """Read `~/x` as a path in the home folder also where shells leave it: behind `=`, in quotes, from other programs.
+
+    A folder whose name is a tilde is `./~`.
+    """
+    return [
+        f"{found[1] or ''}{os.path.expanduser('~')}{found[2] or ''}" if (found := _AT_HOME.fullmatch(word)) else word  # noqa: PTH111
+        for word in given
+    ]
+
+
 def main() -> None:
     """Entry point. Exit codes: 0 success, 1 gate failed, 2 usage error, 3 bad input or backend, 70 internal error.
 
@@ -113,7 +126,7 @@ def main() -> None:
     with ending_on_signals():
         try:
             _outcome.refuse_empty(sys.argv[1:])
-            words = spelled_out(sys.argv[1:])
+            words = spelled_out(at_home(sys.argv[1:]))
             _fitting(words)(words)
         except SystemExit as ended:
             sys.exit(_outcome.flushed(ended.code))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadShapeError
-from densecast.imaging import read
+from densecast.imaging import deep_values, read
 from densecast.imaging.header import MAX_FILE_BYTES
 from densecast.spec.model import ModelSpec
 
@@ -141,7 +141,7 @@ def _pillow(image: PillowImage, spec: ModelSpec) -> npt.NDArray[Any]:
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
         if not is_ranged and values.dtype.itemsize == 2:
-            values = (values.astype(np.uint16) >> 8).astype(np.uint8)
+            values = deep_values.upper_byte(values.astype(np.uint16), "the image")
         return _array(values, channels, is_ranged)
     if channels in (1, 3):
         image = image if image.mode == "RGB" else image.convert("RGB")

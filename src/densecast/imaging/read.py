@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.errors import BadImageError
-from densecast.imaging import header, jpeg_check, pages, tiff
+from densecast.imaging import deep_values, header, jpeg_check, pages
 from densecast.imaging.header import FORMATS as FORMATS
 from densecast.imaging.header import MAX_FILE_BYTES as MAX_FILE_BYTES
 from densecast.imaging.header import MAX_PIXELS as MAX_PIXELS
@@ -120,10 +120,10 @@ def decode(
         return _by_pillow(data, where, found, use_exif=use_exif, every_band=wanted)
     if data.startswith(_PNG_START) and not _is_whole(data, where):
         _by_pillow(data, where, found, use_exif=use_exif, every_band=wanted)  # says what is wrong
-    pixels = _own_values(data, where, found)
+    pixels = deep_values.read(data, where, found)
     if use_exif:
         pixels = _upright(pixels, found.orientation)
-    return pixels if full_depth else _upper_byte(pixels, where)
+    return pixels if full_depth else deep_values.upper_byte(pixels, where)
 
 
 def read_mask(path: Path) -> npt.NDArray[np.uint8]:
@@ -214,40 +214,6 @@ def _is_whole(data: bytes, where: str) -> bool:
         return state.is_whole
     # Editors append padding or metadata, so the end is looked for in the last bytes only.
     return data.startswith(_PNG_START) and _PNG_END in data[-64:]
-
-
-def _own_values(data: bytes, where: str, found: Facts) -> Pixels:
-    """All bands in their own type, RGB first."""
-    if found.tiff is not None:
-        pixels = tiff.read(data, found.tiff, where)
-        if pixels is not None:
-            return pixels
-        if found.bands > 4:
-            raise BadImageError(
-                f"{where}: {found.bands} bands are read uncompressed or deflated, this file is compressed in another "
-                "way. Convert it: gdal_translate -co COMPRESS=DEFLATE."
-            )
-    import cv2
-
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise BadImageError(f"{where}: the pixel data cannot be read ({error.err}).") from None
-    if image is None or image.shape[:2] != found.size_hw(False):
-        raise BadImageError(f"{where}: the pixel data is damaged or cut off, or of a kind that is not read.")
-    image = np.atleast_3d(np.asarray(image))
-    return np.ascontiguousarray(image[:, :, [2, 1, 0, 3][: image.shape[2]]] if image.shape[2] >= 3 else image)
-
-
-def _upper_byte(pixels: Pixels, where: str) -> Pixels:
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype == np.uint16:
-        return (pixels >> 8).astype(np.uint8)
-    raise BadImageError(
-        f"{where}: its values are {pixels.dtype}, and nothing says which are black and white. Convert it to 8 bits, or "
-        "declare value_range = [black, white] in the model's preprocessing."
-    )
 
 
 def _rgb(pixels: Pixels, where: str) -> Pixels:

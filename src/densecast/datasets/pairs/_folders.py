@@ -40,6 +40,11 @@ MASKS = (
 _SPLITS: dict[str, Split] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
 }  # fmt: skip
+# What is one of them only beside a folder for training.
+_OTHER_SPLITS: dict[str, Split] = {
+    "trn": "train", "dev": "val", "eval": "val", "evaluation": "val", "validate": "val",
+}  # fmt: skip
+_WORD = re.compile(r"[a-z]+")
 _WITH_SPLIT = (
     re.compile(r"(?P<split>train|training|val|valid|validation)[_\- ]?(?P<kind>[a-z_]+)", re.I),
     re.compile(r"(?P<kind>[a-z_]+?)[_\- ]?(?P<split>train|training|val|valid|validation)", re.I),
@@ -238,8 +243,23 @@ def _lists(root: Path) -> dict[Split, tuple[Path, ...]]:
 
 
 def _split_folders(root: Path) -> list[tuple[Path, Split]]:
-    found = [(path, _SPLITS[path.name.lower()]) for path in _folders(root) if path.name.lower() in _SPLITS]
-    return sorted(found, key=lambda each: each[0].name)
+    """The folders of the splits: of their plain names, else `train2017` and `val2017`, `01_train` and `02_dev`.
+
+    A name that only holds such a word may be anything, so that both splits have to be there.
+    """
+    folders = sorted(_folders(root), key=lambda each: each.name)
+    found = [(path, _SPLITS[path.name.lower()]) for path in folders if path.name.lower() in _SPLITS]
+    if len({split for _, split in found}) == len(set(_SPLITS.values())):
+        return found
+    longer = [(path, split) for path in folders if (split := _split_in(path.name)) is not None]
+    return longer if len({split for _, split in longer}) == len(set(_SPLITS.values())) else found
+
+
+def _split_in(name: str) -> Split | None:
+    """The split of which a folder's name has a word, if it is one alone."""
+    words = _WORD.findall(name.lower())
+    splits = {_SPLITS.get(word) or _OTHER_SPLITS.get(word) for word in words} - {None}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def _folders(root: Path) -> Iterable[Path]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from densecast.errors import BadDatasetError, MissingFileError
 from densecast.spec.sample import Sample, Split
 
 VALIDATION_SHARE = 0.1
-_TWO_PATHS = re.compile(r"(\S+/\S+)\s+(\S+/\S+)")
+_TWO_PATHS = re.compile(r"(\S+/[^\s,;]+)(?:\s*[,;]\s*|\s+)(\S+/\S+)")
 
 Parts = Sequence[tuple[Split | None, tuple[Sample, ...]]]
 _SPLITS: tuple[Split, ...] = ("train", "val")
@@ -179,18 +179,36 @@ def _listed(
     for path in paths:
         for name in _lists.read_names(path, is_there=lambda each: _names.nfc(each) in by_name):
             key = _names.nfc(name).replace("\\", "/").removeprefix("./").removeprefix("/")
-            # Lists of pictures with their masks, as CamVid's, name two paths.
-            two = _TWO_PATHS.fullmatch(key)
-            tried = [key, *_tails(key), *((two[1], *_tails(two[1])) if two else ())]
-            here = next((by_name[each] for each in tried if each in by_name), None)
+            # Lists of pictures with their masks, as CamVid's, name two paths; else a path has blanks.
+            two = None if key in by_name else _TWO_PATHS.fullmatch(key)
+            ways = (two[1], *_tails(two[1])) if two else ()
+            here = next((by_name[each] for each in ways if each in by_name), None)
+            if here is None and not (two and PurePosixPath(two[1]).suffix.lower() in _names.SUFFIXES):
+                two, here = None, next((by_name[each] for each in (key, *_tails(key)) if each in by_name), None)
             if here is None:
                 raise BadDatasetError(f"{path}: names {name[:200]!r}, which is no picture with a mask here.")
             if len(here) > 1:
                 raise BadDatasetError(
                     f"{path}: {name[:200]!r} may be {here[0].image} or {here[1].image}: list the path."
                 )
-            samples.append(here[0])
+            samples.append(here[0] if two is None else _with_mask(here[0], two[2], (root, path.parent), path))
     return samples
+
+
+def _with_mask(sample: Sample, name: str, folders: Sequence[Path], listed_in: Path) -> Sample:
+    """The sample with the mask that its list names beside it, whose path may begin on another machine.
+
+    Raises:
+        BadDatasetError: there is no such file.
+    """
+    target = _names.nfc(sample.target.as_posix())
+    for each in (name, *_tails(name)):
+        found = next((path for folder in folders if (path := _names.in_folder(folder, each)).is_file()), None)
+        if found is not None:
+            return replace(sample, target=found)
+        if target.endswith(f"/{each}"):
+            return sample
+    raise BadDatasetError(f"{listed_in}: names the mask {name[:200]!r} of {sample.image.name}, which is not here.")
 
 
 def _tails(name: str) -> list[str]:
