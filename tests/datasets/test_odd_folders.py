@@ -13,7 +13,7 @@ from PIL import Image
 
 from densecast.datasets import pairs as pairs_set
 from densecast.errors import DensecastError
-from densecast.spec.data_options import Reading
+from densecast.spec.data_options import DataOptions, Reading
 from densecast.spec.sample import Split
 
 READING = Reading(("ground", "red", "green"))
@@ -249,3 +249,16 @@ def test_a_list_of_two_paths_of_which_one_is_gone_is_refused(tmp_path: Path, lin
     (tmp_path / "val.txt").write_text(f"{line}\n", encoding="utf-8")
     with pytest.raises(DensecastError, match=told):
         pairs_set.open(tmp_path, "val", reading=READING)
+
+
+@pytest.mark.parametrize(("classes", "ignored"), [(255, 255), (256, 65535), (300, 65535)])
+def test_models_of_hundreds_of_classes_have_a_value_for_what_is_not_evaluated(
+    tmp_path: Path, classes: int, ignored: int
+) -> None:
+    labels = np.arange(16 * 24, dtype=np.uint16).reshape(16, 24) % classes
+    write(tmp_path / "images" / "a.png", painted(labels_of(0)))
+    write(tmp_path / "masks" / "a.png", labels)
+    reading = Reading(tuple(map(str, range(classes))), options=DataOptions(ignore=("7",)))
+    dataset = pairs_set.open(tmp_path, "all", reading=reading)
+    wanted = np.where(labels == 7, ignored, labels)
+    np.testing.assert_array_equal(dataset.read_target(dataset.samples[0]), wanted)

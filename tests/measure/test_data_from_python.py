@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,11 @@ def test_labels_are_whole_numbers_from_0_to_255(target: Any, wanted: Any) -> Non
         return
     found = dataset.read_target(dataset.samples[0])
     assert found.dtype == np.uint8 and found.tolist() == wanted
+
+
+def test_labels_of_hundreds_of_classes_are_taken() -> None:
+    labels = tuple(map(str, range(256)))
+    spec = replace(tiny_specs.segmentation(), labels=labels, palette=())
+    target = np.array([[0, 255, 65535]])
+    _, dataset = in_memory.in_memory(spec, [("a", np.zeros((1, 3, 3), np.uint8), target)], "val", None)
+    np.testing.assert_array_equal(dataset.read_target(dataset.samples[0]), target)

@@ -22,7 +22,7 @@ from densecast.datasets.pairs._data_file import DataFile
 from densecast.errors import BadDatasetError, UsageError
 from densecast.imaging import read
 from densecast.spec.data_options import Reading
-from densecast.spec.sample import LabelMap, label_dtype
+from densecast.spec.sample import LabelMap, target_dtype
 from densecast.tasks.segmentation.palettes import ignored
 
 BACKGROUND = "background"
@@ -226,7 +226,7 @@ def _classes(
     reading = replace(reading, options=replace(options, ignore=ignore, remap=remap))
     classes = classes_of(DataFile(path.parent, names=names), reading, path.parent, reduce_zero=False, binary=False)
     count = len(reading.labels) or len(names)
-    lookup = np.full(_NOT_EVALUATED + 1, ignored(count), label_dtype(count))
+    lookup = np.full(_NOT_EVALUATED + 1, ignored(count), target_dtype(count))
     for value, index in classes.table.items():
         if index != LEFT_OUT and value < len(names):
             lookup[value] = index

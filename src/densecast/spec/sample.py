@@ -25,6 +25,15 @@ def label_dtype(classes: int) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
     return np.dtype(np.uint8) if classes <= 1 << 8 else np.dtype(np.uint16)
 
 
+def target_dtype(classes: int) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+    """The type of ground truth of so many classes, which has one value more: for what is not evaluated.
+
+    >>> str(target_dtype(255)), str(target_dtype(256))
+    ('uint8', 'uint16')
+    """
+    return label_dtype(classes + 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One image's path and that of its ground truth; nothing is read yet."""

@@ -14,7 +14,7 @@ from densecast.datasets.pairs._data_file import DataFile
 from densecast.errors import BadDatasetError, UsageError
 from densecast.spec.data_options import Reading
 from densecast.spec.model import Rgb
-from densecast.spec.sample import LabelMap, label_dtype
+from densecast.spec.sample import LabelMap, target_dtype
 from densecast.tasks.segmentation.palettes import IGNORED
 from densecast.tasks.segmentation.palettes import ignored as ignored_label
 
@@ -64,7 +64,7 @@ class Classes:
         if foreign:
             raise BadDatasetError(self._foreign(mask, foreign, counted[foreign].sum() / values.size, largest))
         count = self.colours.classes or IGNORED
-        lookup = np.full(max(largest + 1, 256), ignored_label(count), label_dtype(count))
+        lookup = np.full(max(largest + 1, 256), ignored_label(count), target_dtype(count))
         for value, index in self.table.items():
             if value <= largest and index != LEFT_OUT:
                 lookup[value] = index
