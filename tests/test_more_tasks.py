@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import tiny_graphs
-from command_line import densecast
+from command_line import densecast, failed
 from PIL import Image
 
 pytestmark = pytest.mark.quantize
@@ -91,6 +91,11 @@ def test_scores_are_perfect_and_int8_is_close(task: tuple[str, Path], tmp_path: 
     else:
         # The ground truth is in millimetres, from 1 m on.
         assert values["fp32"] < 5e-4 and values["fp16"] < 0.01 and values["int8"] < 0.02
+        # Millimetres that are taken for metres lie beyond all that is evaluated.
+        root = made_pairs.depth(tmp_path / "far", 2)
+        (root / "depth.toml").write_text("units_per_m = 1")
+        told = failed(3, "evaluate", folder / "fp32", "--data", root, "--split", "all", "-q")
+        assert "AbsRel is no number" in told and "eval_max_m" in told
 
 
 def test_differences_are_the_tasks_own(task: tuple[str, Path], tmp_path: Path) -> None:

@@ -191,3 +191,24 @@ def test_lists_say_which_images_a_split_has(tmp_path: Path) -> None:
     (root / "val.txt").write_text("9\n")
     with pytest.raises(BadDatasetError, match="the first is 9"):
         depth_pairs.open(root, "val")
+
+
+def test_a_list_of_one_split_leaves_the_rest_to_the_other(tmp_path: Path) -> None:
+    from made_pairs import depth
+
+    root = depth(tmp_path / "data", 4)
+    (root / "val.txt").write_text("images\\03.png\n01.jpg\n")
+    for split, wanted in (("val", ["01", "03"]), ("train", ["00", "02"]), ("all", ["00", "01", "02", "03"])):
+        opened = depth_pairs.open(root, split)  # type: ignore[arg-type]
+        assert [sample.id for sample in opened.samples] == wanted and opened.record().seed is None
+
+
+def test_where_the_data_of_a_split_lie_is_said(tmp_path: Path) -> None:
+    from made_pairs import depth
+
+    depth(tmp_path / "val", 1)
+    with pytest.raises(BadDatasetError, match=r"holds no folder images\. For those of val name .*val and the split"):
+        depth_pairs.open(tmp_path, "val")
+    next((tmp_path / "val" / "depth").iterdir()).unlink()
+    with pytest.raises(BadDatasetError, match=r"looked for depth/<its stem>\.png or \.npy"):
+        depth_pairs.open(tmp_path / "val", "all")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Generic, TypeVar
 
 import numpy as np
 
+from densecast.datasets import _lists
 from densecast.errors import BadDatasetError, DensecastError, MissingFileError
 from densecast.imaging.folder import images_in
 from densecast.spec.sample import CheckReport, Sample, Split, SplitRecord, ids_sha256
@@ -17,6 +18,7 @@ T = TypeVar("T")
 
 IMAGES = "images"
 VALIDATION_PERCENT = 10
+_SPLITS: tuple[Split, ...] = ("train", "val")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,40 +53,38 @@ def open_pairs(
     seed: int,
     target_of: Callable[[Path, str], Path | None],
     read: Callable[[Sample], T],
+    looked_for: str,
 ) -> FolderPairs[T]:
     """The split's samples, sorted by id, which is the image's stem.
 
-    `target_of` finds the target of a stem below the root; None if there is none. The folder's `train.txt` and
-    `val.txt`, a stem a line, say which images a split has. Without both, a tenth (at least one) is for validation,
-    drawn by numpy's PCG64 with `seed` from the sorted ids.
+    `target_of` finds the target of a stem below the root, None if there is none; `looked_for` says where. The folder's
+    `train.txt` and `val.txt`, a stem, file name or path a line, say which images a split has; where one is there alone,
+    the other split has the rest. Without lists, a tenth (at least one) is for validation, drawn by numpy's PCG64 with
+    `seed` from the sorted ids.
 
     Raises:
         MissingFileError: no such folder.
         BadDatasetError: no images, two of one stem, an image without a target, or an empty split.
     """
-    samples = _all(root, target_of)
-    lists = [root / f"{each}.txt" for each in ("train", "val")]
-    is_listed = all(path.is_file() for path in lists)
+    samples = _all(root, target_of, looked_for)
+    ids = {sample.id for sample in samples}
+    lists = {each: path for each in _SPLITS if (path := root / f"{each}.txt").is_file()}
+    chosen = samples
     if split != "all":
-        if is_listed:
-            wanted = _listed(root / f"{split}.txt")
-            absent = wanted - {sample.id for sample in samples}
-            if absent:
-                raise BadDatasetError(
-                    f"{root / split}.txt names {len(absent)} images that are not there, the first is {min(absent)}."
-                )
+        if split in lists:
+            wanted = _listed(lists[split], ids)
+        elif lists:
+            wanted = ids - _listed(next(iter(lists.values())), ids)
         else:
             order = np.random.default_rng(seed).permutation(len(samples))
             drawn = {samples[place].id for place in order[: max(1, len(samples) * VALIDATION_PERCENT // 100)]}
-            wanted = drawn if split == "val" else {sample.id for sample in samples} - drawn
+            wanted = drawn if split == "val" else ids - drawn
         chosen = tuple(sample for sample in samples if sample.id in wanted)
-    else:
-        chosen = samples
     if not chosen:
         raise BadDatasetError(
             f"{root}: its {len(samples)} images leave none for the split {split!r}. Use the split 'all'.", field="split"
         )
-    return FolderPairs(name, split, None if is_listed else seed, len(samples), chosen, read)
+    return FolderPairs(name, split, None if lists else seed, len(samples), chosen, read)
 
 
 def check_pairs(root: Path, target_of: Callable[[Path, str], Path | None], read: Callable[[Sample], T]) -> CheckReport:
@@ -104,11 +104,13 @@ def check_pairs(root: Path, target_of: Callable[[Path, str], Path | None], read:
     return CheckReport(root, {"images": len(images), "pairs": pairs}, tuple(problems))
 
 
-def _all(root: Path, target_of: Callable[[Path, str], Path | None]) -> tuple[Sample, ...]:
+def _all(root: Path, target_of: Callable[[Path, str], Path | None], looked_for: str) -> tuple[Sample, ...]:
     if not root.is_dir():
         raise MissingFileError(f"data set folder {root} does not exist.")
     if not (root / IMAGES).is_dir():
-        raise BadDatasetError(f"{root} holds no folder {IMAGES}.")
+        inside = next((path for path in sorted(root.glob(f"*/{IMAGES}")) if path.is_dir()), None)
+        cure = f" For those of {inside.parent.name} name {inside.parent} and the split 'all'." if inside else ""
+        raise BadDatasetError(f"{root} holds no folder {IMAGES}.{cure}")
     by_stem: dict[str, Path] = {}
     for path in images_in(root / IMAGES):
         if path.stem in by_stem:
@@ -117,10 +119,23 @@ def _all(root: Path, target_of: Callable[[Path, str], Path | None]) -> tuple[Sam
     targets = {stem: target_of(root, stem) for stem in by_stem}
     missing = [stem for stem, target in targets.items() if target is None]
     if missing:
-        raise BadDatasetError(f"{root}: {len(missing)} images have no target, the first is {by_stem[missing[0]]}.")
+        raise BadDatasetError(
+            f"{root}: {len(missing)} images have no target, the first is {by_stem[missing[0]]}; looked for "
+            f"{looked_for}."
+        )
     return tuple(Sample(stem, by_stem[stem], target) for stem, target in sorted(targets.items()) if target is not None)
 
 
-def _listed(path: Path) -> set[str]:
-    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    return {line.strip() for line in text.split("\n") if line.strip()}
+def _listed(path: Path, ids: Collection[str]) -> set[str]:
+    """The ids that a list names, by themselves or by names or paths of images."""
+    found, absent = set(), []
+    for line in _lists.read_names(path):
+        name = PurePosixPath(line.replace("\\", "/")).name
+        here = next((each for each in (line, name, PurePosixPath(name).stem) if each in ids), None)
+        if here is None:
+            absent.append(line)
+        else:
+            found.add(here)
+    if absent:
+        raise BadDatasetError(f"{path} names {len(absent)} images that are not there, the first is {min(absent)}.")
+    return found

@@ -22,6 +22,7 @@ DECLARATION = "depth.toml"
 _KEY = "units_per_m"
 _FOLDER = "depth"
 _SUFFIXES = (".png", ".npy")
+_LOOKED_FOR = "depth/<its stem>.png or .npy"
 
 
 def open(root: Path, split: Split = "val", seed: int = 0) -> Dataset[F32]:
@@ -31,7 +32,7 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> Dataset[F32]:
         MissingFileError: no such folder.
         BadDatasetError: no images, an image without depth, or 16-bit maps whose steps are not declared.
     """
-    opened = _folder_pairs.open_pairs("depth_pairs", root, split, seed, _target_of, _read)
+    opened = _folder_pairs.open_pairs("depth_pairs", root, split, seed, _target_of, _read, _LOOKED_FOR)
     if any(sample.target.suffix == ".png" for sample in opened.samples):
         _units_per_m(root)
     return opened

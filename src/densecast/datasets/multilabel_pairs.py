@@ -25,6 +25,7 @@ from densecast.tasks.multilabel.files import from_bit_field
 
 LABELS = "labels.txt"
 _FOLDER = "masks"
+_LOOKED_FOR = "masks/<its stem>.png, .npz, or masks/<class>/<its stem>.png"
 
 
 def open(root: Path, split: Split = "val", seed: int = 0) -> Dataset[MultilabelTarget]:
@@ -34,7 +35,7 @@ def open(root: Path, split: Split = "val", seed: int = 0) -> Dataset[MultilabelT
         MissingFileError: no such folder.
         BadDatasetError: no images, an image without masks, or folders of classes that `labels.txt` does not name.
     """
-    return _folder_pairs.open_pairs("multilabel_pairs", root, split, seed, _target_of, _read)
+    return _folder_pairs.open_pairs("multilabel_pairs", root, split, seed, _target_of, _read, _LOOKED_FOR)
 
 
 def check(root: Path) -> CheckReport:

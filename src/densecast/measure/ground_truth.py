@@ -121,4 +121,6 @@ class GroundTruth:
         if isinstance(metric, TellsTruth):
             summary = metric.truth(counts, self.spec)
             remarks += truth_check.check(summary, self.spec.labels, allow_ignored=self.allow_ignored)
-        return replace(self.metric.score(counts, self.spec), data=self.record, protocol=self.protocol, remarks=remarks)
+        score = self.metric.score(counts, self.spec)
+        truth_check.require_number(score)
+        return replace(score, data=self.record, protocol=self.protocol, remarks=remarks)

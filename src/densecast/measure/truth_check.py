@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 from densecast.errors import BadDatasetError
 from densecast.metrics._base import TruthSummary
+from densecast.spec.score import Score
 
 # More than this share not evaluated, and a score speaks of the smaller part of the pictures.
 MOST = 0.5
 _SHOWN = 8
+
+
+def require_number(score: Score) -> None:
+    """Refuse a score of no number: nothing in the ground truth counted for it.
+
+    Raises:
+        BadDatasetError: says where to look.
+    """
+    if score.count and math.isnan(score.value):
+        raise BadDatasetError(
+            f"{score.name} is no number: nothing in the ground truth of {score.count} images counts for it. Look at "
+            "its unit and at what is not evaluated (of depth: eval_min_m and eval_max_m in [decode])."
+        )
 
 
 def check(truth: TruthSummary, labels: tuple[str, ...], *, allow_ignored: bool = False) -> tuple[str, ...]:
