@@ -218,6 +218,16 @@ def test_folders_that_are_called_after_both_splits_are_the_splits(
     assert len(pairs_set.open(tmp_path, "train", reading=READING).samples) == 4
 
 
+@pytest.mark.parametrize("form", ["{}/images|{}/masks", "images/{}|masks/{}"])
+def test_a_folder_that_is_no_split_is_said_to_be_left_out(tmp_path: Path, form: str) -> None:
+    for word in ("train", "test"):
+        images, masks = form.format(word, word).split("|")
+        pairs(tmp_path, count=2, images=images, masks=masks)
+    assert ", test left out; " in pairs_set.open(tmp_path, "all", reading=READING).words
+    with pytest.raises(DensecastError, match="test left out: for these name the folder itself, with --images-dir"):
+        pairs_set.open(tmp_path, "val", reading=READING)
+
+
 @pytest.mark.parametrize("words", [("train_a", "b"), ("val d'or", "sion"), ("train_val", "train2")])
 def test_folders_of_which_one_alone_is_called_so_are_no_splits(tmp_path: Path, words: tuple[str, str]) -> None:
     for word in words:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -141,22 +141,26 @@ def _with_splits(root: Path, images: Path, masks: Path) -> Found:
     if splits and all(path.name in of_masks for path, _ in splits):
         parts = tuple(Part(path, of_masks[path.name], split, f"{path.name}/") for path, split in splits)
         told = ", ".join(path.name for path, _ in splits)
+        others = _others(images, splits, _has_images)
         is_ade20k = masks.name == "annotations" and {path.name for path, _ in splits} >= {"training", "validation"}
-        return Found(parts, f"pictures in {names[0]}, masks in {names[1]}, splits {told} below", {}, is_ade20k)
+        words = f"pictures in {names[0]}, masks in {names[1]}, splits {told} below{others}"
+        return Found(parts, words, {}, is_ade20k)
     return Found((Part(images, masks),), f"pictures in {names[0]}, masks in {names[1]}", _lists(root))
 
 
 def _splits_first(root: Path) -> Found | None:
     """`train/images`, `train/masks`, `val/…`."""
     parts = []
-    for folder, split in _split_folders(root):
+    splits = _split_folders(root)
+    for folder, split in splits:
         images, masks = _first_of(folder, IMAGES), _first_of(folder, MASKS)
         if images and masks:
             parts.append(Part(images, masks, split, f"{folder.name}/"))
     if not parts:
         return None
     named = ", ".join(f"{_relative(root, part.images)} and {part.masks.name}" for part in parts)
-    return Found(tuple(parts), f"pictures and masks in {named}")
+    others = _others(root, splits, lambda path: bool(_first_of(path, IMAGES) and _first_of(path, MASKS)))
+    return Found(tuple(parts), f"pictures and masks in {named}{others}")
 
 
 def _annot_beside(root: Path) -> Found | None:
@@ -253,6 +257,13 @@ def _split_folders(root: Path) -> list[tuple[Path, Split]]:
         return found
     longer = [(path, split) for path in folders if (split := _split_in(path.name)) is not None]
     return longer if len({split for _, split in longer}) == len(set(_SPLITS.values())) else found
+
+
+def _others(folder: Path, splits: Iterable[tuple[Path, Split]], fits: Callable[[Path], bool]) -> str:
+    """`, test left out`: folders of pictures that are no split."""
+    taken = {path for path, _ in splits}
+    left = [path.name for path in _folders(folder) if path not in taken and fits(path)]
+    return f", {', '.join(left)} left out" if left else ""
 
 
 def _split_in(name: str) -> Split | None:

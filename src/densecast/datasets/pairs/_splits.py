@@ -108,7 +108,8 @@ def chosen(root: Path, file: DataFile, found: Found, parts: Parts, split: Split,
             sorted((sample for each, own in parts for sample in own if split in (each, "all")), key=lambda one: one.id)
         )
         counts = ", ".join(f"{each or 'no split'} ({len(own)})" for each, own in parts)
-        return _not_empty(Selection(samples, len(everything), f"splits by folder: {counts}"), root, split, counts)
+        selection = Selection(samples, len(everything), f"splits by folder: {counts}")
+        return _not_empty(selection, root, split, counts, found.words)
     return _drawn(everything, file, split, seed, root)
 
 
@@ -129,11 +130,13 @@ def _drawn(everything: tuple[Sample, ...], file: DataFile, split: Split, seed: i
     return _not_empty(Selection(samples, len(everything), words, True), root, split, f"all ({len(everything)})")
 
 
-def _not_empty(selection: Selection, root: Path, split: Split, there: str) -> Selection:
+def _not_empty(selection: Selection, root: Path, split: Split, there: str, understood: str = "") -> Selection:
     if not selection.samples:
+        cure = "Use the split 'all'."
+        if understood.endswith(" left out"):
+            cure += f" Of {understood}: for these name the folder itself, with --images-dir and --masks-dir."
         raise BadDatasetError(
-            f"{root}: there are no pictures of the split {split!r}; there is {there}. Use the split 'all'.",
-            field="split",
+            f"{root}: there are no pictures of the split {split!r}; there is {there}. {cure}", field="split"
         )
     return selection
 
