@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +161,7 @@ def test_labels_are_whole_numbers_from_0_to_255(target: Any, wanted: Any) -> Non
 
 
 def test_labels_of_hundreds_of_classes_are_taken() -> None:
-    labels = tuple(map(str, range(256)))
-    spec = replace(tiny_specs.segmentation(), labels=labels, palette=())
+    spec = tiny_specs.segmentation(tuple(map(str, range(256))))
     target = np.array([[0, 255, 65535]])
     _, dataset = in_memory.in_memory(spec, [("a", np.zeros((1, 3, 3), np.uint8), target)], "val", None)
     np.testing.assert_array_equal(dataset.read_target(dataset.samples[0]), target)
