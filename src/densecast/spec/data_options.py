@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densecast.errors import UsageError
+from densecast.spec import choices
 from densecast.spec.data_layout import DataLayout
 from densecast.spec.options import Split, option
 
@@ -92,6 +93,7 @@ class DataCheckOptions:
         """Check that the limit is positive."""
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit must be at least 1, got {self.limit}.", field="limit")
+        choices.check(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from densecast.errors import UsageError
+from densecast.spec import choices
 from densecast.spec.options import QuantizeOptions, Split, option
-from densecast.spec.precision import Precision
+from densecast.spec.precision import Precision, parse
 
 Target = Literal["ascend", "magicmind"]
 OutputForm = Literal["logits", "int32", "int64"]
@@ -52,6 +53,8 @@ class PrepareOptions:
             raise UsageError("--soc names an Ascend chip, and the target is magicmind: say --mlu-arch.", field="soc")
         if self.mlu_arch is not None and self.target != "magicmind":
             raise UsageError("--mlu-arch is for --target magicmind; Ascend's chip is named by --soc.", field="mlu_arch")
+        object.__setattr__(self, "precision", parse(self.precision))
+        choices.check(self)
 
     @property
     def size_hw(self) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from densecast.errors import UsageError
+from densecast.spec import choices
 from densecast.spec.options import QuantizeOptions, option
 
 Receiver = Literal["ovms", "triton", "model-api", "hf", "onnx-full", "tensorrt-onnx"]
@@ -70,6 +71,7 @@ class ExportToOptions:
             )
         if self.licence is not None and (not self.licence.strip() or "\n" in self.licence):
             raise UsageError("a licence is one line, such as Apache-2.0.", field="licence")
+        choices.check(self)
 
 
 def is_name(text: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from densecast.errors import UnknownNameError, UsageError
+from densecast.spec import choices
 from densecast.spec.options import option
 
 OverlayVideo = Literal["webm", "mp4"]
@@ -95,3 +96,4 @@ class InferOptions:
             raise UsageError(f"every must be at least 1, got {self.every}.", field="every")
         if self.seconds is not None and not self.seconds > 0:
             raise UsageError(f"seconds must be above 0, got {self.seconds}.", field="seconds")
+        choices.check(self)

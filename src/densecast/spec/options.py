@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from densecast.errors import UsageError
+from densecast.spec import choices
 from densecast.spec.cpu import Cpu
-from densecast.spec.precision import Precision
+from densecast.spec.precision import Precision, parse
 
 Split = Literal["train", "val", "all"]
 WeightGranularity = Literal["per_channel", "per_tensor"]
@@ -155,6 +156,10 @@ class QuantizeOptions:
     )
     listed: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Check words and bounds."""
+        choices.check(self)
+
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
@@ -184,3 +189,12 @@ class BuildOptions:
         "native",
         "CPU that the build is for: native (this one), any (right on all of them), avx2, avx512, vnni, amx or arm64.",
     )
+
+    def __post_init__(self) -> None:
+        """Check words and bounds; short names of precisions are put right.
+
+        Raises:
+            UnknownNameError: no such precision.
+        """
+        object.__setattr__(self, "precision", parse(self.precision))
+        choices.check(self)

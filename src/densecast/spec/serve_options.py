@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from densecast.errors import UsageError
+from densecast.spec import choices
 from densecast.spec.options import option
 
 ServeMode = Literal["latency", "throughput"]
@@ -116,6 +117,7 @@ class ServeOptions:
             raise UsageError(f"insecure has no effect: {why}. Leave it out.", field="insecure")
         if self.allowed_host and self.token_file:
             raise UsageError("names are checked where no token is. Leave one of the two out.", field="allowed_host")
+        choices.check(self)
 
     @property
     def is_loopback(self) -> bool:

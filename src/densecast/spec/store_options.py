@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, fields
 
 from densecast.errors import UsageError
+from densecast.spec import choices
 from densecast.spec.options import option
 
 _STORE = "Records of every image (--store)"
@@ -67,6 +68,7 @@ class StoreOptions:
                 raise UsageError("divides the images by itself; a cluster does that on its own.", field="shard")
         if self.shard_size is not None and self.shard_size < 1:
             raise UsageError(f"must be at least 1, got {self.shard_size}.", field="shard_size")
+        choices.check(self)
 
     def allowed_errors(self, images: int) -> int:
         """How many of so many images may fail.

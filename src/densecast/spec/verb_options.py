@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from densecast.errors import UsageError
+from densecast.spec import choices
 from densecast.spec.infer_options import InferOptions as InferOptions
 from densecast.spec.options import Range, Split, option
 
@@ -88,6 +89,7 @@ class ExportOptions:
             raise UsageError(f"batch, height, width must be at least 1 and the tolerance at least 0, got {self}.")
         if self.stride is not None and self.slide is None:
             raise UsageError("it is the distance of sliding windows: name their size too (slide).", field="stride")
+        choices.check(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ class EvaluateOptions:
         for name, count in (("batch", self.batch), ("limit", self.limit)):
             if count is not None and count < 1:
                 raise UsageError(f"{name} must be at least 1, got {count}.", field=name)
+        choices.check(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,7 @@ class BenchmarkOptions:
         ):
             if value < least:
                 raise UsageError(f"{name} must be at least {least}, got {value}.", field=name)
+        choices.check(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,7 @@ class TuneOptions:
         """Check that the time is positive."""
         if not self.seconds > 0:
             raise UsageError(f"the time for tuning must be above 0 seconds, got {self.seconds}.", field="tune.seconds")
+        choices.check(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +223,7 @@ class MaxDrop:
             )
         if self.images < 0:
             raise UsageError(f"a number of images is at least 0, got {self.images}.", field="max_drop.images")
+        choices.check(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,3 +243,7 @@ class CompareLimits:
         "Maximum drop of the metric in points (hundredths), as in build: 0.5 lets 78.0 become 77.5.",
         group=_LIMITS,
     )
+
+    def __post_init__(self) -> None:
+        """Check words and bounds."""
+        choices.check(self)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from densecast.errors import BadCheckpointError, MissingExtraError, MissingFileError
 from densecast.networks._base import Network
 from densecast.spec.model import Rgb
-from densecast.verbs.export import inert, state_dicts
+from densecast.verbs.export import file_kinds, inert, state_dicts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -180,25 +180,10 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
         raise BadCheckpointError(f"checkpoint {path} is not a readable safetensors file ({error}).") from None
 
 
-# What files begin with that are no checkpoints, and what they are.
-_OTHERS = (
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself: git lfs pull"),
-    (b"\x89HDF", "an HDF5 file, as Keras writes them: save it as a SavedModel or a frozen graph"),
-    (b"\x1f\x8b", "a gzip archive: unpack it first"),
-    (b"<", "a web page or XML: what was downloaded is not the file"),
-    (b"{", "text"),
-)
-
-
 def _refuse_others(path: Path) -> None:
     """Say what a file is that begins as no checkpoint does."""
-    with path.open("rb") as file:
-        start = file.read(64).lstrip()
-    for begin, what in _OTHERS:
-        if start.startswith(begin):
-            raise BadCheckpointError(f"{path} is no checkpoint but {what}.")
+    if (what := file_kinds.other(path)) is not None:
+        raise BadCheckpointError(f"{path} is no checkpoint but {what}.")
 
 
 def _read_torch(path: Path, *, mapped: bool = False) -> Any:

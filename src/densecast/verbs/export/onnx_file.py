@@ -23,6 +23,7 @@ from densecast.spec.shapes import check_resize
 from densecast.spec.tensor import Dim, Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.export import (
+    file_kinds,
     found_inputs,
     found_outputs,
     graph_sizes,
@@ -171,6 +172,8 @@ def load(path: Path, *, weights: bool = True) -> Any:
 
     if path.stat().st_size > MAX_BYTES:
         raise BadGraphError(f"{path} is larger than {MAX_BYTES >> 30} GiB.")
+    if (what := file_kinds.other(path)) is not None:
+        raise BadGraphError(f"{path} is no ONNX file but {what}.")
     try:
         # onnx refuses external files outside the model's own folder.
         model = onnx.load(path, load_external_data=weights)

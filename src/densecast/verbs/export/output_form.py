@@ -26,18 +26,8 @@ _UNIT_TOLERANCE = 1e-3
 _ASPECT_TOLERANCE = 0.25
 _ARRANGING = {"Identity", "Cast", "Transpose", "Resize", "Upsample", "Slice", "Squeeze", "Unsqueeze", "Reshape"}
 _DECIDING = {
-    "ArgMax",
-    "ArgMin",
-    "TopK",
-    "Greater",
-    "GreaterOrEqual",
-    "Less",
-    "LessOrEqual",
-    "Not",
-    "And",
-    "Or",
-    "Where",
-}
+    "ArgMax", "ArgMin", "TopK", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "And", "Or", "Where",
+}  # fmt: skip
 # A sigmoid that is written out ends in a division: 1 / (1 + exp(-x)).
 _TO_PROBABILITY = {"Sigmoid", "HardSigmoid", "Softmax", "Clip", "Div", "Reciprocal"}
 _ONE_MEANING = (_ARRANGING - {"Slice", "Reshape"}) | {"Sigmoid", "Softmax", "LogSoftmax", "ArgMax"}
@@ -208,10 +198,14 @@ def _main(model: Any | None, forms: Mapping[str, Form], results: Feeds) -> str |
     if len(fitting) > 1:
         raise BadGraphError(
             f"several outputs fit the labels, and which one is meant cannot be known: "
-            f"{listed({name: shapes[name] for name in fitting})}. Name it: --output-name {fitting[0]}.",
+            f"{listed({name: shapes[name] for name in fitting})}. Name it: --output-name {_finest(fitting, results)}.",
             field="output_name",
         )
     return fitting[0] if fitting else None
+
+
+def _finest(names: list[str], results: Feeds) -> str:
+    return max(names, key=lambda name: results[name].size)
 
 
 def _first(forms: Mapping[str, Form]) -> str | None:
@@ -230,7 +224,7 @@ def _origin(model: Any, name: str, passed: set[str]) -> tuple[str, str]:
 
 def _is_alike(form: Form, declared: Form) -> bool:
     """Whether an output that looks like `form` may be of the declared one: as many channels."""
-    groups: tuple[tuple[Form, ...], ...] = (("logits", "probabilities"), BINARY, ("labels",))
+    groups = (("logits", "probabilities"), BINARY, ("labels",))
     return any(form in group and declared in group for group in groups) or declared == "labels"
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from densecast.errors import BadCheckpointError, BadGraphError, MissingFileError, PluginError
 from densecast.runtime import engine_words
-from densecast.verbs.export import checkpoint
+from densecast.verbs.export import checkpoint, file_kinds
 
 Held = Literal["torchscript", "program", "weights"]
 
@@ -35,7 +35,8 @@ def refuse_weights(path: Path) -> None:
         BadCheckpointError: always: it has no network in it, or is not even a checkpoint.
     """
     if path.suffix in (".ts", ".torchscript"):
-        raise BadGraphError(f"{path} is no TorchScript module: it is cut off, or another kind of file.")
+        what = file_kinds.other(path) or "cut off, or another kind of file"
+        raise BadGraphError(f"{path} is no TorchScript module: it is {what}.")
     try:
         count = len(checkpoint.read(path))
     except BadCheckpointError as error:

@@ -23,7 +23,7 @@ from densecast.runtime import machine
 from densecast.scenes import SCENES
 from densecast.spec.data_options import Data
 from densecast.spec.options import BuildOptions
-from densecast.spec.precision import Precision, short
+from densecast.spec.precision import Precision, parse, short
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions, ExportOptions, MaxDrop, TuneOptions
 from densecast.verbs.builder import build, default_name
 from densecast.verbs.builder.compile_plan import INT8
@@ -66,6 +66,15 @@ class RunOptions:
     fresh: bool = False
     skip_missing: bool = False
     device: str = ""
+
+    def __post_init__(self) -> None:
+        """Short names of precisions are put right.
+
+        Raises:
+            UnknownNameError: no such precision.
+        """
+        if self.precisions is not None:
+            object.__setattr__(self, "precisions", tuple(map(parse, self.precisions)))
 
 
 def reproduce(
