@@ -188,6 +188,11 @@ def test_a_form_with_a_file_is_a_picture(server: str, files: list[bytes], expect
     headers = {"Content-Type": "multipart/form-data; boundary=edge", "Accept": "image/png"}
     reply = serve_client.ask(server, "POST", "/predict/tiny", form, headers)
     assert np.array_equal(decoded(reply.body), expected[0].class_id)
+    # As `curl -F file=<a.jpg` sends it, without the name that makes a part a file.
+    reply = serve_client.ask(server, "POST", "/predict/tiny", form.replace(b'; filename="a.jpg"', b""), headers)
+    assert reply.status == 400 and "curl -F file=@photo.jpg" in reply.document["error"]
+    reply = serve_client.ask(server, "POST", "/predict/tiny", b"{}", {"Content-Type": "application/json"})
+    assert reply.status == 415 and "/v2/models/NAME/infer" in reply.document["error"]
 
 
 def test_answers_do_not_depend_on_who_else_asks(server: str, files: list[bytes], expected: list[Any]) -> None:

@@ -26,8 +26,9 @@ def picture(body: bytes, content_type: str) -> bytes:
     if kind == "multipart/form-data":
         return _file_of(body, content_type)
     if kind not in _RAW and not kind.startswith("image/"):
+        of_json = " JSON goes to /v2/models/NAME/infer." if kind == "application/json" else ""
         raise Refused(
-            415, f"send a picture as image/jpeg, image/png … or as multipart/form-data, not {kind[:100]!r}.",
+            415, f"send a picture as image/jpeg, image/png … or as multipart/form-data, not {kind[:100]!r}.{of_json}",
             field="Content-Type",
         )  # fmt: skip
     if not body:
@@ -57,7 +58,11 @@ def _file_of(body: bytes, content_type: str) -> bytes:
         else:
             named = _NAME.search(body, place, header_end)
             name = named[1][:100].decode("utf-8", "replace") if named else "?"
-            raise bad(f"the form's field {name!r} has no effect: parameters are part of the address.", name)
+            raise bad(
+                f"the form's field {name!r} has no effect: parameters are part of the address, and a picture is a part "
+                "with a file name, as curl -F file=@photo.jpg sends it.",
+                name,
+            )
         place = end + 2 + len(boundary)
         if body[place : place + 2] == b"--":
             break
