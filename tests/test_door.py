@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import tempfile
 from dataclasses import replace
@@ -95,6 +96,8 @@ def test_pillow_images_of_16_bits_are_their_upper_byte() -> None:
         (None, "NoneType. Pass an array, a path"),
         (3.5, "float. Pass an array, a path"),
         (np.array([["a"]]), "image.astype"),
+        (np.ma.masked_greater(RGB, 200), r"masked: pass image\.filled"),
+        (Image.fromarray(RGB).convert("LA").convert("La"), "a Pillow image of mode La .*Convert it to RGB"),
     ],
 )
 def test_what_is_no_image_is_refused_in_one_line_with_the_cure(given: object, cure: str) -> None:
@@ -114,6 +117,27 @@ def test_open_files_are_read_as_their_bytes_and_what_is_none_is_told(tmp_path: P
             as_image(file, model())
     with pytest.raises(BadShapeError, match=r"gave str\. Open it with 'rb'"):
         as_image(io.StringIO("words"), model())
+
+
+def test_paths_are_of_any_kind_and_base64_is_told_from_them(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(RGB))
+
+    class Place:
+        def __fspath__(self) -> str:
+            return str(tmp_path / "a.png")
+
+    np.testing.assert_array_equal(as_image(Place(), model()), RGB)
+    text = base64.b64encode(encoded(RGB)).decode()
+    for given in (text, f"data:image/png;base64,{text}", "data:image/png;base64,iVBO"):
+        with pytest.raises(BadImageError, match=r"is no name of a file\. .*b64decode") as raised:
+            as_image(given, model())
+        assert len(str(raised.value)) < 300
+
+
+def test_an_array_whose_mask_hides_nothing_is_an_image() -> None:
+    found = as_image(np.ma.masked_array(RGB, mask=False), model())
+    assert type(found) is np.ndarray
+    np.testing.assert_array_equal(found, RGB)
 
 
 @pytest.mark.torch

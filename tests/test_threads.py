@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import faulthandler
 import gc
 import multiprocessing
@@ -21,7 +22,7 @@ from made_images import picture
 
 from densecast.artifact import Artifact
 from densecast.backends._base import BACKENDS
-from densecast.errors import BadShapeError, UsageError
+from densecast.errors import BadShapeError, UnknownNameError, UsageError
 from densecast.pipeline import Pipeline, PipelineConfig
 from densecast.runtime.execution import Mode, configure
 from densecast.session import Session
@@ -178,6 +179,15 @@ def test_a_closed_session_says_so(artifacts: Callable[[str], Artifact]) -> None:
 def test_what_is_no_rgb_image_of_bytes_is_refused(artifacts: Callable[[str], Artifact], image: object) -> None:
     with Pipeline.open(artifacts("onnxruntime"), threads=1) as pipeline, pytest.raises(BadShapeError):
         pipeline(image)  # type: ignore[arg-type]
+
+
+def test_a_pipeline_says_what_to_send_to_another_process(artifacts: Callable[[str], Artifact]) -> None:
+    with Pipeline.open(artifacts("onnxruntime"), threads=1) as pipeline:
+        for copied in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match=r"send a densecast\.PipelineConfig"):
+                copied(pipeline)
+    with pytest.raises(UnknownNameError, match="unknown mode 'fast'"):
+        Pipeline.open(artifacts("onnxruntime"), mode="fast")  # type: ignore[arg-type]
 
 
 def answer_of(config: PipelineConfig, seed: int) -> bytes:

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Never, Self, TypeVar
 
 from densecast.artifact import Artifact, CompiledArtifact, elsewhere
 from densecast.artifact.tune_record import Setting
@@ -166,6 +166,13 @@ class Session:
             with self._returned:
                 self._free.append(slot)
                 self._returned.notify()
+
+    def __reduce__(self) -> Never:
+        """Say what to send to another process instead: an engine and its threads cannot be copied."""
+        raise TypeError(
+            "a loaded model can neither be pickled nor copied: send a densecast.PipelineConfig, and open it in the "
+            "other process."
+        )
 
     def close(self) -> None:
         """Release the engine once all callers are done; closing twice is allowed.

@@ -203,61 +203,22 @@ def test_scenes_of_their_own_folders_are_one_data_set(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("form", ["{}/images|{}/masks", "images/{}|masks/{}"])
-@pytest.mark.parametrize(
-    "words", [("train2017", "val2017"), ("training_set", "validation_set"), ("01_Train", "02_dev")]
-)
-def test_folders_that_are_called_after_both_splits_are_the_splits(
-    tmp_path: Path, words: tuple[str, str], form: str
-) -> None:
-    for word, count in zip(words, (4, 2), strict=True):
-        images, masks = form.format(word, word).split("|")
-        pairs(tmp_path, count=count, images=images, masks=masks)
-    dataset = pairs_set.open(tmp_path, "val", reading=READING)
-    assert [each.id for each in dataset.samples] == [f"{words[1]}/p00", f"{words[1]}/p01"]
-    assert len(pairs_set.open(tmp_path, "train", reading=READING).samples) == 4
+def test_links_that_lead_up_again_hold_nothing_more(tmp_path: Path) -> None:
+    pairs(tmp_path / "d", count=2)
+    (tmp_path / "d" / "images" / "again").symlink_to(".")
+    (tmp_path / "d" / "masks" / "up").symlink_to("..")
+    (tmp_path / "e").mkdir()
+    for name in ("images", "masks"):
+        (tmp_path / "e" / name).symlink_to(tmp_path / "d" / name)
+    for root in ("d", "e"):
+        ids = [each.id for each in pairs_set.open(tmp_path / root, "all", reading=READING).samples]
+        assert ids == ["p00", "p01"]
 
 
-@pytest.mark.parametrize("form", ["{}/images|{}/masks", "images/{}|masks/{}"])
-def test_a_folder_that_is_no_split_is_said_to_be_left_out(tmp_path: Path, form: str) -> None:
-    for word in ("train", "test"):
-        images, masks = form.format(word, word).split("|")
-        pairs(tmp_path, count=2, images=images, masks=masks)
-    assert ", test left out; " in pairs_set.open(tmp_path, "all", reading=READING).words
-    with pytest.raises(DensecastError, match="test left out: for these name the folder itself, with --images-dir"):
-        pairs_set.open(tmp_path, "val", reading=READING)
-
-
-@pytest.mark.parametrize("words", [("train_a", "b"), ("val d'or", "sion"), ("train_val", "train2")])
-def test_folders_of_which_one_alone_is_called_so_are_no_splits(tmp_path: Path, words: tuple[str, str]) -> None:
-    for word in words:
-        pairs(tmp_path, count=2, images=f"images/{word}", masks=f"masks/{word}")
-    dataset = pairs_set.open(tmp_path, "val", reading=READING)
-    assert len(dataset.samples) == 1 and "no split is named" in dataset.words
-
-
-@pytest.mark.parametrize(
-    "line", ["images/p00.png other/p01.png", "images/p00.png,other/p01.png", "/x/images/p00.png\tother/p01.png"]
-)
-def test_a_list_of_two_paths_says_which_mask_is_meant(tmp_path: Path, line: str) -> None:
-    pairs(tmp_path, count=3)
-    pairs(tmp_path, count=3, images="unused", masks="other")
-    (tmp_path / "val.txt").write_text(f"{line}\n", encoding="utf-8")
-    (sample,) = pairs_set.open(tmp_path, "val", reading=READING).samples
-    assert (sample.image, sample.target) == (tmp_path / "images" / "p00.png", tmp_path / "other" / "p01.png")
-
-
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        ("images/p00.png masks/p09.png", "names the mask 'masks/p09.png' of p00.png"),
-        ("images/gone.png masks/p01.png", "is no picture"),
-    ],
-)
-def test_a_list_of_two_paths_of_which_one_is_gone_is_refused(tmp_path: Path, line: str, told: str) -> None:
-    pairs(tmp_path, count=2)
-    (tmp_path / "val.txt").write_text(f"{line}\n", encoding="utf-8")
-    with pytest.raises(DensecastError, match=told):
+def test_outlines_that_a_data_file_names_say_what_to_do(tmp_path: Path) -> None:
+    outlines_as_text(tmp_path)
+    (tmp_path / "data.yaml").write_text("train: images\nval: images\nnames: [ground, red, green]\n", encoding="utf-8")
+    with pytest.raises(DensecastError, match=r"labels/ \(3 \.txt\)\. Outlines in text files have to be drawn"):
         pairs_set.open(tmp_path, "val", reading=READING)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from densecast.errors import BadDatasetError
@@ -25,18 +25,33 @@ def is_hidden(path: Path) -> bool:
 
 
 def images_of(folder: Path, *, below: bool = False) -> list[Path]:
-    """All image files in a folder (and its sub-folders, with `below`), sorted, without hidden ones."""
+    """All image files in a folder (and its sub-folders, with `below`), sorted, without hidden ones.
+
+    Links to folders are followed, each folder once: one that leads up again holds nothing more.
+    """
+    return list(_images(folder, below, set()))
+
+
+def has_images(folder: Path) -> bool:
+    """Whether there is an image file in a folder or its sub-folders."""
+    return next(_images(folder, True, set()), None) is not None
+
+
+def _images(folder: Path, below: bool, seen: set[tuple[int, int]]) -> Iterator[Path]:
     if not folder.is_dir():
-        return []
-    found = []
+        return
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
     for path in sorted(folder.iterdir()):
         if is_hidden(path):
             continue
         if path.is_dir():
-            found += images_of(path, below=True) if below else []
+            if below:
+                yield from _images(path, below, seen)
         elif path.suffix.lower() in SUFFIXES:
-            found.append(path)
-    return found
+            yield path
 
 
 def by_stem(paths: Iterable[Path], what: str) -> dict[str, Path]:

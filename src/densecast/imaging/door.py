@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import BadShapeError
+from densecast.errors import BadImageError, BadShapeError
 from densecast.imaging import deep_values, read
 from densecast.imaging.header import MAX_FILE_BYTES
 from densecast.spec.model import ModelSpec
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from densecast.imaging.views import ModelInputs
 
 _BYTES = np.dtype(np.uint8)
+_LONGEST_NAME = 255
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]+=*\s*")
 
 
 def as_image(source: Any, spec: ModelSpec) -> npt.NDArray[Any]:
@@ -35,11 +39,17 @@ def as_image(source: Any, spec: ModelSpec) -> npt.NDArray[Any]:
     channels = _channels(spec)
     is_ranged = spec.preprocess.value_range is not None
     if isinstance(source, np.ndarray):
-        if source.ndim == 3 and source.dtype is _BYTES and source.shape[2] == channels == 3 and source.size:
+        if (
+            type(source) is np.ndarray
+            and source.ndim == 3
+            and source.dtype is _BYTES
+            and source.shape[2] == channels == 3
+            and source.size
+        ):
             return source
         return _array(source, channels, is_ranged)
-    if isinstance(source, (str, Path)):
-        return read.read_for(source, spec)
+    if isinstance(source, (str, os.PathLike)):
+        return read.read_for(_path(source), spec)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return read.decode_for(bytes(source), "the image's bytes", spec)
     if type(source).__module__.partition(".")[0] == "PIL":
@@ -98,6 +108,21 @@ def _contents(file: OpenFile) -> bytes:
     return bytes(data)
 
 
+def _path(source: str | os.PathLike[str]) -> Path:
+    """The path of a file, or an error for a picture that is written out as text.
+
+    Raises:
+        BadImageError: a picture as base64, as in a request of a browser.
+    """
+    text = os.fspath(source)
+    if ";base64," in text[:_LONGEST_NAME] or (len(text) > _LONGEST_NAME and _BASE64.fullmatch(text)):
+        raise BadImageError(
+            f"a text of {len(text)} letters ({text[:20]}…) is no name of a file. Of a picture as base64 pass its "
+            "bytes: base64.b64decode(text.rpartition(',')[2])."
+        )
+    return Path(text)
+
+
 def _channels(spec: ModelSpec) -> int:
     channels = spec.input.shape[1] if len(spec.input.shape) == 4 else 3
     return channels if isinstance(channels, int) else 3
@@ -108,6 +133,10 @@ def _array(image: npt.NDArray[Any], channels: int, is_ranged: bool) -> npt.NDArr
     got = f"{wanted}, got {image.shape} {image.dtype}."
     if image.size == 0:
         raise BadShapeError(f"{got} It is empty.")
+    if isinstance(image, np.ma.MaskedArray):
+        if np.ma.is_masked(image):
+            raise BadShapeError(f"{got} Some of its pixels are masked: pass image.filled(value).")
+        image = image.data
     if image.ndim == 4:
         raise BadShapeError(f"{got} Pass the images of a batch one by one, or to Pipeline.stream.")
     if image.ndim not in (2, 3):
@@ -143,8 +172,13 @@ def _pillow(image: PillowImage, spec: ModelSpec) -> npt.NDArray[Any]:
         if not is_ranged and values.dtype.itemsize == 2:
             values = deep_values.upper_byte(values.astype(np.uint16), "the image")
         return _array(values, channels, is_ranged)
-    if channels in (1, 3):
-        image = image if image.mode == "RGB" else image.convert("RGB")
+    if channels in (1, 3) and image.mode != "RGB":
+        try:
+            image = image.convert("RGB")
+        except ValueError as error:
+            raise BadShapeError(
+                f"{_wanted(channels, is_ranged)}, got a Pillow image of mode {image.mode} ({error}). Convert it to RGB."
+            ) from None
     return _array(np.asarray(image), channels, is_ranged)
 
 

@@ -61,7 +61,9 @@ def configure(
 
     Raises:
         UsageError: many times more threads than there are CPUs, which wait for each other for minutes.
+        UnknownNameError: there is no such mode.
     """
+    mode = parse_mode(mode)
     most = max(_MOST_THREADS, _MOST_THREADS_A_CPU * usable_cpus())
     if threads is not None and not 1 <= threads <= most:
         raise UsageError(f"threads must be 1 to {most} on this machine, got {threads}.", field="threads")

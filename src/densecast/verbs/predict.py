@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def _items(source: Any, every: int, recursive: bool, allow_url: bool) -> Iterato
         yield from _named(os.fspath(source), every, recursive, allow_url)
     elif _is_picture(source):
         yield _Item(source, lambda: source)
-    elif isinstance(source, Iterable):
+    elif isinstance(source, Iterable) and not isinstance(source, Mapping):
         for each in source:
             yield from _items(each, every, recursive, allow_url)
     else:

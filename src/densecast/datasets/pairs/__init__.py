@@ -13,7 +13,15 @@ from densecast.datasets import _frames, _names
 from densecast.datasets._base import DatasetFormat, ModelFormat
 from densecast.datasets._masks import Values, read_values
 from densecast.datasets._survey import Survey
-from densecast.datasets.pairs import _colour_tables, _configured_layout, _data_file, _folders, _layers, _name_tables
+from densecast.datasets.pairs import (
+    _colour_tables,
+    _configured_layout,
+    _contents,
+    _data_file,
+    _folders,
+    _layers,
+    _name_tables,
+)
 from densecast.datasets.pairs._binary import is_binary
 from densecast.datasets.pairs._classes import Classes, classes_of
 from densecast.datasets.pairs._configured import CONFIGURED
@@ -100,7 +108,7 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
         raise BadDatasetError(
             f"{len(everything.without_mask)} of {len(everything.samples) + len(everything.without_mask)} pictures have "
             f"no mask, the first is {first}{example}. Say how masks are named with --suffix, or list the pictures that "
-            "have one in val.txt.",
+            f"have one in val.txt.{'' if everything.samples else _contents.of_folder(everything.root)}",
             field="suffix",
         )
     classes, words = _classes(everything, reading)

@@ -45,6 +45,9 @@ _OTHER_SPLITS: dict[str, Split] = {
     "trn": "train", "dev": "val", "eval": "val", "evaluation": "val", "validate": "val",
 }  # fmt: skip
 _WORD = re.compile(r"[a-z]+")
+_LISTS = (".txt", ".lst")
+_MAYBE_LISTS = (*_LISTS, ".csv", ".tsv", ".json", ".yaml", ".yml", ".toml", ".xlsx", ".pkl", ".npy")
+_SPLIT_WORD = re.compile(r"train|val|split|fold", re.I)
 _WITH_SPLIT = (
     re.compile(r"(?P<split>train|training|val|valid|validation)[_\- ]?(?P<kind>[a-z_]+)", re.I),
     re.compile(r"(?P<kind>[a-z_]+?)[_\- ]?(?P<split>train|training|val|valid|validation)", re.I),
@@ -121,7 +124,7 @@ def _first_of(root: Path, usual: tuple[str, ...]) -> Path | None:
         BadDatasetError: masks lie in several folders of usual names.
     """
     children = {path.name.lower(): path for path in _folders(root)}
-    found = [children[name] for name in usual if name in children and _has_images(children[name])]
+    found = [children[name] for name in usual if name in children and _names.has_images(children[name])]
     if len(found) > 1 and usual is MASKS:
         names = " and ".join(path.name for path in found)
         raise BadDatasetError(f"{root} has masks in {names}: name the folder that is meant.", field="masks_dir")
@@ -141,7 +144,7 @@ def _with_splits(root: Path, images: Path, masks: Path) -> Found:
     if splits and all(path.name in of_masks for path, _ in splits):
         parts = tuple(Part(path, of_masks[path.name], split, f"{path.name}/") for path, split in splits)
         told = ", ".join(path.name for path, _ in splits)
-        others = _others(images, splits, _has_images)
+        others = _others(images, splits, _names.has_images)
         is_ade20k = masks.name == "annotations" and {path.name for path, _ in splits} >= {"training", "validation"}
         words = f"pictures in {names[0]}, masks in {names[1]}, splits {told} below{others}"
         return Found(parts, words, {}, is_ade20k)
@@ -234,7 +237,7 @@ def side_by_side(folder: Path) -> bool:
 
 
 def _lists(root: Path) -> dict[Split, tuple[Path, ...]]:
-    """The lists of a split that lie where tools write them."""
+    """The lists of a split that lie where tools write them: of plain names, else `train_list.txt`, `Val.lst`."""
     for folder in (root / "ImageSets" / "Segmentation", root / "splits", root / "ImageSets", root):
         found: dict[Split, tuple[Path, ...]] = {}
         for name, split in _SPLITS.items():
@@ -243,7 +246,22 @@ def _lists(root: Path) -> dict[Split, tuple[Path, ...]]:
                 found.setdefault(split, (path,))
         if found:
             return found
+        for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+            longer = _split_in(path.stem) if path.suffix.lower() in _LISTS and path.is_file() else None
+            if longer is not None:
+                found[longer] = (*found.get(longer, ()), path)
+        if len(found) == len(set(_SPLITS.values())) and all(len(paths) == 1 for paths in found.values()):
+            return found
     return {}
+
+
+def unread_lists(root: Path) -> list[str]:
+    """Names of files beside the pictures that may list a split, but are of no kind that is read."""
+    return [
+        path.name
+        for path in sorted(root.iterdir())
+        if path.suffix.lower() in _MAYBE_LISTS and path.is_file() and _SPLIT_WORD.search(path.stem)
+    ]
 
 
 def _split_folders(root: Path) -> list[tuple[Path, Split]]:
@@ -275,12 +293,6 @@ def _split_in(name: str) -> Split | None:
 
 def _folders(root: Path) -> Iterable[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not _names.is_hidden(path))
-
-
-def _has_images(folder: Path) -> bool:
-    if _names.images_of(folder):
-        return True
-    return any(_has_images(path) for path in _folders(folder))
 
 
 def _relative(root: Path, path: Path) -> str:

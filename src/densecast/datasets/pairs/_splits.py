@@ -11,7 +11,7 @@ import numpy as np
 
 from densecast.datasets import _lists, _names
 from densecast.datasets.pairs._data_file import DataFile
-from densecast.datasets.pairs._folders import Found, Part
+from densecast.datasets.pairs._folders import Found, Part, unread_lists
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.spec.sample import Sample, Split
 
@@ -127,6 +127,8 @@ def _drawn(everything: tuple[Sample, ...], file: DataFile, split: Split, seed: i
         sample for index, sample in enumerate(everything) if split == "all" or (index in validation) == (split == "val")
     )
     words = f"no split is named: {count} of {len(everything)} drawn for val with seed {seed}"
+    if unread := unread_lists(root):
+        words += f" ({', '.join(unread)} not read: lists of splits are train.txt and val.txt, a name a line)"
     return _not_empty(Selection(samples, len(everything), words, True), root, split, f"all ({len(everything)})")
 
 
