@@ -137,11 +137,8 @@ def check(root: Path, reading: Reading = Reading()) -> CheckReport:
             opened.read_target(sample)
         except DensecastError as error:
             problems.append(str(error))
-    counts = {
-        "images": len(samples) + len(everything.without_mask),
-        "masks": len(samples) + len(everything.without_image),
-        "pairs": len(samples),
-    }
+    pairs, alone = len(samples), (len(everything.without_mask), len(everything.without_image))
+    counts = {"images": pairs + alone[0], "masks": pairs + alone[1], "pairs": pairs}
     return CheckReport(root, counts, tuple(problems))
 
 
