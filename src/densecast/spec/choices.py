@@ -18,7 +18,7 @@ def check(options: Any) -> None:
     Raises:
         UsageError: a word that is none of them, or a number out of its bounds; names the field.
     """
-    for name, (words, may_be_none) in _choices(type(options)).items():
+    for name, (words, may_be_none) in _choices(options.__class__).items():
         value = getattr(options, name)
         if value in words or (value is None and may_be_none):
             continue
