@@ -132,7 +132,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def network_of(name: str, inputs: list[np.ndarray], configs: Path | None) -> nn.Module:
+def network_of(name: str, inputs: list[np.ndarray], configs: Path | None, height: int) -> nn.Module:
     """The network with weights by chance, and batch normalisation by the statistics of the photographs."""
     torch.manual_seed(0)
     if name in NETWORKS:
@@ -148,9 +148,9 @@ def network_of(name: str, inputs: list[np.ndarray], configs: Path | None) -> nn.
     with torch.no_grad():
         for each in inputs:
             image = torch.from_numpy(each[None])
-            network(at_most(image).repeat(2, 1, 1, 1))
+            network(at_most(image, height).repeat(2, 1, 1, 1))
     network.eval()
-    classify_by_clusters(network, inputs)
+    classify_by_clusters(network, inputs, height)
     return network
 
 
@@ -161,13 +161,13 @@ def with_classes(value: Any) -> Any:
     return [with_classes(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
-def at_most(image: torch.Tensor, height: int = 256) -> torch.Tensor:
+def at_most(image: torch.Tensor, height: int) -> torch.Tensor:
     """An image no higher than that, as large maps of all photographs take long."""
     height = min(height, image.shape[2])
     return nn.functional.interpolate(image, size=(height, height * image.shape[3] // image.shape[2]), mode="bilinear")
 
 
-def classify_by_clusters(network: Any, inputs: list[np.ndarray], sampled: int = 400) -> None:
+def classify_by_clusters(network: Any, inputs: list[np.ndarray], height: int, sampled: int = 400) -> None:
     """Make the last convolution tell which of 19 centres of its own input on the photographs a pixel is nearest to."""
     head = network.decode_head
     last, seen = (head[-1] if isinstance(head, nn.ModuleList) else head).conv_seg, []
@@ -175,7 +175,7 @@ def classify_by_clusters(network: Any, inputs: list[np.ndarray], sampled: int = 
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for each in inputs:
-            network(at_most(torch.from_numpy(each[None])))
+            network(at_most(torch.from_numpy(each[None]), height))
         hook.remove()
         pixels = [maps.flatten(2)[0].T for maps in seen]
         pixels = [each[torch.randperm(len(each), generator=generator)[:sampled]] for each in pixels]
@@ -322,7 +322,7 @@ def measure(name: str, photos: Path, arguments: argparse.Namespace, where: Path)
     if (where / "float").is_dir():
         exported = FloatArtifact.open(where / "float")
     else:
-        network = network_of(name, inputs, arguments.configs)
+        network = network_of(name, inputs, arguments.configs, arguments.statistics_height)
         exported = export(network, where / "float", labels=labels, preprocess=preprocess, options=options)
     quantize = QuantizeOptions(split="all", images=len(paths), calibration_method=arguments.calibration)
     quantize = quantize if arguments.calibration == "auto" else replace(quantize, bias_correction="fast")
@@ -384,6 +384,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="where builds are kept")
     parser.add_argument("--size", type=size_hw_of, default=(512, 1024), metavar="HxW")
     parser.add_argument("--without", action="append", default=[], metavar="CASE", help="such as 'openvino fp32'")
+    parser.add_argument("--statistics-height", type=int, default=256, help="of photographs that statistics are of")
     parser.add_argument("--configs", type=Path, help="the folder that configuration files are named from")
     arguments = parser.parse_args()
     if arguments.photos is None:

@@ -105,6 +105,15 @@ def test_the_recipe_holds_windows_and_data_as_they_are_written(tmp_path: Path) -
     assert recipe.dataset.reduce_zero_label is True
 
 
+def test_the_configurations_colours_are_those_of_its_own_classes(tmp_path: Path) -> None:
+    text = (MODEL + DATA).replace("ann_dir='annotations/val'", f"ann_dir='a', classes={LABELS}, palette={PALETTE}")
+    for classes, colours in ((LABELS, PALETTE), (("a", "b", "c"), None)):
+        saved(tmp_path / "latest.pth", text, meta={"config": text, "CLASSES": classes, "PALETTE": None})
+        recipe = exporting.recipe_of(checkpoint.open_checkpoint(tmp_path / "latest.pth"), "latest.pth")
+        assert recipe.labels == classes
+        assert (recipe.palette and [list(each) for each in recipe.palette]) == colours
+
+
 LATER = """
 default_scope = 'mmseg'
 data_preprocessor = dict(
