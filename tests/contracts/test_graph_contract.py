@@ -42,6 +42,7 @@ from densecast.graph import (
     start_at_network,
     transpose_hw,
     uint8_input,
+    widen_strided_kernels,
 )
 from densecast.graph._base import PassResult
 from densecast.graph.end_at_prediction import Ending
@@ -141,6 +142,7 @@ CASES = {
         lambda: whole_graphs.dilated(dilation=24),
         WHOLE,
     ),
+    "widen_strided_kernels": Case(widen_strided_kernels.apply, WHOLE, whole_graphs.strided, WHOLE),
     "fix_shape": Case(lambda model: fix_shape.apply(model, FIXED)),
     "fold_constants": Case(fold_constants.apply, model=resizes),
     "image_input": Case(

@@ -44,6 +44,19 @@ def joined() -> onnx.ModelProto:
     )
 
 
+def strided() -> onnx.ModelProto:
+    """The image eight times over, and a 4x8 convolution of stride 4x8 that reaches the last column."""
+    return _parsed(
+        """
+        many = Concat <axis = 1> (image, image, image, image)
+        more = Concat <axis = 1> (many, image, image, image, image)
+        y = Conv <strides = [4, 8]> (more, w, b)
+        """,
+        f"float[2, 24, 4, 8] w = {{{_whole(0, 1536)}}}, float[2] b = {{5, -7}}",
+        size_hw=(6, 5),
+    )
+
+
 def pooled() -> onnx.ModelProto:
     """The image joined to its largest values, repeated, and a 3x3 convolution over both."""
     return _parsed(

@@ -22,6 +22,7 @@ from densecast.graph import (
     split_padded_joins,
     split_upsampled_joins,
     transpose_hw,
+    widen_strided_kernels,
 )
 from densecast.graph._base import PassResult
 from densecast.spec import cpu as cpus
@@ -36,6 +37,7 @@ _PASSES = {
     "split_padded_joins": split_padded_joins.apply,
     "transpose_hw": transpose_hw.apply,
     "channels_last_matmul": channels_last_matmul.apply,
+    "widen_strided_kernels": widen_strided_kernels.apply,
 }
 NAMES = tuple(_PASSES)
 
@@ -91,6 +93,8 @@ def _by_rule(options: BuildOptions) -> tuple[str, ...]:
     if options.backend == "openvino" and options.precision != "force_float32":
         # What the kernels on AMX are slow with, and copies that weigh more beside them; those of float32 are slower.
         names |= {"split_padded_joins", "transpose_hw", "channels_last_matmul"}
+        # What they compute wrongly.
+        names.add("widen_strided_kernels")
     if options.backend == "openvino" and options.precision == "force_float16":
         # OpenVINO's 16-bit kernel is slow where rows lie far apart; float32's is not. In int8 the gain is smaller, and
         # sums that the network does not have are quantised: that is for tuning, or by name.
