@@ -44,6 +44,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     monkeypatch.setattr(Slot, "run", slow)
     monkeypatch.setattr("time.perf_counter", lambda: watched.seconds)
     monkeypatch.setattr("time.perf_counter_ns", lambda: int(watched.seconds * 1e9))
+    # Two CPUs are at work all the time.
+    monkeypatch.setattr("time.process_time", lambda: 2 * watched.seconds)
     return watched
 
 
@@ -85,6 +87,23 @@ def test_whole_batches_are_counted_and_divided_by_their_time(
     assert timing.samples_ms["infer"] == (1000 * INFERENCE_S,) * 2
     assert len(engine.feeds) == 2 * (2 + warm_up * workers)
     assert {len(feed) for feed in engine.feeds} == {4}
+    # CPU time of the timed loop alone, of the images that it had.
+    assert timing.cpu_ms_per_image == pytest.approx(1000 * 2 * 2 * INFERENCE_S / 8)
+    assert (timing.warm_up, timing.inputs, timing.spread) == (warm_up, "3 image files", None)
+    assert timing.workers == workers and timing.threads == 1
+    assert set(timing.samples_ms) == set(timing.scope) == {"decode", "preprocess", "infer", "postprocess", "end_to_end"}
+    assert {name: len(values) for name, values in timing.samples_ms.items()} == {
+        "decode": 8, "preprocess": 8, "infer": 2, "postprocess": 8, "end_to_end": 2,
+    }  # fmt: skip
+
+
+def test_progress_ends_at_the_number_that_was_asked_for(of_four: Artifact, images: list[Path], engine: Engine) -> None:
+    told: list[tuple[int, int]] = []
+    options = BenchmarkOptions(batch=4, images=6, seconds=0.0, warm_up=1)
+    with Pipeline.open(of_four, threads=1) as pipeline:
+        benchmark(pipeline, images, options, progress=lambda done, total: told.append((done, total)))
+    # The last batch is filled up, and warming up is not told.
+    assert told == [(done, 6) for done in (1, 2, 3, 4, 5, 6, 6, 6)]
 
 
 def test_a_run_goes_on_until_its_seconds_have_passed(of_four: Artifact, images: list[Path], engine: Engine) -> None:
@@ -98,7 +117,9 @@ def test_without_images_inference_alone_is_told(of_four: Artifact, engine: Engin
     with Pipeline.open(of_four, threads=1) as pipeline:
         timing = benchmark(pipeline, (), BenchmarkOptions(batch=4, images=8, seconds=0.0, warm_up=0)).timing
     assert timing.images == 8 and timing.images_per_s == 8 / (2 * INFERENCE_S) and timing.inputs == "random"
-    assert set(timing.samples_ms) == {"infer"}
+    assert set(timing.samples_ms) == set(timing.scope) == {"infer"}
+    assert timing.cpu_ms_per_image == pytest.approx(1000 * 2 * 2 * INFERENCE_S / 8)
+    assert timing.images_per_s == timing.inference_only_per_s
 
 
 def test_random_bytes_fill_an_input_of_bytes(tmp_path: Path, engine: Engine) -> None:
