@@ -138,3 +138,15 @@ def test_the_pareto_front_is_what_nothing_else_beats_in_both() -> None:
 
     trials = (trial("a", 0.5, 2.0), trial("b", 0.6, 1.5), trial("c", 0.1, 1.2), trial("d", 0.1, 1.1), trial("e", 0, 1))
     assert [each.name for each in pareto_front(trials)] == ["a", "c", "e"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 10, 11, 50])
+def test_layers_are_grouped_with_their_neighbours_in_parts_of_about_one_size(count: int) -> None:
+    from densecast.verbs.mixed_precision.sensitivity import layer_groups
+
+    layers = [f"layer {number}" for number in range(10)]
+    groups = layer_groups(layers, count)
+    assert [layer for group in groups for layer in group] == layers
+    assert len(groups) == min(max(count, 1), 10)
+    assert max(map(len, groups)) - min(map(len, groups)) <= 1
+    assert layer_groups([], count) == []
