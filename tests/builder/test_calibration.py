@@ -140,3 +140,18 @@ def test_every_input_is_prepared_from_the_same_image_by_its_own_rule(folder: Pat
     image = read_image(items[0].path)
     np.testing.assert_array_equal(feeds["image"], prepare(image, SPEC.preprocess)[0][None])
     np.testing.assert_array_equal(feeds["small"], np.repeat(prepare(image, half)[0][None], 2, axis=0))
+
+
+@pytest.mark.parametrize(("total", "count"), [(10, 3), (100, 7), (5, 5), (9, 1), (1000, 300)])
+def test_each_of_equal_parts_of_the_data_gives_one_image(total: int, count: int) -> None:
+    from densecast.verbs.builder.calibration import spread
+
+    for seed in range(5):
+        drawn = spread(total, count, seed)
+        assert drawn == spread(total, count, seed)
+        for place, index in enumerate(drawn):
+            assert place * total // count <= index < (place + 1) * total // count
+    if count < total:
+        assert len({tuple(spread(total, count, seed)) for seed in range(20)}) > 1
+    # Any image of a part may be the one: over many seeds all are drawn.
+    assert {index for seed in range(400) for index in spread(9, 3, seed)} == set(range(9))
