@@ -6,7 +6,7 @@ docs/numbers.md. A test holds the pages to it.
 
 from __future__ import annotations
 
-import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -28,8 +28,9 @@ def layers() -> list[str]:
 
 def first_line(path: Path) -> str:
     """The first line of a module's docstring."""
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return text.splitlines()[0] if text else ""
+    with path.open(encoding="utf-8") as file:
+        found = re.match(r'"""(.*?)(?:"""|$)', file.readline().rstrip("\n"))
+    return found[1].strip() if found else ""
 
 
 def lines() -> Iterator[str]:

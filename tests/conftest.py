@@ -78,6 +78,8 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in [*_OWN_VARIABLES, *(each for each in os.environ if each.endswith(_DATA_ROOT_SUFFIX))]:
             patch.delenv(name, raising=False)
         patch.setenv("DENSECAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        # No test pulls the plug: what is flushed need not reach the disk, which takes longer than many a test.
+        patch.setattr(os, "fsync", os.fstat)
         # Tests of files lie apart by more than a server of confined processes waits for its next job.
         patch.setattr("densecast.runtime.cell_pool.idle_s", 600.0)
         # The local servers of these tests are never asked through a proxy.

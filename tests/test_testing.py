@@ -246,6 +246,13 @@ def takes_anything(root: Path, split: Any = "val", seed: int = 0) -> Any:
     return carvana.open(kept, split, seed)
 
 
+@pytest.fixture(scope="module")
+def sound_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = made_images.carvana(tmp_path_factory.mktemp("sound") / "data", count=20)
+    check_dataset(carvana.DATASET, root)
+    return root
+
+
 @pytest.mark.parametrize(
     ("opener", "sentence"),
     [
@@ -257,11 +264,9 @@ def takes_anything(root: Path, split: Any = "val", seed: int = 0) -> Any:
         (takes_anything, "a folder that is empty is opened as if it were a data set"),
     ],
 )
-def test_a_data_set_s_fault_is_found(opener: Callable[..., Any], sentence: str, tmp_path: Path) -> None:
-    root = made_images.carvana(tmp_path / "data", count=20)
-    check_dataset(carvana.DATASET, root)
+def test_a_data_set_s_fault_is_found(opener: Callable[..., Any], sentence: str, sound_data: Path) -> None:
     with pytest.raises(AssertionError, match=sentence):
-        check_dataset(FolderFormat(opener, carvana.check, ("MINE",)), root)
+        check_dataset(FolderFormat(opener, carvana.check, ("MINE",)), sound_data)
 
 
 class OtherNumbers(ReferenceRunner):

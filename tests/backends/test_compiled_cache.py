@@ -21,7 +21,7 @@ from densecast.verbs.builder import build
 FEED = np.random.default_rng(0).random((1, 3, 24, 32), dtype=np.float32)
 
 
-@pytest.fixture(params=["openvino", "onnxruntime"])
+@pytest.fixture(scope="module", params=["openvino", "onnxruntime"])
 def engine(request: pytest.FixtureRequest) -> str:
     missing = BACKENDS.load(request.param).capabilities().missing
     if missing:
@@ -30,11 +30,10 @@ def engine(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture
-def artifact(engine: str, tmp_path: Path, own_cache: Path) -> Artifact:
-    made = built(engine, tmp_path, 0)
-    shutil.rmtree(own_cache)  # a build tries its model, and that is kept, too
-    return made
+@pytest.fixture(scope="module")
+def artifact(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Built with another cache than that of a test: a build tries its model, and that is kept, too."""
+    return built(engine, tmp_path_factory.mktemp(engine), 0)
 
 
 def built(engine: str, folder: Path, seed: int) -> Artifact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import re
@@ -54,6 +55,7 @@ def test_a_missing_extra_says_what_to_install(artifacts: Path, tmp_path: Path, m
     assert not (tmp_path / "out").exists()
 
 
+@functools.cache
 def commands() -> dict[str, Any]:
     """Every command and sub-command, as its words."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,15 @@ Edit = Callable[[dict[str, Any]], None]
 FIRST, NAN = 0, float("nan")
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_coco.folder(tmp_path_factory.mktemp("drawn") / "coco")
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return made_coco.folder(tmp_path / "coco")
+def root(drawn: Path, tmp_path: Path) -> Path:
+    """A copy to be damaged."""
+    return Path(shutil.copytree(drawn, tmp_path / "coco"))
 
 
 def test_people_are_those_of_the_file(root: Path) -> None:

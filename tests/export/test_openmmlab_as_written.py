@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import densecast
-from test_openmmlab_checkpoints import DATA, LABELS, LATER, MODEL, saved
+from test_openmmlab_checkpoints import DATA, LABELS, LATER, MODEL, PLAIN, saved
 
 torch = pytest.importorskip("torch")
 
@@ -121,7 +121,8 @@ def test_one_plane_has_the_originals_threshold(head: str, threshold: float | Non
 
 
 def test_one_plane_without_a_word_of_it_is_labelled_as_in_the_original(tmp_path: Path) -> None:
-    text = TEXT.replace("num_classes=3, norm_cfg=norm_cfg, align", "num_classes=1, norm_cfg=norm_cfg, align")
+    text = PLAIN + DATA
+    text = text.replace("num_classes=3, norm_cfg=norm_cfg, align", "num_classes=1, norm_cfg=norm_cfg, align")
     text = text.replace("mode='slide', crop_size=(64, 96), stride=(32, 48)", "mode='whole'").replace("160", "96")
     text = text.replace("(96, 96), flip", "(96, 64), flip")
     network = saved(tmp_path / "latest.pth", text, meta={"config": text})
@@ -143,7 +144,7 @@ def test_one_plane_without_a_word_of_it_is_labelled_as_in_the_original(tmp_path:
 
 
 def test_a_pipeline_that_cannot_be_expressed_gives_way_to_a_stated_preprocessing(tmp_path: Path) -> None:
-    text = TEXT.replace("dict(type='RandomFlip')", "dict(type='CLAHE')")
+    text = (PLAIN + DATA).replace("dict(type='RandomFlip')", "dict(type='CLAHE')")
     saved(tmp_path / "latest.pth", text, meta={"config": text, "CLASSES": LABELS})
     with pytest.raises(DensecastError, match=r"CLAHE.*--resize, --mean and --std"):
         export(tmp_path / "latest.pth", tmp_path / "refused")
@@ -169,7 +170,7 @@ def test_the_command_line_keeps_the_configurations_normalisation(tmp_path: Path)
     assert done.code == 0, done.err
     spec = FloatArtifact.open(tmp_path / "out").spec
     assert spec.preprocess.resize == Native() and spec.preprocess.mean == (123.675, 116.28, 103.53)
-    text = TEXT.replace("dict(type='RandomFlip')", "dict(type='CLAHE')")
+    text = (PLAIN + DATA).replace("dict(type='RandomFlip')", "dict(type='CLAHE')")
     saved(tmp_path / "latest.pth", text, meta={"config": text, "CLASSES": LABELS})
     refused = densecast(*order, "--out", tmp_path / "other")
     assert refused.code == 2 and "CLAHE" in refused.err and "--resize with --normalise" in refused.err

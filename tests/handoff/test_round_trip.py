@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +60,13 @@ def voc(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Path]:
     return shipped_for_voc(folder, (64, 64)), made_label_maps.voc2012(folder / "data", classes=19)
 
 
+@pytest.fixture(scope="module")
+def wanted(voc: tuple[Artifact, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Score]:
+    """The score of `evaluate` in batches of so many, with open and with fixed sizes: one for every form of outputs."""
+    source, data = voc
+    return functools.cache(functools.partial(evaluated, source, tmp_path_factory.mktemp("wanted"), data))
+
+
 @pytest.mark.torch
 @pytest.mark.parametrize(
     ("form", "batch", "tool"),
@@ -74,15 +83,20 @@ def voc(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Path]:
     ],
 )
 def test_the_score_is_that_of_evaluate(
-    form: OutputForm, batch: int, tool: Tool, voc: tuple[Artifact, Path], tmp_path: Path
+    form: OutputForm,
+    batch: int,
+    tool: Tool,
+    voc: tuple[Artifact, Path],
+    wanted: Callable[..., Score],
+    tmp_path: Path,
 ) -> None:
     source, data = voc
     options = PrepareOptions(output_form=form, batch=batch, processes=1)
     prepare(source, tmp_path / "handoff", options, data=data)
     simulate(tmp_path / "handoff", tmp_path / "result", tool)
     found = collect(tmp_path / "handoff", tmp_path / "result", data=data)
-    assert found.score == evaluated(source, tmp_path, data, batch)
-    assert found.score == evaluated(source, tmp_path, data, batch, (64, 64))
+    assert found.score == wanted(batch)
+    assert found.score == wanted(batch, (64, 64))
     assert found.score.count == 3  # 2 do not divide it and 16 are more: short batches are in it
 
 
@@ -181,7 +195,9 @@ def test_people_need_two_views_of_an_image_and_several_sizes(tmp_path: Path) -> 
 
 
 @pytest.mark.torch
-def test_blended_labels_are_another_score(voc: tuple[Artifact, Path], tmp_path: Path) -> None:
+def test_blended_labels_are_another_score(
+    voc: tuple[Artifact, Path], wanted: Callable[..., Score], tmp_path: Path
+) -> None:
     source, data = voc
     spec = replace(source.spec, decode=replace(source.spec.decode, to_image="blended_labels"))
     blended = export_file(source.file("model.onnx"), spec, tmp_path / "blended")
@@ -189,4 +205,4 @@ def test_blended_labels_are_another_score(voc: tuple[Artifact, Path], tmp_path: 
     simulate(tmp_path / "handoff", tmp_path / "result")
     score = collect(tmp_path / "handoff", tmp_path / "result", data=data).score
     assert score == evaluated(blended, tmp_path, data, 1)
-    assert score.value != evaluated(source, tmp_path / "nearest", data, 1).value
+    assert score.value != wanted(1).value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import warnings
@@ -117,6 +118,7 @@ def test_orientation_is_followed_only_where_it_is_asked_for(tmp_path: Path, orie
     np.testing.assert_array_equal(read.read_image(path, use_exif=True), upright)
 
 
+@functools.cache
 def encoded(kind: str) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(picture((64, 96))).save(stream, kind)

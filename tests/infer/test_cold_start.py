@@ -100,7 +100,7 @@ def test_a_command_read_alone_has_the_help_that_it_has_beside_all_others(name: s
     alone = densecast(name, "--help")
     beside = CliRunner().invoke(app, [name, "--help"], prog_name="densecast")
     assert alone.code == beside.exit_code == 0
-    assert words(alone.out) == words(beside.output) and len(words(alone.out)) > 40
+    assert words(alone.out) == words(beside.output) and len(words(alone.out)) > 30
 
 
 def test_an_option_before_the_command_leads_to_the_same_command() -> None:

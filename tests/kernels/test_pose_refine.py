@@ -13,7 +13,7 @@ from densecast.kernels.pose_refine import adjust, fill_missing, tiling  # noqa: 
 from densecast.kernels.pose_scales import add_upsampled  # noqa: E402
 
 
-def check(maps, size_hw, people, centre=None):
+def check(maps, size_hw, people, centre=0.5):
     joints = np.arange(17)
     source_hw = maps.shape[2:]
     mirrored = maps[1] if len(maps) > 1 else None
@@ -29,10 +29,10 @@ def check(maps, size_hw, people, centre=None):
         full_tags.append(total)
     wanted = people.copy()
     for person in wanted:
-        plain_pose.refine(full, np.stack(full_tags, axis=-1), person, 0.5 if centre is None else centre)
+        plain_pose.refine(full, np.stack(full_tags, axis=-1), person, centre)
     found = people.copy()
     tiles = tiling(heat.rows, heat.cols, tag.rows, tag.cols, source_hw)
-    fill_missing(heat, tag, ceiling, tiles, found, *([] if centre is None else [np.float32(centre)]))
+    fill_missing(heat, tag, ceiling, tiles, found, np.float32(centre))  # as it is called: one compilation
     np.testing.assert_array_equal(found, wanted)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,12 +45,17 @@ _OF_SIGNAL = {"SIGHUP", "SIGKILL", "SIGALRM", "SIGXCPU", "setitimer", "pthread_s
 _MODULES = {"fcntl", "resource", "pwd", "grp", "termios", "syslog"}
 # What a confined process may read, and whether a path is one of this process's own descriptors: texts, not files.
 _TEXTS = {"runtime/cell.py", "io/files.py", "runtime/machine.py"}
+# Without one of these words a module has none of these names.
+_WORDS = re.compile(rf"\b({'|'.join(sorted(_OF_OS | _OF_SIGNAL | _MODULES))})\b|/(proc|sys)/")
 
 
 def faults(path: Path) -> list[str]:
     """Names in a module that only some systems have."""
     name, found = str(path.relative_to(PACKAGE)), list[str]()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    text = path.read_text(encoding="utf-8")
+    if not _WORDS.search(text):  # parsing all of them takes a while
+        return []
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             wanted = {"os": _OF_OS, "signal": _OF_SIGNAL}.get(node.value.id, set())
             found += [f"{name}: {node.value.id}.{node.attr}"] * (node.attr in wanted)

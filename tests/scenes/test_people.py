@@ -52,7 +52,7 @@ def seen(facing_rad: float) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def scenes() -> list[people.Scene]:
-    return [people.render(11, index) for index in range(24)]
+    return [people.render(11, index) for index in range(16)]
 
 
 @pytest.mark.slow

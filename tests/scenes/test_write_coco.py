@@ -30,6 +30,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def drawn() -> list[people.Scene]:
+    return [people.render(SEED, index) for index in range(COUNT)]
+
+
 def test_layout_is_cocos_and_a_tenth_is_for_validation(written: Path) -> None:
     names = {split: {path.name for path in (written / split).iterdir()} for split in write_coco.SPLITS}
     assert names["val2017"] == {"000000000001.jpg", "000000000011.jpg"}
@@ -38,11 +43,11 @@ def test_layout_is_cocos_and_a_tenth_is_for_validation(written: Path) -> None:
         assert {image["file_name"] for image in annotations(written, split)["images"]} == names[split]
 
 
-def test_annotations_say_what_was_drawn(written: Path) -> None:
+def test_annotations_say_what_was_drawn(written: Path, drawn: list[people.Scene]) -> None:
     for split in write_coco.SPLITS:
         file = annotations(written, split)
         for image in file["images"]:
-            scene = people.render(SEED, image["id"] - 1)
+            scene = drawn[image["id"] - 1]
             assert (image["height"], image["width"]) == scene.image.shape[:2]
             found = [a for a in file["annotations"] if a["image_id"] == image["id"]]
             assert len(found) == len(scene.people)
@@ -57,8 +62,8 @@ def test_annotations_say_what_was_drawn(written: Path) -> None:
                 assert person.mask[top : top + height, left : left + width].sum() == person.mask.sum()
 
 
-def test_images_are_jpegs_near_what_was_drawn(written: Path) -> None:
-    scene = people.render(SEED, 0)
+def test_images_are_jpegs_near_what_was_drawn(written: Path, drawn: list[people.Scene]) -> None:
+    scene = drawn[0]
     with Image.open(written / "val2017" / "000000000001.jpg") as image:
         assert (image.format, image.mode) == ("JPEG", "RGB")
         # Quality 80 and up on a noisy picture; a wrong channel order or picture is off by 20 and more.
@@ -86,13 +91,13 @@ def test_keys_and_category_are_those_of_a_real_file(written: Path) -> None:
 @pytest.mark.coco
 # pycocotools 2.0 does not know NumPy 2's `copy` keyword yet.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_pycocotools_reads_the_file_and_its_polygons_cover_the_people(written: Path) -> None:
+def test_pycocotools_reads_the_file_and_its_polygons_cover_the_people(written: Path, drawn: list[people.Scene]) -> None:
     coco_module = pytest.importorskip("pycocotools.coco")
     coco = coco_module.COCO(str(written / "annotations" / "person_keypoints_train2017.json"))
     assert coco.getCatIds(catNms=["person"]) == [1]
     overlaps = []
     for image_id in coco.getImgIds():
-        scene = people.render(SEED, image_id - 1)
+        scene = drawn[image_id - 1]
         for annotation, person in zip(coco.loadAnns(coco.getAnnIds(image_id)), scene.people, strict=True):
             mask = coco.annToMask(annotation).astype(bool)
             assert mask.shape == person.mask.shape

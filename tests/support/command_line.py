@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+import typer.main
+
 from densecast.cli import main
+
+# Reading the options of a sub-command anew for each of a thousand calls would take longer than most of them.
+_get_command = functools.cache(typer.main.get_command)
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ def densecast(*arguments: str | Path) -> Ended:
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(sys, "argv", ["densecast", *map(str, arguments)]),
+        mock.patch.object(typer.main, "get_command", _get_command),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from pathlib import Path
@@ -15,7 +16,11 @@ Rgb = npt.NDArray[np.uint8]
 
 def picture(size_hw: tuple[int, int], seed: int = 0) -> Rgb:
     """(H, W, 3): smooth colours with an edge through them, as photographs have and noise has not."""
-    height, width = size_hw
+    return _picture(*size_hw, seed).copy()
+
+
+@functools.lru_cache(maxsize=128)
+def _picture(height: int, width: int, seed: int) -> Rgb:
     rng = np.random.default_rng([seed, height, width])
     y, x = np.mgrid[0:height, 0:width]
     waves = [np.sin(x * a + y * b + c) for a, b, c in rng.uniform(0.02, 0.3, (3, 3))]

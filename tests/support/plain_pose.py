@@ -137,8 +137,12 @@ def to_the_top(heat: np.ndarray, x: float, y: float) -> tuple[float, float]:
     return x - step[0], y - step[1]
 
 
-def refine(heat: np.ndarray, tag: np.ndarray, person: np.ndarray, centre: float = 0.5) -> None:
-    """Fill one person's missing joints, searching whole maps."""
+def refine(
+    heat: np.ndarray, tag: np.ndarray, person: np.ndarray, centre: float = 0.5, *, all_joints: bool = False
+) -> None:
+    """Fill one person's missing joints, searching whole maps; with `all_joints` those of found joints too, for nothing,
+    as the original does.
+    """
     height, width = heat.shape[1:]
     tag = np.broadcast_to(tag, (len(heat), *tag.shape[1:]))
     tags = []
@@ -147,7 +151,7 @@ def refine(heat: np.ndarray, tag: np.ndarray, person: np.ndarray, centre: float 
             x, y = person[joint, :2].astype(int)
             tags.append(tag[joint, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)])
     mean = np.mean(tags, axis=0)
-    for joint in range(len(heat)):
+    for joint in range(len(heat)) if all_joints else np.flatnonzero(person[:, 2] == 0):
         distance = ((tag[joint] - mean) ** 2).sum(axis=2) ** 0.5
         score = heat[joint] - np.round(distance)
         y, x = np.unravel_index(np.argmax(score), score.shape)
@@ -187,7 +191,8 @@ def decode(
     marks.append(time.perf_counter())
     if options.refine:
         for person in people:
-            refine(heat_array, tag_array, person, 0.0 if options.unbiased else 0.5)
+            centre = 0.0 if options.unbiased else 0.5
+            refine(heat_array, tag_array, person, centre, all_joints=clock_ms is not None)
     marks.append(time.perf_counter())
     if clock_ms is not None:
         steps = ("aggregate", "peaks", "match", "adjust", "refine")

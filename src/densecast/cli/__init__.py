@@ -52,6 +52,7 @@ def _program(
         plugins.allow_plugins(*plugin)
 
 
+@functools.cache
 def _made(names: tuple[str, ...]) -> typer.Typer:
     """The program with these of its sub-commands."""
     made = typer.Typer(
@@ -72,15 +73,10 @@ def _made(names: tuple[str, ...]) -> typer.Typer:
     return made
 
 
-@functools.cache
-def _whole() -> typer.Typer:
-    return _made(COMMANDS)
-
-
 def __getattr__(name: str) -> typer.Typer:
     """`app`, the program with all sub-commands; made when it is asked for, as reading all of them takes a while."""
     if name == "app":
-        return _whole()
+        return _made(COMMANDS)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -88,7 +84,7 @@ def _fitting(words: list[str]) -> typer.Typer:
     """The program for a command line: where that begins with a sub-command, no other one is read."""
     if words == ["--version"]:
         return _made(())
-    return _made((words[0],)) if words and words[0] in COMMANDS else _whole()
+    return _made((words[0],)) if words and words[0] in COMMANDS else _made(COMMANDS)
 
 
 def spelled_out(given: list[str]) -> list[str]:

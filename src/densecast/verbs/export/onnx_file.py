@@ -40,7 +40,7 @@ from densecast.verbs.export import (
 _LOG = logging.getLogger(__name__)
 # Protocol buffers end at 2 GiB; a graph with its weights beside it is loaded from its own folder only.
 MAX_BYTES = 2 << 30
-_TRIAL_SIDE = 256
+TRIAL_SIDE = 256
 # Another, to see which sizes follow the image's.
 _SECOND_SIDE = 320
 
@@ -125,7 +125,7 @@ def outputs_of(
         except Exception as error:  # engines raise their own kinds
             raise BadGraphError(f"{where} cannot be run at {list(shape)} ({engine_words.reason(error)}).") from None
 
-    trials = [trial(_TRIAL_SIDE)]
+    trials = [trial(TRIAL_SIDE)]
     results = trials[0][1]
     settled = output_form.Settled(spec)
     if model is not None:
@@ -136,7 +136,7 @@ def outputs_of(
     if settled.notes:
         selection = replace(selection, note="; ".join((*([selection.note] if selection.note else []), *settled.notes)))
     if len(selection.names) > 1:
-        runs = [trials[0]] + ([trial(_TRIAL_SIDE, 2)] if isinstance(spec.input.shape[0], Dim) else [])
+        runs = [trials[0]] + ([trial(TRIAL_SIDE, 2)] if isinstance(spec.input.shape[0], Dim) else [])
         shown = [(shape[0], {name: array.shape for name, array in each.items()}) for shape, each in runs]
         selection, losses = heads.without_losses(selection, shown)
         selection = replace(selection, note="; ".join(filter(None, (selection.note, *losses))))
