@@ -74,7 +74,7 @@ _PREDICT = "import sys; from densecast import Pipeline; p = Pipeline.open(sys.ar
 
 
 @pytest.mark.slow
-def test_after_it_an_image_compiles_nothing_more(artifacts: Path, tmp_path: Path) -> None:
+def test_after_it_an_image_compiles_next_to_nothing(artifacts: Path, tmp_path: Path) -> None:
     image = tmp_path / "a.jpg"
     made_images.write_jpeg(image, (48, 64))
 
@@ -86,4 +86,6 @@ def test_after_it_an_image_compiles_nothing_more(artifacts: Path, tmp_path: Path
 
     (tmp_path / "kernels").mkdir()
     compiled = kernels(f"{_COMPILE}; from pathlib import Path; c(Artifact.open(sys.argv[1]).spec, Path(sys.argv[2]))")
-    assert compiled and kernels(_PREDICT) == compiled
+    assert len(compiled) > 10
+    # But for the smallest one, which a pipeline also needs for arrays that nobody may write to.
+    assert {name.split("-")[0] for name in kernels(_PREDICT) - compiled} <= {"normalise._lookup"}

@@ -49,10 +49,7 @@ def compile_kernels(spec: ModelSpec, path: Path) -> None:
     from densecast.imaging.views import prepare_views
 
     augment = Augment(flip=spec.needs_mirror)
-    pixels = read_for(path, spec)
-    for is_callers_own in (True, False):  # a pipeline that is called keeps its image, and kernels tell the two apart
-        pixels.flags.writeable = is_callers_own
-        (inputs,) = prepare_views([pixels], spec, augment, Buffers(), unclocked)
+    (inputs,) = prepare_views([read_for(path, spec)], spec, augment, Buffers(), unclocked)
     task = TASKS.load_trusted(spec.task)
     outputs = [task.sample_outputs(_planes(spec, feeds), spec) for feeds in inputs.feeds]
     for frame in sorted({"image", spec.evaluation.frame if spec.evaluation is not None else "image"}):
