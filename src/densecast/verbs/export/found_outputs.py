@@ -15,13 +15,14 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Array, Dim, Feeds
 from densecast.tasks._base import TASKS
 from densecast.tasks.segmentation import SegmentationDecode
-from densecast.verbs.export import outputs
+from densecast.verbs.export import heads, outputs
 from densecast.verbs.export.output_form import has_aspect
 
 # Of two aspects and of usual multiples; the first at which the graph runs shows how its outputs lie.
 _TRIALS_HW = ((96, 160), (256, 320), (224, 224), (512, 512), (64, 48), (640, 640), (1024, 1024))
 _TWO = 2
 _WHITE = 255
+_POINTWISE = ("Identity", "Cast", "Sigmoid", "Softmax", "LogSoftmax")
 # Lists of boxes and scores have fewer columns.
 _LEAST_SIDE = 8
 
@@ -37,6 +38,10 @@ def adapt(model: Any, spec: ModelSpec) -> tuple[Any, tuple[str, ...]]:
     for image_hw, results in _some_run(result.model, spec):
         for name, array in results.items():
             arrangement = _arrangement(array, image_hw, spec)
+            if arrangement is None and _is_of_all_labels(array, spec):
+                heads.refuse_turned(name, image_hw, array.shape)
+                if len(set(array.shape[1:])) == 1 and _ends_in_channels_last(result.model, name):
+                    arrangement = Arrangement(4, channels_last=True)
             if arrangement is None and _is_white(array, image_hw, spec):
                 arrangement = Arrangement(array.ndim)
             if arrangement is not None:
@@ -45,6 +50,21 @@ def adapt(model: Any, spec: ModelSpec) -> tuple[Any, tuple[str, ...]]:
         return result.model, tuple(notes)
     arranged = plain_outputs.apply(result.model, arrangements)
     return arranged.model, (*notes, arranged.notes)
+
+
+def _is_of_all_labels(array: Array, spec: ModelSpec) -> bool:
+    """Whether it has the task's channels where ours are."""
+    return array.ndim == 4 and array.shape[1] == TASKS.load_trusted(spec.task).output_channels(spec)
+
+
+def _ends_in_channels_last(model: Any, name: str) -> bool:
+    """Whether a graph brings the channels to the end, where as many labels as rows and columns tell nothing."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    while name in makers and makers[name].op_type in _POINTWISE:
+        name = makers[name].input[0]
+    if name not in makers or makers[name].op_type != "Transpose":
+        return False
+    return [list(each.ints) for each in makers[name].attribute if each.name == "perm"] == [[0, 2, 3, 1]]
 
 
 def _some_run(model: Any, spec: ModelSpec) -> Iterator[tuple[tuple[int, int], Feeds]]:

@@ -13,6 +13,7 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Array, Feeds
 from densecast.tasks._base import TASKS
 from densecast.tasks.segmentation import SegmentationDecode
+from densecast.verbs.export import output_form
 from densecast.verbs.export.outputs import Selection, Shape, trial_feeds
 
 # Main outputs of Hugging Face, torchvision and others, the likeliest first.
@@ -22,6 +23,8 @@ _AUXILIARY = re.compile(r"(^|_)(aux|auxiliary|deep_?sup)", re.IGNORECASE)
 _REPEATED = 1e-2
 # Sides that are a multiple of this are halved without a rest by nearly all networks, none by more than the other.
 _EVEN, _LARGEST_STRIDE = 32, 64
+# Maps of fewer pixels a side may round to any aspect.
+_FEW = 8
 # What detectors and mask classifiers return instead of one map.
 _BY_OBJECT = re.compile(r"(class_queries_logits|masks_queries_logits|pred_boxes|pred_masks|(^|_)boxes)$")
 
@@ -124,10 +127,11 @@ def check_padding(name: str, image: Shape, output: Shape, where: str) -> None:
     At sizes that halve evenly, a network whose convolutions are padded gives one value for each 1, 2, 4, … pixels.
 
     Raises:
-        BadGraphError: its convolutions are not padded.
+        BadGraphError: its convolutions are not padded, or it is turned.
     """
     if len(output) != 4 or min(output[2:]) < 1:
         return
+    refuse_turned(name, (image[2], image[3]), output)
     lacking = [_lacking(size, own) for size, own in zip(image[2:4], output[2:4], strict=True)]
     if all(lacking):
         down, across = (-(-each // 2) for each in lacking)
@@ -135,6 +139,23 @@ def check_padding(name: str, image: Shape, output: Shape, where: str) -> None:
             f"{where}: the output {name!r} is {output[2]}×{output[3]} for an image of {image[2]}×{image[3]}: it lacks "
             f"the border, as its convolutions are not padded, and its pixels are not where the image's are. Pad the "
             f"image in the network, as by ReflectionPad2d(({across}, {across}, {down}, {down})), and export it again."
+        )
+
+
+def refuse_turned(name: str, image_hw: tuple[int, int], output: Shape) -> None:
+    """Refuse a map whose rows are the image's columns, as far as the sides of the image differ.
+
+    Raises:
+        BadGraphError: height and width have changed places.
+    """
+    if len(output) < 3 or min(output[-2:]) <= _FEW:
+        return
+    height, width = output[-2:]
+    if not output_form.has_aspect((height, width), image_hw) and output_form.has_aspect((width, height), image_hw):
+        raise BadGraphError(
+            f"the output {name!r} is {height} high and {width} wide for an image {image_hw[0]} high and "
+            f"{image_hw[1]} wide: height and width have changed places. Turn it in the network, as by "
+            "transpose(-1, -2), and export it again."
         )
 
 
