@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 
 from densecast.errors import BadGraphError
 from densecast.spec.model import ModelSpec
+from densecast.spec.options import Range
 from densecast.spec.preprocess import Native, Preprocess
 from densecast.spec.tensor import Feeds
-from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.export import export_file, heads, onnx_file
-from densecast.verbs.export.spec_file import Range, SpecFile
+from densecast.verbs.export.spec_file import SpecFile
 
 LABELS = 16
 
@@ -50,7 +51,7 @@ def test_of_as_many_labels_as_rows_and_columns_the_graph_tells_where_the_channel
 ) -> None:
     model = graph("1, 3, 16, 16", "1, 16, 16, 16", perm)
     onnx.save(model, tmp_path / "net.onnx")
-    source = export_file(tmp_path / "net.onnx", described(), tmp_path / "out", ExportOptions())
+    source = export_file(tmp_path / "net.onnx", described(), tmp_path / "out")
     feeds: Feeds = {"image": np.random.default_rng(1).random((1, 3, 16, 16), dtype=np.float32)}
     weights = onnx.numpy_helper.to_array(model.graph.initializer[0])[:, :, 0, 0]
     wanted = np.einsum("oc,nchw->nohw", weights, feeds["image"])
