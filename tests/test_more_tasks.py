@@ -15,6 +15,8 @@ import tiny_graphs
 from command_line import densecast, failed
 from PIL import Image
 
+from densecast import evaluate
+
 pytestmark = pytest.mark.quantize
 pytest.importorskip("nncf")
 
@@ -86,6 +88,11 @@ def test_scores_are_perfect_and_int8_is_close(task: tuple[str, Path], tmp_path: 
         precision: run(tmp_path, "evaluate", folder / precision, "--data", folder / "data")["score"]["value"]
         for precision in ("fp32", "fp16", "int8")
     }
+    scenes = [(str(index), made_pairs.scene(index)) for index in range(2)]
+    truth = made_pairs.bits_of if name == "multilabel" else made_pairs.depth_of
+    held = [(each, image, np.asarray(truth(image))) for each, image in scenes]
+    from_memory = evaluate(folder / "fp32", held).score.value
+    assert from_memory == 1.0 if name == "multilabel" else from_memory < 5e-4
     if name == "multilabel":
         assert values["fp32"] == 1.0 and values["fp16"] > 0.97 and values["int8"] > 0.95
     else:

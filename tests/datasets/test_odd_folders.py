@@ -60,6 +60,14 @@ def other_names(root: Path) -> Path:
     return root
 
 
+def coco_of_another_name(root: Path) -> Path:
+    pictures(root, "photos")
+    (root / "annotations").mkdir()
+    text = '{"info": {}, "images": [], "annotations": [], "categories": []}'
+    (root / "annotations" / "mine.json").write_text(text, encoding="utf-8")
+    return root
+
+
 def archive(root: Path) -> Path:
     pairs(root / "d", count=2)
     return Path(shutil.make_archive(str(root / "data"), "zip", root / "d"))
@@ -103,6 +111,7 @@ def below_zero(root: Path) -> Path:
         (outlines_beside, r"It holds 3 \.json, 3 \.png\. Outlines in a file a picture have to be drawn"),
         (nothing_in_masks, r"masks/ \(nothing\)\."),
         (other_names, r"It holds left eye/ \(3 \.png\), right eye/ \(3 \.png\)\."),
+        (coco_of_another_name, r"annotations/mine\.json is COCO's: name the file itself"),
         (archive, r"data\.zip is an archive: unpack it"),
         (table, r"index\.csv is a table or list"),
         (picture, r"a\.png is no data file"),

@@ -187,3 +187,19 @@ def test_files_without_bytes_and_of_too_many_are_refused_unread(tmp_path: Path) 
         read.read_image("https://host/a.jpg")
     with pytest.raises(BadImageError, match="HEIC or AVIF"):
         header.facts(io.BytesIO(b"\0\0\0\x18ftypheic" + bytes(40)), "a.heic")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"iVBORw0KGgoAAAANSUhEUgAAAEAAAAAw", "a picture as base64"),
+        (b"data:image/jpeg;base64,/9j/4AAQSkZJRg", "a picture as base64"),
+        (b"\x89PNG\n\x1a\n" + bytes(40), "line ends were changed.*--data-binary"),
+        (b"\n<!DOCTYPE html><html>", "a web page, SVG or XML"),
+        (b"%PDF-1.7\n", "a PDF"),
+        (b"hello" * 9, "not an image of a known format"),
+    ],
+)
+def test_what_is_no_image_is_called_what_it_is(data: bytes, told: str) -> None:
+    with pytest.raises(BadImageError, match=f"x: .*{told}"):
+        header.facts(io.BytesIO(data), "x")

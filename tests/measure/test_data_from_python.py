@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from PIL import Image
 
 import densecast
 from densecast.errors import BadDatasetError
-from densecast.measure import in_memory
+from densecast.measure import in_memory, in_memory_targets
+from densecast.tasks.monocular_depth import MonocularDepthDecode
+from densecast.tasks.multilabel import MultilabelDecode
 
 COUNT = 5
 
@@ -165,3 +168,37 @@ def test_labels_of_hundreds_of_classes_are_taken() -> None:
     target = np.array([[0, 255, 65535]])
     _, dataset = in_memory.in_memory(spec, [("a", np.zeros((1, 3, 3), np.uint8), target)], "val", None)
     np.testing.assert_array_equal(dataset.read_target(dataset.samples[0]), target)
+
+
+@pytest.mark.parametrize("kind", [bool, np.int64, np.float32])
+def test_planes_of_labels_and_metres_are_taken_as_arrays(kind: type) -> None:
+    planes = np.random.default_rng(0).integers(0, 2, (2, 3, 4)).astype(kind)
+    several = replace(tiny_specs.segmentation(), task="multilabel", decode=MultilabelDecode())
+    found = in_memory_targets.read(planes, "a", several)
+    assert found.classes.dtype == np.bool_ and found.classes.tolist() == (planes == 1).tolist()
+    far = replace(tiny_specs.segmentation(), task="monocular_depth", decode=MonocularDepthDecode())
+    metres = np.array([[[1.5, np.nan, -1.0, np.inf, 2.0]]])
+    assert in_memory_targets.read(metres, "a", far).tolist() == [[1.5, 0.0, 0.0, 0.0, 2.0]]
+    own = replace(tiny_specs.segmentation(), task="mine:Task")
+    assert in_memory_targets.read(planes, "a", own) is planes
+
+
+@pytest.mark.parametrize(
+    ("task", "decode", "target", "told"),
+    [
+        ("multilabel", MultilabelDecode(), np.zeros((4, 5, 2)), r"\(2, H, W\) of 0 and 1.*transpose\(2, 0, 1\)"),
+        ("multilabel", MultilabelDecode(), np.full((2, 4, 5), 255), r"\(2, H, W\) of 0 and 1, a plane a label"),
+        ("multilabel", MultilabelDecode(), np.zeros((4, 5), int), r"got \(4, 5\) int64"),
+        ("monocular_depth", MonocularDepthDecode(), np.ones((4, 5), np.uint16), r"in metres.*target / 1000"),
+        (
+            "monocular_depth",
+            MonocularDepthDecode(),
+            np.ones((2, 4, 5)),
+            r"\(H, W\) of floats in metres, got \(2, 4, 5\)",
+        ),
+    ],
+)
+def test_arrays_of_another_form_say_what_the_task_needs(task: str, decode: Any, target: Any, told: str) -> None:
+    spec = replace(tiny_specs.segmentation(), task=task, decode=decode)
+    with pytest.raises(BadDatasetError, match=told):
+        in_memory_targets.read(target, "a", spec)

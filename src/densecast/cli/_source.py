@@ -198,12 +198,12 @@ def _typed(context: typer.Context, group: str, own: frozenset[str]) -> list[str]
 
 
 def _labels(text: str) -> list[str]:
-    """Names from a comma-separated text, or from a file."""
+    """Names from a comma-separated text, their number, a list or table in brackets, or a file."""
     from densecast.verbs.export import described, labels_file
 
     if "," not in text and labels_file.is_meant(text):
         return [*described.labels_of(Path(text))]
-    return [name.strip() for name in text.split(",")]
+    return [*described.labels_of(labels_file.in_text(text))]
 
 
 def _base(typed: Typed, source: Named, chosen: ExportOptions) -> Preprocess:

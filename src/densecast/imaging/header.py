@@ -29,6 +29,7 @@ _TIFF_STARTS = (b"II*\0", b"MM\0*")
 
 
 # Brands of the ISO base media format that are pictures, as phones write them.
+_BASE64 = re.compile(rb"\s*(data:image/|iVBORw0KGgo|/9j/|UklGR|R0lGOD)")
 _PHONE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1")
 
 _STARTS = re.compile(
@@ -129,6 +130,15 @@ def _unknown(start: bytes) -> str:
     """What to say of a file that Pillow does not know."""
     if start[4:8] == b"ftyp" and start[8:12] in _PHONE_BRANDS:
         return "a HEIC or AVIF file, which is not read. Convert it to JPEG or PNG."
+    if _BASE64.match(start):
+        return "a picture as base64, which is text: decode it first."
+    if start.startswith(b"\x89PNG") and not start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return (
+            "a PNG whose line ends were changed: it was sent or stored as text. Get it again as it is (curl: "
+            "--data-binary)."
+        )
+    if start.lstrip().startswith((b"<", b"%PDF")):
+        return f"{'a PDF' if b'%PDF' in start else 'a web page, SVG or XML'}, where an image is needed."
     return f"not an image of a known format ({', '.join(FORMATS)})."
 
 

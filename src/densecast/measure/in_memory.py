@@ -13,8 +13,9 @@ import numpy as np
 from densecast.datasets._base import Dataset
 from densecast.errors import BadDatasetError, BadShapeError, UsageError
 from densecast.imaging.door import as_image
+from densecast.measure import in_memory_targets
 from densecast.spec.model import Evaluation, ModelSpec
-from densecast.spec.sample import Sample, Split, SplitRecord, target_dtype
+from densecast.spec.sample import Sample, Split, SplitRecord
 from densecast.tasks._base import Image
 
 Triples = Iterable[tuple[Any, Any, Any]]
@@ -73,32 +74,15 @@ class InMemory:
             raise BadDatasetError(f"image {sample.id}: {error}") from None
 
     def read_target(self, sample: Sample) -> Any:
-        """The sample's target; arrays, tensors and Pillow images of whole numbers as (H, W) labels.
+        """The sample's target; arrays, tensors and Pillow images as the task has them, all else as it is.
 
         Raises:
             BadDatasetError: an array of something else, or of values that no label has.
         """
         target = self.items[self.places[sample.id]][2]
-        labels = np.asarray(target) if isinstance(target, (np.ndarray, SupportsArray, HasArrayInterface)) else None
-        if labels is None:
+        if not isinstance(target, (np.ndarray, SupportsArray, HasArrayInterface)):
             return target
-        if self.spec.task != "segmentation" and not np.issubdtype(labels.dtype, np.integer):
-            return target
-        whole = np.issubdtype(labels.dtype, np.integer) or labels.dtype == np.bool_
-        if not whole and labels.size and np.array_equal(labels, np.floor(labels)):
-            labels, whole = labels.astype(np.int64), True
-        if labels.ndim == 3 and 1 in (labels.shape[0], labels.shape[2]):
-            labels = labels.reshape(labels.shape[1:] if labels.shape[0] == 1 else labels.shape[:2])
-        kind = target_dtype(len(self.spec.labels))
-        largest = int(np.iinfo(kind).max)
-        if not whole or labels.ndim != 2 or labels.size == 0 or labels.min() < 0 or labels.max() > largest:
-            found = f"{labels.shape} {labels.dtype}"
-            if whole and labels.ndim == 2 and labels.size:
-                found += f" from {labels.min()} to {labels.max()}. Write {largest} for what is not evaluated"
-            raise BadDatasetError(
-                f"the target of {sample.id} must be (H, W) of labels from 0 to {largest}, got {found}."
-            )
-        return labels.astype(kind)
+        return in_memory_targets.read(np.asarray(target), sample.id, self.spec)
 
     def record(self, limit: int | None = None) -> SplitRecord:
         """Which samples these are, or the first `limit`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,6 +12,9 @@ _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2")
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx")
 _SHOWN = 5
 _LOOKED_AT = 2000
+_LOOKED_INTO, _SNIFFED = 20, 1 << 20
+# Two of these lists are in no other tool's file.
+_LISTS, _ENOUGH = (b"images", b"annotations", b"categories"), 2
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # What holds labels without being an image, and what to do about it.
 _CURES = {
@@ -37,7 +42,19 @@ def of_folder(root: Path) -> str:
         parts.append(f"{path.name}/ ({_counted(found) or 'nothing'})")
     more = f" and {len(folders) - _SHOWN} folders more" if len(folders) > _SHOWN else ""
     cure = next((f" {text}." for suffix, text in _CURES.items() if kinds[suffix]), "")
+    if kinds[".json"] and (named := _annotations(root)) is not None:
+        cure = f" {named.relative_to(root)} is COCO's: name the file itself as the data."
     return f" It holds {', '.join(parts) or 'nothing'}{more}.{cure}"
+
+
+def _annotations(root: Path) -> Path | None:
+    """The first JSON file below that holds COCO's lists, of those that are looked at."""
+    for path in itertools.islice(sorted(root.rglob("*.json")), _LOOKED_INTO):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            start = file.read(_SNIFFED)
+            if sum(re.search(rb'"%s"\s*:\s*\[' % key, start) is not None for key in _LISTS) >= _ENOUGH:
+                return path
+    return None
 
 
 def of_file(path: Path) -> str:

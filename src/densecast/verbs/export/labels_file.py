@@ -33,7 +33,40 @@ def read(path: Path) -> list[str] | dict[Any, str]:
         raise MissingFileError.at(path, "file of labels", field="labels")
     if path.suffix.lower() not in _data_file.SUFFIXES:
         return _lines(path)
-    plain = _data_file.plain(path)
+    return _found(_data_file.plain(path), path)
+
+
+def in_text(text: str) -> list[str] | dict[Any, str] | int:
+    """Names by comma with or without quotes, how many there are, or a list or table in brackets as JSON or YAML has it.
+
+    Raises:
+        BadConfigError: brackets that hold something else.
+    """
+    if text.isdecimal():
+        return int(text)
+    if text.lstrip()[:1] not in ("[", "{"):
+        return [_unquoted(name) for name in text.split(",")]
+    import yaml
+
+    try:
+        plain = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise BadConfigError(f"{text[:100]!r} is no list and no table.", field="labels") from None
+    return _found(plain, repr(text[:100]))
+
+
+def _unquoted(name: str) -> str:
+    """A name without blanks around it, and without quotes that the shell has left."""
+    name = name.strip()
+    return name[1:-1].strip() if len(name) > 1 and name[0] == name[-1] and name[0] in "'\"" else name
+
+
+def _found(plain: Any, where: object) -> list[str] | dict[Any, str]:
+    """The names in a list or table, or under a usual key of a table that holds more.
+
+    Raises:
+        BadConfigError: there are none.
+    """
     found = plain
     if isinstance(plain, Mapping):
         found = next((plain[key] for key in _KEYS if plain.get(key)), plain)
@@ -42,7 +75,7 @@ def read(path: Path) -> list[str] | dict[Any, str]:
     if isinstance(found, Mapping) and found and all(str(key).isdigit() for key in found):
         return {int(key): str(name) for key, name in found.items()}
     raise BadConfigError(
-        f"{path} holds no names of classes: a list, or a table from index to name, under one of {', '.join(_KEYS)}.",
+        f"{where} holds no names of classes: a list, or a table from index to name, under one of {', '.join(_KEYS)}.",
         field="labels",
     )
 

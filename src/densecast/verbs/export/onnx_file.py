@@ -32,6 +32,7 @@ from densecast.verbs.export import (
     onnx_facts,
     output_form,
     outputs,
+    own_sigmoid,
     parity,
     script_operators,
     trial_sizes,
@@ -140,6 +141,9 @@ def outputs_of(
         shown = [(shape[0], {name: array.shape for name, array in each.items()}) for shape, each in runs]
         selection, losses = heads.without_losses(selection, shown)
         selection = replace(selection, note="; ".join(filter(None, (selection.note, *losses))))
+    if model is not None:
+        spec, said = own_sigmoid.settle(model, selection.names[0], spec)
+        selection = replace(selection, note="; ".join(filter(None, (selection.note, *said))) or None)
     heads.check_main(results[selection.names[0]], selection.names[0], spec, where)
     heads.check_padding(selection.names[0], trials[0][0], results[selection.names[0]].shape, where)
     heads.check_repeats(run, spec, trials[0], where)

@@ -22,13 +22,14 @@ from densecast.spec.tensor import Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.export import (
     asked,
+    behaviour,
     found_modules,
     heads,
     onnx_file,
     output_form,
     outputs,
     own_normalisation,
-    parity,
+    own_sigmoid,
     trial_sizes,
     wrappers,
 )
@@ -81,7 +82,7 @@ def export(
     shapes = trial_sizes.shapes(spec.input, example_size_hw)
     feeds = [outputs.trial_feeds(spec, shape, _SEED) for shape in shapes]
     framework = Framework(network, [tensor.name for tensor in spec.outputs])
-    results = [framework(feed) for feed in feeds]
+    results = [behaviour.answer(framework, feed, spec.name) for feed in feeds]
     shapes_of = heads.preferred_first({name: array.shape for name, array in results[0].items()}, spec)
     image_hw = (shapes[0][2], shapes[0][3])
     settled = output_form.settle(None, {name: results[0][name] for name in shapes_of}, image_hw, spec, options)
@@ -96,11 +97,12 @@ def export(
     stages.at("exporting to ONNX")
     model, exporter = to_onnx(module, spec.inputs, axes, sizes, opset=options.opset, exporter=options.exporter)
     onnx_file.check(model, "the exported graph")
+    behaviour.check_reads_image(model, spec.input.name)
     serialised = model.SerializeToString()
     trials = tuple(zip(feeds, results, strict=True))
     stages.at("comparing the graph with the framework")
     exact = Framework(network, framework.names, selection.names, is_exact=True)
-    record = _parity(serialised, trials, options.tolerance, exact)
+    record = behaviour.compared(onnx_file.graph_runner(serialised), trials, options.tolerance, framework, exact)
     main = selection.names[0]
     settled = output_form.refined(model, main, results[0][main], image_hw, stated, spec)
     spec, said = _as_found(model, settled, described)
@@ -126,7 +128,8 @@ def _as_found(
     """The spec with the outputs of the graph, fed as the graph has to be, and what to say of both."""
     rule, normalises = own_normalisation.settle(model, settled.spec.input.name, settled.spec.preprocess)
     spec = replace(settled.spec, outputs=described, preprocess=rule)
-    return asked.checked(spec), (*settled.notes, *normalises)
+    spec, ending = own_sigmoid.settle(model, described[0].name, spec)
+    return asked.checked(spec), (*settled.notes, *normalises, *ending)
 
 
 def _without_training(
@@ -143,15 +146,6 @@ def _without_training(
     images = [shape[0] for shape in shapes]
     selection, losses = heads.without_losses(selection, list(zip(images, measured, strict=True)))
     return selection, (*dropped, *losses)
-
-
-def _parity(
-    serialised: bytes, trials: Sequence[tuple[Feeds, Feeds]], tolerance: float, exact: Framework
-) -> artifact.ParityRecord:
-    """Compare the graph with what the framework gave for the same arrays."""
-    by_feed = {id(feed): result for feed, result in trials}
-    feeds = [feed for feed, _ in trials]
-    return parity.check(lambda feed: by_feed[id(feed)], onnx_file.graph_runner(serialised), feeds, tolerance, exact)
 
 
 def as_found(network: nn.Module, manifest: FloatManifest, where: str) -> found_modules.Found:

@@ -1,0 +1,97 @@
+"""Modules that are another network for another image, or another time, are refused in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from densecast.errors import BadGraphError  # noqa: E402
+from densecast.pipeline import Pipeline  # noqa: E402
+from densecast.spec.options import BuildOptions  # noqa: E402
+from densecast.spec.verb_options import ExportOptions  # noqa: E402
+from densecast.verbs.builder import build  # noqa: E402
+from densecast.verbs.export import export  # noqa: E402
+
+# torch announces the end of TorchScript.
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+SMALL = ExportOptions(size_hw=(32, 48), batch=1)
+
+
+class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+    def __init__(self, way: Any) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.conv, self.way, self.calls = torch.nn.Conv2d(3, 2, 3, padding=1), way, 0
+
+    def forward(self, image: Any) -> Any:
+        self.calls += 1
+        return self.way(self, image)
+
+
+WAYS = {
+    "through numpy": (
+        lambda net, x: net.conv(torch.from_numpy(np.clip(x.numpy(), 0, 0.5))),
+        "does not read the image: on its way it left PyTorch",
+    ),
+    "random": (lambda net, x: net.conv(x) + torch.randn_like(x[:, :2]), "otherwise each time it is run on one image"),
+    "dropout": (
+        lambda net, x: net.conv(torch.nn.functional.dropout(x, 0.5, training=True)),
+        "otherwise each time it is run on one image",
+    ),
+    "calls": (
+        lambda net, x: net.conv(x) + net.calls * torch.tensor([0.0, 9.0]).view(1, 2, 1, 1),
+        "otherwise each time it is run on one image",
+    ),
+    "a branch": (
+        lambda net, x: net.conv(x) * (1 if x.mean().item() > 1 else -1),
+        "for a brighter image the exported graph answers otherwise.*torch.where",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_what_no_graph_can_be_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
+    way, told = WAYS[name]
+    with pytest.raises(BadGraphError, match=told):
+        export(Net(way).eval(), tmp_path / "out", labels=["a", "b"], options=SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_that_decides_inside_of_torch_is_exported(tmp_path: Path) -> None:
+    def way(net: Net, x: Any) -> Any:
+        return torch.where(x.mean() > 1, net.conv(x), -net.conv(x))
+
+    export(Net(way).eval(), tmp_path / "out", labels=["a", "b"], options=SMALL)
+
+
+def test_a_network_that_takes_one_image_at_a_time_says_so(tmp_path: Path) -> None:
+    def way(net: Net, x: Any) -> Any:
+        if len(x) > 1:
+            raise ValueError("one at a time")
+        return net.conv(x)
+
+    with pytest.raises(BadGraphError, match=r"fails on \[2, 3, .*one at a time.*batch = 1"):
+        export(Net(way).eval(), tmp_path / "out", labels=["a", "b"], example=(32, 48))
+
+
+@pytest.mark.parametrize("ends_in_sigmoid", [True, False])
+def test_several_labels_of_a_network_with_its_own_sigmoid_are_not_decided_twice(
+    ends_in_sigmoid: bool, tmp_path: Path
+) -> None:
+    net = Net(lambda net, x: net.conv(x).sigmoid() if ends_in_sigmoid else net.conv(x)).eval()
+    source = export(net, tmp_path / "out", labels=["wet", "road"], task="multilabel", options=SMALL)
+    assert any("activation 'none'" in note for note in source.manifest.passes) == ends_in_sigmoid
+    image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    with torch.inference_mode():
+        logits = net.conv(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)[0].numpy()
+    built = build(source, tmp_path / "built", BuildOptions(backend="onnxruntime"))
+    with Pipeline.open(built) as pipeline:
+        found = pipeline(image).classes
+    assert 0.01 < (logits > 0).mean() < 0.99
+    assert np.mean(found != (logits > 0)) < 1e-3
