@@ -112,6 +112,36 @@ def test_labels_are_read_from_other_tools_files(name: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("sky, sea ,land's", ("sky", "sea", "land's")),
+        ("\"sky\",'sea'", ("sky", "sea")),
+        ("[sky, sea]", ("sky", "sea")),
+        ('["sky, deep", "sea"]', ("sky, deep", "sea")),
+        ('{"1": "sea", "0": "sky"}', ("sky", "sea")),
+        ("2", ("class_0", "class_1")),
+    ],
+)
+def test_labels_in_brackets_and_quotes_are_names(text: str, wanted: tuple[str, ...]) -> None:
+    from densecast.verbs.export import labels_file
+    from densecast.verbs.export.described import labels_of
+
+    assert labels_of(labels_file.in_text(text)) == wanted
+
+
+def test_brackets_of_something_else_are_refused() -> None:
+    from densecast.errors import BadConfigError
+    from densecast.verbs.export import labels_file
+    from densecast.verbs.export.described import labels_of
+
+    for text in ("{sky: 0}", "[[sky]]", "[sky"):
+        with pytest.raises(BadConfigError):
+            labels_file.in_text(text)
+    with pytest.raises(BadConfigError, match="must be a list of names"):
+        labels_of(4.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("name", "text", "code"),
     [("absent.txt", None, 3), ("data.yaml", "path: .\n", 2), ("a.csv", "0,ground\n", 2), ("empty.txt", "\n", 2)],
 )

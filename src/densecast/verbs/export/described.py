@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def labels_of(labels: Labels) -> tuple[str, ...]:
     """
     if isinstance(labels, Path) or (isinstance(labels, str) and labels_file.is_meant(labels)):
         return labels_of(labels_file.read(Path(labels)))
-    if isinstance(labels, (bool, str)):
+    if isinstance(labels, (bool, str)) or not isinstance(labels, (int, Iterable)):
         raise BadConfigError(
             f"labels must be a list of names, their number, a table, or a file with them, got {labels!r}.",
             field="labels",
