@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import colour_network
@@ -179,7 +180,7 @@ def test_planes_of_labels_and_metres_are_taken_as_arrays(kind: type) -> None:
     far = replace(tiny_specs.segmentation(), task="monocular_depth", decode=MonocularDepthDecode())
     metres = np.array([[[1.5, np.nan, -1.0, np.inf, 2.0]]])
     assert in_memory_targets.read(metres, "a", far).tolist() == [[1.5, 0.0, 0.0, 0.0, 2.0]]
-    own = replace(tiny_specs.segmentation(), task="mine:Task")
+    own: Any = SimpleNamespace(task="mine:Task")
     assert in_memory_targets.read(planes, "a", own) is planes
 
 
