@@ -93,7 +93,7 @@ def check_other_values(framework: Network, graph: Network, feed: Feeds) -> None:
     Raises:
         BadGraphError: the network decides by values of the image, and the graph has one of its ways.
     """
-    brighter = {name: (array + _BRIGHTER).astype(array.dtype) for name, array in feed.items()}
+    brighter: Feeds = {name: np.add(array, _BRIGHTER).astype(array.dtype) for name, array in feed.items()}
     wanted, found = framework(brighter), graph(brighter)
     for name, array in found.items():
         expected = wanted.get(name)
