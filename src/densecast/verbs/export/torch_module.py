@@ -103,8 +103,7 @@ def export(
     stages.at("comparing the graph with the framework")
     exact = Framework(network, framework.names, selection.names, is_exact=True)
     record = behaviour.compared(onnx_file.graph_runner(serialised), trials, options.tolerance, framework, exact)
-    main = selection.names[0]
-    settled = output_form.refined(model, main, results[0][main], image_hw, stated, spec)
+    settled = output_form.refined(model, *next(iter(results[0].items())), image_hw, stated, spec)
     spec, said = _as_found(model, settled, described)
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)
