@@ -27,6 +27,7 @@ GROUPS = {
     "Large images and windows": "large-images.md",
     "A million images": "scale.md",
     "Serving": "serve.md",
+    "Cards": "handoff.md",
     "Reliability": "reliability.md",
 }
 
