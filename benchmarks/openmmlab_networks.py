@@ -23,7 +23,6 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -199,13 +198,13 @@ def built_cases(
     where: Path,
     quantize: QuantizeOptions,
     size_hw: tuple[int, int],
-    without: Sequence[str],
+    arguments: argparse.Namespace,
 ) -> dict[str, CompiledArtifact | str]:
-    """Every case's artifact, or in words why there is none; but for cases `without`."""
+    """Every case's artifact, or in words why there is none; but for cases that are left out."""
     made: dict[str, CompiledArtifact | str] = {}
     for backend, precision in CASES:
         name = f"{backend} {short(precision)}"
-        if name in without:
+        if name in arguments.without:
             continue
         folder = where / name.replace(" ", "_")
         refused = where / f"{folder.name}.refused"
@@ -218,6 +217,7 @@ def built_cases(
             InputShape(height=size_hw[0], width=size_hw[1]),
             # ONNX Runtime corrects no biases.
             quantize if backend == "openvino" else replace(quantize, bias_correction="auto"),
+            half_type=arguments.half_type if backend == "openvino" else "auto",
         )
         try:
             made[name] = build(exported, folder, options, data=photos)
@@ -277,8 +277,9 @@ def profile(pipeline: Pipeline, size_hw: tuple[int, int], runs: int = 5, kept: i
     for layer in found.layers:
         parts = [word for part, word in PARTS.items() if any(part in node for node in layer.nodes)]
         kind = layer.kind
-        if kind == "Convolution":
-            kind = "convolution 1x1" if "1x1" in layer.kernel else "convolution"
+        if "Convolution" in kind:
+            shown = {"1x1": "1x1 convolution", "_dw": "depthwise convolution"}
+            kind = next((words for mark, words in shown.items() if mark in layer.kernel), "convolution")
         groups.setdefault(f"{kind}{f' ({parts[0]})' if parts else ''}, {layer.type}", []).append(layer)
     whole = found.timed_ms
     rows = []
@@ -326,7 +327,7 @@ def measure(name: str, photos: Path, arguments: argparse.Namespace, where: Path)
         exported = export(network, where / "float", labels=labels, preprocess=preprocess, options=options)
     quantize = QuantizeOptions(split="all", images=len(paths), calibration_method=arguments.calibration)
     quantize = quantize if arguments.calibration == "auto" else replace(quantize, bias_correction="fast")
-    made = built_cases(exported, photos, where, quantize, size_hw, arguments.without)
+    made = built_cases(exported, photos, where, quantize, size_hw, arguments)
     opened = {case: Pipeline.open(each) for case, each in made.items() if not isinstance(each, str)}
     changed = changed_labels(opened, inputs) if not arguments.only_speed else {}
     taken = times_ms(opened, arguments.repetitions, size_hw) if arguments.repetitions else {}
@@ -384,6 +385,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="where builds are kept")
     parser.add_argument("--size", type=size_hw_of, default=(512, 1024), metavar="HxW")
     parser.add_argument("--without", action="append", default=[], metavar="CASE", help="such as 'openvino fp32'")
+    parser.add_argument("--half-type", default="auto", choices=["auto", "bf16", "f16"], help="auto times both")
     parser.add_argument("--statistics-height", type=int, default=256, help="of photographs that statistics are of")
     parser.add_argument("--configs", type=Path, help="the folder that configuration files are named from")
     arguments = parser.parse_args()

@@ -357,7 +357,7 @@ _ONCE_MEASURED = (
         ("scaling.json",), _scaling,
     ),
     Table(
-        "openmmlab-precisions", "Precisions of five networks built from configurations", "MMSegmentation's networks",
+        "openmmlab-precisions", "Precisions of networks built from configurations", "MMSegmentation's networks",
         "python benchmarks/openmmlab_networks.py --profile --images 5 --calibration minmax",
         "512×1024, batch 1, two cores with AMX, weights by chance, 5 photographs that calibrate and are compared; "
         "labels that are not ONNX Runtime's in float32; inference alone, medians of interleaved rounds' ratios with "
