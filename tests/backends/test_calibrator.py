@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from densecast.backends import _nncf
+from densecast.backends import _nncf, _openvino_ranges
 from densecast.backends._divided import FeedsWork
 from densecast.spec.options import ActivationScheme, CalibrationMethod, QuantizeOptions
 from densecast.spec.tensor import Feeds
@@ -88,6 +88,38 @@ def test_one_pass_finds_the_ranges_of_every_method(
         for number, (got, ends) in enumerate(zip(found[method], expected, strict=True)):
             for one, end in zip(got, ends, strict=True):
                 np.testing.assert_allclose(one, end, rtol=2e-5, atol=1e-6, err_msg=f"{method} {number}")
+
+
+@pytest.mark.parametrize("activations", ["asymmetric", "symmetric"])
+def test_a_model_that_is_given_ranges_is_the_one_that_the_quantiser_makes_of_them_bit_for_bit(
+    feeds: list[Feeds], activations: ActivationScheme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nncf")
+    found, given, copies = [], _openvino_ranges.with_ranges, list[Any]()
+
+    def noted(model: Any, ranges: Any) -> Any:
+        copies.append(given(model, ranges))
+        return copies[-1]
+
+    for instead in (noted, lambda *_: None):
+        placed = _nncf.calibrator(_model(), len(feeds), QuantizeOptions(activations=activations), full_weights=True)
+        assert placed is not None
+        with monkeypatch.context() as patch, _nncf.quiet():
+            patch.setattr(_openvino_ranges, "with_ranges", instead)
+            placed.collect(feeds, METHODS, with_biases=True)
+            models = [placed.int8(method, corrects_biases=biased) for method in METHODS for biased in (False, True)]
+        found.append([_everything(model) for model in models])
+    assert found[0] == found[1] and len({tuple(each) for each in found[0]}) > len(METHODS)
+    assert len(copies) == len(models) and None not in copies
+
+
+def _everything(model: Any) -> list[str]:
+    """Every operator in order: type, attributes, and a constant's bytes."""
+    return [
+        f"{node.get_type_name()} {sorted(node.get_attributes().items(), key=str)} "
+        + (np.asarray(node.get_data()).tobytes().hex() if node.get_type_name() == "Constant" else "")
+        for node in model.get_ordered_ops()
+    ]
 
 
 def test_corrected_biases_are_those_of_nncf(feeds: list[Feeds], monkeypatch: pytest.MonkeyPatch) -> None:

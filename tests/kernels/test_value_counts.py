@@ -19,6 +19,8 @@ def _drawn(kind: str) -> F32:
         "heavy-tailed": rng.standard_t(3, 20000),
         "few": np.array([1.5, -2.0, 0.0]),
         "steps": rng.integers(-4, 5, 20000) / 8,
+        "edges": np.linspace(-3, 5, 2049).repeat(3) + rng.choice([-1e-7, 0, 1e-7], 6147),
+        "far away": 1000 + rng.uniform(0, 4, 20000),
     }[kind]
     return values.astype(np.float32)
 
@@ -34,7 +36,7 @@ def test_values_on_the_edges_and_next_to_them_count_as_numpys(ends: tuple[float,
     np.testing.assert_array_equal(value_counts.counted(values, edges), expected)
 
 
-@pytest.mark.parametrize("kind", ["normal", "rectified", "heavy-tailed", "few", "steps"])
+@pytest.mark.parametrize("kind", ["normal", "rectified", "heavy-tailed", "few", "steps", "edges", "far away"])
 @pytest.mark.parametrize("wider", [0.0, 0.37])
 def test_counts_are_those_of_numpy(kind: str, wider: float) -> None:
     values = _drawn(kind)

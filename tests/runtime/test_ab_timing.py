@@ -44,6 +44,22 @@ def test_rounds_end_with_the_time_but_not_before_the_fewest(
     assert len(seconds) == rounds
 
 
+@pytest.mark.parametrize(
+    ("slower", "rounds"), [((2.0,) * 9, 5), ((2.0, 1.3) * 4, 8), ((1.2, 1.15) * 4, 8), ((0.9,) * 8, 5)]
+)
+def test_rounds_end_when_they_are_farther_from_what_is_required_than_from_one_another(
+    slower: tuple[float, ...], rounds: int
+) -> None:
+    """2 is farther from 1.1 than the rounds are apart; what lies between 1.3 and 2, or beside 1.1, is not settled."""
+    baseline_s = iter(slower)
+    found = interleave(
+        [lambda: next(baseline_s), lambda: 1.0],
+        RoundLimits(8, 5, 100.0),
+        lambda seconds: ab_timing.is_settled(seconds[0], seconds[1], 1.1),
+    )
+    assert [len(each) for each in found] == [rounds] * 2
+
+
 def test_a_call_is_timed_by_the_clock_that_is_given() -> None:
     ticks = iter([1_000_000_000, 3_500_000_000])
     assert timed(lambda: None, lambda: next(ticks))() == 2.5

@@ -7,17 +7,18 @@ runs once, and `ValueStatistics` hands NNCF what its own collectors would have f
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from densecast.backends import _divided_statistics, _openvino_ranges
 from densecast.backends._divided import Divided
-from densecast.backends._divided_statistics import SETTINGS, Taker, collect_elsewhere
+from densecast.backends._divided_statistics import Taker
+from densecast.backends._openvino_statistics import RangeTaker, StatisticsPass
 from densecast.backends._value_statistics import ChannelMeans, ValueStatistics
-from densecast.runtime.machine import usable_cpus
 from densecast.spec.options import CalibrationMethod, QuantizeOptions
 from densecast.spec.tensor import Array, Feeds
 
@@ -30,6 +31,7 @@ class UnknownPartsError(Exception):
 class _Point:
     """A place whose values are wanted: the number of the model's output that shows them, and who wants to know."""
 
+    place: Any
     output: int
     collector: Any
     key: tuple[int, ...]
@@ -59,6 +61,7 @@ class Calibrator:
             self._build_graph, self._compress = build_graph, compress_quantize_weights_transformation
             self._points = self._min_max.get_statistic_points(self._model, self._graph)
             self._options = options
+            self._made: dict[bool, Any] = {}
             self._outside = 1 - options.percentile / 100
             self._prepare()
         except (ImportError, AttributeError, TypeError, ValueError, KeyError, RuntimeError) as error:
@@ -75,8 +78,6 @@ class Calibrator:
 
         Where extremes are all that ranges take, the engine finds them: the same numbers, and no tensor is written out.
         """
-        import openvino as ov
-
         self._means = {(place, axis): ChannelMeans(axis) for place, axis, _ in self._biases if with_biases}
         self._statistics = {
             (point.output, point.key): ValueStatistics(
@@ -86,42 +87,66 @@ class Calibrator:
         }
         copy = self._model.clone()
         shown = _Shown(copy, self._places)
-        takers: list[Taker] = []
+        ranges = []
         for (place, key), statistics in self._statistics.items():
             ends = None if ValueStatistics.needs_values(methods) else shown.extremes(place, key)
             outputs = shown.values(place) if ends is None else ends
-            takers.append(Taker(outputs, statistics, "add" if ends is None else "add_extremes"))
-        takers += [Taker(shown.values(place), means) for (place, _), means in self._means.items()]
-        of_statistics = ov.Model(shown.outputs, copy.get_parameters(), "statistics")
+            ranges.append(RangeTaker(self._places[place][0], statistics, outputs))
+        means = [(shown.values(place)[0], channels) for (place, _), channels in self._means.items()]
+        one_pass = StatisticsPass(shown.outputs, copy.get_parameters(), ranges, means)
         if isinstance(calibration, Divided) and ValueStatistics.merges(methods):
-            collect_elsewhere(calibration, of_statistics, takers)
-            return
-        request = ov.Core().compile_model(of_statistics, "CPU", SETTINGS).create_infer_request()
-        with ThreadPoolExecutor(usable_cpus()) as pool:
-            for feeds in calibration:
-                request.infer(feeds, share_inputs=True, share_outputs=True)
-                values = [request.get_output_tensor(number).data for number in range(len(shown.outputs))]
-                for done in [pool.submit(taker.take, values) for taker in takers]:
-                    done.result()
+            takers = [
+                Taker(each.outputs, each.statistics, "add" if len(each.outputs) == 1 else "add_extremes")
+                for each in ranges
+            ]
+            takers += [Taker((output,), channels) for output, channels in means]
+            _divided_statistics.collect_elsewhere(calibration, one_pass.model, takers)
+        else:
+            one_pass.run(calibration)
 
     def int8(self, method: CalibrationMethod, *, corrects_biases: bool) -> Any:
         """A quantised model by one of the methods that were collected, with biases corrected or not."""
         from nncf.common.tensor_statistics.statistics import MeanTensorStatistic, MinMaxTensorStatistic
         from nncf.tensor import Tensor
 
+        statistics = {}
         for point in self._ranges:
             found = self._statistics[point.output, point.key].range(method, absolute=point.is_absolute)
             low, high = (Tensor(each) for each in found)
-            point.collector.set_cache(MinMaxTensorStatistic(min_values=low, max_values=high))
-        model = self._min_max.apply(self._model, self._graph, self._points)
+            statistics[point.place] = MinMaxTensorStatistic(min_values=low, max_values=high)
+            point.collector.set_cache(statistics[point.place])
+        model = self._quantised(statistics, compressed=not corrects_biases)
         if corrects_biases:
             for place, axis, collector in self._biases:
                 means = self._means[place, axis]
                 shape = Tensor(np.array(means.shape))
                 collector.set_cache(MeanTensorStatistic(mean_values=Tensor(means.mean), shape=shape))
             model = self._algorithms[1].apply(model, self._build_graph(model), self._bias_points)
-        self._compress(model)
+            self._compress(model)
         return model
+
+    def _quantised(self, statistics: dict[Any, Any], *, compressed: bool) -> Any:
+        """The model with all quantisers, and with `compressed` weights in 8 bits.
+
+        It is NNCF's own for the first ranges, and a copy of that with other ranges afterwards.
+        """
+        with contextlib.suppress(AttributeError, ImportError, KeyError, TypeError, ValueError):
+            configs, groups = self._min_max._get_quantization_target_points(self._model, self._graph)
+            ranges = _openvino_ranges.parameters(groups, configs, statistics, self._min_max._unify_statistics)
+            if (model := _openvino_ranges.with_ranges(self._first(compressed=compressed), ranges)) is not None:
+                return model
+        model = self._min_max.apply(self._model, self._graph, self._points)
+        if compressed:
+            self._compress(model)
+        return model
+
+    def _first(self, *, compressed: bool) -> Any:
+        if not self._made:
+            self._made[False] = self._min_max.apply(self._model, self._graph, self._points)
+        if compressed not in self._made:
+            self._made[True] = self._made[False].clone()
+            self._compress(self._made[True])
+        return self._made[compressed]
 
     def _prepare(self) -> None:
         """Give the weights' collectors their values, and note which tensors the others wait for."""
@@ -139,7 +164,9 @@ class Calibrator:
             if names not in ({"MinReducer", "MaxReducer"}, {"MinReducer", "AbsMaxReducer"}):
                 raise UnknownPartsError
             rank = output.get_partial_shape().rank.get_length()
-            self._ranges.append(_Point(self._place(output), collector, _key(low, rank), "AbsMaxReducer" in names))
+            self._ranges.append(
+                _Point(point.target_point, self._place(output), collector, _key(low, rank), "AbsMaxReducer" in names)
+            )
         for output, collector in weights:
             _register(collector, _constant(output))
         self._bias_points = self._algorithms[1].get_statistic_points(self._model, self._graph)

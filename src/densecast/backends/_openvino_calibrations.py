@@ -24,21 +24,23 @@ from densecast.spec.tensor import Feeds
 _placed: dict[str, tuple[Any, Calibrator | None]] = {}
 
 
-def placed(job: BuildJob, *, keeps: bool = False) -> tuple[Any, Calibrator | None]:
-    """A job's model, and its quantisers where those known here can place them; with `keeps` also for the next call.
+def placed(job: BuildJob) -> tuple[Any, Calibrator | None]:
+    """A job's model, and its quantisers where those known here can place them.
 
     Whoever gets them may give them ranges, and changes neither.
     """
-    key = _key(job)
-    found = _placed.pop(key, None)
+    found = _placed.pop(_key(job), None)
     if found is None:
         model = _openvino_model.folded(_openvino_model.read(job))
         full_weights = cpus.takes_full_weights(job.options.cpu)
         found = model, _nncf.calibrator(model, len(job.calibration), job.options.quantize, full_weights=full_weights)
     _placed.clear()
-    if keeps:
-        _placed[key] = found
     return found
+
+
+def keep(job: BuildJob, model: Any, quantisers: Calibrator) -> None:
+    """Keep them for the next call of `placed`, which is that of the build."""
+    _placed[_key(job)] = model, quantisers
 
 
 def _key(job: BuildJob) -> str:
@@ -72,21 +74,6 @@ class OpenVinoCalibrationTrials:
         with _nncf.quiet():
             placed.collect(job.calibration, methods, with_biases=with_biases)
         self.seconds_per_image = (time.perf_counter() - start) / len(job.calibration)
-
-    @classmethod
-    def of(
-        cls,
-        job: BuildJob,
-        methods: Sequence[CalibrationMethod],
-        checked_hint: Callable[[Any], str],
-        *,
-        with_biases: bool,
-    ) -> OpenVinoCalibrationTrials | None:
-        """The trials of a job; None where NNCF's parts are others than those known here."""
-        model, quantisers = placed(job, keeps=True)
-        if quantisers is None:
-            return None
-        return cls(job, model, quantisers, methods, checked_hint, with_biases=with_biases)
 
     def float32(self, images: Sequence[Feeds]) -> list[F32]:
         """The main output of each image in float32."""

@@ -91,7 +91,9 @@ def _timed(core: Any, model: Any, specs: Sequence[TensorSpec], native: str) -> H
     single = [ab_timing.timed(call, time.process_time_ns) for call in calls]
     count = min(_MOST_CALLS, math.ceil(_ROUND_S / max(min(workload() for workload in single), 1e-6)))
     repeated = [ab_timing.timed(functools.partial(_repeat, call, count), time.process_time_ns) for call in calls]
-    f16_s, bf16_s = ab_timing.interleave(repeated, _ROUNDS)
+    f16_s, bf16_s = ab_timing.interleave(
+        repeated, _ROUNDS, lambda seconds: ab_timing.is_settled(seconds[0], seconds[1], _WORTH_BFLOAT16)
+    )
     return decide(f16_s / count, bf16_s / count, native, meter)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,35 @@ _ENDS = ("lefts", "rights")
 _MANY = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """The least and the greatest values of one image's samples, each of the rank of the values."""
+
+    lows: tuple[F32, ...]
+    highs: tuple[F32, ...]
+
+    @property
+    def are_finite(self) -> bool:
+        """Whether they are numbers."""
+        return all(bool(np.isfinite(end).all()) for end in (*self.lows, *self.highs))
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How one image's values are spread: counts in bins between two ends, and quantiles of each sample."""
+
+    ends: tuple[float, float]
+    in_bins: F64 | None = None
+    quantiles: tuple[tuple[F64, F64], ...] = ()
+
+
 class ValueStatistics:
-    """Statistics of one tensor, for some of the calibration methods; `add` takes it as one image left it.
+    """Statistics of one tensor, for some of the calibration methods, from what each image left in it.
+
+    An image is taken in by four steps. `extremes` and `counts` go through its values and change nothing here, so that
+    any thread or process may compute them for any image; `widen` and `merge` are quick, and belong in the images'
+    order: `widen` says between which ends `counts` has to count, those of all images so far, and `merge` adds them up.
+    `add` is all four. Where the engine has found the extremes, `widen` is all there is to do.
 
     `kept` are the axes along which ranges differ, as channels where they have ranges of their own; `samples` says
     whether each item of a batch is a sample of its own. `outside` is the share of the values that `percentile` leaves
@@ -39,30 +67,69 @@ class ValueStatistics:
         self._lows: list[F32] = []
         self._highs: list[F32] = []
         self._quantiles: list[tuple[F64, F64]] = []
+        self._ends: tuple[float, float] = (np.inf, -np.inf)
         self._counts: F64 | None = None
-        self._edges: tuple[float, float] = (0.0, 0.0)
-
-    def add(self, values: F32) -> None:
-        """Take in what one image has led to."""
-        for sample in self._parts(values):
-            axes = tuple(axis for axis in range(sample.ndim) if axis not in self._kept)
-            self._lows.append(sample.min(axis=axes, keepdims=True))
-            self._highs.append(sample.max(axis=axes, keepdims=True))
-            if "percentile" in self._methods and ("histogram" not in self._methods or self._kept):
-                self._quantiles.append(self._quantiles_of(sample, axes))
-        if "histogram" in self._methods and not self._kept:
-            self._add_to_histogram(values)
+        self._counted: tuple[float, float] = (0.0, 0.0)
 
     @staticmethod
     def needs_values(methods: Collection[CalibrationMethod]) -> bool:
         """Whether ranges by these methods take more than the extremes of each image."""
         return not set(methods) <= {"minmax", "mean_minmax"}
 
+    def add(self, values: F32) -> None:
+        """Take in what one image has led to."""
+        self.merge(self.counts(values, self.widen(self.extremes(values))))
+
     def add_extremes(self, lows: F32, highs: F32) -> None:
         """Take in the extremes of what one image has led to, of the rank of the values."""
-        for low, high in zip(self._parts(lows), self._parts(highs), strict=True):
-            self._lows.append(np.array(low))
-            self._highs.append(np.array(high))
+        self.widen(self.extremes_found(lows, highs))
+
+    def extremes(self, values: F32) -> Extremes:
+        """The extremes of one image's values."""
+        samples = self._parts(values)
+        axes = tuple(axis for axis in range(samples[0].ndim) if axis not in self._kept)
+        ends = [(each.min(axis=axes, keepdims=True), each.max(axis=axes, keepdims=True)) for each in samples]
+        return Extremes(tuple(low for low, _ in ends), tuple(high for _, high in ends))
+
+    def extremes_found(self, lows: F32, highs: F32) -> Extremes:
+        """One image's extremes where the engine has found them, of the rank of the values."""
+        return Extremes(*(tuple(np.array(each) for each in self._parts(ends)) for ends in (lows, highs)))
+
+    def widen(self, found: Extremes) -> tuple[float, float]:
+        """Take in an image's extremes; returns those of all values so far."""
+        self._lows += found.lows
+        self._highs += found.highs
+        low, high = min(float(end.min()) for end in found.lows), max(float(end.max()) for end in found.highs)
+        self._ends = min(low, self._ends[0]), max(high, self._ends[1])
+        return self._ends
+
+    def counts(self, values: F32, ends: tuple[float, float]) -> Counts:
+        """Count one image's values in bins between two ends; quantiles come from the same counts."""
+        if self._kept:
+            if "percentile" not in self._methods:
+                return Counts(ends)
+            axes = tuple(axis for axis in range(values.ndim) if axis not in self._kept)
+            return Counts(ends, None, tuple(self._quantiles_of(each, axes) for each in self._parts(values)))
+        if not self._methods & {"histogram", "percentile"}:
+            return Counts(ends)
+        edges, quantiles = _edges(*ends), []
+        rows = np.ascontiguousarray(values).reshape(values.shape[0] if self._samples and values.ndim > 1 else 1, -1)
+        per_row = [value_counts.counted(row, edges) for row in rows]
+        if "percentile" in self._methods:
+            ones = (1,) * values.ndim
+            for row, counts in zip(rows, per_row, strict=True):
+                places = (_quantile(row, counts, edges, share) for share in (self._outside, 1 - self._outside))
+                left, right = (np.full(ones, each) for each in places)
+                quantiles.append((left, right))
+        return Counts(ends, np.sum(per_row, axis=0).astype(np.float64), tuple(quantiles))
+
+    def merge(self, found: Counts) -> None:
+        """Take in an image's counts."""
+        self._quantiles += found.quantiles
+        if found.in_bins is None or "histogram" not in self._methods:
+            return
+        earlier = 0.0 if self._counts is None else moved(self._counts, self._counted, found.ends)
+        self._counts, self._counted = found.in_bins + earlier, found.ends
 
     @staticmethod
     def merges(methods: Collection[CalibrationMethod]) -> bool:
@@ -102,27 +169,6 @@ class ValueStatistics:
             return np.asarray(ends[0], np.float32), np.asarray(ends[1], np.float32)
         return np.stack(self._lows).min(axis=0), highs.max(axis=0)
 
-    def _add_to_histogram(self, values: F32) -> None:
-        """Count the values in bins that reach over all of the values so far; quantiles come from the same counts."""
-        flat = np.ascontiguousarray(values).reshape(-1)
-        rows = values.shape[0] if self._samples and values.ndim > 1 else 1
-        low = min(float(each.min()) for each in self._lows[-rows:])
-        high = max(float(each.max()) for each in self._highs[-rows:])
-        before = self._edges
-        if self._counts is not None:
-            low, high = min(low, before[0]), max(high, before[1])
-        edges = _edges(low, high)
-        per_row = [value_counts.counted(row, edges) for row in flat.reshape(rows, -1)]
-        if "percentile" in self._methods:
-            ones = (1,) * values.ndim
-            for row, counts in zip(flat.reshape(rows, -1), per_row, strict=True):
-                ends = (_quantile(row, counts, edges, share) for share in (self._outside, 1 - self._outside))
-                left, right = (np.full(ones, each) for each in ends)
-                self._quantiles.append((left, right))
-        counts = np.sum(per_row, axis=0).astype(np.float64)
-        self._counts = counts if self._counts is None else counts + moved(self._counts, before, (low, high))
-        self._edges = low, high
-
     def _quantiles_of(self, sample: F32, axes: tuple[int, ...]) -> tuple[F64, F64]:
         left, right = np.quantile(
             sample.astype(np.float64), (self._outside, 1 - self._outside), axis=axes, keepdims=True
@@ -131,7 +177,7 @@ class ValueStatistics:
 
     def _least_error_range(self, rank: int) -> tuple[F32, F32]:
         assert self._counts is not None
-        low, high = self._edges
+        low, high = self._counted
         first, last = value_counts.least_error_bins(self._counts, _LEVELS)
         width = (high - low) / _BINS
         ends = (low + width * first, low + width * (last + 1))
@@ -150,12 +196,19 @@ class ChannelMeans:
 
     def add(self, values: F32) -> None:
         """Take in what one image has led to."""
-        self.shape = self.shape or values.shape
+        self.merge(self.of(values), values.shape)
+
+    def of(self, values: F32) -> F32:
+        """The means of one image's values; nothing here changes."""
         if values.ndim < 3:
-            self._means.append(values.mean(axis=0))
-            return
+            return np.asarray(values.mean(axis=0))
         axis = range(values.ndim)[self._axis]
-        self._means.append(values.mean(axis=tuple(each for each in range(values.ndim) if each != axis)))
+        return np.asarray(values.mean(axis=tuple(each for each in range(values.ndim) if each != axis)))
+
+    def merge(self, means: F32, shape: tuple[int, ...]) -> None:
+        """Take in an image's means, and the shape of the values that they are of, in the images' order."""
+        self.shape = self.shape or shape
+        self._means.append(means)
 
     def parts(self) -> dict[str, Array]:
         """What `extend` takes: the means of each image."""
@@ -215,4 +268,6 @@ def _quantile(values: F32, counts: npt.NDArray[np.int64], edges: F32, share: flo
             inside[chosen] = value_counts.within(values, edges[chosen], high, int(counts[chosen]))
         nth = rank - int(sums[chosen] - counts[chosen])
         ends.append(float(np.partition(inside[chosen], nth)[nth]))
-    return ends[0] + (ends[1] - ends[0]) * (place - below)
+    share_above, apart = place - below, ends[1] - ends[0]
+    # As NumPy does it, to the last bit: from the nearer of the two.
+    return ends[1] - apart * (1 - share_above) if share_above >= 0.5 else ends[0] + apart * share_above

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from densecast.backends._openvino_inspector import OpenVinoInspector
 from densecast.backends._openvino_int8 import OpenVinoQuantized
 from densecast.backends._openvino_runner import OpenVinoRunner, precision_of
 from densecast.backends._openvino_types import TYPES, counted
+from densecast.errors import DensecastError
 from densecast.io import files
 from densecast.runtime import engine_words, machine
 from densecast.runtime.execution import ExecutionConfig
@@ -42,6 +44,7 @@ from densecast.spec.tensor import Feeds
 
 if TYPE_CHECKING:
     # Calibrating brings compiled statistics along, which no other use has to wait for.
+    from densecast.backends._nncf_calibrator import Calibrator
     from densecast.backends._openvino_calibrations import OpenVinoCalibrationTrials
 
 _FILE = _openvino_profile.MODEL_FILE
@@ -94,17 +97,16 @@ class OpenVinoBackend:
 
     def quantized(self, job: BuildJob) -> OpenVinoQuantized:
         """Calibrate with NNCF; the 16-bit type is the faster one for the full int8 model."""
-        from densecast.backends import _nncf, _openvino_calibrations
+        from densecast.backends import _nncf
 
         # Calibration runs the network in float32, in this process.
         corrects = job.options.quantize.bias_correction != "none"
-        _openvino_trial.check(job.graph, "f32", job.spec.inputs, calibrates=True, corrects_biases=corrects)
+        model, placed = _tried_and_placed(job, corrects_biases=corrects)
         if job.options.quantize.bias_correction == "full":
             from densecast.backends import _nncf_trial
 
             _nncf_trial.check(job.graph, job.spec.inputs, job.options.quantize)
         with engine_words.as_ours(_CANNOT, _CURE):
-            model, placed = _openvino_calibrations.placed(job)
             full_weights = cpus.takes_full_weights(job.options.cpu)
             int8 = _nncf.quantize(
                 model, job.calibration, job.options.quantize, full_weights=full_weights, placed=placed
@@ -121,6 +123,7 @@ class OpenVinoBackend:
         self, job: BuildJob, methods: Sequence[CalibrationMethod], *, with_biases: bool
     ) -> OpenVinoCalibrationTrials | None:
         """Run the float model once for the ranges of all methods; None where NNCF has to find each method's itself."""
+        from densecast.backends import _openvino_calibrations
         from densecast.backends._openvino_calibrations import OpenVinoCalibrationTrials
 
         def checked_hint(int8: Any) -> str:
@@ -131,9 +134,12 @@ class OpenVinoBackend:
             return hint.type
 
         # Calibration runs the network in float32, in this process.
-        _openvino_trial.check(job.graph, "f32", job.spec.inputs, calibrates=True, corrects_biases=with_biases)
+        model, placed = _tried_and_placed(job, corrects_biases=with_biases)
+        if placed is None:
+            return None
+        _openvino_calibrations.keep(job, model, placed)
         with engine_words.as_ours(_CANNOT, _CURE):
-            return OpenVinoCalibrationTrials.of(job, methods, checked_hint, with_biases=with_biases)
+            return OpenVinoCalibrationTrials(job, model, placed, methods, checked_hint, with_biases=with_biases)
 
     def activation_scheme(self, graph: Path) -> ActivationScheme:
         """Resolve `auto`: OpenVINO keeps int8 through a pad only with symmetric ranges."""
@@ -176,6 +182,32 @@ class _Hint:
 
     type: str
     record: HalfTypeRecord | None = None
+
+
+def _tried_and_placed(job: BuildJob, *, corrects_biases: bool) -> tuple[Any, Calibrator | None]:
+    """The job's model and its quantisers, once it has run in a process of its own as a calibration runs it.
+
+    That process has one thread, as has placing the quantisers: they go on at the same time.
+    """
+    from densecast.backends import _openvino_calibrations
+
+    with ThreadPoolExecutor(1) as pool:
+        trial = pool.submit(
+            _openvino_trial.check,
+            job.graph,
+            "f32",
+            job.spec.inputs,
+            calibrates=True,
+            corrects_biases=corrects_biases,
+        )
+        try:
+            with engine_words.as_ours(_CANNOT, _CURE):
+                placed = _openvino_calibrations.placed(job)
+        except DensecastError:
+            trial.result()  # says more
+            raise
+        trial.result()
+    return placed
 
 
 def _hint(model: Any, job: BuildJob) -> _Hint:

@@ -57,14 +57,35 @@ class Verdict:
     why: str
 
 
-def interleave(workloads: Sequence[Workload], limits: RoundLimits) -> list[Seconds]:
-    """Run every workload once a round, in order: for each the seconds of all rounds. None of them warms up."""
+def interleave(
+    workloads: Sequence[Workload], limits: RoundLimits, settled: Callable[[list[Seconds]], bool] | None = None
+) -> list[Seconds]:
+    """Run every workload once a round, in order: for each the seconds of all rounds. None of them warms up.
+
+    With `settled` it ends as soon as that says so of the rounds so far, when there are the fewest.
+    """
     rounds: list[list[float]] = []
     start = time.perf_counter()
     while len(rounds) < limits.most:
-        if len(rounds) >= limits.fewest and time.perf_counter() - start > limits.seconds:
-            break
+        if len(rounds) >= limits.fewest:
+            is_over = time.perf_counter() - start > limits.seconds
+            if is_over or (settled is not None and settled(_by_workload(rounds))):
+                break
         rounds.append([workload() for workload in workloads])
+    return _by_workload(rounds)
+
+
+def is_settled(baseline: Seconds, candidate: Seconds, required: float) -> bool:
+    """Whether more rounds would say the same of whether the candidate is `required` times as fast.
+
+    They do where all rounds lie on one side of it, and farther from it than from one another.
+    """
+    ratios = baseline / candidate
+    low, high = float(ratios.min()), float(ratios.max())
+    return max(low - required, required - high) > high - low
+
+
+def _by_workload(rounds: Sequence[Sequence[float]]) -> list[Seconds]:
     return list(np.array(rounds, dtype=np.float64).T)
 
 

@@ -1,0 +1,98 @@
+"""Statistics of activations are the same however many images are in work at a time, and a failure ends the pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from densecast.backends import _openvino_statistics as passes
+from densecast.backends._value_statistics import ChannelMeans, ValueStatistics
+from densecast.errors import BadGraphError, BadImageError
+from densecast.spec.tensor import Feeds
+
+ov = pytest.importorskip("openvino")
+METHODS = ("minmax", "mean_minmax", "histogram", "percentile")
+F32 = npt.NDArray[np.float32]
+
+
+def _images(count: int = 9) -> list[Feeds]:
+    rng = np.random.default_rng(5)
+    return [
+        {"image": (rng.standard_t(4, (1, 3, 9, 11)) * rng.uniform(0.3, 3)).astype(np.float32)} for _ in range(count)
+    ]
+
+
+class _Pass:
+    """A model of one layer, whose values are the image's, halved, where they are not below zero."""
+
+    def __init__(self) -> None:
+        image = ov.opset13.parameter([-1, 3, -1, -1], np.float32, name="image")
+        image.output(0).set_names({"image"})
+        layer = ov.opset13.relu(ov.opset13.multiply(image, ov.opset13.constant(np.float32(0.5))))
+        self.statistics, self.means = ValueStatistics(METHODS, 0.01), ChannelMeans(1)
+        taker = passes.RangeTaker("layer", self.statistics, (0,))
+        self._pass = passes.StatisticsPass([layer.output(0)], [image], [taker], [(0, self.means)])
+
+    def run(self, images: Sequence[Feeds]) -> list[Any]:
+        self._pass.run(images)
+        ranges = [self.statistics.range(method, absolute=False) for method in METHODS]
+        return [*(end for ends in ranges for end in ends), self.means.mean]
+
+
+def test_any_number_of_images_at_a_time_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for cpus in (1, 2, 5):
+        monkeypatch.setattr(passes, "usable_cpus", lambda cpus=cpus: cpus)
+        found.append(_Pass().run(_images()))
+    for one, *others in zip(*found, strict=True):
+        assert all(np.array_equal(one, other) for other in others)
+    layers = [np.maximum(each["image"] / 2, 0) for each in _images()]
+    low, high = found[0][0], found[0][1]
+    assert low.item() == 0 and high.item() == max(each.max() for each in layers)
+    quantiles = [np.quantile(each.astype(np.float64), 0.99) for each in layers]
+    assert found[0][7].item() == np.float32(np.mean(quantiles))
+    expected = np.mean([each.mean(axis=(0, 2, 3)) for each in layers], axis=0)
+    np.testing.assert_allclose(found[0][8], expected, rtol=1e-6)
+
+
+def test_activations_that_would_not_fit_into_memory_are_had_one_image_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(passes, "usable_cpus", lambda: 4)
+    expected = _Pass().run(_images())
+    monkeypatch.setattr(passes, "_MOST_BYTES", 1)
+    assert all(np.array_equal(one, other) for one, other in zip(_Pass().run(_images()), expected, strict=True))
+
+
+class _Broken(Sequence[Feeds]):
+    """Images of which one cannot be read."""
+
+    def __len__(self) -> int:
+        return 9
+
+    def __iter__(self) -> Iterator[Feeds]:
+        for number, feeds in enumerate(_images()):
+            if number == 5:
+                raise BadImageError("image 5 is broken")
+            yield feeds
+
+    def __getitem__(self, index: Any) -> Any:
+        raise NotImplementedError
+
+
+def test_an_image_that_cannot_be_read_ends_the_pass_with_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "usable_cpus", lambda: 3)
+    with pytest.raises(BadImageError, match="image 5"):
+        _Pass().run(_Broken())
+
+
+def test_values_that_are_not_finite_are_told_with_the_layer_and_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "usable_cpus", lambda: 3)
+    images = _images()
+    images[4]["image"][0, 1, 2, 3] = np.inf
+    with pytest.raises(BadGraphError, match=r"'layer'.*not finite on calibration image 5"):
+        _Pass().run(images)
