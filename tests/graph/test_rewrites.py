@@ -23,9 +23,10 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
 
-@pytest.mark.parametrize("dilation", [2, 6, 18])
-@pytest.mark.parametrize("kernel", [(3, 3), (3, 1), (5, 3)])
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("dilation", "kernel", "bias"),
+    [(2, (3, 3), False), *((dilation, kernel, True) for dilation in (2, 6, 18) for kernel in ((3, 3), (3, 1), (5, 3)))],
+)
 def test_rows_of_a_dilated_kernel_sum_to_it(dilation: int, kernel: tuple[int, int], bias: bool) -> None:
     torch.manual_seed(0)
     padding = tuple(dilation * (size // 2) for size in kernel)
@@ -155,8 +156,7 @@ class EnlargedJoin(torch.nn.Module):
         return self.last(torch.cat(maps, 1)).relu()
 
 
-@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("mode", "bias"), [("bilinear", True), ("nearest", False)])
 def test_joined_maps_are_mixed_before_they_are_enlarged(mode: str, bias: bool) -> None:
     torch.manual_seed(0)
     network = EnlargedJoin(mode=mode, bias=bias)
