@@ -360,8 +360,8 @@ _ONCE_MEASURED = (
         "openmmlab-precisions", "Precisions of networks built from configurations", "MMSegmentation's networks",
         "python benchmarks/openmmlab_networks.py --profile --images 5 --calibration minmax",
         "512×1024, batch 1, two cores with AMX, weights by chance, 5 photographs (of DeepLabV3+ 3) that calibrate and "
-        "are compared; labels that are not ONNX Runtime's in float32; inference alone, medians of interleaved rounds' ratios with "
-        "their quartiles. An empty cell was not measured.",
+        "are compared; labels that are not ONNX Runtime's in float32; inference alone, medians of interleaved rounds' "
+        "ratios with their quartiles. An empty cell was not measured.",
         ("openmmlab_networks.json",), _openmmlab,
     ),
     Table(
