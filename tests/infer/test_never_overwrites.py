@@ -222,6 +222,14 @@ def test_names_are_told_apart_as_the_file_system_does(tmp_path: Path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
+def test_names_are_told_apart_where_the_locale_has_few_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_ascii(path: Path) -> None:
+        path.name.encode("ascii")
+
+    monkeypatch.setattr(Path, "mkdir", of_ascii)
+    assert folding(tmp_path)("A.png") != folding(tmp_path)("a.png")
+
+
 def test_an_out_that_is_a_file_is_refused(bright: Path, tmp_path: Path) -> None:
     image = half_bright(tmp_path / "a.jpg")
     assert "is a file" in refused(bright, tmp_path, image, "--out", image)

@@ -36,3 +36,18 @@ def test_an_error_within_comes_out_and_the_thread_ends() -> None:
     with pytest.raises(KeyError, match="engine"), jit_warming_up():
         raise KeyError("engine")
     assert NAME not in names()
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_fails_in_the_thread_prints_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from densecast.kernels import normalise
+
+    def failing(*arguments: Any) -> Any:
+        raise FileNotFoundError("the current folder is gone")
+
+    monkeypatch.setattr(normalise, "to_normalised_planes", failing)
+    with jit_warming_up():
+        pass
+    assert "Traceback" not in capfd.readouterr().err

@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import threading
 from collections.abc import Iterator
 
 import numpy as np
 
+_LOG = logging.getLogger(__name__)
+
 
 @contextlib.contextmanager
 def jit_warming_up() -> Iterator[None]:
     """Call the first kernel in a thread during the block; the end of the block waits for it."""
-    thread = threading.Thread(target=_first_call, name="densecast jit_warming_up")
+    thread = threading.Thread(target=_quietly, name="densecast jit_warming_up")
     thread.start()
     try:
         yield
     finally:
         thread.join()
+
+
+def _quietly() -> None:
+    """What fails here fails again where a kernel is needed, and is told by whoever called for it."""
+    try:
+        _first_call()
+    except Exception:  # imports and compilers raise whatever stands in their way
+        _LOG.debug("warming up failed", exc_info=True)
 
 
 def _first_call() -> None:

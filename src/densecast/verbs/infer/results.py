@@ -215,7 +215,7 @@ def folding(folder: Path) -> Callable[[str], str]:
     probe = existing / name
     try:
         probe.mkdir()
-    except OSError:  # said when the results are to be written
+    except (OSError, UnicodeError):  # said when the results are to be written; or a locale that has no such letter
         return str
     try:
         cases = probe.with_name(name.upper()).exists()
