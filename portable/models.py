@@ -112,7 +112,8 @@ def pictures(subject: Subject, root: Path, source: FloatArtifact) -> list[Path]:
 def save_images(subject: Subject, root: Path, source: FloatArtifact) -> None:
     """The images that are compared, decoded here: `ROOT/<network>/images.npz`."""
     found = pictures(subject, root, source)
-    chosen = found[_calibrated(found) :][:COMPARED]
+    # Of few photographs there are no others with something in them than those that were calibrated on.
+    chosen = (found if subject.photos else found[_calibrated(found) :])[:COMPARED]
     np.savez(root / subject.network / "images.npz", *[read_image(path) for path in chosen])
 
 

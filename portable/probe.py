@@ -8,6 +8,7 @@ there of the same build and as many images is not run again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -35,7 +36,8 @@ def main(root: Path, out: Path, networks: list[str], builds: Sequence[str] = (),
             images = [held[name] for name in sorted(held.files)][:count]
         for folder in sorted((root / network).glob("*_*_*")):
             name = f"{network}__{folder.name}"
-            of = {"key": json.loads((folder / "manifest.json").read_text())["key"], "images": len(images)}
+            seen = hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
+            of = {"key": json.loads((folder / "manifest.json").read_text())["key"], "images": seen}
             done = results["models"].get(name)
             if (builds and folder.name not in builds) or (done and of.items() <= done.items()):
                 continue

@@ -14,6 +14,7 @@ import pytest
 
 from densecast.backends import _nncf, _openvino_ranges
 from densecast.backends._divided import FeedsWork
+from densecast.errors import BadGraphError
 from densecast.spec.options import ActivationScheme, CalibrationMethod, QuantizeOptions
 from densecast.spec.tensor import Feeds
 
@@ -217,6 +218,15 @@ def test_statistics_of_single_images_merge_to_what_one_process_finds(
         assert len(here) == len(there) > 16
         for one, other in zip(here, there, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_statistics_of_other_machines_that_are_no_numbers_are_an_error(feeds: list[Feeds], tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    broken = [feeds[0], {"image": np.full((1, 3, 20, 24), np.nan, np.float32)}]
+    placed = _nncf.calibrator(_model(), 2, QuantizeOptions(activations="asymmetric"), full_weights=True)
+    assert placed is not None
+    with _nncf.quiet(), pytest.raises(BadGraphError, match=r"layer '.+' .* calibration image 2"):
+        placed.collect(_Elsewhere(broken, tmp_path), ["percentile"], with_biases=True)
 
 
 def test_values_that_are_one_number_have_a_range() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from densecast.backends._divided import Divided
 from densecast.backends._value_statistics import ChannelMeans, ValueStatistics
+from densecast.errors import BadGraphError
 from densecast.runtime.machine import usable_cpus
 from densecast.spec.tensor import Array, Feeds
 
@@ -23,11 +24,15 @@ SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 
 @dataclass(frozen=True)
 class Taker:
-    """Who takes in some of the model's outputs, by their numbers: `add` is the name of the method that does."""
+    """Who takes in some of the model's outputs, by their numbers: `add` is the name of the method that does.
+
+    `layer` is whose values they are, for errors.
+    """
 
     outputs: tuple[int, ...]
     statistics: ValueStatistics | ChannelMeans
     add: str = "add"
+    layer: str = ""
 
     def take(self, values: Sequence[Array]) -> None:
         """Take in what one image has led to."""
@@ -66,6 +71,9 @@ def collect_elsewhere(calibration: Divided, model: Any, takers: Sequence[Taker])
     """Have the statistics of each image collected where `calibration` says, and merge them in the images' order.
 
     Each of them keeps what it was told image by image, so that nothing depends on who collected which.
+
+    Raises:
+        BadGraphError: a layer gives values that are no numbers.
     """
     import openvino as ov
 
@@ -73,8 +81,14 @@ def collect_elsewhere(calibration: Divided, model: Any, takers: Sequence[Taker])
         ov.serialize(model, folder / "statistics.xml")
         return StatisticsWork(folder / "statistics.xml", tuple(takers))
 
-    for answer in calibration.each(written):
+    for number, answer in enumerate(calibration.each(written)):
         for taker, parts in zip(takers, _unpacked(answer), strict=True):
+            if not all(np.isfinite(held).all() for held in parts.values()):
+                layer = f"layer {taker.layer!r}" if taker.layer else "a layer"
+                raise BadGraphError(
+                    f"{layer} gives values that are not finite on calibration image {number + 1}, in float32 as well: "
+                    "its weights are broken, or it is made for images of another normalisation."
+                )
             taker.statistics.extend(parts)
 
 

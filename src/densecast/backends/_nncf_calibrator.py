@@ -96,7 +96,7 @@ class Calibrator:
         one_pass = StatisticsPass(shown.outputs, copy.get_parameters(), ranges, means)
         if isinstance(calibration, Divided) and ValueStatistics.merges(methods):
             takers = [
-                Taker(each.outputs, each.statistics, "add" if len(each.outputs) == 1 else "add_extremes")
+                Taker(each.outputs, each.statistics, "add" if len(each.outputs) == 1 else "add_extremes", each.layer)
                 for each in ranges
             ]
             takers += [Taker((output,), channels) for output, channels in means]
