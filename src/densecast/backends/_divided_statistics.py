@@ -35,8 +35,15 @@ class Taker:
     layer: str = ""
 
     def take(self, values: Sequence[Array]) -> None:
-        """Take in what one image has led to."""
-        getattr(self.statistics, self.add)(*(values[number] for number in self.outputs))
+        """Take in what one image has led to; of what is no number the extremes alone, which tell it."""
+        taken, held = [values[number] for number in self.outputs], self.statistics
+        if isinstance(held, ValueStatistics) and self.add == "add":
+            found = held.extremes(*taken)
+            ends = held.widen(found)
+            if found.are_finite:
+                held.merge(held.counts(*taken, ends))
+        else:
+            getattr(held, self.add)(*taken)
 
 
 @dataclass(frozen=True)
