@@ -38,10 +38,10 @@ class Taker:
         """Take in what one image has led to; of what is no number the extremes alone, which tell it."""
         taken, held = [values[number] for number in self.outputs], self.statistics
         if isinstance(held, ValueStatistics) and self.add == "add":
-            found = held.extremes(*taken)
+            found = held.extremes(taken[0])
             ends = held.widen(found)
             if found.are_finite:
-                held.merge(held.counts(*taken, ends))
+                held.merge(held.counts(taken[0], ends))
         else:
             getattr(held, self.add)(*taken)
 
