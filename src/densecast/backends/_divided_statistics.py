@@ -36,7 +36,8 @@ class Taker:
 
     def take(self, values: Sequence[Array]) -> None:
         """Take in what one image has led to; of what is no number the extremes alone, which tell it."""
-        taken, held = [values[number] for number in self.outputs], self.statistics
+        taken: list[Any] = [values[number] for number in self.outputs]
+        held = self.statistics
         if isinstance(held, ValueStatistics) and self.add == "add":
             found = held.extremes(taken[0])
             ends = held.widen(found)
