@@ -43,5 +43,6 @@ def unfilter(lines: Bytes, above: Bytes, distance: int) -> bool:
                 else:
                     predicted = corner
             line[x] = np.uint8((np.int64(line[x]) + predicted) & 255)
-        above[:] = line
+        for x in range(width):  # assigned as a whole, it would take seconds to compile
+            above[x] = line[x]
     return True

@@ -121,7 +121,7 @@ def group(  # type: ignore[no-untyped-def]
             for person in range(known):
                 mean_tag(history[person, : history_length[person]], means[person])
             _distances(tags[joint, :peaks], means, distance)
-            person_of_peak[:] = _assign(distance, values[joint], use_detection_value)[:peaks]
+            person_of_peak = _assign(distance, values[joint], use_detection_value)
         for row in range(peaks):
             person = person_of_peak[row]
             if not (person < known and distance[row, person] < tag_threshold):
@@ -135,7 +135,8 @@ def group(  # type: ignore[no-untyped-def]
             people[person, joint, 0] = index % width
             people[person, joint, 1] = index // width
             people[person, joint, 2] = values[joint, row]
-            history[person, history_length[person]] = tags[joint, row]
+            for axis in range(length):  # assigned as a whole, it would take seconds to compile
+                history[person, history_length[person], axis] = tags[joint, row, axis]
             history_length[person] += 1
     if ignore_too_many:
         people_count = min(people_count, max_people)
@@ -148,6 +149,7 @@ def person_scores(people):  # type: ignore[no-untyped-def]
     scores = np.empty(len(people), np.float32)
     column = np.empty((people.shape[1], 1), np.float32)
     for person in range(len(people)):
-        column[:, 0] = people[person, :, 2]
+        for joint in range(people.shape[1]):
+            column[joint, 0] = people[person, joint, 2]
         mean_tag(column, scores[person : person + 1])
     return scores

@@ -137,8 +137,8 @@ def _append(values, indices, count, value, index):  # type: ignore[no-untyped-de
     if count == len(values):
         longer_values = np.empty(2 * count, np.float32)
         longer_indices = np.empty(2 * count, np.int64)
-        longer_values[:count] = values
-        longer_indices[:count] = indices
+        for place in range(count):  # assigned as a whole, they would take seconds to compile
+            longer_values[place], longer_indices[place] = values[place], indices[place]
         values, indices = longer_values, longer_indices
     values[count] = value
     indices[count] = index
@@ -264,8 +264,8 @@ def highest_peaks(field, ceiling, cells, floor, radius, values, indices):  # typ
         for place in range(1, count):
             ties |= best_values[place] == best_values[place - 1]
         count = min(count, most)
-        values[joint, :count] = best_values[:count]
-        indices[joint, :count] = best_indices[:count]
+        for place in range(count):
+            values[joint, place], indices[joint, place] = best_values[place], best_indices[place]
         if ties and _HEAP_WHEN * most <= pixels:
             _order_of_torch(heat, field.has_mirror, ceiling[joint], cells, radius, values[joint], indices[joint])
         counts[joint] = count

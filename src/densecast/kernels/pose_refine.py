@@ -113,8 +113,10 @@ def _tile_ranges(plane, is_mirrored, row_edges, col_edges, least, most):  # type
     height, width = plane.shape
     low, high = np.empty(width, np.float32), np.empty(width, np.float32)
     for ty in range(least.shape[0]):
-        low[:] = plane[row_edges[ty]]
-        high[:] = low
+        # Element by element: to assign arrays, texts are compiled of errors that cannot be, which takes seconds.
+        for x in range(width):
+            low[x] = plane[row_edges[ty], x]
+            high[x] = low[x]
         for y in range(row_edges[ty] + 1, min(row_edges[ty + 1], height - 1) + 1):
             for x in range(width):
                 value = plane[y, x]

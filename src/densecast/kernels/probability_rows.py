@@ -67,7 +67,8 @@ def argmax_of_mean(total: Float32, count: np.float32, labels: Labels, probabilit
         for channel in range(channels):
             for x in range(width):
                 total[i, channel, x] /= count
-        best[:] = total[i, 0]
+        for x in range(width):  # assigned as a whole, it would take seconds to compile
+            best[x] = total[i, 0, x]
         labels[i] = 0
         for channel in range(1, channels):
             for x in range(width):
