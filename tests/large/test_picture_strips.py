@@ -100,6 +100,27 @@ def test_a_damaged_jpeg_is_told_in_strips_too(tmp_path: Path, picture: np.ndarra
             whole(opened)
 
 
+def test_means_that_differ_as_far_as_they_can_are_read_in_rows(tmp_path: Path) -> None:
+    y, x = np.mgrid[:64, :96]
+    blocks = np.where((y // 8 + x // 8) % 2, 255, 0).astype(np.uint8)  # of eight pixels, black and white in turn
+    for options in ({}, {"restart_marker_blocks": 5}):
+        (tmp_path / "a.jpg").write_bytes(_saved(blocks, quality=100, **options))
+        opened = jpeg.open_jpeg(tmp_path / "a.jpg")
+        assert opened is not None
+        np.testing.assert_array_equal(whole(opened, step=9)[:, :, 0], blocks)
+
+
+@pytest.mark.parametrize("number", [0, 3, 7])
+def test_restart_markers_out_of_turn_are_damage_in_strips_too(tmp_path: Path, picture: np.ndarray, number: int) -> None:
+    good = _saved(picture, restart_marker_blocks=3)
+    at = good.index(bytes([0xFF, 0xD0 + number]))
+    (tmp_path / "a.jpg").write_bytes(good[:at] + bytes([0xFF, 0xD0 + (number + 1) % 8]) + good[at + 2 :])
+    opened = jpeg.open_jpeg(tmp_path / "a.jpg")
+    assert opened is not None
+    with pytest.raises(BadImageError, match="the JPEG is damaged"):
+        whole(opened)
+
+
 def test_a_jpeg_of_more_pixels_than_are_decoded_at_once_is_read_in_rows(tmp_path: Path, picture: np.ndarray) -> None:
     """Only its first rows are there: they are read, and then the end is missing."""
     wide = cv2.imencode(".jpg", np.tile(picture, (3, 30, 1))[:, :, ::-1])[1].tobytes()
