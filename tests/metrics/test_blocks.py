@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_specs
 
-from densecast.errors import BadDatasetError, BadShapeError
+from densecast.errors import BadDatasetError, BadShapeError, UsageError
 from densecast.metrics._blocks import ValuesByImage, blocks_of, row_means
 from densecast.metrics.coco_keypoints import CocoKeypoints
 from densecast.metrics.dice import Dice
@@ -85,6 +85,35 @@ def test_blocks_of_any_size_give_one_score(name: str, images: int) -> None:
                 summed += each
             assert summed == metric.truth(counts, spec)
             assert sum(summed.by_class) + summed.ignored + sum(summed.foreign.values()) == 9 * HW[0] * HW[1]
+
+
+SPECS = {
+    "segmentation": tiny_specs.segmentation(),
+    "multilabel": tiny_specs.multilabel(),
+    "depth": tiny_specs.depth(),
+    "pose": tiny_specs.pose(),
+}
+MEASURED: dict[str, tuple[Any, str]] = {
+    "iou": (IntersectionOverUnion(), "segmentation"),
+    "dice": (Dice(), "segmentation"),
+    "multilabel": (MultilabelIou(), "multilabel"),
+    "depth": (MonocularDepth(), "depth"),
+    "pose": (CocoKeypoints(), "pose"),
+}
+
+
+@pytest.mark.coco
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_metric_measures_models_of_its_own_task_alone(name: str) -> None:
+    if name == "pose":
+        pytest.importorskip("pycocotools")
+    metric, task = MEASURED[name]
+    for other, spec in SPECS.items():
+        if other == task:
+            metric.check(spec)
+        else:
+            with pytest.raises(UsageError, match="compares"):
+                metric.check(spec)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -270,12 +270,13 @@ def main() -> None:
     tests: Choice = (
         NearTests(ROOT, arguments.files) if arguments.near else TestMap(ROOT, out / "lines", out / "tests.xml")
     )
+    # Drawn from what was just copied: the checkout may change meanwhile.
+    drawn = stated(arguments.listed) if arguments.listed else sample(packages, arguments.count, arguments.seed)
     workers = [Worker(tree, out / f"worker{number}.log") for number, tree in enumerate(trees)]
     try:
         wrong = _planted(workers[0], tests)
         if wrong:
             raise SystemExit(wrong)
-        drawn = stated(arguments.listed) if arguments.listed else sample(packages, arguments.count, arguments.seed)
         until = time.monotonic() + 60 * arguments.minutes
         trials = try_all(drawn, tests, workers, arguments.seconds, until, out / "mutation.json")
     finally:
