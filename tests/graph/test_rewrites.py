@@ -48,6 +48,24 @@ def test_only_kernels_that_engines_are_slow_with_are_split() -> None:
     assert slow.apply(exported(many, (1, slow.SLOW_CHANNELS, 9, 9))).changed
 
 
+def test_rows_count_and_not_columns() -> None:
+    tall = torch.nn.Conv2d(4, 3, 3, padding=(4, 1), dilation=(4, 1))
+    wide = torch.nn.Conv2d(4, 3, 3, padding=(1, 4), dilation=(1, 4))
+    row = torch.nn.Conv2d(4, 3, (1, 3), padding=(0, 4), dilation=4)
+    few = {"min_channels": 1, "min_dilation": 2}
+    agrees(split_dilated_convs.apply(exported(tall, (1, 4, 16, 16)), **few).model, tall, (1, 4, 16, 16))
+    assert split_dilated_convs.apply(exported(tall, (1, 4, 16, 16)), **few).changed
+    for network in (wide, row):
+        result = split_dilated_convs.apply(exported(network, (1, 4, 16, 16)), **few)
+        assert not result.changed and result.notes.startswith("of 0 convolutions with dilated rows none reads 1")
+    both = split_dilated_convs.apply(
+        exported(torch.nn.Sequential(tall, torch.nn.Conv2d(3, 4, 3, padding=4, dilation=4)), (1, 4, 16, 16)),
+        min_channels=4,
+        min_dilation=2,
+    )
+    assert both.notes == "1 dilated convolutions split into rows, 1 left as they were"
+
+
 @pytest.mark.parametrize(
     "convolution",
     [
