@@ -85,6 +85,8 @@ class Searched:
 
     source: Artifact
     built: Artifact
+    written: list[frozenset[str]]
+    """The layers in 16 bits of each int8 model that was written, in order; the last one is the result."""
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +95,15 @@ def searched(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Searched:
     folder = tmp_path_factory.mktemp("searched")
     with pytest.MonkeyPatch.context() as patch:
         made_up_times(patch, folder)
+        written, write = list[frozenset[str]](), OpenVinoQuantized.write
+
+        def noted(self: OpenVinoQuantized, excluded: frozenset[str], folder: Path) -> object:
+            written.append(excluded)
+            return write(self, excluded, folder)
+
+        patch.setattr(OpenVinoQuantized, "write", noted)
         source = tiny_artifacts.exported(folder, outlier_network())
-        return Searched(source, build_within(source, folder / "built", INT8, DISAGREEMENT, data=data))
+        return Searched(source, build_within(source, folder / "built", INT8, DISAGREEMENT, data=data), written)
 
 
 def record_of(artifact: Artifact) -> SearchRecord:
@@ -115,6 +124,15 @@ def test_only_the_layer_that_int8_ruins_is_left_in_16_bits(searched: Searched) -
     assert ran is not None and ran.layers["int8"] == 1 and sum(ran.layers.values()) == 2
     most = max(record.sensitivity, key=record.sensitivity.__getitem__)
     assert RUINED in most and record.sensitivity[most] > 0.9
+
+
+def test_plain_int8_is_built_once_and_every_layer_for_its_sensitivity(searched: Searched) -> None:
+    record = record_of(searched.built)
+    *measured, result = searched.written
+    assert measured.count(frozenset()) == 1 and len(record.sensitivity) == record.layers
+    singles = [each for each in measured if len(each) == 1]
+    assert {next(iter(each)) for each in singles} == set(record.sensitivity)
+    assert [set(trial.half_layers) for trial in record.trials if trial.name == record.winner] == [set(result)]
 
 
 def test_what_is_delivered_is_what_was_measured(searched: Searched, data: Path, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,8 @@ from densecast.measure.change import bootstrap, paired_drop, values_of
 from densecast.measure.data_source import here, source_or_folder
 from densecast.measure.ground_truth import GroundTruth
 from densecast.pipeline import Pipeline
+from densecast.runtime import process_settings
+from densecast.runtime.ordered_map import ordered_parallel_map
 from densecast.spec.data_options import Data
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.sample import Sample
@@ -36,6 +40,7 @@ _SHARE_OF_TIME = 1 / 25
 _TIMED_IMAGES = 4
 MOST_IMAGES, FEWEST_IMAGES = 200, 20
 Progress = Callable[[int, int], None]
+Judgement = TypeVar("Judgement")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class AccuracyEvaluator:
             )
         self._count: int | None = min(options.images, len(self._samples)) if options.images else None
         self._cache: dict[str, _Loaded] = {}
-        self._cached_bytes = 0
+        self._cached_bytes, self._caching = 0, threading.Lock()
         self._reference_counts: list[Any] = []
         self._reference_predictions: dict[str, Any] = {}
         self._reference_score: float | None = None
@@ -143,10 +148,10 @@ class AccuracyEvaluator:
     def measure_reference(self, pipeline: Pipeline, progress: Progress) -> None:
         """Predict all images with float32, the reference for every candidate."""
         if self._truth is None:
-            for done, sample in enumerate(self.samples, start=1):
-                inputs = self._load(pipeline, sample).inputs
-                self._reference_predictions[sample.id] = pipeline.predict(inputs, self._frame)
-                progress(done, self.images)
+            predictions = self._judged(pipeline, lambda sample, loaded, prediction: prediction, progress)
+            self._reference_predictions = {
+                sample.id: each for sample, each in zip(self.samples, predictions, strict=True)
+            }
             self._reference_score = 1.0
             return
         counts = self._reference_counts = self._counts(self._truth, pipeline, progress)
@@ -166,13 +171,11 @@ class AccuracyEvaluator:
         """The metric's counts, image by image."""
         if self._on != "local":
             return self._counts_elsewhere(truth, pipeline, progress)
-        counts = []
-        for done, sample in enumerate(self.samples, start=1):
-            loaded = self._load(pipeline, sample)
-            prediction = pipeline.predict(loaded.inputs, self._frame)
-            counts.append(truth.metric.count(sample.id, prediction, loaded.target, truth.spec))
-            progress(done, self.images)
-        return counts
+        return self._judged(
+            pipeline,
+            lambda sample, loaded, prediction: truth.metric.count(sample.id, prediction, loaded.target, truth.spec),
+            progress,
+        )
 
     def _counts_elsewhere(self, truth: GroundTruth, pipeline: Pipeline, progress: Progress) -> list[Any]:
         """The same, computed on other machines."""
@@ -185,13 +188,32 @@ class AccuracyEvaluator:
             return counts_on(self._on, pipeline.artifact, truth, self.samples, self._data, split, store, progress)
 
     def _similarities(self, pipeline: Pipeline, progress: Progress) -> list[float]:
-        """Yield the similarity of predictions to float32's, image by image; 1 for equal ones."""
-        similarities = []
-        for done, sample in enumerate(self.samples, start=1):
-            prediction = pipeline.predict(self._load(pipeline, sample).inputs, self._frame)
-            similarities.append(1 - self._task.difference(self._reference_predictions[sample.id], prediction).value)
-            progress(done, self.images)
-        return similarities
+        """The similarity of predictions to float32's, image by image; 1 for equal ones."""
+        return self._judged(
+            pipeline,
+            lambda sample, loaded, prediction: (
+                1 - self._task.difference(self._reference_predictions[sample.id], prediction).value
+            ),
+            progress,
+        )
+
+    def _judged(
+        self, pipeline: Pipeline, judge: Callable[[Sample, _Loaded, Any], Judgement], progress: Progress
+    ) -> list[Judgement]:
+        """What `judge` makes of every image and its prediction, in order; one is judged while the next is predicted."""
+
+        def judged(worker: int, sample: Sample) -> Judgement:
+            loaded = self._load(pipeline, sample)
+            return judge(sample, loaded, pipeline.predict(loaded.inputs, self._frame))
+
+        found: list[Judgement] = []
+        workers = pipeline.config.num_workers
+        results = ordered_parallel_map(judged, self.samples, workers)
+        with process_settings.opencv_threads(pipeline.config.num_threads // workers), contextlib.closing(results):
+            for each in results:
+                found.append(each)
+                progress(len(found), self.images)
+        return found
 
     @property
     def _frame(self) -> Frame:
@@ -203,9 +225,10 @@ class AccuracyEvaluator:
             return self._cache[sample.id]
         inputs = pipeline.preprocess(pipeline.read(sample.image))
         loaded = _Loaded(inputs, None if self._truth is None else self._truth.target(sample, inputs.placement))
-        if self._cached_bytes + loaded.nbytes <= _CACHE_BYTES:
-            self._cached_bytes += loaded.nbytes
-            self._cache[sample.id] = loaded
+        with self._caching:
+            if self._cached_bytes + loaded.nbytes <= _CACHE_BYTES:
+                self._cached_bytes += loaded.nbytes
+                self._cache[sample.id] = loaded
         return loaded
 
 

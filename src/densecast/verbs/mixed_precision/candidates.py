@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import shutil
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,8 +42,11 @@ class CandidateBuilder:
                 "has to. Use openvino or onnxruntime.",
                 field="backend",
             )
-        self._plan, self._folder, self._count = plan, folder, 0
-        self._config = ExecutionConfig(threads or usable_cpus(), use_cache=False)
+        self._plan, self._folder, self._numbers = plan, folder, itertools.count(1)
+        cpus = threads or usable_cpus()
+        # One inference at a time has all of them; another image is judged meanwhile.
+        self._config = ExecutionConfig(cpus, use_cache=False, num_workers=min(2, cpus))
+        self._building = threading.Lock()
         self._graphs = folder / "graph.onnx", folder / "half.onnx"
         self._notes = plan.write_graph(self._graphs[0])
         self._job, self._calibration = calibration_methods.resolve(plan, self._graphs[0])
@@ -86,9 +91,9 @@ class CandidateBuilder:
         return self._open(self._half[0])
 
     def mixed(self, half_layers: HalfLayers) -> Pipeline:
-        """Build in int8, except for `half_layers`."""
+        """Build in int8, except for `half_layers`; while one thread opens its build, another one's is built."""
         folder = self._next_folder()
-        with artifact.writing(folder) as draft:
+        with self._building, artifact.writing(folder) as draft:
             built = self._quantized.write(half_layers, draft.folder)
             draft.finish(self.manifest(built))
         return self._open(CompiledArtifact.open(folder))
@@ -127,8 +132,7 @@ class CandidateBuilder:
         return CompiledArtifact.open(folder), built
 
     def _next_folder(self) -> Path:
-        self._count += 1
-        return self._folder / f"candidate{self._count}"
+        return self._folder / f"candidate{next(self._numbers)}"
 
     def _open(self, opened: CompiledArtifact) -> Pipeline:
         return Pipeline(Session.open(opened, self._config, check_cpu=False), artifact=opened)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from densecast.artifact.search_record import HALF_PRECISION, Trial
 from densecast.pipeline import Pipeline
 from densecast.runtime.cpu_load import LoadMeter
+from densecast.runtime.ordered_map import ordered_parallel_map
 from densecast.spec.verb_options import MaxDrop
 from densecast.verbs.mixed_precision import strategy
 from densecast.verbs.mixed_precision.accuracy import AccuracyEvaluator
@@ -50,6 +52,7 @@ class Search:
         self.candidates, self.accuracy, self._checkpoint, self._options = candidates, accuracy, checkpoint, options
         self._start, self._progress = start, progress
         self._half_pipeline: Pipeline | None = None
+        self._int8: Pipeline | None = None
         self._half: Trial | None = None
         self._seconds_per_error = 1.0
         self._gain: dict[str, float] = {}
@@ -84,7 +87,9 @@ class Search:
         except OutOfTimeError:
             return False
         finally:
-            self.candidates.discard(half)
+            for pipeline in (half, self._int8):
+                if pipeline is not None:
+                    self.candidates.discard(pipeline)
         return True
 
     def _clear_if_stale(self, proxy: Proxy) -> None:
@@ -96,7 +101,9 @@ class Search:
         self._say("int8 on a few images")
         begin = time.monotonic()
         earlier_error = self._checkpoint.errors.pop("", None)
-        error = self._error("", frozenset(), proxy)
+        # Its trial is the first one, on all images.
+        self._int8 = self.candidates.mixed(frozenset())
+        error = self._noted_error((), proxy.error(self._int8))
         self._seconds_per_error = max(time.monotonic() - begin, 1e-3)
         if earlier_error is not None and abs(error - earlier_error) > _SAME_WITHIN * earlier_error:
             self._checkpoint.clear()
@@ -120,23 +127,33 @@ class Search:
             self._checkpoint.groups = max(_FEWEST_GROUPS, affordable)
         groups = layer_groups(self.candidates.layers, self._checkpoint.groups)
         gain: dict[LayerGroup, float] = {}
-        for done, group in enumerate(groups):
-            self._say(f"sensitivity {done + 1} of {len(groups)}")
-            self._check_time()
-            if time.monotonic() - begin > _PROXY_LIMIT * self._options.seconds:
-                break  # what is known by now is ranked; the rest of the time is for trials
-            error = self._error("|".join(group), frozenset(group), proxy)
-            gain[group] = 1 - error / whole_error if whole_error else 0.0
-            self._gain.update(dict.fromkeys(group, gain[group] / len(group)))
+        # While one is run on the images, the next is built, which takes one CPU.
+        errors = ordered_parallel_map(lambda worker, group: self._measured_error(group, proxy), groups, 2, ahead=2)
+        with contextlib.closing(errors):
+            for done, group in enumerate(groups):
+                self._say(f"sensitivity {done + 1} of {len(groups)}")
+                self._check_time()
+                if time.monotonic() - begin > _PROXY_LIMIT * self._options.seconds:
+                    break  # what is known by now is ranked; the rest of the time is for trials
+                error = self._noted_error(group, next(errors))
+                gain[group] = 1 - error / whole_error if whole_error else 0.0
+                self._gain.update(dict.fromkeys(group, gain[group] / len(group)))
         return gain
 
-    def _error(self, name: str, half_layers: HalfLayers, proxy: Proxy) -> float:
-        if name not in self._checkpoint.errors:
-            pipeline = self.candidates.mixed(half_layers)
-            self._checkpoint.errors[name] = proxy.error(pipeline)
-            self.candidates.discard(pipeline)
+    def _noted_error(self, half_layers: LayerGroup, error: float) -> float:
+        if self._checkpoint.errors.get(name := "|".join(half_layers)) != error:
+            self._checkpoint.errors[name] = error
             self._checkpoint.save()
-        return self._checkpoint.errors[name]
+        return error
+
+    def _measured_error(self, half_layers: LayerGroup, proxy: Proxy) -> float:
+        if (known := self._checkpoint.errors.get("|".join(half_layers))) is not None:
+            return known
+        pipeline = self.candidates.mixed(frozenset(half_layers))
+        try:
+            return proxy.error(pipeline)
+        finally:
+            self.candidates.discard(pipeline)
 
     def _cost_ms(self) -> dict[str, float]:
         if not self._checkpoint.cost_ms:
@@ -156,7 +173,7 @@ class Search:
         trial = self._checkpoint.trials.get(half_layers)
         if trial is None:
             self._check_time()
-            pipeline = self.candidates.mixed(half_layers)
+            pipeline = self._opened(half_layers)
             try:
                 trial = self._measured(self._trial_name(half_layers), half_layers, pipeline)
             finally:
@@ -165,6 +182,13 @@ class Search:
             self._checkpoint.save()
         self.trials.append(trial)
         return trial
+
+    def _opened(self, half_layers: HalfLayers) -> Pipeline:
+        """A configuration's pipeline: the one of int8 alone that is open, or a new one."""
+        if half_layers or self._int8 is None:
+            return self.candidates.mixed(half_layers)
+        pipeline, self._int8 = self._int8, None
+        return pipeline
 
     def _measured(self, name: str, half_layers: HalfLayers | None, pipeline: Pipeline) -> Trial:
         drop = self.accuracy.drop(pipeline, self._image_progress(name))
