@@ -13,17 +13,22 @@ MOST = 0.5
 _SHOWN = 8
 
 
-def require_number(score: Score) -> None:
-    """Refuse a score of no number: nothing in the ground truth counted for it.
+def of_no_number(score: Score, task: str) -> tuple[str, ...]:
+    """Refuse or remark a score of no number: nothing in the ground truth counted for it.
+
+    Of depth that is another unit than metres, or limits that leave nothing; of people, few images that show none.
 
     Raises:
-        BadDatasetError: says where to look.
+        BadDatasetError: of depth; says where to look.
     """
-    if score.count and math.isnan(score.value):
+    if not score.count or not math.isnan(score.value):
+        return ()
+    told = f"nothing in the ground truth of {score.count} images counts for {score.name}"
+    if task == "monocular_depth":
         raise BadDatasetError(
-            f"{score.name} is no number: nothing in the ground truth of {score.count} images counts for it. Look at "
-            "its unit and at what is not evaluated (of depth: eval_min_m and eval_max_m in [decode])."
+            f"{score.name} is no number: {told}. Look at its unit and at eval_min_m and eval_max_m in [decode]."
         )
+    return (told,)
 
 
 def check(truth: TruthSummary, labels: tuple[str, ...], *, allow_ignored: bool = False) -> tuple[str, ...]:

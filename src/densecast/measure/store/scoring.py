@@ -100,7 +100,7 @@ def score(store: Store, found: Summary) -> Scored:
     remarks = manifest.remarks
     if judge.truth is not None:
         remarks += truth_check.check(judge.truth, manifest.spec.labels, allow_ignored=manifest.allow_ignored)
-    truth_check.require_number(value)
+    remarks += truth_check.of_no_number(value, manifest.spec.task)
     precisions = store.precisions()
     if found.failed:
         names = sorted(found.failed)
