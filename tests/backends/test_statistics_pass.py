@@ -64,7 +64,7 @@ def test_activations_that_would_not_fit_into_memory_are_had_one_image_at_a_time(
 ) -> None:
     monkeypatch.setattr(passes, "usable_cpus", lambda: 4)
     expected = _Pass().run(_images())
-    monkeypatch.setattr(passes, "_MOST_BYTES", 1)
+    monkeypatch.setattr(passes, "MOST_BYTES", 1)
     assert all(np.array_equal(one, other) for one, other in zip(_Pass().run(_images()), expected, strict=True))
 
 

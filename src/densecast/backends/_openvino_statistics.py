@@ -23,7 +23,8 @@ from densecast.runtime.ordered_map import ordered_parallel_map
 from densecast.spec.tensor import Array, Feeds
 
 # More images at a time gain little, and the activations of each are held at once: all together take at most so much.
-_MOST_IMAGES, _MOST_BYTES = 4, 1 << 30
+MOST_BYTES = 1 << 30
+_MOST_IMAGES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class StatisticsPass:
         images = iter(calibration)
         first = next(images)
         cpus = usable_cpus()
-        at_a_time = max(1, min(cpus, _MOST_IMAGES, len(calibration), _MOST_BYTES // max(self._bytes(first), 1)))
+        at_a_time = max(1, min(cpus, _MOST_IMAGES, len(calibration), MOST_BYTES // max(self._bytes(first), 1)))
         settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": at_a_time, "INFERENCE_NUM_THREADS": cpus}
         compiled = ov.Core().compile_model(self.model, "CPU", settings)
         requests = [compiled.create_infer_request() for _ in range(at_a_time)]
