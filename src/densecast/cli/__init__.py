@@ -98,7 +98,7 @@ def spelled_out(given: list[str]) -> list[str]:
 def at_home(given: list[str]) -> list[str]:
     """Read `~/x` as a path in the home folder also where shells leave it: behind `=`, in quotes, from other programs.
 
-    A folder whose name is a tilde is `./~`.
+    A folder whose name is a tilde is `./~`. Where nobody knows the home folder, a word stays as it is.
     """
     return [
         f"{found[1] or ''}{os.path.expanduser('~')}{found[2] or ''}" if (found := _AT_HOME.fullmatch(word)) else word  # noqa: PTH111

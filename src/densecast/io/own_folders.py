@@ -6,8 +6,9 @@ import hashlib
 import json
 import tarfile
 from collections.abc import Collection
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from densecast.errors import UsageError
 from densecast.io import files, temporaries
@@ -77,11 +78,11 @@ def replaceable_archive(path: Path, record: str, besides: Collection[str] = ()) 
         with tarfile.open(path) as archive:
             for entry in archive:
                 name = PurePosixPath(*PurePosixPath(entry.name).parts[1:]).as_posix()
-                content = archive.extractfile(entry) if entry.isfile() else None
+                content = cast(BufferedReader | None, archive.extractfile(entry) if entry.isfile() else None)
                 if content is not None and name == record:
                     told = content.read(_MOST_BYTES)
                 elif content is not None and name not in besides:
-                    hashes[name] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+                    hashes[name] = hashlib.file_digest(content, "sha256").hexdigest()
                 elif content is None and not entry.isdir():
                     hashes[name] = ""  # links and devices, which are never written
         written = dict(json.loads(told)["files"])

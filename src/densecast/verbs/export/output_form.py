@@ -21,7 +21,7 @@ from densecast.tasks.segmentation import BINARY, Form, SegmentationDecode
 # How far the probabilities of a pixel may sum up from 1, after rounding in 16 bits.
 _SUM_TOLERANCE = 5e-3
 # Constants that are no binary fractions sum up to a little more than 1.
-_UNIT_TOLERANCE = 1e-3
+UNIT_TOLERANCE = 1e-3
 # How much a map's aspect may differ from the image's: sizes are rounded at each halving.
 _ASPECT_TOLERANCE = 0.25
 _ARRANGING = {"Identity", "Cast", "Transpose", "Resize", "Upsample", "Slice", "Squeeze", "Unsqueeze", "Reshape"}
@@ -122,7 +122,7 @@ def form_of(model: Any | None, name: str, output: Array, image_hw: tuple[int, in
         return "labels" if is_plane else None
     ends_in = last_operator(model, name) if model is not None else ""
     low, high = _value_bounds.of(model, name) if model is not None else _value_bounds.UNKNOWN
-    is_unit = low >= 0 and high <= 1 + _UNIT_TOLERANCE
+    is_unit = low >= 0 and high <= 1 + UNIT_TOLERANCE
     values = np.asarray(output, np.float32)
     if (
         is_plane

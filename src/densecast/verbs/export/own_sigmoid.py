@@ -10,8 +10,6 @@ from densecast.spec.model import ModelSpec
 from densecast.tasks.multilabel import MultilabelDecode
 from densecast.verbs.export import output_form
 
-_UNIT_TOLERANCE = 1e-3
-
 
 def settle(model: Any, main: str, spec: ModelSpec) -> tuple[ModelSpec, tuple[str, ...]]:
     """The spec without a sigmoid on top of the network's own, and a note on it; of other tasks the spec as it is.
@@ -21,7 +19,7 @@ def settle(model: Any, main: str, spec: ModelSpec) -> tuple[ModelSpec, tuple[str
     if not isinstance(spec.decode, MultilabelDecode) or spec.decode.activation != "sigmoid":
         return spec, ()
     low, high = _value_bounds.of(model, main)
-    is_unit = low >= 0 and high <= 1 + _UNIT_TOLERANCE
+    is_unit = low >= 0 and high <= 1 + output_form.UNIT_TOLERANCE
     if not is_unit and output_form.last_operator(model, main) != "Sigmoid":
         return spec, ()
     note = f"the output {main!r} holds probabilities, as the network ends in a sigmoid: decoded with activation 'none'"
