@@ -2,35 +2,45 @@
 
 Inference alone, input ready, repetitions interleaved; medians of ratios of neighbouring runs with their quartiles.
 Weights are random: speed does not depend on them. With --processor-time everything runs on one thread and its time on
-the processor counts, which says most on a machine that others use as well.
+the processor counts, which says most on a machine that others use as well. With --most the networks are built for the
+CPU that this one is with less to use, and timed as on it.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
+import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from densecast import BuildOptions, InputShape, QuantizeOptions
+from densecast.artifact import CompiledArtifact
 from densecast.backends._base import BACKENDS
 from densecast.io import codec, files
 from densecast.report.markdown import table
 from densecast.runtime import ab_timing, execution, machine
 from densecast.spec import precision as precisions
+from densecast.spec.cpu import Cpu
 from densecast.verbs.builder import build, graph_passes
+from densecast.verbs.builder.compile_plan import prepare
 from dilated_forms import FORMS, quantised
 from subjects import CALIBRATION_IMAGES, SUBJECTS
 
 # What each pass is measured on: a network that has what it is for.
 MODELS = ("deeplabv3_r101_d16_mg124", "unet_s5_d16", "deeplabv3_tiny")
 PLAIN = "none"
+# The targets that this CPU is with less to use.
+TARGETS_OF: dict[str, Cpu] = {"AVX512_CORE_VNNI": "vnni", "AVX512_CORE": "avx512", "AVX2": "avx2"}
 Clock = Callable[[], int]
 
 
@@ -55,42 +65,83 @@ def summary(times_ms: list[float], base_ms: list[float]) -> dict[str, Any]:
     }
 
 
-def whole(model: str, precision: str, repetitions: int, folder: Path, threads: int, clock_ns: Clock) -> dict[str, Any]:
-    """Each pass that changes the network's graph on its own, what a build takes by itself, and none."""
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How inference is timed: rounds, threads, and whether by the processor's time of one thread.
+
+    `most` is what oneDNN, and OpenVINO with it, may use of this CPU (`ONEDNN_MAX_CPU_ISA`); empty for all of it.
+    """
+
+    repetitions: int
+    threads: int
+    by_processor_time: bool
+    most: str = ""
+
+    @property
+    def clock_ns(self) -> Clock:
+        """What is read before and after."""
+        return time.process_time_ns if self.by_processor_time else time.perf_counter_ns
+
+
+def built(model: str, precision: str, size_hw: tuple[int, int] | None, most: str, folder: Path) -> dict[str, list[str]]:
+    """Build each pass that changes the network's graph on its own, what a build takes by itself, and none.
+
+    What each did, by the name of its folder below `folder`; those that change nothing are left out.
+    """
     subject = SUBJECTS[model]
     images = subject.images(folder, CALIBRATION_IMAGES)
     source = subject.exported(folder)
-    height, width = subject.model_hw(images)
+    height, width = size_hw or subject.model_hw(images)
     base = BuildOptions(
         "openvino",
         precisions.parse(precision),
         InputShape((subject.batch,), height, width),
-        QuantizeOptions(images=CALIBRATION_IMAGES, calibration_method="mean_minmax"),
-        half_type="bf16",
+        QuantizeOptions(images=CALIBRATION_IMAGES, calibration_method="mean_minmax", bias_correction="none"),
+        half_type="auto" if most else "bf16",
+        cpu=TARGETS_OF.get(most, "native"),
     )
     cases: dict[str, tuple[str, ...] | None] = {PLAIN: (), "default": None}
-    cases |= {name: (name,) for name in graph_passes.NAMES}
-    calls, notes = {}, {}
-    feed = {"image": np.random.default_rng(0).standard_normal((subject.batch, 3, height, width), dtype=np.float32)}
-    backend = BACKENDS.load("openvino")
-    outputs = {}
+    plain = replace(base, precision="force_float32", half_type="auto", graph_passes=())
+    prepare(source, folder / "graph", plain).write_graph(folder / "graph.onnx")
+    graph = onnx.load(folder / "graph.onnx")
+    cases |= {name: (name,) for name in graph_passes.NAMES if graph_passes.differ(graph, (name,))}
+    notes = {}
     for name, chosen in cases.items():
-        built = build(source, folder / name, replace(base, graph_passes=chosen), data=images[0].parent)
-        notes[name] = list(built.manifest.passes)
-        if name not in (PLAIN, "default") and any("not applied" in note for note in notes[name]):
-            continue
-        runner = backend.load(built, execution.configure("latency", threads))
-        calls[name] = lambda runner=runner: runner.run(feed)
+        made = build(source, folder / "built" / name, replace(base, graph_passes=chosen), data=images[0].parent)
+        notes[name] = list(made.manifest.passes)
+    return notes
+
+
+def timed(folder: Path, names: Sequence[str], timing: Timing) -> dict[str, Any]:
+    """Inference of the builds in turns, in this process; and labels that are not those of the one without passes."""
+    backend = BACKENDS.load("openvino")
+    calls, outputs = {}, {}
+    for name in names:
+        artifact = CompiledArtifact.open(folder / name)
+        shape = artifact.spec.input.shape
+        feed = {"image": np.random.default_rng(0).standard_normal(shape, dtype=np.float32)}
+        runner = backend.load(artifact, execution.configure("latency", timing.threads))
+        calls[name] = lambda runner=runner, feed=feed: runner.run(feed)
         outputs[name] = calls[name]()["logits"].astype(np.float32)
-    times_ms = interleaved(calls, repetitions, clock_ns)
+    times_ms = interleaved(calls, timing.repetitions, timing.clock_ns)
     return {
         name: summary(times, times_ms[PLAIN])
-        | {
-            "notes": notes[name],
-            "labels_changed": float((outputs[name].argmax(1) != outputs[PLAIN].argmax(1)).mean()),
-        }
+        | {"labels_changed": float((outputs[name].argmax(1) != outputs[PLAIN].argmax(1)).mean())}
         for name, times in times_ms.items()
     }
+
+
+def whole(
+    model: str, precision: str, size_hw: tuple[int, int] | None, timing: Timing, folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Each pass on its own, what a build takes by itself, and none; timed in a process that is told what it may use."""
+    notes = built(model, precision, size_hw, timing.most, folder)
+    request = {"folder": str(folder / "built"), "names": list(notes), "timing": asdict(timing)}
+    environment = {**os.environ, **({"ONEDNN_MAX_CPU_ISA": timing.most} if timing.most else {})}
+    command = [sys.executable, __file__, "--timed", json.dumps(request)]
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return {name: case | {"notes": notes[name]} for name, case in found.items()}
 
 
 def forms(
@@ -125,7 +176,10 @@ def forms(
 def main() -> None:
     """Measure, print tables, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--timed", help=argparse.SUPPRESS)
     parser.add_argument("--model", nargs="*", default=list(MODELS), choices=[*SUBJECTS])
+    parser.add_argument("--size", type=int, nargs=2, help="height and width of the networks' input, instead of usual")
+    parser.add_argument("--most", default="", choices=[*TARGETS_OF], help="what of this CPU may be used")
     parser.add_argument("--precision", nargs="*", default=["fp16"], choices=["fp32", "fp16", "int8"])
     parser.add_argument("--forms", action="store_true", help="also one convolution in every form")
     parser.add_argument("--shape", type=int, nargs=4, default=(2048, 512, 64, 128), help="in, out, height, width")
@@ -134,11 +188,15 @@ def main() -> None:
     parser.add_argument("--processor-time", action="store_true", help="of one thread, instead of wall time")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.timed:
+        request = json.loads(arguments.timed)
+        print(json.dumps(timed(Path(request["folder"]), request["names"], Timing(**request["timing"]))))
+        return
     found: dict[str, Any] = {"machine": codec.to_plain(machine.describe()), "networks": {}, "forms": {}}
     rows = []
     threads = 1 if arguments.processor_time else machine.usable_cpus()
-    clock_ns = time.process_time_ns if arguments.processor_time else time.perf_counter_ns
-    found |= {"threads": threads, "clock": clock_ns.__name__}
+    timing = Timing(arguments.repetitions, threads, arguments.processor_time, arguments.most)
+    found |= {"threads": threads, "clock": timing.clock_ns.__name__, "most": arguments.most}
 
     def add(what: str, precision: str, cases: dict[str, Any]) -> None:
         for name, case in cases.items():
@@ -150,13 +208,13 @@ def main() -> None:
     for precision in arguments.precision:
         for model in arguments.model:
             with tempfile.TemporaryDirectory() as folder:
-                cases = whole(model, precision, arguments.repetitions, Path(folder), threads, clock_ns)
+                size_hw = tuple(arguments.size) if arguments.size else None
+                cases = whole(model, precision, size_hw, timing, Path(folder))
             found["networks"][f"{model} {precision}"] = cases
             add(model, precision, cases)
-            gc.collect()
         for dilation in arguments.dilation if arguments.forms else ():
             shape = tuple(arguments.shape)
-            cases = forms(precision, arguments.repetitions, shape, dilation, threads, clock_ns)
+            cases = forms(precision, arguments.repetitions, shape, dilation, threads, timing.clock_ns)
             found["forms"][f"{shape} dilation {dilation} {precision}"] = cases
             add(f"{shape[0]}→{shape[1]} at {shape[2]}×{shape[3]}, dilation {dilation}", precision, cases)
     print(table(["network or layer", "precision", "pass", "median ms", "times faster", "quartiles"], rows, "<<<>>>"))

@@ -1,7 +1,8 @@
 """Runs built models on other CPUs - emulated by qemu, or this one with less to use - and compares with this machine.
 
     python portable/run.py [--sample] [--root runs/portable] [--networks fcn_tiny,…] [--cpus Haswell,…]
-                           [--builds openvino_int8_any,…] [--images 2] [--parts models,kernels,saturation] [--resume]
+                           [--builds openvino_int8_any,…] [--images 2] [--parts models,kernels,saturation,old]
+                           [--resume] [--json FILE]
 
 `--resume` goes on where a run was ended: what is there of the same builds and images is not run again.
 
@@ -28,6 +29,7 @@ from typing import Any
 
 import models
 import numpy as np
+import record
 import saturation
 
 import kernels
@@ -59,9 +61,10 @@ VNNI = Machine("VNNI", variables=(("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI"),))
 HASWELL = Machine("Haswell", "Haswell", tuple(_AVX2.items()))
 EPYC = Machine("EPYC", "EPYC", tuple(_AVX2.items()))
 OLD = "Nehalem"
+_AVX2_CODE = "kernels of AVX2"
 # Of builds, those whose weights take all 8 bits.
 _NATIVE = "int8_native"
-PARTS = ("models", "kernels", "saturation")
+PARTS = ("models", "kernels", "saturation", "old")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ def main() -> int:
         help="how many images each build is run on",
     )
     parser.add_argument("--parts", default=",".join(PARTS), help="what is tried")
+    parser.add_argument("--json", type=Path, help="a file to add the table's rows to, cell by cell")
     parser.add_argument("--resume", action="store_true", help="go on: do not run again what is there")
     arguments = parser.parse_args()
     root = arguments.root.resolve()
@@ -127,7 +131,7 @@ def main() -> int:
     rows = []
     if any(each.emulated for each in machines):
         # Compiles the kernels that emulated CPUs run, and shows that they give the same here.
-        machines.append(Machine("kernels of AVX2", variables=tuple(_AVX2.items())))
+        machines.append(Machine(_AVX2_CODE, variables=tuple(_AVX2.items())))
     for machine in sorted(machines, key=lambda each: bool(each.emulated)):
         _probe(machine, scope, qemu)
         rows += compared(root, machine, scope.networks, broken, _NATIVE, builds=chosen)
@@ -137,10 +141,12 @@ def main() -> int:
             held = dict(np.load(_out(root, machine) / "saturation.npz"))
             wrong = saturation.broken(held, saturates=machine is not VNNI)
             broken += [f"{machine.name}: int8 sums: {each}" for each in wrong]
-    if qemu:
+    if qemu and "old" in scope.parts:
         broken += _refused_by_old(root, scope.networks[0], qemu)
     print(table(rows))
     (root / "portable.json").write_text(json.dumps({"rows": rows, "broken": broken}, indent=1))
+    if arguments.json:
+        record.write(arguments.json, [row for row in rows if row["cpu"] != _AVX2_CODE], arguments.images)
     for line in broken:
         print(f"BROKEN: {line}", file=sys.stderr)
     return 1 if broken else 0
@@ -155,7 +161,7 @@ def _probe(machine: Machine, scope: Scope, qemu: str | None) -> None:
     if not scope.resumes:
         shutil.rmtree(out, ignore_errors=True)
     environment = {**os.environ, **dict(machine.variables), "NUMBA_CACHE_DIR": str(scope.root / "kernels")}
-    python = _python(machine.emulated, qemu, environment)
+    python = interpreter(machine.emulated, qemu, environment)
     if "models" in scope.parts:
         words = [str(scope.root), str(out), ",".join(scope.networks), ",".join(scope.builds), str(scope.images)]
         subprocess.run([*python, str(HERE / "probe.py"), *words], env=environment, check=True)
@@ -165,7 +171,7 @@ def _probe(machine: Machine, scope: Scope, qemu: str | None) -> None:
             subprocess.run([*python, *words], env=environment, check=True)
 
 
-def _python(emulated: str, qemu: str | None, environment: dict[str, str]) -> list[str]:
+def interpreter(emulated: str, qemu: str | None, environment: dict[str, str]) -> list[str]:
     """The interpreter, or the real one behind the venv's link under qemu: the kernel starts children without it."""
     if not emulated:
         return [sys.executable]
@@ -184,7 +190,7 @@ def _refused_by_old(root: Path, network: str, qemu: str) -> list[str]:
     """A CPU without AVX is told so at once, with exit code 3."""
     environment = {**os.environ}
     folder = root / network / "openvino_fp32_any"
-    command = [*_python(OLD, qemu, environment), "-m", "densecast", "verify", str(folder)]
+    command = [*interpreter(OLD, qemu, environment), "-m", "densecast", "verify", str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 3 and "AVX2" in done.stderr and "Traceback" not in done.stderr:
         return []

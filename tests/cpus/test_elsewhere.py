@@ -23,7 +23,7 @@ from densecast.report import reasons
 from densecast.runtime import machine
 from densecast.spec.cpu import Cpu
 from densecast.spec.options import BuildOptions, HalfType, InputShape, QuantizeOptions
-from densecast.verbs.builder import build, default_name
+from densecast.verbs.builder import build, default_name, graph_passes
 from densecast.verbs.verify import verify
 
 WIDE = ("avx2", "avx512f", "avx512bw", "avx512_vnni")
@@ -225,3 +225,24 @@ def test_a_16_bit_type_that_a_cpu_lacks_is_computed_in_float32_and_not_in_the_ot
     # Sums in another order; 16 bits would be off by a thousand times as much.
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * float(np.abs(expected).max()))
     assert [check.state for check in verify(made.folder).checks if check.name == "precision"] == ["note"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "cpu", "is_half"),
+    [
+        ("avx2 avx512f avx512bw", "native", False),
+        ("avx2 avx512f avx512bw avx512_vnni", "native", False),
+        ("avx2 avx512f avx512bw avx512_vnni avx512_bf16", "native", True),
+        ("avx2 avx512f avx512bw avx512_vnni avx512_bf16", "vnni", False),
+        ("avx2 avx512f avx512bw", "any", True),
+        ("avx2", "amx", True),
+    ],
+)
+def test_where_16_bits_are_computed_in_float32_graphs_are_changed_as_in_float32(
+    flags: str, cpu: Cpu, is_half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on(monkeypatch, *flags.split())
+    float32 = graph_passes.chosen(BuildOptions("openvino", "force_float32", cpu=cpu))
+    half = graph_passes.chosen(BuildOptions("openvino", "force_float16", cpu=cpu))
+    assert "split_dilated_convs" not in float32
+    assert ("split_dilated_convs" in half) == is_half and (half == float32) != is_half

@@ -25,7 +25,9 @@ from densecast.graph import (
     widen_strided_kernels,
 )
 from densecast.graph._base import PassResult
+from densecast.runtime import machine
 from densecast.spec import cpu as cpus
+from densecast.spec.cpu import Cpu
 from densecast.spec.options import BuildOptions
 
 _PASSES = {
@@ -83,8 +85,7 @@ def differ(model: onnx.ModelProto, names: Sequence[str] = NAMES) -> tuple[str, .
 def _by_rule(options: BuildOptions) -> tuple[str, ...]:
     # Fewer products, in every engine and type.
     names = {"drop_outside_taps", "conv_before_upsampling"}
-    kind = cpus.target(options.cpu) if options.cpu != "native" else None
-    if kind is not None and not kind.half_types and options.precision == "force_float16":
+    if options.precision == "force_float16" and not _computes_16_bits(options.cpu):
         # There 16 bits are computed in float32, whose kernels have other weaknesses.
         options = replace(options, precision="force_float32")
     if options.precision != "qint8_mixed_float16":
@@ -100,3 +101,11 @@ def _by_rule(options: BuildOptions) -> tuple[str, ...]:
         # sums that the network does not have are quantised: that is for tuning, or by name.
         names.add("split_dilated_convs")
     return tuple(name for name in NAMES if name in names)
+
+
+def _computes_16_bits(cpu: Cpu) -> bool:
+    """Whether layers of 16 bits are computed as such on that kind of CPU, or may be."""
+    if cpu == "native":
+        return bool({"bfloat16", "float16"} & machine.able())
+    kind = cpus.target(cpu)
+    return kind is None or bool(kind.half_types)
