@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from made_images import picture
 from made_tiff import tiff
 from PIL import Image, ImageOps
 
-from densecast.datasets import _frames, _label_map, _lists, _masks, _names, _unusual_masks
+from densecast.datasets import _coco_masks, _frames, _label_map, _lists, _masks, _names, _unusual_masks
 from densecast.datasets._masks import MaskColours
 from densecast.errors import BadDatasetError, BadImageError
 from densecast.spec.sample import Sample
@@ -57,6 +59,42 @@ def test_labels_go_from_either_frame_into_the_other_as_pillow_turns_them(tmp_pat
 @pytest.mark.parametrize("tag", [0, 9, 300])
 def test_a_tag_that_turns_nothing_is_none(tmp_path: Path, tag: int) -> None:
     assert _frames.orientation(tagged(tmp_path / "a.png", picture((4, 6)), tag)) == 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_masks_lie_as_they_are_stored_whatever_turns_a_library_by_itself(
+    tmp_path: Path, orientation: int, suffix: str
+) -> None:
+    stored = np.random.default_rng(0).integers(0, 21, (5, 8), dtype=np.uint8)
+    for pixels in (stored, stored.astype(np.uint16) * 256):
+        grey = tagged(tmp_path / f"grey.{suffix}", pixels, orientation)
+        np.testing.assert_array_equal(_masks.read_values(grey)[0], pixels)
+    bits = tagged(tmp_path / f"bits.{suffix}", stored > 10, orientation)
+    np.testing.assert_array_equal(_masks.lighter(bits), stored > 10)
+    ids = stored.astype(np.int64) * 1000
+    channels = np.stack([ids & 255, ids >> 8, ids * 0], axis=2).astype(np.uint8)
+    panoptic = tagged(tmp_path / f"panoptic.{suffix}", channels, orientation)
+    np.testing.assert_array_equal(_coco_masks.panoptic_ids(panoptic), ids)
+
+
+def test_indices_beyond_a_palette_are_indices(tmp_path: Path) -> None:
+    mask = np.array([[0, 1, 5], [2, 5, 0]], np.uint8)
+    # Written chunk by chunk: tools write palettes of the colours that they know of, and other indices all the same.
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", 3, 2, 8, 3, 0, 0, 0),
+        b"PLTE": bytes([9, 8, 7, 6, 5, 4]),
+        b"IDAT": zlib.compress(b"".join(b"\0" + row.tobytes() for row in mask)),
+        b"IEND": b"",
+    }
+    data = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks.items()
+    )
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    values, how = _masks.read_values(tmp_path / "a.png")
+    np.testing.assert_array_equal(values, mask)
+    assert how == "indices"
 
 
 @pytest.mark.parametrize(

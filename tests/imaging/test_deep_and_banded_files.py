@@ -124,18 +124,6 @@ def test_the_upright_size_is_that_of_the_upright_picture(tmp_path: Path, suffix:
     assert read.size_hw(path, use_exif=True) == ((32, 24) if orientation > 4 else (24, 32))
 
 
-def test_palette_masks_have_their_colours(tmp_path: Path) -> None:
-    inside = np.zeros((24, 32), bool)
-    inside[5:20, 6:30] = True
-    rgb = np.where(inside[:, :, None], 255, 0).astype(np.uint8).repeat(3, axis=2)
-    Image.fromarray(rgb).save(tmp_path / "a.gif")
-    mask, palette = read.read_mask_with_palette(tmp_path / "a.gif")
-    assert palette is not None
-    np.testing.assert_array_equal(palette[mask], rgb)  # whatever index the tool gave to white
-    Image.fromarray(inside.astype(np.uint8)).save(tmp_path / "a.png")
-    assert read.read_mask_with_palette(tmp_path / "a.png")[1] is None
-
-
 def test_of_several_pictures_the_first_is_taken_with_a_remark(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     images = [Image.fromarray(picture((24, 32), seed)).convert("L") for seed in (1, 2)]
     for name in ("a.gif", "a.tif"):
@@ -152,6 +140,6 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
     for path, word in ((tmp_path / "folder.jpg", "a folder"), (tmp_path / "pipe.png", "a pipe or device")):
-        for reader in (read.read_image, read.size_hw, read.read_mask):
+        for reader in (read.read_image, read.size_hw):
             with pytest.raises(BadImageError, match=word):
                 reader(path)

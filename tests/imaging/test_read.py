@@ -201,32 +201,3 @@ def test_folders_and_missing_files_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent.png"):
         with pytest.raises(BadImageError, match=r"cannot be read|a folder"):
             read.read_image(path)
-
-
-@pytest.mark.parametrize("suffix", ["gif", "png"])
-def test_masks_are_indices_not_colours(tmp_path: Path, suffix: str) -> None:
-    labels = np.random.default_rng(0).integers(0, 21, (24, 32), dtype=np.uint8)
-    indexed = Image.fromarray(labels).convert("P")
-    indexed.putdata(labels.reshape(-1))
-    indexed.putpalette([channel for index in range(256) for channel in (index, 255 - index, 7)])
-    indexed.save(tmp_path / f"a.{suffix}", optimize=False)
-    mask = read.read_mask(tmp_path / f"a.{suffix}")
-    assert mask.dtype == np.uint8
-    np.testing.assert_array_equal(mask, labels)
-
-
-def test_masks_of_one_bit_and_of_grey(tmp_path: Path) -> None:
-    labels = np.random.default_rng(0).integers(0, 2, (24, 32), dtype=np.uint8)
-    Image.fromarray(labels * 255).convert("1").save(tmp_path / "one_bit.png")
-    Image.fromarray(labels * 7).save(tmp_path / "grey.png")
-    np.testing.assert_array_equal(read.read_mask(tmp_path / "one_bit.png"), labels)
-    np.testing.assert_array_equal(read.read_mask(tmp_path / "grey.png"), labels * 7)
-
-
-def test_colours_are_no_mask(tmp_path: Path) -> None:
-    Image.fromarray(picture((24, 32))).save(tmp_path / "a.png")
-    with pytest.raises(BadImageError, match="mode P or L"):
-        read.read_mask(tmp_path / "a.png")
-    (tmp_path / "a.png").write_bytes(encoded("GIF")[:200])
-    with pytest.raises(BadImageError):
-        read.read_mask(tmp_path / "a.png")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,7 +56,7 @@ def test_pictures_are_turned_where_it_is_asked_for_and_else_as_stored(
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_deep_pictures_and_masks_are_turned_alike(tmp_path: Path, orientation: int) -> None:
+def test_deep_pictures_are_turned_like_their_upper_bytes(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     upper = picture((24, 32))[:, :, 0]
@@ -69,18 +67,6 @@ def test_deep_pictures_and_masks_are_turned_alike(tmp_path: Path, orientation: i
         np.testing.assert_array_equal(read.read_image(tmp_path / name)[:, :, 0], upper)
         turned = read.read_image(tmp_path / name, use_exif=True)
         np.testing.assert_array_equal(turned[:, :, 1], upright(upper, orientation))
-    labels = np.random.default_rng(0).integers(0, 21, (24, 32), dtype=np.uint8)
-    indexed = Image.fromarray(labels).convert("P")
-    indexed.putdata(labels.reshape(-1))
-    indexed.putpalette([channel for index in range(256) for channel in (index, 255 - index, 7)])
-    for name, image in (("grey", Image.fromarray(labels)), ("palette", indexed)):
-        for suffix in ("tif", "png"):
-            image.save(tmp_path / f"{name}.{suffix}", exif=exif)
-            # A mask lies as its pixels are stored, whatever a library turns by itself.
-            np.testing.assert_array_equal(read.read_mask(tmp_path / f"{name}.{suffix}"), labels)
-    bits = labels > 10
-    Image.fromarray(bits).save(tmp_path / "bits.tif", exif=exif)
-    np.testing.assert_array_equal(read.read_mask(tmp_path / "bits.tif"), bits)
 
 
 def test_every_band_of_a_file_comes_in_its_order(tmp_path: Path) -> None:
@@ -100,26 +86,6 @@ def test_every_band_of_a_file_comes_in_its_order(tmp_path: Path) -> None:
     coloured.save(tmp_path / "p.png")
     kept = read.read_for(tmp_path / "p.png", model(3, value_range=(0.0, 255.0)))
     np.testing.assert_array_equal(kept, np.asarray(coloured.convert("RGB")))
-
-
-def test_a_palette_shorter_than_its_mask_is_filled_up_with_black(tmp_path: Path) -> None:
-    mask = np.array([[0, 1, 5], [2, 5, 0]], np.uint8)
-    # Written chunk by chunk: tools write palettes of the colours that they know of, and other indices all the same.
-    chunks = {
-        b"IHDR": struct.pack(">IIBBBBB", 3, 2, 8, 3, 0, 0, 0),
-        b"PLTE": bytes([9, 8, 7, 6, 5, 4]),
-        b"IDAT": zlib.compress(b"".join(b"\0" + row.tobytes() for row in mask)),
-        b"IEND": b"",
-    }
-    data = b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks.items()
-    )
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
-    found, palette = read.read_mask_with_palette(tmp_path / "a.png")
-    assert palette is not None
-    np.testing.assert_array_equal(found, mask)
-    assert palette.tolist() == [[9, 8, 7], [6, 5, 4], *[[0, 0, 0]] * 4]
 
 
 def test_up_to_64_bands_are_read(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import seeded_people
 import tiny_specs
+from coco_oks import oks
 
 from densecast.datasets import _coco_annotations
 from densecast.errors import BadShapeError, MissingExtraError
@@ -22,7 +23,6 @@ from densecast.metrics._coco_tables import NAMES
 from densecast.metrics.coco_keypoints import METRIC, CocoKeypoints, PeopleCount
 from densecast.spec.score import Score
 from densecast.tasks.pose import AnnotatedPoses, Poses
-from densecast.tasks.pose.similarity import oks
 
 pytestmark = pytest.mark.coco
 pytest.importorskip("pycocotools")
@@ -119,7 +119,7 @@ def test_an_images_own_score_is_the_mean_similarity_of_its_people() -> None:
     count = METRIC.count("a", people_at(found), annotated_at(there), SPEC)
     wanted = sum(float(oks(there[row], near[row].astype(np.float32), 5000.0)) for row in (0, 1))
     wanted += float(oks(there[2], (there[0] + 30).astype(np.float32), 5000.0))
-    # `oks` rounds to float32.
+    # Predicted places are float32.
     assert METRIC.score([count], SPEC).per_image["a"] == pytest.approx(wanted / 3, rel=1e-6)
 
 

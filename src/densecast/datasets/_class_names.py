@@ -60,4 +60,3 @@ ISAID = _split(
 )
 PASCAL_CONTEXT = ("background", *PASCAL_CONTEXT_59)
 VESSELS = ("background", "vessel")
-FACES = ("background", "face")

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from densecast.datasets._unusual_masks import decoded
 from densecast.errors import BadDatasetError, BadImageError, MissingExtraError
 from densecast.imaging import read
-from densecast.runtime.process_settings import warnings_ignored
 
 Mask = npt.NDArray[np.bool_]
 
@@ -67,17 +67,10 @@ def panoptic_ids(path: Path) -> npt.NDArray[np.int64]:
     """A panoptic PNG -> (H, W) ids of segments, R + 256 G + 65536 B.
 
     Raises:
-        BadImageError: it cannot be read, or is no image of three channels of 8 bits.
+        BadImageError: it cannot be read, holds several pages, or is no image of three channels of 8 bits.
     """
-    read.size_hw(path)
-    from PIL import Image
-
-    try:
-        with warnings_ignored(), Image.open(path, formats=read.FORMATS) as image:
-            image.load()
-            mode, pixels = image.mode, np.asarray(image)
-    except Exception as error:  # Pillow raises whatever the damage leads to
-        raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None
+    with decoded(path) as (image, facts):
+        mode, pixels = image.mode, read.as_stored(np.asarray(image), facts)
     if mode not in ("RGB", "RGBA"):
         raise BadImageError(f"{path}: a panoptic PNG has three channels, R + 256 G + 65536 B; this is of mode {mode}.")
     return np.asarray(pixels[..., :3].astype(np.int64) @ np.array([1, 1 << 8, 1 << 16]))

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.datasets import _unusual_masks
-from densecast.errors import BadImageError, DensecastError
+from densecast.errors import BadImageError
 from densecast.imaging import read
-from densecast.runtime.process_settings import warnings_ignored
 from densecast.spec.model import Rgb
 
 if TYPE_CHECKING:
@@ -51,54 +50,37 @@ class MaskColours:
 def read_values(path: Path, colours: MaskColours = MaskColours()) -> tuple[Values, str]:
     """Read a mask as (H, W) whole numbers, and how they were found: `values`, `indices` or `colours`.
 
+    Pixels lie as they are stored, whatever orientation tag the file has.
+
     Raises:
         BadImageError: not a readable image; colours without a table, or not in it; or values that are no whole numbers.
     """
-    read.size_hw(path)
-    from PIL import Image
-
-    try:
-        with warnings_ignored(), Image.open(path, formats=read.FORMATS) as image:
-            _unusual_masks.refuse_pages(path, image)
-            image.load()
-            values, how = _values(path, image, colours)
-            if how == "values" and not colours.nearest:
-                _unusual_masks.refuse_lossy(path, image, values, colours.classes)
-            return values, how
-    except DensecastError:
-        raise
-    except Exception as error:  # Pillow raises whatever the damage leads to
-        raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None
+    with _unusual_masks.decoded(path) as (image, facts):
+        values, how = _values(path, image, colours)
+        if how == "values" and not colours.nearest:
+            _unusual_masks.refuse_lossy(path, image, values, colours.classes)
+        return read.as_stored(values, facts), how
 
 
 def lighter(path: Path) -> npt.NDArray[np.uint8]:
     """Read a mask of two values as (H, W) uint8: 1 where its colour is the lighter one, whatever the palette's order.
 
-    A mask of one value is 1 where that is lighter than middle grey.
+    A mask of one value is 1 where that is lighter than middle grey. Pixels lie as they are stored.
 
     Raises:
         BadImageError: not a readable image, or one of more than two values.
     """
-    read.size_hw(path)
-    from PIL import Image
-
-    try:
-        with warnings_ignored(), Image.open(path, formats=read.FORMATS) as image:
-            _unusual_masks.refuse_pages(path, image)
-            image.load()
-            if image.mode in ("1", "L"):
-                grey: npt.NDArray[Any] = np.asarray(image).astype(np.uint8)
-            elif image.mode.startswith(("I", "F")):
-                grey = np.asarray(image).astype(np.float64)
-            else:
-                rgb = image.convert("RGB")
-                _refuse_equally_light(path, rgb)
-                grey = np.asarray(rgb).sum(axis=2, dtype=np.uint16)
-            largest = 1 if image.mode == "1" else _largest(image, grey)
-    except DensecastError:
-        raise
-    except Exception as error:  # Pillow raises whatever the damage leads to
-        raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None
+    with _unusual_masks.decoded(path) as (image, facts):
+        if image.mode in ("1", "L"):
+            grey: npt.NDArray[Any] = np.asarray(image).astype(np.uint8)
+        elif image.mode.startswith(("I", "F")):
+            grey = np.asarray(image).astype(np.float64)
+        else:
+            rgb = image.convert("RGB")
+            _refuse_equally_light(path, rgb)
+            grey = np.asarray(rgb).sum(axis=2, dtype=np.uint16)
+        largest = 1 if image.mode == "1" else _largest(image, grey)
+        grey = read.as_stored(grey, facts)
     # Counted, not sorted, where values are few: sorting a large mask takes seconds.
     found = np.unique(grey) if grey.dtype == np.float64 else np.flatnonzero(np.bincount(grey.reshape(-1)))
     if len(found) > 2:

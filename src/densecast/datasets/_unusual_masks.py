@@ -1,18 +1,22 @@
-"""Reads unusual masks - smoothed edges, JPEG, transparency - and refuses files of several pages.
+"""Decodes mask files, of one page each, and reads unusual ones: smoothed edges, JPEG, transparency.
 
 Smoothing is only undone where somebody asks for it: between two colours may lie that of a third class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import io
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import BadImageError
+from densecast.errors import BadImageError, DensecastError
+from densecast.imaging import header, read
+from densecast.imaging.header import Facts
 from densecast.spec.model import Rgb
 
 if TYPE_CHECKING:
@@ -23,6 +27,27 @@ _BLACK_AND_WHITE: dict[Rgb, int] = {(0, 0, 0): 0, (255, 255, 255): 255}
 _FURTHEST = 48.0
 # Before the pixels there may be a colour profile.
 _WEBP_START = 1 << 20
+
+
+@contextlib.contextmanager
+def decoded(path: Path) -> Iterator[tuple[PillowImage, Facts]]:
+    """The one image of a file as Pillow decodes it, and what the file's header says.
+
+    Raises:
+        BadImageError: not a readable image, or the file holds several.
+    """
+    # From memory: of a file by its name Pillow takes the rows of some turned TIFFs to have the upright width.
+    data = read.contents(path)
+    facts = header.facts(io.BytesIO(data), str(path), use_exif=False)
+    try:
+        with header.opened(io.BytesIO(data)) as image:
+            refuse_pages(path, image)
+            image.load()
+            yield image, facts
+    except DensecastError:
+        raise
+    except Exception as error:  # Pillow raises whatever the damage leads to
+        raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None
 
 
 def nearest(

@@ -126,45 +126,14 @@ def decode(
     return pixels if full_depth else deep_values.upper_byte(pixels, where)
 
 
-def read_mask(path: Path) -> npt.NDArray[np.uint8]:
-    """Read a label file as (H, W) uint8: palette indices or grey values, never colours.
+def as_stored(pixels: Pixels, found: Facts) -> Pixels:
+    """Pixels as Pillow decodes a file, (H, W) or (H, W, bands) -> as the file stores them.
 
-    Raises:
-        BadImageError: see `read_image`; or the file holds colours.
+    By itself Pillow turns pictures by their orientation tag in TIFF files alone.
     """
-    return read_mask_with_palette(path)[0]
-
-
-def read_mask_with_palette(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]:
-    """Read a label file as (H, W) uint8, and the (n, 3) uint8 RGB colours of its palette; None if it has none.
-
-    Tools sort palettes as they like: where there are colours, they say which class is meant, `palette[mask]`. Of an
-    animated file it is the first picture.
-
-    Raises:
-        BadImageError: see `read_image`; or the file holds colours without a palette.
-    """
-    data = contents(path)
-    found = header.facts(io.BytesIO(data), str(path), use_exif=False)
-    if found.is_many:
-        pages.remark(str(path), data)
-    try:
-        with header.opened(io.BytesIO(data)) as image:
-            if image.mode == "1":
-                return _as_stored(np.asarray(image).astype(np.uint8)[:, :, None], found)[:, :, 0], None
-            if image.mode not in ("P", "L"):
-                raise BadImageError(
-                    f"{path}: a mask must hold one index a pixel (mode P or L), this one is {image.mode}."
-                )
-            mask = _as_stored(np.array(image, dtype=np.uint8)[:, :, None], found)[:, :, 0]
-            if image.mode == "L":
-                return mask, None
-            palette = np.asarray(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
-            return mask, np.pad(palette, ((0, max(0, int(mask.max()) + 1 - len(palette))), (0, 0)))
-    except BadImageError:
-        raise
-    except Exception as error:  # Pillow raises whatever the damage leads to
-        raise BadImageError(f"{path}: the pixel data is damaged or cut off ({error}).") from None
+    if found.tiff is None or found.tiff.orientation == 1:
+        return pixels
+    return _upright(pixels, {6: 8, 8: 6}.get(found.tiff.orientation, found.tiff.orientation))
 
 
 def has_more_pages(path: Path) -> bool:
@@ -229,16 +198,9 @@ def _rgb(pixels: Pixels, where: str) -> Pixels:
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
     """Turn by the orientation tag (EXIF 2.3, tag 274)."""
     if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     flip_y, flip_x = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
     return np.ascontiguousarray(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
-
-
-def _as_stored(pixels: Pixels, found: Facts) -> Pixels:
-    """Turn back what Pillow has turned unasked: TIFF files alone."""
-    if found.tiff is None or found.tiff.orientation == 1:
-        return pixels
-    return _upright(pixels, {6: 8, 8: 6}.get(found.tiff.orientation, found.tiff.orientation))
 
 
 def _by_pillow(data: bytes, where: str, found: Facts, *, use_exif: bool, every_band: bool) -> Pixels:
@@ -249,6 +211,6 @@ def _by_pillow(data: bytes, where: str, found: Facts, *, use_exif: bool, every_b
             upright = ImageOps.exif_transpose(image) if use_exif else image
             mode = upright.mode if every_band and upright.mode in ("L", "RGB", "RGBA", "CMYK") else "RGB"
             pixels = np.atleast_3d(np.array(upright.convert(mode), dtype=np.uint8))
-            return pixels if use_exif else _as_stored(pixels, found)
+            return pixels if use_exif else as_stored(pixels, found)
     except Exception as error:  # Pillow raises whatever the damage leads to
         raise BadImageError(f"{where}: the pixel data is damaged or cut off ({error}).") from None

@@ -35,7 +35,6 @@ _WHITE_IS_ZERO, _PALETTE, _SEPARATED = 0, 3, 5
 _NONE, _DEFLATED = 1, (8, 32946)
 _KINDS = {1: "u", 2: "i", 3: "f"}
 _BYTES_AT_ONCE = 16 << 20
-_IS_REDUCED = 1
 
 
 @dataclass(frozen=True, slots=True)
