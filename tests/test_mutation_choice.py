@@ -1,10 +1,16 @@
-"""Without a map of lines, the mutation run finds tests by what they import, however often a name is handed on."""
+"""Without a map of lines, the mutation run finds tests by what they import, however often a name is handed on.
+
+Killed, it leaves nothing running.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -81,3 +87,53 @@ def test_nearly_every_stated_change_fits_the_source_once() -> None:
         if not file.is_file() or file.read_text(encoding="utf-8").count(each["was"]) != 1:
             moved.append(each)
     assert len(moved) <= len(stated) // 16, moved
+
+
+# Starts the process that runs tests, has it run one without end, and does nothing more.
+STARTER = """
+import json, os, subprocess, sys, time
+script, folder = sys.argv[1:]
+server = subprocess.Popen(
+    [sys.executable, script, str(os.getpid()), "pytest"], cwd=folder, stdin=subprocess.PIPE, text=True
+)
+request = {"tests": ["test_endless.py"], "limit_s": 60, "log": folder + "/log"}
+server.stdin.write(json.dumps(request) + chr(10))
+server.stdin.flush()
+time.sleep(60)
+"""
+ENDLESS = """
+import os, pathlib, time
+
+def test_endless():
+    pathlib.Path("pids.new").write_text(f"{os.getppid()} {os.getpid()}")
+    pathlib.Path("pids.new").rename("pids")
+    time.sleep(60)
+"""
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def waited_for(happened: Callable[[], bool], limit_s: float = 30) -> bool:
+    end = time.monotonic() + limit_s
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.02)
+    return happened()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_run_that_is_killed_leaves_neither_its_server_nor_a_test_running(tmp_path: Path) -> None:
+    (tmp_path / "test_endless.py").write_text(ENDLESS)
+    starter = subprocess.Popen([sys.executable, "-c", STARTER, str(MUTATION / "forked_tests.py"), str(tmp_path)])
+    try:
+        assert waited_for((tmp_path / "pids").is_file)
+        server, test = map(int, (tmp_path / "pids").read_text().split())
+        assert is_running(server) and is_running(test)
+    finally:
+        starter.kill()
+        starter.wait()
+    assert waited_for(lambda: not is_running(server) and not is_running(test))

@@ -177,6 +177,7 @@ def test_a_subset_of_classes_in_another_order_is_what_the_model_names(tmp_path: 
             meant[expected[stem] == ISPRS.index(label)] = index
         np.testing.assert_array_equal(mask, meant)
     assert "impervious_surface, low_vegetation, clutter" in words
+    assert "classes by name" in words, "nobody would look for a reordering that is not told"
 
 
 @pytest.mark.parametrize(
@@ -196,8 +197,22 @@ def test_five_classes_that_are_left_out_are_named_and_the_rest_counted(
     labels = _layouts.class_names(case.name)
     _, words = opened(case.name, tmp_path, case.split, labels[wanted])
     assert words.endswith(f"not evaluated, as the model does not have them: {said}")
+    assert "classes by name" not in words, "those that both have stand in the same order"
     _, words = opened(case.name, tmp_path, case.split, labels)
     assert "not evaluated" not in words
+
+
+@pytest.mark.parametrize(("images", "masks"), [("images", "masks"), ("pictures", "annotations"), ("img", "labels")])
+def test_a_folder_under_another_usual_name_is_found_whichever_of_the_two_it_is(
+    images: str, masks: str, tmp_path: Path
+) -> None:
+    """Names and values of a data set hold for folders that somebody renamed, too."""
+    case = Layout("HRFDataset", images, masks, ".png", ".png", classes=2)
+    expected = write(tmp_path, case)
+    found, _ = opened(case.name, tmp_path, "all", _layouts.class_names(case.name))
+    assert found.keys() == expected.keys()
+    for name, mask in found.items():
+        np.testing.assert_array_equal(mask, expected[name])
 
 
 def test_classes_that_are_not_the_data_sets_are_refused(tmp_path: Path) -> None:

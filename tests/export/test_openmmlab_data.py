@@ -133,6 +133,44 @@ def test_a_list_and_values_from_one_on_are_followed(tmp_path: Path) -> None:
         pairs.open(tmp_path, "val", reading=Reading(("a",), layout=layout))
 
 
+@pytest.mark.parametrize(
+    ("gone", "said"), [("m/v", "but not its masks, m/v"), ("lists/v.txt", "but not its list, lists/v.txt")]
+)
+def test_what_a_split_lacks_is_said_of_every_kind_and_a_list_is_needed_by_none(
+    tmp_path: Path, gone: str, said: str
+) -> None:
+    """Without the refusal a model would be scored on other pictures than its own, or by another folder's masks."""
+    pictures(tmp_path)
+    reading = Reading(("a", "b", "c", "d", "e"), layout=DataLayout((EXPECTED.splits[0],), "_cls.png", "_rgb"))
+    assert len(pairs.open(tmp_path, "val", reading=reading).samples) == 1
+    (tmp_path / gone).rename(tmp_path / "elsewhere")
+    with pytest.raises(MissingFileError, match=said):
+        pairs.open(tmp_path, "val", reading=reading)
+
+
+def test_a_split_whose_pictures_are_not_there_is_left_out_with_all_it_lacks(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    (tmp_path / "img" / "v").rename(tmp_path / "elsewhere")
+    (tmp_path / "lists" / "v.txt").unlink()
+    reading = Reading(("a", "b", "c"), layout=DataLayout(EXPECTED.splits, "_cls.png", "_rgb"))
+    assert len(pairs.open(tmp_path, "all", reading=reading).samples) == 3
+
+
+def test_endings_and_values_that_the_user_gives_go_before_the_configurations(tmp_path: Path) -> None:
+    """Each of them changes which file is the truth, or what its numbers mean."""
+    pictures(tmp_path)
+    labels = tuple("abcdefghij")
+
+    def values(reduce_zero: bool | None, **given: Any) -> list[int]:
+        layout = DataLayout((SplitFolders("val", "img/v", "m/v"),), "_cls.png", "_rgb", reduce_zero)
+        found = pairs.open(tmp_path, "val", reading=Reading(labels, options=DataOptions(**given), layout=layout))
+        return [int(found.read_target(sample)[0, 0]) for sample in found.samples]
+
+    assert values(None) == values(False) == [3, 4]
+    assert values(True) == values(None, reduce_zero_label=True) == [2, 3]
+    assert values(None, suffix="_view.png") == [9, 9]
+
+
 def test_what_the_user_says_goes_first_and_other_folders_are_found_by_convention(tmp_path: Path) -> None:
     pictures(tmp_path)
     reading = Reading(("a", "b", "c", "d", "e"), layout=EXPECTED)

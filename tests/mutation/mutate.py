@@ -12,46 +12,23 @@ changes of a file instead: those of `audited.json` no test noticed once.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
-import random
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from chosen_tests import PACKAGE, Choice, NearTests, TestMap
-from source_changes import Change, changes, compiles
-from trial_worker import HERE, ROOT, Worker, copied, environment
+from drawn_changes import NOTICED, PACKAGES, changed_packages, package_of, sample, stated, text_of
+from source_changes import Change, changes
+from trial_worker import ROOT, Worker, copied, environment
 
-EQUIVALENT = HERE / "equivalent.json"
 _NO_TESTS_LEFT = 5  # pytest's exit status
-# Where numbers are decided, and what people decide by.
-PACKAGES = (
-    "kernels",
-    "imaging",
-    "metrics",
-    "datasets",
-    "graph",
-    "backends",
-    "measure",
-    "report",
-    "runtime",
-    "artifact",
-    "tasks",
-    "spec",
-    "verbs/export",
-    "verbs/builder",
-    "verbs/handoff",
-    "verbs/compare",
-    "verbs/mixed_precision",
-    "verbs",
-)
 
 
 @dataclass(frozen=True)
@@ -69,91 +46,37 @@ class Trial:
     @property
     def noticed(self) -> bool:
         """Whether a test failed or never ended."""
-        return self.result in ("noticed", "no end")
+        return self.result in NOTICED
 
 
-def _package(path: str) -> str:
-    inner = path.removeprefix(f"{PACKAGE}/")
-    known = (each for each in sorted(PACKAGES, key=len, reverse=True) if inner.startswith(f"{each}/"))
-    return next(known, inner.partition("/")[0])
-
-
-def make_map(tree: Path, out: Path) -> None:
-    """Run the default tests once, noting which test ran which line.
+def make_map(tree: Path, out: Path, files: Sequence[str], processes: int) -> None:
+    """Run the default tests once, or those of some files or folders, noting which test ran which line.
 
     Raises:
         SystemExit: the tests could not be run.
     """
     (out / "coverage.ini").write_text(f"[run]\nsource = {PACKAGE}\nparallel = true\ndata_file = {out / 'lines'}\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu"]
-    command += ["--numprocesses", "auto", "--dist", "worksteal", "--cov", f"--cov-config={out / 'coverage.ini'}"]
-    command += ["--cov-context=test", "--cov-report=", f"--junitxml={out / 'tests.xml'}"]
+    command += [
+        "--numprocesses",
+        str(processes if processes > 1 else 0),
+        "--dist",
+        "worksteal",
+        "--cov",
+        f"--cov-config={out / 'coverage.ini'}",
+    ]
+    command += ["--cov-context=test", "--cov-report=", f"--junitxml={out / 'tests.xml'}", *files]
     with (out / "map.log").open("w") as log:
         done = subprocess.run(command, cwd=tree, env=environment(tree), stdout=log, stderr=log, check=False)
     if done.returncode not in (0, 1):
         raise SystemExit(f"the tests could not be run: {out / 'map.log'}")
 
 
-def _text_of(change: Change) -> str:
-    return (ROOT / change.path).read_text(encoding="utf-8").splitlines()[change.line - 1].strip()
-
-
-def sample(packages: Sequence[str], count: int, seed: int) -> list[Change]:
-    """As many changes of every package, drawn by the seed; small packages give all they have.
-
-    Changes that make no difference, listed with their reasons, are left out; of a listed line without `was`, all are.
-    """
-    listed = json.loads(EQUIVALENT.read_text(encoding="utf-8"))
-    known = {(each["path"], each["line"], each.get("was"), each.get("became")) for each in listed}
-    found: dict[str, list[Change]] = defaultdict(list)
-    sources: dict[str, str] = {}
-    for file in sorted((ROOT / PACKAGE).rglob("*.py")):
-        path = str(file.relative_to(ROOT))
-        if _package(path) in packages:
-            sources[path] = file.read_text(encoding="utf-8")
-            found[_package(path)] += changes(path, sources[path])
-    draw = random.Random(seed)
-    drawn: list[Change] = []
-
-    def is_known(each: Change) -> bool:
-        line = each.path, _text_of(each)
-        return (*line, None, None) in known or (*line, each.was, each.became) in known
-
-    for place, package in enumerate(sorted(found)):
-        share = count // len(found) + (place < count % len(found))
-        every = draw.sample(found[package], len(found[package]))
-        fit = (each for each in every if compiles(each, sources[each.path]) and not is_known(each))
-        drawn += itertools.islice(fit, share)
-    draw.shuffle(drawn)
-    return drawn
-
-
-def stated(file: Path) -> list[Change]:
-    """The changes that a JSON file states, each a text that stands once in its file and what it becomes.
-
-    Those with a `why` make no difference, and are not tried.
-
-    Raises:
-        SystemExit: a text is not there, or not once: the code has moved.
-    """
-    found = []
-    for each in json.loads(file.read_text(encoding="utf-8")):
-        source = (ROOT / each["path"]).read_bytes()
-        if source.count(each["was"].encode()) != 1:
-            raise SystemExit(f"{each['path']} does not have once: {each['was']}")
-        if "why" in each:
-            continue
-        start = source.index(each["was"].encode())
-        end, line = start + len(each["was"].encode()), source[:start].count(b"\n") + 1
-        found.append(Change(each["path"], line, "listed", start, end, each["was"], each["became"]))
-    return found
-
-
-def _planted(worker: Worker, tests: Choice) -> str:
+def _planted(worker: Worker) -> str:
     """Untouched code must pass, and a change that nobody can miss must be noticed; else nothing here means anything."""
     path = f"{PACKAGE}/metrics/dice.py"
     change = next(each for each in changes(path, (ROOT / path).read_text()) if each.kind == "arithmetic")
-    chosen = tests.choose(path, change.line, 5)
+    chosen = ["tests/metrics/test_dice.py"]
     untouched = worker.run(chosen, 600)
     if untouched.code != 0:
         return f"untouched code does not pass {untouched.failed or chosen}"
@@ -200,7 +123,7 @@ def try_all(
             begun = time.monotonic()
             result, by = _try(worker, change, chosen, 10 * limit_s + 60)
             took_s = round(time.monotonic() - begun, 1)
-            trial = Trial(change, _package(change.path), _text_of(change), len(chosen), result, by, took_s)
+            trial = Trial(change, package_of(change.path), text_of(change), len(chosen), result, by, took_s)
             with lock:
                 trials.append(trial)
                 notes.write_text(json.dumps([asdict(each) for each in trials], indent=1))
@@ -232,15 +155,6 @@ def table(trials: Sequence[Trial]) -> str:
     return "\n".join(rows)
 
 
-def changed_packages(since: str) -> list[str]:
-    """Packages with a file that differs from a commit; all where git cannot tell."""
-    listed = subprocess.run(
-        ["git", "diff", "--name-only", since, "--", PACKAGE], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    found = {_package(path) for path in listed.stdout.splitlines()}
-    return sorted(found) or list(PACKAGES)
-
-
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -252,6 +166,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="no change is begun later")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--keep-map", action="store_true", help="use the map of the last run in --out")
+    parser.add_argument("--tests", help="folders or files of tests, comma separated: a map of these alone")
     parser.add_argument("--near", action="store_true", help="no map: the tests that import a file, nearest first")
     parser.add_argument("--least", type=float, default=0, help="percent that must be noticed")
     parser.add_argument("--listed", type=Path, help="the changes of this file instead of a sample")
@@ -266,15 +181,15 @@ def main() -> None:
     trees = [copied(out / f"tree{number}") for number in range(arguments.workers)]
     if not arguments.keep_map and not arguments.near:
         print("learning which tests run which lines", file=sys.stderr)
-        make_map(trees[0], out)
-    tests: Choice = (
-        NearTests(ROOT, arguments.files) if arguments.near else TestMap(ROOT, out / "lines", out / "tests.xml")
-    )
+        make_map(trees[0], out, arguments.tests.split(",") if arguments.tests else (), arguments.workers)
+    tests: Choice = NearTests(ROOT, arguments.files)
+    if not arguments.near:
+        tests = TestMap(ROOT, out / "lines", out / "tests.xml", tests)
     # Drawn from what was just copied: the checkout may change meanwhile.
     drawn = stated(arguments.listed) if arguments.listed else sample(packages, arguments.count, arguments.seed)
     workers = [Worker(tree, out / f"worker{number}.log") for number, tree in enumerate(trees)]
     try:
-        wrong = _planted(workers[0], tests)
+        wrong = _planted(workers[0])
         if wrong:
             raise SystemExit(wrong)
         until = time.monotonic() + 60 * arguments.minutes

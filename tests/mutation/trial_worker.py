@@ -19,6 +19,23 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
 
+# Imported before the first fork; none of them starts threads by that. densecast itself is not: it is what changes.
+_HEAVY = (
+    *("numpy", "cv2", "numba", "onnx", "onnxruntime", "openvino", "torch", "scipy.ndimage", "pytest"),
+    *(
+        "pydantic",
+        "PIL.Image",
+        "typer",
+        "jinja2",
+        "yaml",
+        "hypothesis.extra.numpy",
+        "onnx.reference",
+        "concurrent.futures",
+    ),
+    *("hypothesis.strategies", "pycocotools.cocoeval", "xml.etree.ElementTree", "asyncio", "http.server"),
+)
+
+
 class Answer(NamedTuple):
     """pytest's exit status, or -1 at the limit of time; the first test that failed."""
 
@@ -36,7 +53,8 @@ def copied(folder: Path) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    compileall.compile_dir(folder / PACKAGE, quiet=2)
+    for each in (PACKAGE, "tests/support"):
+        compileall.compile_dir(folder / each, quiet=2)
     return folder
 
 
@@ -63,7 +81,7 @@ class Worker:
         self._stamp = 1_000_000_000
         self._sound: dict[str, bool] = {}
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "forked_tests.py")],
+            [sys.executable, str(HERE / "forked_tests.py"), str(os.getpid()), *_HEAVY],
             cwd=tree,
             env=environment(tree),
             stdin=subprocess.PIPE,
