@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from safetensors.torch import load_file  # noqa: E402
 
 from densecast.errors import BadCheckpointError, BadConfigError, DensecastError, MissingFileError  # noqa: E402
 from densecast.networks import openmmlab  # noqa: E402
@@ -132,25 +135,34 @@ def test_mmengine_checkpoints_say_the_same_in_their_own_words(tmp_path: Path) ->
     text = PLAIN + LATER
     meta = {"cfg": text, "dataset_meta": {"classes": LABELS, "palette": PALETTE}, "seed": 1}
     network = saved(tmp_path / "iter_1.pth", text, meta=meta)
-    averaged = {f"module.{key}": value for key, value in network.state_dict().items()}
-    averaged["module.decode_head.conv_seg.bias"] = network.state_dict()["decode_head.conv_seg.bias"] + 1
-    saved(tmp_path / "iter_1.pth", text, meta=meta, ema_state_dict={"steps": torch.tensor(3), **averaged})
     recipe = exporting.recipe_of(checkpoint.open_checkpoint(tmp_path / "iter_1.pth"), "iter_1.pth")
     assert recipe.generation == 1 and recipe.labels == LABELS
     assert recipe.preprocess.resize == KeepRatio(128, 64) and recipe.preprocess.mean == (10.0, 20.0, 30.0)
     assert recipe.dataset is not None and recipe.dataset.keys["data_prefix"] == {"img_path": "leftImg8bit/val"}
-    plain = export(tmp_path / "iter_1.pth", tmp_path / "plain")
-    ema = export(tmp_path / "iter_1.pth", tmp_path / "ema", options=ExportOptions(weights="ema"))
-    from safetensors.torch import load_file
-
+    made = export(tmp_path / "iter_1.pth", tmp_path / "plain")
     key = "decode_head.conv_seg.bias"
-    expected = load_file(plain.file("weights.safetensors"))[key] + 1
-    assert torch.equal(load_file(ema.file("weights.safetensors"))[key], expected)
+    assert torch.equal(load_file(made.file("weights.safetensors"))[key], network.state_dict()[key])
+
+
+@pytest.mark.parametrize("meta", [{"cfg": PLAIN + LATER}, {"mmengine_version": "0.10.7"}, {}])
+def test_mmengine_keeps_averaged_weights_where_others_keep_the_trained_ones(
+    tmp_path: Path, meta: dict[str, Any]
+) -> None:
+    """As `EMAHook` saves: it exchanges the two, so that its own tools test the averaged weights."""
+    key = "decode_head.conv_seg.bias"
+    trained = saved(tmp_path / "iter_1.pth", PLAIN + LATER, meta=meta).state_dict()
+    content = torch.load(tmp_path / "iter_1.pth")
+    content["ema_state_dict"] = {"steps": torch.tensor(3)} | {f"module.{name}": each for name, each in trained.items()}
+    content["state_dict"][f"module.{key}"] = trained[key] + 1
+    torch.save(content, tmp_path / "iter_1.pth")
+    for wanted, more, said in ((None, 1, "averaged"), ("ema", 1, "averaged"), ("ema_state_dict", 0, "as they were")):
+        found = weights.open_weights(tmp_path / "iter_1.pth", wanted)
+        state = openmmlab.NETWORK.clean(found.state)
+        assert torch.equal(state[key], trained[key] + more), wanted
+        assert said in " ".join(found.notes)
 
 
 def test_averaged_weights_beside_the_plain_ones_are_left_aside_or_taken(tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
     network = saved(tmp_path / "latest.pth")
     key = "decode_head.conv_seg.bias"
     flat = {f"ema_{name.replace('.', '_')}": value.detach() + 1 for name, value in network.named_parameters()}
@@ -164,6 +176,31 @@ def test_averaged_weights_beside_the_plain_ones_are_left_aside_or_taken(tmp_path
     assert ema.state[key].tolist() == [5.0] * 3
     made = export(tmp_path / "latest.pth", tmp_path / "out")
     assert torch.equal(load_file(made.file("weights.safetensors"))[key], network.state_dict()[key])
+
+
+@pytest.mark.parametrize(
+    ("runner", "priority", "more"),
+    [
+        ("EpochBasedRunner", "priority=49", 0.0),  # before MMCV saves: they have changed places
+        ("EpochBasedRunner", "priority='ABOVE_NORMAL'", 0.0),
+        ("EpochBasedRunner", "momentum=0.1", 1.0),
+        ("IterBasedRunner", "priority=49", 1.0),
+    ],
+)
+def test_which_weights_mmcv_averaged_follows_from_when_its_hook_goes(
+    tmp_path: Path, runner: str, priority: str, more: float
+) -> None:
+    training = f"\nrunner = dict(type='{runner}')\ncustom_hooks = [dict(type='EMAHook', {priority})]\n"
+    state = saved(tmp_path / "latest.pth", PLAIN + DATA + training).state_dict()
+    content, key = torch.load(tmp_path / "latest.pth"), "decode_head.conv_seg.bias"
+    content["state_dict"] = {**state, f"ema_{key.replace('.', '_')}": state[key] + 1}
+    torch.save(content, tmp_path / "latest.pth")
+    found = weights.open_weights(tmp_path / "latest.pth", "ema")
+    assert torch.equal(found.state[key], state[key] + more) and "averaged weights" in found.notes[-1]
+    by_file = tmp_path / "config.py"
+    by_file.write_text(PLAIN + DATA + training, encoding="utf-8")
+    torch.save({"state_dict": content["state_dict"]}, tmp_path / "bare.pth")
+    assert torch.equal(weights.open_weights(tmp_path / "bare.pth", "ema", str(by_file)).state[key], state[key] + more)
 
 
 def test_a_configuration_of_a_giant_is_refused_before_it_takes_memory(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ EMA = "ema"
 # Keys under which training frameworks keep the state dict, the likeliest first.
 _USUAL = ("state_dict", "model_state_dict", "model", "net")
 _AVERAGED = re.compile(r"(^|[._])(ema|emas|swa|averaged?|shadow|teacher)([._]|\d|$)|_averaged|averaged_", re.IGNORECASE)
+# Where mmengine keeps two sets of weights. When it saves it exchanges them, so that a plain reader gets the averaged
+# ones: what it calls `ema_state_dict` are those that were trained (`EMAHook.before_save_checkpoint`).
+_EXCHANGED = ("state_dict", "ema_state_dict")
 # The states of what trains a network, which hold tensors too.
 _TRAINING = re.compile(
     r"optim|sched|scaler|amp$|rng|callback|loops|hyper_|^meta$|message_hub|^lr_|criterion", re.IGNORECASE
@@ -49,6 +52,9 @@ def choose(content: object, file: str, wanted: str | None = None) -> tuple[str, 
     if not found:
         keys = ", ".join(str(key) for key in list(content)[:5]) or "nothing"
         raise BadCheckpointError(f"checkpoint {file} holds no tensors (it holds {keys}).")
+    is_exchanged = _is_exchanged(content)
+    if wanted == EMA and is_exchanged:
+        wanted = _EXCHANGED[0]
     name = _wanted(found, file, wanted) if wanted else _default(found, file)
     parts = _parts(found, name) if not wanted else {}
     tensors = {str(key): value for key, value in found[name].items() if isinstance(value, torch.Tensor)}
@@ -57,12 +63,31 @@ def choose(content: object, file: str, wanted: str | None = None) -> tuple[str, 
         joined = f"the weights of {', '.join(repr(path) for path in parts)} of {file} taken together"
         return "", tensors, (joined,)
     others = [other for other in found if other and other != name]
+    if is_exchanged and name in _EXCHANGED:
+        return name, tensors, (_exchanged_note(name),)
     notes = []
     if name not in ("", *_USUAL) or (wanted and others):
         notes.append(f"weights taken from {name!r} of {file}")
     if others and not wanted:
         notes.append(f"{', '.join(repr(other) for other in others)} of {file} left aside: --weights KEY takes another")
     return name, tensors, ("; ".join(notes),) if notes else ()
+
+
+def _is_exchanged(content: Mapping[Any, Any]) -> bool:
+    """Whether it is mmengine's with averaged weights: by what its `meta` says, or by its count of steps."""
+    plain, averaged = (content.get(name) for name in _EXCHANGED)
+    if not (isinstance(plain, Mapping) and isinstance(averaged, Mapping)):
+        return False
+    meta = content.get("meta")
+    said = isinstance(meta, Mapping) and ("mmengine_version" in meta or "cfg" in meta)
+    return said or "steps" in averaged
+
+
+def _exchanged_note(name: str) -> str:
+    averaged, trained = _EXCHANGED
+    if name == averaged:
+        return f"the averaged weights taken, which mmengine keeps in {averaged!r}: --weights {trained} takes the others"
+    return f"the weights as they were trained taken, which mmengine keeps in {trained!r}: the averaged are {averaged!r}"
 
 
 def described(content: object) -> tuple[tuple[str, ...] | None, tuple[Rgb, ...] | None]:

@@ -92,7 +92,7 @@ def export(path: Path, out: Path, options: ExportOptions, stated: Stated) -> Flo
         BadConfigError, BadCheckpointError, MissingFileError: see `recipe_of`; or the weights do not fit.
         ParityError: graph and framework differ by more than the tolerance.
     """
-    found = weights.open_weights(path, options.weights)
+    found = weights.open_weights(path, options.weights, options.config)
     recipe = recipe_of(found, path.name, options.config, stated.preprocess)
     network_options = networks.Options.of(recipe.network)
     network = _built(network_options, path, options, found)
