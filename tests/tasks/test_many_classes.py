@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import command_line
@@ -13,6 +14,12 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+
+from densecast.artifact import Artifact
+from densecast.spec.handoff_options import PrepareOptions
+from densecast.tasks.segmentation import SegmentationDecode
+from densecast.verbs.export import export_file
+from densecast.verbs.handoff import collect, prepare, simulate
 
 CLASSES = 300
 COUNT = 6
@@ -77,7 +84,8 @@ def test_masks_have_all_300_labels_in_16_bits(made: Path) -> None:
     assert max(seen) > 255
 
 
-def test_the_score_is_that_of_a_plain_confusion_matrix(made: Path) -> None:
+def plain_score(made: Path) -> float:
+    """The mean IoU of numpy's labels over the classes that are anywhere."""
     confusion = np.zeros((CLASSES, CLASSES))
     for index in range(COUNT):
         with Image.open(made / "data" / "images" / f"{index}.png") as picture:
@@ -86,9 +94,27 @@ def test_the_score_is_that_of_a_plain_confusion_matrix(made: Path) -> None:
             np.add.at(confusion, (np.asarray(mask).astype(int), drawn), 1)
     both = np.diagonal(confusion)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - both
+    return float(np.mean(both[union > 0] / union[union > 0]))
+
+
+def test_the_score_is_that_of_a_plain_confusion_matrix(made: Path) -> None:
     options = ("--data", made / "data", "--split", "all", "-q", "--json", "-")
     ended = command_line.densecast("evaluate", made / "built", *options)
     assert ended.code == 0, ended.err
     score = json.loads(ended.out)["score"]
     assert score["name"] == "mIoU"
-    assert score["value"] == pytest.approx(float(np.mean(both[union > 0] / union[union > 0])), abs=1e-9)
+    assert score["value"] == pytest.approx(plain_score(made), abs=1e-9)
+
+
+def test_labels_that_a_device_writes_are_read_beyond_255(made: Path, tmp_path: Path) -> None:
+    """Cut to eight bits, class 256 would count as class 0, in every picture and without a word."""
+    height, width = IMAGE_HW
+    options = PrepareOptions(output_form="int32", processes=1, split="all", height=height, width=width)
+    source = Artifact.open(made / "float")
+    # What a device's labels are: those of its own size, resized.
+    spec = replace(source.spec, decode=SegmentationDecode(to_image="nearest_labels"))
+    resized = export_file(source.file("model.onnx"), spec, tmp_path / "float")
+    prepare(resized, tmp_path / "handoff", options, data=made / "data")
+    simulate(tmp_path / "handoff", tmp_path / "result")
+    score = collect(tmp_path / "handoff", tmp_path / "result", data=made / "data").score
+    assert score.value == pytest.approx(plain_score(made), abs=1e-9)

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from densecast.errors import BadArtifactError, BadDatasetError, BadInputError
 from densecast.measure.ground_truth import GroundTruth
 from densecast.measure.loop import Progress
@@ -16,7 +14,7 @@ from densecast.results.predictions import CollectResult
 from densecast.spec.augment import View
 from densecast.spec.data_options import Data
 from densecast.spec.precision import PrecisionRan
-from densecast.spec.sample import LabelMap
+from densecast.spec.sample import LabelMap, label_dtype
 from densecast.spec.tensor import Array
 from densecast.verbs.handoff import package, tool_outputs
 from densecast.verbs.handoff.package import Handoff, Item
@@ -129,5 +127,5 @@ def _labels(array: Array, classes: int) -> LabelMap:
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= classes:
         raise BadInputError(f"the outputs hold {low if low < 0 else high}, and the classes are 0 to {classes - 1}.")
-    labels: LabelMap = array[0].astype(np.uint8)
+    labels: LabelMap = array[0].astype(label_dtype(classes))
     return labels
