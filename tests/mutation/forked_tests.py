@@ -60,7 +60,21 @@ def _child(request: dict[str, object], system: ModuleType, server: int) -> None:
     os.dup2(log, 2)
     tests = request["tests"]
     assert isinstance(tests, list)
-    quiet = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "-m", "not slow and not gpu"]
+    # Modules with plug-ins of pytest's are among those that were imported before.
+    imported = ["-W", "ignore:Module already imported so cannot be rewritten"]
+    quiet = [
+        *imported,
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:cov",
+        "-m",
+        "not slow and not gpu",
+    ]
     code = pytest.main([*quiet, *tests], plugins=[_FirstFailure(Path(f"{request['log']}.failed"))])
     sys.stdout.flush()
     os._exit(int(code))
