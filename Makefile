@@ -7,6 +7,9 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 TORCH = $(PIP) --no-deps --retries 0 --extra-index-url $(TORCH_INDEX_URL) torch
 
+# Tests start hundreds of processes; each would compile the sources anew where bytecode may not be kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help venv demo test test-all check docs lock format bench faults mutate portable parity clean
 
 help:            ## list the targets

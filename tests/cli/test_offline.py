@@ -136,7 +136,6 @@ def recorded(folder: Path, code: str, given: str = "") -> list[str]:
         **{key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "NNCF", "XDG", "HF_"))},
         "HOME": str(home),
         "DENSECAST_CACHE": str(folder / "cache"),
-        "NUMBA_CACHE_DIR": str(folder / "cache" / "kernels") if given else "",
     }
     machine = ["unshare", "-rnm", sys.executable, recording_resolver.__file__, str(log), str(folder / "resolv.conf")]
     done = subprocess.run(

@@ -74,7 +74,8 @@ def _assign(distance, values, use_detection_value):  # type: ignore[no-untyped-d
             cost[row, person] = distance[row, person]
             if use_detection_value:
                 cost[row, person] = np.rint(distance[row, person]) * 100 - np.float64(values[row])
-        cost[row, people:] = _NOBODY
+        for person in range(people, size):  # assigned as a whole, it takes longer to compile
+            cost[row, person] = _NOBODY
     return solve_square(cost)
 
 
@@ -104,7 +105,7 @@ def group(  # type: ignore[no-untyped-def]
     history = np.empty((most, joints, length), np.float32)
     history_length = np.zeros(most, np.int64)
     keys = np.empty(most, np.float32)
-    people_count = 0
+    people_count = np.int64(0)
     for joint in joint_order:
         peaks = counts[joint]
         if peaks == 0:
@@ -115,7 +116,8 @@ def group(  # type: ignore[no-untyped-def]
         distance = np.empty((peaks, known))
         person_of_peak = np.empty(peaks, np.int64)
         if known == 0:
-            person_of_peak[:] = 0
+            for row in range(peaks):
+                person_of_peak[row] = 0
         else:
             means = np.empty((known, length), np.float32)
             for person in range(known):

@@ -194,7 +194,7 @@ def _peaks_of_row(heat, is_mirrored, ceiling, cells, j, floor, radius, values, i
 def _peaks_above(heat, is_mirrored, ceiling, cells, floor, radius):  # type: ignore[no-untyped-def]
     """Values and flat indices of all peaks of one joint above `floor`, cell by cell."""
     values, indices = np.empty(256, np.float32), np.empty(256, np.int64)
-    count = 0
+    count = np.int64(0)
     hot = _hot_rows(ceiling, floor)
     for j in range(len(hot)):
         if hot[j]:
@@ -233,7 +233,7 @@ def _order_of_torch(heat, is_mirrored, ceiling, cells, radius, values, indices):
         # What does not exceed the smallest of the heap cannot change it.
         row_values, row_indices, count = _peaks_of_row(
             heat, is_mirrored, ceiling, cells, j, max(values[0], np.float32(0)), radius,
-            row_values, row_indices, 0,
+            row_values, row_indices, np.int64(0),
         )  # fmt: skip
         sort_by_index(row_values, row_indices, count)
         for place in range(count):
@@ -257,7 +257,7 @@ def highest_peaks(field, ceiling, cells, floor, radius, values, indices):  # typ
     for joint in range(joints):
         heat = planes(field, joint)
         peak_values, peak_indices = _peaks_above(heat, field.has_mirror, ceiling[joint], cells, floor, radius)
-        count = 0
+        count = np.int64(0)
         for place in range(len(peak_values)):
             count = insert_sorted(best_values, best_indices, count, peak_values[place], peak_indices[place])
         ties = False

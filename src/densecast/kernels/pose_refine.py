@@ -276,9 +276,9 @@ def fill_missing(heat_field, tag_field, ceilings, tiles, people, centre=_HALF): 
             continue
         heat, tag, ceiling = planes(heat_field, joint), planes(tag_field, joint), ceilings[joint]
         _tile_ceilings(ceiling, tiles, highest)
-        _tile_ranges(tag.plain, False, tiles.row_edges, tiles.col_edges, least[0], most[0])
+        _tile_ranges(tag.plain, np.bool_(False), tiles.row_edges, tiles.col_edges, least[0], most[0])
         if has_mirror:
-            _tile_ranges(tag.mirrored, True, tiles.row_edges, tiles.col_edges, least[1], most[1])
+            _tile_ranges(tag.mirrored, np.bool_(True), tiles.row_edges, tiles.col_edges, least[1], most[1])
         for person in range(len(people)):
             if people[person, joint, 2] != 0:
                 continue

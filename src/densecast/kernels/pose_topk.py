@@ -10,6 +10,7 @@ layout. This is the same heap, fed with the values that can change it only.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 
@@ -56,7 +57,7 @@ def heapify(values, indices):  # type: ignore[no-untyped-def]
 def offer(values, indices, value, index):  # type: ignore[no-untyped-def]
     """Replace the smallest pair of the heap by a later one, if that is larger."""
     if value > values[0]:
-        _sift(values, indices, len(values), 0, value, index)
+        _sift(values, indices, len(values), np.int64(0), value, index)
 
 
 @njit(cache=True, nogil=True)
@@ -65,7 +66,7 @@ def sort_heap(values, indices):  # type: ignore[no-untyped-def]
     for last in range(len(values) - 1, 0, -1):
         value, index = values[last], indices[last]
         values[last], indices[last] = values[0], indices[0]
-        _sift(values, indices, last, 0, value, index)
+        _sift(values, indices, last, np.int64(0), value, index)
 
 
 @njit(cache=True, nogil=True)

@@ -31,13 +31,13 @@ def add_softmax(logits: Float32, plan: Plan, first_row: int, mirrored: bool, tot
     values = np.empty((channels, width), np.float32)
     for i in range(rows):
         y = first_row + i
-        for row in (int(late.rows.first[y]), int(late.rows.second[y])):
+        for row in (np.int64(late.rows.first[y]), np.int64(late.rows.second[y])):
             if line_row[row % 2] == row:
                 continue
             if middle_width == 0:
                 _along(logits[:, row], late.cols, line[row % 2])
             else:
-                for source_y in (int(early.rows.first[row]), int(early.rows.second[row])):
+                for source_y in (np.int64(early.rows.first[row]), np.int64(early.rows.second[row])):
                     if source_row[source_y % 2] != source_y:
                         _along(logits[:, source_y], early.cols, source[source_y % 2])
                         source_row[source_y % 2] = source_y

@@ -44,7 +44,9 @@ def counted(values: F32, edges: F32) -> Int64:
     far = np.float32(1) - near
     whole_blocks = values.size // _BLOCK
     rest = np.full(_BLOCK, low)
-    rest[: values.size - whole_blocks * _BLOCK] = values[whole_blocks * _BLOCK :]
+    # Element by element, here and below: arrays assigned or summed as a whole take seconds to compile.
+    for i in range(values.size - whole_blocks * _BLOCK):
+        rest[i] = values[whole_blocks * _BLOCK + i]
     for number in range(whole_blocks + 1):
         block = values[number * _BLOCK : (number + 1) * _BLOCK] if number < whole_blocks else rest
         unsure = np.int32(0)
@@ -65,7 +67,9 @@ def counted(values: F32, edges: F32) -> Int64:
             third[np.uint64(places[4 * i + 2])] += 1
             fourth[np.uint64(places[4 * i + 3])] += 1
     first[0] -= (whole_blocks + 1) * _BLOCK - values.size
-    summed: Int64 = counts.sum(axis=0).astype(np.int64)
+    summed = np.empty(bins, np.int64)
+    for bin_number in range(bins):
+        summed[bin_number] = np.int64(first[bin_number]) + second[bin_number] + third[bin_number] + fourth[bin_number]
     return summed
 
 
@@ -108,8 +112,11 @@ def least_error_bins(histogram: F64, levels: int) -> tuple[int, int]:
     error grows: the norm minimisation of torch's and NNCF's histogram observers, whose formula it follows.
     """
     bins = histogram.size
-    sums = np.cumsum(histogram)
-    total = sums[bins - 1]
+    sums = np.empty(bins, np.float64)
+    total = 0.0
+    for place in range(bins):
+        total += histogram[place]
+        sums[place] = total
     start, end = 0, bins - 1
     left, right = start, end
     low_share, high_share = 0.0, 1.0
