@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -87,7 +88,10 @@ def _with_homes(name: str, moved: dict[str, str]) -> set[str]:
 
 
 def _imported(source: str, moved: dict[str, str]) -> set[str]:
-    """Modules that a file names: imported, or as a text such as `densecast.zoo.unet_tiny`; names also at home."""
+    """Modules that a file names: imported, or as a text such as `densecast.zoo.unet_tiny`; names also at home.
+
+    Where a file calls the command line, a text that is a sub-command's name stands for that command's module.
+    """
     tree, found, known = ast.parse(source), set[str](), dict[str, str]()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -102,6 +106,8 @@ def _imported(source: str, moved: dict[str, str]) -> set[str]:
                 known[each.asname or top] = each.name if each.asname else top
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("densecast."):
             found |= _with_homes(node.value.partition(":")[0], moved)
+        elif isinstance(node, ast.Constant) and "command_line" in source and re.fullmatch("[a-z-]+", str(node.value)):
+            found.add(f"densecast.cli.{str(node.value).replace('-', '_')}")
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             first, _, rest = ast.unparse(node).partition(".")
@@ -118,7 +124,8 @@ class NearTests:
     that only changes which nobody notices cost the time of all `most` files.
     """
 
-    def __init__(self, root: Path, most: int = 24) -> None:
+    def __init__(self, root: Path, most: int = 24, never: Sequence[str] = ()) -> None:
+        """Choose at most `most` files, none whose path begins with one of `never`."""
         self._most = most
         self._readers = readers(root)
         moved = homes(root)
@@ -128,6 +135,8 @@ class NearTests:
         }
         self._imports: dict[str, set[str]] = {}
         for file in sorted((root / "tests").rglob("test_*.py")):
+            if str(file.relative_to(root)).startswith(tuple(never)):
+                continue
             named = _imported(file.read_text(encoding="utf-8"), moved)
             self._imports[str(file.relative_to(root))] = named.union(*(support.get(each, set()) for each in named))
 

@@ -93,7 +93,8 @@ def _try(worker: Worker, change: Change, chosen: Sequence[str], limit_s: float) 
         if answer.code in (0, _NO_TESTS_LEFT):
             return "survived", ""
         if answer.code == -1:
-            return "no end", ""
+            # Of a machine that others keep busy the time says nothing: without the change they must end within it.
+            return ("no end" if worker.run(tests, limit_s).code != -1 else "too slow to tell"), ""
         if not answer.failed:
             return ("noticed", "import") if worker.run(tests[:1], limit_s).code == 0 else ("tests do not run", "")
         if worker.sound(answer.failed, limit_s):
@@ -171,6 +172,7 @@ def main() -> None:
     parser.add_argument("--least", type=float, default=0, help="percent that must be noticed")
     parser.add_argument("--listed", type=Path, help="the changes of this file instead of a sample")
     parser.add_argument("--files", type=int, default=24, help="with --near, files of tests for one change, at most")
+    parser.add_argument("--never", help="with --near, folders or files of tests that take too long, comma separated")
     parser.add_argument("--out", type=Path, default=Path("runs/mutation"), help="folder of the results")
     arguments = parser.parse_args()
     out = arguments.out.resolve()
@@ -182,7 +184,7 @@ def main() -> None:
     if not arguments.keep_map and not arguments.near:
         print("learning which tests run which lines", file=sys.stderr)
         make_map(trees[0], out, arguments.tests.split(",") if arguments.tests else (), arguments.workers)
-    tests: Choice = NearTests(ROOT, arguments.files)
+    tests: Choice = NearTests(ROOT, arguments.files, arguments.never.split(",") if arguments.never else ())
     if not arguments.near:
         tests = TestMap(ROOT, out / "lines", out / "tests.xml", tests)
     # Drawn from what was just copied: the checkout may change meanwhile.

@@ -128,3 +128,35 @@ def test_a_rasters_place_is_that_of_its_pixels_corners() -> None:
     assert Georeference(place.transform, "EPSG:4326").is_lon_lat and Georeference(place.transform).crs_urn is None
     with pytest.raises(BadConfigError, match="need an area"):
         Georeference((1.0, 2.0, 0.0, 2.0, 4.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("said", "images", "allowed"),
+    [
+        *(("0", 1000, 0), ("7", 3, 7), ("10.0", 1000, 10), (" 4 ", 9, 4)),
+        # A share never lets more fail than it says: 2.9 images of 290 are two.
+        *(("1%", 290, 2), ("1%", 300, 3), ("2.5%", 1000, 25), ("0%", 1000, 0), ("100%", 7, 7), ("1%", 99, 0)),
+    ],
+)
+def test_so_many_images_may_fail(said: str, images: int, allowed: int) -> None:
+    assert StoreOptions("run", max_errors=said).allowed_errors(images) == allowed
+
+
+@pytest.mark.parametrize("said", ["", "%", "-1", "-1%", "2.5", "100.5%", "nan", "nan%", "inf", "inf%", "some", "1%%"])
+def test_what_is_no_number_or_share_of_images_is_refused(said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        StoreOptions("run", max_errors=said)
+    assert refused.value.field == "max_errors"
+
+
+@pytest.mark.parametrize(
+    ("on", "address"), [("local", None), ("ray", ""), ("ray:10.0.0.1:6379", "10.0.0.1:6379"), ("ray://a", "//a")]
+)
+def test_a_cluster_is_named_by_what_follows_the_colon(on: str, address: str | None) -> None:
+    assert StoreOptions("run", on=on).ray_address == address
+    with pytest.raises(UsageError):
+        StoreOptions("run", on=f"x{on}")
+
+
+def test_a_part_is_a_number_and_how_many_there_are() -> None:
+    assert StoreOptions("run", shard="3/16").part == (3, 16) and StoreOptions("run").part is None
