@@ -26,6 +26,7 @@ SOURCES = {
     "shapes/_base": "FOUND = {}",
     "shapes/named": "from densecast.shapes._base import FOUND",
     "far": "from densecast.shapes.deep import volume as volume_of",
+    "cli/cut_out": "def command(): ...",
 }
 TESTS = {
     "test_direct": "from densecast.shapes.inner import length",
@@ -35,6 +36,8 @@ TESTS = {
     "test_renamed": "from densecast.far import volume_of as found",
     "test_by_a_text": "PLACE = 'densecast.shapes.public:volume'",
     "test_of_the_finder": "from densecast.shapes._base import FOUND",
+    "test_of_a_command": "from command_line import densecast\ndensecast('cut-out', '.')",
+    "test_of_a_word": "WORDS = 'cut-out'",
     "test_of_nothing": "import json",
 }
 
@@ -75,6 +78,12 @@ def test_a_name_that_is_handed_on_counts_where_it_is_defined(root: Path, chosen_
 def test_a_plug_in_that_nothing_imports_is_tested_by_who_knows_its_finder(root: Path, chosen_tests: ModuleType) -> None:
     found = chosen_tests.NearTests(root, 10).choose("src/densecast/shapes/named.py", 1, 1.0)
     assert names(found) == {"test_of_the_finder"}
+
+
+def test_a_command_is_tested_by_who_calls_it_by_its_name(root: Path, chosen_tests: ModuleType) -> None:
+    found = chosen_tests.NearTests(root, 10).choose("src/densecast/cli/cut_out.py", 1, 1.0)
+    assert names(found) == {"test_of_a_command"}
+    assert not chosen_tests.NearTests(root, 10, ["tests/test_of"]).choose("src/densecast/cli/cut_out.py", 1, 1.0)
 
 
 def test_nearly_every_stated_change_fits_the_source_once() -> None:
