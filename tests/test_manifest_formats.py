@@ -92,6 +92,20 @@ def test_artifacts_of_format_1_run_and_are_built_from(tmp_path: Path) -> None:
         np.testing.assert_array_equal(before(image).class_id, after(image).class_id)
 
 
+def test_a_manifest_whose_keys_another_program_has_sorted_is_as_it_was_written(tmp_path: Path) -> None:
+    """Formatters and merges of JSON move keys about, which changes nothing; a number that they change is told."""
+    text = manifest.to_json(manifest.read(FORMAT1 / "float.json"))
+    (tmp_path / "manifest.json").write_text(json.dumps(json.loads(text), sort_keys=True, indent=7))
+    assert manifest.read(tmp_path / "manifest.json") == manifest.read(FORMAT1 / "float.json")
+    plain = json.loads(text)
+    plain["spec"] = dict(reversed(plain["spec"].items()))
+    (tmp_path / "manifest.json").write_text(json.dumps(plain))
+    assert manifest.read(tmp_path / "manifest.json") == manifest.read(FORMAT1 / "float.json")
+    (tmp_path / "manifest.json").write_text(json.dumps({**plain, "key": "another"}))
+    with pytest.raises(BadArtifactError, match="digest"):
+        manifest.read(tmp_path / "manifest.json")
+
+
 def test_a_kind_is_asked_for_by_name(tmp_path: Path) -> None:
     with pytest.raises(BadArtifactError, match="not compiled"):
         CompiledArtifact.open(FORMAT1 / "tiny_float")

@@ -157,6 +157,19 @@ def test_the_five_lines_are_what_was_measured(
         assert line == pytest.approx(numbers, rel=1e-5)  # six digits are printed
 
 
+def test_progress_counts_every_file_of_every_view(source: Artifact, data: Path, tmp_path: Path) -> None:
+    """A bar that ends early or late says that something is missing, or hides it."""
+    prepare(source, tmp_path / "handoff", PrepareOptions(batch=2, processes=1), data=data)
+    seen: list[tuple[int, int]] = []
+    simulate(tmp_path / "handoff", tmp_path / "result", progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(2, 3), (3, 3)]
+    seen.clear()
+    collect(
+        tmp_path / "handoff", tmp_path / "result", data=data, progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
 def test_a_simulation_is_collected_as_one(source: Artifact, data: Path, tmp_path: Path) -> None:
     prepare(source, tmp_path / "handoff", PrepareOptions(processes=1), data=data)
     outputs = simulate(tmp_path / "handoff", tmp_path / "result").folder
