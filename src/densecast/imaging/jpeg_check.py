@@ -16,13 +16,6 @@ _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), (0xC2,)
 _OTHER_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 _TABLES, _SCAN, _QUANTISERS, _RESTART, _END, _LINES = 0xC4, 0xDA, 0xDB, 0xDD, 0xD9, 0xDC
 _MAX_BLOCKS = 1 << 25
-_DAMAGE = {
-    2: "a code that its tables do not have",
-    3: "it ends before its last pixel",
-    4: "data without a place in the picture",
-    5: "restart markers out of order",
-    6: "values beyond black and white",
-}
 # Eight bits transformed are at most 1024; the double is beyond any encoder's rounding and clipping.
 _LARGEST_DC = 2048
 _NO_CODES = bytes(16)
@@ -111,7 +104,7 @@ def _check(data: bytes) -> State:
                 raise _Unknown
             state, pos = _scan(values, pos, body, frame, tables, quantisers, restart)
             if state:
-                return State(False, _DAMAGE.get(state, ""))
+                return State(False, damage(state))
 
 
 def _frame(body: bytes, is_progressive: bool) -> _Frame:
@@ -209,6 +202,20 @@ def _scan(
     else:
         state, pos = jpeg_scan.scan(*scan_of, mode, np.asarray([begin, end], np.int64), seen, most)
     return int(state), int(pos)
+
+
+def damage(state: int) -> str:
+    """What is wrong with a scan, by its state in `kernels.jpeg_scan`; empty for one that ends with its file."""
+    from densecast.kernels import jpeg_scan
+
+    words = {
+        jpeg_scan.BAD_CODE: "a code that its tables do not have",
+        jpeg_scan.EARLY_MARKER: "it ends before its last pixel",
+        jpeg_scan.LEFT_OVER: "data without a place in the picture",
+        jpeg_scan.BAD_RESTART: "restart markers out of order",
+        jpeg_scan.BAD_VALUE: "values beyond black and white",
+    }
+    return words.get(state, "")
 
 
 def _unfinished(frame: _Frame) -> str:

@@ -10,9 +10,20 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from densecast.kernels.jpeg_scan import _end_of_part
+from densecast.kernels.jpeg_scan import (
+    BAD_CODE,
+    BAD_RESTART,
+    BAD_VALUE,
+    CUT,
+    EARLY_MARKER,
+    MOST_DC_BITS,
+    WHOLE,
+    end_of_part,
+    refilled,
+)
 
-WRITTEN, BAD_CODE, CUT, BAD_RESTART, NO_ROOM = range(5)
+# A state beside those of a scan: the output is full.
+NO_ROOM = BAD_VALUE + 1
 # Bits of every code of a mean's size: twelve sizes, so that four bits are enough and none are all ones.
 MEAN_BITS = 4
 # The most that a block can take: 64 values of 16 + 15 bits, each byte followed by a zero.
@@ -35,7 +46,7 @@ def _flushed(out, at, register, have):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True, nogil=True)
 def rewrite(data, reader, means, mcus, restart, units, dc_tables, ac_tables, out):  # type: ignore[no-untyped-def]
-    """Write the next `mcus` units of the scan to `out` (bytes); returns a state and the number of bytes.
+    """Write the next `mcus` units of the scan to `out` (bytes); returns a state (`jpeg_scan`) and the number of bytes.
 
     `reader` (7,) int64 holds the place in `data` between calls, its last number that of the units so far; `means` (n,)
     int64 those of the components' last blocks. `units` (n, 2) are the component and tables index of each block.
@@ -43,14 +54,13 @@ def rewrite(data, reader, means, mcus, restart, units, dc_tables, ac_tables, out
     """
     written = np.zeros(means.size, np.int64)
     pos, count, bits, padding = np.uint64(reader[0]), reader[1], np.uint64(reader[2]), reader[3]
-    size, one, two, three, four = np.uint64(data.size), np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
-    eight, byte_mask, low = np.uint64(8), np.uint64(255), np.uint64(0xFFFF)
+    size, one, low = np.uint64(data.size), np.uint64(1), np.uint64(0xFFFF)
     register, have, at = np.uint64(0), np.int64(0), np.int64(0)
     restart, parts, done = np.int64(restart), np.uint64(units.shape[0]), reader[6]
     for _ in range(mcus):
         if restart and done and done % restart == 0:
             reader[0], reader[1], reader[2], reader[3] = np.int64(pos), count, 0, padding
-            _end_of_part(data, reader)
+            end_of_part(data, reader)
             mark = reader[0]
             if reader[4] or not (mark + 1 < data.size and data[mark + 1] == 0xD0 + (done // restart - 1) % 8):
                 return BAD_RESTART, at
@@ -63,33 +73,7 @@ def rewrite(data, reader, means, mcus, restart, units, dc_tables, ac_tables, out
             k = np.int64(0)
             while k < 64:
                 if count < 32:
-                    if pos + four < size and (
-                        (data[pos] != 255)
-                        & (data[pos + one] != 255)
-                        & (data[pos + two] != 255)
-                        & (data[pos + three] != 255)
-                    ):
-                        word = (np.uint64(data[pos]) << eight) | np.uint64(data[pos + one])
-                        word = (word << eight) | np.uint64(data[pos + two])
-                        bits = (bits << np.uint64(32)) | (word << eight) | np.uint64(data[pos + three])
-                        pos += four
-                        count += 32
-                    else:
-                        while count < 32:
-                            byte = np.uint64(0)
-                            if pos >= size:
-                                padding += 8
-                            else:
-                                byte = np.uint64(data[pos])
-                                if byte != byte_mask:
-                                    pos += one
-                                elif pos + one < size and data[pos + one] == 0:
-                                    pos += two
-                                else:
-                                    byte = np.uint64(0)
-                                    padding += 8
-                            bits = (bits << eight) | byte
-                            count += 8
+                    pos, count, bits, padding = refilled(data, size, pos, count, bits, padding)
                 window = (bits >> np.uint64(count - 16)) & low
                 if k:
                     entry = np.int64(ac_tables[tables, window])
@@ -112,7 +96,7 @@ def rewrite(data, reader, means, mcus, restart, units, dc_tables, ac_tables, out
                     continue
                 entry = np.int64(dc_tables[tables, window])
                 length, category = entry >> 8, entry & 255
-                if entry == 0 or category > 11:
+                if entry == 0 or category > MOST_DC_BITS:
                     return BAD_CODE, at
                 count -= length + category
                 if category:
@@ -125,11 +109,11 @@ def rewrite(data, reader, means, mcus, restart, units, dc_tables, ac_tables, out
                 category = np.int64(0)
                 while abs(difference) >> category:
                     category += 1
-                if category > 11:
+                if category > MOST_DC_BITS:
                     return BAD_CODE, at
                 if difference < 0:
                     difference += (1 << category) - 1
-                register = (register << four) | np.uint64(category)
+                register = (register << np.uint64(MEAN_BITS)) | np.uint64(category)
                 register = (register << np.uint64(category)) | np.uint64(difference)
                 have += MEAN_BITS + category
                 if have >= 32:
@@ -139,7 +123,7 @@ def rewrite(data, reader, means, mcus, restart, units, dc_tables, ac_tables, out
                 return BAD_CODE, at
         # Zeros from behind the end were read.
         if count < padding:
-            return CUT, at
+            return (CUT if pos >= size else EARLY_MARKER), at
         done += 1
     if have % 8:
         left = 8 - have % 8
@@ -147,11 +131,11 @@ def rewrite(data, reader, means, mcus, restart, units, dc_tables, ac_tables, out
         have += left
     at, have = _flushed(out, at, register, have)
     reader[0], reader[1], reader[2], reader[3], reader[6] = np.int64(pos), count, np.int64(bits), padding, done
-    return WRITTEN, at
+    return WHOLE, at
 
 
 @nb.njit(cache=True, nogil=True)
 def end(data, reader):  # type: ignore[no-untyped-def]
     """After the last unit: the place of the next marker, or -1 if data is left over before it."""
-    _end_of_part(data, reader)
+    end_of_part(data, reader)
     return np.int64(-1) if reader[4] else reader[0]

@@ -13,28 +13,60 @@ import numpy as np
 WHOLE, CUT, BAD_CODE, EARLY_MARKER, LEFT_OVER, BAD_RESTART, BAD_VALUE = range(7)
 # What a tolerant decoder passes over: some encoders write a byte or two more than there is to say.
 SLACK_BYTES = 4
+# T.81, table F.1: differences of means of samples of 8 bits.
+MOST_DC_BITS = 11
+
+
+@nb.njit(cache=True, nogil=True)
+def _refilled_by_bytes(data, size, pos, count, bits, padding):  # type: ignore[no-untyped-def]
+    """`refilled` where the next four bytes are not all plain data."""
+    one, two, eight = np.uint64(1), np.uint64(2), np.uint64(8)
+    while count < 32:
+        byte = np.uint64(0)
+        if pos >= size:
+            padding += 8
+        else:
+            byte = np.uint64(data[pos])
+            if byte != np.uint64(255):
+                pos += one
+            elif pos + one < size and data[pos + one] == 0:
+                pos += two
+            else:
+                byte = np.uint64(0)
+                padding += 8
+        bits = (bits << eight) | byte
+        count += 8
+    return pos, count, bits, padding
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def refilled(data, size, pos, count, bits, padding):  # type: ignore[no-untyped-def]
+    """Read on from `pos` until the register `bits` holds 32 bits or more, `count` in all; returns these four anew.
+
+    A 255 is followed by a zero that is no data. Behind a marker or the end zeros are read, which `padding` counts.
+    Everything is passed by value, so that a caller's registers stay in the CPU's: this is all the time of a scan.
+    """
+    one, two, three, four, eight = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(8)
+    if pos + four < size and (
+        (data[pos] != 255) & (data[pos + one] != 255) & (data[pos + two] != 255) & (data[pos + three] != 255)
+    ):
+        word = (np.uint64(data[pos]) << eight) | np.uint64(data[pos + one])
+        word = (word << eight) | np.uint64(data[pos + two])
+        bits = (bits << np.uint64(32)) | (word << eight) | np.uint64(data[pos + three])
+        pos += four
+        count += 32
+    else:
+        pos, count, bits, padding = _refilled_by_bytes(data, size, pos, count, bits, padding)
+    return pos, count, bits, padding
 
 
 @nb.njit(cache=True, nogil=True)
 def _fill(data, reader):  # type: ignore[no-untyped-def]
-    """Fill the bit register to more than 32 bits; behind a marker or the end it gets zeros, which are counted."""
-    pos, count, bits = reader[0], reader[1], reader[2]
-    while count <= 48:
-        byte = np.int64(0)
-        if pos >= data.size:
-            reader[3] += 8
-        else:
-            byte = np.int64(data[pos])
-            if byte != 0xFF:
-                pos += 1
-            elif pos + 1 < data.size and data[pos + 1] == 0:
-                pos += 2
-            else:
-                byte = np.int64(0)
-                reader[3] += 8
-        bits = ((bits & 0xFFFFFFFFFFFF) << 8) | byte
-        count += 8
-    reader[0], reader[1], reader[2] = pos, count, bits
+    """`refilled` of the registers of `scan`, which lie in an array."""
+    pos, count, bits, padding = refilled(
+        data, np.uint64(data.size), np.uint64(reader[0]), reader[1], np.uint64(reader[2]), reader[3]
+    )
+    reader[0], reader[1], reader[2], reader[3] = np.int64(pos), count, np.int64(bits), padding
 
 
 @nb.njit(cache=True, nogil=True)
@@ -77,13 +109,13 @@ def _first_ac_block(data, reader, table, begin, end, seen):  # type: ignore[no-u
     while k <= end:
         symbol = _symbol(data, reader, table)
         if symbol < 0:
-            reader[4] = 2
+            reader[4] = BAD_CODE
             return
         run, size = symbol >> 4, symbol & 15
         if size:
             k += run
             if k > end:
-                reader[4] = 2
+                reader[4] = BAD_CODE
                 return
             _value(data, reader, size)
             seen[k] = 1
@@ -103,7 +135,7 @@ def _later_ac_block(data, reader, table, begin, end, seen):  # type: ignore[no-u
         while k <= end:
             symbol = _symbol(data, reader, table)
             if symbol < 0 or (symbol & 15) > 1:
-                reader[4] = 2
+                reader[4] = BAD_CODE
                 return
             run, size = symbol >> 4, symbol & 15
             if size:
@@ -121,7 +153,7 @@ def _later_ac_block(data, reader, table, begin, end, seen):  # type: ignore[no-u
                 k += 1
             if size:
                 if k > end:
-                    reader[4] = 2
+                    reader[4] = BAD_CODE
                     return
                 seen[k] = 1
             k += 1
@@ -134,15 +166,16 @@ def _later_ac_block(data, reader, table, begin, end, seen):  # type: ignore[no-u
 
 
 @nb.njit(cache=True, nogil=True)
-def _end_of_part(data, reader):  # type: ignore[no-untyped-def]
+def end_of_part(data, reader):  # type: ignore[no-untyped-def]
     """After the last block before a marker: step to that marker; what is left over beyond the slack is damage."""
     left = (reader[1] - reader[3]) // 8
     pos = reader[0]
     while pos < data.size and not (data[pos] == 0xFF and pos + 1 < data.size and data[pos + 1] != 0):
-        pos += 1
+        # A 255 and its zero are one byte of data.
+        pos += 2 if data[pos] == 0xFF else 1
         left += 1
-    if left > 4 and reader[4] == 0:
-        reader[4] = 4
+    if left > SLACK_BYTES and reader[4] == WHOLE:
+        reader[4] = LEFT_OVER
     while pos + 1 < data.size and data[pos + 1] == 0xFF:
         pos += 1
     reader[0], reader[1], reader[2], reader[3], reader[5] = pos, 0, 0, 0, 0
@@ -161,10 +194,10 @@ def scan(data, start, mcus, restart, units, dc_tables, ac_tables, mode, band, se
     last = np.zeros(256, np.int64)
     for mcu in range(mcus):
         if restart and mcu and mcu % restart == 0:
-            _end_of_part(data, reader)
+            end_of_part(data, reader)
             pos = reader[0]
-            if reader[4] == 0 and not (pos + 1 < data.size and data[pos + 1] == 0xD0 + (mcu // restart - 1) % 8):
-                reader[4] = 5
+            if reader[4] == WHOLE and not (pos + 1 < data.size and data[pos + 1] == 0xD0 + (mcu // restart - 1) % 8):
+                reader[4] = BAD_RESTART
             if reader[4]:
                 return reader[4], reader[0]
             reader[0] = pos + 2
@@ -173,12 +206,12 @@ def scan(data, start, mcus, restart, units, dc_tables, ac_tables, mode, band, se
             component, tables = units[unit, 0], units[unit, 1]
             if mode == 1:
                 size = _symbol(data, reader, dc_tables[tables])
-                if size < 0 or size > 11:
-                    reader[4] = 2
+                if size < 0 or size > MOST_DC_BITS:
+                    reader[4] = BAD_CODE
                 else:
                     last[component] += _difference(data, reader, size)
                     if abs(last[component]) > limits[component]:
-                        reader[4] = 6
+                        reader[4] = BAD_VALUE
             elif mode == 2:
                 _value(data, reader, 1)
             elif mode == 3:
@@ -187,12 +220,12 @@ def scan(data, start, mcus, restart, units, dc_tables, ac_tables, mode, band, se
                 _later_ac_block(data, reader, ac_tables[tables], band[0], band[1], seen[mcu])
         # Zeros from behind the end were read.
         if reader[1] < reader[3]:
-            reader[4] = 1 if reader[0] >= data.size else 3
+            reader[4] = CUT if reader[0] >= data.size else EARLY_MARKER
         if reader[4]:
             return reader[4], reader[0]
     if reader[5] > 0:
-        return 3, reader[0]
-    _end_of_part(data, reader)
+        return EARLY_MARKER, reader[0]
+    end_of_part(data, reader)
     return reader[4], reader[0]
 
 
@@ -202,26 +235,25 @@ def sequential(data, start, mcus, restart, units, dc_tables, ac_tables, limits):
     reader = np.zeros(6, np.int64)
     last = np.zeros(256, np.int64)
     pos, count, bits, padding = np.uint64(start), np.int64(0), np.uint64(0), np.int64(0)
-    size, one, two, three, four = np.uint64(data.size), np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
-    eight = np.uint64(8)
+    size = np.uint64(data.size)
     # The codes of up to 10 bits, nearly all that are met, from tables that stay in the first cache.
     ac_short = np.zeros((ac_tables.shape[0], 1024), np.uint16)
     for table in range(ac_tables.shape[0]):
         for begin in range(1024):
             if ac_tables[table, begin << 6] >> 8 <= 10:
                 ac_short[table, begin] = ac_tables[table, begin << 6]
-    low, byte_mask = np.uint64(0xFFFF), np.uint64(0xFF)
+    low = np.uint64(0xFFFF)
     mcus, restart, parts = np.int64(mcus), np.int64(restart), np.uint64(units.shape[0])
     until = restart if restart else mcus + 1
     for mcu in range(mcus):
         if mcu == until:
             until += restart
             reader[0], reader[1], reader[3] = np.int64(pos), count, padding
-            _end_of_part(data, reader)
-            if reader[4] == 0 and not (
+            end_of_part(data, reader)
+            if reader[4] == WHOLE and not (
                 reader[0] + 1 < data.size and data[reader[0] + 1] == 0xD0 + (mcu // restart - 1) % 8
             ):
-                reader[4] = 5
+                reader[4] = BAD_RESTART
             if reader[4]:
                 return reader[4], reader[0]
             pos, count, bits, padding = np.uint64(reader[0] + 2), np.int64(0), np.uint64(0), np.int64(0)
@@ -231,40 +263,14 @@ def sequential(data, start, mcus, restart, units, dc_tables, ac_tables, limits):
             k = np.int64(0)
             while k < 64:
                 if count < 32:
-                    if pos + four < size and (
-                        (data[pos] != 255)
-                        & (data[pos + one] != 255)
-                        & (data[pos + two] != 255)
-                        & (data[pos + three] != 255)
-                    ):
-                        word = (np.uint64(data[pos]) << eight) | np.uint64(data[pos + one])
-                        word = (word << eight) | np.uint64(data[pos + two])
-                        bits = (bits << np.uint64(32)) | (word << eight) | np.uint64(data[pos + three])
-                        pos += four
-                        count += 32
-                    else:
-                        while count < 32:
-                            byte = np.uint64(0)
-                            if pos >= size:
-                                padding += 8
-                            else:
-                                byte = np.uint64(data[pos])
-                                if byte != byte_mask:
-                                    pos += one
-                                elif pos + one < size and data[pos + one] == 0:
-                                    pos += two
-                                else:
-                                    byte = np.uint64(0)
-                                    padding += 8
-                            bits = (bits << eight) | byte
-                            count += 8
+                    pos, count, bits, padding = refilled(data, size, pos, count, bits, padding)
                 window = (bits >> np.uint64(count - 16)) & low
                 if k:
                     entry = np.int64(ac_short[tables, window >> np.uint64(6)])
                     if entry == 0:
                         entry = np.int64(ac_tables[tables, window])
                         if entry == 0:
-                            return 2, np.int64(pos)
+                            return BAD_CODE, np.int64(pos)
                     category = entry & 15
                     count -= (entry >> 8) + category
                     if category:
@@ -276,8 +282,8 @@ def sequential(data, start, mcus, restart, units, dc_tables, ac_tables, limits):
                     continue
                 entry = np.int64(dc_tables[tables, window])
                 length, category = entry >> 8, entry & 255
-                if entry == 0 or category > 11:
-                    return 2, np.int64(pos)
+                if entry == 0 or category > MOST_DC_BITS:
+                    return BAD_CODE, np.int64(pos)
                 count -= length + category
                 if category:
                     value = np.int64((bits >> np.uint64(count)) & np.uint64((1 << category) - 1))
@@ -285,13 +291,13 @@ def sequential(data, start, mcus, restart, units, dc_tables, ac_tables, limits):
                         value -= (1 << category) - 1
                     last[component] += value
                     if abs(last[component]) > limits[component]:
-                        return 6, np.int64(pos)
+                        return BAD_VALUE, np.int64(pos)
                 k = np.int64(1)
             if k > 64:
-                return 2, np.int64(pos)
+                return BAD_CODE, np.int64(pos)
         # Zeros from behind the end were read.
         if count < padding:
-            return (1 if pos >= size else 3), np.int64(pos)
+            return (CUT if pos >= size else EARLY_MARKER), np.int64(pos)
     reader[0], reader[1], reader[3] = np.int64(pos), count, padding
-    _end_of_part(data, reader)
+    end_of_part(data, reader)
     return reader[4], reader[0]

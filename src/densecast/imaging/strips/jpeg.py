@@ -27,11 +27,6 @@ _JFIF, _EXIF, _ADOBE = 0xE0, 0xE1, 0xEE
 _TABLES, _SCAN, _RESTART, _QUANTISERS, _END = 0xC4, 0xDA, 0xDD, 0xDB, 0xD9
 # Rows of pixels that are decoded at a time.
 _ROWS = 256
-_DAMAGE = {
-    1: "a code that its tables do not have",
-    2: "it ends before its last pixel",
-    3: "restart markers out of order",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +159,7 @@ def _rewritten(
     where: str,
 ) -> bytes:
     """The next row of blocks as an interval of its own."""
-    from densecast.kernels import jpeg_rows
+    from densecast.kernels import jpeg_rows, jpeg_scan
 
     columns, room = layout.mcus_hw[1], 1 << 20
     while True:
@@ -173,17 +168,21 @@ def _rewritten(
         state, size = jpeg_rows.rewrite(
             mapped, reader, means, columns, layout.restart, layout.units, *layout.tables, out
         )
-        if state == jpeg_rows.WRITTEN:
+        if state == jpeg_scan.WHOLE:
             return out[:size].tobytes()
         if state != jpeg_rows.NO_ROOM:
-            raise BadImageError(f"{where}: the JPEG is damaged ({_DAMAGE[state]}). Get it again from its source.")
+            raise _damaged(where, jpeg_check.damage(int(state)) or "it ends before its last pixel")
         reader[:], means[:], room = kept, kept_means, 4 * room
 
 
 def _check_end(mapped: npt.NDArray[np.uint8], place: int, where: str) -> None:
     if place < 0 or bytes(mapped[place : place + 2]) != bytes([0xFF, _END]):
         what = "data without a place in the picture" if place < 0 else "it does not end where its pixels do"
-        raise BadImageError(f"{where}: the JPEG is damaged ({what}). Get it again from its source.")
+        raise _damaged(where, what)
+
+
+def _damaged(where: str, what: str) -> BadImageError:
+    return BadImageError(f"{where}: the JPEG is damaged ({what}). Get it again from its source.")
 
 
 def _decoded(text: bytes, size_hw: tuple[int, int], where: str) -> Pixels:
