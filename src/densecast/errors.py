@@ -100,6 +100,14 @@ class ParityError(GateFailedError):
 class BadInputError(DensecastError):
     """An input file cannot be used."""
 
+    @classmethod
+    def not_finite(cls, what: str) -> BadInputError:
+        """The error for a network's outputs, called `what`, that hold NaN or infinity."""
+        return cls(
+            f"{what} must be finite, got NaN or infinity. Look for an overflow with `densecast diagnose`: float16 ends "
+            "at 65504. Build in float32, or in 16 bits with --half-type bf16."
+        )
+
 
 class BadImageError(BadInputError):
     """An image is unreadable, empty or too large."""

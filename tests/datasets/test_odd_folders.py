@@ -12,6 +12,7 @@ from made_mask_folders import labels_of, painted, pairs, write
 from PIL import Image
 
 from densecast.datasets import pairs as pairs_set
+from densecast.datasets._base import DATASETS
 from densecast.errors import DensecastError
 from densecast.spec.data_options import DataOptions, Reading
 from densecast.spec.sample import Split
@@ -128,6 +129,18 @@ def test_what_is_no_data_says_what_it_is_and_what_to_do(
         for sample in dataset.samples:
             dataset.read_target(sample)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["carvana", "cityscapes", "voc2012", "coco_keypoints", "depth_pairs"])
+def test_a_root_that_is_no_folder_says_what_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / "data.zip").write_bytes(b"PK")
+    for root, told in (
+        (tmp_path / "data.zip", r"data\.zip is an archive: unpack it" if name != "coco_keypoints" else r"data\.zip"),
+        (Path("s3://bucket/data"), "is an address; data are files here"),
+        (tmp_path / "absent", "absent does not exist"),
+    ):
+        with pytest.raises(DensecastError, match=told):
+            DATASETS.load(name).open(root, "val")
 
 
 def test_overviews_in_a_tiff_are_no_further_masks(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -67,14 +67,19 @@ def takes(
         own = [each for each in signature.parameters.values() if each.name not in kinds]
         last = next((place for place, each in enumerate(own) if each.name == "json"), len(own))
         made = [_parameter(flag) for flag in flags]
-        keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own[:last], *made, *own[last:])]
-        wrapper.__signature__ = signature.replace(parameters=keyword_only)  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {each.name: each.annotation for each in keyword_only}
-        # Typer would follow it to the command's own signature.
-        del wrapper.__wrapped__
-        return wrapper
+        return shown_with(wrapper, [*own[:last], *made, *own[last:]])
 
     return decorate
+
+
+def shown_with(wrapper: Command, parameters: Sequence[inspect.Parameter]) -> Command:
+    """The wrapper of a command, with these parameters for typer to make options of; each is passed by its name."""
+    keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+    wrapper.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]  # functions may have one
+    wrapper.__annotations__ = {each.name: each.annotation for each in keyword_only}
+    # Typer would follow it to the command's own signature.
+    del wrapper.__wrapped__  # type: ignore[attr-defined]  # of functools.wraps
+    return wrapper
 
 
 class naming:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import functools
+import inspect
+import typing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,24 +82,20 @@ Tolerance = Annotated[
 class Typed:
     """The texts of the options, as typed; None where nothing was."""
 
-    module: str | None
-    spec: Path | None
-    labels: str | None
-    resize: str | None
-    interpolation: str | None
-    colour: str | None
-    mean: str | None
-    std: str | None
-    normalise: str | None
-    divisor: float | None
-    value_range: str | None
-    static: str | None
-    tolerance: float | None
-
-    @classmethod
-    def of(cls, context: typer.Context) -> Typed:
-        """What a command's own parameters of these names were given."""
-        return cls(**{each.name: context.params[each.name] for each in fields(cls)})
+    module: Module = None
+    checkpoint: Checkpoint = None
+    spec: Spec = None
+    labels: Labels = None
+    resize: Resize = None
+    interpolation: Interpolation = None
+    colour: Colour = None
+    mean: Mean = None
+    std: Std = None
+    normalise: Normalise = None
+    divisor: Divisor = None
+    value_range: ValueRange = None
+    static: Static = None
+    tolerance: Tolerance = None
 
     @property
     def stated(self) -> dict[str, Any]:
@@ -108,6 +107,23 @@ class Typed:
     def has_preprocess(self) -> bool:
         """Whether anything was said of the preprocessing."""
         return self.normalise is not None or any(value is not None for value in self.stated.values())
+
+
+def takes(command: _options.Command) -> _options.Command:
+    """Decorator that puts the options of `Typed` in the place of the parameter `typed`, which the command receives."""
+    kinds = typing.get_type_hints(Typed, include_extras=True)
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> None:
+        command(typed=Typed(**{name: given.pop(name) for name in kinds}), **given)
+
+    parameters: list[inspect.Parameter] = []
+    for each in inspect.signature(command, eval_str=True).parameters.values():
+        if each.name == "typed":
+            parameters += [each.replace(name=name, default=None, annotation=kind) for name, kind in kinds.items()]
+        else:
+            parameters.append(each)
+    return _options.shown_with(wrapper, parameters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,25 +25,14 @@ _Model = Annotated[
 
 
 @_options.takes(options=ExportOptions)
+@_source.takes
 def command(
     context: typer.Context,
+    *,
     out: Annotated[Path, typer.Option(help="Folder of the new artifact.")],
     options: _options.Values,
     model: _Model = None,
-    module: _source.Module = None,
-    checkpoint: _source.Checkpoint = None,
-    spec: _source.Spec = None,
-    labels: _source.Labels = None,
-    resize: _source.Resize = None,
-    interpolation: _source.Interpolation = None,
-    colour: _source.Colour = None,
-    mean: _source.Mean = None,
-    std: _source.Std = None,
-    normalise: _source.Normalise = None,
-    divisor: _source.Divisor = None,
-    value_range: _source.ValueRange = None,
-    static: _source.Static = None,
-    tolerance: _source.Tolerance = None,
+    typed: _source.Typed,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -53,16 +42,15 @@ def command(
     from densecast.io import codec
     from densecast.verbs.export import export
 
-    typed = _source.Typed.of(context)
     source = _source.read(context, model, typed, options, "options")
     with bar(f"fetching weights of {model}", quiet) as progress:
         artifact = export(
             source.named.source,
             out,
-            spec=spec,
+            spec=typed.spec,
             labels=source.labels,
             preprocess=source.preprocess,
-            checkpoint=checkpoint,
+            checkpoint=typed.checkpoint,
             options=source.options,
             progress=progress,
         )

@@ -68,8 +68,10 @@ _EXPORT = (
     search=MaxDrop,
     own=DataOptions,
 )
+@_source.takes
 def command(
     context: typer.Context,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for all artifacts and the report.")],
     export: _options.Values,
     shape: _options.Values,
@@ -79,20 +81,7 @@ def command(
     own: _options.Values,
     model: _Model = None,
     data: _DataPath = None,
-    module: _source.Module = None,
-    checkpoint: _source.Checkpoint = None,
-    spec: _source.Spec = None,
-    labels: _source.Labels = None,
-    resize: _source.Resize = None,
-    interpolation: _source.Interpolation = None,
-    colour: _source.Colour = None,
-    mean: _source.Mean = None,
-    std: _source.Std = None,
-    normalise: _source.Normalise = None,
-    divisor: _source.Divisor = None,
-    value_range: _source.ValueRange = None,
-    static: _source.Static = None,
-    tolerance: _source.Tolerance = None,
+    typed: _source.Typed,
     backends: _Backends = "openvino,onnxruntime",
     precisions: _Precisions = None,
     device: Device = "",
@@ -110,7 +99,7 @@ def command(
 
     options = _run_options(backends, precisions, shape, quantize, evaluate, (tuned, max_drop, search["seconds"]))
     options = replace(options, fresh=fresh, device=device)
-    source = _source_of(context, model, export, options)
+    source = _source_of(context, model, typed, export, options)
     if source is not None:
         options = replace(options, export=source.options)
     with steps(quiet) as progress:
@@ -119,8 +108,8 @@ def command(
             out,
             options,
             data=Data(data, codec.from_plain(own, DataOptions, "command line")),
-            checkpoint=checkpoint,
-            spec=spec,
+            checkpoint=typed.checkpoint,
+            spec=typed.spec,
             labels=source.labels if source is not None else None,
             preprocess=source.preprocess if source is not None else None,
             given=source.given if source is not None else (),
@@ -130,7 +119,7 @@ def command(
 
 
 def _source_of(
-    context: typer.Context, model: str | None, export: _options.Values, options: RunOptions
+    context: typer.Context, model: str | None, typed: _source.Typed, export: _options.Values, options: RunOptions
 ) -> _source.Source | None:
     """What is to be exported; None for an exported artifact.
 
@@ -141,7 +130,6 @@ def _source_of(
     from densecast.verbs.reproduce import plan
     from densecast.verbs.reproduce.model import is_artifact
 
-    typed = _source.Typed.of(context)
     if typed.module is None and is_artifact(model):
         _source.refuse_on_artifact(context, "export")
         return None

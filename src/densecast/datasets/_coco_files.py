@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from densecast.datasets import _coco_annotations
+from densecast.datasets._contents import require_folder
 from densecast.datasets.pairs import _data_file
 from densecast.datasets.pairs._data_file import DataFile
 from densecast.errors import BadConfigError, BadDatasetError, DensecastError, MissingFileError
@@ -71,8 +72,7 @@ def files(root: Path, kinds: tuple[str, ...], example: str) -> tuple[CocoFile, .
         word = named if named is not None else root.parent.name if root.name == _BESIDE else ""
         top = root.parent.parent if root.parent.name == "annotations" else root.parent
         return (_file(root, top, word),)
-    if not root.is_dir():
-        raise MissingFileError(f"data set folder {root} does not exist.")
+    require_folder(root)
     found = _found(root, kinds)
     if not found:
         raise BadDatasetError(

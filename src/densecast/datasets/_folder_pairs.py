@@ -10,7 +10,8 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from densecast.datasets import _lists
-from densecast.errors import BadDatasetError, DensecastError, MissingFileError
+from densecast.datasets._contents import require_folder
+from densecast.errors import BadDatasetError, DensecastError
 from densecast.imaging.folder import images_in
 from densecast.spec.sample import CheckReport, Sample, Split, SplitRecord, ids_sha256
 
@@ -105,8 +106,7 @@ def check_pairs(root: Path, target_of: Callable[[Path, str], Path | None], read:
 
 
 def _all(root: Path, target_of: Callable[[Path, str], Path | None], looked_for: str) -> tuple[Sample, ...]:
-    if not root.is_dir():
-        raise MissingFileError(f"data set folder {root} does not exist.")
+    require_folder(root)
     if not (root / IMAGES).is_dir():
         inside = next((path for path in sorted(root.glob(f"*/{IMAGES}")) if path.is_dir()), None)
         cure = f" For those of {inside.parent.name} name {inside.parent} and the split 'all'." if inside else ""

@@ -13,9 +13,10 @@ import numpy as np
 
 from densecast.datasets import _frames, _names
 from densecast.datasets._base import DatasetFormat, ModelFormat
+from densecast.datasets._contents import require_folder
 from densecast.datasets._masks import lighter
 from densecast.datasets._survey import Survey
-from densecast.errors import BadDatasetError, MissingFileError
+from densecast.errors import BadDatasetError
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 
@@ -120,8 +121,7 @@ def survey(root: Path, reading: Reading = Reading()) -> Survey:
 
 
 def _all(root: Path) -> tuple[Sample, ...]:
-    if not root.is_dir():
-        raise MissingFileError(f"data set folder {root} does not exist.")
+    require_folder(root)
     images, masks = _images(root), _masks(root)
     if not images:
         raise BadDatasetError(

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from densecast.datasets._base import DatasetFormat, ModelFormat
+from densecast.datasets._contents import require_folder
 from densecast.datasets._label_map import read_label_map
 from densecast.datasets._masks import Values, read_values
 from densecast.datasets._names import is_hidden
 from densecast.datasets._survey import NOT_EVALUATED, Survey
-from densecast.errors import BadDatasetError, DensecastError, MissingFileError
+from densecast.errors import BadDatasetError, DensecastError
 from densecast.imaging.read import size_hw
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
@@ -70,8 +71,7 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
         MissingFileError: no such folder.
         BadDatasetError: no images of this split, or an image without labels.
     """
-    if not root.is_dir():
-        raise MissingFileError(f"data set folder {root} does not exist.")
+    require_folder(root)
     images = {each: _images(root, each) for each in IMAGES}
     chosen = [path for each in IMAGES if split in (each, "all") for path in images[each]]
     if not chosen:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from densecast.datasets import _lists, _names
 from densecast.datasets._base import DatasetFormat, EvaluationProtocol, ModelFormat
+from densecast.datasets._contents import require_folder
 from densecast.datasets._label_map import read_label_map
 from densecast.datasets._masks import MaskColours, Values, read_values
 from densecast.datasets._survey import NOT_EVALUATED, Survey
-from densecast.errors import BadDatasetError, DensecastError, MissingFileError
+from densecast.errors import BadDatasetError, DensecastError
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 from densecast.tasks.segmentation import ToImage
@@ -165,8 +166,7 @@ def survey(root: Path, reading: Reading = Reading()) -> Survey:
 
 def _home(root: Path) -> Path:
     """The folder VOC2012 itself."""
-    if not root.is_dir():
-        raise MissingFileError(f"data set folder {root} does not exist.")
+    require_folder(root)
     for home in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
         if (home / _LISTS).is_dir():
             return home

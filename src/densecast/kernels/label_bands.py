@@ -97,10 +97,7 @@ class LabelBands:
             return
         finite = self._label_one(ready) if self._is_single else self._label_mean(ready)
         if not finite:
-            raise BadInputError(
-                "logits must be finite, got NaN or infinity. Look for an overflow in the network; float16 ends at "
-                "65504."
-            )
+            raise BadInputError.not_finite("logits")
         self._done = ready
         for each in self._sources:
             each.release(ready)

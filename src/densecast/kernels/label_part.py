@@ -47,9 +47,7 @@ def label_part(planes: Logits, rows: Taps, columns: Taps, *, scored: bool = Fals
             begin, count = np.uintp(part.source_begin), np.uintp(part.source_end - part.source_begin)
             finite &= bool(label_tile(planes, bits, begin, count, part.plan, *whole, np.uintp(x), labels, probability))
     if not finite:
-        raise BadInputError(
-            "logits must be finite, got NaN or infinity. Look for an overflow in the network; float16 ends at 65504."
-        )
+        raise BadInputError.not_finite("logits")
     return labels, probability if scored else None
 
 

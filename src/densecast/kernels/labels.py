@@ -215,6 +215,4 @@ def _fill(
         with ThreadPoolExecutor(threads) as pool:
             finite = all(pool.map(lambda band: fill_band(*band), bands))
     if not finite:
-        raise BadInputError(
-            "logits must be finite, got NaN or infinity. Look for an overflow in the network; float16 ends at 65504."
-        )
+        raise BadInputError.not_finite("logits")

@@ -62,9 +62,7 @@ def mean_argmax(
         for array, sizes, crop in zip(planes, sizes_hw, crops, strict=True)
     ]
     if not all(np.isfinite(array).all() for array in planes):
-        raise BadInputError(
-            "logits must be finite, got NaN or infinity. Look for an overflow in the network; float16 ends at 65504."
-        )
+        raise BadInputError.not_finite("logits")
     labels = np.empty((height, width), label_dtype(planes[0].shape[0]))
     probability = np.empty((height, width), np.float32)
 

@@ -12,20 +12,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from densecast.errors import BadShapeError
 from densecast.metrics import _iou_tables
 from densecast.metrics._base import CountBlock, Metric, TruthSummary, require_tensors
-from densecast.metrics._blocks import ValuesByImage, blocks_of, row_means
+from densecast.metrics._blocks import blocks_of
+from densecast.metrics._overlaps import Counts, Floats, by_label, defined_mean, ious, resampled_means, sums_and_values
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import LabelMap
 from densecast.spec.score import Score
 from densecast.tasks.segmentation import SegmentationMap
 from densecast.tasks.segmentation.palettes import IGNORED, ignored
-
-Counts = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 _VALUES = 256
 _FIELDS = ("by_class", "ignored", "foreign")
@@ -111,14 +108,7 @@ def ratios(by_class: Counts) -> Ratios:
     with np.errstate(invalid="ignore"):
         acc = both / there
     total = int(there.sum())
-    return Ratios(iou, acc, _nanmean(iou), _nanmean(acc), int(both.sum()) / total if total else float("nan"))
-
-
-def ious(by_class: Counts) -> Floats:
-    """(3, …, C) -> (…, C) intersection over union; NaN for 0 of 0 pixels."""
-    both, predicted, there = by_class
-    with np.errstate(invalid="ignore"):
-        return np.asarray(both / (predicted + there - both), dtype=np.float64)
+    return Ratios(iou, acc, defined_mean(iou), defined_mean(acc), int(both.sum()) / total if total else float("nan"))
 
 
 class IntersectionOverUnion:
@@ -175,14 +165,7 @@ class IntersectionOverUnion:
 
     def score_blocks(self, blocks: Iterable[CountBlock], spec: ModelSpec) -> Score:
         """The same, of counts field by field."""
-        total: Counts = np.zeros((3, len(spec.labels)), np.int64)
-        values, images = ValuesByImage(), 0
-        for block in blocks:
-            by_class = block.fields["by_class"]
-            images += len(block.ids)
-            total += by_class.sum(axis=0)
-            own = row_means(ious(np.moveaxis(by_class, 1, 0)))
-            values.add(block.ids, own, ~np.isnan(own))
+        total, values, images = sums_and_values(blocks, len(spec.labels), ious)
         of_all = ratios(total)
         return Score(
             name=self.name,
@@ -190,20 +173,14 @@ class IntersectionOverUnion:
             unit="fraction",
             better="higher",
             count=images,
-            per_class={"IoU": _by_class(spec, of_all.iou), "Acc": _by_class(spec, of_all.acc)},
+            per_class={"IoU": by_label(spec, of_all.iou), "Acc": by_label(spec, of_all.acc)},
             others={"mAcc": of_all.macc, "aAcc": of_all.aacc},
             per_image=values.by_id(),
         )
 
     def resampled(self, counts: Sequence[PixelCount], weights: Counts, spec: ModelSpec) -> Floats:
         """(B, N) times that each image counts -> (B,) mIoU, each over one sum of pixel counts."""
-        if not counts:
-            return np.full(len(weights), np.nan)
-        stacked = np.stack([count.by_class for count in counts])
-        iou = ious(np.moveaxis(np.tensordot(weights, stacked, axes=1), 1, 0))
-        defined = ~np.isnan(iou)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(np.where(defined, iou, 0.0).sum(axis=1) / defined.sum(axis=1), dtype=np.float64)
+        return resampled_means(counts, weights, ious)
 
     def table(self, score: Score, style: str) -> str:
         """The per-class table that MMSegmentation (`mmseg`) or Ascend's FCN-8s (`ascend`) prints; `none` is empty."""
@@ -211,14 +188,3 @@ class IntersectionOverUnion:
 
 
 METRIC: Metric[SegmentationMap, LabelMap, PixelCount] = IntersectionOverUnion()
-
-
-def _by_class(spec: ModelSpec, values: Floats) -> dict[str, float | None]:
-    pairs = zip(spec.labels, values.tolist(), strict=True)
-    return {label: None if np.isnan(value) else value for label, value in pairs}
-
-
-def _nanmean(values: Floats) -> float:
-    """The mean of all values that are not NaN; NaN if there are none."""
-    numbers = values[~np.isnan(values)]
-    return float(np.mean(numbers)) if len(numbers) else float("nan")

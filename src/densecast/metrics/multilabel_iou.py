@@ -10,13 +10,11 @@ import numpy.typing as npt
 
 from densecast.errors import BadDatasetError, BadShapeError
 from densecast.metrics._base import CountBlock, Metric, require_tensors
-from densecast.metrics._blocks import ValuesByImage, blocks_of, row_means
+from densecast.metrics._blocks import blocks_of
+from densecast.metrics._overlaps import Counts, Floats, by_label, defined_mean, ious, resampled_means, sums_and_values
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
 from densecast.tasks.multilabel import MultilabelMap, MultilabelTarget
-
-Counts = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,11 +25,11 @@ class BitCount:
     by_class: Counts
 
 
-def ratios(by_class: Counts) -> tuple[Floats, Floats]:
-    """(3, …, C) -> IoU and Dice of each class: `both / (p + t - both)` and `2·both / (p + t)`; NaN for 0 of 0."""
+def dices(by_class: Counts) -> Floats:
+    """(3, …, C) -> (…, C) Dice: `2·both / (predicted + there)`; NaN for 0 of 0."""
     both, predicted, there = by_class
     with np.errstate(invalid="ignore"):
-        return both / (predicted + there - both), 2 * both / (predicted + there)
+        return np.asarray(2 * both / (predicted + there), dtype=np.float64)
 
 
 class MultilabelIou:
@@ -71,23 +69,16 @@ class MultilabelIou:
 
     def score_blocks(self, blocks: Iterable[CountBlock], spec: ModelSpec) -> Score:
         """The same, of counts field by field."""
-        total: Counts = np.zeros((3, len(spec.labels)), np.int64)
-        values, images = ValuesByImage(), 0
-        for block in blocks:
-            by_class = block.fields["by_class"]
-            images += len(block.ids)
-            total += by_class.sum(axis=0)
-            own = row_means(ratios(np.moveaxis(by_class, 1, 0))[0])
-            values.add(block.ids, own, ~np.isnan(own))
-        iou, dice = ratios(total)
+        total, values, images = sums_and_values(blocks, len(spec.labels), ious)
+        iou, dice = ious(total), dices(total)
         return Score(
             name=self.name,
-            value=_mean(iou),
+            value=defined_mean(iou),
             unit="fraction",
             better="higher",
             count=images,
-            per_class={"IoU": _by_class(spec, iou), "Dice": _by_class(spec, dice)},
-            others={"mDice": _mean(dice), "IoU_micro": float(ratios(total.sum(axis=1))[0])},
+            per_class={"IoU": by_label(spec, iou), "Dice": by_label(spec, dice)},
+            others={"mDice": defined_mean(dice), "IoU_micro": float(ious(total.sum(axis=1)))},
             per_image=values.by_id(),
         )
 
@@ -96,13 +87,7 @@ class MultilabelIou:
 
     def resampled(self, counts: Sequence[BitCount], weights: Counts, spec: ModelSpec) -> Floats:
         """(B, N) times that each image counts -> (B,) mIoU, each over one sum of pixel counts."""
-        if not counts:
-            return np.full(len(weights), np.nan)
-        sums = np.tensordot(weights, np.stack([count.by_class for count in counts]), axes=1)
-        iou, _ = ratios(np.moveaxis(sums, 1, 0))
-        defined = ~np.isnan(iou)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(np.where(defined, iou, 0.0).sum(axis=1) / defined.sum(axis=1), dtype=np.float64)
+        return resampled_means(counts, weights, ious)
 
 
 METRIC: Metric[MultilabelMap, MultilabelTarget, BitCount] = MultilabelIou()
@@ -129,13 +114,3 @@ def _fitted(sample_id: str, target: MultilabelTarget, spec: ModelSpec) -> npt.ND
             field="labels",
         )
     return target.classes[:classes]
-
-
-def _by_class(spec: ModelSpec, values: Floats) -> dict[str, float | None]:
-    pairs = zip(spec.labels, values.tolist(), strict=True)
-    return {label: None if np.isnan(value) else value for label, value in pairs}
-
-
-def _mean(values: Floats) -> float:
-    numbers = values[~np.isnan(values)]
-    return float(np.mean(numbers)) if len(numbers) else float("nan")

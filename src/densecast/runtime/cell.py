@@ -125,8 +125,8 @@ def run_in_cell(
     """
     if not system.can_confine():
         raise DensecastError(
-            f"{subject} is somebody's program until it is checked, and is read in a confined process, which only Linux "
-            "has here. Do it there, or in a container; built models run on this system."
+            f"{subject} is read in a confined process, as any file may be hostile, and that needs Linux. Do it there, "
+            "or in a container; built models run on this system."
         )
     job = {
         "function": function,

@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from densecast.datasets import _frames, _names
+from densecast.datasets import _contents, _frames, _names
 from densecast.datasets._base import DatasetFormat, ModelFormat
 from densecast.datasets._masks import Values, read_values
 from densecast.datasets._survey import Survey
 from densecast.datasets.pairs import (
     _colour_tables,
     _configured_layout,
-    _contents,
     _data_file,
     _folders,
     _layers,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from densecast.datasets.pairs import _contents
+from densecast.datasets import _contents
 from densecast.datasets.pairs._colour_tables import colour_of, read_table
 from densecast.errors import BadConfigError
 from densecast.io import codec, files

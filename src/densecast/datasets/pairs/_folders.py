@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from densecast.datasets import _names
-from densecast.datasets.pairs import _contents
+from densecast.datasets import _contents, _names
 from densecast.datasets.pairs._data_file import DataFile
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.spec.sample import Split
@@ -83,10 +82,7 @@ def find(root: Path, file: DataFile) -> Found:
         MissingFileError: a folder that is named is not there.
         BadDatasetError: no pictures with masks; or several folders that may be meant.
     """
-    if not root.is_dir():
-        if _contents.is_address(root):
-            raise MissingFileError(f"{root} is an address; data are files here: download them, and name the folder.")
-        raise MissingFileError(f"data set folder {root} does not exist.")
+    _contents.require_folder(root)
     if file.images is not None or file.masks is not None:
         return _named(root, file)
     for layout in (_side_folders, _splits_first, _annot_beside, _splits_in_names, _sets_below, _one_folder):

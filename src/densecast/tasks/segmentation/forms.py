@@ -234,7 +234,5 @@ def _checked(output: Array, spec: ModelSpec) -> F32:
         raise BadGraphError(f"{spec.name}: expected {form} ({channels}, h, w); the network gave {output.shape}.")
     values = np.asarray(output, dtype=np.float32)
     if not np.isfinite(values).all():
-        raise BadInputError(
-            "outputs must be finite, got NaN or infinity. Look for an overflow in the network; float16 ends at 65504."
-        )
+        raise BadInputError.not_finite("outputs")
     return values

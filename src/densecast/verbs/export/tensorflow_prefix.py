@@ -150,7 +150,7 @@ def _run(prefix: Prefix, image: npt.NDArray[Any]) -> F32:
         answer = np.asarray(prefix(image[None]), dtype=np.float32)
     except Exception as error:  # engines raise their own kinds
         raise BadGraphError(
-            f"the graph cannot take a image of {image.shape[0]}×{image.shape[1]} ({engine_words.reason(error)})."
+            f"the graph cannot take an image of {image.shape[0]}×{image.shape[1]} ({engine_words.reason(error)})."
         ) from None
     if answer.ndim != 4 or answer.shape[:2] != (1, 3):
         raise BadGraphError(f"before its first layer the graph has {answer.shape}, where (1, 3, h, w) is needed.")

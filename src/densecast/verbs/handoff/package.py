@@ -130,7 +130,7 @@ def stems(ids: list[str]) -> list[str]:
     """
     names = [_UNSAFE.sub("_", each) for each in ids]
     if len(set(names)) != len(names):
-        raise BadDatasetError("two images' ids differ only in characters that file names cannot have.")
+        raise BadDatasetError("two images' ids differ only in characters that file names cannot have. Rename one.")
     return names
 
 

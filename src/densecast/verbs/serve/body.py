@@ -86,7 +86,7 @@ class Bodies:
 
     def _hold(self, held: _Held, size: int) -> None:
         if self._bytes + size > self._most:
-            raise busy("requests in work hold all the memory there is for them. Come again later.")
+            raise busy("requests in work hold all the memory there is for them. Try again later.")
         held.bytes += size
         self._bytes += size
 

@@ -147,7 +147,7 @@ class Scheduler:
             raise busy("the server is about to end. Ask another one.")
         if self._images + images > self.capacity:
             after_s = self._image_s * self._images / len(self._threads)
-            raise busy(f"{self._images} pictures are waiting already. Come again later.", after_s)
+            raise busy(f"{self._images} pictures are waiting already. Try again later.", after_s)
 
     def _work(self) -> None:
         system.give_way()

@@ -8,6 +8,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from densecast.errors import MissingFileError
+
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2")
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx")
 _SHOWN = 5
@@ -70,9 +72,20 @@ def of_file(path: Path) -> str:
     return "is no data file (.toml, .yaml, .json), annotation file of COCO (.json) or Parquet file"
 
 
-def is_address(path: Path) -> bool:
-    """Whether a path is an address that was typed as one."""
-    return _ADDRESS.match(str(path)) is not None
+def require_folder(root: Path) -> None:
+    """Check that the root of a data set is a folder.
+
+    Raises:
+        MissingFileError: says what it is instead.
+    """
+    if root.is_dir():
+        return
+    if _ADDRESS.match(str(root)):
+        raise MissingFileError(f"{root} is an address; data are files here: download them, and name the folder.")
+    if root.is_file():
+        what = of_file(root) if root.suffix.lower() in _ARCHIVES else "is a file: name the data set's folder"
+        raise MissingFileError(f"{root} {what}.")
+    raise MissingFileError(f"data set folder {root} does not exist.")
 
 
 def _kinds(folder: Path, *, below: bool) -> Counter[str]:
