@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densecast.cli import _options, _source
+from densecast.cli import _options, _source, _source_options
 from densecast.cli._common import Json, Quiet, Verbose, bar, emit, set_up
 from densecast.spec.verb_options import ExportOptions
 
@@ -25,14 +25,14 @@ _Model = Annotated[
 
 
 @_options.takes(options=ExportOptions)
-@_source.takes
+@_source_options.takes
 def command(
     context: typer.Context,
     *,
     out: Annotated[Path, typer.Option(help="Folder of the new artifact.")],
     options: _options.Values,
     model: _Model = None,
-    typed: _source.Typed,
+    typed: _source_options.Typed,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densecast.cli import _options, _source
+from densecast.cli import _options, _source, _source_options
 from densecast.cli._common import Device, Json, Quiet, Verbose, emit, set_up, steps
 from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
@@ -68,7 +68,7 @@ _EXPORT = (
     search=MaxDrop,
     own=DataOptions,
 )
-@_source.takes
+@_source_options.takes
 def command(
     context: typer.Context,
     *,
@@ -81,7 +81,7 @@ def command(
     own: _options.Values,
     model: _Model = None,
     data: _DataPath = None,
-    typed: _source.Typed,
+    typed: _source_options.Typed,
     backends: _Backends = "openvino,onnxruntime",
     precisions: _Precisions = None,
     device: Device = "",
@@ -119,7 +119,11 @@ def command(
 
 
 def _source_of(
-    context: typer.Context, model: str | None, typed: _source.Typed, export: _options.Values, options: RunOptions
+    context: typer.Context,
+    model: str | None,
+    typed: _source_options.Typed,
+    export: _options.Values,
+    options: RunOptions,
 ) -> _source.Source | None:
     """What is to be exported; None for an exported artifact.
 

@@ -205,15 +205,15 @@ def _scan(
 
 
 def damage(state: int) -> str:
-    """What is wrong with a scan, by its state in `kernels.jpeg_scan`; empty for one that ends with its file."""
-    from densecast.kernels import jpeg_scan
+    """What is wrong with a scan, by its state in `kernels.jpeg_bits`; empty for one that ends with its file."""
+    from densecast.kernels import jpeg_bits
 
     words = {
-        jpeg_scan.BAD_CODE: "a code that its tables do not have",
-        jpeg_scan.EARLY_MARKER: "it ends before its last pixel",
-        jpeg_scan.LEFT_OVER: "data without a place in the picture",
-        jpeg_scan.BAD_RESTART: "restart markers out of order",
-        jpeg_scan.BAD_VALUE: "values beyond black and white",
+        jpeg_bits.BAD_CODE: "a code that its tables do not have",
+        jpeg_bits.EARLY_MARKER: "it ends before its last pixel",
+        jpeg_bits.LEFT_OVER: "data without a place in the picture",
+        jpeg_bits.BAD_RESTART: "restart markers out of order",
+        jpeg_bits.BAD_VALUE: "values beyond black and white",
     }
     return words.get(state, "")
 

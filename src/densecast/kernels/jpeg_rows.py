@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from densecast.kernels.jpeg_scan import (
+from densecast.kernels.jpeg_bits import (
     BAD_CODE,
     BAD_RESTART,
     BAD_VALUE,
@@ -46,7 +46,7 @@ def _flushed(out, at, register, have):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True, nogil=True)
 def rewrite(data, reader, means, mcus, restart, units, dc_tables, ac_tables, out):  # type: ignore[no-untyped-def]
-    """Write the next `mcus` units of the scan to `out` (bytes); returns a state (`jpeg_scan`) and the number of bytes.
+    """Write the next `mcus` units of the scan to `out` (bytes); returns a state (`jpeg_bits`) and the number of bytes.
 
     `reader` (7,) int64 holds the place in `data` between calls, its last number that of the units so far; `means` (n,)
     int64 those of the components' last blocks. `units` (n, 2) are the component and tables index of each block.

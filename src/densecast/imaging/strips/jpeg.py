@@ -159,7 +159,7 @@ def _rewritten(
     where: str,
 ) -> bytes:
     """The next row of blocks as an interval of its own."""
-    from densecast.kernels import jpeg_rows, jpeg_scan
+    from densecast.kernels import jpeg_bits, jpeg_rows
 
     columns, room = layout.mcus_hw[1], 1 << 20
     while True:
@@ -168,7 +168,7 @@ def _rewritten(
         state, size = jpeg_rows.rewrite(
             mapped, reader, means, columns, layout.restart, layout.units, *layout.tables, out
         )
-        if state == jpeg_scan.WHOLE:
+        if state == jpeg_bits.WHOLE:
             return out[:size].tobytes()
         if state != jpeg_rows.NO_ROOM:
             raise _damaged(where, jpeg_check.damage(int(state)) or "it ends before its last pixel")
