@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,18 +15,18 @@ import pytest
 import tiny_graphs
 
 from densecast.backends import _ort_int8
-from densecast.spec.options import QuantizeOptions
+from densecast.spec.options import CalibrationMethod, QuantizeOptions
 from densecast.spec.tensor import Feeds
 
 OPTIONS = QuantizeOptions(calibration_method="minmax")
 FEEDS: list[Feeds] = [{"image": np.random.default_rng(seed).random((1, 3, 24, 32), np.float32)} for seed in range(4)]
 
 
-def run(model: onnx.ModelProto) -> np.ndarray:
+def run(model: onnx.ModelProto, feeds: Feeds = FEEDS[0]) -> np.ndarray:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, dict(FEEDS[0]))[0])
+    return np.asarray(session.run(None, dict(feeds))[0])
 
 
 def saved(model: onnx.ModelProto, folder: Path) -> Path:
@@ -75,3 +79,39 @@ def test_layers_that_are_never_quantised_are_no_choice(tmp_path: Path, ignored: 
     for index, node in enumerate(model.graph.node):
         node.name = f"node{index}"
     assert _ort_int8.layers(saved(model, tmp_path), QuantizeOptions(**ignored)) == ()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("method", "of_images"), [("minmax", (np.min, np.max)), ("mean_minmax", (np.mean, np.mean))])
+def test_ranges_are_the_extremes_over_all_images_or_their_means(
+    tmp_path: Path, method: CalibrationMethod, of_images: tuple[Callable[..., Any], Callable[..., Any]]
+) -> None:
+    model = tiny_graphs.segmentation(24, 32, batch=1)
+    options = replace(OPTIONS, calibration_method=method)
+    _, ranges = _ort_int8.quantize(saved(model, tmp_path), FEEDS, options, full_weights=True)
+    found = json.loads(ranges)["data"]
+    logits = [run(model, feeds) for feeds in FEEDS]
+    for name, values in (("image", [each["image"] for each in FEEDS]), ("logits", logits)):
+        ends = [[float(end(each)) for each in values] for end in (np.min, np.max)]
+        expected = [of(each) for of, each in zip(of_images, ends, strict=True)]
+        np.testing.assert_allclose(
+            [np.ravel(found[name][end]["data"])[0] for end in ("lowest", "highest")], expected, rtol=1e-6
+        )
+
+
+def test_no_image_runs_twice_through_one_graph_whatever_the_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    graph = saved(tiny_graphs.segmentation(24, 40, batch=1), tmp_path)
+    feeds: list[Feeds] = [{"image": np.random.default_rng(seed).random((1, 3, 24, 40), np.float32)} for seed in (1, 2)]
+    run, runs = onnxruntime.InferenceSession.run, list[object]()
+
+    def counted(self: Any, *arguments: Any) -> Any:
+        runs.append(arguments)
+        return run(self, *arguments)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", counted)
+    for method, images in (("mean_minmax", feeds[:1]), ("minmax", feeds[:1]), ("mean_minmax", feeds)):
+        _ort_int8.quantize(graph, images, replace(OPTIONS, calibration_method=method), full_weights=True)
+    assert len(runs) == 2

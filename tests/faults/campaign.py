@@ -33,13 +33,17 @@ import fault_seeds
 import mutants
 
 from densecast.errors import BadGraphError, DensecastError
-from densecast.runtime import cell, machine
+from densecast.runtime import cell, cell_pool, machine
 from densecast.verbs.export import export_file
 
 LIMITS = cell.Limits(memory_bytes=2 << 30, cpu_s=60, wall_s=300, file_bytes=256 << 20)
 CONTROL = cell.Limits(memory_bytes=256 << 20, cpu_s=2, wall_s=60, file_bytes=1 << 20)
 MAX_PARENT_MB = 1500
-_TORCH, _ENGINE = ("onnx", "onnxruntime", "torch", "fault_targets"), ("onnxruntime", "fault_targets")
+# Files of a rare format come seldom, and TensorFlow's server takes five seconds of CPU to start.
+IDLE_S = 900.0
+# What the confined processes would otherwise import for each file anew.
+_TORCH = ("onnx", "onnxruntime", "torch", "densecast.verbs.export.checkpoint", "tiny_torch", "fault_targets")
+_ENGINE = ("onnxruntime", "densecast.pipeline", "densecast.tasks.segmentation", "fault_preload", "fault_targets")
 
 BYTES, MESSAGE, ZIP = mutants.damaged_bytes, mutants.damaged_message, mutants.damaged_zip
 # Of a hundred mutants, how many are of a kind; and how it is damaged.
@@ -140,7 +144,9 @@ def mutant(number: int, seed: int, seeds: dict[str, list[fault_seeds.Seed]]) -> 
 
 def run(arguments: argparse.Namespace, folder: Path) -> int:
     """Try all mutants, print the table; the exit code."""
+    cell_pool.idle_s, cell_pool.most_idle = IDLE_S, arguments.jobs
     seeds = fault_seeds.write(folder / "seeds", only=arguments.kinds)
+    fault_seeds.warm_up(seeds)
     for kind, origins in seeds.items():
         for origin in origins:
             (folder / "whole").mkdir()

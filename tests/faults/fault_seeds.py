@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import fault_targets
 import onnx
 import onnx.parser
 import tiny_artifacts
@@ -94,6 +96,14 @@ def write(folder: Path, only: Sequence[str] | None = None) -> dict[str, list[See
         for kind, paths in made.items()
         if paths and (wanted is None or kind in wanted)
     }
+
+
+def warm_up(seeds: dict[str, list[Seed]]) -> None:
+    """Compile the kernels that whole artifacts need: a confined process keeps nothing, and would for each file anew."""
+    for folder in sorted({seed.path.parent for kind in ("manifest", "xml") for seed in seeds.get(kind, ())}):
+        payload = {"path": str(folder / "manifest.json"), "artifact": str(folder), "name": "manifest.json"}
+        with tempfile.TemporaryDirectory() as scratch:
+            fault_targets.artifact(payload, Path(scratch))
 
 
 def _torch(folder: Path) -> dict[str, list[Path]]:

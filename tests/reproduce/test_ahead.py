@@ -48,9 +48,9 @@ def test_the_process_that_was_started_for_a_model_is_the_one_that_measures_it(ma
         assert waiting.work == ["onnxruntime"]  # it imports
         with worker.taken("a") as pool:
             assert pool is waiting and waiting.is_open
-        assert not waiting.is_open
-        with worker.taken("b") as pool:
-            assert pool is made[1]
+        with worker.taken("b") as pool:  # the last one has ended by then, and takes nothing of its time
+            assert pool is made[1] and not waiting.is_open
+    assert not made[1].is_open
     assert [each.what for each in made] == ["measures a", "measures b"]
     assert not any(each.is_open for each in made)
 
@@ -65,6 +65,9 @@ def test_one_that_nobody_takes_or_that_is_for_another_model_ends(made: list[Pool
     assert len(made) == 3 and not any(each.is_open for each in made)
     with pytest.raises(ZeroDivisionError), ahead.NextWorker() as worker:
         worker.start("e", "onnxruntime", "segmentation")
+        raise ZeroDivisionError
+    assert not made[-1].is_open
+    with pytest.raises(ZeroDivisionError), ahead.NextWorker() as worker, worker.taken("f"):
         raise ZeroDivisionError
     assert not made[-1].is_open
 

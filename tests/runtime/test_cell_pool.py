@@ -77,3 +77,20 @@ def wait_for(is_true: Callable[[], bool]) -> None:
         if is_true():
             return
         time.sleep(0.05)
+
+
+def test_as_many_servers_wait_as_are_said_and_the_oldest_of_others_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whatever other tests left has other libraries.
+    libraries = ("json",)
+    monkeypatch.setattr(cell_pool, "most_idle", 2)
+    servers = [cell_pool.take(libraries) for _ in range(3)]
+    for each in servers:
+        cell_pool.give_back(each)
+    assert [each.is_usable for each in servers] == [False, True, True]
+    again = [cell_pool.take(libraries) for _ in range(2)]
+    assert again == servers[1:]
+    monkeypatch.setattr(cell_pool, "most_idle", 1)
+    for each in again:
+        cell_pool.give_back(each)
+    assert [each.is_usable for each in again] == [False, True]
+    cell_pool.take(libraries).close()

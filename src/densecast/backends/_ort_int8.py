@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from densecast.backends import _excluded, _ort_ready
+from densecast.backends import _excluded, _ort_ranges, _ort_ready
 from densecast.spec.options import QuantizeOptions
 from densecast.spec.tensor import Feeds
 
@@ -44,7 +44,7 @@ def quantize(
     exclude. With `ranges` of an earlier call nothing is calibrated.
     """
     import onnx
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
         target, ranges_file = Path(folder) / "int8.onnx", Path(folder) / "ranges.json"
@@ -54,6 +54,9 @@ def quantize(
         source = Path(folder) / "float.onnx"
         onnx.save(model, source)
         method, method_options = _calibration_method(options)
+        if ranges is None and method is CalibrationMethod.MinMax:
+            averaged = options.calibration_method == "mean_minmax"
+            _ort_ranges.write(source, calibration, ranges_file, averaged=averaged)
         quantize_static(
             source,
             target,

@@ -1,4 +1,4 @@
-"""Keeps idle servers of confined processes, one for each set of libraries, and asks them to run a job."""
+"""Keeps idle servers of confined processes, for each set of libraries one, and asks them to run a job."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ _PASSED_ON = (
 
 idle_s = 30.0
 """After how long without a job a server ends."""
+most_idle = 1
+"""So many servers with the same libraries wait for a job; as many as there are threads that ask for one."""
 
 
 class Server:
@@ -132,10 +134,11 @@ def take(libraries: tuple[str, ...]) -> Server:
 
 
 def give_back(server: Server) -> None:
-    """Keep a server for the next run that names the same libraries; a surplus one ends."""
+    """Keep a server for the next run that names the same libraries; surplus ones, the oldest first, end."""
     with _guard:
-        surplus = [each for each in _idle if each.libraries == server.libraries]
-        _idle[:] = [*(each for each in _idle if each not in surplus), server]
+        alike = [*(each for each in _idle if each.libraries == server.libraries), server]
+        surplus = alike[: max(len(alike) - most_idle, 0)]
+        _idle[:] = [each for each in (*_idle, server) if each not in surplus]
     for each in surplus:
         each.close()
 

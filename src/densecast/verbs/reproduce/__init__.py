@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,7 +123,8 @@ def reproduce(
     if not is_known and spec is None and not model.is_exported(source):  # nothing else can name any images
         builds, without_images = plan.with_images(builds, options, has_images=False)
     drawn = entry.spec if entry is not None and entry.data is not None else None
-    with ahead.compiling_kernels(drawn, place, options.evaluate.seed, out / _MEASURED) as kernels:
+    calibrated = {backend for backend, precision in builds if precision == INT8}
+    with ahead.compiling_kernels(drawn, place, options.evaluate.seed, out / _MEASURED, calibrated) as kernels:
         tell("export")
         float_artifact = model.into(out, source, said, options.export)
         measured_on = material.of(float_artifact.spec, place, out, options.evaluate)
@@ -146,7 +146,7 @@ def _built(
     options: RunOptions,
     out: Path,
     tell: Callable[[str], None],
-    kernels: Future[None] | None,
+    kernels: ahead.Kernels,
 ) -> list[tuple[Row, CompiledArtifact]]:
     """Every build with its measurements, in order."""
     has_int8 = any(precision == INT8 for _, precision in builds)
@@ -162,8 +162,7 @@ def _built(
                 measurements.expect(default_name(source.spec, planned), backend, source.spec.task)
             artifact = _build(source, planned, options, measured_on.place)
             tell(f"measure {backend} {short(precision)}")
-            if kernels is not None:
-                kernels.exception()  # whatever went wrong there is said by the measurement itself
+            kernels.wait()
             built.append((_row(artifact, measurements.of(artifact)), artifact))
     return built
 

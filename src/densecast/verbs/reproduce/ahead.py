@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +17,12 @@ from densecast.measure.data_source import find
 from densecast.runtime.processes import WorkerPool
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
+from densecast.spec.options import CalibrationMethod
 from densecast.tasks._base import TASKS
 from densecast.verbs import warm_up
+
+# Methods of calibration that count values, by compiled loops.
+_COUNTED: frozenset[CalibrationMethod] = frozenset({"histogram", "percentile"})
 
 
 class NextWorker:
@@ -28,6 +33,7 @@ class NextWorker:
 
     def __init__(self) -> None:
         self._waiting: tuple[str, WorkerPool] | None = None
+        self._ending: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         """The place for it."""
@@ -36,10 +42,11 @@ class NextWorker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the process that nobody took."""
+        """End the process that nobody took, and wait for the end of the last one that was."""
         if self._waiting is not None:
             pool, self._waiting = self._waiting[1], None
             pool.__exit__(kind, error, trace)
+        self._until_ended()
 
     def start(self, name: str, backend: str, task: str) -> None:
         """Start the process that is going to measure the model in the folder `name`."""
@@ -50,29 +57,74 @@ class NextWorker:
 
     @contextlib.contextmanager
     def taken(self, name: str) -> Iterator[WorkerPool]:
-        """The process for this model: the one that waits for it, or else a new one. It ends with the block."""
+        """The process for this model: the one that waits for it, or else a new one.
+
+        It ends after the block, beside the next build: what an engine takes to go away is half a second.
+        """
         if self._waiting is not None and self._waiting[0] != name:
             self.__exit__(None, None, None)
+        self._until_ended()
         waiting, self._waiting = self._waiting, None
-        with waiting[1] if waiting is not None else WorkerPool(1, f"measures {name}") as pool:
+        pool = waiting[1] if waiting is not None else WorkerPool(1, f"measures {name}").__enter__()
+        with contextlib.ExitStack() as killing:
+            killing.push(pool)
             yield pool
+            killing.pop_all()
+        self._ending = _closed_beside(pool)
+
+    def _until_ended(self) -> None:
+        if self._ending is not None:
+            self._ending.join()
+            self._ending = None
+
+
+class Kernels:
+    """The compiling of kernels, which goes on beside other work."""
+
+    def __init__(self, futures: Sequence[Future[None]] = ()) -> None:
+        self._futures = futures
+
+    def wait(self) -> None:
+        """Wait for its end; whatever went wrong is said by who calls a kernel."""
+        for future in self._futures:
+            future.exception()
 
 
 @contextlib.contextmanager
-def compiling_kernels(spec: ModelSpec | None, place: Data, seed: int, measured: Path) -> Iterator[Future[None] | None]:
-    """Compile the kernels that a model's images need, in a process beside the block; None where that gains nothing.
+def compiling_kernels(
+    spec: ModelSpec | None, place: Data, seed: int, measured: Path, calibrated: Collection[str] = ()
+) -> Iterator[Kernels]:
+    """Compile the kernels that a model's images need, and those of calibrating, in processes beside the block.
 
-    There is nothing to gain on one CPU, for images that are not known yet, and where `measured` holds measurements.
-    Whoever measures waits for the future first: on a machine where nothing was compiled before it takes some seconds,
-    and else as long as a process takes to start.
+    `calibrated` are the backends whose int8 ranges are to be chosen. There is nothing to gain on one CPU, for images
+    that are not known yet, and where `measured` holds measurements. Whoever measures waits first: on a machine where
+    nothing was compiled before it takes some seconds, and else as long as a process takes to start.
     """
     is_new = not any(measured.glob("*.json"))
     image = _an_image(spec, place, seed) if is_new and len(system.usable_cpus()) > 1 else None
     if spec is None or image is None:
-        yield None
+        yield Kernels()
         return
-    with WorkerPool(1, "compiles kernels") as pool:
-        yield pool.submit(_compile, spec, image)
+    counts = any(_COUNTED & set(BACKENDS.load_trusted(each).traits.calibration_methods) for each in calibrated)
+    with WorkerPool(2 if counts else 1, "compiles kernels") as pool:
+        futures = [pool.submit(_compile, spec, image), *([pool.submit(_compile_counts)] if counts else [])]
+        ending = _closed_beside(pool, after=futures)
+        yield Kernels(futures)
+    ending.join()
+
+
+def _closed_beside(pool: WorkerPool, after: Sequence[Future[None]] = ()) -> threading.Thread:
+    """A thread that ends a pool's processes once there are these results."""
+
+    def close() -> None:
+        for future in after:
+            with contextlib.suppress(Exception):  # it was never begun
+                future.exception()
+        pool.__exit__(None, None, None)
+
+    thread = threading.Thread(target=close, name="densecast ends processes")
+    thread.start()
+    return thread
 
 
 def _an_image(spec: ModelSpec | None, place: Data, seed: int) -> Path | None:
@@ -86,11 +138,17 @@ def _an_image(spec: ModelSpec | None, place: Data, seed: int) -> Path | None:
 
 def _import(backend: str, task: str) -> None:
     from densecast.imaging import views
+    from densecast.kernels.jit_warm_up import jit_warming_up
 
-    BACKENDS.load_trusted(backend)
-    TASKS.load_trusted(task)
+    with jit_warming_up():
+        BACKENDS.load_trusted(backend)
+        TASKS.load_trusted(task)
     assert views
 
 
 def _compile(spec: ModelSpec, image: Path) -> None:
     warm_up.compile_kernels(spec, image)
+
+
+def _compile_counts() -> None:
+    warm_up.compile_counts(_COUNTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from densecast.imaging.read import read_for
 from densecast.io import files
 from densecast.pipeline import Image, Pipeline
 from densecast.report.data import DIFFERENCE, IMAGE, TRUTH, DrawnImage, Row
+from densecast.runtime.machine import usable_cpus
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import short
 from densecast.spec.sample import Sample
 from densecast.spec.verb_options import EvaluateOptions
-from densecast.tasks._base import TASKS, DrawsChanges
+from densecast.tasks._base import TASKS, DrawsChanges, Task
 from densecast.verbs.reproduce.material import Material
 
 _LONG_SIDE_PX = 640
@@ -60,32 +62,39 @@ def draw_all(
     if material.found is not None:
         dataset = material.found.open(options.split, options.seed)
         samples = {sample.id: sample for sample in dataset.samples}
-    drawn: dict[str, dict[str, str]] = {}
-    for name, _ in chosen:
-        plain = displayable(read_for(samples[name].image, spec), spec.preprocess)
-        drawn[name] = {IMAGE: _write(plain, out / f"{_file_name(name)}_image.jpg")}
-        if dataset is not None:
-            drawn[name][TRUTH] = _draw_truth(dataset, samples[name], spec, out)
+    drawn: dict[str, dict[str, Future[str]]] = {name: {} for name, _ in chosen}
     found: list[dict[str, tuple[Image, Any]]] = []
-    for row, artifact in reversed(shown):
-        found.append({})
-        with Pipeline.open(artifact) as pipeline:
-            for name, _ in chosen:
-                image = pipeline.read(samples[name].image)
-                prediction = pipeline(image)
-                image = displayable(image, spec.preprocess)
-                found[-1][name] = image, prediction
-                over = pipeline.task.draw(image, prediction, pipeline.spec)
-                file = out / f"{_file_name(name)}_{row.backend}_{short(row.asked)}.jpg"
-                drawn[name][_title(row)] = _write(over, file)
     task = TASKS.load_trusted(spec.task)
-    if len(shown) > 1 and isinstance(task, DrawsChanges):
+    # Beside each other, and beside the predictions that come next.
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for name, _ in chosen:
-            image, candidate = found[0][name]
-            changes = task.draw_changes(image, found[-1][name][1], candidate)
-            drawn[name][DIFFERENCE] = _write(changes, out / f"{_file_name(name)}_difference.jpg")
+            drawn[name][IMAGE] = pool.submit(_draw_image, samples[name], spec, out)
+            if dataset is not None:
+                drawn[name][TRUTH] = pool.submit(_draw_truth, dataset, samples[name], spec, out)
+        for row, artifact in reversed(shown):
+            found.append({})
+            with Pipeline.open(artifact) as pipeline:
+                for name, _ in chosen:
+                    image = pipeline.read(samples[name].image)
+                    prediction = pipeline(image)
+                    image = displayable(image, spec.preprocess)
+                    found[-1][name] = image, prediction
+                    file = out / f"{_file_name(name)}_{row.backend}_{short(row.asked)}.jpg"
+                    drawn[name][_title(row)] = pool.submit(
+                        _draw_prediction, pipeline.task, image, prediction, pipeline.spec, file
+                    )
+        if len(shown) > 1 and isinstance(task, DrawsChanges):
+            for name, _ in chosen:
+                image, candidate = found[0][name]
+                file = out / f"{_file_name(name)}_difference.jpg"
+                drawn[name][DIFFERENCE] = pool.submit(_draw_changes, task, image, found[-1][name][1], candidate, file)
     return tuple(
-        DrawnImage(name, why, drawn[name], {_title(row): row.score.per_image[name] for row, _ in shown})
+        DrawnImage(
+            name,
+            why,
+            {what: file.result() for what, file in drawn[name].items()},
+            {_title(row): row.score.per_image[name] for row, _ in shown},
+        )
         for name, why in chosen
     )
 
@@ -98,6 +107,19 @@ def _file_name(sample: str) -> str:
 
 def _title(row: Row) -> str:
     return f"{row.backend} {short(row.asked)}"
+
+
+def _draw_image(sample: Sample, spec: ModelSpec, out: Path) -> str:
+    plain = displayable(read_for(sample.image, spec), spec.preprocess)
+    return _write(plain, out / f"{_file_name(sample.id)}_image.jpg")
+
+
+def _draw_prediction(task: Task[Any, Any], image: Image, prediction: Any, spec: ModelSpec, file: Path) -> str:
+    return _write(task.draw(image, prediction, spec), file)
+
+
+def _draw_changes(task: DrawsChanges[Any], image: Image, first: Any, other: Any, file: Path) -> str:
+    return _write(task.draw_changes(image, first, other), file)
 
 
 def _draw_truth(dataset: Dataset[Any], sample: Sample, spec: ModelSpec, out: Path) -> str:
