@@ -15,6 +15,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+# Of what TensorFlow says, which may have a whole constant in it.
+_MOST = 300
 # A graph is a program. These operators of it read or write files, call back into Python, or wait for other machines;
 # no network needs them.
 _REFUSED = (
@@ -60,7 +62,7 @@ def answer(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # TensorFlow and tf2onnx raise many unrelated kinds
         lines = str(error).strip().splitlines() or [""]
-        return {"refused": f"{type(error).__name__}: {lines[0]}"}
+        return {"refused": f"{type(error).__name__}: {lines[0][:_MOST]}"}
 
 
 def convert(job: dict[str, Any], folder: Path) -> dict[str, Any]:
