@@ -123,8 +123,7 @@ def reproduce(
     if not is_known and spec is None and not model.is_exported(source):  # nothing else can name any images
         builds, without_images = plan.with_images(builds, options, has_images=False)
     drawn = entry.spec if entry is not None and entry.data is not None else None
-    calibrated = {backend for backend, precision in builds if precision == INT8}
-    with ahead.compiling_kernels(drawn, place, options.evaluate.seed, out / _MEASURED, calibrated) as kernels:
+    with ahead.compiling_kernels(drawn, place, options.evaluate.seed, out / _MEASURED, builds) as kernels:
         tell("export")
         float_artifact = model.into(out, source, said, options.export)
         measured_on = material.of(float_artifact.spec, place, out, options.evaluate)

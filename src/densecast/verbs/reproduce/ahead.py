@@ -18,8 +18,10 @@ from densecast.runtime.processes import WorkerPool
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import CalibrationMethod
+from densecast.spec.precision import Precision
 from densecast.tasks._base import TASKS
 from densecast.verbs import warm_up
+from densecast.verbs.builder.compile_plan import INT8
 
 # Methods of calibration that count values, by compiled loops.
 _COUNTED: frozenset[CalibrationMethod] = frozenset({"histogram", "percentile"})
@@ -92,11 +94,11 @@ class Kernels:
 
 @contextlib.contextmanager
 def compiling_kernels(
-    spec: ModelSpec | None, place: Data, seed: int, measured: Path, calibrated: Collection[str] = ()
+    spec: ModelSpec | None, place: Data, seed: int, measured: Path, builds: Collection[tuple[str, Precision]] = ()
 ) -> Iterator[Kernels]:
-    """Compile the kernels that a model's images need, and those of calibrating, in processes beside the block.
+    """Compile the kernels that a model's images need, and those that the `builds` of int8 do, beside the block.
 
-    `calibrated` are the backends whose int8 ranges are to be chosen. There is nothing to gain on one CPU, for images
+    There is nothing to gain on one CPU, for images
     that are not known yet, and where `measured` holds measurements. Whoever measures waits first: on a machine where
     nothing was compiled before it takes some seconds, and else as long as a process takes to start.
     """
@@ -105,6 +107,7 @@ def compiling_kernels(
     if spec is None or image is None:
         yield Kernels()
         return
+    calibrated = {backend for backend, precision in builds if precision == INT8}
     counts = any(_COUNTED & set(BACKENDS.load_trusted(each).traits.calibration_methods) for each in calibrated)
     with WorkerPool(2 if counts else 1, "compiles kernels") as pool:
         futures = [pool.submit(_compile, spec, image), *([pool.submit(_compile_counts)] if counts else [])]
