@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import brief_runs
 import numpy as np
 import pytest
 from command_line import densecast as command
@@ -120,7 +121,8 @@ def test_every_engine_gives_both_outputs(made: Path, backend: str) -> None:
 
 
 @pytest.mark.slow  # a whole run in processes of its own, whose first use of the package compiles its kernels
-def test_by_the_command_line_from_export_to_report(made: Path, tmp_path: Path) -> None:
+def test_by_the_command_line_from_export_to_report(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("densecast.cli.run.BenchmarkOptions", brief_runs.options)
     data, weights, images = made / "data", made / "weights.pth", made / "data" / "images"
     quiet: dict[str, Any] = {}
 

@@ -142,7 +142,7 @@ def test_a_way_to_treat_biases_that_is_named_is_what_is_done(images: Path, tmp_p
     source = tiny_artifacts.exported(tmp_path)
 
     def constants(way: BiasCorrection) -> bytes:
-        quantize = QuantizeOptions(calibration_method="minmax", bias_correction=way)
+        quantize = QuantizeOptions(calibration_method="minmax", bias_correction=way, images=4)
         built = build(source, tmp_path / way, replace(INT8, backend="openvino", quantize=quantize), data=images)
         record = built.manifest.calibration
         assert record is not None and record.bias_correction == way and record.tried_biases == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -9,10 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import brief_runs
 import pytest
 import recording_resolver
 import tiny_artifacts
 from made_images import carvana, write_jpeg
+
+from densecast import kernels
 
 _CALLS = "socket,connect,sendto,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat"
 _NETWORK = re.compile(r"AF_INET")
@@ -21,8 +25,10 @@ _WRITES = re.compile(r'(?:openat\([^"]*"([^"]+)", [^,)]*O_(?:WRONLY|RDWR|CREAT)|
 _SYSTEM = ("/dev/", "/proc/", "/sys/")
 
 # Each line of standard input is a command line.
-_VERBS = """
+_VERBS = f"""
 import sys
+sys.path.append({str(Path(brief_runs.__file__).parent)!r})
+{brief_runs.PROGRAM}
 from densecast.cli import main
 for line in sys.stdin:
     sys.argv = ["densecast", *line.rstrip().split("\\t")]
@@ -31,6 +37,17 @@ for line in sys.stdin:
     except SystemExit as ended:
         assert not ended.code, (sys.argv, ended.code)
 """
+
+
+def kernels_in(cache: Path) -> Path:
+    """A folder for numba with the kernels that are compiled beside the package, so that few are compiled anew."""
+    home = Path(kernels.__file__).parent
+    # Where numba looks for those of a file: a folder for each folder of files.
+    place = cache / f"{home.name}_{hashlib.sha1(str(home).encode()).hexdigest()}"
+    place.mkdir(parents=True)
+    for compiled in (home / "__pycache__").glob("*.nb[ic]"):
+        shutil.copy2(compiled, place)
+    return cache
 
 
 def traced(folder: Path, code: str, given: str = "") -> tuple[list[str], set[str]]:
@@ -46,7 +63,7 @@ def traced(folder: Path, code: str, given: str = "") -> tuple[list[str], set[str
         "DENSECAST_CACHE": str(folder / "cache"),
         "TMPDIR": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "NUMBA_CACHE_DIR": str(folder / "cache" / "kernels") if given else "",
+        "NUMBA_CACHE_DIR": str(kernels_in(folder / "cache" / "kernels")) if given else "",
     }
     command = [strace, "-f", "--seccomp-bpf", "-qq", "-s", "300", "-e", f"trace={_CALLS}", "-o", str(log)]
     done = subprocess.run(
@@ -105,7 +122,7 @@ def every_verb(folder: Path) -> str:
         ["infer", built, tmp_path / "images", "--out", out, "-q"],
         ["diagnose", float_artifact, "--images", tmp_path / "images"],
         ["compare", built, tmp_path / "ort", "--images", tmp_path / "images", "-q"],
-        ["benchmark", built, tmp_path / "images" / "a.jpg", "-q"],
+        ["benchmark", built, tmp_path / "images" / "a.jpg", "--count", "2", "--seconds", "0", "-q"],
         ["report", built],
         ["evaluate", built, "--data", folder / "data", "--split", "all", "--json", folder / "score.json", "-q"],
         ["data", "check", folder / "data", "--model", float_artifact, "-q"],

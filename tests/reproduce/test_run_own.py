@@ -78,6 +78,7 @@ def plain_miou() -> float:
 def test_an_onnx_file_and_a_folder_of_masks_lead_to_a_report(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("densecast.cli.run.BenchmarkOptions", lambda batch: OPTIONS.benchmark)
     network = colour_network.onnx_file(tmp_path / "colours.onnx", 3)
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "R"
