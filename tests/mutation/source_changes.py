@@ -142,7 +142,7 @@ class _Finder(ast.NodeVisitor):
             _, end = self._span(node.func)
             self._change("function", node.lineno, end - len(name), end, _NAMED[name])
         for place, keyword in enumerate(node.keywords):
-            if keyword.arg not in (None, "strict") and len(node.args) + len(node.keywords) > 1:
+            if keyword.arg not in (None, "strict", "help") and len(node.args) + len(node.keywords) > 1:
                 start, end = self._span(keyword)
                 after = self.data[end:]
                 comma = len(after) - len(after.lstrip(b" \n")) + 1 if after.lstrip(b" \n").startswith(b",") else 0
@@ -151,8 +151,8 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_keyword(self, node: ast.keyword) -> None:
-        """`strict` states what always holds."""
-        if node.arg != "strict":
+        """`strict` states what always holds; `help` is for people."""
+        if node.arg not in ("strict", "help"):
             self.visit(node.value)
 
     def visit_Slice(self, node: ast.Slice) -> None:
