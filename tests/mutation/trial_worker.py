@@ -36,6 +36,12 @@ _HEAVY = (
 )
 
 
+# Compiling all of them takes longer than most runs. numba tells by a file's time that it is another one; of a run that
+# was ended while a change was in the source, code of that change might be left.
+_KERNELS = ".numba"
+_IN_ORDER = "ended_in_order"
+
+
 class Answer(NamedTuple):
     """pytest's exit status, or -1 at the limit of time; the first test that failed."""
 
@@ -44,11 +50,17 @@ class Answer(NamedTuple):
 
 
 def copied(folder: Path) -> Path:
-    """The tracked files and those not yet added, with what is compiled beside them left behind."""
+    """The tracked files and those not yet added; of what is compiled only kernels of a run that ended in order stay."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )
+    kernels, kept = folder / _KERNELS, folder.with_name(f"{folder.name}{_KERNELS}")
+    if (kernels / _IN_ORDER).exists():
+        kernels.rename(kept)
     shutil.rmtree(folder, ignore_errors=True)
+    if kept.exists():
+        folder.mkdir(parents=True)
+        kept.rename(kernels)
     for name in listed.stdout.splitlines():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +76,7 @@ def environment(tree: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": path,
-        "NUMBA_CACHE_DIR": str(tree / ".numba"),
+        "NUMBA_CACHE_DIR": str(tree / _KERNELS),
         # Where a test lets no file grow, Python leaves bytecode behind that ends in the middle.
         "PYTHONDONTWRITEBYTECODE": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / ".hypothesis"),
@@ -79,6 +91,8 @@ class Worker:
         self._log = log
         self._readers = readers(tree)
         self._stamp = 1_000_000_000
+        self._is_changed = False
+        (tree / _KERNELS / _IN_ORDER).unlink(missing_ok=True)
         self._sound: dict[str, bool] = {}
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "forked_tests.py"), str(os.getpid()), *_HEAVY],
@@ -111,7 +125,7 @@ class Worker:
                 seen.add(reader)
                 waiting.append(reader)
         for each in seen:
-            for kept in (self.tree / ".numba").rglob(f"{Path(each).stem}.*"):
+            for kept in (self.tree / _KERNELS).rglob(f"{Path(each).stem}.*"):
                 kept.unlink(missing_ok=True)
 
     def try_change(self, change: Change, tests: Sequence[str], limit_s: float) -> Answer:
@@ -119,6 +133,7 @@ class Worker:
         file = self.tree / change.path
         source = file.read_text(encoding="utf-8")
         times = file.stat()
+        self._is_changed = True
         file.write_text(change.apply(source), encoding="utf-8")
         # Every version has a time of its own: bytecode of another one is never taken for it.
         self._stamp += 2
@@ -133,9 +148,13 @@ class Worker:
             os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
             if compiled:
                 self._forget_compiled(change.path)
+            self._is_changed = False
 
     def close(self) -> None:
         """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+        if not self._is_changed:
+            (self.tree / _KERNELS).mkdir(exist_ok=True)
+            (self.tree / _KERNELS / _IN_ORDER).touch()
