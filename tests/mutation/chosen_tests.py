@@ -87,6 +87,15 @@ def _with_homes(name: str, moved: dict[str, str]) -> set[str]:
     return found
 
 
+def _dotted(node: ast.expr) -> str:
+    """`package.module.name` of names with points between them; of anything else nothing. `ast.unparse` takes longer."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (before := _dotted(node.value)):
+        return f"{before}.{node.attr}"
+    return ""
+
+
 def _imported(source: str, moved: dict[str, str]) -> set[str]:
     """Modules that a file names: imported, or as a text such as `densecast.zoo.unet_tiny`; names also at home.
 
@@ -110,7 +119,7 @@ def _imported(source: str, moved: dict[str, str]) -> set[str]:
             found.add(f"densecast.cli.{str(node.value).replace('-', '_')}")
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            first, _, rest = ast.unparse(node).partition(".")
+            first, _, rest = _dotted(node).partition(".")
             if first in known and known[first].startswith("densecast"):
                 name = f"{known[first]}.{rest}"
                 found |= _with_homes(name, moved) if name in moved else set()

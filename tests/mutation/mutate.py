@@ -74,9 +74,9 @@ def make_map(tree: Path, out: Path, files: Sequence[str], processes: int) -> Non
 
 def _planted(worker: Worker) -> str:
     """Untouched code must pass, and a change that nobody can miss must be noticed; else nothing here means anything."""
-    path = f"{PACKAGE}/metrics/dice.py"
+    path = f"{PACKAGE}/spec/geometry.py"  # whose tests compile no kernel
     change = next(each for each in changes(path, (ROOT / path).read_text()) if each.kind == "arithmetic")
-    chosen = ["tests/metrics/test_dice.py"]
+    chosen = ["tests/spec/test_geometry.py"]
     untouched = worker.run(chosen, 600)
     if untouched.code != 0:
         return f"untouched code does not pass {untouched.failed or chosen}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import functools
 import json
 import os
 import shutil
@@ -89,7 +90,6 @@ class Worker:
     def __init__(self, tree: Path, log: Path) -> None:
         self.tree = tree
         self._log = log
-        self._readers = readers(tree)
         self._stamp = 1_000_000_000
         self._is_changed = False
         (tree / _KERNELS / _IN_ORDER).unlink(missing_ok=True)
@@ -116,6 +116,10 @@ class Worker:
         if test not in self._sound:
             self._sound[test] = self.run([test], limit_s).code == 0
         return self._sound[test]
+
+    @functools.cached_property
+    def _readers(self) -> dict[str, set[str]]:
+        return readers(self.tree)
 
     def _forget_compiled(self, path: str) -> None:
         """numba sees that a file changed, and not that one which it took functions from did."""

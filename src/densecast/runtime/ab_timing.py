@@ -166,7 +166,7 @@ def cpu_ratio(baseline_s: Sequence[float] | Seconds, candidate_s: Sequence[float
 
 
 def _interval_rank(rounds: int) -> int:
-    """The largest k so that k order statistics may be left out at either end: 2 P(Binomial(n, 1/2) <= k - 1) is small.
+    """The largest k so that k order statistics may be left out at either end: 2 P(Binomial(n, 1/2) <= k) is small.
 
     With n rounds, the interval from the (k+1)-th to the (n-k)-th misses the median with that chance.
     """
