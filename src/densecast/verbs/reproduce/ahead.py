@@ -98,9 +98,9 @@ def compiling_kernels(
 ) -> Iterator[Kernels]:
     """Compile the kernels that a model's images need, and those that the `builds` of int8 do, beside the block.
 
-    There is nothing to gain on one CPU, for images
-    that are not known yet, and where `measured` holds measurements. Whoever measures waits first: on a machine where
-    nothing was compiled before it takes some seconds, and else as long as a process takes to start.
+    There is nothing to gain on one CPU, for images that are not known yet, and where `measured` holds measurements.
+    Whoever measures waits first: on a machine where nothing was compiled before it takes some seconds, and else as
+    long as a process takes to start.
     """
     is_new = not any(measured.glob("*.json"))
     image = _an_image(spec, place, seed) if is_new and len(system.usable_cpus()) > 1 else None
