@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from densecast import BuildOptions, InputShape, QuantizeOptions
-from densecast.artifact import CompiledArtifact
+from densecast import BuildOptions, InputShape, QuantizeOptions, Stretch
+from densecast import artifact as artifacts
+from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.backends._base import BACKENDS
 from densecast.io import codec, files
 from densecast.report.markdown import table
@@ -83,14 +84,28 @@ class Timing:
         return time.process_time_ns if self.by_processor_time else time.perf_counter_ns
 
 
+def sized(source: FloatArtifact, size_hw: tuple[int, int], folder: Path) -> FloatArtifact:
+    """The network with all images brought to one size."""
+    if not folder.is_dir():
+        rule = replace(source.spec.preprocess, resize=Stretch(size_hw))
+        with artifacts.writing(folder) as draft:
+            for name in source.manifest.files:
+                (draft.folder / name).write_bytes(source.file(name).read_bytes())
+            draft.finish(replace(source.manifest, spec=replace(source.spec, preprocess=rule)))
+    return FloatArtifact.open(folder)
+
+
 def built(model: str, precision: str, size_hw: tuple[int, int] | None, most: str, folder: Path) -> dict[str, list[str]]:
     """Build each pass that changes the network's graph on its own, what a build takes by itself, and none.
 
     What each did, by the name of its folder below `folder`; those that change nothing are left out.
     """
     subject = SUBJECTS[model]
+    folder.mkdir(parents=True, exist_ok=True)
     images = subject.images(folder, CALIBRATION_IMAGES)
     source = subject.exported(folder)
+    if size_hw:
+        source = sized(source, size_hw, folder / f"float_{size_hw[0]}x{size_hw[1]}")
     height, width = size_hw or subject.model_hw(images)
     base = BuildOptions(
         "openvino",
@@ -186,7 +201,8 @@ def main() -> None:
     parser.add_argument("--dilation", type=int, nargs="*", default=(6, 12, 18))
     parser.add_argument("--repetitions", type=int, default=9)
     parser.add_argument("--processor-time", action="store_true", help="of one thread, instead of wall time")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--folder", type=Path, help="where exports and builds are kept for another run")
+    parser.add_argument("--json", type=Path, help="a file to add what was measured to, by network, precision and CPU")
     arguments = parser.parse_args()
     if arguments.timed:
         request = json.loads(arguments.timed)
@@ -196,7 +212,7 @@ def main() -> None:
     rows = []
     threads = 1 if arguments.processor_time else machine.usable_cpus()
     timing = Timing(arguments.repetitions, threads, arguments.processor_time, arguments.most)
-    found |= {"threads": threads, "clock": timing.clock_ns.__name__, "most": arguments.most}
+    found |= {"threads": threads, "clock": timing.clock_ns.__name__}
 
     def add(what: str, precision: str, cases: dict[str, Any]) -> None:
         for name, case in cases.items():
@@ -207,10 +223,12 @@ def main() -> None:
 
     for precision in arguments.precision:
         for model in arguments.model:
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = (arguments.folder or Path(scratch)).resolve() / model
                 size_hw = tuple(arguments.size) if arguments.size else None
-                cases = whole(model, precision, size_hw, timing, Path(folder))
-            found["networks"][f"{model} {precision}"] = cases
+                cases = whole(model, precision, size_hw, timing, folder)
+            size = "×".join(map(str, size_hw)) if size_hw else "usual size"
+            found["networks"][f"{model}, {size}, {precision}, {arguments.most or 'all'}"] = cases
             add(model, precision, cases)
         for dilation in arguments.dilation if arguments.forms else ():
             shape = tuple(arguments.shape)
@@ -219,6 +237,9 @@ def main() -> None:
             add(f"{shape[0]}→{shape[1]} at {shape[2]}×{shape[3]}, dilation {dilation}", precision, cases)
     print(table(["network or layer", "precision", "pass", "median ms", "times faster", "quartiles"], rows, "<<<>>>"))
     if arguments.json:
+        held = json.loads(arguments.json.read_text(encoding="utf-8")) if arguments.json.exists() else {}
+        for part in ("networks", "forms"):
+            found[part] = {**held.get(part, {}), **found[part]}
         files.write_text(arguments.json, codec.json_text(found))
 
 

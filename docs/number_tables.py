@@ -306,7 +306,7 @@ def _mutants(measured: dict[str, Any]) -> Rows:
     return rows
 
 
-_CPU_NAMES = {"VNNI": "VNNI", "AVX-512 without VNNI": "AVX-512 without VNNI", "Haswell": "Haswell", "EPYC": "EPYC"}
+_CPU_NAMES = ("VNNI", "AVX-512 without VNNI", "Haswell", "EPYC")
 _PORTABLE_ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
 _NOT_RUN = "not run"
 
@@ -314,16 +314,17 @@ _NOT_RUN = "not run"
 def _portable(measured: dict[str, Any]) -> Rows:
     """Each build of each network on each CPU: what changes against float32."""
     cells = {(row["network"], row["variant"], row["cpu"]): row for row in measured["rows"]}
-    rows = [["changed against float32", "AMX", *_CPU_NAMES.values()]]
+    names = [name for name in _CPU_NAMES if any(row["cpu"] == name for row in measured["rows"])]
+    rows = [["changed against float32", "AMX", *names]]
     for network, variant in dict.fromkeys((row["network"], row["variant"]) for row in measured["rows"]):
-        found = {cpu: cells[network, variant, cpu] for cpu in _CPU_NAMES if (network, variant, cpu) in cells}
+        found = {cpu: cells[network, variant, cpu] for cpu in names if (network, variant, cpu) in cells}
         ran = [row for row in found.values() if "changed_here" in row]
         if not ran:
             continue
         here = max(ran, key=lambda row: row["images"])
         engine, precision, cpu = variant.split("_")
         build = f"{_PORTABLE_ENGINES[engine]} {precision}{f' `{cpu}`' if precision == 'int8' else ''}"
-        told = [_elsewhere(found.get(cpu), here) for cpu in _CPU_NAMES]
+        told = [_elsewhere(found.get(cpu), here) for cpu in names]
         rows.append([f"{network}, {build}", _share(here["changed_here"], network), *told])
     return rows
 
@@ -344,7 +345,25 @@ def _share(value: float, network: str) -> str:
     """Of labels in %; of people, the relative L2 difference of the network's output."""
     if value < 1e-6:
         return "0"
-    return f"{value:.3f}" if network in _PEOPLE else f"{100 * value:.2f} %"
+    return f"{value:.3f}" if network in _PEOPLE else f"{100 * value:.3f} %"
+
+
+_MOST = {"all": "AMX", "AVX512_CORE_VNNI": "VNNI", "AVX512_CORE": "AVX-512 without VNNI", "AVX2": "AVX2"}
+
+
+def _passes_elsewhere(measured: dict[str, Any]) -> Rows:
+    """How many times as fast each pass makes a network on CPUs of other kinds."""
+    cells: dict[tuple[str, str, str], dict[str, str]] = {}
+    for key, cases in measured["networks"].items():
+        *network, precision, most = key.split(", ")
+        for name, case in cases.items():
+            if name not in ("none", "default"):
+                low, high = case["quartiles"]
+                told = f"{case['times_faster']:.2f} ({low:.2f} to {high:.2f})"
+                cells.setdefault((" ".join(network), precision, name), {})[most] = told
+    head = ["network", "precision", "pass", *_MOST.values()]
+    rows = [[*cell[:2], f"`{cell[2]}`", *(found.get(most, "") for most in _MOST)] for cell, found in cells.items()]
+    return [head, *rows]
 
 
 _PEOPLE = ("hrnet_w32_ae_tiny",)
@@ -401,14 +420,18 @@ TABLES: tuple[Table, ...] = (
 # Tables of files that are there once their benchmark has been run: each command writes, or goes on with, its file.
 _ONCE_MEASURED = (
     Table(
-        "portable", "The shipped networks on other CPUs", "CPUs", "make portable",
-        "Two small images each; in a column where only one was run, what changes on the AMX machine on that one stands "
-        "in brackets. Haswell and EPYC (both AVX2) under qemu 7.2; AVX-512 and VNNI by `ONEDNN_MAX_CPU_ISA` "
-        "(`AVX512_CORE`, `AVX512_CORE_VNNI`), which ONNX Runtime does not read; built on an AMX machine with OpenVINO "
-        "2026.4.1 and ONNX Runtime 1.31.1. Labels changed, and of `hrnet_w32_ae_tiny` the relative L2 distance of the "
-        "output. The images are a quarter of the size that these networks were trained for, so that int8 loses more "
-        "than it does; the columns are what is compared. `deeplabv3_mnv2_voc` is the published graph (`unpadded`) on "
-        "photographs that ranges were calibrated on.",
+        "passes-elsewhere", "Graph passes on other CPUs", "CPUs",
+        "python benchmarks/passes.py --most … --size … --processor-time",
+        "Each pass alone against none, one thread, CPU time, medians of rounds in turns with their quartiles; an empty "
+        "cell was not measured. VNNI, AVX-512 and AVX2 are an AMX machine with less to use (`ONEDNN_MAX_CPU_ISA`); "
+        "float32 is the same on AMX and AVX-512.",
+        ("passes_elsewhere.json",), _passes_elsewhere,
+    ),
+    Table(
+        "portable-cells", "Other CPUs, cell by cell", "CPUs", "python portable/run.py --json",
+        "What was run since the table of the shipped networks was printed, kept in full: labels changed, and of "
+        "`hrnet_w32_ae_tiny` the relative L2 distance of the output; the same images and build as in the column AMX. "
+        "EPYC (AVX2) under qemu 7.2; VNNI by `ONEDNN_MAX_CPU_ISA`, which ONNX Runtime does not read.",
         ("portable.json",), _portable,
     ),
     Table(
