@@ -316,7 +316,7 @@ def _portable(measured: dict[str, Any]) -> Rows:
     cells = {(row["network"], row["variant"], row["cpu"]): row for row in measured["rows"]}
     names = [name for name in _CPU_NAMES if any(row["cpu"] == name for row in measured["rows"])]
     rows = [["changed against float32", "AMX", *names]]
-    for network, variant in dict.fromkeys((row["network"], row["variant"]) for row in measured["rows"]):
+    for network, variant in sorted({(row["network"], row["variant"]) for row in measured["rows"]}):
         found = {cpu: cells[network, variant, cpu] for cpu in names if (network, variant, cpu) in cells}
         ran = [row for row in found.values() if "changed_here" in row]
         if not ran:
@@ -360,9 +360,10 @@ def _passes_elsewhere(measured: dict[str, Any]) -> Rows:
             if name not in ("none", "default"):
                 low, high = case["quartiles"]
                 told = f"{case['times_faster']:.2f} ({low:.2f} to {high:.2f})"
-                cells.setdefault((" ".join(network), precision, name), {})[most] = told
-    head = ["network", "precision", "pass", *_MOST.values()]
-    rows = [[*cell[:2], f"`{cell[2]}`", *(found.get(most, "") for most in _MOST)] for cell, found in cells.items()]
+                cells.setdefault((" ".join(network).removesuffix(" usual size"), precision, name), {})[most] = told
+    ran = [most for most in _MOST if any(most in found for found in cells.values())]
+    head = ["network", "precision", "pass", *(_MOST[most] for most in ran)]
+    rows = [[*cell[:2], f"`{cell[2]}`", *(found.get(most, "") for most in ran)] for cell, found in cells.items()]
     return [head, *rows]
 
 
@@ -421,10 +422,10 @@ TABLES: tuple[Table, ...] = (
 _ONCE_MEASURED = (
     Table(
         "passes-elsewhere", "Graph passes on other CPUs", "CPUs",
-        "python benchmarks/passes.py --most … --size … --processor-time",
-        "Each pass alone against none, one thread, CPU time, medians of rounds in turns with their quartiles; an empty "
-        "cell was not measured. VNNI, AVX-512 and AVX2 are an AMX machine with less to use (`ONEDNN_MAX_CPU_ISA`); "
-        "float32 is the same on AMX and AVX-512.",
+        "python benchmarks/passes.py --most … --processor-time",
+        "The shipped networks at their usual sizes; each pass alone against none, one thread, CPU time, medians of "
+        "rounds in turns with their quartiles; an empty cell was not measured. All CPUs are an AMX machine with less "
+        "to use (`ONEDNN_MAX_CPU_ISA`), which others kept busy meanwhile.",
         ("passes_elsewhere.json",), _passes_elsewhere,
     ),
     Table(
