@@ -18,9 +18,10 @@ from densecast.errors import BadGraphError, BadShapeError, UsageError
 from densecast.pipeline import Pipeline
 from densecast.runtime import execution
 from densecast.spec.options import BuildOptions, InputShape
+from densecast.spec.preprocess import Preprocess, Stretch
 from densecast.verbs.builder import build
 from densecast.verbs.compare import ChainStage, compare_all
-from densecast.verbs.compare.stage import graph_stage
+from densecast.verbs.compare.stage import as_float_feed, graph_stage
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +138,16 @@ def test_models_of_several_tasks_are_not_compared(
         pytest.raises(UsageError, match="of task 'pose'"),
     ):
         compare_all(labels, [pose], images)[0]
+
+
+def test_bytes_are_compared_as_the_floats_that_the_network_makes_of_them(tmp_path: Path) -> None:
+    """Of a model that takes bytes the layers are found out for the same feed as those of one that takes floats."""
+    rule = Preprocess(Stretch((6, 8)), mean=(10.0, 20.0, 30.0), std=(2.0, 4.0, 5.0))
+    spec = replace(tiny_artifacts.exported(tmp_path).spec, preprocess=rule)
+    stage = graph_stage(
+        "graph", tmp_path / "graph.onnx", spec, tiny_graphs.segmentation(), execution.configure(threads=1)
+    )
+    fed = np.random.default_rng(0).integers(0, 256, (2, 3, 6, 8), np.uint8)
+    wanted = (fed - np.array([10.0, 20.0, 30.0])[:, None, None]) / np.array([2.0, 4.0, 5.0])[:, None, None]
+    np.testing.assert_allclose(as_float_feed(stage, fed), wanted, rtol=1e-6)
+    np.testing.assert_array_equal(as_float_feed(stage, wanted.astype(np.float32)), wanted.astype(np.float32))

@@ -12,7 +12,7 @@ from made_images import picture
 from densecast.errors import BadConfigError
 from densecast.imaging.prepare import prepare
 from densecast.io import codec
-from densecast.spec.preprocess import Letterbox, Native, Preprocess, ScaleBy
+from densecast.spec.preprocess import Letterbox, Native, PoseAffine, Preprocess, ScaleBy
 from densecast.verbs.export import spec_file
 from densecast.verbs.export.spec_file import SpecFile
 
@@ -126,3 +126,31 @@ def test_a_letterbox_can_be_typed() -> None:
         with pytest.raises(BadConfigError):
             spec_file.parse_resize(text)
     assert spec_file.parse_resize("scale:0.5") == ScaleBy(0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "channels", "meant"),
+    [
+        *(((0.5,), 3, (0.5, 0.5, 0.5)), ((0.5, 0.5), 3, (0.5, 0.5, 0.5)), ((1.0, 2.0), 2, (1.0, 2.0))),
+        *(((0.5, 0.5, 0.5), 1, (0.5,)), ((0.5,), 1, (0.5,)), ((1.0, 2.0, 3.0), 4, None), ((1.0, 2.0), 3, None)),
+    ],
+)
+def test_one_number_stands_for_every_channel_and_several_for_as_many(
+    given: tuple[float, ...], channels: int, meant: tuple[float, ...] | None
+) -> None:
+    rule = Preprocess(Native(), mean=given, std=(2.0,))
+    if meant is None:
+        with pytest.raises(BadConfigError, match="mean needs"):
+            rule.for_channels(channels)
+        return
+    found = rule.for_channels(channels)
+    assert found.mean == meant and found.std == (2.0,) * channels
+
+
+@pytest.mark.parametrize("multiple", [2, 32])
+def test_a_pose_network_pads_by_its_own_multiple_only(multiple: int) -> None:
+    """Two multiples would pad twice, and move every joint."""
+    resize = PoseAffine(64)
+    with pytest.raises(BadConfigError, match="pad_multiple"):
+        Preprocess(resize, pad_multiple=multiple)
+    assert Preprocess(resize).pad_multiple == 1

@@ -33,7 +33,6 @@ class Failed(BaseException):
     """Carries an error past the command parser, which has exit codes and words of its own for some."""
 
     def __init__(self, error: Exception) -> None:
-        super().__init__()
         self.error = error
 
 

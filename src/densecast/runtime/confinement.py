@@ -177,8 +177,11 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
             raise _failed(f"landlock_add_rule of {path}")
 
 
-def _filter_calls(machine: str) -> None:
-    own = os.getpid()
+def filter_code(machine: str, own: int) -> list[tuple[int, int, int, int]]:
+    """The filter of system calls for a processor, and for the process `own`: instructions of classic BPF.
+
+    Each is an operation, how many to leave out if it holds and if not, and a value (`struct sock_filter` of Linux).
+    """
     # Each rule starts with the number of the call in the accumulator, and leaves it there.
     code = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, _ARCHITECTURE[machine]), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
     if machine == "x86_64":
@@ -194,6 +197,11 @@ def _filter_calls(machine: str) -> None:
         code += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _EPERM)]
     code += [(_EQUAL, 0, 5, _PRLIMIT[machine]), (_LOAD, 0, 0, 16), (_EQUAL, 1, 0, 0), (_EQUAL, 0, 1, own)]
     code += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _EPERM), (_RETURN, 0, 0, _ALLOW)]
+    return code
+
+
+def _filter_calls(machine: str) -> None:
+    code = filter_code(machine, os.getpid())
     instructions = b"".join(struct.pack("=HBBI", *each) for each in code)
     buffer = ctypes.create_string_buffer(instructions, len(instructions))
 
