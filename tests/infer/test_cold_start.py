@@ -21,7 +21,17 @@ from densecast.spec.options import BuildOptions, InputShape
 
 # What a prediction of one picture does without; each is a tenth of a second or so.
 UNUSED = (
-    *("scipy.linalg", "numpy.f2py", "openvino.tools.ovc", "nncf", "onnx", "onnxruntime", "torch", "http.client"),
+    *(
+        "scipy.linalg",
+        "numpy.f2py",
+        "openvino.tools.ovc",
+        "nncf",
+        "onnx",
+        "onnxruntime",
+        "torch",
+        "http.client",
+        "yaml",
+    ),
     *("densecast.cli.build", "densecast.cli.run", "densecast.cli.serve", "densecast.results.compare"),
     *("densecast.measure.ground_truth", "densecast.measure.store.store", "densecast.verbs.large"),
     *("densecast.verbs.stored.infer", "densecast.backends._nncf", "densecast.verbs.builder", "densecast.testing"),
@@ -60,12 +70,21 @@ left = np.arange(6.0).reshape(2, 3)
 found = njit(lambda a, b: np.dot(a, b))(left, left.T.copy())
 print(before, np.array_equal(found, left @ left.T), "scipy.linalg" in sys.modules)
 """
+# numba reads its configuration file in the folder where a program runs.
+CONFIGURED = """
+import sys
+from densecast.runtime import late_imports
+numba = late_imports.numba()
+before = "yaml" in sys.modules
+import yaml
+print(before, bool(numba.config.DEVELOPER_MODE), yaml.safe_load("[1, 2]") == [1, 2], hasattr(yaml, "__file__"))
+"""
 
 
-def process(code: str, *arguments: str | Path) -> list[str]:
+def process(code: str, *arguments: str | Path, at: Path | None = None) -> list[str]:
     """The words of the last line that a new process says."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, cwd=at)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1].split()
 
@@ -118,6 +137,15 @@ def test_the_converter_of_openvino_is_the_real_one_when_it_is_called(built: Arti
 def test_products_of_matrices_compile_though_scipy_was_not_looked_for() -> None:
     pytest.importorskip("scipy")
     assert process(PRODUCT) == ["False", "True", "True"]
+
+
+@pytest.mark.parametrize(("written", "found"), [(None, ["False", "False"]), ("developer_mode: 1", ["True", "True"])])
+def test_numba_reads_its_configuration_where_there_is_one(
+    written: str | None, found: list[str], tmp_path: Path
+) -> None:
+    if written is not None:
+        (tmp_path / ".numba_config.yaml").write_text(written, encoding="utf-8")
+    assert process(CONFIGURED, at=tmp_path) == [*found, "True", "True"]
 
 
 def test_what_is_loaded_already_is_left_as_it_is() -> None:

@@ -113,6 +113,8 @@ def main() -> None:
     """
     # numpy's BLAS would start a thread for each CPU, which all spin for a while; no large product is left to it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # pydantic would look through all that is installed for plug-ins of its own, and run them.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # While a few hundred modules are imported there is no garbage in cycles to look for.
     gc.set_threshold(2_000, 10, 20)
     # Python's last look for cycles takes a fifth of a second among the objects of numba and OpenVINO.

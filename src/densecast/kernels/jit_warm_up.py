@@ -37,8 +37,10 @@ def _quietly() -> None:
 
 
 def _first_call() -> None:
-    from densecast.kernels import normalise
     from densecast.runtime import late_imports
+
+    late_imports.numba()
+    from densecast.kernels import normalise
 
     late_imports.numba_array_functions()
     importlib.import_module("cv2")  # the first image is read with it

@@ -1,9 +1,9 @@
-"""Imports OpenVINO, numba's array functions and NNCF without what they load only for what nobody may call.
+"""Imports OpenVINO, numba and NNCF without what they load only for what nobody may call.
 
-OpenVINO brings its converter of other frameworks' models along, and numba looks for SciPy's linear algebra: together a
-quarter of a second of every new process. NNCF imports PyTorch, if it is there, and asks it of every model: seconds of a
-build. A stand-in is there while they are imported, and gone afterwards; whoever calls the converter, compiles a product
-of matrices, or quantises a model of PyTorch's, gets the real one then.
+OpenVINO brings its converter of other frameworks' models along, and numba looks for SciPy's linear algebra, for a YAML
+reader and for coverage.py: together a third of a second of every new process. NNCF imports PyTorch, if it is there, and
+asks it of every model: seconds of a build. A stand-in is there while they are imported, and gone afterwards; whoever
+calls the converter, compiles a product of matrices, or quantises a model of PyTorch's, gets the real one then.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ import importlib.machinery
 import importlib.util
 import sys
 import threading
+import types
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 _CONVERTER, _BLAS = "openvino.tools.ovc", "scipy.linalg.cython_blas"
 _ARRAY_FUNCTIONS = "numba.np.arraymath"
+# For a configuration file that hardly anybody has, and for what is measured of compiling.
+_NAMED_BY_NUMBA = ("yaml", "coverage")
 _TORCH_PARTS = tuple(f"nncf.tensor.functions.torch_{part}" for part in ("io", "linalg", "numeric"))
 _NNCF_FOR_TORCH = "nncf.torch"
-_guard = threading.RLock()
+_guard, _giving_way = threading.RLock(), threading.Lock()
 
 
 def openvino() -> Any:
@@ -36,6 +39,15 @@ def openvino() -> Any:
     converter.convert_model = _convert_model
     with _instead(_CONVERTER, converter):
         return importlib.import_module("openvino")
+
+
+def numba() -> Any:
+    """The package `numba`; what it only names is imported when it is used."""
+    with contextlib.ExitStack() as stack:
+        for name in _NAMED_BY_NUMBA if "numba" not in sys.modules else ():
+            if name not in sys.modules and importlib.util.find_spec(name) is not None:
+                stack.enter_context(_instead(name, _Named(name)))
+        return importlib.import_module("numba")
 
 
 def numba_array_functions() -> None:
@@ -64,6 +76,21 @@ def nncf() -> Any:
         if (asked := getattr(backend, name, None)) is not None:
             setattr(backend, name, _once_torch_is_there(asked))
     return found
+
+
+class _Named(types.ModuleType):
+    """A package that is imported when something of it is used; until then it has but a name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__spec__ = importlib.machinery.ModuleSpec(name, None)
+
+    def __getattr__(self, attribute: str) -> Any:
+        """Something of the package itself."""
+        with _giving_way:
+            if sys.modules.get(self.__name__) is self:
+                del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), attribute)
 
 
 def _once_torch_is_there(asked: Any) -> Any:
@@ -110,5 +137,5 @@ def _instead(name: str, module: Any) -> Iterator[None]:
         try:
             yield
         finally:
-            if not is_there:
+            if not is_there and sys.modules.get(name) is module:
                 sys.modules.pop(name, None)
