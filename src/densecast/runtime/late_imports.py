@@ -14,7 +14,6 @@ import importlib.machinery
 import importlib.util
 import sys
 import threading
-import types
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -46,7 +45,7 @@ def numba() -> Any:
     with contextlib.ExitStack() as stack:
         for name in _NAMED_BY_NUMBA if "numba" not in sys.modules else ():
             if name not in sys.modules and importlib.util.find_spec(name) is not None:
-                stack.enter_context(_instead(name, _Named(name)))
+                stack.enter_context(_instead(name, _named(name)))
         return importlib.import_module("numba")
 
 
@@ -78,19 +77,18 @@ def nncf() -> Any:
     return found
 
 
-class _Named(types.ModuleType):
-    """A package that is imported when something of it is used; until then it has but a name."""
+def _named(name: str) -> Any:
+    """A module for a package that is imported when something of it is used; until then it has but a name."""
+    stand_in = _empty(name)
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.__spec__ = importlib.machinery.ModuleSpec(name, None)
-
-    def __getattr__(self, attribute: str) -> Any:
-        """Something of the package itself."""
+    def of_the_package(attribute: str) -> Any:
         with _giving_way:
-            if sys.modules.get(self.__name__) is self:
-                del sys.modules[self.__name__]
-        return getattr(importlib.import_module(self.__name__), attribute)
+            if sys.modules.get(name) is stand_in:
+                del sys.modules[name]
+        return getattr(importlib.import_module(name), attribute)
+
+    stand_in.__getattr__ = of_the_package
+    return stand_in
 
 
 def _once_torch_is_there(asked: Any) -> Any:
