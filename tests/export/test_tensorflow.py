@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 from command_line import densecast, failed
 
-from densecast.artifact import Artifact
+from densecast.artifact import Artifact, FloatArtifact
+from densecast.pipeline import Pipeline
+from densecast.spec.options import BuildOptions
 from densecast.spec.preprocess import FitInto
 from densecast.tasks.segmentation import SegmentationDecode
+from densecast.verbs.builder import build
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -113,6 +116,18 @@ class Model(tf.Module):
 
 model = Model()
 tf.saved_model.save(model, f"{folder}/saved", signatures=model.predict)
+
+
+class Normalising(tf.Module):
+    # As Keras's: takes 0..255 in floats, brings them to -1..1 itself, and gives one probability.
+    @tf.function(input_signature=[tf.TensorSpec([1, 40, 56, 3], tf.float32)])
+    def predict(self, x):
+        weights = tf.constant([[[[1.5], [-2.0], [1.0]]]])
+        return tf.sigmoid(tf.nn.conv2d(x / 127.5 - 1, weights, 1, "SAME") + 0.25)
+
+
+model = Normalising()
+tf.saved_model.save(model, f"{folder}/normalising", signatures=model.predict)
 """
 
 
@@ -143,6 +158,23 @@ def test_a_saved_model_is_frozen_first(graphs: Path, tmp_path: Path) -> None:
     assert artifact.spec.preprocess.std == (1.0, 1.0, 1.0)
     assert "Softmax" in artifact.manifest.passes[1]
     assert artifact.manifest.measurements["labels_equal_to_tensorflow"] > 0.999
+
+
+def test_one_probability_of_a_graph_that_normalises_floats_itself(graphs: Path, tmp_path: Path) -> None:
+    named = ("--labels", "ground,car")
+    densecast("export", graphs / "normalising", *named, "--resize", "stretch:40x56", "--out", tmp_path / "out")
+    artifact = FloatArtifact.open(tmp_path / "out")
+    rule, decode = artifact.spec.preprocess, artifact.spec.decode
+    assert (rule.mean, rule.std, rule.divisor) == ((127.5,) * 3, (127.5,) * 3, 1.0)
+    assert isinstance(decode, SegmentationDecode) and decode.form == "binary_probability"
+    assert any("from values 0..255" in note for note in artifact.manifest.passes)
+    image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
+    wanted = (image / 127.5 - 1) @ np.array([1.5, -2.0, 1.0]) + 0.25 > 0
+    built = build(artifact, tmp_path / "built", BuildOptions(precision="force_float32", backend="onnxruntime"))
+    with Pipeline.open(built) as pipeline:
+        np.testing.assert_array_equal(pipeline(image).class_id, wanted)
+    message = failed(2, "export", graphs / "normalising", *named, "--normalise", "imagenet", "--out", tmp_path / "no")
+    assert "--normalise 0..255" in message
 
 
 def test_graphs_that_cannot_be_used_say_why(graphs: Path, tmp_path: Path) -> None:

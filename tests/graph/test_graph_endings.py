@@ -19,7 +19,7 @@ from densecast.graph.image_input import Layout
 HW = (12, 18)
 
 
-def model(planes: int, *, is_open: bool = True, half: bool = True, rank: int = 4) -> onnx.ModelProto:
+def model(planes: int, *, is_open: bool = True, half: bool = True, rank: int = 4, opset: int = 17) -> onnx.ModelProto:
     """(N, 3, H, W) -> the first planes of the image, at half the size or the whole."""
     sides = "H, W" if is_open else "12, 18"
     step = 2 if half else 1
@@ -29,7 +29,7 @@ def model(planes: int, *, is_open: bool = True, half: bool = True, rank: int = 4
     last = "maps = Identity (some)" if rank == 4 else "maps = Gather <axis = 1> (some, none)"
     return onnx.parser.parse_model(
         f"""
-        <ir_version: 8, opset_import: ["" : 17]>
+        <ir_version: 8, opset_import: ["" : {opset}]>
         maps_of (float[N, 3, {sides}] image) => (float[N, {channels}{small}] maps)
         <int64[1] {start}, int64[1] {end}, int64[1] axis = {{1}}, int64 none = {{0}}>
         {{
@@ -83,6 +83,18 @@ def test_planes_and_what_is_made_of_them(half: bool, is_open: bool) -> None:
     found, shape = ended(source, Ending("maps", "bits", "above", "int32", limits=limits))
     np.testing.assert_array_equal(found, values > np.float32(limits)[:, None, None])
     assert (found.dtype, shape) == (np.int32, [None, 3, *sides])
+
+
+@pytest.mark.parametrize("opset", [11, 12, 13])
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_resize_has_the_form_of_its_opset(is_open: bool, opset: int) -> None:
+    for source, ending, wanted in (
+        (model(3, is_open=is_open, opset=opset), Ending("maps", "classes", "argmax", "uint8"), planes_of(3).argmax(1)),
+        (model(1, rank=3, opset=opset), Ending("maps", "depth", "numbers", "float32"), planes_of(1)[:, 0]),
+    ):
+        np.testing.assert_allclose(ended(source, ending)[0], wanted, atol=1e-5)
+    older = end_at_prediction.apply(model(3, opset=10), Ending("maps", "classes", "argmax", "uint8"))
+    assert not older.changed and "opset 11" in older.notes
 
 
 @pytest.mark.parametrize("rank", [3, 4])

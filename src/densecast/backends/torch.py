@@ -133,6 +133,8 @@ class TorchRunner:
             array = feeds[spec.name]
             if array.dtype == np.uint8:
                 array = _normalised(array, self._spec.preprocess_of(spec.name))
+            else:
+                array = np.array(array, order="C")  # a copy, as a network may work in place on what it is given
             tensors.append(torch.from_numpy(np.ascontiguousarray(array)))
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._kind == "bfloat16"):
             result = self._network(*tensors)

@@ -22,6 +22,7 @@ Kind = Literal["argmax", "above", "labels", "numbers", "planes"]
 _TYPES = {"uint8": TensorProto.UINT8, "int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
 # Since then axes are an input.
 _AXES_ARE_INPUTS = 13
+_RESIZES_TO_SIZES = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ def apply(model: onnx.ModelProto, ending: Ending) -> PassResult:
         return PassResult(model, False, f"the graph already ends at its {ending.name}")
     if ending.source not in outputs:
         return PassResult(model, False, f"the graph has no output {ending.source!r}")
+    if _edit.opset(model) < _RESIZES_TO_SIZES:
+        return PassResult(model, False, f"opset {_RESIZES_TO_SIZES} is needed, which first resizes to a size")
     image = _tensors.inputs(model.graph)[0]
     sides = _tensors.shape(image) or ()
     given = _tensors.shape(outputs[ending.source])
@@ -115,7 +118,9 @@ class _Maker:
         else:
             size = self.constant("size", np.array(size_hw, np.int64))
         whole = self.node("Concat", [batch, size], "sizes", axis=0)
-        self.add("Resize", "resized", "", "", whole, **attributes)
+        # Until its axes were inputs, a resize to a size needed a region and scales as well, of no numbers.
+        none = "" if self._opset >= _AXES_ARE_INPUTS else self.constant("nothing", np.array([], np.float32))
+        self.add("Resize", "resized", none, none, whole, **attributes)
 
     def _part(self, tensor: str, first: int, last: int, suffix: str) -> str:
         shape = self.node("Shape", [tensor], f"{suffix}_shape")

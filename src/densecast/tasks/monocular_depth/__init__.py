@@ -106,14 +106,22 @@ class MonocularDepthTask:
     name = "monocular_depth"
     options_type = MonocularDepthDecode
     measure = Measure("relative_difference", "depth_difference")
+    # Asked for by name, so that tasks without the attribute have labels.
+    has_labels = False
 
     def check(self, spec: ModelSpec) -> None:
-        """Check that limits are in order, and that every option has an effect.
+        """Check that limits are in order, that every option has an effect, and that there are no labels.
 
         Raises:
             BadConfigError: they are not.
         """
         options = decode_options(spec)
+        if spec.labels:
+            raise BadConfigError(
+                f"{spec.name}: depth is a number for each pixel, and has no labels ({', '.join(spec.labels[:3])}). "
+                "Leave them out, or give the task of a network of classes.",
+                field="labels",
+            )
         low, high = options.min_m, options.max_m
         if not options.scale_m > 0 or not math.isfinite(options.scale_m):
             raise BadConfigError(f"scale_m must be above 0, got {options.scale_m}.", field="scale_m")

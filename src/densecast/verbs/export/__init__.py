@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Collection
 from dataclasses import replace
@@ -27,6 +26,7 @@ from densecast.verbs.export import (
     mmdeploy,
     onnx_file,
     openmmlab,
+    own_copy,
     program,
     retrained,
     shipped_graph,
@@ -109,8 +109,8 @@ def export(
     if kind == "mmdeploy" and isinstance(source, Path):
         source, spec, labels = *mmdeploy.read(source, labels), None
     elif isinstance(source, Path):
-        labels, preprocess = described.of_file(kind, source, spec, labels, preprocess)
-    model = described.model_spec(name, spec, described.of_module(source, spec, labels), preprocess, task)
+        labels, preprocess = described.of_file(kind, source, spec, labels, preprocess, task)
+    model = described.model_spec(name, spec, described.of_module(source, spec, labels, task), preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)
     return export_module(source, model, out, options, example=example, checkpoint=checkpoint)
@@ -255,7 +255,7 @@ def export_module(
     TASKS.load_trusted(spec.task).check(spec)
     kind = type(module)
     hf_folder.refuse_by_object(kind.__name__)
-    network = copy.deepcopy(module).cpu().eval()
+    network = own_copy.of(module)
     record: WeightsRecord | None = None
     notes: tuple[str, ...] = ()
     if checkpoint is not None:

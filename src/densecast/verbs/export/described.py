@@ -141,10 +141,19 @@ def stated(spec: Spec | None, labels: Labels | None, preprocess: object) -> Stat
     )
 
 
-def of_module(source: object, spec: Spec | None, labels: Labels | None) -> Labels | None:
+def has_labels(task: str | Task[Any, Any]) -> bool:
+    """Whether the task gives labels: one of numbers alone, as depth, refuses them."""
+    known = TASKS.load_trusted(task) if isinstance(task, str) else task
+    return getattr(known, "has_labels", True) is True
+
+
+def of_module(
+    source: object, spec: Spec | None, labels: Labels | None, task: str | Task[Any, Any] = "segmentation"
+) -> Labels | None:
     """The labels for a module: what is said, else the table that transformers' models carry in their `config`."""
     own = getattr(getattr(source, "config", None), "id2label", None)
-    return own if spec is None and labels is None and isinstance(own, Mapping) and own else labels
+    is_silent = spec is None and labels is None and has_labels(task)
+    return own if is_silent and isinstance(own, Mapping) and own else labels
 
 
 def of_folder(
@@ -154,14 +163,19 @@ def of_folder(
     checkpoint.require_torch("export of a Hugging Face folder")
     name = files.real(folder).name
     if spec is not None:
-        return hf_folder.load(folder), model_spec(name, spec, labels, preprocess, task)
+        model = model_spec(name, spec, labels, preprocess, task)
+        hf_folder.refuse_other_task(folder, model.task)
+        return hf_folder.load(folder, model.task), model
+    hf_folder.refuse_other_task(folder, task if isinstance(task, str) else task.name)
     own_labels, own_preprocess = hf_folder.describe(folder) if preprocess is None else (hf_folder.labels(folder), None)
+    if not has_labels(task):
+        own_labels = ()
     model = model_spec(name, None, labels or own_labels, preprocess or own_preprocess, task)
-    return hf_folder.load(folder), model
+    return hf_folder.load(folder, model.task), model
 
 
 def of_file(
-    kind: str, path: Path, spec: Spec | None, labels: Labels | None, preprocess: object
+    kind: str, path: Path, spec: Spec | None, labels: Labels | None, preprocess: object, task: str | Task[Any, Any]
 ) -> tuple[Labels | None, object]:
     """Labels and preprocessing of a file: those given, else of an ONNX file's own metadata; weights are refused."""
     if kind == "torchscript":
@@ -169,7 +183,7 @@ def of_file(
     if kind != "onnx" or spec is not None:
         return labels, preprocess
     return (
-        of_onnx(path) if labels is None else labels,
+        of_onnx(path) if labels is None and has_labels(task) else labels,
         preprocess_of_onnx(path) if preprocess is None else preprocess,
     )
 

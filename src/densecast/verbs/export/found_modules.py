@@ -71,7 +71,12 @@ def _refuse_further_inputs(network: nn.Module, spec: ModelSpec, where: str) -> N
     Raises:
         BadGraphError: names them.
     """
-    needed = _needed(network)
+    needed, by_keyword = _needed(network), _needed_by_keyword(network)
+    if by_keyword:
+        raise BadGraphError(
+            f"{where} takes {', '.join(by_keyword)} by name alone, and images are given by position. Wrap it in a "
+            "module of the image alone, whose forward(self, image) gives it by name."
+        )
     if len(needed) > len(spec.inputs):
         raise BadGraphError(
             f"{where} takes {', '.join(needed)}, and {len(spec.inputs)} of them can be made of an image. Declare "
@@ -92,6 +97,25 @@ def _needed(network: nn.Module) -> list[str]:
         return []
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [each.name for each in parameters if each.kind in positional and each.default is inspect.Parameter.empty]
+
+
+def _needed_by_keyword(network: nn.Module) -> list[str]:
+    """Names of arguments that cannot be given by position and have no default; all where none can be."""
+    import torch
+
+    if isinstance(network, torch.jit.ScriptModule):
+        return []
+    try:
+        parameters = list(inspect.signature(network.forward).parameters.values())
+    except (TypeError, ValueError):  # written in C, or made at run time
+        return []
+    named = [each for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
+    needed = [each.name for each in named if each.default is inspect.Parameter.empty]
+    if needed or any(
+        each.kind not in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD) for each in parameters
+    ):
+        return needed
+    return [str(each) for each in parameters]
 
 
 def _fitted(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,14 @@ from densecast.spec.preprocess import Preprocess
 from densecast.verbs.export import library_preprocess
 from densecast.verbs.export.torch_file import last_line
 
+# The class of transformers for a task, and that task in words.
+_CLASSES = {
+    "segmentation": ("AutoModelForSemanticSegmentation", "semantic segmentation"),
+    "monocular_depth": ("AutoModelForDepthEstimation", "depth estimation"),
+}
+# Heads that serve training alone, and counters.
+_UNNEEDED = re.compile(r"(^|\.)auxiliary_head\.|num_batches_tracked$")
+_SHOWN = 3
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
 # Networks that propose objects and score each: they give no map of class scores.
 BY_OBJECT = ("Mask2Former", "MaskFormer", "OneFormer", "Detr", "Yolos", "EoMT", "Sam")
@@ -49,24 +59,63 @@ def labels(path: Path) -> tuple[str, ...]:
     return labels_of(config["id2label"]) if config.get("id2label") else ()
 
 
-def load(path: Path) -> Any:
-    """The network, with the folder's weights and transformers' own code only.
+def load(path: Path, task: str) -> Any:
+    """The network for a task, with the folder's weights and transformers' own code only.
 
     Raises:
         MissingExtraError: transformers is not installed.
-        BadGraphError: transformers cannot read it, or knows no segmentation network of this kind.
+        BadGraphError: transformers cannot read it, knows no network of this kind, or the folder lacks weights of it,
+            which transformers would draw at random.
     """
     require_transformers()
+    kind, what = _CLASSES.get(task, _CLASSES["segmentation"])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from transformers import AutoModelForSemanticSegmentation
+            import transformers
 
-            return AutoModelForSemanticSegmentation.from_pretrained(
-                path, local_files_only=True, trust_remote_code=False
+            network, found = getattr(transformers, kind).from_pretrained(
+                path, local_files_only=True, trust_remote_code=False, output_loading_info=True
             )
     except Exception as error:  # transformers raises several unrelated kinds
-        raise BadGraphError(f"transformers cannot open {path} as semantic segmentation: {last_line(error)}.") from None
+        raise BadGraphError(f"transformers cannot open {path} as {what}: {last_line(error)}.") from None
+    _refuse_untrained(path, what, found)
+    return network
+
+
+def refuse_other_task(path: Path, task: str) -> None:
+    """Refuse a folder that says it is a network for another task.
+
+    Raises:
+        BadGraphError: names the task that it is for.
+    """
+    own = _architectures(path)
+    for other, (kind, what) in _CLASSES.items():
+        if kind.removeprefix("AutoModel") in own and _CLASSES.get(task, _CLASSES["segmentation"])[1] != what:
+            raise BadGraphError(
+                f"{path} holds a {own}, a network for {what}, and is exported for {task}. "
+                f'Say task = "{other}" in a spec file, or in Python.'
+            )
+
+
+def _architectures(path: Path) -> str:
+    return " ".join(str(name) for name in codec.read(path / "config.json", dict).get("architectures") or ["network"])
+
+
+def _refuse_untrained(path: Path, what: str, found: Mapping[str, Any]) -> None:
+    """Refuse a network of which tensors are not in the folder, as its head is not in that of a classifier.
+
+    Raises:
+        BadGraphError: names the first of them, and what the folder holds.
+    """
+    lacking = sorted({*found.get("missing_keys", ()), *(each[0] for each in found.get("mismatched_keys", ()))})
+    lacking = [key for key in lacking if not _UNNEEDED.search(key)]
+    if lacking:
+        raise BadGraphError(
+            f"{path} holds a {_architectures(path)}, which is not trained for {what}: {len(lacking)} of its tensors "
+            f"are not in the folder ({', '.join(lacking[:_SHOWN])}{', …' if len(lacking) > _SHOWN else ''}), and would "
+            "be random numbers. Give the folder of the network that was fine-tuned for it."
+        )
 
 
 def require_transformers() -> None:

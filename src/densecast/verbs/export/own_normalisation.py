@@ -30,13 +30,20 @@ def settle(model: Any, name: str, rule: Preprocess) -> tuple[Preprocess, tuple[s
         BadConfigError: with what is declared, the first layer would see next to nothing of the image.
     """
     found = _own(model, name)
-    if found is None:
-        return rule, ()
-    low, high = _seen(rule, found)
+    return (rule, ()) if found is None else fed(rule, found, name)
+
+
+def fed(rule: Preprocess, own: tuple[Floats, Floats], name: str) -> tuple[Preprocess, tuple[str, ...]]:
+    """As `settle`, of a graph that is known to multiply its input by `own[0]` and to add `own[1]`.
+
+    Raises:
+        BadConfigError: see `settle`.
+    """
+    low, high = _seen(rule, own)
     if _is_sound(low, high):
         return rule, ()
     undivided = replace(rule, mean=(0.0,), std=(1.0,), divisor=1.0)
-    would_do = _is_sound(*_seen(undivided, found))
+    would_do = _is_sound(*_seen(undivided, own))
     if is_undeclared(rule) and would_do:
         return undivided, (f"the graph normalises {name} itself, from values 0..255: it is fed these",)
     cure = "Feed it 0..255: --normalise 0..255." if would_do else "Export it without that, or say what it is fed."

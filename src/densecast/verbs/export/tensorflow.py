@@ -29,6 +29,7 @@ from densecast.zoo._base import TensorFlowGraph
 
 _SEED = 20
 _SIDE = 320
+_TWO = 2
 
 
 def export(
@@ -70,11 +71,12 @@ def export(
             separated = separate(converted, spec, options, declared=names is not None)
             serialised = separated.model.SerializeToString()
             onnx_file.check(separated.model, "the separated graph")
-            record, equal = _compare(conversion, separated, spec, reply, options.tolerance)
+            record, equal = _compare(conversion, separated, reply, options.tolerance)
             fitted, size_notes = _fitted(separated.spec, serialised, separated)
-            described, _, _ = onnx_file.outputs_of(
-                serialised, fitted, replace(options, output_name=None), "the separated graph"
+            described, selection, fitted = onnx_file.outputs_of(
+                serialised, fitted, replace(options, output_name=None), "the separated graph", separated.model
             )
+            found_notes = (*separated.notes, *size_notes, *((selection.note,) if selection.note else ()))
             versions = ", ".join(f"{name} {version}" for name, version in reply["versions"].items())
             with artifact.writing(out) as draft:
                 files.write_bytes(draft.folder / "model.onnx", serialised)
@@ -86,7 +88,7 @@ def export(
                         manifest,
                         weights=WeightsRecord(path.name, digest, reply["constants"]),
                         parity=record,
-                        passes=(f"converted by {versions}, opset {options.opset}", *separated.notes, *size_notes),
+                        passes=(f"converted by {versions}, opset {options.opset}", *found_notes),
                         measurements={"labels_equal_to_tensorflow": equal},
                     )
                 )
@@ -112,7 +114,7 @@ def _confined(
 
 
 def _compare(
-    conversion: Conversion, separated: Separated, declared: ModelSpec, reply: dict[str, Any], tolerance: float
+    conversion: Conversion, separated: Separated, reply: dict[str, Any], tolerance: float
 ) -> tuple[ParityRecord | None, float]:
     """Compare TensorFlow's own logits and labels of two images with those of the separated graph.
 
@@ -122,7 +124,7 @@ def _compare(
         ParityError: they differ by more than is allowed.
     """
     images = [_test_image(index, size_hw) for index, size_hw in enumerate(_image_sizes(separated))]
-    feeds = {f"image_{index}": _for_tensorflow(each, separated, declared)[None] for index, each in enumerate(images)}
+    feeds = {f"image_{index}": _for_tensorflow(each, separated)[None] for index, each in enumerate(images)}
     np.savez(conversion.folder / "inputs.npz", **feeds)  # type: ignore[arg-type]  # might be `allow_pickle`, says the stub
     answered = conversion.run(task="run", input=reply["input"], output=reply["output"], logits=separated.logits)
     with np.load(conversion.folder / "outputs.npz") as stored:
@@ -162,18 +164,20 @@ def _test_image(index: int, size_hw: tuple[int, int]) -> Bytes:
     return np.asarray(np.clip(planes * 64 + 128, 0, 255).transpose(1, 2, 0), dtype=np.uint8)
 
 
-def _for_tensorflow(image: Bytes, separated: Separated, declared: ModelSpec) -> npt.NDArray[Any]:
-    """(H, W, 3) as input of the original graph: bytes, or floats normalised as the user says."""
+def _for_tensorflow(image: Bytes, separated: Separated) -> npt.NDArray[Any]:
+    """(H, W, 3) as input of the original graph: bytes, or floats as it is to be fed."""
     if separated.dtype == "uint8":
         return image
-    pixels = image[:, :, ::-1] if declared.preprocess.colour == "BGR" else image
-    mean, std = (np.asarray(values, dtype=np.float32) for values in (declared.preprocess.mean, declared.preprocess.std))
-    return np.asarray((pixels / np.float32(declared.preprocess.divisor) - mean) / std, dtype=np.float32)
+    fed = separated.fed
+    pixels = image[:, :, ::-1] if fed.colour == "BGR" else image
+    mean, std = (np.asarray(values, dtype=np.float32) for values in (fed.mean, fed.std))
+    return np.asarray((pixels / np.float32(fed.divisor) - mean) / std, dtype=np.float32)
 
 
 def _channels_first(logits: npt.NDArray[Any], separated: Separated) -> F32:
     classes = len(separated.spec.labels)
-    if logits.ndim == 4 and logits.shape[3] == classes:
+    # Two labels may be one plane.
+    if logits.ndim == 4 and logits.shape[3] in {classes, 1 if classes == _TWO else classes}:
         logits = logits.transpose(0, 3, 1, 2)
     return np.asarray(logits, dtype=np.float32)
 

@@ -42,8 +42,13 @@ def check(separated: Separated, images: Sequence[Bytes], answers: Sequence[npt.N
     run = onnx_file.runner(separated.frozen.SerializeToString(), separated.spec.input.name)
     equal, total = 0, 0
     for image, answer in zip(images, answers, strict=True):
-        expected, feed = _labels(answer), for_network(image, separated)
-        labels = _decoded(run(feed)[0], feed, image, expected.shape, separated.spec)
+        feed = for_network(image, separated)
+        given = run(feed)[0]
+        if given.shape[0] == 1:
+            expected, labels = _of_plane(answer[0]), _of_plane(given.transpose(1, 2, 0))
+        else:
+            expected = _labels(answer)
+            labels = _decoded(given, feed, image, expected.shape, separated.spec)
         equal, total = equal + int((labels == expected).sum()), total + labels.size
     if equal < LEAST_EQUAL * total:
         raise ParityError(
@@ -60,6 +65,15 @@ def for_network(image: Bytes, separated: Separated) -> F32:
     array, placement = prepare(image, unresized)
     assert placement.content_hw == image.shape[:2], "the images are as large as fits"
     return np.asarray(array, dtype=np.float32)[None]
+
+
+def _of_plane(scores: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
+    """(H, W, 1) logits or probabilities of the second of two labels -> (H, W), 1 where it is the likelier one.
+
+    Nothing of such a graph's end is removed, so its own values and those of the network are at one size.
+    """
+    is_probability = scores.min() >= 0 and scores.max() <= 1
+    return np.asarray(scores[..., 0] > (0.5 if is_probability else 0), dtype=np.uint16)
 
 
 def _labels(answer: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:

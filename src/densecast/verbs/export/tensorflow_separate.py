@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto
 
@@ -16,9 +17,10 @@ from densecast.spec.preprocess import FitInto, Native, Preprocess, Stretch
 from densecast.spec.tensor import Dim, TensorSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks.segmentation import SegmentationDecode
-from densecast.verbs.export import onnx_file, tensorflow_prefix
+from densecast.verbs.export import onnx_file, own_normalisation, tensorflow_prefix
 from densecast.verbs.export.tensorflow_prefix import Measured
 
+_CHANNELS = 3
 _TYPES = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8"}
 
 
@@ -27,8 +29,8 @@ class Separated:
     """The separated network (N, 3, H, W) -> (N, C, h, w), and the parts that were removed.
 
     `frozen` takes the size that the graph was frozen for, `model` those that `spec` names. `logits` is the name of the
-    output inside the converted graph. `dtype` is what the graph itself takes; `prefix` what it does to that, None where
-    the network still does it.
+    output inside the converted graph. `dtype` is what the graph itself takes, floats as `fed` prepares them; `prefix`
+    what it does to that, None where the network still does it.
     """
 
     model: onnx.ModelProto
@@ -36,6 +38,7 @@ class Separated:
     spec: ModelSpec
     logits: str
     dtype: str
+    fed: Preprocess
     prefix: Measured | None
     frozen_hw: tuple[int, int] | None
     notes: tuple[str, ...]
@@ -70,8 +73,9 @@ def separate(converted: onnx.ModelProto, spec: ModelSpec, options: ExportOptions
     else:
         notes = [ended.notes, f"{started.notes}: {_in_words(prefix)}"]
         network, frozen_hw = started.model, prefix.size_hw or fixed_hw
-    preprocess = _declared(spec, prefix, dtype) if not declared else _agreed(spec, prefix)
-    spec = replace(spec, preprocess=preprocess)
+    fed, said = (spec.preprocess, ()) if declared or dtype == "uint8" else _fed(network, spec.preprocess, prefix)
+    notes += said
+    spec = replace(spec, preprocess=_agreed(spec, prefix) if declared else _declared(fed, prefix, dtype))
     if logits.align_corners is not None:
         assert isinstance(spec.decode, SegmentationDecode), "checked on the way in"
         spec = replace(spec, decode=replace(spec.decode, align_corners=logits.align_corners))
@@ -91,7 +95,7 @@ def separate(converted: onnx.ModelProto, spec: ModelSpec, options: ExportOptions
     fixed = fix_shape.apply(model, image)
     output = TensorSpec(end_at_logits.NAME, "float32", spec.output.shape)
     spec = replace(spec, inputs=(image,), outputs=(output,))
-    return Separated(fixed.model, frozen, spec, logits.tensor, dtype, prefix, frozen_hw, tuple(notes))
+    return Separated(fixed.model, frozen, spec, logits.tensor, dtype, fed, prefix, frozen_hw, tuple(notes))
 
 
 def _without_prefix(
@@ -155,9 +159,23 @@ def _agreed(spec: ModelSpec, prefix: Measured | None) -> Preprocess:
     return spec.preprocess
 
 
-def _declared(spec: ModelSpec, prefix: Measured | None, dtype: str) -> Preprocess:
+def _fed(network: onnx.ModelProto, declared: Preprocess, prefix: Measured | None) -> tuple[Preprocess, tuple[str, ...]]:
+    """What a graph of floats is fed: what is declared, or 0..255 where nothing is and it normalises these itself.
+
+    Raises:
+        BadConfigError: with what is declared, its first layer would see next to nothing of the image.
+    """
+    (value,) = _one_input(network)
+    if prefix is None:
+        rule, said = own_normalisation.settle(network, value.name, declared)
+    else:
+        std = np.array(prefix.std, np.float64)
+        rule, said = own_normalisation.fed(declared, (1 / std, -np.array(prefix.mean, np.float64) / std), value.name)
+    return rule.for_channels(_CHANNELS), said
+
+
+def _declared(declared: Preprocess, prefix: Measured | None, dtype: str) -> Preprocess:
     """The preprocessing that the user declared, followed by that of the graph."""
-    declared = spec.preprocess
     if dtype == "uint8":
         if (declared.mean, declared.std, declared.divisor) not in (
             ((0.0,) * 3, (255.0,) * 3, 1.0),

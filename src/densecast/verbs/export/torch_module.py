@@ -172,8 +172,9 @@ class Framework:
         from densecast.networks._outputs import accessors, is_unnamed, named_outputs
 
         self._inputs = len(feeds)
-        tensors = [torch.from_numpy(array) for array in feeds.values()]
-        # A copy, because a module is converted in place.
+        # Copies, as a network may work in place on what it is given.
+        tensors = [torch.from_numpy(array.copy()) for array in feeds.values()]
+        # A module is converted in place.
         network = copy.deepcopy(self._network).double() if self._is_exact else self._network
         with torch.inference_mode():
             result = network(*(each.double() for each in tensors) if self._is_exact else tensors)
@@ -260,7 +261,7 @@ def keep_traced(folder: Path, exported: Exported) -> tuple[str, ...]:
     from densecast.networks._outputs import module_outputs
 
     names = [tensor.name for tensor in exported.spec.outputs]
-    first = tuple(torch.from_numpy(array) for array in exported.trials[0][0].values())
+    first = tuple(torch.from_numpy(array.copy()) for array in exported.trials[0][0].values())
     try:
         with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
             warnings.simplefilter("ignore")
@@ -269,22 +270,29 @@ def keep_traced(folder: Path, exported: Exported) -> tuple[str, ...]:
                 wrappers.naming(exported.module, names), first, check_trace=False, strict=False
             )
             for feeds, expected in exported.trials:
-                result = module_outputs(traced(*(torch.from_numpy(array) for array in feeds.values())), names)
+                result = module_outputs(traced(*(torch.from_numpy(array.copy()) for array in feeds.values())), names)
                 for name, array in expected.items():
                     if not np.allclose(result[name].numpy(), np.asarray(array, np.float64), rtol=1e-4, atol=1e-5):
                         raise ValueError(f"traced, its output {name!r} is another one")
+            script = _serialised(traced)
     except Exception as error:  # torch raises whatever the module's code does
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return (f"without the original network, which torch cannot trace ({reason}): no backend 'torch'",)
-    _save_script(traced, folder / "model.pt")
+    with files.written_by_library(folder / "model.pt", "the script"):
+        (folder / "model.pt").write_bytes(script)
     return ("the original network is stored as traced by torch",)
 
 
 def _save_script(script: Any, target: Path) -> None:
-    """Write a script through memory: torch ends the process where it cannot write a file to its end."""
+    with files.written_by_library(target, "the script"):
+        target.write_bytes(_serialised(script))
+
+
+def _serialised(script: Any) -> bytes:
+    """A script's bytes, made in memory: torch ends the process where it cannot write a file to its end."""
     import torch
 
-    with io.BytesIO() as stream, files.written_by_library(target, "the script"), warnings.catch_warnings():
+    with io.BytesIO() as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch announces the end of TorchScript
         torch.jit.save(script, stream)
-        target.write_bytes(stream.getvalue())
+        return stream.getvalue()

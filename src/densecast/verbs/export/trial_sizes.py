@@ -52,7 +52,7 @@ def fit(spec: ModelSpec, run: Callable[[Feeds], Feeds], where: str | Path) -> tu
     _refuse_other_channels(spec, reasons[-1] if reasons else "")
     raise BadGraphError(
         f"{where} runs at no size that was tried, odd ones nor multiples of 2 to 128 "
-        f"({reasons[-1] if reasons else ''}). Give the one it takes: --static 1xHEIGHTxWIDTH.",
+        f"({reasons[-1] if reasons else ''}). If it takes one size alone, give that: --static 1xHEIGHTxWIDTH.",
         field="size_hw",
     )
 

@@ -1,0 +1,69 @@
+"""A copy of somebody's module to export from, so that theirs is left as it was."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from densecast.errors import BadGraphError
+from densecast.runtime import engine_words
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def of(module: nn.Module) -> nn.Module:
+    """The module's copy on the CPU, in evaluation mode.
+
+    Raises:
+        BadGraphError: it has layers that never were initialised, or holds what cannot be copied.
+    """
+    _refuse_uninitialised(module)
+    # Tensors of a training step that it keeps (an attention map, the weight of an old weight_norm) have a history,
+    # with which torch copies none.
+    kept = {id(each): each.detach().clone() for part in module.modules() for each in _tensors(vars(part))}
+    try:
+        return copy.deepcopy(module, kept).cpu().eval()
+    except Exception as error:  # whatever the module holds raises its own kinds
+        raise BadGraphError(
+            f"{type(module).__name__} cannot be copied, as an export does to leave yours as it was "
+            f"({engine_words.reason(error)}). Take out of it what is no part of the network, as locks and open files."
+        ) from error
+
+
+def _tensors(held: Any) -> Iterator[torch.Tensor]:
+    """Tensors with a history in attributes, and in the lists and tables among them."""
+    import torch
+
+    if isinstance(held, torch.Tensor):
+        if not held.is_leaf:
+            yield held
+    elif isinstance(held, dict):
+        for each in held.values():
+            yield from _tensors(each)
+    elif isinstance(held, (list, tuple)):
+        for each in held:
+            yield from _tensors(each)
+
+
+def _refuse_uninitialised(module: nn.Module) -> None:
+    """Refuse lazy layers, which the first image would fill with random numbers.
+
+    Raises:
+        BadGraphError: names them.
+    """
+    from torch.nn.parameter import is_lazy
+
+    lacking = [
+        name or type(part).__name__
+        for name, part in module.named_modules()
+        if any(is_lazy(each) for each in (*part.parameters(recurse=False), *part.buffers(recurse=False)))  # type: ignore[no-untyped-call]
+    ]
+    if lacking:
+        raise BadGraphError(
+            f"{type(module).__name__} has layers that no image was ever given to and whose weights are nothing yet "
+            f"({', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}). Run it once on an image, load its trained "
+            "weights, and export it then."
+        )

@@ -1,0 +1,63 @@
+"""Folders and tasks that do not go together: a head that was not trained, labels of what has none."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torchvision_on_cpu  # noqa: E402
+
+from densecast.errors import BadConfigError, BadGraphError  # noqa: E402
+from densecast.spec.verb_options import ExportOptions  # noqa: E402
+from densecast.verbs.export import export  # noqa: E402
+
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
+
+SMALL = ExportOptions(size_hw=(64, 64), batch=1)
+SIZES = {"depths": [1] * 4, "hidden_sizes": [8, 8, 16, 16], "decoder_hidden_size": 16, "num_attention_heads": [1] * 4}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    torchvision_on_cpu.prepare()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def saved(kind: str, config: str, folder: Path) -> str:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    network: Any = getattr(transformers, kind)(getattr(transformers, config)(**SIZES))
+    network.save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_folder_without_the_head_is_refused_and_none_is_drawn_at_random(tmp_path: Path) -> None:
+    folder = saved("SegformerForImageClassification", "SegformerConfig", tmp_path / "classifier")
+    with pytest.raises(
+        BadGraphError,
+        match=r"SegformerForImageClassification, which is not trained for semantic.*random numbers.*tuned",
+    ):
+        export(folder, tmp_path / "out", labels=2, preprocess="imagenet", options=SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_depth_is_exported_for_its_task_without_its_table_of_labels(tmp_path: Path) -> None:
+    folder = saved("GLPNForDepthEstimation", "GLPNConfig", tmp_path / "glpn")
+    artifact = export(folder, tmp_path / "out", task="monocular_depth", preprocess="imagenet", options=SMALL)
+    assert artifact.spec.task == "monocular_depth" and artifact.spec.labels == ()
+    with pytest.raises(BadGraphError, match=r"GLPNForDepthEstimation, a network for depth.*monocular_depth"):
+        export(folder, tmp_path / "other", preprocess="imagenet", options=SMALL)
+
+
+def test_labels_of_depth_are_refused(tmp_path: Path) -> None:
+    net = torch.nn.Conv2d(3, 1, 1)
+    with pytest.raises(BadConfigError, match=r"depth is a number.*no labels \(near, far\)"):
+        export(net, tmp_path / "out", labels=["near", "far"], task="monocular_depth", options=SMALL)
