@@ -118,3 +118,10 @@ def test_what_cannot_be_exported_is_told_in_words(make: Any, told: str, tmp_path
     with pytest.raises(BadGraphError, match=told):
         export(make(), tmp_path / "out", labels=["a", "b"], options=SMALL)
     assert not (tmp_path / "out").exists()
+
+
+def test_text_with_a_tilde_says_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    export(Net().eval(), "~/float", labels=["a", "b"], options=SMALL)
+    assert [each.name for each in tmp_path.iterdir()] == ["home"] and (tmp_path / "home/float/model.onnx").is_file()

@@ -119,3 +119,12 @@ def test_an_artifact_replaces_nothing_but_artifacts(tmp_path: Path) -> None:
     assert tree(tmp_path) == before
     assert artifact.Artifact.existing(tmp_path / "empty", "key") is None
     assert artifact.Artifact.existing(tmp_path / "absent", "key") is None
+
+
+def test_text_with_a_tilde_is_in_the_home_folder_and_a_path_is_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.given("~/a/b") == tmp_path / "a" / "b"
+    assert files.given("./~/a") == files.given(Path("~/a")) == Path("~/a")
+    assert files.given("a~/b") == Path("a~/b")

@@ -24,6 +24,15 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _TRIES = 20
 
 
+def given(path: str | Path) -> Path:
+    """A path as somebody gives it to a function: the text `~/x` is in the home folder, where anybody knows it.
+
+    A folder whose name is a tilde is `./~`, or a `Path`, which is what it says.
+    """
+    is_home = isinstance(path, str) and path.startswith("~/")
+    return Path(os.path.expanduser(path)) if is_home else Path(path)  # noqa: PTH111
+
+
 def real(path: Path) -> Path:
     """The absolute path with links followed; links that go round in circles stay as they are, and open nothing."""
     return Path(os.path.realpath(path))

@@ -195,7 +195,7 @@ class Prediction:
         Raises:
             UsageError: another ending, options that have no effect on it, or a file that is there, unless `overwrite`.
         """
-        path = Path(path)
+        path = files.given(path)
         ending = path.suffix.lower()
         self._refuse_idle(ending, image, georeference, style)
         if path.is_dir() or (path.exists() and not overwrite):

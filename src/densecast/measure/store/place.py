@@ -135,7 +135,7 @@ def at(store: str) -> Place:
     """
     if remote.is_url(store):
         return RemotePlace(store)
-    path = Path(store)
+    path = files.given(store)
     if path.exists() and not path.is_dir():
         raise UsageError(f"{store} is a file. Name a folder for the records.", field="store")
     return LocalPlace(path)

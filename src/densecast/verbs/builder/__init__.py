@@ -12,7 +12,7 @@ from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact
 from densecast.artifact.tune_record import TuneRecord
 from densecast.backends._base import BACKENDS
 from densecast.errors import BadArtifactError, UsageError
-from densecast.io import mirror
+from densecast.io import files, mirror
 from densecast.runtime import stages
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
@@ -54,7 +54,7 @@ def build(
     """
     source = _float(source)
     is_named = out is not None
-    out = source.folder.parent / default_name(source.spec, options) if out is None else Path(out)
+    out = source.folder.parent / default_name(source.spec, options) if out is None else files.given(out)
     if on != "local":
         calibration.check_division(on, options, BACKENDS.load(options.backend).traits)
     place = Path(data) if isinstance(data, str) else data

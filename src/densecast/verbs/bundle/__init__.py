@@ -38,7 +38,7 @@ def bundle(
     """
     sources = _named(artifacts)
     _check_extras(sources, options.extras)
-    target, machine = Path(out), wheels.target(options.python, options.platform)
+    target, machine = files.given(out), wheels.target(options.python, options.platform)
     is_archive = target.name.endswith(_ARCHIVE)
     _refuse_foreign(target, sources, is_archive)
     own = f"densecast[{','.join(options.extras)}]" if options.extras else "densecast"

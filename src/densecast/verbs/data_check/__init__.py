@@ -12,6 +12,7 @@ from densecast.datasets import _layouts
 from densecast.datasets._base import DatasetFormat, ReadsForModel
 from densecast.datasets._survey import Survey, survey
 from densecast.errors import BadDatasetError, UsageError
+from densecast.io import files
 from densecast.measure import data_source
 from densecast.measure.loop import Progress
 from densecast.results.data_check import ClassCount, DataCheckResult
@@ -51,7 +52,7 @@ def check_data(
     given = data_source.here(data)
     spec = None if model is None else model if isinstance(model, ModelSpec) else _artifact(model).spec
     if html is not None:
-        contact.require(Path(html))
+        contact.require(files.given(html))
     name, layout, root = _layout(given, spec)
     found = survey(layout, root)
     samples = _chosen(found, options)
@@ -66,8 +67,8 @@ def check_data(
     result = replace(result, root=root, model=None if spec is None else spec.name)
     if html is None:
         return result
-    contact.write(Path(html), result, found, looks, spec)
-    return replace(result, sheet=Path(html))
+    contact.write(files.given(html), result, found, looks, spec)
+    return replace(result, sheet=files.given(html))
 
 
 def _artifact(model: Artifact | Path | str) -> Artifact:

@@ -105,7 +105,7 @@ def export(
         network, spec = described.of_folder(source, spec, labels, preprocess, task)
         return export_module(network, spec, out, options)
     if kind == "openmmlab" and isinstance(source, Path):
-        return openmmlab.export(source, Path(out), options, described.stated(spec, labels, preprocess))
+        return openmmlab.export(source, files.given(out), options, described.stated(spec, labels, preprocess))
     if kind == "mmdeploy" and isinstance(source, Path):
         source, spec, labels = *mmdeploy.read(source, labels), None
     elif isinstance(source, Path):
@@ -137,7 +137,7 @@ def export_zoo(
         BadCheckpointError: they are damaged, or belong to another network.
         ParityError: graph and framework differ by more than the tolerance.
     """
-    entry, out = ZOO.load(name), Path(out)
+    entry, out = ZOO.load(name), files.given(out)
     spec = asked.with_options(entry.spec_for(options.variant), options)
     TASKS.load(spec.task).check(spec)
     given = Path(given) if given is not None else None
@@ -194,7 +194,7 @@ def export_file(
         BadGraphError: not a usable network.
         ParityError: framework and graph differ by more than the tolerance.
     """
-    path, out, spec = Path(path), Path(out), asked.with_options(spec, options)
+    path, out, spec = Path(path), files.given(out), asked.with_options(spec, options)
     TASKS.load_trusted(spec.task).check(spec)
     if tensorflow_source.is_tensorflow(path):
         return tensorflow.export(path, spec, out, options)
@@ -275,8 +275,8 @@ def export_module(
         passes=notes,
     )
     found = torch_module.as_found(network, manifest, kind.__name__)
-    size_hw = options.size_hw or example or _EXAMPLE_HW
-    return torch_module.export(found.network, found.manifest, options, size_hw, torch_module.keep_traced, Path(out))
+    size_hw, target = options.size_hw or example or _EXAMPLE_HW, files.given(out)
+    return torch_module.export(found.network, found.manifest, options, size_hw, torch_module.keep_traced, target)
 
 
 def is_file_name(name: str) -> bool:

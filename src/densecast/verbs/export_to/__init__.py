@@ -49,7 +49,7 @@ def export_to(
     if known is None:
         raise UnknownNameError.among("receiver", receiver, RECEIVERS)
     source = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact)
-    target = Path(out)
+    target = files.given(out)
     _refuse_foreign(target, source, known, options.name or source.spec.name)
     _refuse_idle(known, options, data)
     folding.check(source.spec, known)

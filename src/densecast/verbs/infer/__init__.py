@@ -71,7 +71,7 @@ def infer(
         BadImageError, BadShapeError: an image cannot be used, unless `options.keep_going`. If only its decoding shows
             it, results of the images before it stay, and of those that were in work beside it.
     """
-    folder, file = Path(out), None if json_file is None else Path(json_file)
+    folder, file = files.given(out), None if json_file is None else files.given(json_file)
     given = images if isinstance(images, Sources) else _found(images, options, folder)
     drawn = Drawn(scores=scores, colour=colour, overlay=overlay)
     clip = videos.Wanted(options, overlay, scores, batch)

@@ -14,7 +14,7 @@ from densecast import report as report_files
 from densecast.artifact import CompiledArtifact, FloatArtifact
 from densecast.datasets import _layouts
 from densecast.errors import MissingFileError
-from densecast.io import config
+from densecast.io import config, files
 from densecast.measure.data_source import DataSource, here
 from densecast.report import own_pages, verdict
 from densecast.report.data import Reasons, Report, Row
@@ -105,7 +105,7 @@ def reproduce(
         MissingExtraError: names every extra that the run needs and that is not installed.
         DensecastError: whatever a step raises; what earlier steps made stays.
     """
-    start, out = time.perf_counter(), Path(out)
+    start, out = time.perf_counter(), files.given(out)
     said = model.Described(checkpoint, spec, labels, preprocess, example, given)
     entry = model.entry_of(source)
     builds, left_out = plan.combinations(source, said, entry, options)

@@ -122,7 +122,7 @@ def infer_stored(
         raise UsageError("name the store.", field="store")
     if out is not None and stored.part is not None:
         raise UsageError("files are of all images: leave it out, and run without a shard at the end.", field="out")
-    folder = None if out is None else Path(out)
+    folder = None if out is None else files.given(out)
     _refuse_idle(options)
     found = found_images.find(images, recursive=options.recursive, out=folder)
     with contextlib.ExitStack() as stack:
