@@ -57,6 +57,13 @@ def test_a_folder_of_depth_is_exported_for_its_task_without_its_table_of_labels(
         export(folder, tmp_path / "other", preprocess="imagenet", options=SMALL)
 
 
+def test_a_network_of_depth_in_memory_is_no_segmentation_of_its_default_labels(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    network = transformers.GLPNForDepthEstimation(transformers.GLPNConfig(**SIZES))
+    with pytest.raises(BadGraphError, match=r"GLPNForDepthEstimation, a network for depth.*monocular_depth"):
+        export(network, tmp_path / "out", labels=["far", "near"], preprocess="imagenet", options=SMALL)
+
+
 def test_labels_of_depth_are_refused(tmp_path: Path) -> None:
     net = torch.nn.Conv2d(3, 1, 1)
     with pytest.raises(BadConfigError, match=r"depth is a number.*no labels \(near, far\)"):

@@ -255,6 +255,7 @@ def export_module(
     TASKS.load_trusted(spec.task).check(spec)
     kind = type(module)
     hf_folder.refuse_by_object(kind.__name__)
+    hf_folder.refuse_by_class(kind.__name__, spec.task)
     network = own_copy.of(module)
     record: WeightsRecord | None = None
     notes: tuple[str, ...] = ()

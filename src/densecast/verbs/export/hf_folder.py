@@ -89,11 +89,19 @@ def refuse_other_task(path: Path, task: str) -> None:
     Raises:
         BadGraphError: names the task that it is for.
     """
-    own = _architectures(path)
+    refuse_by_class(_architectures(path), task, "the folder's ")
+
+
+def refuse_by_class(name: str, task: str, where: str = "") -> None:
+    """Refuse a network of transformers whose class says that it is for another task.
+
+    Raises:
+        BadGraphError: names the task that it is for.
+    """
     for other, (kind, what) in _CLASSES.items():
-        if kind.removeprefix("AutoModel") in own and _CLASSES.get(task, _CLASSES["segmentation"])[1] != what:
+        if kind.removeprefix("AutoModel") in name and task in _CLASSES and task != other:
             raise BadGraphError(
-                f"{path} holds a {own}, a network for {what}, and is exported for {task}. "
+                f"{where}{name}, a network for {what}, is exported for {task}. "
                 f'Say task = "{other}" in a spec file, or in Python.'
             )
 
