@@ -59,7 +59,7 @@ def _refuse_uninitialised(module: nn.Module) -> None:
     lacking = [
         name or type(part).__name__
         for name, part in module.named_modules()
-        if any(is_lazy(each) for each in (*part.parameters(recurse=False), *part.buffers(recurse=False)))  # type: ignore[no-untyped-call]
+        if any(is_lazy(each) for each in (*part.parameters(recurse=False), *part.buffers(recurse=False)))
     ]
     if lacking:
         raise BadGraphError(

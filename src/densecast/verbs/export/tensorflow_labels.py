@@ -44,11 +44,13 @@ def check(separated: Separated, images: Sequence[Bytes], answers: Sequence[npt.N
     for image, answer in zip(images, answers, strict=True):
         feed = for_network(image, separated)
         given = run(feed)[0]
-        if given.shape[0] == 1:
-            expected, labels = _of_plane(answer[0]), _of_plane(given.transpose(1, 2, 0))
-        else:
-            expected = _labels(answer)
-            labels = _decoded(given, feed, image, expected.shape, separated.spec)
+        is_plane = given.shape[0] == 1
+        expected = _of_plane(answer[0]) if is_plane else _labels(answer)
+        labels: LabelMap = (
+            _of_plane(given.transpose(1, 2, 0))
+            if is_plane
+            else _decoded(given, feed, image, expected.shape, separated.spec)
+        )
         equal, total = equal + int((labels == expected).sum()), total + labels.size
     if equal < LEAST_EQUAL * total:
         raise ParityError(
