@@ -72,34 +72,32 @@ def export(
             serialised = separated.model.SerializeToString()
             onnx_file.check(separated.model, "the separated graph")
             record, equal = _compare(conversion, separated, reply, options.tolerance)
-            fitted, size_notes = _fitted(separated.spec, serialised, separated)
-            described, selection, fitted = onnx_file.outputs_of(
-                serialised, fitted, replace(options, output_name=None), "the separated graph", separated.model
-            )
-            found_notes = (*separated.notes, *size_notes, *((selection.note,) if selection.note else ()))
+            made, notes = _fitted(separated, serialised, options)
             versions = ", ".join(f"{name} {version}" for name, version in reply["versions"].items())
             with artifact.writing(out) as draft:
                 files.write_bytes(draft.folder / "model.onnx", serialised)
                 shutil.copyfile(conversion.folder / "graph.pb", draft.folder / "graph.pb")
-                made = replace(fitted, outputs=described)
                 manifest = FloatManifest(made, key, artifact.now(), machine.describe(), source=path.name)
                 draft.finish(
                     replace(
                         manifest,
                         weights=WeightsRecord(path.name, digest, reply["constants"]),
                         parity=record,
-                        passes=(f"converted by {versions}, opset {options.opset}", *found_notes),
+                        passes=(f"converted by {versions}, opset {options.opset}", *notes),
                         measurements={"labels_equal_to_tensorflow": equal},
                     )
                 )
     return FloatArtifact.open(out)
 
 
-def _fitted(spec: ModelSpec, serialised: bytes, separated: Separated) -> tuple[ModelSpec, tuple[str, ...]]:
-    """The spec with the sizes that the separated graph really takes, checked against the resize."""
-    found = graph_sizes.fit(spec, onnx_file.graph_runner(serialised), separated.model, "the separated graph")
-    check_resize(found[0].input, found[0].preprocess, found[0].slide)
-    return found
+def _fitted(separated: Separated, serialised: bytes, options: ExportOptions) -> tuple[ModelSpec, tuple[str, ...]]:
+    """The spec with the sizes that the separated graph takes and the outputs that it has, and notes on all of it."""
+    where = "the separated graph"
+    fitted, notes = graph_sizes.fit(separated.spec, onnx_file.graph_runner(serialised), separated.model, where)
+    check_resize(fitted.input, fitted.preprocess, fitted.slide)
+    unnamed = replace(options, output_name=None)
+    described, selection, fitted = onnx_file.outputs_of(serialised, fitted, unnamed, where, separated.model)
+    return replace(fitted, outputs=described), (*separated.notes, *notes, *filter(None, (selection.note,)))
 
 
 def _confined(
