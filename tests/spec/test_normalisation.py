@@ -154,3 +154,10 @@ def test_a_pose_network_pads_by_its_own_multiple_only(multiple: int) -> None:
     with pytest.raises(BadConfigError, match="pad_multiple"):
         Preprocess(resize, pad_multiple=multiple)
     assert Preprocess(resize).pad_multiple == 1
+
+
+@pytest.mark.parametrize("mean", [(-1.0, 100.0, 100.0), (100.0, 100.0, 256.0)])
+def test_one_mean_that_lies_outside_of_all_values_is_remarked(mean: tuple[float, ...]) -> None:
+    (remark,) = Preprocess(Native(), mean=mean, std=(50.0,)).remarks()
+    assert "mean " in remark and "outside of the values 0..255" in remark
+    assert not Preprocess(Native(), mean=(0.0, 100.0, 255.0), std=(50.0,)).remarks()
