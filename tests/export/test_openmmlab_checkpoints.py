@@ -119,6 +119,14 @@ def test_the_configurations_colours_are_those_of_its_own_classes(tmp_path: Path)
         assert (recipe.palette and [list(each) for each in recipe.palette]) == colours
 
 
+@pytest.mark.parametrize("palette", [PALETTE, np.array(PALETTE), np.array(PALETTE, np.uint8), np.array(PALETTE) + 200])
+def test_colours_that_training_drew_itself_are_those_of_the_file(tmp_path: Path, palette: Any) -> None:
+    saved(tmp_path / "latest.pth", meta={"config": PLAIN + DATA, "CLASSES": LABELS, "PALETTE": palette})
+    found = checkpoint.open_checkpoint(tmp_path / "latest.pth")
+    is_good = np.max(palette) < 256
+    assert found.labels == LABELS and found.palette == (tuple(map(tuple, PALETTE)) if is_good else None)
+
+
 LATER = """
 default_scope = 'mmseg'
 data_preprocessor = dict(

@@ -100,7 +100,9 @@ def described(content: object) -> tuple[tuple[str, ...] | None, tuple[Rgb, ...] 
     labels = next((meta[key] for key in ("classes", "CLASSES") if isinstance(meta.get(key), (list, tuple))), None)
     if not labels or not all(isinstance(label, str) for label in labels):
         return None, None
-    colours = next((meta[key] for key in ("palette", "PALETTE") if isinstance(meta.get(key), (list, tuple))), None)
+    # Colours that MMSegmentation drew itself are an array.
+    palettes = (_as_list(meta.get(key)) for key in ("palette", "PALETTE"))
+    colours = next((each for each in palettes if isinstance(each, (list, tuple))), None)
     palette = tuple(colour for each in colours or () if (colour := _colour(each)) is not None)
     return tuple(labels), palette if len(palette) == len(labels) else None
 
@@ -240,6 +242,11 @@ def _prefixes(names: Collection[str]) -> Iterator[str]:
         parts = name.split(".")
         for count in range(1, min(len(parts), 5)):
             yield ".".join(parts[:count]) + "."
+
+
+def _as_list(value: object) -> object:
+    """An array as the list of its rows; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _colour(value: object) -> Rgb | None:
