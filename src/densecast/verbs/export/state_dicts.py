@@ -246,7 +246,9 @@ def _prefixes(names: Collection[str]) -> Iterator[str]:
 
 def _as_list(value: object) -> object:
     """An array as the list of its rows; anything else as it is."""
-    return value.tolist() if hasattr(value, "tolist") else value
+    import numpy as np
+
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _colour(value: object) -> Rgb | None:
