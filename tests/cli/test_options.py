@@ -105,7 +105,7 @@ def test_a_choice_that_there_is_not_is_told_once_with_its_flag(artifacts: Path, 
 
 def test_an_error_that_names_a_field_is_told_with_its_flag(artifacts: Path) -> None:
     message = failed(2, "evaluate", artifacts / "built", "--protocol", "one", "--limit", "3", "-q")
-    assert message.startswith("--protocol: ")
+    assert message.startswith("--protocol 'one' determines")
 
 
 def test_of_two_options_of_one_name_the_errors_path_says_which() -> None:

@@ -355,10 +355,10 @@ def test_data_from_python_are_recorded_by_their_pixels(pipeline: Pipeline, tmp_p
 
 def test_the_command_line_keeps_records_and_names_what_failed(root: Path, data: Path, tmp_path: Path) -> None:
     given = ("evaluate", root / "built", "--data", data, "--split", "all", "-q")
-    assert "--retry-failed: has an effect" in failed(2, *given, "--retry-failed")
-    assert "--max-errors: must be a number" in failed(2, *given, "--store", tmp_path / "run", "--max-errors", "many")
-    assert "--shard: must be K/N" in failed(2, *given, "--store", tmp_path / "run", "--shard", "4/3")
-    assert "--on: must be local" in failed(2, *given, "--store", tmp_path / "run", "--on", "spark")
+    assert "--retry-failed has an effect" in failed(2, *given, "--retry-failed")
+    assert "--max-errors must be a number" in failed(2, *given, "--store", tmp_path / "run", "--max-errors", "many")
+    assert "--shard must be K/N" in failed(2, *given, "--store", tmp_path / "run", "--shard", "4/3")
+    assert "--on must be local" in failed(2, *given, "--store", tmp_path / "run", "--on", "spark")
     assert "no store" in failed(3, "merge", tmp_path / "none")
 
 

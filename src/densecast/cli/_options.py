@@ -83,7 +83,7 @@ def shown_with(wrapper: Command, parameters: Sequence[inspect.Parameter]) -> Com
 
 
 class naming:
-    """Context manager that prefixes errors with the flag of the field that they name."""
+    """Context manager that names the flag in errors of a field: in the place of its name, or in front."""
 
     def __init__(self, flags: list[Flag]) -> None:
         self._flags = {flag.field.name: flag.names[0] for flag in reversed(flags)}
@@ -93,11 +93,14 @@ class naming:
         """Nothing to prepare."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Put the flag before the message."""
+        """Put the flag into the message."""
         if isinstance(error, DensecastError) and error.field is not None:
-            flag = self._flags.get(error.field) or self._flags.get(error.field.rpartition(".")[2])
+            name = error.field.rpartition(".")[2]
+            flag = self._flags.get(error.field) or self._flags.get(name)
             said = str(error).removeprefix(f"command line: {error.field}: ")
-            if flag is not None and flag not in said:
+            if flag is not None and said.startswith(f"{name} "):
+                error.args = (f"{flag}{said.removeprefix(name)}", *error.args[1:])
+            elif flag is not None and flag not in said:
                 error.args = (f"{flag}: {said}", *error.args[1:])
 
 

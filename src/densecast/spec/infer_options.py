@@ -82,7 +82,7 @@ class InferOptions:
         """
         for what, value in (("tile", self.tile), ("overlap", self.overlap)):
             if value is not None and not self.large:
-                raise UsageError("it is for pictures in tiles: pass --large too.", field=what)
+                raise UsageError(f"{what} is for pictures in tiles: pass --large too.", field=what)
         if self.tile is not None and min(self.tile) < 1:
             raise UsageError(f"tiles are at least 1 pixel high and wide, got {self.tile}.", field="tile")
         if self.overlap is not None and self.overlap < 0:

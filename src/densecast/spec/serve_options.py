@@ -98,20 +98,20 @@ class ServeOptions:
         if self.grpc_port is not None and (not 1 <= self.grpc_port <= 65535 or self.grpc_port == self.port):
             raise UsageError(f"a port of its own is 1 to 65535, got {self.grpc_port}.", field="grpc_port")
         if self.batch_wait_ms < 0 or not math.isfinite(self.batch_wait_ms):
-            raise UsageError(f"a time is 0 or more, got {self.batch_wait_ms}.", field="batch_wait_ms")
+            raise UsageError(f"batch_wait_ms must be 0 or more, got {self.batch_wait_ms}.", field="batch_wait_ms")
         for name in ("deadline", "header_timeout", "body_timeout", "idle_timeout", "grace"):
             seconds = getattr(self, name)
             if not 0 < seconds <= 86400:
-                raise UsageError(f"a time is above 0 and at most a day, got {seconds:g} s.", field=name)
+                raise UsageError(f"{name} must be above 0 and at most a day, got {seconds:g} s.", field=name)
         for name in ("workers", "max_body_mib", "max_connections"):
             if getattr(self, name) < 1:
-                raise UsageError(f"at least 1, got {getattr(self, name)}.", field=name)
+                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}.", field=name)
         for name in ("batch", "queue"):
             number = getattr(self, name)
             if number is not None and number < 1:
-                raise UsageError(f"at least 1, got {number}.", field=name)
+                raise UsageError(f"{name} must be at least 1, got {number}.", field=name)
         if not self.max_megapixels > 0:
-            raise UsageError(f"above 0, got {self.max_megapixels}.", field="max_megapixels")
+            raise UsageError(f"max_megapixels must be above 0, got {self.max_megapixels}.", field="max_megapixels")
         if self.insecure and (self.token_file or self.is_loopback):
             why = "a token is asked for" if self.token_file else f"{self.host} is this machine's own address"
             raise UsageError(f"insecure has no effect: {why}. Leave it out.", field="insecure")

@@ -54,20 +54,20 @@ class StoreOptions:
             plain = {each.name: each.default for each in fields(self)}
             idle = next((name for name, default in plain.items() if getattr(self, name) != default), None)
             if idle is not None:
-                raise UsageError("has an effect on runs that keep records only: name a --store.", field=idle)
+                raise UsageError(f"{idle} has an effect on runs that keep records only: name a --store.", field=idle)
         elif not self.store.strip():
             raise UsageError("a store is a folder or a URL; the name is empty.", field="store")
         self.allowed_errors(1)
         if not (self.on == "local" or _RAY.fullmatch(self.on)):
-            raise UsageError(f"must be local, ray or ray:ADDRESS, got {self.on!r}.", field="on")
+            raise UsageError(f"on must be local, ray or ray:ADDRESS, got {self.on!r}.", field="on")
         if self.shard is not None:
             parts = _SHARD.fullmatch(self.shard)
             if not parts or not 1 <= int(parts[1]) <= int(parts[2]):
-                raise UsageError(f"must be K/N with K from 1 to N, as 3/16, got {self.shard!r}.", field="shard")
+                raise UsageError(f"shard must be K/N with K from 1 to N, as 3/16, got {self.shard!r}.", field="shard")
             if self.on != "local":
-                raise UsageError("divides the images by itself; a cluster does that on its own.", field="shard")
+                raise UsageError("shard divides the images by itself; a cluster does that on its own.", field="shard")
         if self.shard_size is not None and self.shard_size < 1:
-            raise UsageError(f"must be at least 1, got {self.shard_size}.", field="shard_size")
+            raise UsageError(f"shard_size must be at least 1, got {self.shard_size}.", field="shard_size")
         choices.check(self)
 
     def allowed_errors(self, images: int) -> int:
@@ -87,7 +87,7 @@ class StoreOptions:
         is_share = text.endswith("%")
         if not number >= 0 or math.isinf(number) or (is_share and number > 100) or (not is_share and number % 1):
             raise UsageError(
-                f"must be a number of images or a share of them, as 10 or 1%, got {self.max_errors!r}.",
+                f"max_errors must be a number of images or a share of them, as 10 or 1%, got {self.max_errors!r}.",
                 field="max_errors",
             )
         return math.floor(number * images / 100) if is_share else int(number)

@@ -88,7 +88,7 @@ class ExportOptions:
         if min(sizes) < 1 or not self.tolerance >= 0:
             raise UsageError(f"batch, height, width must be at least 1 and the tolerance at least 0, got {self}.")
         if self.stride is not None and self.slide is None:
-            raise UsageError("it is the distance of sliding windows: name their size too (slide).", field="stride")
+            raise UsageError("stride is the distance of sliding windows: name their size too (slide).", field="stride")
         choices.check(self)
 
 

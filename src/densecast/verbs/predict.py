@@ -74,7 +74,7 @@ def _refuse_idle(source: Any, recursive: bool, allow_url: bool) -> None:
     if len(names) + sum(map(_is_picture, parts)) < len(parts):
         return
     if not names or not sources.find(names, recursive=recursive, allow_url=allow_url, takes_videos=True).has_videos:
-        raise UsageError("it is for videos and cameras, and none was given: leave it out.", field="every")
+        raise UsageError("every is for videos and cameras, and none was given: leave it out.", field="every")
 
 
 def _read_by(pipeline: Pipeline, items: Iterator[_Item]) -> Iterator[_Item]:

@@ -96,7 +96,7 @@ def export(
     kind = sources.kind_of(source, options.config)
     applicable.check(kind, [*said, *given])
     if "weights" in (*said, *given) and kind == "module" and checkpoint is None:
-        raise UsageError("it says which weights of a checkpoint: name the checkpoint too.", field="weights")
+        raise UsageError("weights says which weights of a checkpoint: name the checkpoint too.", field="weights")
     if isinstance(source, (str, ZooEntry)):
         stated = described.stated(spec, labels, preprocess)
         return export_zoo(source, out, options, given=checkpoint, stated=stated, progress=progress)

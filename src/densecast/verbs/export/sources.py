@@ -117,7 +117,7 @@ def check(source: Named, given: Collection[str]) -> None:
     """
     applicable.check(source.kind, given)
     if "weights" in given and "checkpoint" not in given and source.kind == "module":
-        raise UsageError("it says which weights of a checkpoint: name --checkpoint too.", field="weights")
+        raise UsageError("weights says which weights of a checkpoint: name --checkpoint too.", field="weights")
 
 
 def preprocess_of(source: Named, variant: str, config: str | None = None) -> Preprocess:

@@ -61,12 +61,14 @@ def refuse_idle(found: Sources, options: InferOptions, *, overlay: bool, colour:
         usual = InferOptions()
         for name in ("every", "seconds", "overlay_video"):
             if getattr(options, name) != getattr(usual, name):
-                raise UsageError("it is for videos and cameras, and none was given: leave it out.", field=name)
+                raise UsageError(f"{name} is for videos and cameras, and none was given: leave it out.", field=name)
         return
     if options.large:
         raise UsageError("videos are not large pictures: leave it out.", field="large")
     if options.overlay_video != InferOptions().overlay_video and not overlay:
-        raise UsageError("it is the container of the overlay: ask for the overlay, too.", field="overlay_video")
+        raise UsageError(
+            "overlay_video is the container of the overlay: ask for the overlay, too.", field="overlay_video"
+        )
     if options.skip_existing:
         raise UsageError("videos are always predicted as a whole: leave it out.", field="skip_existing")
     if colour:
