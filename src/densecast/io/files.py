@@ -30,6 +30,7 @@ def given(path: str | Path) -> Path:
     A folder whose name is a tilde is `./~`, or a `Path`, which is what it says.
     """
     is_home = isinstance(path, str) and path.startswith("~/")
+    # `Path.expanduser` raises where nobody knows the home; here the text stays as it is.
     return Path(os.path.expanduser(path)) if is_home else Path(path)  # noqa: PTH111
 
 
