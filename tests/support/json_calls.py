@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import brief_runs
 import made_coco
 import made_mask_folders
 import made_report
@@ -232,9 +231,7 @@ def _run(root: Path) -> Json:
     data = carvana(root / "run_data", size_hw=(96, 144))
     given = ("--checkpoint", tiny_torch.write_checkpoint(root / "run.pth"), "--data", data)
     quick = ("--backends", "onnxruntime", "--precisions", "fp32", "--limit", "2")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("densecast.cli.run.BenchmarkOptions", brief_runs.options)
-        return written(root, "run", "unet_tiny", "--out", root / "run", *given, *quick)
+    return written(root, "run", "unet_tiny", "--out", root / "run", *given, *quick)
 
 
 def _report(root: Path) -> Json:

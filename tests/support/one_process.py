@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Self
 
 
@@ -14,8 +15,13 @@ class InThisProcess:
         return self
 
     def __exit__(self, *arguments: object) -> None: ...
-    def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return work(*arguments)
-
-    def result(self, done: Any) -> Any:
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*arguments))
+        except Exception as error:  # of whatever the work is; who asks for the result meets it, as with a process
+            done.set_exception(error)
         return done
+
+    def result(self, done: Future[Any]) -> Any:
+        return done.result()
