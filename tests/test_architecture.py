@@ -110,6 +110,7 @@ def test_the_runtime_loads_no_training_framework(loaded: dict[str, set[str]]) ->
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_what_needs_torch_imports_with_torch() -> None:
     pytest.importorskip("torch")
     names = [module_name(path) for path in FILES if module_name(path).startswith(NEEDS_TORCH)]

@@ -237,7 +237,7 @@ IN_WORDS = re.compile("UsageError.*spawn")
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "torch"])
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime", pytest.param("torch", marks=pytest.mark.slow)])
 def test_a_process_forked_after_use_works_or_is_refused_in_words(
     artifacts: Callable[[str], Artifact], backend: str, threads: int
 ) -> None:

@@ -297,7 +297,7 @@ def test_a_network_for_multiples_is_found_out_and_pads(tmp_path: Path, kind: str
     assert_same(artifact, feed, own(network, feed))
 
 
-@pytest.mark.parametrize("kind", ["tuple", "list", "dict"])
+@pytest.mark.parametrize("kind", ["dict", *(pytest.param(each, marks=pytest.mark.slow) for each in ("tuple", "list"))])
 def test_scripts_may_return_several_tensors(tmp_path: Path, kind: str) -> None:
     class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:

@@ -250,7 +250,11 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
+# What is read is read alike in all of them: the wide ones take seconds each.
+_LONG = ("ocrnet_hr18s_tiny", "deeplabv3_tiny", "unet_s5_d16")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in _LONG else n for n in SMALL])
 def test_classes_and_widths_are_read_from_the_weights(tmp_path: Path, name: str) -> None:
     network = SMALL[name]
     path = saved(tmp_path / "w.pth", network.state_dict())

@@ -197,6 +197,7 @@ def test_sliding_windows_give_the_labels_of_the_whole_picture(tmp_path: Path, pi
         assert np.array_equal(labels(one.file), slid(picture).class_id)
 
 
+@pytest.mark.slow
 def test_a_jpeg_and_a_build_of_larger_batches_are_taken_too(tmp_path: Path, picture: np.ndarray) -> None:
     Image.fromarray(picture).save(tmp_path / "a.jpg")
     with opened(tmp_path, 4, side=128, batch=(4,)) as fixed:

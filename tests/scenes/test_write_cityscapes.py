@@ -72,6 +72,7 @@ def test_the_data_sets_reader_takes_the_folder(written: Path) -> None:
             np.testing.assert_array_equal(truth, street.render(5, index, SMALL_HW).classes)
 
 
+@pytest.mark.slow  # carvana's twin is a default test
 def test_number_of_workers_does_not_show(written: Path, tmp_path: Path) -> None:
     write_cityscapes.write(tmp_path, COUNT, SMALL_HW, seed=5, workers=2)
     assert contents(tmp_path) == contents(written)

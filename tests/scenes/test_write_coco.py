@@ -123,6 +123,7 @@ def test_the_truth_as_detections_scores_one(written: Path) -> None:
     assert evaluation.stats[0] == 1.0
 
 
+@pytest.mark.slow  # carvana's twin is a default test
 def test_number_of_workers_does_not_show(written: Path, tmp_path: Path) -> None:
     write_coco.write(tmp_path, COUNT, seed=SEED, workers=2)
     assert contents(tmp_path) == contents(written)
