@@ -34,6 +34,7 @@ def run(folder: Path, texts: dict[str, str], *options: str) -> subprocess.Comple
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
+@pytest.mark.slow
 def test_an_unexpected_skip_fails_a_run_and_is_named_wherever_it_happens(tmp_path: Path) -> None:
     text, whole_file = MADE.format(reason="today is Sunday"), "import pytest\npytest.importorskip('no_such_package')\n"
     done = run(tmp_path, {"a": text, "b": whole_file}, "--expected-skips-only", "-p", "xdist", "-n", "1")

@@ -82,6 +82,7 @@ def test_the_page_runs_as_it_stands(folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_pages_own_test_passes(folder: Path) -> None:
     import importlib
 

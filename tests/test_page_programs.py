@@ -69,6 +69,7 @@ def test_the_blocks_of_a_page_run(page: str, artifacts: Path, tmp_path: Path, mo
         assert {"results/drive.jsonl", "results/drive_overlay.webm"} <= there
 
 
+@pytest.mark.slow
 def test_the_program_about_own_data_scores_arrays_files_and_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -193,6 +193,7 @@ def test_a_script_that_writes_while_it_is_loaded_is_refused(tmp_path: Path) -> N
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_a_script_that_takes_3_gib_or_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     before = machine.peak_rss_mb()

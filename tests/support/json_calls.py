@@ -295,7 +295,7 @@ CALLS: dict[str, tuple[Maker, tuple[pytest.MarkDecorator, ...]]] = {
     "data check": (_data_check, ()),
     "info": (_info, ()),
     "export-to": (_export_to, ()),
-    "bundle": (_bundle, ()),
+    "bundle": (_bundle, (pytest.mark.slow,)),
     "verify": (_verify, ()),
     "serve --check": (_serve_check, ()),
     "diagnose": (_diagnose, ()),
