@@ -109,8 +109,8 @@ class GroundTruth:
         target = self.task.target_at(target, placement, self.frame)
         return self.metric.count(sample.id, prediction, target, self.spec)
 
-    def score(self, counts: Sequence[Any]) -> Score:
-        """The score of the counted images, with a record of what it was measured on.
+    def score(self, counts: Sequence[Any], told: tuple[str, ...] = ()) -> Score:
+        """The score of the counted images, with a record of what it was measured on; `told` are remarks of others.
 
         Raises:
             BadDatasetError: ground truth that makes the score a lie, see `truth_check`.
@@ -123,4 +123,4 @@ class GroundTruth:
             remarks += truth_check.check(summary, self.spec.labels, allow_ignored=self.allow_ignored)
         score = self.metric.score(counts, self.spec)
         remarks += truth_check.of_no_number(score, self.spec.task)
-        return replace(score, data=self.record, protocol=self.protocol, remarks=remarks)
+        return replace(score, data=self.record, protocol=self.protocol, remarks=(*remarks, *told))

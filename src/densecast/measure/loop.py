@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from densecast.measure.ground_truth import GroundTruth
@@ -21,9 +21,11 @@ def counts(
     *,
     batch: int | None = None,
     progress: Progress | None = None,
-    observe: Observer | None = None,
+    observe: Sequence[Observer] = (),
 ) -> Iterator[Any]:
     """Yield a count for each image, in order, with as many images in work as the pipeline has workers.
+
+    Each of `observe` sees every image's prediction beside its target.
 
     Raises:
         BadImageError, BadDatasetError: an image or its ground truth cannot be used; the counts before it have come.
@@ -39,8 +41,8 @@ def counts(
     stream = pipeline.stream(truth.samples, read, counted, batch=batch, frame=truth.frame)
     with contextlib.closing(stream) as results:
         for done, (predicted, target, count) in enumerate(results, start=1):
-            if observe:
-                observe(predicted.source, predicted.prediction, target)
+            for each in observe:
+                each(predicted.source, predicted.prediction, target)
             yield count
             if progress:
                 progress(done, len(truth.samples))

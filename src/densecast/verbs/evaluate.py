@@ -14,6 +14,7 @@ from densecast.measure import loop
 from densecast.measure.ground_truth import GroundTruth
 from densecast.measure.in_memory import Triples
 from densecast.measure.loop import Observer, Progress
+from densecast.measure.other_reading import OtherReading
 from densecast.metrics._base import METRICS, HasResults, HasTables
 from densecast.pipeline import Pipeline
 from densecast.results.predictions import EvaluateResult
@@ -74,10 +75,12 @@ def evaluate(
         metric = truth.metric
         if results is not None and not isinstance(metric, HasResults):
             raise UsageError(f"{metric.name} has no format of results; COCO's key points have.", field="results")
-        counts = list(loop.counts(truth, pipeline, batch=options.batch, progress=progress, observe=observe))
+        reading = OtherReading(truth.spec)
+        observers: list[Observer] = [reading] if observe is None else [reading, observe]
+        counts = list(loop.counts(truth, pipeline, batch=options.batch, progress=progress, observe=observers))
         if results is not None and isinstance(metric, HasResults):
             files.write_text(Path(results), json.dumps(metric.results(counts)) + "\n")
-        return EvaluateResult(truth.score(counts), record_of(pipeline), _chosen_views(pipeline))
+        return EvaluateResult(truth.score(counts, reading.remarks()), record_of(pipeline), _chosen_views(pipeline))
 
 
 def _chosen_views(pipeline: Pipeline) -> Augment:

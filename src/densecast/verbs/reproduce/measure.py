@@ -19,6 +19,7 @@ from densecast.measure import change, loop
 from densecast.measure.confusion import Confusion, Matrix
 from densecast.measure.data_source import find, metric_of
 from densecast.measure.ground_truth import GroundTruth
+from densecast.measure.other_reading import OtherReading
 from densecast.pipeline import Pipeline
 from densecast.results.timing import Timing
 from densecast.spec.data_options import Data
@@ -195,6 +196,6 @@ def _counts(folder: Path, data: Data, options: EvaluateOptions, device: str) -> 
             limit=options.limit,
             protocol=options.protocol,
         )
-        confusion = Confusion(truth.spec)
-        counts = list(loop.counts(truth, pipeline, batch=options.batch, observe=confusion))
-        return truth.score(counts), counts, confusion.matrix()
+        confusion, reading = Confusion(truth.spec), OtherReading(truth.spec)
+        counts = list(loop.counts(truth, pipeline, batch=options.batch, observe=(confusion, reading)))
+        return truth.score(counts, reading.remarks()), counts, confusion.matrix()

@@ -1,0 +1,120 @@
+"""Looks whether another reading of the ground truth would agree with the predictions far better.
+
+Masks whose values mean other classes than the model's, and depth in another unit, are read without an error, and the
+score says that the model is bad. What a model predicts tells them apart: it is wrong everywhere in the same way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from densecast.spec.model import ModelSpec
+from densecast.spec.sample import Sample
+from densecast.tasks.monocular_depth import MonocularDepthDecode
+
+# A systematic error shows on few images, and on few pixels of each.
+_IMAGES, _PIXELS = 64, 1 << 16
+_MOST_CLASSES = 512
+# Of a class that is called otherwise, so much is predicted as the other one, and so little of the other as itself.
+_AGREEING, _NOT_ITSELF = 0.6, 0.2
+# One class that is always taken for another may be a fault of the model; it is told if so many of all pixels are it.
+_OF_ALL = 0.2
+_SHOWN = 4
+# A factor between prediction and truth that is no error of a model, and how far the images' own may be from it.
+_FACTOR, _SPREAD = 2.0, 1.25
+
+
+class OtherReading:
+    """An observer of the measuring loop; `remarks` say what it found."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._labels = spec.labels
+        classes, decode = len(spec.labels), spec.decode
+        self._counts = np.zeros((classes, classes), np.int64) if self._has_classes(spec) else None
+        in_metres = isinstance(decode, MonocularDepthDecode) and (decode.form, decode.align) == ("metres", "none")
+        self._factors: list[float] | None = [] if in_metres else None
+        self._images = 0
+
+    def __call__(self, sample: Sample, prediction: Any, target: Any) -> None:
+        """Take one image's prediction and target."""
+        self._images += 1
+        if self._images > _IMAGES:
+            return
+        if self._counts is not None:
+            self._count(prediction.class_id, np.asarray(target))
+        elif self._factors is not None:
+            self._compare(prediction.values, np.asarray(target))
+
+    def remarks(self) -> tuple[str, ...]:
+        """What would agree better, and where to look; empty where nothing does."""
+        if self._counts is not None:
+            return _of_classes(self._counts, self._labels)
+        return _of_factors(self._factors) if self._factors else ()
+
+    @staticmethod
+    def _has_classes(spec: ModelSpec) -> bool:
+        return spec.task == "segmentation" and len(spec.labels) <= _MOST_CLASSES
+
+    def _count(self, predicted: npt.NDArray[Any], there: npt.NDArray[Any]) -> None:
+        assert self._counts is not None
+        classes = len(self._counts)
+        predicted, there = _some(predicted), _some(there)
+        counted = (there < classes) & (predicted < classes)
+        pairs = there[counted].astype(np.int64) * classes + predicted[counted]
+        self._counts += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+    def _compare(self, predicted: npt.NDArray[Any], there: npt.NDArray[Any]) -> None:
+        assert self._factors is not None
+        predicted, there = _some(predicted), _some(there)
+        known = (there > 0) & (predicted > 0) & np.isfinite(predicted)
+        if known.any():
+            self._factors.append(float(np.median(there[known].astype(np.float64) / predicted[known])))
+
+
+def _some(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """At most about `_PIXELS` of an image's pixels, evenly."""
+    flat = array.reshape(-1)
+    return flat[:: max(1, flat.size // _PIXELS)]
+
+
+def _of_classes(counts: npt.NDArray[np.int64], labels: tuple[str, ...]) -> tuple[str, ...]:
+    """(C, C) pixels by what is there (rows) and what was predicted -> the classes that seem to be called otherwise."""
+    there, total = counts.sum(axis=1), int(counts.sum())
+    moved: dict[int, int] = {}
+    for own in np.flatnonzero(there).tolist():
+        other = int(counts[own].argmax())
+        is_itself = there[other] and counts[other, other] >= _NOT_ITSELF * there[other]
+        if other != own and counts[own, other] >= _AGREEING * there[own] and not is_itself:
+            moved[own] = other
+    # Where several classes are taken for one, the model tells them less well apart: no other reading helps.
+    once = {own: other for own, other in moved.items() if [*moved.values()].count(other) == 1}
+    gained = sum(int(counts[own, other] - counts[own, own]) for own, other in once.items())
+    if not once or (len(once) == 1 and gained < _OF_ALL * total):
+        return ()
+    told = [
+        f"{counts[own, other] / there[own]:.0%} of {labels[own]!r} are predicted as {labels[other]!r}"
+        for own, other in [*once.items()][:_SHOWN]
+    ]
+    agreed = int(np.trace(counts))
+    return (
+        f"the values of the ground truth seem to mean other classes: {', '.join(told)}"
+        f"{', …' if len(once) > _SHOWN else ''}. So read, {(agreed + gained) / total:.0%} of the pixels would agree "
+        f"instead of {agreed / total:.0%}: look at the order of the model's labels, and at what each value means "
+        "(--reduce-zero-label, --remap, or names in a data file)",
+    )
+
+
+def _of_factors(factors: list[float]) -> tuple[str, ...]:
+    """Ratios of truth to prediction, an image each -> the one that all share, if it is far from 1."""
+    own = np.asarray(factors)
+    factor = float(np.median(own))
+    alike = np.abs(np.log(own / factor)) <= np.log(_SPREAD)
+    if 1 / _FACTOR < factor < _FACTOR or len(own) < 2 or alike.mean() < _AGREEING:
+        return ()
+    return (
+        f"the ground truth is about {factor:.3g} times what is predicted in {int(alike.sum())} of {len(own)} images: "
+        "look at the unit of both (units_per_m in depth.toml, scale_m in [decode]), or set align = 'median'",
+    )
