@@ -27,13 +27,35 @@ MADE_FOR = {
     "the mean alone": ("x = Sub (image, mean)", BYTES),
     "-1..1 of 0..255": ("a = Div (image, half)\n x = Sub (a, one)", BYTES),
     "a factor, then a shift": ("a = Mul (share, image)\n x = Add (a, minus)", BYTES),
+    "clipped, then -1..1 of 0..255": (
+        "c = Clip (image, zero, top)\n a = Div (c, half)\n x = Sub (a, one)",
+        BYTES,
+    ),
+    "nothing below 0, then -1..1 of 0..255": ("c = Max (image, zero)\n a = Div (c, half)\n x = Sub (a, one)", BYTES),
+    "channels turned, each less its own mean": (
+        """r, g, b = Split <axis = 1> (image)
+        p = Sub (r, blue)
+        q = Sub (g, green)
+        s = Sub (b, red)
+        x = Concat <axis = 1> (s, q, p)""",
+        BYTES,
+    ),
+    "channels gathered, then the mean": ("t = Gather <axis = 1> (image, turned)\n x = Sub (t, mean)", BYTES),
+    "a normalisation of batches": ("x = BatchNormalization (image, ones, zeros, means, variances)", BYTES),
+    "a picture of means": ("p = Expand (mean, like)\n a = Sub (image, p)\n x = Div (a, half)", BYTES),
+    "between 0 and 1, whatever comes": ("x = Clip (image, zero, one)", UNIT),
+    "a power of 0..1": ("x = Pow (image, two)", UNIT),
     "mean and deviation of 0..1": ("a = Sub (image, small)\n x = Div (a, small)", UNIT),
     "2 x - 1 of 0..1": ("a = Mul (image, two)\n x = Sub (a, one)", UNIT),
     "nothing": ("x = Identity (image)", UNIT),
 }
 CONSTANTS = """float[1, 3, 1, 1] mean = {123.7, 116.3, 103.5}, float[1, 3, 1, 1] deviation = {58.4, 57.1, 57.4},
     float half = {127.5}, float one = {1.0}, float[1] minus = {-1.0}, float share = {0.0078}, float two = {2.0},
-    float[3, 1, 1] small = {0.48, 0.45, 0.41}"""
+    float[3, 1, 1] small = {0.48, 0.45, 0.41}, float zero = {0.0}, float top = {255.0}, float red = {123.7},
+    float green = {116.3}, float blue = {103.5}, int64[3] turned = {2, 1, 0}, float[3] ones = {1.0, 1.0, 1.0},
+    float[3] zeros = {0.0, 0.0, 0.0}, float[3] means = {123.7, 116.3, 103.5},
+    float[3] variances = {3410.0, 3260.0, 3290.0},
+    int64[4] like = {1, 3, 1, 1}"""
 
 
 def graph(first: str) -> onnx.ModelProto:

@@ -169,8 +169,8 @@ def _fed(network: onnx.ModelProto, declared: Preprocess, prefix: Measured | None
     if prefix is None:
         rule, said = own_normalisation.settle(network, value.name, declared)
     else:
-        std = np.array(prefix.std, np.float64)
-        rule, said = own_normalisation.fed(declared, (1 / std, -np.array(prefix.mean, np.float64) / std), value.name)
+        mean, std = np.array(prefix.mean, np.float64), np.array(prefix.std, np.float64)
+        rule, said = own_normalisation.fed(declared, lambda values: (values - mean) / std, value.name)
     return rule.for_channels(_CHANNELS), said
 
 
