@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import made_images
 import pytest
 import typer.main
 from command_line import densecast as command
@@ -55,26 +56,31 @@ def test_every_option_with_words_for_it_is_one_flag_of_its_verb(verb: str) -> No
 
 @pytest.mark.parametrize(
     ("old", "value"),
-    [("--sixteen-bit", "f16"), ("--estimator", "minmax"), ("--rewrite", "none"), ("--keep-float", "conv")],
+    [("--sixteen-bit", "f16"), ("--estimator", "minmax"), ("--rewrite", "none"), ("--keep-float", "Conv_2")],
 )
 def test_flags_of_before_still_work(artifacts: Path, tmp_path: Path, old: str, value: str) -> None:
-    ended = command("build", artifacts / "float", "-b", "onnxruntime", old, value, "--out", tmp_path / "out", "-q")
+    ended = command("build", artifacts / "float", *int8(tmp_path), old, value, "--out", tmp_path / "out", "-q")
     assert ended.code == 0, ended.err
+
+
+def int8(root: Path) -> tuple[str | Path, ...]:
+    made_images.write_jpeg(root / "images" / "a.jpg")
+    return ("-b", "onnxruntime", "-p", "int8", "--data", root / "images")
 
 
 def test_what_is_given_reaches_the_build(artifacts: Path, tmp_path: Path) -> None:
     ended = command(
-        "build", artifacts / "float", "-b", "onnxruntime", "--batch", "1:4", "--height", "64", "--half-type", "F16",
-        "--graph-pass", "none", "--images", "7", "--seed", "3", "--exclude-type", "MatMul", "--percentile", "99",
+        "build", artifacts / "float", *int8(tmp_path), "--batch", "1:4", "--height", "24", "--half-type", "F16",
+        "--graph-pass", "none", "--images", "7", "--seed", "3", "--exclude-type", "Relu", "--percentile", "99",
         "--out", tmp_path / "out", "--json", tmp_path / "out.json", "-q",
     )  # fmt: skip
     assert ended.code == 0, ended.err
     build = json.loads((tmp_path / "out.json").read_text())["build"]
-    assert build["shape"] == {"batch": {"min": 1, "max": 4}, "height": 64, "width": None}
+    assert build["shape"] == {"batch": {"min": 1, "max": 4}, "height": 24, "width": None}
     assert build["half_type"] == "f16" and build["graph_passes"] == []
     quantize = build["quantize"]
     assert (quantize["images"], quantize["seed"], quantize["percentile"]) == (7, 3, 99.0)
-    assert quantize["excluded_types"] == ["MatMul"]
+    assert quantize["excluded_types"] == ["Relu"]
 
 
 @pytest.mark.parametrize(

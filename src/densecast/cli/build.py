@@ -9,6 +9,7 @@ import typer
 
 from densecast.cli import _options
 from densecast.cli._common import Json, Quiet, Verbose, bar, clock_bar, emit, placed, set_up, steps
+from densecast.cli._effects import Typed
 from densecast.errors import UsageError
 from densecast.spec.data_options import FOLDERS, Data, DataOptions
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
@@ -74,6 +75,7 @@ On = Annotated[
     own=DataOptions,
 )
 def command(
+    context: typer.Context,
     artifact: Annotated[Path, typer.Argument(help="An exported artifact.")],
     options: Values,
     shape: Values,
@@ -112,26 +114,26 @@ def command(
     from densecast.artifact import FloatArtifact
     from densecast.io import codec
     from densecast.spec import precision as precisions
-    from densecast.verbs.warm_up import warm_up
 
     place = placed(data, own)
     requested = precisions.parse(precision or _default_precision(tuned, points, data))
-    listed = _listed(calibration_list, requested, data)
-    plain = {**options, "precision": requested, "shape": shape, "quantize": {**quantize, "listed": listed}}
+    quantize["listed"] = _listed(calibration_list, requested, data)
+    plain = {**options, "precision": requested, "shape": shape, "quantize": quantize}
     build_options = codec.from_plain(plain, BuildOptions, "command line")
-    _check_searches(tuned, points, tune["keep_int8"], on)
+    _check_searches(tuned, points, on)
+    _refuse_idle(Typed(context), build_options, data, tuned=tuned, searched=points is not None)
     source = FloatArtifact.open(artifact)
     if tuned:
         goal = codec.from_plain({**tune, "seconds": max_drop["seconds"]}, TuneOptions, "command line")
         built = _tune(source, out, build_options, goal, place, quiet)
     elif points is not None:
         limit = codec.from_plain({**max_drop, "points": points}, MaxDrop, "command line")
-        measured = placed(drop_data, own) if drop_data else None
-        built = _search(source, out, build_options, limit, place, measured, on, quiet)
+        built = _search(
+            source, out, build_options, limit, place, placed(drop_data, own) if drop_data else None, on, quiet
+        )
     else:
         built = _build(source, out, build_options, place, on, quiet)
-    warm_up(built)
-    emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, _summary(built), json)
+    _tell(built, json)
 
 
 def _listed(path: Path | None, precision: Precision, data: Path | None) -> list[str]:
@@ -150,18 +152,46 @@ def _listed(path: Path | None, precision: Precision, data: Path | None) -> list[
     return read_names(path)
 
 
-def _check_searches(tuned: bool, points: float | None, keep_int8: bool, on: str) -> None:
+def _check_searches(tuned: bool, points: float | None, on: str) -> None:
     """That options go together.
 
     Raises:
-        UsageError: two searches, or an option of a search that was not requested.
+        UsageError: two searches, or other machines for one of this machine.
     """
     if tuned and points is not None:
         raise UsageError("--tune and --max-drop are two searches: pass one of them.")
     if on != "local" and tuned:
         raise UsageError("tuning times this machine: leave --on out.", field="on")
-    if keep_int8 and not tuned:
-        raise UsageError("--keep-int8 is for --tune, which otherwise leaves int8 where it is no faster.")
+
+
+def _refuse_idle(typed: Typed, options: BuildOptions, data: Path | None, *, tuned: bool, searched: bool) -> None:
+    """Refuse options that have no effect on this build.
+
+    Beside a precision that was typed images and the 16-bit type are none: one command in a loop over precisions.
+
+    Raises:
+        UsageError: names the first one.
+    """
+    if options.precision != "qint8_mixed_float16":
+        added = "-p int8" if tuned else "-p int8, --tune or --max-drop"
+        cure = f"is for int8: add {added}, or leave it out."
+        typed.refuse(cure, "quantize_", *(() if "precision" in typed else ("data",)))
+    if options.precision == "force_float32" and "precision" not in typed:
+        typed.refuse("is for 16 bits and int8: leave it out, or build one of them (-p).", "options_half_type")
+    if not searched:
+        cure = "is for --max-drop, which measures accuracy: add it, or leave this out."
+        measuring = ("max_drop_metric", "max_drop_images", "max_drop_split", "max_drop_otherwise")
+        typed.refuse(cure, *measuring, "drop_data", "own_allow_ignored")
+    if not tuned:
+        typed.refuse("is for --tune, which otherwise leaves int8 where it is no faster.", "tune_keep_int8")
+        typed.refuse("is for --tune: add it, or leave this out.", "tune_")
+        if not searched:
+            typed.refuse("is for --tune and --max-drop: add one, or leave this out.", "max_drop_seconds")
+    if data is None:
+        typed.refuse("says how data is read: pass --data, or leave it out.", "own_dataset")
+    if options.quantize.calibration_method not in ("auto", "percentile"):
+        cure = "is for --calibration-method percentile (and auto, which tries it): leave one of them out."
+        typed.refuse(cure, "quantize_percentile")
 
 
 def _default_precision(tuned: bool, points: float | None, data: Path | None) -> str:
@@ -216,6 +246,15 @@ def _search(
         return build_within(
             source, out, options, limit, data=data, accuracy_data=accuracy_data, progress=progress, on=on
         )
+
+
+def _tell(built: CompiledArtifact, json: Path | None) -> None:
+    """Print what was built, with everything on disk that its first image needs."""
+    from densecast.io import codec
+    from densecast.verbs.warm_up import warm_up
+
+    warm_up(built)
+    emit({"artifact": str(built.folder), **codec.to_plain(built.manifest)}, _summary(built), json)
 
 
 def _summary(built: CompiledArtifact) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from densecast.cli import _options
 from densecast.cli._common import Json, Limit, Quiet, Threads, Verbose, bar, emit, placed, set_up
+from densecast.cli._effects import Typed
 from densecast.spec.data_options import FOLDERS, DataOptions
 from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import CompareLimits
@@ -39,6 +40,7 @@ _KEPT = tuple(each.name for each in fields(StoreOptions) if each.name != "keep_p
 
 @_options.takes(None, {"own": FOLDERS, "stored": _KEPT}, stated=CompareLimits, own=DataOptions, stored=StoreOptions)
 def command(
+    context: typer.Context,
     reference: Reference,
     stated: _options.Values,
     own: _options.Values,
@@ -76,6 +78,9 @@ def command(
     allowed = codec.from_plain(stated, CompareLimits, "command line")
     kept = codec.from_plain(stored, StoreOptions, "command line")
     _check_given(allowed, images, data)
+    if data is None:
+        cure = "says how ground truth is read, and images have none: pass --data, or leave it out."
+        Typed(context).refuse(cure, "split", "own_dataset", "own_allow_ignored")
     if html is not None:
         own_pages.require(html)
     options = codec.from_plain({"split": split, "limit": limit}, EvaluateOptions, "command line")
