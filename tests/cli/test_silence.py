@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,62 @@ def test_a_stage_is_named_again_and_again_while_it_lasts(capsys: pytest.CaptureF
     for thread in beats():
         thread.join(10)
     assert not beats() and "nobody" not in capsys.readouterr().err
+
+
+@pytest.fixture
+def still_clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that the watch reads: one that goes on only where a test says so."""
+    now = [1000.0]
+    clock = types.SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(_heartbeat, "time", clock)
+    monkeypatch.setattr(_heartbeat, "SILENCE_S", 0.0625)
+    return now
+
+
+def test_a_word_comes_when_the_silence_has_lasted_so_long_and_each_word_begins_it_anew(
+    still_clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _heartbeat.begin()
+    try:
+        stages.at("compiling")
+        still_clock[0] += 0.03125
+        time.sleep(0.1)  # the watch looks again and again, and by its clock it is too early
+        assert capsys.readouterr().err == ""
+        still_clock[0] += 0.03125
+        wait_for(capsys, "compiling: 0 s")
+        still_clock[0] += 0.03125
+        _heartbeat.spoken()
+        still_clock[0] += 0.03125
+        time.sleep(0.1)
+        assert capsys.readouterr().err == ""
+        with _heartbeat.shown_by_a_bar():
+            still_clock[0] += 90
+            time.sleep(0.1)
+        assert capsys.readouterr().err == ""
+        still_clock[0] += 0.0625
+        wait_for(capsys, "compiling: 90 s")
+    finally:
+        _heartbeat.end()
+
+
+def test_half_a_minute_is_what_the_page_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert f"after {_heartbeat.SILENCE_S:.0f} seconds without output" in page
+
+
+def test_where_no_command_runs_words_and_bars_are_nobodys_business() -> None:
+    """From Python nothing has begun to watch, and a command that ended twice, as after an error, is no fault."""
+    for _ in range(2):
+        _heartbeat.end()
+    _heartbeat.spoken()
+    with _heartbeat.shown_by_a_bar():
+        pass
+    assert not beats()
+
+
+def test_a_process_that_ends_does_not_wait_for_the_watch() -> None:
+    code = "from densecast.cli import _heartbeat; _heartbeat.begin(); raise SystemExit(5)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=25, check=False).returncode == 5
 
 
 @pytest.mark.usefixtures("impatient")

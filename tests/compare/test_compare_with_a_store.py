@@ -55,6 +55,7 @@ def test_the_result_is_the_plain_one_however_often_it_went_on(root: Path, tmp_pa
     plain = compared(root, data)
     first = compared(root, data, tmp_path / "run", shard_size=2)
     assert [stage.title for stage in first.stages] == STAGES
+    assert [stage.findings for stage in (*plain.stages, *first.stages)] == [None] * 6, "nobody asked where they part"
     assert (first.model, first.reference, first.images) == (plain.model, plain.reference, plain.images)
     for one, other in zip(first.stages, plain.stages, strict=True):
         assert without_medians(one.comparison) == without_medians(other.comparison)

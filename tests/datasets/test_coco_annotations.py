@@ -113,6 +113,7 @@ WRONG: dict[str, tuple[Edit, str]] = {
     "no area": (drop("annotations", "area"), "annotation 1: area"),
     "an image twice": (image(id=1107), "image 1107: there is another"),
     "an image id below 0": (image(id=-1), "image at place 0 of the list: id"),
+    "an image id of thirteen digits": (image(id=10**12), "image at place 0 of the list: id"),
     "a name that leaves the folder": (image(file_name="../../secret.jpg"), "image 1100: file_name"),
     "a name with a zero byte": (image(file_name="a\0.jpg"), "image 1100: file_name"),
     "no height": (drop("images", "height"), "image 1100: height"),
@@ -224,3 +225,9 @@ def test_sides_that_are_swapped_need_an_orientation_tag(tmp_path: Path) -> None:
     exif[0x0112] = 6
     turned.save(sample.image, exif=exif)
     assert dataset.read_target(sample) is dataset.people[sample.id]
+
+
+def test_an_id_has_twelve_digits_at_most_as_names_of_files_have() -> None:
+    assert [_coco_annotations.is_id(each) for each in (0, 10**12 - 1, 10**12, -1, True, 1.0)] == [True, True] + [
+        False
+    ] * 4

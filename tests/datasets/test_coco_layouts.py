@@ -126,6 +126,21 @@ def test_a_data_file_names_a_file_a_split(tmp_path: Path) -> None:
     assert len(ids["train"]) == len(ids["val"]) == 8 and not ids["train"] & ids["val"]
 
 
+@pytest.mark.parametrize("folder", ["photos/val", "photos/val2017", "photos"])
+def test_images_of_a_split_lie_in_the_folder_that_is_named_or_in_one_of_its_name_there(
+    folder: str, tmp_path: Path
+) -> None:
+    made = made_coco.folder(tmp_path, ("train", "val"))
+    for split in ("train", "val"):
+        (made / "annotations" / f"person_keypoints_{split}2017.json").rename(made / f"{split} 3.json")
+    (made / folder).parent.mkdir(exist_ok=True)
+    (made / "val2017").rename(made / folder)
+    text = 'coco = { train = "train 3.json", val = "val 3.json" }\nimages = "photos"\n'
+    (made / "data.toml").write_text(text, encoding="utf-8")
+    samples = find(POSE, made).open("val").samples
+    assert len(samples) == 8 and {sample.image.parent for sample in samples} == {made / folder}
+
+
 def test_a_file_whose_name_tells_no_split_is_divided_as_folders_are(tmp_path: Path, people: Path) -> None:
     data = move(people, tmp_path, "person_keypoints", "named")
     dataset = find(POSE, data)

@@ -11,7 +11,7 @@ import pytest
 from made_mask_folders import COLOURS, labels_of, pairs, write
 from PIL import Image
 
-from densecast.datasets.pairs import DATASET
+from densecast.datasets.pairs import DATASET, files_root
 from densecast.errors import BadDatasetError, BadImageError, DensecastError, MissingFileError, UsageError
 from densecast.spec.data_options import DataOptions, Reading
 from densecast.spec.sample import Split
@@ -430,3 +430,19 @@ def test_folders_that_are_no_pairs_say_how_they_are_laid_out(tmp_path: Path) -> 
     write(tmp_path / "photos" / "a.jpg", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(DensecastError, match=r"holds no pictures with masks.*--images-dir"):
         DATASET.open(tmp_path, "val")
+
+
+def test_files_lie_below_the_folder_or_where_the_data_file_says_even_if_it_cannot_be_read(tmp_path: Path) -> None:
+    """A result that was written there belongs to the data, whatever state their description is in."""
+    root = tmp_path / "cars"
+    (root / "annotations").mkdir(parents=True)
+    assert files_root(root) == root, "without a description"
+    for folder in (root, root / "annotations"):
+        file = folder / "data.toml"
+        file.write_text("coco = 3", encoding="utf-8")
+        assert files_root(file) == root
+        file.unlink()
+    (root / "data.toml").write_text('path = ".."\nimages = "photos"\nmasks = "masks"\n', encoding="utf-8")
+    assert files_root(root).resolve() == tmp_path
+    (root / "rows.parquet").touch()
+    assert files_root(root / "rows.parquet") == root / "rows.parquet"

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from densecast.datasets import voc2012
+from densecast.datasets.voc2012 import PROTOCOLS
 from densecast.errors import BadDatasetError, BadImageError
 
 LISTS = Path("ImageSets", "Segmentation")
@@ -98,3 +99,11 @@ def test_real_images_are_sound(test_data: Path) -> None:
     assert (report.counts["val images"], len(report.problems)) == (9, 1)
     dataset = voc2012.open(test_data, "val")
     assert all((dataset.read_target(sample) != 255).any() for sample in dataset.samples)
+
+
+def test_a_protocols_numbers_are_those_of_its_name_and_of_voc() -> None:
+    """The validation list of VOC 2012's segmentation has 1449 images."""
+    assert len(PROTOCOLS) == 3
+    for name, protocol in PROTOCOLS.items():
+        assert (protocol.count, protocol.total) == (int(name.split("_")[1]), 1449)
+        assert (protocol.resizes == ("stretch",)) == name.endswith("_stretched")

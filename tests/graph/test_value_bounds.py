@@ -44,6 +44,12 @@ CASES = {
     "Clip (x, one)": (1, 3),
     "Clip (x, , one)": (-2, 1),
     "Clip (x, one, two)": (1, 2),
+    # Ends that are computed, and ends beyond what there is: min(max(x, least), most) whatever the order.
+    "Clip (x, y)": (0.5, 4),
+    "Clip (x, , y)": (-2, 3),
+    "Clip (x, nine)": (9, 9),
+    "Clip (y, , minus_two)": (-2, -2),
+    "Clip (x, nine, one)": (1, 1),
     "Concat <axis = 1> (x, y)": (-2, 4),
     "Where (yes, x, y)": (-2, 4),
     "Cast <to = 1> (x)": (-2, 3),

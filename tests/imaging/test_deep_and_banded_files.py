@@ -15,7 +15,7 @@ from made_tiff import tiff
 from PIL import Image
 
 from densecast.errors import BadImageError
-from densecast.imaging import read
+from densecast.imaging import pages, read
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import Native, Preprocess
 from densecast.spec.tensor import TensorSpec
@@ -134,6 +134,24 @@ def test_of_several_pictures_the_first_is_taken_with_a_remark(tmp_path: Path, ca
         caplog.clear()
         read.read_image(tmp_path / name)
         assert not caplog.text  # once for each file, however often it is read
+
+
+def test_of_many_files_of_several_pictures_one_line_tells_what_was_not_told_yet(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [tmp_path / f"{name}.gif" for name in "abc"]
+    for seed, path in enumerate(files):
+        images = [Image.fromarray(picture((8, 8), seed + more)) for more in (10, 20)]
+        images[0].save(path, save_all=True, append_images=images[1:])
+    for told, words in (
+        (files[:1], f"{files[0]} holds several pictures; the first is taken."),
+        (files, f"2 files hold several pictures, of which the first is taken; one is {files[1]}."),
+        (files, None),
+        ([], None),
+    ):
+        caplog.clear()
+        pages.remark_files(told)
+        assert [record.getMessage() for record in caplog.records] == ([] if words is None else [words])
 
 
 def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:

@@ -199,6 +199,8 @@ MATRIX = (2.0, 0.5, 0.0, 100.0, -0.25, -3.0, 0.0, 200.0, 0, 0, 0, 0, 0, 0, 0, 1)
             (2.0, 0.0, 8.0, 0.0, -3.0, 26.0),
             "EPSG:4326",
         ),
+        # Some writers leave out the scale of heights.
+        ({33550: (2.0, 3.0), 33922: (1.0, 2.0, 0.0, 10.0, 20.0, 0.0)}, (2.0, 0.0, 8.0, 0.0, -3.0, 26.0), None),
         # A projected system goes before the geodetic one; one that the file defines itself has no code.
         ({34264: MATRIX, 34735: (1, 1, 0, 2, 2048, 0, 1, 4326, 3072, 0, 1, 32633)}, None, "EPSG:32633"),
         ({34264: MATRIX, 34735: (1, 1, 0, 1, 3072, 0, 1, 32767)}, None, None),

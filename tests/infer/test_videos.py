@@ -189,6 +189,8 @@ def test_images_and_videos_go_together_and_a_folder_is_asked_for_images(
     result = json.loads(ended.out)
     assert [each["image"] for each in result["results"]] == [str(folder / "photo.png")]
     assert [each["frames"] for each in result["videos"]] == [12] and result["left_out"] == {".mkv": 1}
+    of_no_overlay = ("overlay", "overlay_frames", "repeated", "left_out")
+    assert not any(result["videos"][0].get(name) for name in of_no_overlay), "none was asked for"
     # The same call once more replaces its own results, and nobody else's.
     assert densecast("infer", bright, folder / "clip.mkv", "--out", tmp_path / "out", "-q").code == 0
     (tmp_path / "out" / "clip.jsonl").write_text("mine")

@@ -15,6 +15,7 @@ import tiny_specs
 from PIL import Image, TiffImagePlugin
 
 from densecast.errors import BadImageError
+from densecast.imaging import read
 from densecast.imaging.geotiff import georeference
 from densecast.imaging.strips import Strips, jpeg, open_strips, png, tiff
 from densecast.imaging.tiff_writer import TiffWriter
@@ -160,6 +161,36 @@ def test_a_bigtiff_and_a_palette_are_read(tmp_path: Path, picture: np.ndarray) -
     image = Image.fromarray(picture).convert("P")
     image.save(tmp_path / "p.tif")
     assert np.array_equal(whole(tiff.open_tiff(tmp_path / "p.tif")), image.convert("RGB"))
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_numbers_that_mean_something_else_than_brightness_are_turned_once_in_every_compression(
+    tmp_path: Path, picture: np.ndarray, compression: str | None
+) -> None:
+    """White is zero, and colours of a palette: whoever unpacks a block must not turn what is turned afterwards."""
+    palette = Image.fromarray(picture).convert("P")
+    palette.save(tmp_path / "p.tif", compression=compression)
+    assert np.array_equal(whole(tiff.open_tiff(tmp_path / "p.tif")), palette.convert("RGB"))
+    grey = Image.fromarray(picture[:, :, 0])
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[262] = 0
+    grey.save(tmp_path / "w.tif", compression=compression, tiffinfo=tags)
+    with Image.open(tmp_path / "w.tif") as saved:
+        assert saved.tag_v2[262] == 0 and np.array_equal(np.asarray(saved), picture[:, :, 0])
+    assert np.array_equal(whole(tiff.open_tiff(tmp_path / "w.tif"))[:, :, 0], picture[:, :, 0])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int16", "float32"])
+def test_white_is_the_largest_number_of_the_type_where_it_is_stored_as_zero(tmp_path: Path, dtype: str) -> None:
+    pixels = (np.arange(20 * 30).reshape(20, 30, 1) % 200).astype(dtype)
+    (tmp_path / "a.tif").write_bytes(made_tiff.tiff(pixels, photometric=0))
+    white = {"uint8": 255, "uint16": 65535, "uint32": 2**32 - 1}.get(dtype)  # of signed numbers nobody says it
+    expected = pixels if white is None else (white - pixels.astype(np.int64)).astype(dtype)
+    np.testing.assert_array_equal(whole(tiff.open_tiff(tmp_path / "a.tif")), expected)
+    if dtype != "uint8":  # which others read
+        data = (tmp_path / "a.tif").read_bytes()
+        whole_file = read.decode(data, "a.tif", every_band=True, full_depth=True)
+        np.testing.assert_array_equal(whole_file, expected)
 
 
 def test_one_deflated_strip_is_unpacked_row_by_row(tmp_path: Path, picture: np.ndarray) -> None:

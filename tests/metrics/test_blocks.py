@@ -132,6 +132,9 @@ def test_fields_are_arrays_where_they_can_be() -> None:
     np.testing.assert_array_equal(block.fields["by_class"], np.stack([each.by_class for each in counts]))
     assert block.fields["ignored"].tolist() == [each.ignored for each in counts]
     assert block.fields["foreign"] == [each.foreign for each in counts]
+    _, _, errors, _ = CASES["depth"]()
+    (block,) = blocks_of(errors, ("pixels", "abs_rel"))
+    assert (block.fields["pixels"].dtype, block.fields["abs_rel"].dtype) == (np.int64, np.float64)
 
 
 def test_means_of_rows_are_numpys_of_their_own_values() -> None:

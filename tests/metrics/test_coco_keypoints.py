@@ -133,6 +133,31 @@ def test_crowds_and_people_without_a_joint_are_nobody_to_be_found() -> None:
     assert METRIC.score([count], SPEC).per_image["a"] == pytest.approx(1, abs=1e-6)
 
 
+def test_somebody_all_of_whose_joints_are_hidden_is_somebody_to_be_found() -> None:
+    """Hidden joints (visibility 1) are marked: whoever has only such ones is missed like anybody else."""
+    annotated = annotated_at(np.random.default_rng(0).uniform(0, 400, (1, 17, 2)))
+    annotated.visibility[:] = 1
+    nobody = people_at(np.zeros((0, 17, 2)))
+    score = METRIC.score([METRIC.count("a", nobody, annotated, SPEC)], SPEC)
+    assert (score.value, score.per_image) == (0.0, {"a": 0.0})
+    annotated.visibility[:] = 0
+    assert math.isnan(METRIC.score([METRIC.count("a", nobody, annotated, SPEC)], SPEC).value)
+
+
+def test_the_area_of_somebody_found_is_computed_in_float64_as_from_a_file() -> None:
+    xy = np.zeros((1, 17, 2), np.float32)
+    xy[0, 1] = (333.3, 77.7)
+    (found,) = METRIC.count("a", people_at(xy), annotated_at(np.zeros((0, 17, 2))), SPEC).detections
+    assert found["area"] == float(np.float32(333.3)) * float(np.float32(77.7))
+
+
+def test_results_come_in_one_order_however_the_images_came() -> None:
+    counts = counted()
+    results = results_of(counts)
+    assert results_of(counts[::-1]) == results_of([*counts[3:], *counts[:3]]) == results
+    assert [each["image_id"] for each in results] == sorted(each["image_id"] for each in results)
+
+
 def test_images_without_people_have_no_score_of_their_own_and_count_all_the_same() -> None:
     nobody = np.zeros((0, 17, 2))
     score = METRIC.score([METRIC.count("empty", people_at(nobody), annotated_at(nobody), SPEC)], SPEC)

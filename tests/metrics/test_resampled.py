@@ -18,7 +18,7 @@ from densecast.metrics.monocular_depth import MonocularDepth
 from densecast.metrics.multilabel_iou import MultilabelIou
 from densecast.tasks.monocular_depth import DepthMap
 from densecast.tasks.multilabel import MultilabelMap, MultilabelTarget
-from densecast.tasks.pose import Poses
+from densecast.tasks.pose import AnnotatedPoses, Poses
 from densecast.tasks.segmentation import SegmentationMap
 
 # The last holds nothing but the image that lacks a class.
@@ -119,3 +119,21 @@ def test_average_precision_is_cocos_own_of_images_listed_so_many_times() -> None
         values = metric.resampled([whole[index] for index in order], weights[:, order], spec)
         np.testing.assert_allclose(values, expected, rtol=1e-9)
     assert np.isnan(expected[-1]) and np.isfinite(expected[:-1]).all()
+
+
+def test_of_equal_scores_whoever_comes_first_is_counted_first_as_by_cocos_own_code() -> None:
+    """Fifty people of one score over ten images: half of them are right, and precision depends on their order."""
+    pytest.importorskip("pycocotools")
+    rng = np.random.default_rng(3)
+    metric, spec = CocoKeypoints(), tiny_specs.pose()
+    counts = []
+    for index in range(10):
+        there = rng.uniform(0, 100, (5, 17, 2)) + 300 * np.arange(5)[:, None, None]
+        found = np.where(rng.random((5, 1, 1)) < 0.5, there, there + 9000).astype(np.float32)
+        poses = Poses(found, np.ones((5, 17), np.float32), np.full(5, 0.5, np.float32))
+        boxes = np.concatenate([there.min(axis=1), np.ptp(there, axis=1)], axis=1)
+        visible = np.full((5, 17), 2, np.uint8)
+        target = AnnotatedPoses(index, there, visible, np.full(5, 9000.0), boxes, np.zeros(5, np.bool_))
+        counts.append(metric.count(f"{index}", poses, target, spec))
+    found = metric.resampled(counts, np.ones((1, 10), np.int64), spec)
+    assert found[0] == pytest.approx(metric.score(counts, spec).value, rel=1e-12)

@@ -151,12 +151,15 @@ class NearTests:
 
     def choose(self, path: str, line: int, limit_s: float) -> list[str]:
         """Files of tests that are named as the file or import it, then those that import one that imports it, …"""
-        words = [word.strip("_") for word in Path(path).with_suffix("").parts[2:] if word != "__init__"]
+        parts = Path(path).with_suffix("").parts[2:]
+        words = [word.strip("_") for word in parts if word not in ("__init__", "verbs")]
+        # Of a server and of a command line tests import nothing: those of the folder named as the package count.
+        home = f"tests/{words[0]}/"
         found: dict[str, int] = {}
         for distance, paths in enumerate(self._circles(path)):
             modules = {".".join(Path(each).with_suffix("").parts[1:]).removesuffix(".__init__") for each in paths}
             for file, named in self._imports.items():
-                if named & modules or (distance == 0 and all(word in file for word in words)):
+                if named & modules or (distance == 0 and (all(word in file for word in words) or home in file)):
                     found.setdefault(file, distance)
             if len(found) >= self._most:
                 break

@@ -37,7 +37,11 @@ PACKAGES = (
     "verbs/builder",
     "verbs/handoff",
     "verbs/compare",
+    "verbs/infer",
+    "verbs/large",
     "verbs/mixed_precision",
+    "verbs/serve",
+    "verbs/stored",
     "verbs",
 )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import compileall
+import contextlib
 import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,16 +122,33 @@ class Worker:
     def _readers(self) -> dict[str, set[str]]:
         return readers(self.tree)
 
-    def _forget_compiled(self, path: str) -> None:
-        """numba sees that a file changed, and not that one which it took functions from did."""
+    @contextlib.contextmanager
+    def _without_compiled(self, path: str) -> Iterator[None]:
+        """numba sees that a file changed, and not that one which it took functions from did.
+
+        What was compiled of the sound code is put back afterwards: to compile it again takes longer than most trials.
+        """
         waiting, seen = [path], {path}
         while waiting:
             for reader in self._readers[waiting.pop()] - seen:
                 seen.add(reader)
                 waiting.append(reader)
-        for each in seen:
-            for kept in (self.tree / _KERNELS).rglob(f"{Path(each).stem}.*"):
-                kept.unlink(missing_ok=True)
+        stems = {Path(each).stem for each in seen}
+
+        def kept() -> list[Path]:
+            """The files named as one of the modules, as `labels.label_part-12.py311.nbi`."""
+            return [each for each in (self.tree / _KERNELS).glob("*/*") if each.name.partition(".")[0] in stems]
+
+        aside = self.tree / f"{_KERNELS}.aside"
+        aside.mkdir(exist_ok=True)
+        places = {each.rename(aside / f"{each.parent.name}.{each.name}"): each for each in kept()}
+        try:
+            yield
+        finally:
+            for each in kept():
+                each.unlink()
+            for each, place in places.items():
+                each.rename(place)
 
     def try_change(self, change: Change, tests: Sequence[str], limit_s: float) -> Answer:
         """As `run`, with the change in the source meanwhile."""
@@ -144,14 +162,11 @@ class Worker:
         os.utime(file, (self._stamp, self._stamp))
         compiled = "njit" in source
         try:
-            if compiled:
-                self._forget_compiled(change.path)
-            return self.run(tests, limit_s)
+            with self._without_compiled(change.path) if compiled else contextlib.nullcontext():
+                return self.run(tests, limit_s)
         finally:
             file.write_text(source, encoding="utf-8")
             os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-            if compiled:
-                self._forget_compiled(change.path)
             self._is_changed = False
 
     def close(self) -> None:

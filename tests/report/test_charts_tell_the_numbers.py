@@ -165,6 +165,14 @@ def test_bars_are_as_long_as_their_stages_medians_for_one_image(street: Report) 
     assert near(lefts[:, 1:], (lefts + lengths.reshape(3, 4))[:, :-1]) and len(set(lefts[:, 0])) == 1
     totals = [each.text for each in svg.findall("text") if (each.text or "").endswith(" ms")]
     assert totals == [f"{sum(wanted[4 * line : 4 * line + 4]):.1f} ms" for line in range(3)]
+    # Each bar's build stands at its left, at its height.
+    names = {float(each.attrib["y"]): each.text for each in svg.findall("text") if each.get("text-anchor") == "end"}
+    tops = np.array([float(each.attrib["y"]) for each in bars]).reshape(3, 4)[:, 0]
+    assert len(names) == len(rows)
+    for row, top in zip(rows, tops, strict=True):
+        (name,) = (text for y, text in names.items() if top < y < top + 22)
+        asked = {"force_float32": "fp32", "force_float16": "fp16", "qint8_mixed_float16": "int8"}[row.asked]
+        assert name == f"{row.backend} {asked}"
 
 
 def test_a_classes_bar_ends_at_its_value(street: Report) -> None:

@@ -133,6 +133,9 @@ def test_a_curves_points_lie_at_their_errors_in_network_order() -> None:
     shown = np.log10([1e-7, 3e-5, 0.02, 1e-9, 100])
     circles = [each for each in svg.findall("circle") if each.find("title") is not None]
     np.testing.assert_allclose([float(each.attrib["cy"]) for each in circles], np.polyval(line, shown), atol=0.2)
+    height = float(svg.attrib["viewBox"].split()[3])
+    drawn = [float(each.attrib[name]) for each in svg for name in ("y", "y1", "y2", "cy") if name in each.attrib]
+    assert min(drawn) > 0 and max(drawn) < height, "all of it lies in the picture"
     grid = next(each for each in svg.findall("line"))
     left, right = float(grid.attrib["x1"]), float(grid.attrib["x2"])
     across = [left + (right - left) * share for share in (0.1, 0.3, 0.5, 0.7, 0.9)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -70,6 +73,39 @@ def test_an_answer_that_is_there_is_read_however_late_it_is(
     monkeypatch.setattr(cell_pool.time, "monotonic", clock)
     assert server.run(job(tmp_path / "a"), wall_s=10) == 0
     assert server.is_usable
+
+
+def servers() -> set[int]:
+    """The processes of servers that this process has started."""
+    found = set()
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((each / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"cell_server" in (each / "cmdline").read_bytes():
+                found.add(int(each.name))
+    return found
+
+
+def test_a_server_that_cannot_even_end_its_job_is_ended_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = servers()
+    server = cell_pool.Server(())
+    (pid,) = servers() - before
+    stuck = job(tmp_path / "a")
+    os.mkfifo(tmp_path / "a" / "log")  # which nobody reads: the job waits for ever
+    real, calls = time.monotonic, 0
+
+    def clock() -> float:
+        """Once the job has begun its server stands still, and the time for it is over, as is that for its end."""
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            os.kill(pid, signal.SIGSTOP)
+        return real() + 3600 * max(calls - 2, 0)
+
+    monkeypatch.setattr(cell_pool.time, "monotonic", clock)
+    assert server.run(stuck, wall_s=60) is None
+    assert calls >= 5 and not server.is_usable
+    server.close()
 
 
 def wait_for(is_true: Callable[[], bool]) -> None:

@@ -8,8 +8,16 @@ import zlib
 import numpy as np
 
 
-def tiff(pixels: np.ndarray, *, planar: int = 1, deflate: bool = False, big: bool = False, tile: int = 0) -> bytes:
-    """(H, W, bands) -> a TIFF, written tag by tag as TIFF 6.0 says."""
+def tiff(
+    pixels: np.ndarray,
+    *,
+    planar: int = 1,
+    deflate: bool = False,
+    big: bool = False,
+    tile: int = 0,
+    photometric: int | None = None,
+) -> bytes:
+    """(H, W, bands) -> a TIFF, written tag by tag as TIFF 6.0 says; `photometric` is 1 or 2 unless it is given."""
     height, width, bands = pixels.shape
     order = ">" if big else "<"
     stored = pixels.astype(pixels.dtype.newbyteorder(order))
@@ -28,7 +36,7 @@ def tiff(pixels: np.ndarray, *, planar: int = 1, deflate: bool = False, big: boo
         offsets.append(at)
         at += len(part)
     tags = {256: [width], 257: [height], 258: [8 * pixels.itemsize] * bands, 259: [8 if deflate else 1]}
-    tags |= {262: [2 if bands in (3, 4) else 1], 277: [bands], 284: [planar]}
+    tags |= {262: [(2 if bands in (3, 4) else 1) if photometric is None else photometric], 277: [bands], 284: [planar]}
     tags |= {339: [{"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]] * bands}
     tags |= {322: [tile], 323: [tile], 324: offsets, 325: [len(part) for part in parts]} if tile else {}
     tags |= {} if tile else {273: offsets, 278: [5], 279: [len(part) for part in parts]}

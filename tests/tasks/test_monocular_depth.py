@@ -92,6 +92,28 @@ def test_predictions_are_kept_within_the_limits() -> None:
     )
 
 
+def test_the_scale_is_the_ratio_of_medians_which_a_far_wall_does_not_move() -> None:
+    there = np.array([[1.0, 2.0, 3.0, 4.0, 60.0]])
+    found = np.array([[1.0, 1.0, 2.0, 2.0, 3.0]])  # medians 3 and 2
+    expected = (0.5 / 1 + 0.5 / 2 + 0 / 3 + 1 / 4 + 55.5 / 60) / 5
+    assert scored(found, there, align="median")["AbsRel"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_is_nearer_than_nothing_after_the_alignment_is_the_farthest_that_counts() -> None:
+    """Whatever the nearest is: of inverse depths the farthest is the least."""
+    there = np.array([[2.0, 2.0, 2.0, 9.5, 9.5, 9.5, 9.5]])
+    found = np.array([[1.0, 1.0, 1.0, 0.0, 0.1, 0.2, -0.6]])
+    scale, shift = np.polyfit(found.ravel(), 1 / there.ravel(), 1)
+    fitted = found * scale + shift
+    assert (fitted < 0).any() and (fitted > 0.125).any()
+    farthest_m = 10.0
+    aligned = np.where(fitted > 1 / farthest_m, 1 / np.where(fitted > 0, fitted, 1), farthest_m).clip(1.5, farthest_m)
+    expected = float(np.mean(np.abs(aligned - there) / there))
+    limits = {"eval_min_m": 1.5, "eval_max_m": farthest_m}
+    found_error = scored(found, there, form="inverse", align="least_squares", **limits)["AbsRel"]
+    assert found_error == pytest.approx(expected, rel=1e-5)
+
+
 def test_pixels_at_the_limits_are_not_within_them() -> None:
     there = np.array([[2.0, 10.0, 5.0, np.inf, np.nan]], np.float32)
     spec = tiny_specs.depth(MonocularDepthDecode(eval_min_m=2.0, eval_max_m=10.0))

@@ -160,10 +160,11 @@ def test_masks_in_folders_of_classes_need_the_order_of_classes(tmp_path: Path) -
 
 
 def test_a_bit_that_the_model_has_no_class_for_is_refused() -> None:
-    bits = np.zeros((8, 4, 4), np.bool_)
-    bits[5, 0, 0] = True
-    with pytest.raises(BadDatasetError, match="bit 5 is set"):
-        MultilabelIou().count("a", MultilabelMap(bits[:3]), MultilabelTarget(bits), tiny_specs.multilabel())
+    for beyond in (3, 5, 7):
+        bits = np.zeros((8, 4, 4), np.bool_)
+        bits[beyond, 0, 0] = True
+        with pytest.raises(BadDatasetError, match=f"bit {beyond} is set"):
+            MultilabelIou().count("a", MultilabelMap(bits[:3]), MultilabelTarget(bits), tiny_specs.multilabel())
 
 
 def test_iou_and_dice_are_those_of_sets_of_pixels() -> None:

@@ -174,7 +174,7 @@ def _of_data_file(file: DataFile) -> tuple[CocoFile, ...]:
         beside = _file(path, file.root, word or _named(path, (*LABELS, *KEYPOINTS)) or "")
         split = _SPLITS.get(word) if word else beside.split if len(file.coco) > 1 else None
         own = (file.root / file.images,) if file.images else beside.folders
-        within = tuple(own[0] / each for each in dict.fromkeys((word, split or "", f"{split}2017")) if each)
+        within = (own[0] / word, own[0] / f"{word}2017") if word else ()
         found.append(CocoFile(path, split, (*own, *within) if file.images else own))
     return tuple(found)
 

@@ -124,12 +124,14 @@ class _Walk:
         return UNKNOWN
 
     def _clipped(self, node: onnx.NodeProto, inner: Bounds, depth: int) -> Bounds:
-        low, high = _some_float(node, "min", -math.inf)[0], _some_float(node, "max", math.inf)[0]
+        """min(max(x, least), most), which rises with each of the three."""
+        least, most = _some_float(node, "min", -math.inf), _some_float(node, "max", math.inf)
         if len(node.input) > 1 and node.input[1]:
-            low = self.of(node.input[1], depth)[0]
+            least = self.of(node.input[1], depth)
         if len(node.input) > 2 and node.input[2]:
-            high = self.of(node.input[2], depth)[1]
-        return max(inner[0], low), min(inner[1], high)
+            most = self.of(node.input[2], depth)
+        low, high = (min(max(inner[end], least[end]), most[end]) for end in (0, 1))
+        return low, high
 
 
 def _short_constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[Any]]:

@@ -126,7 +126,7 @@ def _assembled(data: bytes, found: Header, dtype: np.dtype[Any]) -> npt.NDArray[
     for part in range(planes * across * down):
         plane, place = divmod(part, across * down)
         top, left = place // across * rows, place % across * columns
-        own_rows = rows if is_tiled else min(rows, height - top)
+        own_rows = min(rows, height - top)  # of a tile the rest is padding
         wanted = own_rows * columns * depth * dtype.itemsize
         stored = data[offsets[part] : offsets[part] + counts[part]]
         if found.one(_COMPRESSION, 1) in _DEFLATED:

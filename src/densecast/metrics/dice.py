@@ -49,18 +49,12 @@ def dice(both: int, predicted: int, target: int, epsilon: float = EPSILON) -> fl
 
     `(2·|p∧t| + ε) / (|p| + |t| + ε)`; two empty masks give 1.
     """
-    intersection = 2.0 * both
-    total = float(predicted + target)
-    if total == 0:
-        total = intersection
-    return (intersection + epsilon) / (total + epsilon)
+    return (2.0 * both + epsilon) / (float(predicted + target) + epsilon)
 
 
 def _dice_of(both: Counts, predicted: Counts, target: Counts) -> npt.NDArray[np.float64]:
     """`dice` of many images, (N,) each."""
-    intersection = 2.0 * both
-    total = (predicted + target).astype(np.float64)
-    return np.asarray((intersection + EPSILON) / (np.where(total == 0, intersection, total) + EPSILON))
+    return np.asarray((2.0 * both + EPSILON) / ((predicted + target).astype(np.float64) + EPSILON))
 
 
 class Dice:
