@@ -13,6 +13,7 @@ from PIL import Image
 from densecast.datasets import voc2012
 from densecast.errors import BadDatasetError, UnknownNameError, UsageError
 from densecast.pipeline import Pipeline
+from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.model import Evaluation
 from densecast.spec.options import BuildOptions
 from densecast.spec.preprocess import KeepRatio, Preprocess, Stretch
@@ -111,6 +112,9 @@ def test_what_contradicts_a_protocol_is_refused(pipeline: Pipeline) -> None:
         EvaluateOptions(protocol=PROTOCOL, limit=3)
     with pytest.raises(UnknownNameError, match=PROTOCOL):
         evaluate(pipeline, Path("nowhere"), EvaluateOptions(protocol="magicmind_100"))
+    with pytest.raises(UsageError, match="pairs has no published way to measure"):
+        own = Data(Path("nowhere"), DataOptions(dataset="pairs"))
+        evaluate(pipeline, own, EvaluateOptions(protocol="magicmind_1000"))
 
 
 def test_the_zoo_s_variants_are_those_that_the_data_set_s_protocols_name() -> None:

@@ -250,6 +250,13 @@ def test_several_classes_a_pixel_and_depth_are_counted(tmp_path: Path) -> None:
     assert found.dataset == "depth_pairs" and found.counts["pairs"] == 4 and found.is_sound
 
 
+def test_a_depth_map_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
+    root = made_pairs.depth(tmp_path / "depth", 3)
+    write(root / "depth" / "01.png", np.zeros((32, 40), np.uint8))
+    found = package.check_data(root).problems
+    assert [(each.kind, "16 bits" in each.text) for each in found] == [("unreadable", True)]
+
+
 EXPORTS: dict[str, tuple[str, str, tuple[str, ...], dict[str, str]]] = {
     "CVAT": (
         "JPEGImages/{}.png", "SegmentationClass/{}.png", ("colours",),

@@ -186,10 +186,42 @@ def test_names_of_images_may_have_folders(written: str, below: str, root: Path) 
     assert all(sample.image.is_file() for sample in coco_keypoints.open(root, "val").samples)
 
 
-@pytest.mark.parametrize("name", ["../x.jpg", "a/../../x.jpg", "/etc/x.jpg", "a\\..\\..\\x.jpg", "", "a\0.jpg"])
+@pytest.mark.parametrize("name", ["../x.jpg", "a/../../x.jpg", "/etc/../x.jpg", "a\\..\\..\\x.jpg", "", "/", "a\0.jpg"])
 def test_names_that_leave_the_folder_are_refused(name: str, root: Path) -> None:
     made_coco.change(root, lambda document: document["images"][0].update(file_name=name))
     with pytest.raises(BadDatasetError, match="in or below the folder of images"):
+        coco_keypoints.open(root, "val")
+
+
+@pytest.mark.parametrize(
+    "before", ["/home/me/set/", "C:\\Users\\me\\set\\", "https://example.com/set/", "\\\\nas\\set\\"]
+)
+def test_paths_of_other_machines_are_found_by_their_ends(before: str, root: Path) -> None:
+    wanted = [sample.image for sample in coco_keypoints.open(root, "val").samples]
+
+    def edit(document: dict[str, Any]) -> None:
+        for image in document["images"]:
+            image["file_name"] = before + image["file_name"]
+
+    made_coco.change(root, edit)
+    assert [sample.image for sample in coco_keypoints.open(root, "val").samples] == wanted
+
+
+def test_a_path_that_is_there_outside_of_the_folder_is_not_followed(root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.jpg"
+    outside.write_bytes(next((root / "val2017").glob("*.jpg")).read_bytes())
+    made_coco.change(root, lambda document: document["images"][0].update(file_name=str(outside)))
+    with pytest.raises(BadDatasetError, match="are not there"):
+        coco_keypoints.open(root, "val")
+
+
+@pytest.mark.parametrize("name", ["{}", "/somewhere/else/{}"])
+def test_two_entries_of_one_picture_are_refused(name: str, root: Path) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["images"][1]["file_name"] = name.format(document["images"][0]["file_name"])
+
+    made_coco.change(root, edit)
+    with pytest.raises(BadDatasetError, match="are one file"):
         coco_keypoints.open(root, "val")
 
 

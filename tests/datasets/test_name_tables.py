@@ -44,11 +44,35 @@ def test_roboflows_csv(tmp_path: Path) -> None:
     assert "names of _classes.csv; classes by name" in words
 
 
-@pytest.mark.parametrize("name", ["id2label.json", "classes.txt", "names.txt"])
-def test_names_by_value(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("id2label.json", "{names}"),
+        ("classes.txt", "lines"),
+        ("names.txt", "lines"),
+        ("codes.txt", "lines"),
+        ("classes.txt", "{value}: {name}"),
+        ("classes.txt", "{value} {name}"),
+        ("labels.txt", "{value},{name}"),
+        ("classes.json", "list"),
+        ("classes.json", "{values}"),
+        ("dataset.json", '{{"labels": {values}}}'),
+        ("dataset.json", '{{"labels": {names}, "numTraining": 4}}'),
+    ],
+)
+def test_names_by_value(tmp_path: Path, name: str, form: str) -> None:
     masks(tmp_path)
-    as_json = json.dumps({str(value): each.upper() for value, each in enumerate(VALUES)})
-    text = as_json if name.endswith("json") else "\n".join(VALUES)
+    texts = {"lines": "\n".join(VALUES), "list": json.dumps(VALUES)}
+    if form in texts:
+        text = texts[form]
+    elif name.endswith("json"):
+        by_value = {str(value): each.upper() for value, each in enumerate(VALUES)}
+        by_name = {each: value for value, each in enumerate(VALUES)}
+        text = form.format(names=json.dumps(by_value), values=json.dumps(by_name))
+    else:
+        # In another order than that of the values, which the numbers tell.
+        rows = [form.format(value=value, name=each) for value, each in enumerate(VALUES)]
+        text = "\n".join(reversed(rows))
     (tmp_path / name).write_text(text, encoding="utf-8")
     found, words = read(tmp_path)
     for index, labels in enumerate(found):

@@ -11,8 +11,8 @@ import pytest
 from made_mask_folders import COLOURS, labels_of, painted, pairs, write
 from PIL import Image
 
-from densecast.datasets.pairs import DATASET
-from densecast.errors import BadDatasetError, BadImageError, DensecastError
+from densecast.datasets.pairs import DATASET, survey
+from densecast.errors import BadConfigError, BadDatasetError, BadImageError, DensecastError
 from densecast.spec.data_options import DataOptions, Reading
 
 LABELS = ("background", "red", "green")
@@ -136,6 +136,11 @@ def test_a_class_that_is_missing_is_no_edge_and_indices_are_not_smoothed(tmp_pat
         "background: (0, 0, 0)\nred: [200, 40, 30]\ngreen: (20,160,60)\n",
         "#000000 background\n#c8281e red\ngreen #14a03c\n",
         "0 0 0\t\tbackground\n200 40 30\t\tred\n20 160 60\t\tgreen\n",
+        '"background","0","0","0"\n"red","200","40","30"\n"green","20","160","60"\n',
+        "name,b,g,r\nbackground,0,0,0\nred,30,40,200\ngreen,60,160,20\n",
+        "R;G;B;A;Class name;Nr\n0;0;0;255;background;4\n200;40;30;255;red;9\n20;160;60;255;green;7\n",
+        "label\tred\tgreen\tblue\nbackground\t0.0\t0.0\t0.0\nred\t200.0\t40.0\t30.0\ngreen\t20.0\t160.0\t60.0\n",
+        "background,0,0,0,255\nred,200,40,30,255\ngreen,20,160,60,255\n",
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -145,6 +150,42 @@ def test_tables_of_colours_are_read_in_every_usual_form(table: str, encoding: st
         write(root / "masks" / f"p{index:02d}.png", painted(labels_of(index)))
     (root / "colours.txt").write_text(table, encoding=encoding)
     holds(read_all(root, colours=str(root / "colours.txt")))
+
+
+@pytest.mark.parametrize("heads", ["", "name,r,g,b\n"])
+def test_tables_of_western_letters_and_of_names_with_commas_are_read(heads: str, tmp_path: Path) -> None:
+    root = pairs(tmp_path)
+    table = f'{heads}"mur, façade",0,0,0\nhôtel,200,40,30\n"straße 2",20,160,60\n'
+    (root / "class_dict.csv").write_bytes(table.encode("cp1252"))
+    assert survey(root, Reading()).labels == ("mur, façade", "hôtel", "straße 2")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (b"name,r,g,b\nroad,0.1,0.2,0.3\n", "road"),
+        (b"name,r,g,b\nroad,1,2\n", "road"),
+        (b"name,r,g,b\nroad,1,2,300\n", "road"),
+        (b"name,r,g,b\nroad,1,2,3\ncar,1,2,3\n", "one colour"),
+        (b"\xe9\x00\x01,1,2,3\n", "not a text"),
+        (b'"' + b"a" * 200_000 + b'",1,2,3\n"\n', "line 2"),
+    ],
+)
+def test_tables_that_are_none_name_what_is_wrong(table: bytes, said: str, tmp_path: Path) -> None:
+    root = pairs(tmp_path)
+    (root / "class_dict.csv").write_bytes(table)
+    with pytest.raises(BadConfigError, match=said):
+        read_all(root)
+
+
+def test_a_file_that_may_hold_colours_is_taken_where_it_does(tmp_path: Path) -> None:
+    root = pairs(tmp_path)
+    (root / "classes.csv").write_text("id,name\n0,background\n1,red\n2,green\n", encoding="utf-8")
+    holds(read_all(root))
+    for index in range(COUNT):
+        write(root / "masks" / f"p{index:02d}.png", painted(labels_of(index))[..., ::-1])
+    (root / "class_dict_seg.csv").write_text("name, r, g, b\nbackground,0,0,0\nred,30,40,200\ngreen,60,160,20\n")
+    holds(read_all(root))
 
 
 def test_lists_of_windows_are_read(tmp_path: Path) -> None:

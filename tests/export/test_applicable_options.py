@@ -100,6 +100,7 @@ NAMED = {
     "data.yaml": "path: .\nval: images\nnames:\n  0: back ground\n  1: car\n",
     "names.yml": "- back ground\n- car\n",
     "config.json": '{"model_type": "x", "id2label": {"1": "car", "0": "back ground"}}',
+    "numbered.txt": "1: car\n0: back ground\n",
     "data.toml": 'names = ["back ground", "car"]\n',
 }
 

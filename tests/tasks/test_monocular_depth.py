@@ -186,6 +186,9 @@ def test_a_data_set_says_what_its_steps_are(tmp_path: Path) -> None:
     Image.fromarray(np.full((3, 4), 512, np.uint16)).save(tmp_path / "depth" / "a.png")
     with pytest.raises(BadDatasetError, match=r"units_per_m = 256"):
         depth_pairs.open(tmp_path, "all")
+    (tmp_path / "depth.toml").write_text("units_per_m = 256\nmax_m = 10")
+    with pytest.raises(BadDatasetError, match="'max_m' has no effect"):
+        depth_pairs.open(tmp_path, "all")
     (tmp_path / "depth.toml").write_text("units_per_m = 256")
     opened = depth_pairs.open(tmp_path, "all")
     np.testing.assert_array_equal(opened.read_target(opened.samples[0]), np.full((3, 4), 2, np.float32))

@@ -30,7 +30,9 @@ def parse(device: str) -> tuple[str, int]:
     kind, colon, number = device.partition(":")
     if kind not in DEVICES:
         raise UnknownNameError.among("device of ONNX Runtime", kind, DEVICES)
-    if colon and (kind == CPU or not (number.isascii() and number.isdigit())):
+    if colon and kind == CPU:
+        raise UsageError(f"--device {device!r}: there is one cpu, without a number.", field="device")
+    if colon and not (number.isascii() and number.isdigit()):
         raise UsageError(f"--device {device!r} must be a kind and a number, as cuda:0.")
     return kind, int(number or 0)
 

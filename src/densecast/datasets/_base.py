@@ -207,7 +207,12 @@ def published_protocol(layout: DatasetFormat, dataset: str, name: str) -> Evalua
 
     Raises:
         UnknownNameError: it has none of that name.
+        UsageError: it has none.
     """
+    if not layout.protocols:
+        raise UsageError(
+            f"{dataset} has no published way to measure: leave the protocol {name!r} out.", field="protocol"
+        )
     if name not in layout.protocols:
         raise UnknownNameError.among(f"protocol of {dataset}", name, layout.protocols)
     return layout.protocols[name]

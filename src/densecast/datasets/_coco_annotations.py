@@ -6,6 +6,7 @@ Format: https://cocodataset.org/#format-data. Outlines (`segmentation`) are not 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,8 @@ _MAX_ID = 10**12 - 1
 # No coordinate, width or height in pixels is larger; areas are bounded by its square.
 _MAX_PX = 1e6
 _MAX_SIDE = 1_000_000
+# How a path or an address begins that is not seen from the folder of images.
+_ELSEWHERE = re.compile(r"/+|[A-Za-z]:/+|[A-Za-z][A-Za-z0-9+.-]+://[^/]*/+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +156,14 @@ def remarks(document: dict[str, Any], joints: tuple[str, ...] = JOINTS) -> Itera
 def image_path(folders: tuple[Path, ...], file_name: str) -> Path:
     """Where an image lies: in the first of the folders that holds it, else where it should lie, in the first one.
 
-    `file_name` may have folders before it, parted by slashes or backslashes, and be spelt in NFC or NFD.
+    `file_name` may have folders before it, parted by slashes or backslashes, and be spelt in NFC or NFD. Of a path or
+    address of another machine the ends are looked for, the longest first.
     """
-    names = dict.fromkeys((file_name, file_name.replace("\\", "/")))
+    names = [*dict.fromkeys((file_name, file_name.replace("\\", "/")))]
+    elsewhere = _ELSEWHERE.match(names[-1])
+    if elsewhere:
+        parts = names[-1][elsewhere.end() :].split("/")
+        names = ["/".join(parts[place:]) for place in range(len(parts))]
     paths = [_names.in_folder(folder, name) for folder in folders for name in names]
     return next((path for path in paths if path.is_file()), paths[0])
 
@@ -186,9 +194,12 @@ def _image_problem(image: Any, known: set[int]) -> str | None:
 
 
 def is_below(name: str) -> bool:
-    """Whether a name, with folders before it or not, stays below any folder; backslashes part folders, too."""
+    """Whether a name, with folders before it or not, stays below any folder; backslashes part folders, too.
+
+    Paths of other machines do, of which only ends are looked for.
+    """
     path = PurePosixPath(name.replace("\\", "/"))
-    return bool(path.name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+    return bool(path.name) and ".." not in path.parts and "\0" not in name
 
 
 def _is_left_out(annotation: Any, order: JointOrder) -> bool:

@@ -143,6 +143,19 @@ def missing(samples: Sequence[Sample], file: CocoFile) -> BadDatasetError | None
     )
 
 
+def shared(samples: Sequence[Sample]) -> BadDatasetError | None:
+    """An error for two entries of one picture, of which each would be measured with half of what is annotated."""
+    owner: dict[Path, Sample] = {}
+    for sample in samples:
+        other = owner.setdefault(sample.image, sample)
+        if other is not sample:
+            return BadDatasetError(
+                f"images {other.id} and {sample.id} of the annotations are one file, {sample.image}: give each its "
+                "own, or join their annotations under one id."
+            )
+    return None
+
+
 def _described(root: Path) -> DataFile | None:
     """The data file that `root` is or holds, if it names an annotation file.
 

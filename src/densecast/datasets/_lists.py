@@ -12,18 +12,44 @@ from densecast.errors import BadDatasetError
 # A list of this size names every image of the largest public data sets.
 MAX_BYTES = 64 << 20
 _MAX_NAME = 1024
+_NUMBERED = re.compile(r"(\d+)\s*[:,;=.)\s]\s*(\S.*)")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # VOC's lists of one class tell with each name whether the class is there: 1, 0 (difficult) or -1.
 _FLAGGED = re.compile(r"(.*\S)\s+(-1|0|1)")
 
 
-def text_of(path: Path) -> str | None:
-    """A text in UTF-8, or in UTF-16 with its byte order mark, as Windows' tools write; None for anything else."""
-    contents = path.read_bytes()
+def text_of(path: Path, *, old: bool = False) -> str | None:
+    """A text in UTF-8, or in UTF-16 with its byte order mark, as Windows' tools write; None for anything else.
+
+    With `old` also one in Windows' Western letters (cp1252), in which spreadsheets wrote tables for decades: every byte
+    is a letter there, so that what holds control characters is no text. Names of files are not read so, as they may
+    have other letters.
+    """
+    return text_in(path.read_bytes(), old=old)
+
+
+def text_in(contents: bytes, *, old: bool = False) -> str | None:
+    """As `text_of`, of a file's bytes."""
     is_wide = contents.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return contents.decode("utf-16" if is_wide else "utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        text = contents.decode("utf-16" if is_wide else "utf-8-sig")
     except ValueError:
-        return None
+        if not old or is_wide or _CONTROL.search(contents):
+            return None
+        text = contents.decode("cp1252", "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def by_numbers(names: list[str]) -> list[str]:
+    """Names of classes in the order of the numbers before them (`0: road`, `1 car`), where these are 0, 1, 2, …
+
+    Names as they are where one has no number, or the numbers are others.
+    """
+    numbered = [each for each in map(_NUMBERED.fullmatch, names) if each is not None]
+    ordered = {int(each[1]): each[2] for each in numbered}
+    if len(numbered) < len(names) or sorted(ordered) != list(range(len(names))):
+        return names
+    return [ordered[value] for value in range(len(names))]
 
 
 def read_names(

@@ -83,7 +83,7 @@ def _by_opening(layout: DatasetFormat, root: Path) -> Survey:
         if not problems or not any(report.counts.values()):
             raise
         # What cannot be opened is not read, but all that its check names is told.
-        return Survey((), _nothing, problems=(str(error), *problems))
+        return Survey((), _nothing, problems=tuple(dict.fromkeys((str(error), *problems))))
     splits: dict[Split, frozenset[str]] = {}
     for split in _SPLITS:
         try:

@@ -109,9 +109,9 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = _UP
     chosen, drawn = _coco_files.chosen(samples, of_split, split, seed)
     if not chosen:
         raise BadDatasetError(f"{root}: the split {split!r} names no images.")
-    absent = _coco_files.missing(chosen, wanted[0])
-    if absent is not None:
-        raise absent
+    wrong = _coco_files.missing(chosen, wanted[0]) or _coco_files.shared(samples)
+    if wrong is not None:
+        raise wrong
     remarks += [drawn] if drawn else []
     return CocoKeypoints(
         root, split, chosen, people, sizes, tuple(remarks), reading.use_exif, seed if drawn else None, total

@@ -118,9 +118,10 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
         raise BadDatasetError(
             f"{root}: there are no images of the split {split!r} in {there}. Use the split 'all'.", field="split"
         )
-    absent = _coco_files.missing(chosen, next(file for file in files if file.split in (split, None) or split == "all"))
-    if absent is not None:
-        raise absent
+    first = next(file for file in files if file.split in (split, None) or split == "all")
+    wrong = _coco_files.missing(chosen, first) or _coco_files.shared(samples)
+    if wrong is not None:
+        raise wrong
     understood_all = "; ".join(dict.fromkeys(words))
     return CocoSegmentation(
         root, split, seed if drawn else None, len(samples), chosen, entries, understood_all, reading.use_exif

@@ -94,7 +94,11 @@ def _units_per_m(root: Path) -> float:
     if not path.is_file():
         raise BadDatasetError(f"{root}: nothing says how many steps of its 16-bit depth maps are a metre. {cure}")
     declared = codec.read_plain(path)
-    value = declared.get(_KEY) if isinstance(declared, dict) else None
+    table = declared if isinstance(declared, dict) else {}
+    idle = next((key for key in table if key != _KEY), None)
+    if idle is not None:
+        raise BadDatasetError(f"{path}: {idle!r} has no effect: {_KEY} alone is known. {cure}")
+    value = table.get(_KEY)
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
         raise BadDatasetError(f"{path}: {_KEY} must be a number above 0, got {value!r}. {cure}")
     return float(value)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from densecast.datasets import _folder_pairs
+from densecast.datasets import _folder_pairs, _lists
 from densecast.datasets._base import Dataset, DatasetFormat, FolderFormat
 from densecast.errors import BadDatasetError
 from densecast.imaging import read
@@ -81,8 +81,10 @@ def _labels(root: Path) -> tuple[str, ...] | None:
         if any(each.is_dir() for each in (root / _FOLDER).glob("*")):
             raise BadDatasetError(f"{root}: its masks are in folders of classes; name these in order in {path}.")
         return None
-    lines = path.read_text(encoding="utf-8-sig").split("\n")
-    labels = tuple(line.strip() for line in lines if line.strip())
+    text = _lists.text_of(path, old=True)
+    if text is None:
+        raise BadDatasetError(f"{path}: not a text of one class a line.")
+    labels = tuple(line.strip() for line in text.split("\n") if line.strip())
     unknown = [each.name for each in sorted((root / _FOLDER).glob("*")) if each.is_dir() and each.name not in labels]
     if unknown or len(set(labels)) != len(labels):
         raise BadDatasetError(

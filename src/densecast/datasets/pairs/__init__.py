@@ -267,9 +267,7 @@ def _file(root: Path, reading: Reading) -> tuple[DataFile, DataLayout | None]:
     if (configured := CONFIGURED.get(options.dataset or "")) is not None:
         file = configured.over(file)
     if not file.colours and not file.model_colours and options.colours is None and file.root.is_dir():
-        table = next((file.root / n for n in _colour_tables.FOUND_BY_NAME if (file.root / n).is_file()), None)
-        if table is not None:
-            file = replace(file, colours=_colour_tables.read_table(table))
+        file = replace(file, colours=_colour_tables.found_in(file.root))
     return file, layout
 
 

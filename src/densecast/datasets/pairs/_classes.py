@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -205,9 +206,10 @@ def _class(text: str, reading: Reading, field: str) -> int:
 def _refuse_unknown(table: dict[int, int], names: tuple[str, ...], offset: int, reading: Reading) -> None:
     unknown = [names[value - offset] for value, index in table.items() if index == -1]
     if unknown:
+        remap, ignore = (shlex.quote(word) for word in (f"{unknown[0]}=CLASS", unknown[0]))
         raise BadDatasetError(
             f"the masks' {'classes' if len(unknown) > 1 else 'class'} {', '.join(unknown)} are none of the model's "
-            f"({', '.join(reading.labels)}). Say what they are: --remap {unknown[0]}=CLASS, or --ignore {unknown[0]}."
+            f"({', '.join(reading.labels)}). Say what they are: --remap {remap}, or --ignore {ignore}."
         )
 
 

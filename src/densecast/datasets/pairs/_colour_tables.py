@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
 
 from densecast.datasets import _lists
+from densecast.datasets.pairs import _table_columns
 from densecast.errors import BadConfigError, MissingFileError
 from densecast.io import codec
 from densecast.spec.model import Rgb
 
-FOUND_BY_NAME = ("labelmap.txt", "label_colors.txt", "label_colours.txt", "class_dict.csv")
+_NAMES = ("labelmap.txt", "label_colors.txt", "label_colours.txt", "class_dict.csv")
+# What may hold colours as well as anything else.
+_MAYBE = ("class_dict_seg.csv", "labels_class_dict.csv", "colormap.txt", "colors.txt", "colours.txt", "classes.csv")
 _MAX_BYTES = 1 << 20
 _BETWEEN = r"[\s,;]+"
 _COLOUR = rf"[(\[]?\s*(\d+){_BETWEEN}(\d+){_BETWEEN}(\d+)\s*[)\]]?"
@@ -23,11 +27,27 @@ _COLOUR_FIRST = re.compile(rf"((?:\d+{_BETWEEN})?){_COLOUR}{_BETWEEN}(\S.*)")
 _NUMBERED = re.compile(r"(\d+)[\s,;]+(\S.*)")
 
 
+def found_in(root: Path) -> dict[Rgb, str]:
+    """The table of colours that lies in a folder under a usual name; empty if there is none.
+
+    Raises:
+        BadConfigError: there is one, which cannot be read.
+    """
+    named = next((root / name for name in _NAMES if (root / name).is_file()), None)
+    if named is not None:
+        return read_table(named)
+    for name in _MAYBE:
+        with contextlib.suppress(BadConfigError, MissingFileError):
+            return read_table(root / name)
+    return {}
+
+
 def read_table(path: Path) -> dict[Rgb, str]:
     """The class of each colour, in the file's order.
 
     Lines are `name:r,g,b::` (CVAT, VOC), `r g b name` (CamVid) or `name,r,g,b`, with commas, semicolons, tabs or blanks
-    between, brackets, `#rrggbb`, and a number before or after them; a line of `#` alone is a comment. JSON maps
+    between, brackets, `#rrggbb`, and a number before or after them; a line of `#` alone is a comment. A first line of
+    heads (`name,b,g,r`) says the order; fields may be quoted, and an alpha of 255 in all lines is left out. JSON maps
     names to colours, or lists objects with `name` (or `title`) and `color`, as Supervisely's `meta.json` in `classes`.
 
     Raises:
@@ -66,26 +86,32 @@ def colour_of(value: Any) -> Rgb | None:
 
 
 def _of_lines(path: Path) -> list[tuple[str, Rgb | None]]:
-    lines = _lists.text_of(path)
-    if lines is None:
+    text = _lists.text_of(path, old=True)
+    if text is None:
         raise BadConfigError(f"{path}: not a text.", field="colours")
+    stripped = enumerate((line.strip() for line in text.splitlines()), start=1)
+    numbered = {number: line for number, line in stripped if line and (line[0] != "#" or _HEX.match(line))}
+    lines = _table_columns.without_alpha([*numbered.values()])
+    by_heads = _table_columns.by_heads(lines) if lines else None
+    if by_heads is not None:
+        return by_heads
     found: list[tuple[str, Rgb | None]] = []
-    for number, line in enumerate(lines.splitlines(), start=1):
-        text = line.strip()
-        if not text or (text.startswith("#") and not _HEX.match(text)):
-            continue
-        row = _row(text)
+    for number, line in zip(numbered, lines, strict=True):
+        row = _row(line)
         if row is not None:
             found.append(row)
-        elif number > 1 or any(letter.isdigit() for letter in text):  # the first line may be the heads of columns
+        elif number > 1 or any(letter.isdigit() for letter in line):  # the first line may be the heads of columns
             raise BadConfigError(
-                f"{path}: line {number} must be `name:r,g,b`, `r g b name` or `name,r,g,b`, not {text[:80]!r}."
+                f"{path}: line {number} must be `name:r,g,b`, `r g b name` or `name,r,g,b`, not {line[:80]!r}."
             )
     return _without_numbers(found)
 
 
-def _row(text: str) -> tuple[str, Rgb | None] | None:
+def _row(line: str) -> tuple[str, Rgb | None] | None:
     """Name and colour of a line; a number before them stays with the name."""
+    text = _table_columns.without_quotes(line)
+    if not isinstance(text, str):
+        return text
     shown = _HEX.search(text)
     if shown is not None:
         return re.sub(r"^[\s,;:=]+|[\s,;:=]+$", "", text.replace(shown[0], " ")), colour_of(shown[0])

@@ -1,8 +1,8 @@
 """Finds the tables that tools write beside masks to say what a value is, so that values are not taken by their order.
 
-`_classes.csv` is Roboflow's (`Pixel Value, Class`), `id2label.json` Hugging Face's, `obj_class_to_machine_color.json`
-Supervisely's. A `classes.txt` or `names.txt` may leave the background out, so it counts only where it names all of a
-model's classes.
+`_classes.csv` is Roboflow's (`Pixel Value, Class`), `id2label.json` Hugging Face's, `dataset.json` nnU-Net's,
+`obj_class_to_machine_color.json` Supervisely's. A `classes.txt`, `codes.txt` or the like may leave the background out,
+so it counts only where it names all of a model's classes.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from densecast.datasets import _lists
 from densecast.datasets.pairs import _colour_tables
 from densecast.datasets.pairs._classes import folded
 from densecast.datasets.pairs._data_file import DataFile
 from densecast.spec.data_options import Reading
 
-_BY_VALUE = ("_classes.csv", "id2label.json")
-_LISTS = ("classes.txt", "names.txt", "labels.txt")
+_BY_VALUE = ("_classes.csv", "id2label.json", "dataset.json")
+_LISTS = ("classes.txt", "names.txt", "labels.txt", "codes.txt", "class_names.txt", "classes.json", "labels.json")
 _SUPERVISELY = "obj_class_to_machine_color.json"
 _BELOW = ("train", "valid", "val", "data")
 _MAX_BYTES = 1 << 20
@@ -58,22 +60,42 @@ def _first(root: Path, names: tuple[str, ...]) -> Path | None:
 
 def _by_value(path: Path) -> tuple[str, ...]:
     """Names in the order of their values; empty unless every value from 0 has one."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".json":
-            pairs = [(int(key), str(name)) for key, name in dict(json.loads(text)).items()]
-        else:
-            found = re.findall(r"^\s*(\d+)\s*[,;]\s*(.+?)\s*$", text, re.M)
-            pairs = [(int(value), name) for value, name in found]
-    except (ValueError, TypeError, OSError):
-        return ()
-    ordered = dict(sorted(pairs))
-    return tuple(ordered.values()) if list(ordered) == list(range(len(ordered))) else ()
+    if path.suffix == ".json":
+        return _in_order(_plain(path))
+    text = _lists.text_of(path, old=True) or ""
+    return _in_order(dict(re.findall(r"^\s*(\d+)\s*[,;]\s*(.+?)\s*$", text, re.M)))
 
 
 def _listed(path: Path) -> tuple[str, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (ValueError, OSError):
+    """Names in the order of the list, or of the numbers where every one has its own."""
+    if path.suffix == ".json":
+        plain = _plain(path)
+        whole = isinstance(plain, list) and all(isinstance(each, str) for each in plain)
+        return tuple(plain) if whole else _in_order(plain)
+    text = _lists.text_of(path, old=True) or ""
+    return tuple(_lists.by_numbers([line.strip() for line in text.splitlines() if line.strip()]))
+
+
+def _in_order(table: Any) -> tuple[str, ...]:
+    """Names by value, or values by name (below `labels` too), in the order of the values, which are all from 0 on."""
+    if isinstance(table, dict) and isinstance(table.get("labels"), dict):
+        table = table["labels"]
+    if not isinstance(table, dict):
         return ()
-    return tuple(line.strip() for line in lines if line.strip())
+    pairs = [
+        (key, name) if isinstance(name, str) and not name.isdecimal() else (name, key) for key, name in table.items()
+    ]
+    try:
+        ordered = {int(value): str(name) for value, name in pairs}
+    except (ValueError, TypeError):
+        return ()
+    whole = len(ordered) == len(table) and sorted(ordered) == list(range(len(ordered)))
+    return tuple(ordered[value] for value in sorted(ordered)) if whole else ()
+
+
+def _plain(path: Path) -> Any:
+    """What a JSON file holds; None of one that cannot be read."""
+    try:
+        return json.loads(_lists.text_of(path) or "null")
+    except (ValueError, RecursionError):
+        return None

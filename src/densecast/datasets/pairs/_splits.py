@@ -126,7 +126,9 @@ def _drawn(everything: tuple[Sample, ...], file: DataFile, split: Split, seed: i
     samples = tuple(
         sample for index, sample in enumerate(everything) if split == "all" or (index in validation) == (split == "val")
     )
-    words = f"no split is named: {count} of {len(everything)} drawn for val with seed {seed}"
+    words = "no split is named"
+    if split != "all":
+        words += f": {count} of {len(everything)} drawn for val with seed {seed}"
     if unread := unread_lists(root):
         words += f" ({', '.join(unread)} not read: lists of splits are train.txt and val.txt, a name a line)"
     return _not_empty(Selection(samples, len(everything), words, True), root, split, f"all ({len(everything)})")

@@ -21,7 +21,9 @@ def problems(
     survey: Survey, looks: Sequence[Looked], classes: Sequence[ClassCount], *, is_whole: bool, allow_ignored: bool
 ) -> Iterator[DataProblem]:
     """All problems, by kind. `is_whole`: nothing was left out by a split or limit, so absent classes are nowhere."""
-    yield from (DataProblem("layout", text) for text in survey.problems)
+    # What the layout's own check has read is read again here, and told of the file.
+    own = {text for each in looks for text in (each.image_error, each.target_error, each.size_error)}
+    yield from (DataProblem("layout", text) for text in survey.problems if text not in own)
     for path in survey.without_target:
         yield DataProblem("missing target", f"{path} has no mask", (path,))
     for path in survey.without_image:

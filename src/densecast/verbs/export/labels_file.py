@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from densecast.datasets import _lists
 from densecast.datasets.pairs import _data_file
 from densecast.errors import BadConfigError, MissingFileError
 from densecast.io import files
@@ -82,12 +83,12 @@ def _found(plain: Any, where: object) -> list[str] | dict[Any, str]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = files.read_bounded(path, _MOST_BYTES).decode("utf-8-sig")
+        text = _lists.text_in(files.read_bounded(path, _MOST_BYTES), old=True)
     except OSError as error:
         raise BadConfigError(f"{path}: cannot be read ({error.strerror}).", field="labels") from None
-    except ValueError:
-        raise BadConfigError(f"{path} is no text: give names of classes, one per line.", field="labels") from None
+    if text is None:
+        raise BadConfigError(f"{path} is no text: give names of classes, one per line.", field="labels")
     names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names or path.suffix.lower() == ".csv":
         raise BadConfigError(f"{path} must hold names of classes, one per line, and nothing else.", field="labels")
-    return names
+    return _lists.by_numbers(names)
