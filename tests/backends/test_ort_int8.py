@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,29 @@ def test_attention_over_all_pixels_is_not_rounded_to_nothing(tmp_path: Path) -> 
     int8, _ = _ort_int8.quantize(saved(model, tmp_path), FEEDS, OPTIONS, full_weights=True)
     # What is left is the rounding of the convolution before: 256 steps over a range of about 3.
     np.testing.assert_allclose(run(int8), expected, rtol=0.05)
+
+
+class Told(Sequence[Feeds]):
+    """Images in the middle of whose reading this thread and another one log on the root logger, as libraries do."""
+
+    def __len__(self) -> int:
+        return len(FEEDS)
+
+    def __getitem__(self, index: Any) -> Any:
+        logging.warning("of the quantiser")
+        other = threading.Thread(target=logging.warning, args=("of somebody else",))
+        other.start()
+        other.join()
+        return FEEDS[index]
+
+
+def test_what_others_log_while_the_quantiser_is_kept_quiet_is_heard(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _ort_int8.quantize(saved(tiny_graphs.segmentation(), tmp_path), Told(), OPTIONS, full_weights=True)
+    assert {each.getMessage() for each in caplog.records if each.name == "root"} == {"of somebody else"}
+    logging.warning("afterwards")
+    assert "afterwards" in caplog.text
 
 
 def test_one_calibration_serves_every_mixture(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_artifacts
@@ -13,7 +14,9 @@ from densecast.artifact import FloatArtifact
 from densecast.backends._base import BACKENDS, BuildJob
 from densecast.errors import UsageError
 from densecast.spec.options import BuildOptions, HalfType, InputShape, QuantizeOptions
-from densecast.verbs.builder import build
+from densecast.spec.cpu import takes_full_weights
+from densecast.verbs.builder import build, refuse_anothers
+from densecast.verbs.builder.compile_plan import prepare
 
 SHAPE = InputShape((1,), 24, 32)
 
@@ -74,3 +77,30 @@ def test_an_operator_that_is_nowhere_cannot_be_left_out_of_int8(source: FloatArt
     with pytest.raises(UsageError, match=r"'Convolution' is no operator of this graph.* it has Conv, Relu\.") as caught:
         build(source, tmp_path / "built", options, data=tmp_path)
     assert caught.value.field == "excluded_types"
+
+
+@pytest.mark.parametrize("cpu", ["avx512", "vnni", "amx"])
+def test_only_int8_needs_the_sums_of_the_cpu_it_is_built_for(
+    cpu: Any, source: FloatArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers of 16 and 32 bits are computed alike without them, so that a lesser CPU may build and check them."""
+    monkeypatch.setattr("densecast.runtime.machine.able", frozenset)
+    for precision in ("force_float32", "force_float16"):
+        options = BuildOptions("openvino", precision, SHAPE, half_type="auto", cpu=cpu)
+        assert prepare(source, tmp_path / "out", options).options.cpu == cpu
+    write_jpeg(tmp_path / "images" / "a.jpg")
+    int8 = BuildOptions("openvino", "qint8_mixed_float16", SHAPE, cpu=cpu)
+    if takes_full_weights(cpu):
+        with pytest.raises(UsageError, match="nothing that is built can be checked"):
+            prepare(source, tmp_path / "out", int8, data=tmp_path / "images")
+    else:
+        prepare(source, tmp_path / "out", int8, data=tmp_path / "images")
+
+
+def test_beside_the_copy_of_a_url_nothing_is_built_unasked(
+    source: FloatArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DENSECAST_CACHE", str(tmp_path / "cache"))
+    refuse_anothers(tmp_path / "cache" / "other" / "built", source)
+    with pytest.raises(UsageError, match="name the folder to build into"):
+        refuse_anothers(tmp_path / "cache" / "remote" / "1234" / "built", source)

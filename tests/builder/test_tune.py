@@ -233,9 +233,21 @@ def test_images_over_time_are_compared_with_every_stream_at_work(monkeypatch: py
     assert timing.candidate.images_per_s == pytest.approx(8 / 0.012)
 
 
-def test_powers_of_two_of_a_range_are_the_batches_tried(source: Artifact, tmp_path: Path, ratios: list[float]) -> None:
+def test_powers_of_two_of_a_range_are_the_batches_tried_and_what_was_timed_beside_others_is_not_remembered(
+    source: Artifact, tmp_path: Path, ratios: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = BuildOptions("openvino", "force_float32", InputShape(Range(1, 5), 24, 40))
+    scripted: Callable[[LoadedSetting, LoadedSetting], ABTiming] = tune_benchmark.benchmark
+    timings: list[ABTiming] = []
+
+    def loaded_at_first(baseline: LoadedSetting, candidate: LoadedSetting) -> ABTiming:
+        timing = scripted(baseline, candidate)
+        timings.append(timing if timings else replace(timing, load=CpuLoad(0.9, 5.0, 5.0)))
+        return timings[-1]
+
+    monkeypatch.setattr(tune_benchmark, "benchmark", loaded_at_first)
     built = tune(source, tmp_path / "tuned", options, threads=1)
+    assert len(list((tmp_path / "cache").glob("tuning/*"))) == len(timings) - 1 > 0
     assert [what for what in trials(built) if what.startswith("batch")] == ["batch 2", "batch 4"]
 
 
