@@ -13,8 +13,8 @@ from made_images import write_jpeg
 from densecast.artifact import FloatArtifact
 from densecast.backends._base import BACKENDS, BuildJob
 from densecast.errors import UsageError
-from densecast.spec.options import BuildOptions, HalfType, InputShape, QuantizeOptions
 from densecast.spec.cpu import takes_full_weights
+from densecast.spec.options import BuildOptions, HalfType, InputShape, QuantizeOptions
 from densecast.verbs.builder import build, refuse_anothers
 from densecast.verbs.builder.compile_plan import prepare
 

@@ -122,7 +122,7 @@ def test_average_precision_is_cocos_own_of_images_listed_so_many_times() -> None
 
 
 def test_of_equal_scores_whoever_comes_first_is_counted_first_as_by_cocos_own_code() -> None:
-    """Fifty people of one score over ten images: half of them are right, and precision depends on their order."""
+    """Fifty people of three scores over ten images: half of them are right, and precision depends on their order."""
     pytest.importorskip("pycocotools")
     rng = np.random.default_rng(3)
     metric, spec = CocoKeypoints(), tiny_specs.pose()
@@ -130,7 +130,8 @@ def test_of_equal_scores_whoever_comes_first_is_counted_first_as_by_cocos_own_co
     for index in range(10):
         there = rng.uniform(0, 100, (5, 17, 2)) + 300 * np.arange(5)[:, None, None]
         found = np.where(rng.random((5, 1, 1)) < 0.5, there, there + 9000).astype(np.float32)
-        poses = Poses(found, np.ones((5, 17), np.float32), np.full(5, 0.5, np.float32))
+        scores = rng.choice(np.array([0.25, 0.5, 0.75], np.float32), 5)
+        poses = Poses(found, np.ones((5, 17), np.float32), scores)
         boxes = np.concatenate([there.min(axis=1), np.ptp(there, axis=1)], axis=1)
         visible = np.full((5, 17), 2, np.uint8)
         target = AnnotatedPoses(index, there, visible, np.full(5, 9000.0), boxes, np.zeros(5, np.bool_))
