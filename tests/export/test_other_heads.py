@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,8 +45,12 @@ def test_a_folder_without_the_head_is_refused_and_none_is_drawn_at_random(tmp_pa
     with pytest.raises(
         BadGraphError,
         match=r"SegformerForImageClassification, which is not trained for semantic.*random numbers.*tuned",
-    ):
+    ) as told:
         export(folder, tmp_path / "out", labels=2, preprocess="imagenet", options=SMALL)
+    listed = re.search(r"in the folder \(([^)]*), …\)", str(told.value))
+    assert listed is not None
+    names = listed[1].split(", ")
+    assert names == sorted(names) and len(names) == 3, "the same three whenever it is asked"
     assert not (tmp_path / "out").exists()
 
 
