@@ -122,15 +122,28 @@ class DatasetFormat(Protocol):
         """Check the whole folder, and report its contents and problems."""
 
 
+@runtime_checkable
+class SaysTruthOf(Protocol):
+    """A layout that says which predictions its ground truth is about."""
+
+    @property
+    def truth_of(self) -> frozenset[str]:
+        """Names of tensors of predictions, as `class_id`, of which one has to be a model's; empty for any."""
+
+
 @dataclass(frozen=True, slots=True)
 class FolderFormat:
-    """A `DatasetFormat` made of two functions."""
+    """A `DatasetFormat` made of two functions.
+
+    `truth_of` names tensors of predictions that its ground truth is compared with; empty for any.
+    """
 
     open: Callable[..., Dataset[Any]]
     check: Callable[[Path], CheckReport]
     root_variables: tuple[str, ...] = ()
     protocols: Mapping[str, EvaluationProtocol] = field(default_factory=dict)
     survey_of: Callable[[Path], Any] | None = None
+    truth_of: frozenset[str] = frozenset()
 
     def survey(self, root: Path) -> Any:
         """Everything that lies in the folder, see `_survey.Survey`; None where the layout cannot tell."""
@@ -159,7 +172,10 @@ class Recognises(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelFormat:
-    """A `DatasetFormat` made of functions that take a `Reading`; `options` are those that have an effect on it."""
+    """A `DatasetFormat` made of functions that take a `Reading`; `options` are those that have an effect on it.
+
+    `truth_of` are tensors of predictions that its ground truth is compared with: here label maps, unless it says other.
+    """
 
     open_for: Callable[..., Dataset[Any]]
     check_for: Callable[..., CheckReport]
@@ -169,6 +185,7 @@ class ModelFormat:
     options: frozenset[str] = frozenset()
     reading: Reading = Reading()
     survey_for: Callable[[Path, Reading], Any] | None = None
+    truth_of: frozenset[str] = frozenset({"class_id"})
 
     def open(self, root: Path, split: Split = "val", seed: int = 0) -> Dataset[Any]:
         """Open a split as the reading asks."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from densecast.datasets import pairs
-from densecast.datasets._base import DATASETS, DatasetFormat
+from densecast.datasets._base import DATASETS, DatasetFormat, SaysTruthOf
 from densecast.datasets.pairs._configured import CONFIGURED
-from densecast.errors import UnknownNameError
+from densecast.errors import UnknownNameError, UsageError
 from densecast.spec.data_options import DataOptions, Reading
+from densecast.spec.model import ModelSpec
+from densecast.tasks._base import TASKS
 
 
 def layout(name: str) -> DatasetFormat:
@@ -25,6 +27,23 @@ def layout(name: str) -> DatasetFormat:
     if ":" not in name and name not in DATASETS.names():
         raise UnknownNameError.among("data set", name, (*DATASETS.names(), *CONFIGURED))
     return DATASETS.load_trusted(name)
+
+
+def require_truth(layout: DatasetFormat, name: str, spec: ModelSpec) -> None:
+    """Refuse a layout whose ground truth is of another task: label maps, bits, metres and people are not each other.
+
+    Raises:
+        UsageError: names both.
+    """
+    said: object = layout
+    truth = said.truth_of if isinstance(said, SaysTruthOf) else frozenset()
+    predicted = {tensor.name for tensor in TASKS.load_trusted(spec.task).tensor_specs(spec)}
+    if truth and not truth & predicted:
+        raise UsageError(
+            f"the data set {name!r} has the ground truth of {' or '.join(sorted(truth))}; {spec.name} is of task "
+            f"{spec.task!r}, whose predictions are {', '.join(sorted(predicted))}. Name a data set of that task.",
+            field="dataset",
+        )
 
 
 def is_configured(name: str) -> bool:

@@ -170,4 +170,6 @@ def _sample(file: CocoFile, image: _coco_annotations.ImageEntry) -> Sample:
     return Sample(f"{image.id:012d}", file.image(image.file_name), file.path)
 
 
-DATASET: DatasetFormat = ModelFormat(open, check, looks_like, ("COCO_DATASETS_PATH",), reading=_UPRIGHT)
+DATASET: DatasetFormat = ModelFormat(
+    open, check, looks_like, ("COCO_DATASETS_PATH",), reading=_UPRIGHT, truth_of=frozenset(("xy_px",))
+)

@@ -104,4 +104,6 @@ def _units_per_m(root: Path) -> float:
     return float(value)
 
 
-DATASET: DatasetFormat = FolderFormat(open, check, ("DEPTH_PAIRS_DATASETS_PATH",))
+DATASET: DatasetFormat = FolderFormat(
+    open, check, ("DEPTH_PAIRS_DATASETS_PATH",), truth_of=frozenset(("depth_m", "inverse_depth"))
+)

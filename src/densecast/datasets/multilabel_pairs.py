@@ -138,4 +138,6 @@ def _has_palette(path: Path) -> bool:
         return image.mode == "P"
 
 
-DATASET: DatasetFormat = FolderFormat(open, check, ("MULTILABEL_PAIRS_DATASETS_PATH",))
+DATASET: DatasetFormat = FolderFormat(
+    open, check, ("MULTILABEL_PAIRS_DATASETS_PATH",), truth_of=frozenset(("classes",))
+)

@@ -17,7 +17,13 @@ from densecast.spec.sample import Split
 
 PAIRS = "pairs"
 _COCO, _PARQUET = "coco_segmentation", "parquet"
-_OWN_METRIC = "iou"
+# The data set and metric of a model that names none, by its task.
+_OWN = {
+    "segmentation": (PAIRS, "iou"),
+    "multilabel": ("multilabel_pairs", "multilabel_iou"),
+    "monocular_depth": ("depth_pairs", "monocular_depth"),
+    "pose": ("coco_keypoints", "coco_keypoints"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,14 @@ class DataSource:
                 field=error.field,
             ) from None
 
+    def check_truth(self) -> None:
+        """Check that the ground truth is what the metric compares predictions with.
+
+        Raises:
+            UsageError: it is of another task.
+        """
+        check_truth(self.spec, self.layout)
+
     @property
     def is_recognised(self) -> bool:
         """Whether the root looks like this layout; layouts that cannot tell are tried."""
@@ -80,10 +94,10 @@ def find(spec: ModelSpec, data: Path | Data | None = None) -> DataSource:
     """What `data` is to a model, by its options, by what it is, and by the model's own evaluation.
 
     A data file, options of own folders, and a segmentation that names no data set mean `pairs`, or COCO's annotations
-    where there are such and no pairs; the metric is the model's own, else mIoU.
+    where there are such and no pairs; the metric is the model's own, else that of its task: mIoU.
 
     Raises:
-        UsageError: the model is of another task and names no data set and metric; or an option without effect.
+        UsageError: the model is of a user's own task and names no data set and metric; or an option without effect.
         MissingFileError: nothing says where the data is.
     """
     given = here(data)
@@ -100,7 +114,8 @@ def find(spec: ModelSpec, data: Path | Data | None = None) -> DataSource:
     own = spec.evaluation
     is_pairs = name == PAIRS or _layouts.is_configured(name)
     metric = options.metric or (pairs.metric_of(root) if is_pairs else None)
-    metric = _metric_name(metric) if metric is not None else own.metric if own is not None else _OWN_METRIC
+    usual = own.metric if own is not None else _OWN.get(spec.task, _OWN["segmentation"])[1]
+    metric = _metric_name(metric) if metric is not None else usual
     evaluation = Evaluation(name, metric, own.frame if own is not None else "image", reading.layout)
     return DataSource(replace(spec, evaluation=evaluation), layout, root)
 
@@ -120,6 +135,8 @@ def _dataset_name(spec: ModelSpec, data: Path | None, options: DataOptions) -> s
         return _own_layout(data)
     if spec.evaluation is not None:
         return spec.evaluation.dataset
+    if spec.task in _OWN and spec.task != "segmentation":
+        return _OWN[spec.task][0]
     if spec.task != "segmentation":
         raise UsageError(
             f"{spec.name} names no data set and metric; its spec file lacks [evaluation]. Name them with --dataset and "
@@ -157,6 +174,19 @@ def _metric_name(name: str) -> str:
     spelt = {METRICS.load(each).name.casefold(): each for each in METRICS.names()}
     found = spelt.get(name.casefold()) or next((each for each in METRICS.names() if each == name.casefold()), None)
     return found or name
+
+
+def check_truth(spec: ModelSpec, layout: DatasetFormat) -> None:
+    """Check that a layout's ground truth is of what the spec's model predicts; a user's own metric compares anything.
+
+    Raises:
+        UsageError: it is of another task.
+    """
+    if spec.evaluation is None:
+        return
+    metric: object = METRICS.load_trusted(spec.evaluation.metric)
+    if type(metric).__module__.partition(".")[0] == __name__.partition(".")[0]:
+        _layouts.require_truth(layout, spec.evaluation.dataset, spec)
 
 
 def metric_of(spec: ModelSpec) -> Metric[Any, Any, Any]:

@@ -66,6 +66,7 @@ class GroundTruth:
             options = Data.at(data).options
             source = find(spec, data)
             spec = source.spec
+            source.check_truth()
             if protocol is not None:
                 published = published_protocol(source.layout, source.evaluation.dataset, protocol)
                 published.check_model(protocol, spec)

@@ -110,10 +110,11 @@ class MonocularDepthTask:
     has_labels = False
 
     def check(self, spec: ModelSpec) -> None:
-        """Check that limits are in order, that every option has an effect, and that there are no labels.
+        """Check that limits are in order, that every option has an effect, that there are no labels, and one plane.
 
         Raises:
             BadConfigError: they are not.
+            BadGraphError: the network gives several planes.
         """
         options = decode_options(spec)
         if spec.labels:
@@ -147,6 +148,12 @@ class MonocularDepthTask:
                 f"{spec.name}: 'least_squares' is for relative inverse depth; align metres by 'median'.", field="align"
             )
         _planes.check_resize(spec)
+        shape = spec.output.shape
+        if len(shape) == 4 and shape[1] != 1:
+            raise BadGraphError(
+                f"{spec.name}: depth is one plane (N, 1, h, w) or (N, h, w), and the output {spec.output.name!r} has "
+                f"{shape[1]}. Is it another network, or another of its outputs?"
+            )
 
     def output_channels(self, spec: ModelSpec) -> None:
         """Any: depth is (N, 1, h, w) or (N, h, w)."""

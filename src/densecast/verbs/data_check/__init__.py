@@ -79,6 +79,7 @@ def _layout(given: Data, spec: ModelSpec | None) -> tuple[str, DatasetFormat, Pa
     """The data set's name, its layout, reading as the model needs it, and the root."""
     if spec is not None:
         source = data_source.find(spec, given)
+        source.check_truth()
         return source.evaluation.dataset, source.layout, source.root
     if given.path is None:
         raise UsageError("name the folder or data file to check.", field="data")

@@ -25,15 +25,17 @@ def with_options(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
 
 
 def checked(spec: ModelSpec) -> ModelSpec:
-    """The spec, after a check that a model can have its sliding windows, now that more is known of it.
+    """The spec, after a check that its task and sliding windows can be, now that more is known of it.
 
     A confined process leaves that to who has asked it: it may not know the task.
 
     Raises:
-        BadConfigError: it cannot.
+        BadConfigError: they cannot.
+        BadGraphError: the network's outputs are not what the task needs.
     """
-    if spec.slide is not None and not cell_server.is_inside():
+    if not cell_server.is_inside():
         task = TASKS.load_trusted(spec.task)
         task.check(spec)
-        check_slide(spec, task)
+        if spec.slide is not None:
+            check_slide(spec, task)
     return spec

@@ -11,6 +11,7 @@ from typing import Annotated
 from densecast.datasets import _layouts
 from densecast.errors import BadConfigError, MissingExtraError
 from densecast.io import codec
+from densecast.measure import data_source
 from densecast.metrics._base import METRICS
 from densecast.spec.model import DecodeOptions, Evaluation, ModelSpec, ReadByTask, Rgb
 from densecast.spec.options import Range
@@ -127,13 +128,14 @@ def check_evaluation(spec: ModelSpec) -> None:
 
     Raises:
         UnknownNameError, PluginError: there is none of that name.
-        UsageError: the metric is for another task.
+        UsageError: the metric or the ground truth is for another task.
     """
     if spec.evaluation is None:
         return
-    _layouts.layout(spec.evaluation.dataset)
+    layout = _layouts.layout(spec.evaluation.dataset)
     with contextlib.suppress(MissingExtraError):  # what it needs may be on the machine that measures
         METRICS.load_trusted(spec.evaluation.metric).check(spec)
+        data_source.check_truth(spec, layout)
 
 
 def read(path: Path) -> SpecFile:
