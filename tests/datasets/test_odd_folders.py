@@ -255,3 +255,14 @@ def test_models_of_hundreds_of_classes_have_a_value_for_what_is_not_evaluated(
     dataset = pairs_set.open(tmp_path, "all", reading=reading)
     wanted = np.where(labels == 7, ignored, labels)
     np.testing.assert_array_equal(dataset.read_target(dataset.samples[0]), wanted)
+
+
+@pytest.mark.parametrize("name", ["images", "masks"])
+def test_one_of_the_two_folders_names_the_folder_above(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = pairs(tmp_path / "d", count=2)
+    monkeypatch.chdir(root / name)
+    for given in (root / name, Path()):
+        with pytest.raises(DensecastError, match=f"name the folder of both, {root.resolve()}"):
+            pairs_set.open(given, "all", reading=READING)

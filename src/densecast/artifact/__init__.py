@@ -71,6 +71,8 @@ class Artifact:
         path = folder / MANIFEST
         temporaries.recover(folder)
         if not path.is_file():
+            if folder.is_file() and (folder.parent / MANIFEST).is_file():
+                raise BadArtifactError(f"{folder} is a file of the artifact {folder.parent}: name that folder.")
             what = f"is no artifact: it has no {MANIFEST}" if folder.exists() else "does not exist"
             raise BadArtifactError(f"{folder} {what}. Make one with `densecast export` or `build`.")
         manifest = manifests.read(path)

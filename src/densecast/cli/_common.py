@@ -22,19 +22,27 @@ if TYPE_CHECKING:
     from densecast.spec.data_options import Data
 
 
-def _json_file(path: Path | None) -> Path | None:
-    """Refuse, before any work, to write the result over a file that is no JSON: an image, a list, a report.
+def _json_place(flag: str) -> Callable[[Path | None], Path | None]:
+    """A callback that refuses, before any work, to write JSON where it cannot be, or over an image, a list, a report.
 
     Raises:
-        UsageError: it is there, and holds something else.
+        UsageError, WriteError: something else is there, or nothing can be.
     """
-    if path is None or str(path) == "-" or not path.is_file():
+
+    def check(path: Path | None) -> Path | None:
+        if path is None or (str(path) == "-" and flag == "--json"):
+            return path
+        from densecast.io import files
+
+        files.require_place(path)
+        if path.is_file():
+            with path.open("rb") as stream:
+                start = stream.read(4096).lstrip()
+            if start and start[:1] not in (b"{", b"["):
+                raise UsageError(f"{flag}: {path} is there already, and holds no JSON. Name another file.")
         return path
-    with path.open("rb") as stream:
-        start = stream.read(4096).lstrip()
-    if start and start[:1] not in (b"{", b"["):
-        raise UsageError(f"--json: {path} is there already, and holds no JSON. Name another file.")
-    return path
+
+    return check
 
 
 Json = Annotated[
@@ -42,8 +50,16 @@ Json = Annotated[
     typer.Option(
         "--json",
         metavar="FILE",
-        callback=_json_file,
+        callback=_json_place("--json"),
         help="Write the result as JSON to this file, or with '-' to standard output in place of the text.",
+    ),
+]
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        "--results",
+        callback=_json_place("--results"),
+        help="Also write the predictions as JSON for the data set's evaluation server (COCO keypoints).",
     ),
 ]
 Verbose = Annotated[

@@ -40,7 +40,6 @@ def command(
 ) -> None:
     """Measure decoding, preprocessing, inference and postprocessing times, end to end and inference alone."""
     set_up(verbose, quiet)
-    from densecast.errors import UsageError
     from densecast.io import codec, files
     from densecast.pipeline import PipelineConfig
     from densecast.runtime import execution
@@ -51,10 +50,7 @@ def command(
     paths = image_files(images or [])
     benchmark_styles.check(style)
     chosen = codec.from_plain(options, BenchmarkOptions, "command line")
-    if layers_plot is not None and not chosen.layers:
-        raise UsageError("--layers-plot draws what --layers measures: add --layers.")
-    if layers_plot is not None and layers_plot.exists() and not layers_plot.read_bytes().startswith(b"<svg"):
-        raise UsageError(f"--layers-plot: {layers_plot} is there already, and is no drawing. Name another file.")
+    _check_places(style, style_folder, layers_plot, has_layers=chosen.layers)
     config = PipelineConfig(artifact, threads, execution.parse_mode(mode), device=device)
     with bar("images", quiet) as progress:
         result = benchmark(config, paths, chosen, progress=progress)
@@ -73,6 +69,26 @@ def command(
             title = f"{result.model.model}, {result.model.precision.ran}: milliseconds of every layer"
             files.write_text(layers_plot, roofline.svg(result.roofline, title))
     emit(codec.to_plain(result), text, json)
+
+
+def _check_places(style: str, style_folder: Path | None, layers_plot: Path | None, *, has_layers: bool) -> None:
+    """Check what is to be written, before any work.
+
+    Raises:
+        UsageError, WriteError: nothing would be, or it would be written over something else.
+    """
+    from densecast.errors import UsageError
+    from densecast.io import files
+
+    if style_folder is not None and style != "ascend":
+        raise UsageError("--style-folder is for the files of --style ascend, the only one that writes some.")
+    if layers_plot is None:
+        return
+    if not has_layers:
+        raise UsageError("--layers-plot draws what --layers measures: add --layers.")
+    files.require_place(layers_plot)
+    if layers_plot.exists() and not layers_plot.read_bytes().startswith(b"<svg"):
+        raise UsageError(f"--layers-plot: {layers_plot} is there already, and is no drawing. Name another file.")
 
 
 def _noise(timing: Timing) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from densecast.cli import _options
-from densecast.cli._common import Device, Flip, Json, Quiet, Ratios, Threads, Verbose, augment, bar, set_up
+from densecast.cli._common import Device, Flip, Json, Quiet, Ratios, Results, Threads, Verbose, augment, bar, set_up
 from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import EvaluateOptions
@@ -35,10 +35,7 @@ def command(
             "(the default for people), milesial (`Dice coefficient: …`), or none."
         ),
     ] = None,
-    results: Annotated[
-        Path | None,
-        typer.Option(help="Also write the predictions as JSON for the data set's evaluation server (COCO keypoints)."),
-    ] = None,
+    results: Results = None,
     threads: Threads = None,
     device: Device = "",
     json: Json = None,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from densecast.cli._common import Json, Quiet, Verbose, set_up
+from densecast.cli._common import Json, Quiet, Results, Verbose, set_up
 
 
 def command(
@@ -16,10 +15,7 @@ def command(
         list[str] | None, typer.Argument(help="Other stores of the same run; their records are added.")
     ] = None,
     table: Annotated[str | None, typer.Option(help="Style of the table: mmseg, ascend, mmpose or none.")] = None,
-    results: Annotated[
-        Path | None,
-        typer.Option(help="Also write the predictions as JSON for the data set's evaluation server (COCO keypoints)."),
-    ] = None,
+    results: Results = None,
     json: Json = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,

@@ -98,6 +98,24 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
         return stream.read(most_bytes + 1)
 
 
+def require_place(path: Path, field: str | None = None) -> None:
+    """Check, before any work, that a file can be written there.
+
+    Raises:
+        UsageError: a folder, or an address.
+        WriteError: something above it is no folder, or may not be written to.
+    """
+    _refuse_url(path)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Name a file.", field=field)
+    if _is_special(path):
+        return
+    above = next((each for each in real(path).parents if each.exists()), Path())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        what = "may not be written to" if above.is_dir() else "is no folder"
+        raise WriteError(f"{path} cannot be written, as {above} {what}. Name another place.", field=field)
+
+
 def write_bytes(path: Path, data: bytes, *, flushed: bool = True) -> None:
     """Write a file atomically: next to the target, flushed to disk, renamed, and the folder flushed.
 

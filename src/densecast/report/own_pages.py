@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from densecast.errors import UsageError
+from densecast.io import files
 from densecast.report.page import require_jinja
 
 # `<meta name="generator" …>` of all templates; pages of before had their title end so.
@@ -28,9 +29,9 @@ def refuse_others(path: Path, field: str = "html") -> None:
 
     Raises:
         UsageError: a folder, or a file without the mark of densecast's pages.
+        WriteError: it cannot be written there.
     """
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder. Name a file.", field=field)
+    files.require_place(path, field)
     if not path.is_file() or path.stat().st_size == 0:
         return
     with path.open("rb") as file:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from densecast.datasets import _contents, _names
 from densecast.datasets.pairs._data_file import DataFile
+from densecast.datasets.pairs._split_names import SPLITS, lists, split_in
 from densecast.errors import BadDatasetError, MissingFileError
+from densecast.io import files
 from densecast.spec.sample import Split
 
 # In lower case; where several are there, the first one that fits.
@@ -36,17 +38,6 @@ MASKS = (
     "segmentationclass", "segmentation", "segmentations", "gt", "ground_truth", "groundtruth", "ground truth",
     "targets", "target", "y", "seg", "semantic", "cameraseg",
 )  # fmt: skip
-_SPLITS: dict[str, Split] = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-}  # fmt: skip
-# What is one of them only beside a folder for training.
-_OTHER_SPLITS: dict[str, Split] = {
-    "trn": "train", "dev": "val", "eval": "val", "evaluation": "val", "validate": "val",
-}  # fmt: skip
-_WORD = re.compile(r"[a-z]+")
-_LISTS = (".txt", ".lst")
-_MAYBE_LISTS = (*_LISTS, ".csv", ".tsv", ".json", ".yaml", ".yml", ".toml", ".xlsx", ".pkl", ".npy")
-_SPLIT_WORD = re.compile(r"train|val|split|fold", re.I)
 _WITH_SPLIT = (
     re.compile(r"(?P<split>train|training|val|valid|validation)[_\- ]?(?P<kind>[a-z_]+)", re.I),
     re.compile(r"(?P<kind>[a-z_]+?)[_\- ]?(?P<split>train|training|val|valid|validation)", re.I),
@@ -89,10 +80,25 @@ def find(root: Path, file: DataFile) -> Found:
         found = layout(root)
         if found is not None:
             return found
+    _refuse_one_of_two(root)
     raise BadDatasetError(
         f"{root} holds no pictures with masks. Lay them out as images/ and masks/, or name the folders: --images-dir "
         f"and --masks-dir, or `images` and `masks` in a data.toml.{_contents.of_folder(root)}"
     )
+
+
+def _refuse_one_of_two(root: Path) -> None:
+    """Refuse the folder of the pictures, or of the masks, beside which the other one lies.
+
+    Raises:
+        BadDatasetError: names the folder above.
+    """
+    real = files.real(root)
+    here, above = real.name.lower(), real.parent
+    others = MASKS if here in IMAGES else IMAGES if here in MASKS else ()
+    beside = next((path.name for path in _folders(above) if path.name.lower() in others), None) if others else None
+    if beside is not None:
+        raise BadDatasetError(f"{root} lies beside {beside}, which belongs to it: name the folder of both, {above}.")
 
 
 def _named(root: Path, file: DataFile) -> Found:
@@ -144,7 +150,7 @@ def _with_splits(root: Path, images: Path, masks: Path) -> Found:
         is_ade20k = masks.name == "annotations" and {path.name for path, _ in splits} >= {"training", "validation"}
         words = f"pictures in {names[0]}, masks in {names[1]}, splits {told} below{others}"
         return Found(parts, words, {}, is_ade20k)
-    return Found((Part(images, masks),), f"pictures in {names[0]}, masks in {names[1]}", _lists(root))
+    return Found((Part(images, masks),), f"pictures in {names[0]}, masks in {names[1]}", lists(root))
 
 
 def _splits_first(root: Path) -> Found | None:
@@ -168,8 +174,8 @@ def _annot_beside(root: Path) -> Found | None:
     parts = []
     for name, folder in sorted(children.items()):
         beside = next((children[name + end] for end in _BESIDE if name + end in children), None)
-        if beside is not None and (name in _SPLITS or name in ("default", "test")):
-            split = _SPLITS.get(name)
+        if beside is not None and (name in SPLITS or name in ("default", "test")):
+            split = SPLITS.get(name)
             parts.append(Part(folder, beside, split, f"{folder.name}/" if name != "default" else ""))
     if not any(part.split or part.prefix == "" for part in parts):
         return None
@@ -189,9 +195,7 @@ def _splits_in_names(root: Path) -> Found | None:
             if kind in IMAGES or kind in MASKS:
                 named.setdefault((word, "images" if kind in IMAGES else "masks"), folder)
     words = sorted({word for word, kind in named if kind == "images" and (word, "masks") in named})
-    parts = [
-        Part(named[word, "images"], named[word, "masks"], _SPLITS.get(word, "train"), f"{word}/") for word in words
-    ]
+    parts = [Part(named[word, "images"], named[word, "masks"], SPLITS.get(word, "train"), f"{word}/") for word in words]
     if not parts:
         return None
     told = ", ".join(f"{part.images.name} and {part.masks.name}" for part in parts)
@@ -208,7 +212,9 @@ def _sets_below(root: Path) -> Found | None:
     if not parts:
         return None
     return Found(
-        tuple(parts), f"pictures and masks below {', '.join(part.prefix[:-1] for part in parts)}", _lists(root)
+        tuple(parts),
+        f"pictures and masks below {', '.join(part.prefix[:-1] for part in parts)}",
+        lists(root),
     )
 
 
@@ -219,7 +225,7 @@ def _one_folder(root: Path) -> Found | None:
         parts = tuple(Part(path, path, split, f"{path.name}/") for path, split in splits)
         return Found(parts, f"pictures and masks side by side in {', '.join(path.name for path, _ in splits)}")
     if side_by_side(root):
-        return Found((Part(root, root),), "pictures and masks side by side", _lists(root))
+        return Found((Part(root, root),), "pictures and masks side by side", lists(root))
     return None
 
 
@@ -232,45 +238,17 @@ def side_by_side(folder: Path) -> bool:
     return bool(files) and 4 * max(equal, marked) >= len(files)
 
 
-def _lists(root: Path) -> dict[Split, tuple[Path, ...]]:
-    """The lists of a split that lie where tools write them: of plain names, else `train_list.txt`, `Val.lst`."""
-    for folder in (root / "ImageSets" / "Segmentation", root / "splits", root / "ImageSets", root):
-        found: dict[Split, tuple[Path, ...]] = {}
-        for name, split in _SPLITS.items():
-            path = folder / f"{name}.txt"
-            if path.is_file():
-                found.setdefault(split, (path,))
-        if found:
-            return found
-        for path in sorted(folder.glob("*")) if folder.is_dir() else ():
-            longer = _split_in(path.stem) if path.suffix.lower() in _LISTS and path.is_file() else None
-            if longer is not None:
-                found[longer] = (*found.get(longer, ()), path)
-        if len(found) == len(set(_SPLITS.values())) and all(len(paths) == 1 for paths in found.values()):
-            return found
-    return {}
-
-
-def unread_lists(root: Path) -> list[str]:
-    """Names of files beside the pictures that may list a split, but are of no kind that is read."""
-    return [
-        path.name
-        for path in sorted(root.iterdir())
-        if path.suffix.lower() in _MAYBE_LISTS and path.is_file() and _SPLIT_WORD.search(path.stem)
-    ]
-
-
 def _split_folders(root: Path) -> list[tuple[Path, Split]]:
     """The folders of the splits: of their plain names, else `train2017` and `val2017`, `01_train` and `02_dev`.
 
     A name that only holds such a word may be anything, so that both splits have to be there.
     """
     folders = sorted(_folders(root), key=lambda each: each.name)
-    found = [(path, _SPLITS[path.name.lower()]) for path in folders if path.name.lower() in _SPLITS]
-    if len({split for _, split in found}) == len(set(_SPLITS.values())):
+    found = [(path, SPLITS[path.name.lower()]) for path in folders if path.name.lower() in SPLITS]
+    if len({split for _, split in found}) == len(set(SPLITS.values())):
         return found
-    longer = [(path, split) for path in folders if (split := _split_in(path.name)) is not None]
-    return longer if len({split for _, split in longer}) == len(set(_SPLITS.values())) else found
+    longer = [(path, split) for path in folders if (split := split_in(path.name)) is not None]
+    return longer if len({split for _, split in longer}) == len(set(SPLITS.values())) else found
 
 
 def _others(folder: Path, splits: Iterable[tuple[Path, Split]], fits: Callable[[Path], bool]) -> str:
@@ -278,13 +256,6 @@ def _others(folder: Path, splits: Iterable[tuple[Path, Split]], fits: Callable[[
     taken = {path for path, _ in splits}
     left = [path.name for path in _folders(folder) if path not in taken and fits(path)]
     return f", {', '.join(left)} left out" if left else ""
-
-
-def _split_in(name: str) -> Split | None:
-    """The split of which a folder's name has a word, if it is one alone."""
-    words = _WORD.findall(name.lower())
-    splits = {_SPLITS.get(word) or _OTHER_SPLITS.get(word) for word in words} - {None}
-    return splits.pop() if len(splits) == 1 else None
 
 
 def _folders(root: Path) -> Iterable[Path]:

@@ -1,0 +1,39 @@
+"""A file that cannot be written is refused before any work, and nothing of the user's is written over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import failed, tree
+
+COMMANDS = [
+    ("evaluate", "model", "--json"),
+    ("evaluate", "model", "--results"),
+    ("merge", "store", "--results"),
+    ("compare", "a", "b", "--images", "photos", "--html"),
+    ("data", "check", "folder", "--html"),
+    ("benchmark", "model", "--layers", "--layers-plot"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda each: f"{each[0]} {each[-1]}")
+def test_a_folder_or_a_file_in_the_way_is_refused_first(command: tuple[str, ...], tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG")
+    before = tree(tmp_path)
+    assert "is a folder" in failed(2, *command, tmp_path / "folder")
+    assert "is there already" in failed(2, *command, tmp_path / "photo.png")
+    assert "is no folder" in failed(3, *command, tmp_path / "photo.png" / "below" / "x")
+    assert tree(tmp_path) == before
+
+
+def test_a_file_of_an_artifact_names_its_folder(artifacts: Path) -> None:
+    for name in ("manifest.json", "model.onnx"):
+        said = failed(3, "evaluate", artifacts / "built" / name, "--data", "nowhere")
+        assert said.endswith(f"is a file of the artifact {artifacts / 'built'}: name that folder.")
+
+
+def test_files_of_a_style_that_writes_none_are_refused() -> None:
+    assert "--style ascend" in failed(2, "benchmark", "model", "--style", "trtexec", "--style-folder", "x")
