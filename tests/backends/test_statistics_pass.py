@@ -96,3 +96,19 @@ def test_values_that_are_not_finite_are_told_with_the_layer_and_the_image(monkey
     images[4]["image"][0, 1, 2, 3] = np.inf
     with pytest.raises(BadGraphError, match=r"'layer'.*not finite on calibration image 5"):
         _Pass().run(images)
+
+
+def test_percentiles_of_channels_are_the_means_of_each_samples_own_and_lie_along_the_channels() -> None:
+    rng = np.random.default_rng(0)
+    images = [
+        (rng.normal(size=(2, 3, 8, 9)) * np.array([1, 10, 100]).reshape(1, 3, 1, 1)).astype(np.float32) for _ in "ab"
+    ]
+    found = ValueStatistics(["percentile", "minmax"], 0.05, kept=(1,))
+    for each in images:
+        found.add(each)
+    samples = np.concatenate(images).astype(np.float64).reshape(4, 3, -1)
+    for end, share in enumerate((0.05, 0.95)):
+        expected = np.quantile(samples, share, axis=2).mean(axis=0).reshape(1, 3, 1, 1)
+        got = found.range("percentile", absolute=False)[end]
+        assert got.shape == found.range("minmax", absolute=False)[end].shape == (1, 3, 1, 1)
+        np.testing.assert_allclose(got, expected, rtol=1e-6)

@@ -11,10 +11,12 @@ import tiny_artifacts
 from made_images import write_jpeg
 
 from densecast.artifact import FloatArtifact
-from densecast.backends._base import BACKENDS, BuildJob
+from densecast.artifact.half_type_record import HalfTypeRecord
+from densecast.backends._base import BACKENDS, BuildJob, Built
 from densecast.errors import UsageError
 from densecast.spec.cpu import takes_full_weights
 from densecast.spec.options import BuildOptions, HalfType, InputShape, QuantizeOptions
+from densecast.spec.precision import PrecisionRan
 from densecast.verbs.builder import build, refuse_anothers
 from densecast.verbs.builder.compile_plan import prepare
 
@@ -104,3 +106,14 @@ def test_beside_the_copy_of_a_url_nothing_is_built_unasked(
     refuse_anothers(tmp_path / "cache" / "other" / "built", source)
     with pytest.raises(UsageError, match="name the folder to build into"):
         refuse_anothers(tmp_path / "cache" / "remote" / "1234" / "built", source)
+
+
+def test_what_a_backend_reports_of_its_build_is_in_the_manifest(source: FloatArtifact, tmp_path: Path) -> None:
+    options = BuildOptions("onnxruntime", "force_float32", SHAPE)
+    ran = PrecisionRan("f32", {"f32": 2}, "as scripted")
+    choice = HalfTypeRecord("bf16", "f16", "as scripted", decided=True)
+    built = Built(ran, {"HINT": "f32"}, {"f16 ms": 1.5}, choice)
+    manifest = prepare(source, tmp_path / "out", options).manifest(built, ("a note",), 1.23456)
+    assert (manifest.precision_ran, manifest.settings, manifest.measurements) == (ran, built.settings, {"f16 ms": 1.5})
+    assert (manifest.half_type, manifest.build_seconds, manifest.passes[-1]) == (choice, 1.235, "a note")
+    assert (manifest.precision_asked, manifest.parent_name) == ("force_float32", source.folder.name)

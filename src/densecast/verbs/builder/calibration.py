@@ -135,13 +135,11 @@ def spread(total: int, count: int, seed: int) -> list[int]:
 
 
 def check_division(on: str, options: BuildOptions, traits: Traits) -> None:
-    """Check that a build which measures no accuracy has something to be done on other machines.
+    """Check that a build which measures no accuracy has something to be done on other machines, `on` a cluster.
 
     Raises:
         UsageError: it has not, or `on` stands for nothing.
     """
-    if on == "local":
-        return
     StoreOptions("calibration", on=on)  # checks the form
     if options.precision != "qint8_mixed_float16":
         raise UsageError("other machines calibrate int8, or measure a drop: build int8, or leave it out.", field="on")
