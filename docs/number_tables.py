@@ -520,8 +520,8 @@ _ONCE_MEASURED = (
         "make mutate; python tests/mutation/record.py",
         "Drawn by seeds and tried with the three to six files of tests that are nearest, or up to thirty where those "
         "did not notice (`verbs/builder`, `verbs/export`, `verbs/serve`, `backends`), on two CPUs that many others "
-        "kept busy, which is why they are few. In the end: with more of the tests, and those that were written since. Not "
-        "decided: the tests took too long on that machine, with or without the change.",
+        "kept busy, which is why they are few. In the end: with more of the tests, and those that were written since. "
+        "Not decided: the tests took too long on that machine, with or without the change.",
         ("mutants.json",), _mutants,
     ),
     Table(

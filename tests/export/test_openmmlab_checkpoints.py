@@ -117,6 +117,10 @@ def test_the_configurations_colours_are_those_of_its_own_classes(tmp_path: Path)
         recipe = exporting.recipe_of(checkpoint.open_checkpoint(tmp_path / "latest.pth"), "latest.pth")
         assert recipe.labels == classes
         assert (recipe.palette and [list(each) for each in recipe.palette]) == colours
+    # Weights that say nothing of their classes have those of the configuration.
+    saved(tmp_path / "latest.pth", text, meta={"config": text})
+    recipe = exporting.recipe_of(checkpoint.open_checkpoint(tmp_path / "latest.pth"), "latest.pth")
+    assert recipe.labels == LABELS and [list(each) for each in recipe.palette] == PALETTE
 
 
 @pytest.mark.parametrize("palette", [PALETTE, np.array(PALETTE), np.array(PALETTE, np.uint8), np.array(PALETTE) + 200])
