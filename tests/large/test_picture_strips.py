@@ -68,6 +68,16 @@ def test_a_jpeg_in_strips_has_opencvs_pixels(
         assert np.array_equal(whole(opened), cv2.imread(str(tmp_path / "a.jpg"), cv2.IMREAD_COLOR_RGB)), options
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_blocks_that_use_their_last_frequency_end_without_a_mark(tmp_path: Path, mode: str) -> None:
+    """Noise at the best quality: hardly a block ends before its 64th coefficient."""
+    noise = np.random.default_rng(0).integers(0, 256, (61, 83, 3), np.uint8)
+    Image.fromarray(noise).convert(mode).save(tmp_path / "a.jpg", quality=100, subsampling=0)
+    opened = jpeg.open_jpeg(tmp_path / "a.jpg")
+    assert opened is not None
+    assert np.array_equal(whole(opened), cv2.imread(str(tmp_path / "a.jpg"), cv2.IMREAD_COLOR_RGB))
+
+
 def _saved(picture: np.ndarray, **options: object) -> bytes:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", **options)

@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import make_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,9 +107,7 @@ def export_inside(job: dict[str, Any], folder: Path) -> None:
 
     plain = job["spec"]
     if job["task"] is not None:
-        _register(plain["task"], job["task"], job["channels"])
-        if job["task"] == "":
-            plain["decode"] = {"kind": plain["task"]}
+        _register(plain["task"], job["task"], job["channels"], list(plain["decode"]))
     spec = codec.from_plain(plain, ModelSpec, "spec")
     options = codec.from_plain(job["options"], ExportOptions, "options")
     if job["names"] is not None:
@@ -231,13 +229,6 @@ def trial_pixels(spec: ModelSpec, example_size_hw: tuple[int, int]) -> int:
     return math.prod(size if isinstance(size, int) else default for size, default in given)
 
 
-@dataclass(frozen=True, slots=True)
-class _NoOptions:
-    """Stands for the decode options of a task that only the other process knows."""
-
-    kind: str
-
-
 def _reference(name: str, task: Task[Any, Any]) -> str | None:
     """How the other process finds a task: None if by its name, else `module:Name`; "" where it cannot."""
     kind = type(task)
@@ -251,8 +242,11 @@ def _is_stand_in(spec: ModelSpec) -> bool:
     return _reference(spec.task, TASKS.load_trusted(spec.task)) == ""
 
 
-def _register(name: str, reference: str, channels: int | None) -> None:
-    """Make known a task that the user has given as an object, or what stands for it and answers for channels."""
+def _register(name: str, reference: str, channels: int | None, options: Sequence[str]) -> None:
+    """Make known a task that the user has given as an object, or what stands for it and answers for channels.
+
+    What stands for it holds the fields of its decode `options` as they are: the artifact's key is made of them, too.
+    """
     if name in TASKS.names():  # of an entry point
         return
     if reference:
@@ -261,7 +255,8 @@ def _register(name: str, reference: str, channels: int | None) -> None:
     members: dict[str, Any] = {
         member: (lambda *arguments, **named: None) for member in dir(Task) if not member.startswith("_")
     }
-    members |= {"name": name, "options_type": _NoOptions, "output_channels": lambda spec: channels}
+    options_type = make_dataclass("Options", [(field, Any) for field in options], frozen=True)
+    members |= {"name": name, "options_type": options_type, "output_channels": lambda spec: channels}
     TASKS.register(name, SimpleNamespace(**members))
 
 
