@@ -163,7 +163,17 @@ def test_files_without_bytes_and_of_too_many_are_refused_unread(tmp_path: Path) 
         (b"\x89PNG\n\x1a\n" + bytes(40), "line ends were changed.*--data-binary"),
         (b"\n<!DOCTYPE html><html>", "a web page, SVG or XML"),
         (b"%PDF-1.7\n", "a PDF"),
+        (bytes(128) + b"DICM", "a DICOM file.*pass arrays"),
+        (b"\x5c\x01\0\0" + bytes(344), "a NIfTI file.*pass arrays"),
+        (b"\x93NUMPY\x01\0", "an array of NumPy"),
+        (b"v/1\x01", "an OpenEXR file.*Convert it"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 file.*Convert it"),
+        (b"II*\0\x10\0\0\0CR\x02\0" + bytes(64), "a camera's raw file.*Convert it"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"PK\x03\x04" + bytes(40), "unpack it"),
+        (b"\x1f\x8b\x08" + bytes(40), "unpack it"),
         (b"hello" * 9, "not an image of a known format"),
+        (b"", "empty|not an image"),
     ],
 )
 def test_what_is_no_image_is_called_what_it_is(data: bytes, told: str) -> None:

@@ -149,7 +149,13 @@ def test_a_video_that_is_cut_off_is_an_error_and_what_was_there_is_kept(
     ],
 )
 def test_what_holds_no_frames_is_an_error_before_anything_is_written(
-    name: str, data: bytes | None, words: str, bright: Path, clip: Path, tmp_path: Path
+    name: str,
+    data: bytes | None,
+    words: str,
+    bright: Path,
+    clip: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / name
     if data is not None:
@@ -159,9 +165,11 @@ def test_what_holds_no_frames_is_an_error_before_anything_is_written(
         path.write_bytes(whole[: len(whole) // 2])
     else:
         made_videos.write(path, count=0)
+    capfd.readouterr()
     with pytest.raises(BadVideoError, match=words):
         infer(bright, [clip, path], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    assert "WARN" not in capfd.readouterr().err, "OpenCV prints nothing of its own"
     result = infer(bright, [clip, path], tmp_path / "out", options=InferOptions(keep_going=True))
     assert [each.image for each in result.failed] == [path] and result.videos[0].frames == 12
     with pytest.raises(MissingFileError, match=r"nowhere\.mp4"):

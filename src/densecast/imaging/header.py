@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from densecast.errors import BadImageError, TooManyPixelsError
-from densecast.imaging import tiff
+from densecast.imaging import other_files, tiff
 from densecast.runtime.process_settings import warnings_ignored
 
 if TYPE_CHECKING:
@@ -26,11 +26,6 @@ _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 # Of these modes the values have more than 8 bits; "I" is also how Pillow opens a PGM of 16.
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
-
-
-# Brands of the ISO base media format that are pictures, as phones write them.
-_BASE64 = re.compile(rb"\s*(data:image/|iVBORw0KGgo|/9j/|UklGR|R0lGOD)")
-_PHONE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1")
 
 _STARTS = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|BM.{4}\0{4}|II\*\0|MM\0\*|P[1-6]\s+(#.*\n)*\d+\s+\d+\s",
@@ -110,7 +105,8 @@ def _by_pillow(file: IO[bytes], where: str, start: bytes, found: tiff.Header | N
             "A picture that is really so large is read in tiles: densecast infer --large."
         ) from None
     except UnidentifiedImageError:
-        raise BadImageError(f"{where}: {_unknown(start)}") from None
+        file.seek(0)
+        raise BadImageError(f"{where}: {other_files.told(file.read(other_files.LOOKED_AT), FORMATS)}") from None
     except OSError as error:
         raise BadImageError(f"{where}: cannot be read ({error.strerror or error}).") from None
     except Exception as error:  # Pillow raises whatever the damage leads to
@@ -124,22 +120,6 @@ def opened(file: IO[bytes]) -> Iterator[PillowImage]:
 
     with warnings_ignored(), Image.open(file, formats=FORMATS) as image:
         yield image
-
-
-def _unknown(start: bytes) -> str:
-    """What to say of a file that Pillow does not know."""
-    if start[4:8] == b"ftyp" and start[8:12] in _PHONE_BRANDS:
-        return "a HEIC or AVIF file, which is not read. Convert it to JPEG or PNG."
-    if _BASE64.match(start):
-        return "a picture as base64, which is text: decode it first."
-    if start.startswith(b"\x89PNG") and not start.startswith(b"\x89PNG\r\n\x1a\n"):
-        return (
-            "a PNG whose line ends were changed: it was sent or stored as text. Get it again as it is (curl: "
-            "--data-binary)."
-        )
-    if start.lstrip().startswith((b"<", b"%PDF")):
-        return f"{'a PDF' if b'%PDF' in start else 'a web page, SVG or XML'}, where an image is needed."
-    return f"not an image of a known format ({', '.join(FORMATS)})."
 
 
 def _orientation(image: PillowImage) -> int:

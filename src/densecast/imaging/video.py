@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -259,6 +260,10 @@ class _Newest:
 def _opened(name: str, address: str) -> Any:
     import cv2
 
+    # What FFmpeg and OpenCV print of a file says less than the error, and names no file; a user's own setting stays.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     if name.startswith(CAMERA):
         number = name.removeprefix(CAMERA)
         if not number.isdigit():
