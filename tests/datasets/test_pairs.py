@@ -355,6 +355,7 @@ def test_a_file_names_folders_rule_and_share(tmp_path: Path) -> None:
     [
         ("imges = 'a'", "unknown key 'imges'. Did you mean 'images'"),
         ("names = ['a', 'a']", "a class twice"),
+        ("names = ['a', true]", "put it in quotes"),
         ("nc = 4\nnames = ['a', 'b']", "'nc' is 4, and there are 2"),
         ("val = 2.0", "between 0 and 1"),
         ("colours = {a = [1, 2]}", "must be .r, g, b."),

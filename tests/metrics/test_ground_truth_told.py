@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny_specs
 
+from densecast.errors import UsageError
 from densecast.metrics._base import TruthSummary
 from densecast.metrics.dice import Dice
 from densecast.metrics.iou import IntersectionOverUnion
@@ -39,6 +40,12 @@ def test_of_dice_all_labels_but_two_are_foreign() -> None:
     assert metric.truth([metric.count("a", SegmentationMap(maps[0] * 0), maps[0] * 0, two)], two) == TruthSummary(
         (25, 0), 0, {}
     )
+
+
+def test_dice_of_more_than_two_classes_is_refused_before_anything_is_measured() -> None:
+    Dice().check(tiny_specs.segmentation())
+    with pytest.raises(UsageError, match="has 3 classes.*Take iou"):
+        Dice().check(tiny_specs.segmentation(LABELS))
 
 
 def test_summaries_of_parts_are_added_label_by_label() -> None:

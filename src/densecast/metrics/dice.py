@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import BadShapeError
+from densecast.errors import BadShapeError, UsageError
 from densecast.metrics._base import CountBlock, Metric, TruthSummary, require_tensors
 from densecast.metrics._blocks import ValuesByImage, blocks_of
 from densecast.spec.model import ModelSpec
@@ -64,12 +64,18 @@ class Dice:
     table_styles = ("none", "milesial")
 
     def check(self, spec: ModelSpec) -> None:
-        """Whether the model's predictions are class maps, of which class 1 is measured.
+        """Whether the model's predictions are class maps of two classes, of which the second is measured.
 
         Raises:
             UsageError: they are not.
         """
         require_tensors("dice", frozenset({"class_id"}), spec)
+        if len(spec.labels) > FOREGROUND + 1:
+            raise UsageError(
+                f"metric 'dice' measures one foreground class, and {spec.name} has {len(spec.labels)} classes "
+                f"({', '.join(spec.labels[:3])}{' …' * (len(spec.labels) > 3)}). Take iou, which has all of them.",
+                field="metric",
+            )
 
     def count(self, sample_id: str, prediction: SegmentationMap, target: LabelMap, spec: ModelSpec) -> ForegroundCount:
         """One image's foreground pixels.

@@ -204,8 +204,12 @@ def _names(path: Path, given: dict[str, Any]) -> tuple[str, ...]:
         if sorted(ordered) != list(range(len(ordered))):
             raise BadConfigError(f"{path}: 'names' must name every index from 0, got {sorted(ordered)}.")
         value = [ordered[index] for index in sorted(ordered)]
-    if not isinstance(value, list) or not all(isinstance(each, (str, int, bool)) for each in value):
+    if not isinstance(value, list) or not all(isinstance(each, (str, int)) for each in value):
         raise BadConfigError(f"{path}: 'names' must be a list, or names by index.")
+    if any(isinstance(each, bool) for each in value):
+        raise BadConfigError(
+            f"{path}: 'names' holds true or false, as YAML reads yes, no, on and off: put it in quotes."
+        )
     names = tuple(map(str, value))
     if len(set(names)) != len(names):
         raise BadConfigError(f"{path}: 'names' has a class twice.")
