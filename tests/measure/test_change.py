@@ -13,7 +13,7 @@ import tiny_artifacts
 
 from densecast.measure.change import paired_drop
 from densecast.spec.model import ModelSpec
-from densecast.spec.score import Score
+from densecast.spec.score import Interval, Score
 
 SPEC = tiny_artifacts.spec()
 Floats = npt.NDArray[np.float64]
@@ -101,3 +101,7 @@ def test_a_loss_is_positive_where_less_is_better() -> None:
 def test_no_image_has_no_drop() -> None:
     drop = paired_drop(FastMean(), SPEC, [], [])
     assert np.isnan([drop.value, drop.low, drop.high]).all()
+
+
+def test_no_drop_has_no_sign() -> None:
+    assert str(Interval(-0.0, -0.0, 0.0)) == "0 [0, 0]"

@@ -44,7 +44,7 @@ def test_of_dice_all_labels_but_two_are_foreign() -> None:
 
 def test_dice_of_more_than_two_classes_is_refused_before_anything_is_measured() -> None:
     Dice().check(tiny_specs.segmentation())
-    with pytest.raises(UsageError, match="has 3 classes.*Take iou"):
+    with pytest.raises(UsageError, match=r"has 3 classes.*Take iou"):
         Dice().check(tiny_specs.segmentation(LABELS))
 
 

@@ -251,3 +251,4 @@ def test_the_command_compares_runs_and_writes_a_page(street: Report, tmp_path: P
     assert "2 runs" in (tmp_path / "h.html").read_text()
     alone = densecast("report", tmp_path / "a")
     assert alone.code == 0 and alone.out.startswith("Take openvino int8")
+    assert street.findings() and all(each in alone.out for each in street.findings())

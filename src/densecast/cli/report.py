@@ -33,6 +33,7 @@ def command(
         return
     (given,) = folders
     from densecast import artifact, report
+    from densecast.cli.run import text_of as text_of_run
     from densecast.errors import UsageError
     from densecast.io import codec, files
     from densecast.report import markdown, own_pages, page, verdict
@@ -62,7 +63,7 @@ def command(
         )
     earlier = report.read(folder)
     report.write(earlier, folder)
-    text = f"{verdict.of(earlier).sentence}\n\n{markdown.results(earlier)}"
+    text = f"{verdict.of(earlier).sentence}\n\n{text_of_run(earlier, folder)}"
     emit(codec.to_plain(earlier), text, json)
 
 

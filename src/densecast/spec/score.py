@@ -52,5 +52,6 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        """`0.21 [0.05, 0.38]`."""
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        """`0.21 [0.05, 0.38]`; a zero has no sign."""
+        value, low, high = (each + 0.0 for each in (self.value, self.low, self.high))
+        return f"{value:.3g} [{low:.3g}, {high:.3g}]"
