@@ -47,13 +47,14 @@ MADE_FOR = {
     "a power of 0..1": ("x = Pow (image, two)", UNIT),
     "mean and deviation of 0..1": ("a = Sub (image, small)\n x = Div (a, small)", UNIT),
     "2 x - 1 of 0..1": ("a = Mul (image, two)\n x = Sub (a, one)", UNIT),
+    "batches of 0..1": ("x = BatchNormalization (image, ones, zeros, fifths, fifths)", UNIT),
     "nothing": ("x = Identity (image)", UNIT),
 }
 CONSTANTS = """float[1, 3, 1, 1] mean = {123.7, 116.3, 103.5}, float[1, 3, 1, 1] deviation = {58.4, 57.1, 57.4},
     float half = {127.5}, float one = {1.0}, float[1] minus = {-1.0}, float share = {0.0078}, float two = {2.0},
     float[3, 1, 1] small = {0.48, 0.45, 0.41}, float zero = {0.0}, float top = {255.0}, float red = {123.7},
     float green = {116.3}, float blue = {103.5}, int64[3] turned = {2, 1, 0}, float[3] ones = {1.0, 1.0, 1.0},
-    float[3] zeros = {0.0, 0.0, 0.0}, float[3] means = {123.7, 116.3, 103.5},
+    float[3] zeros = {0.0, 0.0, 0.0}, float[3] fifths = {0.2, 0.2, 0.25}, float[3] means = {123.7, 116.3, 103.5},
     float[3] variances = {3410.0, 3260.0, 3290.0},
     int64[4] like = {1, 3, 1, 1}"""
 
@@ -104,6 +105,21 @@ def test_a_normalisation_on_top_of_its_own_is_refused(name: str, tmp_path: Path)
 def test_what_is_declared_right_is_taken_without_a_word(name: str, tmp_path: Path) -> None:
     artifact = exported(tmp_path, graph(MADE_FOR[name][0]), BYTES)
     assert not any("normalises" in note for note in artifact.manifest.passes)
+
+
+@pytest.mark.parametrize("name", ["mean and deviation of 0..1", "2 x - 1 of 0..1", "batches of 0..1"])
+@pytest.mark.parametrize("rule", [IMAGENET, Preprocess(Native(), mean=(0.485,), std=(0.229,), divisor=255.0)])
+def test_so_is_one_on_top_of_its_own_of_0_to_1(name: str, rule: Preprocess, tmp_path: Path) -> None:
+    with pytest.raises(BadConfigError, match=r"would do it again, .*--normalise 0\.\.1") as caught:
+        exported(tmp_path, graph(MADE_FOR[name][0]), rule)
+    assert caught.value.field == "mean" and not (tmp_path / "float").exists()
+
+
+def test_values_of_minus_1_to_1_that_a_graph_turns_into_its_own_are_taken(tmp_path: Path) -> None:
+    """It makes 0..1 of -1..1 first, and what its first layer sees is normalised once."""
+    rule = Preprocess(Native(), mean=(127.5,), std=(127.5,))
+    first = "a = Add (image, one)\n b = Div (a, two)\n c = Sub (b, small)\n x = Div (c, small)"
+    assert exported(tmp_path, graph(first), rule).spec.preprocess.mean == (127.5,)
 
 
 @pytest.mark.torch

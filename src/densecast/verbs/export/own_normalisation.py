@@ -23,6 +23,8 @@ _GREYS = np.array([[0.0], [64.0], [128.0], [192.0], [255.0]])
 # First layers see images that span 1 to 5, or 255 where only means are subtracted; what is normalised twice spans a
 # hundredth, or lies as a whole a hundred spans away from 0.
 _LEAST_SPAN, _LARGEST_SPAN, _FURTHEST_SPANS = 0.05, 5000.0, 10.0
+# A normalisation puts 0 inside of what images span, and not near an end; of values 0..1 it divides by less than this.
+_INSIDE, _LARGEST_DEVIATION, _NORMALISED_SPAN = 0.1, 0.55, 1.5
 # Of an open side: small, and a multiple of what slices and padding before a first layer ask for.
 _SIDE = 32
 _LARGEST_IMAGE = 1 << 24
@@ -48,6 +50,7 @@ def fed(rule: Preprocess, seen: Seen, name: str) -> tuple[Preprocess, tuple[str,
     """
     found = _of_greys(rule, seen)
     if _is_sound(found):
+        _refuse_twice(rule, seen, found, name)
         return rule, ()
     undivided = replace(rule, mean=(0.0,), std=(1.0,), divisor=1.0)
     would_do = _is_sound(_of_greys(undivided, seen))
@@ -59,6 +62,31 @@ def fed(rule: Preprocess, seen: Seen, name: str) -> tuple[Preprocess, tuple[str,
         f"as {float(found.min()):.4g} to {float(found.max()):.4g}. {cure}",
         field="mean",
     )
+
+
+def _refuse_twice(rule: Preprocess, seen: Seen, found: Floats, name: str) -> None:
+    """Refuse a declared normalisation of a graph that normalises values 0..1 itself.
+
+    Raises:
+        BadConfigError: says what its first layer would see, and what it sees without.
+    """
+    of_unit = _of_greys(replace(rule, mean=(0.0,), std=(255.0,), divisor=1.0), seen)
+    is_scaled = bool((np.ptp(of_unit, axis=0) >= 1 / _LARGEST_DEVIATION).all())
+    declared = _of_greys(rule, lambda values: values)
+    is_declared = bool((np.ptp(declared, axis=0) >= _NORMALISED_SPAN).all()) and _is_centred(declared)
+    if is_scaled and is_declared and _is_centred(of_unit):
+        raise BadConfigError(
+            f"the graph normalises {name} itself, from values 0..1, which become {of_unit.min():.3g} to "
+            f"{of_unit.max():.3g}; the declared mean and std would do it again, and its first layer see "
+            f"{found.min():.3g} to {found.max():.3g}. Feed it 0..1: --normalise 0..1.",
+            field="mean",
+        )
+
+
+def _is_centred(found: Floats) -> bool:
+    low, high = found.min(axis=0), found.max(axis=0)
+    margin = _INSIDE * (high - low)
+    return bool(((low < -margin) & (high > margin)).all())
 
 
 def is_undeclared(rule: Preprocess) -> bool:
