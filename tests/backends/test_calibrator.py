@@ -61,7 +61,7 @@ def _ranges(model: Any) -> list[tuple[Any, ...]]:
 def _by_nncf(feeds: list[Feeds], options: QuantizeOptions, monkeypatch: pytest.MonkeyPatch) -> Any:
     with monkeypatch.context() as patch:
         patch.setattr(_nncf, "calibrator", lambda *_, **__: None)
-        return _nncf.quantize(_model(), feeds, options, full_weights=True)
+        return _nncf.quantize(_model(), feeds, options, full_weights=True)[0]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def _everything(model: Any) -> list[str]:
 def test_corrected_biases_are_those_of_nncf(feeds: list[Feeds], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nncf")
     options = QuantizeOptions(activations="asymmetric", calibration_method="mean_minmax", bias_correction="fast")
-    models = _nncf.quantize(_model(), feeds, options, full_weights=True), _by_nncf(feeds, options, monkeypatch)
+    models = _nncf.quantize(_model(), feeds, options, full_weights=True)[0], _by_nncf(feeds, options, monkeypatch)
     got, expected = (_biases(model) for model in models)
     plain = _biases(_model())
     assert len(got) == len(expected) == len(plain) == 3
@@ -157,7 +157,7 @@ def test_sums_between_the_blocks_of_a_transformer_stay_in_float_and_its_products
     pytest.importorskip("nncf")
     tokens: list[Feeds] = [{"image": np.random.default_rng(seed).random((1, 6, 8), np.float32)} for seed in range(3)]
     options = QuantizeOptions(calibration_method="minmax", bias_correction="none")
-    model = _nncf.quantize(_block(normalises), tokens, options, full_weights=True)
+    model, _ = _nncf.quantize(_block(normalises), tokens, options, full_weights=True)
 
     def is_quantised(node: Any, place: int) -> bool:
         return bool(node.input_value(place).get_node().get_type_name() == "FakeQuantize")

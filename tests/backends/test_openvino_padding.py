@@ -52,7 +52,7 @@ def test_ranges_are_symmetric_where_something_is_padded(columns: int, scheme: st
 
 @pytest.mark.parametrize(("activations", "layers"), [("symmetric", 3), ("asymmetric", 2)])
 def test_a_pad_ends_int8_unless_ranges_are_symmetric(activations: str, layers: int) -> None:
-    int8 = _nncf.quantize(
+    int8, _ = _nncf.quantize(
         padded(1), FEEDS, QuantizeOptions(activations=activations, calibration_method="minmax"), full_weights=True
     )
     compiled = ov.Core().compile_model(int8, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -124,7 +124,7 @@ def nncf_made(options: QuantizeOptions) -> Any:
     core.set_property({"ENABLE_MMAP": False})
     model = core.read_model(tiny_graphs.segmentation(24, 32, batch=1).SerializeToString())
     with contextlib.redirect_stdout(io.StringIO()):
-        return _nncf.quantize(model, feeds(), options, full_weights=True)
+        return _nncf.quantize(model, feeds(), options, full_weights=True)[0]
 
 
 def nodes_of(model: Any) -> list[tuple[str, bytes]]:

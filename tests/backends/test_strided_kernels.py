@@ -61,7 +61,7 @@ def test_in_int8(channels: int) -> None:
     model = ov.Core().read_model(widen_strided_kernels.apply(plain).model.SerializeToString())
     feeds = [{"image": FEED["image"][:, :channels]}]
     options = QuantizeOptions(calibration_method="minmax", bias_correction="none")
-    int8 = _nncf.quantize(model, feeds, options, full_weights=True)
+    int8 = _nncf.quantize(model, feeds, options, full_weights=True)[0]
     assert any(node.get_type_name() == "FakeQuantize" for node in int8.get_ordered_ops())
     assert off_by(int8, channels, "f32", wanted) < 0.02
 

@@ -155,3 +155,24 @@ def test_each_of_equal_parts_of_the_data_gives_one_image(total: int, count: int)
         assert len({tuple(spread(total, count, seed)) for seed in range(20)}) > 1
     # Any image of a part may be the one: over many seeds all are drawn.
     assert {index for seed in range(400) for index in spread(9, 3, seed)} == set(range(9))
+
+
+def test_every_beginning_of_the_order_of_images_is_spread_over_all_of_them() -> None:
+    for count in (1, 2, 7, 64, 100):
+        order = calibration.in_spread_order(count)
+        assert sorted(order) == list(range(count))
+        for some in (4, 16, 32):
+            if some <= count // 2:
+                # No quarter of all is left out, and none has all.
+                quarters = np.bincount(4 * np.array(order[:some]) // count, minlength=4)
+                assert quarters.min() >= some // 4 - 1 and quarters.max() <= some // 4 + 2
+    assert calibration.in_spread_order(8) == [0, 4, 2, 6, 1, 5, 3, 7]
+
+
+def test_a_part_of_the_images_is_told_of_by_its_place_among_all(folder: Path) -> None:
+    told: list[tuple[int, int]] = []
+    items, _ = calibration.choose(SPEC, QuantizeOptions(images=6), folder)
+    feeds = calibration.CalibrationFeeds(items, SPEC, lambda done, total: told.append((done, total)))
+    part = feeds.picked([5, 1, 3, 0])[1:3]
+    assert [each["image"].tobytes() for each in part] == [feeds[index]["image"].tobytes() for index in (1, 3)]
+    assert told[:2] == [(2, 4), (3, 4)]

@@ -101,6 +101,27 @@ def test_a_named_method_and_few_images_are_not_a_choice(images: Path, tmp_path: 
 
 
 @pytest.mark.quantize
+@pytest.mark.parametrize("named", [False, True])
+def test_images_that_are_alike_are_not_all_looked_at_and_the_record_holds_those_that_were(
+    named: bool, tmp_path: Path
+) -> None:
+    pytest.importorskip("nncf")
+    for index in range(70):
+        write_jpeg(tmp_path / "images" / f"{index:02}.jpg", seed=index % 3)
+    method = "mean_minmax" if named else "auto"
+    options = replace(INT8, backend="openvino", quantize=QuantizeOptions(images=0, calibration_method=method))
+    source = tiny_artifacts.exported(tmp_path, tiny_graphs.segmentation())
+    records = [
+        build(source, tmp_path / name, options, data=tmp_path / "images").manifest.calibration for name in ("a", "b")
+    ]
+    record = records[0]
+    assert record is not None and record == records[1]
+    assert record.count == len(set(record.ids)) == 32
+    places = sorted(int(each.removesuffix(".jpg")) for each in record.ids)
+    assert all(any(low <= place < low + 14 for place in places) for low in range(0, 70, 14))
+
+
+@pytest.mark.quantize
 def test_openvino_tries_all_four_on_its_own_model(images: Path, tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     source = tiny_artifacts.exported(tmp_path, tiny_graphs.segmentation())

@@ -76,3 +76,20 @@ def test_disturbed_calls_do_not_count() -> None:
     assert undisturbed_ratio(baseline, candidate) == pytest.approx(2.0 / np.quantile(candidate, 0.25))
     candidate[:8] = 1.0
     assert undisturbed_ratio(baseline, candidate) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "known"),
+    [
+        ([2.0] * 8, [1.0] * 8, True),
+        ([0.2] * 8, [0.1] * 8, False),  # 3 seconds are asked for
+        ([2.0] * 7 + [2.1], [1.0] * 8, False),
+        # Of twelve rounds one at either end may be anything.
+        ([2.0] * 11 + [9.0], [1.0] * 12, True),
+        ([2.0] * 10 + [9.0] * 2, [1.0] * 12, False),
+    ],
+)
+def test_a_ratio_is_known_where_rounds_agree_and_were_long_enough(
+    baseline: list[float], candidate: list[float], known: bool
+) -> None:
+    assert ab_timing.is_known(np.array(baseline), np.array(candidate), 0.01, 3.0) is known

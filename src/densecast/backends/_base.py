@@ -76,7 +76,8 @@ class BuildJob:
     artifact it came from (for backends that run the original network). `calibration` holds one image's
     feeds each, and is empty unless int8 is requested; where it is `Divided`, other machines can see the images. The
     options' `cpu` is resolved: never `native`. `half_types` are the 16-bit types that may be used, the usual one first,
-    and without any float32 is; None for those of this CPU.
+    and without any float32 is; None for those of this CPU. `tried` says that the first so many of the calibration
+    images are those of the trials just before, see `TriesCalibrations`; 0 without any.
     """
 
     source: FloatArtifact
@@ -85,6 +86,7 @@ class BuildJob:
     options: BuildOptions
     calibration: Sequence[Feeds]
     half_types: tuple[str, ...] | None = None
+    tried: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ class Built:
 
     `settings` are the engine's own, to be used again when the model is loaded; `measurements` holds measured
     figures that a choice was based on, by name and unit; `half_type` how the 16-bit type was chosen, if it was. `needs`
-    is what a CPU must compute natively to give the same numbers.
+    is what a CPU must compute natively to give the same numbers. `images` is how many of the job's calibration images
+    were used, the first ones; 0 for all.
     """
 
     precision: PrecisionRan
@@ -101,6 +104,7 @@ class Built:
     measurements: dict[str, float] = field(default_factory=dict)
     half_type: HalfTypeRecord | None = None
     needs: tuple[Ability, ...] = ()
+    images: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,10 @@ class Traits:
     on. `calibration_methods` are the ways to find int8 ranges that are worth trying, the quickest first; without any,
     there is one way. `merged_methods` are those whose statistics of single images merge to exactly what one process
     finds, so that calibration can be divided. `corrects_biases` says whether its quantiser can move biases so that
-    layers keep their mean outputs. `survives_fork` says whether a process forked after the engine was used may use it.
-    `targets_cpus` says whether its builds are for a kind of CPU: options that name one are refused otherwise.
+    layers keep their mean outputs. `settles` says whether it uses no more calibration images than its ranges take to
+    settle: they are then in an order in which every beginning is spread over all. `survives_fork` says whether a
+    process forked after the engine was used may use it. `targets_cpus` says whether its builds are for a kind of CPU:
+    options that name one are refused otherwise.
     """
 
     package: str
@@ -131,6 +137,7 @@ class Traits:
     calibration_methods: tuple[CalibrationMethod, ...] = ()
     merged_methods: tuple[CalibrationMethod, ...] = ()
     corrects_biases: bool = False
+    settles: bool = False
     survives_fork: bool = True
     targets_cpus: bool = False
 
@@ -180,10 +187,6 @@ class CalibrationTrials(Protocol):
 
     Nothing of them is kept: they are there to be compared.
     """
-
-    @property
-    def seconds_per_image(self) -> float:
-        """What finding the ranges on one image took."""
 
     def float32(self, images: Sequence[Feeds]) -> list[F32]:
         """The main output (N, C, h, w) of each image in float32."""

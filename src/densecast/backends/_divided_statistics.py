@@ -6,7 +6,7 @@ import copy
 import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,11 @@ class StatisticsWork:
         return statistics_of
 
 
-def collect_elsewhere(calibration: Divided, model: Any, takers: Sequence[Taker]) -> None:
+def collect_elsewhere(calibration: Divided, model: Any, takers: Sequence[Taker], before: int = 0) -> None:
     """Have the statistics of each image collected where `calibration` says, and merge them in the images' order.
 
-    Each of them keeps what it was told image by image, so that nothing depends on who collected which.
+    Each of them keeps what it was told image by image, so that nothing depends on who collected which. `before` is the
+    number of images that came before, for errors.
 
     Raises:
         BadGraphError: a layer gives values that are no numbers.
@@ -87,9 +88,10 @@ def collect_elsewhere(calibration: Divided, model: Any, takers: Sequence[Taker])
 
     def written(folder: Path) -> StatisticsWork:
         ov.serialize(model, folder / "statistics.xml")
-        return StatisticsWork(folder / "statistics.xml", tuple(takers))
+        empty = [replace(taker, statistics=taker.statistics.empty()) for taker in takers]
+        return StatisticsWork(folder / "statistics.xml", tuple(empty))
 
-    for number, answer in enumerate(calibration.each(written)):
+    for number, answer in enumerate(calibration.each(written), before):
         for taker, parts in zip(takers, _unpacked(answer), strict=True):
             if not all(np.isfinite(held).all() for held in parts.values()):
                 layer = f"layer {taker.layer!r}" if taker.layer else "a layer"

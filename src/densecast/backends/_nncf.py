@@ -55,14 +55,20 @@ def quantize(
     *,
     full_weights: bool,
     placed: Calibrator | None = None,
-) -> Any:
-    """Insert fake-quantisation around convolutions and matrix products; returns a new model of the same kind.
+    seen: int = 0,
+) -> tuple[Any, int]:
+    """Insert fake-quantisation around convolutions and matrix products.
 
-    Weights use all 8 bits with `full_weights`, else 7. `placed` are the model's quantisers, if they are placed already.
+    Weights use all 8 bits with `full_weights`, else 7. `placed` are the model's quantisers, if they are placed already;
+    `seen` is the number of the first images that they have collected.
+
+    Returns:
+        A new model of the same kind, and how many of the images its ranges are of: all, or as many as settle them.
 
     Raises:
         MissingExtraError: NNCF is not installed.
         UsageError: a pattern of what stays in float is found nowhere.
+
     """
     with quiet():
         method, bias = options.calibration_method, options.bias_correction
@@ -70,11 +76,11 @@ def quantize(
         if made is None and bias != "full":
             made = calibrator(model, len(calibration), options, full_weights=full_weights)
         if made is not None and method != "auto":
-            made.collect(calibration, [method], with_biases=bias == "fast")
-            return made.int8(method, corrects_biases=bias == "fast")
+            images = made.settle(calibration, method, with_biases=bias == "fast", seen=seen)
+            return made.int8(method, corrects_biases=bias == "fast"), images
         import nncf
 
-        return nncf.quantize(
+        int8 = nncf.quantize(
             model,
             nncf.Dataset(calibration),
             subset_size=len(calibration),
@@ -82,6 +88,7 @@ def quantize(
             advanced_parameters=_advanced(options, full_weights=full_weights),
             **_where(model, options),
         )
+        return int8, len(calibration)
 
 
 def calibrator(model: Any, images: int, options: QuantizeOptions, *, full_weights: bool) -> Calibrator | None:

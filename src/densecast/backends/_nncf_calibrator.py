@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from densecast.backends import _divided_statistics, _openvino_ranges
+from densecast.backends import _divided_statistics, _openvino_ranges, _settled
 from densecast.backends._divided import Divided
 from densecast.backends._divided_statistics import Taker
 from densecast.backends._openvino_statistics import RangeTaker, StatisticsPass
@@ -63,6 +63,9 @@ class Calibrator:
             self._options = options
             self._made: dict[bool, Any] = {}
             self._outside = 1 - options.percentile / 100
+            self._methods, self._seen = frozenset[CalibrationMethod](), 0
+            self._statistics: dict[tuple[int, tuple[int, ...]], ValueStatistics] = {}
+            self._means: dict[tuple[int, int], ChannelMeans] = {}
             self._prepare()
         except (ImportError, AttributeError, TypeError, ValueError, KeyError, RuntimeError) as error:
             raise UnknownPartsError from error
@@ -74,10 +77,38 @@ class Calibrator:
         *,
         with_biases: bool,
     ) -> None:
-        """Run the float model on every image once, for ranges by the methods and, where asked, for biases.
+        """Run the float model on every image once, for ranges by the methods and, where asked, for biases."""
+        self._start(methods, with_biases=with_biases)
+        self._collected(self._one_pass(methods), calibration)
 
-        Where extremes are all that ranges take, the engine finds them: the same numbers, and no tensor is written out.
+    def settle(
+        self, calibration: Sequence[Feeds], method: CalibrationMethod, *, with_biases: bool, seen: int = 0
+    ) -> int:
+        """Collect until twice as many images hardly move ranges by a method; returns the number of images.
+
+        Images are to be in an order in which every beginning is like all of them. The first `seen` are those that
+        `collect` was called with before, by that method among others: they are not run again.
         """
+        if seen and seen == self._seen and method in self._methods:
+            for statistics in self._statistics.values():
+                statistics.only(method)
+            self._methods, self._means = frozenset({method}), self._means if with_biases else {}
+        else:
+            self._start([method], with_biases=with_biases)
+        one_pass, before = self._one_pass([method]), None
+        for count in _settled.rounds(len(calibration)):
+            if count > self._seen:
+                self._collected(one_pass, calibration[self._seen : count])
+            now = [self._statistics[point.output, point.key].range(method, absolute=False) for point in self._ranges]
+            is_settled = before is not None and _settled.are_settled(before, now)
+            if is_settled or _settled.are_enough(self._seen, method):
+                break
+            before = now
+        return self._seen
+
+    def _start(self, methods: Collection[CalibrationMethod], *, with_biases: bool) -> None:
+        """Forget all images."""
+        self._methods, self._seen = frozenset(methods), 0
         self._means = {(place, axis): ChannelMeans(axis) for place, axis, _ in self._biases if with_biases}
         self._statistics = {
             (point.output, point.key): ValueStatistics(
@@ -85,6 +116,12 @@ class Calibrator:
             )
             for point in self._ranges
         }
+
+    def _one_pass(self, methods: Collection[CalibrationMethod]) -> StatisticsPass:
+        """What runs images for ranges by some methods.
+
+        Where extremes are all that these take, the engine finds them: the same numbers, and no tensor is written out.
+        """
         copy = self._model.clone()
         shown = _Shown(copy, self._places)
         ranges = []
@@ -93,16 +130,19 @@ class Calibrator:
             outputs = shown.values(place) if ends is None else ends
             ranges.append(RangeTaker(self._places[place][0], statistics, outputs))
         means = [(shown.values(place)[0], channels) for (place, _), channels in self._means.items()]
-        one_pass = StatisticsPass(shown.outputs, copy.get_parameters(), ranges, means)
-        if isinstance(calibration, Divided) and ValueStatistics.merges(methods):
+        return StatisticsPass(shown.outputs, copy.get_parameters(), ranges, means)
+
+    def _collected(self, one_pass: StatisticsPass, calibration: Sequence[Feeds]) -> None:
+        if isinstance(calibration, Divided) and ValueStatistics.merges(self._methods):
             takers = [
                 Taker(each.outputs, each.statistics, "add" if len(each.outputs) == 1 else "add_extremes", each.layer)
-                for each in ranges
+                for each in one_pass.ranges
             ]
-            takers += [Taker((output,), channels) for output, channels in means]
-            _divided_statistics.collect_elsewhere(calibration, one_pass.model, takers)
+            takers += [Taker((output,), channels) for output, channels in one_pass.means]
+            _divided_statistics.collect_elsewhere(calibration, one_pass.model, takers, self._seen)
         else:
-            one_pass.run(calibration)
+            one_pass.run(calibration, self._seen)
+        self._seen += len(calibration)
 
     def int8(self, method: CalibrationMethod, *, corrects_biases: bool) -> Any:
         """A quantised model by one of the methods that were collected, with biases corrected or not."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from densecast.artifact.half_type_record import HalfTypeRecord
 from densecast.backends import _nncf, _openvino_model
 from densecast.backends._base import F32, BuildJob, listed_batch_sizes
 from densecast.backends._nncf_calibrator import Calibrator
@@ -22,6 +22,8 @@ from densecast.spec.tensor import Feeds
 # The quantisers that were placed last, for the build that follows its trials: where they go depends on no range. Only
 # the thread that placed them gets them again: they hold what they are given.
 _placed: dict[str, tuple[Any, Calibrator | None]] = {}
+# The 16-bit type that trials had, for that build: where the timing decides nothing, another one might say otherwise.
+_chosen: dict[str, HalfTypeRecord | None] = {}
 
 
 def placed(job: BuildJob) -> tuple[Any, Calibrator | None]:
@@ -41,6 +43,18 @@ def placed(job: BuildJob) -> tuple[Any, Calibrator | None]:
 def keep(job: BuildJob, model: Any, quantisers: Calibrator) -> None:
     """Keep them for the next call of `placed`, which is that of the build."""
     _placed[_key(job)] = model, quantisers
+
+
+def keep_half_type(job: BuildJob, record: HalfTypeRecord | None) -> None:
+    """Keep the 16-bit type that a job's trials have (None: float32) for the build that follows them."""
+    _chosen.clear()
+    _chosen[_key(job)] = record
+
+
+def half_type(job: BuildJob, choose: Callable[[], HalfTypeRecord | None]) -> HalfTypeRecord | None:
+    """The 16-bit type of the trials before, else that which `choose` gives."""
+    key = _key(job)
+    return _chosen.pop(key) if job.tried and key in _chosen else choose()
 
 
 def _key(job: BuildJob) -> str:
@@ -70,10 +84,8 @@ class OpenVinoCalibrationTrials:
     ) -> None:
         self._job, self._model, self._placed, self._checked_hint = job, model, placed, checked_hint
         self._type: str | None = None
-        start = time.perf_counter()
         with _nncf.quiet():
             placed.collect(job.calibration, methods, with_biases=with_biases)
-        self.seconds_per_image = (time.perf_counter() - start) / len(job.calibration)
 
     def float32(self, images: Sequence[Feeds]) -> list[F32]:
         """The main output of each image in float32."""

@@ -54,56 +54,62 @@ class StatisticsPass:
         import openvino as ov
 
         self.model = ov.Model(outputs, parameters, "statistics")
-        self._count, self._ranges, self._means = len(outputs), ranges, means
+        self._count, self.ranges, self.means = len(outputs), ranges, means
         self._counted = [taker for taker in ranges if len(taker.outputs) == 1]
+        self._requests: list[Any] = []
 
-    def run(self, calibration: Sequence[Feeds]) -> None:
-        """Run every image once.
+    def run(self, calibration: Sequence[Feeds], before: int = 0) -> None:
+        """Run every image once; a later call goes on. `before` is the number of images that came before, for errors.
 
         Raises:
             BadGraphError: a layer gives values that are no numbers.
         """
-        import openvino as ov
-
         images = iter(calibration)
         first = next(images)
         cpus = usable_cpus()
-        at_a_time = max(1, min(cpus, _MOST_IMAGES, len(calibration), MOST_BYTES // max(self._bytes(first), 1)))
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": at_a_time, "INFERENCE_NUM_THREADS": cpus}
-        compiled = ov.Core().compile_model(self.model, "CPU", settings)
-        requests = [compiled.create_infer_request() for _ in range(at_a_time)]
-        widening, merging = _Turns(), _Turns()
+        self._requests = self._requests or self._opened(first, min(cpus, _MOST_IMAGES, len(calibration)), cpus)
+        at_a_time = len(self._requests)
+        widening, merging = _Turns(before), _Turns(before)
         with ThreadPoolExecutor(max(cpus // at_a_time, 1)) as pool:
             each: _Each = map if at_a_time == cpus else pool.map
 
             def take_in(worker: int, numbered: tuple[int, Feeds]) -> None:
                 with _ended_by_error(numbered[0], widening, merging):
-                    self._take_in(requests[worker], *numbered, widening, merging, each)
+                    self._take_in(self._requests[worker], *numbered, widening, merging, each)
 
-            items = enumerate(itertools.chain([first], images))
+            items = enumerate(itertools.chain([first], images), before)
             for _ in ordered_parallel_map(take_in, items, at_a_time, ahead=at_a_time):
                 pass
+
+    def _opened(self, first: Feeds, most: int, cpus: int) -> list[Any]:
+        """Requests of the compiled model: one for each image that is in work at a time, at most so many."""
+        import openvino as ov
+
+        at_a_time = max(1, min(most, MOST_BYTES // max(self._bytes(first), 1)))
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": at_a_time, "INFERENCE_NUM_THREADS": cpus}
+        compiled = ov.Core().compile_model(self.model, "CPU", settings)
+        return [compiled.create_infer_request() for _ in range(at_a_time)]
 
     def _take_in(self, request: Any, number: int, feeds: Feeds, widening: _Turns, merging: _Turns, each: _Each) -> None:
         request.infer(feeds, share_inputs=True, share_outputs=True)
         values = [request.get_output_tensor(output).data for output in range(self._count)]
-        found = list(each(lambda taker: taker.extremes(values), self._ranges))
-        for taker, extremes in zip(self._ranges, found, strict=True):
+        found = list(each(lambda taker: taker.extremes(values), self.ranges))
+        for taker, extremes in zip(self.ranges, found, strict=True):
             if not extremes.are_finite:
                 raise BadGraphError(
                     f"layer {taker.layer!r} gives values that are not finite on calibration image {number + 1}, in "
                     "float32 as well: its weights are broken, or it is made for images of another normalisation."
                 )
         with widening.of(number):
-            ends = {id(taker): taker.statistics.widen(one) for taker, one in zip(self._ranges, found, strict=True)}
+            ends = {id(taker): taker.statistics.widen(one) for taker, one in zip(self.ranges, found, strict=True)}
         counts = list(
             each(lambda taker: taker.statistics.counts(values[taker.outputs[0]], ends[id(taker)]), self._counted)
         )
-        means = list(each(lambda taken: taken[1].of(values[taken[0]]), self._means))
+        means = list(each(lambda taken: taken[1].of(values[taken[0]]), self.means))
         with merging.of(number):
             for taker, counted in zip(self._counted, counts, strict=True):
                 taker.statistics.merge(counted)
-            for (output, channels), mean in zip(self._means, means, strict=True):
+            for (output, channels), mean in zip(self.means, means, strict=True):
                 channels.merge(mean, values[output].shape)
 
     def _bytes(self, feeds: Feeds) -> int:
@@ -124,8 +130,8 @@ class _EndedError(Exception):
 class _Turns:
     """Lets threads through one at a time, by number."""
 
-    def __init__(self) -> None:
-        self._changed, self._next, self._failed = threading.Condition(), 0, math.inf
+    def __init__(self, first: int) -> None:
+        self._changed, self._next, self._failed = threading.Condition(), first, math.inf
 
     @contextlib.contextmanager
     def of(self, number: int) -> Iterator[None]:

@@ -76,6 +76,18 @@ class ValueStatistics:
         """Whether ranges by these methods take more than the extremes of each image."""
         return not set(methods) <= {"minmax", "mean_minmax"}
 
+    def empty(self) -> ValueStatistics:
+        """Others of the same kind, of no image."""
+        return ValueStatistics(self._methods, self._outside, self._kept, samples=self._samples)
+
+    def only(self, method: CalibrationMethod) -> None:
+        """Go on for one of the methods alone, from all images so far: the others' ranges are no longer to be had."""
+        self._methods = frozenset({method}) & self._methods
+        if method != "histogram":
+            self._counts = None
+        if method != "percentile":
+            self._quantiles = []
+
     def add(self, values: F32) -> None:
         """Take in what one image has led to."""
         self.merge(self.counts(values, self.widen(self.extremes(values))))
@@ -193,6 +205,10 @@ class ChannelMeans:
         self._means: list[F32] = []
         self.shape: tuple[int, ...] = ()
         """of the first image's values"""
+
+    def empty(self) -> ChannelMeans:
+        """Others of the same axis, of no image."""
+        return ChannelMeans(self._axis)
 
     def add(self, values: F32) -> None:
         """Take in what one image has led to."""

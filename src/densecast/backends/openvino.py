@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,7 @@ class OpenVinoBackend:
         # A histogram's bins are those of all images before: what it ends with depends on their order.
         merged_methods=("mean_minmax", "minmax", "percentile"),
         corrects_biases=True,
+        settles=True,
         survives_fork=False,
         targets_cpus=True,
     )
@@ -108,14 +109,19 @@ class OpenVinoBackend:
             _nncf_trial.check(job.graph, job.spec.inputs, job.options.quantize)
         with engine_words.as_ours(_CANNOT, _CURE):
             full_weights = cpus.takes_full_weights(job.options.cpu)
-            int8 = _nncf.quantize(
-                model, job.calibration, job.options.quantize, full_weights=full_weights, placed=placed
+            int8, images = _nncf.quantize(
+                model,
+                job.calibration,
+                job.options.quantize,
+                full_weights=full_weights,
+                placed=placed,
+                seen=job.tried,
             )
-            hint = _hint(int8, job)
+            hint = _hint(int8, job, after_trials=True)
 
         def save(mixed: Any, folder: Path) -> Built:
             with engine_words.as_ours(_CANNOT, _CURE):
-                return _save(mixed, hint, job, folder)
+                return replace(_save(mixed, hint, job, folder), images=images)
 
         return OpenVinoQuantized(model, int8, hint.type, save)
 
@@ -129,6 +135,7 @@ class OpenVinoBackend:
         def checked_hint(int8: Any) -> str:
             """The 16-bit type beside int8, of a model that has been tried in a process of its own."""
             hint = _hint(int8, job)
+            _openvino_calibrations.keep_half_type(job, hint.record)
             with tempfile.TemporaryDirectory() as folder:
                 _write(int8, hint, job, Path(folder))
             return hint.type
@@ -210,7 +217,8 @@ def _tried_and_placed(job: BuildJob, *, corrects_biases: bool) -> tuple[Any, Cal
     return placed
 
 
-def _hint(model: Any, job: BuildJob) -> _Hint:
+def _hint(model: Any, job: BuildJob, *, after_trials: bool = False) -> _Hint:
+    """The floating-point type; with `after_trials` that of the job's trials, if it had any."""
     if job.options.precision == "force_float32":
         return _Hint("f32")
     if job.options.half_type != "auto":
@@ -220,7 +228,16 @@ def _hint(model: Any, job: BuildJob) -> _Hint:
     if job.half_types and job.options.cpu not in machine.kinds():
         return _Hint(job.half_types[0])  # it cannot be timed here
     ov = _openvino_model.imported()
-    record = _openvino_half_type.choose(ov.Core(), model, job, ov.get_version())
+
+    def choose() -> HalfTypeRecord | None:
+        return _openvino_half_type.choose(ov.Core(), model, job, ov.get_version())
+
+    if after_trials:
+        from densecast.backends import _openvino_calibrations
+
+        record = _openvino_calibrations.half_type(job, choose)
+    else:
+        record = choose()
     return _Hint("f32") if record is None else _Hint(record.chosen, record)
 
 

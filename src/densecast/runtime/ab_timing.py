@@ -85,6 +85,15 @@ def is_settled(baseline: Seconds, candidate: Seconds, required: float) -> bool:
     return max(low - required, required - high) > high - low
 
 
+def is_known(baseline: Seconds, candidate: Seconds, within: float, seconds: float) -> bool:
+    """Whether the rounds, of so many seconds in all at least, tell how many times as fast the candidate is.
+
+    They do where the interval of the median is no wider than `within`, a share of it.
+    """
+    ratio = median_ratio(baseline, candidate)
+    return float(baseline.sum() + candidate.sum()) >= seconds and ratio.high - ratio.low <= within * ratio.value
+
+
 def _by_workload(rounds: Sequence[Sequence[float]]) -> list[Seconds]:
     return list(np.array(rounds, dtype=np.float64).T)
 

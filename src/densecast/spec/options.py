@@ -105,9 +105,10 @@ _INT8 = "Calibration (int8)"
 class QuantizeOptions:
     """Options of int8 calibration and quantisation.
 
-    `images` 0 means all there are. The calibration methods: `minmax` the extremes over all images, `mean_minmax` the
-    mean of each image's extremes, `percentile` each image's values up to `percentile`, `histogram` the range with the
-    least quantisation error; `auto` tries those the backend has and takes the one that changes the outputs least.
+    `images` 0 means all there are; OpenVINO's ranges are of no more of them than they take to settle. The calibration
+    methods: `minmax` the extremes over all images, `mean_minmax` the mean of each image's extremes, `percentile` each
+    image's values up to `percentile`, `histogram` the range with the least quantisation error; `auto` tries those the
+    backend has and takes the one that changes the outputs least.
     Weights are always symmetric, which is what int8 kernels multiply fastest. Activations are `asymmetric` unless a
     graph pads between its layers (`auto`, OpenVINO): what is padded with zeros has to have its zero in the middle, or
     the layer after it does not run in int8.
@@ -117,7 +118,9 @@ class QuantizeOptions:
     are the paths, names or stems of the only images to calibrate on; empty means any that there are.
     """
 
-    images: int = option(300, "Number of calibration images; 0 for all.", group=_INT8, minimum=0)
+    images: int = option(
+        300, "Most calibration images; 0 for all. OpenVINO stops once ranges have settled.", group=_INT8, minimum=0
+    )
     seed: int = option(0, "Random seed for selecting calibration images.", group=_INT8, minimum=0)
     split: Split = option("train", "Split to take calibration images from: train, val or all.", group=_INT8)
     weights: WeightGranularity = option(

@@ -74,12 +74,12 @@ def build(
         built = plan.backend.build(job, draft.folder)
         precision = tuning.precision if tuning else None
         manifest = plan.manifest(built, notes, time.perf_counter() - start, precision)
-        manifest = replace(manifest, calibration=record, tuning=tuning)
+        manifest = replace(manifest, calibration=calibration_methods.of_images(record, built), tuning=tuning)
         stages.at("comparing the build with its float graph")
         # Both compile a model, which leaves CPUs idle: one at the same time as the other.
         with ThreadPoolExecutor(1) as pool:
             in_float = pool.submit(float_check.check, plan, job, graph) if float_check.is_needed(plan) else None
-            golden.add(draft.folder, manifest, graph, plan.feeds)
+            golden.add(draft.folder, manifest, graph, job.calibration)
             # Without a stored answer the engine is not on this machine.
             if in_float is not None and (draft.folder / artifact.GOLDEN).exists():
                 in_float.result()

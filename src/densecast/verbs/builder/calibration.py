@@ -50,6 +50,8 @@ class CalibrationFeeds(Sequence[Feeds]):
     def __init__(self, items: Sequence[Item], spec: ModelSpec, progress: Progress | None = None) -> None:
         self._items, self._spec, self._progress = items, spec, progress
         self._places: Sequence[int] = range(len(items))
+        # The place among all that are told of, and their number.
+        self._told = 0, len(items)
 
     def __len__(self) -> int:
         """The number of images."""
@@ -58,8 +60,8 @@ class CalibrationFeeds(Sequence[Feeds]):
     @overload
     def __getitem__(self, index: int) -> Feeds: ...
     @overload
-    def __getitem__(self, index: slice) -> CalibrationFeeds: ...
-    def __getitem__(self, index: int | slice) -> Feeds | CalibrationFeeds:
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Feeds | Self:
         """Prepare one image's feeds.
 
         Raises:
@@ -67,10 +69,13 @@ class CalibrationFeeds(Sequence[Feeds]):
             BadShapeError: it does not lead to a shape the model takes.
         """
         if isinstance(index, slice):
-            return CalibrationFeeds(self._items[index], self._spec, self._progress)
+            found = self.picked(range(len(self))[index])
+            found._told = self._told[0] + range(len(self))[index].start, self._told[1]
+            return found
         item = self._items[index]
         if self._progress:
-            self._progress(index % len(self) + 1, len(self))
+            before, total = self._told
+            self._progress(before + index % len(self) + 1, total)
         image = read_for(item.path, self._spec)
         if self._spec.slide is not None:
             return _window(image, item.name, self._places[index], self._spec)
@@ -84,6 +89,7 @@ class CalibrationFeeds(Sequence[Feeds]):
         found = copy.copy(self)
         found._items = [self._items[index] for index in indices]
         found._places = [self._places[index] for index in indices]
+        found._told = 0, len(found._items)
         return found
 
     def at(self, places: Sequence[int]) -> Self:
@@ -132,6 +138,15 @@ def spread(total: int, count: int, seed: int) -> list[int]:
     starts = np.arange(count + 1) * total // count
     rng = np.random.default_rng(seed)
     return [int(rng.integers(low, high)) for low, high in itertools.pairwise(starts.tolist())]
+
+
+def in_spread_order(count: int) -> list[int]:
+    """All of `count` places in an order in which every beginning is spread over all of them.
+
+    It is van der Corput's sequence: places by their bits, read from the other end.
+    """
+    bits = max(count - 1, 0).bit_length()
+    return sorted(range(count), key=lambda place: int(f"{place:0{bits}b}"[::-1], 2))
 
 
 def check_division(on: str, options: BuildOptions, traits: Traits) -> None:

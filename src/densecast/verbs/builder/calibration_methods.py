@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from densecast.artifact import CalibrationRecord, CompiledArtifact
 from densecast.backends._base import (
     Backend,
     BuildJob,
+    Built,
     CalibrationTrials,
     ChoosesActivationScheme,
     TriesCalibrations,
@@ -48,8 +48,8 @@ _FEWEST = 4
 _ENOUGH = 16
 # Another way than the default has to be better by this much: smaller differences turn around on other images.
 _BETTER_BY = 0.05
-# The most that calibrating the whole network with the chosen method may take; slow ones get fewer images.
-_SECONDS = 300.0
+# The most that the whole calibration may look at: 300 images of half a megapixel, so that large ones get fewer.
+_MOST_PIXELS = 300 * _FULL_COUNT_PIXELS
 
 
 def activation_scheme(backend: Backend, graph: Path) -> ActivationScheme:
@@ -88,13 +88,9 @@ def resolve(plan: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord
     if options.calibration_method == "auto" and methods and len(job.calibration) >= _ENOUGH:
         tries_biases = corrects_biases and options.bias_correction == "auto"
         resolved = _compared(plan, job, methods, bias, tries_biases=tries_biases)
-    picks = _spread(len(job.calibration), resolved.affordable or len(job.calibration))
-    if len(picks) < len(job.calibration):
-        given = job.calibration
-        if isinstance(given, calibration.CalibrationFeeds):
-            job = replace(job, calibration=given.picked(picks))
-        else:
-            job = replace(job, calibration=[given[index] for index in picks])
+    picks = _picks(plan, job, resolved)
+    if picks != list(range(len(job.calibration))):
+        job = replace(job, calibration=_picked(job.calibration, picks))
         record = replace(record, count=len(picks), ids=tuple(record.ids[index] for index in picks))
     if isinstance(plan.feeds, Divided):
         why = calibration.undivided(plan.options.backend, plan.backend.traits, resolved.method, resolved.bias)
@@ -102,6 +98,7 @@ def resolve(plan: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord
             remark = f"{why}: this machine has calibrated alone"
             _log.warning("int8 calibration: %s", remark)
             record = replace(record, remarks=(*record.remarks, remark))
+    job = replace(job, tried=len(resolved.calibrated) if resolved.is_one_pass else 0)
     return _with(job, resolved.method, resolved.bias), replace(
         record,
         calibration_method=resolved.method,
@@ -113,16 +110,28 @@ def resolve(plan: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord
     )
 
 
+def of_images(record: CalibrationRecord | None, built: Built) -> CalibrationRecord | None:
+    """The record of those images that a build has used."""
+    if record is None or not 0 < built.images < record.count:
+        return record
+    return replace(record, count=built.images, ids=record.ids[: built.images])
+
+
 @dataclass(frozen=True, slots=True)
 class _Resolved:
-    """The selected options, and why; `affordable` is the number of calibration images that it can afford, 0 for any."""
+    """The selected options, and why.
+
+    `calibrated` are the places of the images that ranges were tried with; `is_one_pass` says that the backend has kept
+    what it has found on them.
+    """
 
     method: CalibrationMethod
     bias: BiasCorrection
     tried: dict[str, float] = field(default_factory=dict)
     tried_biases: dict[str, float] = field(default_factory=dict)
     measure: str = ""
-    affordable: int = 0
+    calibrated: Sequence[int] = ()
+    is_one_pass: bool = False
 
 
 def _compared(
@@ -134,7 +143,8 @@ def _compared(
     tries_biases: bool,
 ) -> _Resolved:
     """Try every method on a few images; with `tries_biases`, also the best one with bias correction."""
-    calibrated, evaluated = _images(job)
+    places = _places(job)
+    calibrated, evaluated = ([job.calibration[index] for index in each] for each in places)
     task = TASKS.load_trusted(plan.spec.task)
     with tempfile.TemporaryDirectory() as folder:
         trials_of = _trials(
@@ -147,19 +157,18 @@ def _compared(
         stages.at("float32, to compare int8 with")
         expected = trials_of.float32(evaluated)
 
-        def measure(method: CalibrationMethod, bias: BiasCorrection) -> tuple[float, float]:
-            """Measure the change of the outputs, and the seconds per image."""
+        def measure(method: CalibrationMethod, bias: BiasCorrection) -> float:
+            """Measure the change of the outputs."""
             corrected = "" if bias == "none" else f", biases corrected ({bias})"
             stages.at(f"trying int8 ranges by {method}{corrected} on {len(calibrated)} images")
             outputs = trials_of.int8(method, bias, evaluated)
-            return output_change(task, expected, outputs, plan.spec), trials_of.seconds_per_image
+            return output_change(task, expected, outputs, plan.spec)
 
-        trials = {method: measure(method, bias) for method in methods}
-        tried = {method: change for method, (change, _) in trials.items()}
+        tried = {method: measure(method, bias) for method in methods}
         chosen = _better(tried, DEFAULT)
         tried_biases: dict[BiasCorrection, float] = {}
         if tries_biases:
-            tried_biases = {bias: tried[chosen], "fast": measure(chosen, "fast")[0]}
+            tried_biases = {bias: tried[chosen], "fast": measure(chosen, "fast")}
             bias = _better(tried_biases, bias)
     return _Resolved(
         chosen,
@@ -167,7 +176,8 @@ def _compared(
         {str(name): value for name, value in tried.items()},
         {str(name): value for name, value in tried_biases.items()},
         task.output_measure if isinstance(task, WeighsOutputs) else "relative_l2",
-        max(len(calibrated), int(_SECONDS / trials[chosen][1])),
+        places[0],
+        not isinstance(trials_of, _WholeBuilds),
     )
 
 
@@ -186,17 +196,33 @@ def _better(tried: Mapping[Choice, float], default: Choice) -> Choice:
     return best if tried[best] < (1 - _BETTER_BY) * tried[default] else default
 
 
-def _images(job: BuildJob) -> tuple[list[Feeds], list[Feeds]]:
-    """Images to calibrate on and, interleaved with them, images to evaluate on; fewer if they are large."""
-    image = job.calibration[0][job.spec.input.name]
-    pixels = max(int(np.prod(image.shape[2:])), 1)
-    share = min(1.0, _FULL_COUNT_PIXELS / pixels)
+def _pixels(job: BuildJob) -> int:
+    """The pixels of a calibration image, as the network sees it."""
+    return max(int(np.prod(job.calibration[0][job.spec.input.name].shape[2:])), 1)
+
+
+def _places(job: BuildJob) -> tuple[list[int], list[int]]:
+    """The places of images to calibrate on and, interleaved with them, of those to evaluate on; fewer if large."""
+    share = min(1.0, _FULL_COUNT_PIXELS / _pixels(job))
     calibrated, evaluated = (max(_FEWEST, int(count * share)) for count in (CALIBRATED, EVALUATED))
     picks = _spread(len(job.calibration), calibrated + evaluated)
-    held_out = set(picks[1 :: max(2, (calibrated + evaluated) // evaluated)])
-    return [job.calibration[index] for index in picks if index not in held_out], [
-        job.calibration[index] for index in sorted(held_out)
-    ]
+    held_out = picks[1 :: max(2, (calibrated + evaluated) // evaluated)]
+    return sorted(set(picks) - set(held_out)), held_out
+
+
+def _picks(plan: CompilePlan, job: BuildJob, resolved: _Resolved) -> list[int]:
+    """The places of the images to calibrate on in the end, those first that ranges were tried with."""
+    most = max(len(resolved.calibrated), CALIBRATED, _MOST_PIXELS // _pixels(job))
+    picks = _spread(len(job.calibration), most)
+    if not plan.backend.traits.settles:
+        return picks
+    tried = resolved.calibrated if resolved.is_one_pass else ()
+    others = [index for index in picks if index not in set(tried)]
+    return [*tried, *(others[place] for place in calibration.in_spread_order(len(others)))][:most]
+
+
+def _picked(given: Sequence[Feeds], places: Sequence[int]) -> Sequence[Feeds]:
+    return given.picked(places) if isinstance(given, calibration.CalibrationFeeds) else [given[each] for each in places]
 
 
 def _spread(total: int, count: int) -> list[int]:
@@ -232,17 +258,13 @@ class _WholeBuilds:
 
     def __init__(self, plan: CompilePlan, job: BuildJob, folder: Path) -> None:
         self._plan, self._job, self._folder = plan, job, folder
-        self.seconds_per_image = 0.0
 
     def float32(self, images: Sequence[Feeds]) -> list[F32]:
         options = replace(self._job.options, precision="force_float32")
         return self._outputs(replace(self._job, options=options, calibration=()), images, self._folder / "float32")
 
     def int8(self, method: CalibrationMethod, bias: BiasCorrection, images: Sequence[Feeds]) -> list[F32]:
-        start = time.perf_counter()
-        outputs = self._outputs(_with(self._job, method, bias), images, self._folder / f"{method}_{bias}")
-        self.seconds_per_image = (time.perf_counter() - start) / len(self._job.calibration)
-        return outputs
+        return self._outputs(_with(self._job, method, bias), images, self._folder / f"{method}_{bias}")
 
     def _outputs(self, job: BuildJob, images: Sequence[Feeds], folder: Path) -> list[F32]:
         """The main output (N, C, h, w) of each image, from the model that `job` builds."""

@@ -30,6 +30,8 @@ from densecast.verbs.builder.compile_plan import CompilePlan
 from densecast.verbs.mixed_precision.strategy import HalfLayers
 
 _ROUNDS = ab_timing.RoundLimits(most=60, fewest=7, seconds=1.5)
+# Speeds within a fiftieth are a tie: known to half of that, after so many seconds, they need no more rounds.
+_KNOWN_WITHIN, _LEAST_S = 0.01, 0.4
 
 
 class CandidateBuilder:
@@ -114,7 +116,8 @@ class CandidateBuilder:
         if is_half:
             manifest = self._half_plan.manifest(built, self._half_notes, seconds, precision)
             return replace(manifest, calibration=None)
-        return replace(self._plan.manifest(built, self._notes, seconds, precision), calibration=self._calibration)
+        record = calibration_methods.of_images(self._calibration, built)
+        return replace(self._plan.manifest(built, self._notes, seconds, precision), calibration=record)
 
     def discard(self, pipeline: Pipeline) -> None:
         """Close a pipeline and delete its files, unless it is the half-precision model, which may still be needed."""
@@ -164,7 +167,11 @@ def measure_speed(candidate: Pipeline, baseline: Pipeline, inputs: ModelInputs) 
         for warm_up in workloads:
             warm_up()
         meter = LoadMeter()
-        own_s, other_s = ab_timing.interleave(workloads, _ROUNDS)
+        own_s, other_s = ab_timing.interleave(
+            workloads,
+            _ROUNDS,
+            lambda seconds: ab_timing.is_known(seconds[1], seconds[0], _KNOWN_WITHIN, _LEAST_S),
+        )
         load = meter.load()
     speed = ab_timing.undisturbed_ratio(other_s, own_s)
     over_rounds = ab_timing.median_ratio(other_s, own_s)
