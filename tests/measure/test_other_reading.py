@@ -15,6 +15,7 @@ import densecast
 from densecast.measure.other_reading import OtherReading
 from densecast.spec.sample import Sample
 from densecast.tasks.monocular_depth import DepthMap, MonocularDepthDecode
+from densecast.tasks.multilabel import MultilabelMap, MultilabelTarget
 from densecast.tasks.segmentation import SegmentationMap
 
 COUNT = 4
@@ -93,3 +94,18 @@ def test_depth_in_another_unit_is_remarked(factor: float, told: int) -> None:
         assert len(remarks) == (told if align == "none" else 0)
         if remarks:
             assert float(re.findall(r"about ([\d.]+) times", remarks[0])[0]) == pytest.approx(factor, rel=0.1)
+
+
+@pytest.mark.parametrize(("order", "told"), [((0, 1, 2), 0), ((2, 1, 0), 1), ((1, 2, 0), 1), ((0, 0, 2), 0)])
+def test_bits_in_another_order_are_remarked(order: tuple[int, ...], told: int) -> None:
+    rng = np.random.default_rng(0)
+    reading = OtherReading(tiny_specs.multilabel())
+    for index in range(5):
+        found = rng.random((3, 20, 30)) < np.array([0.2, 0.4, 0.6])[:, None, None]
+        there = found ^ (rng.random(found.shape) < 0.1)
+        sample = Sample(str(index), Path("a.png"), Path("b.png"))
+        reading(sample, MultilabelMap(found), MultilabelTarget(there[[*order]]))
+    remarks = reading.remarks()
+    assert len(remarks) == told
+    if told:
+        assert "'wet' is where 'far' is predicted" in remarks[0] or "'wet' is where 'lit' is predicted" in remarks[0]

@@ -50,7 +50,7 @@ class DataSource:
             return self.layout.open(self.root, split, seed)
         except BadDatasetError as error:
             own = self.evaluation.dataset == PAIRS or _layouts.is_configured(self.evaluation.dataset)
-            if own or self.is_recognised or not pairs.looks_like(self.root):
+            if own or self.spec.task != "segmentation" or self.is_recognised or not pairs.looks_like(self.root):
                 raise
             raise BadDatasetError(
                 f"{error} {self.root} looks like folders of pictures and masks: name the dataset pairs "

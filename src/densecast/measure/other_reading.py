@@ -23,6 +23,8 @@ _AGREEING, _NOT_ITSELF = 0.6, 0.2
 # One class that is always taken for another may be a fault of the model; it is told if so many of all pixels are it.
 _OF_ALL = 0.2
 _SHOWN = 4
+# An overlap of two classes (IoU) that is none by chance.
+_OVERLAP = 0.4
 # A factor between prediction and truth that is no error of a model, and how far the images' own may be from it.
 _FACTOR, _SPREAD = 2.0, 1.25
 
@@ -34,6 +36,8 @@ class OtherReading:
         self._labels = spec.labels
         classes, decode = len(spec.labels), spec.decode
         self._counts = np.zeros((classes, classes), np.int64) if self._has_classes(spec) else None
+        is_of_bits = spec.task == "multilabel" and 1 < classes <= _MOST_CLASSES
+        self._bits = np.zeros((3, classes, classes), np.int64) if is_of_bits else None
         in_metres = isinstance(decode, MonocularDepthDecode) and (decode.form, decode.align) == ("metres", "none")
         self._factors: list[float] | None = [] if in_metres else None
         self._images = 0
@@ -47,11 +51,15 @@ class OtherReading:
             self._count(prediction.class_id, np.asarray(target))
         elif self._factors is not None:
             self._compare(prediction.values, np.asarray(target))
+        elif self._bits is not None:
+            self._count_bits(prediction.classes, target.classes)
 
     def remarks(self) -> tuple[str, ...]:
         """What would agree better, and where to look; empty where nothing does."""
         if self._counts is not None:
             return _of_classes(self._counts, self._labels)
+        if self._bits is not None:
+            return _of_bits(self._bits, self._labels)
         return _of_factors(self._factors) if self._factors else ()
 
     @staticmethod
@@ -65,6 +73,15 @@ class OtherReading:
         counted = (there < classes) & (predicted < classes)
         pairs = there[counted].astype(np.int64) * classes + predicted[counted]
         self._counts += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+    def _count_bits(self, predicted: npt.NDArray[np.bool_], there: npt.NDArray[np.bool_]) -> None:
+        assert self._bits is not None
+        classes = self._bits.shape[1]
+        own, found = (np.stack([_some(plane) for plane in each[:classes]]) for each in (there, predicted))
+        both = own.astype(np.float64) @ found.T.astype(np.float64)
+        self._bits[0] += both.astype(np.int64)
+        self._bits[1] += np.count_nonzero(own, axis=1)[:, None]
+        self._bits[2] += np.count_nonzero(found, axis=1)[None, :]
 
     def _compare(self, predicted: npt.NDArray[Any], there: npt.NDArray[Any]) -> None:
         assert self._factors is not None
@@ -104,6 +121,26 @@ def _of_classes(counts: npt.NDArray[np.int64], labels: tuple[str, ...]) -> tuple
         f"{', …' if len(once) > _SHOWN else ''}. So read, {(agreed + gained) / total:.0%} of the pixels would agree "
         f"instead of {agreed / total:.0%}: look at the order of the model's labels, and at what each value means "
         "(--reduce-zero-label, --remap, or names in a data file)",
+    )
+
+
+def _of_bits(bits: npt.NDArray[np.int64], labels: tuple[str, ...]) -> tuple[str, ...]:
+    """(3, C, C): in both, there, predicted, of each class that is there (rows) and predicted (columns) -> a remark."""
+    both, there, predicted = bits
+    iou = both / np.maximum(there + predicted - both, 1)
+    best, own = iou.argmax(axis=1), np.diagonal(iou)
+    moved = {
+        place: other
+        for place, other in enumerate(best.tolist())
+        if other != place and iou[place, other] >= _OVERLAP and own[place] < iou[place, other] / 2
+    }
+    # A class that lies within another may be found as that one; classes of another order change places.
+    if len(moved) < 2 or {*moved.values()} != {*moved}:
+        return ()
+    told = [f"{labels[place]!r} is where {labels[other]!r} is predicted" for place, other in [*moved.items()][:_SHOWN]]
+    return (
+        f"the classes of the ground truth seem to be in another order: {', '.join(told)}"
+        f"{', …' if len(moved) > _SHOWN else ''}. Look at the order of the model's labels and of the bits (labels.txt)",
     )
 
 
