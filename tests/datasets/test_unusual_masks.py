@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -195,17 +194,55 @@ def test_lists_of_windows_are_read(tmp_path: Path) -> None:
     assert [each.id for each in DATASET.for_model(how).open(root, "val").samples] == ["p01", "p03"]
 
 
-def test_masks_that_fit_both_frames_of_a_turned_picture_are_remarked(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+# How a picture is stored of which the tag makes the upright one (EXIF 2.32, 4.6.4 A, orientation).
+STORED = {
+    1: lambda each: each,
+    2: np.fliplr,
+    3: lambda each: np.rot90(each, 2),
+    4: np.flipud,
+    6: np.rot90,
+    8: lambda each: np.rot90(each, -1),
+}
+
+
+def turned(root: Path, tags: tuple[int, ...], *, are_upright: bool, size_hw: tuple[int, int] = (16, 24)) -> Path:
+    """Pictures with orientation tags, and their masks as they are seen, or as they are stored."""
+    for index, tag in enumerate(tags):
+        labels = labels_of(index, 3, size_hw)
+        labels[0] = 2
+        exif = Image.Exif()
+        exif[0x0112] = tag
+        write(root / "images" / f"{index}.png", np.ascontiguousarray(STORED[tag](painted(labels))), exif=exif)
+        write(root / "masks" / f"{index}.png", np.ascontiguousarray(labels if are_upright else STORED[tag](labels)))
+    return root
+
+
+@pytest.mark.parametrize("are_upright", [False, True])
+@pytest.mark.parametrize("use_exif", [False, True])
+def test_where_one_size_fits_both_frames_other_masks_tell(tmp_path: Path, are_upright: bool, use_exif: bool) -> None:
+    tags = (3, 2, 6, 1, 4, 8)
+    root = turned(tmp_path, tags, are_upright=are_upright)
+    opened = DATASET.for_model(Reading(LABELS, COLOURS[:3], use_exif)).open(root, "all")
+    for index, sample in enumerate(opened.samples):
+        labels = labels_of(index)
+        labels[0] = 2
+        wanted = labels if use_exif else STORED[tags[index]](labels)
+        np.testing.assert_array_equal(opened.read_target(sample), wanted)
+    assert opened.remarks == ()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("tags", "size_hw"), [((3, 1), (16, 24)), ((6, 8, 1), (16, 16))])
+def test_masks_whose_frame_nothing_tells_are_remarked(
+    tmp_path: Path, tags: tuple[int, ...], size_hw: tuple[int, int]
 ) -> None:
-    root = pairs(tmp_path)
-    tag = Image.Exif()
-    tag[0x0112] = 3
-    with Image.open(root / "images" / "p00.png") as image:
-        image.save(root / "images" / "p00.png", exif=tag)
-    with caplog.at_level(logging.WARNING):
-        read_all(root)
-    assert sum("orientation tag 3" in each.message for each in caplog.records) == 1
+    root = turned(tmp_path, tags, are_upright=True, size_hw=size_hw)
+    for use_exif, said in ((True, "upright"), (False, "stored")):
+        opened = DATASET.for_model(Reading(LABELS, COLOURS[:3], use_exif)).open(root, "all")
+        for sample in opened.samples:
+            opened.read_target(sample)
+        (remark,) = opened.remarks  # type: ignore[attr-defined]
+        assert remark.startswith(f"{len(tags) - 1} pictures have an orientation tag (0: {tags[0]})")
+        assert f"taken as {said}" in remark
 
 
 LOSSY = {"JPEG": {"quality": 95}, "WEBP": {"quality": 95}, "TIFF": {"compression": "jpeg"}}

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from densecast.datasets import _contents, _frames, _names
+from densecast.datasets import _contents, _names
 from densecast.datasets._base import DatasetFormat, ModelFormat
+from densecast.datasets._mask_frames import MaskFrames
 from densecast.datasets._masks import Values, read_values
 from densecast.datasets._survey import Survey
 from densecast.datasets.pairs import (
@@ -25,10 +26,11 @@ from densecast.datasets.pairs._binary import is_binary
 from densecast.datasets.pairs._classes import Classes, classes_of
 from densecast.datasets.pairs._configured import CONFIGURED
 from densecast.datasets.pairs._data_file import DataFile
+from densecast.datasets.pairs._data_file import files_root as files_root
 from densecast.datasets.pairs._layers import Layers
 from densecast.datasets.pairs._matching import match
 from densecast.datasets.pairs._splits import chosen
-from densecast.errors import BadConfigError, BadDatasetError, DensecastError
+from densecast.errors import BadDatasetError, DensecastError
 from densecast.spec.data_layout import DataLayout
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
@@ -45,7 +47,7 @@ class Pairs:
     samples: tuple[Sample, ...]
     classes: Classes
     words: str
-    use_exif: bool = False
+    frames: MaskFrames = field(compare=False, repr=False)
     name: str = "pairs"
     layers: Layers | None = None
 
@@ -61,7 +63,12 @@ class Pairs:
         else:
             values = self.layers.values(sample, self.classes.colours.nearest)
             labels = self.classes.of_values(values, sample.target)
-        return _frames.to_frame(labels, sample.image, sample.target, use_exif=self.use_exif)
+        return self.frames.brought(labels, sample)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the masks that were read leave open."""
+        return self.frames.remarks
 
     def record(self, limit: int | None = None) -> SplitRecord:
         """Which images these are, or the first `limit`."""
@@ -118,8 +125,9 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
     drawn, name = seed if selection.drawn else None, reading.options.dataset or "pairs"
     if name in CONFIGURED:
         understood = f"{name}: {understood}"
-    opened = Pairs(everything.root, split, drawn, selection.total, selection.samples, classes, understood)
-    return replace(opened, use_exif=reading.use_exif, name=name, layers=everything.layers)
+    frames = MaskFrames(everything.samples, use_exif=reading.use_exif)
+    opened = Pairs(everything.root, split, drawn, selection.total, selection.samples, classes, understood, frames)
+    return replace(opened, name=name, layers=everything.layers)
 
 
 def check(root: Path, reading: Reading = Reading()) -> CheckReport:
@@ -128,9 +136,7 @@ def check(root: Path, reading: Reading = Reading()) -> CheckReport:
     problems = [f"{path} has no mask" for path in everything.without_mask]
     problems += [f"{path} has no picture" for path in everything.without_image]
     samples = everything.samples
-    classes, words = _classes(everything, reading)
-    opened = Pairs(everything.root, "all", None, len(samples), samples, classes, "; ".join(words), reading.use_exif)
-    opened = replace(opened, layers=everything.layers)
+    opened = _whole(everything, _classes(everything, reading)[0], reading)
     for sample in samples:
         try:
             opened.read_target(sample)
@@ -146,8 +152,7 @@ def survey(root: Path, reading: Reading = Reading()) -> Survey:
     everything = _everything(root, reading)
     classes, words = _classes(everything, reading)
     samples = everything.samples
-    opened = Pairs(everything.root, "all", None, len(samples), samples, classes, "", reading.use_exif)
-    opened = replace(opened, layers=everything.layers)
+    opened = _whole(everything, classes, reading)
     splits: dict[Split, frozenset[str]] = {}
     problems: list[str] = []
     remarks: list[str] = []
@@ -184,18 +189,10 @@ def survey(root: Path, reading: Reading = Reading()) -> Survey:
     )
 
 
-def files_root(root: Path) -> Path:
-    """The folder that the files of a user's data are below: the root, or where its data file says.
-
-    Images of an annotation file lie around it; a Parquet file holds them itself.
-    """
-    file = root if root.is_file() else _data_file.find(root)
-    if file is None or file.suffix.lower() == ".parquet":
-        return root
-    try:
-        return _data_file.read(file).root
-    except BadConfigError:
-        return file.parent.parent if file.parent.name == "annotations" else file.parent
+def _whole(everything: _Everything, classes: Classes, reading: Reading) -> Pairs:
+    samples = everything.samples
+    frames = MaskFrames(samples, use_exif=reading.use_exif)
+    return Pairs(everything.root, "all", None, len(samples), samples, classes, "", frames, layers=everything.layers)
 
 
 def looks_like(root: Path) -> bool:

@@ -128,6 +128,20 @@ def read(path: Path) -> DataFile:
     )
 
 
+def files_root(root: Path) -> Path:
+    """The folder that the files of a user's data are below: the root, or where its data file says.
+
+    Images of an annotation file lie around it; a Parquet file holds them itself.
+    """
+    file = root if root.is_file() else find(root)
+    if file is None or file.suffix.lower() == ".parquet":
+        return root
+    try:
+        return read(file).root
+    except BadConfigError:
+        return file.parent.parent if file.parent.name == "annotations" else file.parent
+
+
 def plain(path: Path) -> Any:
     """What a YAML, JSON or TOML file holds, as plain lists, tables and values.
 
