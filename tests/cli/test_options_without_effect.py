@@ -55,3 +55,17 @@ def test_build_takes_what_has_one(tmp_path: Path, given: tuple[str, ...]) -> Non
 @pytest.mark.parametrize("idle", [("--split", "val"), ("--dataset", "pairs"), ("--allow-ignored",)])
 def test_compare_refuses_words_about_ground_truth_beside_images(idle: tuple[str, ...]) -> None:
     assert failed(2, "compare", "a", "b", "--images", "photos", *idle).startswith(f"{idle[0]} says how ground truth")
+
+
+@pytest.mark.parametrize("idle", [("--calibration-data", "photos"), ("--calibration-images", "3")])
+def test_a_handoff_refuses_calibration_without_int8(idle: tuple[str, ...]) -> None:
+    given = ("handoff", "prepare", "float", "--out", "out")
+    assert failed(2, *given, *idle).startswith(f"{idle[0]} is for int8")
+    assert "does not exist" in failed(3, *given, *idle, "-p", "int8")
+
+
+def test_a_run_refuses_a_search_and_a_calibration_that_it_does_not_have(tmp_path: Path) -> None:
+    given = ("run", "unet_tiny", "--out", tmp_path / "run")
+    assert failed(2, *given, "--time-budget", "10m").startswith("--time-budget is for --tune and --max-drop")
+    idle = failed(2, *given, "--precisions", "fp32,fp16", "--calibration-split", "val")
+    assert idle.startswith("--calibration-split is for int8")

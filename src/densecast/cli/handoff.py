@@ -9,6 +9,7 @@ import typer
 
 from densecast.cli import _options
 from densecast.cli._common import Json, Quiet, Verbose, bar, emit, set_up
+from densecast.cli._effects import Typed
 from densecast.spec.handoff_options import PrepareOptions
 from densecast.spec.options import QuantizeOptions
 
@@ -23,6 +24,7 @@ command = typer.Typer(
     {"quantize": "calibration-"}, {"quantize": ("split", "images")}, options=PrepareOptions, quantize=QuantizeOptions
 )
 def prepare(
+    context: typer.Context,
     artifact: Annotated[Path, typer.Argument(help="An exported artifact.")],
     out: Annotated[Path, typer.Option(help="Folder to write; an interrupted one is resumed.")],
     options: _options.Values,
@@ -43,7 +45,10 @@ def prepare(
     from densecast.spec import precision as precisions
     from densecast.verbs.handoff import prepare as run
 
-    plain = {**options, "precision": precisions.parse(precision), "quantize": quantize}
+    requested = precisions.parse(precision)
+    if requested != "qint8_mixed_float16":
+        Typed(context).refuse("is for int8: add -p int8, or leave it out.", "calibration_data", "quantize_")
+    plain = {**options, "precision": requested, "quantize": quantize}
     chosen = codec.from_plain(plain, PrepareOptions, "command line")
     with bar("images", quiet) as progress:
         made = run(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densecast.cli import _options, _source, _source_options
+from densecast.cli import _effects, _options, _source, _source_options
 from densecast.cli._common import Device, Json, Quiet, Verbose, emit, set_up, steps
 from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
@@ -99,6 +99,7 @@ def command(
 
     options = _run_options(backends, precisions, shape, quantize, evaluate, (tuned, max_drop, search["seconds"]))
     options = replace(options, fresh=fresh, device=device)
+    _refuse_idle(_effects.Typed(context), options)
     source = _source_of(context, model, typed, export, options)
     if source is not None:
         options = replace(options, export=source.options)
@@ -116,6 +117,18 @@ def command(
             progress=progress,
         )
     emit(codec.to_plain(report), text_of(report, out), json)
+
+
+def _refuse_idle(typed: _effects.Typed, options: RunOptions) -> None:
+    """Refuse options that have no effect on these builds.
+
+    Raises:
+        UsageError: names the first one.
+    """
+    if options.precisions is not None and "qint8_mixed_float16" not in options.precisions:
+        typed.refuse("is for int8: add it to --precisions, or leave this out.", "quantize_")
+    if options.tune is None and options.max_drop is None:
+        typed.refuse("is for --tune and --max-drop: add one, or leave this out.", "search_")
 
 
 def _source_of(
