@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import tiny_graphs
 from made_images import carvana
 
 from densecast.backends import _nncf_trial, _openvino_trial, _ort_trial
-from densecast.errors import BadGraphError
+from densecast.errors import BadGraphError, UsageError
 from densecast.pipeline import Pipeline
 from densecast.runtime import cpuid, machine, trial
 from densecast.spec.options import BuildOptions, InputShape, QuantizeOptions
@@ -71,6 +72,23 @@ def test_a_graph_that_ends_onnx_runtimes_process_is_an_error_that_names_the_laye
     with pytest.raises(BadGraphError, match=f"'{crashing_engine.LAYER}'.*SIGSEGV"):
         build(tiny_artifacts.exported(tmp_path, named()), tmp_path / "built", options, data=images)
     assert not (tmp_path / "built").exists()
+
+
+@pytest.mark.quantize
+def test_where_the_quantiser_fails_as_well_the_crash_is_what_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise BadGraphError("layer 'a' ends the process.")
+
+    options = BuildOptions("openvino", "qint8_mixed_float16", InputShape((1,), 24, 32))
+    options = replace(options, quantize=QuantizeOptions(excluded_names=("nowhere",), calibration_method="minmax"))
+    images = carvana(tmp_path / "data", count=2) / "imgs"
+    source = tiny_artifacts.exported(tmp_path, named())
+    monkeypatch.setattr(_openvino_trial, "check", crash)
+    with pytest.raises(BadGraphError, match="layer 'a' ends the process") as told:
+        build(source, tmp_path / "built", options, data=images)
+    assert isinstance(told.value.__context__, UsageError) and "nowhere" in str(told.value.__context__)
 
 
 @pytest.mark.quantize
