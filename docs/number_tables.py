@@ -526,7 +526,7 @@ _ONCE_MEASURED = (
     ),
     Table(
         "mutants-chosen", "Changes to the source that were chosen to go unnoticed, by package", "Reliability",
-        "python tests/mutation/mutate.py --listed FILE; python tests/mutation/record.py",
+        "make mutate SAMPLE='--listed FILE'; python tests/mutation/record.py",
         "As an auditor would try them: interval ends, ties, units, rounding, order, a check that is gone. Tried with "
         "the nearest files of tests; otherwise as above.",
         ("mutants.json",), functools.partial(_mutants, drawn=False),
