@@ -108,6 +108,13 @@ def test_a_folder_of_pictures_is_one_still(models: Path, tmp_path: Path) -> None
     assert len(items) == 3 and record.source == "folder photos"
 
 
+def test_masks_are_no_pictures_to_calibrate_with(models: Path, tmp_path: Path) -> None:
+    root = pairs(tmp_path / "d", count=2)
+    given = ("build", models / "three" / "float", "-b", "onnxruntime", "-p", "int8", "--out", tmp_path / "out", "-q")
+    told = failed(3, *given, "--data", root / "masks")
+    assert told.endswith(f"{root / 'masks'} holds masks: calibrate with the pictures, in {root / 'images'}.")
+
+
 def test_data_from_python_is_measured_without_files(models: Path) -> None:
     labels = [labels_of(index) for index in range(4)]
     wrong = [np.where(each == 2, 1, each) for each in labels]

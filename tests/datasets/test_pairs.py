@@ -356,6 +356,7 @@ def test_a_file_names_folders_rule_and_share(tmp_path: Path) -> None:
         ("imges = 'a'", "unknown key 'imges'. Did you mean 'images'"),
         ("names = ['a', 'a']", "a class twice"),
         ("names = ['a', true]", "put it in quotes"),
+        ("ignore = [1]\nremap = { 1 = 2 }", "'1' is in 'ignore'"),
         ("nc = 4\nnames = ['a', 'b']", "'nc' is 4, and there are 2"),
         ("val = 2.0", "between 0 and 1"),
         ("colours = {a = [1, 2]}", "must be .r, g, b."),
@@ -447,3 +448,16 @@ def test_files_lie_below_the_folder_or_where_the_data_file_says_even_if_it_canno
     assert files_root(root).resolve() == tmp_path
     (root / "rows.parquet").touch()
     assert files_root(root / "rows.parquet") == root / "rows.parquet"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"remap": ("1=2", "1=0")}, "'1=0' says that 1 is 0, and 2 as well"),
+        ({"remap": ("truck=car",), "ignore": ("truck",)}, "truck is car, and ignore as well"),
+    ],
+)
+def test_what_is_said_twice_of_a_value_is_refused(options: dict[str, tuple[str, ...]], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        DataOptions(**options)
+    assert DataOptions(remap=("1=2", "1=2", "3=ignore"), ignore=("3",)).named == {"remap", "ignore"}

@@ -65,10 +65,20 @@ class DataOptions:
     metric: str | None = option(None, "Metric: iou or dice; default: the model's own, else iou.", group=_OWN)
 
     def __post_init__(self) -> None:
-        """Check the form of `remap`."""
+        """Check the form of `remap`, and that nothing is said twice of one value.
+
+        Raises:
+            UsageError: it is not a value and a class, or one value is moved twice, or moved and ignored.
+        """
+        said: dict[str, str] = {each.strip(): "ignore" for each in self.ignore}
         for entry in self.remap:
-            if not all(side.strip() for side in entry.partition("=")[::2]):
+            left, right = (side.strip() for side in entry.partition("=")[::2])
+            if not left or not right:
                 raise UsageError(f"remap {entry!r} must be VALUE=CLASS, as 255=1 or truck=car.", field="remap")
+            if said.setdefault(left, right) != right:
+                raise UsageError(
+                    f"remap {entry!r} says that {left} is {right}, and {said[left]} as well.", field="remap"
+                )
 
     @property
     def named(self) -> frozenset[str]:

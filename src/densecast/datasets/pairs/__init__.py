@@ -27,6 +27,7 @@ from densecast.datasets.pairs._classes import Classes, classes_of
 from densecast.datasets.pairs._configured import CONFIGURED
 from densecast.datasets.pairs._data_file import DataFile
 from densecast.datasets.pairs._data_file import files_root as files_root
+from densecast.datasets.pairs._folders import pictures_beside as pictures_beside
 from densecast.datasets.pairs._layers import Layers
 from densecast.datasets.pairs._matching import match
 from densecast.datasets.pairs._splits import chosen

@@ -101,6 +101,10 @@ def read(path: Path) -> DataFile:
     reduce_zero = given.get("reduce_zero_label")
     if reduce_zero is not None and not isinstance(reduce_zero, bool):
         raise BadConfigError(f"{path}: 'reduce_zero_label' must be true or false.")
+    remap, ignore = _mapping(path, given, "values") | _mapping(path, given, "remap"), _several(path, given, "ignore")
+    twice = next((each for each in ignore if remap.get(each, "ignore") != "ignore"), None)
+    if twice is not None:
+        raise BadConfigError(f"{path}: {twice!r} is in 'ignore', and 'remap' says that it is {remap[twice]!r}.")
     soft = given.get("soft_masks", False)
     if not isinstance(soft, bool):
         raise BadConfigError(f"{path}: 'soft_masks' must be true or false.")
@@ -114,10 +118,10 @@ def read(path: Path) -> DataFile:
         train=_place(path, given, "train"),
         val=_place(path, given, "val"),
         names=names,
-        ignore=_several(path, given, "ignore"),
+        ignore=ignore,
         colours=colours,
         model_colours=model_colours,
-        remap=_mapping(path, given, "values") | _mapping(path, given, "remap"),
+        remap=remap,
         subset=_several(path, given, "subset"),
         reduce_zero_label=reduce_zero,
         soft_masks=soft,

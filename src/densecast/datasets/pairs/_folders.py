@@ -87,18 +87,28 @@ def find(root: Path, file: DataFile) -> Found:
     )
 
 
+def pictures_beside(folder: Path) -> Path | None:
+    """The folder of pictures beside a folder that is called as masks are; None if it is not, or there is none."""
+    return _beside(folder, IMAGES) if files.real(folder).name.lower() in MASKS else None
+
+
+def _beside(root: Path, names: tuple[str, ...]) -> Path | None:
+    above = files.real(root).parent
+    return next((path for path in _folders(above) if path.name.lower() in names and _names.has_images(path)), None)
+
+
 def _refuse_one_of_two(root: Path) -> None:
     """Refuse the folder of the pictures, or of the masks, beside which the other one lies.
 
     Raises:
         BadDatasetError: names the folder above.
     """
-    real = files.real(root)
-    here, above = real.name.lower(), real.parent
-    others = MASKS if here in IMAGES else IMAGES if here in MASKS else ()
-    beside = next((path.name for path in _folders(above) if path.name.lower() in others), None) if others else None
-    if beside is not None:
-        raise BadDatasetError(f"{root} lies beside {beside}, which belongs to it: name the folder of both, {above}.")
+    is_pictures = files.real(root).name.lower() in IMAGES
+    other = _beside(root, MASKS) if is_pictures else pictures_beside(root)
+    if other is not None:
+        raise BadDatasetError(
+            f"{root} lies beside {other.name}, which belongs to it: name the folder of both, {other.parent}."
+        )
 
 
 def _named(root: Path, file: DataFile) -> Found:

@@ -13,7 +13,8 @@ import numpy as np
 
 from densecast.artifact import CalibrationRecord
 from densecast.backends._base import Traits
-from densecast.errors import BadShapeError, UsageError
+from densecast.datasets import pairs
+from densecast.errors import BadDatasetError, BadShapeError, UsageError
 from densecast.imaging import name_list
 from densecast.imaging.folder import images_in
 from densecast.imaging.prepare import Image, prepare
@@ -116,6 +117,8 @@ def choose(spec: ModelSpec, options: QuantizeOptions, data: Path | Data) -> tupl
     else:
         folder = here(data).path
         assert folder is not None
+        if (pictures := pairs.pictures_beside(folder)) is not None:
+            raise BadDatasetError(f"{folder} holds masks: calibrate with the pictures, in {pictures}.", field="data")
         everything, source = [Item(path.name, path) for path in images_in(folder)], f"folder {folder.name}"
     if options.listed:
         places = name_list.choose(
