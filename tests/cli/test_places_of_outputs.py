@@ -37,3 +37,26 @@ def test_a_file_of_an_artifact_names_its_folder(artifacts: Path) -> None:
 
 def test_files_of_a_style_that_writes_none_are_refused() -> None:
     assert "--style ascend" in failed(2, "benchmark", "model", "--style", "trtexec", "--style-folder", "x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"info": {}, "licenses": [], "images": []}',
+        f'{{"images": [{", ".join(["{}"] * 20_000)}], "annotations": [], "categories": []}}',
+        '{"model_type": "segformer", "id2label": {"0": "road"}}',
+        '{"version": "5.0", "shapes": [], "imagePath": "a.jpg"}',
+        '{"type": "FeatureCollection", "features": []}',
+    ],
+)
+def test_annotations_and_configurations_are_not_written_over(text: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text(text)
+    said = failed(2, "evaluate", "model", "--data", tmp_path, "--json", tmp_path / "mine.json")
+    assert "densecast did not write it" in said
+    assert (tmp_path / "mine.json").read_text() == text
+
+
+def test_a_result_of_before_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "score.json").write_text('{"format": 1, "score": {"value": 0.5}, "artifact": "a"}')
+    told = failed(3, "evaluate", tmp_path / "none", "--json", tmp_path / "score.json")
+    assert "does not exist" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from densecast.spec.data_options import Data
 
 
+_LOOKED_AT_BYTES = 1 << 16
+# Keys of annotation files, labels and models' configurations, which no result has.
+_OF_OTHERS = re.compile(
+    rb'"(annotations|categories|licenses|supercategory|imagePath|id2label|model_type)"\s*:|:\s*"FeatureCollection"'
+)
+
+
 def _json_place(flag: str) -> Callable[[Path | None], Path | None]:
     """A callback that refuses, before any work, to write JSON where it cannot be, or over an image, a list, a report.
 
@@ -37,9 +45,13 @@ def _json_place(flag: str) -> Callable[[Path | None], Path | None]:
         files.require_place(path)
         if path.is_file():
             with path.open("rb") as stream:
-                start = stream.read(4096).lstrip()
+                start = stream.read(_LOOKED_AT_BYTES).lstrip()
+                stream.seek(max(0, path.stat().st_size - _LOOKED_AT_BYTES))
+                end = stream.read()
             if start and start[:1] not in (b"{", b"["):
                 raise UsageError(f"{flag}: {path} is there already, and holds no JSON. Name another file.")
+            if _OF_OTHERS.search(start) or _OF_OTHERS.search(end):
+                raise UsageError(f"{flag}: {path} is there already, and densecast did not write it. Name another file.")
         return path
 
     return check
