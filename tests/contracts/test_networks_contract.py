@@ -86,12 +86,10 @@ def test_exported_graph_equals_torch(kind: Network[Any]) -> None:
     sizes = (Dim("N", 1, 8), 3, Dim("H", multiple, 512, multiple), Dim("W", multiple, 512, multiple))
     example_hw = (max(48, multiple), max(48, multiple))
     image = TensorSpec("image", "float32", sizes)
-    model, exporter = to_onnx(
-        network, (image,), {"logits": open_axes(image)}, (example_hw,), opset=17, exporter="torchscript"
-    )
-    assert exporter == "torchscript"
-    onnx_file.check(model, "exported")
-    run = onnx_file.graph_runner(model.SerializeToString())
+    made = to_onnx(network, (image,), {"logits": open_axes(image)}, (example_hw,), opset=17, exporter="torchscript")
+    assert made.exporter == "torchscript"
+    onnx_file.check(made.model, "exported")
+    run = onnx_file.graph_runner(made.model.SerializeToString())
     inputs: list[Feeds] = [
         {"image": parity.image_like((batch, 3, *(side * batch for side in example_hw)), 0)} for batch in (1, 2)
     ]

@@ -95,3 +95,30 @@ def test_several_labels_of_a_network_with_its_own_sigmoid_are_not_decided_twice(
         found = pipeline(image).classes
     assert 0.01 < (logits > 0).mean() < 0.99
     assert np.mean(found != (logits > 0)) < 1e-3
+
+
+def test_a_network_that_computes_in_bfloat16_is_told_to_leave_that_to_the_build(tmp_path: Path) -> None:
+    def lowered(net: Any, image: Any) -> Any:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return net.conv(image).float()
+
+    with pytest.raises(BadGraphError, match=r"bfloat16 by itself.*torch\.autocast.*--precision"):
+        export(Net(lowered), tmp_path / "float", labels=["a", "b"], options=SMALL)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch announces another package
+def test_a_network_prepared_for_training_with_quantisation_is_refused_in_words(tmp_path: Path) -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1)).train()
+    net.qconfig = torch.ao.quantization.get_default_qat_qconfig("x86")
+    with pytest.raises(BadGraphError, match=r"quantisation-aware training.*Make the plain network"):
+        export(torch.ao.quantization.prepare_qat(net), tmp_path / "float", labels=["a", "b"], options=SMALL)
+
+
+def test_unnamed_maps_of_one_size_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING"):
+        export(Net(lambda net, x: [net.conv(x), 2 * net.conv(x)]), tmp_path / "two", labels=["a", "b"], options=SMALL)
+        assert "output_0, output_1 are maps of one size" in caplog.text and "--output-name output_1" in caplog.text
+        caplog.clear()
+        other = Net(lambda net, x: [net.conv(x), net.conv(x)[:, :, ::2, ::2]])
+        export(other, tmp_path / "finer", labels=["a", "b"], options=SMALL)
+    assert not caplog.text

@@ -90,7 +90,8 @@ def test_one_graph_takes_any_size_and_computes_the_same(name: str) -> None:
     multiple = 32 if name in MULTIPLES else 1
     sizes = (Dim("N", 1, 8), 3, Dim("H", 32, 512, multiple), Dim("W", 32, 512, multiple))
     image = TensorSpec("image", "float32", sizes)
-    model, _ = to_onnx(network, (image,), {"logits": open_axes(image)}, ((96, 128),), opset=17, exporter="torchscript")
+    axes = {"logits": open_axes(image)}
+    model = to_onnx(network, (image,), axes, ((96, 128),), opset=17, exporter="torchscript").model
     run = onnx_file.graph_runner(model.SerializeToString())
     for batch, size_hw in ((1, (64, 160)), (2, (160, 96) if name in MULTIPLES else (97, 131))):
         images = np.concatenate([seeded.image(size_hw), -seeded.image(size_hw)])[:batch]

@@ -269,8 +269,8 @@ def wrong_epsilon(sound: Sound, rng: np.random.Generator) -> Planted:
     norm.eps = 1e-3
     spec = sound.artifact.spec
     axes = {tensor.name: open_axes(tensor) for tensor in spec.outputs}
-    graph, _ = to_onnx(network, spec.inputs, axes, [(256, 256)], opset=17, exporter="torchscript")
-    return Planted(graph, sound.spec, "network", layer)
+    graph = to_onnx(network, spec.inputs, axes, [(256, 256)], opset=17, exporter="torchscript")
+    return Planted(graph.model, sound.spec, "network", layer)
 
 
 def plant(kind: str, sound: Sound, rng: np.random.Generator) -> Planted:

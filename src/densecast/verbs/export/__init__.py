@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from densecast.tasks._base import TASKS, Task
 from densecast.verbs.export import (
     applicable,
     asked,
+    depth_form,
     described,
     foreign,
     hf_folder,
@@ -58,7 +59,7 @@ def export(
     source: str | Path | ZooEntry | nn.Module,
     out: str | Path,
     *,
-    spec: Spec | None = None,
+    spec: Spec | Mapping[str, Any] | None = None,
     labels: Labels | None = None,
     preprocess: object = None,
     task: str | Task[Any, Any] = "segmentation",
@@ -86,12 +87,12 @@ def export(
     """
     if output is not None:
         options = replace(options, output_name=output)
+    spec = described.given(spec)
     if isinstance(source, str) and is_file_name(source):
         source = Path(source)
     arguments = {"spec": spec, "labels": labels, "preprocess": preprocess, "checkpoint": checkpoint, "example": example}
     said = [name for name, value in arguments.items() if value is not None]
-    default = ExportOptions()
-    names = (field.name for field in dataclasses.fields(default))
+    names, default = (field.name for field in dataclasses.fields(options)), ExportOptions()
     said += [name for name in names if getattr(options, name) != getattr(default, name)]
     kind = sources.kind_of(source, options.config)
     applicable.check(kind, [*said, *given])
@@ -113,6 +114,7 @@ def export(
     model = described.model_spec(name, spec, described.of_module(source, spec, labels, task), preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)
+    model = depth_form.of_module(model, spec, source)
     return export_module(source, model, out, options, example=example, checkpoint=checkpoint)
 
 
@@ -253,6 +255,7 @@ def export_module(
     """
     checkpoints.require_torch("export of a module")
     TASKS.load_trusted(spec.task).check(spec)
+    module = own_copy.unwrapped(module)
     kind = type(module)
     hf_folder.refuse_by_object(kind.__name__)
     hf_folder.refuse_by_class(kind.__name__, spec.task)

@@ -73,6 +73,25 @@ def check_reads_image(model: Any, name: str) -> None:
         )
 
 
+def check_types(model: Any) -> None:
+    """Refuse a graph of a network that turns its tensors to bfloat16 itself, in which no engine's layers run.
+
+    Raises:
+        BadGraphError: says what does so.
+    """
+    import onnx
+
+    if any(
+        node.op_type == "Cast" and each.name == "to" and each.i == onnx.TensorProto.BFLOAT16
+        for node in model.graph.node
+        for each in node.attribute
+    ):
+        raise BadGraphError(
+            "the network computes in bfloat16 by itself, as under torch.autocast in its forward. Leave that out: build "
+            "chooses the precision (--precision)."
+        )
+
+
 def check_repeats(framework: Network, feed: Feeds, result: Feeds) -> None:
     """Refuse a network that answers otherwise when it is asked again, to which no graph can be compared.
 
@@ -103,6 +122,19 @@ def check_other_values(framework: Network, graph: Network, feed: Feeds) -> None:
                 "decides by values of the image (if, .item()), and the graph keeps the way of one image. Decide inside "
                 "of PyTorch, as by torch.where."
             )
+
+
+def answers_otherwise(graph: Network, feed: Feeds, expected: Feeds) -> bool:
+    """Whether a graph fails where the network answers, or gives something else by more than rounding explains."""
+    try:
+        found = graph(feed)
+    except Exception:  # engines raise their own kinds
+        return True
+    return any(
+        np.isfinite(expected[name]).all() and _differs(array, expected[name])
+        for name, array in found.items()
+        if name in expected
+    )
 
 
 def _differs(array: Array, expected: Array) -> bool:

@@ -16,6 +16,7 @@ from densecast.spec.preprocess import Letterbox, Preprocess
 from densecast.tasks._base import TASKS, Task
 from densecast.verbs.export import (
     checkpoint,
+    depth_form,
     foreign,
     hf_folder,
     labels_file,
@@ -32,6 +33,22 @@ Labels = Sequence[str] | Mapping[Any, str] | int | Path
 Spec = ModelSpec | SpecFile | str | Path
 
 _OWN = ("labels", "palette", "preprocess", "decode", "evaluation", "slide")
+
+
+def given(spec: Spec | Mapping[str, Any] | None) -> Spec | None:
+    """The spec, read where it is a table of the keys of a spec file.
+
+    Raises:
+        BadConfigError: a key that a spec file does not have, or a value that it cannot have.
+        UsageError: it is nothing of the kind.
+    """
+    if isinstance(spec, Mapping):
+        return spec_file.of_plain(dict(spec), "spec")
+    if spec is not None and not isinstance(spec, (ModelSpec, SpecFile, str, Path)):
+        raise UsageError(
+            f"spec must be a spec file's path or contents, or a ModelSpec, got {type(spec).__name__}.", field="spec"
+        )
+    return spec
 
 
 def labels_of(labels: Labels) -> tuple[str, ...]:
@@ -165,12 +182,14 @@ def of_folder(
     if spec is not None:
         model = model_spec(name, spec, labels, preprocess, task)
         hf_folder.refuse_other_task(folder, model.task)
+        model = depth_form.settle(model, spec, *hf_folder.kind_of(folder))
         return hf_folder.load(folder, model.task), model
     hf_folder.refuse_other_task(folder, task if isinstance(task, str) else task.name)
     own_labels, own_preprocess = hf_folder.describe(folder) if preprocess is None else (hf_folder.labels(folder), None)
     if not has_labels(task):
         own_labels = ()
     model = model_spec(name, None, labels or own_labels, preprocess or own_preprocess, task)
+    model = depth_form.settle(model, None, *hf_folder.kind_of(folder))
     return hf_folder.load(folder, model.task), model
 
 

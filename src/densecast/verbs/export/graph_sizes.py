@@ -17,13 +17,11 @@ from densecast.errors import BadGraphError
 from densecast.runtime import engine_words
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Array, Dim, Feeds
-from densecast.verbs.export import outputs, trial_sizes
+from densecast.verbs.export import outputs, trial_sizes, whole_patches
 
 Run = Callable[[Feeds], Feeds]
 Shape = tuple[int, int, int, int]
 
-# The last ones are those of transformers with patches of 7 or 14 and windows of 7 or 12.
-_MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128, 14, 28, 12, 24, 48, 7, 56)
 # About this long are the sides that are tried, the second for networks that need more than the first.
 _SIDES = (72, 256)
 # How far an image's answer in a batch may be from its own, of the largest value: engines sum in another order.
@@ -72,7 +70,7 @@ def _fit_sides(spec: ModelSpec, run: Run, model: Any, where: str) -> tuple[Model
     assert isinstance(channels, int)
     images = batch if isinstance(batch, int) else batch.min
     for side in _SIDES:
-        for multiple in _MULTIPLES:
+        for multiple in trial_sizes.MULTIPLES:
             sizes = [_sides_of(size, multiple, side) for size in (height, width)]
             if not all(sizes):
                 continue
@@ -83,6 +81,10 @@ def _fit_sides(spec: ModelSpec, run: Run, model: Any, where: str) -> tuple[Model
             turned = (images, channels, sizes[0][-1], sizes[1][0])
             if turned != tried and not works(turned, tried):
                 continue
+            patch = whole_patches.find(spec, run) if multiple == 1 else None
+            if patch is not None and works((images, channels, *patch.size_hw)):
+                multiple, tried = patch.multiple, (images, channels, *patch.size_hw)
+                turned, reasons = tried, [(tried, patch.why)]
             found = _of_multiple(spec, multiple)
             notes = [trial_sizes.said(spec, multiple, reasons[0][1])] if multiple > 1 and reasons else []
             found, shape, small = _fit_least(found, works, min(tried, turned, key=lambda each: each[2] * each[3]))

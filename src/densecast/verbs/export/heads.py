@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,9 @@ from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import output_form
 from densecast.verbs.export.outputs import Selection, Shape, trial_feeds
 
+_LOG = logging.getLogger(__name__)
+# Named by their place in a tuple or list.
+_UNNAMED = re.compile(r"output_\d+")
 # Main outputs of Hugging Face, torchvision and others, the likeliest first.
 _MAIN = ("logits", "out", "output", "main", "seg", "masks")
 _AUXILIARY = re.compile(r"(^|_)(aux|auxiliary|deep_?sup)", re.IGNORECASE)
@@ -59,7 +63,7 @@ def preferred_first(shapes: Mapping[str, Shape], spec: ModelSpec) -> dict[str, S
 
 
 def without_auxiliary(
-    selection: Selection, shapes: Mapping[str, Shape], spec: ModelSpec
+    selection: Selection, shapes: Mapping[str, Shape], spec: ModelSpec, *, is_named: bool = False
 ) -> tuple[Selection, tuple[str, ...]]:
     """The selection without auxiliary heads - maps of as many channels as the main one - and a note on them.
 
@@ -73,6 +77,15 @@ def without_auxiliary(
     if not heads:
         return selection, ()
     kept = tuple(name for name in selection.names if name not in heads)
+    alike = [name for name in (main, *heads) if shapes[name] == shapes[main] and _UNNAMED.fullmatch(name)]
+    if len(alike) > 1 and not is_named:
+        _LOG.warning(
+            "%s are maps of one size, and nothing but their order tells them apart: %s is taken. If another is the "
+            "answer, as the last is of nested decoders with deep supervision, name it: --output-name %s.",
+            ", ".join(alike),
+            main,
+            alike[-1],
+        )
     note = f"main output {main!r}; auxiliary {', '.join(heads)} left out (another can be named as the output)"
     return replace(selection, names=kept, note=None if len(kept) == 1 else selection.note), (note,)
 
@@ -157,6 +170,11 @@ def refuse_turned(name: str, image_hw: tuple[int, int], output: Shape) -> None:
             f"{image_hw[1]} wide: height and width have changed places. Turn it in the network, as by "
             "transpose(-1, -2), and export it again."
         )
+
+
+def lacks_border(side: int, own: int) -> bool:
+    """Whether a map of `own` pixels is for less than the whole side of an image, which halves evenly."""
+    return _lacking(side, own) > 0
 
 
 def _lacking(size: int, own: int) -> int:

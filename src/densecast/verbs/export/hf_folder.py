@@ -106,6 +106,11 @@ def refuse_by_class(name: str, task: str, where: str = "") -> None:
             )
 
 
+def kind_of(path: Path) -> tuple[str, dict[str, Any]]:
+    """The names of the folder's network classes, and its configuration."""
+    return _architectures(path), codec.read(path / "config.json", dict)
+
+
 def _architectures(path: Path) -> str:
     return " ".join(str(name) for name in codec.read(path / "config.json", dict).get("architectures") or ["network"])
 

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The network inside of what only runs it: torch.compile's, DataParallel's, and averaged weights' (SWA, EMA)."""
+    import torch
+
+    wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
+    while True:
+        inner = module.module if isinstance(module, wrappers) else getattr(module, "_orig_mod", None)
+        if not isinstance(inner, torch.nn.Module):
+            return module
+        module = inner
+
+
 def of(module: nn.Module) -> nn.Module:
     """The module's copy on the CPU, in evaluation mode.
 
@@ -21,6 +33,7 @@ def of(module: nn.Module) -> nn.Module:
         BadGraphError: it has layers that never were initialised, or holds what cannot be copied.
     """
     _refuse_uninitialised(module)
+    _refuse_quantised(module)
     # Tensors of a training step that it keeps (an attention map, the weight of an old weight_norm) have a history,
     # with which torch copies none.
     kept = {id(each): each.detach().clone() for part in module.modules() for each in _tensors(vars(part))}
@@ -31,6 +44,22 @@ def of(module: nn.Module) -> nn.Module:
             f"{type(module).__name__} cannot be copied, as an export does to leave yours as it was "
             f"({engine_words.reason(error)}). Take out of it what is no part of the network, as locks and open files."
         ) from error
+
+
+def _refuse_quantised(module: nn.Module) -> None:
+    """Refuse a network prepared for training with quantisation, whose ranges no graph of floats holds.
+
+    Raises:
+        BadGraphError: says how to take them out.
+    """
+    import torch
+
+    if any(isinstance(part, torch.ao.quantization.FakeQuantizeBase) for part in module.modules()):
+        raise BadGraphError(
+            f"{type(module).__name__} is prepared for quantisation-aware training (torch.ao's FakeQuantize), which "
+            "engines do not run. Make the plain network, load its trained weights (checkpoint=), and let build choose "
+            "the ranges of int8 again."
+        )
 
 
 def _tensors(held: Any) -> Iterator[torch.Tensor]:

@@ -73,7 +73,7 @@ def _run(graph: Network, feed: Feeds) -> Feeds:
     except Exception as error:  # engines raise their own kinds; any of them means the graph is unusable
         raise BadGraphError(
             f"the exported graph fails on {list(_shape(feed))}: {engine_words.reason(error)}. "
-            "Export it for one fixed size only.",
+            "Export it for one size only: --static 1xHEIGHTxWIDTH.",
             field="size_hw",
         ) from error
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from densecast.datasets import _layouts
 from densecast.errors import BadConfigError, MissingExtraError
@@ -154,9 +154,18 @@ def read_with_keys(path: Path) -> tuple[SpecFile, frozenset[str]]:
         BadConfigError: as `read`.
     """
     data = codec.read(path, dict)
+    return of_plain(data, str(path)), frozenset(data)
+
+
+def of_plain(data: dict[str, Any], where: str) -> SpecFile:
+    """The contents of a spec file as a table; `where` it is from is said in errors.
+
+    Raises:
+        BadConfigError: as `read`.
+    """
     if isinstance(data.get("decode"), dict):
-        data["decode"] = {"kind": data.get("task", "segmentation"), **data["decode"]}
-    return codec.from_plain(data, SpecFile, str(path)), frozenset(data)
+        data = {**data, "decode": {"kind": data.get("task", "segmentation"), **data["decode"]}}
+    return codec.from_plain(data, SpecFile, where)
 
 
 def parse_resize(text: str) -> Resize:

@@ -8,12 +8,15 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from densecast.errors import BadGraphError
 from densecast.runtime import engine_words
 from densecast.spec.tensor import Dim, TensorSpec
 from densecast.spec.verb_options import Exporter
+from densecast.verbs.export import open_pooling
 
 if TYPE_CHECKING:
     import onnx
@@ -22,6 +25,19 @@ if TYPE_CHECKING:
 
 Axes = Mapping[int, str]
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The graph, which of torch's two exporters made it, and where the network's code decides by sizes or values.
+
+    Of what the code decides a traced graph has one way alone; `decides` are places such as `net.py:12`. The newer
+    exporter refuses such networks itself.
+    """
+
+    model: onnx.ModelProto
+    exporter: str
+    decides: tuple[str, ...] = ()
 
 
 def open_axes(tensor: TensorSpec) -> dict[int, str]:
@@ -37,8 +53,8 @@ def to_onnx(
     *,
     opset: int,
     exporter: Exporter,
-) -> tuple[onnx.ModelProto, str]:
-    """Export the module; returns the graph, and which of torch's two exporters made it.
+) -> Made:
+    """Export the module to a graph.
 
     "auto" takes the tracing exporter, which folds batch normalisation and gives small graphs for these
     networks, and goes to the newer one where tracing fails. The network takes a tensor for each of `inputs`, and is
@@ -50,11 +66,13 @@ def to_onnx(
     """
     order: tuple[Exporter, ...] = ("torchscript", "dynamo") if exporter == "auto" else (exporter,)
     reasons = []
+    is_open = any(not tensor.is_static for tensor in inputs)
     for name in order:
         try:
-            if name == "torchscript":
-                return _trace(network, inputs, outputs, example_sizes_hw, opset), name
-            return _dynamo(network, inputs, outputs, example_sizes_hw, opset), name
+            with open_pooling.replaced(is_open=is_open):
+                if name == "torchscript":
+                    return _trace(network, inputs, outputs, example_sizes_hw, opset)
+                return Made(_dynamo(network, inputs, outputs, example_sizes_hw, opset), name)
         except Exception as error:  # torch raises whatever the network's code or its own passes raise
             reasons.append(f"{name}: {type(error).__name__}: {engine_words.last_telling(error)}")
             log.debug("%s exporter failed", name, exc_info=True)
@@ -80,16 +98,16 @@ def _trace(
     outputs: Mapping[str, Axes],
     sizes_hw: Sequence[tuple[int, int]],
     opset: int,
-) -> onnx.ModelProto:
+) -> Made:
     import onnx
     import torch
 
     axes = {tensor.name: open_axes(tensor) for tensor in inputs if not tensor.is_static}
     axes |= {name: dict(open_sizes) for name, open_sizes in outputs.items() if open_sizes}
     stream = io.BytesIO()
-    with warnings.catch_warnings(), _without_graphs():
-        # The tracer warns of its deprecation and of sizes that become constants; parity at a second size checks that.
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(record=True) as said, _without_graphs():
+        # The tracer warns of its deprecation, and of sizes that become constants, which parity at a second size checks.
+        warnings.simplefilter("always")
         torch.onnx.export(
             network,
             _examples(inputs, sizes_hw, 1),
@@ -100,7 +118,23 @@ def _trace(
             output_names=list(outputs),
             dynamic_axes=axes or None,
         )
-    return onnx.load_from_string(stream.getvalue())
+    return Made(onnx.load_from_string(stream.getvalue()), "torchscript", _decisions(said))
+
+
+def _decisions(said: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
+    """Where code that is not torch's made truths of tensors, sizes among them, while it was traced."""
+    import torch
+
+    own = Path(torch.__file__).parent
+    warned: Any = torch.jit
+    places = [
+        f"{Path(each.filename).name}:{each.lineno}"
+        for each in said
+        if issubclass(each.category, warned.TracerWarning)
+        and "Python boolean" in str(each.message)
+        and own not in Path(each.filename).parents
+    ]
+    return tuple(dict.fromkeys(places))
 
 
 @contextlib.contextmanager

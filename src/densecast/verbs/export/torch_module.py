@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import io
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest
-from densecast.errors import BadGraphError
+from densecast.errors import BadGraphError, ParityError
 from densecast.graph import _quantised
 from densecast.io import files
 from densecast.runtime import stages
@@ -23,7 +23,9 @@ from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.export import (
     asked,
     behaviour,
+    decided_sizes,
     found_modules,
+    graph_sizes,
     heads,
     onnx_file,
     output_form,
@@ -33,7 +35,9 @@ from densecast.verbs.export import (
     trial_sizes,
     wrappers,
 )
-from densecast.verbs.export.to_onnx import declared_axes, to_onnx
+from densecast.verbs.export.behaviour import Network
+from densecast.verbs.export.framework import Framework
+from densecast.verbs.export.to_onnx import Made, declared_axes, to_onnx
 
 if TYPE_CHECKING:
     from torch import nn
@@ -75,8 +79,6 @@ def export(
         BadGraphError: no exporter can, or the outputs do not fit the task.
         ParityError: graph and framework differ by more than the tolerance.
     """
-    import onnx
-
     spec = manifest.spec
     check_resize(spec.input, spec.preprocess, spec.slide)
     shapes = trial_sizes.shapes(spec.input, example_size_hw)
@@ -88,37 +90,82 @@ def export(
     settled = output_form.settle(None, {name: results[0][name] for name in shapes_of}, image_hw, spec, options)
     stated, spec = spec, settled.spec
     found = None if spec is stated else settled.main
-    selection, dropped = _without_training(outputs.select(shapes_of, spec, options, found), shapes, results, spec)
+    selection = outputs.select(shapes_of, spec, options, found)
+    is_named = options.output_name is not None
+    selection, dropped = _without_training(selection, shapes, results, spec, is_named=is_named)
     results = [{name: result[name] for name in selection.names} for result in results]
     described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
     module = network if framework.is_single else framework.selected(selection.names)
     sizes = [(array.shape[2], array.shape[3]) for array in feeds[0].values()]
     axes = {tensor.name: declared_axes(tensor, spec.input) for tensor in described}
     stages.at("exporting to ONNX")
-    model, exporter = to_onnx(module, spec.inputs, axes, sizes, opset=options.opset, exporter=options.exporter)
+    made = to_onnx(module, spec.inputs, axes, sizes, opset=options.opset, exporter=options.exporter)
+    model = made.model
+    behaviour.check_types(model)
     onnx_file.check(model, "the exported graph")
     behaviour.check_reads_image(model, spec.input.name)
     serialised = model.SerializeToString()
     trials = tuple(zip(feeds, results, strict=True))
     stages.at("comparing the graph with the framework")
     exact = Framework(network, framework.names, selection.names, is_exact=True)
-    record = behaviour.compared(onnx_file.graph_runner(serialised), trials, options.tolerance, framework, exact)
+    graph = onnx_file.graph_runner(serialised)
+    if manifest.network is None:
+        for narrowed, note in decided_sizes.of_multiples(manifest.spec, made.decides, framework, graph, trials):
+            with contextlib.suppress(BadGraphError, ParityError):
+                noted = replace(manifest, spec=narrowed, passes=(*manifest.passes, note))
+                return export(network, noted, options, example_size_hw, keep, out)
+    record = behaviour.compared(graph, trials, options.tolerance, framework, exact)
+    spec, notes_on_sizes = _narrowed(spec, manifest, made, graph, framework)
+    described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
     settled = output_form.refined(model, *next(iter(results[0].items())), image_hw, stated, spec)
     spec, said = _as_found(model, settled, described)
+    notes = (*_of_graph(made, selection), *notes_on_sizes, *said, *dropped)
+    exported = Exported(module, spec, framework.places(selection.names), trials)
+    return _written(out, replace(manifest, parity=record), serialised, notes, exported, keep)
+
+
+def _written(
+    out: Path, manifest: FloatManifest, serialised: bytes, notes: tuple[str, ...], exported: Exported, keep: Keep
+) -> FloatArtifact:
+    """The artifact of a graph that was compared."""
     with artifact.writing(out) as draft:
         files.write_bytes(draft.folder / "model.onnx", serialised)
-        notes = (
-            *manifest.passes,
-            f"exported by torch's {exporter} exporter, opset {model.opset_import[0].version}, onnx {onnx.__version__}",
-            *((selection.note,) if selection.note else ()),
-            *said,
-            *dropped,
-            *((_quantised.NOTE,) if _quantised.is_quantised(model) else ()),
-            *keep(draft.folder, Exported(module, spec, framework.places(selection.names), trials)),
-        )
-        key = manifest.key or files.sha256_text(repr((files.sha256(draft.folder / "model.onnx"), spec)))
-        draft.finish(replace(manifest, spec=spec, key=key, parity=record, passes=notes))
+        told = (*manifest.passes, *notes, *keep(draft.folder, exported))
+        key = manifest.key or files.sha256_text(repr((files.sha256(draft.folder / "model.onnx"), exported.spec)))
+        draft.finish(replace(manifest, spec=exported.spec, key=key, passes=told))
     return FloatArtifact.open(out)
+
+
+def _of_graph(made: Made, selection: outputs.Selection) -> tuple[str, ...]:
+    """Notes on the exported graph."""
+    import onnx
+
+    opset = made.model.opset_import[0].version
+    return (
+        f"exported by torch's {made.exporter} exporter, opset {opset}, onnx {onnx.__version__}",
+        *((selection.note,) if selection.note else ()),
+        *((_quantised.NOTE,) if _quantised.is_quantised(made.model) else ()),
+    )
+
+
+def _narrowed(
+    spec: ModelSpec, manifest: FloatManifest, made: Made, graph: Network, framework: Network
+) -> tuple[ModelSpec, tuple[str, ...]]:
+    """The spec with the sizes that the graph takes, and notes; networks of ours are known to take theirs.
+
+    Raises:
+        BadGraphError: see `graph_sizes.fit` and `decided_sizes.fit`.
+    """
+    if manifest.network is not None:
+        return spec, ()
+    had_open_sides = not all(isinstance(side, int) for side in spec.input.shape[2:])
+    spec, notes = graph_sizes.fit(spec, graph, made.model, "the exported graph")
+    if had_open_sides and all(isinstance(side, int) for side in spec.input.shape[2:]):
+        raise BadGraphError(
+            f"{'; '.join(notes)}. Export it for one size only: --static 1xHEIGHTxWIDTH.", field="size_hw"
+        )
+    spec, decided = decided_sizes.fit(spec, made.decides, framework, graph)
+    return spec, (*notes, *decided)
 
 
 def _as_found(
@@ -132,7 +179,12 @@ def _as_found(
 
 
 def _without_training(
-    selection: outputs.Selection, shapes: Sequence[outputs.Shape], results: Sequence[Feeds], spec: ModelSpec
+    selection: outputs.Selection,
+    shapes: Sequence[outputs.Shape],
+    results: Sequence[Feeds],
+    spec: ModelSpec,
+    *,
+    is_named: bool,
 ) -> tuple[outputs.Selection, tuple[str, ...]]:
     """The selection without what serves training alone - auxiliary heads, losses - and notes on it.
 
@@ -141,7 +193,7 @@ def _without_training(
     """
     measured = [{name: array.shape for name, array in each.items()} for each in results]
     heads.check_padding(selection.names[0], shapes[0], measured[0][selection.names[0]], spec.name)
-    selection, dropped = heads.without_auxiliary(selection, measured[0], spec)
+    selection, dropped = heads.without_auxiliary(selection, measured[0], spec, is_named=is_named)
     images = [shape[0] for shape in shapes]
     selection, losses = heads.without_losses(selection, list(zip(images, measured, strict=True)))
     return selection, (*dropped, *losses)
@@ -151,53 +203,6 @@ def as_found(network: nn.Module, manifest: FloatManifest, where: str) -> found_m
     """The network brought to our layout, with the sizes that it takes: see `found_modules.adapt`."""
     names = [tensor.name for tensor in manifest.spec.outputs]
     return found_modules.adapt(network, manifest, lambda each: Framework(each, names), where)
-
-
-class Framework:
-    """The network in torch as a function of named arrays; `is_exact` computes in float64."""
-
-    def __init__(
-        self, network: nn.Module, names: Sequence[str], only: Sequence[str] | None = None, *, is_exact: bool = False
-    ) -> None:
-        self.names, self._network, self._only, self._is_exact = tuple(names), network, only, is_exact
-        self.is_single = self._is_unnamed = False
-        self._own: tuple[str, ...] = ()
-        self._accessors: tuple[str, ...] = ()
-        self._inputs = 1
-
-    def __call__(self, feeds: Feeds) -> Feeds:
-        """Run the module: all outputs in its order, or those of `only`."""
-        import torch
-
-        from densecast.networks._outputs import accessors, is_unnamed, named_outputs
-
-        self._inputs = len(feeds)
-        # Copies, as a network may work in place on what it is given.
-        tensors = [torch.from_numpy(array.copy()) for array in feeds.values()]
-        # A module is converted in place.
-        network = copy.deepcopy(self._network).double() if self._is_exact else self._network
-        with torch.inference_mode():
-            result = network(*(each.double() for each in tensors) if self._is_exact else tensors)
-        named = named_outputs(result, self.names)
-        self.is_single, self._is_unnamed, self._own = isinstance(result, torch.Tensor), is_unnamed(result), tuple(named)
-        self._accessors = accessors(result)
-        return {name: named[name].numpy() for name in (self._only or named)}
-
-    def selected(self, names: Sequence[str]) -> nn.Module:
-        """A module that returns only these outputs, as a tuple."""
-        import torch
-
-        if isinstance(self._network, torch.jit.ScriptModule):
-            results = ", ".join(f"results{self._accessors[self._own.index(name)]}" for name in names)
-            return wrappers.script_around(self._network, f"({results},)", self._inputs)
-        return wrappers.selecting(self._network, self.names, tuple(names))
-
-    def places(self, names: Sequence[str]) -> tuple[int, ...] | None:
-        """Positions of these outputs in the sequence that the network returns; None if names or order identify them."""
-        has_names = all(name == f"output_{index}" for index, name in enumerate(self._own))
-        if not self._is_unnamed or has_names or tuple(names) == self._own:
-            return None
-        return tuple(self._own.index(name) for name in names)
 
 
 def keep_weights(network: nn.Module, name: str) -> Keep:

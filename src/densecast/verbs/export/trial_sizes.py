@@ -1,4 +1,4 @@
-"""Finds the sizes that a torch network takes, by running it: any, or multiples of 2, 4, …, 128 only."""
+"""Finds the sizes that a torch network takes, by running it: any, or multiples of 2, 4, …, 14 only."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import PoseAffine
 from densecast.spec.tensor import Dim, Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
-from densecast.verbs.export import outputs
+from densecast.verbs.export import outputs, whole_patches
 from densecast.verbs.export.torch_file import last_line
 
-_MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
+# The last ones are those of transformers with patches of 7 or 14 and windows of 7 or 12.
+MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 14, 28, 12, 24, 48, 7, 56, 224)
 # About this long are the sides that are tried: small, for speed, and odd multiples, which halving shows.
 _SIDE = 72
 _CHANNELS = re.compile(r"expected input\[.*?\] to have (\d+) channels, but got (\d+) channels")
+# A side that the words of a network's own error speak of.
+_NUMBERS = re.compile(r"(?<![\w.])(\d{2,4})(?![\w.])")
 # The second shape's sides, as shares of the first one's: smaller, and of another aspect.
 _SECOND_SHAPE = (0.53, 0.71)
 
@@ -35,7 +38,7 @@ def fit(spec: ModelSpec, run: Callable[[Feeds], Feeds], where: str | Path) -> tu
     if not (isinstance(height, Dim) and isinstance(width, Dim)):
         return spec, None
     reasons = []
-    for multiple in _MULTIPLES:
+    for multiple in MULTIPLES:
         lowest = max(height.min, width.min)
         if multiple % height.multiple or multiple % width.multiple:
             continue
@@ -48,13 +51,34 @@ def fit(spec: ModelSpec, run: Callable[[Feeds], Feeds], where: str | Path) -> tu
         except Exception as error:  # the network's own code raises its own kinds
             reasons.append(last_line(error))
             continue
-        return (spec, None) if multiple == 1 else (with_multiple(spec, multiple), said(spec, multiple, reasons[0]))
+        if multiple > 1:
+            return with_multiple(spec, multiple), said(spec, multiple, reasons[0])
+        patch = whole_patches.find(spec, run)
+        if patch is None:
+            return spec, None
+        return with_multiple(spec, patch.multiple), said(spec, patch.multiple, patch.why)
     _refuse_other_channels(spec, reasons[-1] if reasons else "")
+    for side in dict.fromkeys(int(number) for number in _NUMBERS.findall(reasons[-1] if reasons else "")):
+        if height.admits(side) and width.admits(side) and _runs(spec, run, side):
+            fixed = replace(spec.input, shape=(*spec.input.shape[:2], side, side))
+            note = f"of the sizes that were tried only {side}×{side} works: height and width are fixed ({reasons[-1]})"
+            return spec.with_input(fixed), note
     raise BadGraphError(
-        f"{where} runs at no size that was tried, odd ones nor multiples of 2 to 128 "
+        f"{where} runs at no size that was tried, odd ones nor multiples of 2 to 256 "
         f"({reasons[-1] if reasons else ''}). If it takes one size alone, give that: --static 1xHEIGHTxWIDTH.",
         field="size_hw",
     )
+
+
+def _runs(spec: ModelSpec, run: Callable[[Feeds], Feeds], side: int) -> bool:
+    """Whether it takes squares of this side."""
+    batch, channels = spec.input.shape[:2]
+    assert isinstance(channels, int)
+    try:
+        run(outputs.trial_feeds(spec, (batch if isinstance(batch, int) else 1, channels, side, side), 0))
+    except Exception:  # the network's own code raises its own kinds
+        return False
+    return True
 
 
 def _refuse_other_channels(spec: ModelSpec, reason: str) -> None:

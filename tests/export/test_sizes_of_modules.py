@@ -1,0 +1,223 @@
+"""Modules that take some sizes only, decide by size, mix a batch or pool adaptively: found out, or refused in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from densecast.artifact import FloatArtifact  # noqa: E402
+from densecast.errors import BadConfigError, BadGraphError, UsageError  # noqa: E402
+from densecast.spec.tensor import Dim  # noqa: E402
+from densecast.spec.verb_options import ExportOptions  # noqa: E402
+from densecast.verbs.export import export, onnx_file, parity  # noqa: E402
+
+# torch announces the end of TorchScript.
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+functional = torch.nn.functional
+
+
+class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+    """A convolution to three classes behind or before what a case does."""
+
+    def __init__(self, way: Any, stride: int = 1) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        side = stride if stride > 1 else 3
+        self.conv = torch.nn.Conv2d(3, 3, side, stride, padding=0 if stride > 1 else 1)
+        self.way = way
+
+    def forward(self, image: Any) -> Any:
+        return self.way(self, image)
+
+
+def patches(net: Net, image: Any) -> Any:
+    """A map of whole patches: what is left over at the border has no value."""
+    return functional.interpolate(net.conv(image), scale_factor=float(net.conv.stride[0]), mode="bilinear")
+
+
+def whole_patches(net: Net, image: Any) -> Any:
+    side = net.conv.stride[0]
+    if image.shape[2] % side or image.shape[3] % side:
+        raise ValueError(f"the image is not made of patches of {side}")
+    return patches(net, image)
+
+
+def exported(net: Any, folder: Path, **given: Any) -> FloatArtifact:
+    return export(net, folder / "float", labels=["a", "b", "c"], example=(96, 128), **given)
+
+
+def run(artifact: FloatArtifact, feed: Any) -> Any:
+    graph = onnx_file.graph_runner(artifact.file("model.onnx").read_bytes())
+    return graph({artifact.spec.input.name: feed})[artifact.spec.output.name]
+
+
+def own(net: Any, feed: Any) -> Any:
+    with torch.inference_mode():
+        return net.eval()(torch.from_numpy(feed)).numpy()
+
+
+@pytest.mark.parametrize("way", [patches, whole_patches])
+@pytest.mark.parametrize("side", [14, 12])
+def test_a_module_of_patches_is_given_whole_ones(way: Any, side: int, tmp_path: Path) -> None:
+    artifact = exported(Net(way, side), tmp_path)
+    assert artifact.spec.preprocess.pad_multiple == side
+    assert any(f"multiples of {side}: images are padded" in note for note in artifact.manifest.passes)
+    feed = parity.image_like((1, 3, 5 * side, 8 * side), 1)
+    assert run(artifact, feed).shape == (1, 3, 5 * side, 8 * side)
+
+
+def test_so_is_a_graph_of_patches(tmp_path: Path) -> None:
+    names: dict[str, Any] = {"input_names": ["image"], "output_names": ["logits"], "opset_version": 17}
+    axes = {"image": {0: "n", 2: "h", 3: "w"}, "logits": {0: "n", 2: "a", 3: "b"}}
+    path = tmp_path / "net.onnx"
+    torch.onnx.export(Net(patches, 14), (torch.zeros(1, 3, 28, 42),), path, dynamo=False, dynamic_axes=axes, **names)
+    artifact = export(path, tmp_path / "float", labels=["a", "b", "c"])
+    assert artifact.spec.preprocess.pad_multiple == 14
+    height = artifact.spec.input.shape[2]
+    assert isinstance(height, Dim) and height.multiple == 14
+
+
+def test_a_module_of_one_size_that_its_error_names_is_fixed_to_it(tmp_path: Path) -> None:
+    def of_one_size(net: Net, image: Any) -> Any:
+        if tuple(image.shape[2:]) != (112, 112):
+            raise ValueError(f"Input height ({image.shape[2]}) doesn't match model (112).")
+        return net.conv(image)
+
+    artifact = exported(Net(of_one_size), tmp_path, preprocess=None)
+    assert artifact.spec.input.shape[2:] == (112, 112)
+    assert any("only 112×112 works" in note for note in artifact.manifest.passes)
+
+
+DECISIONS = {
+    "large images": lambda net, x: net.conv(x) * (2 if max(x.shape[2:]) > 600 else -1),
+    "large areas": lambda net, x: net.conv(x) + (5 * x.mean(1, True) if x.shape[2] * x.shape[3] > 2**17 else 0),
+    "tall images": lambda net, x: net.conv(x.flip(1) if x.shape[2] > 2 * x.shape[3] else x),
+}
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_a_module_that_decides_by_the_size_is_refused_with_the_place_and_exported_for_one_size(
+    name: str, tmp_path: Path
+) -> None:
+    net = Net(DECISIONS[name])
+    with pytest.raises(BadGraphError, match=r"decides by the image's size \(test_sizes_of_modules\.py:\d+\)") as caught:
+        exported(net, tmp_path)
+    assert caught.value.field == "size_hw" and not (tmp_path / "float").exists()
+    artifact = exported(net, tmp_path, options=ExportOptions(size_hw=(96, 128), batch=1))
+    feed = parity.image_like((1, 3, 96, 128), 1)
+    np.testing.assert_allclose(run(artifact, feed), own(net, feed), atol=1e-4)
+
+
+def test_and_for_the_sizes_of_one_way(tmp_path: Path) -> None:
+    said = {"labels": ["a", "b", "c"], "side": {"min": 64, "max": 512}}
+    artifact = export(Net(DECISIONS["large images"]), tmp_path / "float", spec=said, example=(96, 128))
+    height = artifact.spec.input.shape[2]
+    assert isinstance(height, Dim) and (height.min, height.max) == (64, 512)
+
+
+def test_a_spec_of_another_kind_is_refused(tmp_path: Path) -> None:
+    net = Net(lambda net, x: net.conv(x))
+    with pytest.raises(UsageError, match="contents, or a ModelSpec, got int"):
+        export(net, tmp_path / "float", spec=3)  # type: ignore[arg-type]
+    with pytest.raises(BadConfigError, match="sides"):
+        export(net, tmp_path / "float", spec={"labels": ["a", "b", "c"], "sides": 3})
+
+
+def test_small_images_that_a_module_treats_otherwise_are_left_out(tmp_path: Path) -> None:
+    net = Net(lambda net, x: net.conv(x) + (5 * x.mean(1, True) if x.shape[2] < 40 else 0))
+    artifact = exported(net, tmp_path)
+    assert [size.min for size in artifact.spec.input.shape[2:]] == [64, 64]
+    assert any("below 64×64 its code decides otherwise (test_sizes" in note for note in artifact.manifest.passes)
+
+
+@pytest.mark.parametrize("side", [64, pytest.param(224, marks=pytest.mark.slow)])
+def test_a_module_that_fills_up_windows_is_given_whole_ones(side: int, tmp_path: Path) -> None:
+    """As transformers do: what is added to the image traced is added to each by the graph."""
+
+    def windows(net: Net, image: Any) -> Any:
+        height, width = image.shape[2:]
+        below, right = -height % side, -width % side
+        if below > 0 or right > 0:
+            image = functional.pad(image, (0, int(right), 0, int(below)))
+        rows = image.unflatten(2, (-1, side)).unflatten(4, (-1, side)).mean((3, 5))
+        means = functional.interpolate(rows, scale_factor=float(side))
+        return net.conv(image - means)[:, :, :height, :width]
+
+    net = Net(windows)
+    artifact = exported(net, tmp_path)
+    assert artifact.spec.preprocess.pad_multiple == side
+    assert any("decides by the image's size (test_sizes" in note for note in artifact.manifest.passes)
+    feed = parity.image_like((1, 3, 2 * side, 3 * side), 1)
+    np.testing.assert_allclose(run(artifact, feed), own(net, feed), atol=2e-5)
+
+
+def test_checks_of_sizes_that_lead_nowhere_else_are_no_decisions(tmp_path: Path) -> None:
+    def checked(net: Net, image: Any) -> Any:
+        if image.shape[2] < 8 or image.shape[3] < 8:
+            raise ValueError("too small")
+        return net.conv(image)
+
+    artifact = exported(Net(checked), tmp_path)
+    assert not artifact.spec.input.is_static
+
+
+def test_a_module_that_mixes_the_images_of_a_batch_takes_one_at_a_time(tmp_path: Path) -> None:
+    net = Net(lambda net, x: net.conv(x - x.mean((0, 2, 3), keepdim=True)))
+    artifact = exported(net, tmp_path)
+    assert artifact.spec.input.shape[0] == artifact.spec.output.shape[0] == 1
+    assert any("depends on the other images" in note for note in artifact.manifest.passes)
+
+
+def test_statistics_of_the_image_itself_are_no_mixing(tmp_path: Path) -> None:
+    artifact = exported(Net(lambda net, x: net.conv(x - x.mean((2, 3), keepdim=True))), tmp_path)
+    assert isinstance(artifact.spec.input.shape[0], Dim)
+
+
+@pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
+def test_adaptive_pooling_keeps_sizes_open(exporter: Any, tmp_path: Path) -> None:
+    pools = [torch.nn.AdaptiveAvgPool2d(bins) for bins in (1, 2, 3, 6, (5, 4), (None, 3))]
+
+    def pyramid(net: Net, image: Any) -> Any:
+        maps = net.conv(image)
+        return maps + sum(functional.interpolate(pool(maps), size=maps.shape[2:], mode="bilinear") for pool in pools)
+
+    net = Net(pyramid)
+    artifact = exported(net, tmp_path, options=ExportOptions(exporter=exporter))
+    for shape in ((1, 3, 61, 150), (2, 3, 96, 40), (1, 3, 130, 35)):
+        feed = parity.image_like(shape, 1)
+        np.testing.assert_allclose(run(artifact, feed), own(net, feed), atol=2e-5)
+
+
+def test_adaptive_pooling_of_fixed_multiples_stays_a_pooling_and_of_others_is_exact(tmp_path: Path) -> None:
+    import onnx
+
+    net = Net(lambda net, x: functional.interpolate(functional.adaptive_avg_pool2d(net.conv(x), 4), size=x.shape[2:]))
+    for size_hw, is_pooling in (((64, 96), True), ((61, 90), False)):
+        artifact = exported(net, tmp_path, options=ExportOptions(size_hw=size_hw, batch=1))
+        operators = {node.op_type for node in onnx.load(artifact.file("model.onnx")).graph.node}
+        assert ("AveragePool" in operators) is is_pooling
+        feed = parity.image_like((1, 3, *size_hw), 1)
+        np.testing.assert_allclose(run(artifact, feed), own(net, feed), atol=2e-5)
+
+
+WRAPPED = {
+    "compiled": lambda net: torch.compile(net, backend="eager"),
+    "data parallel": torch.nn.DataParallel,
+    "averaged": torch.optim.swa_utils.AveragedModel,
+    "averaged and parallel": lambda net: torch.optim.swa_utils.AveragedModel(torch.nn.DataParallel(net)),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_a_module_is_exported_from_inside_of_what_runs_it(name: str, tmp_path: Path) -> None:
+    net = Net(lambda net, x: net.conv(x))
+    artifact = exported(WRAPPED[name](net), tmp_path)
+    assert artifact.manifest.source.endswith(".Net")
+    feed = parity.image_like((1, 3, 40, 50), 1)
+    np.testing.assert_allclose(run(artifact, feed), own(net, feed), atol=1e-5)
