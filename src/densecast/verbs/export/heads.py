@@ -110,6 +110,27 @@ def without_losses(
     return replace(selection, names=kept, note=None if len(kept) == 1 else selection.note), (note,)
 
 
+def without_training(
+    selection: Selection,
+    shapes: Sequence[Shape],
+    results: Sequence[Feeds],
+    spec: ModelSpec,
+    *,
+    is_named: bool,
+) -> tuple[Selection, tuple[str, ...]]:
+    """The selection without what serves training alone - auxiliary heads, losses - and notes on it.
+
+    Raises:
+        BadGraphError: the main output lacks the image's border.
+    """
+    measured = [{name: array.shape for name, array in each.items()} for each in results]
+    check_padding(selection.names[0], shapes[0], measured[0][selection.names[0]], spec.name)
+    selection, dropped = without_auxiliary(selection, measured[0], spec, is_named=is_named)
+    images = [shape[0] for shape in shapes]
+    selection, losses = without_losses(selection, list(zip(images, measured, strict=True)))
+    return selection, (*dropped, *losses)
+
+
 def _is_head(shape: Shape, main: Shape) -> bool:
     return len(shape) == len(main) == 4 and shape[1] == main[1]
 

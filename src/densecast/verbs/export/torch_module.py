@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +92,7 @@ def export(
     found = None if spec is stated else settled.main
     selection = outputs.select(shapes_of, spec, options, found)
     is_named = options.output_name is not None
-    selection, dropped = _without_training(selection, shapes, results, spec, is_named=is_named)
+    selection, dropped = heads.without_training(selection, shapes, results, spec, is_named=is_named)
     results = [{name: result[name] for name in selection.names} for result in results]
     described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
     module = network if framework.is_single else framework.selected(selection.names)
@@ -176,27 +176,6 @@ def _as_found(
     spec = replace(settled.spec, outputs=described, preprocess=rule)
     spec, ending = own_sigmoid.settle(model, described[0].name, spec)
     return asked.checked(spec), (*settled.notes, *normalises, *ending)
-
-
-def _without_training(
-    selection: outputs.Selection,
-    shapes: Sequence[outputs.Shape],
-    results: Sequence[Feeds],
-    spec: ModelSpec,
-    *,
-    is_named: bool,
-) -> tuple[outputs.Selection, tuple[str, ...]]:
-    """The selection without what serves training alone - auxiliary heads, losses - and notes on it.
-
-    Raises:
-        BadGraphError: the main output lacks the image's border.
-    """
-    measured = [{name: array.shape for name, array in each.items()} for each in results]
-    heads.check_padding(selection.names[0], shapes[0], measured[0][selection.names[0]], spec.name)
-    selection, dropped = heads.without_auxiliary(selection, measured[0], spec, is_named=is_named)
-    images = [shape[0] for shape in shapes]
-    selection, losses = heads.without_losses(selection, list(zip(images, measured, strict=True)))
-    return selection, (*dropped, *losses)
 
 
 def as_found(network: nn.Module, manifest: FloatManifest, where: str) -> found_modules.Found:
