@@ -92,8 +92,7 @@ def export(
         source = Path(source)
     arguments = {"spec": spec, "labels": labels, "preprocess": preprocess, "checkpoint": checkpoint, "example": example}
     said = [name for name, value in arguments.items() if value is not None]
-    names, default = (field.name for field in dataclasses.fields(options)), ExportOptions()
-    said += [name for name in names if getattr(options, name) != getattr(default, name)]
+    said += [each.name for each in dataclasses.fields(options) if getattr(options, each.name) != each.default]
     kind = sources.kind_of(source, options.config)
     applicable.check(kind, [*said, *given])
     if "weights" in (*said, *given) and kind == "module" and checkpoint is None:
