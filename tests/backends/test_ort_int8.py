@@ -113,7 +113,7 @@ def test_ranges_are_the_extremes_over_all_images_or_their_means(
     model = tiny_graphs.segmentation(24, 32, batch=1)
     options = replace(OPTIONS, calibration_method=method)
     _, ranges = _ort_int8.quantize(saved(model, tmp_path), FEEDS, options, full_weights=True)
-    found = json.loads(ranges)["data"]
+    found = json.loads(ranges.contents)["data"]
     logits = [run(model, feeds) for feeds in FEEDS]
     for name, values in (("image", [each["image"] for each in FEEDS]), ("logits", logits)):
         ends = [[float(end(each)) for each in values] for end in (np.min, np.max)]
@@ -140,3 +140,25 @@ def test_no_image_runs_twice_through_one_graph_whatever_the_method(
     for method, images in (("mean_minmax", feeds[:1]), ("minmax", feeds[:1]), ("mean_minmax", feeds)):
         _ort_int8.quantize(graph, images, replace(OPTIONS, calibration_method=method), full_weights=True)
     assert len(runs) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "spread", "count"),
+    [("mean_minmax", 0.0, 32), ("mean_minmax", 3.0, 70), ("minmax", 3.0, 64), ("minmax", 0.0, 32)],
+)
+def test_ranges_are_of_no_more_images_than_they_take_to_settle(
+    method: CalibrationMethod, spread: float, count: int, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(4)
+    feeds: list[Feeds] = [
+        {"image": (rng.random((1, 3, 24, 32), np.float32) * np.exp(rng.normal(0, spread))).astype(np.float32)}
+        for _ in range(70)
+    ]
+    graph, options = (
+        saved(tiny_graphs.segmentation(24, 32, batch=1), tmp_path),
+        replace(OPTIONS, calibration_method=method),
+    )
+    _, ranges = _ort_int8.quantize(graph, feeds, options, full_weights=True)
+    assert ranges.images == count
+    _, expected = _ort_int8.quantize(graph, feeds[:count], options, full_weights=True)
+    assert expected.contents == ranges.contents

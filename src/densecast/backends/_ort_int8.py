@@ -12,6 +12,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,23 @@ _NEVER = {"Softmax"}
 _LAYERS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """The ranges of a calibration, as ONNX Runtime's quantiser reads them, and how many images they are of."""
+
+    contents: bytes
+    images: int
+
+
 def quantize(
     graph: Path,
     calibration: Sequence[Feeds],
     options: QuantizeOptions,
     excluded: frozenset[str] = frozenset(),
-    ranges: bytes | None = None,
+    ranges: Ranges | None = None,
     *,
     full_weights: bool,
-) -> tuple[Any, bytes]:
+) -> tuple[Any, Ranges]:
     """Quantise to unsigned 8-bit activations and signed 8-bit weights; returns the model and the calibrated ranges.
 
     Weights use all 8 bits with `full_weights`, else 7. Nodes in `excluded` stay in float, as do those that the options
@@ -49,14 +58,15 @@ def quantize(
     with tempfile.TemporaryDirectory() as folder, _quiet():
         target, ranges_file = Path(folder) / "int8.onnx", Path(folder) / "ranges.json"
         if ranges is not None:
-            ranges_file.write_bytes(ranges)
+            ranges_file.write_bytes(ranges.contents)
         model = _ort_ready.ready(onnx.load(graph))
         source = Path(folder) / "float.onnx"
         onnx.save(model, source)
         method, method_options = _calibration_method(options)
+        images = ranges.images if ranges else len(calibration)
         if ranges is None and method is CalibrationMethod.MinMax:
             averaged = options.calibration_method == "mean_minmax"
-            _ort_ranges.write(source, calibration, ranges_file, averaged=averaged)
+            images = _ort_ranges.write(source, calibration, ranges_file, averaged=averaged) or images
         quantize_static(
             source,
             target,
@@ -71,7 +81,7 @@ def quantize(
             calibration_cache_path=ranges_file,
             extra_options={"ActivationSymmetric": options.activations == "symmetric", **method_options},
         )
-        return onnx.load(target), ranges_file.read_bytes()
+        return onnx.load(target), Ranges(ranges_file.read_bytes(), images)
 
 
 def layers(graph: Path, options: QuantizeOptions) -> tuple[str, ...]:

@@ -6,12 +6,14 @@ ONNX Runtime would run the network on every image anew for each method that is t
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from densecast.backends import _settled
 from densecast.io import files
 from densecast.spec.tensor import Array, Feeds
 
@@ -19,11 +21,12 @@ from densecast.spec.tensor import Array, Feeds
 _last: tuple[str, dict[str, list[Array]]] = ("", {})
 
 
-def write(source: Path, calibration: Sequence[Feeds], target: Path, *, averaged: bool) -> bool:
+def write(source: Path, calibration: Sequence[Feeds], target: Path, *, averaged: bool) -> int:
     """Write the ranges of all tensors of the graph in `source` to `target`, as ONNX Runtime's quantiser reads them.
 
-    They are the extremes over all images, or with `averaged` their means. False where this version of ONNX Runtime
-    has other parts than those known here: then nothing is written.
+    They are the extremes over as many of the first images as it takes for them to settle, or with `averaged` their
+    means. Returns the number of these images; 0 where this version of ONNX Runtime has other parts than those known
+    here: then nothing is written.
     """
     try:
         from onnxruntime.quantization import CalibrationMethod, create_calibrator
@@ -42,17 +45,34 @@ def write(source: Path, calibration: Sequence[Feeds], target: Path, *, averaged:
         # ONNX Runtime reads what it has collected by the place in the session's outputs, the graph's own first.
         before = [None] * (len(session.get_outputs()) - len(names))
         if calibrator.intermediate_outputs or len(before) != calibrator.num_model_outputs:
-            return False
+            return 0
     except (ImportError, AttributeError, TypeError):
-        return False
-    found = _of_graph(files.sha256(source))
-    for feeds in calibration:
-        key = _key(feeds)
-        extremes = found.get(key) or session.run(names, feeds)
-        found[key] = extremes
-        calibrator.intermediate_outputs.append([*before, *extremes])
+        return 0
+    found, images = _of_graph(files.sha256(source)), iter(calibration)
+    taken: list[list[Array]] = []
+    earlier: list[_settled.Range] | None = None
+    for count in _settled.rounds(len(calibration)):
+        for feeds in itertools.islice(images, count - len(taken)):
+            key = _key(feeds)
+            found[key] = found.get(key) or session.run(names, feeds)
+            taken.append(found[key])
+        now = _ranges(taken, averaged=averaged)
+        is_settled = earlier is not None and _settled.are_settled(earlier, now)
+        if is_settled or _settled.are_enough(len(taken), "mean_minmax" if averaged else "minmax"):
+            break
+        earlier = now
+    calibrator.intermediate_outputs += [[*before, *extremes] for extremes in taken]
     save_tensors_data(calibrator.compute_data(), target)
-    return True
+    return len(taken)
+
+
+def _ranges(taken: Sequence[list[Array]], *, averaged: bool) -> list[_settled.Range]:
+    """The range of each tensor, whose least and greatest values follow one another in what each image has led to."""
+    stacked = [np.stack(each) for each in zip(*taken, strict=True)]
+    lows, highs = stacked[0::2], stacked[1::2]
+    if averaged:
+        return [(low.mean(axis=0), high.mean(axis=0)) for low, high in zip(lows, highs, strict=True)]
+    return [(low.min(axis=0), high.max(axis=0)) for low, high in zip(lows, highs, strict=True)]
 
 
 def _of_graph(content: str) -> dict[str, list[Array]]:

@@ -43,6 +43,7 @@ class OnnxRuntimeBackend:
         "onnxruntime",
         device_kinds=_ort_devices.DEVICES,
         calibration_methods=("mean_minmax", "minmax"),
+        settles=True,
         targets_cpus=True,
     )
 
@@ -101,7 +102,7 @@ class OnnxRuntimeQuantized:
 
     def __init__(self, job: BuildJob) -> None:
         self._job = job
-        self._ranges: bytes | None = None
+        self._ranges: _ort_int8.Ranges | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -128,7 +129,7 @@ class OnnxRuntimeQuantized:
             )
             # Its kernels compute 16-bit types in float32, wherever they run.
             needs = cpus.needs(job.options.cpu, is_int8=True, half_type="f32")
-            return replace(_save(model, job, folder), needs=needs)
+            return replace(_save(model, job, folder), needs=needs, images=self._ranges.images)
 
 
 def _save(model: Any, job: BuildJob, folder: Path) -> Built:

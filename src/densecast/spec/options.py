@@ -105,7 +105,7 @@ _INT8 = "Calibration (int8)"
 class QuantizeOptions:
     """Options of int8 calibration and quantisation.
 
-    `images` 0 means all there are; OpenVINO's ranges are of no more of them than they take to settle. The calibration
+    `images` 0 means all there are; ranges are of no more of them than they take to settle. The calibration
     methods: `minmax` the extremes over all images, `mean_minmax` the mean of each image's extremes, `percentile` each
     image's values up to `percentile`, `histogram` the range with the least quantisation error; `auto` tries those the
     backend has and takes the one that changes the outputs least.
@@ -119,7 +119,7 @@ class QuantizeOptions:
     """
 
     images: int = option(
-        300, "Most calibration images; 0 for all. OpenVINO stops once ranges have settled.", group=_INT8, minimum=0
+        300, "Most calibration images; 0 for all. Calibration stops once ranges have settled.", group=_INT8, minimum=0
     )
     seed: int = option(0, "Random seed for selecting calibration images.", group=_INT8, minimum=0)
     split: Split = option("train", "Split to take calibration images from: train, val or all.", group=_INT8)
