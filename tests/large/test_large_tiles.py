@@ -145,6 +145,8 @@ def test_a_geotiff_leads_to_labels_at_its_place(tmp_path: Path, local: Pipeline,
     Image.fromarray(picture).save(tmp_path / "a.tif", tiffinfo=tags)
     infer(local, [tmp_path / "a.tif"], tmp_path / "out", options=InferOptions(large=True, tile=(256, 256)))
     with Image.open(tmp_path / "out" / "a.tif") as written:
+        names = ", ".join(f"{number} {name}" for number, name in enumerate(local.spec.labels))
+        assert written.tag_v2[270] == names, "whoever opens it elsewhere sees what its numbers are"
         assert all(written.tag_v2[tag] == tags[tag] for tag in (33550, 33922, 34735))
     assert georeference(tmp_path / "out" / "a.tif") == georeference(tmp_path / "a.tif") is not None
 

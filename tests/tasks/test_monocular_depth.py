@@ -179,6 +179,26 @@ def test_near_is_yellow_and_far_is_violet(tmp_path: Path) -> None:
         assert (drawn[70:74, 12] != drawn[30, 12]).any(), "there is a legend"
 
 
+def test_the_legend_names_both_ends_and_unknown_depth_is_black(tmp_path: Path) -> None:
+    depth = np.tile(np.linspace(1, 10, 200, dtype=np.float32), (80, 1))
+    depth[:20, :9], depth[:20, 9] = 0.0, np.nan
+    inverse = np.where(depth > 0, 1 / np.maximum(depth, 1e-3), -1).astype(np.float32)
+    for prediction, unknown in ((DepthMap(depth), 10), (DepthMap(inverse, "inverse"), 0)):
+        path = TASK.save_colour(tmp_path / "a", prediction, tiny_specs.depth())
+        black = (np.asarray(Image.open(path)) == 0).all(axis=2)
+        assert black.sum() == 20 * unknown, "of relative depth every number is known"
+    legends = []
+    for times in (1, 7):
+        drawn = TASK.draw(np.full((80, 200, 3), 90, np.uint8), DepthMap(depth * times), tiny_specs.depth())
+        words = drawn[50:64]
+        assert (words[:, :60] == 255).all(axis=2).any() and (words[:, -60:] == 255).all(axis=2).any()
+        legends.append(words)
+    # The same colours everywhere, but other numbers at both ends.
+    apart = (legends[0] != legends[1]).any(axis=(0, 2))
+    assert apart[:60].any() and apart[-60:].any() and not apart[80:120].any()
+    assert DepthMap(depth) == DepthMap(depth.copy()) != DepthMap(depth + 1), "unknown numbers are equal to themselves"
+
+
 def test_a_data_set_says_what_its_steps_are(tmp_path: Path) -> None:
     for folder in ("images", "depth"):
         (tmp_path / folder).mkdir()

@@ -15,6 +15,7 @@ from densecast.metrics.multilabel_iou import MultilabelIou
 from densecast.spec.augment import View
 from densecast.spec.preprocess import FitCentre, FitInto, PoseAffine, Resize
 from densecast.tasks.multilabel import MultilabelDecode, MultilabelMap, MultilabelTarget, MultilabelTask
+from densecast.tasks.multilabel.files import draw_classes
 
 TASK = MultilabelTask()
 HW = (45, 61)
@@ -196,3 +197,18 @@ def test_the_difference_is_the_share_of_bits_that_changed() -> None:
     right = left.copy()
     right[0, 0, 0] = right[2, 3, 4] = right[1, 0, 0] = True
     assert TASK.difference(MultilabelMap(left), MultilabelMap(right)).value == 3 / 60
+
+
+def test_where_classes_overlap_the_picture_is_mixed_with_the_mean_of_their_colours() -> None:
+    image = np.full((2, 3, 3), 100, np.uint8)
+    classes = np.zeros((3, 2, 3), np.bool_)
+    classes[0, 0], classes[1, 0, 1:] = True, True
+    drawn = draw_classes(image, classes, [(200, 0, 40), (0, 100, 60), (9, 9, 9)], opacity=0.25)
+    assert drawn[1].tolist() == [[100] * 3] * 3
+    assert drawn[0].tolist() == [
+        [125, 75, 85],
+        [100, 87, 87],
+        [100, 87, 87],
+    ]  # 75 and a quarter of each, or of (100, 50, 50)
+    outlined = draw_classes(image, classes, [(200, 0, 40), (0, 100, 60), (9, 9, 9)], contours=True)
+    assert (outlined[0, 1] == 255).all() and (outlined[1] == 255).all() and (outlined[0, 0] != 255).any()

@@ -1,6 +1,8 @@
 """What is drawn is what was found, on a copy."""
 
+import json
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import tiny_specs
 
 from densecast.datasets import _coco_annotations
 from densecast.errors import BadImageError
-from densecast.tasks.pose import TASK, AnnotatedPoses, Poses
+from densecast.tasks.pose import TASK, AnnotatedPoses, Poses, drawing
 from densecast.tasks.pose.drawing import LEFT, MIDDLE, RIGHT, draw
 
 
@@ -102,3 +104,16 @@ def test_ground_truth_of_people_is_drawn_where_it_is_marked():
     assert (drawn[inside[:, 1], inside[:, 0]] != 90).any(axis=1).all()
     nobody = AnnotatedPoses(1, *(getattr(annotated, field.name)[:0] for field in fields(annotated)[1:]))
     np.testing.assert_array_equal(TASK.draw(image, TASK.as_prediction(nobody), tiny_specs.pose()), image)
+
+
+def test_a_file_of_people_has_every_joint_in_order_with_its_score(tmp_path: Path) -> None:
+    xy = np.arange(2 * 17 * 2, dtype=np.float32).reshape(2, 17, 2) + 0.5
+    score = np.linspace(0, 1, 34, dtype=np.float32).reshape(2, 17)
+    path = drawing.save(tmp_path / "a", Poses(xy, score, np.array([0.25, 0.75], np.float32)))
+    people = json.loads(path.read_text(encoding="utf-8"))
+    assert path.name == "a.json" and [person["score"] for person in people] == [0.25, 0.75]
+    for person, places, scores in zip(people, xy, score, strict=True):
+        expected = [[float(x), float(y), float(each)] for (x, y), each in zip(places, scores, strict=True)]
+        assert person == {"keypoints": expected, "score": person["score"]}
+    nobody = drawing.save(tmp_path / "b", Poses(xy[:0], score[:0], np.zeros(0, np.float32)))
+    assert json.loads(nobody.read_text(encoding="utf-8")) == []
