@@ -97,6 +97,24 @@ def test_whole_batches_are_counted_and_divided_by_their_time(
     }  # fmt: skip
 
 
+def test_what_an_image_costs_besides_inference_is_the_median_which_one_hiccup_does_not_move(
+    of_four: Artifact, images: list[Path], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = now_ns = 0
+
+    def thread_time_ns() -> int:
+        """A millisecond a look, but twice a second: at the begin or the end of what one image goes through."""
+        nonlocal looks, now_ns
+        looks += 1
+        now_ns += 1_000_000_000 if looks in (30, 31) else 1_000_000
+        return now_ns
+
+    monkeypatch.setattr("time.thread_time_ns", thread_time_ns)
+    with Pipeline.open(of_four, threads=1) as pipeline:
+        timing = benchmark(pipeline, images, BenchmarkOptions(batch=4, images=8, seconds=0.0, warm_up=0)).timing
+    assert timing.other_stages_cpu_ms == pytest.approx(3.0)  # decode, preprocess and postprocess
+
+
 def test_progress_ends_at_the_number_that_was_asked_for(of_four: Artifact, images: list[Path], engine: Engine) -> None:
     told: list[tuple[int, int]] = []
     options = BenchmarkOptions(batch=4, images=6, seconds=0.0, warm_up=1)
