@@ -69,3 +69,9 @@ def test_a_run_refuses_a_search_and_a_calibration_that_it_does_not_have(tmp_path
     assert failed(2, *given, "--time-budget", "10m").startswith("--time-budget is for --tune and --max-drop")
     idle = failed(2, *given, "--precisions", "fp32,fp16", "--calibration-split", "val")
     assert idle.startswith("--calibration-split is for int8")
+
+
+@pytest.mark.parametrize("whole", [("--split", "all"), ("--protocol", "magicmind_1000")])
+def test_an_evaluation_of_named_images_refuses_a_seed(whole: tuple[str, ...], tmp_path: Path) -> None:
+    assert failed(2, "evaluate", tmp_path / "none", *whole, "--seed", "0").startswith("--seed draws the split")
+    assert "does not exist" in failed(3, "evaluate", tmp_path / "none", "--seed", "0")

@@ -9,6 +9,7 @@ import typer
 
 from densecast.cli import _options
 from densecast.cli._common import Device, Flip, Json, Quiet, Ratios, Results, Threads, Verbose, augment, bar, set_up
+from densecast.cli._effects import Typed
 from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.store_options import StoreOptions
 from densecast.spec.verb_options import EvaluateOptions
@@ -17,6 +18,7 @@ from densecast.spec.verb_options import EvaluateOptions
 @_options.takes(options=EvaluateOptions, own=DataOptions, stored=StoreOptions)
 def command(
     artifact: Annotated[Path, typer.Argument(help="A built artifact.")],
+    context: typer.Context,
     options: _options.Values,
     own: _options.Values,
     stored: _options.Values,
@@ -54,6 +56,8 @@ def command(
     from densecast.verbs.stored.evaluate import evaluate_shard
 
     chosen = codec.from_plain(options, EvaluateOptions, "command line")
+    if chosen.split == "all" or chosen.protocol is not None:
+        Typed(context).refuse("draws the split, and here all images are named: leave it out.", "options_seed")
     kept = codec.from_plain(stored, StoreOptions, "command line")
     place = Data(data, codec.from_plain(own, DataOptions, "command line"))
     config = PipelineConfig(artifact, threads, "throughput", augment(ratios, flip), device)
