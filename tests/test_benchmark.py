@@ -115,6 +115,23 @@ def test_what_an_image_costs_besides_inference_is_the_median_which_one_hiccup_do
     assert timing.other_stages_cpu_ms == pytest.approx(3.0)  # decode, preprocess and postprocess
 
 
+@pytest.mark.parametrize("with_images", [True, False])
+def test_energy_is_that_of_the_loop_over_the_images_that_it_had(
+    with_images: bool, of_four: Artifact, images: list[Path], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Meter:
+        """Twelve joules for whatever is measured."""
+
+        def joules(self) -> float:
+            return 12.0
+
+    monkeypatch.setattr("densecast.verbs.benchmark.EnergyMeter", Meter)
+    options = BenchmarkOptions(batch=4, images=5, seconds=0.0, warm_up=1)
+    with Pipeline.open(of_four, threads=1) as pipeline:
+        timing = benchmark(pipeline, images if with_images else (), options).timing
+    assert (timing.images, timing.joules_per_image) == (8, 12 / 8)
+
+
 def test_progress_ends_at_the_number_that_was_asked_for(of_four: Artifact, images: list[Path], engine: Engine) -> None:
     told: list[tuple[int, int]] = []
     options = BenchmarkOptions(batch=4, images=6, seconds=0.0, warm_up=1)
