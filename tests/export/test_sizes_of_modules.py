@@ -179,7 +179,7 @@ def test_statistics_of_the_image_itself_are_no_mixing(tmp_path: Path) -> None:
     assert isinstance(artifact.spec.input.shape[0], Dim)
 
 
-@pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
+@pytest.mark.parametrize("exporter", ["torchscript", pytest.param("dynamo", marks=pytest.mark.slow)])
 def test_adaptive_pooling_keeps_sizes_open(exporter: Any, tmp_path: Path) -> None:
     pools = [torch.nn.AdaptiveAvgPool2d(bins) for bins in (1, 2, 3, 6, (5, 4), (None, 3))]
 
