@@ -214,10 +214,35 @@ WRAPPED = {
 }
 
 
-@pytest.mark.parametrize("name", WRAPPED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "compiled" else name for name in WRAPPED]
+)
 def test_a_module_is_exported_from_inside_of_what_runs_it(name: str, tmp_path: Path) -> None:
     net = Net(lambda net, x: net.conv(x))
     artifact = exported(WRAPPED[name](net), tmp_path)
     assert artifact.manifest.source.endswith(".Net")
     feed = parity.image_like((1, 3, 40, 50), 1)
     np.testing.assert_allclose(run(artifact, feed), own(net, feed), atol=1e-5)
+
+
+def test_a_network_of_volumes_is_told_from_one_of_images(tmp_path: Path) -> None:
+    net = torch.nn.Sequential(torch.nn.Conv3d(1, 4, 3, padding=1), torch.nn.Conv3d(4, 3, 1))
+    with pytest.raises(BadGraphError, match=r"takes volumes .*Conv3d"):
+        exported(net, tmp_path)
+    lifted = Net(lambda net, x: net.volumes(x.unsqueeze(2)).squeeze(2))
+    lifted.volumes, lifted.conv = torch.nn.Conv3d(3, 3, 1), torch.nn.Identity()
+    assert not exported(lifted, tmp_path).spec.input.is_static
+
+
+def test_a_difference_of_a_thousandth_at_other_sizes_is_looked_into(tmp_path: Path) -> None:
+    """A network that fills up to whole windows, and hardly weighs what it added."""
+
+    def windows(net: Net, image: Any) -> Any:
+        below = -image.shape[2] % 32
+        if below > 0:
+            image = functional.pad(image, (0, 0, 0, int(below)))
+        whole = net.conv(image)
+        return whole[:, :, : image.shape[2] - int(below)] + 0.02 * int(below)
+
+    artifact = export(Net(windows), tmp_path / "float", labels=["a", "b", "c"], example=(96, 128))
+    assert artifact.spec.preprocess.pad_multiple == 32

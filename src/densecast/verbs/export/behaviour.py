@@ -17,7 +17,7 @@ Network = Callable[[Feeds], Feeds]
 
 # Of the largest value, or of all labels: far above what rounding makes of networks that amplify it, far below another
 # way through the network.
-_OTHERWISE = 5e-2
+OTHERWISE = 5e-2
 # Brighter by so many standard deviations of a normalised image.
 _BRIGHTER = 2.0
 
@@ -124,23 +124,23 @@ def check_other_values(framework: Network, graph: Network, feed: Feeds) -> None:
             )
 
 
-def answers_otherwise(graph: Network, feed: Feeds, expected: Feeds) -> bool:
-    """Whether a graph fails where the network answers, or gives something else by more than rounding explains."""
+def answers_otherwise(graph: Network, feed: Feeds, expected: Feeds, share: float = OTHERWISE) -> bool:
+    """Whether a graph fails where the network answers, or is off by more than this share of the largest value."""
     try:
         found = graph(feed)
     except Exception:  # engines raise their own kinds
         return True
     return any(
-        np.isfinite(expected[name]).all() and _differs(array, expected[name])
+        np.isfinite(expected[name]).all() and _differs(array, expected[name], share)
         for name, array in found.items()
         if name in expected
     )
 
 
-def _differs(array: Array, expected: Array) -> bool:
+def _differs(array: Array, expected: Array, share: float = OTHERWISE) -> bool:
     if array.shape != expected.shape:
         return True
     if expected.dtype.kind != "f":
-        return bool(np.mean(array != expected) > _OTHERWISE)
+        return bool(np.mean(array != expected) > share)
     largest = float(np.abs(expected).max(initial=0))
-    return bool(np.abs(np.subtract(array, expected, dtype=np.float64)).max(initial=0) > _OTHERWISE * largest)
+    return bool(np.abs(np.subtract(array, expected, dtype=np.float64)).max(initial=0) > share * largest)

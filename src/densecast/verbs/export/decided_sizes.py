@@ -18,6 +18,8 @@ _MULTIPLES = (32, 64, 128, 256, 224)
 # Strips are at most this long, and of at most so many pixels: a square of 512.
 _LONGEST, _MOST_PIXELS, _NARROWEST = 4096, 1 << 18, 64
 _LARGEST_LEAST = 256
+# Of the largest value: a few pixels that were added where the network adds none are no more.
+_OFF = 1e-3
 
 
 def of_multiples(
@@ -29,7 +31,7 @@ def of_multiples(
     first trial, is none of, this graph tells nothing: another has to be traced.
     """
     batch, channels, height, width = spec.input.shape
-    if not decides or len(trials) < 2 or not behaviour.answers_otherwise(graph, *trials[1]):
+    if not decides or len(trials) < 2 or not behaviour.answers_otherwise(graph, *trials[1], _OFF):
         return
     if not (isinstance(height, Dim) and isinstance(width, Dim) and isinstance(channels, int)):
         return
@@ -43,7 +45,7 @@ def of_multiples(
             is_of_it = not any(side % multiple for side in traced_hw)
             if not is_of_it and least == multiple:
                 continue
-            if not is_of_it or _is_network(graph, framework, feed):
+            if not is_of_it or _is_network(graph, framework, feed, _OFF):
                 note = f"its code decides by the image's size ({_listed(decides)})"
                 found = trial_sizes.with_multiple(spec, multiple)
                 yield _with_least(found, (least, least)), trial_sizes.said(spec, multiple, note)
@@ -91,12 +93,12 @@ def fit(
     )
 
 
-def _is_network(graph: Network, framework: Network, feed: Feeds) -> bool:
+def _is_network(graph: Network, framework: Network, feed: Feeds, share: float = behaviour.OTHERWISE) -> bool:
     try:
         expected = framework(feed)
     except Exception:  # the network's own code raises its own kinds
         return True
-    return not behaviour.answers_otherwise(graph, feed, expected)
+    return not behaviour.answers_otherwise(graph, feed, expected, share)
 
 
 def _with_least(spec: ModelSpec, least: tuple[int, int]) -> ModelSpec:

@@ -48,6 +48,7 @@ def adapt(network: nn.Module, manifest: FloatManifest, run_of: Callable[[nn.Modu
     if others:
         network = network.float()
         notes.append(f"its weights of {', '.join(others)} became float32")
+    _refuse_volumes(network, spec, run_of, where)
     try:
         fitted, note = _fitted(network, spec, run_of, where)
     except BadGraphError as error:
@@ -82,6 +83,30 @@ def _refuse_further_inputs(network: nn.Module, spec: ModelSpec, where: str) -> N
             f"{where} takes {', '.join(needed)}, and {len(spec.inputs)} of them can be made of an image. Declare "
             "how the others are ([input_preprocess.NAME] in a spec file), or wrap it in a module of the image alone."
         )
+
+
+def _refuse_volumes(network: nn.Module, spec: ModelSpec, run_of: Callable[[nn.Module], Run], where: str) -> None:
+    """Refuse a network whose convolutions are all of three dimensions, unless it makes volumes of images itself.
+
+    Raises:
+        BadGraphError: it takes volumes.
+    """
+    import torch
+
+    from densecast.verbs.export import outputs
+
+    kinds = {type(part) for part in network.modules()}
+    channels = spec.input.shape[1]
+    if torch.nn.Conv3d not in kinds or torch.nn.Conv2d in kinds or not isinstance(channels, int):
+        return
+    try:
+        # Of one image its channels would be taken for a batch.
+        run_of(network)(outputs.trial_feeds(spec, (2, channels, 64, 64), 0))
+    except Exception:  # the network's own code raises its own kinds
+        raise BadGraphError(
+            f"{where} takes volumes (N, C, D, H, W): all of its convolutions are Conv3d. densecast takes networks of "
+            "images (N, C, H, W); make the network with two spatial dimensions, and train it on slices."
+        ) from None
 
 
 def _needed(network: nn.Module) -> list[str]:
