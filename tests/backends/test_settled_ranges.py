@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from densecast.backends import _nncf, _settled
+from densecast.backends._divided import FeedsWork
 from densecast.spec.options import CalibrationMethod, QuantizeOptions
 from densecast.spec.tensor import Feeds
 
@@ -91,6 +95,35 @@ def test_images_that_were_collected_before_lead_to_the_same_model(method: Calibr
     got, also = _nncf.quantize(_model(), unread, options_of_one, full_weights=True, placed=placed, seen=8)
     assert also == count
     assert _constants(got) == _constants(expected)
+
+
+class _Elsewhere(list[Feeds]):
+    """Images that another process works on, as far as a test shows it; a part of them as well."""
+
+    def __init__(self, feeds: list[Feeds], folder: Path) -> None:
+        super().__init__(feeds)
+        self._folder = folder
+
+    def __getitem__(self, index: Any) -> Any:
+        found: Any = super().__getitem__(index)
+        return _Elsewhere(found, self._folder) if isinstance(index, slice) else found
+
+    def each(self, written: Callable[[Path], FeedsWork]) -> list[bytes]:
+        work: FeedsWork = pickle.loads(pickle.dumps(written(self._folder)))
+        compute = work.open(1)
+        return [compute(feeds) for feeds in self]
+
+
+@pytest.mark.quantize
+def test_ranges_settle_on_other_machines_after_as_many_images_as_here(tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    images = _images(40, 0.0)
+    options = QuantizeOptions(activations="asymmetric", calibration_method="mean_minmax", bias_correction="fast")
+    here, there = (
+        _nncf.quantize(_model(), feeds, options, full_weights=True) for feeds in (images, _Elsewhere(images, tmp_path))
+    )
+    assert here[1] == there[1] == 32
+    assert _constants(here[0]) == _constants(there[0])
 
 
 def _constants(model: Any) -> list[bytes]:
