@@ -98,3 +98,10 @@ def test_the_form_of_depth_is_that_of_the_networks_configuration_or_is_asked_for
         form(either)
     for said in ("inverse", "metres"):
         assert form(either, spec={"task": "monocular_depth", "decode": {"form": said}}) == said
+
+
+@pytest.mark.parametrize("name", ["MaskRCNN", "KeypointRCNN", "RetinaNet", "FCOS"])
+def test_torchvisions_detectors_are_refused_before_they_are_run(name: str, tmp_path: Path) -> None:
+    net = type(name, (torch.nn.Conv2d,), {})(3, 2, 1)
+    with pytest.raises(BadGraphError, match=f"{name} scores proposed objects"):
+        export(net, tmp_path / "out", labels=2, options=SMALL)

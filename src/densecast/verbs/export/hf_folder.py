@@ -25,7 +25,7 @@ _UNNEEDED = re.compile(r"(^|\.)auxiliary_head\.|num_batches_tracked$")
 _SHOWN = 3
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
 # Networks that propose objects and score each: they give no map of class scores.
-BY_OBJECT = ("Mask2Former", "MaskFormer", "OneFormer", "Detr", "Yolos", "EoMT", "Sam")
+BY_OBJECT = ("Mask2Former", "MaskFormer", "OneFormer", "Detr", "Yolos", "EoMT", "Sam", "RCNN", "RetinaNet", "FCOS")
 
 
 def is_folder(path: Path) -> bool:
