@@ -139,7 +139,7 @@ def test_colours_are_the_palettes_and_lists_choose_images(folder: Path, tmp_path
 
 def test_a_data_set_without_protocols_says_so(folder: Path) -> None:
     message = failed(2, "evaluate", folder / "built", "--data", folder / "data", "--protocol", "magicmind_1000", "-q")
-    assert "unknown protocol of cityscapes" in message
+    assert "cityscapes has no published way to measure" in message
 
 
 @pytest.mark.parametrize("flag", ["--variant", "--protocol"])
