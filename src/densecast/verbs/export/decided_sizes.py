@@ -72,7 +72,8 @@ def fit(
     while max(least) <= largest:
         narrow = [max(low, side.typical(_NARROWEST)) for low, side in zip(least, (height, width), strict=True)]
         long = [
-            max(low, side.typical(min(_LONGEST, _MOST_PIXELS // other)))
+            # Never the least size again: that may be the traced one.
+            max(min(low + side.multiple, side.max), side.typical(min(_LONGEST, _MOST_PIXELS // other)))
             for low, side, other in zip(narrow, (height, width), reversed(narrow), strict=True)
         ]
         for size_hw in dict.fromkeys([least, (narrow[0], long[1]), (long[0], narrow[1])]):
