@@ -462,7 +462,8 @@ _ONCE_MEASURED = (
         "portable-cells", "Other CPUs, cell by cell", "CPUs", "python portable/run.py --json",
         "What was run since the table of the shipped networks was printed, kept in full: labels changed, and of "
         "`hrnet_w32_ae_tiny` the relative L2 distance of the output; the same images and build as in the column AMX. "
-        "EPYC (AVX2) under qemu 7.2; VNNI by `ONEDNN_MAX_CPU_ISA`, which ONNX Runtime does not read.",
+        "EPYC and Haswell (AVX2) under qemu 7.2, Haswell on one image of each; VNNI by `ONEDNN_MAX_CPU_ISA`, which ONNX "
+        "Runtime does not read.",
         ("portable.json",), _portable,
     ),
     Table(
