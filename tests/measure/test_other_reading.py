@@ -71,6 +71,15 @@ def test_a_bad_model_is_no_other_reading(there: list[np.ndarray], found: list[np
     assert told_of(there, found) == ()
 
 
+@pytest.mark.parametrize(("columns", "told"), [(2, 0), (4, 1)])
+def test_rare_classes_taken_for_each_other_are_a_fault_of_the_model(columns: int, told: int) -> None:
+    """Of 48 columns 4 are too little to say that values mean other classes, and 8 are not."""
+    there = np.zeros((16, 48), np.uint8)
+    there[:, :columns], there[:, columns : 2 * columns] = 1, 2
+    found = np.asarray((0, 2, 1), np.uint8)[there]
+    assert len(told_of([there], [found])) == told
+
+
 def test_inverted_masks_of_two_classes_are_remarked_by_evaluate(tmp_path: Path) -> None:
     model = colour_network.built(tmp_path, 2)
     labels = [labels_of(index, 2) for index in range(3)]

@@ -20,8 +20,9 @@ _IMAGES, _PIXELS = 64, 1 << 16
 _MOST_CLASSES = 512
 # Of a class that is called otherwise, so much is predicted as the other one, and so little of the other as itself.
 _AGREEING, _NOT_ITSELF = 0.6, 0.2
-# One class that is always taken for another may be a fault of the model; it is told if so many of all pixels are it.
-_OF_ALL = 0.2
+# Rare classes that are always taken for another are a fault of the model; so many of all pixels have to agree more, of
+# one class and of several.
+_OF_ALL, _OF_ALL_BY_SEVERAL = 0.2, 0.1
 _SHOWN = 4
 # An overlap of two classes (IoU) that is none by chance.
 _OVERLAP = 0.4
@@ -109,7 +110,7 @@ def _of_classes(counts: npt.NDArray[np.int64], labels: tuple[str, ...]) -> tuple
     # Where several classes are taken for one, the model tells them less well apart: no other reading helps.
     once = {own: other for own, other in moved.items() if [*moved.values()].count(other) == 1}
     gained = sum(int(counts[own, other] - counts[own, own]) for own, other in once.items())
-    if not once or (len(once) == 1 and gained < _OF_ALL * total):
+    if not once or gained < (_OF_ALL if len(once) == 1 else _OF_ALL_BY_SEVERAL) * total:
         return ()
     told = [
         f"{counts[own, other] / there[own]:.0%} of {labels[own]!r} are predicted as {labels[other]!r}"
