@@ -193,9 +193,7 @@ def test_names_that_leave_the_folder_are_refused(name: str, root: Path) -> None:
         coco_keypoints.open(root, "val")
 
 
-@pytest.mark.parametrize(
-    "before", ["/home/me/set/", "C:\\Users\\me\\set\\", "https://example.com/set/", "\\\\nas\\set\\"]
-)
+@pytest.mark.parametrize("before", ["/data/set/", "D:\\data\\set\\", "https://example.com/set/", "\\\\nas\\set\\"])
 def test_paths_of_other_machines_are_found_by_their_ends(before: str, root: Path) -> None:
     wanted = [sample.image for sample in coco_keypoints.open(root, "val").samples]
 

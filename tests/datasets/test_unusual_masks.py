@@ -10,6 +10,7 @@ import pytest
 from made_mask_folders import COLOURS, labels_of, painted, pairs, write
 from PIL import Image
 
+from densecast.datasets._base import HasRemarks
 from densecast.datasets.pairs import DATASET, survey
 from densecast.errors import BadConfigError, BadDatasetError, BadImageError, DensecastError
 from densecast.spec.data_options import DataOptions, Reading
@@ -228,7 +229,7 @@ def test_where_one_size_fits_both_frames_other_masks_tell(tmp_path: Path, are_up
         labels[0] = 2
         wanted = labels if use_exif else STORED[tags[index]](labels)
         np.testing.assert_array_equal(opened.read_target(sample), wanted)
-    assert opened.remarks == ()  # type: ignore[attr-defined]
+    assert isinstance(opened, HasRemarks) and opened.remarks == ()
 
 
 @pytest.mark.parametrize(("tags", "size_hw"), [((3, 1), (16, 24)), ((6, 8, 1), (16, 16))])
@@ -240,7 +241,8 @@ def test_masks_whose_frame_nothing_tells_are_remarked(
         opened = DATASET.for_model(Reading(LABELS, COLOURS[:3], use_exif)).open(root, "all")
         for sample in opened.samples:
             opened.read_target(sample)
-        (remark,) = opened.remarks  # type: ignore[attr-defined]
+        assert isinstance(opened, HasRemarks)
+        (remark,) = opened.remarks
         assert remark.startswith(f"{len(tags) - 1} pictures have an orientation tag (0: {tags[0]})")
         assert f"taken as {said}" in remark
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from densecast.tasks.monocular_depth import MonocularDepthDecode
+
 torch = pytest.importorskip("torch")
 
 import torchvision_on_cpu  # noqa: E402
 
 from densecast.errors import BadConfigError, BadGraphError  # noqa: E402
 from densecast.spec.verb_options import ExportOptions  # noqa: E402
-from densecast.tasks.monocular_depth import MonocularDepthDecode  # noqa: E402
 from densecast.verbs.export import export  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
@@ -79,18 +80,16 @@ def test_labels_of_depth_are_refused(tmp_path: Path) -> None:
 def test_the_form_of_depth_is_that_of_the_networks_configuration_or_is_asked_for(tmp_path: Path) -> None:
     """By class and configuration alone: the networks themselves are twins without transformers."""
 
-    class DepthAnythingForDepthEstimation(torch.nn.Conv2d):  # type: ignore[misc, name-defined]
-        config = type("Config", (), {"depth_estimation_type": "relative"})()
-
-    class DPTForDepthEstimation(torch.nn.Conv2d):  # type: ignore[misc, name-defined]
-        config = type("Config", (), {})()
+    def twin(name: str, **said: str) -> Any:
+        return type(name, (torch.nn.Conv2d,), {"config": type("Config", (), said)()})(3, 1, 1)
 
     def form(net: Any, **given: Any) -> str:
         artifact = export(net, tmp_path / "out", task="monocular_depth", options=SMALL, **given)
         assert isinstance(artifact.spec.decode, MonocularDepthDecode)
         return artifact.spec.decode.form
 
-    known, either = DepthAnythingForDepthEstimation(3, 1, 1), DPTForDepthEstimation(3, 1, 1)
+    known = twin("DepthAnythingForDepthEstimation", depth_estimation_type="relative")
+    either = twin("DPTForDepthEstimation")
     assert form(known) == "inverse"
     known.config.depth_estimation_type = "metric"
     assert form(known) == "metres"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from densecast.artifact import FloatArtifact  # noqa: E402
 from densecast.errors import BadConfigError, BadGraphError, UsageError  # noqa: E402
 from densecast.spec.tensor import Dim  # noqa: E402
 from densecast.spec.verb_options import ExportOptions  # noqa: E402
-from densecast.verbs.export import export, onnx_file, parity  # noqa: E402
+from densecast.verbs.export import export, onnx_file, open_pooling, parity  # noqa: E402
 
 # torch announces the end of TorchScript.
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -192,6 +193,25 @@ def test_adaptive_pooling_keeps_sizes_open(exporter: Any, tmp_path: Path) -> Non
     for shape in ((1, 3, 61, 150), (2, 3, 96, 40), (1, 3, 130, 35)):
         feed = parity.image_like(shape, 1)
         np.testing.assert_allclose(run(artifact, feed), own(net, feed), atol=2e-5)
+
+
+def test_other_threads_keep_torchs_own_pooling_meanwhile() -> None:
+    from torch.nn import functional
+
+    image = torch.rand(1, 3, 37, 53, generator=torch.Generator().manual_seed(0))
+    profiled: list[set[str]] = []
+
+    def pooled() -> torch.Tensor:
+        with torch.profiler.profile() as profile:
+            result = functional.adaptive_avg_pool2d(image, 5)
+        profiled.append({each.key for each in profile.key_averages()})
+        return result
+
+    own = pooled()
+    with open_pooling.replaced(is_open=True), ThreadPoolExecutor(1) as pool:
+        here, elsewhere = pooled(), pool.submit(pooled).result()
+    assert torch.equal(elsewhere, own) and torch.allclose(here, own, atol=1e-6)
+    assert ["aten::matmul" in each for each in profiled] == [False, True, False]
 
 
 def test_adaptive_pooling_of_fixed_multiples_stays_a_pooling_and_of_others_is_exact(tmp_path: Path) -> None:

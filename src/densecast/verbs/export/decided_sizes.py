@@ -95,11 +95,9 @@ def fit(
 
 
 def _is_network(graph: Network, framework: Network, feed: Feeds, share: float = behaviour.OTHERWISE) -> bool:
-    try:
-        expected = framework(feed)
-    except Exception:  # the network's own code raises its own kinds
-        return True
-    return not behaviour.answers_otherwise(graph, feed, expected, share)
+    """Whether they answer alike; also where the network takes no such image itself."""
+    expected = outputs.answered(framework, feed)
+    return expected is None or not behaviour.answers_otherwise(graph, feed, expected, share)
 
 
 def _with_least(spec: ModelSpec, least: tuple[int, int]) -> ModelSpec:

@@ -99,14 +99,12 @@ def _refuse_volumes(network: nn.Module, spec: ModelSpec, run_of: Callable[[nn.Mo
     channels = spec.input.shape[1]
     if torch.nn.Conv3d not in kinds or torch.nn.Conv2d in kinds or not isinstance(channels, int):
         return
-    try:
-        # Of one image its channels would be taken for a batch.
-        run_of(network)(outputs.trial_feeds(spec, (2, channels, 64, 64), 0))
-    except Exception:  # the network's own code raises its own kinds
+    # Of one image its channels would be taken for a batch.
+    if outputs.answered(run_of(network), outputs.trial_feeds(spec, (2, channels, 64, 64), 0)) is None:
         raise BadGraphError(
             f"{where} takes volumes (N, C, D, H, W): all of its convolutions are Conv3d. densecast takes networks of "
             "images (N, C, H, W); make the network with two spatial dimensions, and train it on slices."
-        ) from None
+        )
 
 
 def _needed(network: nn.Module) -> list[str]:

@@ -19,19 +19,22 @@ def replaced(*, is_open: bool) -> Iterator[None]:
 
     Torch's own is written only for sizes that are fixed multiples of the bins, else for one size as a gather of every
     bin. It stays where it can be: for one value of the whole map, and for such fixed sizes (not `is_open`). A script's
-    own operators are not reached.
+    own operators are not reached, and other threads keep torch's own.
     """
     import torch
     from torch.nn import functional
 
     own: Any = functional.adaptive_avg_pool2d
+    exporting = threading.get_ident()
 
     def pooled(input: Tensor, output_size: Any) -> Any:
         """(N, C, H, W) or (C, H, W) -> the means of its bins."""
         from densecast.networks._pooling import bin_weights
 
         sides = list(output_size) if isinstance(output_size, Sequence) else [output_size, output_size]
-        if all(side == 1 for side in sides) or not all(isinstance(side, int) or side is None for side in sides):
+        if threading.get_ident() != exporting or all(side == 1 for side in sides):
+            return own(input, output_size)
+        if not all(isinstance(side, int) or side is None for side in sides):
             return own(input, output_size)
         fixed = not is_open and all(
             side is None or int(size) % side == 0 for size, side in zip(input.shape[-2:], sides, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from densecast.errors import BadGraphError
@@ -127,6 +127,14 @@ def describe(name: str, dtype: str, observed: Sequence[tuple[Shape, Shape]], ima
         else:
             sizes.append(Dim(f"{name}_{axis}", 1, _LARGEST_SIZE) if changed and axis not in sources else size)
     return TensorSpec(name, dtype, tuple(sizes))
+
+
+def answered(run: Callable[[Feeds], Feeds], feeds: Feeds) -> Feeds | None:
+    """What a network or a graph gives for these arrays; None where it fails on them."""
+    try:
+        return run(feeds)
+    except Exception:  # a network's own code, and each engine, raises its own kinds
+        return None
 
 
 def trial_feeds(spec: ModelSpec, image_shape: Shape, seed: int) -> Feeds:

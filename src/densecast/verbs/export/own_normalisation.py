@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import BadConfigError
+from densecast.errors import BadConfigError, BadGraphError
 from densecast.graph import _before_layers
 from densecast.spec.preprocess import Preprocess
-from densecast.verbs.export import onnx_file
+from densecast.verbs.export import onnx_file, outputs
 
 Floats = npt.NDArray[np.float64]
 Seen = Callable[[Floats], Floats]
@@ -133,8 +133,9 @@ def _seen(model: Any, name: str) -> Seen | None:
         return None
     try:
         run = onnx_file.graph_runner(before.SerializeToString())
-        run({name: np.zeros(size, np.float32)})
-    except Exception:  # ONNX Runtime raises several unrelated kinds: a graph that does not run here alone is not known
+    except BadGraphError:
+        return None
+    if outputs.answered(run, {name: np.zeros(size, np.float32)}) is None:
         return None
 
     def seen(values: Floats) -> Floats:

@@ -43,10 +43,7 @@ def find(spec: ModelSpec, run: Callable[[Feeds], Feeds]) -> Patch | None:
         """Height and width of the map with most pixels; None where it fails, or gives none."""
         if not (height.admits(size_hw[0]) and width.admits(size_hw[1])):
             return None
-        try:
-            results = run(outputs.trial_feeds(spec, (images, channels, *size_hw), 0))
-        except Exception:  # engines and networks raise their own kinds
-            return None
+        results = outputs.answered(run, outputs.trial_feeds(spec, (images, channels, *size_hw), 0)) or {}
         sizes = [(each.shape[-2], each.shape[-1]) for each in results.values() if each.ndim in (3, 4)]
         maps = [each for each in sizes if output_form.has_aspect(each, size_hw)]
         return max(maps, key=lambda each: each[0] * each[1], default=None)
