@@ -15,6 +15,7 @@ from made_images import write_jpeg
 
 from densecast.backends import onnxruntime, openvino
 from densecast.errors import UsageError
+from densecast.runtime import machine
 from densecast.session import Session
 from densecast.spec.options import BiasCorrection, BuildOptions, InputShape, QuantizeOptions
 from densecast.spec.tensor import Feeds
@@ -74,6 +75,22 @@ def test_methods_are_compared_on_images_that_none_was_calibrated_on(
     held_out = final - set.union(*trials)
     assert len(held_out) >= 4 and all(trial == trials[0] for trial in trials)
     assert evaluated == held_out
+
+
+def test_methods_are_tried_on_a_cpu_that_computes_something_else_than_the_target(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = type(onnxruntime.BACKEND)
+    build_one = backend.build
+
+    def build_for_bfloat16(self: Any, job: Any, folder: Path) -> Any:
+        return replace(build_one(self, job, folder), needs=("bfloat16",))
+
+    monkeypatch.setattr(backend, "build", build_for_bfloat16)
+    monkeypatch.setattr(machine, "cpu", lambda: ("Made-up", ("avx2",)))
+    # A build that is only tried has no stored answer that could be asked for.
+    built = build(tiny_artifacts.exported(tmp_path), tmp_path / "built", INT8, data=images)
+    assert built.manifest.calibration is not None and set(built.manifest.calibration.tried) == set(METHODS)
 
 
 def test_a_gain_too_small_to_mean_anything_changes_nothing(

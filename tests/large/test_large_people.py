@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from densecast.imaging.strips import Strips, png
@@ -79,3 +80,23 @@ def test_two_people_who_stand_close_stay_two() -> None:
     assert len(people.merged([people.Seen(both, np.zeros(2, bool), 0), people.Seen(both, np.zeros(2, bool), 1)])) == 2
     nobody = Poses(np.zeros((0, JOINTS, 2), np.float32), np.zeros((0, JOINTS), np.float32), np.zeros(0, np.float32))
     assert len(people.merged([people.Seen(nobody, np.zeros(0, bool), 0)])) == 0
+
+
+@pytest.mark.parametrize(("score", "taken"), [(0.9, 1), (0.05, 0)], ids=["seen at the edge", "guessed at the edge"])
+def test_a_person_cut_off_by_a_tile_is_taken_from_the_next_one_and_a_guessed_joint_cuts_nobody(
+    score: float, taken: int, tmp_path: Path
+) -> None:
+    # Tiles of 100 pixels begin at 0 and 50; the first one likes its person better, of whom one joint lies at its edge.
+    body = np.stack([np.linspace(60, 90, JOINTS), np.linspace(20, 80, JOINTS)], -1)
+    body[0] = 99.5, 50
+    scores = np.full((1, JOINTS), 0.9, np.float32)
+    scores[0, 0] = score
+    versions = [np.asarray(body[None] + shift, np.float32) for shift in ((0, 0), (0, 1))]
+    found = iter(
+        Poses(version - np.float32([start, 0]), scores, np.asarray([sure], np.float32))
+        for version, start, sure in zip(versions, (0, 50), (0.9, 0.5), strict=True)
+    )
+    grids = Grid(100, 50, 1, 1, True), Grid(100, 50, 1, 1, True)
+    with strips(np.zeros((100, 150, 3), np.uint8), tmp_path) as picture:
+        one = people.people(lambda tile: next(found), picture, grids, lambda: None)  # type: ignore[arg-type]
+    np.testing.assert_allclose(one.xy_px, versions[taken], atol=1e-4)

@@ -119,6 +119,8 @@ def test_exact_tiles_give_the_labels_of_the_whole_picture(
     result = infer(local, [tmp_path / "a.png"], tmp_path / "out", options=InferOptions(large=True, tile=tile))
     (one,) = result.results
     assert one.tiled is not None and (one.tiled.how, one.tiled.is_exact) == ("exact", True)
+    # Beside its own cell the graph looks at three on each side: two dilated, and one more.
+    assert one.tiled.reach_px in (3, 12) and one.tiled.overlap_px == 2 * (4 * one.tiled.reach_px // 3)
     assert one.tiled.tiles > 1 and one.tiled.seam_difference is not None and one.tiled.seam_difference < 1e-4
     assert np.array_equal(labels(one.file), local(picture).class_id)
 
