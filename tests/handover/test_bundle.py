@@ -98,6 +98,21 @@ def test_wheels_of_older_systems_are_taken_and_of_newer_ones_not() -> None:
     assert not any("2_29" in each or "x86" in each for each in OTHER.platforms)
 
 
+def test_a_bundles_record_is_of_all_that_lies_in_it(
+    source: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What fetches and packs the wheels has tests of its own.
+    monkeypatch.setattr(own_wheel, "write", lambda folder: folder / "densecast-1-py3-none-any.whl")
+    monkeypatch.setattr(wheels, "fetch", lambda folder, *_: (folder / "a-1-py3-none-any.whl").write_bytes(b"wheel"))
+    result = bundle([source], out := tmp_path / "bundle", BundleOptions("3.12", "manylinux_2_28_aarch64"))
+    found = {name: text for name, text in tree(out).items() if text and name not in ("SHA256SUMS", "bundle.json")}
+    assert (result.artifacts, result.requirement) == (("built",), f"densecast=={package.__version__}")
+    assert result.files == {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
+    assert result.size_bytes == sum(map(len, found.values()))
+    assert result.wheels == ("a-1-py3-none-any.whl",) and "artifacts/built/manifest.json" in found
+    assert json.loads((out / "bundle.json").read_text())["artifacts"] == ["built"]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("offline")
 def test_a_bundle_holds_the_artifact_its_wheels_and_hashes_of_all(source: Artifact, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from densecast.errors import MissingFileError
 from densecast.spec.model import Evaluation
-from densecast.verbs.reproduce import data_root
+from densecast.verbs.reproduce import RunOptions, data_root, reproduce
 from densecast.zoo._base import ZOO, ZooEntry
 
 
@@ -38,3 +38,15 @@ def test_the_data_sets_own_variable_comes_first(
 def test_without_any_the_error_names_the_first(entry: ZooEntry, tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"set \$VOC2012_DATASETS_PATH"):
         data_root(entry, tmp_path / "out")
+
+
+def test_a_run_without_its_data_set_ends_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("CARVANA_DATASETS_PATH", "DATASETS_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    # Were it begun, the export would say what it lacks.
+    monkeypatch.setattr("densecast.verbs.reproduce.model.into", None)
+    with pytest.raises(MissingFileError, match=r"\$CARVANA_DATASETS_PATH"):
+        reproduce("unet_carvana", tmp_path / "out", RunOptions(precisions=("fp32",), backends=("onnxruntime",)))
+    assert not (tmp_path / "out").exists()
