@@ -1,6 +1,8 @@
 """Ranges by ONNX Runtime's own calibrator, of which no image runs twice: methods differ in what is made of extremes.
 
-ONNX Runtime would run the network on every image anew for each method that is tried, and for the build after that.
+ONNX Runtime would run the network on every image anew for each method that is tried, and for the build after that; and
+one image after another, of whose time the reductions to extremes, on one thread each, are a good part. Here several are
+in work at a time.
 """
 
 from __future__ import annotations
@@ -15,10 +17,14 @@ import numpy as np
 
 from densecast.backends import _settled
 from densecast.io import files
+from densecast.runtime.machine import usable_cpus
+from densecast.runtime.ordered_map import ordered_parallel_map
 from densecast.spec.tensor import Array, Feeds
 
 # The hash of the graph that was calibrated last, and the extremes that images led to, by the hash of each one's feeds.
 _last: tuple[str, dict[str, list[Array]]] = ("", {})
+# More images at a time gain little, and the activations of each are in memory at once.
+_MOST_AT_A_TIME, _MOST_VALUES_AT_A_TIME = 4, 6 << 20
 
 
 def write(source: Path, calibration: Sequence[Feeds], target: Path, *, averaged: bool) -> int:
@@ -40,30 +46,54 @@ def write(source: Path, calibration: Sequence[Feeds], target: Path, *, averaged:
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={"moving_average": averaged},
         )
-        session, own = calibrator.infer_session, calibrator.model_original_outputs
-        names = [output.name for output in session.get_outputs() if output.name not in own]
+        outputs, own = calibrator.infer_session.get_outputs(), calibrator.model_original_outputs
+        names = [output.name for output in outputs if output.name not in own]
         # ONNX Runtime reads what it has collected by the place in the session's outputs, the graph's own first.
-        before = [None] * (len(session.get_outputs()) - len(names))
+        before = [None] * (len(outputs) - len(names))
         if calibrator.intermediate_outputs or len(before) != calibrator.num_model_outputs:
             return 0
     except (ImportError, AttributeError, TypeError):
         return 0
+    at_a_time = _at_a_time(calibration)
+    session = _session(calibrator.augmented_model_path, at_a_time)
     found, images = _of_graph(files.sha256(source)), iter(calibration)
+
+    def extremes(worker: int, feeds: Feeds) -> list[Array]:
+        key = _key(feeds)
+        found[key] = found.get(key) or session.run(names, feeds)
+        return found[key]
+
     taken: list[list[Array]] = []
     earlier: list[_settled.Range] | None = None
     for count in _settled.rounds(len(calibration)):
-        for feeds in itertools.islice(images, count - len(taken)):
-            key = _key(feeds)
-            found[key] = found.get(key) or session.run(names, feeds)
-            taken.append(found[key])
+        next_ones = itertools.islice(images, count - len(taken))
+        taken += ordered_parallel_map(extremes, next_ones, at_a_time, ahead=at_a_time)
         now = _ranges(taken, averaged=averaged)
         is_settled = earlier is not None and _settled.are_settled(earlier, now)
         if is_settled or _settled.are_enough(len(taken), "mean_minmax" if averaged else "minmax"):
             break
         earlier = now
-    calibrator.intermediate_outputs += [[*before, *extremes] for extremes in taken]
+    calibrator.intermediate_outputs += [[*before, *each] for each in taken]
     save_tensors_data(calibrator.compute_data(), target)
     return len(taken)
+
+
+def _at_a_time(calibration: Sequence[Feeds]) -> int:
+    """How many images are in work at a time: fewer of large ones."""
+    values = max(array.size for array in calibration[0].values())
+    return max(1, min(usable_cpus(), len(calibration), _MOST_AT_A_TIME, _MOST_VALUES_AT_A_TIME // values))
+
+
+def _session(path: str, at_a_time: int) -> Any:
+    """The graph with its extremes as ONNX Runtime calibrates it: not optimised, so that every tensor is there."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = max(1, usable_cpus() // at_a_time)
+    # Threads that wait for the next piece of work would take the other images' CPUs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _ranges(taken: Sequence[list[Array]], *, averaged: bool) -> list[_settled.Range]:

@@ -8,23 +8,20 @@ and activations to 8 bits changes in the graph itself. What an engine misreads i
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from densecast.artifact.stored_answer import relative_l2
-from densecast.errors import BadGraphError, ParityError
-from densecast.graph import _rounded
-from densecast.runtime import engine_words
+from densecast.errors import ParityError
 from densecast.spec.model import ModelSpec
 from densecast.spec.precision import Precision, short
 from densecast.spec.tensor import Array, Feeds
 from densecast.tasks._base import TASKS, WeighsOutputs
 from densecast.tasks.segmentation import SegmentationDecode
+from densecast.verbs.builder._float_graph import FloatGraph
 
 F32 = npt.NDArray[np.float32]
 
@@ -62,11 +59,13 @@ def check(
     Raises:
         ParityError: they are further apart than rounding explains.
     """
-    graph = _Graph(float_graph, [tensor.name for tensor in spec.outputs])
+    graph = FloatGraph(float_graph, [tensor.name for tensor in spec.outputs])
     rounded = graph.rounded(precision, _SIGNIFICANT_BITS.get(half_type, 8))
     for feeds, outputs in pairs:
         expected = graph(feeds)
-        weighted = rounded(feeds) if rounded else expected
+        assert expected is not None, "only a rounded form may be missing"
+        with_rounding = rounded(feeds) if rounded is not None else None
+        weighted = with_rounding if with_rounding is not None else expected
         for tensor, want, got, of_weights in zip(spec.outputs, expected, outputs, weighted, strict=True):
             is_main = tensor.name == spec.output.name
             if want.shape != got.shape:
@@ -75,11 +74,11 @@ def check(
                 _check_labels(want, got, precision, backend, tensor.name)
             elif precision == "qint8_mixed_float16":
                 _check_coarse(want, np.asarray(got, np.float32), spec if is_main else None, backend)
-                if rounded is not None:
+                if with_rounding is not None:
                     _check_noise(want, of_weights, got, backend)
             else:
                 own = relative_l2(want, np.asarray(of_weights, np.float32))
-                most = FLOAT32 if rounded is None else min(max(_HALF_FLOOR, _TIMES_WEIGHTS * own), _HALF_CEILING)
+                most = FLOAT32 if with_rounding is None else min(max(_HALF_FLOOR, _TIMES_WEIGHTS * own), _HALF_CEILING)
                 apart = relative_l2(want, np.asarray(got, np.float32))
                 if not apart <= most:
                     how = f"is off by {apart:.2g} of the float graph's output (at most {most:.2g})"
@@ -147,31 +146,3 @@ def _wrong(precision: Precision, backend: str, how: str) -> ParityError:
     return ParityError(
         f"the {short(precision)} model built for {backend} {how} on a test image: the build is wrong. {cure}"
     )
-
-
-class _Graph:
-    """The float graph in ONNX Runtime."""
-
-    def __init__(self, path: Path, names: list[str], model: bytes | None = None) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        self._path, self._names = path, names
-        self._session = onnxruntime.InferenceSession(model or str(path), options, providers=["CPUExecutionProvider"])
-
-    def __call__(self, feeds: Feeds) -> list[Array]:
-        return [np.asarray(each) for each in self._session.run(self._names, feeds)]
-
-    def rounded(self, precision: Precision, bits: int) -> _Graph | None:
-        """The same graph with the rounding of a precision, of which 16-bit types have `bits` significant bits."""
-        import onnx
-
-        if precision == "force_float32":
-            return None
-        model: Any = onnx.load(self._path)
-        made = _rounded.weights_of_bits(model, bits) if precision == "force_float16" else _rounded.int8(model)
-        # Graphs with other types than float32 inside have no such form; they are judged by correlation and labels.
-        with contextlib.suppress(BadGraphError), engine_words.as_ours("it has no rounded form"):
-            return _Graph(self._path, self._names, made.SerializeToString()) if made is not None else None
-        return None

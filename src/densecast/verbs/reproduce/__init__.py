@@ -130,7 +130,9 @@ def reproduce(
         builds, more = plan.with_images(builds, options, has_images=not measured_on.is_drawn)
         built = _built(builds, float_artifact, measured_on, options, out, tell, kernels)
     tell("speed side by side")
-    built = side_by_side.with_pace(built, measured_on.images, device=options.device, fresh=options.fresh)
+    built = side_by_side.with_pace(
+        built, measured_on.images, seconds=options.benchmark.seconds, device=options.device, fresh=options.fresh
+    )
     tell("report")
     report = _report(entry, float_artifact, built, measured_on, options, out, time.perf_counter() - start)
     report = replace(report, remarks=(*measured_on.remarks, *without_images, *more, *left_out))

@@ -20,24 +20,39 @@ from densecast.spec.precision import PRECISIONS, short
 
 # A difference that another run would not turn around.
 WORTH_SAYING = 1.02
-_ROUNDS = ab_timing.RoundLimits(most=15, fewest=5, seconds=6.0)
+_MOST_ROUNDS, _FEWEST_ROUNDS = 15, 5
+# Of the duration of one timed loop: so long the models of an engine run in turns.
+_TIMES_LONGER = 2.0
 # A round of a model takes at least so long.
 _ROUND_S, _MOST_CALLS = 0.03, 20
 
 Built = tuple[Row, CompiledArtifact]
 
 
-def with_pace(built: Sequence[Built], images: Sequence[Path], *, device: str = "", fresh: bool = False) -> list[Built]:
-    """All rows, each with its speed beside the fastest one of its engine that has more bits, if there is one."""
+def with_pace(
+    built: Sequence[Built], images: Sequence[Path], *, seconds: float, device: str = "", fresh: bool = False
+) -> list[Built]:
+    """All rows, each with its speed beside the fastest one of its engine that has more bits, if there is one.
+
+    `seconds` is the duration of a timed loop of one model.
+    """
+    limits = ab_timing.RoundLimits(most=_MOST_ROUNDS, fewest=_FEWEST_ROUNDS, seconds=_TIMES_LONGER * seconds)
     paced: dict[int, Row] = {}
     for backend in dict.fromkeys(row.backend for row, _ in built):
         places = [place for place, (row, _) in enumerate(built) if row.backend == backend]
         if len(places) > 1:
-            paced.update(_paced({place: built[place] for place in places}, images, device, fresh=fresh))
+            paced.update(_paced({place: built[place] for place in places}, images, limits, device, fresh=fresh))
     return [(paced.get(place, row), artifact) for place, (row, artifact) in enumerate(built)]
 
 
-def _paced(of_engine: dict[int, Built], images: Sequence[Path], device: str, *, fresh: bool) -> dict[int, Row]:
+def _paced(
+    of_engine: dict[int, Built],
+    images: Sequence[Path],
+    limits: ab_timing.RoundLimits,
+    device: str,
+    *,
+    fresh: bool,
+) -> dict[int, Row]:
     """The rows of one engine, timed together, or as they were before on this machine and these images."""
     found: dict[int, Row] = {}
     seconds: dict[int, ab_timing.Seconds] = {}
@@ -52,7 +67,7 @@ def _paced(of_engine: dict[int, Built], images: Sequence[Path], device: str, *, 
         if pace is None:
             if not seconds:
                 meter = LoadMeter()
-                seconds, cpu_s = _timed(of_engine, images, device)
+                seconds, cpu_s = _timed(of_engine, images, limits, device)
                 load = meter.load()
             rival = min(rivals, key=lambda other: float(np.median(seconds[other])))
             ratio = ab_timing.median_ratio(seconds[rival], seconds[place])
@@ -73,7 +88,7 @@ def _paced(of_engine: dict[int, Built], images: Sequence[Path], device: str, *, 
 
 
 def _timed(
-    of_engine: dict[int, Built], images: Sequence[Path], device: str
+    of_engine: dict[int, Built], images: Sequence[Path], limits: ab_timing.RoundLimits, device: str
 ) -> tuple[dict[int, ab_timing.Seconds], dict[int, list[float]]]:
     """Wall and CPU seconds of every round of each model; an image is read, and predicted, by all before the next."""
     with contextlib.ExitStack() as stack:
@@ -89,7 +104,7 @@ def _timed(
             once_s = ab_timing.timed(run)()
             calls[place] = run.calls = max(1, min(_MOST_CALLS, round(_ROUND_S / max(once_s, 1e-6))))
             workloads.append(ab_timing.cpu_noted(ab_timing.timed(run), cpu_s[place]))
-        rounds = ab_timing.interleave(workloads, _ROUNDS)
+        rounds = ab_timing.interleave(workloads, limits)
     seconds = {place: taken / calls[place] for place, taken in zip(pipelines, rounds, strict=True)}
     return seconds, {place: [each / calls[place] for each in taken] for place, taken in cpu_s.items()}
 

@@ -1,0 +1,100 @@
+"""What a float graph answers, and what it answers with rounded weights: run once for all builds of the same graph."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from densecast.errors import BadGraphError
+from densecast.graph import _rounded
+from densecast.io import files
+from densecast.runtime import engine_words
+from densecast.spec.precision import Precision
+from densecast.spec.tensor import Array, Feeds
+
+# Every precision and engine of a run is compared with the same graph, on the same few images.
+_MOST_BYTES = 1 << 26
+_kept: OrderedDict[str, list[Array] | None] = OrderedDict()
+_guard = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What is rounded, to how many bits."""
+
+    kind: Literal["", "weights", "int8"]
+    bits: int = 0
+
+
+_AS_IT_IS = _Form("")
+
+
+class FloatGraph:
+    """The float graph, or a rounded form of it, in ONNX Runtime; opened when an answer is not known already."""
+
+    def __init__(self, path: Path, names: Sequence[str], form: _Form = _AS_IT_IS) -> None:
+        self._path, self._names, self._form = path, list(names), form
+        self._content = files.sha256(path)
+
+    def __call__(self, feeds: Feeds) -> list[Array] | None:
+        """The outputs (N, ...) for an input's feeds, in the order of the names, which nobody may write to.
+
+        None where the graph has no such form: those with other types than float32 inside.
+        """
+        told = hashlib.sha256(repr((self._content, self._form, self._names)).encode())
+        for name, array in sorted(feeds.items()):
+            told.update(repr((name, array.shape, array.dtype.str)).encode())
+            told.update(np.ascontiguousarray(array).data)
+        key = told.hexdigest()
+        with _guard:
+            if key in _kept:
+                return _kept[key]
+        session = self._session
+        found = [np.asarray(each) for each in session.run(self._names, feeds)] if session is not None else None
+        _keep(key, found)
+        return found
+
+    def rounded(self, precision: Precision, bits: int) -> FloatGraph | None:
+        """The graph with the rounding of a precision, of which 16-bit types have `bits` significant bits; else None."""
+        if precision == "force_float32":
+            return None
+        form = _Form("weights", bits) if precision == "force_float16" else _Form("int8", 8)
+        return FloatGraph(self._path, self._names, form)
+
+    @functools.cached_property
+    def _session(self) -> Any:
+        if self._form == _AS_IT_IS:
+            return _opened(str(self._path))
+        import onnx
+
+        model: Any = onnx.load(self._path)
+        is_int8 = self._form.kind == "int8"
+        with contextlib.suppress(BadGraphError), engine_words.as_ours("it has no rounded form"):
+            made = _rounded.int8(model) if is_int8 else _rounded.weights_of_bits(model, self._form.bits)
+            return _opened(made.SerializeToString()) if made is not None else None
+        return None
+
+
+def _opened(model: str | bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _keep(key: str, found: list[Array] | None) -> None:
+    """Keep the last answers, as many as are small."""
+    with _guard:
+        _kept[key] = found
+        while sum(array.nbytes for each in _kept.values() for array in each or ()) > _MOST_BYTES:
+            _kept.popitem(last=False)
