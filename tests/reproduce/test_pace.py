@@ -19,6 +19,6 @@ def test_a_build_that_is_alone_of_its_engine_is_compared_with_none_of_another(ar
         (replace(rows[0], backend="onnxruntime"), built),
         (replace(rows[1], backend="openvino", asked="force_float16"), built),
     ]
-    found = with_pace(pair, [write_jpeg(tmp_path / "a.jpg", (48, 64))], fresh=True)
+    found = with_pace(pair, [write_jpeg(tmp_path / "a.jpg", (48, 64))], 1.0, fresh=True)
     assert [row.pace for row, _ in found] == [None, None]
     assert [row.backend for row, _ in found] == ["onnxruntime", "openvino"]

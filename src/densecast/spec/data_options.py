@@ -70,6 +70,7 @@ class DataOptions:
         Raises:
             UsageError: it is not a value and a class, or one value is moved twice, or moved and ignored.
         """
+        choices.types_of(self)
         said: dict[str, str] = {each.strip(): "ignore" for each in self.ignore}
         for entry in self.remap:
             left, right = (side.strip() for side in entry.partition("=")[::2])
@@ -101,6 +102,7 @@ class DataCheckOptions:
 
     def __post_init__(self) -> None:
         """Check that the limit is positive."""
+        choices.types_of(self)
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit must be at least 1, got {self.limit}.", field="limit")
         choices.check(self)

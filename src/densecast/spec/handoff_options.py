@@ -44,6 +44,7 @@ class PrepareOptions:
 
     def __post_init__(self) -> None:
         """Check that counts are positive, and that height and width are given together."""
+        choices.types_of(self)
         for name, count in (("batch", self.batch), ("limit", self.limit), ("processes", self.processes)):
             if count is not None and count < 1:
                 raise UsageError(f"{name} must be at least 1, got {count}.", field=name)

@@ -61,6 +61,7 @@ class ExportToOptions:
         Raises:
             UsageError: one side of two, or a name that is none of a folder.
         """
+        choices.types_of(self)
         if (self.height is None) != (self.width is None):
             raise UsageError("height and width go together.", field="height" if self.height is None else "width")
         if self.name is not None and not is_name(self.name):
@@ -101,6 +102,7 @@ class BundleOptions:
         Raises:
             UsageError: no version as 3.12, or no platform of manylinux.
         """
+        choices.types_of(self)
         parts = None if self.python is None else _PYTHON.fullmatch(self.python)
         if self.python is not None and (parts is None or int(parts[1]) < 11):
             raise UsageError(

@@ -80,6 +80,7 @@ class InferOptions:
         Raises:
             UsageError: they are not.
         """
+        choices.types_of(self)
         for what, value in (("tile", self.tile), ("overlap", self.overlap)):
             if value is not None and not self.large:
                 raise UsageError(f"{what} is for pictures in tiles: pass --large too.", field=what)

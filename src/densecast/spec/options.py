@@ -62,6 +62,7 @@ class Range:
 
     def __post_init__(self) -> None:
         """A range holds at least one positive size."""
+        choices.types_of(self)
         if not 1 <= self.min <= self.max <= LARGEST_SIZE:
             raise UsageError(f"a size range needs 1 <= min <= max <= {LARGEST_SIZE}, got {self.min}..{self.max}.")
 
@@ -90,6 +91,7 @@ class InputShape:
 
     def __post_init__(self) -> None:
         """Sizes are positive, and at least one batch size is named."""
+        choices.types_of(self)
         listed = self.batch if isinstance(self.batch, tuple) else ()
         sizes = [*listed, *(size for size in (self.height, self.width) if isinstance(size, int))]
         if self.batch == () or any(not 1 <= size <= LARGEST_SIZE for size in sizes):
@@ -161,6 +163,7 @@ class QuantizeOptions:
 
     def __post_init__(self) -> None:
         """Check words and bounds."""
+        choices.types_of(self)
         choices.check(self)
 
 
@@ -199,5 +202,6 @@ class BuildOptions:
         Raises:
             UnknownNameError: no such precision.
         """
+        choices.types_of(self)
         object.__setattr__(self, "precision", parse(self.precision))
         choices.check(self)

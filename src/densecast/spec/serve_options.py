@@ -91,6 +91,7 @@ class ServeOptions:
         Raises:
             UsageError: a number that means nothing.
         """
+        choices.types_of(self)
         if not self.host or any(letter.isspace() for letter in self.host):
             raise UsageError(f"an address to listen on is needed, got {self.host!r}.", field="host")
         if not 0 <= self.port <= 65535:

@@ -50,6 +50,7 @@ class StoreOptions:
         Raises:
             UsageError: a form that stands for nothing, or an option without effect.
         """
+        choices.types_of(self)
         if self.store is None:
             plain = {each.name: each.default for each in fields(self)}
             idle = next((name for name, default in plain.items() if getattr(self, name) != default), None)

@@ -78,6 +78,7 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         """Check that sizes are positive, the tolerance is not negative, and the name can be one of a folder."""
+        choices.types_of(self)
         if self.name is not None and not _MODEL_NAME.fullmatch(self.name):
             raise UsageError(
                 f"a model's name is made of up to 100 letters, digits, '.', '_' and '-', a letter or digit first; "
@@ -114,6 +115,7 @@ class EvaluateOptions:
 
     def __post_init__(self) -> None:
         """Check that counts are positive, and that a protocol is not combined with a choice of images."""
+        choices.types_of(self)
         if self.protocol is not None and (self.limit is not None or self.split != "val"):
             raise UsageError(
                 f"protocol {self.protocol!r} determines which images are measured: leave limit and split out.",
@@ -144,6 +146,7 @@ class BenchmarkOptions:
 
     def __post_init__(self) -> None:
         """Check that counts are positive."""
+        choices.types_of(self)
         for name, value, least in (
             ("batch", 1 if self.batch is None else self.batch, 1),
             ("images", self.images, 1),
@@ -170,6 +173,7 @@ class TuneOptions:
 
     def __post_init__(self) -> None:
         """Check that the time is positive."""
+        choices.types_of(self)
         if not self.seconds > 0:
             raise UsageError(f"the time for tuning must be above 0 seconds, got {self.seconds}.", field="tune.seconds")
         choices.check(self)
@@ -215,6 +219,7 @@ class MaxDrop:
 
     def __post_init__(self) -> None:
         """Check that all numbers are in range."""
+        choices.types_of(self)
         if not 0 < self.points < 100:
             raise UsageError(f"a drop is in points between 0 and 100, got {self.points}.", field="max_drop.points")
         if not self.seconds > 0:
@@ -246,4 +251,5 @@ class CompareLimits:
 
     def __post_init__(self) -> None:
         """Check words and bounds."""
+        choices.types_of(self)
         choices.check(self)

@@ -22,6 +22,7 @@ from densecast.runtime.clock import StopWatch
 from densecast.runtime.cpu_load import LoadMeter
 from densecast.runtime.energy import EnergyMeter
 from densecast.runtime.execution import Mode
+from densecast.spec.choices import checked
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import BenchmarkOptions
 from densecast.verbs import benchmark_layers
@@ -42,6 +43,7 @@ _LAYER_RUNS = 11
 _SIDE = 512
 
 
+@checked
 def benchmark(
     model: Model,
     images: Sequence[Path | str] = (),

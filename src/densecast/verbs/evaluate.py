@@ -19,6 +19,7 @@ from densecast.metrics._base import METRICS, HasResults, HasTables
 from densecast.pipeline import Pipeline
 from densecast.results.predictions import EvaluateResult
 from densecast.spec.augment import Augment
+from densecast.spec.choices import checked
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
@@ -27,6 +28,7 @@ from densecast.spec.verb_options import EvaluateOptions
 from densecast.verbs._model import Model, opened, record_of
 
 
+@checked
 def evaluate(
     model: Model,
     data: Path | str | Data | Triples | None = None,

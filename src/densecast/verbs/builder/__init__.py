@@ -14,6 +14,7 @@ from densecast.backends._base import BACKENDS
 from densecast.errors import BadArtifactError, UsageError
 from densecast.io import files, mirror
 from densecast.runtime import stages
+from densecast.spec.choices import checked
 from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions
@@ -26,6 +27,7 @@ from densecast.verbs.builder.compile_plan import prepare, require
 __all__ = ["build", "default_name", "refuse_anothers", "require"]
 
 
+@checked
 def build(
     source: Artifact | Path | str,
     out: Path | str | None = None,

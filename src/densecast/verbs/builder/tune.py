@@ -22,6 +22,7 @@ from densecast.errors import MissingError
 from densecast.io import codec, files
 from densecast.runtime import execution
 from densecast.runtime.execution import ExecutionConfig
+from densecast.spec.choices import checked
 from densecast.spec.data_options import Data
 from densecast.spec.options import ActivationScheme, BuildOptions
 from densecast.spec.precision import short
@@ -47,6 +48,7 @@ Progress = Callable[[str, int, int], None]
 _TRIAL_IMAGES = 4
 
 
+@checked
 def tune(
     source: FloatArtifact,
     out: Path | None,
@@ -72,15 +74,8 @@ def tune(
     """
     with tempfile.TemporaryDirectory() as folder:
         prepare(source, out or _beside(source, options, options), options, data=data)
-        search = _Search(
-            source,
-            options,
-            tune_options,
-            data,
-            execution.configure("latency", threads).num_threads,
-            Path(folder),
-            progress,
-        )
+        cpus = execution.configure("latency", threads).num_threads
+        search = _Search(source, options, tune_options, data, cpus, Path(folder), progress)
         try:
             record = search.record()
         finally:

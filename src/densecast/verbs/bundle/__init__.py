@@ -14,6 +14,7 @@ from densecast.artifact import MANIFEST, Artifact, CompiledArtifact
 from densecast.errors import UsageError
 from densecast.io import codec, files, own_folders, temporaries
 from densecast.results.handover import BundleResult
+from densecast.spec.choices import checked
 from densecast.spec.handover_options import BundleOptions
 from densecast.verbs.bundle import install_script, own_wheel, wheels
 from densecast.verbs.bundle.wheels import Target
@@ -25,6 +26,7 @@ _ARCHIVE = ".tar.gz"
 _UNLISTED = ("SHA256SUMS",)
 
 
+@checked
 def bundle(
     artifacts: Sequence[Artifact | Path | str], out: Path | str, options: BundleOptions = BundleOptions()
 ) -> BundleResult:

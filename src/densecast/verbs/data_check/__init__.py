@@ -19,6 +19,7 @@ from densecast.results.data_check import ClassCount, DataCheckResult
 from densecast.runtime.machine import usable_cpus
 from densecast.runtime.ordered_map import ordered_parallel_map
 from densecast.runtime.process_settings import opencv_threads
+from densecast.spec.choices import checked
 from densecast.spec.data_options import Data, DataCheckOptions, Reading
 from densecast.spec.model import ModelSpec, Rgb
 from densecast.spec.sample import Sample
@@ -28,6 +29,7 @@ from densecast.verbs.data_check.layouts import without_model
 from densecast.verbs.data_check.look import Looked, look
 
 
+@checked
 def check_data(
     data: Path | str | Data,
     model: Artifact | ModelSpec | Path | str | None = None,

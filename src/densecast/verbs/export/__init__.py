@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from densecast.errors import BadConfigError, MissingFileError, UsageError
 from densecast.io import codec, files
 from densecast.networks._base import NETWORKS
 from densecast.runtime import machine
+from densecast.spec.choices import checked
 from densecast.spec.model import ModelSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks._base import TASKS, Task
@@ -55,6 +55,7 @@ _SUFFIXES = (".onnx", ".pt", ".pth", ".pt2", ".ts", ".torchscript", ".ckpt")
 _EXAMPLE_HW = (512, 512)
 
 
+@checked
 def export(
     source: str | Path | ZooEntry | nn.Module,
     out: str | Path,
@@ -74,9 +75,8 @@ def export(
 
     A zoo model, an OpenMMLab checkpoint and a Hugging Face folder say themselves what they are, a transformers model in
     memory its labels; what is said here overrules it. Of others it is said by `spec`, a spec file or its contents; or
-    by `labels` (a list, their number, or a table such as `id2label`), `preprocess` and `task`. `preprocess` is
-    ours, "imagenet", "0..1", "-1..1" or "0..255", or another library's: see `library_preprocess.translate`; by default
-    the image as it is, divided by 255.
+    by `labels` (a list, their number, or a table such as `id2label`), `preprocess` and `task`. `preprocess` is ours,
+    "imagenet", "0..1", "-1..1", "0..255", or another library's: see `library_preprocess.translate`; else image / 255.
     `checkpoint` are the weights of a zoo model or a module. `example` is the height and width at which a module is
     traced and compared. `output` names the main output, `given` options whose default somebody asked for.
 
@@ -86,7 +86,7 @@ def export(
             see `export_zoo`, `export_file` and `export_module`.
     """
     if output is not None:
-        options = replace(options, output_name=output)
+        options = dataclasses.replace(options, output_name=output)
     spec = described.given(spec)
     if isinstance(source, str) and is_file_name(source):
         source = Path(source)
@@ -117,6 +117,7 @@ def export(
     return export_module(source, model, out, options, example=example, checkpoint=checkpoint)
 
 
+@checked
 def export_zoo(
     name: str | ZooEntry,
     out: str | Path,
@@ -138,10 +139,9 @@ def export_zoo(
         BadCheckpointError: they are damaged, or belong to another network.
         ParityError: graph and framework differ by more than the tolerance.
     """
-    entry, out = ZOO.load(name), files.given(out)
+    entry, out, given = ZOO.load(name), files.given(out), Path(given) if given is not None else None
     spec = asked.with_options(entry.spec_for(options.variant), options)
     TASKS.load(spec.task).check(spec)
-    given = Path(given) if given is not None else None
     if entry.tensorflow is not None:
         tensorflow_source.require_tensorflow()
     if shipped_graph.applies(entry, given):
@@ -177,6 +177,7 @@ def export_zoo(
     return torch_module.export(network, manifest, options, entry.example_size_hw, keep, out)
 
 
+@checked
 def export_file(
     path: str | Path, spec: ModelSpec, out: str | Path, options: ExportOptions = ExportOptions()
 ) -> FloatArtifact:
@@ -210,7 +211,6 @@ def export_file(
     held = "onnx" if is_onnx else torch_file.held_by(path)
     if not is_onnx:
         torch_file.refuse_if_weights(path)
-    if not is_onnx:
         spec = trial_sizes.requested(spec, options)
     key = _key(files.sha256(path), spec, options)
     if (existing := FloatArtifact.existing(out, key)) is not None:
@@ -231,6 +231,7 @@ def export_file(
     return torch_module.export(found.network, found.manifest, options, options.size_hw or _EXAMPLE_HW, keep, out)
 
 
+@checked
 def export_module(
     module: nn.Module,
     spec: ModelSpec,

@@ -11,6 +11,7 @@ from densecast.errors import UnknownNameError, UsageError
 from densecast.io import codec, files, own_folders, temporaries
 from densecast.results.handover import Agreement, ExportToResult
 from densecast.spec import precision as precisions
+from densecast.spec.choices import checked
 from densecast.spec.data_options import Data
 from densecast.spec.handover_options import RECEIVERS, TENSORRT, ExportToOptions, Receiver, is_name
 from densecast.spec.model import ModelSpec
@@ -26,6 +27,7 @@ RECORD = "handover.json"
 README = "README.md"
 
 
+@checked
 def export_to(
     receiver: Receiver | str,
     artifact: Artifact | Path | str,

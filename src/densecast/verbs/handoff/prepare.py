@@ -16,6 +16,7 @@ from densecast.io import codec, files, system, temporaries
 from densecast.io.vendor_formats import builder_config
 from densecast.measure.data_source import find, here
 from densecast.measure.loop import Progress
+from densecast.spec.choices import checked
 from densecast.spec.data_options import Data
 from densecast.spec.handoff_options import OutputForm, PrepareOptions
 from densecast.spec.model import ModelSpec
@@ -34,6 +35,7 @@ _KEY = "prepare.key"
 INT8: Precision = "qint8_mixed_float16"
 
 
+@checked
 def prepare(
     source: Artifact,
     out: Path,

@@ -19,6 +19,7 @@ from densecast.pipeline import Image, Pipeline
 from densecast.results._base import ModelRecord
 from densecast.results.predictions import FailedImage, InferredImage, InferredVideo, InferResult
 from densecast.runtime import execution
+from densecast.spec.choices import checked
 from densecast.spec.verb_options import InferOptions
 from densecast.tasks._base import SavesColours
 from densecast.verbs._model import Model, opened, record_of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+@checked
 def infer(
     model: Model,
     images: Sequence[Path | str] | Sources,
@@ -53,10 +55,9 @@ def infer(
     """Predict every image and video, and write the predictions to the folder `out`.
 
     `images` are files, folders, patterns or lists of names, as `sources.find` takes them. With `scores` a
-    segmentation's `<stem>_score.png` is written, too: each pixel's probability in 16 bits. With `colour` it is its
-    `<stem>_colour.png`: RGB, each class in its colour. `overlay` writes `<stem>_overlay.jpg`: the prediction over the
-    image. `json_file` gets the result as JSON. Of a video it is `<stem>.jsonl`, a line for each frame, and the overlay
-    is a video.
+    segmentation's `<stem>_score.png` is written, too: each pixel's probability in 16 bits; with `colour`
+    `<stem>_colour.png`, each class in its colour; with `overlay` `<stem>_overlay.jpg`, the prediction over the image.
+    `json_file` gets the result. Of a video it is `<stem>.jsonl`, a line for each frame, and the overlay is a video.
 
     No file is written over that densecast did not write, or that was changed since; `.densecast-results.jsonl` in `out`
     records what it wrote. All names, and the headers of all images, are checked before the first inference.
@@ -68,8 +69,7 @@ def infer(
     Raises:
         MissingFileError: an image does not exist.
         UsageError: results that meet each other or files that are there, or colours or scores the task does not have.
-        BadImageError, BadShapeError: an image cannot be used, unless `options.keep_going`. If only its decoding shows
-            it, results of the images before it stay, and of those that were in work beside it.
+        BadImageError, BadShapeError: an image cannot be used, unless `options.keep_going`; results before it stay.
     """
     folder, file = files.given(out), None if json_file is None else files.given(json_file)
     given = images if isinstance(images, Sources) else _found(images, options, folder)

@@ -20,6 +20,7 @@ from densecast.report import own_pages, verdict
 from densecast.report.data import Reasons, Report, Row
 from densecast.runtime import machine
 from densecast.scenes import SCENES
+from densecast.spec.choices import checked, types_of
 from densecast.spec.data_options import Data
 from densecast.spec.options import BuildOptions
 from densecast.spec.precision import Precision, parse, short
@@ -72,10 +73,12 @@ class RunOptions:
         Raises:
             UnknownNameError: no such precision.
         """
+        types_of(self)
         if self.precisions is not None:
             object.__setattr__(self, "precisions", tuple(map(parse, self.precisions)))
 
 
+@checked
 def reproduce(
     source: Exportable | FloatArtifact,
     out: Path | str,
@@ -130,9 +133,7 @@ def reproduce(
         builds, more = plan.with_images(builds, options, has_images=not measured_on.is_drawn)
         built = _built(builds, float_artifact, measured_on, options, out, tell, kernels)
     tell("speed side by side")
-    built = side_by_side.with_pace(
-        built, measured_on.images, seconds=options.benchmark.seconds, device=options.device, fresh=options.fresh
-    )
+    built = _paced(built, measured_on, options)
     tell("report")
     report = _report(entry, float_artifact, built, measured_on, options, out, time.perf_counter() - start)
     report = replace(report, remarks=(*measured_on.remarks, *without_images, *more, *left_out))
@@ -166,6 +167,13 @@ def _built(
             kernels.wait()
             built.append((_row(artifact, measurements.of(artifact)), artifact))
     return built
+
+
+def _paced(
+    built: list[tuple[Row, CompiledArtifact]], measured_on: Material, options: RunOptions
+) -> list[tuple[Row, CompiledArtifact]]:
+    seconds = options.benchmark.seconds
+    return side_by_side.with_pace(built, measured_on.images, seconds, device=options.device, fresh=options.fresh)
 
 
 def _place(entry: ZooEntry | None, data: Path | str | Data | None, out: Path) -> Data:

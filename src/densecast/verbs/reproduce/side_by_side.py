@@ -30,7 +30,7 @@ Built = tuple[Row, CompiledArtifact]
 
 
 def with_pace(
-    built: Sequence[Built], images: Sequence[Path], *, seconds: float, device: str = "", fresh: bool = False
+    built: Sequence[Built], images: Sequence[Path], seconds: float, *, device: str = "", fresh: bool = False
 ) -> list[Built]:
     """All rows, each with its speed beside the fastest one of its engine that has more bits, if there is one.
 

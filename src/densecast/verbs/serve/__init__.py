@@ -13,6 +13,7 @@ from pathlib import Path
 from densecast.errors import MissingFileError, UsageError
 from densecast.io import system
 from densecast.runtime import execution, machine, process_settings
+from densecast.spec.choices import checked
 from densecast.spec.serve_options import ServeOptions
 from densecast.verbs.serve import front, listener, workers
 from densecast.verbs.serve.listener import Listener
@@ -48,6 +49,7 @@ Ready = Callable[[Serving], None]
 _STUCK_S = 3.0
 
 
+@checked
 def serve(
     artifacts: Sequence[Path | str], options: ServeOptions = ServeOptions(), *, ready: Ready | None = None
 ) -> None:
@@ -85,6 +87,7 @@ def _nobody(serving: Serving) -> None:
 
 
 @contextlib.contextmanager
+@checked
 def serving(artifacts: Sequence[Path | str], options: ServeOptions = ServeOptions(port=0)) -> Iterator[Serving]:
     """Serve artifacts in a thread of this process within the block; for tests and notebooks.
 
