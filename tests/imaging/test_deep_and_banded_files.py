@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from PIL import Image
 
 from densecast.errors import BadImageError
 from densecast.imaging import pages, read
+from densecast.imaging.strips import open_strips
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import Native, Preprocess
 from densecast.spec.tensor import TensorSpec
@@ -57,7 +59,10 @@ def test_colours_of_16_bits_are_their_upper_bytes_in_every_format(tmp_path: Path
     np.testing.assert_array_equal(read.read_for(path, model(3, value_range=(0, 4095))), values)
 
 
-@pytest.mark.parametrize(("largest", "white"), [(200, 255), (4000, 4095), (9000, 10000), (40000, None)])
+@pytest.mark.parametrize(
+    ("largest", "white"),
+    [(255, 255), (256, 1023), (4095, 4095), (4096, 10000), (16383, 16383), (16384, None), (40000, None)],
+)
 def test_values_that_fill_a_part_of_their_16_bits_are_remarked_once_a_folder(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, largest: int, white: int | None
 ) -> None:
@@ -72,6 +77,20 @@ def test_values_that_fill_a_part_of_their_16_bits_are_remarked_once_a_folder(
     caplog.clear()
     read.read_for(tmp_path / "a.png", model(3, value_range=(0, 4095)))
     assert not caplog.records
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_16_bits_become_the_upper_8_whole_and_in_strips_and_grey_is_repeated_without_its_transparency(
+    tmp_path: Path, bands: int
+) -> None:
+    values = np.arange(1 << 16, dtype=np.uint16)[:, None].repeat(bands, 1).reshape(256, 256, bands)
+    values[:, :, 1:] ^= np.arange(1, bands, dtype=np.uint16) * 0x1234
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(values))
+    expected = (values // 256)[:, :, [0, 0, 0] if bands < 3 else [0, 1, 2]]
+    np.testing.assert_array_equal(read.read_image(path), expected)
+    with open_strips(path, model(3)) as strips:
+        np.testing.assert_array_equal(np.concatenate([strips.read(100) for _ in range(3)]), expected)
 
 
 @pytest.mark.parametrize("dtype", ["int32", "float32", "uint32", "int16"])
@@ -104,6 +123,15 @@ def test_files_of_many_bands(tmp_path: Path, bands: int, form: dict[str, int]) -
     if bands > 4:
         with pytest.raises(BadImageError, match=f"{bands} bands, a picture has one"):
             read.read_for(path, model(3, value_range=(0.0, 255.0)))
+
+
+def test_a_file_that_does_not_say_what_zero_means_is_black_at_zero(tmp_path: Path) -> None:
+    values = (np.random.default_rng(0).random((9, 7, 5)) * 255).astype(np.uint8)
+    # The tag of the photometric interpretation becomes one that nobody knows.
+    data = tiff(values).replace(struct.pack("<HHI", 262, 4, 1), struct.pack("<HHI", 65000, 4, 1))
+    assert data != tiff(values)
+    (tmp_path / "a.tif").write_bytes(data)
+    np.testing.assert_array_equal(read.read_for(tmp_path / "a.tif", model(5)), values)
 
 
 def test_a_cut_off_file_of_many_bands_is_named(tmp_path: Path) -> None:

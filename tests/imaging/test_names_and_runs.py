@@ -100,6 +100,9 @@ def test_names_are_looked_for_from_the_whole_path_to_the_stem() -> None:
             chosen("b", twice)
     with pytest.raises(MissingFileError, match="names 2 images that are not given, the first is q"):
         chosen("b", "q", "r")
+    # Blanks belong to a name: without them it is looked for last.
+    blank = [(Path(name), PurePath(name)) for name in ("x.png", " x.png")]
+    assert name_list.choose(blank, [" x.png", "x.png", "x.png "], Path("list")) == [1, 0, 0]
     apart, composed = "e\u0301.png", "\u00e9.png"
     one = [(Path(apart), PurePath(apart))]
     assert name_list.choose(one, [composed], Path("list")) == [0]

@@ -93,3 +93,12 @@ def test_bytes_cannot_surround_an_image_with_half_a_grey_level() -> None:
         prepare.prepare(picture((8, 9)), Preprocess(FitInto((10, 10), (127.5, 127.5, 127.5))), dtype="uint8")
     array, _ = prepare.prepare(picture((5, 10)), Preprocess(FitInto((10, 10), (127.0, 128.0, 129.0))), dtype="uint8")
     assert array[:, -1, -1].tolist() == [127, 128, 129]
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "float64"])
+def test_values_that_no_float32_holds_are_mapped_before_they_are_rounded(dtype: str) -> None:
+    # Beyond 2^24 a float32 has the even numbers alone.
+    image = (2**24 + np.arange(256)).astype(dtype).reshape(16, 16, 1)
+    rule = Preprocess(Native(), mean=(0.0,), std=(1.0,), value_range=(2.0**24, 2.0**24 + 255))
+    array, _ = prepare.prepare(image, rule)
+    np.testing.assert_array_equal(array, np.arange(256, dtype=np.float32).reshape(1, 16, 16))

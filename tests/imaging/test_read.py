@@ -186,6 +186,16 @@ def test_the_limit_of_pixels_holds_for_deep_tiff_files_too(tmp_path: Path) -> No
         read.size_hw(tiff_that_claims(13378))
 
 
+def test_as_many_pixels_as_are_read_are_read_and_not_one_more(tmp_path: Path) -> None:
+    for width, is_read in ((17_895_697, True), (17_895_698, False)):
+        (tmp_path / "a.pgm").write_bytes(b"P5\n%d 10\n255\n" % width)
+        if is_read:
+            assert read.size_hw(tmp_path / "a.pgm") == (10, width)
+            continue
+        with pytest.raises(BadImageError, match="178,956,970 pixels"):
+            read.size_hw(tmp_path / "a.pgm")
+
+
 def test_large_sizes_are_read_without_a_remark(tmp_path: Path) -> None:
     # Beyond Pillow's own warning, which is an error in these tests.
     (tmp_path / "a.png").write_bytes(png_that_claims(12_000, 12_000))

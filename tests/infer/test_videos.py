@@ -244,6 +244,14 @@ def test_an_overlay_of_uneven_times_shows_at_each_time_what_the_video_shows(tmp_
     np.testing.assert_allclose(widths, expected, atol=2)
 
 
+def test_frames_whose_times_jitter_around_the_rate_are_shown_once_each(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "a.mp4", "mp4", 25.0, (48, 64))
+    for number, time_ms in enumerate((0.0, 39.6, 80.4, 119.5, 160.3)):
+        writer.write(made_videos.frame(number), time_ms)
+    written = writer.close()
+    assert (written.frames, written.repeated, written.left_out) == (5, 0, 0)
+
+
 def test_memory_does_not_hold_the_frames(tmp_path: Path) -> None:
     path = made_videos.write(tmp_path / "long.avi", count=60)
     with Video(str(path)) as video:
@@ -332,8 +340,14 @@ def test_fewer_frames_than_promised_are_damage_at_an_even_rate_and_a_remark_at_a
     uneven = [100.0 * number + (350 if number > 10 else 0) for number in range(20)]
     assert len(times_of(Capture(uneven, 30), tmp_path, monkeypatch)) == 20
     assert "its rate varies" in caplog.text
-    # Containers that estimate their count are not held to a frame.
-    assert len(times_of(Capture([100.0 * number for number in range(28)], 30), tmp_path, monkeypatch)) == 28
+    # Containers that estimate their count are not held to a frame, nor to two, nor to one in two hundred.
+    for read, promised, is_whole in ((28, 30, True), (27, 30, False), (995, 1000, True), (994, 1000, False)):
+        capture = Capture([100.0 * number for number in range(read)], promised)
+        if is_whole:
+            assert len(times_of(capture, tmp_path, monkeypatch)) == read
+            continue
+        with pytest.raises(BadVideoError, match=f"after {read}, .*it has {promised}"):
+            times_of(capture, tmp_path, monkeypatch)
 
 
 def test_a_size_that_changes_and_stamps_that_leap_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

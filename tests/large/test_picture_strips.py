@@ -44,6 +44,21 @@ def test_a_png_in_strips_has_pillows_pixels(tmp_path: Path, picture: np.ndarray,
     assert np.array_equal(np.repeat(got[:, :, :1], 3, 2) if got.shape[2] < 3 else got[:, :, :3], image.convert("RGB"))
 
 
+@pytest.mark.parametrize("depth", [2, 8])
+def test_a_pixel_of_a_png_beyond_its_palette_is_black_in_strips_as_in_the_whole(tmp_path: Path, depth: int) -> None:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 4, 3, depth, 3, 0, 0, 0)
+    line = bytes([0, 0, 1, 2, 3]) if depth == 8 else bytes([0, 0b00011011])
+    parts = ((b"IHDR", header), (b"PLTE", bytes([10, 20, 30, 40, 50, 60])), (b"IDAT", zlib.compress(3 * line)))
+    body = b"".join(chunk(kind, part) for kind, part in (*parts, (b"IEND", b"")))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    expected = np.broadcast_to([[10, 20, 30], [40, 50, 60], [0, 0, 0], [0, 0, 0]], (3, 4, 3))
+    assert np.array_equal(whole(png.open_png(tmp_path / "a.png")), expected)
+    assert np.array_equal(read.read_image(tmp_path / "a.png"), expected)
+
+
 def test_a_png_of_16_bits_keeps_them(tmp_path: Path, picture: np.ndarray) -> None:
     deep = picture.astype(np.uint16) * 257 - 3
     cv2.imwrite(str(tmp_path / "a.png"), deep[:, :, ::-1])

@@ -13,7 +13,7 @@ from densecast.datasets import multilabel_pairs
 from densecast.errors import BadConfigError, BadDatasetError, BadGraphError
 from densecast.metrics.multilabel_iou import MultilabelIou
 from densecast.spec.augment import View
-from densecast.spec.preprocess import FitCentre, FitInto, PoseAffine, Resize
+from densecast.spec.preprocess import FitCentre, FitInto, Letterbox, PoseAffine, Resize
 from densecast.tasks.multilabel import MultilabelDecode, MultilabelMap, MultilabelTarget, MultilabelTask
 from densecast.tasks.multilabel.files import draw_classes
 
@@ -59,16 +59,17 @@ def test_views_are_averaged_as_probabilities_and_turned_back() -> None:
     np.testing.assert_allclose(both.probability, expected, atol=1e-6)
 
 
-def test_an_image_in_the_middle_is_mirrored_with_what_surrounds_it() -> None:
-    resize = FitCentre((48, 64))
+@pytest.mark.parametrize("resize", [FitCentre((48, 64)), Letterbox((48, 64))])
+def test_an_image_in_the_middle_is_mirrored_where_it_lies(resize: Resize) -> None:
     placement = resize.place((40, 41))
     planes = np.zeros((3, 48, 64), np.float32)
     left, top = (int(each) for each in placement.offset_xy)
     height, width = placement.content_hw
     planes[:, top : top + height, left : left + width] = np.linspace(-5, 5, width)
-    turned = TASK.postprocess(
-        [{"logits": planes[:, :, ::-1].copy()}], [View(placement, True, 1.0)], tiny_specs.multilabel(), "network"
-    )
+    mirrored = planes.copy()
+    mirrored[:, top : top + height, left : left + width] = np.linspace(5, -5, width)
+    assert (64 - width) % 2 == 1
+    turned = TASK.postprocess([{"logits": mirrored}], [View(placement, True, 1.0)], tiny_specs.multilabel(), "network")
     straight = TASK.postprocess([{"logits": planes}], [View(placement, False, 1.0)], tiny_specs.multilabel(), "network")
     np.testing.assert_array_equal(turned.classes, straight.classes)
 

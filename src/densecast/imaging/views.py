@@ -13,7 +13,7 @@ from densecast.runtime.clock import Clock
 from densecast.spec.augment import Augment, View
 from densecast.spec.geometry import Placement
 from densecast.spec.model import ModelSpec
-from densecast.spec.preprocess import FitCentre, PoseAffine, Preprocess
+from densecast.spec.preprocess import PoseAffine, Preprocess
 from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 
 
@@ -136,7 +136,7 @@ def _windowed(image: Image, spec: ModelSpec, augment: Augment) -> ModelInputs:
 def _mirror(array: Array, rule: Preprocess, placement: Placement, out: Array) -> None:
     """Mirror the image within the view; the padding around it stays in place."""
     left, width = 0, array.shape[2]
-    if not isinstance(rule.resize, (FitCentre, PoseAffine)):
+    if not isinstance(rule.resize, PoseAffine):
         left, width = int(placement.offset_xy[0]), placement.content_hw[1]
     out[:] = array
     out[:, :, left : left + width] = array[:, :, left : left + width][:, :, ::-1]

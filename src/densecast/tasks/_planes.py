@@ -63,13 +63,9 @@ def bring_back(planes: F32, view: View, frame: Frame, *, align_corners: bool = F
     """
     placement = view.placement
     brought = resize(planes, placement.model_hw, align_corners=align_corners)
-    # An image in the middle is mirrored with what surrounds it; one at the left is mirrored by itself.
-    is_whole = any(placement.offset_xy)
-    if view.mirrored and is_whole:
-        brought = brought[:, :, ::-1]
     rows, columns = _content(placement)
     brought = brought[:, rows, columns]
-    if view.mirrored and not is_whole:
+    if view.mirrored:  # where it lies: the padding around it is not
         brought = brought[:, :, ::-1]
     if frame == "image":
         brought = resize(brought, placement.image_hw, align_corners=align_corners)

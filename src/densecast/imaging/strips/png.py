@@ -78,7 +78,7 @@ def open_png(path: Path, *, use_exif: bool = False) -> Strips:
 
 
 def _before_pixels(file: IO[bytes]) -> tuple[_Header, Pixels | None, bool]:
-    """The header, the palette as (n, 3), and whether the picture is turned."""
+    """The header, the palette as (256, 3), and whether the picture is turned."""
     file.seek(8)
     header, palette, is_turned = None, None, False
     for kind, size in _chunk_heads(file):
@@ -91,7 +91,9 @@ def _before_pixels(file: IO[bytes]) -> tuple[_Header, Pixels | None, bool]:
         if kind == b"IHDR":
             header = _header(body)
         elif kind == b"PLTE":
-            palette = np.frombuffer(body[: len(body) // 3 * 3], np.uint8).reshape(-1, 3)
+            colours = np.frombuffer(body[: len(body) // 3 * 3], np.uint8).reshape(-1, 3)[:256]
+            # What has no colour is black, as libpng has it.
+            palette = np.pad(colours, ((0, 256 - len(colours)), (0, 0)))
         else:
             is_turned = exif_turns(body)
     if header is None:
@@ -209,5 +211,5 @@ def _pixels(lines: Pixels, header: _Header, palette: Pixels | None) -> Pixels:
         if palette is None:
             lines = (lines * (255 // ((1 << header.depth) - 1))).astype(np.uint8)
     if palette is not None and header.colour == _PALETTE:
-        return np.asarray(palette[np.minimum(lines, len(palette) - 1)])
+        return np.asarray(palette[lines])
     return lines.reshape(count, header.width, -1)

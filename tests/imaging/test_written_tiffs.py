@@ -1,0 +1,31 @@
+"""A TIFF that is written: its colours span the whole range, and what was left half way is no picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, UnidentifiedImageError
+
+from densecast.imaging import tiff_tags
+from densecast.imaging.tiff_writer import TiffWriter
+
+COLOURS = ((0, 128, 255), (255, 1, 254))
+
+
+def test_colours_are_16_bits_of_which_the_largest_is_white(tmp_path: Path) -> None:
+    with TiffWriter(tmp_path / "a.tif", (5, 7), np.uint8, palette=COLOURS) as target:
+        target.add(np.ones((5, 7), np.uint8))
+    with (tmp_path / "a.tif").open("rb") as file:
+        table = np.asarray(tiff_tags.read_tags(file, "a.tif").numbers(320)).reshape(3, 256)
+    # TIFF 6.0, section 5: 0 is black and 65535 full intensity, first all reds.
+    np.testing.assert_array_equal(table[:, :2], np.rint(np.array(COLOURS).T * 65535 / 255))
+    assert not table[:, 2:].any()
+
+
+def test_a_file_that_lacks_rows_is_no_picture(tmp_path: Path) -> None:
+    with TiffWriter(tmp_path / "a.tif", (300, 7), np.uint8) as target:
+        target.add(np.zeros((299, 7), np.uint8))
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(tmp_path / "a.tif")
