@@ -322,7 +322,7 @@ def _mutants(measured: dict[str, Any], *, drawn: bool = True) -> Rows:
     return rows
 
 
-_CPU_NAMES = ("VNNI", "AVX-512 without VNNI", "Haswell", "EPYC")
+_CPU_NAMES = ("VNNI", "AVX-512 without VNNI", "Haswell", "EPYC", "ARM64")
 _PORTABLE_ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
 _NOT_RUN = "not run"
 
@@ -346,13 +346,14 @@ def _portable(measured: dict[str, Any]) -> Rows:
 
 
 def _elsewhere(row: dict[str, Any] | None, here: dict[str, Any]) -> str:
-    """A cell; what it is on the AMX machine stands in brackets where other images were run there."""
+    """A cell; what the AMX machine changes stands in brackets where that is of other images or another build."""
     if row is None:
         return _NOT_RUN
     if "changed" not in row:
         return str(row["outcome"])
     network = row["network"]
-    beside = f" [{_share(row['changed_here'], network)}]" if row["images"] != here["images"] else ""
+    amx = _share(row["changed_here"], network)
+    beside = f" [{amx}]" if amx != _share(here["changed_here"], network) else ""
     in_float32 = " (in float32)" if "_fp16_" in row["variant"] and row["precision"] == "float32" else ""
     return _share(row["changed"], network) + beside + in_float32
 
@@ -390,6 +391,9 @@ def _drops_elsewhere(measured: dict[str, Any]) -> Rows:
         metric = f"`{row['metric']}`"
         lost = [f"{row[name]['value']:.3f} ({row[name]['low']:.3f} to {row[name]['high']:.3f})" for name in _IMAGES]
         cpu = "AMX" if row["cpu"] == "native" else row["cpu"]
+        if "here" in row:  # under an emulator: too few images for an interval
+            lost = [f"{row[name]['value']:.3f} [{row['here'][name]['value']:.3f}]" for name in _IMAGES]
+            cpu = f"{cpu}, {row['images']} images"
         rows.append([row["network"], metric, f"{row['points']:g}", cpu, *lost])
     return rows
 
@@ -460,15 +464,17 @@ _ONCE_MEASURED = (
         "drops-elsewhere", "A limit on the accuracy lost, kept on other CPUs", "CPUs", "python portable/max_drop.py",
         "OpenVINO, `--max-drop --cpu any`, searched on an AMX machine; points lost against float32 on the same CPU, "
         "with 95 % intervals, on the 40 drawn images of the search and on 40 that it did not see. VNNI and AVX-512 by "
-        "`ONEDNN_MAX_CPU_ISA`.",
+        "`ONEDNN_MAX_CPU_ISA`; Haswell under qemu 7.2 on the first few of each, beside what the AMX machine loses on "
+        "the same ones [in brackets].",
         ("portable_drop.json",), _drops_elsewhere,
     ),
     Table(
         "portable-cells", "Other CPUs, cell by cell", "CPUs", "python portable/run.py --json",
         "What was run since the table of the shipped networks was printed, kept in full: labels changed, and of "
-        "`hrnet_w32_ae_tiny` the relative L2 distance of the output; the same images and build as in the column AMX. "
-        "EPYC and Haswell (AVX2) under qemu 7.2, Haswell on one image of each; VNNI by `ONEDNN_MAX_CPU_ISA`, which "
-        "ONNX Runtime does not read.",
+        "`hrnet_w32_ae_tiny` the relative L2 distance of the output, on one or two small images. In brackets: what the "
+        "AMX machine changes with the same build on the same images, where that is not the column AMX. EPYC, Haswell "
+        "(AVX2) and ARM64 (neoverse-n1, `portable/arm64.py`) under qemu 7.2; VNNI by `ONEDNN_MAX_CPU_ISA`, which ONNX "
+        "Runtime does not read.",
         ("portable.json",), _portable,
     ),
     Table(

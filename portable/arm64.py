@@ -1,6 +1,10 @@
 """Runs the base install on 64-bit ARM, emulated: Debian's Python, the aarch64 wheels, tests, and models built here.
 
-    python portable/arm64.py [--root runs/arm64] [--steps imports,minimal,kernels,models] [--resume]
+    python portable/arm64.py [--root runs/arm64] [--steps imports,minimal,kernels,models] [--networks unet_tiny,…]
+                             [--builds onnxruntime_int8_any,…] [--images 2] [--resume] [--json FILE]
+
+Of the models, those named are built here, and are run here and there; `--resume` does not run again what is there of
+the same builds and images. The table's rows are added to the file of `--json`, cell by cell.
 
 Needs `qemu-aarch64-static` and `debootstrap` (apt-get install qemu-user-static debootstrap); without them a loud line
 says so, and nothing is tried. Nothing is installed into the machine: packages are unpacked into a folder, and the
@@ -17,9 +21,11 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import models
+import record
 from run import Machine, compared, kernels_apart, table
 
 HERE = Path(__file__).resolve().parent
@@ -40,6 +46,17 @@ CPU revision\t: 1
 """
 _GLIBC = (17, 28, 31, 34, 35, 36)
 _ARM = Machine("ARM64")
+_REFERENCES = tuple(f"{engine}_fp32_any" for engine in models.ENGINES)
+# The builds of each network; those above are what they are compared with.
+VARIANTS = {
+    str(each).replace(" ", "_"): each
+    for engine in models.ENGINES
+    for each in (
+        models.Variant(engine, "force_float32", "any"),
+        models.Variant(engine, "qint8_mixed_float16", "arm64"),
+        models.Variant(engine, "qint8_mixed_float16", "any"),
+    )
+}
 STEPS = ("imports", "minimal", "kernels", "models")
 # Exports and servers of foreign files fork a confined process, whose system calls the emulator does not have.
 _MINIMAL = ("tests/minimal", "-k", "module_imports or public_names or doctor")
@@ -54,6 +71,8 @@ def make_root(root: Path) -> None:
     """Debian's base system with Python, unpacked; nothing of it is run."""
     if (root / "usr" / "bin" / "python3.11").exists():
         return
+    # debootstrap unpacks nothing over what an earlier try left behind.
+    shutil.rmtree(root, ignore_errors=True)
     include = "python3,libgomp1,libstdc++6,zlib1g"
     command = ["debootstrap", "--arch=arm64", "--foreign", "--variant=minbase", f"--include={include}", SUITE]
     subprocess.run([*command, str(root)], check=True)
@@ -122,39 +141,43 @@ def run(folder: Path, arguments: list[str], seconds: float, log: Path) -> int:
             return 124
 
 
-def models_of_here(folder: Path, networks: int) -> list[str]:
-    """Build the shipped networks on this machine, for `arm64` and for `any`; returns their names."""
-    os.environ["DENSECAST_CACHE"] = str(folder / "cache_here")
-    root = folder / "models"
-    for subject in models.SUBJECTS[:networks]:
+def models_of_here(root: Path, networks: Sequence[str], builds: Sequence[str]) -> None:
+    """Build those of the networks on this machine, and what they are compared with."""
+    for subject in (each for each in models.SUBJECTS if each.network in networks):
         source = models.float_artifact(subject, root)
         models.save_images(subject, root, source)
-        for engine in models.ENGINES:
-            for cpu in ("arm64", "any"):
-                models.built(subject, models.Variant(engine, "qint8_mixed_float16", cpu), root, source)
-            models.built(subject, models.Variant(engine, "force_float32", "any"), root, source)
-    return [subject.network for subject in models.SUBJECTS[:networks]]
+        for name, variant in VARIANTS.items():
+            if name in builds or name in _REFERENCES:
+                models.built(subject, variant, root, source)
 
 
-def models_there(folder: Path, networks: int, seconds: float, log: Path, *, resumes: bool) -> int:
-    """Open, verify and run the models there and here, and compare; returns the exit code."""
-    names, root = models_of_here(folder, networks), folder / "models"
-    if not resumes:
-        shutil.rmtree(root / "out", ignore_errors=True)
-    words = [str(HERE / "probe.py"), str(root), str(root / "out" / _ARM.name), ",".join(names)]
-    code = run(folder, words, seconds, log)
-    if code:
-        return code
-    code = run(folder, [str(HERE / "kernels.py"), str(root / "out" / _ARM.name / "kernels.npz")], seconds, log)
-    if code:
-        return code
-    words[2] = str(root / "out" / "native")
+def models_there(folder: Path, given: argparse.Namespace, log: Path) -> int:
+    """Open, verify and run the models here and there, and compare; returns the exit code."""
+    os.environ["DENSECAST_CACHE"] = str(folder / "cache_here")
+    root, networks, builds = folder / "models", given.networks.split(","), given.builds.split(",")
+    models_of_here(root, networks, builds)
+    out = {name: root / "out" / name for name in (_ARM.name, "native")}
+    if not given.resume:
+        for each in out.values():
+            shutil.rmtree(each, ignore_errors=True)
+    everything = ",".join(dict.fromkeys((*_REFERENCES, *builds)))
+    words = [str(HERE / "probe.py"), str(root), str(out["native"]), given.networks, everything, str(given.images)]
     subprocess.run([sys.executable, *words], check=True)
-    subprocess.run([sys.executable, str(HERE / "kernels.py"), str(root / "out" / "native" / "kernels.npz")], check=True)
+    kernels = {name: [str(HERE / "kernels.py"), str(each / "kernels.npz")] for name, each in out.items()}
+    if not Path(kernels["native"][1]).exists():
+        subprocess.run([sys.executable, *kernels["native"]], check=True)
+    words[2], words[4] = str(out[_ARM.name]), given.builds
+    code = run(folder, words, given.seconds, log)
+    if code == 0 and not Path(kernels[_ARM.name][1]).exists():
+        code = run(folder, kernels[_ARM.name], given.seconds, log)
+    if code:
+        return code
     broken = [f"kernels: {each}" for each in kernels_apart(root, _ARM)]
     # OpenVINO has int8 kernels of its own on ARM: models of x86 are refused, or run in float16 and say so.
-    rows = compared(root, _ARM, names, broken, "openvino_int8")
+    rows = compared(root, _ARM, networks, broken, "openvino_int8", builds=builds)
     print(table(rows))
+    if given.json:
+        record.write(given.json, rows, given.images)
     for line in broken:
         print(f"BROKEN: {line}", file=sys.stderr)
     return 1 if broken else 0
@@ -165,8 +188,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--root", type=Path, default=Path("runs/arm64"), help="where all of it is kept")
     parser.add_argument("--steps", default=",".join(STEPS), help=f"some of {', '.join(STEPS)}")
-    parser.add_argument("--networks", type=int, default=1, help="how many of the shipped networks are run")
+    parser.add_argument("--networks", default="unet_tiny", help="of the models, these, with commas between")
+    parser.add_argument("--builds", default=",".join(VARIANTS), help="of the networks, these, with commas between")
+    parser.add_argument("--images", type=int, choices=range(1, models.COMPARED + 1), default=models.COMPARED)
     parser.add_argument("--resume", action="store_true", help="of the models, do not run again what is there")
+    parser.add_argument("--json", type=Path, help="a file to add the table's rows to, cell by cell")
     parser.add_argument("--seconds", type=float, default=3600, help="the most that one step may take")
     given = parser.parse_args()
     missing = [each for each in ("qemu-aarch64-static", "debootstrap", "dpkg-deb") if shutil.which(each) is None]
@@ -190,7 +216,7 @@ def main() -> int:
         elif step == "kernels":
             code = run(folder, [*pytest, *_KERNELS], given.seconds, log)
         else:
-            code = models_there(folder, given.networks, given.seconds, log, resumes=given.resume)
+            code = models_there(folder, given, log)
         found[step] = {"exit_code": code, "seconds": round(time.monotonic() - began, 1)}
         print(f"{step}: exit code {code}, {found[step]['seconds']} s; {log}", flush=True)
         (folder / "arm64.json").write_text(json.dumps(found, indent=1))

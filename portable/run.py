@@ -226,15 +226,18 @@ def compared(
             broken.append(f"{machine.name}: {name}: {told.get('told') or told['verify']}")
         if told["outcome"] == "refused" and not is_excused:
             broken.append(f"{machine.name}: {name}: {told['told']}")
+        native = _out(root, NATIVE)
+        if told["outcome"] == "failed" or not (native / f"{name}.npz").exists():
+            continue
+        float32 = np.load(native / f"{network}__{variant.split('_')[0]}_fp32_any.npz")
+        here = np.load(native / f"{name}.npz")
+        row["changed_here"] = _changed(float32, here)
         if told["outcome"] != "ran":
             continue
-        engine = variant.split("_")[0]
-        native = _out(root, NATIVE)
-        float32 = np.load(native / f"{network}__{engine}_fp32_any.npz")
-        here, there = np.load(native / f"{name}.npz"), np.load(out / f"{name}.npz")
+        there = np.load(out / f"{name}.npz")
         if not all(np.array_equal(here[key], there[key]) for key in there.files if key.startswith("feed")):
             broken.append(f"{machine.name}: {name}: preprocessing gives other numbers")
-        row["changed"], row["changed_here"] = (_changed(float32, each) for each in (there, here))
+        row["changed"] = _changed(float32, there)
         row["output_l2"] = _relative(here, there)
         if "fp32" in variant and (wrong := _sure_changes(here, there)):
             broken.append(f"{machine.name}: {name}: {wrong} labels differ where the margin is more than {MARGIN:g}")
