@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from densecast.spec.preprocess import KeepRatio as KeepRatio
     from densecast.spec.preprocess import Letterbox as Letterbox
     from densecast.spec.preprocess import Native as Native
+    from densecast.spec.preprocess import NearMultiple as NearMultiple
     from densecast.spec.preprocess import PoseAffine as PoseAffine
     from densecast.spec.preprocess import Preprocess as Preprocess
     from densecast.spec.preprocess import ScaleBy as ScaleBy
@@ -159,6 +160,7 @@ _HOME = {
     "MultilabelMap": "densecast.tasks.multilabel",
     "MultilabelTarget": "densecast.tasks.multilabel",
     "Native": "densecast.spec.preprocess",
+    "NearMultiple": "densecast.spec.preprocess",
     "Network": "densecast.networks._base",
     "Pipeline": "densecast.pipeline",
     "PipelineConfig": "densecast.pipeline",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import warnings
 from collections.abc import Iterator
@@ -143,6 +144,29 @@ def test_a_hugging_face_processor_of_the_short_side() -> None:
     assert prepared.shape == wanted.shape == (3, 48, 70)
     # Processors on torch's kernels round one of 256 levels elsewhere.
     assert np.abs(prepared - wanted).max() <= 1.01 / 255 / 0.224
+
+
+@pytest.mark.parametrize("image_hw", [(48, 64), (33, 200)])
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("DPT", {"ensure_multiple_of": 14, "keep_aspect_ratio": True, "do_pad": False, "resample": 3}),
+        ("DPT", {"ensure_multiple_of": 14, "keep_aspect_ratio": False, "do_pad": False}),
+        ("GLPN", {"size_divisor": 32, "size": None, "do_normalize": False}),
+    ],
+)
+def test_hugging_face_processors_of_depth(kind: str, more: dict[str, object], image_hw: tuple[int, int]) -> None:
+    from densecast.verbs.export import library_preprocess
+
+    pytest.importorskip("transformers")
+    module = importlib.import_module(f"transformers.models.{kind.lower()}.image_processing_pil_{kind.lower()}")
+    config = {**PROCESSOR, **more, "image_processor_type": f"{kind}ImageProcessor"}
+    processor = getattr(module, f"{kind}ImageProcessorPil")(**config)
+    picture = np.random.default_rng(3).integers(0, 256, (*image_hw, 3), np.uint8)
+    wanted = np.asarray(processor(Image.fromarray(picture), return_tensors="np")["pixel_values"][0])
+    prepared, _ = prepare(picture, library_preprocess.translate(config))
+    assert prepared.shape == wanted.shape
+    np.testing.assert_allclose(prepared, wanted, atol=1e-6)
 
 
 def upernet() -> Any:

@@ -147,3 +147,9 @@ def test_parity_refuses_other_shapes_failures_and_what_is_not_finite() -> None:
         check(lambda x: x * np.nan, lambda x: x, feed, 1.0)
     with pytest.raises(ParityError, match="not finite"):
         check(lambda x: x, lambda x: x * np.inf, feed, 1.0)
+
+
+def test_a_graph_that_gives_other_sizes_than_its_framework_is_to_be_exported_for_one_size() -> None:
+    with pytest.raises(BadGraphError, match=r"turns \[1, 3, 16, 16\] into \[1, 3, 8, 16\], the .*--static") as caught:
+        check(framework, lambda feed: framework(feed)[:, :, ::2], [IMAGE], 1e-4)
+    assert caught.value.field == "size_hw"

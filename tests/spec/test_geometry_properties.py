@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from densecast.spec.preprocess import KeepRatio, Native, PoseAffine, Resize, ScaleBy, Stretch
+from densecast.spec.preprocess import KeepRatio, Native, NearMultiple, PoseAffine, Resize, ScaleBy, Stretch
 from densecast.spec.resize import RULES, FitCentre, FitInto, Letterbox, ShortSide, ToMultiple
 
 sides = some.integers(1, 5000)
@@ -18,6 +18,7 @@ rules: dict[type, some.SearchStrategy[Resize]] = {
     KeepRatio: some.builds(KeepRatio, sides, sides),
     ShortSide: some.builds(ShortSide, some.integers(1, 1000)),
     ToMultiple: some.builds(ToMultiple, some.integers(1, 64), some.builds(KeepRatio, sides, sides)),
+    NearMultiple: some.builds(NearMultiple, some.integers(1, 64), sizes, some.booleans(), some.just("nearest")),
     FitInto: some.builds(FitInto, sizes),
     FitCentre: some.builds(FitCentre, sizes),
     Letterbox: some.builds(Letterbox, sizes),

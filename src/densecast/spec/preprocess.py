@@ -15,6 +15,7 @@ from densecast.errors import BadConfigError, UsageError
 from densecast.spec.conversions import Converted as Converted
 from densecast.spec.conversions import one_or_many
 from densecast.spec.geometry import Placement
+from densecast.spec.near_multiple import NearMultiple as NearMultiple
 from densecast.spec.resize import FitCentre as FitCentre
 from densecast.spec.resize import FitInto as FitInto
 from densecast.spec.resize import Floats, check_fill

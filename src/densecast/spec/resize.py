@@ -10,6 +10,7 @@ from densecast.spec import pose_geometry, pose_unbiased
 from densecast.spec.conversions import ByKind, one_or_many
 from densecast.spec.conversions import Converted as Converted
 from densecast.spec.geometry import Placement
+from densecast.spec.near_multiple import NearMultiple as NearMultiple
 from densecast.spec.plain_resize import KeepRatio as KeepRatio
 from densecast.spec.plain_resize import Native as Native
 from densecast.spec.plain_resize import ScaleBy as ScaleBy
@@ -153,9 +154,10 @@ def check_fill(what: str, fill: float | Floats) -> Floats:
     return values
 
 
-Rule = Native | ScaleBy | Stretch | KeepRatio | ShortSide | ToMultiple | FitInto | FitCentre | Letterbox | PoseAffine
+_Whole = Native | ScaleBy | Stretch | KeepRatio | ShortSide | ToMultiple | NearMultiple
+Rule = _Whole | FitInto | FitCentre | Letterbox | PoseAffine
 RULES: tuple[type[Rule], ...] = (
-    *(Native, ScaleBy, Stretch, KeepRatio, ShortSide, ToMultiple),
+    *(Native, ScaleBy, Stretch, KeepRatio, ShortSide, ToMultiple, NearMultiple),
     *(FitInto, FitCentre, Letterbox, PoseAffine),
 )
 Resize = Annotated[Rule, ByKind(*RULES)]

@@ -12,7 +12,16 @@ from typing import Any, Protocol, runtime_checkable
 
 from densecast.errors import BadConfigError, UnknownNameError
 from densecast.io import codec
-from densecast.spec.preprocess import ColourOrder, Interpolation, Native, Preprocess, Resize, ShortSide, Stretch
+from densecast.spec.preprocess import (
+    ColourOrder,
+    Interpolation,
+    Native,
+    NearMultiple,
+    Preprocess,
+    Resize,
+    ShortSide,
+    Stretch,
+)
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -97,15 +106,22 @@ def of_processor(config: Mapping[str, Any]) -> Preprocess:
     for key, value in config.items():
         if key.startswith("do_") and value and key not in _UNDERSTOOD:
             raise _cannot(key, value)
+    resizes = bool(config.get("do_resize", False))
+    kind = str(config.get("image_processor_type") or config.get("feature_extractor_type"))
+    # Its processor normalises nothing, and has no size.
+    is_down, is_near = kind.startswith("GLPN"), kind.startswith("DPT")
+    own = {"size_divisor"} if is_down else {"keep_aspect_ratio", "ensure_multiple_of"} if is_near else set()
     for key in _GEOMETRY:
-        if config.get(key) and not (key == "ensure_multiple_of" and config[key] == 1):
+        if config.get(key) and not (resizes and key in own) and not (key == "ensure_multiple_of" and config[key] == 1):
             raise _cannot(key, config[key])
     if config.get("rescale_offset") or config.get("offset"):
         raise _cannot("rescale_offset", True)
     resize: Resize = Native()
     interpolation: Interpolation = "bilinear_opencv"
-    if config.get("do_resize", False):
-        resize, number = _of_size(config.get("size")), config.get("resample", 2)
+    if resizes:
+        number = config.get("resample", 2)
+        resize = _down(config) if is_down else _of_size(config.get("size"))
+        resize = _near(resize, config) if is_near else resize
         if number not in _RESAMPLE:
             raise _cannot("resample", number)
         interpolation = _RESAMPLE[number]
@@ -116,7 +132,7 @@ def of_processor(config: Mapping[str, Any]) -> Preprocess:
         divisor = round(divisor) if abs(divisor - round(divisor)) < 1e-9 * divisor else divisor
     colour: ColourOrder = "BGR" if config.get("do_flip_channel_order") else "RGB"
     mean = std = None
-    if config.get("do_normalize", True):
+    if config.get("do_normalize", not is_down):
         mean, std = config.get("image_mean"), config.get("image_std")
         if mean is None or std is None:
             raise BadConfigError("do_normalize is set, but image_mean or image_std is not there.", field="preprocess")
@@ -171,6 +187,21 @@ def _of_size(size: Any) -> Resize:
         if set(sides) == {"shortest_edge"}:
             return ShortSide(sides["shortest_edge"])
     raise _cannot("size", size)
+
+
+def _near(rule: Resize, config: Mapping[str, Any]) -> Resize:
+    """The rule with what DPT's processor makes of a size: the aspect kept, and multiples."""
+    keeps, multiple = bool(config.get("keep_aspect_ratio")), int(config.get("ensure_multiple_of") or 1)
+    if not keeps and multiple == 1:
+        return rule
+    if not isinstance(rule, Stretch):
+        raise _cannot("size", config.get("size"))
+    return NearMultiple(multiple, rule.size_hw, keeps)
+
+
+def _down(config: Mapping[str, Any]) -> Resize:
+    """GLPN's: the image's own size, each side down to a multiple."""
+    return NearMultiple(int(config.get("size_divisor") or 32), rounding="down")
 
 
 def _cannot(key: str, value: object) -> BadConfigError:

@@ -24,6 +24,7 @@ _NOISE_FACTOR = 2.0
 # A framework that is itself this far off says nothing about a graph.
 _LARGEST_NOISE = 1e-2
 _MOST_KEPT_VALUES = 1 << 20
+_ONE_SIZE = "Export it for one size only: --static 1xHEIGHTxWIDTH."
 
 
 def check(
@@ -72,8 +73,7 @@ def _run(graph: Network, feed: Feeds) -> Feeds:
         return graph(feed)
     except Exception as error:  # engines raise their own kinds; any of them means the graph is unusable
         raise BadGraphError(
-            f"the exported graph fails on {list(_shape(feed))}: {engine_words.reason(error)}. "
-            "Export it for one size only: --static 1xHEIGHTxWIDTH.",
+            f"the exported graph fails on {list(_shape(feed))}: {engine_words.reason(error)}. {_ONE_SIZE}",
             field="size_hw",
         ) from error
 
@@ -87,8 +87,9 @@ def _check_output(name: str, feed: Feeds, expected: Array, actual: Array) -> Non
     shape = list(_shape(feed))
     if actual.shape != expected.shape:
         raise BadGraphError(
-            f"the exported graph turns {shape} into {list(actual.shape)}, "
-            f"the framework into {list(expected.shape)} (output {name!r})."
+            f"the exported graph turns {shape} into {list(actual.shape)}, the framework into {list(expected.shape)} "
+            f"(output {name!r}): sizes that its code computes were those of the example. {_ONE_SIZE}",
+            field="size_hw",
         )
     if actual.size == 0:
         raise BadGraphError(f"the exported graph's output {name!r} for {shape} is empty: {list(actual.shape)}.")
