@@ -60,13 +60,12 @@ def test_attention_over_all_pixels_is_not_rounded_to_nothing(tmp_path: Path) -> 
 
 
 class Told(Sequence[Feeds]):
-    """Images in the middle of whose reading this thread and another one log on the root logger, as libraries do."""
+    """Images in the middle of whose reading another thread logs on the root logger, as libraries do."""
 
     def __len__(self) -> int:
         return len(FEEDS)
 
     def __getitem__(self, index: Any) -> Any:
-        logging.warning("of the quantiser")
         other = threading.Thread(target=logging.warning, args=("of somebody else",))
         other.start()
         other.join()
@@ -76,6 +75,7 @@ class Told(Sequence[Feeds]):
 def test_what_others_log_while_the_quantiser_is_kept_quiet_is_heard(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    # The quantiser itself would warn that the graph is not as its own tool makes graphs.
     _ort_int8.quantize(saved(tiny_graphs.segmentation(), tmp_path), Told(), OPTIONS, full_weights=True)
     assert {each.getMessage() for each in caplog.records if each.name == "root"} == {"of somebody else"}
     logging.warning("afterwards")
