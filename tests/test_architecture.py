@@ -87,6 +87,7 @@ def test_public_names_resolve() -> None:
         _ = densecast.no_such_name
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_nothing_heavy(loaded: dict[str, set[str]]) -> None:
     assert loaded["the package"] == set()
 

@@ -102,6 +102,7 @@ def test_parts_of_folders_that_are_found_by_name_and_a_tests_own_are_not(source:
     assert not list(private_names(source))
 
 
+@pytest.mark.slow
 def test_tests_need_no_private_name() -> None:
     found = {
         f"{path.relative_to(TESTS)}: {name}"

@@ -73,6 +73,7 @@ def pipeline(tmp_path: Path):  # type: ignore[no-untyped-def]
         yield opened
 
 
+@pytest.mark.slow
 def test_the_first_thousand_are_measured_and_the_result_says_so(
     tmp_path: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

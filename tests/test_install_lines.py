@@ -77,6 +77,7 @@ def lines_of(path: Path) -> list[str]:
     return [each for each in lines if re.search(r"pip install .*\[[^\]]*\b(torch|all)\b", each)]
 
 
+@pytest.mark.slow
 def test_every_line_of_the_documents_that_installs_torch_takes_the_build_for_cpus(
     indexes: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_every_line_of_the_documents_that_installs_torch_takes_the_build_for_cpu
     assert set(resolved("pip install -c constraints.txt", indexes, tmp_path)) == {"torch", *_CUDA}
 
 
+@pytest.mark.slow
 def test_what_messages_say_to_install_takes_the_build_for_cpus(indexes: tuple[Path, Path], tmp_path: Path) -> None:
     assert resolved(install_line(["report", "torch"]), indexes, tmp_path) == {"torch": "99.1+cpu"}
     assert install_line(["torch"]).split("'")[0] == install_line(["all"]).split("'")[0]

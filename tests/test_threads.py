@@ -100,7 +100,15 @@ def test_eight_threads_on_one_pipeline_get_the_answers_that_one_thread_gets(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("backend", "mode", "flip"), list(cases()))
+@pytest.mark.parametrize(
+    ("backend", "mode", "flip"),
+    [
+        *(("openvino", mode, flip) for mode in ("latency", "throughput") for flip in (False, True)),
+        *(("onnxruntime", mode, True) for mode in ("latency", "throughput")),
+        # Several seconds for a thousand images; what holds memory is the pipeline's, whatever the engine.
+        *((backend, "latency", False) for backend in ENGINES if backend not in ("openvino", "onnxruntime")),
+    ],
+)
 def test_eight_threads_of_two_hundred_calls_leave_memory_flat(
     artifacts: Callable[[str], Artifact], backend: str, mode: Mode, flip: bool
 ) -> None:

@@ -195,6 +195,7 @@ class _Elsewhere(list[Feeds]):
         return found[::-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("methods", "activations"),
     [(("minmax", "mean_minmax"), "symmetric"), (("percentile",), "asymmetric"), (METHODS, "asymmetric")],
@@ -259,6 +260,7 @@ def test_extremes_found_by_the_engine_are_those_of_the_tensors_bit_for_bit(
             assert all(np.array_equal(left, right) for left, right in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 def test_importing_the_quantiser_leaves_torch_alone_until_a_model_is_one_of_its() -> None:
     pytest.importorskip("nncf")
     code = (

@@ -117,6 +117,7 @@ def test_a_named_method_and_few_images_are_not_a_choice(images: Path, tmp_path: 
         )
 
 
+@pytest.mark.slow
 @pytest.mark.quantize
 @pytest.mark.parametrize("named", [False, True])
 def test_images_that_are_alike_are_not_all_looked_at_and_the_record_holds_those_that_were(
@@ -138,6 +139,7 @@ def test_images_that_are_alike_are_not_all_looked_at_and_the_record_holds_those_
     assert all(any(low <= place < low + 14 for place in places) for low in range(0, 70, 14))
 
 
+@pytest.mark.slow
 @pytest.mark.quantize
 def test_openvino_tries_all_four_on_its_own_model(images: Path, tmp_path: Path) -> None:
     pytest.importorskip("nncf")

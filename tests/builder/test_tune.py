@@ -87,6 +87,7 @@ def test_each_choice_is_against_the_best_before_it(source: Artifact, tmp_path: P
     assert trials(built)["batch 2"].why == "1.02 times were needed"
 
 
+@pytest.mark.slow
 def test_float16_is_kept_unless_bfloat16_is_worth_its_mantissa(
     source: Artifact, tmp_path: Path, ratios: list[float]
 ) -> None:
@@ -95,6 +96,7 @@ def test_float16_is_kept_unless_bfloat16_is_worth_its_mantissa(
     assert built.manifest.build is not None and built.manifest.build.half_type == "f16"
 
 
+@pytest.mark.slow
 def test_float32_is_taken_where_sixteen_bits_bring_nothing(
     source: Artifact, tmp_path: Path, ratios: list[float]
 ) -> None:

@@ -64,6 +64,7 @@ def test_a_largest_drop_is_measured_in_the_plain_miou(model: Path, data: Path, t
     assert int8["drop"]["value"] == 0 and search["within_limit"]
 
 
+@pytest.mark.slow
 def test_compare_scores_own_data_and_its_gate_holds(model: Path, data: Path, tmp_path: Path) -> None:
     flags = ("--data", data, *OWN, "--split", "all", "-q")
     ended = densecast("compare", model / "built", model / "built", *flags, "--max-drop", "0", "--json", "-")

@@ -129,6 +129,7 @@ def test_what_is_there_instead_of_a_file_is_said(tmp_path: Path) -> None:
     assert str(MissingFileError.at(Path("/absent"), "checkpoint")) == "checkpoint /absent does not exist."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "closed", ["2>&-", *(pytest.param(each, marks=pytest.mark.slow) for each in (">&-", "<&- >&- 2>&-"))]
 )

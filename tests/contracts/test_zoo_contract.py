@@ -18,6 +18,9 @@ from densecast.tasks.pose.coco_person import JOINTS
 from densecast.zoo._base import ZOO, ZooEntry
 
 MODELS = ZOO.names()
+# Seconds to build, even without weights; networks of the same kind are built below.
+_LARGE = ("ocrnet_hr18", "ocrnet_hr18s", "hrnet_w32_ae", "deeplabv3_r101_d16_mg124")
+_SMALL_FIRST = [pytest.param(name, marks=pytest.mark.slow if name in _LARGE else ()) for name in MODELS]
 
 
 @pytest.fixture(params=MODELS)
@@ -96,6 +99,7 @@ def test_people_are_looked_for_at_the_short_side_the_variants_keep(entry: ZooEnt
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize("entry", _SMALL_FIRST, indirect=True)
 def test_network_takes_its_options(entry: ZooEntry) -> None:
     torch = pytest.importorskip("torch")
     if entry.network is None:

@@ -196,6 +196,7 @@ def test_normalisations_by_name() -> None:
     assert library_preprocess.translate("-1..1").mean == (127.5,)
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_a_zoo_model_takes_stated_preprocessing_and_keeps_the_rest(tmp_path: Path) -> None:
     pytest.importorskip("torch")

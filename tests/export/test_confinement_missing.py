@@ -68,6 +68,7 @@ def test_what_is_left_holds_and_what_is_gone_is_not_claimed(tmp_path: Path, with
             attempt(tmp_path / f"e{number}", without, what)
 
 
+@pytest.mark.slow
 def test_an_export_without_landlock_gives_the_same_artifact_and_a_verbose_one_says_so(tmp_path: Path) -> None:
     onnx.save(tiny_graphs.segmentation(), tmp_path / "tiny.onnx")
     arguments = ["densecast", "export", str(tmp_path / "tiny.onnx"), "--labels", "a,b", "--out", str(tmp_path / "out")]

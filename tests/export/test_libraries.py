@@ -130,6 +130,7 @@ def torchvision_functional() -> Any:
     return torchvision().transforms.functional
 
 
+@pytest.mark.slow
 def test_a_hugging_face_processor_of_the_short_side() -> None:
     from densecast.verbs.export import library_preprocess
 
@@ -146,6 +147,7 @@ def test_a_hugging_face_processor_of_the_short_side() -> None:
     assert np.abs(prepared - wanted).max() <= 1.01 / 255 / 0.224
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image_hw", [(48, 64), (33, 200)])
 @pytest.mark.parametrize(
     ("kind", "more"),
@@ -220,6 +222,7 @@ def test_a_hugging_face_network_in_memory(tmp_path: Path) -> None:
     assert_same(artifact, feed, own(network, feed).logits)
 
 
+@pytest.mark.slow
 def test_a_hugging_face_folder_says_itself_what_it_is(tmp_path: Path) -> None:
     network = segformer()
     network.save_pretrained(tmp_path / "segformer")
@@ -374,6 +377,7 @@ def test_a_module_of_another_number_of_channels_names_what_to_declare(tmp_path: 
     assert caught.value.field == "channels"
 
 
+@pytest.mark.slow
 def test_labels_are_those_that_are_said_before_those_of_a_modules_configuration(tmp_path: Path) -> None:
     network = torch.nn.Conv2d(3, 2, 1).eval()
     network.config = type("Config", (), {"id2label": {1: "sky", 0: "road"}})()

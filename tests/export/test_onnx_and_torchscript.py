@@ -153,6 +153,7 @@ def test_what_is_no_torchscript_is_refused(tmp_path: Path, content: str) -> None
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize("exporter", ["auto", pytest.param("dynamo", marks=pytest.mark.slow)])
 def test_zoo_model_exports_with_open_and_with_fixed_sizes(tmp_path: Path, exporter: str) -> None:

@@ -163,6 +163,7 @@ def test_what_is_stated_of_preprocessing_changes_that_part_alone(tmp_path: Path)
     assert exporting.preprocess_of(tmp_path / "latest.pth", str(tmp_path / "mine.py")).resize == KeepRatio(80, 48)
 
 
+@pytest.mark.slow
 def test_the_command_line_keeps_the_configurations_normalisation(tmp_path: Path) -> None:
     saved(tmp_path / "latest.pth")
     order = ["export", tmp_path / "latest.pth", "--resize", "native", "--static", "1x64x96"]

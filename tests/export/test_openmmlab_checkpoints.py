@@ -294,6 +294,7 @@ def test_a_file_without_a_configuration_takes_one_beside_it(tmp_path: Path) -> N
         export(tmp_path / "published.pth", tmp_path / "other", options=ExportOptions(config=str(own)))
 
 
+@pytest.mark.slow
 def test_one_plane_is_decoded_at_the_heads_own_threshold(tmp_path: Path) -> None:
     text = (PLAIN + DATA).replace("num_classes=3, norm", "num_classes=2, out_channels=1, threshold=0.6, norm")
     saved(tmp_path / "latest.pth", text, meta={"config": text, "CLASSES": ("ground", "road")})
@@ -301,6 +302,7 @@ def test_one_plane_is_decoded_at_the_heads_own_threshold(tmp_path: Path) -> None
     assert (decode.form, decode.threshold) == ("binary_logits", 0.6)
 
 
+@pytest.mark.slow
 def test_what_is_stated_overrules_the_file(tmp_path: Path) -> None:
     saved(tmp_path / "latest.pth")
     made = export(tmp_path / "latest.pth", tmp_path / "out", labels=["a", "b", "c"], preprocess="0..1")
@@ -309,6 +311,7 @@ def test_what_is_stated_overrules_the_file(tmp_path: Path) -> None:
         export(tmp_path / "latest.pth", tmp_path / "more", labels=["a", "b"])
 
 
+@pytest.mark.slow
 def test_the_folders_of_a_data_set_of_ones_own_stay_with_the_model(tmp_path: Path) -> None:
     from densecast.artifact import FloatArtifact
     from densecast.spec.data_layout import DataLayout, SplitFolders

@@ -70,6 +70,7 @@ def saved(path: Path, text: str) -> Any:
     return network
 
 
+@pytest.mark.slow
 def test_a_network_of_two_resolutions_is_exported_with_both_outputs(tmp_path: Path) -> None:
     import onnxruntime
 

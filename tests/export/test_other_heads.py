@@ -42,6 +42,7 @@ def saved(kind: str, config: str, folder: Path) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_a_folder_without_the_head_is_refused_and_none_is_drawn_at_random(tmp_path: Path) -> None:
     folder = saved("SegformerForImageClassification", "SegformerConfig", tmp_path / "classifier")
     with pytest.raises(
@@ -56,6 +57,7 @@ def test_a_folder_without_the_head_is_refused_and_none_is_drawn_at_random(tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_of_depth_is_exported_for_its_task_without_its_table_of_labels(tmp_path: Path) -> None:
     folder = saved("GLPNForDepthEstimation", "GLPNConfig", tmp_path / "glpn")
     artifact = export(folder, tmp_path / "out", task="monocular_depth", preprocess="imagenet", options=SMALL)

@@ -279,6 +279,7 @@ def test_stated_labels_win_and_their_number_is_checked(tmp_path: Path) -> None:
     assert caught.value.field == "labels"
 
 
+@pytest.mark.slow
 def test_own_labels_of_the_published_number_drop_the_published_data_set(tmp_path: Path) -> None:
     path = saved(tmp_path / "w.pth", tiny_torch.unet_state())
     artifact = export("unet_tiny", tmp_path / "out", labels=["field", "crack"], checkpoint=path, options=FIXED)

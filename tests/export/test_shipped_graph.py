@@ -67,6 +67,7 @@ def test_it_says_what_it_is_and_takes_own_labels(
             densecast.export("unet_tiny", tmp_path / "no", options=other)
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_with_torch_the_network_is_exported_anew_to_the_same_tensors(
     exported: densecast.Artifact, tmp_path: Path

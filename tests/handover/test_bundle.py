@@ -51,6 +51,7 @@ def offline(index: Path) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_the_packed_wheel_holds_the_package_and_hashes_of_it(tmp_path: Path) -> None:
     path = own_wheel.write(tmp_path)
     root = Path(package.__file__).parent

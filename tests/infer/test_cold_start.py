@@ -96,6 +96,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return tiny_artifacts.compiled(folder, BuildOptions("openvino", "force_float32", shape))
 
 
+@pytest.mark.slow
 def test_the_first_prediction_imports_nothing_that_it_does_not_use(built: Artifact, tmp_path: Path) -> None:
     Image.fromarray(picture((64, 96))).save(tmp_path / "one.png")
     arguments = ("infer", built.folder, tmp_path / "one.png", "--out", tmp_path / "out")
@@ -103,6 +104,7 @@ def test_the_first_prediction_imports_nothing_that_it_does_not_use(built: Artifa
     assert (tmp_path / "out" / "one.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_command_reads_no_other_command() -> None:
     others = [f"densecast.cli.{name.replace('-', '_')}" for name in COMMANDS if name != "models"]
     assert process(COMMAND, ",".join([*others, "numba", "openvino"]), "models") == ["loaded"]

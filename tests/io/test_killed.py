@@ -55,6 +55,7 @@ def run(root: Path, fatal: int, exchange: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exchange", ["with", "without"])
 def test_killed_at_every_call_nothing_is_lost_and_nothing_stays(tmp_path: Path, exchange: str) -> None:
     old(tmp_path / "whole")

@@ -223,6 +223,7 @@ def test_what_was_measured_of_another_int8_model_is_forgotten(
     assert [trial.name for trial in again.trials] == [trial.name for trial in first.trials]
 
 
+@pytest.mark.slow
 def test_when_the_time_is_over_the_best_so_far_is_built(source: Artifact, data: Path, tmp_path: Path) -> None:
     record = record_of(build_within(source, tmp_path / "a", INT8, replace(DISAGREEMENT, seconds=0.01), data=data))
     assert not record.finished and "time was over" in record.why
@@ -290,6 +291,7 @@ def test_only_int8_and_backends_with_layers_can_be_searched(source: Artifact, da
         MaxDrop(0.0)
 
 
+@pytest.mark.slow
 def test_onnx_runtime_is_searched_node_by_node(source: Artifact, data: Path, tmp_path: Path) -> None:
     record = record_of(
         build_within(source, tmp_path / "a", replace(INT8, backend="onnxruntime"), DISAGREEMENT, data=data)

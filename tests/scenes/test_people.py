@@ -77,6 +77,7 @@ def test_pictures_are_of_several_shapes_with_one_to_six_people(scenes: list[peop
     assert counts <= set(range(7)) and len(counts) >= 4
 
 
+@pytest.mark.slow
 def test_labelled_points_lie_in_the_picture_and_others_are_zero(scenes: list[people.Scene]) -> None:
     for scene in scenes:
         size_xy = np.array(scene.image.shape[1::-1])

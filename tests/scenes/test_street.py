@@ -82,6 +82,7 @@ def test_every_class_is_in_one_picture_of_twenty_or_more(sixty: list[street.Scen
     assert {kind.name: count for kind, count in there.items() if count < 3} == {}
 
 
+@pytest.mark.slow
 def test_a_street_is_mostly_road_houses_and_sky(twelve: list[street.Scene]) -> None:
     share = np.mean(
         [np.bincount(scene.classes.reshape(-1), minlength=256) / scene.classes.size for scene in twelve], axis=0

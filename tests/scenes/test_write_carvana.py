@@ -61,6 +61,7 @@ def test_real_masks_decode_the_same_way() -> None:
         assert set(np.unique(np.asarray(mask.convert("L")))) == {0, 255}
 
 
+@pytest.mark.slow
 def test_number_of_workers_does_not_show(written: Path, tmp_path: Path) -> None:
     write_carvana.write(tmp_path, 6, SMALL_HW, seed=5, workers=2)
     assert contents(tmp_path) == contents(written)

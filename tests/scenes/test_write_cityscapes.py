@@ -97,6 +97,7 @@ def test_a_finished_folder_is_left_alone(written: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in written.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_folder_is_finished_with_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     write_cityscapes.write(whole, 3, SMALL_HW)

@@ -43,6 +43,7 @@ def test_layout_is_cocos_and_a_tenth_is_for_validation(written: Path) -> None:
         assert {image["file_name"] for image in annotations(written, split)["images"]} == names[split]
 
 
+@pytest.mark.slow
 def test_annotations_say_what_was_drawn(written: Path, drawn: list[people.Scene]) -> None:
     for split in write_coco.SPLITS:
         file = annotations(written, split)

@@ -51,6 +51,7 @@ def test_a_signal_ends_it_in_order(artifacts: Path, number: signal.Signals) -> N
     assert lines[1]["path"] == '/v2/models/a\nb"'
 
 
+@pytest.mark.slow
 def test_a_server_that_waits_says_nothing(artifacts: Path) -> None:
     """Commands tell now and then that they are at work; a server's standard error is a log of requests alone."""
     code = "from densecast.cli import _heartbeat, main; _heartbeat.SILENCE_S = 0.05; main()"

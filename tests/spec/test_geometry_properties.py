@@ -31,7 +31,7 @@ def test_every_rule_is_tried() -> None:
     assert set(rules) == set(RULES)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(sizes, some.one_of(*rules.values()), points)
 def test_points_there_and_back(image_hw: tuple[int, int], rule: Resize, shares: list[tuple[float, float]]) -> None:
     placement = rule.place(image_hw)
@@ -42,7 +42,7 @@ def test_points_there_and_back(image_hw: tuple[int, int], rule: Resize, shares: 
     np.testing.assert_allclose(back, xy, rtol=0, atol=atol * max(image_hw) / 100)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(sizes, some.one_of(*(each for kind, each in rules.items() if kind is not PoseAffine)))
 def test_the_images_edges_are_its_contents(image_hw: tuple[int, int], rule: Resize) -> None:
     placement = rule.place(image_hw)

@@ -97,6 +97,7 @@ def plain_score(made: Path) -> float:
     return float(np.mean(both[union > 0] / union[union > 0]))
 
 
+@pytest.mark.slow
 def test_the_score_is_that_of_a_plain_confusion_matrix(made: Path) -> None:
     options = ("--data", made / "data", "--split", "all", "-q", "--json", "-")
     ended = command_line.densecast("evaluate", made / "built", *options)
