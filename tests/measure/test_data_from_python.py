@@ -16,7 +16,7 @@ from made_mask_folders import labels_of, painted, pairs
 from PIL import Image
 
 import densecast
-from densecast.errors import BadDatasetError
+from densecast.errors import BadDatasetError, UsageError
 from densecast.measure import in_memory, in_memory_targets
 from densecast.tasks.monocular_depth import MonocularDepthDecode
 from densecast.tasks.multilabel import MultilabelDecode
@@ -108,6 +108,17 @@ def test_torchs_data_sets_of_both_kinds_are_taken(model: Path) -> None:
 
     for items in (Mapped(), Streamed(), data.Subset(Mapped(), range(COUNT))):
         assert densecast.evaluate(model, items).score.value == pytest.approx(plain_miou(), abs=1e-12)
+
+
+def test_a_seed_that_draws_nothing_is_refused_and_one_that_draws_is_taken(model: Path, tmp_path: Path) -> None:
+    drawn, named = pairs(tmp_path / "drawn", count=20), pairs(tmp_path / "named", count=20)
+    (named / "val.txt").write_text("p01\np03\n")
+    seeded = densecast.EvaluateOptions(seed=3)
+    assert densecast.evaluate(model, drawn, seeded).score.count == 2
+    for data in (named, [*generator()]):
+        with pytest.raises(UsageError, match="seed draws a split of images that name none") as caught:
+            densecast.evaluate(model, data, seeded)
+        assert caught.value.field == "seed"
 
 
 def test_paths_and_bytes_are_images(model: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from densecast.datasets._base import Dataset, HasRemarks, published_protocol
+from densecast.errors import UsageError
 from densecast.measure import truth_check
 from densecast.measure.data_source import find, metric_of
 from densecast.measure.in_memory import InMemory, Triples, in_memory
@@ -54,7 +55,8 @@ class GroundTruth:
         `limit` takes the first so many of the split; `protocol` determines split and number instead.
 
         Raises:
-            UsageError: the model names no data set and metric, or does something else than the protocol.
+            UsageError: the model names no data set and metric, or does something else than the protocol; or a `seed`
+                that draws nothing.
             MissingFileError: nothing says where the data is.
             MissingExtraError: the metric needs a library that is not installed.
             BadDatasetError: the data cannot be used.
@@ -75,6 +77,11 @@ class GroundTruth:
                 limit = published.count
             else:
                 dataset = source.open(split, seed)
+        record = dataset.record(limit)
+        if seed and record.seed is None:
+            raise UsageError(
+                "seed draws a split of images that name none, and these name their own: leave it out.", field="seed"
+            )
         metric = metric_of(spec)
         assert spec.evaluation is not None
         return cls(
@@ -84,7 +91,7 @@ class GroundTruth:
             metric=metric,
             task=TASKS.load_trusted(spec.task),
             frame=spec.evaluation.frame,
-            record=dataset.record(limit),
+            record=record,
             protocol=protocol,
             allow_ignored=options.allow_ignored,
         )
