@@ -225,6 +225,30 @@ def test_a_data_set_says_what_its_steps_are(tmp_path: Path) -> None:
         opened.read_target(opened.samples[0])
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
+def test_maps_are_tiffs_of_metres_or_steps_or_arrays_with_a_channel_axis(
+    tmp_path: Path, compression: str | None
+) -> None:
+    for folder in ("images", "depth"):
+        (tmp_path / folder).mkdir()
+    metres = np.array([[1.5, np.nan, 0.0, 80.25], [-1.0, np.inf, 3.0, 0.125]], np.float32)
+    expected = np.array([[1.5, 0, 0, 80.25], [0, 0, 3.0, 0.125]], np.float32)
+    for name in "abc":
+        Image.new("RGB", (4, 2)).save(tmp_path / "images" / f"{name}.jpg")
+    Image.fromarray(metres).save(tmp_path / "depth" / "a.tif", compression=compression)
+    Image.fromarray((expected * 8).astype(np.uint16)).save(tmp_path / "depth" / "b.tiff", compression=compression)
+    np.save(tmp_path / "depth" / "c.npy", metres[..., None])
+    opened = depth_pairs.open(tmp_path, "all")
+    with pytest.raises(BadDatasetError, match="units_per_m = 256"):
+        opened.read_target(opened.samples[1])
+    (tmp_path / "depth.toml").write_text("units_per_m = 8")
+    for sample in opened.samples:
+        np.testing.assert_array_equal(opened.read_target(sample), expected, err_msg=sample.id)
+    Image.fromarray(np.zeros((2, 4), np.uint8)).save(tmp_path / "depth" / "a.tif")
+    with pytest.raises(BadDatasetError, match="a TIFF of one channel, 16 bits or floats, got uint8"):
+        opened.read_target(opened.samples[0])
+
+
 def test_lists_say_which_images_a_split_has(tmp_path: Path) -> None:
     from made_pairs import depth
 
@@ -255,5 +279,5 @@ def test_where_the_data_of_a_split_lie_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadDatasetError, match=r"holds no folder images\. For those of val name .*val and the split"):
         depth_pairs.open(tmp_path, "val")
     next((tmp_path / "val" / "depth").iterdir()).unlink()
-    with pytest.raises(BadDatasetError, match=r"looked for depth/<its stem>\.png or \.npy"):
+    with pytest.raises(BadDatasetError, match=r"looked for depth/<its stem>\.png, \.npy or \.tif"):
         depth_pairs.open(tmp_path / "val", "all")

@@ -1,7 +1,8 @@
-"""Images with depth maps: `images/<id>.*`, and `depth/<id>.png` of 16 bits or `depth/<id>.npy` in metres.
+"""Images with depth maps: `images/<id>.*`, and `depth/<id>.png` or `.tif` of 16 bits, or `.npy` or `.tif` in metres.
 
-A 16-bit PNG is in steps that `depth.toml` in the root declares, as `units_per_m = 256` (KITTI) or 1000 (millimetres); 0
-is unknown. A `.npy` is (H, W) float in metres; 0, negative and not finite are unknown.
+Maps of 16 bits are in steps that `depth.toml` in the root declares, as `units_per_m = 256` (KITTI) or 1000
+(millimetres); 0 is unknown. Maps of floats, (H, W) or (H, W, 1) as DIODE's, are in metres; 0, negative and not finite
+are unknown.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from densecast.tasks._base import F32
 DECLARATION = "depth.toml"
 _KEY = "units_per_m"
 _FOLDER = "depth"
-_SUFFIXES = (".png", ".npy")
-_LOOKED_FOR = "depth/<its stem>.png or .npy"
+_SUFFIXES = (".png", ".npy", ".tif", ".tiff")
+_LOOKED_FOR = "depth/<its stem>.png, .npy or .tif"
 
 
 def open(root: Path, split: Split = "val", seed: int = 0) -> Dataset[F32]:
@@ -53,10 +54,7 @@ def _target_of(root: Path, stem: str) -> Path | None:
 def _read(sample: Sample) -> F32:
     """(H, W) float32 metres, 0 for unknown."""
     path = sample.target
-    if path.suffix == ".npy":
-        depth = _read_npy(path)
-    else:
-        depth = np.asarray(_read_16_bits(path) / _units_per_m(path.parents[1]), dtype=np.float32)
+    depth = _read_npy(path) if path.suffix == ".npy" else _read_picture(path)
     image_hw = read.size_hw(sample.image)
     if depth.shape != image_hw:
         raise BadDatasetError(
@@ -70,22 +68,27 @@ def _read_npy(path: Path) -> F32:
         depth = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadDatasetError(f"{path} cannot be read ({error}).") from None
+    if isinstance(depth, np.ndarray) and depth.ndim == 3 and depth.shape[2] == 1:
+        depth = depth[..., 0]
     if not isinstance(depth, np.ndarray) or depth.ndim != 2 or depth.dtype.kind != "f":
         got = f"{depth.dtype} {depth.shape}" if isinstance(depth, np.ndarray) else type(depth).__name__
         raise BadDatasetError(f"{path}: a depth map is (H, W) of floats in metres, got {got}.")
     return np.asarray(depth, dtype=np.float32)
 
 
-def _read_16_bits(path: Path) -> F32:
+def _read_picture(path: Path) -> F32:
+    """A PNG or TIFF: of 16 bits in steps, or floats in metres."""
     import cv2
 
     read.size_hw(path)
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    steps = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if steps is None or steps.dtype != np.uint16 or steps.ndim != 2:
-        got = "no image" if steps is None else f"{steps.dtype} {steps.shape}"
-        raise BadDatasetError(f"{path}: a depth map is a PNG of one channel and 16 bits, got {got}.")
-    return np.asarray(steps, dtype=np.float32)
+    values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is not None and values.ndim == 2 and values.dtype == np.uint16:
+        return np.asarray(values.astype(np.float32) / _units_per_m(path.parents[1]), dtype=np.float32)
+    if values is not None and values.ndim == 2 and values.dtype.kind == "f":
+        return np.asarray(values, dtype=np.float32)
+    got = "no image" if values is None else f"{values.dtype} {values.shape}"
+    wanted = "PNG of one channel and 16 bits" if path.suffix == ".png" else "TIFF of one channel, 16 bits or floats"
+    raise BadDatasetError(f"{path}: a depth map is a {wanted}, got {got}.")
 
 
 def _units_per_m(root: Path) -> float:
