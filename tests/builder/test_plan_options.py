@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tiny_artifacts
+import tiny_graphs
 from made_images import write_jpeg
 
 from densecast.artifact import FloatArtifact
@@ -17,7 +18,7 @@ from densecast.errors import UsageError
 from densecast.spec.cpu import takes_full_weights
 from densecast.spec.options import BuildOptions, HalfType, InputShape, QuantizeOptions
 from densecast.spec.precision import PrecisionRan
-from densecast.verbs.builder import build, refuse_anothers
+from densecast.verbs.builder import build, graph_passes, refuse_anothers
 from densecast.verbs.builder.compile_plan import prepare
 
 SHAPE = InputShape((1,), 24, 32)
@@ -65,6 +66,14 @@ def test_a_models_16_bit_type_is_taken_unless_another_is_asked_for(
 
 
 @pytest.mark.usefixtures("stopped")
+def test_a_pass_that_changes_nothing_is_told_of_where_it_was_asked_for() -> None:
+    model = tiny_graphs.segmentation()
+    assert graph_passes.apply(model, BuildOptions("openvino"))[1] == []
+    named = BuildOptions("openvino", graph_passes=("drop_outside_taps",))
+    (note,) = graph_passes.apply(model, named)[1]
+    assert note.startswith("drop_outside_taps not applied: ")
+
+
 def test_what_a_model_excludes_is_excluded_beside_what_is_asked(source: FloatArtifact, tmp_path: Path) -> None:
     write_jpeg(tmp_path / "data" / "a.jpg")
     quantize = QuantizeOptions(excluded_names=("mine",), excluded_types=("Relu",), calibration_method="minmax")

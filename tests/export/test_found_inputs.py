@@ -11,6 +11,7 @@ import onnx
 import onnx.parser
 import onnxruntime
 import pytest
+import tiny_artifacts
 from found_graphs import Kind
 from onnx import TensorProto as T
 
@@ -21,7 +22,7 @@ from densecast.spec.options import BuildOptions, Range
 from densecast.spec.preprocess import Native, Preprocess
 from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.builder import build
-from densecast.verbs.export import SpecFile, export_file
+from densecast.verbs.export import SpecFile, export_file, found_inputs
 
 NATIVE = Preprocess(Native())
 SIZE_HW = (45, 61)
@@ -49,6 +50,19 @@ KINDS = {
     "no batch axis, labels": (Kind(has_batch=False, argmax=True), 255),
     "old opset": (Kind(T.UINT8, channels_last=True, opset=9), 1),
 }
+
+
+@pytest.mark.parametrize(
+    ("nodes", "channels"),
+    [("y = Conv (image, w)", 1), ("t = Transpose <perm = [0, 3, 1, 2]> (image) y = Conv (t, w)", 5)],
+)
+def test_where_all_sizes_are_open_the_first_layer_tells_the_channels(nodes: str, channels: int) -> None:
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 17]> g (float[N, A, B, C] image) => (float[N, D, E, F] y) {{ {nodes} }}'
+    )
+    weight = np.zeros((2, channels, 1, 1), np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    assert found_inputs.adapt(model, tiny_artifacts.spec(), None).spec.input.shape[1] == channels
 
 
 def picture(channels: int = 3) -> np.ndarray:

@@ -57,6 +57,15 @@ CHANNELS_LAST = "(float[1,3,H,W] image) => (int64[1,h,w] labels)"
             1,
             None,
         ),
+        # Labels that are blended after the argmax, or computed with, are not those of the argmax.
+        (
+            "a = ArgMax <axis = 1> (x) f = Cast <to = 1> (a)"
+            'r = Resize <mode = "linear"> (f, , double) labels = Cast <to = 7> (r)',
+            "labels",
+            3,
+            None,
+        ),
+        ("a = ArgMax <axis = 1> (x) labels = Neg (a)", "labels", 3, None),
         # Two resizes in a row are not one.
         (
             'q = Resize <mode = "linear"> (x, , double) r = Resize <mode = "linear"> (q, , double)'
@@ -113,6 +122,15 @@ def test_an_image_that_reaches_the_network_in_two_ways_is_not_cut() -> None:
         "float[3,3,1,1] w = {1, 0, 0, 0, 1, 0, 0, 0, 1}",
     )
     assert not start_at_network.apply(two).changed
+
+
+def test_what_came_before_the_first_layer_is_told_from_the_image_on() -> None:
+    model = graph(
+        "(float[1,3,H,W] pixels) => (float[1,3,h,w] logits)",
+        "x = Neg (pixels) z = Abs (x) logits = Conv (z, w)",
+        "float[3,3,1,1] w = {1, 0, 0, 0, 1, 0, 0, 0, 1}",
+    )
+    assert start_at_network.apply(model).notes.endswith("before it came Neg, Abs")
 
 
 def test_padding_by_fixed_amounts_belongs_to_the_first_layer() -> None:

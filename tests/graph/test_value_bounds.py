@@ -41,6 +41,10 @@ CASES = {
     "Abs (y)": (0.5, 4),
     "Reciprocal (y)": (0.25, 2),
     "Reciprocal (x)": ANY,
+    # Where the divisor may be zero, at either end, there is no bound.
+    "Div (y, wide)": ANY,
+    "Div (y, low)": ANY,
+    "Reciprocal (wide)": ANY,
     "Clip (x, one)": (1, 3),
     "Clip (x, , one)": (-2, 1),
     "Clip (x, one, two)": (1, 2),
@@ -93,6 +97,7 @@ def graph(expression: str) -> onnx.ModelProto:
             yes = Greater (a, b)
             wide = Relu (a)
             far = Add (wide, one)
+            low = Neg (wide)
             out = {text}
         }}
         """

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_specs
 from PIL import Image
 
 from densecast.imaging.strips import Strips, png
+from densecast.spec.augment import Augment
 from densecast.spec.tiles import Grid
-from densecast.tasks.pose import Poses
-from densecast.verbs.large import people
+from densecast.tasks.pose import TASK, Poses
+from densecast.verbs.large import LargePeople, people
 
 JOINTS = 17
 
@@ -100,3 +102,20 @@ def test_a_person_cut_off_by_a_tile_is_taken_from_the_next_one_and_a_guessed_joi
     with strips(np.zeros((100, 150, 3), np.uint8), tmp_path) as picture:
         one = people.people(lambda tile: next(found), picture, grids, lambda: None)  # type: ignore[arg-type]
     np.testing.assert_allclose(one.xy_px, versions[taken], atol=1e-4)
+
+
+class Nobody:
+    """A pipeline of a model of people that finds none."""
+
+    spec, augment, task = tiny_specs.pose(), Augment(), TASK
+
+    def __call__(self, tile: np.ndarray) -> Poses:
+        return Poses(np.zeros((0, JOINTS, 2), np.float32), np.zeros((0, JOINTS), np.float32), np.zeros(0, np.float32))
+
+
+def test_what_tiles_share_is_told_of_the_side_that_shares_less(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((40, 130, 3), np.uint8)).save(tmp_path / "a.png")
+    found = LargePeople(Nobody(), tile_hw=(16, 64), overlap_px=20)  # type: ignore[arg-type]
+    _, record = found.find(tmp_path / "a.png", tmp_path / "a")
+    # Tiles of 16 rows share 15 at most, those of 64 columns the 20 that were asked for: 25 rows of them, and 3 columns.
+    assert (record.how, record.tile_hw, record.overlap_px, record.tiles) == ("people", (16, 64), 15, 25 * 3)

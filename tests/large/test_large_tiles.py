@@ -27,6 +27,7 @@ from densecast.spec.verb_options import InferOptions
 from densecast.verbs.builder import build
 from densecast.verbs.export import SpecFile, export_file
 from densecast.verbs.large import Files, LargeLabels
+from densecast.verbs.large.network import TileNetwork
 
 CLASSES = 4
 
@@ -308,3 +309,13 @@ def test_a_full_disk_is_said_in_one_line(tmp_path: Path, local: Pipeline, pictur
     Image.fromarray(picture).save(tmp_path / "a.png")
     with pytest.raises(DensecastError, match=r"full could not be written \(No space left on device\)"):
         LargeLabels(local).label(tmp_path / "a.png", Files(Path("/dev/full")))
+
+
+def test_a_tile_that_the_picture_does_not_fill_shows_its_last_row_and_column_again(
+    local: Pipeline, picture: np.ndarray
+) -> None:
+    part = picture[:50, :70]
+    padded = np.pad(part, ((0, 14), (0, 26), (0, 0)), mode="edge")
+    with local.session.lease() as slot:
+        network = TileNetwork(local, slot, (64, 96))
+        assert np.array_equal(network.raw(part, (64, 96)), network.raw(padded, (64, 96)))

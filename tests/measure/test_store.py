@@ -358,6 +358,8 @@ def test_the_command_line_keeps_records_and_names_what_failed(root: Path, data: 
     assert "--retry-failed has an effect" in failed(2, *given, "--retry-failed")
     assert "--max-errors must be a number" in failed(2, *given, "--store", tmp_path / "run", "--max-errors", "many")
     assert "--shard must be K/N" in failed(2, *given, "--store", tmp_path / "run", "--shard", "4/3")
+    told = failed(2, *given, "--store", tmp_path / "run", "--shard", "1/2", "--results", tmp_path / "results.json")
+    assert "--results is of all images" in told
     assert "--on must be local" in failed(2, *given, "--store", tmp_path / "run", "--on", "spark")
     assert "no store" in failed(3, "merge", tmp_path / "none")
 

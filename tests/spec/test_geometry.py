@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from densecast.spec.geometry import Placement
-from densecast.spec.preprocess import KeepRatio, Native, Resize, ScaleBy, Stretch
+from densecast.spec.preprocess import KeepRatio, Native, Preprocess, Resize, ScaleBy, Stretch
 
 SIZES_HW = [(1280, 1918), (375, 500), (1024, 2048), (7, 11)]
 FITS: list[Resize] = [Stretch((512, 640)), KeepRatio(640, 512), ScaleBy(0.5), Native()]
@@ -72,3 +72,9 @@ def test_published_sizes() -> None:
 def test_no_side_vanishes() -> None:
     assert ScaleBy(0.01).place((5, 3000)).model_hw == (1, 30)
     assert KeepRatio(64, 64).place((1, 4000)).model_hw == (1, 64)
+
+
+@pytest.mark.parametrize(("multiple", "model_hw"), [(1, (5, 7)), (2, (6, 8)), (3, (6, 9)), (7, (7, 7)), (8, (8, 8))])
+def test_an_input_is_padded_up_to_the_next_multiple(multiple: int, model_hw: tuple[int, int]) -> None:
+    placement = Preprocess(Native(), pad_multiple=multiple).place((5, 7))
+    assert (placement.model_hw, placement.content_hw, placement.offset_xy) == (model_hw, (5, 7), (0, 0))

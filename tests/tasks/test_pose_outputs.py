@@ -15,6 +15,7 @@ import tiny_specs  # noqa: E402
 from pose_scenes import Scene, draw  # noqa: E402
 
 from densecast.errors import BadConfigError, BadShapeError  # noqa: E402
+from densecast.spec import pose_geometry  # noqa: E402
 from densecast.spec.augment import View  # noqa: E402
 from densecast.spec.pose_unbiased import place  # noqa: E402
 from densecast.spec.preprocess import PoseAffine, Preprocess  # noqa: E402
@@ -80,6 +81,11 @@ def test_fourteen_joints_are_matched_in_their_own_order_and_mirrored_by_their_ow
     assert len(found) == 1 and (found.score[0] > 0.8).all()
     wanted, _ = plain_pose.decode([maps], MODEL_HW, options)
     np.testing.assert_allclose(found.xy_px, placement.to_image(wanted[..., :2], (40, 56)), rtol=1e-6)
+
+
+def test_an_unbiased_input_has_the_size_of_the_other_where_nothing_is_said() -> None:
+    for image_hw in ((480, 640), (900, 700)):
+        assert place(image_hw).model_hw == pose_geometry.place(image_hw).model_hw
 
 
 def test_an_unbiased_image_lands_with_its_first_and_last_pixels_on_those_of_the_input() -> None:
