@@ -119,3 +119,8 @@ def test_a_process_that_works_ends_with_0_and_json_alone_on_standard_output(arti
     done = process("infer", artifacts / "built", image, "--out", tmp_path / "out", "--json", "-", "-q")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["results"] == [{"image": str(image), "file": str(tmp_path / "out" / "a.png")}]
+
+
+def test_only_the_older_name_of_a_command_is_not_listed() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert {name for name, command in commands.items() if command.hidden} == {"compare-results"}

@@ -148,6 +148,7 @@ def test_what_is_rewritten_says_the_same_and_all_else_is_left(name: str) -> None
     result = apply(model)
     assert result.changed is is_rewritten, result.notes
     if is_rewritten:
+        assert result.notes.startswith("1 ")
         for found, expected in zip(run(result.model, shape), run(model, shape), strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-4)
     else:

@@ -140,12 +140,20 @@ def test_padding_by_fixed_amounts_belongs_to_the_first_layer() -> None:
         "float[3,3,1,1] w = {1, 0, 0, 0, 1, 0, 0, 0, 1}, int64[8] pads = {0, 0, 1, 1, 0, 0, 1, 1}",
     )
     assert start_at_network.find(model) == "x"
+    computed = graph(
+        "(float[1,3,H,W] image) => (float[1,3,h,w] logits)",
+        "x = Neg (image) amounts = Add (pads, pads) p = Pad (x, amounts) logits = Conv (p, w)",
+        "float[3,3,1,1] w = {1, 0, 0, 0, 1, 0, 0, 0, 1}, int64[8] pads = {0, 0, 1, 1, 0, 0, 1, 1}",
+    )
+    assert start_at_network.find(computed) == "p"
 
 
 def test_a_network_freed_of_its_size_is_what_it_would_be_frozen_for_another() -> None:
     started = start_at_network.apply(end_at_logits.apply(tiny_graphs.frozen()).model).model
     frozen = fix_shape.apply(started, TensorSpec("image", "float32", (1, 3, *tiny_graphs.FROZEN_HW))).model
-    opened = open_sizes.apply(frozen).model
+    result = open_sizes.apply(frozen)
+    opened = result.model
+    assert "1 averages are global, 1 single pixels" in result.notes
     free = fix_shape.apply(
         opened, TensorSpec("image", "float32", (Dim("N", 1, 4), 3, Dim("H", 8, 64), Dim("W", 8, 64)))
     )

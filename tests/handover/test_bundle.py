@@ -97,6 +97,16 @@ def test_wheels_of_older_systems_are_taken_and_of_newer_ones_not() -> None:
     assert OTHER.platform == OTHER.platforms[0] == "manylinux_2_28_aarch64"
     assert "manylinux_2_17_aarch64" in OTHER.platforms and "manylinux2014_aarch64" in OTHER.platforms
     assert not any("2_29" in each or "x86" in each for each in OTHER.platforms)
+    # PEP 600 begins with glibc 2.5, of which manylinux1 is the older name.
+    oldest = wheels.Target("3.12", 28, "x86_64").platforms[-3:]
+    assert oldest == ("manylinux_2_5_x86_64", "manylinux2014_x86_64", "manylinux1_x86_64")
+
+
+def test_versions_of_what_is_installed_are_those_that_an_index_has() -> None:
+    found = wheels.installed_versions()
+    assert "densecast" not in found
+    for name in ("numpy", "onnx", "pytest"):
+        assert metadata.version(name).split("+")[0] == found[name] != ""
 
 
 def test_a_bundles_record_is_of_all_that_lies_in_it(

@@ -89,6 +89,27 @@ def test_what_noise_leaves_open_is_said_and_nothing_is_named_for_it(street: Repo
     )
 
 
+@pytest.mark.parametrize(
+    ("images_per_s", "spread", "answer"),
+    [
+        (15.0, 0.25, "yes"),  # 1.25 times, and the runs' spread leads to 1.0 at least
+        (15.0, 0.26, "undecided"),
+        (12.36, 0.0, "yes"),  # 1.03 times, every time
+        (12.12, 0.0, "no"),  # 1.01 times is not worth a change
+        (10.0, 0.0, "no"),
+        (10.0, 0.5, "undecided"),
+    ],
+)
+def test_a_rate_decides_as_far_as_the_parts_of_both_runs_lie_apart(
+    images_per_s: float, spread: float, answer: str
+) -> None:
+    made = made_report.row("openvino", "force_float32", 0)
+    base, row = (
+        replace(made, timing=replace(made.timing, images_per_s=rate, spread=spread)) for rate in (12.0, images_per_s)
+    )
+    assert verdict.speed_of(row, base).faster == answer
+
+
 def test_no_faster_build_means_the_first(street: Report) -> None:
     slow = replace(street.rows[1], pace=None, timing=replace(street.rows[1].timing, images_per_s=5.0))
     answer = verdict.of(replace(street, rows=(street.rows[0], slow)))
@@ -248,7 +269,8 @@ def test_the_command_compares_runs_and_writes_a_page(street: Report, tmp_path: P
     done = densecast(*given, "--html", tmp_path / "h.html", "--json", tmp_path / "h.json")
     assert done.code == 0 and "openvino int8" in done.out and "mIoU unchanged" in done.out
     assert json.loads((tmp_path / "h.json").read_text())["runs"] == [str(tmp_path / "a"), str(tmp_path / "b")]
-    assert "2 runs" in (tmp_path / "h.html").read_text()
+    page_of_runs = (tmp_path / "h.html").read_text()
+    assert "2 runs" in page_of_runs and "run, oldest first" in page_of_runs
     alone = densecast("report", tmp_path / "a")
     assert alone.code == 0 and alone.out.startswith("Take openvino int8")
     assert street.findings() and all(each in alone.out for each in street.findings())

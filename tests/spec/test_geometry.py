@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from densecast.spec.augment import View
 from densecast.spec.geometry import Placement
 from densecast.spec.preprocess import KeepRatio, Native, Preprocess, Resize, ScaleBy, Stretch
 
@@ -78,3 +79,8 @@ def test_no_side_vanishes() -> None:
 def test_an_input_is_padded_up_to_the_next_multiple(multiple: int, model_hw: tuple[int, int]) -> None:
     placement = Preprocess(Native(), pad_multiple=multiple).place((5, 7))
     assert (placement.model_hw, placement.content_hw, placement.offset_xy) == (model_hw, (5, 7), (0, 0))
+
+
+def test_a_view_of_which_nothing_is_said_is_the_plain_one() -> None:
+    placement = Native().place((5, 7))
+    assert View(placement) == View(placement, mirrored=False, ratio=1.0, window=None)

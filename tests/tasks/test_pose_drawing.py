@@ -13,6 +13,7 @@ from densecast.datasets import _coco_annotations
 from densecast.errors import BadImageError
 from densecast.tasks.pose import TASK, AnnotatedPoses, Poses, drawing
 from densecast.tasks.pose.drawing import LEFT, MIDDLE, RIGHT, draw
+from densecast.tasks.pose.people import entries
 
 
 def person(**at):
@@ -117,3 +118,14 @@ def test_a_file_of_people_has_every_joint_in_order_with_its_score(tmp_path: Path
         assert person == {"keypoints": expected, "score": person["score"]}
     nobody = drawing.save(tmp_path / "b", Poses(xy[:0], score[:0], np.zeros(0, np.float32)))
     assert json.loads(nobody.read_text(encoding="utf-8")) == []
+
+
+def test_a_legend_tells_the_sides_where_there_is_anybody_whose_joints_have_sides() -> None:
+    def people(count: int, joints: int) -> Poses:
+        shape = count, joints
+        return Poses(np.zeros((*shape, 2), np.float32), np.ones(shape, np.float32), np.ones(count, np.float32))
+
+    told = [(each.name, each.colour) for each in entries(people(1, 17))]
+    assert told == [("left", LEFT), ("right", RIGHT), ("middle", MIDDLE)]
+    # Nobody; and joints that no skeleton is known of.
+    assert entries(people(0, 17)) == entries(people(1, 3)) == []
