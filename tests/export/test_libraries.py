@@ -20,7 +20,7 @@ import torchvision_on_cpu  # noqa: E402
 from densecast.artifact import FloatArtifact  # noqa: E402
 from densecast.errors import BadConfigError, BadGraphError  # noqa: E402
 from densecast.imaging.prepare import prepare  # noqa: E402
-from densecast.spec.preprocess import ShortSide, Stretch  # noqa: E402
+from densecast.spec.preprocess import Native, ShortSide, Stretch  # noqa: E402
 from densecast.spec.tensor import Dim  # noqa: E402
 from densecast.spec.verb_options import ExportOptions  # noqa: E402
 from densecast.verbs.export import export, onnx_file, parity  # noqa: E402
@@ -234,6 +234,19 @@ def test_a_hugging_face_folder_says_itself_what_it_is(tmp_path: Path) -> None:
     assert preprocess.divisor == 255 and preprocess.std == (0.229, 0.224, 0.225)
     feed = parity.image_like((1, 3, 64, 96), 1)
     assert_same(artifact, feed, own(network, feed).logits)
+
+
+@pytest.mark.slow
+def test_a_spec_file_beside_a_hugging_face_folder_overrules_what_it_says_alone(tmp_path: Path) -> None:
+    segformer().save_pretrained(tmp_path / "net")
+    (tmp_path / "net" / "preprocessor_config.json").write_text(json.dumps(PROCESSOR), encoding="utf-8")
+    (tmp_path / "spec.toml").write_text("palette = [[0, 0, 1], [0, 0, 2], [0, 0, 3]]", encoding="utf-8")
+    spec = export(str(tmp_path / "net"), tmp_path / "a", spec=tmp_path / "spec.toml").spec
+    assert spec.labels == ("thing 0", "thing 1", "thing 2") and spec.palette[0] == (0, 0, 1)
+    assert spec.preprocess.resize == Stretch((64, 96)) and spec.preprocess.std == (0.229, 0.224, 0.225)
+    said = {"labels": ["a", "b", "c"], "preprocess": {"resize": {"kind": "native"}}}
+    spec = export(str(tmp_path / "net"), tmp_path / "b", spec=said).spec
+    assert spec.labels == ("a", "b", "c") and spec.preprocess.resize == Native()
 
 
 @pytest.mark.parametrize(

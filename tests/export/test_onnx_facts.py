@@ -94,6 +94,24 @@ def test_a_stated_resize_overrules_the_size_of_the_metadata(tmp_path: Path) -> N
     assert typed.resize == Letterbox((64, 96)) and (typed.mean[0], typed.divisor) == (0.485, 255.0)
 
 
+@pytest.mark.parametrize("form", ["file", "table"])
+def test_a_spec_that_is_silent_of_labels_and_preprocessing_leaves_the_metadata_s(tmp_path: Path, form: str) -> None:
+    path = saved(tmp_path, SEMANTIC)
+
+    def spec_of(name: str, **said: object) -> FloatArtifact:
+        (tmp_path / f"{name}.json").write_text(json.dumps(said), encoding="utf-8")
+        return densecast.export(path, tmp_path / name, spec=tmp_path / f"{name}.json" if form == "file" else said)
+
+    silent = spec_of("silent", palette=[[0, 0, 1], [0, 0, 2], [0, 0, 3]]).spec
+    assert silent.labels == THREE and silent.preprocess.resize == Letterbox((64, 96))
+    assert silent.palette[2] == (0, 0, 3)
+    labelled = spec_of("labelled", labels=["a", "b", "c"]).spec
+    assert labelled.labels == ("a", "b", "c") and labelled.preprocess.resize == Letterbox((64, 96))
+    # What is said counts, even if it is what an empty file means.
+    native = spec_of("native", preprocess={"resize": {"kind": "native"}}).spec
+    assert native.labels == THREE and native.preprocess.resize == Native()
+
+
 def test_the_size_of_nobody_s_metadata_is_not_taken_for_a_resize(tmp_path: Path) -> None:
     artifact = densecast.export(saved(tmp_path, SEMANTIC[1:]), tmp_path / "float")
     assert artifact.spec.preprocess.resize == Native()

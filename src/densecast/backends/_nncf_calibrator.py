@@ -203,9 +203,9 @@ class Calibrator:
             names = {type(each).__name__.removeprefix("OV") for each in (low, high)}
             if names not in ({"MinReducer", "MaxReducer"}, {"MinReducer", "AbsMaxReducer"}):
                 raise UnknownPartsError
-            rank = output.get_partial_shape().rank.get_length()
+            key = _key(low, output.get_partial_shape())
             self._ranges.append(
-                _Point(point.target_point, self._place(output), collector, _key(low, rank), "AbsMaxReducer" in names)
+                _Point(point.target_point, self._place(output), collector, key, "AbsMaxReducer" in names)
             )
         for output, collector in weights:
             _register(collector, _constant(output))
@@ -271,10 +271,14 @@ def _output_of(nodes: dict[str, Any], target: Any) -> Any:
     return node.input_value(target.port_id)
 
 
-def _key(reducer: Any, rank: int) -> tuple[int, ...]:
-    """Whether each item of a batch is a sample of its own (1 or 0), then the axes along which ranges differ."""
+def _key(reducer: Any, shape: Any) -> tuple[int, ...]:
+    """Whether each item of a batch is a sample of its own (1 or 0), then the axes along which ranges differ.
+
+    Along an axis of any length, as the pixels' of what a transposition makes channels of, there is one range for all.
+    """
+    rank = shape.rank.get_length()
     axes = set(range(rank) if reducer._axes is None else reducer._axes)
-    kept = [axis for axis in range(1, rank) if axis not in axes]
+    kept = [axis for axis in range(1, rank) if axis not in axes and shape[axis].is_static]
     return (int(0 not in axes and rank > 1), *kept)
 
 

@@ -87,7 +87,7 @@ def export(
     """
     if output is not None:
         options = dataclasses.replace(options, output_name=output)
-    spec = described.given(spec)
+    spec, keys = described.given(spec)
     if isinstance(source, str) and is_file_name(source):
         source = Path(source)
     arguments = {"spec": spec, "labels": labels, "preprocess": preprocess, "checkpoint": checkpoint, "example": example}
@@ -102,14 +102,14 @@ def export(
         return export_zoo(source, out, options, given=checkpoint, stated=stated, progress=progress)
     name = sources.name_of(source)
     if kind == "huggingface" and isinstance(source, Path):
-        network, spec = described.of_folder(source, spec, labels, preprocess, task)
+        network, spec = described.of_folder(source, spec, labels, preprocess, task, keys)
         return export_module(network, spec, out, options)
     if kind == "openmmlab" and isinstance(source, Path):
         return openmmlab.export(source, files.given(out), options, described.stated(spec, labels, preprocess))
     if kind == "mmdeploy" and isinstance(source, Path):
         source, spec, labels = *mmdeploy.read(source, labels), None
     elif isinstance(source, Path):
-        labels, preprocess = described.of_file(kind, source, spec, labels, preprocess, task)
+        spec, labels, preprocess = described.of_file(kind, source, spec, labels, preprocess, task, keys)
     model = described.model_spec(name, spec, described.of_module(source, spec, labels, task), preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)

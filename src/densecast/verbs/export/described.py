@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,20 +36,24 @@ Spec = ModelSpec | SpecFile | str | Path
 _OWN = ("labels", "palette", "preprocess", "decode", "evaluation", "slide")
 
 
-def given(spec: Spec | Mapping[str, Any] | None) -> Spec | None:
-    """The spec, read where it is a table of the keys of a spec file.
+def given(spec: Spec | Mapping[str, Any] | None) -> tuple[Spec | None, frozenset[str]]:
+    """The spec, read where it is a table of the keys of a spec file; and the keys that are said.
 
     Raises:
         BadConfigError: a key that a spec file does not have, or a value that it cannot have.
         UsageError: it is nothing of the kind.
     """
     if isinstance(spec, Mapping):
-        return spec_file.of_plain(dict(spec), "spec")
+        return spec_file.of_plain(dict(spec), "spec"), frozenset(spec)
     if spec is not None and not isinstance(spec, (ModelSpec, SpecFile, str, Path)):
         raise UsageError(
             f"spec must be a spec file's path or contents, or a ModelSpec, got {type(spec).__name__}.", field="spec"
         )
-    return spec
+    if isinstance(spec, SpecFile):
+        return spec, _changed(spec)
+    if isinstance(spec, (str, Path)):
+        return spec, spec_file.read_with_keys(Path(spec))[1]
+    return spec, frozenset()
 
 
 def labels_of(labels: Labels) -> tuple[str, ...]:
@@ -139,12 +144,7 @@ def stated(spec: Spec | None, labels: Labels | None, preprocess: object) -> Stat
     if isinstance(spec, ModelSpec):
         return Stated(spec.labels, spec.palette, spec.preprocess, spec.decode, spec.evaluation)
     described, keys = (spec, None) if isinstance(spec, SpecFile) else spec_file.read_with_keys(Path(spec))
-    silent = SpecFile()
-    changed = {
-        field.name
-        for field in dataclasses.fields(SpecFile)
-        if getattr(described, field.name) != getattr(silent, field.name)
-    }
+    changed = _changed(described)
     ignored = sorted(changed - set(_OWN))
     if ignored:
         raise UsageError(f"a zoo model has its own {', '.join(ignored)}: leave them out of the spec.", field="spec")
@@ -174,18 +174,28 @@ def of_module(
 
 
 def of_folder(
-    folder: Path, spec: Spec | None, labels: Labels | None, preprocess: object, task: str | Task[Any, Any]
+    folder: Path,
+    spec: Spec | None,
+    labels: Labels | None,
+    preprocess: object,
+    task: str | Task[Any, Any],
+    keys: frozenset[str],
 ) -> tuple[Any, ModelSpec]:
     """The network of a Hugging Face folder, and its spec: what is said, and else what the folder's files say."""
     checkpoint.require_torch("export of a Hugging Face folder")
     name = files.real(folder).name
     if spec is not None:
-        model = model_spec(name, spec, labels, preprocess, task)
+        _alone(labels, preprocess)
+        spec = _completed(
+            spec, keys, lambda: hf_folder.labels(folder), functools.partial(hf_folder.preprocess_of, folder)
+        )
+        model = model_spec(name, spec, None, None, task)
         hf_folder.refuse_other_task(folder, model.task)
         model = depth_form.settle(model, spec, *hf_folder.kind_of(folder))
         return hf_folder.load(folder, model.task), model
     hf_folder.refuse_other_task(folder, task if isinstance(task, str) else task.name)
-    own_labels, own_preprocess = hf_folder.describe(folder) if preprocess is None else (hf_folder.labels(folder), None)
+    own_labels = hf_folder.labels(folder)
+    own_preprocess = hf_folder.preprocess_of(folder) if preprocess is None else None
     if not has_labels(task):
         own_labels = ()
     model = model_spec(name, None, labels or own_labels, preprocess or own_preprocess, task)
@@ -194,17 +204,53 @@ def of_folder(
 
 
 def of_file(
-    kind: str, path: Path, spec: Spec | None, labels: Labels | None, preprocess: object, task: str | Task[Any, Any]
-) -> tuple[Labels | None, object]:
-    """Labels and preprocessing of a file: those given, else of an ONNX file's own metadata; weights are refused."""
+    kind: str,
+    path: Path,
+    spec: Spec | None,
+    labels: Labels | None,
+    preprocess: object,
+    task: str | Task[Any, Any],
+    keys: frozenset[str],
+) -> tuple[Spec | None, Labels | None, object]:
+    """Spec, labels and preprocessing of a file: those given, else of an ONNX file's own metadata; weights are refused.
+
+    A spec file that is silent about labels or preprocessing has those of the metadata.
+    """
     if kind == "torchscript":
         torch_file.refuse_if_weights(path)
-    if kind != "onnx" or spec is not None:
-        return labels, preprocess
+    if kind != "onnx":
+        return spec, labels, preprocess
+    if spec is not None:
+        of_metadata = functools.partial(preprocess_of_onnx, path)
+        return _completed(spec, keys, lambda: of_onnx(path), of_metadata), labels, preprocess
     return (
+        None,
         of_onnx(path) if labels is None and has_labels(task) else labels,
         preprocess_of_onnx(path) if preprocess is None else preprocess,
     )
+
+
+def _completed(
+    spec: Spec,
+    keys: frozenset[str],
+    own_labels: Callable[[], tuple[str, ...] | None],
+    own_preprocess: Callable[[], Preprocess | None],
+) -> Spec:
+    """A spec file's contents, with what a source says of itself where the file is silent; other specs are whole."""
+    if isinstance(spec, ModelSpec):
+        return spec
+    described = spec_file.read(Path(spec)) if isinstance(spec, (str, Path)) else spec
+    if "labels" not in keys and has_labels(described.task):
+        described = replace(described, labels=own_labels() or ())
+    preprocess = own_preprocess() if "preprocess" not in keys else None
+    return described if preprocess is None else replace(described, preprocess=preprocess)
+
+
+def _changed(described: SpecFile) -> frozenset[str]:
+    """The fields that are not as in an empty spec file."""
+    silent = SpecFile()
+    names = (field.name for field in dataclasses.fields(SpecFile))
+    return frozenset(name for name in names if getattr(described, name) != getattr(silent, name))
 
 
 def of_onnx(path: Path) -> tuple[str, ...] | None:

@@ -33,24 +33,21 @@ def is_folder(path: Path) -> bool:
     return (path / "config.json").is_file() and any((path / name).is_file() for name in _WEIGHTS)
 
 
-def describe(path: Path) -> tuple[tuple[str, ...], Preprocess | None]:
-    """Labels of `config.json` and preprocessing of `preprocessor_config.json`, None where that is not there.
+def preprocess_of(path: Path) -> Preprocess | None:
+    """Preprocessing of `preprocessor_config.json`, None where that is not there.
 
     Raises:
-        BadConfigError: one cannot be read or expressed.
-        BadGraphError: the network is of a kind that gives no map of class scores.
+        BadConfigError: it cannot be read or expressed.
     """
-    own = labels(path)
-    if not (path / library_preprocess.PROCESSOR_FILE).is_file():
-        return own, None
-    return own, library_preprocess.translate(path)
+    return library_preprocess.translate(path) if (path / library_preprocess.PROCESSOR_FILE).is_file() else None
 
 
 def labels(path: Path) -> tuple[str, ...]:
     """The labels of `config.json`; none where it has none.
 
     Raises:
-        BadConfigError, BadGraphError: see `describe`.
+        BadConfigError: it cannot be read.
+        BadGraphError: the network is of a kind that gives no map of class scores.
     """
     from densecast.verbs.export.described import labels_of
 

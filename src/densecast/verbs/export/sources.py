@@ -129,7 +129,7 @@ def preprocess_of(source: Named, variant: str, config: str | None = None) -> Pre
     if source.kind == "zoo" and isinstance(source.source, str):
         return ZOO.load(source.source).spec_for(variant).preprocess
     if source.kind == "huggingface" and isinstance(source.source, Path):
-        return hf_folder.describe(source.source)[1] or Preprocess(Native())
+        return hf_folder.preprocess_of(source.source) or Preprocess(Native())
     if source.kind == "onnx" and isinstance(source.source, Path):
         return described.preprocess_of_onnx(source.source) or Preprocess(Native())
     if source.kind == "openmmlab" and isinstance(source.source, Path):

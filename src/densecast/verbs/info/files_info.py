@@ -164,7 +164,7 @@ def _of_checkpoint(path: Path) -> ModelInfo:
 
 
 def _of_hugging_face(folder: Path) -> ModelInfo:
-    labels, preprocess = hf_folder.describe(folder)
+    labels, preprocess = hf_folder.labels(folder), hf_folder.preprocess_of(folder)
     tensors: dict[str, tuple[tuple[int, ...], str]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         tensors |= _safetensors(path)
@@ -172,7 +172,7 @@ def _of_hugging_face(folder: Path) -> ModelInfo:
     return replace(
         found,
         name=files.real(folder).name,
-        labels=labels if isinstance(labels, tuple) else hf_folder.labels(folder),
+        labels=labels,
         preprocess=codec.to_plain(preprocess) if preprocess is not None else None,
         notes=(*found.notes, "layers and multiplications are known once it is exported"),
     )
