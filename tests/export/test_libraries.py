@@ -237,6 +237,13 @@ def test_a_hugging_face_folder_says_itself_what_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_spec_that_is_silent_of_labels_leaves_those_of_a_network_in_memory(tmp_path: Path) -> None:
+    said = {"preprocess": {"resize": {"kind": "stretch", "size_hw": [64, 96]}}}
+    spec = export(segformer(), tmp_path / "out", spec=said, example=SMALL).spec
+    assert spec.labels == ("thing 0", "thing 1", "thing 2") and spec.preprocess.resize == Stretch((64, 96))
+
+
+@pytest.mark.slow
 def test_a_spec_file_beside_a_hugging_face_folder_overrules_what_it_says_alone(tmp_path: Path) -> None:
     segformer().save_pretrained(tmp_path / "net")
     (tmp_path / "net" / "preprocessor_config.json").write_text(json.dumps(PROCESSOR), encoding="utf-8")

@@ -82,8 +82,7 @@ def export(
 
     Raises:
         UsageError: arguments that do not go together, or would have no effect on this kind of source.
-        UnknownNameError, BadConfigError, MissingFileError, BadCheckpointError, BadGraphError, ParityError:
-            see `export_zoo`, `export_file` and `export_module`.
+        DensecastError: see `export_zoo`, `export_file` and `export_module`.
     """
     if output is not None:
         options = dataclasses.replace(options, output_name=output)
@@ -98,19 +97,20 @@ def export(
     if "weights" in (*said, *given) and kind == "module" and checkpoint is None:
         raise UsageError("weights says which weights of a checkpoint: name the checkpoint too.", field="weights")
     if isinstance(source, (str, ZooEntry)):
-        stated = described.stated(spec, labels, preprocess)
+        stated = described.stated(spec, labels, preprocess, keys)
         return export_zoo(source, out, options, given=checkpoint, stated=stated, progress=progress)
     name = sources.name_of(source)
     if kind == "huggingface" and isinstance(source, Path):
         network, spec = described.of_folder(source, spec, labels, preprocess, task, keys)
         return export_module(network, spec, out, options)
     if kind == "openmmlab" and isinstance(source, Path):
-        return openmmlab.export(source, files.given(out), options, described.stated(spec, labels, preprocess))
+        return openmmlab.export(source, files.given(out), options, described.stated(spec, labels, preprocess, keys))
     if kind == "mmdeploy" and isinstance(source, Path):
         source, spec, labels = *mmdeploy.read(source, labels), None
     elif isinstance(source, Path):
         spec, labels, preprocess = described.of_file(kind, source, spec, labels, preprocess, task, keys)
-    model = described.model_spec(name, spec, described.of_module(source, spec, labels, task), preprocess, task)
+    spec, labels = described.of_module(source, spec, labels, task, keys)
+    model = described.model_spec(name, spec, labels, preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)
     model = depth_form.of_module(model, spec, source)

@@ -129,8 +129,8 @@ def model_spec(
     return spec
 
 
-def stated(spec: Spec | None, labels: Labels | None, preprocess: object) -> Stated:
-    """What is said of one's own weights in a zoo model: of a spec file, the keys that stand in it.
+def stated(spec: Spec | None, labels: Labels | None, preprocess: object, keys: frozenset[str]) -> Stated:
+    """What is said of one's own weights in a zoo model: of a spec file, the `keys` that stand in it.
 
     Raises:
         UsageError: a spec and labels or preprocessing beside it, or what a zoo model has of its own.
@@ -143,15 +143,14 @@ def stated(spec: Spec | None, labels: Labels | None, preprocess: object) -> Stat
     _alone(labels, preprocess)
     if isinstance(spec, ModelSpec):
         return Stated(spec.labels, spec.palette, spec.preprocess, spec.decode, spec.evaluation)
-    described, keys = (spec, None) if isinstance(spec, SpecFile) else spec_file.read_with_keys(Path(spec))
-    changed = _changed(described)
-    ignored = sorted(changed - set(_OWN))
+    described = spec if isinstance(spec, SpecFile) else spec_file.read(Path(spec))
+    ignored = sorted(_changed(described) - set(_OWN))
     if ignored:
         raise UsageError(f"a zoo model has its own {', '.join(ignored)}: leave them out of the spec.", field="spec")
     return Stated(
         checked(described.labels) or None,
         described.palette,
-        described.preprocess if "preprocess" in (keys or changed) else None,
+        described.preprocess if "preprocess" in keys else None,
         described.decode,
         described.evaluation,
         described.slide,
@@ -165,12 +164,15 @@ def has_labels(task: str | Task[Any, Any]) -> bool:
 
 
 def of_module(
-    source: object, spec: Spec | None, labels: Labels | None, task: str | Task[Any, Any] = "segmentation"
-) -> Labels | None:
-    """The labels for a module: what is said, else the table that transformers' models carry in their `config`."""
+    source: object, spec: Spec | None, labels: Labels | None, task: str | Task[Any, Any], keys: frozenset[str]
+) -> tuple[Spec | None, Labels | None]:
+    """Spec and labels for a module: what is said, else the table that transformers' models carry in their `config`."""
     own = getattr(getattr(source, "config", None), "id2label", None)
-    is_silent = spec is None and labels is None and has_labels(task)
-    return own if is_silent and isinstance(own, Mapping) and own else labels
+    if labels is not None or not isinstance(own, Mapping) or not own:
+        return spec, labels
+    if spec is not None:
+        return _completed(spec, keys, lambda: labels_of(own), lambda: None), None
+    return None, own if has_labels(task) else None
 
 
 def of_folder(
