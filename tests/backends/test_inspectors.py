@@ -86,5 +86,18 @@ def test_rounded_weights_move_the_output_as_their_format_does(
     np.testing.assert_array_equal(inspector.run(FEED, ["logits"])["logits"], right)
 
 
+def test_of_a_layer_only_the_weights_are_moved(tmp_path: Path) -> None:
+    # Weights of zero stay what they are in any format: what comes out of the first layer is its bias.
+    model = graph()
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    held["w1"].CopyFrom(onnx.numpy_helper.from_array(np.zeros((8, 3, 3, 3), np.float32), "w1"))
+    source = tiny_artifacts.exported(tmp_path, model)
+    artifact = build(source, tmp_path / "built", BuildOptions("onnxruntime", shape=InputShape((1,), *SHAPE[2:])))
+    found: Inspector = BACKENDS.load("onnxruntime").inspect(artifact, ExecutionConfig(1), SHAPE)
+    sums = found.rounded("float16").run(FEED, ["sums"])["sums"]
+    bias = onnx.numpy_helper.to_array(held["b1"]).reshape(1, 8, 1, 1)
+    np.testing.assert_array_equal(sums, np.broadcast_to(bias, sums.shape))
+
+
 def test_weights_are_had_by_node_with_output_channels_first(inspector: Inspector) -> None:
     assert sorted(array.shape for array in inspector.weights().values()) == [(2, 8, 1, 1), (8, 3, 3, 3)]

@@ -74,6 +74,13 @@ def test_the_smaller_of_two_masks_lies_on_top_and_unknown_classes_are_named(tmp_
         read_all(root, ("background", "red", "blue"))
 
 
+def test_masks_of_one_picture_that_are_of_several_sizes_are_refused(tmp_path: Path) -> None:
+    root = one_class_each(tmp_path, "a folder for each class")
+    write(root / "masks" / "Green" / "p03.png", np.zeros((16, 25), np.uint8))
+    with pytest.raises(BadDatasetError, match=r"red/p03\.png: its size is not that of p03\.png"):
+        read_all(root)
+
+
 def test_label_studios_masks_without_its_json_ask_for_it(tmp_path: Path) -> None:
     root = one_class_each(tmp_path, "Label Studio")
     next(root.glob("*.json")).unlink()

@@ -23,7 +23,7 @@ from densecast.imaging.prepare import prepare  # noqa: E402
 from densecast.spec.preprocess import Native, ShortSide, Stretch  # noqa: E402
 from densecast.spec.tensor import Dim  # noqa: E402
 from densecast.spec.verb_options import ExportOptions  # noqa: E402
-from densecast.verbs.export import export, onnx_file, parity  # noqa: E402
+from densecast.verbs.export import export, library_preprocess, onnx_file, parity  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
 
@@ -71,6 +71,13 @@ def test_segmentation_models_pytorch(tmp_path: Path, name: str) -> None:
     pixel = np.array([[[10, 200, 90]]], np.float64)
     wanted = smp.encoders.preprocess_input(pixel, **params)
     np.testing.assert_allclose((pixel[..., ::-1] / 255 - preprocess.mean) / preprocess.std, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("limits", "divisor"), [(None, 1.0), ([0, 255], 1.0), ([0, 1], 255.0), ((0, 1), 255.0)])
+def test_values_are_divided_where_a_library_says_that_they_end_at_one(limits: object, divisor: float) -> None:
+    white = 255 / divisor
+    params = {"input_range": limits, "mean": [white / 2] * 3, "std": [white / 4] * 3}
+    assert library_preprocess.of_smp(params).divisor == divisor
 
 
 def torchvision() -> Any:

@@ -224,6 +224,9 @@ def test_geojson_has_ground_coordinates_turning_as_the_standard_asks() -> None:
     assert car["properties"]["area"] == 575 * 100 and car["properties"]["area_px"] == 575
     in_pixels = label_map().to_geojson()
     assert "crs" not in in_pixels and "pixels" in in_pixels["coordinates"]
+    car = next(each for each in in_pixels["features"] if each["properties"]["class"] == "car")
+    corners = {tuple(point) for point in car["geometry"]["coordinates"][0]}
+    assert corners == {(20.0, 10.0), (50.0, 10.0), (50.0, 30.0), (20.0, 30.0)}
     assert "crs" not in label_map().to_geojson(Georeference((1e-5, 0, 9, 0, -1e-5, 50), "EPSG:4326"))
 
 

@@ -154,3 +154,10 @@ def test_ground_truth_in_the_networks_frame_has_the_size_that_shows_the_image() 
     assert found.shape == (27, 40)
     expected = np.asarray(Image.fromarray(target.astype(np.uint8)).resize((40, 27), Image.Resampling.NEAREST))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_the_tensors_are_labels_and_their_probability_where_there_is_one() -> None:
+    labels, probability = np.array([[0, 1]], np.uint8), np.array([[0.75, 0.5]], np.float32)
+    assert TASK.tensors(SegmentationMap(labels)) == {"class_id": labels}
+    found = TASK.tensors(SegmentationMap(labels, probability))
+    assert set(found) == {"class_id", "probability"} and found["probability"] is probability
