@@ -298,15 +298,20 @@ def _openmmlab_profile(measured: dict[str, Any]) -> Rows:
     return rows
 
 
-def _mutants(measured: dict[str, Any], *, drawn: bool = True) -> Rows:
+def _mutants(measured: dict[str, Any], *, drawn: bool = True, again: bool = False) -> Rows:
     """By package, and in all: changes tried, those that make no difference, and those that a test noticed.
 
-    Those that a seed has drawn, or those that somebody chose.
+    Those that a seed has drawn, or those that somebody chose; with `again` those that were drawn anew, after tests had
+    been added for what the first ones had shown.
     """
     rows = [
         ["package", "tried", "make no difference", "not decided", "noticed at once", "noticed in the end", "missed"]
     ]
-    chosen = [each for each in measured["samples"] if (each["seed"] is not None) == drawn]
+    chosen = [
+        each
+        for each in measured["samples"]
+        if (each["seed"] is not None) == drawn and each.get("drawn_again", False) == again
+    ]
     trials = [each for sample in chosen for each in sample["trials"]]
     for package in (*sorted({each["package"] for each in trials}), ""):
         own = [each for each in trials if package in ("", each["package"])]
@@ -535,6 +540,14 @@ _ONCE_MEASURED = (
         "kept busy, which is why they are few. In the end: with more of the tests, and those that were written since. "
         "Not decided: the tests took too long on that machine, with or without the change.",
         ("mutants.json",), _mutants,
+    ),
+    Table(
+        "mutants-drawn-again", "Changes to the source that were drawn again, by package", "Reliability",
+        "make mutate; python tests/mutation/record.py --drawn-again",
+        "Drawn by another seed when tests for what the first ones had shown were there, more of the packages that had "
+        "been worst. Tried with the five nearest files of tests, and where those did not notice with the files that "
+        "are about the changed lines; otherwise as above.",
+        ("mutants.json",), functools.partial(_mutants, again=True),
     ),
     Table(
         "mutants-chosen", "Changes to the source that were chosen to go unnoticed, by package", "Reliability",
