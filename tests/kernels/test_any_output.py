@@ -47,7 +47,7 @@ def test_every_caller_of_a_compiled_function_has_a_property_here_or_beside() -> 
         "tasks/pose/postprocess.py",  # test_people_of_several_scales, test_any_argument.test_people
         "verbs/export/tensorflow_labels.py",  # upsample_argmax: test_any_argument.test_labels_and_scores
         "verbs/handoff/simulator.py",
-        "verbs/reproduce/ahead.py",  # only compiles
+        "verbs/measuring.py",  # warms up alone
         "backends/onnxruntime.py",  # only warms up
         "backends/_openvino_runner.py",
         "backends/_value_statistics.py",  # values of a model's own tensors: test_value_counts

@@ -29,10 +29,11 @@ from densecast.verbs.builder import build, default_name
 from densecast.verbs.builder.compile_plan import INT8
 from densecast.verbs.builder.tune import tune
 from densecast.verbs.export.described import Labels, Spec
+from densecast.verbs.measuring import Measured
 from densecast.verbs.mixed_precision import build_within
 from densecast.verbs.reproduce import ahead, drawings, material, model, plan, shapes, side_by_side
 from densecast.verbs.reproduce.material import Material
-from densecast.verbs.reproduce.measure import Measured, Measurements
+from densecast.verbs.reproduce.measure import Measurements
 from densecast.zoo._base import PublishedScore, ZooEntry
 
 if TYPE_CHECKING:

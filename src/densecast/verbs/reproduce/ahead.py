@@ -19,8 +19,7 @@ from densecast.spec.data_options import Data
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import CalibrationMethod
 from densecast.spec.precision import Precision
-from densecast.tasks._base import TASKS
-from densecast.verbs import warm_up
+from densecast.verbs import measuring, warm_up
 from densecast.verbs.builder.compile_plan import INT8
 
 # Methods of calibration that count values, by compiled loops.
@@ -55,7 +54,7 @@ class NextWorker:
         if self._waiting is None:
             pool = WorkerPool(1, f"measures {name}").__enter__()
             self._waiting = (name, pool)
-            pool.submit(_import, backend, task)
+            pool.submit(measuring.get_ready, backend, task)
 
     @contextlib.contextmanager
     def taken(self, name: str) -> Iterator[WorkerPool]:
@@ -110,7 +109,8 @@ def compiling_kernels(
     calibrated = {backend for backend, precision in builds if precision == INT8}
     counts = any(_COUNTED & set(BACKENDS.load_trusted(each).traits.calibration_methods) for each in calibrated)
     with WorkerPool(2 if counts else 1, "compiles kernels") as pool:
-        futures = [pool.submit(_compile, spec, image), *([pool.submit(_compile_counts)] if counts else [])]
+        futures = [pool.submit(warm_up.compile_kernels, spec, image)]
+        futures += [pool.submit(warm_up.compile_counts, _COUNTED)] if counts else []
         ending = _closed_beside(pool, after=futures)
         yield Kernels(futures)
     ending.join()
@@ -137,21 +137,3 @@ def _an_image(spec: ModelSpec | None, place: Data, seed: int) -> Path | None:
         return find(spec, place).open("all", seed).samples[0].image
     except DensecastError:  # it is said where the data is read
         return None
-
-
-def _import(backend: str, task: str) -> None:
-    from densecast.imaging import views
-    from densecast.kernels.jit_warm_up import jit_warming_up
-
-    with jit_warming_up():
-        BACKENDS.load_trusted(backend)
-        TASKS.load_trusted(task)
-    assert views
-
-
-def _compile(spec: ModelSpec, image: Path) -> None:
-    warm_up.compile_kernels(spec, image)
-
-
-def _compile_counts() -> None:
-    warm_up.compile_counts(_COUNTED)

@@ -1,4 +1,4 @@
-"""Measures a built model's accuracy, or without ground truth its agreement, and its speed in a subprocess.
+"""Has built models measured, each in a process of its own, and keeps what was found.
 
 A child process makes the peak memory the model's own, and keeps one engine's thread pools and caches out of the
 next one's times.
@@ -7,7 +7,7 @@ next one's times.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,44 +15,19 @@ from typing import Any, Self
 from densecast.artifact import CompiledArtifact
 from densecast.errors import BadConfigError
 from densecast.io import codec, files
-from densecast.measure import change, loop
-from densecast.measure.confusion import Confusion, Matrix
+from densecast.measure import change
 from densecast.measure.data_source import find, metric_of
-from densecast.measure.ground_truth import GroundTruth
-from densecast.measure.other_reading import OtherReading
-from densecast.pipeline import Pipeline
-from densecast.results.timing import Timing
 from densecast.spec.data_options import Data
-from densecast.spec.precision import PrecisionRan
-from densecast.spec.sample import Sample
-from densecast.spec.score import Interval, Score
+from densecast.spec.score import Interval
 from densecast.spec.verb_options import BenchmarkOptions, EvaluateOptions
+from densecast.verbs import agreement
 from densecast.verbs._keys import measure_key
-from densecast.verbs.benchmark import benchmark
-from densecast.verbs.reproduce import agreement
+from densecast.verbs.measuring import Agreeing, Measured, count, measure
 from densecast.verbs.reproduce.ahead import NextWorker
 from densecast.verbs.reproduce.material import Material
 
 # With fewer images there is nothing to draw from: the interval of one image would have no width at all.
 FEWEST_FOR_INTERVAL = 5
-_Agreeing = tuple[Path, tuple[Sample, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A model's accuracy and speed; `key` identifies artifact, data and options.
-
-    `change` is its score less the baseline's on the same images, with the paired bootstrap's interval; `baseline` is
-    the key of the baseline's measurement. `confusion` is pixels by class, there (rows) and predicted (columns).
-    """
-
-    key: str
-    score: Score
-    timing: Timing
-    ran: PrecisionRan
-    change: Interval | None = None
-    baseline: str = ""
-    confusion: Matrix = ()
 
 
 class Measurements:
@@ -99,7 +74,7 @@ class Measurements:
         counts: list[Any] | None = None
         if measured is None:
             measured, counts = self._in_child(
-                artifact, _measure, artifact.folder, self._agreeing(artifact), self._data, self._images, self._score,
+                artifact, measure, artifact.folder, self._agreeing(artifact), self._data, self._images, self._score,
                 self._speed, self._device, key,
             )  # fmt: skip
         if self._first is None:
@@ -130,7 +105,7 @@ class Measurements:
         first = self._first[0].meaning if self._first is not None and self._material.found is None else ""
         return files.sha256_text(repr((key, self._device, first))) if self._device or first else key
 
-    def _agreeing(self, artifact: CompiledArtifact) -> _Agreeing | None:
+    def _agreeing(self, artifact: CompiledArtifact) -> Agreeing | None:
         """What is agreed with on which images, where there is no ground truth."""
         if self._material.found is not None:
             return None
@@ -145,9 +120,9 @@ class Measurements:
         if self._material.found is None:
             return replace(measured, change=agreement.change(measured.score), baseline=baseline.key)
         if self._first_counts is None:
-            self._first_counts = self._in_child(first, _counts, first.folder, self._data, self._score, self._device)[1]
+            self._first_counts = self._in_child(first, count, first.folder, self._data, self._score, self._device)[1]
         if counts is None:
-            counts = self._in_child(artifact, _counts, artifact.folder, self._data, self._score, self._device)[1]
+            counts = self._in_child(artifact, count, artifact.folder, self._data, self._score, self._device)[1]
         spec = find(artifact.spec, self._data).spec
         drop = change.paired_drop(metric_of(spec), spec, self._first_counts, counts)
         gained = Interval(-drop.value, -drop.high, -drop.low)
@@ -163,39 +138,3 @@ def _stored(path: Path, key: str) -> Measured | None:
     except BadConfigError:
         return None
     return earlier if earlier.key == key else None
-
-
-def _measure(
-    folder: Path,
-    agreeing: _Agreeing | None,
-    data: Data,
-    images: tuple[Path, ...],
-    score: EvaluateOptions,
-    speed: BenchmarkOptions,
-    device: str,
-    key: str,
-) -> tuple[Measured, list[Any] | None]:
-    # The benchmark comes first: the peak of memory is its own.
-    with Pipeline.open(folder, device=device) as pipeline:
-        timing = benchmark(pipeline, images, speed).timing
-        ran = pipeline.precision
-    if agreeing is not None:
-        return Measured(key, agreement.score(folder, *agreeing, device), timing, ran), None
-    scored, counts, confusion = _counts(folder, data, score, device)
-    return Measured(key, scored, timing, ran, confusion=confusion), counts
-
-
-def _counts(folder: Path, data: Data, options: EvaluateOptions, device: str) -> tuple[Score, list[Any], Matrix]:
-    """The score as `evaluate` gives it, what it is made of: one count an image; and what was taken for what."""
-    with Pipeline.open(folder, mode="throughput", device=device) as pipeline:
-        truth = GroundTruth.open(
-            pipeline.spec,
-            data,
-            split=options.split,
-            seed=options.seed,
-            limit=options.limit,
-            protocol=options.protocol,
-        )
-        confusion, reading = Confusion(truth.spec), OtherReading(truth.spec)
-        counts = list(loop.counts(truth, pipeline, batch=options.batch, observe=(confusion, reading)))
-        return truth.score(counts, reading.remarks()), counts, confusion.matrix()
