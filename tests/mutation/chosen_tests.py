@@ -159,8 +159,11 @@ class NearTests:
         for distance, paths in enumerate(self._circles(path)):
             modules = {".".join(Path(each).with_suffix("").parts[1:]).removesuffix(".__init__") for each in paths}
             for file, named in self._imports.items():
-                if named & modules or (distance == 0 and (all(word in file for word in words) or home in file)):
+                if named & modules:
                     found.setdefault(file, distance)
+                # Of a folder's tests those that name the file come first.
+                elif distance == 0 and (all(word in file for word in words) or home in file):
+                    found.setdefault(file, 1)
             if len(found) >= self._most:
                 break
 
