@@ -399,7 +399,8 @@ def _drops_elsewhere(measured: dict[str, Any]) -> Rows:
         if "here" in row:  # under an emulator: too few images for an interval
             lost = [f"{row[name]['value']:.3f} [{row['here'][name]['value']:.3f}]" for name in _IMAGES]
             cpu = f"{cpu}, {row['images']} images"
-        rows.append([row["network"], metric, f"{row['points']:g}", cpu, *lost])
+        size = f", images of {'×'.join(map(str, row['image_hw']))}" if "image_hw" in row else ""
+        rows.append([row["network"] + size, metric, f"{row['points']:g}", cpu, *lost])
     return rows
 
 
@@ -469,8 +470,7 @@ _ONCE_MEASURED = (
         "drops-elsewhere", "A limit on the accuracy lost, kept on other CPUs", "CPUs", "python portable/max_drop.py",
         "OpenVINO, `--max-drop --cpu any`, searched on an AMX machine; points lost against float32 on the same CPU, "
         "with 95 % intervals, on the 40 drawn images of the search and on 40 that it did not see. VNNI and AVX-512 by "
-        "`ONEDNN_MAX_CPU_ISA`; Haswell under qemu 7.2 on the first few of each, beside what the AMX machine loses on "
-        "the same ones [in brackets].",
+        "`ONEDNN_MAX_CPU_ISA`.",
         ("portable_drop.json",), _drops_elsewhere,
     ),
     Table(
