@@ -65,7 +65,6 @@ def test_a_models_16_bit_type_is_taken_unless_another_is_asked_for(
     assert job_of(source, options, tmp_path).options.half_type == taken
 
 
-@pytest.mark.usefixtures("stopped")
 def test_a_pass_that_changes_nothing_is_told_of_where_it_was_asked_for() -> None:
     model = tiny_graphs.segmentation()
     assert graph_passes.apply(model, BuildOptions("openvino"))[1] == []
@@ -74,6 +73,7 @@ def test_a_pass_that_changes_nothing_is_told_of_where_it_was_asked_for() -> None
     assert note.startswith("drop_outside_taps not applied: ")
 
 
+@pytest.mark.usefixtures("stopped")
 def test_what_a_model_excludes_is_excluded_beside_what_is_asked(source: FloatArtifact, tmp_path: Path) -> None:
     write_jpeg(tmp_path / "data" / "a.jpg")
     quantize = QuantizeOptions(excluded_names=("mine",), excluded_types=("Relu",), calibration_method="minmax")

@@ -14,6 +14,8 @@ import numpy as np
 
 from densecast.artifact import Artifact
 from densecast.imaging.read import read_for
+from densecast.imaging.read import size_hw as size_of_file
+from densecast.imaging.views import ModelInputs, prepare_views
 from densecast.pipeline import Image, Pipeline
 from densecast.runtime.batching import Buffers
 from densecast.runtime.clock import unclocked
@@ -46,16 +48,31 @@ def warm_up(artifact: Artifact, *, threads: int | None = None) -> None:
         pipeline.postprocess(outputs, inputs)
 
 
-def compile_kernels(spec: ModelSpec, path: Path) -> None:
-    """Take an image file through reading, preparing and decoding, without a network: its outputs are made up."""
-    from densecast.imaging.views import prepare_views
+def compile_reading(spec: ModelSpec, path: Path) -> None:
+    """Take an image file through reading and preparing."""
+    _prepared(spec, read_for(path, spec))
 
-    augment = Augment(flip=spec.needs_mirror)
-    (inputs,) = prepare_views([read_for(path, spec)], spec, augment, Buffers(), unclocked)
+
+def compile_decoding(spec: ModelSpec, path: Path) -> None:
+    """Decode what a network might give for an image of the file's size: its outputs are made up, and so is the image.
+
+    Its kernels take most of the time, and are compiled while another process compiles those of reading.
+    """
+    size_hw = size_of_file(path, use_exif=spec.preprocess.use_exif)
+    channels = spec.input.shape[1]
+    image = np.zeros((*size_hw, channels if isinstance(channels, int) else 3), np.uint8)
+    image.setflags(write=False)  # as what is read from files: kernels are compiled for either kind
+    inputs = _prepared(spec, image)
     task = TASKS.load_trusted(spec.task)
     outputs = [task.sample_outputs(_planes(spec, feeds), spec) for feeds in inputs.feeds]
     for frame in sorted({"image", spec.evaluation.frame if spec.evaluation is not None else "image"}):
         task.postprocess(outputs, inputs.views, spec, frame, scores=False)
+
+
+def _prepared(spec: ModelSpec, image: Image) -> ModelInputs:
+    augment = Augment(flip=spec.needs_mirror)
+    (inputs,) = prepare_views([image], spec, augment, Buffers(), unclocked)
+    return inputs
 
 
 def compile_counts(methods: Collection[CalibrationMethod]) -> None:

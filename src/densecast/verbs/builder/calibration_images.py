@@ -57,14 +57,19 @@ class _Look:
         return np.asarray(self.thumbnails.mean(axis=(2, 3)), np.float64)
 
 
-def remarked(
-    record: CalibrationRecord, spec: ModelSpec, options: QuantizeOptions, images: Sequence[Path], data: Path | Data
-) -> CalibrationRecord:
+def remarked(record: CalibrationRecord, found: Sequence[str]) -> CalibrationRecord:
     """The record with its remarks, which are logged as warnings."""
-    found = remarks(spec, images, _evaluated(spec, options, data))
     for remark in found:
         _log.warning("int8 calibration: %s", remark)
-    return replace(record, remarks=found)
+    return replace(record, remarks=tuple(found))
+
+
+def remarks_of(
+    spec: ModelSpec, options: QuantizeOptions, images: Sequence[Path], data: Path | Data | None
+) -> tuple[str, ...]:
+    """What is to be remarked of the `images` of `data` that ranges come from, see `remarks`."""
+    assert data is not None
+    return remarks(spec, images, _evaluated(spec, options, data))
 
 
 def remarks(spec: ModelSpec, images: Sequence[Path], evaluated: Sequence[Path] = ()) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,8 +71,6 @@ def resolve(plan: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord
     job, record = plan.job(graph), plan.record
     if record is None:
         return job, None
-    assert plan.data is not None
-    record = calibration_images.remarked(record, plan.spec, job.options.quantize, plan.images, plan.data)
     options, corrects_biases = job.options.quantize, plan.backend.traits.corrects_biases
     if options.bias_correction in ("fast", "full") and not corrects_biases:
         raise UsageError(
@@ -82,12 +81,10 @@ def resolve(plan: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord
         options = replace(options, activations=activation_scheme(plan.backend, graph))
         job = replace(job, options=replace(job.options, quantize=options))
     bias: BiasCorrection = "none" if options.bias_correction == "auto" else options.bias_correction
-    method = DEFAULT if options.calibration_method == "auto" else options.calibration_method
-    resolved = _Resolved(method, bias)
-    methods = plan.backend.traits.calibration_methods
-    if options.calibration_method == "auto" and methods and len(job.calibration) >= _ENOUGH:
-        tries_biases = corrects_biases and options.bias_correction == "auto"
-        resolved = _compared(plan, job, methods, bias, tries_biases=tries_biases)
+    with ThreadPoolExecutor(1) as beside:
+        remarks = beside.submit(calibration_images.remarks_of, plan.spec, options, plan.images, plan.data)
+        resolved = _resolved(plan, job, bias, corrects_biases=corrects_biases)
+        record = calibration_images.remarked(record, remarks.result())
     picks = _picks(plan, job, resolved)
     if picks != list(range(len(job.calibration))):
         job = replace(job, calibration=_picked(job.calibration, picks))
@@ -108,6 +105,18 @@ def resolve(plan: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord
         tried_biases=resolved.tried_biases,
         activations=options.activations,
     )
+
+
+def _resolved(plan: CompilePlan, job: BuildJob, bias: BiasCorrection, *, corrects_biases: bool) -> _Resolved:
+    """What is asked for, or what changes the outputs least."""
+    options = job.options.quantize
+    methods = plan.backend.traits.calibration_methods
+    if options.calibration_method != "auto":
+        return _Resolved(options.calibration_method, bias)
+    if not methods or len(job.calibration) < _ENOUGH:
+        return _Resolved(DEFAULT, bias)
+    tries_biases = corrects_biases and options.bias_correction == "auto"
+    return _compared(plan, job, methods, bias, tries_biases=tries_biases)
 
 
 def of_images(record: CalibrationRecord | None, built: Built) -> CalibrationRecord | None:

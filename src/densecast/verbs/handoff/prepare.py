@@ -153,7 +153,8 @@ def _calibrate(spec: ModelSpec, options: PrepareOptions, data: Path | Data, out:
     if options.precision != INT8:
         return None
     chosen, record = calibration.choose(spec, options.quantize, data)
-    record = calibration_images.remarked(record, spec, options.quantize, [item.path for item in chosen], data)
+    remarks = calibration_images.remarks_of(spec, options.quantize, [item.path for item in chosen], data)
+    record = calibration_images.remarked(record, remarks)
     folder = out / package.CALIBRATION
     folder.mkdir(exist_ok=True)
     batch = spec.input.shape[0]

@@ -108,8 +108,11 @@ def compiling_kernels(
         return
     calibrated = {backend for backend, precision in builds if precision == INT8}
     counts = any(_COUNTED & set(BACKENDS.load_trusted(each).traits.calibration_methods) for each in calibrated)
-    with WorkerPool(2 if counts else 1, "compiles kernels") as pool:
-        futures = [pool.submit(warm_up.compile_kernels, spec, image)]
+    with WorkerPool(3 if counts else 2, "compiles kernels") as pool:
+        futures = [
+            pool.submit(warm_up.compile_decoding, spec, image),
+            pool.submit(warm_up.compile_reading, spec, image),
+        ]
         futures += [pool.submit(warm_up.compile_counts, _COUNTED)] if counts else []
         ending = _closed_beside(pool, after=futures)
         yield Kernels(futures)
