@@ -470,7 +470,8 @@ _ONCE_MEASURED = (
         "drops-elsewhere", "A limit on the accuracy lost, kept on other CPUs", "CPUs", "python portable/max_drop.py",
         "OpenVINO, `--max-drop --cpu any`, searched on an AMX machine; points lost against float32 on the same CPU, "
         "with 95 % intervals, on the 40 drawn images of the search and on 40 that it did not see. VNNI and AVX-512 by "
-        "`ONEDNN_MAX_CPU_ISA`.",
+        "`ONEDNN_MAX_CPU_ISA`; Haswell under qemu 7.2 on a few of each, beside what the AMX machine loses on the "
+        "same ones [in brackets].",
         ("portable_drop.json",), _drops_elsewhere,
     ),
     Table(
