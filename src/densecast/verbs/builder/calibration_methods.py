@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,10 +80,9 @@ def resolve(plan: CompilePlan, graph: Path) -> tuple[BuildJob, CalibrationRecord
         options = replace(options, activations=activation_scheme(plan.backend, graph))
         job = replace(job, options=replace(job.options, quantize=options))
     bias: BiasCorrection = "none" if options.bias_correction == "auto" else options.bias_correction
-    with ThreadPoolExecutor(1) as beside:
-        remarks = beside.submit(calibration_images.remarks_of, plan.spec, options, plan.images, plan.data)
-        resolved = _resolved(plan, job, bias, corrects_biases=corrects_biases)
-        record = calibration_images.remarked(record, remarks.result())
+    remarks = calibration_images.remarks_of(plan.spec, options, plan.images, plan.data)
+    record = calibration_images.remarked(record, remarks)
+    resolved = _resolved(plan, job, bias, corrects_biases=corrects_biases)
     picks = _picks(plan, job, resolved)
     if picks != list(range(len(job.calibration))):
         job = replace(job, calibration=_picked(job.calibration, picks))
