@@ -18,6 +18,7 @@ import tiny_graphs
 import typer.main
 from command_line import densecast, failed
 from made_images import write_jpeg
+from typer.core import TyperGroup
 
 from densecast.cli import app
 from densecast.spec.options import BuildOptions, InputShape, Range
@@ -122,5 +123,6 @@ def test_a_process_that_works_ends_with_0_and_json_alone_on_standard_output(arti
 
 
 def test_only_the_older_name_of_a_command_is_not_listed() -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert {name for name, command in commands.items() if command.hidden} == {"compare-results"}
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    assert {name for name, command in group.commands.items() if command.hidden} == {"compare-results"}

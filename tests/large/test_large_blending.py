@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,9 +49,8 @@ def test_shared_cells_go_over_from_one_tile_to_the_next_in_equal_steps(
     Image.fromarray(np.zeros((*size_hw, 3), np.uint8)).save(tmp_path / "a.png")
     grid = Grid(TILE, SHARED, 1, 1, True)
     with png.open_png(tmp_path / "a.png") as strips:
-        bands = list(
-            blended.labels(TwoMinds(ratio), strips, (grid, grid), scored=False, done=lambda: None)  # type: ignore[arg-type]
-        )
+        network: Any = TwoMinds(ratio)
+        bands = list(blended.labels(network, strips, (grid, grid), scored=False, done=lambda: None))
     found = np.concatenate([labels for labels, _ in bands])
     # Of 8 shared cells the k-th belongs to the first tile by (8 - k) / 9, and to the next one by (k + 1) / 9.
     place = np.arange(SHARED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,13 +95,13 @@ def test_a_person_cut_off_by_a_tile_is_taken_from_the_next_one_and_a_guessed_joi
     scores = np.full((1, JOINTS), 0.9, np.float32)
     scores[0, 0] = score
     versions = [np.asarray(body[None] + shift, np.float32) for shift in ((0, 0), (0, 1))]
-    found = iter(
+    found: Any = iter(
         Poses(version - np.float32([start, 0]), scores, np.asarray([sure], np.float32))
         for version, start, sure in zip(versions, (0, 50), (0.9, 0.5), strict=True)
     )
     grids = Grid(100, 50, 1, 1, True), Grid(100, 50, 1, 1, True)
     with strips(np.zeros((100, 150, 3), np.uint8), tmp_path) as picture:
-        one = people.people(lambda tile: next(found), picture, grids, lambda: None)  # type: ignore[arg-type]
+        one = people.people(lambda tile: next(found), picture, grids, lambda: None)
     np.testing.assert_allclose(one.xy_px, versions[taken], atol=1e-4)
 
 
@@ -115,7 +116,8 @@ class Nobody:
 
 def test_what_tiles_share_is_told_of_the_side_that_shares_less(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((40, 130, 3), np.uint8)).save(tmp_path / "a.png")
-    found = LargePeople(Nobody(), tile_hw=(16, 64), overlap_px=20)  # type: ignore[arg-type]
+    pipeline: Any = Nobody()
+    found = LargePeople(pipeline, tile_hw=(16, 64), overlap_px=20)
     _, record = found.find(tmp_path / "a.png", tmp_path / "a")
     # Tiles of 16 rows share 15 at most, those of 64 columns the 20 that were asked for: 25 rows of them, and 3 columns.
     assert (record.how, record.tile_hw, record.overlap_px, record.tiles) == ("people", (16, 64), 15, 25 * 3)

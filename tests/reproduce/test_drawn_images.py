@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import made_report
 import pytest
@@ -20,9 +21,9 @@ from densecast.verbs.reproduce import drawings
 from densecast.verbs.reproduce.material import Material
 
 
-def row(values: dict[str, float], better: str = "higher") -> Row:
+def row(values: dict[str, float], better: Literal["higher", "lower"] = "higher") -> Row:
     made = made_report.row("onnxruntime", "force_float32", 0)
-    return replace(made, score=replace(made.score, per_image=values, better=better))  # type: ignore[arg-type]
+    return replace(made, score=replace(made.score, per_image=values, better=better))
 
 
 FIRST = {"a": 0.5, "b": 0.9, "c": 0.1, "d": 0.7, "e": 0.8, "f": 0.3}

@@ -93,9 +93,8 @@ def test_a_value_of_another_type_is_refused(kind: Any, name: str, value: object,
 
 
 def test_lists_are_tuples_and_numbers_of_other_libraries_are_pythons() -> None:
-    options = densecast.QuantizeOptions(
-        images=np.int64(5), percentile=np.float32(99.5), excluded_names=["head", "tail"]
-    )  # type: ignore[arg-type]
+    given: dict[str, Any] = {"images": np.int64(5), "percentile": np.float32(99.5), "excluded_names": ["head", "tail"]}
+    options = densecast.QuantizeOptions(**given)
     assert options == densecast.QuantizeOptions(images=5, percentile=99.5, excluded_names=("head", "tail"))
     assert (type(options.images), type(options.percentile)) == (int, float)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from densecast.errors import BadConfigError
@@ -67,9 +69,9 @@ def test_a_ratio_scales_the_size_or_else_the_image() -> None:
         ({"multiple": 2, "factor": float("nan")}, "factor must be above 0"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(arguments: dict[str, object], told: str) -> None:
+def test_what_cannot_be_meant_is_refused(arguments: dict[str, Any], told: str) -> None:
     with pytest.raises(BadConfigError, match=told):
-        NearMultiple(**arguments)  # type: ignore[arg-type]
+        NearMultiple(**arguments)
 
 
 def test_a_spec_file_names_it() -> None:

@@ -11,7 +11,7 @@ import tiny_specs
 from PIL import Image
 
 from densecast.datasets import depth_pairs
-from densecast.errors import BadConfigError, BadDatasetError, BadGraphError, UsageError
+from densecast.errors import BadConfigError, BadDatasetError, BadGraphError, BadImageError, UsageError
 from densecast.metrics.monocular_depth import MonocularDepth
 from densecast.spec.augment import View
 from densecast.tasks.monocular_depth import DepthMap, MonocularDepthDecode, MonocularDepthTask
@@ -247,6 +247,20 @@ def test_maps_are_tiffs_of_metres_or_steps_or_arrays_with_a_channel_axis(
     Image.fromarray(np.zeros((2, 4), np.uint8)).save(tmp_path / "depth" / "a.tif")
     with pytest.raises(BadDatasetError, match="a TIFF of one channel, 16 bits or floats, got uint8"):
         opened.read_target(opened.samples[0])
+
+
+def test_a_map_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    for folder in ("images", "depth"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (40, 30)).save(tmp_path / "images" / "a.jpg")
+    path = tmp_path / "depth" / "a.tif"
+    Image.fromarray(np.random.default_rng(0).random((30, 40), dtype=np.float32)).save(path)
+    whole = path.read_bytes()
+    opened = depth_pairs.open(tmp_path, "all")
+    for length in range(0, len(whole) - 200, 400):
+        path.write_bytes(whole[:length])
+        with pytest.raises((BadImageError, BadDatasetError)):
+            opened.read_target(opened.samples[0])
 
 
 def test_lists_say_which_images_a_split_has(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ in work at a time.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from densecast.backends import _settled
 from densecast.io import files
 from densecast.runtime.machine import usable_cpus
 from densecast.runtime.ordered_map import ordered_parallel_map
-from densecast.spec.tensor import Array, Feeds
+from densecast.spec.tensor import Array, Feeds, feeds_sha256
 
 # The hash of the graph that was calibrated last, and the extremes that images led to, by the hash of each one's feeds.
 _last: tuple[str, dict[str, list[Array]]] = ("", {})
@@ -59,7 +58,7 @@ def write(source: Path, calibration: Sequence[Feeds], target: Path, *, averaged:
     found, images = _of_graph(files.sha256(source)), iter(calibration)
 
     def extremes(worker: int, feeds: Feeds) -> list[Array]:
-        key = _key(feeds)
+        key = feeds_sha256(feeds)
         found[key] = found.get(key) or session.run(names, feeds)
         return found[key]
 
@@ -111,12 +110,3 @@ def _of_graph(content: str) -> dict[str, list[Array]]:
     if content != _last[0]:
         _last = (content, {})
     return _last[1]
-
-
-def _key(feeds: Feeds) -> str:
-    """A hash of one image's feeds."""
-    told = hashlib.sha256()
-    for name, array in sorted(feeds.items()):
-        told.update(repr((name, array.shape, array.dtype.str)).encode())
-        told.update(np.ascontiguousarray(array).data)
-    return told.hexdigest()

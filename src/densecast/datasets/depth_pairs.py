@@ -78,17 +78,13 @@ def _read_npy(path: Path) -> F32:
 
 def _read_picture(path: Path) -> F32:
     """A PNG or TIFF: of 16 bits in steps, or floats in metres."""
-    import cv2
-
-    read.size_hw(path)
-    values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is not None and values.ndim == 2 and values.dtype == np.uint16:
-        return np.asarray(values.astype(np.float32) / _units_per_m(path.parents[1]), dtype=np.float32)
-    if values is not None and values.ndim == 2 and values.dtype.kind == "f":
-        return np.asarray(values, dtype=np.float32)
-    got = "no image" if values is None else f"{values.dtype} {values.shape}"
+    values = read.decode(read.contents(path), str(path), full_depth=True)
+    if values.shape[2] == 1 and values.dtype == np.uint16:
+        return np.asarray(values[..., 0].astype(np.float32) / _units_per_m(path.parents[1]), dtype=np.float32)
+    if values.shape[2] == 1 and values.dtype.kind == "f":
+        return np.asarray(values[..., 0], dtype=np.float32)
     wanted = "PNG of one channel and 16 bits" if path.suffix == ".png" else "TIFF of one channel, 16 bits or floats"
-    raise BadDatasetError(f"{path}: a depth map is a {wanted}, got {got}.")
+    raise BadDatasetError(f"{path}: a depth map is a {wanted}, got {values.dtype} {values.shape}.")
 
 
 def _units_per_m(root: Path) -> float:

@@ -7,9 +7,7 @@ from typing import Literal
 
 from densecast.errors import BadConfigError
 from densecast.spec.geometry import Placement
-
-_LARGEST_SIDE = 1 << 16
-_LARGEST_MULTIPLE = 4096
+from densecast.spec.plain_resize import LARGEST_SIDE, check_multiple, check_sides, times
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +34,10 @@ class NearMultiple:
         Raises:
             BadConfigError: not 1 to 4096, no size of an image, or an aspect to keep or a factor that have no effect.
         """
-        if not 1 <= self.multiple <= _LARGEST_MULTIPLE:
-            raise BadConfigError(
-                f"{self.kind}: the multiple must be 1 to {_LARGEST_MULTIPLE}, got {self.multiple}.", field="resize"
-            )
-        if self.size_hw is not None and not all(1 <= side <= _LARGEST_SIDE for side in self.size_hw):
-            raise BadConfigError(
-                f"{self.kind}: sides must be 1 to {_LARGEST_SIDE} pixels, got {self.size_hw}.", field="resize"
-            )
-        if not 0 < self.factor <= _LARGEST_SIDE:
+        check_multiple(self.kind, self.multiple)
+        if self.size_hw is not None:
+            check_sides(self.kind, self.size_hw)
+        if not 0 < self.factor <= LARGEST_SIDE:
             raise BadConfigError(f"{self.kind}: the factor must be above 0, got {self.factor}.", field="resize")
         if self.size_hw is None and self.keep_ratio:
             raise BadConfigError(f"{self.kind}: keep_ratio is for a size_hw.", field="resize")
@@ -60,8 +53,7 @@ class NearMultiple:
         """The size, or the factor, times `ratio`."""
         if self.size_hw is None:
             return replace(self, factor=self.factor * ratio)
-        height, width = (max(1, int(side * ratio)) for side in self.size_hw)
-        return replace(self, size_hw=(height, width))
+        return replace(self, size_hw=times(self.size_hw, ratio))
 
     def _wanted_hw(self, image_hw: tuple[int, int]) -> tuple[float, float]:
         height, width = image_hw

@@ -32,6 +32,16 @@ def check_sides(kind: str, sides: tuple[int, int]) -> None:
         )
 
 
+def check_multiple(kind: str, multiple: int) -> None:
+    """Refuse a multiple that no side could be.
+
+    Raises:
+        BadConfigError: it is not 1 to 4096.
+    """
+    if not 1 <= multiple <= _LARGEST_MULTIPLE:
+        raise BadConfigError(f"{kind}: the multiple must be 1 to {_LARGEST_MULTIPLE}, got {multiple}.", field="resize")
+
+
 @dataclass(frozen=True, slots=True)
 class Native:
     """The image as it is."""
@@ -141,10 +151,7 @@ class ToMultiple:
         Raises:
             BadConfigError: not 1 to 4096.
         """
-        if not 1 <= self.multiple <= _LARGEST_MULTIPLE:
-            raise BadConfigError(
-                f"{self.kind}: the multiple must be 1 to {_LARGEST_MULTIPLE}, got {self.multiple}.", field="resize"
-            )
+        check_multiple(self.kind, self.multiple)
 
     def first_hw(self, image_hw: tuple[int, int]) -> tuple[int, int]:
         """To what size the first rule brings an image."""

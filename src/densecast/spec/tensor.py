@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,15 @@ from densecast.spec.options import LARGEST_SIZE
 
 Array = npt.NDArray[np.generic]
 Feeds = dict[str, Array]
+
+
+def feeds_sha256(feeds: Feeds) -> str:
+    """The hash of a network's inputs: their names, types, shapes and values."""
+    told = hashlib.sha256()
+    for name, array in sorted(feeds.items()):
+        told.update(repr((name, array.shape, array.dtype.str)).encode())
+        told.update(np.ascontiguousarray(array).data)
+    return told.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ A run does that in processes of its own: nothing is imported here that they do n
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from densecast.backends._base import BACKENDS
-from densecast.imaging import views
 from densecast.kernels.jit_warm_up import jit_warming_up
 from densecast.measure import loop
 from densecast.measure.confusion import Confusion, Matrix
@@ -53,7 +53,7 @@ def get_ready(backend: str, task: str) -> None:
     with jit_warming_up():
         BACKENDS.load_trusted(backend)
         TASKS.load_trusted(task)
-    assert views
+        importlib.import_module("densecast.imaging.views")  # which a pipeline imports with its first image
 
 
 def measure(

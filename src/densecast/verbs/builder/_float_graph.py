@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -19,12 +18,7 @@ from densecast.graph import _rounded
 from densecast.io import files
 from densecast.runtime import engine_words
 from densecast.spec.precision import Precision
-from densecast.spec.tensor import Array, Feeds
-
-# Every precision and engine of a run is compared with the same graph, on the same few images.
-_MOST_BYTES = 1 << 26
-_kept: OrderedDict[str, list[Array] | None] = OrderedDict()
-_guard = threading.Lock()
+from densecast.spec.tensor import Array, Feeds, feeds_sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +30,32 @@ class _Form:
 
 
 _AS_IT_IS = _Form("")
+# The graph's hash, what is rounded, the outputs asked for, and the hash of the feeds.
+_Key = tuple[str, _Form, tuple[str, ...], str]
+# Every precision and engine of a run is compared with the same graph, on the same few images.
+_MOST_BYTES = 1 << 26
+_kept: OrderedDict[_Key, list[Array] | None] = OrderedDict()
+_guard = threading.Lock()
 
 
 class FloatGraph:
     """The float graph, or a rounded form of it, in ONNX Runtime; opened when an answer is not known already."""
 
-    def __init__(self, path: Path, names: Sequence[str], form: _Form = _AS_IT_IS) -> None:
-        self._path, self._names, self._form = path, list(names), form
-        self._content = files.sha256(path)
+    def __init__(self, path: Path, names: Sequence[str], form: _Form = _AS_IT_IS, content: str = "") -> None:
+        self._path, self._names, self._form = path, tuple(names), form
+        self._content = content or files.sha256(path)
 
     def __call__(self, feeds: Feeds) -> list[Array] | None:
         """The outputs (N, ...) for an input's feeds, in the order of the names, which nobody may write to.
 
         None where the graph has no such form: those with other types than float32 inside.
         """
-        told = hashlib.sha256(repr((self._content, self._form, self._names)).encode())
-        for name, array in sorted(feeds.items()):
-            told.update(repr((name, array.shape, array.dtype.str)).encode())
-            told.update(np.ascontiguousarray(array).data)
-        key = told.hexdigest()
+        key = (self._content, self._form, self._names, feeds_sha256(feeds))
         with _guard:
             if key in _kept:
                 return _kept[key]
         session = self._session
-        found = [np.asarray(each) for each in session.run(self._names, feeds)] if session is not None else None
+        found = [np.asarray(each) for each in session.run(list(self._names), feeds)] if session is not None else None
         _keep(key, found)
         return found
 
@@ -68,7 +64,7 @@ class FloatGraph:
         if precision == "force_float32":
             return None
         form = _Form("weights", bits) if precision == "force_float16" else _Form("int8", 8)
-        return FloatGraph(self._path, self._names, form)
+        return FloatGraph(self._path, self._names, form, self._content)
 
     @functools.cached_property
     def _session(self) -> Any:
@@ -92,7 +88,7 @@ def _opened(model: str | bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _keep(key: str, found: list[Array] | None) -> None:
+def _keep(key: _Key, found: list[Array] | None) -> None:
     """Keep the last answers, as many as are small."""
     with _guard:
         _kept[key] = found

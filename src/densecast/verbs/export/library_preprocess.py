@@ -108,7 +108,7 @@ def of_processor(config: Mapping[str, Any]) -> Preprocess:
             raise _cannot(key, value)
     resizes = bool(config.get("do_resize", False))
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type"))
-    # Its processor normalises nothing, and has no size.
+    # GLPN's processor normalises nothing, and has no size.
     is_down, is_near = kind.startswith("GLPN"), kind.startswith("DPT")
     own = {"size_divisor"} if is_down else {"keep_aspect_ratio", "ensure_multiple_of"} if is_near else set()
     for key in _GEOMETRY:
