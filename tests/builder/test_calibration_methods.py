@@ -127,7 +127,9 @@ def test_images_that_are_alike_are_not_all_looked_at_and_the_record_holds_those_
     for index in range(70):
         write_jpeg(tmp_path / "images" / f"{index:02}.jpg", seed=index % 3)
     method = "mean_minmax" if named else "auto"
-    options = replace(INT8, backend="openvino", quantize=QuantizeOptions(images=0, calibration_method=method))
+    quantize = QuantizeOptions(images=0, calibration_method=method)
+    # A type named: timed, it is undecided in one of two builds now and then, and they change other labels.
+    options = replace(INT8, backend="openvino", half_type="f16", quantize=quantize)
     source = tiny_artifacts.exported(tmp_path, tiny_graphs.segmentation())
     records = [
         build(source, tmp_path / name, options, data=tmp_path / "images").manifest.calibration for name in ("a", "b")
