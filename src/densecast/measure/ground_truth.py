@@ -105,16 +105,24 @@ class GroundTruth:
         return self.task.target_at(self.dataset.read_target(sample), placement, self.frame)
 
     def count(
-        self, sample: Sample, prediction: Any, placement: Placement, *, seen: Callable[[Any], None] | None = None
+        self,
+        sample: Sample,
+        prediction: Any,
+        placement: Placement,
+        *,
+        seen: Callable[[Any], None] | None = None,
+        observe: Callable[[Sample, Any, Any], None] | None = None,
     ) -> Any:
         """Count one image; `prediction` is in the metric's frame, `placement` is the image's placement in the input.
 
-        `seen` is told the ground truth as it was read.
+        `seen` is told the ground truth as it was read, `observe` the prediction beside it, in the metric's frame.
         """
         target = self.dataset.read_target(sample)
         if seen is not None:
             seen(target)
         target = self.task.target_at(target, placement, self.frame)
+        if observe is not None:
+            observe(sample, prediction, target)
         return self.metric.count(sample.id, prediction, target, self.spec)
 
     def score(self, counts: Sequence[Any], told: tuple[str, ...] = ()) -> Score:

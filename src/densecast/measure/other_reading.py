@@ -6,6 +6,7 @@ score says that the model is bad. What a model predicts tells them apart: it is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from densecast.spec.sample import Sample
 from densecast.tasks.monocular_depth import MonocularDepthDecode
 
 # A systematic error shows on few images, and on few pixels of each.
-_IMAGES, _PIXELS = 64, 1 << 16
+IMAGES, _PIXELS = 64, 1 << 16
 _MOST_CLASSES = 512
 # Of a class that is called otherwise, so much is predicted as the other one, and so little of the other as itself.
 _AGREEING, _NOT_ITSELF = 0.6, 0.2
@@ -31,14 +32,18 @@ _FACTOR, _SPREAD = 2.0, 1.25
 
 
 class OtherReading:
-    """An observer of the measuring loop; `remarks` say what it found."""
+    """An observer of the measuring loop; `remarks` say what it found.
+
+    What one image shows is plain numbers: they may be kept in its record, and added another time.
+    """
 
     def __init__(self, spec: ModelSpec) -> None:
         self._labels = spec.labels
         classes, decode = len(spec.labels), spec.decode
-        self._counts = np.zeros((classes, classes), np.int64) if self._has_classes(spec) else None
-        is_of_bits = spec.task == "multilabel" and 1 < classes <= _MOST_CLASSES
-        self._bits = np.zeros((3, classes, classes), np.int64) if is_of_bits else None
+        has_classes = spec.task == "segmentation" and classes <= _MOST_CLASSES
+        has_bits = spec.task == "multilabel" and 1 < classes <= _MOST_CLASSES
+        self._counts = np.zeros((classes, classes), np.int64) if has_classes else None
+        self._bits = np.zeros((3, classes, classes), np.int64) if has_bits else None
         in_metres = isinstance(decode, MonocularDepthDecode) and (decode.form, decode.align) == ("metres", "none")
         self._factors: list[float] | None = [] if in_metres else None
         self._images = 0
@@ -46,14 +51,25 @@ class OtherReading:
     def __call__(self, sample: Sample, prediction: Any, target: Any) -> None:
         """Take one image's prediction and target."""
         self._images += 1
-        if self._images > _IMAGES:
-            return
+        if self._images <= IMAGES:
+            self.add(self.shown(prediction, target))
+
+    def shown(self, prediction: Any, target: Any) -> list[float]:
+        """What one image shows: places and numbers in turn, or a single factor; empty for nothing."""
         if self._counts is not None:
-            self._count(prediction.class_id, np.asarray(target))
+            return _sparse(_pairs(prediction.class_id, np.asarray(target), len(self._counts)))
+        if self._bits is not None:
+            return _sparse(_common_bits(prediction.classes, target.classes, self._bits.shape[1]))
+        return [] if self._factors is None else _factor(prediction.values, np.asarray(target))
+
+    def add(self, shown: Sequence[float]) -> None:
+        """Add what an image has shown."""
+        total = self._counts if self._counts is not None else self._bits
+        if total is not None:
+            numbers = np.asarray(shown, np.int64).reshape(-1, 2)
+            np.add.at(total.reshape(-1), numbers[:, 0], numbers[:, 1])
         elif self._factors is not None:
-            self._compare(prediction.values, np.asarray(target))
-        elif self._bits is not None:
-            self._count_bits(prediction.classes, target.classes)
+            self._factors += shown
 
     def remarks(self) -> tuple[str, ...]:
         """What would agree better, and where to look; empty where nothing does."""
@@ -63,33 +79,38 @@ class OtherReading:
             return _of_bits(self._bits, self._labels)
         return _of_factors(self._factors) if self._factors else ()
 
-    @staticmethod
-    def _has_classes(spec: ModelSpec) -> bool:
-        return spec.task == "segmentation" and len(spec.labels) <= _MOST_CLASSES
 
-    def _count(self, predicted: npt.NDArray[Any], there: npt.NDArray[Any]) -> None:
-        assert self._counts is not None
-        classes = len(self._counts)
-        predicted, there = _some(predicted), _some(there)
-        counted = (there < classes) & (predicted < classes)
-        pairs = there[counted].astype(np.int64) * classes + predicted[counted]
-        self._counts += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+def _sparse(counts: npt.NDArray[np.int64]) -> list[float]:
+    """Counts of any shape -> the places of those that are not 0, each with its number."""
+    flat = counts.reshape(-1)
+    places = np.flatnonzero(flat)
+    pairs: list[float] = np.stack([places, flat[places]], axis=1).reshape(-1).tolist()
+    return pairs
 
-    def _count_bits(self, predicted: npt.NDArray[np.bool_], there: npt.NDArray[np.bool_]) -> None:
-        assert self._bits is not None
-        classes = self._bits.shape[1]
-        own, found = (np.stack([_some(plane) for plane in each[:classes]]) for each in (there, predicted))
-        both = own.astype(np.float64) @ found.T.astype(np.float64)
-        self._bits[0] += both.astype(np.int64)
-        self._bits[1] += np.count_nonzero(own, axis=1)[:, None]
-        self._bits[2] += np.count_nonzero(found, axis=1)[None, :]
 
-    def _compare(self, predicted: npt.NDArray[Any], there: npt.NDArray[Any]) -> None:
-        assert self._factors is not None
-        predicted, there = _some(predicted), _some(there)
-        known = (there > 0) & (predicted > 0) & np.isfinite(predicted)
-        if known.any():
-            self._factors.append(float(np.median(there[known].astype(np.float64) / predicted[known])))
+def _pairs(predicted: npt.NDArray[Any], there: npt.NDArray[Any], classes: int) -> npt.NDArray[np.int64]:
+    """(H, W) twice -> (C, C) pixels by what is there (rows) and what was predicted."""
+    predicted, there = _some(predicted), _some(there)
+    counted = (there < classes) & (predicted < classes)
+    pairs = there[counted].astype(np.int64) * classes + predicted[counted]
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64, copy=False)
+
+
+def _common_bits(predicted: npt.NDArray[np.bool_], there: npt.NDArray[np.bool_], classes: int) -> npt.NDArray[np.int64]:
+    """(C, H, W) twice -> (3, C, C), as `_of_bits` takes them."""
+    own, found = (np.stack([_some(plane) for plane in each[:classes]]) for each in (there, predicted))
+    counts = np.empty((3, classes, classes), np.int64)
+    counts[0] = (own.astype(np.float64) @ found.T.astype(np.float64)).astype(np.int64)
+    counts[1] = np.count_nonzero(own, axis=1)[:, None]
+    counts[2] = np.count_nonzero(found, axis=1)[None, :]
+    return counts
+
+
+def _factor(predicted: npt.NDArray[Any], there: npt.NDArray[Any]) -> list[float]:
+    """(H, W) twice -> the median ratio of truth to prediction; empty where neither is known."""
+    predicted, there = _some(predicted), _some(there)
+    known = (there > 0) & (predicted > 0) & np.isfinite(predicted)
+    return [float(np.median(there[known].astype(np.float64) / predicted[known]))] if known.any() else []
 
 
 def _some(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -16,6 +16,8 @@ from densecast.measure.store.record import Failure, Maker, Record
 
 DONE, FAILED = "done", "failed"
 """The folders of the parts with results, and of those with failures."""
+SHOWN = "other_reading"
+"""The column of what images show of another reading of the ground truth."""
 
 _META = b"densecast"
 _DIGITS = 16
@@ -94,6 +96,7 @@ def _columns(pa: Any, folder: str, records: Sequence[Record], maker: Maker, colu
         found[f"{stage}_ms"] = pa.array([record.stages_ms.get(stage) for record in records], pa.float64())
     if folder == DONE and columns is not None:
         found |= columns.encode([record.count for record in records])
+        found[SHOWN] = pa.array([record.shown for record in records], pa.list_(pa.float64()))
     if folder == DONE:
         found["prediction"] = pa.array([record.prediction for record in records], pa.binary())
         found["prediction_suffix"] = pa.array([record.prediction_suffix for record in records], pa.string())

@@ -22,6 +22,7 @@ from densecast.errors import BadImageError, BadInputError, MissingFileError
 from densecast.io import codec, files
 from densecast.measure.ground_truth import GroundTruth
 from densecast.measure.in_memory import InMemory
+from densecast.measure.other_reading import IMAGES, OtherReading
 from densecast.measure.store.record import Failure, FileFacts, Maker, Record
 from densecast.pipeline import Image, Pipeline, Predicted
 from densecast.runtime import machine
@@ -57,6 +58,8 @@ def records(
     """
     facts: dict[str, FileFacts] = {}
     stages = Stages()
+    reading = OtherReading(truth.spec)
+    first = {sample.id for sample in truth.samples[:IMAGES]}
 
     def read(sample: Sample) -> Image:
         with stages.of_image("decode"):
@@ -71,8 +74,10 @@ def records(
         began = time.perf_counter_ns()
         told: list[FileFacts] = []
         seen = partial(_note, told) if isinstance(truth.dataset, InMemory) else None
+        shown: list[list[float]] = []
+        observe = partial(_show, reading, shown) if sample.id in first else None
         try:
-            count = truth.count(sample, predicted.prediction, predicted.placement, seen=seen)
+            count = truth.count(sample, predicted.prediction, predicted.placement, seen=seen, observe=observe)
             in_file = facts_of(sample.target) if sample.target != sample.image else None
             target = in_file or next(iter(told), FileFacts())
         except (BadInputError, MissingFileError) as error:
@@ -87,6 +92,7 @@ def records(
             count=count,
             prediction=kept[0],
             prediction_suffix=kept[1],
+            shown=next(iter(shown), None),
             stages_ms=stages.shares((time.perf_counter_ns() - began) / 1e6),
             finished=datetime.now(UTC),
         )
@@ -142,6 +148,11 @@ def _note(told: list[FileFacts], target: Any) -> None:
     """Note the facts of ground truth that is an array."""
     if isinstance(target, np.ndarray):
         told.append(facts_of_values(target))
+
+
+def _show(reading: OtherReading, shown: list[list[float]], _: Sample, prediction: Any, target: Any) -> None:
+    """Note what an image shows of another reading."""
+    shown.append(reading.shown(prediction, target))
 
 
 def _read(truth: GroundTruth, sample: Sample, pipeline: Pipeline) -> Image:

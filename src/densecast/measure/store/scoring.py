@@ -9,6 +9,7 @@ from typing import Any
 from densecast.errors import BadStoreError, UsageError
 from densecast.io import codec
 from densecast.measure import truth_check
+from densecast.measure.other_reading import OtherReading
 from densecast.measure.store import arrow, parts
 from densecast.measure.store.count_columns import CountColumns
 from densecast.measure.store.store import Scan, Store, Summary
@@ -51,31 +52,46 @@ def metric_of(store: Store) -> Metric[Any, Any, Any]:
     return metric
 
 
-def counts(store: Store, *, repeated: bool) -> Iterator[Any]:
+def counts(store: Store, *, repeated: bool, reading: OtherReading | None = None) -> Iterator[Any]:
     """The count of every image that is done, each once; see `Store.done_batches`.
+
+    What images have shown of another `reading` is added to it.
 
     Raises:
         BadStoreError: a part is damaged.
     """
     columns = CountColumns.of(metric_of(store))
-    for batch in store.done_batches(["id", *columns.names], repeated=repeated):
+    for batch in store.done_batches(["id", *columns.names, *_shown(reading)], repeated=repeated):
+        _add_shown(batch, reading)
         ids = parts.ids_of(batch.column("id"))
         with arrow.reading(store.name):
             yield from columns.decode(ids, {name: batch.column(name) for name in columns.names})
 
 
-def blocks(store: Store, *, repeated: bool) -> Iterator[CountBlock]:
+def blocks(store: Store, *, repeated: bool, reading: OtherReading | None = None) -> Iterator[CountBlock]:
     """The same counts field by field, some thousand at a time.
 
     Raises:
         BadStoreError: a part is damaged.
     """
     columns = CountColumns.of(metric_of(store))
-    for batch in store.done_batches(["id", *columns.names], repeated=repeated):
+    for batch in store.done_batches(["id", *columns.names, *_shown(reading)], repeated=repeated):
+        _add_shown(batch, reading)
         with arrow.reading(store.name):
             yield columns.decode_block(
                 parts.ids_of(batch.column("id")), {name: batch.column(name) for name in columns.names}
             )
+
+
+def _shown(reading: OtherReading | None) -> tuple[str, ...]:
+    return () if reading is None else (parts.SHOWN,)
+
+
+def _add_shown(batch: Any, reading: OtherReading | None) -> None:
+    """Add what a batch's images have shown; records of older versions have shown nothing."""
+    if reading is not None and parts.SHOWN in batch.schema.names:
+        for shown in batch.column(parts.SHOWN).drop_null().to_pylist():
+            reading.add(shown)
 
 
 def score(store: Store, found: Summary) -> Scored:
@@ -88,11 +104,12 @@ def score(store: Store, found: Summary) -> Scored:
         BadDatasetError: ground truth that makes the score a lie, see `truth_check`.
     """
     manifest, metric = store.manifest, metric_of(store)
-    judge = _Judge(metric, manifest.spec)
+    judge, reading = _Judge(metric, manifest.spec), OtherReading(manifest.spec)
     if isinstance(metric, ScoresBlocks):
-        value = metric.score_blocks(judge.passing_blocks(blocks(store, repeated=found.is_repeated)), manifest.spec)
+        every = blocks(store, repeated=found.is_repeated, reading=reading)
+        value = metric.score_blocks(judge.passing_blocks(every), manifest.spec)
     else:
-        stream = judge.passing(counts(store, repeated=found.is_repeated))
+        stream = judge.passing(counts(store, repeated=found.is_repeated, reading=reading))
         if isinstance(metric, ScoresStreams):
             value = metric.score_stream(stream, manifest.spec)
         else:
@@ -100,7 +117,7 @@ def score(store: Store, found: Summary) -> Scored:
     remarks = manifest.remarks
     if judge.truth is not None:
         remarks += truth_check.check(judge.truth, manifest.spec.labels, allow_ignored=manifest.allow_ignored)
-    remarks += truth_check.of_no_number(value, manifest.spec.task)
+    remarks += truth_check.of_no_number(value, manifest.spec.task) + reading.remarks()
     precisions = store.precisions()
     if found.failed:
         names = sorted(found.failed)

@@ -9,6 +9,7 @@ from typing import Any
 from densecast.errors import BadArtifactError, BadDatasetError, BadInputError
 from densecast.measure.ground_truth import GroundTruth
 from densecast.measure.loop import Progress
+from densecast.measure.other_reading import OtherReading
 from densecast.results._base import PrecisionReport
 from densecast.results.predictions import CollectResult
 from densecast.spec.augment import View
@@ -54,7 +55,9 @@ def collect(
     if [item.id for item in items] != [sample.id for sample in truth.samples]:
         raise BadArtifactError(f"damaged handoff: {folder / package.ITEMS} does not list its images.")
     _check_complete(handoff, items, outputs)
-    score = truth.score(list(_counts(truth, handoff, items, outputs, progress)))
+    reading = OtherReading(truth.spec)
+    counts = list(_counts(truth, handoff, items, outputs, reading, progress))
+    score = truth.score(counts, reading.remarks())
     reported = tool_outputs.performance([*tool_outputs.performance_files(outputs), *(performance or [])])
     return CollectResult(
         score=score,
@@ -83,14 +86,20 @@ def _check_complete(handoff: Handoff, items: list[Item], outputs: ToolOutputs) -
 
 
 def _counts(
-    truth: GroundTruth, handoff: Handoff, items: list[Item], outputs: ToolOutputs, progress: Progress | None
+    truth: GroundTruth,
+    handoff: Handoff,
+    items: list[Item],
+    outputs: ToolOutputs,
+    reading: OtherReading,
+    progress: Progress | None,
 ) -> Iterator[Any]:
     """Yield the metric's count of every image, in order."""
     for done, (sample, item) in enumerate(zip(truth.samples, items, strict=True), start=1):
         named_views = package.views(handoff.spec, item)
         views = [view for _, view in named_views]
         arrays = [_read(outputs.path(stem), view, handoff) for stem, view in named_views]
-        yield truth.count(sample, _prediction(arrays, views, handoff, truth), views[0].placement)
+        prediction = _prediction(arrays, views, handoff, truth)
+        yield truth.count(sample, prediction, views[0].placement, observe=reading)
         if progress:
             progress(done, len(items))
 
