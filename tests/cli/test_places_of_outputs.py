@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,16 +48,32 @@ def test_files_of_a_style_that_writes_none_are_refused() -> None:
         '{"model_type": "segformer", "id2label": {"0": "road"}}',
         '{"version": "5.0", "shapes": [], "imagePath": "a.jpg"}',
         '{"type": "FeatureCollection", "features": []}',
+        '{"name": "site", "version": "1.0.0", "scripts": {"build": "make"}}',
+        '{"format": 1, "model": "street", "labels": ["road", "car"]}',
+        '{"score": 0.5, "model": "a"}',
+        '[{"id": 1, "data": {"image": "a.jpg"}}]',
+        '[{"image_id": 1, "category_id": 1, "keypoints": [0.5], "score": 0.5}]',
+        "{}",
+        "17",
     ],
 )
-def test_annotations_and_configurations_are_not_written_over(text: str, tmp_path: Path) -> None:
+def test_what_densecast_did_not_write_is_not_written_over(text: str, tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(text)
-    said = failed(2, "evaluate", "model", "--data", tmp_path, "--json", tmp_path / "mine.json")
-    assert "densecast did not write it" in said
+    for option in ("--json", "--results"):
+        said = failed(2, "evaluate", "model", "--data", tmp_path, option, tmp_path / "mine.json")
+        assert "densecast did not write it" in said
     assert (tmp_path / "mine.json").read_text() == text
 
 
 def test_a_result_of_before_is_written_over(tmp_path: Path) -> None:
-    (tmp_path / "score.json").write_text('{"format": 1, "score": {"value": 0.5}, "artifact": "a"}')
+    (tmp_path / "score.json").write_text('{"format": 1, "score": {"value": 0.5}, "precision": {}, "artifact": "a"}')
     told = failed(3, "evaluate", tmp_path / "none", "--json", tmp_path / "score.json")
     assert "does not exist" in told
+
+
+def test_people_for_an_evaluation_server_are_written_over(tmp_path: Path) -> None:
+    person = {"image_id": 1, "category_id": 1, "keypoints": [0.5, 1.0, 1.0], "score": 0.25}
+    for people in ([person, person], []):
+        (tmp_path / "people.json").write_text(json.dumps(people) + "\n")
+        told = failed(3, "evaluate", tmp_path / "none", "--results", tmp_path / "people.json")
+        assert "does not exist" in told

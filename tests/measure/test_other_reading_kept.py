@@ -1,4 +1,4 @@
-"""Records of a store and a device's outputs tell of another reading of the ground truth what `evaluate` itself tells."""
+"""Stores and the outputs of devices tell of another reading of the ground truth what `evaluate` itself tells."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from made_images import carvana, write_jpeg
 from onnx import numpy_helper
 
 from densecast import report
+from densecast.io import own_json
 from densecast.spec.options import BuildOptions, InputShape
 
 Json = dict[str, object] | list[object]
@@ -27,10 +28,11 @@ Maker = Callable[[Path], Json]
 
 
 def written(folder: Path, *arguments: str | Path) -> Json:
-    """What the call writes, which has to be strict JSON."""
+    """What the call writes, which has to be strict JSON, and is known again so that the call may be repeated."""
     file = folder / "out.json"
     ended = densecast(*arguments, "--json", file, "-q")
     assert ended.code == 0, ended.err
+    own_json.refuse_others(file, "json")
     found: Json = json.loads(file.read_text(encoding="utf-8"), parse_constant=pytest.fail)
     return found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,15 +22,8 @@ if TYPE_CHECKING:
     from densecast.spec.data_options import Data
 
 
-_LOOKED_AT_BYTES = 1 << 16
-# Keys of annotation files, labels and models' configurations, which no result has.
-_OF_OTHERS = re.compile(
-    rb'"(annotations|categories|licenses|supercategory|imagePath|id2label|model_type)"\s*:|:\s*"FeatureCollection"'
-)
-
-
 def _json_place(flag: str) -> Callable[[Path | None], Path | None]:
-    """A callback that refuses, before any work, to write JSON where it cannot be, or over an image, a list, a report.
+    """A callback that refuses, before any work, to write JSON where it cannot be, or over what densecast did not write.
 
     Raises:
         UsageError, WriteError: something else is there, or nothing can be.
@@ -40,18 +32,10 @@ def _json_place(flag: str) -> Callable[[Path | None], Path | None]:
     def check(path: Path | None) -> Path | None:
         if path is None or (str(path) == "-" and flag == "--json"):
             return path
-        from densecast.io import files
+        from densecast.io import files, own_json
 
         files.require_place(path)
-        if path.is_file():
-            with path.open("rb") as stream:
-                start = stream.read(_LOOKED_AT_BYTES).lstrip()
-                stream.seek(max(0, path.stat().st_size - _LOOKED_AT_BYTES))
-                end = stream.read()
-            if start and start[:1] not in (b"{", b"["):
-                raise UsageError(f"{flag}: {path} is there already, and holds no JSON. Name another file.")
-            if _OF_OTHERS.search(start) or _OF_OTHERS.search(end):
-                raise UsageError(f"{flag}: {path} is there already, and densecast did not write it. Name another file.")
+        own_json.refuse_others(path, flag.removeprefix("--"), is_people=flag == "--results")
         return path
 
     return check

@@ -51,8 +51,8 @@ class Record:
     """One image of a run: done, or failed with a reason.
 
     `count` is the metric's count, `prediction` the bytes of the task's own file format, whose suffix is
-    `prediction_suffix`; `file` is where `infer` has written it. `shown` is what
-    the first images of a run show of another reading of the ground truth, see `OtherReading.shown`. `stages_ms` are wall times: `decode`, `infer` (the
+    `prediction_suffix`; `file` is where `infer` has written it. `shown` is what the first images of a run show of
+    another reading of the ground truth, see `OtherReading.shown`. `stages_ms` are wall times: `decode`, `infer` (the
     image's share of its batch), `postprocess`, and `total`, from reading to counting.
     """
 

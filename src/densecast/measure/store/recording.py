@@ -83,12 +83,11 @@ def records(
         except (BadInputError, MissingFileError) as error:
             return _failed(sample, error, own)
         kept = saved(truth.task, predicted.prediction, truth.spec) if keep_predictions else (None, None)
-        height, width = predicted.image.shape[:2]
         return Record(
             sample.id,
             image=own,
             target=target,
-            size_hw=(height, width),
+            size_hw=(predicted.image.shape[0], predicted.image.shape[1]),
             count=count,
             prediction=kept[0],
             prediction_suffix=kept[1],

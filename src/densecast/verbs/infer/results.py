@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import unicodedata
@@ -13,14 +12,10 @@ from pathlib import Path
 
 from densecast.artifact import MANIFEST
 from densecast.errors import DensecastError, UsageError
-from densecast.io import system, temporaries
+from densecast.io import own_json, system, temporaries
 from densecast.io.own_results import OwnResults, state_of
 from densecast.spec.verb_options import InferOptions
 from densecast.verbs.infer.sources import Source
-
-# What densecast writes as JSON has the number of its format, and one of these.
-_JSON_KEYS = {"results", "precision", "spec", "model"}
-_MAX_JSON_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,15 +268,7 @@ def _refuse_json(path: Path, inputs: dict[tuple[int, int], Path]) -> None:
         return
     if _identity(path) in inputs:
         raise UsageError(f"{path} is read as an image or list. Name another file.", field="json_file")
-    if not path.is_file() or path.stat().st_size == 0:  # a pipe, a device, or what `mktemp` has made
-        return
-    try:
-        found = json.loads(path.read_bytes()) if path.stat().st_size <= _MAX_JSON_BYTES else None
-    except (ValueError, RecursionError):
-        found = None
-    if not (isinstance(found, dict) and isinstance(found.get("format"), int) and _JSON_KEYS & found.keys()):
-        told = f"{path} is there already, and densecast did not write it. Name another file."
-        raise UsageError(told, field="json_file")
+    own_json.refuse_others(path, "json_file")
 
 
 def _identities(paths: Iterable[Path]) -> Iterator[tuple[tuple[int, int], Path]]:
