@@ -154,8 +154,9 @@ def test_masks_in_folders_of_classes_need_the_order_of_classes(tmp_path: Path) -
     target = opened.read_target(opened.samples[0])
     assert target.labels == ("lit", "wet", "far")
     np.testing.assert_array_equal(target.classes, np.stack([bits[1], bits[0], np.zeros_like(bits[0])]))
-    with pytest.raises(BadDatasetError, match="one order"):  # the model's are wet, lit, far
-        MultilabelIou().count("a", MultilabelMap(target.classes), target, tiny_specs.multilabel())
+    found = MultilabelMap(np.stack([bits[0], bits[1], np.zeros_like(bits[0])]))  # the model's are wet, lit, far
+    count = MultilabelIou().count("a", found, target, tiny_specs.multilabel())
+    np.testing.assert_array_equal(count.by_class, np.broadcast_to([*bits.sum(axis=(1, 2)), 0], (3, 3)))
     (tmp_path / "labels.txt").write_text("lit\n")
     with pytest.raises(BadDatasetError, match="lacks the folder wet"):
         multilabel_pairs.open(tmp_path, "all")
@@ -167,6 +168,17 @@ def test_a_bit_that_the_model_has_no_class_for_is_refused() -> None:
         bits[beyond, 0, 0] = True
         with pytest.raises(BadDatasetError, match=f"bit {beyond} is set"):
             MultilabelIou().count("a", MultilabelMap(bits[:3]), MultilabelTarget(bits), tiny_specs.multilabel())
+
+
+def test_classes_are_found_by_name_and_none_may_be_lost() -> None:
+    bits = np.random.default_rng(3).random((4, 6, 8)) < 0.4
+    named = MultilabelTarget(bits, ("Lit", "dry", "FAR", "wet"))
+    with pytest.raises(BadDatasetError, match="'dry' is set"):
+        named.planes_of(("wet", "lit", "far"), "a")
+    bits[1] = False
+    np.testing.assert_array_equal(named.planes_of(("wet", "lit", "far"), "a"), bits[[3, 0, 2]])
+    with pytest.raises(BadDatasetError, match="The data lack near"):
+        named.planes_of(("wet", "near"), "a")
 
 
 def test_iou_and_dice_are_those_of_sets_of_pixels() -> None:

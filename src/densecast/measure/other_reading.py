@@ -52,14 +52,14 @@ class OtherReading:
         """Take one image's prediction and target."""
         self._images += 1
         if self._images <= IMAGES:
-            self.add(self.shown(prediction, target))
+            self.add(self.shown(sample, prediction, target))
 
-    def shown(self, prediction: Any, target: Any) -> list[float]:
+    def shown(self, sample: Sample, prediction: Any, target: Any) -> list[float]:
         """What one image shows: places and numbers in turn, or a single factor; empty for nothing."""
         if self._counts is not None:
             return _sparse(_pairs(prediction.class_id, np.asarray(target), len(self._counts)))
         if self._bits is not None:
-            return _sparse(_common_bits(prediction.classes, target.classes, self._bits.shape[1]))
+            return _sparse(_common_bits(prediction.classes, target.planes_of(self._labels, sample.id)))
         return [] if self._factors is None else _factor(prediction.values, np.asarray(target))
 
     def add(self, shown: Sequence[float]) -> None:
@@ -96,9 +96,10 @@ def _pairs(predicted: npt.NDArray[Any], there: npt.NDArray[Any], classes: int) -
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64, copy=False)
 
 
-def _common_bits(predicted: npt.NDArray[np.bool_], there: npt.NDArray[np.bool_], classes: int) -> npt.NDArray[np.int64]:
+def _common_bits(predicted: npt.NDArray[np.bool_], there: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """(C, H, W) twice -> (3, C, C), as `_of_bits` takes them."""
-    own, found = (np.stack([_some(plane) for plane in each[:classes]]) for each in (there, predicted))
+    classes = len(there)
+    own, found = (np.stack([_some(plane) for plane in each]) for each in (there, predicted))
     counts = np.empty((3, classes, classes), np.int64)
     counts[0] = (own.astype(np.float64) @ found.T.astype(np.float64)).astype(np.int64)
     counts[1] = np.count_nonzero(own, axis=1)[:, None]

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from densecast.errors import BadDatasetError, BadShapeError
+from densecast.errors import BadShapeError
 from densecast.metrics._base import CountBlock, Metric, require_tensors
 from densecast.metrics._blocks import blocks_of
 from densecast.metrics._overlaps import Counts, Floats, by_label, defined_mean, ious, resampled_means, sums_and_values
@@ -55,7 +54,7 @@ class MultilabelIou:
             BadShapeError: prediction and target are not of one size.
             BadDatasetError: the target has other classes than the model.
         """
-        there = _fitted(sample_id, target, spec)
+        there = target.planes_of(spec.labels, sample_id)
         if prediction.classes.shape != there.shape:
             raise BadShapeError(
                 f"a prediction of {prediction.classes.shape} bits cannot be compared with {there.shape}."
@@ -91,26 +90,3 @@ class MultilabelIou:
 
 
 METRIC: Metric[MultilabelMap, MultilabelTarget, BitCount] = MultilabelIou()
-
-
-def _fitted(sample_id: str, target: MultilabelTarget, spec: ModelSpec) -> npt.NDArray[np.bool_]:
-    """The target's planes of the model's classes."""
-    classes = len(spec.labels)
-    if target.labels is not None and target.labels != spec.labels:
-        raise BadDatasetError(
-            f"{sample_id}: the data set's classes are {', '.join(target.labels)}, the model's "
-            f"{', '.join(spec.labels)}. They must be the same, in one order.",
-            field="labels",
-        )
-    if len(target.classes) < classes:
-        raise BadDatasetError(
-            f"{sample_id}: the ground truth has {len(target.classes)} bits a pixel, the model {classes} classes.",
-            field="labels",
-        )
-    beyond = [place for place in range(classes, len(target.classes)) if target.classes[place].any()]
-    if beyond:
-        raise BadDatasetError(
-            f"{sample_id}: bit {beyond[0]} is set in the ground truth, and the model has classes 0 to {classes - 1}.",
-            field="labels",
-        )
-    return target.classes[:classes]

@@ -149,9 +149,9 @@ def _note(told: list[FileFacts], target: Any) -> None:
         told.append(facts_of_values(target))
 
 
-def _show(reading: OtherReading, shown: list[list[float]], _: Sample, prediction: Any, target: Any) -> None:
+def _show(reading: OtherReading, shown: list[list[float]], sample: Sample, prediction: Any, target: Any) -> None:
     """Note what an image shows of another reading."""
-    shown.append(reading.shown(prediction, target))
+    shown.append(reading.shown(sample, prediction, target))
 
 
 def _read(truth: GroundTruth, sample: Sample, pipeline: Pipeline) -> Image:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import BadConfigError, BadGraphError
+from densecast.errors import BadConfigError, BadDatasetError, BadGraphError
 from densecast.spec.augment import View
 from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
@@ -89,6 +89,35 @@ class MultilabelTarget:
 
     classes: Bits
     labels: tuple[str, ...] | None = None
+
+    def planes_of(self, labels: tuple[str, ...], sample_id: str) -> Bits:
+        """(len(labels), H, W): the planes of these classes, found by name, or of a target without names by their order.
+
+        Raises:
+            BadDatasetError: it lacks one of them, or has pixels of a class that is none of them; names `sample_id`.
+        """
+        places = {_folded(label): place for place, label in enumerate(self.labels or ())}
+        lacking = [label for label in labels if self.labels is not None and _folded(label) not in places]
+        if lacking or len(self.classes) < len(labels):
+            told = (
+                f"the data set's classes are {', '.join(self.labels)}, the model's {', '.join(labels)}. The data lack "
+                + ", ".join(lacking)
+                if self.labels is not None
+                else f"the ground truth has {len(self.classes)} bits a pixel, the model {len(labels)} classes"
+            )
+            raise BadDatasetError(f"{sample_id}: {told}.", field="labels")
+        chosen = [places[_folded(label)] if self.labels is not None else place for place, label in enumerate(labels)]
+        beyond = [place for place in range(len(self.classes)) if place not in chosen and self.classes[place].any()]
+        if beyond:
+            what = f"bit {beyond[0]}" if self.labels is None else repr(self.labels[beyond[0]])
+            there = f"classes 0 to {len(labels) - 1}" if self.labels is None else f"the classes {', '.join(labels)}"
+            told = f"{what} is set in the ground truth, and the model has {there}."
+            raise BadDatasetError(f"{sample_id}: {told}", field="labels")
+        return self.classes[chosen]
+
+
+def _folded(label: str) -> str:
+    return "".join(letter for letter in label.casefold() if letter not in "_- ")
 
 
 def decode_options(spec: ModelSpec) -> MultilabelDecode:

@@ -23,6 +23,7 @@ from densecast.spec.choices import checked
 from densecast.spec.data_options import Data, DataCheckOptions, Reading
 from densecast.spec.model import ModelSpec, Rgb
 from densecast.spec.sample import Sample
+from densecast.tasks.multilabel import MultilabelTarget
 from densecast.tasks.segmentation.palettes import voc
 from densecast.verbs.data_check import contact, findings
 from densecast.verbs.data_check.layouts import without_model
@@ -56,7 +57,7 @@ def check_data(
     if html is not None:
         contact.require(files.given(html))
     name, layout, root = _layout(given, spec)
-    found = survey(layout, root)
+    found = _for_model(survey(layout, root), spec)
     samples = _chosen(found, options)
     if not samples and not found.without_target and not found.problems:
         raise BadDatasetError(f"{root}: there is nothing to check in the split {options.split!r}.", field="split")
@@ -93,6 +94,19 @@ def _layout(given: Data, spec: ModelSpec | None) -> tuple[str, DatasetFormat, Pa
         first = min(given.options.named)
         raise UsageError(f"the option {first!r} has no effect on data of the layout {name!r}.", field=first)
     return name, layout, given.path
+
+
+def _for_model(found: Survey, spec: ModelSpec | None) -> Survey:
+    """The same survey, whose several classes a pixel are those of the model, in its order."""
+    if spec is None or spec.task != "multilabel":
+        return found
+    labels, read = spec.labels, found.read
+
+    def fitted(sample: Sample) -> MultilabelTarget:
+        target: MultilabelTarget = read(sample)
+        return MultilabelTarget(target.planes_of(labels, sample.id), labels)
+
+    return replace(found, read=fitted)
 
 
 def _chosen(found: Survey, options: DataCheckOptions) -> tuple[Sample, ...]:
