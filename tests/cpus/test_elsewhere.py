@@ -186,6 +186,9 @@ def test_int8_of_another_architecture_is_asked_for_its_answer(
     with Pipeline.open(moved):
         pass
     assert len(list((own_cache / "answers_elsewhere").iterdir())) == 1
+    kept = {name: digest for name, digest in moved.manifest.files.items() if name != GOLDEN}
+    with pytest.raises(WrongCpuError, match=r"int8 it was built on riscv64, whose kernels .*-b onnxruntime"):
+        Pipeline.open(replace(moved, manifest=replace(moved.manifest, files=kept)))
 
 
 def test_verify_says_what_opening_would_refuse(built: CompiledArtifact, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,6 +249,16 @@ def test_maps_are_tiffs_of_metres_or_steps_or_arrays_with_a_channel_axis(
         opened.read_target(opened.samples[0])
 
 
+def test_a_map_of_a_form_that_is_not_read_is_named_with_what_to_write(tmp_path: Path) -> None:
+    for folder in ("images", "depth"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (4, 2)).save(tmp_path / "images" / "a.jpg")
+    (tmp_path / "depth" / "a.exr").write_bytes(b"v/1\x01")
+    with pytest.raises(BadDatasetError, match=r"a\.exr: depth is not read from \.exr files\. Write it as TIFF"):
+        depth_pairs.open(tmp_path, "all")
+    assert [each for each in depth_pairs.check(tmp_path).problems if "a.exr" in each]
+
+
 def test_a_map_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     for folder in ("images", "depth"):
         (tmp_path / folder).mkdir()

@@ -27,7 +27,6 @@ _WORDS: dict[Ability, str] = {
     "wide_int8_sums": "int8 sums of 32 bits (VNNI, AMX or ARM)",
     "bfloat16": "bfloat16",
     "float16": "float16",
-    "same_architecture": "the architecture of the one that built it, whose int8 kernels are others",
 }
 # Of the stored answer, where int8 sums may saturate: on AVX-512 and AVX2 they moved that of the shipped networks by
 # 0.044 to 0.35, and all that rounds otherwise there by 0.0073 at most. On ARM OpenVINO's int8 kernels moved fcn_tiny's
@@ -112,13 +111,16 @@ def _key(artifact: CompiledArtifact, package: str) -> str:
 
 
 def _wrong(artifact: CompiledArtifact, verdict: Verdict) -> WrongCpuError:
-    build = artifact.manifest.build
+    manifest, here = artifact.manifest, f"{machine.cpu()[0]}, {platform.machine()}"
+    missing = lacking(manifest)
+    why = [f"needs {_WORDS[each]}, which this CPU lacks" for each in missing if each in _WORDS]
     cure = "Build it with --cpu any, or on this CPU."
-    if "same_architecture" in lacking(artifact.manifest):
+    if "same_architecture" in missing:
+        built_on = manifest.machine.system.split()[-1:]
+        why.append(f"was built on {' '.join(built_on) or 'another architecture'}, whose kernels compute otherwise")
         cure = "Build it on this CPU, or with -b onnxruntime."
-    wanted = " and ".join(_WORDS[each] for each in lacking(artifact.manifest))
     return WrongCpuError(
-        f"{artifact.folder} was built in {short(build.precision)} for CPUs with {wanted}, and this one "
-        f"({machine.cpu()[0]}) has not: {verdict.told}. {cure}",
+        f"{artifact.folder} is refused on this CPU ({here}): in {short(manifest.build.precision)} it "
+        f"{' and '.join(why)}; {verdict.told}. {cure}",
         field="cpu",
     )

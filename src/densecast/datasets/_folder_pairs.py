@@ -93,12 +93,12 @@ def check_pairs(root: Path, target_of: Callable[[Path, str], Path | None], read:
     images = images_in(root / IMAGES)
     problems, pairs = [], 0
     for path in images:
-        target = target_of(root, path.stem)
-        if target is None:
-            problems.append(f"{path} has no target")
-            continue
-        pairs += 1
         try:
+            target = target_of(root, path.stem)
+            if target is None:
+                problems.append(f"{path} has no target")
+                continue
+            pairs += 1
             read(Sample(path.stem, path, target))
         except DensecastError as error:  # every broken file is reported, not only the first
             problems.append(str(error))

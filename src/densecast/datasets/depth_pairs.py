@@ -24,6 +24,8 @@ _KEY = "units_per_m"
 _FOLDER = "depth"
 _SUFFIXES = (".png", ".npy", ".tif", ".tiff")
 _LOOKED_FOR = "depth/<its stem>.png, .npy or .tif"
+# What other programs write depth to.
+_OTHERS = (".exr", ".pfm", ".npz", ".hdr", ".pgm", ".h5", ".hdf5", ".mat", ".bin", ".raw", ".jpg", ".jpeg")
 
 
 def open(root: Path, split: Split = "val", seed: int = 0) -> Dataset[F32]:
@@ -48,6 +50,12 @@ def _target_of(root: Path, stem: str) -> Path | None:
     found = [path for suffix in _SUFFIXES if (path := root / _FOLDER / f"{stem}{suffix}").is_file()]
     if len(found) > 1:
         raise BadDatasetError(f"{found[0]} and {found[1]} are both the depth of {stem}. Remove one.")
+    other = next((path for suffix in _OTHERS if (path := root / _FOLDER / f"{stem}{suffix}").is_file()), None)
+    if not found and other is not None:
+        raise BadDatasetError(
+            f"{other}: depth is not read from {other.suffix} files. Write it as TIFF of float32, or by numpy.save as "
+            ".npy, (H, W) in metres."
+        )
     return found[0] if found else None
 
 
