@@ -29,6 +29,8 @@ _REPEATED = 1e-2
 _EVEN, _LARGEST_STRIDE = 32, 64
 # Maps of fewer pixels a side may round to any aspect.
 _FEW = 8
+# Maps of classes are no larger than the image; an enlarged picture is.
+_COLOURS, _LARGER = 3, 1.5
 # What detectors and mask classifiers return instead of one map.
 _BY_OBJECT = re.compile(r"(class_queries_logits|masks_queries_logits|pred_boxes|pred_masks|(^|_)boxes)$")
 
@@ -166,6 +168,12 @@ def check_padding(name: str, image: Shape, output: Shape, where: str) -> None:
     if len(output) != 4 or min(output[2:]) < 1:
         return
     refuse_turned(name, (image[2], image[3]), output)
+    if output[1] == _COLOURS and all(own >= _LARGER * size for size, own in zip(image[2:4], output[2:4], strict=True)):
+        _LOG.warning(
+            "%s: the output %r has three planes and is %d×%d for an image of %d×%d, as a network gives that makes "
+            "pictures larger. If it is one, its values are colours, and no scores of classes.",
+            where, name, *output[2:4], *image[2:4],
+        )  # fmt: skip
     lacking = [_lacking(size, own) for size, own in zip(image[2:4], output[2:4], strict=True)]
     if all(lacking):
         down, across = (-(-each // 2) for each in lacking)

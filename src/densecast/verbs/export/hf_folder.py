@@ -26,6 +26,9 @@ _SHOWN = 3
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
 # Networks that propose objects and score each: they give no map of class scores.
 BY_OBJECT = ("Mask2Former", "MaskFormer", "OneFormer", "Detr", "Yolos", "EoMT", "Sam", "RCNN", "RetinaNet", "FCOS")
+# Networks whose three planes are a picture's colours.
+_OF_CLASSES = ("segmentation", "multilabel")
+_OF_PICTURES = ("ForImageSuperResolution", "ForImageToImage", "ForMaskedImageModeling")
 
 
 def is_folder(path: Path) -> bool:
@@ -95,6 +98,11 @@ def refuse_by_class(name: str, task: str, where: str = "") -> None:
     Raises:
         BadGraphError: names the task that it is for.
     """
+    if task in _OF_CLASSES and any(kind in name for kind in _OF_PICTURES):
+        raise BadGraphError(
+            f"{where}{name} makes pictures of pictures: its output is colours, not scores of classes. A network like "
+            "this is exported with a task of your own (docs/own-task.md)."
+        )
     for other, (kind, what) in _CLASSES.items():
         if kind.removeprefix("AutoModel") in name and task in _CLASSES and task != other:
             raise BadGraphError(
