@@ -185,11 +185,15 @@ def test_a_missing_split_says_what_to_pass(tmp_path: Path) -> None:
     assert coco_keypoints.open(root, "all").samples == coco_keypoints.open(root, "val").samples
 
 
-def test_an_image_in_both_splits_is_refused(root: Path) -> None:
+def test_images_of_two_splits_may_have_one_number(root: Path) -> None:
+    """Tools number the images of each file from 0."""
+    alone = {split: coco_keypoints.open(root, split) for split in ("train", "val")}
     made_coco.change(root, image(id=100))
     made_coco.change(root, lambda document: document.update(annotations=[]))
-    with pytest.raises(BadDatasetError, match="000000000100 is in both splits"):
-        coco_keypoints.open(root, "all")
+    opened = coco_keypoints.open(root, "all")
+    ids = {sample.id: sample.image for sample in opened.samples}
+    assert len(ids) == sum(len(each.samples) for each in alone.values())
+    assert (ids["train/000000000100"].parent.name, ids["val/000000000100"].parent.name) == ("train2017", "val2017")
 
 
 def test_a_missing_image_is_named(root: Path) -> None:

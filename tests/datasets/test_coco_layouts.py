@@ -85,6 +85,23 @@ def test_key_points_are_found_where_tools_put_them(tmp_path: Path, people: Path,
     np.testing.assert_array_equal(joints(data), original_joints())
 
 
+def test_files_of_splits_may_number_their_images_alike(tmp_path: Path) -> None:
+    root = made_coco_labels.instances(tmp_path, count=2)
+    file = root / "annotations" / "instances_val2017.json"
+    expected = [coco_segmentation.open(root, split, reading=READING) for split in ("train", "val")]
+    document = json.loads(file.read_text(encoding="utf-8"))
+    for each in document["images"]:
+        each["id"] -= 100
+    for each in document["annotations"]:
+        each["image_id"] -= 100
+    file.write_text(json.dumps(document), encoding="utf-8")
+    found = coco_segmentation.open(root, "all", reading=READING)
+    wanted = [(split, sample) for split in expected for sample in split.samples]
+    assert [sample.image for sample in found.samples] == [sample.image for _, sample in wanted]
+    for sample, (split, other) in zip(found.samples, wanted, strict=True):
+        np.testing.assert_array_equal(found.read_target(sample), split.read_target(other))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_outlines_are_found_where_tools_put_them(tmp_path: Path, outlines: Path, layout: str) -> None:
     data = move(outlines, tmp_path, "instances", layout)

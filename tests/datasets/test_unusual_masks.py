@@ -81,6 +81,14 @@ def test_masks_of_one_picture_that_are_of_several_sizes_are_refused(tmp_path: Pa
         read_all(root)
 
 
+def test_label_studios_smaller_json_tells_the_pictures_as_well(tmp_path: Path) -> None:
+    root = one_class_each(tmp_path, "Label Studio")
+    file = next(root.glob("*.json"))
+    tasks = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps([{"id": each["id"], **each["data"], "tag": []} for each in tasks]), encoding="utf-8")
+    holds(read_all(root))
+
+
 def test_label_studios_masks_without_its_json_ask_for_it(tmp_path: Path) -> None:
     root = one_class_each(tmp_path, "Label Studio")
     next(root.glob("*.json")).unlink()

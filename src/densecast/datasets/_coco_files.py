@@ -131,6 +131,13 @@ def chosen(
     return picked, f"no split is named: {count} of {len(samples)} drawn for val with seed {seed}"
 
 
+def prefixes(numbers: Sequence[tuple[CocoFile, Sequence[int]]]) -> list[str]:
+    """What ids of each file's images begin with: nothing, or the split where files count their images separately."""
+    every = [number for _, own in numbers for number in set(own)]
+    is_apart = len(set(every)) == len(every)
+    return ["" if is_apart else f"{file.split}/" for file, _ in numbers]
+
+
 def missing(samples: Sequence[Sample], file: CocoFile) -> BadDatasetError | None:
     """An error for annotated files that are not there; None if all are."""
     absent = [path for each in samples for path in (each.image, each.target) if not path.is_file()]

@@ -72,7 +72,8 @@ class CocoKeypoints:
 def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = _UPRIGHT) -> CocoKeypoints:
     """All images of the split's annotation file by ascending id, including those without people.
 
-    A sample's id is the image's with twelve digits, as in COCO's file names. "all" are the splits that are there.
+    A sample's id is the image's with twelve digits, as in COCO's file names, after its split where the files of
+    several have the same numbers. "all" are the splits that are there.
     Splits are those of the files' names; a file whose name tells none is divided, see `_coco_files.chosen`.
 
     Raises:
@@ -94,15 +95,14 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = _UP
     sizes: dict[str, tuple[int, int]] = {}
     of_split: dict[str, Split | None] = {}
     remarks: list[str] = []
-    for file in wanted:
-        annotations = _coco_annotations.read(file.path, reading.joints or JOINTS)
-        remarks += [f"{file.path.name}: {remark}" for remark in annotations.remarks]
-        for image in annotations.images:
-            sample = _sample(file, image)
-            if sample.id in people:
-                raise BadDatasetError(f"{root}: image {sample.id} is in both splits.")
+    parsed = [(file, _coco_annotations.read(file.path, reading.joints or JOINTS)) for file in wanted]
+    prefixes = _coco_files.prefixes([(file, [image.id for image in each.images]) for file, each in parsed])
+    for (file, found), prefix in zip(parsed, prefixes, strict=True):
+        remarks += [f"{file.path.name}: {remark}" for remark in found.remarks]
+        for image in found.images:
+            sample = _sample(file, image, prefix)
             samples.append(sample)
-            people[sample.id], sizes[sample.id] = annotations.people[image.id], image.size_hw
+            people[sample.id], sizes[sample.id] = found.people[image.id], image.size_hw
             of_split[sample.id] = file.split
     samples.sort(key=lambda sample: sample.id)
     total = len(samples)
@@ -166,8 +166,8 @@ def _image_problems(
     return problems
 
 
-def _sample(file: CocoFile, image: _coco_annotations.ImageEntry) -> Sample:
-    return Sample(f"{image.id:012d}", file.image(image.file_name), file.path)
+def _sample(file: CocoFile, image: _coco_annotations.ImageEntry, prefix: str = "") -> Sample:
+    return Sample(f"{prefix}{image.id:012d}", file.image(image.file_name), file.path)
 
 
 DATASET: DatasetFormat = ModelFormat(

@@ -82,7 +82,7 @@ class CocoSegmentation:
 
 
 def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Reading()) -> CocoSegmentation:
-    """The split's images by ascending id, which are COCO's: twelve digits.
+    """The split's images by ascending id: COCO's, twelve digits, after the split where files have the same numbers.
 
     A file whose name tells no split is divided: a tenth, drawn by numpy's PCG64 with `seed` from the sorted ids, is for
     validation.
@@ -99,15 +99,17 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
     of_split: dict[str, Split | None] = {}
     samples: list[Sample] = []
     words: list[str] = []
+    parsed: list[tuple[CocoFile, Labels]] = []
     for file in files:
         if file.split not in (split, None) and split != "all":
             continue
         labels, understood = _coco_labels.parse(_coco_annotations.load(file.path), file.path, reading)
         words += [f"{file.path.name} ({len(labels.images)} images)", *understood]
+        parsed.append((file, labels))
+    prefixes = _coco_files.prefixes([(file, [image.id for image in labels.images]) for file, labels in parsed])
+    for (file, labels), prefix in zip(parsed, prefixes, strict=True):
         for image in labels.images:
-            sample = _sample(file, labels, image)
-            if sample.id in entries:
-                raise BadDatasetError(f"{root}: image {sample.id} is in two files.")
+            sample = _sample(file, labels, image, prefix)
             samples.append(sample)
             entries[sample.id], of_split[sample.id] = (labels, image), file.split
     samples.sort(key=lambda sample: sample.id)
@@ -161,11 +163,11 @@ def looks_like(root: Path) -> bool:
     return _coco_files.looks_like(root, _coco_files.LABELS)
 
 
-def _sample(file: CocoFile, labels: Labels, image: ImageEntry) -> Sample:
+def _sample(file: CocoFile, labels: Labels, image: ImageEntry, prefix: str = "") -> Sample:
     target = file.path
     if labels.is_panoptic:
         target = _coco_annotations.image_path((file.path.with_suffix(""), file.path.parent), labels.png_of(image.id))
-    return Sample(f"{image.id:012d}", file.image(image.file_name), target)
+    return Sample(f"{prefix}{image.id:012d}", file.image(image.file_name), target)
 
 
 DATASET: DatasetFormat = ModelFormat(

@@ -62,8 +62,9 @@ def check(truth: TruthSummary, labels: tuple[str, ...], *, allow_ignored: bool =
         )
     if truth.ignored > MOST * total and not allow_ignored:
         raise BadDatasetError(
-            f"{truth.ignored / total:.1%} of the pixels are not evaluated (255): the score would say little. If 255 "
-            "is a class, say so with --remap; if this is meant, pass --allow-ignored.",
+            f"{truth.ignored / total:.1%} of the pixels are not evaluated (255, or outside of all outlines and masks "
+            "of classes): the score would say little. If they are a class, say so: --remap 255=CLASS or "
+            "--remap background=CLASS; if this is meant, pass --allow-ignored.",
             field="allow_ignored",
         )
     remarks: list[str] = []

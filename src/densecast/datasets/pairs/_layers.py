@@ -202,7 +202,8 @@ def _tasks(root: Path, images: list[Path]) -> dict[str, Path]:
         found: dict[str, Path] = {}
         for task in tasks:
             data = task.get("data")
-            for value in data.values() if isinstance(data, dict) else ():
+            # The smaller of Label Studio's two JSON formats has no level of its own for the data.
+            for value in (data if isinstance(data, dict) else task).values():
                 name = _names.nfc(unquote(str(value)).replace("\\", "/").rpartition("/")[2].partition("?")[0])
                 told = by_file.get(name) or by_file.get(_UPLOADED.sub("", name))
                 if told is not None:
