@@ -42,6 +42,14 @@ def outlines_as_text(root: Path) -> Path:
     return root
 
 
+def volumes(root: Path) -> Path:
+    for folder in ("imagesTr", "labelsTr"):
+        (root / folder).mkdir(parents=True)
+        for index in range(COUNT):
+            (root / folder / f"{index}.nii.gz").write_bytes(b"\x1f\x8b")
+    return root
+
+
 def outlines_beside(root: Path) -> Path:
     pictures(root, ".")
     for index in range(COUNT):
@@ -109,6 +117,7 @@ def below_zero(root: Path) -> Path:
     [
         (arrays, r"It holds images/ \(3 \.png\), masks/ \(3 \.npy\)\. Masks have to be image files: save the arrays"),
         (outlines_as_text, r"labels/ \(3 \.txt\)\. Outlines in text files have to be drawn"),
+        (volumes, r"labelsTr/ \(3 \.nii\.gz\)\. Volumes have to be written as a PNG or TIFF a slice"),
         (outlines_beside, r"It holds 3 \.json, 3 \.png\. Outlines in a file a picture have to be drawn"),
         (nothing_in_masks, r"masks/ \(nothing\)\."),
         (other_names, r"It holds left eye/ \(3 \.png\), right eye/ \(3 \.png\)\."),

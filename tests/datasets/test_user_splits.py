@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from made_mask_folders import pairs
 
 from densecast.datasets import pairs as pairs_set
 from densecast.errors import DensecastError
-from densecast.spec.data_options import Reading
+from densecast.spec.data_options import DataOptions, Reading
 
 READING = Reading(("ground", "red", "green"))
 
@@ -27,6 +28,17 @@ def test_folders_that_are_called_after_both_splits_are_the_splits(
     dataset = pairs_set.open(tmp_path, "val", reading=READING)
     assert [each.id for each in dataset.samples] == [f"{words[1]}/p00", f"{words[1]}/p01"]
     assert len(pairs_set.open(tmp_path, "train", reading=READING).samples) == 4
+
+
+@pytest.mark.parametrize("images", [None, "photos/left"])
+def test_folders_that_are_named_may_lie_in_each_split(tmp_path: Path, images: str | None) -> None:
+    """As Mapillary's `training/images` and `training/v2.0/labels`."""
+    for word, count in (("training", 4), ("validation", 2)):
+        pairs(tmp_path, count=count, images=f"{word}/{images or 'images'}", masks=f"{word}/v2.0/labels")
+    reading = replace(READING, options=DataOptions(images_dir=images, masks_dir="v2.0/labels"))
+    opened = {split: pairs_set.open(tmp_path, split, reading=reading) for split in ("train", "val", "all")}
+    assert {split: len(each.samples) for split, each in opened.items()} == {"train": 4, "val": 2, "all": 6}
+    assert {each.target.parent for each in opened["val"].samples} == {tmp_path / "validation" / "v2.0" / "labels"}
 
 
 @pytest.mark.parametrize("form", ["{}/images|{}/masks", "images/{}|masks/{}"])

@@ -19,7 +19,13 @@ _LOOKED_INTO, _SNIFFED = 20, 1 << 20
 _LISTS, _ENOUGH = (b"images", b"annotations", b"categories"), 2
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # What holds labels without being an image, and what to do about it.
+_VOLUMES = "Volumes have to be written as a PNG or TIFF a slice, or pass (id, image, target) from Python"
 _CURES = {
+    ".nii": _VOLUMES,
+    ".nii.gz": _VOLUMES,
+    ".nrrd": _VOLUMES,
+    ".mha": _VOLUMES,
+    ".dcm": _VOLUMES,
     ".npy": "Masks have to be image files: save the arrays as PNG, or pass (id, image, target) from Python",
     ".npz": "Masks have to be image files: save the arrays as PNG, or pass (id, image, target) from Python",
     ".mat": "Masks have to be image files: save the arrays as PNG",
@@ -94,7 +100,8 @@ def _kinds(folder: Path, *, below: bool) -> Counter[str]:
         if number >= _LOOKED_AT:
             break
         if path.is_file() and not path.name.startswith("."):
-            found[path.suffix.lower() or path.name] += 1
+            name = path.name.lower()
+            found[".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower() or path.name] += 1
     return found
 
 

@@ -228,7 +228,9 @@ def _everything(root: Path, reading: Reading) -> _Everything:
     # Lists name what is meant: of VOC's pictures most have no mask, and are for other tasks.
     has_lists = any(isinstance(place, str) and place.endswith(".txt") for place in (file.train, file.val))
     if not any(samples for _, samples in parts) and not any(each.without_mask for each in matched):
-        raise BadDatasetError(f"{file.root} holds no pictures with masks ({found.words}).")
+        raise BadDatasetError(
+            f"{file.root} holds no pictures with masks ({found.words}).{_contents.of_folder(file.root)}"
+        )
     return _Everything(
         file.root,
         file,

@@ -112,6 +112,10 @@ def _refuse_one_of_two(root: Path) -> None:
 
 
 def _named(root: Path, file: DataFile) -> Found:
+    if not any((root / name).is_dir() for name in (file.images, file.masks) if name is not None):
+        found = _splits_first(root, file.images, file.masks)
+        if found is not None:
+            return found
     images = _child(root, file.images, IMAGES, "images_dir", "pictures")
     masks = _child(root, file.masks, MASKS, "masks_dir", "masks")
     return _with_splits(root, images, masks)
@@ -163,18 +167,25 @@ def _with_splits(root: Path, images: Path, masks: Path) -> Found:
     return Found((Part(images, masks),), f"pictures in {names[0]}, masks in {names[1]}", lists(root))
 
 
-def _splits_first(root: Path) -> Found | None:
-    """`train/images`, `train/masks`, `val/…`."""
-    parts = []
+def _splits_first(root: Path, images_dir: str | None = None, masks_dir: str | None = None) -> Found | None:
+    """`train/images`, `train/masks`, `val/…`, or folders of other names in those of the splits."""
+
+    def both(folder: Path) -> tuple[Path, Path] | None:
+        found = [
+            _first_of(folder, usual) if name is None else folder / name if (folder / name).is_dir() else None
+            for name, usual in ((images_dir, IMAGES), (masks_dir, MASKS))
+        ]
+        return (found[0], found[1]) if found[0] and found[1] else None
+
     splits = _split_folders(root)
-    for folder, split in splits:
-        images, masks = _first_of(folder, IMAGES), _first_of(folder, MASKS)
-        if images and masks:
-            parts.append(Part(images, masks, split, f"{folder.name}/"))
+    of_split = [(folder, split, both(folder)) for folder, split in splits]
+    parts = [Part(*own, split, f"{folder.name}/") for folder, split, own in of_split if own is not None]
     if not parts:
         return None
-    named = ", ".join(f"{_relative(root, part.images)} and {part.masks.name}" for part in parts)
-    others = _others(root, splits, lambda path: bool(_first_of(path, IMAGES) and _first_of(path, MASKS)))
+    named = ", ".join(
+        f"{_relative(root, part.images)} and {_relative(root / part.prefix, part.masks)}" for part in parts
+    )
+    others = _others(root, splits, lambda path: both(path) is not None)
     return Found(tuple(parts), f"pictures and masks in {named}{others}")
 
 
