@@ -82,6 +82,21 @@ def test_versions_leave_out_what_is_not_installed() -> None:
     assert set(machine.versions(("numpy", "no-such-package-anywhere"))) == {"numpy"}
 
 
+def test_versions_are_those_that_the_libraries_state_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy
+    import onnx
+
+    assert machine.versions(("numpy", "onnx")) == {"numpy": numpy.__version__, "onnx": onnx.__version__}
+    # As setuptools wrote it long ago, and with a README that speaks of another version.
+    for folder, name in (("old_one-2.1.egg-info", "PKG-INFO"), ("new_one-3.dist-info", "METADATA")):
+        (tmp_path / folder).mkdir()
+        version = folder.split("-")[1].partition(".")[0] + ".0rc1"
+        text = f"Metadata-Version: 2.1\nName: {folder[:7]}\nVersion: {version}\n\nVersion: 9\n"
+        (tmp_path / folder / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert machine.versions(("old_one", "new_one")) == {"old_one": "2.0rc1", "new_one": "3.0rc1"}
+
+
 def test_peak_memory_is_this_process_own_and_not_its_parents() -> None:
     """A child that starts small from a parent that once was large."""
     held = np.ones(200_000_000, np.uint8)

@@ -84,6 +84,7 @@ class OnnxInspector:
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 4
         options.enable_cpu_mem_arena = False  # every run is another graph: nothing is worth keeping
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if self._is_stepped and feed.dtype == np.float32:
             # An image's values lie on 256 levels already: stepping over its own range would find just these again.
             values = np.asarray(feed, dtype=np.float32)

@@ -6,6 +6,7 @@ import functools
 import math
 import os
 import platform
+import re
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -175,11 +176,18 @@ def versions(packages: tuple[str, ...]) -> dict[str, str]:
 
 @functools.cache
 def _version(package: str) -> str | None:
-    """The version as it was first asked for: what is imported does not change either, and looking it up takes 1 ms."""
+    """The version as it was first asked for: what is imported does not change either.
+
+    Of the package's metadata only the lines before the empty one are read: after it comes a whole README, and the
+    library's own look-up parses all of it, in every process anew.
+    """
     try:
-        return metadata.version(package)
+        distribution = metadata.distribution(package)
     except metadata.PackageNotFoundError:
         return None
+    fields = (distribution.read_text("METADATA") or "").partition("\n\n")[0]
+    found = re.search(r"^Version: *(\S+)$", fields, re.MULTILINE)
+    return found[1] if found else distribution.version
 
 
 def _group_folders(root: Path, own: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from densecast.verbs.export import heads, outputs
 from densecast.verbs.export.output_form import has_aspect
 
 # Of two aspects and of usual multiples; the first at which the graph runs shows how its outputs lie.
-_TRIALS_HW = ((96, 160), (256, 320), (224, 224), (512, 512), (64, 48), (640, 640), (1024, 1024))
+TRIALS_HW = ((96, 160), (256, 320), (224, 224), (512, 512), (64, 48), (640, 640), (1024, 1024))
 _TWO = 2
 _WHITE = 255
 _POINTWISE = ("Identity", "Cast", "Sigmoid", "Softmax", "LogSoftmax")
@@ -76,7 +76,7 @@ def _some_run(model: Any, spec: ModelSpec) -> Iterator[tuple[tuple[int, int], Fe
     images = batch if isinstance(batch, int) else batch.min
     assert isinstance(channels, int)
     tried = set()
-    for trial in _TRIALS_HW:
+    for trial in TRIALS_HW:
         high, wide = (_within(size, side) for size, side in zip((height, width), trial, strict=True))
         if (high, wide) in tried:
             continue

@@ -212,6 +212,8 @@ def graph_runner(serialised: bytes) -> Callable[[Feeds], Feeds]:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what fails is said by an error
+    # Between a few runs of one image each, threads that wait for the next would only take CPUs from others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises several unrelated kinds

@@ -141,4 +141,4 @@ def _drawn(shape: tuple[int, ...], seed: int) -> F32:
     return planes.reshape(shape)
 
 
-_kept = lru_cache(maxsize=8)(_drawn)
+_kept = lru_cache(maxsize=12)(_drawn)

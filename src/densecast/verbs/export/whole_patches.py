@@ -15,7 +15,7 @@ from densecast.verbs.export import heads, output_form, outputs
 
 _PATCHES = (14, 28, 56, 7, 12, 24, 48, 10, 20, 40)
 # None of the sides is a multiple of a patch above, and both halve evenly.
-_EVEN_HW = (160, 256)
+EVEN_HW = (160, 256)
 # About this long are the sides at which multiples are tried.
 _SIDE = 72
 
@@ -48,13 +48,13 @@ def find(spec: ModelSpec, run: Callable[[Feeds], Feeds]) -> Patch | None:
         maps = [each for each in sizes if output_form.has_aspect(each, size_hw)]
         return max(maps, key=lambda each: each[0] * each[1], default=None)
 
-    found = finest_at(_EVEN_HW)
-    if found is None or not any(heads.lacks_border(*pair) for pair in zip(_EVEN_HW, found, strict=True)):
+    found = finest_at(EVEN_HW)
+    if found is None or not any(heads.lacks_border(*pair) for pair in zip(EVEN_HW, found, strict=True)):
         return None
     for patch in _PATCHES:
         times = -(-max(_SIDE, height.min, width.min) // patch)
         sides = (times * patch, (times + 2) * patch)
         own = finest_at(sides)
         if own is not None and all(side % each == 0 for side, each in zip(sides, own, strict=True)):
-            return Patch(patch, f"of an image of {_EVEN_HW[0]}×{_EVEN_HW[1]} it covers {found[0]}×{found[1]}", sides)
+            return Patch(patch, f"of an image of {EVEN_HW[0]}×{EVEN_HW[1]} it covers {found[0]}×{found[1]}", sides)
     return None

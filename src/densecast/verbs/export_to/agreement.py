@@ -145,6 +145,8 @@ def _onnx(path: Path) -> Run:
 
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    # Threads that wait for the next run would take the other engine's CPUs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     (given,), names = session.get_inputs(), [each.name for each in session.get_outputs()]
     return lambda array: dict(zip(names, session.run(names, {given.name: array}), strict=True))
