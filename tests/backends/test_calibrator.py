@@ -122,6 +122,7 @@ def _everything(model: Any) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_corrected_biases_are_those_of_nncf(feeds: list[Feeds], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nncf")
     options = QuantizeOptions(activations="asymmetric", calibration_method="mean_minmax", bias_correction="fast")
@@ -240,6 +241,7 @@ def test_values_that_are_one_number_have_a_range() -> None:
     assert all(np.isfinite(end).all() for ends in ranges for end in ends)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activations", ["asymmetric", "symmetric"])
 def test_extremes_found_by_the_engine_are_those_of_the_tensors_bit_for_bit(
     feeds: list[Feeds], activations: ActivationScheme

@@ -178,6 +178,7 @@ def test_biases_are_corrected_where_that_is_clearly_better(
     assert record.tried_biases == {"none": 0.01, "fast": corrected}
 
 
+@pytest.mark.slow
 @pytest.mark.quantize
 def test_a_way_to_treat_biases_that_is_named_is_what_is_done(images: Path, tmp_path: Path) -> None:
     pytest.importorskip("nncf")

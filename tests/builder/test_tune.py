@@ -107,6 +107,7 @@ def test_float32_is_taken_where_sixteen_bits_bring_nothing(
     assert built.manifest.tuning is not None and built.manifest.fallback == built.manifest.tuning.why
 
 
+@pytest.mark.slow
 def test_what_half_of_the_rounds_deny_is_not_taken(
     source: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

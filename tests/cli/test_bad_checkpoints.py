@@ -143,6 +143,7 @@ def test_graph_unlike_the_framework_fails_the_gate(tmp_path: Path, monkeypatch: 
     assert "differs from the framework by 1.00e-01 of the largest output, more than the tolerance 1e-04" in message
 
 
+@pytest.mark.slow
 def test_an_export_that_is_interrupted_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tiny_torch.write_checkpoint(tmp_path / "weights.pth")
     arguments = (*EXPORT, tmp_path / "out", "--checkpoint")

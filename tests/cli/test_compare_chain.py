@@ -41,6 +41,7 @@ def test_stages_in_between_are_added(root: Path) -> None:
         assert stage["findings"]["location"] is None and stage["findings"]["curve"]
 
 
+@pytest.mark.slow
 def test_a_faulty_graph_is_beyond_the_limits_and_located(root: Path) -> None:
     page = root / "chain.html"
     arguments = ("compare", root / "float", root / "faulty.onnx", "--images", root / "images", "--locate", "-q")

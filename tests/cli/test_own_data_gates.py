@@ -48,6 +48,7 @@ def plain_miou(indices: list[int]) -> float:
     return float(np.mean(both / (confusion.sum(axis=0) + confusion.sum(axis=1) - both)))
 
 
+@pytest.mark.slow
 @pytest.mark.quantize
 def test_a_largest_drop_is_measured_in_the_plain_miou(model: Path, data: Path, tmp_path: Path) -> None:
     ended = densecast(

@@ -50,6 +50,7 @@ def without_medians(comparison: Comparison) -> Comparison:
     return replace(comparison, changed_margin_median=None, margin_median=None)
 
 
+@pytest.mark.slow
 def test_the_result_is_the_plain_one_however_often_it_went_on(root: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(root / "data", tmp_path / "data"))
     plain = compared(root, data)
@@ -81,6 +82,7 @@ def test_the_result_is_the_plain_one_however_often_it_went_on(root: Path, tmp_pa
         compared(root, data, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_shards_of_two_stores_are_one_comparison_and_it_is_reported(root: Path, tmp_path: Path) -> None:
     whole = compared(root, root / "data", tmp_path / "whole")
     models = (root / "float", [root / "built", root / "faulty.onnx"])

@@ -106,6 +106,7 @@ def test_a_zip_that_unpacks_to_more_than_any_network_is_refused_unread(tmp_path:
         checkpoint.read(path)
 
 
+@pytest.mark.slow
 def test_published_variants_are_told_from_their_tensors(tmp_path: Path) -> None:
     """Release v1.0 of the UNet has biases, later ones not: one zoo entry exports both."""
     torch.manual_seed(0)

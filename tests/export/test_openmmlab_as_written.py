@@ -120,6 +120,7 @@ def test_one_plane_has_the_originals_threshold(head: str, threshold: float | Non
     assert threshold is None or made.decode.threshold == threshold
 
 
+@pytest.mark.slow
 def test_one_plane_without_a_word_of_it_is_labelled_as_in_the_original(tmp_path: Path) -> None:
     text = PLAIN + DATA
     text = text.replace("num_classes=3, norm_cfg=norm_cfg, align", "num_classes=1, norm_cfg=norm_cfg, align")
@@ -143,6 +144,7 @@ def test_one_plane_without_a_word_of_it_is_labelled_as_in_the_original(tmp_path:
     assert np.array_equal(labels[decided], expected[decided])
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_cannot_be_expressed_gives_way_to_a_stated_preprocessing(tmp_path: Path) -> None:
     text = (PLAIN + DATA).replace("dict(type='RandomFlip')", "dict(type='CLAHE')")
     saved(tmp_path / "latest.pth", text, meta={"config": text, "CLASSES": LABELS})

@@ -174,6 +174,7 @@ def test_mmengine_keeps_averaged_weights_where_others_keep_the_trained_ones(
         assert said in " ".join(found.notes)
 
 
+@pytest.mark.slow
 def test_averaged_weights_beside_the_plain_ones_are_left_aside_or_taken(tmp_path: Path) -> None:
     network = saved(tmp_path / "latest.pth")
     key = "decode_head.conv_seg.bias"
@@ -276,6 +277,7 @@ def test_a_configuration_that_would_run_is_refused_and_does_not_run(tmp_path: Pa
     assert not canary.exists()
 
 
+@pytest.mark.slow
 def test_a_file_without_a_configuration_takes_one_beside_it(tmp_path: Path) -> None:
     saved(tmp_path / "published.pth", meta={"CLASSES": LABELS})
     with pytest.raises(DensecastError, match=r"--config"):

@@ -66,6 +66,7 @@ def test_a_folder_of_depth_is_exported_for_its_task_without_its_table_of_labels(
         export(folder, tmp_path / "other", preprocess="imagenet", options=SMALL)
 
 
+@pytest.mark.slow
 def test_a_network_of_depth_in_memory_is_no_segmentation_of_its_default_labels(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     network = transformers.GLPNForDepthEstimation(transformers.GLPNConfig(**SIZES))

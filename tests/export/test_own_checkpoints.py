@@ -109,6 +109,7 @@ def test_a_common_prefix_is_stripped_and_what_lies_outside_is_named(tmp_path: Pa
     assert prefix == "_orig_mod." or (f"prefix '{prefix}'" in said and "seen.pixels" in said)
 
 
+@pytest.mark.slow
 def test_a_state_dict_with_averaged_copies_inside_gives_the_plain_network(tmp_path: Path) -> None:
     own = tiny_torch.unet_state()
     content = {f"ema_model.{name}": tensor * 0 for name, tensor in own.items()}
@@ -268,6 +269,7 @@ def test_classes_and_widths_are_read_from_the_weights(tmp_path: Path, name: str)
         assert any("does not hold for own classes" in note for note in artifact.manifest.passes)
 
 
+@pytest.mark.slow
 def test_stated_labels_win_and_their_number_is_checked(tmp_path: Path) -> None:
     path = saved(
         tmp_path / "w.pth", {"meta": {"CLASSES": ["a", "b", "c"]}, "state_dict": SMALL["unet_tiny"].state_dict()}
@@ -299,6 +301,7 @@ def of_module(network: Any, weights: dict[str, Any]) -> Any:
         return network.eval()(torch.from_numpy(FEED)).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [(None, ("background", "car")), (["crack"], ("background", "crack")), (["sound", "crack"], ("sound", "crack"))],

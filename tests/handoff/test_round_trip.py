@@ -73,12 +73,12 @@ def wanted(voc: tuple[Artifact, Path], tmp_path_factory: pytest.TempPathFactory)
     [  # every form with every batch; each form, and each batch, with both tools
         ("logits", 1, "benchmark"),
         ("logits", 2, "ais_bench"),
-        ("logits", 16, "benchmark"),
+        pytest.param("logits", 16, "benchmark", marks=pytest.mark.slow),
         ("int32", 1, "ais_bench"),
         ("int32", 2, "benchmark"),
         ("int32", 16, "ais_bench"),
-        ("int64", 1, "benchmark"),
-        ("int64", 2, "ais_bench"),
+        pytest.param("int64", 1, "benchmark", marks=pytest.mark.slow),
+        pytest.param("int64", 2, "ais_bench", marks=pytest.mark.slow),
         ("int64", 16, "benchmark"),
     ],
 )

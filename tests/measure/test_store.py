@@ -214,6 +214,7 @@ def test_images_that_two_processes_have_computed_count_once(
     assert merge(tmp_path / "one") == plain and len(rows(tmp_path / "one")) == 20
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_same_command_goes_on(
     pipeline: Pipeline, root: Path, plain: EvaluateResult, tmp_path: Path
 ) -> None:

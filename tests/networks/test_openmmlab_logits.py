@@ -43,7 +43,11 @@ def seeded_network(name):
     return network.eval()
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+# The others run with the slow tests.
+SPOT = ("fcn_r50_d8_voc", "unet_s5_d16", "ocrnet_hr18", "res50_ae")
+
+
+@pytest.mark.parametrize("name", [n if n in SPOT else pytest.param(n, marks=pytest.mark.slow) for n in PUBLISHED])
 def test_logits_equal_the_original(name, goldens):
     network = seeded_network(name)
     for height, width in PUBLISHED[name].sizes_hw:

@@ -66,6 +66,7 @@ def first(folder: Path) -> report.Report:
     return go(folder)
 
 
+@pytest.mark.slow
 def test_report_holds_what_was_built_and_measured(first: report.Report, folder: Path) -> None:
     assert [(row.backend, row.asked) for row in first.rows] == [
         ("onnxruntime", "force_float32"),
@@ -85,6 +86,7 @@ def test_report_holds_what_was_built_and_measured(first: report.Report, folder: 
     assert first.images and (folder / "out" / "report.html").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_each_change_and_each_speed_has_an_interval(first: report.Report) -> None:
     baseline, other = first.rows
     assert baseline.change is None and baseline.pace is None
@@ -111,6 +113,7 @@ def test_a_row_that_is_measured_later_is_compared_with_a_stored_baseline(first: 
     assert again.rows[1].change == first.rows[1].change and again.rows[0] == first.rows[0]
 
 
+@pytest.mark.slow
 def test_a_second_run_measures_nothing_again(first: report.Report, folder: Path) -> None:
     def times() -> dict[Path, int]:
         kept = [folder / "out" / "measured", *(folder / "out" / row.artifact for row in first.rows)]
@@ -185,6 +188,7 @@ def test_each_precision_is_searched_for_in_its_own_way(
     assert [short(row.asked) for row in made.rows] == ["fp32", "fp16", "int8"]
 
 
+@pytest.mark.slow
 def test_without_a_search_everything_is_built_as_it_is_asked(first: report.Report) -> None:
     assert all(row.reasons.tuning is None and row.reasons.search is None for row in first.rows)
     assert [row.reasons.built for row in first.rows] == [row.asked for row in first.rows]

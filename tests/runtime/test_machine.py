@@ -82,7 +82,9 @@ def test_versions_leave_out_what_is_not_installed() -> None:
     assert set(machine.versions(("numpy", "no-such-package-anywhere"))) == {"numpy"}
 
 
-def test_versions_are_those_that_the_libraries_state_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_are_those_that_the_libraries_state_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import numpy
     import onnx
 

@@ -107,6 +107,7 @@ def test_the_score_is_that_of_a_plain_confusion_matrix(made: Path) -> None:
     assert score["value"] == pytest.approx(plain_score(made), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_labels_that_a_device_writes_are_read_beyond_255(made: Path, tmp_path: Path) -> None:
     """Cut to eight bits, class 256 would count as class 0, in every picture and without a word."""
     height, width = IMAGE_HW
