@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -14,11 +15,13 @@ from densecast.tasks.monocular_depth import MonocularDepthDecode
 
 torch = pytest.importorskip("torch")
 
+import command_line  # noqa: E402
 import torchvision_on_cpu  # noqa: E402
 
 from densecast.errors import BadConfigError, BadGraphError  # noqa: E402
+from densecast.spec.preprocess import Native, Preprocess  # noqa: E402
 from densecast.spec.verb_options import ExportOptions  # noqa: E402
-from densecast.verbs.export import export  # noqa: E402
+from densecast.verbs.export import export, sources  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
 
@@ -62,8 +65,50 @@ def test_a_folder_of_depth_is_exported_for_its_task_without_its_table_of_labels(
     folder = saved("GLPNForDepthEstimation", "GLPNConfig", tmp_path / "glpn")
     artifact = export(folder, tmp_path / "out", task="monocular_depth", preprocess="imagenet", options=SMALL)
     assert artifact.spec.task == "monocular_depth" and artifact.spec.labels == ()
+    again = export(folder, tmp_path / "unsaid", preprocess="imagenet", options=SMALL)
+    assert again.spec.task == "monocular_depth", "its class says so"
     with pytest.raises(BadGraphError, match=r"GLPNForDepthEstimation, a network for depth.*monocular_depth"):
-        export(folder, tmp_path / "other", preprocess="imagenet", options=SMALL)
+        export(folder, tmp_path / "other", labels=["far", "near"], preprocess="imagenet", options=SMALL)
+
+
+def folder_of(architecture: str, folder: Path, **config: object) -> str:
+    """The files of a folder that tell what it is, without weights."""
+    (folder / "config.json").write_text(json.dumps({"architectures": [architecture], **config}), encoding="utf-8")
+    (folder / "model.safetensors").touch()
+    return str(folder)
+
+
+@pytest.mark.parametrize("architecture", ["VitPoseForPoseEstimation", "SuperPointForKeypointDetection"])
+def test_a_folder_for_another_task_is_refused_with_what_is_taken(architecture: str, tmp_path: Path) -> None:
+    folder = folder_of(architecture, tmp_path)
+    line = command_line.failed(3, "export", folder, "--out", tmp_path / "out")
+    assert architecture in line and "semantic segmentation and depth estimation" in line and "--module" in line
+
+
+def test_a_folder_of_depth_needs_no_labels_and_no_spec(tmp_path: Path) -> None:
+    source = sources.named(folder_of("GLPNForDepthEstimation", tmp_path))
+    assert source.kind == "huggingface" and not source.needs_labels
+
+
+def test_a_crop_is_refused_until_it_is_said_how_whole_images_are_resized(tmp_path: Path) -> None:
+    """Colours and interpolation are still the processor's: MobileViT's files show blue first and normalise nothing."""
+    folder = folder_of("MobileViTForSemanticSegmentation", tmp_path, id2label={"0": "a", "1": "b"})
+    processor = {
+        "image_processor_type": "MobileViTImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": 72},
+        "resample": 3,
+        "do_center_crop": True,
+        "crop_size": {"height": 64, "width": 48},
+        "do_flip_channel_order": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    }
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor), encoding="utf-8")
+    line = command_line.failed(2, "export", folder, "--out", tmp_path / "out")
+    assert "do_center_crop" in line and "--resize stretch:64x48" in line
+    rule = sources.preprocess_of(sources.named(folder), "original", is_resized=True)
+    assert rule == Preprocess(Native(), "bicubic_pillow", "BGR", (0.0,), (1.0,), divisor=255.0)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from densecast.artifact import FloatArtifact  # noqa: E402
 from densecast.errors import BadConfigError, BadGraphError, UsageError  # noqa: E402
+from densecast.spec.preprocess import Preprocess, Stretch  # noqa: E402
 from densecast.spec.tensor import Dim  # noqa: E402
 from densecast.spec.verb_options import ExportOptions  # noqa: E402
 from densecast.verbs.export import export, onnx_file, open_pooling, parity  # noqa: E402
@@ -266,3 +267,41 @@ def test_a_difference_of_a_thousandth_at_other_sizes_is_looked_into(tmp_path: Pa
 
     artifact = export(Net(windows), tmp_path / "float", labels=["a", "b", "c"], example=(96, 128))
     assert artifact.spec.preprocess.pad_multiple == 32
+
+
+def squares_of_40(net: Net, image: Any) -> Any:
+    """As a transformer with learnt positions of one size."""
+    return net.conv(image.reshape(image.shape[0], 3, 40, 40))
+
+
+def own_padding(net: Net, image: Any) -> Any:
+    """As MobileNetV2 of transformers: how much is padded is a plain number of the size that is traced."""
+    below = -int(image.shape[2]) % 16
+    return functional.interpolate(net.conv(functional.pad(image, (0, 0, below, 0))), image.shape[2:], mode="bilinear")
+
+
+def whole_windows(net: Net, image: Any) -> Any:
+    """As Swin: filled up to whole windows at each level, which is nothing at the size that images are brought to."""
+    rest = [-int(side) % 128 for side in image.shape[2:]] if max(image.shape) > 100 else [0, 0]
+    return net.conv(functional.pad(image, (rest[1], 0, rest[0], 0)))[:, :, rest[0] :, rest[1] :] + 0.1 * rest[0]
+
+
+@pytest.mark.parametrize("way", [squares_of_40, own_padding, whole_windows])
+def test_where_open_sizes_fail_the_size_that_all_images_are_brought_to_is_taken(way: Any, tmp_path: Path) -> None:
+    net, rule = Net(way), Preprocess(Stretch((40, 40)))
+    artifact = export(net, tmp_path / "float", labels=["a", "b", "c"], preprocess=rule)
+    shape, feed = artifact.spec.input.shape, parity.image_like((1, 3, 40, 40), 1)
+    assert shape[2:] == (40, 40) and artifact.spec.preprocess.pad_multiple == 1, "no pixel is added"
+    assert any("height and width are fixed" in note for note in artifact.manifest.passes)
+    np.testing.assert_allclose(run(artifact, feed), own(net, feed), rtol=1e-4, atol=1e-5)
+
+
+def test_sizes_that_can_stay_open_do_so_and_are_traced_at_that_of_the_images(tmp_path: Path) -> None:
+    seen = []
+
+    def watched(net: Net, image: Any) -> Any:
+        seen.append(tuple(int(side) for side in image.shape[2:]))
+        return net.conv(image)
+
+    artifact = export(Net(watched), tmp_path / "float", labels=3, preprocess=Preprocess(Stretch((40, 56))))
+    assert isinstance(artifact.spec.input.shape[2], Dim) and (40, 56) in seen and (512, 512) not in seen

@@ -16,7 +16,17 @@ from PIL import Image
 from densecast.errors import BadShapeError, UnknownNameError, UsageError
 from densecast.spec.model import Evaluation
 from densecast.spec.options import BuildOptions, InputShape, Range
-from densecast.spec.preprocess import FitInto, Letterbox, Native, PoseAffine, Preprocess, ScaleBy, ShortSide, Stretch
+from densecast.spec.preprocess import (
+    FitInto,
+    Letterbox,
+    Native,
+    NearMultiple,
+    PoseAffine,
+    Preprocess,
+    ScaleBy,
+    ShortSide,
+    Stretch,
+)
 from densecast.spec.shapes import check_resize
 from densecast.spec.tensor import Dim, TensorSpec
 from densecast.verbs.builder import build
@@ -46,7 +56,7 @@ def test_a_resize_to_a_size_that_is_no_multiple_is_refused_unless_it_is_padded()
     assert check_resize(OPEN, Preprocess(Stretch((100, 100)), pad_multiple=32)) is None
 
 
-@pytest.mark.parametrize("rule", [Native(), ScaleBy(0.5), ShortSide(96)])
+@pytest.mark.parametrize("rule", [Native(), ScaleBy(0.5), ShortSide(96), NearMultiple(32, (64, 64), keep_ratio=True)])
 def test_where_only_some_images_fit_it_is_remarked(rule: Native) -> None:
     remark = check_resize(FIXED, Preprocess(rule))
     assert remark is not None and "--resize stretch:96x128" in remark

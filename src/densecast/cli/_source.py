@@ -125,7 +125,7 @@ def _base(typed: Typed, source: Named, chosen: ExportOptions) -> Preprocess:
     from densecast.verbs.export import sources
 
     try:
-        return sources.preprocess_of(source, chosen.variant, chosen.config)
+        return sources.preprocess_of(source, chosen.variant, chosen.config, is_resized=typed.resize is not None)
     except (BadConfigError, BadCheckpointError) as error:
         if typed.resize is not None and (typed.normalise is not None or None not in (typed.mean, typed.std)):
             return Preprocess(Native())

@@ -38,6 +38,14 @@ def built_input(spec: TensorSpec, shape: InputShape, *, uint8: bool) -> TensorSp
     return replace(spec, shape=sizes, dtype="uint8" if uint8 else spec.dtype)
 
 
+def resized_hw(rule: Preprocess) -> tuple[int, int] | None:
+    """The one size to which a rule brings every image; None where images keep sizes or aspects of their own."""
+    size_hw: tuple[int, int] | None = getattr(rule.resize, "size_hw", None)
+    if size_hw is None or getattr(rule.resize, "keep_ratio", False):
+        return None
+    return rule.place(size_hw).model_hw
+
+
 def check_resize(spec: TensorSpec, rule: Preprocess, slide: Slide | None = None) -> str | None:
     """Check that resized images can have a size that an input takes; a remark where only some images will.
 
@@ -48,9 +56,8 @@ def check_resize(spec: TensorSpec, rule: Preprocess, slide: Slide | None = None)
         # Sliding windows have a size of their own.
         return None
     height, width = spec.shape[2:]
-    one = getattr(rule.resize, "size_hw", None)
-    if one is not None:
-        placed = rule.place(one).model_hw
+    placed = resized_hw(rule)
+    if placed is not None:
         if all(_admits(size, side) for size, side in zip((height, width), placed, strict=True)):
             return None
         sides = [

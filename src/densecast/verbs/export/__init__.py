@@ -25,6 +25,7 @@ from densecast.verbs.export import (
     foreign,
     hf_folder,
     mmdeploy,
+    one_size,
     onnx_file,
     openmmlab,
     own_copy,
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 __all__ = ["ExportOptions", "SpecFile", "export", "export_file", "export_module", "export_zoo", "is_file_name"]
 
 _SUFFIXES = (".onnx", ".pt", ".pth", ".pt2", ".ts", ".torchscript", ".ckpt")
-_EXAMPLE_HW = (512, 512)
 
 
 @checked
@@ -218,7 +218,7 @@ def export_file(
     if not foreign.is_inside():
         if not is_onnx:
             checkpoints.require_torch("export of TorchScript")
-        pixels = None if is_onnx else foreign.trial_pixels(spec, options.size_hw or _EXAMPLE_HW)
+        pixels = None if is_onnx else foreign.trial_pixels(spec, trial_sizes.example_hw(spec, options))
         return foreign.export(path, spec, out, options, key, pixels=pixels)
     manifest = FloatManifest(spec, key, artifact.now(), machine.describe(), source=f"{path.name}")
     if is_onnx:
@@ -226,9 +226,8 @@ def export_file(
     if held == "program":
         return program.export(torch_file.load_program(path), manifest, options, out)
     network = onnx_file.load_torchscript(path)
-    found = torch_module.as_found(network, manifest, path.name)
-    keep = torch_module.keep_script(path, found.network if found.is_changed else None)
-    return torch_module.export(found.network, found.manifest, options, options.size_hw or _EXAMPLE_HW, keep, out)
+    size_hw = trial_sizes.example_hw(spec, options)
+    return one_size.export(network, manifest, options, size_hw, one_size.script_at(path), out, path.name)
 
 
 @checked
@@ -278,9 +277,8 @@ def export_module(
         weights=record,
         passes=notes,
     )
-    found = torch_module.as_found(network, manifest, kind.__name__)
-    size_hw, target = options.size_hw or example or _EXAMPLE_HW, files.given(out)
-    return torch_module.export(found.network, found.manifest, options, size_hw, torch_module.keep_traced, target)
+    size_hw, target = trial_sizes.example_hw(spec, options, example), files.given(out)
+    return one_size.export(network, manifest, options, size_hw, one_size.traced, target, kind.__name__)
 
 
 def is_file_name(name: str) -> bool:

@@ -40,6 +40,8 @@ def of_multiples(
     for multiple in _MULTIPLES:
         if multiple == height.multiple or multiple % height.multiple or multiple % width.multiple:
             continue
+        if not trial_sizes.divides_resized(spec, multiple):
+            continue  # Pixels would be added to images that the network takes as they are.
         for least in (multiple, 2 * multiple):
             feed = outputs.trial_feeds(spec, (images, channels, least, 3 * multiple), 0)
             is_of_it = not any(side % multiple for side in traced_hw)

@@ -188,6 +188,9 @@ def of_folder(
     name = files.real(folder).name
     if spec is not None:
         _alone(labels, preprocess)
+        if not isinstance(spec, ModelSpec) and not keys & {"task", "labels"}:
+            described = spec_file.read(Path(spec)) if isinstance(spec, (str, Path)) else spec
+            spec = replace(described, task=hf_folder.task_of(folder) or described.task)
         spec = _completed(
             spec, keys, lambda: hf_folder.labels(folder), functools.partial(hf_folder.preprocess_of, folder)
         )
@@ -195,6 +198,8 @@ def of_folder(
         hf_folder.refuse_other_task(folder, model.task)
         model = depth_form.settle(model, spec, *hf_folder.kind_of(folder))
         return hf_folder.load(folder, model.task), model
+    if task == "segmentation" and labels is None:
+        task = hf_folder.task_of(folder) or task
     hf_folder.refuse_other_task(folder, task if isinstance(task, str) else task.name)
     own_labels = hf_folder.labels(folder)
     own_preprocess = hf_folder.preprocess_of(folder) if preprocess is None else None

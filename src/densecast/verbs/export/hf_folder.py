@@ -22,6 +22,8 @@ _CLASSES = {
 }
 # Heads that serve training alone, and counters.
 _UNNEEDED = re.compile(r"(^|\.)auxiliary_head\.|num_batches_tracked$")
+# Classes for other tasks than these; of classifiers it is said which tensors they lack.
+_OTHER_HEADS = re.compile(r"For(?!SemanticSegmentation|DepthEstimation|ImageClassification)[A-Z]\w+")
 _SHOWN = 3
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
 # Networks that propose objects and score each: they give no map of class scores.
@@ -36,13 +38,14 @@ def is_folder(path: Path) -> bool:
     return (path / "config.json").is_file() and any((path / name).is_file() for name in _WEIGHTS)
 
 
-def preprocess_of(path: Path) -> Preprocess | None:
-    """Preprocessing of `preprocessor_config.json`, None where that is not there.
+def preprocess_of(path: Path, *, is_resized: bool = False) -> Preprocess | None:
+    """Preprocessing of `preprocessor_config.json`, None where that is not there; see `library_preprocess.of_processor`.
 
     Raises:
         BadConfigError: it cannot be read or expressed.
     """
-    return library_preprocess.translate(path) if (path / library_preprocess.PROCESSOR_FILE).is_file() else None
+    file = path / library_preprocess.PROCESSOR_FILE
+    return library_preprocess.of_processor(codec.read(file, dict), is_resized=is_resized) if file.is_file() else None
 
 
 def labels(path: Path) -> tuple[str, ...]:
@@ -55,7 +58,14 @@ def labels(path: Path) -> tuple[str, ...]:
     from densecast.verbs.export.described import labels_of
 
     config = codec.read(path / "config.json", dict)
-    refuse_by_object(" ".join(str(name) for name in config.get("architectures") or [config.get("model_type", "")]))
+    name = " ".join(str(name) for name in config.get("architectures") or [config.get("model_type", "")])
+    refuse_by_object(name)
+    if _OTHER_HEADS.search(name):
+        raise BadGraphError(
+            f"{path} holds a {name}. Of Hugging Face folders densecast takes networks for semantic segmentation and "
+            "depth estimation. Of another one wrap the part that gives maps in a module of the image alone "
+            "(--module), with a task of your own if it is neither segmentation nor depth."
+        )
     return labels_of(config["id2label"]) if config.get("id2label") else ()
 
 
@@ -78,9 +88,28 @@ def load(path: Path, task: str) -> Any:
                 path, local_files_only=True, trust_remote_code=False, output_loading_info=True
             )
     except Exception as error:  # transformers raises several unrelated kinds
+        if "Unrecognized configuration class" in str(error):
+            raise BadGraphError(
+                f"{path} holds a {_architectures(path)}; transformers has no network for {what} of its kind."
+            ) from None
         raise BadGraphError(f"transformers cannot open {path} as {what}: {last_line(error)}.") from None
     _refuse_untrained(path, what, found)
     return network
+
+
+def is_described(path: Path) -> bool:
+    """Whether the folder says all that a prediction needs: labels, or that it is one of depth.
+
+    Raises:
+        BadConfigError, BadGraphError: see `labels`.
+    """
+    return bool(labels(path)) or task_of(path) == "monocular_depth"
+
+
+def task_of(path: Path) -> str | None:
+    """The task that the folder says its network is for; None where it is of another or says nothing."""
+    name = _architectures(path)
+    return next((task for task, (kind, _) in _CLASSES.items() if kind.removeprefix("AutoModel") in name), None)
 
 
 def refuse_other_task(path: Path, task: str) -> None:

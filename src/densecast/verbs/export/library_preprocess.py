@@ -101,17 +101,20 @@ def of_smp(params: Mapping[str, Any]) -> Preprocess:
     return _normalised(Native(), "bilinear_opencv", colour, params.get("mean"), params.get("std"), divisor)
 
 
-def of_processor(config: Mapping[str, Any]) -> Preprocess:
-    """A Hugging Face image processor's configuration, for a segmentation network that takes whole images."""
-    for key, value in config.items():
-        if key.startswith("do_") and value and key not in _UNDERSTOOD:
-            raise _cannot(key, value)
-    resizes = bool(config.get("do_resize", False))
+def of_processor(config: Mapping[str, Any], *, is_resized: bool = False) -> Preprocess:
+    """A Hugging Face image processor's configuration, for a segmentation network that takes whole images.
+
+    Where it is said elsewhere how images `is_resized`, sizes and crops are not read, and images keep their size.
+    """
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type"))
-    # GLPN's processor normalises nothing, and has no size.
+    for key, value in config.items():
+        if key.startswith("do_") and value and key not in _UNDERSTOOD and not (is_resized and key in _CUTS):
+            raise _cut(key, config) if key in _CUTS else _cannot(key, value)
+    resizes = bool(config.get("do_resize", False))
+    # GLPN's processor has no size.
     is_down, is_near = kind.startswith("GLPN"), kind.startswith("DPT")
     own = {"size_divisor"} if is_down else {"keep_aspect_ratio", "ensure_multiple_of"} if is_near else set()
-    for key in _GEOMETRY:
+    for key in () if is_resized else _GEOMETRY:
         if config.get(key) and not (resizes and key in own) and not (key == "ensure_multiple_of" and config[key] == 1):
             raise _cannot(key, config[key])
     if config.get("rescale_offset") or config.get("offset"):
@@ -120,8 +123,9 @@ def of_processor(config: Mapping[str, Any]) -> Preprocess:
     interpolation: Interpolation = "bilinear_opencv"
     if resizes:
         number = config.get("resample", 2)
-        resize = _down(config) if is_down else _of_size(config.get("size"))
-        resize = _near(resize, config) if is_near else resize
+        if not is_resized:
+            resize = _down(config) if is_down else _of_size(config.get("size"))
+            resize = _near(resize, config) if is_near else resize
         if number not in _RESAMPLE:
             raise _cannot("resample", number)
         interpolation = _RESAMPLE[number]
@@ -130,9 +134,10 @@ def of_processor(config: Mapping[str, Any]) -> Preprocess:
         divisor = 1.0 / float(config.get("rescale_factor", 1 / 255))
         # 1 / 255 has been through text.
         divisor = round(divisor) if abs(divisor - round(divisor)) < 1e-9 * divisor else divisor
-    colour: ColourOrder = "BGR" if config.get("do_flip_channel_order") else "RGB"
+    colour: ColourOrder = "BGR" if config.get("do_flip_channel_order", kind.startswith("MobileViT")) else "RGB"
     mean = std = None
-    if config.get("do_normalize", not is_down):
+    # Of a processor that normalises nothing unless told to, a newer file may hold numbers nevertheless.
+    if config.get("do_normalize", not kind.startswith(_NOT_NORMALISED)):
         mean, std = config.get("image_mean"), config.get("image_std")
         if mean is None or std is None:
             raise BadConfigError("do_normalize is set, but image_mean or image_std is not there.", field="preprocess")
@@ -157,6 +162,10 @@ def of_torchvision(preset: Any) -> Preprocess:
 
 # Keys without `do_` that change sizes.
 _GEOMETRY = ("keep_aspect_ratio", "ensure_multiple_of", "crop_pct", "size_divisor", "pad_size", "max_image_size")
+# What of an image is not shown to the network.
+_CUTS = ("do_center_crop",)
+# Processors whose `do_normalize` is false where their file is silent.
+_NOT_NORMALISED = ("GLPN", "MobileViT", "SuperPoint")
 _UNDERSTOOD = (
     "do_resize",
     "do_rescale",
@@ -202,6 +211,17 @@ def _near(rule: Resize, config: Mapping[str, Any]) -> Resize:
 def _down(config: Mapping[str, Any]) -> Resize:
     """GLPN's: the image's own size, each side down to a multiple."""
     return NearMultiple(int(config.get("size_divisor") or 32), rounding="down")
+
+
+def _cut(key: str, config: Mapping[str, Any]) -> BadConfigError:
+    crop = config.get("crop_size")
+    sides = [crop.get("height"), crop.get("width")] if isinstance(crop, Mapping) else [crop, crop]
+    size = f"{sides[0]}x{sides[1]}" if all(isinstance(side, int) for side in sides) else "HEIGHTxWIDTH"
+    return BadConfigError(
+        f"{key} = {config[key]!r} of the library's preprocessing cuts the borders of images off, and predictions "
+        f"are of whole images. Say how they are brought to the network: --resize stretch:{size}, or short:SIDE.",
+        field="preprocess",
+    )
 
 
 def _cannot(key: str, value: object) -> BadConfigError:

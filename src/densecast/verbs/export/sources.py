@@ -61,7 +61,7 @@ def named(text: str, *, is_module: bool = False, is_described: bool = False, con
     if not (path.is_file() or path.is_dir()):
         raise MissingFileError.at(path)
     kind = kind_of(path, config)
-    has_labels = kind in ("openmmlab", "mmdeploy") or (kind == "huggingface" and bool(hf_folder.labels(path)))
+    has_labels = kind in ("openmmlab", "mmdeploy") or (kind == "huggingface" and hf_folder.is_described(path))
     if kind == "onnx" and not is_described:
         has_labels = bool(foreign.facts(path).labels)
     if kind == "torchscript":
@@ -120,8 +120,10 @@ def check(source: Named, given: Collection[str]) -> None:
         raise UsageError("weights says which weights of a checkpoint: name --checkpoint too.", field="weights")
 
 
-def preprocess_of(source: Named, variant: str, config: str | None = None) -> Preprocess:
-    """What the source's preprocessing is where nothing is said of it; `config` is the configuration file of weights.
+def preprocess_of(source: Named, variant: str, config: str | None = None, *, is_resized: bool = False) -> Preprocess:
+    """What the source's preprocessing is where nothing is said of it, or no more than how images are resized.
+
+    `config` is the configuration file of weights.
 
     Raises:
         BadConfigError, BadCheckpointError, MissingFileError: a configuration that cannot be read or expressed.
@@ -129,7 +131,7 @@ def preprocess_of(source: Named, variant: str, config: str | None = None) -> Pre
     if source.kind == "zoo" and isinstance(source.source, str):
         return ZOO.load(source.source).spec_for(variant).preprocess
     if source.kind == "huggingface" and isinstance(source.source, Path):
-        return hf_folder.preprocess_of(source.source) or Preprocess(Native())
+        return hf_folder.preprocess_of(source.source, is_resized=is_resized) or Preprocess(Native())
     if source.kind == "onnx" and isinstance(source.source, Path):
         return described.preprocess_of_onnx(source.source) or Preprocess(Native())
     if source.kind == "openmmlab" and isinstance(source.source, Path):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest
-from densecast.errors import BadGraphError, ParityError
+from densecast.errors import BadGraphError, BadShapeError, ParityError
 from densecast.graph import _quantised
 from densecast.io import files
 from densecast.runtime import stages
@@ -111,15 +111,16 @@ def export(
     graph = onnx_file.graph_runner(serialised)
     if manifest.network is None:
         for narrowed, note in decided_sizes.of_multiples(manifest.spec, made.decides, framework, graph, trials):
-            with contextlib.suppress(BadGraphError, ParityError):
+            with contextlib.suppress(BadGraphError, BadShapeError, ParityError):
                 noted = replace(manifest, spec=narrowed, passes=(*manifest.passes, note))
                 return export(network, noted, options, example_size_hw, keep, out)
     record = behaviour.compared(graph, trials, options.tolerance, framework, exact)
     spec, notes_on_sizes = _narrowed(spec, manifest, made, graph, framework)
+    remark = check_resize(spec.input, spec.preprocess, spec.slide)
     described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
     settled = output_form.refined(model, *next(iter(results[0].items())), image_hw, stated, spec)
     spec, said = _as_found(model, settled, described)
-    notes = (*_of_graph(made, selection), *notes_on_sizes, *said, *dropped)
+    notes = (*_of_graph(made, selection), *notes_on_sizes, *said, *dropped, *([remark] if remark else []))
     exported = Exported(module, spec, framework.places(selection.names), trials)
     return _written(out, replace(manifest, parity=record), serialised, notes, exported, keep)
 

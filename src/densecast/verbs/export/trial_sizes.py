@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from densecast.errors import BadGraphError, BadShapeError
+from densecast.spec import shapes as shapes_of_images
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import PoseAffine
 from densecast.spec.tensor import Dim, Feeds, TensorSpec
@@ -19,6 +20,9 @@ from densecast.verbs.export.torch_file import last_line
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 14, 28, 12, 24, 48, 7, 56, 224)
 # About this long are the sides that are tried: small, for speed, and odd multiples, which halving shows.
 _SIDE = 72
+_EXAMPLE_HW = (512, 512)
+# Of a traced image: more takes long.
+_MOST_PIXELS = 1 << 20
 _CHANNELS = re.compile(r"expected input\[.*?\] to have (\d+) channels, but got (\d+) channels")
 # A side that the words of a network's own error speak of.
 _NUMBERS = re.compile(r"(?<![\w.])(\d{2,4})(?![\w.])")
@@ -38,9 +42,11 @@ def fit(spec: ModelSpec, run: Callable[[Feeds], Feeds], where: str | Path) -> tu
     if not (isinstance(height, Dim) and isinstance(width, Dim)):
         return spec, None
     reasons = []
+    own_hw = resized_hw(spec)
+    own_hw = own_hw if own_hw is not None and _runs(spec, run, own_hw) else None
     for multiple in MULTIPLES:
         lowest = max(height.min, width.min)
-        if multiple % height.multiple or multiple % width.multiple:
+        if multiple % height.multiple or multiple % width.multiple or not _divides(multiple, own_hw):
             continue
         sides = _sides(multiple, max(lowest, _SIDE))
         batch = spec.input.shape[0]
@@ -57,12 +63,15 @@ def fit(spec: ModelSpec, run: Callable[[Feeds], Feeds], where: str | Path) -> tu
         if patch is None:
             return spec, None
         return with_multiple(spec, patch.multiple), said(spec, patch.multiple, patch.why)
-    _refuse_other_channels(spec, reasons[-1] if reasons else "")
-    for side in dict.fromkeys(int(number) for number in _NUMBERS.findall(reasons[-1] if reasons else "")):
-        if height.admits(side) and width.admits(side) and _runs(spec, run, side):
-            fixed = replace(spec.input, shape=(*spec.input.shape[:2], side, side))
-            note = f"of the sizes that were tried only {side}×{side} works: height and width are fixed ({reasons[-1]})"
-            return spec.with_input(fixed), note
+    if own_hw is None:
+        _refuse_other_channels(spec, reasons[-1] if reasons else "")
+    squares = [(int(number), int(number)) for number in _NUMBERS.findall(reasons[-1] if reasons else "")]
+    for size_hw in dict.fromkeys(squares if own_hw is None else [own_hw]):
+        if height.admits(size_hw[0]) and width.admits(size_hw[1]) and _runs(spec, run, size_hw):
+            return fixed(spec, size_hw), (
+                f"of the sizes that were tried only {size_hw[0]}×{size_hw[1]} works: height and width are fixed "
+                f"({reasons[-1]})"
+            )
     raise BadGraphError(
         f"{where} runs at no size that was tried, odd ones nor multiples of 2 to 256 "
         f"({reasons[-1] if reasons else ''}). If it takes one size alone, give that: --static 1xHEIGHTxWIDTH.",
@@ -70,11 +79,44 @@ def fit(spec: ModelSpec, run: Callable[[Feeds], Feeds], where: str | Path) -> tu
     )
 
 
-def _runs(spec: ModelSpec, run: Callable[[Feeds], Feeds], side: int) -> bool:
-    """Whether it takes squares of this side."""
+def resized_hw(spec: ModelSpec) -> tuple[int, int] | None:
+    """The size to which preprocessing brings every image, as a stretch or a letterbox does, where sizes are open.
+
+    None where images keep sizes of their own, or where the network does not take that one.
+    """
+    height, width = spec.input.shape[2:]
+    placed = shapes_of_images.resized_hw(spec.preprocess) if spec.slide is None else None
+    if placed is None or not (isinstance(height, Dim) and isinstance(width, Dim)):
+        return None
+    return placed if height.admits(placed[0]) and width.admits(placed[1]) else None
+
+
+def example_hw(spec: ModelSpec, options: ExportOptions, example: tuple[int, int] | None = None) -> tuple[int, int]:
+    """The size at which to trace a network: the one asked for, or that of its images where it is small enough."""
+    own = resized_hw(spec)
+    own = own if own is not None and own[0] * own[1] <= _MOST_PIXELS else None
+    return options.size_hw or example or own or _EXAMPLE_HW
+
+
+def fixed(spec: ModelSpec, size_hw: tuple[int, int]) -> ModelSpec:
+    """The spec with this height and width alone."""
+    return spec.with_input(replace(spec.input, shape=(*spec.input.shape[:2], *size_hw)))
+
+
+def divides_resized(spec: ModelSpec, multiple: int) -> bool:
+    """Whether images already come to whole multiples, as far as their size is known."""
+    return _divides(multiple, resized_hw(spec))
+
+
+def _divides(multiple: int, size_hw: tuple[int, int] | None) -> bool:
+    return size_hw is None or not any(side % multiple for side in size_hw)
+
+
+def _runs(spec: ModelSpec, run: Callable[[Feeds], Feeds], size_hw: tuple[int, int]) -> bool:
+    """Whether it takes images of this size."""
     batch, channels = spec.input.shape[:2]
     assert isinstance(channels, int)
-    shape = (batch if isinstance(batch, int) else 1, channels, side, side)
+    shape = (batch if isinstance(batch, int) else 1, channels, *size_hw)
     return outputs.answered(run, outputs.trial_feeds(spec, shape, 0)) is not None
 
 
