@@ -86,7 +86,7 @@ def test_pillow_images_of_16_bits_are_their_upper_byte() -> None:
         (RGB > 9, r"astype\(np.uint8\) \* 255"),
         (RGB.astype(np.int64), r"image.astype\(np.uint8\)"),
         (RGB.transpose(2, 0, 1), r"transpose\(1, 2, 0\)"),
-        (RGB[None], "one by one, or to Pipeline.stream"),
+        (RGB[None], "one by one, or as a list to densecast.predict"),
         (RGB[0, 0], "Pass one image"),
         (np.zeros((0, 32, 3), np.uint8), "empty"),
         (np.zeros((24, 32, 2), np.uint8), "the channels it takes"),
@@ -143,12 +143,12 @@ def test_an_array_whose_mask_hides_nothing_is_an_image() -> None:
 @pytest.mark.torch
 def test_a_tensor_is_refused_with_its_conversion() -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises(BadShapeError, match=r"torch tensor \(3, 4, 5\).*permute"):
+    with pytest.raises(BadShapeError, match=r"torch tensor \(3, 4, 5\)\. Pass \(tensor \* 255\).*byte\(\)\.permute"):
         as_image(torch.zeros(3, 4, 5), model())
     with pytest.raises(BadShapeError, match=r"torch tensor \(4, 5, 3\)\. Pass tensor\.cpu"):
-        as_image(torch.zeros(4, 5, 3), model())
+        as_image(torch.zeros(4, 5, 3, dtype=torch.uint8), model())
     with pytest.raises(BadShapeError, match=r"Pass tensor\[0\]\.permute"):
-        as_image(torch.zeros(2, 3, 4, 5), model())
+        as_image(torch.zeros(2, 3, 4, 5, dtype=torch.uint8), model())
 
 
 @pytest.mark.parametrize("address", ["https://a.example/b.jpg", "s3://bucket/b.jpg", "rtsp://a.example/live"])

@@ -25,6 +25,7 @@ from densecast.runtime.clock import Clock, unclocked
 from densecast.runtime.execution import ExecutionConfig, Mode
 from densecast.session import Session, Slot, tuned_setting, unless_failing
 from densecast.spec.augment import Augment
+from densecast.spec.choices import types_of
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.tensor import Feeds
@@ -33,8 +34,7 @@ from densecast.tasks._prediction import Origin, with_origin
 from densecast.windowed import Predicted as Predicted
 
 if TYPE_CHECKING:
-    # It brings numba, for which there is time while the engine loads its model.
-    from densecast.imaging.views import ModelInputs
+    from densecast.imaging.views import ModelInputs  # it brings numba, while the engine loads its model
 
 Image = npt.NDArray[np.uint8]
 # An array, a path, a file's bytes, or a Pillow image.
@@ -91,13 +91,14 @@ class Pipeline:
         """Load a compiled artifact; `threads` defaults to the CPUs this process may use, `device` to the backend's own.
 
         Raises:
-            UsageError: a device that this artifact's backend does not have.
+            UsageError: a device that this artifact's backend does not have, or an argument of another type.
             BadArtifactError: damaged, or not compiled.
             BackendMissingError, MissingExtraError: its engine is not installed.
         """
         if isinstance(artifact, PipelineConfig):
             own = artifact
             return cls.open(own.artifact, threads=own.threads, mode=own.mode, augment=own.augment, device=own.device)
+        types_of(PipelineConfig(Path(), threads, mode, augment, device))
         artifact = artifact if isinstance(artifact, Artifact) else CompiledArtifact.open(artifact)
         if not isinstance(artifact, CompiledArtifact):
             raise BadArtifactError(CompiledArtifact.wrong_kind(artifact.folder))
@@ -131,8 +132,7 @@ class Pipeline:
             BadImageError: a file that cannot be read.
         """
         seen = as_image(image, self.spec)
-        # The caller may use the array again.
-        kept = seen.copy() if isinstance(image, np.ndarray) else seen
+        kept = seen.copy() if isinstance(image, np.ndarray) else seen  # the caller may use the array again
         return with_origin(self.predict_together([seen], scores=scores)[0], Origin(self.spec, kept))
 
     async def apredict(self, image: ImageLike, *, scores: bool = False) -> Any:

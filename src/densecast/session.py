@@ -170,8 +170,8 @@ class Session:
     def __reduce__(self) -> Never:
         """Say what to send to another process instead: an engine and its threads cannot be copied."""
         raise TypeError(
-            "a loaded model can neither be pickled nor copied: send a densecast.PipelineConfig, and open it in the "
-            "other process."
+            "a loaded model can neither be pickled nor copied: send a densecast.PipelineConfig(FOLDER), and open it in "
+            "the other process, with Pipeline.open."
         )
 
     def close(self) -> None:

@@ -66,8 +66,9 @@ class Artifact:
             BadArtifactError: no manifest, one of a newer version, a file that is missing or changed, or another kind.
             BadInputError, MissingExtraError: a URL that cannot be read.
         """
+        given = files.given(folder)
         url = mirror.url_of(folder)
-        folder = Path(folder) if url is None else mirror.artifact(url, MANIFEST)
+        folder = given if url is None else mirror.artifact(url, MANIFEST)
         path = folder / MANIFEST
         temporaries.recover(folder)
         if not path.is_file():

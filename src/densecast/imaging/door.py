@@ -69,8 +69,8 @@ def prepared(inputs: Any) -> ModelInputs:
 
     if not isinstance(inputs, ModelInputs):
         raise BadShapeError(
-            f"this takes what `preprocess` gives of an image, got {_named(inputs)}. For a prediction call the pipeline "
-            "itself, pipeline(image); of many images, one after the other or by `densecast.predict`."
+            f"this takes what `preprocess` gives of an image, got {_type_of(inputs)}. For a prediction call the "
+            "pipeline itself, pipeline(image); of many images, one after the other or by `densecast.predict`."
         )
     return inputs
 
@@ -138,7 +138,7 @@ def _array(image: npt.NDArray[Any], channels: int, is_ranged: bool) -> npt.NDArr
             raise BadShapeError(f"{got} Some of its pixels are masked: pass image.filled(value).")
         image = image.data
     if image.ndim == 4:
-        raise BadShapeError(f"{got} Pass the images of a batch one by one, or to Pipeline.stream.")
+        raise BadShapeError(f"{got} Pass the images of a batch one by one, or as a list to densecast.predict.")
     if image.ndim not in (2, 3):
         raise BadShapeError(f"{got} Pass one image.")
     if image.ndim == 2:
@@ -204,7 +204,15 @@ def _named(source: Any) -> str:
         shape = tuple(source.shape)
         one = "tensor[0]" if len(shape) == 4 else "tensor"
         last = "" if len(shape) in (2, 3) and shape[-1] in (1, 3, 4) else ".permute(1, 2, 0)"
+        if source.is_floating_point():
+            return f"a torch tensor {shape}. Pass ({one} * 255).round().byte(){last}.cpu().numpy() if it is in 0..1."
         return f"a torch tensor {shape}. Pass {one}{last}.cpu().numpy() as uint8, one image."
     if isinstance(source, (list, tuple)):
-        return f"a {kind.__name__}. Pass images one by one, or to Pipeline.stream; of numbers, np.asarray(…, np.uint8)."
-    return f"{kind.__module__}.{kind.__name__}. Pass an array, a path, a file's bytes or a Pillow image."
+        return (
+            f"a {kind.__name__}. Pass images one by one, or to densecast.predict; of numbers, np.asarray(…, np.uint8)."
+        )
+    return f"{_type_of(source)}. Pass an array, a path, a file's bytes or a Pillow image."
+
+
+def _type_of(source: Any) -> str:
+    return f"{type(source).__module__}.{type(source).__qualname__}".removeprefix("builtins.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from densecast.errors import BadDatasetError, MissingFileError
+from densecast.io import files
 from densecast.io.own_results import RECORD, OwnResults
 
 # Every ending of the formats that are read: what can be read by name is found in a folder, too.
@@ -61,6 +62,17 @@ def images_in(folder: Path) -> list[Path]:
         BadDatasetError: no images in it.
     """
     return list(required(folder, list_images(folder)).images)
+
+
+def expanded(paths: Sequence[Path | str] | Path | str) -> list[Path]:
+    """Images as they are given to a function: files, and folders, which stand for the images in them.
+
+    Raises:
+        BadDatasetError: no images in a folder.
+        UsageError: no paths.
+    """
+    given = [files.given(each) for each in files.several(paths, "images")]
+    return [path for each in given for path in (images_in(each) if each.is_dir() else [each])]
 
 
 def required(folder: Path, listing: Listing) -> Listing:

@@ -17,6 +17,7 @@ from densecast.imaging.header import FORMATS as FORMATS
 from densecast.imaging.header import MAX_FILE_BYTES as MAX_FILE_BYTES
 from densecast.imaging.header import MAX_PIXELS as MAX_PIXELS
 from densecast.imaging.header import Facts
+from densecast.io import files
 from densecast.spec.model import ModelSpec
 
 Pixels = npt.NDArray[Any]
@@ -51,7 +52,7 @@ def read_image(path: Path | str, *, use_exif: bool = False) -> npt.NDArray[np.ui
         BadImageError: see `size_hw`; the pixel data is damaged or cut off; or values of 32 bits or floats, of which
             nobody has said what they mean.
     """
-    path = Path(path)
+    path = files.given(path)
     return _rgb(decode(contents(path), str(path), use_exif=use_exif), str(path))
 
 

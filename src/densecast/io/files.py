@@ -9,8 +9,9 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from densecast.errors import DensecastError, UsageError, WriteError
 from densecast.io import system, temporaries
@@ -22,16 +23,38 @@ _OWN_DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 # Others may put a folder there, or take it away, between two calls of ours.
 _TRIES = 20
+_SHOWN = 80
 
 
 def given(path: str | Path) -> Path:
     """A path as somebody gives it to a function: the text `~/x` is in the home folder, where anybody knows it.
 
     A folder whose name is a tilde is `./~`, or a `Path`, which is what it says.
+
+    Raises:
+        UsageError: it is no path.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"a path is needed, got {path!r:.{_SHOWN}}.")
     is_home = isinstance(path, str) and path.startswith("~/")
     # `Path.expanduser` raises where nobody knows the home; here the text stays as it is.
     return Path(os.path.expanduser(path)) if is_home else Path(path)  # noqa: PTH111
+
+
+def several(paths: Any, field: str, or_a: type = Path) -> tuple[Any, ...]:
+    """What is given where several paths may be: each of them, or a single path, which is no sequence of letters.
+
+    Raises:
+        UsageError: neither.
+    """
+    kinds = (str, os.PathLike, or_a)
+    if isinstance(paths, kinds):
+        return (paths,)
+    found = tuple(paths) if isinstance(paths, Iterable) else (paths,)
+    wrong = [each for each in found if not isinstance(each, kinds)]
+    if wrong:
+        raise UsageError(f"{field} must be paths, got {wrong[0]!r:.{_SHOWN}}.", field=field)
+    return found
 
 
 def real(path: Path) -> Path:

@@ -12,6 +12,7 @@ import numpy as np
 
 from densecast import windowed
 from densecast.errors import UsageError
+from densecast.imaging import folder
 from densecast.imaging.views import ModelInputs
 from densecast.measure.loop import Progress
 from densecast.pipeline import Pipeline, Predicted
@@ -46,13 +47,13 @@ _SIDE = 512
 @checked
 def benchmark(
     model: Model,
-    images: Sequence[Path | str] = (),
+    images: Sequence[Path | str] | Path | str = (),
     options: BenchmarkOptions = BenchmarkOptions(),
     *,
     mode: Mode = "latency",
     progress: Progress | None = None,
 ) -> BenchmarkResult:
-    """Time the pipeline on `images`, cycling through them; without images, time inference on random input.
+    """Time the pipeline on `images`, files or folders, cycling through them; without, time inference on random input.
 
     An artifact is opened in `mode`, and closed again; a pipeline is used as it is. One opened for throughput has
     several images in work at a time, and its stages' times hold what they wait for each other. Throughput is images
@@ -64,7 +65,7 @@ def benchmark(
         UsageError: an inference takes fewer images than the batch, or the engine does not time its layers.
     """
     with opened(model, mode) as pipeline:
-        paths = [Path(image) for image in images]
+        paths = folder.expanded(images)
         profile = benchmark_layers.profile_of(pipeline) if options.layers else None
         timing = _measured(pipeline, paths, options, progress)
         roofline = None

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from densecast.artifact import Artifact
 from densecast.backends._inspection import Inspector, TensorPoint, Tensors, layer_of
 from densecast.errors import BadArtifactError, UsageError
+from densecast.imaging import folder
 from densecast.imaging.prepare import prepare
 from densecast.imaging.read import read_for
 from densecast.runtime.execution import configure
@@ -68,9 +69,9 @@ class _Range:
 
 
 def diagnose(
-    artifact: Artifact | Path | str, images: Sequence[Path | str], *, progress: Progress | None = None
+    artifact: Artifact | Path | str, images: Sequence[Path | str] | Path | str, *, progress: Progress | None = None
 ) -> list[Finding]:
-    """Analyse a float artifact's weights, and its activations on `images`.
+    """Analyse a float artifact's weights, and its activations on `images`, files or folders.
 
     Raises:
         BadArtifactError: not a float artifact.
@@ -85,13 +86,14 @@ def diagnose(
         artifact = Artifact.open(artifact)
     if artifact.manifest.kind != "float":
         raise BadArtifactError(f"{artifact.folder} is compiled. Diagnose the exported artifact it was built from.")
-    if not images:
+    paths = folder.expanded(images)
+    if not paths:
         raise UsageError("diagnose needs at least one image.", field="images")
     model = onnx.load(artifact.file("model.onnx"))
     ranges: dict[str, _Range] = {}
     inspectors: dict[tuple[int, ...], Inspector] = {}
     rule = artifact.spec.preprocess_of(artifact.spec.input.name)
-    for done, path in enumerate(images, start=1):
+    for done, path in enumerate(paths, start=1):
         array, _ = prepare(read_for(path, artifact.spec), rule)
         feed = array[None]
         if feed.shape not in inspectors:
@@ -100,7 +102,7 @@ def diagnose(
         for point, tensor in _each(inspectors[feed.shape], feed):
             ranges.setdefault(point.name, _Range(point)).add(tensor)
         if progress:
-            progress(done, len(images))
+            progress(done, len(paths))
     inspector = next(iter(inspectors.values()))
     return [*_of_weights(inspector.weights()), *_of_activations(ranges.values())]
 

@@ -28,7 +28,9 @@ _UNLISTED = ("SHA256SUMS",)
 
 @checked
 def bundle(
-    artifacts: Sequence[Artifact | Path | str], out: Path | str, options: BundleOptions = BundleOptions()
+    artifacts: Sequence[Artifact | Path | str] | Artifact | Path | str,
+    out: Path | str,
+    options: BundleOptions = BundleOptions(),
 ) -> BundleResult:
     """Write a bundle of `artifacts` to `out`, a folder, or an archive where it ends in `.tar.gz`.
 
@@ -38,7 +40,7 @@ def bundle(
         UsageError: no artifacts, two of one name, or `out` holds something else.
         MissingError: there is no pip, or no wheel for that machine.
     """
-    sources = _named(artifacts)
+    sources = _named(files.several(artifacts, "artifacts", Artifact))
     _check_extras(sources, options.extras)
     target, machine = files.given(out), wheels.target(options.python, options.platform)
     is_archive = target.name.endswith(_ARCHIVE)

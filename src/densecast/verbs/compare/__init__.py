@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from densecast.io import files
 from densecast.measure.ground_truth import GroundTruth
 from densecast.results.compare import (
     ComparedStage,
@@ -78,7 +79,7 @@ def compare_stages(
 
 def compare(
     reference: Path | str,
-    candidates: Sequence[Path | str],
+    candidates: Sequence[Path | str] | Path | str,
     *,
     images: Path | str | None = None,
     data: Path | str | Data | None = None,
@@ -103,7 +104,7 @@ def compare(
         BadShapeError: two models do not give outputs of one shape.
         MissingFileError, BadInputError: something cannot be used.
     """
-    paths = [Path(each) for each in candidates]
+    paths = [Path(each) for each in files.several(candidates, "candidates")]
     folder = None if images is None else Path(images)
     root = Path(data) if isinstance(data, str) else data
     if stored.store is not None:
@@ -120,7 +121,7 @@ def compare(
 
 def compare_shard(
     reference: Path | str,
-    candidates: Sequence[Path | str],
+    candidates: Sequence[Path | str] | Path | str,
     *,
     stored: StoreOptions,
     images: Path | str | None = None,
@@ -140,7 +141,7 @@ def compare_shard(
 
     models = compare_models.Models(
         Path(reference),
-        tuple(Path(each) for each in candidates),
+        tuple(Path(each) for each in files.several(candidates, "candidates")),
         None if images is None else Path(images),
         Path(data) if isinstance(data, str) else data,
         split,

@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 @checked
 def infer(
     model: Model,
-    images: Sequence[Path | str] | Sources,
+    images: Sequence[Path | str] | Path | str | Sources,
     out: Path | str,
     *,
     overlay: bool = False,
@@ -155,7 +155,7 @@ def mode_for(found: Sources, options: InferOptions) -> execution.Mode:
     return "throughput" if found.has_videos else execution.mode_for(len(found.images))
 
 
-def _found(images: Sequence[Path | str], options: InferOptions, out: Path) -> Sources:
+def _found(images: Sequence[Path | str] | Path | str, options: InferOptions, out: Path) -> Sources:
     return sources.find(images, recursive=options.recursive, out=out, allow_url=options.allow_url, takes_videos=True)
 
 

@@ -69,7 +69,7 @@ class Sources:
 
 
 def find(
-    given: Sequence[Path | str],
+    given: Sequence[Path | str] | Path | str,
     *,
     recursive: bool = False,
     named_in: Path | None = None,
@@ -93,7 +93,7 @@ def find(
         BadInputError: a list is empty, or a name in it is that of several images.
         UsageError: `recursive` without any folder.
     """
-    if not given:
+    if not (given := files.several(given, "images")):
         raise UsageError("no images were given: name files, folders, a pattern or a list.", field="images")
     own = OwnResults.of(out) if out is not None else None
     found: list[Source] = []

@@ -10,7 +10,7 @@ from densecast.artifact import MANIFEST, Artifact, CompiledArtifact, FloatArtifa
 from densecast.backends._base import BACKENDS, ListsLayers
 from densecast.errors import DensecastError, UsageError
 from densecast.graph import _layers as graph_layers
-from densecast.io import codec
+from densecast.io import codec, files
 from densecast.results.info import ModelInfo, TensorText
 from densecast.spec.layer import total_macs
 from densecast.spec.model import ModelSpec
@@ -40,7 +40,7 @@ def info(source: Path | str | Artifact, *, size_hw: tuple[int, int] | None = Non
         return _of_artifact(source, size_hw)
     if isinstance(source, str) and source in ZOO.names():
         return _of_entry(ZOO.load(source), size_hw)
-    path = Path(source)
+    path = files.given(source)
     if (path / MANIFEST).is_file():
         return _of_artifact(Artifact.open(path), size_hw)
     if path.is_dir() and not is_file_name(str(path)):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densecast.errors import MissingFileError, UsageError
-from densecast.io import system
+from densecast.io import files, system
 from densecast.runtime import execution, machine, process_settings
 from densecast.spec.choices import checked
 from densecast.spec.serve_options import ServeOptions
@@ -51,7 +51,7 @@ _STUCK_S = 3.0
 
 @checked
 def serve(
-    artifacts: Sequence[Path | str], options: ServeOptions = ServeOptions(), *, ready: Ready | None = None
+    artifacts: Sequence[Path | str] | Path | str, options: ServeOptions = ServeOptions(), *, ready: Ready | None = None
 ) -> None:
     """Serve artifacts until a signal asks the process to end; `ready` is called when requests are taken.
 
@@ -63,6 +63,7 @@ def serve(
         MissingExtraError, BackendMissingError: the [serve] extra or an engine is not installed.
         DensecastError: the port is taken.
     """
+    artifacts = files.several(artifacts, "artifacts")
     prepared = _prepared(artifacts, options)
     tell = ready or _nobody
     with contextlib.closing(listener.bound(options)) as listening:
@@ -88,7 +89,9 @@ def _nobody(serving: Serving) -> None:
 
 @contextlib.contextmanager
 @checked
-def serving(artifacts: Sequence[Path | str], options: ServeOptions = ServeOptions(port=0)) -> Iterator[Serving]:
+def serving(
+    artifacts: Sequence[Path | str] | Path | str, options: ServeOptions = ServeOptions(port=0)
+) -> Iterator[Serving]:
     """Serve artifacts in a thread of this process within the block; for tests and notebooks.
 
     Raises:
@@ -96,6 +99,7 @@ def serving(artifacts: Sequence[Path | str], options: ServeOptions = ServeOption
     """
     if options.workers > 1:
         raise UsageError("several processes are for `serve`, not for a thread of this one.", field="workers")
+    artifacts = files.several(artifacts, "artifacts")
     prepared = _prepared(artifacts, options)
     with contextlib.closing(listener.bound(options)) as listening, _running(prepared, options, listening) as running:
         is_ready = threading.Event()

@@ -14,6 +14,7 @@ import numpy as np
 from densecast.artifact import CompiledArtifact
 from densecast.errors import BadInputError, UnknownNameError, UsageError
 from densecast.imaging.views import ModelInputs, check_size
+from densecast.io import files
 from densecast.pipeline import Pipeline
 from densecast.runtime import machine
 from densecast.spec.serve_options import ServeOptions
@@ -49,6 +50,7 @@ def places(given: Sequence[Path | str]) -> tuple[Place, ...]:
         UsageError: no artifact, a name that an address cannot have, or one twice.
         BadArtifactError: damaged, or not compiled.
     """
+    given = files.several(given, "artifacts")
     if not given:
         raise UsageError("name at least one built artifact to serve.", field="artifacts")
     found: list[Place] = []

@@ -9,7 +9,7 @@ from typing import Any
 
 from densecast.errors import BadDatasetError, MissingFileError, UsageError
 from densecast.imaging.folder import IMAGE_SUFFIXES
-from densecast.io import remote
+from densecast.io import files, remote
 from densecast.measure.store.record import FileFacts
 from densecast.measure.store.unchanged import LocalFile, Origin, RemoteFile
 from densecast.verbs.infer import sources
@@ -35,13 +35,14 @@ class FoundImages:
         return (LocalFile(self.sources[sample_id].path),)
 
 
-def find(given: Sequence[Path | str], *, recursive: bool = False, out: Path | None = None) -> FoundImages:
+def find(given: Sequence[Path | str] | Path | str, *, recursive: bool = False, out: Path | None = None) -> FoundImages:
     """Every image that was given.
 
     Raises:
         MissingFileError, BadDatasetError: nothing is there, or no image.
         UsageError: nothing was given.
     """
+    given = files.several(given, "images")
     if not given:
         raise UsageError("no images were given: name files, folders, patterns, a list or URLs.", field="images")
     local = [each for each in given if not remote.is_url(each)]

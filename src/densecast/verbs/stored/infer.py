@@ -100,7 +100,7 @@ class InferBench:
 
 def infer_stored(
     model: Model,
-    images: Sequence[Path | str],
+    images: Sequence[Path | str] | Path | str,
     stored: StoreOptions,
     *,
     out: Path | str | None = None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.errors import UsageError
+from densecast.io import files
 from densecast.measure.store import arrow, parts
 from densecast.measure.store.parts import DONE, FAILED
 from densecast.measure.store.scoring import require_complete
@@ -22,7 +23,7 @@ _BYTES = 64 << 20
 
 
 def merge(
-    store: Path | str, others: Sequence[Path | str] = (), *, results: Path | str | None = None
+    store: Path | str, others: Sequence[Path | str] | Path | str = (), *, results: Path | str | None = None
 ) -> EvaluateResult | CompareResult | ShardResult:
     """The result of a run from its store, to which the records of other stores of the same run are added first.
 
@@ -34,7 +35,7 @@ def merge(
         UsageError: a store of another run.
     """
     target = Store.at(str(store))
-    for each in others:
+    for each in files.several(others, "others"):
         _add(target, Store.at(str(each)))
     found = complete(target)
     compact(target, found)
