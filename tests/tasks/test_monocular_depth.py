@@ -305,3 +305,17 @@ def test_where_the_data_of_a_split_lie_is_said(tmp_path: Path) -> None:
     next((tmp_path / "val" / "depth").iterdir()).unlink()
     with pytest.raises(BadDatasetError, match=r"looked for depth/<its stem>\.png, \.npy or \.tif"):
         depth_pairs.open(tmp_path / "val", "all")
+
+
+@pytest.mark.parametrize("name", ["rgb", "img"])
+def test_the_folder_of_images_may_be_called_as_in_public_data(name: str, tmp_path: Path) -> None:
+    from made_pairs import depth
+
+    expected = depth_pairs.open(depth(tmp_path / "data", 3), "all")
+    wanted = [expected.read_target(sample) for sample in expected.samples]
+    (tmp_path / "data" / "images").rename(tmp_path / "data" / name)
+    opened = depth_pairs.open(tmp_path / "data", "all")
+    assert [sample.image.parent.name for sample in opened.samples] == [name] * 3
+    for sample, target in zip(opened.samples, wanted, strict=True):
+        np.testing.assert_array_equal(opened.read_target(sample), target)
+    assert depth_pairs.check(tmp_path / "data").counts == {"images": 3, "pairs": 3}

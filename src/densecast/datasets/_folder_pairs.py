@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from densecast.datasets import _lists
-from densecast.datasets._contents import require_folder
+from densecast.datasets._contents import of_folder, require_folder
 from densecast.errors import BadDatasetError, DensecastError
 from densecast.imaging.folder import images_in
 from densecast.spec.sample import CheckReport, Sample, Split, SplitRecord, ids_sha256
@@ -18,6 +18,8 @@ from densecast.spec.sample import CheckReport, Sample, Split, SplitRecord, ids_s
 T = TypeVar("T")
 
 IMAGES = "images"
+# What else the folder of the images is called, as in NYU's and TUM's data.
+_IMAGES = (IMAGES, "image", "imgs", "img", "rgb")
 VALIDATION_PERCENT = 10
 _SPLITS: tuple[Split, ...] = ("train", "val")
 
@@ -88,9 +90,14 @@ def open_pairs(
     return FolderPairs(name, split, None if lists else seed, len(samples), chosen, read)
 
 
+def folder_of_images(root: Path) -> Path | None:
+    """The folder of the images; None if there is none of a usual name."""
+    return next((root / name for name in _IMAGES if (root / name).is_dir()), None)
+
+
 def check_pairs(root: Path, target_of: Callable[[Path, str], Path | None], read: Callable[[Sample], T]) -> CheckReport:
     """Report every image without a target, and every target that cannot be used."""
-    images = images_in(root / IMAGES)
+    images = images_in(folder_of_images(root) or root / IMAGES)
     problems, pairs = [], 0
     for path in images:
         try:
@@ -107,12 +114,13 @@ def check_pairs(root: Path, target_of: Callable[[Path, str], Path | None], read:
 
 def _all(root: Path, target_of: Callable[[Path, str], Path | None], looked_for: str) -> tuple[Sample, ...]:
     require_folder(root)
-    if not (root / IMAGES).is_dir():
-        inside = next((path for path in sorted(root.glob(f"*/{IMAGES}")) if path.is_dir()), None)
-        cure = f" For those of {inside.parent.name} name {inside.parent} and the split 'all'." if inside else ""
+    folder = folder_of_images(root)
+    if folder is None:
+        inside = next((path for path in sorted(root.glob("*/")) if folder_of_images(path)), None)
+        cure = f" For those of {inside.name} name {inside} and the split 'all'." if inside else of_folder(root)
         raise BadDatasetError(f"{root} holds no folder {IMAGES}.{cure}")
     by_stem: dict[str, Path] = {}
-    for path in images_in(root / IMAGES):
+    for path in images_in(folder):
         if path.stem in by_stem:
             raise BadDatasetError(f"{by_stem[path.stem]} and {path} would have one target. Rename one of them.")
         by_stem[path.stem] = path

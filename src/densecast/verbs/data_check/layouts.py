@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from densecast.datasets import coco_segmentation, pairs, parquet
+from densecast.datasets import _contents, _folder_pairs, coco_segmentation, pairs, parquet
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.spec.data_options import DataOptions
 
@@ -33,10 +33,11 @@ def without_model(root: Path, options: DataOptions) -> str:
         return "coco_keypoints"
     if (root / "leftImg8bit").is_dir():
         return "cityscapes"
-    if (root / "images").is_dir() and (root / "depth").is_dir():
-        return "depth_pairs"
-    if (root / "images").is_dir() and _is_multilabel(root):
-        return "multilabel_pairs"
+    if _folder_pairs.folder_of_images(root) is not None:
+        if (root / "depth").is_dir():
+            return "depth_pairs"
+        if _is_multilabel(root):
+            return "multilabel_pairs"
     own_colours = any((root / name).is_file() for name in _COLOUR_TABLES)
     homes = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
     if not own_colours and any((home / "ImageSets" / "Segmentation").is_dir() for home in homes):
@@ -44,8 +45,8 @@ def without_model(root: Path, options: DataOptions) -> str:
     if pairs.looks_like(root):
         return "pairs"
     raise BadDatasetError(
-        f"{root} looks like no data set: there is no images/ beside masks/ (or their like). Name the folders with "
-        "--images-dir and --masks-dir, or the layout with --dataset."
+        f"{root} looks like no data set: there is no images/ beside masks/ or depth/ (or their like). Name the folders "
+        f"with --images-dir and --masks-dir, or the layout with --dataset.{_contents.of_folder(root)}"
     )
 
 
