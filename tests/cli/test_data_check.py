@@ -14,9 +14,11 @@ import made_label_maps
 import made_pairs
 import numpy as np
 import pytest
+import tiny_specs
 from command_line import densecast, failed
 from made_images import carvana
 from made_mask_folders import labels_of, painted, write
+from made_tiff import tiff
 from PIL import Image
 
 import densecast as package
@@ -149,6 +151,15 @@ def test_all_files_that_do_not_decode_are_named(tmp_path: Path) -> None:
     found = checked(root, 1)
     assert {Path(each["files"][0]).name for each in found["problems"]} == {"p1.jpg", "p4.jpg"}
     assert kinds(found) == {"unreadable": 2}
+
+
+def test_pictures_of_more_bands_than_the_model_takes_are_problems(tmp_path: Path) -> None:
+    root = sound(tmp_path / "d")
+    (root / "images" / "p1.png").unlink()
+    (root / "images" / "p1.tif").write_bytes(tiff(np.zeros((16, 24, 6), np.uint16)))
+    spec = tiny_specs.segmentation(("ground", "red", "green"))
+    (problem,) = package.check_data(Data(root, DataOptions(dataset="pairs")), spec).problems
+    assert problem.kind == "unreadable" and "p1.tif: 6 bands" in problem.text
 
 
 def test_a_picture_of_train_in_val_is_a_leak(tmp_path: Path) -> None:

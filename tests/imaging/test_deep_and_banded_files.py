@@ -125,6 +125,26 @@ def test_files_of_many_bands(tmp_path: Path, bands: int, form: dict[str, int]) -
             read.read_for(path, model(3, value_range=(0.0, 255.0)))
 
 
+@pytest.mark.parametrize("bands", [3, 4])
+@pytest.mark.parametrize("form", [{}, {"planar": 2, "deflate": True}])
+def test_bands_of_8_bits_that_are_stored_as_grey_are_read(tmp_path: Path, bands: int, form: dict[str, int]) -> None:
+    """As of satellites, with no word on which band is which colour: the first three are red, green, blue."""
+    values = np.random.default_rng(0).integers(0, 256, (24, 32, bands), dtype=np.uint8)
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(values, photometric=1, **form))
+    np.testing.assert_array_equal(read.read_image(path), values[:, :, :3])
+    np.testing.assert_array_equal(read.read_for(path, model(bands)), values)
+    assert read.size_hw(path) == (24, 32)
+
+
+def test_two_bands_are_no_picture_but_for_a_network_of_two(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (24, 32, 2), dtype=np.uint8)
+    (tmp_path / "a.tif").write_bytes(tiff(values, photometric=1))
+    with pytest.raises(BadImageError, match="2 bands, and none is transparency"):
+        read.read_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read.read_for(tmp_path / "a.tif", model(2)), values)
+
+
 def test_a_file_that_does_not_say_what_zero_means_is_black_at_zero(tmp_path: Path) -> None:
     values = (np.random.default_rng(0).random((9, 7, 5)) * 255).astype(np.uint8)
     # The tag of the photometric interpretation becomes one that nobody knows.

@@ -9,25 +9,21 @@ import numpy as np
 
 from densecast.errors import BadDatasetError
 from densecast.imaging import read
-from densecast.runtime.process_settings import warnings_ignored
 from densecast.spec.sample import LabelMap
 
-_ORIENTATION = 0x0112
 _LOG = logging.getLogger(__name__)
 # Folders of which it was said that labels fit both frames.
 _remarked: set[Path] = set()
 
 
 def orientation(path: Path) -> int:
-    """The picture's EXIF orientation, 1 to 8; 1 where it has none."""
-    from PIL import Image
+    """The picture's EXIF orientation, 1 to 8; 1 where it has none.
 
-    with warnings_ignored(), Image.open(path, formats=read.FORMATS) as image:
-        try:
-            tag = image.getexif().get(_ORIENTATION, 1)
-        except Exception:  # a damaged tag: readers take the picture as it is stored
-            return 1
-    return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
+    Raises:
+        BadImageError: its header cannot be read.
+    """
+    tag = read.orientation(path)
+    return tag if 1 <= tag <= 8 else 1
 
 
 def sizes_hw(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:

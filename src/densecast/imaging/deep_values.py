@@ -30,7 +30,7 @@ def read(data: bytes, where: str, found: Facts) -> Pixels:
         pixels = tiff.read(data, found.tiff, where)
         if pixels is not None:
             return pixels
-        if found.bands > 4:
+        if found.bands > 4 or found.is_own:
             raise BadImageError(
                 f"{where}: {found.bands} bands are read uncompressed or deflated, this file is compressed in another "
                 "way. Convert it: gdal_translate -co COMPRESS=DEFLATE."

@@ -44,7 +44,10 @@ def is_picture(data: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a header says; `is_deep` if values have more than 8 bits, `tiff` for TIFF files alone."""
+    """What a header says; `is_deep` if values have more than 8 bits, `tiff` for TIFF files alone.
+
+    `is_own`: bands of 8 bits that Pillow does not know together, as three of grey.
+    """
 
     stored_hw: tuple[int, int]
     orientation: int
@@ -52,6 +55,7 @@ class Facts:
     is_deep: bool
     is_many: bool
     tiff: tiff.Header | None = None
+    is_own: bool = False
 
     def size_hw(self, use_exif: bool) -> tuple[int, int]:
         """Height and width, upright or as stored."""
@@ -105,6 +109,8 @@ def _by_pillow(file: IO[bytes], where: str, start: bytes, found: tiff.Header | N
             "A picture that is really so large is read in tiles: densecast infer --large."
         ) from None
     except UnidentifiedImageError:
+        if found is not None and found.are_bands:
+            return Facts(found.size_hw, found.orientation, found.bands, False, False, found, is_own=True)
         file.seek(0)
         raise BadImageError(f"{where}: {other_files.told(file.read(other_files.LOOKED_AT), FORMATS)}") from None
     except OSError as error:

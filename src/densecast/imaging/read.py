@@ -34,10 +34,23 @@ def size_hw(path: Path, *, use_exif: bool = False) -> tuple[int, int]:
     Raises:
         BadImageError: missing, empty, no file, of no known format, zero-sized or enormous.
     """
+    return _facts(path, use_exif=use_exif).size_hw(use_exif)
+
+
+def orientation(path: Path) -> int:
+    """The file's orientation tag, 1 where it has none.
+
+    Raises:
+        BadImageError: as `size_hw`.
+    """
+    return _facts(path, use_exif=True).orientation
+
+
+def _facts(path: Path, *, use_exif: bool) -> Facts:
     _check_file(path)
     try:
         with path.open("rb") as file:
-            return header.facts(file, str(path), use_exif=use_exif).size_hw(use_exif)
+            return header.facts(file, str(path), use_exif=use_exif)
     except OSError as error:
         raise BadImageError(f"{path}: cannot be read ({error.strerror or error}).") from None
 
@@ -113,14 +126,16 @@ def decode(
     if found.is_many:
         pages.remark(where, data)
     wanted = every_band or full_depth
-    if not wanted and not found.is_deep and _is_whole(data, where):
+    if not wanted and not found.is_deep and not found.is_own and _is_whole(data, where):
         image = rgb_decode.decode(data, found, use_exif=use_exif)
         if image is not None and image.shape[:2] == found.size_hw(use_exif):
             return image
-    if not found.is_deep and not (wanted and found.bands > 4):
+    if not found.is_deep and not found.is_own and not (wanted and found.bands > 4):
         return _by_pillow(data, where, found, use_exif=use_exif, every_band=wanted)
     if data.startswith(_PNG_START) and not _is_whole(data, where):
         _by_pillow(data, where, found, use_exif=use_exif, every_band=wanted)  # says what is wrong
+    if found.is_own and not wanted and found.bands == 2:
+        raise BadImageError(f"{where}: 2 bands, and none is transparency; a picture has one (grey) or three (RGB).")
     pixels = deep_values.read(data, where, found)
     if use_exif:
         pixels = _upright(pixels, found.orientation)

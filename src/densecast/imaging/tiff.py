@@ -56,6 +56,11 @@ class Header:
         return self.one(_ORIENTATION, 1)
 
     @property
+    def are_bands(self) -> bool:
+        """Whether samples are grey or colours as they are, in bytes; not indices, inks or differences of colour."""
+        return self.dtype is not None and self.bits == 8 and self.one(_PHOTOMETRIC, 1) in (0, 1, 2)
+
+    @property
     def dtype(self) -> np.dtype[Any] | None:
         """The samples' number type; None if they have no common one."""
         formats, bits = set(self.tags.get(_FORMAT, (1,))), set(self.tags.get(_BITS, (1,)))
