@@ -1,4 +1,4 @@
-"""int8 on ONNX Runtime of graphs as they are found: old opsets, nodes without names, quantised already."""
+"""int8 on ONNX Runtime of graphs as they are found: old opsets, nodes without names, float16, quantised already."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from PIL import Image
 
 from densecast.artifact import Artifact, CompiledArtifact
 from densecast.errors import UsageError
+from densecast.graph.as_float32 import as_float32
 from densecast.runtime import execution
 from densecast.session import Session
 from densecast.spec.options import BuildOptions, QuantizeOptions
@@ -70,6 +71,47 @@ def test_nodes_without_names_are_quantised_all_the_same(images: Path, tmp_path: 
         node.name = ""
     built = build(tiny_artifacts.exported(tmp_path, graph), tmp_path / "built", INT8, data=images)
     assert int8_layers(built) == 2
+
+
+def halves(way: str) -> onnx.ModelProto:
+    """Two convolutions in float16 between casts, or with weights that are cast before each."""
+    weights = [np.random.default_rng(seed).normal(size=shape).astype(np.float16) for seed, shape in enumerate(SHAPES)]
+    body = {
+        "inside": "x = Cast <to = 10> (image) s = Conv <pads = [1, 1, 1, 1]> (x, w1) b = Relu (s) y = Conv (b, w2)"
+        " logits = Cast <to = 1> (y)",
+        "weights": "v1 = Cast <to = 1> (w1) v2 = Cast <to = 1> (w2) s = Conv <pads = [1, 1, 1, 1]> (image, v1)"
+        " b = Relu (s) logits = Conv (b, v2)",
+    }[way]
+    signature = "(float[N, 3, H, W] image) => (float[N, 2, H, W] logits)"
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> g {signature} {{ {body} }}')
+    for name, values in zip(("w1", "w2"), weights, strict=True):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    return model
+
+
+SHAPES = ((8, 3, 3, 3), (2, 8, 1, 1))
+
+
+@pytest.mark.parametrize("way", ["inside", "weights"])
+def test_graphs_of_float16_are_quantised_from_float32(way: str, images: Path, tmp_path: Path) -> None:
+    built = build(tiny_artifacts.exported(tmp_path, halves(way)), tmp_path / "built", INT8, data=images)
+    assert int8_layers(built) == 2
+
+
+@pytest.mark.parametrize("way", ["inside", "weights"])
+def test_in_float32_such_a_graph_computes_the_same_with_less_rounding(way: str) -> None:
+    model, feed = halves(way), np.random.default_rng(5).uniform(0, 1, (1, 3, 20, 24)).astype(np.float32)
+    wide = as_float32(model)
+    onnx.checker.check_model(wide, full_check=True)
+    assert [node.op_type for node in wide.graph.node if node.op_type != "Cast"] == ["Conv", "Relu", "Conv"]
+    first, second = (
+        onnxruntime.InferenceSession(each.SerializeToString(), providers=["CPUExecutionProvider"]).run(
+            None, {"image": feed}
+        )[0]
+        for each in (model, wide)
+    )
+    np.testing.assert_allclose(first, second, rtol=0, atol=1e-6 if way == "weights" else 2e-2)
+    assert as_float32(tiny_graphs.segmentation()) == tiny_graphs.segmentation()
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])

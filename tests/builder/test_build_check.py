@@ -132,6 +132,28 @@ def test_coarse_int8_passes_and_unrelated_answers_do_not(rounded: float, tmp_pat
             build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [wrong])], precision, "openvino")
 
 
+@pytest.mark.parametrize("is_quantised", [True, False])
+def test_steps_of_a_quantised_graph_may_be_rounded_otherwise_and_no_more(is_quantised: bool, tmp_path: Path) -> None:
+    spec, sound = tiny_artifacts.spec(), tiny_graphs.segmentation()
+    if is_quantised:
+        quantisers = ("step = Constant <value_float = 0.01> ()", "q = QuantizeLinear (image, step)")
+        body = "\n".join((*quantisers, "back = DequantizeLinear (q, step)"))
+        head = '<ir_version: 8, opset_import: ["" : 17]> g (float[N,3,H,W] image) => (float[N,3,H,W] back)'
+        sound.graph.node[0].input[0] = "back"
+        for node in reversed(onnx.parser.parse_model(f"{head} {{ {body} }}").graph.node):
+            sound.graph.node.insert(0, node)
+    onnx.save(sound, tmp_path / "graph.onnx")
+    feeds = stored_answer.golden_feeds(spec)
+    (right,) = answer(sound, feeds)
+    for factor, is_taken in ((1.0005, True), (1.02, is_quantised), (1.1, False)):
+        pairs = [(feeds, [right * np.float32(factor)])]
+        if is_taken:
+            build_check.check(tmp_path / "graph.onnx", spec, pairs, "force_float32", "openvino")
+            continue
+        with pytest.raises(ParityError, match="off by"):
+            build_check.check(tmp_path / "graph.onnx", spec, pairs, "force_float32", "openvino")
+
+
 def test_labels_are_compared_as_labels(tmp_path: Path) -> None:
     text = """
     <ir_version: 8, opset_import: ["" : 17]>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,37 @@ def test_graphs_that_are_no_segmentation_are_refused(tmp_path: Path, name: str) 
 def test_a_graph_without_operators_is_refused() -> None:
     with pytest.raises(BadGraphError, match="no operators"):
         onnx_file.check(onnx.ModelProto(), "it")
+
+
+def out_of_order(model: onnx.ModelProto) -> None:
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(nodes))
+
+
+def without_shape(model: onnx.ModelProto) -> None:
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+
+
+def branches_out_of_order(model: onnx.ModelProto) -> None:
+    body = "yes = Constant <value = bool {1}> () twice = If (yes) <then_branch = a () => (float[N,2,H,W] p)"
+    body += " { p = Neg (n) n = Neg (logits) }, else_branch = b () => (float[N,2,H,W] q) { q = Abs (logits) }>"
+    model.graph.node.extend(graph("(float[N,2,H,W] logits) => (float[N,2,H,W] twice)", body).graph.node)
+    model.graph.output[0].name = "twice"
+
+
+@pytest.mark.parametrize("change", [out_of_order, without_shape, branches_out_of_order])
+def test_what_engines_do_without_is_not_asked_of_a_file(change: Callable[..., None], tmp_path: Path) -> None:
+    """Nodes in order and shapes of outputs: converters to float16 and tools that cut graphs write neither."""
+    model = tiny_graphs.segmentation()
+    change(model)
+    with pytest.raises(onnx.checker.ValidationError):
+        onnx.checker.check_model(model)
+    artifact = exported(tmp_path, model)
+    run = onnx_file.runner(artifact.file("model.onnx").read_bytes(), "image")
+    wanted = onnx_file.runner(tiny_graphs.segmentation().SerializeToString(), "image")
+    feed = parity.image_like((1, 3, 16, 24), 0)
+    np.testing.assert_array_equal(run(feed), wanted(feed))
 
 
 def with_weights_beside(folder: Path, location: str) -> Path:

@@ -1,4 +1,4 @@
-"""Makes a graph ready for ONNX Runtime's quantiser: a name for every node, opset 13, nothing quantised yet."""
+"""Makes a graph ready for ONNX Runtime's quantiser: a name for every node, opset 13, float32, nothing quantised yet."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from densecast.errors import UsageError
 from densecast.graph._quantised import check_float
+from densecast.graph.as_float32 import as_float32
 from densecast.runtime import engine_words
 
 # The first in which QuantizeLinear and DequantizeLinear have one scale a channel.
@@ -30,7 +31,7 @@ def named(model: Any) -> Any:
 
 
 def ready(model: Any) -> Any:
-    """The model with named nodes, of opset 13 or newer.
+    """The model with named nodes, of opset 13 or newer, in float32.
 
     Raises:
         UsageError: it is quantised already, or an operator has no form in opset 13.
@@ -50,7 +51,7 @@ def ready(model: Any) -> Any:
                 "ranges per_tensor (--weights per_tensor).",
                 field="precision",
             ) from None
-    return named(model)
+    return named(as_float32(model))
 
 
 def opset(model: Any) -> int:

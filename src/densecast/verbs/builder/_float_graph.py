@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from densecast.errors import BadGraphError
-from densecast.graph import _rounded
+from densecast.graph import _quantised, _rounded
 from densecast.io import files
 from densecast.runtime import engine_words
 from densecast.spec.precision import Precision
@@ -65,6 +65,13 @@ class FloatGraph:
             return None
         form = _Form("weights", bits) if precision == "force_float16" else _Form("int8", 8)
         return FloatGraph(self._path, self._names, form, self._content)
+
+    @functools.cached_property
+    def is_quantised(self) -> bool:
+        """Whether the graph itself has quantisers."""
+        import onnx
+
+        return _quantised.is_quantised(onnx.load(self._path, load_external_data=False))
 
     @functools.cached_property
     def _session(self) -> Any:

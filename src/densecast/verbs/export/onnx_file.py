@@ -14,7 +14,7 @@ import numpy as np
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest
 from densecast.errors import BadGraphError
-from densecast.graph import _quantised
+from densecast.graph import _quantised, well_formed
 from densecast.io import files
 from densecast.runtime import cell, engine_words
 from densecast.spec.model import ModelSpec
@@ -153,7 +153,7 @@ def outputs_of(
 
 
 def read(path: Path) -> Any:
-    """Read and check an ONNX model with its weights.
+    """Read and check an ONNX model with its weights, in the form that ONNX asks for.
 
     Raises:
         BadGraphError: too large, not ONNX, not valid, or its weights are missing.
@@ -161,6 +161,7 @@ def read(path: Path) -> Any:
     model = load(path)
     graph_walk.check(model, str(path))
     cell.narrow(model.ByteSize(), graph_walk.pixels(model))
+    model = well_formed.well_formed(model)
     check(model, str(path))
     return model
 
