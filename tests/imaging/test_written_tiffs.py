@@ -29,3 +29,16 @@ def test_a_file_that_lacks_rows_is_no_picture(tmp_path: Path) -> None:
         target.add(np.zeros((299, 7), np.uint8))
     with pytest.raises(UnidentifiedImageError):
         Image.open(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("side", range(1, 9))
+def test_the_directory_begins_at_an_even_place(side: int, tmp_path: Path) -> None:
+    """TIFF 6.0, section 2: it "must begin on a word boundary"; the pictures before it are of any number of bytes."""
+    with TiffWriter(tmp_path / "a.tif", (side, side), np.uint8) as target:
+        target.add(np.random.default_rng(side).integers(0, 256, (side, side), dtype=np.uint8))
+    content = (tmp_path / "a.tif").read_bytes()
+    start = int.from_bytes(content[4:8], "little")
+    assert content[:4] == b"II*\0" and start % 2 == 0
+    count = int.from_bytes(content[start : start + 2], "little")
+    tags = [int.from_bytes(content[at : at + 2], "little") for at in range(start + 2, start + 2 + 12 * count, 12)]
+    assert tags == sorted(set(tags)) and {256, 257, 322, 323} <= set(tags)

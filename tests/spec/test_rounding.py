@@ -34,6 +34,25 @@ def test_less_than_a_half_is_rounded_down_and_no_side_vanishes(side: int, resize
     assert FitInto((100, 100)).place((side, 10000)).content_hw == (resized, 100)
 
 
+@pytest.mark.parametrize(
+    ("image_hw", "offset_xy"),
+    # Ultralytics' LetterBox: left and top are round(d - 0.1), where d is half of what is missing.
+    [
+        ((20, 40), (0, 5)),
+        ((40, 20), (5, 0)),
+        ((18, 20), (0, 1)),
+        ((20, 17), (1, 0)),
+        ((20, 13), (3, 0)),
+        ((20, 20), (0, 0)),
+    ],
+)
+def test_a_letterbox_has_the_smaller_half_of_what_is_filled_at_the_left_and_above(
+    image_hw: tuple[int, int], offset_xy: tuple[int, int]
+) -> None:
+    placed = Letterbox((20, 20)).place(image_hw)
+    assert placed.offset_xy == offset_xy and placed.model_hw == (20, 20)
+
+
 def test_a_letterboxs_halves_go_to_the_even_number() -> None:
     for side, resized in ((5, 2), (7, 4), (9, 4)):
         assert Letterbox((10, 10)).place((20, side)).content_hw == (10, resized)

@@ -40,9 +40,9 @@ def check_metric(
     `cases` are sample ids with a prediction and its ground truth, at least three images not all of which are perfect.
     `perfect` are images with perfect predictions; without them, the ground truth itself is the prediction.
 
-    Checked are: counts are pure and can be pickled; a score is the same to the last digit for counts in any order and
-    from any parts; weighted scores are those of images that count several times; no image gives NaN with count 0; and
-    a perfect prediction gives the best value.
+    Checked are: a score has the metric's name; counts are pure and can be pickled; a score is the same to the last
+    digit for counts in any order and from any parts; weighted scores are those of images that count several times; no
+    image gives NaN with count 0; and a perfect prediction gives the best value.
 
     Raises:
         AssertionError: says in a sentence what is not as it has to be.
@@ -55,6 +55,7 @@ def check_metric(
     require(
         score.count == len(cases), f"{metric.name}: {len(cases)} images were counted, the score says {score.count}."
     )
+    require(score.name == metric.name, f"{metric.name}: the score calls itself {score.name!r}.")
     require(math.isfinite(score.value), f"{metric.name}: the score of {len(cases)} images is {score.value}.")
     check_collections(metric, spec, counts)
     _check_none(metric, spec)
