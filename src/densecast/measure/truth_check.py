@@ -34,7 +34,7 @@ def of_no_number(score: Score, task: str) -> tuple[str, ...]:
 def check(truth: TruthSummary, labels: tuple[str, ...], *, allow_ignored: bool = False) -> tuple[str, ...]:
     """Remarks about the ground truth that was counted; raises for what makes its score a lie.
 
-    Remarked are classes that are nowhere in the truth, and a truth of a single class.
+    Remarked are classes that are nowhere in the truth, a truth of a single class, and masks of two kinds.
 
     Raises:
         BadDatasetError: labels that the model has no class for; nothing evaluated, or most of it not (unless
@@ -68,6 +68,11 @@ def check(truth: TruthSummary, labels: tuple[str, ...], *, allow_ignored: bool =
             field="allow_ignored",
         )
     remarks: list[str] = []
+    if len(labels) == len(present) == 2 and truth.ignored_alone and not truth.ignored_beside:
+        remarks.append(
+            f"{truth.ignored_alone} of the masks hold {labels[0]!r} and 255, not evaluated, and those that hold "
+            f"{labels[1]!r} hold no 255: if it is {labels[1]!r} there, pass --remap 255=1, or write one kind of masks"
+        )
     absent = [label for label in labels if label not in present]
     if len(present) == 1:
         remarks.append(f"the ground truth holds only {present[0]!r}: nothing is said about any other class")

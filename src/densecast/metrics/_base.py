@@ -125,17 +125,24 @@ class HasResults(Protocol[Counted]):
 
 @dataclass(frozen=True, slots=True)
 class TruthSummary:
-    """Pixels of the ground truth: by class, not evaluated, and by labels that are none of the model's classes."""
+    """Pixels of the ground truth: by class, not evaluated, and by labels that are none of the model's classes.
+
+    `ignored_alone` and `ignored_beside` are the images with pixels that are not evaluated: those that hold the first
+    class alone beside these, and those that hold other classes as well.
+    """
 
     by_class: tuple[int, ...]
     ignored: int
     foreign: dict[int, int]
+    ignored_alone: int = 0
+    ignored_beside: int = 0
 
     def __add__(self, other: TruthSummary) -> TruthSummary:
         labels = [*self.foreign, *(label for label in other.foreign if label not in self.foreign)]
         foreign = {label: self.foreign.get(label, 0) + other.foreign.get(label, 0) for label in labels}
         by_class = tuple(left + right for left, right in zip(self.by_class, other.by_class, strict=True))
-        return TruthSummary(by_class, self.ignored + other.ignored, foreign)
+        alone, beside = self.ignored_alone + other.ignored_alone, self.ignored_beside + other.ignored_beside
+        return TruthSummary(by_class, self.ignored + other.ignored, foreign, alone, beside)
 
 
 @runtime_checkable

@@ -108,7 +108,14 @@ class Dice:
             int(block.fields[name].sum()) for name in ("background", "target", "ignored", "foreign")
         )
         rest = (0,) * max(0, len(spec.labels) - 2)
-        return TruthSummary((background, target, *rest), ignored, {2: foreign} if foreign else {})
+        others = np.asarray(block.fields["target"])[np.asarray(block.fields["ignored"]) > 0] > 0
+        return TruthSummary(
+            (background, target, *rest),
+            ignored,
+            {2: foreign} if foreign else {},
+            int(np.count_nonzero(~others)),
+            int(np.count_nonzero(others)),
+        )
 
     def score(self, counts: Sequence[ForegroundCount], spec: ModelSpec) -> Score:
         """`dice_per_image`, with `dice_pooled` and `iou_pooled` (NaN where no image has a foreground)."""

@@ -156,8 +156,15 @@ class IntersectionOverUnion:
         foreign: Counter[int] = Counter()
         for pairs in filter(None, block.fields["foreign"]):
             foreign.update(dict(pairs))
-        by_class = block.fields["by_class"][:, 2].sum(axis=0)
-        return TruthSummary(tuple(by_class.tolist()), int(block.fields["ignored"].sum()), dict(foreign))
+        there, ignored = np.asarray(block.fields["by_class"])[:, 2], np.asarray(block.fields["ignored"])
+        others = there[ignored > 0, 1:].any(axis=1)
+        return TruthSummary(
+            tuple(there.sum(axis=0).tolist()),
+            int(ignored.sum()),
+            dict(foreign),
+            int(np.count_nonzero(~others)),
+            int(np.count_nonzero(others)),
+        )
 
     def score(self, counts: Sequence[PixelCount], spec: ModelSpec) -> Score:
         """`mIoU` as a fraction, with `mAcc` and `aAcc`; a class without a value has None."""

@@ -178,7 +178,7 @@ def _tagged(part: Part, root: Path, images: list[Path], masks: list[Path], label
         if tag["task"] not in pictures:
             raise BadDatasetError(
                 f"{mask}: which picture is task {tag['task']}? Export the project of Label Studio as JSON as well, and "
-                f"lay the file into {root}."
+                f"lay the file into {root}; it has to name the pictures as they are called here, as {images[0].name}."
             )
         owned.setdefault(pictures[tag["task"]], []).append((tag["label"], mask))
     return owned, "Label Studio's masks of one label each, by the tasks of its JSON"
