@@ -118,6 +118,18 @@ model = Model()
 tf.saved_model.save(model, f"{folder}/saved", signatures=model.predict)
 
 
+class Encoded(Model):
+    # As for TensorFlow Serving: the contents of files.
+    @tf.function(input_signature=[tf.TensorSpec([1], tf.string)])
+    def serve(self, files):
+        return tf.nn.softmax(network(tf.cast(tf.io.decode_png(files[0], 3), tf.float32)[None]))
+
+
+model = Encoded()
+tf.saved_model.save(model, f"{folder}/both", signatures={"serving_default": model.serve, "predict": model.predict})
+tf.saved_model.save(model, f"{folder}/encoded", signatures=model.serve)
+
+
 class Normalising(tf.Module):
     # As Keras's: takes 0..255 in floats, brings them to -1..1 itself, and gives one probability.
     @tf.function(input_signature=[tf.TensorSpec([1, 40, 56, 3], tf.float32)])
@@ -158,6 +170,15 @@ def test_a_saved_model_is_frozen_first(graphs: Path, tmp_path: Path) -> None:
     assert artifact.spec.preprocess.std == (1.0, 1.0, 1.0)
     assert "Softmax" in artifact.manifest.passes[1]
     assert artifact.manifest.measurements["labels_equal_to_tensorflow"] > 0.999
+
+
+def test_of_several_signatures_one_that_takes_images_is_taken_and_said(graphs: Path, tmp_path: Path) -> None:
+    densecast("export", graphs / "both", *LABELS, "--std", "1,1,1", "--out", tmp_path / "out")
+    artifact = Artifact.open(tmp_path / "out")
+    assert "the signature 'predict' of predict, serving_default" in artifact.manifest.passes
+    assert artifact.manifest.measurements["labels_equal_to_tensorflow"] > 0.999
+    line = failed(3, "export", graphs / "encoded", *LABELS, "--out", tmp_path / "other")
+    assert "no signature of it takes an image" in line and "serving_default takes files (string, (1,))" in line
 
 
 def test_one_probability_of_a_graph_that_normalises_floats_itself(graphs: Path, tmp_path: Path) -> None:

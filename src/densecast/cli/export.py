@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,11 +62,15 @@ def _text(artifact: FloatArtifact) -> str:
     """What was exported, how near it is to its framework, and the notes on choices that were made."""
     tensor = artifact.spec.input
     head = f"{artifact.folder}: {artifact.spec.name}, {tensor.name} {tensor}"
-    return "\n".join((head, _agreement(artifact.manifest.parity), *(f"- {note}" for note in artifact.manifest.passes)))
+    agreement = _agreement(artifact.manifest.parity, artifact.manifest.measurements)
+    return "\n".join((head, agreement, *(f"- {note}" for note in artifact.manifest.passes)))
 
 
-def _agreement(parity: ParityRecord | None) -> str:
+def _agreement(parity: ParityRecord | None, measurements: Mapping[str, float]) -> str:
     """How near the graph is to its framework."""
+    equal = measurements.get("labels_equal_to_tensorflow")
+    if parity is None and equal is not None:
+        return f"labels equal TensorFlow's at {equal:.2%} of the pixels of two images; its logits could not be compared"
     return (
         f"largest difference from the framework {parity.absolute_error:.3g}, {parity.relative_error:.1e} of "
         f"the largest output (tolerance {parity.tolerance:.0e}, {len(parity.shapes)} shapes)"

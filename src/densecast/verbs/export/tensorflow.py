@@ -83,7 +83,7 @@ def export(
                         manifest,
                         weights=WeightsRecord(path.name, digest, reply["constants"]),
                         parity=record,
-                        passes=(f"converted by {versions}, opset {options.opset}", *notes),
+                        passes=(f"converted by {versions}, opset {options.opset}", *reply["notes"], *notes),
                         measurements={"labels_equal_to_tensorflow": equal},
                     )
                 )

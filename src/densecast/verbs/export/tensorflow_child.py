@@ -44,6 +44,8 @@ _REFUSED = (
 # How a SavedModel saves and reads its own variables; never in the frozen graph, which is what runs.
 _OF_SAVED_MODELS = ("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename")
 _SHOWN = 8
+# With a batch and without.
+_IMAGE_RANKS = (3, 4)
 
 
 class RefusedError(Exception):
@@ -85,7 +87,8 @@ def convert(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     (folder / "graph.onnx").write_bytes(model.SerializeToString())
     weights = sum(node.op == "Const" for node in graph.node)
     versions = {"tensorflow": tf.__version__, "tf2onnx": tf2onnx.__version__}
-    return {"input": feed, "output": fetch, "constants": weights, "versions": versions}
+    notes = job.get("notes", [])
+    return {"input": feed, "output": fetch, "constants": weights, "versions": versions, "notes": notes}
 
 
 def run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -143,10 +146,7 @@ def _frozen(folder: Path, job: dict[str, Any]) -> Any:
         _check_operators(meta.graph_def, _OF_SAVED_MODELS)
     # Its variables live as long as it does.
     loaded = tf.saved_model.load(str(folder))
-    signatures = loaded.signatures
-    if not signatures:
-        raise RefusedError("this SavedModel has no signature; save it with signatures={'serving_default': …}")
-    chosen = signatures.get("serving_default") or signatures[sorted(signatures)[0]]
+    chosen, job["notes"] = _chosen(loaded.signatures)
     frozen = convert_variables_to_constants_v2(chosen)
     graph = frozen.graph.as_graph_def()
     if job["input"] is None and len(frozen.inputs) == 1:
@@ -154,6 +154,32 @@ def _frozen(folder: Path, job: dict[str, Any]) -> Any:
     if job["output"] is None and len(frozen.outputs) == 1:
         job["output"] = frozen.outputs[0].name
     return graph
+
+
+def _chosen(signatures: Any) -> tuple[Any, list[str]]:
+    """The first signature that takes an image of numbers, `serving_default` before others; and what to note of it."""
+    if not signatures:
+        raise RefusedError("this SavedModel has no signature; save it with signatures={'serving_default': …}")
+    names = sorted(signatures, key=lambda name: (name != "serving_default", name))
+    taken = {name: list(signatures[name].structured_input_signature[1].values()) for name in names}
+    fitting = [name for name in names if any(_is_image(each) for each in taken[name])]
+    if not fitting:
+        listed = "; ".join(f"{name} takes {', '.join(map(_described, taken[name]))}" for name in names[:_SHOWN])
+        raise RefusedError(
+            f"no signature of it takes an image (N, H, W, 3) of numbers: {listed}. Save one that does, as "
+            "signatures={'serving_default': …}"
+        )
+    note = f"the signature {fitting[0]!r} of {', '.join(sorted(names))}"
+    return signatures[fitting[0]], [note] if len(names) > 1 else []
+
+
+def _is_image(value: Any) -> bool:
+    rank = value.shape.rank
+    return (value.dtype.is_floating or value.dtype.is_integer) and (rank is None or rank in _IMAGE_RANKS)
+
+
+def _described(value: Any) -> str:
+    return f"{value.name} ({value.dtype.name}, {value.shape})"
 
 
 def _check_operators(graph: Any, allowed: Collection[str] = ()) -> None:
