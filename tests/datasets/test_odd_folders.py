@@ -112,6 +112,10 @@ def below_zero(root: Path) -> Path:
     return root
 
 
+def deeper(root: Path) -> Path:
+    return pairs(root, count=COUNT, images="images/10k/train", masks="labels/drawn/masks/train")
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
@@ -122,6 +126,7 @@ def below_zero(root: Path) -> Path:
         (nothing_in_masks, r"masks/ \(nothing\)\."),
         (other_names, r"It holds left eye/ \(3 \.png\), right eye/ \(3 \.png\)\."),
         (coco_of_another_name, r"annotations/mine\.json is COCO's: name the file itself"),
+        (deeper, r"p00\.png may be it\. Name the folders: --images-dir images/10k --masks-dir labels/drawn/masks, or"),
         (archive, r"data\.zip is an archive: unpack it"),
         (table, r"index\.csv is a table or list"),
         (picture, r"a\.png is no data file"),

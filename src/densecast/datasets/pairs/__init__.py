@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from densecast.datasets import _contents, _names
+from densecast.datasets import _contents
 from densecast.datasets._base import DatasetFormat, ModelFormat
 from densecast.datasets._mask_frames import MaskFrames
 from densecast.datasets._masks import Values, read_values
@@ -29,7 +29,7 @@ from densecast.datasets.pairs._data_file import DataFile
 from densecast.datasets.pairs._data_file import files_root as files_root
 from densecast.datasets.pairs._folders import pictures_beside as pictures_beside
 from densecast.datasets.pairs._layers import Layers
-from densecast.datasets.pairs._matching import match
+from densecast.datasets.pairs._matching import cure_of, match
 from densecast.datasets.pairs._splits import chosen
 from densecast.errors import BadDatasetError, DensecastError
 from densecast.spec.data_layout import DataLayout
@@ -109,13 +109,12 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
     """
     everything = _everything(root, reading)
     if everything.without_mask:
-        first, masks = everything.without_mask[0], everything.found.parts[0].masks
-        others = _names.images_of(masks, below=True)
-        example = f"; {masks.name} holds {others[0].name}" if others else ""
+        first = everything.without_mask[0]
         raise BadDatasetError(
             f"{len(everything.without_mask)} of {len(everything.samples) + len(everything.without_mask)} pictures have "
-            f"no mask, the first is {first}{example}. Say how masks are named with --suffix, or list the pictures that "
-            f"have one in val.txt.{'' if everything.samples else _contents.of_folder(everything.root)}",
+            f"no mask, the first is {first}{cure_of(first, everything.found.parts, everything.root)}, or list the "
+            "pictures that have one in val.txt."
+            f"{'' if everything.samples else _contents.of_folder(everything.root)}",
             field="suffix",
         )
     classes, words = _classes(everything, reading)

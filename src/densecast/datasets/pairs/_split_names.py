@@ -40,10 +40,11 @@ def lists(root: Path) -> dict[Split, tuple[Path, ...]]:
 
 
 def unread_lists(root: Path) -> list[str]:
-    """Names of files beside the pictures that may list a split, but are of no kind that is read."""
+    """Names of files beside the pictures, or below `ImageSets`, that may list a split, but are not read."""
+    places = [*root.iterdir(), *root.glob("ImageSets/*/*")]
     return [
-        path.name
-        for path in sorted(root.iterdir())
+        path.relative_to(root).as_posix()
+        for path in sorted(places)
         if path.suffix.lower() in _MAYBE_LISTS and path.is_file() and _SPLIT_WORD.search(path.stem)
     ]
 
