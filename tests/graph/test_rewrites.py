@@ -373,3 +373,15 @@ def test_a_layer_that_cannot_be_turned_is_named() -> None:
     model = exported(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.PixelShuffle(2)), (1, 3, 4, 4))
     result = transpose_hw.apply(model, only_slow=False)
     assert not result.changed and "DepthToSpace" in result.notes
+
+
+def test_sizes_that_the_graph_computes_itself_are_named() -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        g (float[1, 3, 8, 6] image) => (float[1, 3, 8, 6] y) <int64[4] fixed = {1, 3, 8, 6}> {
+            size = Identity (fixed)
+            y = Resize <mode = "nearest"> (image, , , size)
+        }"""
+    )
+    result = transpose_hw.apply(model, only_slow=False)
+    assert not result.changed and "its sizes are computed" in result.notes

@@ -135,6 +135,12 @@ def test_huge_and_deep_texts_are_refused_before_they_are_followed(text: str) -> 
         python_config.parse(text, "theirs")
 
 
+@pytest.mark.parametrize("text", ["a = [\n" + "[" * 150 + "]" * 150, "a = [\n" + "[[], " * 150 + "]" * 150])
+def test_deep_brackets_are_counted_before_python_reads_them_whatever_is_closed_in_between(text: str) -> None:
+    with pytest.raises(BadConfigError, match=r"theirs, line 2: brackets are nested more than \d+ deep"):
+        python_config.parse(text, "theirs")
+
+
 def _write(folder: Path, **files: str) -> None:
     for name, text in files.items():
         path = folder / f"{name.replace('__', '/')}.py"
