@@ -16,7 +16,7 @@ from PIL import Image
 
 from densecast.artifact import Artifact, CompiledArtifact
 from densecast.errors import UsageError
-from densecast.graph.as_float32 import as_float32
+from densecast.graph import as_float32
 from densecast.runtime import execution
 from densecast.session import Session
 from densecast.spec.options import BuildOptions, QuantizeOptions
@@ -101,7 +101,7 @@ def test_graphs_of_float16_are_quantised_from_float32(way: str, images: Path, tm
 @pytest.mark.parametrize("way", ["inside", "weights"])
 def test_in_float32_such_a_graph_computes_the_same_with_less_rounding(way: str) -> None:
     model, feed = halves(way), np.random.default_rng(5).uniform(0, 1, (1, 3, 20, 24)).astype(np.float32)
-    wide = as_float32(model)
+    wide = as_float32.apply(model).model
     onnx.checker.check_model(wide, full_check=True)
     assert [node.op_type for node in wide.graph.node if node.op_type != "Cast"] == ["Conv", "Relu", "Conv"]
     first, second = (
@@ -111,7 +111,6 @@ def test_in_float32_such_a_graph_computes_the_same_with_less_rounding(way: str) 
         for each in (model, wide)
     )
     np.testing.assert_allclose(first, second, rtol=0, atol=1e-6 if way == "weights" else 2e-2)
-    assert as_float32(tiny_graphs.segmentation()) == tiny_graphs.segmentation()
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from densecast.errors import UsageError
+from densecast.graph import as_float32
 from densecast.graph._quantised import check_float
-from densecast.graph.as_float32 import as_float32
 from densecast.runtime import engine_words
 
 # The first in which QuantizeLinear and DequantizeLinear have one scale a channel.
@@ -51,7 +51,7 @@ def ready(model: Any) -> Any:
                 "ranges per_tensor (--weights per_tensor).",
                 field="precision",
             ) from None
-    return named(as_float32(model))
+    return named(as_float32.apply(model).model)
 
 
 def opset(model: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy.typing as npt
@@ -99,27 +100,48 @@ def drop_unneeded(graph: onnx.GraphProto) -> None:
         field.extend(values)
 
 
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The bodies of branches and loops, and then the graph itself."""
+    for node in graph.node:
+        for each in node.attribute:
+            if each.type == onnx.AttributeProto.GRAPH:
+                yield from graphs(each.g)
+    yield graph
+
+
 def sort(graph: onnx.GraphProto) -> None:
     """Bring the nodes, in place, into an order in which each follows those that it reads; else they stay as they are.
 
     ONNX asks for such an order, and engines take any.
     """
-    makers = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
-    done: dict[int, onnx.NodeProto] = {}
-    for first in range(len(graph.node)):
-        path = [first]
-        while path:
-            node = graph.node[path[-1]]
-            read = (makers.get(name) for name in (*node.input, *_read_inside(node)))
-            before = [place for place in read if place is not None and place not in done and place not in path]
-            if before:
-                path.append(before[0])
-            else:
-                done.setdefault(path.pop(), node)
-    if list(done) != list(range(len(graph.node))):
-        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in done.values()]
+    if not is_sorted(graph):
+        nodes = [onnx.NodeProto.FromString(graph.node[place].SerializeToString()) for place in _order(graph)]
         del graph.node[:]
         graph.node.extend(nodes)
+
+
+def is_sorted(graph: onnx.GraphProto) -> bool:
+    """Whether each node follows those that it reads."""
+    return list(_order(graph)) == list(range(len(graph.node)))
+
+
+def _order(graph: onnx.GraphProto) -> dict[int, None]:
+    """The places of nodes, each after those of what it reads; of a circle one comes too early."""
+    makers = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
+    done: dict[int, None] = {}
+    for first in range(len(graph.node)):
+        path = dict.fromkeys([first])
+        while path:
+            place = next(reversed(path))
+            node = graph.node[place]
+            read = (makers.get(name) for name in (*node.input, *_read_inside(node)))
+            before = next((each for each in read if each is not None and each not in done and each not in path), None)
+            if before is not None:
+                path[before] = None
+            else:
+                done[place] = None
+                del path[place]
+    return done
 
 
 def _read_inside(node: onnx.NodeProto) -> set[str]:

@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
 from densecast.graph import _tensors
+from densecast.graph._base import PassResult
 
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 # Attributes that name the type of a result.
 _TYPES = ("to", "dtype")
 
 
-def as_float32(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with all tensors of 16-bit floats as float32, and without the casts that then do nothing.
+def apply(model: onnx.ModelProto) -> PassResult:
+    """Make all tensors of 16-bit floats float32, and drop the casts that then do nothing.
 
-    The values of weights stay what they are; sums are no longer rounded to 16 bits. A model without such tensors is
-    returned itself.
+    The values of weights stay what they are; sums are no longer rounded to 16 bits.
     """
-    if not any(_is_half(graph) for graph in _graphs(model.graph)):
-        return model
+    if not any(_is_half(graph) for graph in _tensors.graphs(model.graph)):
+        return PassResult(model, False, "no tensor is of 16-bit floats")
     changed = copy.deepcopy(model)
-    for graph in _graphs(changed.graph):
+    for graph in _tensors.graphs(changed.graph):
         _widen(graph)
     _drop_casts(changed)
-    return changed
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph, and the bodies of its branches and loops."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _graphs(attribute.g)
+    return PassResult(changed, True, "what was computed in 16-bit floats is computed in float32")
 
 
 def _is_half(graph: onnx.GraphProto) -> bool:

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
 
 import onnx
 
 from densecast.graph import _tensors
+from densecast.graph._base import PassResult
 
 
-def well_formed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, sorted in place; another one where outputs had no shape, which are then inferred as far as they can.
+def apply(model: onnx.ModelProto) -> PassResult:
+    """Sort the nodes of the graph and of its subgraphs; where outputs have no shape, infer it as far as it can be.
 
     Converters to float16 append their Casts at the end, and tools that cut a graph leave its new outputs without shape.
     """
-    for graph in _graphs(model.graph):
-        _tensors.sort(graph)
-    if all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
-        return model
-    try:
-        return onnx.shape_inference.infer_shapes(model)
-    except (onnx.shape_inference.InferenceError, ValueError):
-        return model  # what checks it says what is wrong
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The bodies of branches and loops, and then the graph itself: sorting copies nodes."""
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _graphs(attribute.g)
-    yield graph
+    changed, notes = model, []
+    if not all(_tensors.is_sorted(graph) for graph in _tensors.graphs(model.graph)):
+        changed = copy.deepcopy(model)
+        # Those inside first, as sorting what holds them copies its nodes.
+        for graph in _tensors.graphs(changed.graph):
+            _tensors.sort(graph)
+        notes.append("nodes are in the order in which they are computed")
+    if not all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
+        try:
+            inferred = onnx.shape_inference.infer_shapes(changed)
+        except (onnx.shape_inference.InferenceError, ValueError):
+            pass  # what checks it says what is wrong
+        else:
+            if inferred != changed:
+                changed = inferred
+                notes.append("outputs have shapes")
+    if not notes:
+        return PassResult(model, False, "nodes are in order, and what shapes outputs have is said")
+    return PassResult(changed, True, "; ".join(notes))

@@ -161,7 +161,7 @@ def read(path: Path) -> Any:
     model = load(path)
     graph_walk.check(model, str(path))
     cell.narrow(model.ByteSize(), graph_walk.pixels(model))
-    model = well_formed.well_formed(model)
+    model = well_formed.apply(model).model
     check(model, str(path))
     return model
 
