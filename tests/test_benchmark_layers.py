@@ -60,8 +60,9 @@ def test_arithmetic_names_and_types_are_those_of_the_network(
     monkeypatch.setattr(_openvino_profile, "peaks", lambda threads: peaks)
     plot, answer = tmp_path / "layers.svg", tmp_path / "found.json"
     command = ["benchmark", str(built.folder), "--count", "1", "--seconds", "0", "--warm-up", "0", "--layers", "-q"]
-    ended = densecast(*command, "--layers-plot", plot, "--json", answer)
-    assert ended.code == 0, ended.err
+    for _ in range(2):  # the second time over the files of the first
+        ended = densecast(*command, "--layers-plot", plot, "--json", answer)
+        assert ended.code == 0, ended.err
     found = json.loads(answer.read_text())["roofline"]
     assert found["macs"] == _macs(graph)
     convolutions = [each for each in found["layers"] if each["macs"]]
@@ -84,9 +85,10 @@ def test_what_cannot_be_timed_or_drawn_is_refused_before_anything_runs(
     assert "--layers" in failed(2, "benchmark", other.folder, "--layers")
     assert "--layers" in failed(2, "benchmark", built.folder, "--layers-plot", tmp_path / "a.svg")
     mine = tmp_path / "mine.svg"
-    mine.write_text("my own notes")
-    assert "already" in failed(2, "benchmark", built.folder, "--layers", "--layers-plot", mine)
-    assert mine.read_text() == "my own notes"
+    for text in ("my own notes", '<svg xmlns="http://www.w3.org/2000/svg"/>'):
+        mine.write_text(text)
+        assert "already" in failed(2, "benchmark", built.folder, "--layers", "--layers-plot", mine)
+        assert mine.read_text() == text
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import colour_network
 import pytest
 from command_line import densecast, failed, tree
 from made_mask_folders import pairs
+
+from densecast.errors import UsageError
+from densecast.report import own_pages
 
 pytest.importorskip("jinja2")
 
@@ -54,9 +58,30 @@ def test_only_own_pages_are_replaced(
         assert 'name="generator"' in page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["report.html", "report.md", "report.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["report.html", "report.md", "report.json", "images.csv", "images.parquet", "images/a_image.jpg", "images/a.jpg"],
+)
 def test_a_run_keeps_files_of_its_reports_names(made: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine", encoding="utf-8")
     before = tree(tmp_path)
     message = failed(2, "run", made / "float", "--data", made / "data", "--out", tmp_path, "-q")
-    assert str(tmp_path / name) in message and tree(tmp_path) == before
+    assert str(tmp_path / Path(name).parts[0]) in message and tree(tmp_path) == before
+
+
+def test_a_run_goes_on_in_its_own_folder_wherever_it_was_stopped(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a_image.jpg").write_bytes(b"drawn")
+    with pytest.raises(UsageError, match="images is there already"):
+        own_pages.refuse_other_reports(tmp_path)
+    (tmp_path / "net__float").mkdir()
+    (tmp_path / "net__float" / "manifest.json").write_text("{}")
+    own_pages.refuse_other_reports(tmp_path)
+    (tmp_path / "report.json").write_text(json.dumps(dict.fromkeys(("rows", "parity", "spec", "summary"))))
+    for name in ("report.md", "images.csv", "images.parquet"):
+        (tmp_path / name).write_bytes(b"written before the page")
+        own_pages.refuse_other_reports(tmp_path)
+    (tmp_path / "report.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"report\.json is there already"):
+        own_pages.refuse_other_reports(tmp_path)

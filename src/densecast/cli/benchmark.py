@@ -11,6 +11,8 @@ from densecast.cli import _options
 from densecast.cli._common import Device, Json, Quiet, Threads, Verbose, bar, emit, set_up
 from densecast.spec.verb_options import BenchmarkOptions
 
+_LOOKED_AT_BYTES = 8192
+
 if TYPE_CHECKING:
     from densecast.results.timing import BenchmarkResult, Timing
 
@@ -87,8 +89,12 @@ def _check_places(style: str, style_folder: Path | None, layers_plot: Path | Non
     if not has_layers:
         raise UsageError("--layers-plot draws what --layers measures: add --layers.")
     files.require_place(layers_plot)
-    if layers_plot.exists() and not layers_plot.read_bytes().startswith(b"<svg"):
-        raise UsageError(f"--layers-plot: {layers_plot} is there already, and is no drawing. Name another file.")
+    from densecast.report.roofline import OWN
+
+    if layers_plot.exists() and (there := layers_plot.read_bytes()) and OWN.encode() not in there[:_LOOKED_AT_BYTES]:
+        raise UsageError(
+            f"--layers-plot: {layers_plot} is there already, and densecast did not draw it. Name another file."
+        )
 
 
 def _noise(timing: Timing) -> list[str]:

@@ -10,6 +10,7 @@ from densecast.errors import UsageError
 
 _MOST_BYTES = 1 << 30
 
+_REPORT = {"rows", "parity", "spec", "summary"}
 # Keys of a command's result that, together, no other program writes.
 _OBJECTS = (
     {"format", "precision", "score"},  # evaluate, merge, handoff collect
@@ -25,7 +26,7 @@ _OBJECTS = (
     {"format", "macs", "parameters", "origin"},  # info
     {"format", "store", "worst"},  # report of a store
     {"format", "metric", "runs", "entries"},  # report of several runs
-    {"rows", "parity", "spec", "summary"},  # run, demo, report
+    _REPORT,  # run, demo, report
     {"artifact", "built", "half_type"},  # report of a build
     {"artifact", "checks", "seconds"},  # verify
     {"backends", "cpu_targets", "extras"},  # doctor
@@ -58,6 +59,15 @@ def refuse_others(path: Path, field: str, *, is_people: bool = False) -> None:
         raise UsageError(f"{path} is there already, and holds no JSON. Name another file.", field=field) from None
     if not (_is_people(found, text) if is_people else _is_own(found)):
         raise UsageError(f"{path} is there already, and densecast did not write it. Name another file.", field=field)
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is the report of a run."""
+    try:
+        found = json.loads(path.read_bytes()) if path.stat().st_size <= _MOST_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() >= _REPORT
 
 
 def _is_own(found: Any) -> bool:

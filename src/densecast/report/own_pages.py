@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from densecast.artifact import MANIFEST
 from densecast.errors import UsageError
-from densecast.io import files
+from densecast.io import files, own_json
+from densecast.report.image_rows import CSV, PARQUET
 from densecast.report.page import require_jinja
 
 # `<meta name="generator" …>` of all templates; pages of before had their title end so.
 _MARKS = (b'<meta name="generator" content="densecast">', " · densecast</title>".encode())
 _LOOKED_AT_BYTES = 8192
+_BESIDE = ("report.json", "report.md", CSV, PARQUET)
 
 
 def require(path: Path) -> None:
@@ -41,15 +44,22 @@ def refuse_others(path: Path, field: str = "html") -> None:
 
 
 def refuse_other_reports(folder: Path) -> None:
-    """The same for the three files of a run's report.
+    """The same for all that a run writes beside its artifacts: the report's files, and the folder of its images.
+
+    What lies there is a run's if its report does, and the images are where its artifacts are, as of one that was
+    stopped.
 
     Raises:
         UsageError: one of them is not a run's.
     """
     refuse_others(folder / "report.html", "out")
-    beside = [name for name in ("report.json", "report.md") if (folder / name).is_file()]
-    if beside and not (folder / "report.html").is_file() and len(beside) == 1:
+    if (folder / "report.html").is_file() or own_json.is_report(folder / "report.json"):
+        return
+    found = next((path for name in _BESIDE if (path := folder / name).is_file() and path.stat().st_size), None)
+    images = folder / "images"
+    if found is None and images.is_dir() and any(images.iterdir()) and not any(folder.glob(f"*/{MANIFEST}")):
+        found = images
+    if found is not None:
         raise UsageError(
-            f"{folder / beside[0]} is there already, and no run of densecast's wrote it. Name another folder.",
-            field="out",
+            f"{found} is there already, and no run of densecast's wrote it. Name another folder.", field="out"
         )

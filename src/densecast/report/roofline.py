@@ -15,6 +15,8 @@ _LEFT, _BAR, _GAP, _WIDTH, _RIGHT = 250, 14, 4, 640, 90
 _REACHED, _LOST = "#1864ab", "#ffc078"
 _STYLE = "<style>text{font:11px sans-serif;fill:#343a40}</style>"
 _NAME = 46
+OWN = 'data-generator="densecast"'
+"""What a drawing of densecast's is known by."""
 
 
 def text(found: Roofline) -> str:
@@ -65,7 +67,7 @@ def svg(found: Roofline, title: str) -> str:
     height = 30 + (_BAR + _GAP) * len(shown) + 30
     most = max((max(layer.ms, layer.least_ms(peaks)) for layer in shown), default=1.0)
     per_ms = (_WIDTH - _LEFT - _RIGHT) / most
-    opened = frame(title, height).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    opened = frame(title, height).replace("<svg ", f'<svg xmlns="http://www.w3.org/2000/svg" {OWN} ', 1)
     parts = [opened, _STYLE, f'<text x="8" y="18">{escape(title)}</text>']
     for line, layer in enumerate(shown):
         y = 30 + (_BAR + _GAP) * line
