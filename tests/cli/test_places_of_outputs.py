@@ -40,6 +40,13 @@ def test_files_of_a_style_that_writes_none_are_refused() -> None:
     assert "--style ascend" in failed(2, "benchmark", "model", "--style", "trtexec", "--style-folder", "x")
 
 
+def test_a_devices_own_measurements_are_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "PureInfer_perf_of_model_in_device_0.txt").write_text("ave_throughputRate: 14.3samples/s")
+    before = tree(tmp_path)
+    said = failed(2, "benchmark", "model", "--style", "ascend", "--style-folder", tmp_path)
+    assert "densecast did not write" in said and tree(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -43,6 +43,7 @@ def command(
     """Measure decoding, preprocessing, inference and postprocessing times, end to end and inference alone."""
     set_up(verbose, quiet)
     from densecast.io import codec, files
+    from densecast.io.own_results import OwnResults
     from densecast.pipeline import PipelineConfig
     from densecast.runtime import execution
     from densecast.verbs import benchmark_styles
@@ -60,9 +61,11 @@ def command(
     if style != "densecast":
         other = benchmark_styles.styled(result.timing, style, artifact.name)
         text = other.text
-        for name, contents in other.files.items() if style_folder else ():
-            assert style_folder is not None
-            files.write_text(style_folder / name, contents)
+        if style_folder is not None:
+            own = OwnResults.of(style_folder)
+            for name, contents in other.files.items():
+                files.write_text(style_folder / name, contents)
+                own.note(style_folder / name, style_folder / name, "", artifact.name)
     if result.roofline is not None:
         from densecast.report import roofline
 
@@ -81,9 +84,15 @@ def _check_places(style: str, style_folder: Path | None, layers_plot: Path | Non
     """
     from densecast.errors import UsageError
     from densecast.io import files
+    from densecast.io.own_results import OwnResults
 
     if style_folder is not None and style != "ascend":
         raise UsageError("--style-folder is for the files of --style ascend, the only one that writes some.")
+    if style_folder is not None:
+        own = OwnResults.of(style_folder)
+        foreign = next((path for path in sorted(style_folder.glob("*_device_*.txt")) if own.find(path) is None), None)
+        if foreign is not None:
+            raise UsageError(f"--style-folder: densecast did not write {foreign}. Name another folder.")
     if layers_plot is None:
         return
     if not has_layers:
