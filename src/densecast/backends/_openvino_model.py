@@ -14,6 +14,8 @@ from densecast.spec.tensor import Dim, TensorSpec
 # Values of one tensor, whatever the input's size; and how many times the input's values one may have: the widest layers
 # of networks have some twenty times as many.
 _LEAST_ALLOWED, _TIMES_THE_INPUT = 1 << 28, 4096
+# In OpenVINO a size without a largest one.
+_ANY = -1
 
 
 def imported() -> Any:
@@ -60,7 +62,12 @@ def folded(model: Any) -> Any:
 
 
 def _partial_shape(ov: Any, spec: TensorSpec) -> Any:
-    return ov.PartialShape([ov.Dimension(size.min, size.max) if isinstance(size, Dim) else size for size in spec.shape])
+    """The sizes of a spec, without the largest of open ones, which the session checks itself.
+
+    OpenVINO (2026.4) takes a result for constant that is the same at the smallest and at the largest size: -H % 32 is 0
+    at 32 and at 4096, and a network's own padding to whole windows was left out for all sizes between.
+    """
+    return ov.PartialShape([ov.Dimension(size.min, _ANY) if isinstance(size, Dim) else size for size in spec.shape])
 
 
 def check_sizes(model: Any) -> None:
