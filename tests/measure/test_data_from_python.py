@@ -12,11 +12,11 @@ import colour_network
 import numpy as np
 import pytest
 import tiny_specs
-from made_mask_folders import labels_of, painted, pairs
+from made_mask_folders import COLOURS, labels_of, painted, pairs
 from PIL import Image
 
 import densecast
-from densecast.errors import BadDatasetError, UsageError
+from densecast.errors import BadDatasetError, BadImageError, BadShapeError, UsageError
 from densecast.measure import in_memory, in_memory_targets
 from densecast.tasks.monocular_depth import MonocularDepthDecode
 from densecast.tasks.multilabel import MultilabelDecode
@@ -128,6 +128,24 @@ def test_paths_and_bytes_are_images(model: Path, tmp_path: Path) -> None:
     items += [(f"{path.stem}b", path.read_bytes(), truth(k)) for k, path in enumerate(files)]
     score = densecast.evaluate(model, items).score
     assert score.value == pytest.approx(plain_miou(), abs=1e-12) and score.count == 2 * COUNT
+
+
+@pytest.mark.parametrize("form", ["indices", "colours", "palette"])
+def test_masks_may_be_named_by_their_files(model: Path, tmp_path: Path, form: str) -> None:
+    items = []
+    for k in range(COUNT):
+        mask = Image.fromarray(painted(truth(k)) if form == "colours" else truth(k))
+        if form == "palette":
+            mask.putpalette([part for colour in COLOURS for part in colour])
+        mask.save(tmp_path / f"{k}.png")
+        place = tmp_path / f"{k}.png"
+        items.append((str(k), painted(labels_of(k)), place if k % 2 else str(place)))
+    assert densecast.evaluate(model, items).score.value == pytest.approx(plain_miou(), abs=1e-12)
+    items[1] = ("turned", items[1][1], truth(1).T)
+    with pytest.raises(BadShapeError, match=r"^turned: a prediction of .* one size, in one orientation"):
+        densecast.evaluate(model, items)
+    with pytest.raises(BadImageError, match=r"nowhere\.png: cannot be read"):
+        densecast.evaluate(model, [("a", items[0][1], "nowhere.png")])
 
 
 @pytest.mark.parametrize(

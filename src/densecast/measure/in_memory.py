@@ -74,12 +74,14 @@ class InMemory:
             raise BadDatasetError(f"image {sample.id}: {error}") from None
 
     def read_target(self, sample: Sample) -> Any:
-        """The sample's target; arrays, tensors and Pillow images as the task has them, all else as it is.
+        """The sample's target; arrays, tensors, Pillow images and files of masks as the task has them, else as it is.
 
         Raises:
             BadDatasetError: an array of something else, or of values that no label has.
         """
         target = self.items[self.places[sample.id]][2]
+        if isinstance(target, (str, Path)):
+            return in_memory_targets.read_file(target, sample.id, self.spec)
         if not isinstance(target, (np.ndarray, SupportsArray, HasArrayInterface)):
             return target
         return in_memory_targets.read(np.asarray(target), sample.id, self.spec)

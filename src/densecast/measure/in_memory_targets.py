@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from densecast.datasets._masks import MaskColours, read_values
 from densecast.errors import BadDatasetError
+from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import LabelMap, target_dtype
 from densecast.tasks.multilabel import MultilabelTarget
@@ -26,6 +29,21 @@ def read(target: Array, name: str, spec: ModelSpec) -> Any:
     if spec.task == "multilabel":
         return _classes(target, name, spec)
     return _depth(target, name) if spec.task == "monocular_depth" else target
+
+
+def read_file(path: str | Path, name: str, spec: ModelSpec) -> Any:
+    """A mask's file as ground truth of the image `name`; of a task of somebody's own the path is left as it is.
+
+    Raises:
+        BadImageError: no mask that can be read.
+        BadDatasetError: labels that cannot be, or a task whose ground truth is in no picture of labels.
+    """
+    if spec.task == "segmentation":
+        colours = MaskColours(known=(spec.palette,) if spec.palette else (), classes=len(spec.labels))
+        return _labels(read_values(files.given(path), colours)[0], name, spec)
+    if spec.task in ("multilabel", "monocular_depth"):
+        raise BadDatasetError(f"the target of {name} is the path {str(path)!r}: pass what the file holds, as an array.")
+    return path
 
 
 def _labels(target: Array, name: str, spec: ModelSpec) -> LabelMap:

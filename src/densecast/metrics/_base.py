@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import UsageError
+from densecast.errors import BadShapeError, UsageError
 from densecast.plugins import PluginKind
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
@@ -151,6 +151,19 @@ class TellsTruth(Protocol[Counted]):
 
     def truth(self, counts: Sequence[Counted], spec: ModelSpec) -> TruthSummary:
         """What the ground truth of the counted images held."""
+
+
+def require_one_size(sample_id: str, predicted: tuple[int, ...], target: tuple[int, ...]) -> None:
+    """Refuse ground truth of another size than its image's prediction.
+
+    Raises:
+        BadShapeError: names the image.
+    """
+    if predicted != target:
+        raise BadShapeError(
+            f"{sample_id}: a prediction of {predicted} cannot be compared with ground truth of {target}: they must be "
+            "of one size, in one orientation."
+        )
 
 
 def in_order(counts: Sequence[C]) -> list[C]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import BadShapeError, UsageError
-from densecast.metrics._base import CountBlock, Metric, TruthSummary, require_tensors
+from densecast.errors import UsageError
+from densecast.metrics._base import CountBlock, Metric, TruthSummary, require_one_size, require_tensors
 from densecast.metrics._blocks import ValuesByImage, blocks_of
 from densecast.spec.model import ModelSpec
 from densecast.spec.sample import LabelMap
@@ -83,10 +83,7 @@ class Dice:
         Raises:
             BadShapeError: prediction and target are not of one size.
         """
-        if prediction.class_id.shape != target.shape:
-            raise BadShapeError(
-                f"a prediction of {prediction.class_id.shape} pixels cannot be compared with {target.shape}."
-            )
+        require_one_size(sample_id, prediction.class_id.shape, target.shape)
         predicted, there = prediction.class_id == FOREGROUND, target == FOREGROUND
         numbers = (int(np.count_nonzero(each)) for each in (predicted & there, predicted, there))
         background, ignored = (int(np.count_nonzero(target == value)) for value in (0, IGNORED))

@@ -15,7 +15,7 @@ import numpy as np
 
 from densecast.errors import BadShapeError
 from densecast.metrics import _iou_tables
-from densecast.metrics._base import CountBlock, Metric, TruthSummary, require_tensors
+from densecast.metrics._base import CountBlock, Metric, TruthSummary, require_one_size, require_tensors
 from densecast.metrics._blocks import blocks_of
 from densecast.metrics._overlaps import Counts, Floats, by_label, defined_mean, ious, resampled_means, sums_and_values
 from densecast.spec.model import ModelSpec
@@ -134,6 +134,7 @@ class IntersectionOverUnion:
         Raises:
             BadShapeError: prediction and target are not of one size.
         """
+        require_one_size(sample_id, prediction.class_id.shape, target.shape)
         classes = len(spec.labels)
         by_class = class_counts_of(prediction.class_id, target, classes)
         not_counted = target.size - int(by_class[2].sum())

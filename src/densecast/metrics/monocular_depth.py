@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from densecast.errors import BadShapeError, UsageError
-from densecast.metrics._base import CountBlock, Metric, require_tensors
+from densecast.errors import UsageError
+from densecast.metrics._base import CountBlock, Metric, require_one_size, require_tensors
 from densecast.metrics._blocks import ValuesByImage, blocks_of
 from densecast.spec.model import ModelSpec
 from densecast.spec.score import Score
@@ -76,10 +76,7 @@ class MonocularDepth:
         Raises:
             BadShapeError: prediction and target are not of one size.
         """
-        if prediction.values.shape != target.shape:
-            raise BadShapeError(
-                f"a depth map of {prediction.values.shape} pixels cannot be compared with {target.shape}."
-            )
+        require_one_size(sample_id, prediction.values.shape, target.shape)
         options = decode_options(spec)
         counted = np.isfinite(target) & (target > options.eval_min_m) & (target < options.eval_max_m)
         there = target[counted].astype(np.float64)

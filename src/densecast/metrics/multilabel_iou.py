@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from densecast.errors import BadShapeError
-from densecast.metrics._base import CountBlock, Metric, require_tensors
+from densecast.metrics._base import CountBlock, Metric, require_one_size, require_tensors
 from densecast.metrics._blocks import blocks_of
 from densecast.metrics._overlaps import Counts, Floats, by_label, defined_mean, ious, resampled_means, sums_and_values
 from densecast.spec.model import ModelSpec
@@ -55,10 +54,7 @@ class MultilabelIou:
             BadDatasetError: the target has other classes than the model.
         """
         there = target.planes_of(spec.labels, sample_id)
-        if prediction.classes.shape != there.shape:
-            raise BadShapeError(
-                f"a prediction of {prediction.classes.shape} bits cannot be compared with {there.shape}."
-            )
+        require_one_size(sample_id, prediction.classes.shape, there.shape)
         planes = (prediction.classes & there, prediction.classes, there)
         return BitCount(sample_id, np.stack([np.count_nonzero(each, axis=(1, 2)) for each in planes]).astype(np.int64))
 
