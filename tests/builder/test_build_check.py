@@ -22,6 +22,7 @@ from densecast.session import Session
 from densecast.spec.options import BuildOptions
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import MaxDrop
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.builder import build, build_check
 from densecast.verbs.mixed_precision import build_within
 
@@ -168,6 +169,44 @@ def test_labels_are_compared_as_labels(tmp_path: Path) -> None:
     build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [right])], "force_float32", "openvino")
     with pytest.raises(ParityError, match="other whole numbers"):
         build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [right ^ 1])], "force_float32", "openvino")
+
+
+def test_decisions_in_floats_are_labels_too_and_other_outputs_are_not(tmp_path: Path) -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    tiny (float[N, 3, H, W] image) => (float[N, H, W] labels, float[N, 3, H, W] values) {
+        numbers = ArgMax <axis = 1, keepdims = 0> (image)
+        labels = Cast <to = 1> (numbers)
+        values = Relu (image)
+    }
+    """
+    graph = onnx.parser.parse_model(text)
+    onnx.save(graph, tmp_path / "graph.onnx")
+    plain = tiny_artifacts.spec()
+    assert isinstance(plain.decode, SegmentationDecode)
+    labels = replace(plain.output, name="labels")
+    spec = replace(
+        plain,
+        labels=("a", "b", "c"),
+        palette=((0, 0, 0), (1, 1, 1), (2, 2, 2)),
+        decode=replace(plain.decode, form="labels"),
+        outputs=(labels, replace(labels, name="values")),
+    )
+    feeds = stored_answer.golden_feeds(spec)
+    right, values = answer(graph, feeds)
+
+    def check(share: float, factor: float) -> None:
+        """Answers with so many other labels, and values that are so many times the right ones."""
+        other = right.copy().ravel()
+        other[: round(share * other.size)] = 2 - other[: round(share * other.size)]
+        answers = [other.reshape(right.shape), values * np.float32(factor)]
+        build_check.check(tmp_path / "graph.onnx", spec, [(feeds, answers)], "force_float32", "openvino")
+
+    check(0.005, 1.0)  # far more than rounding of values explains
+    with pytest.raises(ParityError, match=r"other whole numbers at .* of 'labels'"):
+        check(0.2, 1.0)
+    with pytest.raises(ParityError, match="is off by"):
+        check(0.0, 1.01)
 
 
 class Misreads:

@@ -269,3 +269,17 @@ def test_a_divisor_comes_before_the_mean_inside_the_graph_as_outside() -> None:
     mean, std = (np.float32(values).reshape(1, 3, 1, 1) for values in (preprocess.mean, preprocess.std))
     wanted = run(tiny_graphs.segmentation(), (BYTES.astype(np.float32) / np.float32(255) - mean) / std)
     np.testing.assert_array_equal(run(inside, BYTES), wanted)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_one_number_is_for_each_channel_of_a_graph_whose_sizes_are_fixed(channels: int) -> None:
+    dims = f"[2, {channels}, 5, 7]"
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17]>
+        g (float{dims} image) => (float{dims} y) {{ y = Neg (image) }}"""
+    )
+    array = np.random.default_rng(0).integers(0, 256, (2, channels, 5, 7), dtype=np.uint8)
+    colour = "GRAY" if channels == 1 else "RGB"
+    inside = uint8_input.apply(model, Preprocess(Native(), mean=(120.0,), std=(60.0,), colour=colour)).model
+    assert [each.dims[1] for each in inside.graph.initializer] == [channels, channels]
+    np.testing.assert_array_equal(run(inside, array), -((array.astype(np.float32) - 120) / np.float32(60)))

@@ -249,6 +249,17 @@ def test_maps_are_tiffs_of_metres_or_steps_or_arrays_with_a_channel_axis(
         opened.read_target(opened.samples[0])
 
 
+@pytest.mark.parametrize("size_hw", [(4, 2), (2, 5), (1, 4), (4, 8)])
+def test_a_map_of_another_size_than_its_image_is_refused(tmp_path: Path, size_hw: tuple[int, int]) -> None:
+    for folder in ("images", "depth"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (4, 2)).save(tmp_path / "images" / "a.jpg")
+    np.save(tmp_path / "depth" / "a.npy", np.ones(size_hw, np.float32))
+    opened = depth_pairs.open(tmp_path, "all")
+    with pytest.raises(BadDatasetError, match=r"a\.npy: \(\d, \d\) is not the size of its image, which is \(2, 4\)"):
+        opened.read_target(opened.samples[0])
+
+
 def test_a_map_of_a_form_that_is_not_read_is_named_with_what_to_write(tmp_path: Path) -> None:
     for folder in ("images", "depth"):
         (tmp_path / folder).mkdir()
