@@ -13,6 +13,7 @@ import tiny_graphs
 from made_mask_folders import write
 
 import densecast
+from densecast.artifact import Artifact
 from densecast.errors import UsageError
 from densecast.spec.options import BuildOptions, InputShape
 
@@ -78,6 +79,31 @@ def test_a_model_is_a_path_or_what_opens_one(wrong: Any, root: Path) -> None:
     for call in (densecast.Pipeline.open, densecast.evaluate, densecast.verify, densecast.info):
         with pytest.raises(UsageError, match="a path is needed"):
             call(wrong)
+
+
+def test_items_are_no_data_but_of_evaluate(root: Path) -> None:
+    items = [("a", np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), np.uint8))]
+    calls: list[Callable[[], object]] = [
+        lambda: densecast.check_data(items),  # type: ignore[arg-type]
+        lambda: densecast.compare(root / "built", root / "built", data=items),  # type: ignore[arg-type]
+        lambda: densecast.build(
+            root / "float", root / "int8", BuildOptions("onnxruntime", "qint8_mixed_float16"), data=items
+        ),  # type: ignore[arg-type]
+    ]
+    for call in calls:
+        with pytest.raises(UsageError, match="Items from Python are for `evaluate` alone"):
+            call()
+
+
+@pytest.mark.torch
+def test_what_export_does_not_take_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(UsageError, match=r"got ModelProto\. An ONNX model in memory is saved first"):
+        densecast.export(tiny_graphs.brightness(), tmp_path / "out", labels=2)  # type: ignore[arg-type]
+
+
+def test_an_open_artifact_is_verified(root: Path) -> None:
+    assert densecast.verify(Artifact.open(root / "built")).is_sound
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,9 @@ class Reading:
         return cls(spec.labels, spec.palette, spec.preprocess.use_exif, options, layout, joints)
 
 
+_SHOWN = 80
+
+
 @dataclass(frozen=True, slots=True)
 class Data:
     """A user's data: the root folder or data file (None for where the configuration says), and how it is read."""
@@ -143,7 +146,17 @@ class Data:
 
     @classmethod
     def at(cls, data: Data | Path | str | None) -> Data:
-        """The data at a path, without options; data as it is."""
+        """The data at a path, without options; data as it is.
+
+        Raises:
+            UsageError: neither.
+        """
+        if data is not None and not isinstance(data, Data | Path | str):
+            raise UsageError(
+                f"data must be a path or a Data(…), got {data!r:.{_SHOWN}}. Items from Python are for `evaluate` "
+                "alone: write their images to a folder.",
+                field="data",
+            )
         return data if isinstance(data, Data) else Data(None if data is None else Path(data))
 
 

@@ -45,7 +45,7 @@ class Verification:
         return all(check.state != "failed" for check in self.checks)
 
 
-def verify(folder: Path | str, *, cpu: Cpu | None = None) -> Verification:
+def verify(folder: Artifact | Path | str, *, cpu: Cpu | None = None) -> Verification:
     """Check an artifact's files and engine, and run it once on the stored test input.
 
     With `cpu`, also predict whether CPUs of that kind compute the same, see `other_cpu.predict`.
@@ -56,6 +56,7 @@ def verify(folder: Path | str, *, cpu: Cpu | None = None) -> Verification:
         UsageError: a kind of CPU that cannot be meant, or of an artifact that is not compiled.
     """
     start = time.perf_counter()
+    folder = folder.folder if isinstance(folder, Artifact) else folder
     artifact = Artifact.open(folder)
     size_mb = sum(artifact.file(name).stat().st_size for name in artifact.manifest.files) / 1e6
     checks = [Check("files", "ok", f"{len(artifact.manifest.files)} files, {size_mb:.1f} MB, hashes as recorded")]

@@ -105,8 +105,8 @@ def compare(
         MissingFileError, BadInputError: something cannot be used.
     """
     paths = [Path(each) for each in files.several(candidates, "candidates")]
-    folder = None if images is None else Path(images)
-    root = Path(data) if isinstance(data, str) else data
+    folder = None if images is None else files.given(images)
+    root = None if data is None else Data.at(data)
     if stored.store is not None:
         from densecast.verbs.stored.compare_models import Models, compare_stored
 
@@ -142,8 +142,8 @@ def compare_shard(
     models = compare_models.Models(
         Path(reference),
         tuple(Path(each) for each in files.several(candidates, "candidates")),
-        None if images is None else Path(images),
-        Path(data) if isinstance(data, str) else data,
+        None if images is None else files.given(images),
+        None if data is None else Data.at(data),
         split,
         limit,
         threads,

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from densecast.errors import BadGraphError
+from densecast.errors import BadGraphError, UsageError
 from densecast.runtime import engine_words
 
 if TYPE_CHECKING:
@@ -15,9 +15,18 @@ if TYPE_CHECKING:
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """The network inside of what only runs it: torch.compile's, DataParallel's, and averaged weights' (SWA, EMA)."""
+    """The network inside of what only runs it: torch.compile's, DataParallel's, and averaged weights' (SWA, EMA).
+
+    Raises:
+        UsageError: it is no module.
+    """
     import torch
 
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError(
+            f"export takes a name, a file, a folder or a torch.nn.Module, got {type(module).__qualname__}. An ONNX "
+            "model in memory is saved first: onnx.save(model, 'model.onnx')."
+        )
     wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
     while True:
         inner = module.module if isinstance(module, wrappers) else getattr(module, "_orig_mod", None)
