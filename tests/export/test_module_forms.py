@@ -16,7 +16,7 @@ from densecast.spec.options import BuildOptions  # noqa: E402
 from densecast.spec.verb_options import ExportOptions  # noqa: E402
 from densecast.tasks.segmentation import SegmentationDecode  # noqa: E402
 from densecast.verbs.builder import build  # noqa: E402
-from densecast.verbs.export import SpecFile, export_file, export_module  # noqa: E402
+from densecast.verbs.export import SpecFile, export_file, export_module, onnx_file  # noqa: E402
 
 # torch announces the end of TorchScript.
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -127,6 +127,48 @@ def test_a_scripted_named_tuple_gives_its_map(tmp_path: Path) -> None:
     torch.jit.script(net).save(tmp_path / "net.pt")
     artifact = export_file(tmp_path / "net.pt", SpecFile(tuple("abc")).model("net"), tmp_path / "float", FIXED)
     assert [tensor.name for tensor in artifact.spec.outputs] == ["logits"]
+
+
+class Enlarging(torch.nn.Module):  # type: ignore[misc, name-defined]
+    """Enlarges its scores to the image's size, as decoders do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.conv = torch.nn.Conv2d(3, 3, 3, stride=2, padding=1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        scores = self.conv(image)
+        return torch.nn.functional.interpolate(scores, size=image.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class AsDict(Enlarging):
+    """Fills a dict in a loop."""
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = {}
+        for name in ("out", "aux"):
+            found[name] = self.conv(image)
+        return found
+
+
+def test_a_script_that_enlarges_its_scores_to_the_image_keeps_its_sizes_open(tmp_path: Path) -> None:
+    net = Enlarging().eval()
+    torch.jit.script(net).save(tmp_path / "net.pt")
+    artifact = export_file(tmp_path / "net.pt", SpecFile(tuple("abc")).model("net"), tmp_path / "float")
+    graph = onnx_file.graph_runner(artifact.file("model.onnx").read_bytes())
+    for size_hw in ((40, 56), (73, 91)):
+        feed = np.random.default_rng(1).uniform(0, 1, (1, 3, *size_hw)).astype(np.float32)
+        with torch.inference_mode():
+            wanted = net(torch.from_numpy(feed)).numpy()
+        found = graph({artifact.spec.input.name: feed})[artifact.spec.output.name]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_a_script_that_the_exporter_does_not_know_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    torch.jit.script(AsDict().eval()).save(tmp_path / "net.pt")
+    with pytest.raises(BadGraphError, match=r"It is a script.*torch\.jit\.trace"):
+        export_file(tmp_path / "net.pt", SpecFile(tuple("abc")).model("net"), tmp_path / "float", FIXED)
 
 
 def test_a_network_of_two_tensors_is_refused_by_their_names(tmp_path: Path) -> None:

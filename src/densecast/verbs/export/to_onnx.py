@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from densecast.errors import BadGraphError
+from densecast.graph import scripted_sizes
 from densecast.runtime import engine_words
 from densecast.spec.tensor import Dim, TensorSpec
 from densecast.spec.verb_options import Exporter
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 Axes = Mapping[int, str]
 log = logging.getLogger(__name__)
+_OF_SCRIPTS = (
+    " It is a script, of whose code the exporter knows a part: trace it instead (torch.jit.trace), or export the "
+    "network it was made of from Python."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ def to_onnx(
     Raises:
         BadGraphError: neither exporter could; names both reasons.
     """
+    import torch
+
     order: tuple[Exporter, ...] = ("torchscript", "dynamo") if exporter == "auto" else (exporter,)
     reasons = []
     is_open = any(not tensor.is_static for tensor in inputs)
@@ -76,7 +83,8 @@ def to_onnx(
         except Exception as error:  # torch raises whatever the network's code or its own passes raise
             reasons.append(f"{name}: {type(error).__name__}: {engine_words.last_telling(error)}")
             log.debug("%s exporter failed", name, exc_info=True)
-    raise BadGraphError(f"the network could not be exported to ONNX ({'; '.join(reasons)}).")
+    cure = _OF_SCRIPTS if isinstance(network, torch.jit.ScriptModule) else ""
+    raise BadGraphError(f"the network could not be exported to ONNX ({'; '.join(reasons)}).{cure}")
 
 
 def _examples(
@@ -118,7 +126,9 @@ def _trace(
             output_names=list(outputs),
             dynamic_axes=axes or None,
         )
-    return Made(onnx.load_from_string(stream.getvalue()), "torchscript", _decisions(said))
+    model = onnx.load_from_string(stream.getvalue())
+    scripted_sizes.apply(model.graph)
+    return Made(model, "torchscript", _decisions(said))
 
 
 def _decisions(said: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
