@@ -17,6 +17,26 @@ THROUGHPUT, LATENCY = TuneOptions(goal="throughput"), TuneOptions(goal="latency"
 
 
 @pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        (FLOAT16, "f16, graph passes none, 1 stream, batch 1"),
+        (replace(FLOAT16, half_type="auto", streams=2, batch=4), "16 bits, graph passes none, 2 streams, batch 4"),
+        (
+            Setting("qint8_mixed_float16", "bf16", ("transpose_hw", "drop_outside_taps"), "symmetric", 1, 8),
+            "int8 symmetric with bf16, graph passes transpose_hw + drop_outside_taps, 1 stream, batch 8",
+        ),
+        (
+            Setting("qint8_mixed_float16", "auto", (), "asymmetric", 1, 1),
+            "int8 asymmetric with 16 bits, graph passes none, 1 stream, batch 1",
+        ),
+        (Setting("force_float32", "auto", (), "auto", 3, 1), "float32, graph passes none, 3 streams, batch 1"),
+    ],
+)
+def test_a_setting_is_told_in_words(setting: Setting, told: str) -> None:
+    assert str(setting) == told
+
+
+@pytest.mark.parametrize(
     ("low", "high", "powers"),
     [(1, 8, (1, 2, 4, 8)), (1, 7, (1, 2, 4)), (3, 16, (3, 4, 8, 16)), (4, 4, (4,)), (5, 6, (5,)), (2, 3, (2,))],
 )
