@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from densecast.backends import _openvino_listed
-from densecast.spec.tensor import TensorSpec
+from densecast.spec.tensor import Dim, TensorSpec
 
 
 def test_every_kind_of_layer_is_counted(tmp_path: Path) -> None:
@@ -42,3 +42,22 @@ def test_every_kind_of_layer_is_counted(tmp_path: Path) -> None:
         ("GroupConvolutionBackpropData", 2 * 2 * 3 * 4, 16 * 20 * 4 * 3 * 4),
         ("MatMul", 32 * 40 * 7, 6 * 32 * 40 * 7),
     ]
+
+
+def test_further_inputs_of_open_sizes_are_counted_at_the_images_side(tmp_path: Path) -> None:
+    ov = pytest.importorskip("openvino")
+    ops = ov.opset13
+    inputs, layers = [], []
+    for name, channels in (("image", 3), ("depth", 1), ("mask", 2)):
+        inputs.append(ops.parameter([-1, channels, -1, -1], np.float32, name=name))
+        inputs[-1].output(0).set_names({name})
+        kernel = ops.constant(np.ones((4, channels, 1, 1), np.float32))
+        layers.append(ops.convolution(inputs[-1], kernel, [1, 1], [0, 0], [0, 0], [1, 1]))
+    ov.save_model(ov.Model(layers, inputs, "three"), tmp_path / "model.xml", compress_to_fp16=False)
+    sides = (Dim("H", 8, 64), Dim("W", 8, 64))
+    specs = tuple(
+        TensorSpec(name, "float32", (Dim("N", 1, 4), channels, *sides))
+        for name, channels in (("image", 3), ("depth", 1), ("mask", 2))
+    )
+    found = _openvino_listed.layers(tmp_path / "model.xml", specs, (2, 3, 16, 16), {}, {})
+    assert sorted(layer.macs for layer in found) == [2 * 16 * 16 * 4 * channels for channels in (1, 2, 3)]
