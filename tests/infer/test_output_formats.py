@@ -17,7 +17,7 @@ from PIL import Image, TiffImagePlugin
 
 from densecast import InferOptions, Pipeline, SegmentationMap
 from densecast.errors import UsageError
-from densecast.spec.options import BuildOptions
+from densecast.spec.options import BuildOptions, Range
 from densecast.verbs.builder import build
 from densecast.verbs.export import export_file
 from densecast.verbs.export.spec_file import SpecFile
@@ -48,8 +48,6 @@ def overlapping(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of several classes a pixel."""
     folder = tmp_path_factory.mktemp("overlapping")
     onnx.save(tiny_graphs.upper_halves(), folder / "net.onnx")
-    from densecast.spec.options import Range
-
     spec = SpecFile(("red", "green", "blue"), task="multilabel", side=Range(16, 64)).model("bits")
     source = export_file(folder / "net.onnx", spec, folder / "float")
     return build(source, folder / "built", BuildOptions("onnxruntime")).folder
@@ -98,6 +96,33 @@ def test_panoptic_pngs_and_segments_agree(bright: Path, photos: Path, tmp_path: 
             zip(*(part.tolist() for part in np.unique(ids, return_counts=True)), strict=True)
         )
     assert [each["isthing"] for each in plain["categories"]] == [0, 0]
+
+
+def test_panoptic_ids_beyond_255_go_on_in_green(photos: Path, tmp_path: Path) -> None:
+    """Of 600 classes class 5 k is seen where the red channel is k: 5 k g - g * g / 2 is largest at g = 5 k."""
+    classes = np.arange(600, dtype=np.float32)
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[N, 3, H, W] image) => (float[N, 600, H, W] logits) { logits = Conv (image, w, b) }"""
+    )
+    weights = np.zeros((600, 3, 1, 1), np.float32)
+    weights[:, 0, 0, 0] = 5 * classes * 255  # images are given as 0 to 1
+    for name, values in (("w", weights), ("b", -classes * classes / 2)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    onnx.save(model, tmp_path / "net.onnx")
+    spec = SpecFile(tuple(f"c{each}" for each in range(600)), side=Range(8, 64)).model("many")
+    source = export_file(tmp_path / "net.onnx", spec, tmp_path / "float")
+    built = build(source, tmp_path / "built", BuildOptions("onnxruntime")).folder
+    red = np.array([[0, 1, 50, 51, 52], [102, 103, 118, 119, 20]], np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    Image.fromarray(np.stack([red, red, red], axis=2)).save(tmp_path / "a.png")
+    written(built, tmp_path / "a.png", tmp_path / "out", "coco_panoptic")
+    with Image.open(tmp_path / "out" / "a_panoptic.png") as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    np.testing.assert_array_equal(pixels @ (1, 256, 65536), 5 * red.astype(int) + 1)
+    plain = json.loads((tmp_path / "out" / "coco_panoptic.json").read_text())
+    assert sorted(each["id"] for each in plain["annotations"][0]["segments_info"]) == sorted(
+        (5 * np.unique(red).astype(int) + 1).tolist()
+    )
 
 
 def test_geojson_covers_the_pixels(bright: Path, photos: Path, tmp_path: Path) -> None:
