@@ -257,6 +257,17 @@ def test_instances_are_out_of_scope(tmp_path: Path) -> None:
         export_file(tmp_path / "x.onnx", described(3), tmp_path / "float")
 
 
+@pytest.mark.parametrize("labels", [2, 3, 17])
+@pytest.mark.parametrize("is_last", [False, True])
+def test_a_list_of_boxes_is_no_map(is_last: bool, labels: int, tmp_path: Path) -> None:
+    """As a detector's: four numbers of each box, on either axis; with two labels it might be one plane of scores."""
+    shape, to = ("float[N, A, 4] out", "[0, -1, 4]") if is_last else ("float[N, 4, A] out", "[0, 4, -1]")
+    body = f"to = Constant <value_ints = {to}> ()\n out = Reshape (scores, to)"
+    onnx.save(graph(shape, body, 4), tmp_path / "x.onnx")
+    with pytest.raises(BadGraphError, match=r"segmentation needs a map .* A list, as of a detector's boxes"):
+        export_file(tmp_path / "x.onnx", described(labels), tmp_path / "float")
+
+
 @pytest.mark.parametrize("operator", ["QuantizeLinear", "DynamicQuantizeLinear"])
 def test_an_export_says_that_a_graph_is_quantised_already(operator: str, tmp_path: Path) -> None:
     body = {

@@ -22,8 +22,8 @@ from densecast.tasks.segmentation import BINARY, Form, SegmentationDecode
 _SUM_TOLERANCE = 5e-3
 # Constants that are no binary fractions sum up to a little more than 1.
 UNIT_TOLERANCE = 1e-3
-# How much a map's aspect may differ from the image's: sizes are rounded at each halving.
-_ASPECT_TOLERANCE = 0.25
+# How much a map's aspect may differ from the image's: sizes are rounded at each halving, of few pixels by much.
+_ASPECT_TOLERANCE, _FEW = 0.25, 4
 _ARRANGING = {"Identity", "Cast", "Transpose", "Resize", "Upsample", "Slice", "Squeeze", "Unsqueeze", "Reshape"}
 _DECIDING = {
     "ArgMax", "ArgMin", "TopK", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "And", "Or", "Where",
@@ -233,8 +233,13 @@ def has_aspect(size_hw: tuple[int, int], image_hw: tuple[int, int]) -> bool:
     if min(size_hw) < 1:
         return False
     down, across = image_hw[0] / size_hw[0], image_hw[1] / size_hw[1]
-    # A map of a few pixels rounds to anything.
-    return min(size_hw) <= 4 or abs(down / across - 1) <= _ASPECT_TOLERANCE
+    if min(size_hw) > _FEW:
+        return abs(down / across - 1) <= _ASPECT_TOLERANCE
+    # A side of a few pixels may have been rounded by one, which changes much of it; a list of boxes is longer.
+    (least_down, most_down), (least_across, most_across) = (
+        (image / (own + 1), image / max(own - 1, 0.5)) for image, own in zip(image_hw, size_hw, strict=True)
+    )
+    return least_down <= most_across and least_across <= most_down
 
 
 def _is_whole(values: npt.NDArray[np.float32], labels: int) -> bool:

@@ -86,10 +86,16 @@ def check_channels(spec: ModelSpec, name: str, shape: Shape) -> None:
     )
 
 
+# Of a list's sides: no image is so long.
+_LONG = 16
+
+
 def _hint(shape: Shape, channels: int) -> str:
     """What an output of another rank may be."""
     if len(shape) == 3 and channels in shape[1:]:
         return " All its pixels lie on one axis: reshape it to height and width in the network, and export it again."
+    if len(shape) == 3 and max(shape[1:]) > _LONG * min(shape[1:]):
+        return " A list, as of a detector's boxes or key points, is no map of all pixels: such networks are not taken."
     if len(shape) == 2 and channels in shape:
         return " It is one answer for the whole image, as of a classifier."
     return ""
