@@ -167,3 +167,14 @@ def test_the_test_image_has_the_networks_channels(channels: int) -> None:
 def test_the_pictures_of_answers_that_lie_in_artifacts_never_change(made: Any, digest: str, first: int) -> None:
     picture = made(4, 70, 90)
     assert picture[2, 0, 0] == first and hashlib.sha256(picture.tobytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("feeds_of", [stored_answer.golden_feeds, stored_answer.noisy_feeds])
+def test_the_pictures_are_normalised_as_images_are_the_divisor_first(feeds_of: Any) -> None:
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    spec = replace(tiny_specs.segmentation(), preprocess=Preprocess(Native(), mean=mean, std=std, divisor=255.0))
+    bytes_in = spec.with_input(replace(spec.input, dtype="uint8"))
+    (pixels,), (feed,) = feeds_of(bytes_in).values(), feeds_of(spec).values()
+    assert pixels.dtype == np.uint8
+    wanted = (pixels / 255 - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
+    np.testing.assert_allclose(feed, wanted, rtol=1e-6, atol=1e-6)
