@@ -116,6 +116,12 @@ def deeper(root: Path) -> Path:
     return pairs(root, count=COUNT, images="images/10k/train", masks="labels/drawn/masks/train")
 
 
+def test_a_wrong_ending_does_not_name_the_folders_that_are_found(tmp_path: Path) -> None:
+    root = pairs(tmp_path, count=COUNT)
+    with pytest.raises(DensecastError, match=r"masks holds p00\.png\. Say how masks are named with --suffix"):
+        pairs_set.open(root, "all", reading=Reading(READING.labels, options=DataOptions(suffix="_gt")))
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [

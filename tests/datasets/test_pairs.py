@@ -305,6 +305,10 @@ def test_values_are_moved_left_out_and_chosen(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_all(root, "all", reading(remap=remap))["p01"], expected)
     ignored = read_all(root, "all", reading(ignore=("3", "0")))["p01"]
     np.testing.assert_array_equal(ignored, np.where(np.isin(plain, (0, 3)), 255, plain))
+    # Nothing names the values: they are the model's classes, which may be said by name.
+    for by_name, value in ((reading(ignore=("3", "Red")), 255), (reading(ignore=("3",), remap=("red=green",)), 2)):
+        found = read_all(root, "all", by_name)["p01"]
+        np.testing.assert_array_equal(found, np.where(plain == 1, value, np.where(plain == 3, 255, plain)))
     some = read_all(root, "all", reading(ignore=("3",), subset=("red",)))["p01"]
     np.testing.assert_array_equal(some, np.where(plain == 1, 1, 255))
     reduced = read_all(root, "all", reading(reduce_zero_label=True))["p01"]

@@ -110,12 +110,13 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
     everything = _everything(root, reading)
     if everything.without_mask:
         first = everything.without_mask[0]
+        cure = cure_of(first, everything.found.parts, everything.root)
         raise BadDatasetError(
             f"{len(everything.without_mask)} of {len(everything.samples) + len(everything.without_mask)} pictures have "
-            f"no mask, the first is {first}{cure_of(first, everything.found.parts, everything.root)}, or list the "
+            f"no mask, the first is {first}{cure}, or list the "
             "pictures that have one in val.txt."
             f"{'' if everything.samples else _contents.of_folder(everything.root)}",
-            field="suffix",
+            field="masks_dir" if "--masks-dir" in cure else "suffix",
         )
     classes, words = _classes(everything, reading)
     selection = chosen(everything.root, everything.file, everything.found, everything.parts, split, seed)

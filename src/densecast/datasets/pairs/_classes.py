@@ -113,11 +113,13 @@ def classes_of(file: DataFile, reading: Reading, root: Path, *, reduce_zero: boo
         table = {0: 0, IGNORED: _FOREGROUND}
         words.append("masks hold 0 and 255, which are the two classes")
     offset = 1 if reduce_zero else 0
+    # Masks whose values nothing names have the model's classes in their order.
+    named = names or reading.labels
     for left, right in _remaps(file, reading).items():
-        table[_value(left, names, offset, "remap")] = _class(right, reading, "remap")
+        table[_value(left, named, offset, "remap")] = _class(right, reading, "remap")
     ignored = (*file.ignore, *reading.options.ignore)
     for entry in ignored:
-        table[_value(entry, names, offset, "ignore")] = LEFT_OUT
+        table[_value(entry, named, offset, "ignore")] = LEFT_OUT
     if file.leaves_others_out and any(index >= 0 for index in table.values()):
         words += _leave_others_out(table, names, offset)
     _refuse_unknown(table, names, offset, reading)

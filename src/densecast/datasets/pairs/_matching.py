@@ -76,13 +76,14 @@ def cure_of(image: Path, parts: Sequence[Part], root: Path) -> str:
     """What to do about a picture without a mask: name the folder where one of its name lies, or how masks are named."""
     part = next(each for each in parts if image.is_relative_to(each.images))
     masks = _names.images_of(part.masks, below=True)
-    alike = next((mask for mask in masks if _names.nfc(mask.stem) == _names.nfc(image.stem) and mask != image), None)
-    if alike is None or part.images == part.masks or not alike.is_relative_to(root):
-        example = f"; {part.masks.name} holds {masks[0].name}" if masks else ""
-        return f"{example}. Say how masks are named with --suffix"
+    alike = next((mask for mask in masks if _names.nfc(mask.stem) == _names.nfc(image.stem) and mask != image), image)
     left, right = image.parent, alike.parent
     while left.name == right.name and left != part.images and right != part.masks:
         left, right = left.parent, right.parent
+    is_there_already = (left, right) == (part.images, part.masks)
+    if alike is image or is_there_already or part.images == part.masks or not alike.is_relative_to(root):
+        example = f"; {part.masks.name} holds {masks[0].name}" if masks else ""
+        return f"{example}. Say how masks are named with --suffix"
     names = [each.relative_to(root).as_posix() for each in (left, right)]
     return f"; {alike.relative_to(root)} may be it. Name the folders: --images-dir {names[0]} --masks-dir {names[1]}"
 
