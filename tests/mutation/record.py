@@ -1,10 +1,10 @@
 """Adds what runs of `mutate.py` found to benchmarks/results/mutants.json, of which docs/numbers.md has a table.
 
     python tests/mutation/record.py runs/mutation/mutation.json --seed 7 --how "the three nearest files"
-    python tests/mutation/record.py runs/mutation/mutation.json --seed 8 --drawn-again
+    python tests/mutation/record.py runs/mutation/mutation.json --seed 8 --turn 2
     python tests/mutation/record.py runs/again/mutation.json --again
 
-With `--drawn-again` a sample stands in a table of its own: drawn when tests for what earlier ones had shown were there.
+Samples of a later turn stand in a table of their own: drawn when tests for what earlier ones had shown were there.
 With `--again` the changes that an earlier run missed have been tried once more, with more tests or since tests were
 added: those that were noticed are marked so. Changes that equivalent.json lists make no difference.
 """
@@ -41,14 +41,14 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="mutation.json of a run")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--how", default="", help="which tests were run")
-    parser.add_argument("--drawn-again", action="store_true", help="drawn when earlier samples had been seen to")
+    parser.add_argument("--turn", type=int, default=1, help="later ones: drawn when earlier samples had been seen to")
     parser.add_argument("--again", action="store_true", help="of changes that are recorded already")
     arguments = parser.parse_args()
     recorded = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"samples": []}
     trials = [_short(each) for each in json.loads(arguments.run.read_text(encoding="utf-8"))]
     if not arguments.again:
         sample = {"seed": arguments.seed, "tests": arguments.how, "trials": trials}
-        recorded["samples"].append({**sample, "drawn_again": True} if arguments.drawn_again else sample)
+        recorded["samples"].append({**sample, "turn": arguments.turn} if arguments.turn > 1 else sample)
     listed = json.loads(EQUIVALENT.read_text(encoding="utf-8"))
     for trial in (each for sample in recorded["samples"] for each in sample["trials"]):
         if trial["result"] in NOTICED:
