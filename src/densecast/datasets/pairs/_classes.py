@@ -20,6 +20,8 @@ from densecast.tasks.segmentation.palettes import IGNORED
 from densecast.tasks.segmentation.palettes import ignored as ignored_label
 
 _LARGEST = 65535
+# Of so many values in a row, as of smoothed edges, none numbers an object.
+_ALL_GREYS = 250
 _FOREGROUND = 1
 # So many classes that are left out are named.
 _NAMED = 5
@@ -82,6 +84,8 @@ class Classes:
             cure = "JPEG changes values: save masks as PNG, or pass --soft-masks where they are black and white"
         elif foreign == [self._last + 1] or (len(self.table) > 100 and len(foreign) == 1):
             cure = "if masks count classes from 1, pass --reduce-zero-label; else --remap or --ignore"
+        elif self.colours.classes == 2 and 1 < len(foreign) < _ALL_GREYS and foreign == [*range(2, len(foreign) + 2)]:
+            cure = "if they number objects, write the masks anew with 1 for each object (mask > 0)"
         elif foreign == [IGNORED]:
             cure = "pass --ignore 255 or --remap 255=1"
         elif len(foreign) > 20:
