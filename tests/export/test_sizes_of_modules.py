@@ -305,3 +305,19 @@ def test_sizes_that_can_stay_open_do_so_and_are_traced_at_that_of_the_images(tmp
 
     artifact = export(Net(watched), tmp_path / "float", labels=3, preprocess=Preprocess(Stretch((40, 56))))
     assert isinstance(artifact.spec.input.shape[2], Dim) and (40, 56) in seen and (512, 512) not in seen
+
+
+def folded(net: Net, image: Any) -> Any:
+    """Puts patches together again, for which ONNX has an operator since opset 18."""
+    columns = functional.unfold(net.conv(image), 2, stride=2)
+    return functional.fold(columns, (40, 40), 2, stride=2)
+
+
+def test_the_default_opset_is_raised_to_what_an_operator_needs(tmp_path: Path) -> None:
+    net, options = Net(folded), {"labels": 3, "preprocess": Preprocess(Stretch((40, 40)))}
+    artifact = export(net, tmp_path / "float", options=ExportOptions(size_hw=(40, 40), batch=1), **options)
+    assert any("opset 18" in note for note in artifact.manifest.passes)
+    feed = parity.image_like((1, 3, 40, 40), 1)
+    np.testing.assert_allclose(run(artifact, feed), own(net, feed), rtol=1e-4, atol=1e-5)
+    with pytest.raises(BadGraphError, match="col2im"):
+        export(net, tmp_path / "old", options=ExportOptions(opset=16, exporter="torchscript"), **options)

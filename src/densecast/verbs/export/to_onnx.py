@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from densecast.errors import BadGraphError
 from densecast.graph import scripted_sizes
 from densecast.runtime import engine_words
 from densecast.spec.tensor import Dim, TensorSpec
-from densecast.spec.verb_options import Exporter
+from densecast.spec.verb_options import Exporter, ExportOptions
 from densecast.verbs.export import open_pooling
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Axes = Mapping[int, str]
 log = logging.getLogger(__name__)
+_ADDED = re.compile(r"added in version (\d+)")
 _OF_SCRIPTS = (
     " It is a script, of whose code the exporter knows a part: trace it instead (torch.jit.trace), or export the "
     "network it was made of from Python."
@@ -78,7 +80,7 @@ def to_onnx(
         try:
             with open_pooling.replaced(is_open=is_open):
                 if name == "torchscript":
-                    return _trace(network, inputs, outputs, example_sizes_hw, opset)
+                    return _trace_at_least(network, inputs, outputs, example_sizes_hw, opset)
                 return Made(_dynamo(network, inputs, outputs, example_sizes_hw, opset), name)
         except Exception as error:  # torch raises whatever the network's code or its own passes raise
             reasons.append(f"{name}: {type(error).__name__}: {engine_words.last_telling(error)}")
@@ -98,6 +100,25 @@ def _examples(
         shape = [size if isinstance(size, int) else sizes[axis] for axis, size in enumerate(tensor.shape)]
         examples.append(torch.zeros(shape))
     return tuple(examples)
+
+
+def _trace_at_least(
+    network: nn.Module,
+    inputs: Sequence[TensorSpec],
+    outputs: Mapping[str, Axes],
+    sizes_hw: Sequence[tuple[int, int]],
+    opset: int,
+) -> Made:
+    """Trace for an opset; where it is the default, for a newer one that an operator needs, if torch names one."""
+    from torch.onnx.errors import UnsupportedOperatorError
+
+    try:
+        return _trace(network, inputs, outputs, sizes_hw, opset)
+    except UnsupportedOperatorError as error:
+        newer = _ADDED.search(str(error))
+        if opset != ExportOptions().opset or newer is None:
+            raise
+        return _trace(network, inputs, outputs, sizes_hw, int(newer[1]))
 
 
 def _trace(
