@@ -127,7 +127,7 @@ def _image_name(model: Any, values: dict[str, Any], spec: ModelSpec, name: str |
     raise BadGraphError(
         f"the graph has {len(values)} inputs; say in a spec file how {', '.join(unknown)} "
         f"{'is' if len(unknown) == 1 else 'are'} made of the image: [input_preprocess.{unknown[0]}]. "
-        "A second image, as optical flow or stereo needs, cannot be given.",
+        "A second picture (optical flow, stereo, depth) cannot be given.",
         field="input_preprocess",
     )
 
