@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import tiny_artifacts
 import tiny_graphs
@@ -22,8 +23,8 @@ from densecast.io import files
 from densecast.spec.model import ModelSpec
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.spec.preprocess import Native, Preprocess
-from densecast.spec.tensor import Array, Feeds, TensorSpec
-from densecast.verbs.builder import build, compile_plan
+from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
+from densecast.verbs.builder import build, build_check, compile_plan
 
 
 def scaled(factor: float) -> onnx.ModelProto:
@@ -178,3 +179,51 @@ def test_the_pictures_are_normalised_as_images_are_the_divisor_first(feeds_of: A
     assert pixels.dtype == np.uint8
     wanted = (pixels / 255 - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
     np.testing.assert_allclose(feed, wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_the_noisy_picture_has_odd_open_sizes_within_their_bounds() -> None:
+    spec = tiny_specs.segmentation()
+
+    def shape(height: int | Dim, width: int | Dim) -> tuple[int, ...]:
+        tensor = replace(spec.input, shape=(Dim("N", 1, 4), 3, height, width))
+        (feed,) = stored_answer.noisy_feeds(spec.with_input(tensor)).values()
+        return feed.shape
+
+    assert shape(Dim("H", 8, 512), Dim("W", 8, 512)) == (1, 3, 97, 139)
+    assert shape(Dim("H", 32, 512, 32), Dim("W", 32, 512, 32)) == (1, 3, 96, 128)
+    assert shape(Dim("H", 200, 512), Dim("W", 8, 100)) == (1, 3, 200, 100)
+    assert shape(48, Dim("W", 8, 512)) == (1, 3, 48, 139)
+
+
+def test_an_engine_that_leaves_padding_out_at_odd_sizes_alone_is_caught(tmp_path: Path) -> None:
+    """A network that pads its image to whole windows of 2, and a build of it that does not."""
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    windows (float[N, 3, H, W] image) => (float[N, 3, H, W] logits)
+    <int64 two = {2}, int64[1] start = {3}, int64[1] end = {4}, int64[7] none = {0, 0, 0, 0, 0, 0, 0}>
+    {
+        sizes = Shape (image)
+        width = Slice (sizes, start, end)
+        right = Mod (width, two)
+        pads = Concat <axis = 0> (none, right)
+        whole = Pad (image, pads)
+        mean = GlobalAveragePool (whole)
+        logits = Sub (image, mean)
+    }
+    """
+    sound = onnx.parser.parse_model(text)
+    onnx.save(sound, tmp_path / "graph.onnx")
+    plain = onnx.parser.parse_model(text.replace("Pad (image, pads)", "Identity (image)"))
+    side = Dim("S", 8, 512)
+    spec = tiny_specs.segmentation()
+    shape = (Dim("N", 1, 4), 3, side, side)
+    spec = spec.with_input(replace(spec.input, shape=shape)).with_output(replace(spec.output, shape=shape))
+    runs = onnxruntime.InferenceSession(plain.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def pairs(feeds: Feeds) -> list[tuple[Feeds, list[Array]]]:
+        return [(feeds, runs.run(["logits"], feeds))]
+
+    even, odd = stored_answer.golden_feeds(spec), stored_answer.noisy_feeds(spec)
+    build_check.check(tmp_path / "graph.onnx", spec, pairs(even), "force_float32", "openvino")
+    with pytest.raises(ParityError, match="is off by"):
+        build_check.check(tmp_path / "graph.onnx", spec, pairs(odd), "force_float32", "openvino")

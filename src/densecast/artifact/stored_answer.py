@@ -34,6 +34,7 @@ _SAMPLES = 4096
 # Of one output.
 _MOST_BYTES = 64 << 10
 _OPEN_SIDE = 128
+_OTHER_HW = (97, 139)
 Forward = Callable[[Feeds], Feeds]
 
 
@@ -104,12 +105,26 @@ def golden_feeds(spec: ModelSpec) -> Feeds:
 
 
 def noisy_feeds(spec: ModelSpec) -> Feeds:
-    """A noisy image as network input, of the test image's shapes: it shows how borders and fine detail are computed."""
-    return {tensor.name: _golden_feed(tensor, spec.preprocess_of(tensor.name), noise_image) for tensor in spec.inputs}
+    """A noisy image as network input: it shows how borders and fine detail are computed.
+
+    Open sizes are other ones than the test image's, and odd: at 128 a network has nothing to fill up, and an engine may
+    take for constant what is not. Of several inputs, whose sizes belong together, they are the test image's.
+    """
+    near_hw = _OTHER_HW if len(spec.inputs) == 1 else (_OPEN_SIDE, _OPEN_SIDE)
+    return {
+        tensor.name: _golden_feed(tensor, spec.preprocess_of(tensor.name), noise_image, near_hw)
+        for tensor in spec.inputs
+    }
 
 
-def _golden_feed(tensor: TensorSpec, rule: Preprocess, made: Callable[..., npt.NDArray[np.uint8]]) -> Array:
-    batch, channels, height, width = tensor.typical_shape(_OPEN_SIDE)
+def _golden_feed(
+    tensor: TensorSpec,
+    rule: Preprocess,
+    made: Callable[..., npt.NDArray[np.uint8]],
+    near_hw: tuple[int, int] = (_OPEN_SIDE, _OPEN_SIDE),
+) -> Array:
+    batch, channels, height, _ = tensor.typical_shape(near_hw[0])
+    width = tensor.typical_shape(near_hw[1])[3]
     planes = np.repeat(made(channels, height, width)[None], batch, axis=0)
     if tensor.dtype == "uint8":
         return planes
