@@ -37,6 +37,7 @@ from densecast.graph import (
     open_sizes,
     pixel_input,
     plain_outputs,
+    scripted_sizes,
     split_dilated_convs,
     split_padded_joins,
     split_upsampled_joins,
@@ -140,7 +141,35 @@ def backwards() -> onnx.ModelProto:
     return model
 
 
+def doubled(sides: str) -> onnx.ModelProto:
+    """Twice the height and width, which are taken from the image's shape."""
+    return onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["": 17]>
+        g (float[1, 3, H, W] image) => (float[1, 3, h, w] y)
+        <int64[1] begin = {{2}}, int64[1] end = {{4}}, int64[1] first = {{0}}, int64[1] both = {{2}},
+         int64[2] two = {{2, 2}}> {{
+            sizes = Shape (image)
+            size = Slice (sizes, begin, end)
+            double = Mul (size, two)
+            twos = Shape <start = 0, end = 2> (image)
+            {sides}
+            all = Concat <axis = 0> (twos, sides)
+            y = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric"> (image, , , all)
+        }}"""
+    )
+
+
+def of_script() -> onnx.ModelProto:
+    """As torch's exporter writes `size=list` of a script: the list with an axis more, as often as there are sides."""
+    return doubled(
+        "listed = Slice (double, first, both) row = Unsqueeze (listed, first) sides = Concat <axis = 0> (row, row)"
+    )
+
+
 CASES = {
+    "scripted_sizes": Case(
+        scripted_sizes.apply, WHOLE, of_script, WHOLE, right=lambda: doubled("sides = Identity (double)")
+    ),
     "as_float32": Case(as_float32.apply, WHOLE, of_float16, WHOLE),
     "well_formed": Case(well_formed.apply, model=backwards, right=tiny_graphs.segmentation),
     "lower_opset": Case(lower_opset.apply),

@@ -6,17 +6,33 @@ of it and repeats it for each side of the image; the graph is then no valid ONNX
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+
 import onnx
 
 from densecast.graph import _tensors
+from densecast.graph._base import PassResult
 
 _SIZES = 3
 
 
-def apply(graph: onnx.GraphProto) -> None:
-    """Take, in place, the list itself where two copies of it, each with an axis more, are joined for a Resize."""
+def apply(model: onnx.ModelProto) -> PassResult:
+    """Take the list itself where two copies of it, each with an axis more, are joined for a Resize."""
+    if not any(_repeats(model.graph)):
+        return PassResult(model, False, "no list of sizes is taken for one number")
+    changed = copy.deepcopy(model)
+    for joined, listed in [*_repeats(changed.graph)]:
+        joined.CopyFrom(onnx.helper.make_node("Identity", [listed], list(joined.output), joined.name))
+    return PassResult(changed, True, "lists of sizes are taken as they are")
+
+
+def _repeats(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, str]]:
+    """The nodes that join a list with itself for a Resize, each with the list."""
     makers = _tensors.producers(graph)
-    for resize in [node for node in graph.node if node.op_type == "Resize" and len(node.input) > _SIZES]:
+    for resize in graph.node:
+        if resize.op_type != "Resize" or len(resize.input) <= _SIZES:
+            continue
         whole = makers.get(resize.input[_SIZES])
         for part in whole.input if whole is not None and whole.op_type == "Concat" else ():
             joined = makers.get(part)
@@ -24,7 +40,7 @@ def apply(graph: onnx.GraphProto) -> None:
                 joined = makers.get(joined.input[0])
             listed = _repeated_list(joined, makers)
             if joined is not None and listed is not None:
-                joined.CopyFrom(onnx.helper.make_node("Identity", [listed], list(joined.output), joined.name))
+                yield joined, listed
 
 
 def _repeated_list(node: onnx.NodeProto | None, makers: dict[str, onnx.NodeProto]) -> str | None:

@@ -148,8 +148,7 @@ def _trace(
             dynamic_axes=axes or None,
         )
     model = onnx.load_from_string(stream.getvalue())
-    scripted_sizes.apply(model.graph)
-    return Made(model, "torchscript", _decisions(said))
+    return Made(scripted_sizes.apply(model).model, "torchscript", _decisions(said))
 
 
 def _decisions(said: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
