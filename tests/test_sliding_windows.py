@@ -157,7 +157,10 @@ PLACES = [
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize(("image_hw", "crop_hw", "stride_hw"), PLACES)
+@pytest.mark.parametrize(
+    ("image_hw", "crop_hw", "stride_hw"),
+    [*PLACES[:4], *(pytest.param(*each, marks=pytest.mark.slow) for each in PLACES[4:])],
+)
 @pytest.mark.parametrize("stride", [1, 4])
 def test_labels_are_slide_inferences(
     tmp_path: Path, image_hw: tuple[int, int], crop_hw: tuple[int, int], stride_hw: tuple[int, int], stride: int

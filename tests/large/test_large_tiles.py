@@ -112,7 +112,7 @@ def test_a_picture_that_is_too_small_is_named_before_anything_is_written(local: 
     assert not (tmp_path / "out" / "a.tif").exists()
 
 
-@pytest.mark.parametrize("tile", [(128, 128), (192, 128), (256, 320)])
+@pytest.mark.parametrize("tile", [(128, 128), (192, 128), pytest.param((256, 320), marks=pytest.mark.slow)])
 def test_exact_tiles_give_the_labels_of_the_whole_picture(
     tmp_path: Path, local: Pipeline, picture: np.ndarray, tile: tuple[int, int]
 ) -> None:

@@ -52,11 +52,12 @@ def built(family: str, part: str, **keys: Any) -> Any:
             {"norm_cfg": None},
             lambda n: "decode_head.global_relation.key_project.0.conv.bias" in n.state_dict(),
         ),
-        (
+        pytest.param(
             "swin",
             "backbone",
             {"patch_norm": False},
             lambda n: not any("downsample.norm" in key for key in n.state_dict()),
+            marks=pytest.mark.slow,
         ),
         (
             "segmenter",

@@ -88,6 +88,7 @@ def test_labelled_points_lie_in_the_picture_and_others_are_zero(scenes: list[peo
             assert (person.visibility == 2).any()
 
 
+@pytest.mark.slow
 def test_no_pixel_belongs_to_two_people(scenes: list[people.Scene]) -> None:
     for scene in scenes:
         # A half-and-half edge pixel may be both's: `mask` wants at least half of it.
@@ -95,6 +96,7 @@ def test_no_pixel_belongs_to_two_people(scenes: list[people.Scene]) -> None:
         assert np.mean(np.asarray(owners) > 1) < 0.005
 
 
+@pytest.mark.slow
 def test_points_in_sight_lie_on_their_person(scenes: list[people.Scene]) -> None:
     off_px = []
     for scene in scenes:

@@ -94,6 +94,7 @@ def test_a_street_is_mostly_road_houses_and_sky(twelve: list[street.Scene]) -> N
     assert 0 < share[Kind.UNLABELLED] < 0.1
 
 
+@pytest.mark.slow
 def test_most_pictures_have_poles_thinner_than_three_pixels(twelve: list[street.Scene]) -> None:
     thin = 0
     for scene in twelve:

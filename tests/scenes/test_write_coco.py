@@ -63,6 +63,7 @@ def test_annotations_say_what_was_drawn(written: Path, drawn: list[people.Scene]
                 assert person.mask[top : top + height, left : left + width].sum() == person.mask.sum()
 
 
+@pytest.mark.slow
 def test_images_are_jpegs_near_what_was_drawn(written: Path, drawn: list[people.Scene]) -> None:
     scene = drawn[0]
     with Image.open(written / "val2017" / "000000000001.jpg") as image:
@@ -91,6 +92,7 @@ def test_keys_and_category_are_those_of_a_real_file(written: Path) -> None:
 
 @pytest.mark.coco
 # pycocotools 2.0 does not know NumPy 2's `copy` keyword yet.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_pycocotools_reads_the_file_and_its_polygons_cover_the_people(written: Path, drawn: list[people.Scene]) -> None:
     coco_module = pytest.importorskip("pycocotools.coco")
