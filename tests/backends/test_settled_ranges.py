@@ -65,7 +65,7 @@ def _images(count: int, spread: float) -> list[Feeds]:
 
 
 @pytest.mark.quantize
-@pytest.mark.parametrize("method", ["mean_minmax", "histogram", "percentile"])
+@pytest.mark.parametrize("method", ["mean_minmax", pytest.param("histogram", marks=pytest.mark.slow), "percentile"])
 def test_images_that_are_alike_are_enough_after_a_few_and_others_are_all_looked_at(method: CalibrationMethod) -> None:
     pytest.importorskip("nncf")
     options = QuantizeOptions(activations="asymmetric", calibration_method=method, bias_correction="none")

@@ -143,6 +143,7 @@ test_dataloader = dict(batch_size=1, dataset=dict(
 """
 
 
+@pytest.mark.slow
 def test_mmengine_checkpoints_say_the_same_in_their_own_words(tmp_path: Path) -> None:
     text = PLAIN + LATER
     meta = {"cfg": text, "dataset_meta": {"classes": LABELS, "palette": PALETTE}, "seed": 1}

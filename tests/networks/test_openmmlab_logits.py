@@ -44,7 +44,7 @@ def seeded_network(name):
 
 
 # The others run with the slow tests.
-SPOT = ("fcn_r50_d8_voc", "unet_s5_d16", "ocrnet_hr18", "res50_ae")
+SPOT = ("fcn_r50_d8_voc", "unet_s5_d16")
 
 
 @pytest.mark.parametrize("name", [n if n in SPOT else pytest.param(n, marks=pytest.mark.slow) for n in PUBLISHED])

@@ -42,6 +42,7 @@ def test_there_are_hundreds_of_them() -> None:
     assert len(names) >= 500 and len(set(names)) == len(names)
 
 
+@pytest.mark.slow
 def test_every_wrong_request_is_answered_4xx_in_one_line(server: str, capfd: pytest.CaptureFixture[str]) -> None:
     threads_before = threading.active_count()
     failed = []
