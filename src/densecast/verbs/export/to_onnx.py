@@ -8,8 +8,9 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -80,7 +81,7 @@ def to_onnx(
         try:
             with open_pooling.replaced(is_open=is_open):
                 if name == "torchscript":
-                    return _trace_at_least(network, inputs, outputs, example_sizes_hw, opset)
+                    return _at_least(opset, partial(_trace, network, inputs, outputs, example_sizes_hw))
                 return Made(_dynamo(network, inputs, outputs, example_sizes_hw, opset), name)
         except Exception as error:  # torch raises whatever the network's code or its own passes raise
             reasons.append(f"{name}: {type(error).__name__}: {engine_words.last_telling(error)}")
@@ -102,23 +103,17 @@ def _examples(
     return tuple(examples)
 
 
-def _trace_at_least(
-    network: nn.Module,
-    inputs: Sequence[TensorSpec],
-    outputs: Mapping[str, Axes],
-    sizes_hw: Sequence[tuple[int, int]],
-    opset: int,
-) -> Made:
+def _at_least(opset: int, trace: Callable[[int], Made]) -> Made:
     """Trace for an opset; where it is the default, for a newer one that an operator needs, if torch names one."""
     from torch.onnx.errors import UnsupportedOperatorError
 
     try:
-        return _trace(network, inputs, outputs, sizes_hw, opset)
+        return trace(opset)
     except UnsupportedOperatorError as error:
         newer = _ADDED.search(str(error))
         if opset != ExportOptions().opset or newer is None:
             raise
-        return _trace(network, inputs, outputs, sizes_hw, int(newer[1]))
+        return trace(int(newer[1]))
 
 
 def _trace(
