@@ -33,11 +33,13 @@ from densecast.graph import (
     fix_shape,
     fold_constants,
     image_input,
+    inline_functions,
     lower_opset,
     open_sizes,
     pixel_input,
     plain_outputs,
     scripted_sizes,
+    spell_group_norm,
     split_dilated_convs,
     split_padded_joins,
     split_upsampled_joins,
@@ -166,7 +168,42 @@ def of_script() -> onnx.ModelProto:
     )
 
 
+def of_functions() -> onnx.ModelProto:
+    """Twice the image by a function of another that is told its factor."""
+    return onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 21, "own": 1]>
+        g (float[1, 3, H, W] image) => (float[1, 3, H, W] y) { y = own.Outer (image) }
+        <domain: "own", opset_import: ["": 21, "own": 1]> Outer (x) => (y) { y = own.Scaled <factor = 2.0> (x) }
+        <domain: "own", opset_import: ["": 21]> Scaled <factor> (x) => (y) {
+            two = Constant <value_float: float = @factor> () y = Mul (x, two)
+        }"""
+    )
+
+
+def doubled_values() -> onnx.ModelProto:
+    return onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        g (float[1, 3, H, W] image) => (float[1, 3, H, W] y) { y = Add (image, image) }"""
+    )
+
+
+def of_groups() -> onnx.ModelProto:
+    """Two groups of two channels, the image and its negative: of numbers whose mean is 0 and whose deviation is 1."""
+    return onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 21]>
+        g (float[N, 4, H, W] image) => (float[N, 4, H, W] y)
+        <float[4] scale = {1, 2, 3, 4}, float[4] bias = {5, 6, 7, 8}> {
+            x = Neg (image)
+            y = GroupNormalization <num_groups = 2, epsilon = 0.0> (x, scale, bias)
+        }"""
+    )
+
+
+SIGNS = np.where(np.indices((2, 4, 6, 8)).sum(axis=0) % 2, np.float32(1), np.float32(-1))
+
 CASES = {
+    "inline_functions": Case(inline_functions.apply, WHOLE, of_functions, WHOLE, right=lambda: doubled_values()),
+    "spell_group_norm": Case(spell_group_norm.apply, SIGNS, of_groups, SIGNS),
     "scripted_sizes": Case(
         scripted_sizes.apply, WHOLE, of_script, WHOLE, right=lambda: doubled("sides = Identity (double)")
     ),

@@ -259,3 +259,16 @@ def test_outputs_of_another_rank_are_refused_by_what_they_may_be(
 ) -> None:
     with pytest.raises(BadGraphError, match=why):
         exported(tmp_path, one_output(output, body, weights))
+
+
+def test_functions_of_a_file_are_put_where_they_are_called(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 21, "own": 1]>
+        g (float[N, 3, H, W] image) => (float[N, 2, H, W] y) <float[2, 3, 1, 1] w = {1, 2, 3, 4, 5, 6}> {
+            y = own.Layer (image, w)
+        }
+        <domain: "own", opset_import: ["": 21]> Layer (x, w) => (y) { s = Conv (x, w) y = Relu (s) }"""
+    )
+    folder = tiny_artifacts.exported(tmp_path, model).folder
+    made = onnx.load(folder / "model.onnx")
+    assert not made.functions and [node.op_type for node in made.graph.node] == ["Conv", "Relu"]

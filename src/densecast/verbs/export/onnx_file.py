@@ -14,7 +14,7 @@ import numpy as np
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest
 from densecast.errors import BadGraphError
-from densecast.graph import _quantised, well_formed
+from densecast.graph import _quantised, inline_functions, spell_group_norm, well_formed
 from densecast.io import files
 from densecast.runtime import cell, engine_words
 from densecast.spec.model import ModelSpec
@@ -161,7 +161,8 @@ def read(path: Path) -> Any:
     model = load(path)
     graph_walk.check(model, str(path))
     cell.narrow(model.ByteSize(), graph_walk.pixels(model))
-    model = well_formed.apply(model).model
+    for each in (inline_functions, well_formed, spell_group_norm):
+        model = each.apply(model).model
     check(model, str(path))
     return model
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from densecast.errors import BadGraphError
-from densecast.graph import scripted_sizes
+from densecast.graph import scripted_sizes, spell_group_norm
 from densecast.runtime import engine_words
 from densecast.spec.tensor import Dim, TensorSpec
 from densecast.spec.verb_options import Exporter, ExportOptions
@@ -222,7 +222,7 @@ def _dynamo(
         quiet.setLevel(level)
     if program is None:
         raise RuntimeError("the exporter returned nothing")
-    return program.model_proto
+    return spell_group_norm.apply(program.model_proto).model
 
 
 def declared_axes(tensor: TensorSpec, image: TensorSpec) -> Mapping[int, str]:
