@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch")
 
 import torchvision_on_cpu  # noqa: E402
 
+from densecast import BuildOptions, Pipeline, build  # noqa: E402
 from densecast.artifact import FloatArtifact  # noqa: E402
 from densecast.errors import BadConfigError, BadGraphError  # noqa: E402
 from densecast.imaging.prepare import prepare  # noqa: E402
@@ -227,6 +228,30 @@ def test_a_hugging_face_network_in_memory(tmp_path: Path) -> None:
     assert artifact.spec.output.name == "logits" and artifact.spec.labels == ("thing 0", "thing 1", "thing 2")
     feed = parity.image_like((1, 3, 64, 96), 1)
     assert_same(artifact, feed, own(network, feed).logits)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("native", [False, True])
+def test_labels_of_a_hugging_face_network_are_those_of_its_own_postprocessing(native: bool, tmp_path: Path) -> None:
+    network = segformer().eval()
+    torch.nn.init.normal_(network.decode_head.classifier.weight, std=3)
+    processor = PROCESSOR | ({"do_resize": False} if native else {})
+    artifact = export(network, tmp_path / "out", preprocess=processor, example=SMALL)
+    image = np.random.default_rng(0).integers(0, 256, (97, 131, 3), np.uint8)
+    with Pipeline.open(build(artifact, tmp_path / "built", BuildOptions("onnxruntime"))) as pipeline:
+        found = pipeline(image).class_id
+    from transformers import SegformerImageProcessorPil
+
+    own_processor = SegformerImageProcessorPil(**processor)
+    fed = own_processor(Image.fromarray(image), return_tensors="pt")
+    with torch.no_grad():
+        output = network(**fed)
+    (wanted,) = own_processor.post_process_semantic_segmentation(output, target_sizes=[image.shape[:2]])
+    logits = torch.nn.functional.interpolate(output.logits, image.shape[:2], mode="bilinear", align_corners=False)
+    best = logits[0].topk(2, dim=0).values
+    sure = ((best[0] - best[1]) > 1e-3 * logits.abs().max()).numpy()
+    assert sure.mean() > 0.9 and len(np.unique(wanted[sure])) > 1
+    np.testing.assert_array_equal(found[sure], wanted.numpy()[sure])
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def test_every_caller_of_a_compiled_function_has_a_property_here_or_beside() -> 
 rules = some.sampled_from([Native(), ScaleBy(0.5), Stretch((4, 5)), Letterbox((6, 7)), FitCentre((6, 6))])
 decodings = some.builds(
     SegmentationDecode,
-    to_image=some.sampled_from(["bilinear_logits", "nearest_labels", "blended_labels"]),
+    to_image=some.sampled_from(["bilinear_logits", "bilinear_logits_once", "nearest_labels", "blended_labels"]),
     align_corners=some.booleans(),
     form=some.sampled_from(["logits", "probabilities", "binary_logits", "binary_probability", "labels"]),
 )

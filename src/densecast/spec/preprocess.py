@@ -172,7 +172,15 @@ class Preprocess:
         if isinstance(self.resize, FitCentre):
             mean = self.mean[::-1] if self.colour == "BGR" else self.mean
             return tuple(value * self.divisor for value in mean)
-        return self.pad_fill if self.pad_multiple > 1 else None
+        return None if self._has_whole_multiples() else self.pad_fill
+
+    def _has_whole_multiples(self) -> bool:
+        """Whether the resize gives multiples of `pad_multiple` already, so that no image is padded to them."""
+        resize = self.resize
+        if isinstance(resize, Stretch):
+            return not any(side % self.pad_multiple for side in resize.size_hw)
+        own = resize.multiple if isinstance(resize, (ToMultiple, NearMultiple)) else 1
+        return own % self.pad_multiple == 0
 
     def check_bytes(self) -> None:
         """Check that normalisation can move into the network, with uint8 input.

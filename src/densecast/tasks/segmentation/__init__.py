@@ -20,16 +20,22 @@ from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 from densecast.tasks._base import F32, Difference, Image, Joiner, Measure, Task
 from densecast.tasks.segmentation.label_map import SegmentationMap as SegmentationMap
 
-ToImage = Literal["bilinear_logits", "nearest_labels", "nearest_labels_pillow", "blended_labels"]
+ToImage = Literal[
+    "bilinear_logits", "bilinear_logits_once", "nearest_labels", "nearest_labels_pillow", "blended_labels"
+]
 Form = Literal["logits", "probabilities", "binary_logits", "binary_probability", "labels"]
 BINARY: tuple[Form, ...] = ("binary_logits", "binary_probability")
+# It is the network's values that come to the image's size, and the class of the largest is taken there.
+_OF_VALUES: tuple[ToImage, ...] = ("bilinear_logits", "bilinear_logits_once")
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentationDecode:
     """Logits to class indices: bilinear to the input's size, then to the image's, then argmax.
 
-    `align_corners` is the convention of both resizes. With `to_image` "nearest_labels" the argmax comes before the
+    `align_corners` is the convention of both resizes. With `to_image` "bilinear_logits_once" the logits go to the
+    image's size in one step, as `post_process_semantic_segmentation` of transformers takes them: then the whole input
+    must show the image, without padding. With "nearest_labels" the argmax comes before the
     second one, and the labels are brought to the image's size by OpenCV's nearest neighbour, as deployments do whose
     graph ends in the argmax; "nearest_labels_pillow" is Pillow's, which reads at the centre of a pixel, not its corner.
     "blended_labels" is Ascend's FCN-8s postprocessing, which mixes class numbers: see `imaging.blend_labels`.
@@ -52,7 +58,7 @@ class SegmentationDecode:
         Raises:
             BadConfigError: a threshold that is not between 0 and 1, or that no output is compared with.
         """
-        if self.form == "labels" and self.to_image == "bilinear_logits":
+        if self.form == "labels" and self.resizes_values:
             object.__setattr__(self, "to_image", "nearest_labels_pillow")
         if not 0 < self.threshold < 1:
             raise BadConfigError(
@@ -65,11 +71,25 @@ class SegmentationDecode:
                 field="threshold",
             )
 
+    @property
+    def resizes_values(self) -> bool:
+        """Whether the class is taken at the image's size, of resized values, not brought there afterwards."""
+        return self.to_image in _OF_VALUES
+
 
 def decode_options(spec: ModelSpec) -> SegmentationDecode:
     """The spec's own decode options."""
     assert isinstance(spec.decode, SegmentationDecode)
     return spec.decode
+
+
+def shifted(spec: ModelSpec, what: str) -> BadConfigError:
+    """The error of resizing once where the network's input shows more, or less, than the image."""
+    return BadConfigError(
+        f"{spec.name} has {what}, and to_image = 'bilinear_logits_once' stretches the whole output over the image: "
+        "labels would be shifted. Take 'bilinear_logits'.",
+        field="decode",
+    )
 
 
 class SegmentationTask:
@@ -108,8 +128,13 @@ class SegmentationTask:
                 field="slide",
             )
         centred = isinstance(spec.preprocess.resize, FitCentre)
-        if centred and decode_options(spec).to_image == "bilinear_logits":
+        if centred and decode_options(spec).resizes_values:
             raise BadConfigError(f"{spec.name}: 'fit_centre' needs labels that are resized after the argmax.")
+        if decode_options(spec).to_image == "bilinear_logits_once":
+            if spec.preprocess.surroundings() is not None:
+                raise shifted(spec, "padding around images")
+            if spec.slide is not None:
+                raise shifted(spec, "sliding windows")
 
     def output_channels(self, spec: ModelSpec) -> int | None:
         """One channel per label; one in all where it tells two labels apart; any where the output is the labels."""

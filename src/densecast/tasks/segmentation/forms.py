@@ -184,7 +184,7 @@ def _mean(
 
 def _plan(output: F32, view: View, spec: ModelSpec, frame: Frame) -> bilinear.Plan:
     placement = view.placement
-    sizes = [placement.model_hw] if frame == "network" else [placement.model_hw, placement.image_hw]
+    sizes = postprocess.resizes(placement, spec, frame)
     crop_hw = placement.content_hw if placement.is_padded else None
     size_hw = (output.shape[1], output.shape[2])
     made = bilinear.plan(size_hw, sizes, decode_options(spec).align_corners, crop_hw)

@@ -20,11 +20,12 @@ from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.preprocess import FitCentre
 from densecast.spec.sample import LabelMap
 from densecast.spec.tensor import Array
-from densecast.tasks.segmentation import SegmentationMap, ToImage, decode_options
+from densecast.tasks.segmentation import SegmentationMap, ToImage, decode_options, shifted
 
 # Whose nearest neighbour brings labels to the image's size, where logits are not.
 _NEAREST: dict[ToImage, Nearest | None] = {
     "bilinear_logits": None,
+    "bilinear_logits_once": None,
     "nearest_labels": "opencv",
     "nearest_labels_pillow": "pillow",
     "blended_labels": "opencv",
@@ -34,6 +35,21 @@ _NEAREST: dict[ToImage, Nearest | None] = {
 def nearest_rule(spec: ModelSpec, frame: Frame) -> Nearest | None:
     """Whose nearest neighbour brings labels to the image's size; None where it is the logits that are resized."""
     return _NEAREST[decode_options(spec).to_image] if frame == "image" else None
+
+
+def resizes(placement: Placement, spec: ModelSpec, frame: Frame) -> list[tuple[int, int]]:
+    """Heights and widths that the network's values are brought to, one after the other, before the argmax.
+
+    Raises:
+        BadConfigError: one step, and the image is padded.
+    """
+    if frame == "network" or nearest_rule(spec, frame):
+        return [placement.model_hw]
+    if decode_options(spec).to_image != "bilinear_logits_once":
+        return [placement.model_hw, placement.image_hw]
+    if placement.is_padded:
+        raise shifted(spec, "padding around images")
+    return [placement.image_hw]
 
 
 def decode(
@@ -48,7 +64,7 @@ def decode(
     """
     logits, align_corners = _checked(output, spec), decode_options(spec).align_corners
     nearest = nearest_rule(spec, frame)
-    sizes = [placement.model_hw] if frame == "network" or nearest else [placement.model_hw, placement.image_hw]
+    sizes = resizes(placement, spec, frame)
     if decode_options(spec).to_image == "blended_labels" or (any(placement.offset_xy) and nearest):
         return _decode_centred(logits, placement, spec, frame, probability)
     if any(placement.offset_xy):
@@ -127,10 +143,7 @@ def decode_views(
     cut, views = cut_out([_checked(output, spec) for output in outputs], views, decode_options(spec).align_corners)
     if frame == "network":
         check_one_size(views, spec)
-    sizes = [
-        [view.placement.model_hw] if frame == "network" else [view.placement.model_hw, view.placement.image_hw]
-        for view in views
-    ]
+    sizes = [resizes(view.placement, spec, frame) for view in views]
     labels, winners = mean_argmax(
         cut,
         sizes,

@@ -20,10 +20,10 @@ from densecast.tasks._base import TASKS, Task
 from densecast.verbs.export import (
     applicable,
     asked,
-    depth_form,
     described,
     foreign,
     hf_folder,
+    library_decode,
     mmdeploy,
     one_size,
     onnx_file,
@@ -113,7 +113,7 @@ def export(
     model = described.model_spec(name, spec, labels, preprocess, task)
     if isinstance(source, Path):
         return export_file(source, model, out, options)
-    model = depth_form.of_module(model, spec, source)
+    model = library_decode.of_module(model, spec, source)
     return export_module(source, model, out, options, example=example, checkpoint=checkpoint)
 
 

@@ -17,10 +17,10 @@ from densecast.spec.preprocess import Letterbox, Preprocess
 from densecast.tasks._base import TASKS, Task
 from densecast.verbs.export import (
     checkpoint,
-    depth_form,
     foreign,
     hf_folder,
     labels_file,
+    library_decode,
     library_preprocess,
     spec_file,
     torch_file,
@@ -196,7 +196,7 @@ def of_folder(
         )
         model = model_spec(name, spec, None, None, task)
         hf_folder.refuse_other_task(folder, model.task)
-        model = depth_form.settle(model, spec, *hf_folder.kind_of(folder))
+        model = library_decode.settle(model, spec, *hf_folder.kind_of(folder))
         return hf_folder.load(folder, model.task), model
     if task == "segmentation" and labels is None:
         task = hf_folder.task_of(folder) or task
@@ -206,7 +206,7 @@ def of_folder(
     if not has_labels(task):
         own_labels = ()
     model = model_spec(name, None, labels or own_labels, preprocess or own_preprocess, task)
-    model = depth_form.settle(model, None, *hf_folder.kind_of(folder))
+    model = library_decode.settle(model, None, *hf_folder.kind_of(folder))
     return hf_folder.load(folder, model.task), model
 
 

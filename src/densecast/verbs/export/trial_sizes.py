@@ -13,6 +13,7 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import PoseAffine
 from densecast.spec.tensor import Dim, Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import outputs, whole_patches
 from densecast.verbs.export.torch_file import last_line
 
@@ -162,7 +163,7 @@ def requested(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
 def with_multiple(spec: ModelSpec, multiple: int) -> ModelSpec:
     """The spec with open heights and widths of this multiple, to which images are padded.
 
-    Sliding windows have such a size themselves, whatever the image's is.
+    Sliding windows have such a size themselves, whatever the image's is. Logits of padded images are not resized once.
     """
 
     def of_multiple(size: int | Dim) -> int | Dim:
@@ -177,7 +178,13 @@ def with_multiple(spec: ModelSpec, multiple: int) -> ModelSpec:
     has_size = isinstance(preprocess.resize, PoseAffine) or spec.slide is not None
     if not has_size and preprocess.pad_multiple % multiple:
         preprocess = replace(preprocess, pad_multiple=multiple)
-    return replace(spec.with_input(image), preprocess=preprocess)
+    spec = replace(spec.with_input(image), preprocess=preprocess)
+    decode = spec.decode
+    if not isinstance(decode, SegmentationDecode) or decode.to_image != "bilinear_logits_once":
+        return spec
+    return (
+        spec if preprocess.surroundings() is None else replace(spec, decode=replace(decode, to_image="bilinear_logits"))
+    )
 
 
 def said(spec: ModelSpec, multiple: int, reason: str) -> str:

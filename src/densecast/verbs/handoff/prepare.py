@@ -125,7 +125,7 @@ def _check_output_form(spec: ModelSpec, form: OutputForm) -> None:
     if form == "logits":
         return
     at_network = spec.evaluation is not None and spec.evaluation.frame == "network"
-    resized_logits = isinstance(spec.decode, SegmentationDecode) and spec.decode.to_image == "bilinear_logits"
+    resized_logits = isinstance(spec.decode, SegmentationDecode) and spec.decode.resizes_values
     if not at_network and resized_logits:
         raise UsageError(
             f"{spec.name} takes labels of logits at the image's size; a device's labels are resized afterwards, which "

@@ -1,4 +1,4 @@
-"""What a transformers network of depth gives: metres, or relative inverse depth, by its own configuration."""
+"""How transformers reads a network's output: logits resized once; depth in metres or relative, as it is configured."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from densecast.errors import BadConfigError
 from densecast.spec.model import ModelSpec
 from densecast.tasks.monocular_depth import MonocularDepthDecode
+from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import spec_file
 from densecast.verbs.export.spec_file import SpecFile
 
@@ -17,17 +18,25 @@ from densecast.verbs.export.spec_file import SpecFile
 _SAYS = "DepthAnything"
 # Weights of both kinds are published, and nothing in them tells which.
 _EITHER = "DPTForDepthEstimation"
+# `post_process_semantic_segmentation` brings the logits of these to the image's size in one step.
+_RESIZED_ONCE = "ForSemanticSegmentation"
 
 
 def settle(model: ModelSpec, said: ModelSpec | SpecFile | str | Path | None, name: str, config: object) -> ModelSpec:
-    """The spec with the form of depth that the network of class `name` gives, where `said` has none.
+    """The spec with what the network of class `name` gives and transformers makes of it, where `said` is silent.
 
     `config` is its configuration: a table, or an object with its keys as attributes.
 
     Raises:
-        BadConfigError: it may be either.
+        BadConfigError: its depth may be of either form.
     """
-    if not isinstance(model.decode, MonocularDepthDecode) or _is_said(said):
+    if _is_said(said):
+        return model
+    if isinstance(model.decode, SegmentationDecode):
+        is_whole = model.preprocess.surroundings() is None and model.slide is None
+        is_once = _RESIZED_ONCE in name and is_whole and model.decode.resizes_values
+        return replace(model, decode=replace(model.decode, to_image="bilinear_logits_once")) if is_once else model
+    if not isinstance(model.decode, MonocularDepthDecode):
         return model
     if _EITHER in name:
         raise BadConfigError(
