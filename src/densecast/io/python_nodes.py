@@ -36,13 +36,13 @@ def holds(value: Any, part: object) -> bool:
     seen: set[int] = set()
     waiting = [value]
     while waiting:
-        for each in waiting.pop():
-            inner = each.values() if isinstance(each, Mapping) else each
+        whole = waiting.pop()
+        for each in whole.values() if isinstance(whole, Mapping) else whole:
             if each is part:
                 return True
             if isinstance(each, (Mapping, list, tuple)) and id(each) not in seen:
                 seen.add(id(each))
-                waiting.append(inner)
+                waiting.append(each)
     return False
 
 
