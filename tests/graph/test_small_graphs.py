@@ -17,6 +17,7 @@ from densecast.graph import (
     _tensors,
     _typed,
     _value_bounds,
+    as_float32,
     channels_last_matmul,
     constant_pool_branch,
     image_input,
@@ -260,3 +261,27 @@ def test_readers_of_a_tensor_are_counted_with_the_graphs_output() -> None:
     model = parsed("(float[1] x) => (float[1] y, float[1] z)", "y = Add (x, x) z = Neg (y)")
     assert _tensors.reader_counts(model.graph) == {"x": 2, "y": 2, "z": 1}
     assert _tensors.unused(model.graph, "y") == "y_2" and _tensors.unused(model.graph, "v") == "v"
+
+
+def test_halves_in_weights_constants_and_casts_are_each_found() -> None:
+    half = numpy_helper.from_array(np.array([1.5], np.float16), "v")
+    plain = parsed("(float[1] x) => (float[1] y)", "c = Cast <to = 1> (x) y = Relu (c)")
+    assert not as_float32.apply(plain).changed
+    assert as_float32.apply(
+        parsed("(float[1] x) => (float[1] y)", "c = Cast <to = 10> (x) y = Cast <to = 1> (c)")
+    ).changed
+    held = parsed("(float[1] x) => (float[1] y)", "k = Cast <to = 1> (v) y = Add (x, k)")
+    held.graph.initializer.append(half)
+    stored = parsed("(float[1] x) => (float[1] y)", "y = Add (x, k)")
+    nodes = [
+        helper.make_node("Constant", [], ["h"], value=half),
+        helper.make_node("Cast", ["h"], ["k"], to=1),
+        *stored.graph.node,
+    ]
+    del stored.graph.node[:]
+    stored.graph.node.extend(nodes)
+    for model in (held, stored):
+        result = as_float32.apply(model)
+        assert result.changed and ReferenceEvaluator(result.model).run(None, {"x": np.array([2], np.float32)})[
+            0
+        ].tolist() == [3.5]
