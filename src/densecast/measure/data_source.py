@@ -115,7 +115,7 @@ def find(spec: ModelSpec, data: Path | Data | None = None) -> DataSource:
     is_pairs = name == PAIRS or _layouts.is_configured(name)
     metric = options.metric or (pairs.metric_of(root) if is_pairs else None)
     usual = own.metric if own is not None else _OWN.get(spec.task, _OWN["segmentation"])[1]
-    metric = _metric_name(metric) if metric is not None else usual
+    metric = _metric_name(metric, spec.task) if metric is not None else usual
     evaluation = Evaluation(name, metric, own.frame if own is not None else "image", reading.layout)
     return DataSource(replace(spec, evaluation=evaluation), layout, root)
 
@@ -167,13 +167,14 @@ def _is_coco(data: Path) -> bool:
     return False
 
 
-def _metric_name(name: str) -> str:
-    """A metric's plug-in name for what a user may call it: `iou`, `mIoU`, `dice`."""
+def _metric_name(name: str, task: str) -> str:
+    """A metric's plug-in name for what a user may call it: `iou`, `mIoU`, `dice`. Of two of one name the task's own."""
     if name in METRICS.names() or ":" in name:
         return name
-    spelt = {METRICS.load(each).name.casefold(): each for each in METRICS.names()}
-    found = spelt.get(name.casefold()) or next((each for each in METRICS.names() if each == name.casefold()), None)
-    return found or name
+    meant = name.casefold()
+    spelt = [each for each in METRICS.names() if meant in (each, METRICS.load(each).name.casefold())]
+    usual = _OWN.get(task, _OWN["segmentation"])[1]
+    return usual if usual in spelt else next(iter(spelt), name)
 
 
 def check_truth(spec: ModelSpec, layout: DatasetFormat) -> None:
