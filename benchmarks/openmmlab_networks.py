@@ -141,13 +141,11 @@ def network_of(name: str, inputs: list[np.ndarray], configs: Path | None, height
     network = openmmlab.build(openmmlab.Options.of(table))
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # the mean of all
+            module.momentum = None  # as they are, not a moving mean
             nn.init.constant_(module.bias, 1.0)
     network.train()
-    with torch.no_grad():
-        for each in inputs:
-            image = torch.from_numpy(each[None])
-            network(at_most(image, height).repeat(2, 1, 1, 1))
+    with torch.no_grad():  # all in one batch: of one picture, what is pooled to a pixel does not vary
+        network(torch.cat([at_most(torch.from_numpy(each[None]), height) for each in inputs]))
     network.eval()
     classify_by_clusters(network, inputs, height)
     return network

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest, ParityRecord, WeightsRecord
-from densecast.errors import BadConfigError, MissingFileError
+from densecast.errors import BadConfigError, BadGraphError, MissingFileError
 from densecast.io import codec, files
 from densecast.runtime import machine
 from densecast.spec.model import ModelSpec
@@ -173,10 +173,20 @@ def _for_tensorflow(image: Bytes, separated: Separated) -> npt.NDArray[Any]:
 
 
 def _channels_first(logits: npt.NDArray[Any], separated: Separated) -> F32:
+    """TensorFlow's logits with their channels before the rows.
+
+    Raises:
+        BadGraphError: they have another number of channels than there are labels.
+    """
     classes = len(separated.spec.labels)
     # Two labels may be one plane.
-    if logits.ndim == 4 and logits.shape[3] in {classes, 1 if classes == _TWO else classes}:
+    fitting = {classes, 1 if classes == _TWO else classes}
+    if logits.ndim == 4 and logits.shape[3] in fitting:
         logits = logits.transpose(0, 3, 1, 2)
+    elif logits.ndim == 4 and logits.shape[1] not in fitting:
+        raise BadGraphError(
+            f"{separated.spec.name}: the graph gives {logits.shape[3]} classes a pixel, and {classes} labels are named."
+        )
     return np.asarray(logits, dtype=np.float32)
 
 
