@@ -64,6 +64,8 @@ def test_the_mode_is_that_of_one_picture_of_many_or_of_a_camera() -> None:
     assert [mode(count) for count in (1, 2, 3)] == ["latency", "latency", "throughput"]
     assert mode(5, large=True) == "latency" and mode(5, origin="camera:0") == "latency"
     assert mode(1, video=True) == "throughput"
+    both = (sources.Source(Path("a.jpg"), Path("a.jpg")), sources.Source(Path("c"), Path("c"), "camera:0"))
+    assert mode_for(sources.Sources(both, {}), InferOptions()) == "latency", "a camera is among them"
 
 
 def plan(folder: Path, images: list[Path], **how: object) -> Results:
