@@ -269,3 +269,34 @@ def test_int8_is_held_to_what_8_bits_change(tmp_path: Path) -> None:
         build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [noisy])], precision, "openvino")
     barely = right + np.random.default_rng(0).normal(size=right.shape) * 0.05 * right.std()
     build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [barely])], precision, "openvino")
+
+
+def test_a_network_that_sees_nothing_in_the_test_images_is_built(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        g (float[N, 3, H, W] image) => (float[N, 1, H, W] y)
+        <float[1, 3, 1, 1] w = {0.5, -0.25, 0.75}, float[1] none = {-17.0}> {
+            x = Conv (image, w, none) y = Sigmoid (x)
+        }"""
+    )
+    source = tiny_artifacts.exported(tmp_path, model)
+    assert isinstance(source.spec.decode, SegmentationDecode) and source.spec.decode.form == "binary_probability"
+    for precision in ("force_float32", "force_float16"):
+        for backend in ("openvino", "onnxruntime"):
+            build(source, tmp_path / f"{precision}_{backend}", BuildOptions(precision=precision, backend=backend))  # type: ignore[arg-type]
+
+
+def test_of_small_probabilities_float32_is_held_to_their_logits(tmp_path: Path) -> None:
+    """Probabilities of 1e-4 and twice as much are equal to 1e-4, and their logits are 7 % apart."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        g (float[N, 3, H, W] image) => (float[N, 1, H, W] y)
+        <float[1, 3, 1, 1] w = {0, 0, 0}, float[1] none = {-9.21}> { x = Conv (image, w, none) y = Sigmoid (x) }"""
+    )
+    onnx.save(model, tmp_path / "graph.onnx")
+    spec = tiny_artifacts.exported(tmp_path, model).spec
+    feeds = stored_answer.golden_feeds(spec)
+    right = answer(model, feeds)
+    build_check.check(tmp_path / "graph.onnx", spec, [(feeds, right)], "force_float32", "openvino")
+    with pytest.raises(ParityError, match="off by"):
+        build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [2 * right[0]])], "force_float32", "openvino")

@@ -122,3 +122,11 @@ def test_unnamed_maps_of_one_size_are_warned_of(tmp_path: Path, caplog: pytest.L
         other = Net(lambda net, x: [net.conv(x), net.conv(x)[:, :, ::2, ::2]])
         export(other, tmp_path / "finer", labels=["a", "b"], options=SMALL)
     assert not caplog.text
+
+
+def test_a_network_that_finds_nothing_in_the_test_images_is_no_other_one(tmp_path: Path) -> None:
+    """Of probabilities of 1e-8 engines and torch differ by as much."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 3, padding=1), torch.nn.Sigmoid())
+    torch.nn.init.constant_(network[0].bias, -18.0)
+    made = export(network, tmp_path / "float", labels=["ground", "car"], options=SMALL)
+    assert made.spec.decode.form == "binary_probability"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from densecast.artifact import ParityRecord
+from densecast.artifact.stored_answer import least_scale
 from densecast.errors import BadGraphError, DensecastError, ParityError
 from densecast.runtime import engine_words
 from densecast.spec.tensor import Array, Feeds
@@ -139,5 +140,5 @@ def _differs(array: Array, expected: Array, share: float = OTHERWISE) -> bool:
         return True
     if expected.dtype.kind != "f":
         return bool(np.mean(array != expected) > share)
-    largest = float(np.abs(expected).max(initial=0))
+    largest = max(float(np.abs(expected).max(initial=0)), least_scale(expected, array))
     return bool(np.abs(np.subtract(array, expected, dtype=np.float64)).max(initial=0) > share * largest)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from densecast.artifact.stored_answer import least_scale
 from densecast.errors import BadGraphError
 from densecast.runtime import engine_words
 from densecast.spec.model import ModelSpec
@@ -177,7 +178,7 @@ def _is_batch_of(together: Array, alone: list[Array]) -> bool:
         return wanted is None
     if wanted.dtype.kind != "f":
         return float(np.mean(wanted != together)) <= _LABELS_TOLERANCE
-    largest = float(np.abs(wanted).max(initial=0.0))
+    largest = max(float(np.abs(wanted).max(initial=0.0)), least_scale(wanted, together))
     return bool(np.allclose(together, wanted, rtol=0, atol=_BATCH_TOLERANCE * largest + 1e-12, equal_nan=True))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from densecast.artifact import ParityRecord
+from densecast.artifact.stored_answer import least_scale
 from densecast.errors import BadGraphError, ParityError
 from densecast.runtime import engine_words
 from densecast.spec import limits
@@ -114,7 +115,7 @@ def _relative_of_one(actual: Array, expected: Array) -> float:
     difference = _absolute(actual, expected)
     if expected.dtype.kind != "f":
         return difference
-    largest = float(np.abs(expected).max(initial=0.0))
+    largest = max(float(np.abs(expected).max(initial=0.0)), least_scale(expected, actual))
     return difference / largest if largest > 0 else float(difference > 0)
 
 
