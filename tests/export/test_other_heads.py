@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from densecast import BuildOptions, Pipeline, build
 from densecast.tasks.monocular_depth import MonocularDepthDecode
 
 torch = pytest.importorskip("torch")
@@ -69,6 +72,27 @@ def test_a_folder_of_depth_is_exported_for_its_task_without_its_table_of_labels(
     assert again.spec.task == "monocular_depth", "its class says so"
     with pytest.raises(BadGraphError, match=r"GLPNForDepthEstimation, a network for depth.*monocular_depth"):
         export(folder, tmp_path / "other", labels=["far", "near"], preprocess="imagenet", options=SMALL)
+
+
+@pytest.mark.slow
+def test_depth_of_a_hugging_face_network_is_that_of_its_own_postprocessing(tmp_path: Path) -> None:
+    folder = saved("GLPNForDepthEstimation", "GLPNConfig", tmp_path / "glpn")
+    said = {"image_processor_type": "GLPNImageProcessor", "size_divisor": 32, "do_resize": True, "resample": 2}
+    (tmp_path / "glpn" / "preprocessor_config.json").write_text(json.dumps(said), encoding="utf-8")
+    artifact = export(folder, tmp_path / "out")
+    image = np.random.default_rng(0).integers(0, 256, (75, 103, 3), np.uint8)
+    with Pipeline.open(build(artifact, tmp_path / "built", BuildOptions("onnxruntime"))) as pipeline:
+        found = pipeline(image).values
+    import transformers
+
+    network = transformers.AutoModelForDepthEstimation.from_pretrained(folder).eval()
+    processor = transformers.GLPNImageProcessorPil(size_divisor=32)
+    with torch.no_grad():
+        output = network(**processor(Image.fromarray(image), return_tensors="pt"))
+    (wanted,) = processor.post_process_depth_estimation(output, target_sizes=[image.shape[:2]])
+    wanted = wanted["predicted_depth"].numpy()
+    assert found.shape == wanted.shape == image.shape[:2]
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * float(np.abs(wanted).max()))
 
 
 def folder_of(architecture: str, folder: Path, **config: object) -> str:

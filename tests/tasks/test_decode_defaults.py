@@ -37,6 +37,7 @@ DEFAULTS: list[tuple[type, dict[str, Any]]] = [
             "eval_max_m": 80.0,
             "align": "none",
             "align_corners": False,
+            "to_image": "bilinear",
         },
     ),
     (

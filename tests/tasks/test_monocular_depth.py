@@ -46,6 +46,29 @@ def test_a_plane_is_resized_as_by_torch_and_brought_to_metres(planes: int | None
     np.testing.assert_allclose(found.values, (tensor[0, 0].numpy() * 80).clip(10, 60), rtol=1e-5)
 
 
+def cubic(size: int, wanted: int) -> np.ndarray:
+    """(wanted, size) weights of Keys' cubic with a = -0.75 at the centres of pixels, the border repeated."""
+    weights, a = np.zeros((wanted, size)), -0.75
+    for row in range(wanted):
+        at = (row + 0.5) * size / wanted - 0.5
+        for source in range(math.floor(at) - 1, math.floor(at) + 3):
+            away = abs(at - source)
+            near, far = (a + 2) * away**3 - (a + 3) * away**2 + 1, a * (away**3 - 5 * away**2 + 8 * away - 4)
+            weights[row, min(max(source, 0), size - 1)] += near if away <= 1 else far
+    return weights
+
+
+def test_bicubic_is_the_last_step_alone() -> None:
+    model_hw = tiny_specs.HALF.place(HW).model_hw
+    output = np.random.default_rng(1).uniform(0.1, 1, model_hw).astype(np.float32)
+    decode = MonocularDepthDecode(form="inverse", to_image="bicubic")
+    found = TASK.postprocess([{"depth": output}], view(), tiny_specs.depth(decode)).values
+    expected = cubic(model_hw[0], HW[0]) @ output @ cubic(model_hw[1], HW[1]).T
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    inside = TASK.postprocess([{"depth": output}], view(), tiny_specs.depth(decode), "network").values
+    np.testing.assert_array_equal(inside, output)
+
+
 @pytest.mark.parametrize(
     ("decode", "message"),
     [
@@ -55,6 +78,7 @@ def test_a_plane_is_resized_as_by_torch_and_brought_to_metres(planes: int | None
         (MonocularDepthDecode(form="inverse", align="median"), "least_squares"),
         (MonocularDepthDecode(align="least_squares"), "median"),
         (MonocularDepthDecode(eval_min_m=0.0), "eval_min_m"),
+        (MonocularDepthDecode(align_corners=True, to_image="bicubic"), "leave align_corners out"),
     ],
 )
 def test_options_that_cannot_be_or_have_no_effect_are_refused(decode: MonocularDepthDecode, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from densecast.spec.geometry import Placement
 from densecast.spec.model import Frame, ModelSpec
 from densecast.spec.preprocess import PoseAffine
 from densecast.tasks._base import F32
+
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 def check_resize(spec: ModelSpec) -> None:
@@ -34,6 +37,7 @@ def mean_planes(
     frame: Frame,
     *,
     align_corners: bool,
+    to_image: Interpolation = "bilinear",
     meaning: Callable[[F32], F32] | None = None,
 ) -> F32:
     """(C, h, w) of each view -> (C, H, W), their mean at the size of the image, or of its part of the network's input.
@@ -49,17 +53,20 @@ def mean_planes(
         )
     total: F32 | None = None
     for planes, view in zip(outputs, views, strict=True):
-        brought = bring_back(planes, view, frame, align_corners=align_corners)
+        brought = bring_back(planes, view, frame, align_corners=align_corners, to_image=to_image)
         values = brought if meaning is None else meaning(brought)
         total = values if total is None else np.add(total, values, out=total)
     assert total is not None, "there is at least one view"
     return total if len(views) == 1 else np.divide(total, np.float32(len(views)), out=total)
 
 
-def bring_back(planes: F32, view: View, frame: Frame, *, align_corners: bool = False) -> F32:
+def bring_back(
+    planes: F32, view: View, frame: Frame, *, align_corners: bool = False, to_image: Interpolation = "bilinear"
+) -> F32:
     """(C, h, w) -> (C, H, W), always a new array: resized bilinearly to the input, cut to the image, resized to it.
 
-    A mirrored view is turned back. Pixel centres are at + 0.5, or in the corners with `align_corners`.
+    `to_image` is how, in the last step. A mirrored view is turned back. Pixel centres are at + 0.5, or in the corners
+    with `align_corners`.
     """
     placement = view.placement
     brought = resize(planes, placement.model_hw, align_corners=align_corners)
@@ -68,22 +75,28 @@ def bring_back(planes: F32, view: View, frame: Frame, *, align_corners: bool = F
     if view.mirrored:  # where it lies: the padding around it is not
         brought = brought[:, :, ::-1]
     if frame == "image":
-        brought = resize(brought, placement.image_hw, align_corners=align_corners)
+        brought = resize(brought, placement.image_hw, align_corners=align_corners, interpolation=to_image)
     brought = np.ascontiguousarray(brought)
     return brought.copy() if np.may_share_memory(brought, planes) else brought
 
 
-def resize(planes: F32, size_hw: tuple[int, int], *, align_corners: bool = False) -> F32:
-    """(C, h, w) -> (C, *size_hw), bilinear as `torch.nn.functional.interpolate`; itself where the size is right."""
+def resize(
+    planes: F32, size_hw: tuple[int, int], *, align_corners: bool = False, interpolation: Interpolation = "bilinear"
+) -> F32:
+    """(C, h, w) -> (C, *size_hw) as `torch.nn.functional.interpolate`; itself where the size is right.
+
+    Corners are aligned of bilinear ones only.
+    """
     if planes.shape[1:] == size_hw:
         return planes
     import cv2
 
     height, width = size_hw
     out = np.empty((len(planes), height, width), np.float32)
-    if not align_corners:
+    if not align_corners or interpolation == "bicubic":
+        method = cv2.INTER_CUBIC if interpolation == "bicubic" else cv2.INTER_LINEAR
         for plane, target in zip(planes, out, strict=True):
-            cv2.resize(np.ascontiguousarray(plane), (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+            cv2.resize(np.ascontiguousarray(plane), (width, height), dst=target, interpolation=method)
         return out
     across, down = _corners(planes.shape[2], width), _corners(planes.shape[1], height)
     x, y = np.meshgrid(across, down)

@@ -18,6 +18,7 @@ from densecast.spec.tensor import Array, Dim, Feeds, TensorSpec
 from densecast.tasks import _planes, _windows
 from densecast.tasks._base import F32, Difference, Image, Joiner, Measure, Task
 from densecast.tasks._legend import Entry
+from densecast.tasks._planes import Interpolation
 from densecast.tasks._prediction import Origin, Prediction
 from densecast.tasks._regions import Style
 
@@ -35,6 +36,9 @@ class MonocularDepthDecode:
     `form` "metres" is depth, the output times `scale_m`, kept within `min_m` and `max_m` where given. "inverse" is
     relative inverse depth as of MiDaS: larger is nearer, in no unit.
 
+    `to_image` is how depth of the network's size comes to the image's: "bilinear", or "bicubic" as in transformers'
+    `post_process_depth_estimation` (a = -0.75, without antialiasing; it overshoots at edges).
+
     A metric counts pixels whose ground truth is above `eval_min_m` and below `eval_max_m` (80 is KITTI's, 10 NYU's).
     `align` brings each prediction to the ground truth's scale first: "median" by the ratio of medians, for metres of
     unknown scale, "least_squares" by scale and shift in inverse depth, which "inverse" needs.
@@ -48,6 +52,7 @@ class MonocularDepthDecode:
     eval_max_m: float = 80.0
     align: Alignment = "none"
     align_corners: bool = False
+    to_image: Interpolation = "bilinear"
     kind: Literal["monocular_depth"] = "monocular_depth"
 
 
@@ -147,6 +152,10 @@ class MonocularDepthTask:
             raise BadConfigError(
                 f"{spec.name}: 'least_squares' is for relative inverse depth; align metres by 'median'.", field="align"
             )
+        if options.align_corners and options.to_image == "bicubic":
+            raise BadConfigError(
+                f"{spec.name}: 'bicubic' goes by the centres of pixels; leave align_corners out.", field="to_image"
+            )
         _planes.check_resize(spec)
         shape = spec.output.shape
         if len(shape) == 4 and shape[1] != 1:
@@ -177,7 +186,9 @@ class MonocularDepthTask:
             raise UsageError(f"{spec.name}: depth has no scores.", field="scores")
         options = decode_options(spec)
         planes = [_checked(each[spec.output.name], spec) for each in outputs]
-        values = _planes.mean_planes(planes, views, frame, align_corners=options.align_corners)[0]
+        values = _planes.mean_planes(
+            planes, views, frame, align_corners=options.align_corners, to_image=options.to_image
+        )[0]
         if options.form == "metres":
             if options.scale_m != 1.0:
                 values *= np.float32(options.scale_m)

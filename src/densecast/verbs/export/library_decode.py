@@ -18,6 +18,8 @@ from densecast.verbs.export.spec_file import SpecFile
 _SAYS = "DepthAnything"
 # Weights of both kinds are published, and nothing in them tells which.
 _EITHER = "DPTForDepthEstimation"
+# `post_process_depth_estimation` brings depth of these to the image's size bicubically.
+_BICUBIC = ("DepthAnything", "GLPN")
 # `post_process_semantic_segmentation` brings the logits of these to the image's size in one step.
 _RESIZED_ONCE = "ForSemanticSegmentation"
 
@@ -36,20 +38,23 @@ def settle(model: ModelSpec, said: ModelSpec | SpecFile | str | Path | None, nam
         is_whole = model.preprocess.surroundings() is None and model.slide is None
         is_once = _RESIZED_ONCE in name and is_whole and model.decode.resizes_values
         return replace(model, decode=replace(model.decode, to_image="bilinear_logits_once")) if is_once else model
-    if not isinstance(model.decode, MonocularDepthDecode):
+    decode = model.decode
+    if not isinstance(decode, MonocularDepthDecode):
         return model
+    if name.startswith(_BICUBIC):
+        decode = replace(decode, to_image="bicubic")
     if _EITHER in name:
         raise BadConfigError(
             f"{name} gives relative inverse depth (larger is nearer, as MiDaS's weights do) or metres, and its files do"
-            ' not say which. Say it in a spec file: decode = { kind = "monocular_depth", form = "inverse" }, or '
-            'form = "metres".',
+            ' not say which. Say it in a spec file: decode = { kind = "monocular_depth", form = "inverse", to_image = '
+            '"bicubic" }, or form = "metres".',
             field="decode",
         )
     kind: Any = config.get("depth_estimation_type") if isinstance(config, Mapping) else None
     kind = kind or getattr(config, "depth_estimation_type", None) or "relative"
     if name.startswith(_SAYS) and kind == "relative":
-        return replace(model, decode=replace(model.decode, form="inverse"))
-    return model
+        decode = replace(decode, form="inverse")
+    return replace(model, decode=decode)
 
 
 def of_module(model: ModelSpec, said: ModelSpec | SpecFile | str | Path | None, module: object) -> ModelSpec:
