@@ -1,4 +1,4 @@
-"""By how much a build may differ from its float graph, what is remarked of calibration images, what other machines do."""
+"""By how much a build may differ from its float graph; what is remarked of calibration images, and divided."""
 
 from __future__ import annotations
 

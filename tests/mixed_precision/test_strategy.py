@@ -229,3 +229,13 @@ def test_of_models_that_timing_cannot_tell_apart_the_one_that_loses_least_is_tak
     assert verdict(ran("fast", 0.5, 1.6), ran("fine", 0.3, 1.2, (1.0, 1.5)))[0] == "fast"
     assert verdict(ran("fast", 0.5, 1.6, (1.2, 1.8)), ran("fine", 0.3, 1.2, (1.0, 1.25)))[0] == "fine"
     assert verdict(ran("fast", 0.5, 1.5), ran("fine", 0.3, 1.47))[0] == "fine", "2 % is a tie"
+
+
+def test_groups_that_take_no_error_away_are_never_tried() -> None:
+    network = made(3)
+    idle = {
+        (layer,): (0.0 if place % 2 else gain) for place, ((layer,), gain) in enumerate(network.sensitivity().items())
+    }
+    strategy.explore(network.cost_ms, lambda: idle, network.measure, 0.05)
+    tried = set().union(*network.trials)
+    assert tried and not tried & {layer for (layer,), gain in idle.items() if gain == 0}
