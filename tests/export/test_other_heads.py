@@ -24,7 +24,7 @@ import torchvision_on_cpu  # noqa: E402
 from densecast.errors import BadConfigError, BadGraphError  # noqa: E402
 from densecast.spec.preprocess import Native, Preprocess  # noqa: E402
 from densecast.spec.verb_options import ExportOptions  # noqa: E402
-from densecast.verbs.export import export, sources  # noqa: E402
+from densecast.verbs.export import export, hf_folder, sources  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
 
@@ -176,3 +176,11 @@ def test_torchvisions_detectors_are_refused_before_they_are_run(name: str, tmp_p
     net = type(name, (torch.nn.Conv2d,), {})(3, 2, 1)
     with pytest.raises(BadGraphError, match=f"{name} scores proposed objects"):
         export(net, tmp_path / "out", labels=2, options=SMALL)
+
+
+@pytest.mark.parametrize(("said", "told"), [({"do_reduce_labels": True}, 1), ({"do_reduce_labels": False}, 0), ({}, 0)])
+def test_masks_that_a_processor_reads_from_one_on_are_told_of(said: dict[str, bool], told: int, tmp_path: Path) -> None:
+    folder = Path(folder_of("SegformerForSemanticSegmentation", tmp_path))
+    (folder / "preprocessor_config.json").write_text(json.dumps(said), encoding="utf-8")
+    remarks = hf_folder.remarks_of(folder)
+    assert len(remarks) == told and all("--reduce-zero-label" in each for each in remarks)

@@ -185,6 +185,8 @@ def of_folder(
 ) -> tuple[Any, ModelSpec]:
     """The network of a Hugging Face folder, and its spec: what is said, and else what the folder's files say."""
     checkpoint.require_torch("export of a Hugging Face folder")
+    for remark in hf_folder.remarks_of(folder):
+        _LOG.warning("%s", remark)
     name = files.real(folder).name
     if spec is not None:
         _alone(labels, preprocess)

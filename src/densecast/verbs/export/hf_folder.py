@@ -48,6 +48,22 @@ def preprocess_of(path: Path, *, is_resized: bool = False) -> Preprocess | None:
     return library_preprocess.of_processor(codec.read(file, dict), is_resized=is_resized) if file.is_file() else None
 
 
+def remarks_of(path: Path) -> tuple[str, ...]:
+    """What `preprocessor_config.json` says of ground truth, which an export has no use for and `evaluate` has.
+
+    Raises:
+        BadConfigError: it cannot be read.
+    """
+    file = path / library_preprocess.PROCESSOR_FILE
+    said = codec.read(file, dict) if file.is_file() else {}
+    if not (said.get("do_reduce_labels") or said.get("reduce_labels")):
+        return ()
+    return (
+        f"the processor of {path.name} counts the classes of masks from 1 and leaves 0 out (do_reduce_labels). "
+        "Evaluate on such masks with --reduce-zero-label.",
+    )
+
+
 def labels(path: Path) -> tuple[str, ...]:
     """The labels of `config.json`; none where it has none.
 
