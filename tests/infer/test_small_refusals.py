@@ -25,7 +25,7 @@ RECORD = ModelRecord("m", None, None, PrecisionReport(None, PrecisionRan.from_co
 
 
 def test_files_of_pictures_in_tiles_are_those_that_were_asked_for(bright: Path, people: Path) -> None:
-    with Pipeline.open(bright) as labels, Pipeline.open(people) as poses:
+    with Pipeline.open(bright) as labels, Pipeline.open(people / "built") as poses:
         assert large.endings(labels, Drawn(), None) == (".tif",)
         assert large.endings(labels, Drawn(scores=True), None) == (".tif", "_score.tif")
         assert large.endings(labels, Drawn(colour=True), None) == (".tif", "_colour.tif")
