@@ -78,6 +78,17 @@ def one_size() -> onnx.ModelProto:
     )
 
 
+def square_grids() -> onnx.ModelProto:
+    """Patches of 16 pixels, as many down as across: the square root of their number, as some transformers have it."""
+    return graph(
+        "(float[N,3,H,W] image) => (float[N,2,h,w] logits) <int64[1] two = {2}, int64[1] batch = {-1}>",
+        f"own = Constant <value = float[2,3,16,16] {{{', '.join(str(each % 7 - 3) for each in range(1536))}}}> () "
+        "maps = Conv <strides = [16, 16]> (image, own) sizes = Shape <start = 2> (maps) "
+        "count = ReduceProd <keepdims = 1> (sizes) real = Cast <to = 1> (count) root = Sqrt (real) "
+        "side = Cast <to = 7> (root) all = Concat <axis = 0> (batch, two, side, side) logits = Reshape (maps, all)",
+    )
+
+
 def exported(folder: Path, model: onnx.ModelProto, resize: Resize = NATIVE) -> Artifact:
     onnx.save(model, folder / "net.onnx")
     spec = SpecFile(("dark", "bright"), Preprocess(resize), side=Range(8, 512), largest_batch=8)
@@ -135,6 +146,11 @@ def test_graphs_for_one_size_get_fixed_sizes(tmp_path: Path) -> None:
     assert artifact.spec.input.shape == (Dim("N", 1, 8), 3, 40, 56)
     (note,) = artifact.manifest.passes
     assert "only 40×56 works" in note
+
+
+def test_graphs_of_square_grids_do_not_pass_for_those_of_any_size(tmp_path: Path) -> None:
+    artifact = exported(tmp_path, square_grids(), Stretch((64, 64)))
+    assert artifact.spec.input.shape == (Dim("N", 1, 8), 3, 64, 64)
 
 
 def test_images_too_small_for_a_graph_are_known(tmp_path: Path) -> None:

@@ -183,7 +183,11 @@ def _is_batch_of(together: Array, alone: list[Array]) -> bool:
 
 
 def _sides_of(size: int | Dim, multiple: int, near: int) -> tuple[int, ...]:
-    """Three odd multiples of about `near` within the bounds; a fixed side alone; none where there is none."""
+    """Odd multiples within the bounds: of about `near`, a little more, and three times as much; or a fixed side alone.
+
+    At two sides of nearly one length a network of square grids of patches is not told from others. None where there is
+    no such multiple.
+    """
     if isinstance(size, int):
         return (size,)
     if multiple % size.multiple:
@@ -193,7 +197,8 @@ def _sides_of(size: int | Dim, multiple: int, near: int) -> tuple[int, ...]:
         times -= 2
     if not size.min <= times * multiple <= size.max:
         return ()
-    return tuple(side for side in ((times + more) * multiple for more in (0, 2, 4)) if side <= size.max)
+    most = size.max // multiple
+    return tuple(dict.fromkeys(min(each, most) * multiple for each in (times, times + 2, 3 * times)))
 
 
 def _of_multiple(spec: ModelSpec, multiple: int) -> ModelSpec:
