@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from densecast.results.timing import StageSummary, Timing, spread_of
+from densecast.results._base import ModelRecord, PrecisionReport
+from densecast.results.timing import BenchmarkResult, StageSummary, Timing, spread_of
 from densecast.runtime import ab_timing, machine
 from densecast.runtime.clock import StopWatch, summed, unclocked
+from densecast.runtime.roofline import LayerCost, Peaks, Roofline
+from densecast.spec.precision import PrecisionRan
 from densecast.verbs import benchmark_styles
 
 # Of eleven values the percentiles by linear interpolation lie at places 5, 9 and 9.9 of 0 to 10.
@@ -96,3 +99,15 @@ def test_cpu_seconds_are_those_between_the_ends_of_the_work(monkeypatch: pytest.
     assert ab_timing.cpu_noted(lambda: 1.0, cpu_s)() == 1.0 and cpu_s == [2.5]
     assert ab_timing.cpu_ratio([1.0], [0.0]) is None and ab_timing.cpu_ratio([3.0], [1.5]) == 2.0
     assert ab_timing.ratio_quartiles(np.arange(1.0, 6.0), np.ones(5)) == (2, 3, 4)
+
+
+def test_a_benchmark_whose_layers_were_timed_tells_each_of_them() -> None:
+    ran = PrecisionReport(None, PrecisionRan.from_counts({"float32": 1}, "made up"))
+    plain = BenchmarkResult(timing(), "latency", ModelRecord("m", None, None, ran))
+    assert "roofline" not in plain.plain()
+    layer = LayerCost("l", (), "Convolution", "k", "int8", 8.0, 8_000_000, 1_000_000)
+    found = Roofline((layer,), Peaks({"int8": 4e9}, 1e9, 2, "made up"), 9.0, (1, 3, 8, 8), 5)
+    told = replace(plain, roofline=found).plain()["roofline"]
+    assert (told["least_ms"], told["timed_ms"], told["macs"]) == (2.0, 8.0, 8_000_000)
+    (only,) = told["layers"]
+    assert (only["least_ms"], only["bound"], only["share"], only["share_of_peak"]) == (2.0, "arithmetic", 0.25, 0.25)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from densecast.artifact.tune_record import Rate, Setting, Trial, TuneRecord
-from densecast.spec.options import ActivationScheme, BuildOptions, InputShape, Range
+from densecast.spec.options import ActivationScheme, BuildOptions, InputShape, QuantizeOptions, Range
 from densecast.spec.verb_options import TuneOptions
 from densecast.verbs.builder import tune_settings
 
@@ -128,3 +128,11 @@ def test_what_a_change_has_to_gain_goes_by_what_it_costs() -> None:
     needed = [each.required_ratio for each in (free, batch, graph, single, half, coarse)]
     assert needed == [1.02, 1.02, 1.02, 0.98, 1.1, 1.1]
     assert tune_settings.against_float(FLOAT16).required_ratio == 1.05
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(0, 4), (1, 1), (3, 3), (4, 4), (5, 4), (300, 4)])
+def test_a_trial_is_calibrated_on_few_images_and_by_the_quickest_method(asked: int, taken: int) -> None:
+    options = QuantizeOptions(images=asked, calibration_method="auto", bias_correction="full", activations="symmetric")
+    assert tune_settings.quick(options) == QuantizeOptions(
+        images=taken, calibration_method="mean_minmax", bias_correction="none", activations="symmetric"
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from densecast.datasets import _contents
 from densecast.datasets.pairs._data_file import DataFile, files_root, find, is_data_file, plain, read
 from densecast.errors import BadConfigError
 
@@ -121,3 +122,14 @@ def test_data_files_are_known_by_their_names_and_say_where_files_are(tmp_path: P
     assert files_root(tmp_path / "annotations" / "a.json") == tmp_path / "annotations"
     (tmp_path / "annotations" / "a.json").write_text("[]")
     assert files_root(tmp_path / "annotations" / "a.json") == tmp_path
+
+
+@pytest.mark.parametrize(("count", "more"), [(4, False), (5, False), (6, True), (8, True)])
+def test_what_a_folder_holds_is_told_of_five_folders(tmp_path: Path, count: int, more: bool) -> None:
+    (tmp_path / ".hidden").mkdir()
+    for number in range(count):
+        (tmp_path / f"f{number}").mkdir()
+    (tmp_path / "f0" / "a.npy").touch()
+    told = _contents.of_folder(tmp_path)
+    assert told.startswith(" It holds f0/ (1 .npy), f1/ (nothing)") and "f5/" not in told
+    assert (f" and {count - 5} folders more." in told) is more and ("folders more" in told) is more

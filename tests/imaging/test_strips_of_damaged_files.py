@@ -14,6 +14,7 @@ import tiny_specs
 from PIL import Image
 
 from densecast.errors import BadImageError
+from densecast.imaging import other_files
 from densecast.imaging.strips import open_strips
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import Native, Preprocess
@@ -207,3 +208,18 @@ def test_values_that_are_no_bytes_need_their_black_and_white(tmp_path: Path) -> 
         read(file)
     with pytest.raises(BadImageError, match="cannot be read"):
         read(tmp_path / "none.tif")
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"\0\1\2\3", "not an image of a known format (JPEG, PNG)."),
+        (b"\x89PNG\n\x1a\n", "a PNG whose line ends were changed"),
+        (b"\0\0\0\x18ftypheic", "a HEIC or AVIF file"),
+        (b"  <!DOCTYPE html>", "a web page, SVG or XML, where an image is needed."),
+        (b"%PDF-1.7", "a PDF, where an image is needed."),
+        (b"\0" * 128 + b"DICM", "a DICOM file"),
+    ],
+)
+def test_a_file_that_is_no_image_is_told_what_it_is(start: bytes, words: str) -> None:
+    assert words in other_files.told(start, ("JPEG", "PNG"))

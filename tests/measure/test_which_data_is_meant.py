@@ -19,7 +19,8 @@ from densecast.measure.distribute.job import Outcome
 from densecast.measure.distribute.local import Tally
 from densecast.measure.distribute.shards import Shard, Shards
 from densecast.measure.in_memory import in_memory
-from densecast.measure.store.record import Failure
+from densecast.measure.store.record import Failure, FileFacts
+from densecast.measure.store.unchanged import InProgram
 from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.sample import Sample
@@ -196,3 +197,9 @@ def test_confusion_counts_pixels_by_what_is_there_and_what_was_found() -> None:
     other = Confusion(BITS)
     other(sample, SegmentationMap(there), there)
     assert other.matrix() == ()
+
+
+def test_what_a_program_holds_is_told_by_its_contents_alone() -> None:
+    held = InProgram("a", lambda: FileFacts("ab" * 32, 3, None))
+    assert held.hashed() == "ab" * 32 and held.facts() == FileFacts() and not held.is_slow
+    assert InProgram("a", lambda: None).hashed() is None

@@ -6,6 +6,7 @@ import os
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +97,23 @@ def test_warnings_come_back_whoever_leaves_first() -> None:
     assert list(warnings.filters) == before
     with pytest.warns(UserWarning, match="seen"):
         warnings.warn("seen", UserWarning, stacklevel=1)
+
+
+def test_kernels_are_kept_where_the_user_says_if_that_is_a_folder_that_can_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numba
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", numba.config.CACHE_DIR)
+    monkeypatch.setenv("DENSECAST_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "is there").mkdir()
+    (tmp_path / "file").touch()
+    for name in ("is there", "new"):
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / name))
+        process_settings.give_numba_a_cache(tmp_path / "kernels")
+        assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / name)
+        assert (tmp_path / name).is_dir()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
+    for _ in range(2):
+        process_settings.give_numba_a_cache(tmp_path / "kernels")
+        assert os.environ["NUMBA_CACHE_DIR"] == numba.config.CACHE_DIR == str(tmp_path / "cache" / "kernels")

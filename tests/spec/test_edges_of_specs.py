@@ -18,6 +18,7 @@ from densecast.spec.georeference import Georeference
 from densecast.spec.handover_options import BundleOptions, is_name
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import FitCentre, FitInto, Letterbox, Native, PoseAffine, Preprocess, ScaleBy, Stretch
+from densecast.spec.serve_options import ServeOptions
 from densecast.spec.short_side import ShortSide
 from densecast.spec.store_options import StoreOptions
 from densecast.spec.tensor import LARGEST_SIZE, Dim, TensorSpec
@@ -209,3 +210,14 @@ def test_data_are_a_path_or_come_with_options() -> None:
 
 def test_no_size_is_beyond_the_whole_numbers_of_32_bits() -> None:
     assert LARGEST_SIZE == options.LARGEST_SIZE == 2_147_483_647
+
+
+def test_an_option_without_effect_is_told_why() -> None:
+    for given, why in (
+        ({"token_file": "t"}, "a token is asked for"),
+        ({}, "127.0.0.1 is this machine's own address"),
+    ):
+        with pytest.raises(UsageError, match=f"insecure has no effect: {why}") as raised:
+            ServeOptions(insecure=True, **given)  # type: ignore[arg-type]
+        assert raised.value.field == "insecure"
+    assert ServeOptions(host="0.0.0.0", insecure=True).insecure

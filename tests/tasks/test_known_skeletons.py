@@ -114,3 +114,9 @@ def test_a_hand_is_five_chains_of_four_from_its_root() -> None:
     feet |= {(ankle.replace("left", "right"), toe.replace("left", "right")) for ankle, toe in feet}
     named = {(COCO_WHOLE_BODY.joints[one], COCO_WHOLE_BODY.joints[other]) for one, other in limbs}
     assert feet <= named
+
+
+def test_coco_limbs_are_those_of_its_annotation_files() -> None:
+    # `categories[0]["skeleton"]` of person_keypoints_val2017.json, which counts from 1.
+    published = "16-14 14-12 17-15 15-13 12-13 6-12 7-13 6-7 6-8 7-9 8-10 9-11 2-3 1-2 1-3 2-4 3-5 4-6 5-7"
+    assert COCO.limbs == tuple((int(a) - 1, int(b) - 1) for a, b in (each.split("-") for each in published.split()))

@@ -14,7 +14,7 @@ from densecast.spec.augment import View
 from densecast.spec.geometry import Placement
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import FitCentre, FitInto, Native, Preprocess, ScaleBy, Stretch
-from densecast.spec.slide import Slide
+from densecast.spec.slide import Slide, Window
 from densecast.tasks import _planes
 from densecast.tasks.segmentation import TASK, SegmentationDecode, postprocess
 
@@ -216,3 +216,24 @@ def test_truth_is_brought_to_the_networks_input_by_the_nearest_centre() -> None:
     np.testing.assert_array_equal(
         _planes.nearest(truth, placement, "network"), [nearest(truth[0], (1, 3), centres=True)]
     )
+
+
+@pytest.mark.parametrize(
+    ("frame", "to_image", "size"),
+    [
+        ("image", "bilinear_logits", (8, 12)),
+        ("network", "bilinear_logits", (4, 6)),
+        ("image", "nearest_labels", (8, 12)),
+    ],
+)
+def test_windows_of_one_view_are_labelled_in_the_frame_that_is_asked_for(frame: Any, to_image: str, size: Any) -> None:
+    labels = np.array([[0, 1, 2, 2, 1, 0]] * 4)
+    spec = replace(spec_of(to_image), slide=Slide((4, 4), (4, 2)))
+    placement = Placement.resized((8, 12), (4, 6))
+    seen = [View(placement, window=Window(0, left, 4, 4)) for left in (0, 2)]
+    joiner = TASK.joiner(seen, spec, frame)
+    for view in seen:
+        joiner.add({"logits": one_hot(labels[:, view.window.left : view.window.left + 4])})
+    found = joiner.prediction()
+    assert found.class_id.shape == size
+    np.testing.assert_array_equal(found.class_id[:: size[0] // 4, :: size[1] // 6], labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -225,3 +226,11 @@ def test_where_classes_overlap_the_picture_is_mixed_with_the_mean_of_their_colou
     ]  # 75 and a quarter of each, or of (100, 50, 50)
     outlined = draw_classes(image, classes, [(200, 0, 40), (0, 100, 60), (9, 9, 9)], contours=True)
     assert (outlined[0, 1] == 255).all() and (outlined[1] == 255).all() and (outlined[0, 0] != 255).any()
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "none"])
+def test_what_is_not_finite_means_a_large_error_and_not_one_without_bound(activation: Any) -> None:
+    spec = tiny_specs.multilabel(MultilabelDecode(activation=activation))
+    found = TASK.meaning(np.array([-np.inf, np.nan, np.inf, 0.25], np.float32), spec)
+    expected = [0, 0.5, 1, 1 / (1 + np.exp(-0.25))] if activation == "sigmoid" else [-80, 0, 80, 0.25]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)

@@ -36,16 +36,13 @@ from densecast.verbs.builder import (
     tune_benchmark,
     tune_settings,
 )
-from densecast.verbs.builder.calibration_methods import DEFAULT, activation_scheme
+from densecast.verbs.builder.calibration_methods import activation_scheme
 from densecast.verbs.builder.compile_plan import INT8, prepare, require
 from densecast.verbs.builder.tune_benchmark import LoadedSetting
 from densecast.verbs.builder.tune_settings import Variation
 
 # What is being measured, how many trials are done, and at most how many there are.
 Progress = Callable[[str, int, int], None]
-
-# Enough for NNCF to place its operations, which is all that speed depends on.
-_TRIAL_IMAGES = 4
 
 
 @checked
@@ -255,11 +252,7 @@ class _Search:
 
     def _trial_options(self, setting: Setting) -> BuildOptions:
         options = _options(self._options, setting)
-        quantize = options.quantize
-        images = min(quantize.images or _TRIAL_IMAGES, _TRIAL_IMAGES)
-        return replace(
-            options, quantize=replace(quantize, images=images, calibration_method=DEFAULT, bias_correction="none")
-        )
+        return replace(options, quantize=tune_settings.quick(options.quantize))
 
     def _graph(self) -> Path:
         """The graph before the optional graph passes."""

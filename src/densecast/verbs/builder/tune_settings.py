@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from densecast.artifact.tune_record import Setting
-from densecast.spec.options import ActivationScheme, BuildOptions, HalfType
+from densecast.spec.options import ActivationScheme, BuildOptions, HalfType, QuantizeOptions
 from densecast.spec.precision import Precision
 from densecast.spec.verb_options import TuneOptions
 from densecast.verbs.builder import graph_passes
+from densecast.verbs.builder.calibration_methods import DEFAULT
 
 # A difference that another run would not turn around.
 _CLEARLY = 1.02
@@ -20,6 +21,8 @@ _WORTH_SYMMETRIC = 1.1
 _WORTH_INT8 = 1.05
 # float32 is the most accurate: it is taken where 16 bits bring nothing.
 _AS_FAST = 0.98
+# Enough for NNCF to place its operations, which is all that speed depends on.
+_TRIAL_IMAGES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,12 @@ def first(options: BuildOptions, batch: int) -> Setting:
         1,
         batch,
     )
+
+
+def quick(quantize: QuantizeOptions) -> QuantizeOptions:
+    """Options for a trial: of few images, without what changes results and not their speed."""
+    images = min(quantize.images or _TRIAL_IMAGES, _TRIAL_IMAGES)
+    return replace(quantize, images=images, calibration_method=DEFAULT, bias_correction="none")
 
 
 def types(best: Setting, options: BuildOptions) -> Iterator[Variation]:
