@@ -53,6 +53,14 @@ def test_sound_files_of_every_kind_pass_with_the_decoders_pixels(
         np.testing.assert_array_equal(read_image(path), wanted)
 
 
+@pytest.mark.parametrize("options", [{"quality": 100}, {"quality": 100, "subsampling": 0, "restart_marker_blocks": 3}])
+def test_noise_has_the_longest_codes_of_the_tables_and_is_sound(options: dict[str, int]) -> None:
+    file = io.BytesIO()
+    pixels = np.random.default_rng(1).integers(0, 256, (24, 40, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(file, "JPEG", **options)
+    assert check(file.getvalue()).is_whole
+
+
 def test_two_pictures_in_one_file_are_judged_by_the_first(tmp_path: Path) -> None:
     images = [Image.fromarray(picture((40, 60), seed)) for seed in (1, 2)]
     images[0].save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=images[1:])
