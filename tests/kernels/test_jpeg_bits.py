@@ -30,7 +30,7 @@ from densecast.kernels.jpeg_bits import refilled
 def test_a_register_is_filled_with_the_next_four_bytes(data: str, bits: str, pos: int, padding: int) -> None:
     there = np.frombuffer(bytes.fromhex(data), np.uint8)
     zero = np.uint64(0)
-    filled = refilled(there, np.uint64(there.size), zero, np.int64(0), zero, np.int64(0))
+    filled = refilled.py_func(there, np.uint64(there.size), zero, np.int64(0), zero, np.int64(0))
     assert [int(each) for each in filled] == [pos, 32, int(bits, 16), padding]
 
 
@@ -39,7 +39,7 @@ def test_bits_that_are_there_stay_above_those_that_are_read(count: int, read: in
     for data in ("12 34 56 78", "12 34 56 78 9A BC"):
         there = np.frombuffer(bytes.fromhex(data), np.uint8)
         held = np.uint64((1 << count) - 1)
-        found = refilled(there, np.uint64(there.size), np.uint64(0), np.int64(count), held, np.int64(0))
+        found = refilled.py_func(there, np.uint64(there.size), np.uint64(0), np.int64(count), held, np.int64(0))
         pos, filled, bits, padding = (int(each) for each in found)
         read = 4 if len(there) > 4 else read
         assert (pos, filled, padding) == (read, count + 8 * read, 0)
