@@ -321,3 +321,30 @@ def test_the_default_opset_is_raised_to_what_an_operator_needs(tmp_path: Path) -
     np.testing.assert_allclose(run(artifact, feed), own(net, feed), rtol=1e-4, atol=1e-5)
     with pytest.raises(BadGraphError, match="col2im"):
         export(net, tmp_path / "old", options=ExportOptions(opset=16, exporter="torchscript"), **options)
+
+
+def folding(net: Net, image: Any) -> Any:
+    """Patches are columns on the way, as in MobileViTV2."""
+    columns = functional.unfold(net.conv(image), (4, 4), stride=4, padding=(0, 2))
+    return functional.fold(columns, tuple(image.shape[2:]), (4, 4), stride=4, padding=(0, 2))
+
+
+def test_a_module_that_folds_columns_is_of_the_one_size_that_images_are_brought_to(tmp_path: Path) -> None:
+    with pytest.raises(BadGraphError, match=r"one size alone.*col2im.*--static"):
+        exported(Net(folding), tmp_path)
+    artifact = exported(Net(folding), tmp_path, preprocess=Preprocess(Stretch((64, 96))))
+    assert artifact.spec.input.shape[2:] == (64, 96)
+    feed = parity.image_like((2, 3, 64, 96), 1)
+    np.testing.assert_allclose(run(artifact, feed), own(Net(folding), feed), atol=1e-5)
+
+
+def test_a_module_that_takes_squares_alone_is_not_tried_with_squares_alone(tmp_path: Path) -> None:
+    def of_squares(net: Net, image: Any) -> Any:
+        across = (image.shape[2] // 16) * (image.shape[3] // 16)
+        if round(across**0.5) ** 2 != across:
+            raise ValueError("the patches are no square")
+        return net.conv(image)
+
+    net = Net(of_squares)
+    artifact = export(net, tmp_path / "out", labels=["a", "b", "c"], preprocess=Preprocess(Stretch((64, 64))))
+    assert artifact.spec.input.shape[2:] == (64, 64)

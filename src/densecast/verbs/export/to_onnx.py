@@ -19,7 +19,7 @@ from densecast.graph import scripted_sizes, spell_group_norm
 from densecast.runtime import engine_words
 from densecast.spec.tensor import Dim, TensorSpec
 from densecast.spec.verb_options import Exporter, ExportOptions
-from densecast.verbs.export import open_pooling
+from densecast.verbs.export import open_folding, open_pooling
 
 if TYPE_CHECKING:
     import onnx
@@ -83,6 +83,10 @@ def to_onnx(
                 if name == "torchscript":
                     return _at_least(opset, partial(_trace, network, inputs, outputs, example_sizes_hw))
                 return Made(_dynamo(network, inputs, outputs, example_sizes_hw, opset), name)
+        except open_folding.OpenFoldError as error:
+            raise BadGraphError(
+                f"the network takes one size alone: {error}. Export it for that one: --static 1xHEIGHTxWIDTH."
+            ) from None
         except Exception as error:  # torch raises whatever the network's code or its own passes raise
             reasons.append(f"{name}: {type(error).__name__}: {engine_words.last_telling(error)}")
             log.debug("%s exporter failed", name, exc_info=True)
@@ -129,7 +133,9 @@ def _trace(
     axes = {tensor.name: open_axes(tensor) for tensor in inputs if not tensor.is_static}
     axes |= {name: dict(open_sizes) for name, open_sizes in outputs.items() if open_sizes}
     stream = io.BytesIO()
-    with warnings.catch_warnings(record=True) as said, _without_graphs():
+    sides_are_open = any(isinstance(size, Dim) for tensor in inputs for size in tensor.shape[2:])
+    folding = open_folding.refused(is_open=sides_are_open)
+    with warnings.catch_warnings(record=True) as said, _without_graphs(), folding:
         # The tracer warns of its deprecation, and of sizes that become constants, which parity at a second size checks.
         warnings.simplefilter("always")
         torch.onnx.export(

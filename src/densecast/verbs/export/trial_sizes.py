@@ -29,6 +29,9 @@ _CHANNELS = re.compile(r"expected input\[.*?\] to have (\d+) channels, but got (
 _NUMBERS = re.compile(r"(?<![\w.])(\d{2,4})(?![\w.])")
 # The second shape's sides, as shares of the first one's: smaller, and of another aspect.
 _SECOND_SHAPE = (0.53, 0.71)
+# It is wider than high by more than a patch of 32, so that it is not as many patches high as wide: networks that know
+# the number of patches alone take it for a square.
+_WIDER_PX = 33
 
 
 def fit(spec: ModelSpec, run: Callable[[Feeds], Feeds], where: str | Path) -> tuple[ModelSpec, str | None]:
@@ -211,7 +214,9 @@ def shapes(spec: TensorSpec, example_size_hw: tuple[int, int]) -> list[tuple[int
 
     def shape(images: int, share_h: float, share_w: float) -> tuple[int, ...]:
         assert isinstance(channels, int)
-        h, w = near(height, int(size_of["H"] * share_h)), near(width, int(size_of["W"] * share_w))
+        h = near(height, int(size_of["H"] * share_h))
+        wide = int(size_of["W"] * share_w)
+        w = near(width, wide if images == 1 else max(wide, h + _WIDER_PX))
         return (batch if isinstance(batch, int) else images, channels, h, w)
 
     return list(dict.fromkeys([shape(1, 1.0, 1.0), shape(2, *_SECOND_SHAPE)]))
