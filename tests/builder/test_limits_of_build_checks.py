@@ -17,9 +17,11 @@ from PIL import Image
 
 from densecast.backends._base import Traits
 from densecast.errors import ParityError, UsageError
+from densecast.runtime import execution
+from densecast.session import Session
 from densecast.spec.options import BuildOptions, QuantizeOptions
 from densecast.spec.preprocess import Native
-from densecast.verbs.builder import build_check, calibration, calibration_images
+from densecast.verbs.builder import build, build_check, calibration, calibration_images, float_check
 
 
 @pytest.mark.parametrize(
@@ -197,3 +199,14 @@ def test_images_unlike_those_that_are_evaluated_are_remarked(tmp_path: Path, mea
     assert len(found) == is_unlike and all(
         "unlike those that are evaluated: mean 39, 39, 39 %" in each for each in found
     )
+
+
+def test_only_the_model_that_was_built_is_kept_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DENSECAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(float_check, "_passed", set())
+    source = tiny_artifacts.exported(tmp_path)
+    built = build(source, tmp_path / "built", BuildOptions("onnxruntime", precision="force_float16"))
+    (kept,) = (tmp_path / "cache" / "compiled").iterdir()
+    kept.unlink()
+    Session.open(built, execution.configure("latency")).close()
+    assert list((tmp_path / "cache" / "compiled").iterdir()) == [kept]
