@@ -43,6 +43,7 @@ _WITH_SPLIT = (
     re.compile(r"(?P<kind>[a-z_]+?)[_\- ]?(?P<split>train|training|val|valid|validation)", re.I),
     re.compile(r"(?P<kind>images|labels)(?P<split>Tr)"),
 )
+_SHOWN = 8
 _BESIDE = ("annot", "_labels", "_label", "_masks", "_mask", "_annot", "labels", "masks", "-labels", "-masks")
 
 
@@ -232,11 +233,9 @@ def _sets_below(root: Path) -> Found | None:
             parts.append(Part(images, masks, None, f"{folder.name}/"))
     if not parts:
         return None
-    return Found(
-        tuple(parts),
-        f"pictures and masks below {', '.join(part.prefix[:-1] for part in parts)}",
-        lists(root),
-    )
+    names = ", ".join(part.prefix[:-1] for part in parts[:_SHOWN])
+    more = f" and {len(parts) - _SHOWN} more folders" if len(parts) > _SHOWN else ""
+    return Found(tuple(parts), f"pictures and masks below {names}{more}", lists(root))
 
 
 def _one_folder(root: Path) -> Found | None:

@@ -1,8 +1,10 @@
-"""Joins masks that hold one class each to label maps: a folder, a file or a Label Studio tag for each class.
+"""Joins masks that hold one class, or one object, each to label maps.
 
-`masks/<class>/<name>.png`, `masks/<name>_<class>.png`, and Label Studio's `task-1-annotation-2-by-3-tag-car-0.png`,
-of which the project's JSON tells the picture. What no mask covers is `background`; where two masks overlap the one of
-fewer pixels lies on top, as in COCO's files.
+A folder, a file or a Label Studio tag for each class: `masks/<class>/<name>.png`, `masks/<name>_<class>.png`, and Label
+Studio's `task-1-annotation-2-by-3-tag-car-0.png`, of which the project's JSON tells the picture. Or a folder for each
+picture with a mask for each object, as the nuclei of the Data Science Bowl of 2018: `<picture>/images/<picture>.png`,
+`<picture>/masks/*.png`; the objects are of the second of two classes. What no mask covers is `background`; where two
+masks overlap the one of fewer pixels lies on top, as in COCO's files.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from densecast.spec.data_options import Reading
 from densecast.spec.sample import Sample
 
 BACKGROUND = "background"
+_OBJECT, _TWO = "object", 2
 _TAGGED = re.compile(r"task-(?P<task>\d+)-annotation-(?P<annotation>\d+)(?:-by-\d+)?-tag-(?P<label>.+)-\d+")
 # Label Studio puts this before the names of files that were uploaded.
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
@@ -67,7 +70,7 @@ def find(parts: Sequence[Part], root: Path, labels: Sequence[str]) -> tuple[list
     Raises:
         BadDatasetError: Label Studio's masks without the JSON that tells their pictures, or several annotations of one.
     """
-    for search in (_tagged, _folders, _endings):
+    for search in (_tagged, _folders, _endings, _objects):
         found = []
         for part in parts:
             images, masks = _names.images_of(part.images, below=True), _names.images_of(part.masks, below=True)
@@ -76,7 +79,7 @@ def find(parts: Sequence[Part], root: Path, labels: Sequence[str]) -> tuple[list
                 break
             found.append((part, images, masks, owned))
         if found and len(found) == len(parts):
-            return _joined(found)
+            return _joined(found, labels[0] if search is _objects and labels else BACKGROUND)
     return None
 
 
@@ -88,8 +91,9 @@ def with_names(file: DataFile, layers: Layers, reading: Reading) -> DataFile:
     ignore = file.ignore
     moved = {folded(entry.partition("=")[0]) for entry in (*reading.options.remap, *file.remap)}
     known = {folded(label) for label in reading.labels} | moved
-    if reading.labels and folded(BACKGROUND) not in known:
-        ignore = (*ignore, BACKGROUND)
+    background = layers.names[0]
+    if reading.labels and folded(background) not in known:
+        ignore = (*ignore, background)
     return replace(file, names=layers.names, ignore=ignore, colours={}, model_colours=False)
 
 
@@ -97,11 +101,11 @@ Owned = tuple[dict[Path, list[tuple[str, Path]]], str]
 """The masks of each picture with the name of their class, and the rule in words."""
 
 
-def _joined(found: list[tuple[Part, list[Path], list[Path], Owned]]) -> tuple[list[Matched], Layers]:
+def _joined(found: list[tuple[Part, list[Path], list[Path], Owned]], background: str) -> tuple[list[Matched], Layers]:
     given = [label for *_, (owned, _) in found for own in owned.values() for label, _ in own]
     shown = {folded(label): label for label in sorted(given)}
-    shown.pop(folded(BACKGROUND), None)
-    names = (BACKGROUND, *(shown[each] for each in sorted(shown)))
+    shown.pop(folded(background), None)
+    names = (background, *(shown[each] for each in sorted(shown)))
     places = {folded(name): place for place, name in enumerate(names)}
     of_sample: dict[str, tuple[tuple[int, Path], ...]] = {}
     matched = []
@@ -158,6 +162,14 @@ def _endings(part: Part, root: Path, images: list[Path], masks: list[Path], labe
             return None
         owned.setdefault(found[0], []).append((found[1], mask))
     return owned, "masks are named as their pictures and a class"
+
+
+def _objects(part: Part, root: Path, images: list[Path], masks: list[Path], labels: Sequence[str]) -> Owned | None:
+    """One picture with the masks of its objects; None of several pictures, or of a model of several classes of them."""
+    if not part.prefix or len(images) != 1 or len(labels) not in (0, _TWO):
+        return None
+    label = labels[1] if labels else _OBJECT
+    return {images[0]: [(label, mask) for mask in masks]}, f"masks are of one object each, all of them {label}"
 
 
 def _tagged(part: Part, root: Path, images: list[Path], masks: list[Path], labels: Sequence[str]) -> Owned | None:
