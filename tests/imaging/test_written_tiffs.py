@@ -42,3 +42,20 @@ def test_the_directory_begins_at_an_even_place(side: int, tmp_path: Path) -> Non
     count = int.from_bytes(content[start : start + 2], "little")
     tags = [int.from_bytes(content[at : at + 2], "little") for at in range(start + 2, start + 2 + 12 * count, 12)]
     assert tags == sorted(set(tags)) and {256, 257, 322, 323} <= set(tags)
+
+
+def test_further_tags_are_bytes_short_numbers_or_doubles_by_what_they_hold(tmp_path: Path) -> None:
+    # GeoTIFF 1.1: ModelPixelScale, ModelTiepoint, GeoKeyDirectory and GeoAsciiParams.
+    tags = {
+        33550: (0.5, 0.25, 0),
+        33922: (0.0, 0.0, 0.0, 4e5, 5.5e6, 0.0),
+        34735: (1, 1, 0, 65535),
+        34737: b"WGS 84|\0",
+    }
+    with TiffWriter(tmp_path / "a.tif", (5, 7), np.uint8, tags=tags, description="a b") as target:
+        target.add(np.ones((5, 7), np.uint8))
+    with Image.open(tmp_path / "a.tif") as image:
+        found = image.tag_v2  # type: ignore[attr-defined]
+        assert [found[tag] for tag in (33550, 33922, 34735)] == [tags[33550], tags[33922], tags[34735]]
+        assert {tag: found.tagtype[tag] for tag in tags} == {33550: 12, 33922: 12, 34735: 3, 34737: 2}
+        assert found[34737] == "WGS 84|" and found[270] == "a b"
