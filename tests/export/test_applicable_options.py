@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ import pytest
 import tiny_graphs
 from command_line import densecast, failed
 
-from densecast.errors import BadConfigError, UsageError
+from densecast.errors import BadConfigError, MissingFileError, UsageError
 from densecast.spec.verb_options import ExportOptions
 from densecast.verbs.export import applicable, described, export, library_preprocess, sources
 
@@ -174,6 +175,8 @@ def test_a_spec_and_flags_beside_it_are_refused(onnx_path: Path) -> None:
         ("net.pdmodel", "paddle2onnx"),
         ("net.engine", "that it was made from"),
         ("net.mlpackage", "Convert it to ONNX"),
+        ("net.ort", "that it was made from"),
+        ("net.zip", "Unpack it"),
     ],
 )
 def test_files_of_other_kinds_are_told_what_is_read_and_what_to_do(tmp_path: Path, name: str, cure: str) -> None:
@@ -181,6 +184,29 @@ def test_files_of_other_kinds_are_told_what_is_read_and_what_to_do(tmp_path: Pat
     message = failed(3, "export", tmp_path / name, *LABELS, "--out", tmp_path / "out")
     assert "export reads .onnx" in message and "unknown model" not in message
     assert cure in message
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [("net.keras", "model.export("), ("net.ONNX", "Rename it"), ("net.tflite", "tf2onnx"), ("net", "net.onnx")],
+)
+def test_files_of_other_kinds_are_no_unknown_models_from_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, cure: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(b"x")
+    for named in (name, Path(name)) if "." in name else (name,):
+        with pytest.raises(MissingFileError, match=re.escape(cure)):
+            export(named, "out", labels=["a", "b"])
+
+
+def test_a_folder_that_is_called_as_a_zoo_model_does_not_hide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("unet_tiny").mkdir()
+    assert sources.named("unet_tiny").kind == "zoo"
+    assert sources.located("unet_tiny") == "unet_tiny"
 
 
 def test_labels_in_every_form() -> None:

@@ -348,3 +348,13 @@ def test_a_module_that_takes_squares_alone_is_not_tried_with_squares_alone(tmp_p
     net = Net(of_squares)
     artifact = export(net, tmp_path / "out", labels=["a", "b", "c"], preprocess=Preprocess(Stretch((64, 64))))
     assert artifact.spec.input.shape[2:] == (64, 64)
+
+
+def test_a_package_that_a_network_lacks_is_named_and_no_size_is_blamed(tmp_path: Path) -> None:
+    def way(net: Net, x: Any) -> Any:
+        import there_is_no_such_package
+
+        return net.conv(there_is_no_such_package.turned(x))
+
+    with pytest.raises(BadGraphError, match=r"not installed .*there_is_no_such_package.*Install it"):
+        export(Net(way).eval(), tmp_path / "out", labels=["a", "b", "c"])

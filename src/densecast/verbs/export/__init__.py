@@ -87,8 +87,7 @@ def export(
     if output is not None:
         options = dataclasses.replace(options, output_name=output)
     spec, keys = described.given(spec)
-    if isinstance(source, str) and is_file_name(source):
-        source = Path(source)
+    source = sources.located(source)
     arguments = {"spec": spec, "labels": labels, "preprocess": preprocess, "checkpoint": checkpoint, "example": example}
     said = [name for name, value in arguments.items() if value is not None]
     said += [each.name for each in dataclasses.fields(options) if getattr(options, each.name) != each.default]

@@ -139,9 +139,30 @@ def preprocess_of(source: Named, variant: str, config: str | None = None, *, is_
     return Preprocess(Native())
 
 
+def located(source: Exportable) -> Exportable:
+    """What is handed to `export` in Python, files and folders as their paths.
+
+    Raises:
+        MissingFileError: a path to nothing, or to a file of another format; says what to do with it.
+    """
+    from densecast.verbs.export import is_file_name
+
+    if isinstance(source, str):
+        if not is_file_name(source) and _looks_like_path(source):
+            raise _no_source(Path(source))
+        return Path(source) if is_file_name(source) else source
+    if isinstance(source, Path) and source.is_file() and not tensorflow_source.is_tensorflow(source):
+        lower = source.suffix.lower()
+        if lower in _CURES.keys() - {".safetensors"} or (lower in _OTHERS and lower != source.suffix):
+            raise _no_source(source)
+    return source
+
+
 def _looks_like_path(text: str) -> bool:
+    """Whether it can be meant as one; a file or folder that is called as a zoo model hides none."""
     path = Path(text)
-    return ":" not in text and (path.exists() or "/" in text or path.suffix.lower() in _OTHERS)
+    is_likely = path.exists() or "/" in text or path.suffix.lower() in _OTHERS
+    return ":" not in text and is_likely and text not in ZOO.names()
 
 
 _KERAS = "Save it with model.export(FOLDER), as a SavedModel."
@@ -152,8 +173,10 @@ _CURES = {
     **dict.fromkeys((".keras", ".h5", ".hdf5"), _KERAS),
     ".safetensors": "It holds weights: name the zoo model or --module, and this file as its --checkpoint.",
     ".tflite": "Convert it to ONNX: python -m tf2onnx.convert --tflite FILE --output FILE.onnx.",
+    ".ptl": "Save the network with torch.jit.save instead: this form is for phones.",
+    **dict.fromkeys((".zip", ".gz", ".7z", ".rar", ".xz"), "Unpack it first."),
     ".pdmodel": "Convert it to ONNX with paddle2onnx.",
-    **dict.fromkeys((".engine", ".plan", ".trt", ".xml", ".blob", ".rknn", ".om", ".hef"), _COMPILED),
+    **dict.fromkeys((".engine", ".plan", ".trt", ".xml", ".blob", ".rknn", ".om", ".hef", ".ort"), _COMPILED),
     **dict.fromkeys((".caffemodel", ".prototxt", ".mnn", ".param", ".mlpackage", ".mlmodel"), _OTHER_FORMAT),
 }
 # Suffixes that people name, beside those that are read.
@@ -166,4 +189,6 @@ def _no_source(path: Path) -> MissingFileError:
     lower = path.suffix.lower()
     reads = "export reads .onnx, TorchScript (.pt), .pt2 and TensorFlow (.pb) files and Hugging Face folders."
     cure = _CURES.get(lower) or (f"Rename it to {path.stem}{lower}." if path.suffix != lower else "")
+    if not lower and path.is_file():
+        cure = f"Give it the ending of what it is, as {path.name}.onnx."
     return MissingFileError(f"{path} is nothing that can be exported: {reads} {cure}".rstrip())

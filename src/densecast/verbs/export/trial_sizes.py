@@ -58,6 +58,10 @@ def fit(spec: ModelSpec, run: Callable[[Feeds], Feeds], where: str | Path) -> tu
         assert isinstance(shape[1], int)
         try:
             run(outputs.trial_feeds(spec, (shape[0], shape[1], *sides), 0))
+        except ImportError as error:
+            raise BadGraphError(
+                f"{where} needs a package that is not installed ({last_line(error)}). Install it, and export again."
+            ) from error
         except Exception as error:  # the network's own code raises its own kinds
             reasons.append(last_line(error))
             continue
