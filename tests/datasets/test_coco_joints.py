@@ -205,6 +205,31 @@ def test_paths_of_other_machines_are_found_by_their_ends(before: str, root: Path
     assert [sample.image for sample in coco_keypoints.open(root, "val").samples] == wanted
 
 
+def test_addresses_with_escapes_and_signatures_are_found(root: Path) -> None:
+    first = coco_keypoints.open(root, "val").samples[0].image
+    spaced = first.rename(first.with_name(f"a {first.name}"))
+    address = f"https://example.com/set/a%20{first.name}?signature=x/y#z"
+    made_coco.change(root, lambda document: document["images"][0].update(file_name=address))
+    assert spaced in {sample.image for sample in coco_keypoints.open(root, "val").samples}
+
+
+def test_escapes_of_an_address_do_not_lead_out_of_the_folder(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside.jpg").write_bytes(next((root / "val2017").glob("*.jpg")).read_bytes())
+    place = str(tmp_path / "outside.jpg")
+    for hidden in ("%2e%2e/" * 8 + place.lstrip("/"), place.replace("/", "%2f"), "a/%2e%2e/%2e%2e/outside.jpg"):
+        address = f"https://example.com/{hidden}"
+        made_coco.change(root, lambda document, name=address: document["images"][0].update(file_name=name))
+        with pytest.raises(BadDatasetError, match="are not there"):
+            coco_keypoints.open(root, "val")
+
+
+def test_a_name_in_another_case_is_said_to_be_such(root: Path) -> None:
+    name = coco_keypoints.open(root, "val").samples[0].image.name
+    made_coco.change(root, lambda document: document["images"][0].update(file_name=name.upper()))
+    with pytest.raises(BadDatasetError, match=f"There is {name}: upper and lower case"):
+        coco_keypoints.open(root, "val")
+
+
 def test_a_path_that_is_there_outside_of_the_folder_is_not_followed(root: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.jpg"
     outside.write_bytes(next((root / "val2017").glob("*.jpg")).read_bytes())

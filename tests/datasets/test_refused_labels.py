@@ -75,7 +75,7 @@ def test_categories_have_names_and_ids_of_their_own(categories: object, words: s
         (0, "segments_info", [{"id": 1, "category_id": True}], "category_id True is no category of the file"),
         (0, "segments_info", [{"id": 1, "category_id": 7, "iscrowd": 2}], "iscrowd must be 0 or 1"),
         (1, "image_id", 3, "image_id 3 is no image of the file"),
-        (1, "image_id", "2", "image_id 2 is no image of the file"),
+        (1, "image_id", "2", "image_id '2' is no image of the file"),
         (1, "image_id", 1, "there is another annotation of this image"),
     ],
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -162,8 +163,12 @@ def image_path(folders: tuple[Path, ...], file_name: str) -> Path:
     names = [*dict.fromkeys((file_name, file_name.replace("\\", "/")))]
     elsewhere = _ELSEWHERE.match(names[-1])
     if elsewhere:
-        parts = names[-1][elsewhere.end() :].split("/")
-        names = ["/".join(parts[place:]) for place in range(len(parts))]
+        rest = names[-1][elsewhere.end() :]
+        # What follows the path of an address, as a signature, and its escapes are not in the name of a file.
+        plain = unquote(re.split("[?#]", rest)[0]) if "://" in elsewhere[0] else rest
+        # Escapes may hide what leads out of the folder.
+        plain = rest if "\0" in plain or "\\" in plain or ".." in plain.split("/") else plain.lstrip("/")
+        names = ["/".join(path.split("/")[place:]) for path in (rest, plain) for place in range(path.count("/") + 1)]
     paths = [_names.in_folder(folder, name) for folder in folders for name in names]
     return next((path for path in paths if path.is_file()), paths[0])
 
@@ -215,7 +220,7 @@ def _annotation_problem(annotation: Any, images: set[int], seen: set[int], order
     if annotation["id"] in seen:
         return "there is another annotation of this id"
     if not is_id(annotation.get("image_id")) or annotation["image_id"] not in images:
-        return f"image_id {str(annotation.get('image_id'))[:20]} is no image of the file"
+        return f"image_id {annotation.get('image_id')!r:.20} is no image of the file"
     if annotation.get("category_id") != order.category:
         return f"category_id {str(annotation.get('category_id'))[:20]} is no category of the file"
     if annotation.get("iscrowd") not in (0, 1):

@@ -35,6 +35,8 @@ _SPLITS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "va
 # A list of objects under one of these keys is in no other file that describes data.
 _LISTS = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[\s*[{\]]')
 _LOOKED_AT_BYTES = 1 << 16
+# Missing files beside which a similar name is looked for.
+_LOOKED_AT = 8
 # What a data file may say beside `coco`; all else is of masks.
 _BESIDE_COCO = frozenset(("coco", "images", "remap", "ignore", "subset", "metric"))
 
@@ -143,11 +145,23 @@ def missing(samples: Sequence[Sample], file: CocoFile) -> BadDatasetError | None
     absent = [path for each in samples for path in (each.image, each.target) if not path.is_file()]
     if not absent:
         return None
+    other_case = next((name for path in absent[:_LOOKED_AT] if (name := _in_other_case(path)) is not None), None)
+    if other_case is not None:
+        return BadDatasetError(
+            f"{len(absent)} annotated images or masks are not there, the first is {absent[0]}. There is {other_case}: "
+            "upper and lower case have to be the same. Rename the files, or the entries of the annotations."
+        )
     looked = ", ".join(str(folder) for folder in file.folders if folder.is_dir())
     return BadDatasetError(
         f"{len(absent)} annotated images or masks are not there, the first is {absent[0]} (looked for in {looked}). "
         'Say where they are: images = "FOLDER" in a data.toml that has coco = "FILE.json".'
     )
+
+
+def _in_other_case(path: Path) -> str | None:
+    """A file beside where this one is looked for, whose name differs by upper and lower case alone."""
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    return next((each.name for each in beside if each.name.lower() == path.name.lower()), None)
 
 
 def shared(samples: Sequence[Sample]) -> BadDatasetError | None:

@@ -150,7 +150,7 @@ def problems(document: dict[str, Any]) -> Iterator[str]:
         if not isinstance(annotation, dict):
             yield f"{name}: not an object"
         elif annotation.get("image_id") not in known if _coco_annotations.is_id(annotation.get("image_id")) else True:
-            yield f"{name}: image_id {str(annotation.get('image_id'))[:20]} is no image of the file"
+            yield f"{name}: image_id {annotation.get('image_id')!r:.20} is no image of the file"
         elif is_panoptic:
             yield from (f"{name}: {problem}" for problem in _segments_problems(annotation, set(ids)))
             if annotation["image_id"] in seen:
