@@ -237,3 +237,14 @@ def test_windows_of_one_view_are_labelled_in_the_frame_that_is_asked_for(frame: 
     found = joiner.prediction()
     assert found.class_id.shape == size
     np.testing.assert_array_equal(found.class_id[:: size[0] // 4, :: size[1] // 6], labels)
+
+
+def test_only_an_image_in_the_middle_of_its_input_is_cut_out_of_it() -> None:
+    planes = np.arange(2 * 6 * 8, dtype=np.float32).reshape(2, 6, 8)
+    inside = Placement.resized((3, 5), (3, 5), model_hw=(6, 8), offset_xy=(2, 1))
+    corner = Placement.resized((3, 5), (3, 5), model_hw=(6, 8))
+    cut, seen = postprocess.cut_out([planes, planes], [View(inside), View(corner, True)], False)
+    np.testing.assert_array_equal(cut[0], planes[:, 1:4, 2:7])
+    np.testing.assert_array_equal(cut[1], planes)
+    assert [each.mirrored for each in seen] == [False, True] and seen[1].placement == corner
+    assert (seen[0].placement.model_hw, seen[0].placement.offset_xy) == ((3, 5), (0, 0))
