@@ -58,6 +58,17 @@ def test_every_kind_of_source_gives_the_same_prediction(pipeline: Pipeline, tmp_
     assert made.probability is not None and made.names == pipeline.spec.labels
 
 
+@pytest.mark.torch
+def test_a_loader_of_torch_is_an_iterable_of_what_it_gives(pipeline: Pipeline) -> None:
+    data = pytest.importorskip("torch.utils.data")
+    loader = data.DataLoader([PHOTO, PHOTO], batch_size=None, collate_fn=lambda each: each)
+    expected = pipeline(PHOTO).class_id
+    found = [each.prediction.class_id for each in dc.predict(pipeline, loader)]
+    np.testing.assert_array_equal(found, [expected, expected])
+    with pytest.raises(BadShapeError, match=r"got .*DataLoader\. Pass an array"):
+        pipeline(loader)
+
+
 def test_frames_of_a_video_come_in_order_with_their_times(pipeline: Pipeline, tmp_path: Path) -> None:
     clip = made_videos.write(tmp_path / "clip.mkv", count=7)
     found = list(dc.predict(pipeline, [clip, PHOTO], every=3))

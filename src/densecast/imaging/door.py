@@ -200,8 +200,9 @@ def _conversion(dtype: np.dtype[Any]) -> str:
 
 def _named(source: Any) -> str:
     kind = type(source)
-    if kind.__module__.partition(".")[0] == "torch":
-        shape = tuple(source.shape)
+    shape = getattr(source, "shape", None)
+    if kind.__module__.partition(".")[0] == "torch" and isinstance(shape, tuple):
+        shape = tuple(shape)
         one = "tensor[0]" if len(shape) == 4 else "tensor"
         last = "" if len(shape) in (2, 3) and shape[-1] in (1, 3, 4) else ".permute(1, 2, 0)"
         if source.is_floating_point():

@@ -103,8 +103,10 @@ def _items(source: Any, every: int, recursive: bool, allow_url: bool) -> Iterato
 def _is_picture(source: Any) -> bool:
     """Arrays, bytes and Pillow images; and tensors, for the pipeline to say how they become arrays."""
     # Open files are iterable, by lines.
+    # What hands out torch's tensors, as a DataLoader, is torch's as well and none itself.
     return isinstance(source, (bytes, bytearray, memoryview, np.ndarray, OpenFile)) or any(
-        kind.__module__.partition(".")[0] in _LIBRARIES for kind in type(source).__mro__
+        kind.__module__.partition(".")[0] in _LIBRARIES and not kind.__module__.startswith("torch.utils")
+        for kind in type(source).__mro__
     )
 
 
