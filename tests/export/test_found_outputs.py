@@ -10,6 +10,7 @@ import onnx
 import onnx.parser
 import onnxruntime
 import pytest
+import tiny_artifacts
 
 from densecast.errors import BadGraphError, UsageError
 from densecast.pipeline import Pipeline
@@ -350,3 +351,20 @@ def test_a_map_without_the_images_border_is_refused(
             export_file(tmp_path / "model.onnx", described(3), tmp_path / "out")
     else:
         export_file(tmp_path / "model.onnx", described(3), tmp_path / "out")
+
+
+def test_outputs_that_are_no_arrays_of_numbers_are_left_out_and_said(tmp_path: Path) -> None:
+    """Names of classes beside the scores, and a list of maps."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        g (float[N, 3, H, W] image) => (string[2] names, seq(float[N, 2, H, W]) maps, float[N, 2, H, W] y)
+        <float[2, 3, 1, 1] w = {1, 2, 3, 4, 5, 6}> {
+            y = Conv (image, w)
+            maps = SequenceConstruct (y, y)
+            names = Constant <value_strings = ["dark", "bright"]> ()
+        }"""
+    )
+    artifact = tiny_artifacts.exported(tmp_path, model)
+    assert [tensor.name for tensor in artifact.spec.outputs] == ["y"]
+    assert "left out, as no array of numbers: names, maps" in artifact.manifest.passes
+    assert [node.op_type for node in onnx.load(artifact.folder / "model.onnx").graph.node] == ["Conv"]

@@ -36,6 +36,8 @@ class Arrangement:
         return not self.channels_last and self.has_batch and self.has_channels
 
 
+_COLLECTIONS = ("sequence_type", "optional_type", "map_type")
+_NO_NUMBERS = (TensorProto.STRING, TensorProto.COMPLEX64, TensorProto.COMPLEX128)
 _CASTS = {
     TensorProto.FLOAT16: TensorProto.FLOAT,
     TensorProto.BFLOAT16: TensorProto.FLOAT,
@@ -53,7 +55,7 @@ def apply(model: onnx.ModelProto, arrangements: Mapping[str, Arrangement] = {}) 
     """Cast outputs of other types than float32 and whole numbers, and rearrange those named in `arrangements`."""
     changed = copy.deepcopy(model)
     graph = changed.graph
-    notes: list[str] = []
+    notes = _leave_out(graph)
     opset = _edit.opset(changed)
     fed = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     for value in graph.output:
@@ -102,6 +104,22 @@ def apply(model: onnx.ModelProto, arrangements: Mapping[str, Arrangement] = {}) 
     if not notes:
         return PassResult(model, False, "all outputs are float32 or whole numbers, and maps have their channels first")
     return PassResult(changed, True, "; ".join(notes))
+
+
+def _leave_out(graph: onnx.GraphProto) -> list[str]:
+    """Take out, in place, outputs that are no arrays of numbers, as names of classes; a note if there are any."""
+    others = [
+        value.name
+        for value in graph.output
+        if value.type.WhichOneof("value") in _COLLECTIONS or value.type.tensor_type.elem_type in _NO_NUMBERS
+    ]
+    if not others or len(others) == len(graph.output):
+        return []
+    kept = [value for value in graph.output if value.name not in others]
+    del graph.output[:]
+    graph.output.extend(kept)
+    _tensors.drop_unneeded(graph)
+    return [f"left out, as no array of numbers: {', '.join(others)}"]
 
 
 def _unsqueeze(graph: onnx.GraphProto, tensor: str, made: str, axis: int, opset: int) -> onnx.NodeProto:
