@@ -300,3 +300,21 @@ def test_of_small_probabilities_float32_is_held_to_their_logits(tmp_path: Path) 
     build_check.check(tmp_path / "graph.onnx", spec, [(feeds, right)], "force_float32", "openvino")
     with pytest.raises(ParityError, match="off by"):
         build_check.check(tmp_path / "graph.onnx", spec, [(feeds, [2 * right[0]])], "force_float32", "openvino")
+
+
+def test_an_int8_build_of_images_that_show_nothing_is_remarked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        g (float[N, 3, H, W] image) => (float[N, 1, H, W] y)
+        <float[1, 3, 1, 1] w = {0.5, -0.25, 0.75}, float[1] none = {-17.0}> {
+            x = Conv (image, w, none) y = Sigmoid (x)
+        }"""
+    )
+    onnx.save(model, tmp_path / "graph.onnx")
+    spec = tiny_artifacts.exported(tmp_path, model).spec
+    feeds = stored_answer.golden_feeds(spec)
+    pairs = [(feeds, answer(model, feeds))]
+    build_check.check(tmp_path / "graph.onnx", spec, pairs, "qint8_mixed_float16", "onnxruntime")
+    assert "Calibrate on images that show it" in caplog.text

@@ -8,6 +8,7 @@ and activations to 8 bits changes in the graph itself. What an engine misreads i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from densecast.spec.tensor import Array, Feeds
 from densecast.tasks._base import TASKS, WeighsOutputs
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.builder._float_graph import FloatGraph
+
+_LOG = logging.getLogger(__name__)
 
 F32 = npt.NDArray[np.float32]
 
@@ -129,6 +132,12 @@ def _check_coarse(want: Array, got: F32, spec: ModelSpec | None, backend: str) -
     precision: Precision = "qint8_mixed_float16"
     # Where all probabilities are next to nothing, or to 1, they follow nothing.
     is_flat = least_scale(want, got) > max(float(want.std()), float(got.std()), abs(float(want.mean() - got.mean())))
+    if is_flat:
+        _LOG.warning(
+            "The network answers alike for all of a calibration image, as where there is nothing to be found: the int8 "
+            "build was not judged by it, and its ranges know nothing of what is to be found. Calibrate on images that "
+            "show it."
+        )
     follows = 1.0 if is_flat else correlation(want, got)
     if not follows >= _LEAST_CORRELATION:
         raise _wrong(
