@@ -34,6 +34,7 @@ from densecast.graph import (
     fold_constants,
     image_input,
     inline_functions,
+    join_hard_swish,
     lower_opset,
     open_sizes,
     pixel_input,
@@ -225,6 +226,7 @@ CASES = {
     "constant_pool_branch": Case(constant_pool_branch.apply, WHOLE, whole_graphs.pooled, WHOLE),
     "conv_before_upsampling": Case(conv_before_upsampling.apply, WHOLE, whole_graphs.enlarged, WHOLE),
     "drop_outside_taps": Case(drop_outside_taps.apply, WHOLE, lambda: whole_graphs.dilated(dilation=24), WHOLE),
+    "join_hard_swish": Case(join_hard_swish.apply, WHOLE, whole_graphs.gated, WHOLE),
     "channels_last_matmul": Case(channels_last_matmul.apply, WHOLE, whole_graphs.attending, WHOLE),
     "split_dilated_convs": Case(
         lambda model: split_dilated_convs.apply(model, min_channels=1), WHOLE, whole_graphs.dilated, WHOLE

@@ -57,6 +57,21 @@ def strided() -> onnx.ModelProto:
     )
 
 
+def gated() -> onnx.ModelProto:
+    """A convolution by MobileNetV3's activation, in its two parts; and by a gate that others read, too."""
+    return _parsed(
+        """
+        x = Conv <pads = [1, 1, 1, 1]> (image, w, b)
+        open = HardSigmoid <alpha = 0.16666667, beta = 0.5> (x)
+        bent = Mul (open, x)
+        other = HardSigmoid <alpha = 0.16666667, beta = 0.5> (bent)
+        product = Mul (bent, other)
+        y = Add (product, other)
+        """,
+        f"float[2, 3, 3, 3] w = {{{_whole(0, 54)}}}, float[2] b = {{5, -7}}",
+    )
+
+
 def pooled() -> onnx.ModelProto:
     """The image joined to its largest values, repeated, and a 3x3 convolution over both."""
     return _parsed(

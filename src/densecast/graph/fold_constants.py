@@ -1,7 +1,8 @@
 """Fold shape arithmetic into constants, so that later passes and quantisers see only the actual layers.
 
 Exporters write sizes as chains of Shape, Gather, Sub and Concat nodes. With fixed input sizes all of it is constant;
-ONNX Runtime's basic passes fold it, and fuse nothing that other engines would not read.
+ONNX Runtime's basic passes fold it, and fuse nothing that other engines would not read. Operators that it has no kernel
+for it takes apart, which `join_hard_swish` mends where it costs another engine its own.
 """
 
 from __future__ import annotations

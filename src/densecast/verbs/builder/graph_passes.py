@@ -18,6 +18,7 @@ from densecast.graph import (
     constant_pool_branch,
     conv_before_upsampling,
     drop_outside_taps,
+    join_hard_swish,
     split_dilated_convs,
     split_padded_joins,
     split_upsampled_joins,
@@ -33,6 +34,7 @@ from densecast.spec.options import BuildOptions
 _PASSES = {
     "drop_outside_taps": drop_outside_taps.apply,
     "conv_before_upsampling": conv_before_upsampling.apply,
+    "join_hard_swish": join_hard_swish.apply,
     "constant_pool_branch": constant_pool_branch.apply,
     "split_upsampled_joins": split_upsampled_joins.apply,
     "split_dilated_convs": split_dilated_convs.apply,
@@ -91,6 +93,8 @@ def _by_rule(options: BuildOptions) -> tuple[str, ...]:
     if options.precision != "qint8_mixed_float16":
         # Fewer products too, in int8 as well, but there they quantise a sum that the network does not have.
         names |= {"split_upsampled_joins"} | ({"constant_pool_branch"} if options.backend == "openvino" else set())
+    if options.backend == "openvino":
+        names.add("join_hard_swish")
     if options.backend == "openvino" and options.precision != "force_float32":
         # What the kernels on AMX are slow with, and copies that weigh more beside them; those of float32 are slower.
         names |= {"split_padded_joins", "transpose_hw", "channels_last_matmul"}
