@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from densecast.results._base import ModelRecord, PrecisionReport
+from densecast.results.json_result import ModelRecord, PrecisionReport
 from densecast.results.timing import BenchmarkResult, StageSummary, Timing, spread_of
 from densecast.runtime import ab_timing, machine
 from densecast.runtime.clock import StopWatch, summed, unclocked

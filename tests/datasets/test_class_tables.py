@@ -12,9 +12,9 @@ from PIL import Image
 
 from densecast.datasets import _masks
 from densecast.datasets._masks import MaskColours
-from densecast.datasets.pairs._classes import LEFT_OUT, Classes, classes_of, folded
-from densecast.datasets.pairs._colour_tables import colour_of, read_table
-from densecast.datasets.pairs._data_file import DataFile
+from densecast.datasets.pairs.classes import LEFT_OUT, Classes, classes_of, folded
+from densecast.datasets.pairs.colour_tables import colour_of, read_table
+from densecast.datasets.pairs.data_file import DataFile
 from densecast.errors import BadConfigError, BadDatasetError, BadImageError, MissingFileError, UsageError
 from densecast.spec.data_options import DataOptions, Reading
 

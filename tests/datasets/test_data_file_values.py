@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from densecast.datasets import _contents
-from densecast.datasets.pairs._data_file import DataFile, files_root, find, is_data_file, plain, read
+from densecast.datasets.pairs.data_file import DataFile, files_root, find, is_data_file, plain, read
 from densecast.errors import BadConfigError
 
 

@@ -8,7 +8,7 @@ import tiny_specs
 
 from densecast.artifact import CalibrationRecord, manifest
 from densecast.measure.store import manifest as store_manifest
-from densecast.results import _base
+from densecast.results import json_result
 from densecast.spec.sample import SplitRecord
 from densecast.spec.tensor import TensorSpec
 from densecast.verbs.handoff import input_sizes, package, steps
@@ -45,5 +45,5 @@ def test_commands_are_numbered_in_their_order() -> None:
 
 def test_formats_that_are_kept_on_disk_have_their_numbers() -> None:
     """Whoever reads a file of an earlier version tells it by its number: a new one is a new format."""
-    assert (package.FORMAT, manifest.FORMAT, store_manifest.FORMAT, _base.FORMAT) == (2, 2, 1, 1)
+    assert (package.FORMAT, manifest.FORMAT, store_manifest.FORMAT, json_result.FORMAT) == (2, 2, 1, 1)
     assert HANDOFF.format == 2 and HANDOFF.hardware == "not run on hardware"

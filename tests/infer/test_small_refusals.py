@@ -12,7 +12,7 @@ from made_images import write_jpeg
 from densecast.errors import BadInputError, BadShapeError, DensecastError, MissingFileError, UsageError
 from densecast.imaging.read import read_image
 from densecast.pipeline import Pipeline
-from densecast.results._base import ModelRecord, PrecisionReport
+from densecast.results.json_result import ModelRecord, PrecisionReport
 from densecast.results.predictions import FailedImage, InferredImage, InferredVideo, InferResult, TileRecord
 from densecast.spec.precision import PrecisionRan
 from densecast.spec.verb_options import InferOptions

@@ -17,9 +17,9 @@ from densecast.io import own_json
 from densecast.io.files import sha256
 from densecast.io.own_folders import refuse_inside, replaceable, replaceable_archive
 from densecast.io.own_results import RECORD, OwnResults, state_of
-from densecast.results._base import ModelRecord, PrecisionReport
 from densecast.results.data_check import DataCheckResult
 from densecast.results.info import ModelInfo
+from densecast.results.json_result import ModelRecord, PrecisionReport
 from densecast.results.predictions import EvaluateResult, InferResult
 from densecast.results.stored import ShardResult, StoreComparison, StoreReport
 from densecast.spec.precision import PrecisionRan

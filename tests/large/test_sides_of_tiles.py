@@ -6,7 +6,7 @@ import pytest
 
 from densecast.errors import BadConfigError
 from densecast.spec.tensor import Dim
-from densecast.verbs.large.network import Side, _side
+from densecast.verbs.large.network import Side, side_of
 
 GRID = 64
 
@@ -38,7 +38,7 @@ GRID = 64
     ],
 )
 def test_tiles_of_a_side(size: int | Dim, pad_multiple: int, wanted: int | None, expected: Side) -> None:
-    assert _side(size, pad_multiple, wanted) == expected
+    assert side_of(size, pad_multiple, wanted) == expected
 
 
 @pytest.mark.parametrize(
@@ -49,5 +49,5 @@ def test_tiles_that_a_network_does_not_take_are_refused(size: int | Dim, pad_mul
     with pytest.raises(
         BadConfigError, match=f"tiles of {wanted} pixels were asked for, and the network takes"
     ) as error:
-        _side(size, pad_multiple, wanted)
+        side_of(size, pad_multiple, wanted)
     assert error.value.field == "tile"

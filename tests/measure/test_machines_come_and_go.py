@@ -129,9 +129,9 @@ class Cluster:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cluster]:
-    monkeypatch.setattr(ray_cluster, "_BACK_OFF_S", 0.0)
-    monkeypatch.setattr(ray_cluster, "_NODES_S", 0.0)
-    monkeypatch.setattr(ray_cluster, "_LOOK_S", 0.0)
+    monkeypatch.setattr(ray_cluster, "BACK_OFF_S", 0.0)
+    monkeypatch.setattr(ray_cluster, "NODES_S", 0.0)
+    monkeypatch.setattr(ray_cluster, "LOOK_S", 0.0)
     monkeypatch.setattr(shipped, "plugins", lambda: "")
 
     def made(*cpus: float) -> Cluster:
@@ -264,7 +264,7 @@ def test_a_run_ends_when_more_images_have_failed_than_may(cluster: Any, allowed:
 
 
 def test_a_cluster_without_a_machine_is_waited_for_and_given_up(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "_ALONE_S", 0.02)
+    monkeypatch.setattr(ray_cluster, "ALONE_S", 0.02)
     with pytest.raises(WorkerError, match=r"no machine with a CPU for 0 s\. Run it again") as raised:
         cluster(0.5, 0).run()
     assert raised.value.field == "on"

@@ -43,7 +43,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, *bits: Any, kept: int = ALL, highest
     def asking() -> Iterator[Any]:
         yield (lambda leaf, subleaf: tuple(leaves.get((leaf, subleaf), (0, 0, 0, 0)))), lambda: kept
 
-    monkeypatch.setattr(cpuid, "_asking", asking)
+    monkeypatch.setattr(cpuid, "asking", asking)
     monkeypatch.setattr(cpuid.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(cpuid.platform, "system", lambda: "Linux")
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from densecast.datasets import _coco_annotations
 from densecast.datasets._contents import require_folder
-from densecast.datasets.pairs import _data_file
-from densecast.datasets.pairs._data_file import DataFile
+from densecast.datasets.pairs import data_file
+from densecast.datasets.pairs.data_file import DataFile
 from densecast.errors import BadConfigError, BadDatasetError, DensecastError, MissingFileError
 from densecast.spec.data_options import DataOptions, Reading
 from densecast.spec.sample import Sample, Split
@@ -183,10 +183,10 @@ def _described(root: Path) -> DataFile | None:
     Raises:
         BadConfigError: it is wrong, or says something of masks beside.
     """
-    path = root if root.is_file() else _data_file.find(root)
-    if path is None or path.suffix.lower() == ".json" or not _data_file.is_data_file(path):
+    path = root if root.is_file() else data_file.find(root)
+    if path is None or path.suffix.lower() == ".json" or not data_file.is_data_file(path):
         return None
-    file = _data_file.read(path)
+    file = data_file.read(path)
     if not file.coco:
         return None
     idle = sorted(file.given - _BESIDE_COCO - {"path", "train", "val", "names", "nc"}) or (

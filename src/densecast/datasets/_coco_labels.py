@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from densecast.datasets import _coco_annotations, _coco_masks, _coco_outlines
 from densecast.datasets._coco_joints import fold
-from densecast.datasets.pairs._classes import LEFT_OUT, classes_of
-from densecast.datasets.pairs._data_file import DataFile
+from densecast.datasets.pairs.classes import LEFT_OUT, classes_of
+from densecast.datasets.pairs.data_file import DataFile
 from densecast.errors import BadDatasetError, UsageError
 from densecast.imaging import read
 from densecast.spec.data_options import Reading

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from densecast.results._base import FORMAT, JsonResult
+from densecast.results.json_result import FORMAT, JsonResult
 
 Kind = Literal[
     "layout",

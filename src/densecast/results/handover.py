@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from densecast.results._base import FORMAT
+from densecast.results.json_result import FORMAT
 from densecast.spec.tensor import TensorSpec
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from densecast.io import codec
-from densecast.results._base import FORMAT, JsonResult
+from densecast.results.json_result import FORMAT, JsonResult
 from densecast.spec.layer import Layer
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.io import codec
-from densecast.results._base import FORMAT, JsonResult, ModelRecord, PrecisionReport, without_none
+from densecast.results.json_result import FORMAT, JsonResult, ModelRecord, PrecisionReport, without_none
 from densecast.spec.augment import Augment
 from densecast.spec.score import Score
 

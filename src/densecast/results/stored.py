@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from densecast.io import codec
-from densecast.results._base import FORMAT, JsonResult, without_none
 from densecast.results.compare import ComparedStage
+from densecast.results.json_result import FORMAT, JsonResult, without_none
 from densecast.spec.score import Interval, Score
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from densecast.io import codec
-from densecast.results._base import FORMAT, JsonResult, ModelRecord
+from densecast.results.json_result import FORMAT, JsonResult, ModelRecord
 from densecast.runtime.ab_timing import Answer, Ratio
 from densecast.runtime.cpu_load import CpuLoad
 from densecast.runtime.execution import Mode

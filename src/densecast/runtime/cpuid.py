@@ -48,7 +48,7 @@ def flags() -> frozenset[str] | None:
         return _arm_flags()
     if machine not in ("x86_64", "AMD64") or platform.system() not in ("Linux", "Darwin"):
         return None
-    with contextlib.suppress(OSError, ValueError), _asking() as (cpuid, xgetbv):
+    with contextlib.suppress(OSError, ValueError), asking() as (cpuid, xgetbv):
         highest = cpuid(0, 0)[_EAX]
         leaves = {key: cpuid(*key) for key in {(leaf, sub) for leaf, sub, _, _ in _BITS.values()} if key[0] <= highest}
         found = {
@@ -65,7 +65,7 @@ def name() -> str | None:
     """The CPU's name as it gives it; None where it cannot be asked."""
     if platform.machine() not in ("x86_64", "AMD64") or platform.system() not in ("Linux", "Darwin"):
         return None
-    with contextlib.suppress(OSError, ValueError), _asking() as (cpuid, _):
+    with contextlib.suppress(OSError, ValueError), asking() as (cpuid, _):
         if cpuid(0x80000000, 0)[_EAX] >= 0x80000004:
             words = [word for leaf in (0x80000002, 0x80000003, 0x80000004) for word in cpuid(leaf, 0)]
             text = b"".join(word.to_bytes(4, "little") for word in words)
@@ -102,7 +102,7 @@ class _Asked:
 
 
 @contextlib.contextmanager
-def _asking() -> Iterator[tuple[Callable[[int, int], tuple[int, int, int, int]], Callable[[], int]]]:
+def asking() -> Iterator[tuple[Callable[[int, int], tuple[int, int, int, int]], Callable[[], int]]]:
     """Both calls, for the block.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from densecast.artifact import Artifact
 from densecast.pipeline import Pipeline, PipelineConfig
-from densecast.results._base import ModelRecord, PrecisionReport
+from densecast.results.json_result import ModelRecord, PrecisionReport
 from densecast.runtime.execution import Mode
 
 Model = Pipeline | PipelineConfig | Artifact | Path | str

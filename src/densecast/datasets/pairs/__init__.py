@@ -15,22 +15,22 @@ from densecast.datasets._mask_frames import MaskFrames
 from densecast.datasets._masks import Values, read_values
 from densecast.datasets._survey import Survey
 from densecast.datasets.pairs import (
-    _colour_tables,
     _configured_layout,
-    _data_file,
     _folders,
     _layers,
     _name_tables,
+    colour_tables,
+    data_file,
 )
 from densecast.datasets.pairs._binary import is_binary
-from densecast.datasets.pairs._classes import Classes, classes_of
 from densecast.datasets.pairs._configured import CONFIGURED
-from densecast.datasets.pairs._data_file import DataFile
-from densecast.datasets.pairs._data_file import files_root as files_root
 from densecast.datasets.pairs._folders import pictures_beside as pictures_beside
 from densecast.datasets.pairs._layers import Layers
 from densecast.datasets.pairs._matching import cure_of, match
 from densecast.datasets.pairs._splits import chosen
+from densecast.datasets.pairs.classes import Classes, classes_of
+from densecast.datasets.pairs.data_file import DataFile
+from densecast.datasets.pairs.data_file import files_root as files_root
 from densecast.errors import BadDatasetError, DensecastError
 from densecast.spec.data_layout import DataLayout
 from densecast.spec.data_options import Reading
@@ -198,7 +198,7 @@ def _whole(everything: _Everything, classes: Classes, reading: Reading) -> Pairs
 
 def looks_like(root: Path) -> bool:
     """Whether this is a data file, holds one, or has folders of pictures and masks."""
-    if _data_file.find(root) is not None:
+    if data_file.find(root) is not None:
         return True
     try:
         _folders.find(root, DataFile(root))
@@ -209,8 +209,8 @@ def looks_like(root: Path) -> bool:
 
 def metric_of(root: Path) -> str | None:
     """The metric that the data file of `root` names."""
-    path = _data_file.find(root)
-    return _data_file.read(path).metric if path is not None else None
+    path = data_file.find(root)
+    return data_file.read(path).metric if path is not None else None
 
 
 def _everything(root: Path, reading: Reading) -> _Everything:
@@ -249,8 +249,8 @@ def _file(root: Path, reading: Reading) -> tuple[DataFile, DataLayout | None]:
 
     With it the folders of the model's own configuration, where these are meant.
     """
-    path = _data_file.find(root)
-    file = _data_file.read(path) if path is not None else DataFile(root)
+    path = data_file.find(root)
+    file = data_file.read(path) if path is not None else DataFile(root)
     if file.coco:
         raise BadDatasetError(f"{path} names a file of COCO's: leave --dataset out, or say coco_segmentation.")
     options = reading.options
@@ -267,7 +267,7 @@ def _file(root: Path, reading: Reading) -> tuple[DataFile, DataLayout | None]:
     if (configured := CONFIGURED.get(options.dataset or "")) is not None:
         file = configured.over(file)
     if not file.colours and not file.model_colours and options.colours is None and file.root.is_dir():
-        file = replace(file, colours=_colour_tables.found_in(file.root))
+        file = replace(file, colours=colour_tables.found_in(file.root))
     return file, layout
 
 

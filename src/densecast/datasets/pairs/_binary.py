@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from densecast.datasets._masks import MaskColours, read_values
-from densecast.datasets.pairs._data_file import DataFile
+from densecast.datasets.pairs.data_file import DataFile
 from densecast.errors import DensecastError
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import Sample

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from densecast.datasets import _class_names
-from densecast.datasets.pairs._data_file import DataFile, Place
+from densecast.datasets.pairs.data_file import DataFile, Place
 
 
 @dataclass(frozen=True, slots=True)

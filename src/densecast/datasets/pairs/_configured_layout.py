@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from densecast.datasets.pairs import _folders
-from densecast.datasets.pairs._data_file import DataFile
 from densecast.datasets.pairs._folders import Found, Part
 from densecast.datasets.pairs._splits import named_parts
+from densecast.datasets.pairs.data_file import DataFile
 from densecast.errors import MissingFileError
 from densecast.spec.data_layout import DataLayout, SplitFolders
 from densecast.spec.data_options import Reading

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from densecast.datasets import _contents, _names
-from densecast.datasets.pairs._data_file import DataFile
 from densecast.datasets.pairs._split_names import SPLITS, lists, split_in
+from densecast.datasets.pairs.data_file import DataFile
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.io import files
 from densecast.spec.sample import Split

@@ -22,10 +22,10 @@ import numpy.typing as npt
 
 from densecast.datasets import _names
 from densecast.datasets._masks import MaskColours, read_values
-from densecast.datasets.pairs._classes import folded
-from densecast.datasets.pairs._data_file import DataFile
 from densecast.datasets.pairs._folders import Part
 from densecast.datasets.pairs._matching import Matched
+from densecast.datasets.pairs.classes import folded
+from densecast.datasets.pairs.data_file import DataFile
 from densecast.errors import BadDatasetError, BadImageError
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import Sample

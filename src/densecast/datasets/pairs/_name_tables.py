@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from densecast.datasets import _lists
-from densecast.datasets.pairs import _colour_tables
-from densecast.datasets.pairs._classes import folded
-from densecast.datasets.pairs._data_file import DataFile
+from densecast.datasets.pairs import colour_tables
+from densecast.datasets.pairs.classes import folded
+from densecast.datasets.pairs.data_file import DataFile
 from densecast.spec.data_options import Reading
 
 _BY_VALUE = ("_classes.csv", "id2label.json", "dataset.json")
@@ -33,7 +33,7 @@ def with_found(file: DataFile, reading: Reading) -> tuple[DataFile, tuple[str, .
         return file, ()
     machine = _first(file.root, (_SUPERVISELY,))
     if machine is not None:
-        colours = _colour_tables.read_table(machine)
+        colours = colour_tables.read_table(machine)
         ignore = file.ignore
         if _BLACK not in colours:
             # Where nothing is annotated Supervisely's masks are black.

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from densecast.datasets import _lists, _names
-from densecast.datasets.pairs._data_file import DataFile
 from densecast.datasets.pairs._folders import Found, Part
 from densecast.datasets.pairs._split_names import unread_lists
+from densecast.datasets.pairs.data_file import DataFile
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.spec.sample import Sample, Split
 

@@ -26,11 +26,11 @@ from densecast.measure.store.store import Store
 
 _log = logging.getLogger(__name__)
 
-_LOOK_S = 0.2
-_NODES_S = 3.0
+LOOK_S = 0.2
+NODES_S = 3.0
 # No machine for so long, and the run ends; what is recorded stays.
-_ALONE_S = 120.0
-_BACK_OFF_S = 0.5
+ALONE_S = 120.0
+BACK_OFF_S = 0.5
 _ANSWER_S = 10.0
 _ADDRESS = re.compile(r"(?:ray://)?(\[[^\]]+\]|[^:/\[\]]+):(\d{1,5})/?")
 
@@ -174,7 +174,7 @@ class _Driver:
     def _find_machines(self) -> None:
         """An actor for every machine that has none; those of machines that went away are dropped."""
         now = time.monotonic()
-        if now - self._looked < _NODES_S and self._actors:
+        if now - self._looked < NODES_S and self._actors:
             return
         self._looked = now
         alive = {node["NodeID"]: node["Resources"].get("CPU", 0) for node in self._ray.nodes() if node["Alive"]}
@@ -190,9 +190,9 @@ class _Driver:
         self._shards.workers = max(1, len(self._actors))
         if self._actors:
             self._last_life = now
-        elif now - self._last_life > _ALONE_S:
+        elif now - self._last_life > ALONE_S:
             raise WorkerError(
-                f"the cluster has had no machine with a CPU for {_ALONE_S:.0f} s. Run it again.", field="on"
+                f"the cluster has had no machine with a CPU for {ALONE_S:.0f} s. Run it again.", field="on"
             )
 
     def _made(self, node: str, cpus: float) -> Any:
@@ -218,9 +218,9 @@ class _Driver:
     def _look(self) -> None:
         busy = {actor.pending: actor for actor in self._actors if actor.pending is not None}
         if not busy:
-            time.sleep(_LOOK_S)
+            time.sleep(LOOK_S)
             return
-        done, _ = self._ray.wait(list(busy), num_returns=1, timeout=_LOOK_S)
+        done, _ = self._ray.wait(list(busy), num_returns=1, timeout=LOOK_S)
         for reference in done:
             self._ended(busy[reference], reference)
 
@@ -249,7 +249,7 @@ class _Driver:
     def _set_aside(self, actor: _Actor, shard: Shard | None, error: Exception, *, died: bool) -> None:
         """Leave an actor alone until it answers again; its shard goes back."""
         _log.info("an actor is gone: %s", (str(error).splitlines() or [type(error).__name__])[0])
-        actor.is_ready, actor.again_at = False, time.monotonic() + _BACK_OFF_S
+        actor.is_ready, actor.again_at = False, time.monotonic() + BACK_OFF_S
         self._looked = 0.0
         if shard is None:
             actor.opened += 1

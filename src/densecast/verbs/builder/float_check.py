@@ -23,7 +23,7 @@ from densecast.verbs.builder.compile_plan import CompilePlan
 
 _FLOAT32: Precision = "force_float32"
 # Graphs that have passed in this process, by engine and content: tuning builds one graph several times.
-_passed: set[tuple[str, str]] = set()
+passed: set[tuple[str, str]] = set()
 
 
 def is_needed(plan: CompilePlan) -> bool:
@@ -43,7 +43,7 @@ def check(plan: CompilePlan, job: BuildJob, graph: Path) -> None:
     """
     asked = job.options
     key = (asked.backend, files.sha256(graph))
-    if key in _passed:
+    if key in passed:
         return
     options: BuildOptions = replace(asked, precision=_FLOAT32, half_type="auto")
     with tempfile.TemporaryDirectory(prefix="densecast-") as scratch:
@@ -56,4 +56,4 @@ def check(plan: CompilePlan, job: BuildJob, graph: Path) -> None:
             feeds = [golden_feeds(plan.spec), noisy_feeds(plan.spec)]
             pairs = [(each, answer(plan.spec, session.forward, each)) for each in feeds]
     build_check.check(graph, plan.spec, pairs, _FLOAT32, asked.backend, asked=asked.precision)
-    _passed.add(key)
+    passed.add(key)

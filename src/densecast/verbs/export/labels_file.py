@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.datasets import _lists
-from densecast.datasets.pairs import _data_file
+from densecast.datasets.pairs import data_file
 from densecast.errors import BadConfigError, MissingFileError
 from densecast.io import files
 
@@ -20,7 +20,7 @@ _MOST_BYTES = 1 << 20
 def is_meant(text: str) -> bool:
     """Whether a text is the name of a file rather than of a class: there is one, or it ends like one."""
     path = Path(text)
-    return path.is_file() or path.suffix.lower() in (*_TEXTS, *_data_file.SUFFIXES, ".csv")
+    return path.is_file() or path.suffix.lower() in (*_TEXTS, *data_file.SUFFIXES, ".csv")
 
 
 def read(path: Path) -> list[str] | dict[Any, str]:
@@ -32,9 +32,9 @@ def read(path: Path) -> list[str] | dict[Any, str]:
     """
     if not path.is_file():
         raise MissingFileError.at(path, "file of labels", field="labels")
-    if path.suffix.lower() not in _data_file.SUFFIXES:
+    if path.suffix.lower() not in data_file.SUFFIXES:
         return _lines(path)
-    return _found(_data_file.plain(path), path)
+    return _found(data_file.plain(path), path)
 
 
 def in_text(text: str) -> list[str] | dict[Any, str] | int:

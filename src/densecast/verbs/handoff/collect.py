@@ -10,7 +10,7 @@ from densecast.errors import BadArtifactError, BadDatasetError, BadInputError
 from densecast.measure.ground_truth import GroundTruth
 from densecast.measure.loop import Progress
 from densecast.measure.other_reading import OtherReading
-from densecast.results._base import PrecisionReport
+from densecast.results.json_result import PrecisionReport
 from densecast.results.predictions import CollectResult
 from densecast.spec.augment import View
 from densecast.spec.data_options import Data

@@ -16,7 +16,7 @@ from densecast.errors import BadInputError, MissingFileError, UsageError
 from densecast.imaging.video import is_live
 from densecast.io import codec, files
 from densecast.pipeline import Image, Pipeline
-from densecast.results._base import ModelRecord
+from densecast.results.json_result import ModelRecord
 from densecast.results.predictions import FailedImage, InferredImage, InferredVideo, InferResult
 from densecast.runtime import execution
 from densecast.spec.choices import checked

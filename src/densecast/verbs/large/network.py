@@ -51,7 +51,7 @@ class TileNetwork:
         assert isinstance(channels, int), "checked when the pipeline was opened"
         self._channels = channels
         self.sides = tuple(
-            _side(size, spec.preprocess.pad_multiple, wanted)
+            side_of(size, spec.preprocess.pad_multiple, wanted)
             for size, wanted in zip(spec.input.shape[2:], tile_hw or (None, None), strict=True)
         )
         self.cell_px = self._cell()
@@ -149,7 +149,7 @@ def _check(pipeline: Pipeline) -> None:
         )
 
 
-def _side(size: int | Dim, pad_multiple: int, wanted: int | None) -> Side:
+def side_of(size: int | Dim, pad_multiple: int, wanted: int | None) -> Side:
     """The tiles along one side.
 
     Raises:

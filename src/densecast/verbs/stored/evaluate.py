@@ -22,7 +22,7 @@ from densecast.measure.store.recording import maker_of, own_version, records
 from densecast.measure.store.store import Store, Summary
 from densecast.metrics._base import HasResults
 from densecast.pipeline import Pipeline, PipelineConfig
-from densecast.results._base import ModelRecord, PrecisionReport
+from densecast.results.json_result import ModelRecord, PrecisionReport
 from densecast.results.predictions import EvaluateResult
 from densecast.results.stored import ShardResult
 from densecast.spec.augment import Augment

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.datasets import _contents
-from densecast.datasets.pairs._colour_tables import colour_of, read_table
+from densecast.datasets.pairs.colour_tables import colour_of, read_table
 from densecast.errors import BadConfigError
 from densecast.io import codec, files
 from densecast.spec.model import Rgb

@@ -10,8 +10,8 @@ import numpy as np
 
 from densecast.datasets._label_map import in_words
 from densecast.datasets._masks import MaskColours, Values, read_values
-from densecast.datasets.pairs._colour_tables import read_table
-from densecast.datasets.pairs._data_file import DataFile
+from densecast.datasets.pairs.colour_tables import read_table
+from densecast.datasets.pairs.data_file import DataFile
 from densecast.errors import BadDatasetError, UsageError
 from densecast.spec.data_options import Reading
 from densecast.spec.model import Rgb
