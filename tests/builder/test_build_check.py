@@ -20,6 +20,7 @@ from densecast.errors import ParityError
 from densecast.runtime import execution
 from densecast.session import Session
 from densecast.spec.options import BuildOptions
+from densecast.spec.precision import Precision
 from densecast.spec.tensor import Feeds
 from densecast.spec.verb_options import MaxDrop
 from densecast.tasks.segmentation import SegmentationDecode
@@ -281,9 +282,10 @@ def test_a_network_that_sees_nothing_in_the_test_images_is_built(tmp_path: Path)
     )
     source = tiny_artifacts.exported(tmp_path, model)
     assert isinstance(source.spec.decode, SegmentationDecode) and source.spec.decode.form == "binary_probability"
-    for precision in ("force_float32", "force_float16"):
+    precisions: tuple[Precision, ...] = ("force_float32", "force_float16")
+    for precision in precisions:
         for backend in ("openvino", "onnxruntime"):
-            build(source, tmp_path / f"{precision}_{backend}", BuildOptions(precision=precision, backend=backend))  # type: ignore[arg-type]
+            build(source, tmp_path / f"{precision}_{backend}", BuildOptions(precision=precision, backend=backend))
 
 
 def test_of_small_probabilities_float32_is_held_to_their_logits(tmp_path: Path) -> None:

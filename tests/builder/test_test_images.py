@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,11 @@ import tiny_artifacts
 import tiny_specs
 
 from densecast.artifact import stored_answer
+from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import Native, Preprocess
-from densecast.spec.tensor import Dim, TensorSpec
+from densecast.spec.tensor import Dim, Feeds, TensorSpec
+
+Pixel = Callable[[int, int, int], int]
 
 
 def pattern(c: int, y: int, x: int) -> int:
@@ -25,7 +29,7 @@ def noise(c: int, y: int, x: int) -> int:
 
 
 @pytest.mark.parametrize("made", [(stored_answer.pattern_image, pattern), (stored_answer.noise_image, noise)])
-def test_each_pixel_is_by_its_formula(made: tuple) -> None:  # type: ignore[type-arg]
+def test_each_pixel_is_by_its_formula(made: tuple[Callable[..., np.ndarray], Pixel]) -> None:
     image, pixel = made
     found = image(4, 33, 47)
     assert (found.shape, found.dtype) == ((4, 33, 47), np.uint8)
@@ -43,7 +47,9 @@ FEEDS = (stored_answer.golden_feeds, stored_answer.noisy_feeds)
 
 @pytest.mark.parametrize(("feeds", "pixel"), list(zip(FEEDS, (pattern, noise), strict=True)))
 @pytest.mark.parametrize("batch", [1, 2, Dim("n", 1, 4), Dim("n", 3, 4)])
-def test_pixels_are_normalised_in_float32_and_repeated_for_a_batch(feeds, pixel, batch: int | Dim) -> None:  # type: ignore[no-untyped-def]
+def test_pixels_are_normalised_in_float32_and_repeated_for_a_batch(
+    feeds: Callable[[ModelSpec], Feeds], pixel: Pixel, batch: int | Dim
+) -> None:
     count = batch.min if isinstance(batch, Dim) else batch
     rule = Preprocess(Native(), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 3.0), divisor=255.0)
     spec = replace(tiny_specs.segmentation(), preprocess=rule)

@@ -43,5 +43,7 @@ def free(axis: int) -> Dim:
         (OPEN, [(SMALL, (1,)), (LARGE, (1,))], (BATCH,)),
     ],
 )
-def test_axes_are_open_where_the_images_are_or_where_they_changed(image: TensorSpec, observed, shape) -> None:  # type: ignore[no-untyped-def]
+def test_axes_are_open_where_the_images_are_or_where_they_changed(
+    image: TensorSpec, observed: list[tuple[tuple[int, ...], tuple[int, ...]]], shape: tuple[int | Dim, ...]
+) -> None:
     assert outputs.describe("out", "float32", observed, image) == TensorSpec("out", "float32", shape)

@@ -11,6 +11,7 @@ import pytest
 
 from densecast.graph import fold_constants, join_hard_swish
 from densecast.spec.options import BuildOptions
+from densecast.spec.precision import Precision
 from densecast.verbs.builder import graph_passes
 
 
@@ -53,10 +54,10 @@ def test_what_is_something_else_stays(nodes: str, opset: int) -> None:
 
 
 @pytest.mark.parametrize("precision", ["force_float32", "force_float16", "qint8_mixed_float16"])
-def test_a_build_for_openvino_has_the_whole_again(precision: str) -> None:
+def test_a_build_for_openvino_has_the_whole_again(precision: Precision) -> None:
     sizes = "a = Shape (x) b = Cast <to = 6> (a) c = Cast <to = 7> (b) d = Identity (c) z = Reshape (x, d)"
     folded = fold_constants.apply(model_of(f"{sizes} y = HardSwish (z)")).model
     assert kinds(folded)["HardSigmoid"] == 1, "ONNX Runtime has taken it apart"
-    model, notes = graph_passes.apply(folded, BuildOptions("openvino", precision))  # type: ignore[arg-type]
+    model, notes = graph_passes.apply(folded, BuildOptions("openvino", precision))
     assert kinds(model)["HardSwish"] == 1 and kinds(model)["HardSigmoid"] == 0
     assert notes == ["1 hard sigmoids and products joined to HardSwish"]
