@@ -14,7 +14,9 @@ from densecast.spec.augment import View
 from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import FitInto, Letterbox, Native, Resize, ScaleBy, Stretch
 from densecast.spec.slide import Slide
+from densecast.spec.verb_options import ExportOptions
 from densecast.tasks.segmentation import TASK, SegmentationDecode, postprocess
+from densecast.verbs.export import asked
 
 NETWORK_HW, IMAGE_HW = (32, 48), (67, 101)
 WHOLE = Stretch(NETWORK_HW)
@@ -96,6 +98,11 @@ def test_padding_around_images_is_refused(resize: Resize) -> None:
 def test_sliding_windows_are_refused() -> None:
     with pytest.raises(BadConfigError, match=r"sliding windows.*shifted"):
         TASK.check(replace(spec(Native()), slide=Slide((8, 8), (4, 4))))
+
+
+def test_windows_that_are_asked_for_are_averaged_at_the_networks_size() -> None:
+    model = asked.with_options(spec(Native()), ExportOptions(slide=(32, 32), stride=(16, 16)))
+    assert model.slide == Slide((32, 32), (16, 16)) and model.decode == SegmentationDecode()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -90,6 +90,14 @@ def shifted(spec: ModelSpec, what: str) -> BadConfigError:
         "labels would be shifted. Take 'bilinear_logits'.",
         field="decode",
     )
+
+
+def resized_twice(spec: ModelSpec) -> ModelSpec:
+    """The spec with its logits resized to the network's size first, where it resizes them once."""
+    decode = spec.decode
+    if not isinstance(decode, SegmentationDecode) or decode.to_image != "bilinear_logits_once":
+        return spec
+    return replace(spec, decode=replace(decode, to_image="bilinear_logits"))
 
 
 class SegmentationTask:

@@ -9,6 +9,7 @@ from densecast.spec import slide
 from densecast.spec.model import ModelSpec
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks._base import TASKS, check_slide
+from densecast.tasks.segmentation import resized_twice
 
 
 def with_options(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
@@ -20,7 +21,8 @@ def with_options(spec: ModelSpec, options: ExportOptions) -> ModelSpec:
     if options.name is not None:
         spec = replace(spec, name=options.name)
     if options.slide is not None:
-        spec = replace(spec, slide=slide.of(options.slide, options.stride))
+        # Logits of windows are averaged at the network's size.
+        spec = resized_twice(replace(spec, slide=slide.of(options.slide, options.stride)))
     return checked(spec)
 
 

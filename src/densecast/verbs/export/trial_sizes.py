@@ -13,7 +13,7 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.preprocess import PoseAffine
 from densecast.spec.tensor import Dim, Feeds, TensorSpec
 from densecast.spec.verb_options import ExportOptions
-from densecast.tasks.segmentation import SegmentationDecode
+from densecast.tasks.segmentation import resized_twice
 from densecast.verbs.export import outputs, whole_patches
 from densecast.verbs.export.torch_file import last_line
 
@@ -186,12 +186,7 @@ def with_multiple(spec: ModelSpec, multiple: int) -> ModelSpec:
     if not has_size and preprocess.pad_multiple % multiple:
         preprocess = replace(preprocess, pad_multiple=multiple)
     spec = replace(spec.with_input(image), preprocess=preprocess)
-    decode = spec.decode
-    if not isinstance(decode, SegmentationDecode) or decode.to_image != "bilinear_logits_once":
-        return spec
-    return (
-        spec if preprocess.surroundings() is None else replace(spec, decode=replace(decode, to_image="bilinear_logits"))
-    )
+    return spec if preprocess.surroundings() is None else resized_twice(spec)
 
 
 def said(spec: ModelSpec, multiple: int, reason: str) -> str:
