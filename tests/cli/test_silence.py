@@ -96,12 +96,13 @@ def test_half_a_minute_is_what_the_page_says() -> None:
 
 def test_where_no_command_runs_words_and_bars_are_nobodys_business() -> None:
     """From Python nothing has begun to watch, and a command that ended twice, as after an error, is no fault."""
-    for _ in range(2):
-        _heartbeat.end()
+    _heartbeat.end()
+    ending = beats()  # of a test before: told to end, but its thread may not have had its turn
+    _heartbeat.end()
     _heartbeat.spoken()
     with _heartbeat.shown_by_a_bar():
         pass
-    assert not beats()
+    assert set(beats()) <= set(ending)
 
 
 def test_a_process_that_ends_does_not_wait_for_the_watch() -> None:

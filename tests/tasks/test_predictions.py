@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import io
 import json
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -287,27 +289,32 @@ def test_awaited_predictions_are_those_of_the_pipeline_while_the_loop_goes_on(ar
     with densecast.Pipeline.open(artifacts / "built") as pipeline:
         expected = [pipeline(photo).class_id for photo in photos]
 
-        async def all_of_them() -> tuple[list[Any], int]:
-            turns = 0
+        class Arriving(io.BytesIO):
+            """A file that ends only when the loop has gone on, as that of a slow disk."""
 
-            async def tick() -> None:
-                nonlocal turns
-                while True:
-                    turns += 1
-                    await asyncio.sleep(0)
+            def read(self, size: int | None = -1) -> bytes:
+                turned_meanwhile.append(has_turned.wait(60))
+                return super().read(size)
 
-            ticking = asyncio.create_task(tick())
+        has_turned, turned_meanwhile = threading.Event(), list[bool]()
+        file = Arriving()
+        Image.fromarray(photos[0]).save(file, "PNG")
+        file.seek(0)
+
+        async def all_of_them() -> list[Any]:
             waiting = asyncio.create_task(pipeline.apredict(photos[0]))
             waiting.cancel()
-            made = await asyncio.gather(*(pipeline.apredict(photo) for photo in photos))
-            ticking.cancel()
+            predictions = asyncio.gather(*(pipeline.apredict(image) for image in (file, *photos[1:])))
+            await asyncio.sleep(0)
+            has_turned.set()
+            made = await predictions
             assert waiting.cancelled()
-            return made, turns
+            return made
 
-        made, turns = asyncio.run(all_of_them())
+        made = asyncio.run(all_of_them())
         for one, other in zip(made, expected, strict=True):
             np.testing.assert_array_equal(one.class_id, other)
-        assert turns > len(photos)
+        assert turned_meanwhile and all(turned_meanwhile)
         with pytest.raises(BadShapeError):
             asyncio.run(pipeline.apredict(np.zeros((4, 4, 3))))
     with pytest.raises(UsageError, match="closed"):
