@@ -245,7 +245,6 @@ def test_the_folder_of_a_tuned_build_says_what_it_holds_and_what_was_asked_for(
     assert tune(source, None, bytes_in, threads=1).folder.name == "tiny__fp32__24x40__b1__plain__tuned_from_fp16"
 
 
-
 def test_a_failure_in_one_of_several_streams_is_not_lost(plain: PlainBackend, source: Artifact, tmp_path: Path) -> None:
     from densecast.runtime.execution import ExecutionConfig
     from densecast.verbs.builder import build

@@ -102,9 +102,7 @@ def resolved(
         BuildOptions("plain", "qint8_mixed_float16", quantize=quantize),
         data=images,
     )
-    feeds: list[Feeds] = [
-        {"image": np.broadcast_to(np.float32(index), (1, 3, side, side))} for index in range(count)
-    ]
+    feeds: list[Feeds] = [{"image": np.broadcast_to(np.float32(index), (1, 3, side, side))} for index in range(count)]
     assert plan.record is not None
     record = replace(plan.record, count=count, ids=tuple(map(str, range(count))))
     job, found = calibration_methods.resolve(replace(plan, feeds=feeds, record=record, images=()), images / "x.onnx")
@@ -131,9 +129,7 @@ def test_methods_are_compared_on_every_third_of_24_images_and_the_rest_is_calibr
     assert record.measure == "labels_changed" and record.activations == "symmetric"
 
 
-@pytest.mark.parametrize(
-    ("side", "calibrated", "evaluated"), [(724, 16, 8), (1024, 8, 4), (1448, 4, 4), (8192, 4, 4)]
-)
+@pytest.mark.parametrize(("side", "calibrated", "evaluated"), [(724, 16, 8), (1024, 8, 4), (1448, 4, 4), (8192, 4, 4)])
 def test_larger_images_are_fewer_but_never_less_than_four(
     side: int, calibrated: int, evaluated: int, tried: Tried, source: Artifact, images: Path
 ) -> None:
@@ -248,9 +244,9 @@ def test_images_that_other_machines_cannot_help_with_are_remarked(
         options = QuantizeOptions(calibration_method=method, bias_correction=bias)
         build_options = BuildOptions("plain", "qint8_mixed_float16", quantize=options)
         plan = compile_plan.prepare(source, images / "out", build_options, data=images)  # type: ignore[arg-type]
-        record = calibration_methods.resolve(
-            replace(plan, feeds=Shared(plan.feeds), images=()), images / "graph.onnx"
-        )[1]
+        record = calibration_methods.resolve(replace(plan, feeds=Shared(plan.feeds), images=()), images / "graph.onnx")[
+            1
+        ]
         assert record is not None
         return record.remarks
 

@@ -77,7 +77,9 @@ ELEMENTS = 512 * 2**20 // 4
         (node("Upsample", "x", "n"), lambda n: {"n": np.array([1, n], np.float64)}, ELEMENTS),
     ],
 )  # fmt: skip
-def test_what_is_made_of_few_numbers_is_half_a_gibibyte_at_most(made: onnx.NodeProto, constants: Any, most: int) -> None:
+def test_what_is_made_of_few_numbers_is_half_a_gibibyte_at_most(
+    made: onnx.NodeProto, constants: Any, most: int
+) -> None:
     assert reason(graph([made], constants(most))) == ""
     told = reason(graph([made], constants(most + 1)))
     assert told.startswith(f"a.onnx: node 'y' ({made.op_type}) makes a tensor of 0.5 GiB out of a few numbers")
@@ -141,7 +143,14 @@ def test_larger_files_may_make_four_times_their_size(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     ("dims", "told"),
-    [([2**40], ""), ([2**40, 0], ""), ([2**20, 2**20], ""), ([2**40 + 1], "sizes"), ([-1], "sizes"), ([2, -1], "sizes")],
+    [
+        ([2**40], ""),
+        ([2**40, 0], ""),
+        ([2**20, 2**20], ""),
+        ([2**40 + 1], "sizes"),
+        ([-1], "sizes"),
+        ([2, -1], "sizes"),
+    ],
 )
 def test_tensors_have_sizes_that_tensors_have(dims: list[int], told: str) -> None:
     tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=dims)
@@ -272,9 +281,7 @@ def test_functions_that_call_the_next_one_twice_double_each_time() -> None:
 
 
 def test_functions_that_call_themselves_are_named() -> None:
-    assert reason(called(function("f0", "f0"))) == (
-        "a.onnx: function 'f0' calls itself, directly or through others."
-    )
+    assert reason(called(function("f0", "f0"))) == ("a.onnx: function 'f0' calls itself, directly or through others.")
     assert "'f1' calls itself" in reason(called(function("f0"), function("f1", "f2"), function("f2", "f1")))
     body = helper.make_graph([helper.make_node("f0", ["x"], ["y"], domain="own")], "body", [], [])
     hidden = function("f0")

@@ -1,8 +1,8 @@
-"""Write public_names.json and json_contract.json: what users and their scripts rely on, as it is now.
+"""Write public_names.json, defaults.json and json_contract.json: what users and their scripts rely on, as it is now.
 
-    python tests/golden/make_contract_goldens.py [names | json]
+    python tests/golden/make_contract_goldens.py [names | defaults | json]
 
-Without a word both. Needs every extra. A difference that this writes is one that users see: look at it before it is
+Without a word all. Needs every extra. A difference that this writes is one that users see: look at it before it is
 committed, and tell it in CHANGELOG.md.
 """
 
@@ -23,11 +23,15 @@ def write(path: Path, found: object) -> None:
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or ["names", "json"]
+    wanted = sys.argv[1:] or ["names", "defaults", "json"]
     if "names" in wanted:
         import test_public_names as names
 
         write(names.GOLDEN, names.public_names())
+    if "defaults" in wanted:
+        import test_defaults as contract_of_defaults
+
+        write(contract_of_defaults.GOLDEN, contract_of_defaults.defaults())
     if "json" in wanted:
         import test_json_contract as contract
 

@@ -98,7 +98,10 @@ def test_the_network_itself_runs_on_a_batch(served: Served) -> None:
         (batch(width=7), "inputs[image].shape"),
         ({"image": batch()["image"][:, :2]}, "inputs[image].shape"),
         ({**batch(), "more": np.zeros((1, 1), np.float32)}, "inputs[image].shape"),
-        ({"image": np.where(batch()["image"] > 0.9, np.nan, batch()["image"]).astype(np.float32)}, "inputs[image].data"),
+        (
+            {"image": np.where(batch()["image"] > 0.9, np.nan, batch()["image"]).astype(np.float32)},
+            "inputs[image].data",
+        ),
         ({"image": np.full((1, 3, 8, 8), np.inf, np.float32)}, "inputs[image].data"),
     ],
 )
@@ -112,7 +115,9 @@ def test_a_batch_that_the_network_does_not_take_is_refused(feeds: Feeds, field: 
 
 def test_models_are_named_after_themselves_or_as_they_are_given(built: CompiledArtifact) -> None:
     folder = built.folder
-    found = places([folder, folder, f"a={folder}", f"a:3={folder}", f"a={folder}", f"a:1.0_x-y={folder}", f"b={folder}"])
+    found = places(
+        [folder, folder, f"a={folder}", f"a:3={folder}", f"a={folder}", f"a:1.0_x-y={folder}", f"b={folder}"]
+    )
     assert [(each.name, each.version) for each in found] == [
         ("tiny", "1"), ("tiny", "2"), ("a", "1"), ("a", "3"), ("a", "2"), ("a", "1.0_x-y"), ("b", "1"),
     ]  # fmt: skip

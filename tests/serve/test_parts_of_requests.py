@@ -174,7 +174,13 @@ def test_texts_lie_behind_their_length_in_four_bytes() -> None:
     assert found.shape == (3, 1) and tensors.elements(found) == [b"abc", b"", b"z"]
     assert tensors.to_binary(found) == data and tensors.to_base64(found) == ["YWJj", "", "eg=="]
     assert tensors.of_bytes([b"a", b"b"]).shape == (2,)
-    for wrong, shape in ((data[:-1], (3,)), (data + b"\0", (3,)), (data, (2,)), (data, (4,)), (data[:-5] + b"zzz", (3,))):
+    for wrong, shape in (
+        (data[:-1], (3,)),
+        (data + b"\0", (3,)),
+        (data, (2,)),
+        (data, (4,)),
+        (data[:-5] + b"zzz", (3,)),
+    ):
         field = "inputs[x].parameters.binary_data_size"
         assert refused(tensors.from_binary, memoryview(wrong), "BYTES", shape, "x") == (400, field)
 
@@ -221,7 +227,13 @@ def test_texts_of_json_are_utf_8_or_base64() -> None:
         return tensors.elements(tensors.from_json(data, "BYTES", (len(data),), "x", is_base64=is_base64))
 
     assert read(["ä", ""], False) == ["ä".encode(), b""] and read(["YWJj"], True) == [b"abc"]
-    for wrong, is_base64 in (([1], False), (["\ud800"], False), (["a"], True), (["Y W J j"], True), (["YWJj\n="], True)):
+    for wrong, is_base64 in (
+        ([1], False),
+        (["\ud800"], False),
+        (["a"], True),
+        (["Y W J j"], True),
+        (["YWJj\n="], True),
+    ):
         assert refused(read, wrong, is_base64) == (400, "inputs[x].data")
 
 
@@ -257,7 +269,13 @@ def test_an_answer_holds_what_was_asked_for_in_that_order_and_form() -> None:
         "outputs": [
             {"name": "b", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}},
             {"name": "a", "datatype": "INT64", "shape": [1, 2], "data": [1, 2]},
-            {"name": "c", "datatype": "BYTES", "shape": [1], "parameters": {"content_type": "base64"}, "data": ["YWJj"]},
+            {
+                "name": "c",
+                "datatype": "BYTES",
+                "shape": [1],
+                "parameters": {"content_type": "base64"},
+                "data": ["YWJj"],
+            },
         ],
     }
     told, behind = answered(is_binary_output=True)
@@ -297,7 +315,12 @@ def test_errors_stand_for_what_a_client_is_answered(error: Exception, status: in
 
 
 def test_who_comes_again_is_told_when_and_messages_end() -> None:
-    assert [refusals.busy("x", after_s).headers["Retry-After"] for after_s in (0, 0.2, 1.4, 7.6)] == ["1", "1", "1", "8"]
+    assert [refusals.busy("x", after_s).headers["Retry-After"] for after_s in (0, 0.2, 1.4, 7.6)] == [
+        "1",
+        "1",
+        "1",
+        "8",
+    ]
     assert refusals.busy("x").status == 503 and refusals.busy("x").headers == {"Retry-After": "1"}
     assert refusals.bad("x", "f").status == 400 and refusals.bad("x").headers == {}
     assert len(Refused(400, "m" * 3000).message) == 2000

@@ -1,0 +1,47 @@
+"""Each stage is held against the network as it was trained, and later ones against its graph once that is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from densecast.results.compare import Findings, Location
+from densecast.verbs.compare import root_cause
+
+
+@pytest.mark.parametrize(
+    ("wrong", "references"),
+    [
+        ((), ["original", "original", "graph", "graph"]),
+        (("graph",), ["original", "original", "original", "original"]),
+        (("engine",), ["original", "original", "graph", "graph"]),
+    ],
+)
+def test_a_graph_that_is_right_takes_the_place_of_the_network_it_was_made_of(
+    wrong: tuple[str, ...], references: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def localised(reference: Any, candidate: Any, images: Any) -> Findings:
+        seen.append((candidate.name, reference.name))
+        fault = Location("network", "", "", "", "wrong") if candidate.name in wrong else None
+        return Findings(fault, (), 1)
+
+    monkeypatch.setattr(root_cause, "localise", localised)
+    stages: list[Any] = [
+        SimpleNamespace(name="checkpoint", kind="framework"),
+        SimpleNamespace(name="graph", kind="float graph"),
+        SimpleNamespace(name="engine", kind="compiled"),
+        SimpleNamespace(name="int8", kind="compiled"),
+    ]
+    original: Any = SimpleNamespace(name="original", kind="framework")
+    found = root_cause.localise_all(original, stages, [Path("a.png")])
+    assert seen == list(zip(("checkpoint", "graph", "engine", "int8"), references, strict=True))
+    assert [each.location is not None for each in found] == [each.name in wrong for each in stages]
+    # A checkpoint that follows is held against the network all the same.
+    seen.clear()
+    root_cause.localise_all(original, [stages[1], stages[0]], [Path("a.png")])
+    assert seen[-1] == ("checkpoint", "original")

@@ -1,0 +1,68 @@
+"""Processes that share a port are started, waited for, started again and ended together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import served_work
+
+from densecast.errors import UsageError, WorkerError
+from densecast.verbs.serve import metrics, workers
+
+pytest.importorskip("prometheus_client")
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        yield made
+
+
+def test_a_server_is_ready_when_all_its_processes_are_and_ends_with_them(
+    listening: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(metrics.MULTIPROCESS, raising=False)
+    told: list[Any] = []
+    counts: list[str] = []
+
+    def ready(message: Any) -> None:
+        told.append(message)
+        counts.append(os.environ[metrics.MULTIPROCESS])
+        assert len(list(tmp_path.glob("started_*"))) == 2 and Path(counts[0]).is_dir()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    workers.run(served_work.tell_and_wait, (tmp_path,), listening, count=2, grace_s=30, ready=ready)
+    assert told == [listening.getsockname()[1]]
+    for started in tmp_path.glob("started_*"):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(started.name.removeprefix("started_")), 0)
+    # Nothing of the counts is left.
+    assert metrics.MULTIPROCESS not in os.environ and not Path(counts[0]).exists()
+
+
+@pytest.mark.slow
+def test_what_a_process_refuses_is_what_the_server_ends_with(
+    listening: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(metrics.MULTIPROCESS, "/elsewhere")
+    with pytest.raises(UsageError, match="no such model") as error:
+        workers.run(served_work.refuse, (tmp_path,), listening, count=1, grace_s=30, ready=pytest.fail)
+    assert error.value.field == "artifacts" and os.environ[metrics.MULTIPROCESS] == "/elsewhere"
+
+
+def test_a_process_that_dies_before_it_is_ready_ends_the_server(listening: socket.socket, tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="died while it loaded its models"):
+        workers.run(served_work.die, (tmp_path,), listening, count=1, grace_s=30, ready=pytest.fail)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_later_is_started_again(listening: socket.socket, tmp_path: Path) -> None:
+    told: list[int] = []
+    workers.run(served_work.die_once, (tmp_path,), listening, count=1, grace_s=30, ready=told.append)
+    assert len(told) == 1 and (tmp_path / "died").exists()
