@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -60,3 +61,35 @@ def test_the_difference_is_relative_to_what_is_expected() -> None:
     assert stored_answer.relative_l2(np.zeros(2), np.zeros(2)) == 0
     assert stored_answer.relative_l2(np.zeros(2), expected) == 1, "nothing was expected, and something came"
     assert stored_answer.relative_l2(expected, expected[:1]) == float("inf")
+
+
+def test_of_nothing_and_of_zeros_a_difference_is_there_or_not() -> None:
+    assert stored_answer.relative_l2(np.zeros((0, 3)), np.zeros((0, 3))) == 0
+    assert stored_answer.relative_l2(np.zeros(2), np.array([0, -1.0])) == 1
+    assert stored_answer.relative_l2(np.zeros((1, 2)), np.zeros(2)) == np.inf
+    # Of what may be probabilities it is a share of a hundredth at least; a value beyond them is no probability.
+    small = np.full(4, 1e-4)
+    assert stored_answer.relative_l2(small, 2 * small) == pytest.approx(1e-2)
+    assert stored_answer.relative_l2(np.array([1e-4, -1e-9]), np.array([2e-4, 0])) == pytest.approx(1, rel=1e-4)
+    for one, other, least in (
+        ([0.0, 1.0], [1.0, 0.0], 1e-2), ([0.0, 1.001], [0.0, 1.0], 0), ([0.0, 1.0], [0.0, 1.001], 0),
+        ([-0.001, 1.0], [0.0, 1.0], 0), ([0.0, 1.0], [-0.001, 1.0], 0), ([], [], 0),
+    ):  # fmt: skip
+        assert stored_answer.least_scale(np.array(one), np.array(other)) == least
+
+
+def test_small_answers_are_kept_whole_and_in_order() -> None:
+    values = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
+    np.testing.assert_array_equal(stored_answer.sampled(values), values.reshape(-1))
+    packed = np.load(io.BytesIO(stored_answer.packed([values, values[:1]])))
+    assert sorted(packed.files) == ["output", "output_1", "shape", "shape_1"]
+    assert packed["shape"].tolist() == [2, 3, 5] and packed["shape_1"].tolist() == [1, 3, 5]
+
+
+def test_noise_is_the_same_on_every_machine() -> None:
+    noise = stored_answer.noise_image(3, 97, 139)
+    assert noise.shape == (3, 97, 139) and noise.dtype == np.uint8
+    for c, y, x in ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 2, 3), (2, 96, 138)):
+        mixed = (x * 7919 + y * 104729 + c * 1299709) % 65521
+        assert noise[c, y, x] == (mixed * mixed // 257 + mixed) % 256
+    assert noise.mean() == pytest.approx(127.5, abs=2)

@@ -226,6 +226,21 @@ def test_a_plane_with_a_limit_becomes_two_of_which_the_larger_tells_the_side() -
     assert [dim.dim_value for dim in alone.graph.output[0].type.tensor_type.shape.dim] == [1, 3, 4, 4]
 
 
+def test_a_graph_that_ends_at_its_prediction_is_not_ended_once_more() -> None:
+    ending = Ending("y", "p", "planes", "float32", limits=(0.5,))
+    model = ended(ending, "1, 1, 4, 4")
+    again = end_at_prediction.apply(model, ending)
+    assert not again.changed and again.notes == "the graph already ends at its p"
+    # One that only has the name, or another kind of it, is not meant.
+    missing = end_at_prediction.apply(model, Ending("y", "p", "argmax", "int32"))
+    assert not missing.changed and missing.notes == "the graph has no output 'y'"
+    named = parsed("(float[1, 1, 4, 4] image) => (float[1, 3, 4, 4] p)", "p = Concat <axis = 1> (image, image, image)")
+    result = end_at_prediction.apply(named, Ending("p", "p", "argmax", "int32"))
+    assert result.changed and [value.name for value in result.model.graph.output] == ["p"]
+    (found,) = run(result.model, image=IMAGE)
+    assert found.shape == (1, 4, 4) and found.dtype == np.int32
+
+
 def test_numbers_are_scaled_and_kept_within_their_ends() -> None:
     plane = np.linspace(-1, 2, 16, dtype=np.float32).reshape(1, 1, 4, 4)
     (found,) = run(

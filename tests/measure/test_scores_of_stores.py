@@ -138,7 +138,7 @@ def test_two_evaluations_are_compared_image_by_image(tmp_path: Path) -> None:
     changes = [(each.id, each.worse) for each in found.changed]
     assert [name for name, _ in changes] == ["b", "c", "d"]  # the largest first
     assert [worse for _, worse in changes] == pytest.approx([0.5, -0.25, 0.125], abs=1e-6)
-    assert (found.changed[0].before, found.changed[0].after) == pytest.approx((dice(3), dice(1)))
+    assert (found.changed[0].baseline, found.changed[0].candidate) == pytest.approx((dice(3), dice(1)))
     some = densecast.compare_stores(str(tmp_path / "before"), str(tmp_path / "after"), most=1)
     assert [each.id for each in some.changed] == ["b"] and (some.worse, some.better) == (2, 1)
 
