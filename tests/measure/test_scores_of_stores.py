@@ -225,7 +225,11 @@ def test_a_store_is_found_by_its_manifest_alone(tmp_path: Path) -> None:
     with pytest.raises(BadStoreError, match=rf"is no store of records: it has no {MANIFEST}"):
         Store.at(str(tmp_path))
     made = store(tmp_path / "s", ["a", "b"])
-    assert made.planned() == ["a", "b"] and made.manifest.created and Store.at(str(tmp_path / "s")).manifest == made.manifest
+    assert (
+        made.planned() == ["a", "b"]
+        and made.manifest.created
+        and Store.at(str(tmp_path / "s")).manifest == made.manifest
+    )
     assert store(tmp_path / "s", ["a", "b"]).manifest == made.manifest
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").touch()

@@ -82,7 +82,8 @@ def _fit_sides(spec: ModelSpec, run: Run, model: Any, where: str) -> tuple[Model
             turned = (images, channels, sizes[0][-1], sizes[1][0])
             if turned != tried and not works(turned, tried):
                 continue
-            patch = whole_patches.find(spec, run) if multiple == 1 else None
+            # Maps of large patches grow in steps: until a multiple hides it, that seems not to be as the image does.
+            patch = whole_patches.find(spec, run)
             if patch is not None and works((images, channels, *patch.size_hw)):
                 multiple, tried = patch.multiple, (images, channels, *patch.size_hw)
                 turned, reasons = tried, [(tried, patch.why)]

@@ -52,7 +52,8 @@ def find(spec: ModelSpec, run: Callable[[Feeds], Feeds]) -> Patch | None:
     if found is None or not any(heads.lacks_border(*pair) for pair in zip(EVEN_HW, found, strict=True)):
         return None
     for patch in _PATCHES:
-        times = -(-max(_SIDE, height.min, width.min) // patch)
+        # Odd times: sides that twice the patch divides as well would not tell the two apart.
+        times = -(-max(_SIDE, height.min, width.min) // patch) | 1
         sides = (times * patch, (times + 2) * patch)
         own = finest_at(sides)
         if own is not None and all(side % each == 0 for side, each in zip(sides, own, strict=True)):
