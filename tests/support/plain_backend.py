@@ -25,6 +25,12 @@ class PlainRunner(OnnxRuntimeRunner):
 
     most_at_once = 16
     overflows = False
+    ran: PrecisionRan | None = None
+
+    @property
+    def precision(self) -> PrecisionRan:
+        """What the build says that it runs in."""
+        return self.ran or super().precision
 
     @property
     def max_concurrency(self) -> int:
@@ -68,7 +74,7 @@ class PlainBackend:
         """Run the graph that was kept; what is loaded first is the build's own check, in which nothing overflows."""
         runner = PlainRunner(artifact, config)
         build: BuildOptions = artifact.manifest.build
-        runner.most_at_once = self.most_at_once
+        runner.most_at_once, runner.ran = self.most_at_once, artifact.manifest.precision_ran
         runner.overflows = self._is_checked and build.half_type in self.overflows
         self._is_checked = True
         return runner
