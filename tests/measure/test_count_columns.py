@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from densecast.errors import UsageError
+from densecast.errors import BadStoreError, UsageError
 from densecast.measure.store.count_columns import CountColumns
 from densecast.measure.store.parts import plain, portable
 from densecast.metrics._base import METRICS
@@ -95,3 +95,31 @@ def test_a_metric_whose_counts_nobody_can_tell_is_refused() -> None:
 def test_ids_that_are_no_utf8_come_back(text: str) -> None:
     portable(text).encode("utf-8")
     assert plain(portable(text)) == text
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [np.zeros(2, np.int64), np.zeros(2, np.float64)],
+        [np.zeros(2), np.zeros((2, 1))],
+        [np.zeros((), np.int64)],
+        [np.array(["a"])],
+        [np.zeros(2, np.complex64)],
+        [np.zeros(2), "text", object()],
+    ],
+)
+def test_arrays_that_a_table_does_not_hold_are_refused_by_the_name_of_their_field(values: list[Any]) -> None:
+    @dataclass(frozen=True)
+    class Histogram:
+        sample_id: str
+        bins: Any
+
+    columns = CountColumns(Histogram, {"bins": np.ndarray})
+    with pytest.raises(UsageError, match=r"Histogram\.bins cannot be kept in a store") as error:
+        columns.encode([Histogram(str(place), value) for place, value in enumerate(values)])
+    assert error.value.field == "store"
+    kept = columns.encode([Histogram("a", np.zeros((2, 3), np.uint8))])
+    (found,) = columns.decode(["a"], kept)
+    assert found.bins.shape == (2, 3) and found.bins.dtype == np.uint8
+    with pytest.raises(BadStoreError, match="the records lack the column count_bins"):
+        list(columns.decode(["a"], {}))
