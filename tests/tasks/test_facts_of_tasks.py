@@ -22,8 +22,8 @@ def test_each_task_has_its_own_measure_and_labels_or_none(name: str, measure: st
     task = TASKS.load(name)
     assert (task.name, task.measure.name, task.measure.metric) == (name, measure, metric)
     assert has_labels(name) is has_labels(task) is labels
-    # Only labels are counted where two builds' outputs are weighed; the rest goes by norms.
-    assert isinstance(task, WeighsOutputs) == (name == "segmentation")
+    # Decisions are counted where two builds are weighed; other outputs go by norms.
+    assert isinstance(task, WeighsOutputs) == (name in ("segmentation", "multilabel"))
 
 
 def test_a_segmentation_of_so_many_labels_has_as_many_planes() -> None:
