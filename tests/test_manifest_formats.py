@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from made_images import picture
 
-from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact, manifest
+from densecast.artifact import Artifact, CompiledArtifact, FloatArtifact, format1, manifest
 from densecast.artifact.manifest import CompiledManifest, FloatManifest
 from densecast.errors import BadArtifactError
 from densecast.io import codec
@@ -139,3 +139,13 @@ def test_manifests_hold_only_what_their_kind_has() -> None:
         field.name for field in dataclasses.fields(FloatManifest)
     }
     assert only_compiled >= {"build", "parent", "precision_asked", "precision_ran", "calibration"}
+
+
+@pytest.mark.parametrize(("part", "listed"), [("tuning", "trials"), ("search", "trials")])
+def test_what_format_1_has_not_written_is_left_for_the_reader_to_refuse(part: str, listed: str) -> None:
+    for given in ({}, {listed: None}, {listed: 5}, {listed: {"a": 1}}):
+        plain = format1.upgraded({"format": 1, "kind": "compiled", part: dict(given)})
+        assert plain == {"format": 2, "kind": "compiled", part: given}
+    assert format1.upgraded({part: {listed: [3, {}]}})[part][listed] == [3, {}]
+    for odd in (None, 3, []):
+        assert format1.upgraded({part: odd, "build": odd, "spec": odd})[part] == odd

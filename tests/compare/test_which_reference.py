@@ -7,9 +7,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tiny_artifacts
+import tiny_graphs
+from made_images import write_jpeg
+from plain_backend import PlainBackend
 
+from densecast import plugins
+from densecast.backends._base import BACKENDS
+from densecast.errors import UsageError
 from densecast.results.compare import Findings, Location
-from densecast.verbs.compare import root_cause
+from densecast.spec.options import BuildOptions, InputShape
+from densecast.verbs.builder import build
+from densecast.verbs.compare import open_stage, root_cause
 
 
 @pytest.mark.parametrize(
@@ -45,3 +54,18 @@ def test_a_graph_that_is_right_takes_the_place_of_the_network_it_was_made_of(
     seen.clear()
     root_cause.localise_all(original, [stages[1], stages[0]], [Path("a.png")])
     assert seen[-1] == ("checkpoint", "original")
+
+
+def test_an_engine_that_shows_nothing_inside_is_compared_before_and_after_it(tmp_path: Path) -> None:
+    source = tiny_artifacts.exported(tmp_path, tiny_graphs.brightness())
+    photo = write_jpeg(tmp_path / "a.jpg", (48, 64), 1)
+    with plugins.apart():
+        BACKENDS.register("plain", PlainBackend())
+        build(source, tmp_path / "built", BuildOptions("plain", shape=InputShape((1,), 24, 32)))
+        graph, engine = (open_stage(tmp_path / name, None, 1) for name in ("float", "built"))
+        found = root_cause.localise(graph, engine, [photo])
+        assert found == Findings(None, (), 0, f"{engine.title} shows no inner tensors")
+        found = root_cause.localise(engine, engine, [photo])
+        assert found.note == f"{engine.title} and {engine.title} shows no inner tensors"
+        with pytest.raises(UsageError, match="at least one image"):
+            root_cause.localise(graph, engine, [])

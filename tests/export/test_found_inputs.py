@@ -272,3 +272,16 @@ def test_functions_of_a_file_are_put_where_they_are_called(tmp_path: Path) -> No
     folder = tiny_artifacts.exported(tmp_path, model).folder
     made = onnx.load(folder / "model.onnx")
     assert not made.functions and [node.op_type for node in made.graph.node] == ["Conv", "Relu"]
+
+
+@pytest.mark.parametrize(("version", "listed", "expected"), [(3, False, 3), (3, True, 4), (8, False, 8), (8, True, 8)])
+def test_weights_that_are_listed_as_inputs_are_taken_off_the_list(version: int, listed: bool, expected: int) -> None:
+    model = found_graphs.graph(Kind(opset=9))
+    model.ir_version = version
+    (image,) = (each.name for each in model.graph.input)
+    weight = model.graph.initializer[0]
+    if listed:
+        model.graph.input.append(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+    found = found_inputs.adapt(model, tiny_artifacts.spec(), None)
+    assert [each.name for each in found.model.graph.input] == [image] and found.model.ir_version == expected
+    assert [tensor.name for tensor in found.spec.inputs] == [image]

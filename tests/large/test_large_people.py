@@ -121,3 +121,16 @@ def test_what_tiles_share_is_told_of_the_side_that_shares_less(tmp_path: Path) -
     _, record = found.find(tmp_path / "a.png", tmp_path / "a")
     # Tiles of 16 rows share 15 at most, those of 64 columns the 20 that were asked for: 25 rows of them, and 3 columns.
     assert (record.how, record.tile_hw, record.overlap_px, record.tiles) == ("people", (16, 64), 15, 25 * 3)
+
+
+@pytest.mark.parametrize(("apart", "people_left"), [(0.0, 1), (60.0, 2)])
+def test_people_of_one_shown_joint_are_the_same_where_it_is(apart: float, people_left: int) -> None:
+    xy = np.full((1, JOINTS, 2), 50.0, np.float32)
+    score = np.zeros((1, JOINTS), np.float32)
+    score[0, 5] = 1
+    cut, sure = np.zeros(1, bool), np.ones(1, np.float32)
+    # Boxes of one point meet where they are equal; a second joint gives them a side.
+    score[0, 6], xy[0, 6] = (1, (50.0, 54.0)) if apart else (0, (50.0, 50.0))
+    one, other = Poses(xy, score, sure), Poses(xy + np.float32(apart), score, sure)
+    assert len(people.merged([people.Seen(one, cut, 0), people.Seen(other, cut, 1)])) == people_left
+    assert len(people.merged([people.Seen(one, cut, 0), people.Seen(other, cut, 0)])) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -86,3 +87,16 @@ def test_energy_is_unknown_where_nothing_can_be_read(tmp_path: Path) -> None:
     assert EnergyMeter(tmp_path).joules() is None
     (tmp_path / "intel-rapl:0").mkdir()
     assert EnergyMeter(tmp_path).joules() is None
+
+
+def test_the_colours_of_the_bars_are_named_below_them() -> None:
+    found = Roofline((layer("a", "int8", 4.0, 8_000_000_000, 0),), PEAKS, 12.0, (1, 3, 8, 8), 11)
+    root = ElementTree.fromstring(shown.svg(found, "title"))
+    parts = [each for each in root.iter() if each.tag.rpartition("}")[2] in ("rect", "text")]
+    named = {
+        str(text.text): str(field.get("fill"))
+        for field, text in itertools.pairwise(parts)
+        if field.tag.endswith("rect") and text.tag.endswith("text") and field.get("height") == "12"
+    }
+    bars = [str(each.get("fill")) for each in parts if each.tag.endswith("rect")][:2]
+    assert named == {"at the roofline": bars[0], "above it": bars[1]}

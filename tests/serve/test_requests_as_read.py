@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -62,6 +63,20 @@ def test_whoever_asks_whether_a_model_is_ready_is_told_of_no_in_the_form_of_yes(
             assert is_asked == (answer.get("503", {}).get("content") == answer["200"]["content"]), path
 
 
+def test_what_stands_in_an_address_is_required_and_one_of_what_is_served() -> None:
+    document = openapi.document(ServeOptions(), ["tiny", "other"], ["1", "7"])
+    seen = 0
+    for path, described in document["paths"].items():
+        parameters = described.get("parameters", [])
+        assert [each["name"] for each in parameters] == re.findall(r"{(\w+)}", path)
+        for each in parameters:
+            known = {"name": ["tiny", "other"], "version": ["1", "7"]}[each["name"]]
+            expected = {"in": "path", "required": True, "schema": {"type": "string", "enum": known}}
+            assert each == {"name": each["name"], **expected}
+            seen += 1
+    assert seen == 4 * 1 + 4 * 2
+
+
 async def read(bodies: Bodies, data: bytes, **headers: str) -> bytes:
     """What a body that comes in parts is read as."""
     parts = [data[at : at + 300_000] for at in range(0, len(data), 300_000)]
@@ -91,6 +106,23 @@ def test_a_body_of_the_limit_is_read_whole_however_it_is_packed(
             assert await read(bodies, whole, content_encoding=encoding) == data
         with pytest.raises(Refused, match="a body is at most 1 MiB") as refused:
             await read(bodies, more, content_encoding=encoding)
+        assert refused.value.status == 413
+
+    asyncio.run(asked())
+
+
+@pytest.mark.parametrize(
+    ("length", "is_taken"),
+    [(str(1 << 20), True), (str((1 << 20) + 1), False), ("0", True), ("-1", True), ("²", True), ("9" * 40, False)],
+)
+def test_a_body_that_announces_more_than_the_limit_is_refused_before_it_comes(length: str, is_taken: bool) -> None:
+    async def asked() -> None:
+        bodies = Bodies(ServeOptions(max_body_mib=1))
+        if is_taken:
+            assert await read(bodies, b"some", content_length=length) == b"some"
+            return
+        with pytest.raises(Refused, match="a body is at most 1 MiB") as refused:
+            await read(bodies, b"some", content_length=length)
         assert refused.value.status == 413
 
     asyncio.run(asked())

@@ -139,8 +139,16 @@ def _failed(what: str) -> ConfinementError:
     return ConfinementError(number, f"{what}: {os.strerror(number)}")
 
 
+def file_rights(abi: int) -> int:
+    """The rights to files that a version of Landlock's interface can take away, a bit each; of newer ones the known.
+
+    As in the kernel's userspace-api/landlock.rst: 13 at first, then moving files elsewhere, truncating, and devices.
+    """
+    return (1 << _RIGHTS_BY_ABI.get(abi, 16)) - 1
+
+
 def _restrict_files(abi: int, readable: Iterable[Path], writable: Iterable[Path], scratch: Path) -> None:
-    handled = (1 << _RIGHTS_BY_ABI.get(abi, 16)) - 1
+    handled = file_rights(abi)
     attributes = [handled]
     if abi >= _TCP_ABI:
         attributes.append(_BIND_AND_CONNECT)
