@@ -319,3 +319,9 @@ def test_the_command_line_says_what_goes_in_and_comes_out(sources: dict[str, Art
     assert "Did you mean" in failed(2, "export-to", "tritn", given, "--out", tmp_path / "d")
     assert "'a/b'" in failed(2, "export-to", "ovms", given, "--out", tmp_path / "f", "--name", "a/b")
     assert "--height" in failed(2, "export-to", "hf", given, "--out", tmp_path / "e", "--height", "25", "--width", "40")
+
+
+def test_a_build_of_bytes_is_compared_by_bytes(sources: dict[str, Artifact], tmp_path: Path) -> None:
+    built = build(sources["float"], tmp_path / "bytes", BuildOptions("onnxruntime", uint8_input=True))
+    found = export_to("onnx-full", built, tmp_path / "out")
+    assert found.agreement.difference < 1e-3

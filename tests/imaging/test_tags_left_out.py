@@ -60,3 +60,13 @@ def test_what_is_left_out_is_what_goes_without_saying(changed: dict[str, int], t
 def test_what_cannot_be_is_refused(changed: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(BadImageError):
         read(written(tmp_path / "a.tif", **changed))
+
+
+@pytest.mark.parametrize("size_hw", [(1, 7), (5, 1), (1, 1)])
+def test_a_picture_may_be_one_pixel_high_or_wide(size_hw: tuple[int, int], tmp_path: Path) -> None:
+    height, width = size_hw
+    written(tmp_path / "a.tif", height=height, width=width)
+    with tiff.open_tiff(tmp_path / "a.tif") as strips:
+        assert strips.size_hw == size_hw
+        found = np.concatenate(list(strips.chunks)).reshape(-1)
+    np.testing.assert_array_equal(found, PIXELS.reshape(-1)[: height * width])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from command_line import densecast, failed
 from made_stores import prepare
 
 import densecast as package
-from densecast.errors import BadArtifactError, BadInputError, MissingFileError
-from densecast.io import cache, remote
+from densecast.errors import BadArtifactError, BadDatasetError, BadInputError, MissingFileError
+from densecast.io import cache, mirror, remote
 from densecast.pipeline import Pipeline
 from densecast.spec.store_options import StoreOptions
 from densecast.verbs.builder import calibration
@@ -165,3 +166,17 @@ def test_calibration_images_behind_a_url_are_those_on_disk(root: Path, bucket: C
     here, wanted = calibration.choose(spec, options, root / "data" / "imgs")
     assert [item.path.read_bytes() for item in there] == [item.path.read_bytes() for item in here]
     assert recorded == wanted
+
+
+@pytest.mark.parametrize(("spare", "fits"), [(0, True), (-1, False)])
+def test_data_for_which_the_cache_has_no_room_are_refused_before_they_are_fetched(
+    spare: int, fits: bool, root: Path, bucket: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = sum(path.stat().st_size for path in (root / "data").rglob("*") if path.is_file())
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=needed + spare))
+    if fits:
+        assert mirror.data("memory://bucket/data").is_dir()
+        return
+    with pytest.raises(BadDatasetError, match=r"GiB more in the cache .*Set DENSECAST_CACHE") as error:
+        mirror.data("memory://bucket/data")
+    assert error.value.field == "data" and not [each for each in bucket.read if each.endswith(".jpg")]

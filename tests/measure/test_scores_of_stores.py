@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import tiny_artifacts
+import tiny_specs
 
 import densecast
 from densecast.errors import BadStoreError, UsageError
@@ -20,6 +21,7 @@ from densecast.measure.store.manifest import MANIFEST, Manifest, RunKey
 from densecast.measure.store.record import Failure, Maker, Record
 from densecast.measure.store.store import Store
 from densecast.metrics.dice import ForegroundCount
+from densecast.metrics.monocular_depth import DepthErrors
 from densecast.spec.precision import PrecisionRan
 
 pytest.importorskip("pyarrow")
@@ -141,6 +143,19 @@ def test_two_evaluations_are_compared_image_by_image(tmp_path: Path) -> None:
     assert (found.changed[0].baseline, found.changed[0].candidate) == pytest.approx((dice(3), dice(1)))
     some = densecast.compare_stores(str(tmp_path / "before"), str(tmp_path / "after"), most=1)
     assert [each.id for each in some.changed] == ["b"] and (some.worse, some.better) == (2, 1)
+
+
+def test_of_errors_the_larger_is_worse(tmp_path: Path) -> None:
+    columns = CountColumns.of_kind(DepthErrors, "count_")
+    for name, values in (("before", (0.25, 0.5, 0.125)), ("after", (0.75, 0.25, 0.125))):
+        made = store(tmp_path / name, ["a", "b", "c"], spec=tiny_specs.depth(), metric="monocular_depth")
+        counts = [DepthErrors(each, 9, value, (value,) * 6) for each, value in zip("abc", values, strict=True)]
+        records = [Record(each.sample_id, count=each, finished=datetime.now(UTC)) for each in counts]
+        made.write(records, Maker("a", FLOAT32, "1", "host", "cpu"), columns)
+    found = densecast.compare_stores(str(tmp_path / "before"), str(tmp_path / "after"))
+    assert (found.worse, found.better) == (1, 1)
+    assert [(each.id, each.worse) for each in found.changed] == [("a", 0.5), ("b", -0.25)]
+    assert found.drop.value == pytest.approx(0.25 / 3)
 
 
 def test_evaluations_on_other_images_are_compared_where_that_is_allowed(tmp_path: Path) -> None:
