@@ -42,6 +42,9 @@ ENDS: dict[str, tuple[int, str, Any]] = {
     "threshold": (1, "labels", lambda x: (x.sigmoid() > 0.5).float()),
     "labels of a threshold": (1, "labels", lambda x: (x > 0).long().squeeze(1)),
     "a plane without channels": (1, "binary_probability", lambda x: x.sigmoid()[:, 0]),
+    "logits, channels last": (3, "logits", lambda x: x.permute(0, 2, 3, 1)),
+    "softmax, channels last": (3, "probabilities", lambda x: x.permute(0, 2, 3, 1).softmax(-1)),
+    "sigmoid, channels last": (1, "binary_probability", lambda x: x.sigmoid().permute(0, 2, 3, 1)),
     "a named tuple with a loss": (3, "logits", lambda x: Answer(x, x.mean())),
 }
 
@@ -82,6 +85,57 @@ def test_a_module_is_decoded_as_what_it_gives(end: str, tmp_path: Path) -> None:
     expected = right(net, classes)
     assert 0.01 < (expected == 1).mean() < 0.99
     assert np.mean(predicted != expected) < 1e-3
+
+
+@pytest.mark.slow
+def test_a_script_s_map_is_turned_to_channels_first(tmp_path: Path) -> None:
+    net = Net(3, lambda x: x.permute(0, 2, 3, 1)).eval()
+    torch.jit.trace(net, torch.zeros(1, 3, 40, 56)).save(tmp_path / "net.pt")
+    artifact = export_file(tmp_path / "net.pt", SpecFile(tuple("abc")).model("net"), tmp_path / "float", FIXED)
+    built = build(artifact, tmp_path / "built", BuildOptions(precision="force_float32", backend="torch"))
+    with Pipeline.open(built) as pipeline:
+        np.testing.assert_array_equal(pipeline(image()).class_id, right(net, 3))
+
+
+def test_several_maps_channels_last_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    net = Net(3, lambda x: (x.permute(0, 2, 3, 1), x.permute(0, 2, 3, 1) * 2)).eval()
+    with pytest.raises(BadGraphError, match="its channels are the last axis"):
+        export_module(net, SpecFile(tuple("abc")).model("net"), tmp_path / "float", FIXED)
+
+
+def test_of_nested_decoders_planes_the_finest_is_taken(tmp_path: Path) -> None:
+    pool = torch.nn.functional.avg_pool2d
+    net = Net(1, lambda x: [pool(-x, 4), pool(x, 2) - 1, x]).eval()
+    artifact = export_module(net, SpecFile(tuple("ab")).model("net"), tmp_path / "float", FIXED)
+    assert [tensor.name for tensor in artifact.spec.outputs] == ["output_2"]
+
+
+def test_one_answer_for_the_whole_image_is_refused(tmp_path: Path) -> None:
+    net = Net(3, lambda x: x.mean((2, 3), keepdim=True)).eval()
+    with pytest.raises(BadGraphError, match="one answer for the whole image, as of a classifier"):
+        export_module(net, SpecFile(tuple("abc")).model("net"), tmp_path / "float")
+
+
+def test_a_plane_of_amounts_is_remarked(tmp_path: Path) -> None:
+    said = []
+    for name, end in (("amounts", lambda x: 9 * torch.relu(x)), ("logits", lambda x: 9 * x)):
+        artifact = export_module(Net(1, end).eval(), SpecFile(tuple("ab")).model("net"), tmp_path / name, FIXED)
+        said.append("is never below 0, as counts" in " ".join(artifact.manifest.passes))
+    assert said == [True, False]
+
+
+@pytest.mark.slow
+def test_a_network_that_brings_its_image_to_a_size_of_its_own_is_fed_whole_images(tmp_path: Path) -> None:
+    own = Net(3, None)
+    shrunk = torch.nn.functional.interpolate
+    net = Net(3, lambda x: own.conv(shrunk(x, (24, 32), mode="bilinear"))).eval()
+    artifact = export_module(net, SpecFile(tuple("abc")).model("net"), tmp_path / "float", example=(64, 64))
+    assert artifact.spec.preprocess.pad_multiple == 1
+    built = build(artifact, tmp_path / "built", BuildOptions(precision="force_float32", backend="onnxruntime"))
+    with Pipeline.open(built) as pipeline, torch.inference_mode():
+        logits = net(torch.from_numpy(image()).permute(2, 0, 1)[None] / 255)
+        expected = shrunk(logits, (40, 56), mode="bilinear").argmax(1)[0].numpy()
+        assert np.mean(pipeline(image()).class_id != expected) < 2e-3
 
 
 class Turned(Net):

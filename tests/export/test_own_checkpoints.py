@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import enum
+import functools
 import sys
 import types
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +223,42 @@ def test_plain_records_of_training_scripts_are_passed_over(tmp_path: Path) -> No
         "model": state(),
     }
     assert set(read(saved(tmp_path / "w.pth", content))) == {"a.weight", "a.bias"}
+
+
+@dataclass
+class _Settings:
+    """A configuration of one's own, as `save_hyperparameters` keeps it."""
+
+    rate: float
+    kind: _Kind
+
+
+class _Kind(enum.Enum):
+    SMALL = "small"
+
+
+def test_objects_of_ones_own_classes_beside_the_weights_are_passed_over(tmp_path: Path) -> None:
+    content = {
+        "hyper_parameters": {"settings": _Settings(0.1, _Kind.SMALL), "names": types.SimpleNamespace(a=1)},
+        "make": functools.partial(_Settings, 0.1),
+        "schedule": torch.optim.lr_scheduler.LambdaLR,
+        "state_dict": {"model.a.weight": torch.ones(2, 2), "model.a.bias": torch.zeros(2)},
+    }
+    read_state = read(saved(tmp_path / "last.ckpt", content))
+    assert set(read_state) == {"model.a.weight", "model.a.bias"} and float(read_state["model.a.weight"].sum()) == 4.0
+
+
+def test_lightning_s_averaged_weights_are_taken_as_lightning_does_and_it_is_said(tmp_path: Path) -> None:
+    path = saved(tmp_path / "last.ckpt", {"state_dict": averaged(), "current_model_state": state()})
+    for wanted in (None, "ema"):
+        opened = open_checkpoint(path, wanted)
+        assert torch.equal(opened.state["a.weight"], averaged()["a.weight"]) and "averaged" in opened.notes[0]
+    assert torch.equal(open_checkpoint(path, "current_model_state").state["a.weight"], state()["a.weight"])
+
+
+def test_weights_of_ones_own_class_are_not_made_up(tmp_path: Path) -> None:
+    with pytest.raises(BadCheckpointError, match="one object of a class of its own"):
+        read(saved(tmp_path / "last.ckpt", _Settings(0.1, _Kind.SMALL)))
 
 
 def test_a_whole_pickled_network_is_refused_in_words_that_help(tmp_path: Path) -> None:

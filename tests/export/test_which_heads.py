@@ -28,6 +28,8 @@ FREE = replace(SPEC, outputs=(TensorSpec("other", "float32", (1, 2, 8, 8)),))
         ({"a": (1, 2, 4, 4), "b": (1, 3, 8, 8)}, ["a", "b"]),
         ({"a": (1, 2, 4, 4), "b": (1, 2, 2, 8)}, ["a", "b"]),
         ({"a": (1, 9), "b": (1, 2, 2, 2)}, ["b", "a"]),
+        ({"a": (1, 1, 4, 4), "b": (1, 1, 8, 8)}, ["b", "a"]),
+        ({"a": (1, 1, 8, 8), "b": (1, 2, 4, 4)}, ["b", "a"]),
     ],
 )
 def test_the_likeliest_main_output_comes_first(shapes: dict[str, tuple[int, ...]], order: list[str]) -> None:

@@ -69,6 +69,11 @@ def open_checkpoint(path: Path, wanted: str | None = None) -> Checkpoint:
             f"checkpoint {path} holds more than {MAX_BYTES >> 30} GiB; this is no network of ours."
         )
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    if isinstance(content, inert.Inert):
+        raise BadCheckpointError(
+            f"checkpoint {path} is no state dict but one object of a class of its own. Save its weights "
+            "(torch.save(network.state_dict(), PATH))."
+        )
     where, tensors, notes = state_dicts.choose(content, path.name, wanted)
     labels, palette = state_dicts.described(content)
     if where:
@@ -196,7 +201,11 @@ def _read_torch(path: Path, *, mapped: bool = False) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch remarks on file formats it may not read; it fails where it cannot
             with torch.serialization.safe_globals(inert.harmless_globals()), contextlib.ExitStack() as closing:
-                source = path if mapped or _is_zip(path) else closing.enter_context(_Bounded(path))
+                is_zip = _is_zip(path)
+                source = path if mapped or is_zip else closing.enter_context(_Bounded(path))
+                if is_zip:
+                    others = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+                    closing.enter_context(torch.serialization.safe_globals(inert.stand_ins(others)))
                 return torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise BadCheckpointError(f"checkpoint {path} is not a plain state dict: {_refused(error, path)}") from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from densecast.artifact import FloatManifest
 from densecast.errors import BadGraphError
 from densecast.spec.model import ModelSpec
-from densecast.spec.tensor import Feeds
+from densecast.spec.tensor import Array, Feeds
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import trial_sizes, wrappers
 from densecast.verbs.export.torch_file import last_line
@@ -18,7 +18,8 @@ from densecast.verbs.export.torch_file import last_line
 if TYPE_CHECKING:
     from torch import nn
 
-_TWO = 2
+_TWO, _MAP = 2, 4
+_TURNED = "its output (N, h, w, C) is given as (N, C, h, w)"
 Run = Callable[[Feeds], Feeds]
 
 
@@ -58,10 +59,11 @@ def adapt(network: nn.Module, manifest: FloatManifest, run_of: Callable[[nn.Modu
         network, fitted, note = found
         notes.append("it takes its image channels last: (N, H, W, C)")
     notes += [note] if note else []
-    changed = _with_channels(network, fitted, run_of)
-    if changed is not None:
-        network = changed
-        notes.append("its plane is given as (N, 1, h, w)")
+    for arranged, note in ((_with_channels, "its plane is given as (N, 1, h, w)"), (_channels_first, _TURNED)):
+        changed = arranged(network, fitted, run_of)
+        if changed is not None:
+            network = changed
+            notes.append(note)
     made = replace(manifest, spec=fitted, passes=(*manifest.passes, *notes))
     return Found(network, made, network is not original or bool(others))
 
@@ -180,19 +182,41 @@ def _with_channels(network: nn.Module, spec: ModelSpec, run_of: Callable[[nn.Mod
     """The network with a channel axis, where it returns one plane (N, h, w) of scores for two labels."""
     import numpy as np
 
-    from densecast.verbs.export import output_form, outputs
+    from densecast.verbs.export import output_form
 
     is_binary = isinstance(spec.decode, SegmentationDecode) and len(spec.labels) == _TWO
     if not is_binary or len(spec.inputs) > 1:
         return None
-    shape = trial_sizes.shapes(spec.input, (64, 96))[-1]
-    results = list(run_of(network)(outputs.trial_feeds(spec, shape, 0)).values())
-    plane = results[0]
-    is_plane = len(results) == 1 and plane.ndim == 3 and plane.shape[0] == shape[0] and plane.dtype.kind == "f"
-    if not is_plane or not output_form.has_aspect((plane.shape[1], plane.shape[2]), (shape[2], shape[3])):
+    plane, shape = _only_output(network, spec, run_of)
+    is_plane = plane is not None and plane.ndim == 3 and plane.shape[0] == shape[0] and plane.dtype.kind == "f"
+    if plane is None or not is_plane or not output_form.has_aspect((plane.shape[1], plane.shape[2]), shape[2:]):
         return None
     # Whole numbers are a decision, which has no channel axis.
     values = np.asarray(plane, np.float64)
     if bool((values == np.round(values)).all()):
         return None
     return wrappers.with_channels(network)
+
+
+def _channels_first(network: nn.Module, spec: ModelSpec, run_of: Callable[[nn.Module], Run]) -> nn.Module | None:
+    """The network with its map turned, where it returns one (N, h, w, C), as Keras's do."""
+    from densecast.verbs.export import found_outputs
+
+    if len(spec.inputs) > 1:
+        return None
+    output, shape = _only_output(network, spec, run_of)
+    if output is None or output.ndim != _MAP or not found_outputs.is_channels_last(output, shape[2:], spec):
+        return None
+    return wrappers.channels_first(network)
+
+
+def _only_output(
+    network: nn.Module, spec: ModelSpec, run_of: Callable[[nn.Module], Run]
+) -> tuple[Array | None, tuple[int, int, int, int]]:
+    """What a network of one output gives for an image of some shape, and that shape; None of one of several."""
+    from densecast.verbs.export import outputs
+
+    images, channels, height, width = trial_sizes.shapes(spec.input, (64, 96))[-1]
+    shape = (images, channels, height, width)
+    results = list(run_of(network)(outputs.trial_feeds(spec, shape, 0)).values())
+    return results[0] if len(results) == 1 else None, shape

@@ -90,11 +90,28 @@ def _within(size: int | Dim, side: int) -> int:
     return size if isinstance(size, int) else min(max(size.min, side), size.max)
 
 
+def is_channels_last(array: Array, image_hw: tuple[int, int], spec: ModelSpec) -> bool:
+    """Whether an output of four axes is a map (N, h, w, C), and none (N, C, h, w)."""
+    counts = _counts(spec)
+
+    def is_map(height: int, width: int, channels: int) -> bool:
+        return has_aspect((height, width), image_hw) and channels in counts
+
+    _, first, second, last = array.shape
+    return is_map(first, second, last) and not is_map(second, last, first)
+
+
+def _counts(spec: ModelSpec) -> set[int | None]:
+    """How many channels a map of the task may have: a segmentation's may also be one plane."""
+    channels = TASKS.load_trusted(spec.task).output_channels(spec)
+    return {channels} | ({1} if isinstance(spec.decode, SegmentationDecode) else set())
+
+
 def _arrangement(array: Array, image_hw: tuple[int, int], spec: ModelSpec) -> Arrangement | None:
     """How an output lies, if it is a map that is not (N, C, h, w) or (N, h, w); else None."""
     channels = TASKS.load_trusted(spec.task).output_channels(spec)
     is_segmentation = isinstance(spec.decode, SegmentationDecode)
-    counts = {channels} | ({1} if is_segmentation else set())
+    counts = _counts(spec)
     shape, rank = array.shape, array.ndim
 
     def is_map(axes: tuple[int, ...], channel_axis: int | None) -> bool:
@@ -102,9 +119,7 @@ def _arrangement(array: Array, image_hw: tuple[int, int], spec: ModelSpec) -> Ar
         return has_aspect(sides, image_hw) and (channel_axis is None or shape[channel_axis] in counts)
 
     if rank == 4:
-        if is_map((2, 3), 1) or not is_map((1, 2), 3):
-            return None
-        return Arrangement(4, channels_last=True)
+        return Arrangement(4, channels_last=True) if is_channels_last(array, image_hw, spec) else None
     batch = spec.input.shape[0]
     is_single = shape[:1] != ((batch if isinstance(batch, int) else batch.min),)
     if rank == 3 and (channels != 1 or is_single):

@@ -31,6 +31,7 @@ _EVEN, _LARGEST_STRIDE = 32, 64
 _FEW = 8
 # Maps of classes are no larger than the image; an enlarged picture is.
 _COLOURS, _LARGER = 3, 1.5
+_TWO = 2
 # What detectors and mask classifiers return instead of one map.
 _BY_OBJECT = re.compile(r"(class_queries_logits|masks_queries_logits|pred_boxes|pred_masks|(^|_)boxes)$")
 
@@ -52,10 +53,13 @@ def preferred_first(shapes: Mapping[str, Shape], spec: ModelSpec) -> dict[str, S
         )
 
     channels = TASKS.load_trusted(spec.task).output_channels(spec)
+    maps = {name: shape for name, shape in shapes.items() if len(shape) == 4 and channels is not None}
+    fitting = {name for name, shape in maps.items() if shape[1] == channels}
+    if not fitting and isinstance(spec.decode, SegmentationDecode) and channels == _TWO:
+        fitting = {name for name, shape in maps.items() if shape[1] == 1}
 
     def rank(name: str) -> tuple[int, int]:
-        shape = shapes[name]
-        pixels = shape[2] * shape[3] if len(shape) == 4 and channels is not None and shape[1] == channels else 0
+        pixels = maps[name][2] * maps[name][3] if name in fitting else 0
         by_name = _MAIN.index(name) if name in _MAIN else len(_MAIN) + bool(_AUXILIARY.search(name))
         return by_name, -pixels
 
@@ -168,6 +172,11 @@ def check_padding(name: str, image: Shape, output: Shape, where: str) -> None:
     if len(output) != 4 or min(output[2:]) < 1:
         return
     refuse_turned(name, (image[2], image[3]), output)
+    if output[2:] == (1, 1) and min(image[2:]) > _LARGEST_STRIDE:
+        raise BadGraphError(
+            f"{where}: the output {name!r} is one value of each channel for an image of {image[2]}×{image[3]}: one "
+            "answer for the whole image, as of a classifier. densecast takes networks with a map of all pixels."
+        )
     if output[1] == _COLOURS and all(own >= _LARGER * size for size, own in zip(image[2:4], output[2:4], strict=True)):
         _LOG.warning(
             "%s: the output %r has three planes and is %d×%d for an image of %d×%d, as a network gives that makes "
@@ -193,6 +202,8 @@ def refuse_turned(name: str, image_hw: tuple[int, int], output: Shape) -> None:
     if len(output) < 3 or min(output[-2:]) <= _FEW:
         return
     height, width = output[-2:]
+    if output_form.has_aspect((image_hw[1], image_hw[0]), image_hw):
+        return
     if not output_form.has_aspect((height, width), image_hw) and output_form.has_aspect((width, height), image_hw):
         raise BadGraphError(
             f"the output {name!r} is {height} high and {width} wide for an image {image_hw[0]} high and "

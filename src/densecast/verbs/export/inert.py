@@ -1,13 +1,15 @@
 """Stand-ins for what training frameworks pickle beside the weights: accepted by name, without any behaviour.
 
 A checkpoint of a training run holds logs, configurations and paths as objects of its framework's classes. None of them
-is needed, and none may run code: each name below is read as an object that keeps nothing and does nothing.
+is needed, and none may run code: each is read as an object that keeps nothing and does nothing.
 """
 
 from __future__ import annotations
 
 import pickle
+import sys
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 _NAMES = (
@@ -38,6 +40,10 @@ _NAMES = (
     "datetime.timedelta",
     "uuid.UUID",
     "torch.torch_version.TorchVersion",
+    "types.SimpleNamespace",
+    "functools.partial",
+    "datetime.time",
+    "datetime.timezone",
 )
 # Mappings of a class of their own, read as plain ones: labels may be inside.
 _MAPPINGS = (
@@ -51,6 +57,9 @@ _MAPPINGS = (
     "easydict.EasyDict",
     "yacs.config.CfgNode",
 )
+
+# What a network itself is pickled as; and how tensors are, of which none may become a stand-in.
+_NETWORK, _OPTIMISER = "torch.nn.modules.", "torch.optim."
 
 
 class Inert:
@@ -104,3 +113,20 @@ def harmless_globals() -> list[Any]:
         (attribute_of_inert, "builtins.getattr"),
         (attribute_of_inert, "__builtin__.getattr"),
     ]
+
+
+def stand_ins(names: Sequence[str]) -> list[Any]:
+    """Stand-ins for what else a checkpoint names: classes and functions of whoever trained the network.
+
+    A configuration of one's own class, a metric or an optimiser beside the weights are not needed. Nothing stands in
+    for Python's own modules, which only an attack needs, for tensors of other kinds, or where a whole network was
+    pickled.
+    """
+    if any(name.startswith(_NETWORK) for name in names):
+        return []
+    return [(Inert, name) for name in names if _is_of_training(name)]
+
+
+def _is_of_training(name: str) -> bool:
+    package = name.partition(".")[0]
+    return name.startswith(_OPTIMISER) or (package != "torch" and package not in sys.stdlib_module_names)

@@ -17,6 +17,7 @@ from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Array, Feeds
 from densecast.spec.verb_options import ExportOptions
 from densecast.tasks.segmentation import BINARY, Form, SegmentationDecode
+from densecast.verbs.export import output_remarks
 
 # How far the probabilities of a pixel may sum up from 1, after rounding in 16 bits.
 _SUM_TOLERANCE = 5e-3
@@ -80,7 +81,9 @@ def settle(
     form = forms[main]
     if form == "labels":
         _check_labels(results[main], main, spec)
-    said = _said(main, form, spec) + (_doubt(results[main], main, form, spec) if model is not None else ())
+    said = output_remarks.said(main, form, spec)
+    if model is not None:
+        said += output_remarks.doubts(model, results[main], main, form, spec)
     return Settled(with_form(spec, main, form), found, said)
 
 
@@ -94,7 +97,8 @@ def refined(
     form = form_of(model, main, output, image_hw, stated) or found.decode.form
     if form == "labels":
         _check_labels(output, main, stated)
-    return Settled(with_form(found, main, form), None, _said(main, form, stated) + _doubt(output, main, form, stated))
+    said = output_remarks.said(main, form, stated) + output_remarks.doubts(model, output, main, form, stated)
+    return Settled(with_form(found, main, form), None, said)
 
 
 def with_form(spec: ModelSpec, main: str, form: Form) -> ModelSpec:
@@ -109,7 +113,9 @@ def with_form(spec: ModelSpec, main: str, form: Form) -> ModelSpec:
     try:
         return replace(spec, decode=replace(spec.decode, form=form))
     except (BadConfigError, ValueError) as error:
-        raise BadGraphError(f"the output {main!r} holds {_in_words(form)}: {str(error).rstrip('.')}.") from None
+        raise BadGraphError(
+            f"the output {main!r} holds {output_remarks.in_words(form)}: {str(error).rstrip('.')}."
+        ) from None
 
 
 def form_of(model: Any | None, name: str, output: Array, image_hw: tuple[int, int], spec: ModelSpec) -> Form | None:
@@ -267,33 +273,3 @@ def _check_labels(output: Array, main: str, spec: ModelSpec) -> None:
         f"{count - 1} ({', '.join(spec.labels[:_SHOWN_LABELS])}{', …' if count > _SHOWN_LABELS else ''}). {cure}",
         field="labels",
     )
-
-
-def _doubt(output: Array, main: str, form: Form, spec: ModelSpec) -> tuple[str, ...]:
-    """What to say of a plane that may be either, logits or probabilities."""
-    assert isinstance(spec.decode, SegmentationDecode)
-    is_unit = bool(output.size) and float(output.min()) >= 0 and float(output.max()) <= 1
-    if form != "binary_logits" or spec.decode.form == form or not is_unit:
-        return ()
-    return (
-        f"on a test image {main!r} lies between 0 and 1, and nothing in the graph shows a sigmoid: if it holds "
-        "probabilities, declare form = 'binary_probability' in [decode]",
-    )
-
-
-def _said(main: str, form: Form, spec: ModelSpec) -> tuple[str, ...]:
-    assert isinstance(spec.decode, SegmentationDecode)
-    if form in ("logits", spec.decode.form):
-        return ()
-    threshold = f", {spec.labels[1]!r} above {spec.decode.threshold:g}" if form in BINARY else ""
-    return (f"the output {main!r} holds {_in_words(form)}: decoded as form {form!r}{threshold}",)
-
-
-def _in_words(form: Form) -> str:
-    return {
-        "logits": "logits",
-        "labels": "labels, as the graph ends in the decision",
-        "probabilities": "probabilities",
-        "binary_logits": "one plane of logits for two labels",
-        "binary_probability": "one plane, the probability of the second of two labels",
-    }[form]

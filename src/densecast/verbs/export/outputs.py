@@ -79,6 +79,11 @@ def check_channels(spec: ModelSpec, name: str, shape: Shape) -> None:
     if len(shape) != 4:
         needs = f"{spec.task} needs a map (N, {channels}, h, w)"
         raise BadGraphError(f"the output {name!r} is {list(shape)}; {needs}.{_hint(shape, channels)}")
+    if shape[3] == channels:
+        raise BadGraphError(
+            f"the output {name!r} is {list(shape)}: its channels are the last axis. Turn it in the network, as by "
+            "permute(0, 3, 1, 2), and export it again."
+        )
     labels = ", ".join(spec.labels[:_SHOWN_LABELS]) + (" …" if len(spec.labels) > _SHOWN_LABELS else "")
     raise BadGraphError(
         f"the output {name!r} has {shape[1]} channels, but {spec.name} ({spec.task}, labels {labels}) needs "

@@ -21,6 +21,8 @@ _AVERAGED = re.compile(r"(^|[._])(ema|emas|swa|averaged?|shadow|teacher)([._]|\d
 # Where mmengine keeps two sets of weights. When it saves it exchanges them, so that a plain reader gets the averaged
 # ones: what it calls `ema_state_dict` are those that were trained (`EMAHook.before_save_checkpoint`).
 _EXCHANGED = ("state_dict", "ema_state_dict")
+# Where Lightning does (`WeightAveraging`): the first are the averaged ones, which `load_from_checkpoint` takes too.
+_LIGHTNING = ("state_dict", "current_model_state")
 # The states of what trains a network, which hold tensors too.
 _TRAINING = re.compile(
     r"optim|sched|scaler|amp$|rng|callback|loops|hyper_|^meta$|message_hub|^lr_|criterion", re.IGNORECASE
@@ -53,7 +55,8 @@ def choose(content: object, file: str, wanted: str | None = None) -> tuple[str, 
         keys = ", ".join(str(key) for key in list(content)[:5]) or "nothing"
         raise BadCheckpointError(f"checkpoint {file} holds no tensors (it holds {keys}).")
     is_exchanged = _is_exchanged(content)
-    if wanted == EMA and is_exchanged:
+    is_lightning = set(_LIGHTNING) <= set(found)
+    if wanted == EMA and (is_exchanged or is_lightning):
         wanted = _EXCHANGED[0]
     name = _wanted(found, file, wanted) if wanted else _default(found, file)
     parts = _parts(found, name) if not wanted else {}
@@ -65,6 +68,12 @@ def choose(content: object, file: str, wanted: str | None = None) -> tuple[str, 
     others = [other for other in found if other and other != name]
     if is_exchanged and name in _EXCHANGED:
         return name, tensors, (_exchanged_note(name),)
+    if is_lightning and name == _LIGHTNING[0]:
+        return (
+            name,
+            tensors,
+            (f"the averaged weights taken: --weights {_LIGHTNING[1]} takes those of Lightning's last step",),
+        )
     notes = []
     if name not in ("", *_USUAL) or (wanted and others):
         notes.append(f"weights taken from {name!r} of {file}")

@@ -70,6 +70,29 @@ def channels_last(network: nn.Module) -> nn.Module:
     return ChannelsLast().eval()
 
 
+def channels_first(network: nn.Module) -> nn.Module:
+    """Wrap a module that returns (N, h, w, C) so that it returns (N, C, h, w)."""
+    import torch
+
+    if isinstance(network, torch.jit.ScriptModule):
+        return script_around(network, "results.permute(0, 3, 1, 2).contiguous()", 1)
+
+    class ChannelsFirst(torch.nn.Module):
+        """Wrapper that turns the only output."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            """(N, C, H, W) -> (N, C, h, w)."""
+            from densecast.networks._outputs import named_outputs
+
+            return next(iter(named_outputs(self.network(image)).values())).permute(0, 3, 1, 2).contiguous()
+
+    return ChannelsFirst().eval()
+
+
 def with_channels(network: nn.Module) -> nn.Module:
     """Wrap a module that returns (N, h, w) so that it returns (N, 1, h, w)."""
     import torch
