@@ -32,7 +32,7 @@ class ForeignError(Exception):
         (RuntimeError("std::bad_alloc"), 3, "memory ran out"),
         (ForeignError("Failed to allocate 5 bytes"), 3, "memory ran out"),
         (RuntimeError("can't start new thread"), 3, "memory ran out"),
-        (PermissionError(errno.EACCES, "Permission denied", "/a/b.png"), 3, "/a/b.png: Permission denied. Name a place"),
+        (PermissionError(errno.EACCES, "Permission denied", "/a/b"), 3, "/a/b: Permission denied. Name a place"),
         (OSError(errno.EROFS, "Read-only file system", "b.png"), 3, "b.png: Read-only file system. Name a place"),
         (OSError(errno.ENOSPC, "No space left on device", b"b.png"), 3, "b.png: No space left on device.\n"),
         (OSError("odd"), 3, "odd"),
