@@ -98,7 +98,7 @@ def command(
         from densecast.cli import _stored
         from densecast.verbs.stored.infer import infer_stored
 
-        _refuse_idle({**drawn, "list": listed is not None, "limit": limit is not None}, chosen, kept)
+        _refuse_idle({**drawn, "list": listed is not None, "limit": limit is not None})
         with bar("images", quiet) as progress:
             config = PipelineConfig(artifact, threads, "throughput", views, device)
             held = infer_stored(config, images, kept, out=out, options=chosen, batch=batch, progress=progress)
@@ -149,25 +149,14 @@ def _tell(result: InferResult, out: Path, json: Path | None) -> None:
     refuse_failures(result, out)
 
 
-def _refuse_idle(given: dict[str, bool], options: InferOptions, kept: StoreOptions) -> None:
-    """Refuse options that have no effect on a run with a store.
+def _refuse_idle(given: dict[str, bool]) -> None:
+    """Refuse options of the command line that have no effect on a run with a store.
 
     Raises:
-        UsageError: names the first one, and what does the same.
+        UsageError: names the first one.
     """
     from densecast.errors import UsageError
 
-    if kept.keep_predictions:
-        raise UsageError("the records of infer always hold the predictions: leave it out.", field="keep_predictions")
-    if options.keep_going:
-        raise UsageError("with --store, say how many images may fail with --max-errors.", field="keep_going")
-    if options.large:
-        raise UsageError(
-            "--large cannot be combined with --store, which keeps whole predictions: leave one of them out.",
-            field="large",
-        )
-    if options.skip_existing:
-        raise UsageError("with --store, what is recorded is not computed again: leave it out.", field="skip_existing")
     name = next((name for name, value in given.items() if value), None)
     if name is not None:
         raise UsageError(f"--{name} has no effect on runs with --store: leave it out.")

@@ -33,6 +33,9 @@ from densecast.verbs.stored import images as found_images
 from densecast.verbs.stored.evaluate import config_of, identity
 from densecast.verbs.stored.run import Run
 
+_USUAL = InferOptions()
+_IDLE = ("formats", "allow_url", "every", "seconds", "overlay_video")
+
 
 @dataclass(frozen=True)
 class InferJob:
@@ -123,7 +126,7 @@ def infer_stored(
     if out is not None and stored.part is not None:
         raise UsageError("files are of all images: leave it out, and run without a shard at the end.", field="out")
     folder = None if out is None else files.given(out)
-    _refuse_idle(options)
+    _refuse_idle(options, stored)
     found = found_images.find(images, recursive=options.recursive, out=folder)
     with contextlib.ExitStack() as stack:
         opened: Pipeline | None = None
@@ -184,16 +187,22 @@ def _manifest(artifact: CompiledArtifact, ids: Sequence[str], augment: Augment, 
     )
 
 
-def _refuse_idle(options: InferOptions) -> None:
+def _refuse_idle(options: InferOptions, stored: StoreOptions) -> None:
     """Refuse options of `infer` that are for files of images on this machine, without a store.
 
     Raises:
-        UsageError: names the option.
+        UsageError: names the option, and what does the same.
     """
-    usual = InferOptions()
-    for name in ("formats", "allow_url", "every", "seconds", "overlay_video"):
-        if getattr(options, name) != getattr(usual, name):
-            raise UsageError("it has no effect on runs with --store: leave it out.", field=name)
+    if stored.keep_predictions:
+        raise UsageError("the records of infer always hold the predictions: leave it out.", field="keep_predictions")
+    for name, why in (
+        ("keep_going", "with --store, say how many images may fail with --max-errors."),
+        ("large", "a store keeps whole predictions, and pictures in tiles have none: leave one of them out."),
+        ("skip_existing", "with --store, what is recorded is not computed again: leave it out."),
+        *((name, "it has no effect on runs with --store: leave it out.") for name in _IDLE),
+    ):
+        if getattr(options, name) != getattr(_USUAL, name):
+            raise UsageError(why, field=name)
 
 
 def _plan(found: Mapping[str, Source], out: Path, artifact: CompiledArtifact, options: InferOptions) -> Results:
