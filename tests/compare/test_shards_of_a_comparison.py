@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from plain_backend import PlainBackend
 import densecast
 from densecast import plugins
 from densecast.backends._base import BACKENDS, BuildJob, Built
-from densecast.errors import BadStoreError, UsageError
+from densecast.errors import BadImageError, BadStoreError, UsageError
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.verbs.builder import build
 
@@ -56,7 +57,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def options(root: Path, **more: Any) -> dict[str, Any]:
-    return {"data": root / "data", "split": "all", "threads": 1, **more}
+    return {"data": root / "data", "split": "all", "threads": 1} | more
 
 
 def test_two_shards_are_the_whole_comparison(root: Path, tmp_path: Path) -> None:
@@ -92,3 +93,17 @@ def test_what_a_shard_of_a_comparison_needs_is_asked_for(root: Path, tmp_path: P
     with pytest.raises(UsageError) as error:
         densecast.compare(*pair, **options(root, stored=densecast.StoreOptions(str(tmp_path / "a"), shard="1/2")))
     assert error.value.field == "shard"
+
+
+def test_a_picture_that_cannot_be_read_is_a_failure_with_its_own_error(root: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(root / "data", tmp_path / "data"))
+    broken = sorted((data / "imgs").iterdir())[1]
+    broken.write_bytes(b"no picture")
+    pair = root / "plain", [root / "moved"]
+    stored = densecast.StoreOptions(str(tmp_path / "run"), shard="1/1", max_errors="1")
+    found = densecast.compare_shard(*pair, **options(root, data=data, stored=stored))
+    ((name, text),) = found.failed.items()
+    assert found.done == 4 and broken.stem in name and broken.name in text and "not an image of a known format" in text
+    with pytest.raises(BadImageError, match=broken.name):
+        strict = densecast.StoreOptions(str(tmp_path / "strict"), shard="1/1")
+        densecast.compare_shard(*pair, **options(root, data=data, stored=strict))

@@ -68,6 +68,20 @@ def test_the_score_is_that_of_all_records_in_any_order(tmp_path: Path) -> None:
     assert found.score.remarks == ("images were computed in several precisions: float32 2, float16 1",)
 
 
+def test_records_that_do_not_say_in_what_they_were_computed_are_taken(tmp_path: Path) -> None:
+    made = store(tmp_path / "s", ["a", "b"])
+    write(made, count("a", 4), precision="")
+    found = scoring.score(made, made.scan().summary)
+    assert (found.precision.compute, found.score.remarks) == ("unknown", ())
+    write(made, count("b", 2))
+    found = scoring.score(made, made.scan().summary)
+    (remark,) = found.score.remarks
+    assert remark.startswith("images were computed in several precisions: ") and "unknown 1" in remark
+    nothing = store(tmp_path / "t", ["a"])
+    fail(nothing, "a")
+    assert scoring.score(nothing, nothing.scan().summary).precision.compute == "unknown"
+
+
 def test_an_image_that_two_have_computed_counts_once(tmp_path: Path) -> None:
     made = store(tmp_path / "s", ["a", "b"])
     write(made, count("a", 4), count("b", 2))
