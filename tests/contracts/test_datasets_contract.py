@@ -12,6 +12,7 @@ import made_coco_labels
 import made_images
 import made_label_maps
 import made_mask_folders
+import made_outlines
 import made_pairs
 import made_parquet
 import numpy as np
@@ -41,10 +42,12 @@ CASES = {
     "cityscapes": Case(made_label_maps.cityscapes),
     "coco_keypoints": Case(made_coco.folder, label_maps=False),
     "coco_segmentation": Case(made_coco_labels.instances, label_maps=False),
+    "labelme": Case(made_outlines.labelme, label_maps=False),
     "depth_pairs": Case(made_pairs.depth, label_maps=False),
     "multilabel_pairs": Case(made_pairs.multilabel, label_maps=False),
     "pairs": Case(lambda root: made_mask_folders.pairs(root, count=12)),
     "parquet": Case(made_parquet.one_file, label_maps=False),
+    "yolo_segmentation": Case(made_outlines.yolo, label_maps=False),
     "voc2012": Case(made_label_maps.voc2012),
 }
 

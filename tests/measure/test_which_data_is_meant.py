@@ -114,7 +114,7 @@ def test_folders_of_pictures_are_no_data_set_unless_they_are_one(tmp_path: Path)
 
 def test_a_wrong_layout_names_pairs_where_the_folder_looks_like_them(tmp_path: Path) -> None:
     root = pairs(tmp_path, 2)
-    with pytest.raises(BadDatasetError, match=r"name the dataset pairs \(--dataset pairs\)"):
+    with pytest.raises(BadDatasetError, match=r"name the dataset \(--dataset pairs\)"):
         find(replace(OWN, evaluation=Evaluation("voc2012", "iou")), root).open("val")
     with pytest.raises(BadDatasetError) as raised:
         find(replace(OWN, evaluation=Evaluation("voc2012", "iou")), tmp_path / "images").open("val")

@@ -8,29 +8,20 @@ top, of equal ones the later.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from densecast.datasets import _coco_annotations, _coco_masks, _coco_outlines
-from densecast.datasets._coco_joints import fold
-from densecast.datasets.pairs.classes import LEFT_OUT, classes_of
-from densecast.datasets.pairs.data_file import DataFile
-from densecast.errors import BadDatasetError, UsageError
+from densecast.datasets._categories import NOT_EVALUATED, UNLABELLED, Values, classes_by_name
+from densecast.errors import BadDatasetError
 from densecast.imaging import read
 from densecast.spec.data_options import Reading
-from densecast.spec.sample import LabelMap, target_dtype
-from densecast.tasks.segmentation.palettes import ignored
+from densecast.spec.sample import LabelMap
 
-BACKGROUND = "background"
-_UNLABELLED, _NOT_EVALUATED = 0, 65535
 _SEGMENTS = "segments_info"
-
-# (H, W): 0 for no annotation, k + 1 for the k-th category, 65535 for what is not evaluated.
-Values = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +48,7 @@ class Labels:
             BadDatasetError: an outline that cannot be rasterised; names the annotation.
         """
         size_hw = image.size_hw[::-1] if is_turned else image.size_hw
-        painted: Values = np.full(size_hw, _UNLABELLED, np.uint16)
+        painted: Values = np.full(size_hw, UNLABELLED, np.uint16)
         masks: list[tuple[bool, int, int, _coco_masks.Mask]] = []
         for place, entry in enumerate(self.of_image[image.id]):
             try:
@@ -70,7 +61,7 @@ class Labels:
         # Crowds lie below everything.
         for is_crowd, _, place, mask in sorted(masks, key=lambda each: (not each[0], *each[1:3])):
             category = self.of_image[image.id][place]["category_id"]
-            painted[mask] = _NOT_EVALUATED if is_crowd else self.values[category]
+            painted[mask] = NOT_EVALUATED if is_crowd else self.values[category]
         return self.lookup[painted]
 
     def panoptic(self, image: _coco_annotations.ImageEntry, png: Path) -> LabelMap:
@@ -88,7 +79,7 @@ class Labels:
             where = "the PNG, and not in the file" if wrong in there else "the file, and not in the PNG"
             raise BadDatasetError(f"{png}: image {image.id:012d}: segment {wrong} is in {where}.")
         values = [
-            _NOT_EVALUATED if not key or segments[key].get("iscrowd") else self.values[segments[key]["category_id"]]
+            NOT_EVALUATED if not key or segments[key].get("iscrowd") else self.values[segments[key]["category_id"]]
             for key in ids.tolist()
         ]
         shape = read.size_hw(png)
@@ -118,7 +109,7 @@ def parse(document: dict[str, Any], path: Path, reading: Reading) -> tuple[Label
             _coco_masks.require_pycocotools()
     categories = sorted(document["categories"], key=lambda each: int(each["id"]))
     values = {each["id"]: place for place, each in enumerate(categories, start=1)}
-    lookup, words = _classes(categories, used, reading, path)
+    lookup, words = classes_by_name(categories, used, reading, path)
     images = tuple(
         _coco_annotations.ImageEntry(each["id"], each["file_name"], (each["height"], each["width"]))
         for each in sorted(document["images"], key=lambda entry: int(entry["id"]))
@@ -139,7 +130,7 @@ def problems(document: dict[str, Any]) -> Iterator[str]:
     ):
         yield "categories must be objects with a whole number as id, and a name"
         return
-    if len(set(ids)) != len(ids) or len(ids) >= _NOT_EVALUATED:
+    if len(set(ids)) != len(ids) or len(ids) >= NOT_EVALUATED:
         yield "two categories have one id"
         return
     known: set[int] = set()
@@ -195,48 +186,3 @@ def _part_problems(entry: dict[str, Any], categories: set[Any]) -> Iterator[str]
 
 def _is_panoptic(document: dict[str, Any]) -> bool:
     return any(isinstance(each, dict) and _SEGMENTS in each for each in document["annotations"])
-
-
-def _classes(
-    categories: list[dict[str, Any]], used: set[int], reading: Reading, path: Path
-) -> tuple[LabelMap, tuple[str, ...]]:
-    """The class of each value, by name and by the options; and in words what is not evaluated."""
-    names = (BACKGROUND, *(str(each["name"]) for each in categories))
-    options = reading.options
-    by_id = {str(each["id"]): str(each["name"]) for each in categories}
-    ignore = tuple(_by_name(each, names, by_id, "ignore") for each in options.ignore)
-    pairs = [each.partition("=")[::2] for each in options.remap]
-    remap = tuple(f"{_by_name(left.strip(), names, by_id, 'remap')}={right}" for left, right in pairs)
-    words = ["categories by name"]
-    if reading.labels:
-        labels = {fold(label) for label in reading.labels}
-        covered = labels | {fold(entry.partition("=")[0]) for entry in remap} | {fold(entry) for entry in ignore}
-        unknown = [str(each["name"]) for each in categories if each["id"] in used and fold(each["name"]) not in covered]
-        if unknown:
-            shown = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
-            raise BadDatasetError(
-                f"{path}: the categories {shown} are none of the model's ({', '.join(reading.labels[:8])}"
-                f"{', …' if len(reading.labels) > 8 else ''}). Say what they are: --remap {unknown[0]}=CLASS, or "
-                f"--ignore {unknown[0]}."
-            )
-        if fold(BACKGROUND) not in covered:
-            words.append("pixels of no category are not evaluated, as the model has no background")
-        # Categories that nothing is annotated with may have any name.
-        ignore += tuple(name for name in names if fold(name) not in covered)
-    reading = replace(reading, options=replace(options, ignore=ignore, remap=remap))
-    classes = classes_of(DataFile(path.parent, names=names), reading, path.parent, reduce_zero=False, binary=False)
-    count = len(reading.labels) or len(names)
-    lookup = np.full(_NOT_EVALUATED + 1, ignored(count), target_dtype(count))
-    for value, index in classes.table.items():
-        if index != LEFT_OUT and value < len(names):
-            lookup[value] = index
-    return lookup, (*words, *(f"only {entry} evaluated" for entry in options.subset))
-
-
-def _by_name(text: str, names: tuple[str, ...], by_id: dict[str, str], field: str) -> str:
-    """A category's name, for its name or its id."""
-    if any(fold(name) == fold(text) for name in names):
-        return text
-    if text in by_id:
-        return by_id[text]
-    raise UsageError(f"{text!r} is no category; they are {', '.join(names[:9])}{' …' * (len(names) > 9)}.", field=field)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from densecast.datasets import _layouts, coco_segmentation, pairs, parquet
+from densecast.datasets import _layouts, coco_segmentation, labelme, pairs, parquet, yolo_segmentation
 from densecast.datasets._base import Dataset, DatasetFormat, ReadsForModel, Recognises
 from densecast.errors import BadDatasetError, MissingFileError, UsageError
 from densecast.io import config, mirror
@@ -16,7 +16,13 @@ from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.sample import Split
 
 PAIRS = "pairs"
-_COCO, _PARQUET = "coco_segmentation", "parquet"
+_PARQUET = "parquet"
+# Annotations that pictures have instead of masks, and what tells them.
+_ANNOTATIONS = {
+    "coco_segmentation": coco_segmentation.looks_like,
+    "labelme": labelme.looks_like,
+    "yolo_segmentation": yolo_segmentation.looks_like,
+}
 # The data set and metric of a model that names none, by its task.
 _OWN = {
     "segmentation": (PAIRS, "iou"),
@@ -50,11 +56,14 @@ class DataSource:
             return self.layout.open(self.root, split, seed)
         except BadDatasetError as error:
             own = self.evaluation.dataset == PAIRS or _layouts.is_configured(self.evaluation.dataset)
-            if own or self.spec.task != "segmentation" or self.is_recognised or not pairs.looks_like(self.root):
+            if own or self.spec.task != "segmentation" or self.is_recognised:
                 raise
+            name = _annotations(self.root)
+            if name is None and not pairs.looks_like(self.root):
+                raise
+            what = "folders of pictures and masks" if name is None else f"data of the layout {name}"
             raise BadDatasetError(
-                f"{error} {self.root} looks like folders of pictures and masks: name the dataset pairs "
-                "(--dataset pairs).",
+                f"{error} {self.root} looks like {what}: name the dataset (--dataset {name or PAIRS}).",
                 field=error.field,
             ) from None
 
@@ -93,8 +102,9 @@ def here(data: Data | Path | str | None) -> Data:
 def find(spec: ModelSpec, data: Path | Data | None = None) -> DataSource:
     """What `data` is to a model, by its options, by what it is, and by the model's own evaluation.
 
-    A data file, options of own folders, and a segmentation that names no data set mean `pairs`, or COCO's annotations
-    where there are such and no pairs; the metric is the model's own, else that of its task: mIoU.
+    A data file, options of own folders, and a segmentation that names no data set mean `pairs`, or annotations of
+    COCO, LabelMe or Ultralytics where there are such and no pairs; the metric is the model's own, else that of its
+    task: mIoU.
 
     Raises:
         UsageError: the model is of a user's own task and names no data set and metric; or an option without effect.
@@ -151,20 +161,24 @@ def _own_layout(data: Path | None) -> str:
     # Folders of pictures may have a table beside them.
     if data is not None and parquet.looks_like(data) and (data.is_file() or not pairs.looks_like(data)):
         return _PARQUET
-    return _COCO if data is not None and _is_coco(data) else PAIRS
+    return (_annotations(data) if data is not None else None) or PAIRS
 
 
-def _is_coco(data: Path) -> bool:
-    """Whether data is an annotation file of COCO, or a folder with some that holds no pairs of pictures and masks."""
-    if not coco_segmentation.looks_like(data):
-        return False
+def _annotations(data: Path) -> str | None:
+    """The layout of annotations that pictures have instead of masks; None where there are none, or masks as well."""
+    found = next((name for name, looks_like in _ANNOTATIONS.items() if looks_like(data)), None)
+    return None if found is None or _has_pairs(data) else found
+
+
+def _has_pairs(data: Path) -> bool:
+    """Whether a folder holds pairs of pictures and masks, whatever lies beside them."""
     if data.is_file():
-        return True
+        return False
     try:
         pairs.open(data, "all")
     except (BadDatasetError, MissingFileError, UsageError):
-        return True
-    return False
+        return False
+    return True
 
 
 def _metric_name(name: str, task: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from densecast.datasets import _contents, _folder_pairs, coco_segmentation, pairs, parquet
+from densecast.datasets import _contents, _folder_pairs, coco_segmentation, labelme, pairs, parquet, yolo_segmentation
+from densecast.datasets.pairs import data_file
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.spec.data_options import DataOptions
 
@@ -27,6 +28,12 @@ def without_model(root: Path, options: DataOptions) -> str:
         return "parquet"
     if coco_segmentation.looks_like(root) and not (root.is_dir() and pairs.looks_like(root)):
         return "coco_keypoints" if _has_joints(root) else "coco_segmentation"
+    # A data file says nothing about what kind of labels there are.
+    has_masks = root.is_dir() and data_file.find(root) is None and pairs.looks_like(root)
+    if labelme.looks_like(root) and not has_masks:
+        return "labelme"
+    if yolo_segmentation.looks_like(root) and not has_masks:
+        return "yolo_segmentation"
     if root.is_file() or options.named or any((root / name).is_file() for name in _DATA_FILES):
         return "pairs"
     if any((root / "annotations").glob("person_keypoints_*.json")):
