@@ -56,7 +56,7 @@ def find(spec: ModelSpec, run: Callable[[Feeds], Feeds]) -> Patch | None:
         times = -(-max(_SIDE, height.min, width.min) // patch) | 1
         sides = (times * patch, (times + 2) * patch)
         own = finest_at(sides)
-        if own == found != sides:
+        if own == found and any(side < each for side, each in zip(sides, own, strict=True)):
             return None  # the network brings its image to a size of its own, and covers all of it
         if own is not None and all(side % each == 0 for side, each in zip(sides, own, strict=True)):
             return Patch(patch, f"of an image of {EVEN_HW[0]}×{EVEN_HW[1]} it covers {found[0]}×{found[1]}", sides)
