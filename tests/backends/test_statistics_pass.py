@@ -43,6 +43,32 @@ class _Pass:
         return [*(end for ends in ranges for end in ends), self.means.mean]
 
 
+def test_a_pass_in_parts_finds_what_the_whole_one_finds_and_each_part_fits() -> None:
+    """Layers of 12 and 3 channels, and extremes that the engine finds; one image's outputs are 396 bytes a channel."""
+    weights = np.random.default_rng(0).normal(size=(12, 3, 1, 1)).astype(np.float32)
+
+    def found(most_bytes: int) -> list[Any]:
+        image = ov.opset13.parameter([-1, 3, -1, -1], np.float32, name="image")
+        image.output(0).set_names({"image"})
+        wide = ov.opset13.convolution(image, ov.opset13.constant(weights), [1, 1], [0, 0], [0, 0], [1, 1])
+        half = ov.opset13.multiply(image, ov.opset13.constant(np.float32(0.5)))
+        axes = np.array([0, 1, 2, 3], np.int64)
+        ends = [reduce(wide, axes, keep_dims=True) for reduce in (ov.opset13.reduce_min, ov.opset13.reduce_max)]
+        outputs = [each.output(0) for each in (wide, *ends, half)]
+        own, by_engine, halved = ValueStatistics(METHODS, 0.01), ValueStatistics(("minmax",), 0.01), ChannelMeans(1)
+        takers = [passes.RangeTaker("wide", own, (0,)), passes.RangeTaker("ends", by_engine, (1, 2))]
+        whole = passes.StatisticsPass(outputs, [image], takers, [(3, halved), (0, wides := ChannelMeans(1))])
+        whole.run(_images()[:4], most_bytes=most_bytes)
+        whole.run(_images()[4:], 4, most_bytes=most_bytes)
+        ranges = [own.range(method, absolute=False) for method in METHODS]
+        ranges.append(by_engine.range("minmax", absolute=False))
+        return [*(end for ends in ranges for end in ends), halved.mean, wides.mean]
+
+    for most_bytes in (15 * 396 + 7, 12 * 396 + 8, 1):
+        for one, other in zip(found(1 << 30), found(most_bytes), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_any_number_of_images_at_a_time_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for cpus in (1, 2, 5):

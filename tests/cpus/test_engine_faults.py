@@ -152,6 +152,28 @@ def test_what_calibrations_see_is_run_first(tmp_path: Path) -> None:
     assert channels == [2, 8, 8]
 
 
+def test_activations_that_take_too_much_memory_at_once_are_tried_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with as many as fit, beside the network's own output; one alone where not even two do."""
+    ov = pytest.importorskip("openvino")
+    onnx.save(tiny_graphs.segmentation(24, 32, batch=1), tmp_path / "tiny.onnx")
+    compile_model, tried = ov.Core.compile_model, list[list[int]]()
+
+    def noting(core: Any, model: Any, *more: Any) -> Any:
+        tried.append(sorted(each.get_partial_shape()[1].get_length() for each in model.outputs))
+        return compile_model(core, model, *more)
+
+    monkeypatch.setattr(ov.Core, "compile_model", noting)
+    given = {"model": str(tmp_path / "tiny.onnx"), "hint": "f32", "operators": None, "calibrates": True}
+    given |= {"corrects_biases": False, "shapes": {"image": [1, 3, 24, 32]}}
+    for most_bytes, wanted in ((1, [[2, 8], [2, 8]]), (1 << 30, [[2, 8, 8]])):
+        monkeypatch.setattr(_openvino_trial, "most_bytes_shown", lambda most_bytes=most_bytes: most_bytes)
+        tried.clear()
+        assert _openvino_trial.compile_and_run(given, tmp_path)["fault"] is None
+        assert tried == wanted
+
+
 def test_layers_run_alone_as_where_biases_are_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each layer that may be in int8, on what it read in the whole network; the same layer twice runs once."""
     ov = pytest.importorskip("openvino")

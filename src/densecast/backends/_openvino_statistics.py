@@ -13,11 +13,12 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from densecast.backends._value_statistics import ChannelMeans, Extremes, ValueStatistics
 from densecast.errors import BadGraphError
+from densecast.io import system
 from densecast.runtime.machine import usable_cpus
 from densecast.runtime.ordered_map import ordered_parallel_map
 from densecast.spec.tensor import Array, Feeds
@@ -25,6 +26,9 @@ from densecast.spec.tensor import Array, Feeds
 # More images at a time gain little, and the activations of each are held at once: all together take at most so much.
 MOST_BYTES = 1 << 30
 _MOST_IMAGES = 4
+# Of one image the activations that are shown take at most such a share of memory, but may take so much anywhere. Where
+# there are more, as of large images, the images run again for each part of them. The engine holds each three times.
+_SHARE_OF_MEMORY, _LEAST_OF_IMAGE = 12, 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,10 @@ class RangeTaker:
         return self.statistics.extremes_found(*taken) if len(taken) > 1 else self.statistics.extremes(*taken)
 
 
+# Outputs, and who takes them: ranges, or means.
+_Unit = tuple[tuple[int, ...], RangeTaker | None, ChannelMeans | None]
+
+
 class StatisticsPass:
     """A pass over images: `outputs` of a model with `parameters`, and who takes which of them."""
 
@@ -54,20 +62,61 @@ class StatisticsPass:
         import openvino as ov
 
         self.model = ov.Model(outputs, parameters, "statistics")
+        self._outputs, self._parameters = outputs, parameters
         self._count, self.ranges, self.means = len(outputs), ranges, means
         self._counted = [taker for taker in ranges if len(taker.outputs) == 1]
         self._requests: list[Any] = []
 
-    def run(self, calibration: Sequence[Feeds], before: int = 0) -> None:
+    def run(self, calibration: Sequence[Feeds], before: int = 0, *, most_bytes: int | None = None) -> None:
         """Run every image once; a later call goes on. `before` is the number of images that came before, for errors.
+
+        Where the outputs for one image take more than `most_bytes` (None: `most_bytes_shown`), every image runs once
+        for each part of them.
 
         Raises:
             BadGraphError: a layer gives values that are no numbers.
         """
         images = iter(calibration)
         first = next(images)
+        parts = self._parts(first, most_bytes_shown() if most_bytes is None else most_bytes)
+        for part in parts:
+            part._run(first, images, len(calibration), before)
+            if len(parts) > 1:
+                part._requests.clear()  # they hold the outputs
+            images = itertools.islice(iter(calibration), 1, None)
+
+    def _parts(self, feeds: Feeds, most_bytes: int) -> list[StatisticsPass]:
+        """Passes whose outputs take at most so much for one image, or are one taker's alone; mostly this one."""
+        sizes = self._sizes(feeds)
+        if sum(sizes) <= most_bytes:
+            return [self]
+        units: list[_Unit] = [(taker.outputs, taker, None) for taker in self.ranges]
+        units += [((output,), None, channels) for output, channels in self.means]
+        parts: list[list[_Unit]] = []
+        shown: set[int] = set()
+        for unit in sorted(units, key=lambda each: each[0]):
+            more = shown | set(unit[0])
+            if not parts or sum(sizes[each] for each in more) > most_bytes:
+                parts.append([])
+                more = set(unit[0])
+            parts[-1].append(unit)
+            shown = more
+        return [self._part(units) for units in parts]
+
+    def _part(self, units: Sequence[_Unit]) -> StatisticsPass:
+        numbers = sorted({output for outputs, _, _ in units for output in outputs})
+        place = {number: index for index, number in enumerate(numbers)}
+        ranges = [
+            replace(taker, outputs=tuple(place[each] for each in outputs))
+            for outputs, taker, _ in units
+            if taker is not None
+        ]
+        means = [(place[outputs[0]], channels) for outputs, _, channels in units if channels is not None]
+        return StatisticsPass([self._outputs[number] for number in numbers], self._parameters, ranges, means)
+
+    def _run(self, first: Feeds, others: Iterable[Feeds], count: int, before: int) -> None:
         cpus = usable_cpus()
-        self._requests = self._requests or self._opened(first, min(cpus, _MOST_IMAGES, len(calibration)), cpus)
+        self._requests = self._requests or self._opened(first, min(cpus, _MOST_IMAGES, count), cpus)
         at_a_time = len(self._requests)
         widening, merging = _Turns(before), _Turns(before)
         with ThreadPoolExecutor(max(cpus // at_a_time, 1)) as pool:
@@ -77,7 +126,7 @@ class StatisticsPass:
                 with _ended_by_error(numbered[0], widening, merging):
                     self._take_in(self._requests[worker], *numbered, widening, merging, each)
 
-            items = enumerate(itertools.chain([first], images), before)
+            items = enumerate(itertools.chain([first], others), before)
             for _ in ordered_parallel_map(take_in, items, at_a_time, ahead=at_a_time):
                 pass
 
@@ -85,7 +134,7 @@ class StatisticsPass:
         """Requests of the compiled model: one for each image that is in work at a time, at most so many."""
         import openvino as ov
 
-        at_a_time = max(1, min(most, MOST_BYTES // max(self._bytes(first), 1)))
+        at_a_time = max(1, min(most, MOST_BYTES // max(sum(self._sizes(first)), 1)))
         settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": at_a_time, "INFERENCE_NUM_THREADS": cpus}
         compiled = ov.Core().compile_model(self.model, "CPU", settings)
         return [compiled.create_infer_request() for _ in range(at_a_time)]
@@ -112,12 +161,21 @@ class StatisticsPass:
             for (output, channels), mean in zip(self.means, means, strict=True):
                 channels.merge(mean, values[output].shape)
 
-    def _bytes(self, feeds: Feeds) -> int:
-        """What the outputs take for one image."""
+    def _sizes(self, feeds: Feeds) -> list[int]:
+        """The bytes of each output for one image."""
         sized = self.model.clone()
         sized.reshape({name: values.shape for name, values in feeds.items()})
-        shapes = [output.get_partial_shape() for output in sized.outputs]
-        return sum(4 * math.prod(axis.get_min_length() for axis in shape) for shape in shapes)
+        return [least_bytes(output) for output in sized.outputs]
+
+
+def most_bytes_shown() -> int:
+    """How much the activations of one image that are shown at a time may take on this machine."""
+    return max((system.memory_bytes() or 0) // _SHARE_OF_MEMORY, _LEAST_OF_IMAGE)
+
+
+def least_bytes(output: Any) -> int:
+    """The bytes of an output in float32; sides that are open count with their least length."""
+    return 4 * math.prod(int(axis.get_min_length()) for axis in output.get_partial_shape())
 
 
 _Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]

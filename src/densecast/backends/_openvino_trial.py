@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from densecast.backends import _openvino_types, _trial
+from densecast.backends._openvino_statistics import least_bytes, most_bytes_shown
 from densecast.errors import BadGraphError
 from densecast.io import files
 from densecast.spec.tensor import TensorSpec
@@ -96,24 +97,78 @@ def compile_and_run(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     model = core.read_model(payload["model"])
     if payload["operators"] is not None:
         model = beginning(ov, model, payload["operators"])
-    if payload["calibrates"]:
-        model.add_outputs(_around_int8(model))
     settings = {"INFERENCE_PRECISION_HINT": payload["hint"], "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    shapes: dict[tuple[str, int], tuple[int, ...]] = {}
     try:
-        compiled = core.compile_model(model, "CPU", settings)
-        request = compiled.create_infer_request()
-        feeds = {}
-        for tensor in model.inputs:
-            shape = payload["shapes"][tensor.get_any_name()]
-            feeds[tensor.get_any_name()] = np.zeros(shape, tensor.get_element_type().to_dtype())
-        request.infer(feeds)
+        for part in _parts(model, payload["shapes"]) if payload["calibrates"] else [model]:
+            layers = _run(core, part, settings, payload["shapes"], shapes)
         if payload["corrects_biases"]:
-            for layer in _layers_alone(ov, model, request):
+            for layer in _layers_alone(ov, model, shapes):
                 core.compile_model(layer, "CPU", settings).create_infer_request().infer()
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return {"fault": f"does not compile ({(lines or ['no reason given'])[-1].rstrip('.')[:200]})"}
-    return {"fault": None, "layers": _openvino_types.counted(compiled)}
+    return {"fault": None, "layers": layers}
+
+
+def _run(
+    core: Any,
+    model: Any,
+    settings: dict[str, Any],
+    given: dict[str, Any],
+    shapes: dict[tuple[str, int], tuple[int, ...]],
+) -> dict[str, int]:
+    """Compile a model and run it once on zeros of the given shapes; its layers by the types that ran.
+
+    The shapes of all inputs and outputs are added to `shapes`, by the name of who makes them and its output's number.
+    """
+    compiled = core.compile_model(model, "CPU", settings)
+    request = compiled.create_infer_request()
+    feeds = {}
+    for tensor in model.inputs:
+        name = tensor.get_any_name()
+        feeds[name] = np.zeros(given[name], tensor.get_element_type().to_dtype())
+    request.infer(feeds)
+    for place, output in enumerate(model.outputs):
+        source = output.get_node().input_value(0)
+        shapes[source.get_node().get_friendly_name(), source.get_index()] = tuple(
+            request.get_output_tensor(place).shape
+        )
+    for place, parameter in enumerate(model.get_parameters()):
+        shapes[parameter.get_friendly_name(), 0] = tuple(request.get_input_tensor(place).shape)
+    return _openvino_types.counted(compiled)
+
+
+def _parts(model: Any, shapes: dict[str, Any]) -> Iterator[Any]:
+    """The model with outputs around what may run in int8: with all at once, or with as many as fit into memory."""
+    found = _around_int8(model)
+    names = [(each.get_node().get_friendly_name(), each.get_index()) for each in found]
+    sized = model.clone()
+    sized.reshape({name: tuple(shape) for name, shape in shapes.items()})
+    nodes = {node.get_friendly_name(): node for node in sized.get_ops()}
+    sizes = [least_bytes(nodes[name].output(index)) for name, index in names]
+    most = most_bytes_shown()
+    if sum(sizes) <= most:
+        model.add_outputs(found)
+        yield model
+        return
+    part: list[tuple[str, int]] = []
+    held = 0
+    for name, size in zip(names, sizes, strict=True):
+        if part and held + size > most:
+            yield _showing(model, part)
+            part, held = [], 0
+        part.append(name)
+        held += size
+    yield _showing(model, part)
+
+
+def _showing(model: Any, names: Sequence[tuple[str, int]]) -> Any:
+    """A copy of a model with more outputs."""
+    copy = model.clone()
+    nodes = {node.get_friendly_name(): node for node in copy.get_ops()}
+    copy.add_outputs([nodes[name].output(index) for name, index in names])
+    return copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +225,11 @@ def _around_int8(model: Any) -> list[Any]:
     return list(shown.values())
 
 
-def _layers_alone(ov: Any, model: Any, request: Any) -> Iterator[Any]:
-    """Models of one layer each that may run in int8, for what it read when `request` ran; of equal layers the first.
+def _layers_alone(ov: Any, model: Any, shapes: dict[tuple[str, int], tuple[int, ...]]) -> Iterator[Any]:
+    """Models of one layer each that may run in int8, for what it reads, of `shapes`; of equal layers the first.
 
-    `model`, whose activations are outputs, is taken apart.
+    `model` is taken apart.
     """
-    shapes = {}
-    for place, output in enumerate(model.outputs):
-        source = output.get_node().input_value(0)
-        shapes[source.get_node().get_friendly_name(), source.get_index()] = request.get_output_tensor(place).shape
-    for place, parameter in enumerate(model.get_parameters()):
-        shapes[parameter.get_friendly_name(), 0] = request.get_input_tensor(place).shape
     seen = set()
     for node in _operators(model):
         if not node.get_type_name().endswith(_QUANTISED):
@@ -196,7 +245,7 @@ def _layers_alone(ov: Any, model: Any, request: Any) -> Iterator[Any]:
             continue
         seen.add(kind)
         (place,) = moving
-        parameter = ov.op.Parameter(sources[place].get_element_type(), ov.PartialShape(read[place]))
+        parameter = ov.op.Parameter(sources[place].get_element_type(), ov.PartialShape(list(read[place] or ())))
         node.input(place).replace_source_output(parameter.output(0))
         yield ov.Model([node.output(0)], [parameter], "layer")
 

@@ -92,6 +92,8 @@ def _opened(model: str | bytes) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    # Of large images the arena would keep, and cut up, several times what is in use at any moment.
+    options.enable_cpu_mem_arena = False
     # Threads that wait for the next image would take the CPUs of who makes it ready.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
