@@ -215,10 +215,11 @@ class Misreads:
 
     def __init__(self) -> None:
         self._engine = BACKENDS.load("onnxruntime")
-        self.traits = self._engine.traits
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._engine, name)
+        # Protocols are asked for attributes that are there, not for those that would be made.
+        own = set(vars(type(self)))
+        vars(self).update(
+            {name: getattr(self._engine, name) for name in dir(self._engine) if name[0] != "_" and name not in own}
+        )
 
     def capabilities(self) -> Capabilities:
         return self._engine.capabilities()
