@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.errors import UsageError
+from densecast.verbs.serve import metrics, workers
 
 Tell = Callable[[Any], None]
 
@@ -42,3 +43,21 @@ def die_once(tell: Tell, listening: socket.socket, folder: Path) -> None:
     os.kill(os.getppid(), signal.SIGTERM)
     while True:
         time.sleep(60)
+
+
+def serve_until_told(folder: Path) -> None:
+    """A server of two processes, in a process of its own, which ends itself by a signal when they are ready.
+
+    Leaves `ready`, whose lines are what was told, how many processes had started, and the folder of counts.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def ready(message: Any) -> None:
+            started = len(list(folder.glob("started_*")))
+            place = Path(os.environ[metrics.MULTIPROCESS])
+            lines = (message == listening.getsockname()[1], started, place.is_dir(), place)
+            (folder / "ready").write_text("\n".join(map(str, lines)), encoding="utf-8")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        workers.run(tell_and_wait, (folder,), listening, count=2, grace_s=30, ready=ready)
+    assert metrics.MULTIPROCESS not in os.environ
