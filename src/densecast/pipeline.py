@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -254,10 +253,11 @@ class Pipeline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"<Pipeline: {self.spec.name} ({self.spec.task}), {self.precision}, {self.config.num_threads} threads>"
 
     def _preprocess(self, images: Sequence[Image], slot: Slot, clock: Clock) -> list[ModelInputs]:
         from densecast.imaging.views import prepare_views

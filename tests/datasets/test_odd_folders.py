@@ -126,9 +126,15 @@ def test_a_wrong_ending_does_not_name_the_folders_that_are_found(tmp_path: Path)
     ("make", "told"),
     [
         (arrays, r"It holds images/ \(3 \.png\), masks/ \(3 \.npy\)\. Masks have to be image files: save the arrays"),
-        (outlines_as_text, r"labels/ \(3 \.txt\)\. Outlines in text files have to be drawn"),
+        (
+            outlines_as_text,
+            r"labels/ \(3 \.txt\)\. Of outlines in text files Ultralytics' are read \(--dataset yolo_segmentation",
+        ),
         (volumes, r"labelsTr/ \(3 \.nii\.gz\)\. Volumes have to be written as a PNG or TIFF a slice"),
-        (outlines_beside, r"It holds 3 \.json, 3 \.png\. Outlines in a file a picture have to be drawn"),
+        (
+            outlines_beside,
+            r"It holds 3 \.json, 3 \.png\. Of outlines in a file a picture LabelMe's are read \(--dataset labelme",
+        ),
         (nothing_in_masks, r"masks/ \(nothing\)\."),
         (other_names, r"It holds left eye/ \(3 \.png\), right eye/ \(3 \.png\)\."),
         (coco_of_another_name, r"annotations/mine\.json is COCO's: name the file itself"),
@@ -260,7 +266,10 @@ def test_links_that_lead_up_again_hold_nothing_more(tmp_path: Path) -> None:
 def test_outlines_that_a_data_file_names_say_what_to_do(tmp_path: Path) -> None:
     outlines_as_text(tmp_path)
     (tmp_path / "data.yaml").write_text("train: images\nval: images\nnames: [ground, red, green]\n", encoding="utf-8")
-    with pytest.raises(DensecastError, match=r"labels/ \(3 \.txt\)\. Outlines in text files have to be drawn"):
+    with pytest.raises(
+        DensecastError,
+        match=r"labels/ \(3 \.txt\)\. Of outlines in text files Ultralytics' are read \(--dataset yolo_segmentation",
+    ):
         pairs_set.open(tmp_path, "val", reading=READING)
 
 

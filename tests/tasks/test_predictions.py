@@ -284,6 +284,12 @@ def test_a_pipeline_tells_its_predictions_where_they_are_from(artifacts: Path) -
         np.testing.assert_array_equal(streamed.class_id, made.class_id)
 
 
+def test_a_pipeline_says_which_model_it_is_after_its_end_as_well(artifacts: Path) -> None:
+    with densecast.Pipeline.open(artifacts / "built", threads=1) as pipeline:
+        open_one = repr(pipeline)
+    assert open_one == f"<Pipeline: {pipeline.spec.name} (segmentation), float32, 1 threads>" == repr(pipeline)
+
+
 def test_awaited_predictions_are_those_of_the_pipeline_while_the_loop_goes_on(artifacts: Path) -> None:
     photos = [np.random.default_rng(seed).integers(0, 256, (24, 32, 3), np.uint8) for seed in range(8)]
     with densecast.Pipeline.open(artifacts / "built") as pipeline:

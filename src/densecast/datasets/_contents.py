@@ -29,9 +29,11 @@ _CURES = {
     ".npy": "Masks have to be image files: save the arrays as PNG, or pass (id, image, target) from Python",
     ".npz": "Masks have to be image files: save the arrays as PNG, or pass (id, image, target) from Python",
     ".mat": "Masks have to be image files: save the arrays as PNG",
-    ".txt": "Outlines in text files have to be drawn into masks, or written as COCO's JSON",
+    ".txt": "Of outlines in text files Ultralytics' are read (--dataset yolo_segmentation: labels/ beside images/, "
+    "data.yaml); others have to be drawn into masks, or written as COCO's JSON",
     ".xml": "Outlines or boxes in XML have to be drawn into masks, or written as COCO's JSON",
-    ".json": "Outlines in a file a picture have to be drawn into masks, or joined as COCO's JSON",
+    ".json": "Of outlines in a file a picture LabelMe's are read (--dataset labelme); others have to be drawn into "
+    "masks, or joined as COCO's JSON",
 }
 
 

@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import shutil
-import signal
 import socket
 import tempfile
 import time
@@ -119,7 +118,7 @@ class _Pool:
         """Ask all processes to end, and kill what is left after the time or another signal."""
         for process in self._living:
             with contextlib.suppress(OSError):
-                os.kill(process.pid or 0, signal.SIGTERM)
+                process.terminate()
         os.set_blocking(asked, False)
         with contextlib.suppress(OSError):
             os.read(asked, 4096)
