@@ -98,6 +98,14 @@ def test_nearly_every_stated_change_fits_the_source_once() -> None:
     assert len(moved) <= len(stated) // 16, moved
 
 
+def test_changes_that_make_no_difference_are_of_lines_that_are_there() -> None:
+    root = MUTATION.parents[1]
+    for each in json.loads((MUTATION / "equivalent.json").read_text(encoding="utf-8")):
+        lines = (root / each["path"]).read_text(encoding="utf-8").splitlines()
+        assert any(each["line"] in line for line in lines), each
+        assert each["why"]
+
+
 # Starts the process that runs tests, has it run one without end, and does nothing more.
 STARTER = """
 import json, os, subprocess, sys, time
