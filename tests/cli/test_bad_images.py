@@ -93,12 +93,14 @@ def test_two_images_of_one_name_are_not_written_over_each_other(artifacts: Path,
     assert not (tmp_path / "out").exists()
 
 
-def test_images_before_a_broken_one_keep_their_results_and_no_other_appears(artifacts: Path, tmp_path: Path) -> None:
+def test_images_before_a_broken_one_keep_their_results_and_it_has_none(artifacts: Path, tmp_path: Path) -> None:
     images = [write_jpeg(tmp_path / "images" / f"{name}.jpg") for name in "abc"]
     images[1].write_bytes(images[1].read_bytes()[:-100])  # its header is whole
     message = failed(3, "infer", artifacts / "built", tmp_path / "images", "--out", tmp_path / "out", "-q")
     assert "b.jpg" in message
-    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["a.png"]
+    # The next one may have been in work at the same time.
+    written = {path.name for path in (tmp_path / "out").glob("[!.]*")}
+    assert {"a.png"} <= written <= {"a.png", "c.png"}
 
 
 # Data sets

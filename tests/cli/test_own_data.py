@@ -200,7 +200,7 @@ def test_more_classes_than_vocs_are_read_for_a_model_that_has_them(tmp_path: Pat
 def test_an_option_without_effect_and_a_model_of_other_folders_are_told(models: Path, tmp_path: Path) -> None:
     root = pairs(tmp_path / "d")
     message = failed(3, "evaluate", models / "voc" / "built", "--data", root, "-q")
-    assert "name the dataset pairs (--dataset pairs)" in message
+    assert "name the dataset (--dataset pairs)" in message
     message = failed(
         2, "evaluate", models / "voc" / "built", "--data", root, "-q", "--dataset", "voc2012", "--suffix", "_x"
     )

@@ -213,10 +213,13 @@ def _channels_first(network: nn.Module, spec: ModelSpec, run_of: Callable[[nn.Mo
 def _only_output(
     network: nn.Module, spec: ModelSpec, run_of: Callable[[nn.Module], Run]
 ) -> tuple[Array | None, tuple[int, int, int, int]]:
-    """What a network of one output gives for an image of some shape, and that shape; None of one of several."""
+    """What a network of one output gives for an image of some shape, and that shape.
+
+    None of a network of several, and of one that does not run at that shape.
+    """
     from densecast.verbs.export import outputs
 
     images, channels, height, width = trial_sizes.shapes(spec.input, (64, 96))[-1]
     shape = (images, channels, height, width)
-    results = list(run_of(network)(outputs.trial_feeds(spec, shape, 0)).values())
+    results = list((outputs.answered(run_of(network), outputs.trial_feeds(spec, shape, 0)) or {}).values())
     return results[0] if len(results) == 1 else None, shape

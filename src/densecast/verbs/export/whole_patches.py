@@ -58,6 +58,13 @@ def find(spec: ModelSpec, run: Callable[[Feeds], Feeds]) -> Patch | None:
         own = finest_at(sides)
         if own == found and any(side < each for side, each in zip(sides, own, strict=True)):
             return None  # the network brings its image to a size of its own, and covers all of it
-        if own is not None and all(side % each == 0 for side, each in zip(sides, own, strict=True)):
+        # A convolution without padding may give a divisor of some sizes by chance.
+        others = ((times + 1) * patch, (times + 3) * patch)
+        if _is_covered(sides, own) and _is_covered(others, finest_at(others)):
             return Patch(patch, f"of an image of {EVEN_HW[0]}×{EVEN_HW[1]} it covers {found[0]}×{found[1]}", sides)
     return None
+
+
+def _is_covered(size_hw: tuple[int, int], map_hw: tuple[int, int] | None) -> bool:
+    """Whether a map's cells make up an image of that size."""
+    return map_hw is not None and all(side % each == 0 for side, each in zip(size_hw, map_hw, strict=True))
