@@ -9,6 +9,7 @@ Format: https://docs.ultralytics.com/datasets/segment/. Pictures without a file 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,17 +118,24 @@ def check(root: Path, reading: Reading = Reading()) -> CheckReport:
 
 
 def looks_like(root: Path) -> bool:
-    """Whether the pictures have text files of numbers where their outlines should be."""
+    """Whether text files of numbers lie where outlines of a root's pictures should be; few files are looked at."""
     try:
-        pictures = _pictures(root)
+        file, top = _described(root)
+        homes = [top / "images", *(top / name / "images" for name in SPLITS)]
+        if file is not None:
+            homes += [_place(top, text) for text, _ in _places(file)]
     except DensecastError:  # said by whoever reads it
         return False
-    there = [path for image, _ in pictures.splits if (path := _outlines_of(image)).is_file()]
-    return any(_is_own(path) for path in there[:_LOOKED_INTO])
+    folders = dict.fromkeys(_outlines_of(home / "x.png").parent for home in homes if home.is_dir())
+    texts = (path for folder in folders if folder.is_dir() for path in folder.rglob("*.txt"))
+    named = [path for path in itertools.islice(texts, _LOOKED_INTO) if path.name not in _PLAIN_NAMES]
+    lists = [_place(top, text) for text, _ in _places(file)] if file is not None else []
+    listed = (image for place in lists if place.is_file() for image in _at(top, place)[:_LOOKED_INTO])
+    return any(_is_own(path) for path in named) or any(_is_own(_outlines_of(image)) for image in listed)
 
 
-def _pictures(root: Path) -> Pictures:
-    """The pictures that a data file names, else those of `images/` or of the folders of splits.
+def _described(root: Path) -> tuple[DataFile | None, Path]:
+    """The data file that a root is or holds, and the folder that its paths are seen from.
 
     Raises:
         MissingFileError: no such folder or file.
@@ -136,19 +144,34 @@ def _pictures(root: Path) -> Pictures:
     found = data_file.find(root)
     if found is None:
         require_folder(root)
-        return Pictures(_by_folders(root), _plain_names(root), root, None)
+        return None, root
     file = data_file.read(found)
     idle = sorted(file.given - _OWN_KEYS)
     if idle:
         raise BadConfigError(f"{found}: {idle[0]!r} has no effect on outlines in text files.")
-    top = file.root if file.root.is_dir() else found.parent
-    places: tuple[tuple[Place, Split], ...] = ((file.train, "train"), (file.val, "val"))
-    told: list[tuple[Path, Split | None]] = []
-    for place, split in places:
-        for text in (place,) if isinstance(place, str) else place if isinstance(place, tuple) else ():
-            told += [(image, split) for image in _at(top, text)]
-    # A file that names no places describes the folders beside it; pictures of both splits are for training.
-    once = {image: split for image, split in reversed(told)}
+    return file, file.root if file.root.is_dir() else found.parent
+
+
+def _places(file: DataFile) -> list[tuple[str, Split]]:
+    """The folders and lists that a data file names, with their splits."""
+    named: tuple[tuple[Place, Split], ...] = ((file.train, "train"), (file.val, "val"))
+    several = [((place,) if isinstance(place, str) else place, split) for place, split in named]
+    return [(text, split) for texts, split in several if isinstance(texts, tuple) for text in texts]
+
+
+def _pictures(root: Path) -> Pictures:
+    """The pictures that a data file names, else those of `images/` or of the folders of splits.
+
+    Raises:
+        MissingFileError, BadConfigError: see `_described`.
+        BadDatasetError: a list names a picture that does not exist.
+    """
+    file, top = _described(root)
+    if file is None:
+        return Pictures(_by_folders(top), _plain_names(top), top, None)
+    told = [(image, split) for text, split in _places(file) for image in _at(top, _place(top, text))]
+    # A picture of both splits is for training.
+    once: dict[Path, Split | None] = {image: split for image, split in reversed(told)}
     return Pictures(tuple(once.items()) or _by_folders(top), file.names or _plain_names(top), top, file)
 
 
@@ -169,14 +192,17 @@ def _plain_names(root: Path) -> tuple[str, ...]:
     return () if path is None else tuple(read_names(path))
 
 
-def _at(top: Path, text: str) -> list[Path]:
-    """The pictures of a place in a data file: a folder, or a list with a path a line.
+def _place(top: Path, text: str) -> Path:
+    """A folder or list of a data file.
 
     Roboflow's files are seen from a folder beside them (`../train/images`), as Ultralytics reads them.
     """
     place = top / text
-    if not place.exists() and text.startswith("../"):
-        place = top / text[3:]
+    return top / text[3:] if text.startswith("../") and not place.exists() else place
+
+
+def _at(top: Path, place: Path) -> list[Path]:
+    """The pictures of a place: a folder, or a list with a path a line."""
     if place.suffix.lower() != ".txt" or not place.is_file():
         return _names.images_of(place, below=True)
     named = [place.parent / name if name.startswith("./") else top / name for name in read_names(place)]
