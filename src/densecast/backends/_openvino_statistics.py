@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+from densecast.backends._shown_activations import least_bytes, most_bytes_shown
 from densecast.backends._value_statistics import ChannelMeans, Extremes, ValueStatistics
 from densecast.errors import BadGraphError
-from densecast.io import system
 from densecast.runtime.machine import usable_cpus
 from densecast.runtime.ordered_map import ordered_parallel_map
 from densecast.spec.tensor import Array, Feeds
@@ -26,9 +26,6 @@ from densecast.spec.tensor import Array, Feeds
 # More images at a time gain little, and the activations of each are held at once: all together take at most so much.
 MOST_BYTES = 1 << 30
 _MOST_IMAGES = 4
-# Of one image the activations that are shown take at most such a share of memory, but may take so much anywhere. Where
-# there are more, as of large images, the images run again for each part of them. The engine holds each three times.
-_SHARE_OF_MEMORY, _LEAST_OF_IMAGE = 12, 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +163,6 @@ class StatisticsPass:
         sized = self.model.clone()
         sized.reshape({name: values.shape for name, values in feeds.items()})
         return [least_bytes(output) for output in sized.outputs]
-
-
-def most_bytes_shown() -> int:
-    """How much the activations of one image that are shown at a time may take on this machine."""
-    return max((system.memory_bytes() or 0) // _SHARE_OF_MEMORY, _LEAST_OF_IMAGE)
-
-
-def least_bytes(output: Any) -> int:
-    """The bytes of an output in float32; sides that are open count with their least length."""
-    return 4 * math.prod(int(axis.get_min_length()) for axis in output.get_partial_shape())
 
 
 _Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]

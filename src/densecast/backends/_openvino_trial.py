@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from densecast.backends import _openvino_types, _trial
-from densecast.backends._openvino_statistics import least_bytes, most_bytes_shown
+from densecast.backends._shown_activations import least_bytes, most_bytes_shown
 from densecast.errors import BadGraphError
 from densecast.io import files
 from densecast.spec.tensor import TensorSpec
