@@ -27,10 +27,10 @@ def pictures(root: Path, folder: str = "images") -> None:
 
 
 def arrays(root: Path) -> Path:
-    pictures(root)
-    (root / "masks").mkdir()
-    for index in range(COUNT):
-        np.save(root / "masks" / f"{index}.npy", labels_of(index))
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+        for index in range(COUNT):
+            np.save(root / folder / f"{index}.npy", labels_of(index))
     return root
 
 
@@ -125,7 +125,10 @@ def test_a_wrong_ending_does_not_name_the_folders_that_are_found(tmp_path: Path)
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (arrays, r"It holds images/ \(3 \.png\), masks/ \(3 \.npy\)\. Masks have to be image files: save the arrays"),
+        (
+            arrays,
+            r"images/ \(3 \.npy\), masks/ \(3 \.npy\)\. Masks may be numpy's arrays, pictures have to be image files",
+        ),
         (
             outlines_as_text,
             r"labels/ \(3 \.txt\)\. Of outlines in text files Ultralytics' are read \(--dataset yolo_segmentation",

@@ -161,3 +161,20 @@ def test_a_model_without_a_data_set_finds_what_the_folder_is(name: str, tmp_path
     assert source.evaluation.dataset == found and source.is_recognised
     with pytest.raises(BadDatasetError, match=f"--dataset {found}"):
         data_source.find(tiny_specs.segmentation(), root).open("val")
+
+
+def test_one_folder_for_train_and_val_is_both_and_is_remarked(root: Path) -> None:
+    count = len(yolo_segmentation.open(root, "val", reading=Reading(LABELS)).samples)
+    (root / "data.yaml").write_text("train: images/val\nval: images/val\nnames: [green, red]\n", encoding="utf-8")
+    for split in ("train", "val"):
+        dataset = yolo_segmentation.open(root, split, reading=Reading(LABELS))
+        assert len(dataset.samples) == count
+        told = [text.partition(":")[0] for text in dataset.remarks]
+        assert told == ([f"{count} of {count} pictures of val are in train as well"] if split == "val" else [])
+
+
+def test_a_split_whose_folder_does_not_exist_says_which_one_it_would_be(root: Path) -> None:
+    (root / "data.yaml").write_text("train: images/val\nval: images/test\nnames: [green, red]\n", encoding="utf-8")
+    assert yolo_segmentation.open(root, "train", reading=Reading(LABELS)).samples
+    with pytest.raises(BadDatasetError, match=r"'val'; .*images/test, where the data file says .* does not exist"):
+        yolo_segmentation.open(root, "val", reading=Reading(LABELS))

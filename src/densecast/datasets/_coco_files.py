@@ -102,7 +102,11 @@ def looks_like(root: Path, kinds: tuple[str, ...]) -> bool:
 
 def described(root: Path, reading: Reading) -> Reading:
     """The reading with what the data file of `root` says, where options do not say something else."""
-    file = _described(root)
+    return with_file(reading, _described(root))
+
+
+def with_file(reading: Reading, file: DataFile | None) -> Reading:
+    """The reading with what a data file says of classes, where options do not say something else."""
     if file is None:
         return reading
     options = reading.options
@@ -131,6 +135,16 @@ def chosen(
     validation = set(np.random.default_rng(seed).permutation(len(samples))[:count].tolist())
     picked = tuple(each for place, each in enumerate(samples) if (place in validation) == (split == "val"))
     return picked, f"no split is named: {count} of {len(samples)} drawn for val with seed {seed}"
+
+
+def trained_on(count: int, of: int) -> tuple[str, ...]:
+    """The remark that so many pictures of val are in train as well; empty where none is."""
+    if not count:
+        return ()
+    return (
+        f"{count} of {of} pictures of val are in train as well: a score of what the network was trained on says little "
+        "about new pictures",
+    )
 
 
 def prefixes(numbers: Sequence[tuple[CocoFile, Sequence[int]]]) -> list[str]:

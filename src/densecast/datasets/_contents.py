@@ -20,14 +20,18 @@ _LISTS, _ENOUGH = (b"images", b"annotations", b"categories"), 2
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # What holds labels without being an image, and what to do about it.
 _VOLUMES = "Volumes have to be written as a PNG or TIFF a slice, or pass (id, image, target) from Python"
+_ARRAYS = (
+    "Masks may be numpy's arrays, pictures have to be image files: save them as PNG or TIFF, or pass (id, image, "
+    "target) from Python"
+)
 _CURES = {
     ".nii": _VOLUMES,
     ".nii.gz": _VOLUMES,
     ".nrrd": _VOLUMES,
     ".mha": _VOLUMES,
     ".dcm": _VOLUMES,
-    ".npy": "Masks have to be image files: save the arrays as PNG, or pass (id, image, target) from Python",
-    ".npz": "Masks have to be image files: save the arrays as PNG, or pass (id, image, target) from Python",
+    ".npy": _ARRAYS,
+    ".npz": _ARRAYS,
     ".mat": "Masks have to be image files: save the arrays as PNG",
     ".txt": "Of outlines in text files Ultralytics' are read (--dataset yolo_segmentation: labels/ beside images/, "
     "data.yaml); others have to be drawn into masks, or written as COCO's JSON",

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from densecast.datasets import _frames
+from densecast.datasets import _frames, _mask_arrays
 from densecast.errors import DensecastError
-from densecast.imaging import read
 from densecast.spec.sample import LabelMap, Sample
 
 _INVERSE = {6: 8, 8: 6}
@@ -63,7 +62,7 @@ class MaskFrames:
             for sample in self._samples:
                 try:
                     stored, seen = _frames.sizes_hw(sample.image)
-                    size_hw = read.size_hw(sample.target) if stored != seen else stored
+                    size_hw = _mask_arrays.size_hw(sample.target) if stored != seen else stored
                 except DensecastError:  # it is named when it is read
                     continue
                 if stored != seen and size_hw in (stored, seen):

@@ -1,7 +1,8 @@
 """Reads what each pixel of a mask file says: an index, a grey value, or the class that has its colour.
 
 Mask files of every mode that tools write are read: one bit, grey of 8, 16 and 32 bits, palettes, RGB with or without
-transparency, in any image format. A palette whose colours say something else than its indices is read by colour.
+transparency, in any image format, and numpy's arrays. A palette whose colours say something else than its indices is
+read by colour.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from densecast.datasets import _unusual_masks
+from densecast.datasets import _mask_arrays, _unusual_masks
 from densecast.errors import BadImageError
 from densecast.imaging import read
 from densecast.spec.model import Rgb
@@ -55,11 +56,20 @@ def read_values(path: Path, colours: MaskColours = MaskColours()) -> tuple[Value
     Raises:
         BadImageError: not a readable image; colours without a table, or not in it; or values that are no whole numbers.
     """
+    if _mask_arrays.is_array(path):
+        return _of_array(path, colours)
     with _unusual_masks.decoded(path) as (image, facts):
         values, how = _values(path, image, colours)
         if how == "values" and not colours.nearest:
             _unusual_masks.refuse_lossy(path, image, values, colours.classes)
         return read.as_stored(values, facts), how
+
+
+def _of_array(path: Path, colours: MaskColours) -> tuple[Values, str]:
+    from PIL import Image
+
+    plane = _mask_arrays.plane(path)
+    return _values(path, Image.fromarray(plane), colours) if plane.ndim == 3 else _grey(path, plane, colours)
 
 
 def lighter(path: Path) -> npt.NDArray[np.uint8]:
@@ -151,12 +161,15 @@ def _values(path: Path, image: PillowImage, colours: MaskColours) -> tuple[Value
             raise BadImageError(_foreign_colours(path, rgb, found))
     if is_grey:
         return rgb[..., 0], "values"
+    in_one = _unusual_masks.in_one_channel(rgb, colours.classes)
     for palette in colours.known:
         found, unknown = _by_colour(rgb, _table(palette))
         if not unknown:
             return found, "colours"
-        if palette is colours.known[0] and (found != _UNKNOWN).mean() > _MOSTLY:
+        if in_one is None and palette is colours.known[0] and (found != _UNKNOWN).mean() > _MOSTLY:
             raise BadImageError(_foreign_colours(path, rgb, found))
+    if in_one is not None:
+        return in_one, "values"
     is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
     lossy = " JPEG changes colours: save masks as PNG, or pass --soft-masks." if is_jpeg else ""
     raise BadImageError(

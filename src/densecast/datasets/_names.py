@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from densecast.datasets import _mask_arrays
 from densecast.errors import BadDatasetError
 
 SUFFIXES = frozenset(
@@ -14,14 +15,17 @@ SUFFIXES = frozenset(
 """Suffixes of image files in data sets, in lower case."""
 
 
+_MACOS = "__MACOSX"
+
+
 def nfc(name: str) -> str:
     """One spelling of a name: macOS stores é as e and an accent, other systems as one character."""
     return unicodedata.normalize("NFC", name)
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether the name begins with a dot, as macOS's `._x` and thumbnails' folders."""
-    return path.name.startswith(".")
+    """Whether the name begins with a dot, as macOS's `._x` and thumbnails' folders, or is that of macOS's archives."""
+    return path.name.startswith(".") or path.name == _MACOS
 
 
 def images_of(folder: Path, *, below: bool = False) -> list[Path]:
@@ -29,15 +33,30 @@ def images_of(folder: Path, *, below: bool = False) -> list[Path]:
 
     Links to folders are followed, each folder once: one that leads up again holds nothing more.
     """
-    return list(_images(folder, below, set()))
+    return list(_files(folder, below, set(), SUFFIXES))
+
+
+def arrays_of(folder: Path, *, below: bool = False) -> list[Path]:
+    """All files of numpy's in a folder, listed as `images_of` lists images."""
+    return list(_files(folder, below, set(), _mask_arrays.SUFFIXES))
+
+
+def masks_of(folder: Path, *, below: bool = False) -> list[Path]:
+    """The images in a folder, and where it holds none the arrays."""
+    return images_of(folder, below=below) or arrays_of(folder, below=below)
 
 
 def has_images(folder: Path) -> bool:
     """Whether there is an image file in a folder or its sub-folders."""
-    return next(_images(folder, True, set()), None) is not None
+    return next(_files(folder, True, set(), SUFFIXES), None) is not None
 
 
-def _images(folder: Path, below: bool, seen: set[tuple[int, int]]) -> Iterator[Path]:
+def has_arrays(folder: Path) -> bool:
+    """Whether there is a file of numpy's in a folder or its sub-folders."""
+    return next(_files(folder, True, set(), _mask_arrays.SUFFIXES), None) is not None
+
+
+def _files(folder: Path, below: bool, seen: set[tuple[int, int]], suffixes: frozenset[str]) -> Iterator[Path]:
     if not folder.is_dir():
         return
     status = folder.stat()
@@ -49,8 +68,8 @@ def _images(folder: Path, below: bool, seen: set[tuple[int, int]]) -> Iterator[P
             continue
         if path.is_dir():
             if below:
-                yield from _images(path, below, seen)
-        elif path.suffix.lower() in SUFFIXES:
+                yield from _files(path, below, seen, suffixes)
+        elif path.suffix.lower() in suffixes:
             yield path
 
 

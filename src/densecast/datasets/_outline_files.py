@@ -6,7 +6,7 @@ A tool's plug-in finds the pictures with their files, tells the labels of a file
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -22,8 +22,9 @@ from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRec
 class Found:
     """What a tool finds below a root: pictures with their files of outlines, and how it understood the folder.
 
-    `of_split` has the split of each picture's id, None where its folder tells none; `names` are the classes in the
-    order of their numbers, empty where files name them themselves. `reading` is what a data file adds to.
+    `of_split` has the split of each picture's id, None where its folder tells none, `all` for both; `names` are the
+    classes in the order of their numbers, empty where files name them themselves. `reading` is what a data file adds
+    to; `missing` are places of splits that it names and that do not exist.
     """
 
     samples: tuple[Sample, ...]
@@ -31,6 +32,7 @@ class Found:
     names: tuple[str, ...]
     words: tuple[str, ...]
     reading: Reading
+    missing: Mapping[Split, Path] = field(default_factory=dict)
 
 
 class Tool(Protocol):
@@ -78,6 +80,7 @@ class OutlineFiles:
     paint: Callable[[Sample], Values]
     lookup: LabelMap
     use_exif: bool = False
+    remarks: tuple[str, ...] = ()
 
     def read_target(self, sample: Sample) -> LabelMap:
         """(H, W): the model's class indices, 255 (65535 of over 255 classes) where nothing is evaluated.
@@ -108,8 +111,10 @@ def open_with(tool: Tool, root: Path, split: Split, seed: int, reading: Reading)
     chosen, drawn = _of_split(found, split, seed)
     words += [drawn] if drawn else []
     if not chosen:
+        place = found.missing.get(split)
+        why = f"; {place}, where the data file says that they are, does not exist" if place is not None else ""
         raise BadDatasetError(
-            f"{root}: there are no pictures of the split {split!r}. Use the split 'all'.", field="split"
+            f"{root}: there are no pictures of the split {split!r}{why}. Use the split 'all'.", field="split"
         )
     wrong = _coco_files.shared(samples)
     if wrong is not None:
@@ -131,6 +136,7 @@ def open_with(tool: Tool, root: Path, split: Split, seed: int, reading: Reading)
         lambda sample: tool.paint(sample, value_of),
         lookup,
         reading.use_exif,
+        _coco_files.trained_on(_of_both(found, chosen) if split == "val" else 0, len(chosen)),
     )
 
 
@@ -163,7 +169,12 @@ def _of_split(found: Found, split: Split, seed: int) -> tuple[tuple[Sample, ...]
     told = {each for each in found.of_split.values() if each is not None}
     if split == "all" or not told:
         return _coco_files.chosen(found.samples, found.of_split, split, seed)
-    return tuple(sample for sample in found.samples if found.of_split[sample.id] == split), ""
+    return tuple(sample for sample in found.samples if found.of_split[sample.id] in (split, "all")), ""
+
+
+def _of_both(found: Found, samples: Sequence[Sample]) -> int:
+    """How many of the samples are of both splits."""
+    return sum(found.of_split[sample.id] == "all" for sample in samples)
 
 
 def _classes(

@@ -1,4 +1,4 @@
-"""Decodes mask files, of one page each, and reads unusual ones: smoothed edges, JPEG, transparency.
+"""Decodes mask files, of one page each, and reads unusual ones: smoothed edges, JPEG, transparency, a single channel.
 
 Smoothing is only undone where somebody asks for it: between two colours may lie that of a third class.
 """
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _BLACK_AND_WHITE: dict[Rgb, int] = {(0, 0, 0): 0, (255, 255, 255): 255}
 # How far from every class's colour, in RGB, an even area may be: JPEG changes colours by a few steps.
 _FURTHEST = 48.0
+_IGNORED = 255
+# The darkest colour of the palettes in use: what is darker nobody could tell from black.
+_MOST_TAGS = 64
 # Before the pixels there may be a colour profile.
 _WEBP_START = 1 << 20
 
@@ -116,6 +119,20 @@ def in_transparency(path: Path, image: PillowImage) -> npt.NDArray[np.uint8] | N
             "in others, and which of them is the class cannot be known. Save the mask without transparency."
         )
     return None
+
+
+def in_one_channel(rgb: npt.NDArray[np.uint8], classes: int | None) -> npt.NDArray[np.uint8] | None:
+    """(H, W): the one channel that is not 0 throughout, where it can hold nothing but indices; else None.
+
+    Simulators write the class into the red channel (CARLA's "tag"), and OpenCV stores that as the blue one.
+    """
+    most = rgb.reshape(-1, 3).max(axis=0)
+    if np.count_nonzero(most) != 1:
+        return None
+    plane = rgb[..., int(np.argmax(most))]
+    largest = _MOST_TAGS if classes is None else min(classes, _MOST_TAGS)
+    indices = plane[plane != _IGNORED]
+    return plane if 0 < int(indices.max(initial=0)) < largest else None
 
 
 def refuse_lossy(path: Path, image: PillowImage, values: npt.NDArray[Any], classes: int | None) -> None:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from densecast.datasets import _frames, _names, _outline_files
+from densecast.datasets import _coco_files, _frames, _names, _outline_files
 from densecast.datasets._base import DatasetFormat, ModelFormat
 from densecast.datasets._categories import UNLABELLED, Values
 from densecast.datasets._contents import require_folder
@@ -46,12 +46,16 @@ Outline = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """The pictures of a root with their split, the classes' names, and what a data file adds to the options."""
+    """The pictures of a root with their split, the classes' names, and what a data file adds to the options.
+
+    Pictures of both splits have `all`; `missing` are places that the data file names and that do not exist.
+    """
 
     splits: tuple[tuple[Path, Split | None], ...]
     names: tuple[str, ...]
     top: Path
     file: DataFile | None
+    missing: tuple[tuple[Split, Path], ...] = ()
 
 
 class YoloSegmentation:
@@ -82,7 +86,8 @@ class YoloSegmentation:
         empty = sum(not sample.target.is_file() for sample in samples)
         words = (f"{empty} pictures have no file of outlines, and show background alone",) if empty else ()
         samples.sort(key=lambda sample: sample.id)
-        return Found(tuple(samples), of_split, pictures.names, words, _with_file(reading, pictures.file))
+        with_file = _coco_files.with_file(reading, pictures.file)
+        return Found(tuple(samples), of_split, pictures.names, words, with_file, dict(pictures.missing))
 
     def labels_in(self, sample: Sample, names: Sequence[str], ignored: frozenset[str]) -> set[str]:
         """The names of the classes that outlines have."""
@@ -169,10 +174,13 @@ def _pictures(root: Path) -> Pictures:
     file, top = _described(root)
     if file is None:
         return Pictures(_by_folders(top), _plain_names(top), top, None)
-    told = [(image, split) for text, split in _places(file) for image in _at(top, _place(top, text))]
-    # A picture of both splits is for training.
-    once: dict[Path, Split | None] = {image: split for image, split in reversed(told)}
-    return Pictures(tuple(once.items()) or _by_folders(top), file.names or _plain_names(top), top, file)
+    places = [(_place(top, text), split) for text, split in _places(file)]
+    once: dict[Path, Split | None] = {}
+    for place, split in places:
+        for image in _at(top, place):
+            once[image] = split if once.get(image, split) == split else "all"
+    missing = tuple((split, place) for place, split in places if not place.exists())
+    return Pictures(tuple(once.items()) or _by_folders(top), file.names or _plain_names(top), top, file, missing)
 
 
 def _by_folders(root: Path) -> tuple[tuple[Path, Split | None], ...]:
@@ -271,23 +279,6 @@ def _read(path: Path, classes: int) -> list[tuple[int, Outline]]:
             )
         found.append((int(index), values.reshape(-1, 2)))
     return found
-
-
-def _with_file(reading: Reading, file: DataFile | None) -> Reading:
-    """The reading with what a data file says, where options do not say something else."""
-    if file is None:
-        return reading
-    options = reading.options
-    remap = tuple(f"{left}={right}" for left, right in file.remap.items())
-    return replace(
-        reading,
-        options=replace(
-            options,
-            remap=options.remap or remap,
-            ignore=options.ignore or file.ignore,
-            subset=options.subset or file.subset,
-        ),
-    )
 
 
 DATASET: DatasetFormat = ModelFormat(

@@ -17,6 +17,7 @@ from densecast.datasets._survey import Survey
 from densecast.datasets.pairs import (
     _configured_layout,
     _folders,
+    _inner,
     _layers,
     _name_tables,
     colour_tables,
@@ -51,6 +52,7 @@ class Pairs:
     frames: MaskFrames = field(compare=False, repr=False)
     name: str = "pairs"
     layers: Layers | None = None
+    of_splits: tuple[str, ...] = ()
 
     def read_target(self, sample: Sample) -> LabelMap:
         """(H, W) uint8: the model's class indices, 255 where nothing is evaluated.
@@ -68,8 +70,8 @@ class Pairs:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the masks that were read leave open."""
-        return self.frames.remarks
+        """What the splits, and the masks that were read, leave open."""
+        return (*self.of_splits, *self.frames.remarks)
 
     def record(self, limit: int | None = None) -> SplitRecord:
         """Which images these are, or the first `limit`."""
@@ -128,7 +130,7 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
         understood = f"{name}: {understood}"
     frames = MaskFrames(everything.samples, use_exif=reading.use_exif)
     opened = Pairs(everything.root, split, drawn, selection.total, selection.samples, classes, understood, frames)
-    return replace(opened, name=name, layers=everything.layers)
+    return replace(opened, name=name, layers=everything.layers, of_splits=selection.remarks)
 
 
 def check(root: Path, reading: Reading = Reading()) -> CheckReport:
@@ -201,7 +203,8 @@ def looks_like(root: Path) -> bool:
     if data_file.find(root) is not None:
         return True
     try:
-        _folders.find(root, DataFile(root))
+        home = _inner.inner(root)
+        _folders.find(home, DataFile(home))
     except DensecastError:
         return False
     return True
@@ -249,11 +252,13 @@ def _file(root: Path, reading: Reading) -> tuple[DataFile, DataLayout | None]:
 
     With it the folders of the model's own configuration, where these are meant.
     """
+    options = reading.options
+    if options.images_dir is None and options.masks_dir is None and options.dataset not in CONFIGURED:
+        root = root if reading.layout is not None else _inner.inner(root)
     path = data_file.find(root)
     file = data_file.read(path) if path is not None else DataFile(root)
     if file.coco:
         raise BadDatasetError(f"{path} names a file of COCO's: leave --dataset out, or say coco_segmentation.")
-    options = reading.options
     file = replace(
         file,
         images=options.images_dir or file.images,

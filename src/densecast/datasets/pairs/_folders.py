@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from densecast.datasets import _contents, _names
+from densecast.datasets.pairs._beside import side_by_side
 from densecast.datasets.pairs._split_names import SPLITS, lists, split_in
 from densecast.datasets.pairs.data_file import DataFile
 from densecast.errors import BadDatasetError, MissingFileError
@@ -95,7 +96,12 @@ def pictures_beside(folder: Path) -> Path | None:
 
 def _beside(root: Path, names: tuple[str, ...]) -> Path | None:
     above = files.real(root).parent
-    return next((path for path in _folders(above) if path.name.lower() in names and _names.has_images(path)), None)
+    return next((path for path in _folders(above) if path.name.lower() in names and _holds(path, names)), None)
+
+
+def _holds(folder: Path, names: tuple[str, ...]) -> bool:
+    """Whether a folder holds pictures, or where `names` are those of masks pictures or arrays."""
+    return _names.has_images(folder) or (names is MASKS and _names.has_arrays(folder))
 
 
 def _refuse_one_of_two(root: Path) -> None:
@@ -142,6 +148,8 @@ def _first_of(root: Path, usual: tuple[str, ...]) -> Path | None:
     """
     children = {path.name.lower(): path for path in _folders(root)}
     found = [children[name] for name in usual if name in children and _names.has_images(children[name])]
+    if not found and usual is MASKS:
+        found = [children[name] for name in usual if name in children and _names.has_arrays(children[name])]
     if len(found) > 1 and usual is MASKS:
         names = " and ".join(path.name for path in found)
         raise BadDatasetError(f"{root} has masks in {names}: name the folder that is meant.", field="masks_dir")
@@ -247,15 +255,6 @@ def _one_folder(root: Path) -> Found | None:
     if side_by_side(root):
         return Found((Part(root, root),), "pictures and masks side by side", lists(root))
     return None
-
-
-def side_by_side(folder: Path) -> bool:
-    """Whether at least half of the images in the folder are pictures and masks of one name."""
-    files = _names.images_of(folder)
-    stems = {_names.nfc(path.stem) for path in files}
-    equal = len(files) - len(stems)
-    marked = sum(stem.endswith(("_mask", "-mask", "_masks", "_label", "_gt")) for stem in stems)
-    return bool(files) and 4 * max(equal, marked) >= len(files)
 
 
 def _split_folders(root: Path) -> list[tuple[Path, Split]]:

@@ -73,7 +73,7 @@ def find(parts: Sequence[Part], root: Path, labels: Sequence[str]) -> tuple[list
     for search in (_tagged, _folders, _endings, _objects):
         found = []
         for part in parts:
-            images, masks = _names.images_of(part.images, below=True), _names.images_of(part.masks, below=True)
+            images, masks = _names.images_of(part.images, below=True), _names.masks_of(part.masks, below=True)
             owned = search(part, root, images, masks, labels) if images and masks else None
             if owned is None or part.images == part.masks:
                 break

@@ -36,21 +36,20 @@ def match(part: Part, suffix: str | None = None, image_suffix: str = "") -> Matc
     Raises:
         BadDatasetError: two pictures or two masks of one name.
     """
-    images, masks = _files(part, suffix)
+    images, *kinds = _files(part, suffix)
     if suffix is not None and "{stem}" not in suffix:
         # Other files beside the masks are of another kind, such as masks for people to look at.
-        masks = [path for path in masks if _names.nfc(path.name).endswith(suffix) or path.stem.endswith(suffix)]
-    rules = [suffix] if suffix is not None else list(_ENDINGS)
-    best: tuple[dict[Path, Path], str] = ({}, rules[0])
-    for rule in rules:
-        found = _by_rule(part, images, masks, rule, image_suffix, exact=suffix is not None)
-        if len(found) > len(best[0]):
-            best = (found, rule)
-        if len(found) == len(images):
-            break
-    found, rule = best
+        kinds = [[path for path in kind if _ends_with(path, suffix)] for kind in kinds]
+    masks, arrays = kinds
+    found, rule = _best(part, images, masks, suffix, image_suffix)
+    if len(found) < len(images) and arrays:
+        # An image is what a mask usually is: arrays are looked at where images do not serve.
+        of_arrays = _best(part, images, arrays, suffix, image_suffix)
+        if len(of_arrays[0]) > len(found):
+            (found, rule), masks = of_arrays, arrays
     told = f"masks are named as their pictures{f' with {rule}' if rule else ''}"
     if not found and suffix is None:
+        masks = masks or arrays
         found, told = _affixes.match(part, images, masks)
     pairs: dict[str, Sample] = {}
     for image in images:
@@ -72,10 +71,29 @@ def match(part: Part, suffix: str | None = None, image_suffix: str = "") -> Matc
     )
 
 
+def _ends_with(path: Path, suffix: str) -> bool:
+    return _names.nfc(path.name).endswith(suffix) or path.stem.endswith(suffix)
+
+
+def _best(
+    part: Part, images: list[Path], masks: list[Path], suffix: str | None, image_suffix: str
+) -> tuple[dict[Path, Path], str]:
+    """The mask of each picture by the rule that finds most, and that rule."""
+    rules = [suffix] if suffix is not None else list(_ENDINGS)
+    best: tuple[dict[Path, Path], str] = ({}, rules[0])
+    for rule in rules:
+        found = _by_rule(part, images, masks, rule, image_suffix, exact=suffix is not None)
+        if len(found) > len(best[0]):
+            best = (found, rule)
+        if len(found) == len(images):
+            break
+    return best
+
+
 def cure_of(image: Path, parts: Sequence[Part], root: Path) -> str:
     """What to do about a picture without a mask: name the folder where one of its name lies, or how masks are named."""
     part = next(each for each in parts if image.is_relative_to(each.images))
-    masks = _names.images_of(part.masks, below=True)
+    masks = _names.masks_of(part.masks, below=True)
     alike = next((mask for mask in masks if _names.nfc(mask.stem) == _names.nfc(image.stem) and mask != image), image)
     left, right = image.parent, alike.parent
     while left.name == right.name and left != part.images and right != part.masks:
@@ -103,13 +121,14 @@ def _refuse_shared(found: dict[Path, Path]) -> None:
             )
 
 
-def _files(part: Part, suffix: str | None) -> tuple[list[Path], list[Path]]:
-    """Pictures and masks; of one folder for both, masks are what the rule names, or what is no JPEG."""
+def _files(part: Part, suffix: str | None) -> tuple[list[Path], list[Path], list[Path]]:
+    """Pictures, masks, and arrays; of one folder for both, masks are what the rule names, or what is no JPEG."""
     images = _names.images_of(part.images, below=True)
+    arrays = _names.arrays_of(part.masks, below=True)
     if part.images != part.masks:
         inside = part.masks.is_relative_to(part.images)
         kept = [path for path in images if not (inside and path.is_relative_to(part.masks))]
-        return kept, _names.images_of(part.masks, below=True)
+        return kept, _names.images_of(part.masks, below=True), arrays
     stems = {_names.nfc(path.stem) for path in images}
     endings = (suffix,) if suffix else _ENDINGS[1:]
 
@@ -124,7 +143,7 @@ def _files(part: Part, suffix: str | None) -> tuple[list[Path], list[Path]]:
         )
 
     masks = [path for path in images if is_mask(path)]
-    return [path for path in images if path not in set(masks)], masks
+    return [path for path in images if path not in set(masks)], masks, arrays
 
 
 def _by_rule(

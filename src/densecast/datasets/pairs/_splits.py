@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from densecast.datasets import _lists, _names
+from densecast.datasets import _coco_files, _lists, _names
 from densecast.datasets.pairs._folders import Found, Part
 from densecast.datasets.pairs._split_names import unread_lists
 from densecast.datasets.pairs.data_file import DataFile
@@ -25,12 +25,21 @@ _SPLITS: tuple[Split, ...] = ("train", "val")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A split's samples, the number of all, how it was chosen in words, and whether it was drawn."""
+    """A split's samples, the number of all, how it was chosen in words, and whether it was drawn.
+
+    `trained` is the number of pictures of val that are in train as well.
+    """
 
     samples: tuple[Sample, ...]
     total: int
     words: str
     drawn: bool = False
+    trained: int = 0
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """That val holds what the network was trained on; empty where it does not."""
+        return _coco_files.trained_on(self.trained, len(self.samples))
 
 
 def named_parts(file: DataFile) -> Found | None:
@@ -102,16 +111,25 @@ def chosen(root: Path, file: DataFile, found: Found, parts: Parts, split: Split,
         samples = tuple(listed.get(split, ())) if split != "all" else of_all
         names = ", ".join(f"{path.name} ({len(listed[each])})" for each, paths in lists.items() for path in paths)
         names += "".join(f", {each} by folder ({len(own)})" for each, own in listed.items() if each not in lists)
-        return _not_empty(Selection(samples, len(of_all), f"splits by {names}"), root, split, names)
+        shared = _shared(listed.get("train", ()), samples if split == "val" else ())
+        return _not_empty(Selection(samples, len(of_all), f"splits by {names}", False, shared), root, split, names)
     splits = {each for each, _ in parts}
     if splits != {None}:
         samples = tuple(
             sorted((sample for each, own in parts for sample in own if split in (each, "all")), key=lambda one: one.id)
         )
         counts = ", ".join(f"{each or 'no split'} ({len(own)})" for each, own in parts)
-        selection = Selection(samples, len(everything), f"splits by folder: {counts}")
+        of_train = [sample for each, own in parts if each == "train" for sample in own]
+        shared = _shared(of_train, samples if split == "val" else ())
+        selection = Selection(samples, len(everything), f"splits by folder: {counts}", False, shared)
         return _not_empty(selection, root, split, counts, found.words)
     return _drawn(everything, file, split, seed, root)
+
+
+def _shared(train: Sequence[Sample], val: Sequence[Sample]) -> int:
+    """How many pictures of val are in train as well."""
+    trained = {sample.image for sample in train}
+    return sum(sample.image in trained for sample in val)
 
 
 def _drawn(everything: tuple[Sample, ...], file: DataFile, split: Split, seed: int, root: Path) -> Selection:
