@@ -309,7 +309,7 @@ def test_what_cannot_be_expressed_is_named(key: str, value: object) -> None:
         library_preprocess.translate({**PROCESSOR, key: value})
 
 
-@pytest.mark.parametrize("architecture", ["Mask2FormerForUniversalSegmentation", "DetrForSegmentation", "OneFormer"])
+@pytest.mark.parametrize("architecture", ["EomtForUniversalSegmentation", "DetrForSegmentation", "OneFormer"])
 def test_networks_that_score_objects_are_refused_before_they_are_loaded(tmp_path: Path, architecture: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": [architecture]}), encoding="utf-8")
     (tmp_path / "model.safetensors").touch()

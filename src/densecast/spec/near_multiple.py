@@ -7,7 +7,7 @@ from typing import Literal
 
 from densecast.errors import BadConfigError
 from densecast.spec.geometry import Placement
-from densecast.spec.plain_resize import LARGEST_SIDE, check_multiple, check_sides, times
+from densecast.spec.sides import LARGEST_SIDE, check_multiple, check_sides, times
 
 
 @dataclass(frozen=True, slots=True)

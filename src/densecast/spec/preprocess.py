@@ -28,11 +28,11 @@ from densecast.spec.resize import ScaleBy as ScaleBy
 from densecast.spec.resize import Stretch as Stretch
 from densecast.spec.resize import ToMultiple as ToMultiple
 from densecast.spec.short_side import ShortSide as ShortSide
+from densecast.spec.sides import LARGEST_MULTIPLE
 
 Interpolation = Literal["bicubic_pillow", "bilinear_opencv", "bilinear_pillow", "nearest"]
 ColourOrder = Literal["RGB", "BGR", "GRAY"]
 TripleFloat = tuple[float, float, float]
-_LARGEST_MULTIPLE = 4096
 # Preprocessing computes in float32, which ends at 3e38.
 _LARGEST_NUMBER = 1e30
 # Networks see images that span at least 1 or so; what divides twice is far below.
@@ -88,9 +88,9 @@ class Preprocess:
         if not 1 / _LARGEST_NUMBER < self.divisor < _LARGEST_NUMBER:
             raise BadConfigError(f"divisor must be above 0 and finite, got {self.divisor}.", field="divisor")
         self._check_scale()
-        if not 1 <= self.pad_multiple <= _LARGEST_MULTIPLE:
+        if not 1 <= self.pad_multiple <= LARGEST_MULTIPLE:
             raise BadConfigError(
-                f"pad_multiple must be 1 to {_LARGEST_MULTIPLE}, got {self.pad_multiple}.", field="pad_multiple"
+                f"pad_multiple must be 1 to {LARGEST_MULTIPLE}, got {self.pad_multiple}.", field="pad_multiple"
             )
         if self.pad_multiple > 1 and isinstance(self.resize, PoseAffine):
             raise BadConfigError("pose_affine has a multiple of its own: leave pad_multiple out.", field="pad_multiple")
@@ -179,7 +179,7 @@ class Preprocess:
         resize = self.resize
         if isinstance(resize, Stretch):
             return not any(side % self.pad_multiple for side in resize.size_hw)
-        own = resize.multiple if isinstance(resize, (ToMultiple, NearMultiple)) else 1
+        own = resize.multiple if isinstance(resize, (ToMultiple, NearMultiple, ShortSide)) else 1
         return own % self.pad_multiple == 0
 
     def check_bytes(self) -> None:

@@ -16,10 +16,10 @@ from densecast.spec.plain_resize import Native as Native
 from densecast.spec.plain_resize import ScaleBy as ScaleBy
 from densecast.spec.plain_resize import Stretch as Stretch
 from densecast.spec.plain_resize import ToMultiple as ToMultiple
-from densecast.spec.plain_resize import check_sides, times
 from densecast.spec.pose_geometry import PosePlacement
 from densecast.spec.pose_unbiased import UnbiasedPlacement
 from densecast.spec.short_side import ShortSide as ShortSide
+from densecast.spec.sides import check_sides, times
 
 Floats = tuple[float, ...]
 Fill = Floats

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from densecast.errors import BadConfigError
-
-_LARGEST_SIDE = 1 << 16
+from densecast.spec.sides import LARGEST_SIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +46,9 @@ class Slide:
             BadConfigError: a side that is not positive, or a stride longer than the crop.
         """
         for name, sides in (("crop", self.crop_hw), ("stride", self.stride_hw)):
-            if not all(1 <= side <= _LARGEST_SIDE for side in sides):
+            if not all(1 <= side <= LARGEST_SIDE for side in sides):
                 raise BadConfigError(
-                    f"the {name} of sliding windows must be 1 to {_LARGEST_SIDE} pixels high and wide, got "
+                    f"the {name} of sliding windows must be 1 to {LARGEST_SIDE} pixels high and wide, got "
                     f"{_text(sides)}.",
                     field="stride" if name == "stride" else "slide",
                 )

@@ -24,6 +24,7 @@ from densecast.verbs.export import (
     foreign,
     hf_folder,
     library_decode,
+    mask_classifiers,
     mmdeploy,
     one_size,
     onnx_file,
@@ -255,7 +256,6 @@ def export_module(
     TASKS.load_trusted(spec.task).check(spec)
     module = own_copy.unwrapped(module)
     kind = type(module)
-    hf_folder.refuse_by_object(kind.__name__)
     hf_folder.refuse_by_class(kind.__name__, spec.task)
     network = own_copy.of(module)
     record: WeightsRecord | None = None
@@ -267,6 +267,7 @@ def export_module(
         checkpoints.load_into(network, state, None, None, f"checkpoint {path}")
         record = WeightsRecord(path.name, files.sha256(path), len(state))
         notes = (*opened.notes, *prefix_notes)
+    network, notes = mask_classifiers.by_pixel(network, notes)
     manifest = FloatManifest(
         asked.with_options(trial_sizes.requested(spec, options), options),
         "",

@@ -18,6 +18,8 @@ _MULTIPLES = (32, 64, 128, 256, 224)
 # Strips are at most this long, and of at most so many pixels: a square of 512.
 _LONGEST, _MOST_PIXELS, _NARROWEST = 4096, 1 << 18, 64
 _LARGEST_LEAST = 256
+# Windows of 12 fill maps of images of up to 384 pixels at the last of five levels.
+_LARGEST_OF_MULTIPLES = 512
 # Of the largest value: a few pixels that were added where the network adds none are no more.
 _OFF = 1e-3
 
@@ -42,16 +44,22 @@ def of_multiples(
             continue
         if not trial_sizes.divides_resized(spec, multiple):
             continue  # Pixels would be added to images that the network takes as they are.
-        for least in (multiple, 2 * multiple):
-            feed = outputs.trial_feeds(spec, (images, channels, least, 3 * multiple), 0)
-            is_of_it = not any(side % multiple for side in traced_hw)
-            if not is_of_it and least == multiple:
-                continue
+        is_of_it = not any(side % multiple for side in traced_hw)
+        for least in _leasts(multiple, min(height.max, width.max)) if is_of_it else (2 * multiple,):
+            feed = outputs.trial_feeds(spec, (images, channels, least, max(3 * multiple, least + multiple)), 0)
             if not is_of_it or _is_network(graph, framework, feed, _OFF):
                 note = f"its code decides by the image's size ({_listed(decides)})"
                 found = trial_sizes.with_multiple(spec, multiple)
                 yield _with_least(found, (least, least)), trial_sizes.said(spec, multiple, note)
                 break
+
+
+def _leasts(multiple: int, most: int) -> Iterator[int]:
+    """Sides below which windows may not fit into the coarsest of a network's maps, in the order they are tried."""
+    least = multiple
+    while least <= min(most, max(2 * multiple, _LARGEST_OF_MULTIPLES)):
+        yield least
+        least *= 2
 
 
 def fit(

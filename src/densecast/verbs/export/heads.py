@@ -130,11 +130,18 @@ def without_training(
         BadGraphError: the main output lacks the image's border.
     """
     measured = [{name: array.shape for name, array in each.items()} for each in results]
-    check_padding(selection.names[0], shapes[0], measured[0][selection.names[0]], spec.name)
+    maps = [each[selection.names[0]] for each in measured]
+    check_padding(selection.names[0], shapes[0], maps[0], spec.name, is_stretched=_is_stretched(shapes, maps))
     selection, dropped = without_auxiliary(selection, measured[0], spec, is_named=is_named)
     images = [shape[0] for shape in shapes]
     selection, losses = without_losses(selection, list(zip(images, measured, strict=True)))
     return selection, (*dropped, *losses)
+
+
+def _is_stretched(images: Sequence[Shape], maps: Sequence[Shape]) -> bool:
+    """Whether maps have one size for images of several heights and widths, so that each is its whole image's."""
+    differ = all(len({each[axis] for each in images}) > 1 for axis in (2, 3))
+    return differ and len({each[2:] for each in maps}) == 1
 
 
 def _is_head(shape: Shape, main: Shape) -> bool:
@@ -161,10 +168,11 @@ def check_main(output: Array, name: str, spec: ModelSpec, where: str) -> None:
         )
 
 
-def check_padding(name: str, image: Shape, output: Shape, where: str) -> None:
+def check_padding(name: str, image: Shape, output: Shape, where: str, *, is_stretched: bool = False) -> None:
     """Refuse a map that lacks the image's border, and so does not lie where the image does.
 
-    At sizes that halve evenly, a network whose convolutions are padded gives one value for each 1, 2, 4, … pixels.
+    At sizes that halve evenly, a network whose convolutions are padded gives one value for each 1, 2, 4, … pixels. What
+    `is_stretched` to a size of its own shows the whole image whatever that is.
 
     Raises:
         BadGraphError: its convolutions are not padded, or it is turned.
@@ -177,14 +185,14 @@ def check_padding(name: str, image: Shape, output: Shape, where: str) -> None:
             f"{where}: the output {name!r} is one value of each channel for an image of {image[2]}×{image[3]}: one "
             "answer for the whole image, as of a classifier. densecast takes networks with a map of all pixels."
         )
-    if output[1] == _COLOURS and all(own >= _LARGER * size for size, own in zip(image[2:4], output[2:4], strict=True)):
+    if output[1] == _COLOURS and not is_stretched and all(own >= _LARGER * size for size, own in zip(image[2:4], output[2:4], strict=True)):
         _LOG.warning(
             "%s: the output %r has three planes and is %d×%d for an image of %d×%d, as a network gives that makes "
             "pictures larger. If it is one, its values are colours, and no scores of classes.",
             where, name, *output[2:4], *image[2:4],
         )  # fmt: skip
     lacking = [_lacking(size, own) for size, own in zip(image[2:4], output[2:4], strict=True)]
-    if all(lacking):
+    if all(lacking) and not is_stretched:
         down, across = (-(-each // 2) for each in lacking)
         raise BadGraphError(
             f"{where}: the output {name!r} is {output[2]}×{output[3]} for an image of {image[2]}×{image[3]}: it lacks "

@@ -26,6 +26,12 @@ _UNNEEDED = re.compile(r"(^|\.)auxiliary_head\.|num_batches_tracked$")
 _OTHER_HEADS = re.compile(r"For(?!SemanticSegmentation|DepthEstimation|ImageClassification)[A-Z]\w+")
 _SHOWN = 3
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
+# Networks that classify masks, from which a score of each class and pixel is made; to what size
+# `post_process_semantic_segmentation` brings the masks first, None where that is their own.
+MASKS_HW: dict[str, tuple[int, int] | None] = {
+    "MaskFormerForInstanceSegmentation": None,
+    "Mask2FormerForUniversalSegmentation": (384, 384),
+}
 # Networks that propose objects and score each: they give no map of class scores.
 BY_OBJECT = ("Mask2Former", "MaskFormer", "OneFormer", "Detr", "Yolos", "EoMT", "Sam", "RCNN", "RetinaNet", "FCOS")
 # Networks whose three planes are a picture's colours.
@@ -76,7 +82,7 @@ def labels(path: Path) -> tuple[str, ...]:
     config = codec.read(path / "config.json", dict)
     name = " ".join(str(name) for name in config.get("architectures") or [config.get("model_type", "")])
     refuse_by_object(name)
-    if _OTHER_HEADS.search(name):
+    if _OTHER_HEADS.search(name) and name not in MASKS_HW:
         raise BadGraphError(
             f"{path} holds a {name}. Of Hugging Face folders densecast takes networks for semantic segmentation and "
             "depth estimation. Of another one wrap the part that gives maps in a module of the image alone "
@@ -95,6 +101,8 @@ def load(path: Path, task: str) -> Any:
     """
     require_transformers()
     kind, what = _CLASSES.get(task, _CLASSES["segmentation"])
+    name = _architectures(path)
+    kind = name if name in MASKS_HW and task == "segmentation" else kind
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -125,6 +133,8 @@ def is_described(path: Path) -> bool:
 def task_of(path: Path) -> str | None:
     """The task that the folder says its network is for; None where it is of another or says nothing."""
     name = _architectures(path)
+    if name in MASKS_HW:
+        return "segmentation"
     return next((task for task, (kind, _) in _CLASSES.items() if kind.removeprefix("AutoModel") in name), None)
 
 
@@ -138,11 +148,12 @@ def refuse_other_task(path: Path, task: str) -> None:
 
 
 def refuse_by_class(name: str, task: str, where: str = "") -> None:
-    """Refuse a network of transformers whose class says that it is for another task.
+    """Refuse a network of transformers whose class says that it is for another task, or that it scores objects.
 
     Raises:
         BadGraphError: names the task that it is for.
     """
+    refuse_by_object(name)
     if task in _OF_CLASSES and any(kind in name for kind in _OF_PICTURES):
         raise BadGraphError(
             f"{where}{name} makes pictures of pictures: its output is colours, not scores of classes. A network like "
@@ -198,7 +209,7 @@ def refuse_by_object(name: str) -> None:
         BadGraphError: it is one.
     """
     known = next((kind for kind in BY_OBJECT if kind.lower() in name.lower()), None)
-    if known is not None:
+    if known is not None and name not in MASKS_HW:
         raise BadGraphError(
             f"{name} scores proposed objects (masks with classes), not every pixel. densecast takes networks that "
             "give one map of class scores; wrap it in a module that combines masks and classes to (N, classes, H, W)."

@@ -12,6 +12,7 @@ from densecast.spec.model import ModelSpec
 from densecast.tasks.monocular_depth import MonocularDepthDecode
 from densecast.tasks.segmentation import SegmentationDecode
 from densecast.verbs.export import spec_file
+from densecast.verbs.export.hf_folder import MASKS_HW
 from densecast.verbs.export.spec_file import SpecFile
 
 # Its configuration says which: `depth_estimation_type`, "relative" if it is silent.
@@ -36,7 +37,7 @@ def settle(model: ModelSpec, said: ModelSpec | SpecFile | str | Path | None, nam
         return model
     if isinstance(model.decode, SegmentationDecode):
         is_whole = model.preprocess.surroundings() is None and model.slide is None
-        is_once = _RESIZED_ONCE in name and is_whole and model.decode.resizes_values
+        is_once = (_RESIZED_ONCE in name or name in MASKS_HW) and is_whole and model.decode.resizes_values
         return replace(model, decode=replace(model.decode, to_image="bilinear_logits_once")) if is_once else model
     decode = model.decode
     if not isinstance(decode, MonocularDepthDecode):

@@ -112,8 +112,8 @@ def of_processor(config: Mapping[str, Any], *, is_resized: bool = False) -> Prep
             raise _cut(key, config) if key in _CUTS else _cannot(key, value)
     resizes = bool(config.get("do_resize", False))
     # GLPN's processor has no size.
-    is_down, is_near = kind.startswith("GLPN"), kind.startswith("DPT")
-    own = {"size_divisor"} if is_down else {"keep_aspect_ratio", "ensure_multiple_of"} if is_near else set()
+    is_down, is_near, is_up = kind.startswith("GLPN"), kind.startswith("DPT"), kind.startswith(_ROUNDED_UP)
+    own = {"size_divisor"} if is_down or is_up else {"keep_aspect_ratio", "ensure_multiple_of"} if is_near else set()
     for key in () if is_resized else _GEOMETRY:
         if config.get(key) and not (resizes and key in own) and not (key == "ensure_multiple_of" and config[key] == 1):
             raise _cannot(key, config[key])
@@ -124,7 +124,7 @@ def of_processor(config: Mapping[str, Any], *, is_resized: bool = False) -> Prep
     if resizes:
         number = config.get("resample", 2)
         if not is_resized:
-            resize = _down(config) if is_down else _of_size(config.get("size"))
+            resize = _down(config) if is_down else _up(config) if is_up else _of_size(config.get("size"))
             resize = _near(resize, config) if is_near else resize
         if number not in _RESAMPLE:
             raise _cannot("resample", number)
@@ -164,6 +164,8 @@ def of_torchvision(preset: Any) -> Preprocess:
 _GEOMETRY = ("keep_aspect_ratio", "ensure_multiple_of", "crop_pct", "size_divisor", "pad_size", "max_image_size")
 # What of an image is not shown to the network.
 _CUTS = ("do_center_crop",)
+# Processors that bound the long side, and round both up to a multiple.
+_ROUNDED_UP = ("MaskFormer", "Mask2Former")
 # Processors whose `do_normalize` is false where their file is silent.
 _NOT_NORMALISED = ("GLPN", "MobileViT", "SuperPoint")
 _UNDERSTOOD = (
@@ -206,6 +208,19 @@ def _near(rule: Resize, config: Mapping[str, Any]) -> Resize:
     if not isinstance(rule, Stretch):
         raise _cannot("size", config.get("size"))
     return NearMultiple(multiple, rule.size_hw, keeps)
+
+
+def _up(config: Mapping[str, Any]) -> Resize:
+    """MaskFormer's and Mask2Former's: the short side to a size and the long one bounded, or a size, up to a multiple."""
+    size, multiple = config.get("size"), int(config.get("size_divisor", 32) or 1)
+    if isinstance(size, Mapping):
+        sides = {str(key): int(value) for key, value in size.items() if value is not None}
+        if set(sides) == {"shortest_edge", "longest_edge"}:
+            return ShortSide(sides["shortest_edge"], sides["longest_edge"], multiple)
+        if set(sides) == {"height", "width"}:
+            height, width = (-(-side // multiple) * multiple for side in (sides["height"], sides["width"]))
+            return Stretch((height, width))
+    raise _cannot("size", size)
 
 
 def _down(config: Mapping[str, Any]) -> Resize:
