@@ -166,6 +166,40 @@ def _load(serve: dict[str, Any]) -> Rows:
     return rows
 
 
+_COMPILED = {
+    "compiled PyTorch, bfloat16": "torch compiled bf16 + OpenCV + numpy",
+    "compiled PyTorch, int8": "torch compiled int8 + OpenCV + numpy",
+    "ONNX Runtime, int8": "ONNX Runtime int8 + OpenCV + numpy",
+}
+
+
+def _of(ratio: dict[str, float]) -> str:
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+
+
+def _beside_compiled(measured: dict[str, Any]) -> Rows:
+    """How many times faster than compiled PyTorch and ONNX Runtime in int8, from file to labels or people."""
+    rows = [
+        ["network", "precision", "ms an image", *(f"times {name}" for name in _COMPILED), "labels as PyTorch, float32"]
+    ]
+    for model, found in measured["models"].items():
+        again = measured["again"].get(model, {"ratios": {}})
+        for precision, shown in (("int8", "int8"), ("fp16", "16 bits")):
+            own = f"densecast {precision} throughput"
+            times = []
+            for peer in _COMPILED.values():
+                if precision != "int8" and " int8 " in peer:
+                    times.append("")
+                    continue
+                runs = [each["ratios"].get(f"{own} × {peer}") for each in (found, again)]
+                times.append("; ".join(_of(run) for run in runs if run is not None))
+            figures = found["contenders"][own]
+            same = figures.get("labels_as_torch")
+            labels = "" if same is None else f"{100 * same:.2f} %"
+            rows.append([f"`{model}` {found['input']}", shown, f"{figures['median_ms']:.0f}", *times, labels])
+    return rows
+
+
 _CPUS = 2  # that the peers were measured on
 # What the vendor's tool told of the device that a reference names, in its README.
 _DEVICES = {
@@ -411,6 +445,16 @@ TABLES: tuple[Table, ...] = (
         "From file to labels or people in throughput mode, of the tables below: two virtual CPUs (Xeon with AMX), at "
         "the sizes there. Their energy could not be read: a virtual machine has no counters.",
         ("printed/peers.json", "printed/peers-people.json"), _cost,
+    ),
+    Table(
+        "compiled", "Compiled PyTorch and ONNX Runtime in int8", "Beside what others would run",
+        "python benchmarks/peers.py --compiled",
+        "From file to labels or people, as the tables below, in one run on the same images: PyTorch compiled by "
+        "Inductor with frozen weights in channels-last order, in bfloat16 and in int8 by torchao's quantiser for x86; "
+        "each with OpenCV and numpy around it. Two virtual CPUs with AMX, densecast in throughput mode, medians of the "
+        "rounds' ratios and their range; behind the semicolon those of a second run, half an hour later. The "
+        "machine ran at a third of its usual speed that day, everything alike: times are not those of other tables.",
+        ("peers_compiled.json",), _beside_compiled,
     ),
     Table(
         "store", "Two million records", "A million images", "python benchmarks/store.py",
