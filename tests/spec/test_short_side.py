@@ -36,7 +36,9 @@ def of_detr_s_processors(image_hw: tuple[int, int], size: int, most: int) -> tup
     return (size, int(exact * width / height)) if height <= width else (int(exact * height / width), size)
 
 
-@pytest.mark.parametrize("image_hw", [(375, 500), (500, 375), (100, 100), (33, 257), (1281, 1919), (7, 400), (75, 1000)])
+@pytest.mark.parametrize(
+    "image_hw", [(375, 500), (500, 375), (100, 100), (33, 257), (1281, 1919), (7, 400), (75, 1000)]
+)
 @pytest.mark.parametrize(("size", "most"), [(800, 1333), (64, 100), (33, 300), (48, 48)])
 def test_a_bound_of_the_long_side_rounds_as_detr_s_processors_do(
     image_hw: tuple[int, int], size: int, most: int

@@ -15,8 +15,8 @@ class ShortSide:
     """The short side becomes `side`, the long one `int(side * long / short)`, as torchvision's `resize(image, side)`.
 
     Hugging Face's processors with a `size` of `shortest_edge` alone round alike. With `long_side` the long side becomes
-    no more than that, as those of DETR and MaskFormer round it (`get_size_with_aspect_ratio` of transformers): the short
-    side is `round(long_side * short / long)` then. Both sides are then rounded up to a multiple of `multiple`.
+    no more than that, as those of DETR and MaskFormer round it (`get_size_with_aspect_ratio` of transformers): the
+    short side is `round(long_side * short / long)` then. Both sides are then rounded up to a multiple of `multiple`.
     """
 
     side: int

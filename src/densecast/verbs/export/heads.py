@@ -185,7 +185,11 @@ def check_padding(name: str, image: Shape, output: Shape, where: str, *, is_stre
             f"{where}: the output {name!r} is one value of each channel for an image of {image[2]}×{image[3]}: one "
             "answer for the whole image, as of a classifier. densecast takes networks with a map of all pixels."
         )
-    if output[1] == _COLOURS and not is_stretched and all(own >= _LARGER * size for size, own in zip(image[2:4], output[2:4], strict=True)):
+    if (
+        output[1] == _COLOURS
+        and not is_stretched
+        and all(own >= _LARGER * size for size, own in zip(image[2:4], output[2:4], strict=True))
+    ):
         _LOG.warning(
             "%s: the output %r has three planes and is %d×%d for an image of %d×%d, as a network gives that makes "
             "pictures larger. If it is one, its values are colours, and no scores of classes.",

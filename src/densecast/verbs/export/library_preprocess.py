@@ -211,7 +211,7 @@ def _near(rule: Resize, config: Mapping[str, Any]) -> Resize:
 
 
 def _up(config: Mapping[str, Any]) -> Resize:
-    """MaskFormer's and Mask2Former's: the short side to a size and the long one bounded, or a size, up to a multiple."""
+    """MaskFormer's and Mask2Former's: a short side and the most of the long one, or a size, up to a multiple."""
     size, multiple = config.get("size"), int(config.get("size_divisor", 32) or 1)
     if isinstance(size, Mapping):
         sides = {str(key): int(value) for key, value in size.items() if value is not None}

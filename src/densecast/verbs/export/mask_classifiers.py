@@ -1,4 +1,4 @@
-"""Turns networks that classify masks - MaskFormer, Mask2Former - into such as score every pixel, as transformers does."""
+"""Turns networks that classify masks - MaskFormer, Mask2Former - into such as score pixels, as transformers does."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _combined(network: nn.Module, masks_hw: tuple[int, int] | None) -> nn.Module
             if masks_hw is not None:
                 masks = torch.nn.functional.interpolate(masks, masks_hw, mode="bilinear", align_corners=False)
             of_class = found.class_queries_logits.softmax(-1)[..., :-1]
-            scores: torch.Tensor = of_class.transpose(1, 2) @ masks.sigmoid().flatten(2)
-            return scores.unflatten(2, masks.shape[2:])
+            scores: torch.Tensor = torch.einsum("nqc,nqhw->nchw", of_class, masks.sigmoid())
+            return scores
 
     return ByPixel().eval()
