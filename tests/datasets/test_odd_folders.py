@@ -143,7 +143,7 @@ def test_a_wrong_ending_does_not_name_the_folders_that_are_found(tmp_path: Path)
         (coco_of_another_name, r"annotations/mine\.json is COCO's: name the file itself"),
         (deeper, r"p00\.png may be it\. Name the folders: --images-dir images/10k --masks-dir labels/drawn/masks, or"),
         (archive, r"data\.zip is an archive: unpack it"),
-        (table, r"index\.csv is a table or list"),
+        (table, r"index\.csv: names the picture 'a\.png', which does not exist"),
         (picture, r"a\.png is no data file"),
         (address, "is an address; data are files here: download them"),
         (pages, r"0\.tif: it holds 3 pages, and one mask has one"),

@@ -83,10 +83,10 @@ def test_lists_may_have_longer_names(tmp_path: Path, names: tuple[str, str]) -> 
 
 def test_lists_of_other_kinds_are_said_not_to_be_read(tmp_path: Path) -> None:
     pairs(tmp_path, count=3)
-    for name in ("val.csv", "split.json", "notes.txt"):
+    for name in ("val.xlsx", "split.json", "notes.txt"):
         (tmp_path / name).write_text("p02\n", encoding="utf-8")
     words = pairs_set.open(tmp_path, "val", reading=READING).words
-    assert "1 of 3 drawn for val with seed 0 (split.json, val.csv not read: lists of splits are train.txt" in words
+    assert "1 of 3 drawn for val with seed 0 (split.json, val.xlsx not read: lists of splits are train.txt" in words
 
 
 @pytest.mark.parametrize(

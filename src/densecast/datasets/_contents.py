@@ -11,7 +11,7 @@ from pathlib import Path
 from densecast.errors import MissingFileError
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2")
-_TABLES = (".csv", ".tsv", ".txt", ".xlsx")
+_TABLES = (".txt", ".xlsx")
 _SHOWN = 5
 _LOOKED_AT = 2000
 _LOOKED_INTO, _SNIFFED = 20, 1 << 20

@@ -14,26 +14,18 @@ from densecast.datasets._base import DatasetFormat, ModelFormat
 from densecast.datasets._mask_frames import MaskFrames
 from densecast.datasets._masks import Values, read_values
 from densecast.datasets._survey import Survey
-from densecast.datasets.pairs import (
-    _configured_layout,
-    _folders,
-    _inner,
-    _layers,
-    _name_tables,
-    colour_tables,
-    data_file,
-)
+from densecast.datasets.pairs import _folders, _inner, _tables, data_file
 from densecast.datasets.pairs._binary import is_binary
 from densecast.datasets.pairs._configured import CONFIGURED
+from densecast.datasets.pairs._everything import Everything, everything_in
 from densecast.datasets.pairs._folders import pictures_beside as pictures_beside
 from densecast.datasets.pairs._layers import Layers
-from densecast.datasets.pairs._matching import cure_of, match
+from densecast.datasets.pairs._matching import cure_of
 from densecast.datasets.pairs._splits import chosen
 from densecast.datasets.pairs.classes import Classes, classes_of
 from densecast.datasets.pairs.data_file import DataFile
 from densecast.datasets.pairs.data_file import files_root as files_root
 from densecast.errors import BadDatasetError, DensecastError
-from densecast.spec.data_layout import DataLayout
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import CheckReport, LabelMap, Sample, Split, SplitRecord, ids_sha256
 
@@ -79,25 +71,6 @@ class Pairs:
         return SplitRecord(self.name, self.split, len(some), self.total, self.seed, ids_sha256(some), self.words)
 
 
-@dataclass(frozen=True, slots=True)
-class _Everything:
-    """All pairs of a root, by part, with what has no partner."""
-
-    root: Path
-    file: DataFile
-    found: _folders.Found
-    parts: tuple[tuple[Split | None, tuple[Sample, ...]], ...]
-    without_mask: tuple[Path, ...]
-    without_image: tuple[Path, ...]
-    rule: str
-    tables: tuple[str, ...] = ()
-    layers: Layers | None = None
-
-    @property
-    def samples(self) -> tuple[Sample, ...]:
-        return tuple(sample for _, samples in self.parts for sample in samples)
-
-
 def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Reading()) -> Pairs:
     """The split's samples, sorted by id: their path below the pictures' folder, without suffix.
 
@@ -109,7 +82,7 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
         UsageError: a data file or options that are wrong.
         BadDatasetError: no pairs, pictures without a mask, or none of this split.
     """
-    everything = _everything(root, reading)
+    everything = everything_in(root, reading)
     if everything.without_mask:
         first = everything.without_mask[0]
         cure = cure_of(first, everything.found.parts, everything.root)
@@ -135,7 +108,7 @@ def open(root: Path, split: Split = "val", seed: int = 0, reading: Reading = Rea
 
 def check(root: Path, reading: Reading = Reading()) -> CheckReport:
     """Pairs, sizes and values of the whole folder."""
-    everything = _everything(root, reading)
+    everything = everything_in(root, reading)
     problems = [f"{path} has no mask" for path in everything.without_mask]
     problems += [f"{path} has no picture" for path in everything.without_image]
     samples = everything.samples
@@ -152,7 +125,7 @@ def check(root: Path, reading: Reading = Reading()) -> CheckReport:
 
 def survey(root: Path, reading: Reading = Reading()) -> Survey:
     """All pairs with the splits they are of, and pictures and masks that have no partner."""
-    everything = _everything(root, reading)
+    everything = everything_in(root, reading)
     classes, words = _classes(everything, reading)
     samples = everything.samples
     opened = _whole(everything, classes, reading)
@@ -192,7 +165,7 @@ def survey(root: Path, reading: Reading = Reading()) -> Survey:
     )
 
 
-def _whole(everything: _Everything, classes: Classes, reading: Reading) -> Pairs:
+def _whole(everything: Everything, classes: Classes, reading: Reading) -> Pairs:
     samples = everything.samples
     frames = MaskFrames(samples, use_exif=reading.use_exif)
     return Pairs(everything.root, "all", None, len(samples), samples, classes, "", frames, layers=everything.layers)
@@ -204,6 +177,8 @@ def looks_like(root: Path) -> bool:
         return True
     try:
         home = _inner.inner(root)
+        if _tables.lone(home):
+            return True
         _folders.find(home, DataFile(home))
     except DensecastError:
         return False
@@ -216,67 +191,7 @@ def metric_of(root: Path) -> str | None:
     return data_file.read(path).metric if path is not None else None
 
 
-def _everything(root: Path, reading: Reading) -> _Everything:
-    file, layout = _file(root, reading)
-    found = _configured_layout.found(layout, file)
-    file, tables = _name_tables.with_found(file, reading)
-    matched = [match(part, file.suffix, file.image_suffix) for part in found.parts]
-    layers = None
-    if file.suffix is None and not any(each.pairs for each in matched):
-        by_class = _layers.find(found.parts, file.root, reading.labels or file.names)
-        if by_class is not None:
-            matched, layers = by_class
-            file, tables = _layers.with_names(file, layers, reading), ()
-    parts = tuple((part.split, each.pairs) for part, each in zip(found.parts, matched, strict=True))
-    # Lists name what is meant: of VOC's pictures most have no mask, and are for other tasks.
-    has_lists = any(isinstance(place, str) and place.endswith(".txt") for place in (file.train, file.val))
-    if not any(samples for _, samples in parts) and not any(each.without_mask for each in matched):
-        raise BadDatasetError(
-            f"{file.root} holds no pictures with masks ({found.words}).{_contents.of_folder(file.root)}"
-        )
-    return _Everything(
-        file.root,
-        file,
-        found,
-        parts,
-        () if has_lists else tuple(path for each in matched for path in each.without_mask),
-        tuple(path for each in matched for path in each.without_image),
-        matched[0].rule,
-        tables,
-        layers,
-    )
-
-
-def _file(root: Path, reading: Reading) -> tuple[DataFile, DataLayout | None]:
-    """The data file of `root`, or an empty one, with the options over it and the table of colours that lies there.
-
-    With it the folders of the model's own configuration, where these are meant.
-    """
-    options = reading.options
-    if options.images_dir is None and options.masks_dir is None and options.dataset not in CONFIGURED:
-        root = root if reading.layout is not None else _inner.inner(root)
-    path = data_file.find(root)
-    file = data_file.read(path) if path is not None else DataFile(root)
-    if file.coco:
-        raise BadDatasetError(f"{path} names a file of COCO's: leave --dataset out, or say coco_segmentation.")
-    file = replace(
-        file,
-        images=options.images_dir or file.images,
-        masks=options.masks_dir or file.masks,
-        suffix=options.suffix if options.suffix is not None else file.suffix,
-        reduce_zero_label=options.reduce_zero_label or file.reduce_zero_label,
-    )
-    layout = _configured_layout.applicable(file, reading)
-    if layout is not None:
-        file = _configured_layout.over(layout, file)
-    if (configured := CONFIGURED.get(options.dataset or "")) is not None:
-        file = configured.over(file)
-    if not file.colours and not file.model_colours and options.colours is None and file.root.is_dir():
-        file = replace(file, colours=colour_tables.found_in(file.root))
-    return file, layout
-
-
-def _classes(everything: _Everything, reading: Reading) -> tuple[Classes, tuple[str, ...]]:
+def _classes(everything: Everything, reading: Reading) -> tuple[Classes, tuple[str, ...]]:
     file, words = everything.file, [*everything.tables]
     reduce_zero = bool(file.reduce_zero_label)
     if file.reduce_zero_label is None and everything.found.is_ade20k and len(reading.labels) == 150:

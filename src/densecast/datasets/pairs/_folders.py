@@ -60,12 +60,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The parts of a data set, the lists of its splits, and in words how the folder was understood."""
+    """The parts of a data set, the lists of its splits, in words how it was understood, and what told the splits."""
 
     parts: tuple[Part, ...]
     words: str
     lists: dict[Split, tuple[Path, ...]] = field(default_factory=dict)
     is_ade20k: bool = False
+    told_by: str = "folder"
 
 
 def find(root: Path, file: DataFile) -> Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from densecast.spec.sample import Split
 
@@ -16,6 +16,12 @@ _OTHERS: dict[str, Split] = {
 }  # fmt: skip
 _WORD = re.compile(r"[a-z]+")
 _LISTS = (".txt", ".lst")
+TABLES = (".csv", ".tsv")
+"""Endings of tables that may list pictures, and their masks."""
+
+LISTS = (".txt", *TABLES)
+"""Endings of lists that a data file may name."""
+
 _MAYBE_LISTS = (*_LISTS, ".csv", ".tsv", ".json", ".yaml", ".yml", ".toml", ".xlsx", ".pkl", ".npy")
 _SPLIT_WORD = re.compile(r"train|val|split|fold", re.I)
 
@@ -37,6 +43,11 @@ def lists(root: Path) -> dict[Split, tuple[Path, ...]]:
         if len(found) == len(set(SPLITS.values())) and all(len(paths) == 1 for paths in found.values()):
             return found
     return {}
+
+
+def is_list(name: str) -> bool:
+    """Whether a data file's place is a list of pictures, by its name."""
+    return PurePath(name).suffix.lower() in LISTS
 
 
 def unread_lists(root: Path) -> list[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from densecast.datasets import _coco_files, _lists, _names
+from densecast.datasets.pairs import _tables
 from densecast.datasets.pairs._folders import Found, Part
-from densecast.datasets.pairs._split_names import unread_lists
+from densecast.datasets.pairs._split_names import TABLES, is_list, unread_lists
 from densecast.datasets.pairs.data_file import DataFile
 from densecast.errors import BadDatasetError, MissingFileError
 from densecast.spec.sample import Sample, Split
@@ -55,7 +56,7 @@ def named_parts(file: DataFile) -> Found | None:
         place = file.train if split == "train" else file.val
         for name in (place,) if isinstance(place, str) else place if isinstance(place, tuple) else ():
             path = file.root / name
-            if path.suffix.lower() == ".txt" and not path.is_dir():
+            if is_list(name) and not path.is_dir():
                 if not path.is_file():
                     raise MissingFileError(f"{split}: list {path} does not exist.", field=split)
                 continue
@@ -102,9 +103,13 @@ def chosen(root: Path, file: DataFile, found: Found, parts: Parts, split: Split,
         BadDatasetError: a list names pictures that are not there, or the split is empty.
     """
     everything = tuple(sorted((sample for _, samples in parts for sample in samples), key=lambda each: each.id))
-    lists = _lists_of(root, file) or (found.lists if not any(each for each, _ in parts) else {})
+    lists = _lists_of(root, file) or (
+        _lists_beside(found, everything, root) if not any(each for each, _ in parts) else {}
+    )
     if lists:
-        listed = {each: _listed(paths, everything, found, root, file.image_suffix) for each, paths in lists.items()}
+        listed = {
+            each: _listed(paths, each, everything, found, root, file.image_suffix) for each, paths in lists.items()
+        }
         # A split without a list may have a folder of its own.
         listed |= {each: list(samples) for each, samples in parts if each is not None and each not in lists}
         of_all = _unique([sample for samples in listed.values() for sample in samples])
@@ -121,7 +126,7 @@ def chosen(root: Path, file: DataFile, found: Found, parts: Parts, split: Split,
         counts = ", ".join(f"{each or 'no split'} ({len(own)})" for each, own in parts)
         of_train = [sample for each, own in parts if each == "train" for sample in own]
         shared = _shared(of_train, samples if split == "val" else ())
-        selection = Selection(samples, len(everything), f"splits by folder: {counts}", False, shared)
+        selection = Selection(samples, len(everything), f"splits by {found.told_by}: {counts}", False, shared)
         return _not_empty(selection, root, split, counts, found.words)
     return _drawn(everything, file, split, seed, root)
 
@@ -149,7 +154,7 @@ def _drawn(everything: tuple[Sample, ...], file: DataFile, split: Split, seed: i
     if split != "all":
         words += f": {count} of {len(everything)} drawn for val with seed {seed}"
     if unread := unread_lists(root):
-        words += f" ({', '.join(unread)} not read: lists of splits are train.txt and val.txt, a name a line)"
+        words += f" ({', '.join(unread)} not read: lists of splits are train.txt and val.txt, a name a line, or tables)"
     return _not_empty(Selection(samples, len(everything), words, True), root, split, f"all ({len(everything)})")
 
 
@@ -170,16 +175,24 @@ def _lists_of(root: Path, file: DataFile) -> dict[Split, tuple[Path, ...]]:
     for split in _SPLITS:
         place = file.train if split == "train" else file.val
         names = (place,) if isinstance(place, str) else place if isinstance(place, tuple) else ()
-        paths = tuple(
-            root / name for name in names if Path(name).suffix.lower() == ".txt" and not (root / name).is_dir()
-        )
+        paths = tuple(root / name for name in names if is_list(name) and not (root / name).is_dir())
         if paths:
             found[split] = paths
     return found
 
 
+def _lists_beside(found: Found, everything: tuple[Sample, ...], root: Path) -> dict[Split, tuple[Path, ...]]:
+    """The lists that a convention finds, else tables that list pictures which are here; tables may be of anything."""
+    if found.lists or found.told_by != "folder":
+        return found.lists
+    here = {name for sample in everything for name in (sample.id, sample.image.name, sample.image.stem)}
+    tables = _tables.lists(root)
+    names = [row.image for split, paths in tables.items() for path in paths for row in _tables.of_split(path, split)]
+    return tables if any(PurePosixPath(name.replace("\\", "/")).name in here for name in names) else {}
+
+
 def _listed(
-    paths: tuple[Path, ...], everything: tuple[Sample, ...], found: Found, root: Path, image_suffix: str
+    paths: tuple[Path, ...], split: Split, everything: tuple[Sample, ...], found: Found, root: Path, image_suffix: str
 ) -> list[Sample]:
     """The samples that lists name: by id, by file name, or by a path below the root or the list's folder.
 
@@ -203,22 +216,59 @@ def _listed(
             by_name.setdefault(name, []).append(sample)
     samples: list[Sample] = []
     for path in paths:
+        if path.suffix.lower() in TABLES:
+            for row in _rows(path, split):
+                sample = _one(_ways(row.image), by_name, row.image, path)
+                samples.append(sample if row.mask is None else _with_mask(sample, row.mask, (root, path.parent), path))
+            continue
         for name in _lists.read_names(path, is_there=lambda each: _names.nfc(each) in by_name):
-            key = _names.nfc(name).replace("\\", "/").removeprefix("./").removeprefix("/")
+            key = _key(name)
             # Lists of pictures with their masks, as CamVid's, name two paths; else a path has blanks.
             two = None if key in by_name else _TWO_PATHS.fullmatch(key)
             ways = (two[1], *_tails(two[1])) if two else ()
-            here = next((by_name[each] for each in ways if each in by_name), None)
-            if here is None and not (two and PurePosixPath(two[1]).suffix.lower() in _names.SUFFIXES):
-                two, here = None, next((by_name[each] for each in (key, *_tails(key)) if each in by_name), None)
-            if here is None:
-                raise BadDatasetError(f"{path}: names {name[:200]!r}, which is no picture with a mask here.")
-            if len(here) > 1:
-                raise BadDatasetError(
-                    f"{path}: {name[:200]!r} may be {here[0].image} or {here[1].image}: list the path."
-                )
-            samples.append(here[0] if two is None else _with_mask(here[0], two[2], (root, path.parent), path))
+            is_image = two is not None and PurePosixPath(two[1]).suffix.lower() in _names.SUFFIXES
+            if two is None or not (is_image or any(each in by_name for each in ways)):
+                samples.append(_one(_ways(name), by_name, name, path))
+            else:
+                samples.append(_with_mask(_one(ways, by_name, name, path), two[2], (root, path.parent), path))
     return samples
+
+
+def _rows(path: Path, split: Split) -> list[_tables.Row]:
+    """The rows of a split.
+
+    Raises:
+        BadDatasetError: the table has no column of pictures, or names one twice.
+    """
+    rows = _tables.of_split(path, split)
+    if not rows:
+        raise BadDatasetError(f"{path}: no column of it is called image (or file, path, name, id).")
+    names = [row.image for row in rows]
+    if len(set(names)) != len(names):
+        raise BadDatasetError(f"{path}: names {len(names) - len(set(names))} images twice.")
+    return rows
+
+
+def _key(name: str) -> str:
+    return _names.nfc(name).replace("\\", "/").removeprefix("./").removeprefix("/")
+
+
+def _ways(name: str) -> tuple[str, ...]:
+    return (_key(name), *_tails(_key(name)))
+
+
+def _one(ways: Sequence[str], by_name: Mapping[str, list[Sample]], name: str, path: Path) -> Sample:
+    """The one sample that is called in one of these ways.
+
+    Raises:
+        BadDatasetError: there is none, or several are called so.
+    """
+    here = next((by_name[each] for each in ways if each in by_name), None)
+    if here is None:
+        raise BadDatasetError(f"{path}: names {name[:200]!r}, which is no picture with a mask here.")
+    if len(here) > 1:
+        raise BadDatasetError(f"{path}: {name[:200]!r} may be {here[0].image} or {here[1].image}: list the path.")
+    return here[0]
 
 
 def _with_mask(sample: Sample, name: str, folders: Sequence[Path], listed_in: Path) -> Sample:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.datasets import _contents
+from densecast.datasets.pairs._split_names import TABLES
 from densecast.datasets.pairs.colour_tables import colour_of, read_table
 from densecast.errors import BadConfigError
 from densecast.io import codec, files
@@ -33,7 +34,7 @@ class DataFile:
     share of all pictures. `remap` keys are values or names of the masks, its values names or indices of the model, or
     `ignore`; `reduce_zero_label` None is for what the layout needs. With `leaves_others_out` classes of the masks that
     the model does not have are not evaluated. `coco` are annotation files by split, or one under an empty name; `given`
-    are the keys that are there.
+    are the keys that are there; `table` is a table of pictures and masks, which says nothing else.
     """
 
     root: Path
@@ -57,6 +58,7 @@ class DataFile:
     file: Path | None = None
     coco: dict[str, str] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
+    table: Path | None = None
 
 
 _KEYS = (
@@ -79,11 +81,13 @@ def find(root: Path) -> Path | None:
 
 
 def read(path: Path) -> DataFile:
-    """Read a data file.
+    """Read a data file; of a table of pictures and masks it is the folder that it lies in.
 
     Raises:
         BadConfigError: not valid, an unknown key, or a value of the wrong kind; names the key.
     """
+    if path.suffix.lower() in TABLES:
+        return DataFile(path.parent, table=path, file=path)
     if path.suffix.lower() not in SUFFIXES:
         raise BadConfigError(f"{path} {_contents.of_file(path)}.", field="data")
     written = plain(path)
