@@ -138,3 +138,16 @@ def test_percentiles_of_channels_are_the_means_of_each_samples_own_and_lie_along
         got = found.range("percentile", absolute=False)[end]
         assert got.shape == found.range("minmax", absolute=False)[end].shape == (1, 3, 1, 1)
         np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["percentile", "histogram", "minmax"])
+def test_a_vector_is_one_sample_and_rows_are_one_each(method: Any) -> None:
+    """A hundred values evenly spread: a tenth of them lies beyond either of the two quantiles."""
+    vector = np.random.default_rng(0).permutation(np.linspace(-1, 1, 101)).astype(np.float32)
+    ends = {"percentile": (-0.8, 0.8), "minmax": (-1, 1), "histogram": (-1, 1)}[method]
+    for values in (vector, vector[None]):
+        statistics = ValueStatistics((method,), 0.1)
+        statistics.add(values)
+        found = statistics.range(method, absolute=False)
+        assert [each.size for each in found] == [1, 1]
+        np.testing.assert_allclose(np.ravel(found), ends, atol=0.03)

@@ -143,10 +143,7 @@ def test_products_of_matrices_compile_though_scipy_was_not_looked_for() -> None:
 
 @pytest.mark.parametrize(
     ("written", "found"),
-    [
-        pytest.param(None, ["False", "False"], marks=pytest.mark.slow),
-        ("developer_mode: 1", ["True", "True"]),
-    ],
+    [(None, ["False", "False"]), ("developer_mode: 1", ["True", "True"])],
 )
 def test_numba_reads_its_configuration_where_there_is_one(
     written: str | None, found: list[str], tmp_path: Path

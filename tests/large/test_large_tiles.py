@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -319,3 +320,18 @@ def test_a_tile_that_the_picture_does_not_fill_shows_its_last_row_and_column_aga
     with local.session.lease() as slot:
         network = TileNetwork(local, slot, (64, 96))
         assert np.array_equal(network.raw(part, (64, 96)), network.raw(padded, (64, 96)))
+
+
+def test_tiles_one_after_the_other_take_the_memory_of_one(local: Pipeline, picture: np.ndarray) -> None:
+    """Three bands of float32 of 64 by 96 pixels are 72 KiB; of thirty tiles that would be two MiB."""
+    with local.session.lease() as slot:
+        network = TileNetwork(local, slot, (64, 96))
+        network.raw(picture[:64, :96], (64, 96))
+        tracemalloc.start()
+        try:
+            for _ in range(30):
+                network.raw(picture[:64, :96], (64, 96))
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert kept < 5 * 64 * 96 * 3 * 4

@@ -18,6 +18,7 @@ from densecast.measure.data_source import find, images_directly_in, metric_of, s
 from densecast.measure.distribute.job import Outcome
 from densecast.measure.distribute.local import Tally
 from densecast.measure.distribute.shards import Shard, Shards
+from densecast.measure.ground_truth import GroundTruth
 from densecast.measure.in_memory import in_memory
 from densecast.measure.store.record import Failure, FileFacts
 from densecast.measure.store.unchanged import InProgram
@@ -25,6 +26,7 @@ from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.model import Evaluation, ModelSpec
 from densecast.spec.sample import Sample
 from densecast.tasks.segmentation import SegmentationMap
+from densecast.verbs.stored.data import data_key
 
 OWN = replace(tiny_specs.segmentation(("a", "b", "c")), evaluation=None)
 BITS = replace(tiny_specs.multilabel(), evaluation=None)
@@ -203,3 +205,21 @@ def test_what_a_program_holds_is_told_by_its_contents_alone() -> None:
     held = InProgram("a", lambda: FileFacts("ab" * 32, 3, None))
     assert held.hashed() == "ab" * 32 and held.facts() == FileFacts() and not held.is_slow
     assert InProgram("a", lambda: None).hashed() is None
+
+
+def test_a_store_is_of_the_data_their_split_and_how_they_are_read(tmp_path: Path) -> None:
+    items = [(str(k), np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)) for k in range(3)]
+    own = GroundTruth.open(OWN, items)
+    key = data_key(own, items)
+    assert (key["images"], key["reading"], key["protocol"], key["layout"]) == (
+        *("3", "from Python", "none"),
+        "given from Python",
+    )
+    assert key["ids"] == own.record.ids_sha256 and key["split"] == own.record.split
+    # A folder has options, stated or not, and other options are another run.
+    plain, named = (data_key(own, each) for each in (tmp_path, Data(tmp_path, DataOptions(suffix="_m"))))
+    assert plain["reading"] == repr(DataOptions()) == data_key(own, None)["reading"]
+    assert named["reading"] == repr(DataOptions(suffix="_m"))
+    told = replace(own, record=replace(own.record, layout="masks beside images"), protocol="voc")
+    assert data_key(told, items) == {**key, "layout": "masks beside images", "protocol": "voc"}
+    assert data_key(replace(own, record=replace(own.record, layout=None)), items) == {**key, "layout": "its own"}

@@ -11,6 +11,7 @@ import pytest
 import tiny_artifacts
 from made_images import write_jpeg
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from densecast.artifact import CompiledArtifact
 from densecast.report.data import Row
@@ -73,3 +74,21 @@ def test_drawings_are_scaled_down_to_640_pixels_and_never_up(tmp_path: Path) -> 
     # 320 · 640 / 1000 is 204.8, and 40 · 640 / 900 is 28.4.
     assert found == {"large": {(205, 640)}, "high": {(640, 28)}, "small": {(48, 64)}}
     assert [set(image.files) for image in drawn] == [{"image", "onnxruntime fp32"}] * 3
+
+
+def test_drawings_are_jpegs_of_quality_85(tmp_path: Path) -> None:
+    """By the tables that Pillow, which scales the same standard ones, writes for that quality."""
+    sample = Sample("a", write_jpeg(tmp_path / "images" / "a.jpg", (24, 32)), tmp_path / "none")
+    built = tiny_artifacts.compiled(tmp_path, BuildOptions("reference"))
+    assert isinstance(built, CompiledArtifact)
+    drawn = drawings.draw_all(
+        [("a", "worst")],
+        [(row({"a": 0.5}), built)],
+        Material(tmp_path / "images", (sample,)),
+        EvaluateOptions(),
+        tmp_path / "drawn",
+    )
+    Image.new("RGB", (32, 24)).save(tmp_path / "want.jpg", quality=85)
+    with Image.open(tmp_path / "want.jpg") as want, Image.open(tmp_path / drawn[0].files["image"]) as found:
+        assert isinstance(want, JpegImageFile) and isinstance(found, JpegImageFile)
+        assert found.quantization == want.quantization

@@ -6,6 +6,7 @@ import base64
 import json
 import struct
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -435,3 +436,33 @@ def test_limbs_are_those_of_a_skeleton_with_as_many_joints() -> None:
     skeleton = pose.skeleton_of(spec)
     expected = [list(pair) for pair in skeleton.limbs] if pose.TASK.joints_of(spec) == len(skeleton.joints) else []
     assert outputs.limbs(pose.TASK, spec) == expected
+
+
+def test_what_a_model_does_not_predict_is_refused_before_the_picture_is_read() -> None:
+    """Points have scores and no masks; labels of pixels have both."""
+    scored, plain = SimpleNamespace(scores=True), SimpleNamespace(scores=False)
+    people = {"predictions": plain, "overlay_png": plain}
+    labels = {"class_id": plain, "class_id_png": plain, "class_id_rle": plain, "probability": scored}
+
+    def status(task: str, outputs: dict[str, Any], query: list[tuple[str, str]], accept: str = "") -> Any:
+        pipeline = SimpleNamespace(spec=SimpleNamespace(task=task))
+        model: Any = SimpleNamespace(pipeline=pipeline, outputs=outputs)
+        wished = predict.wish(query, accept)
+        try:
+            predict.job_of(
+                model, b"no picture", "image/png", wished, max_pixels=1e6, deadline_s=1.0, request_id="a"
+            )  # fmt: skip
+        except Refused as error:
+            return error.status, error.field
+        except (BadImageError, AttributeError):
+            return "read"
+        raise AssertionError("it is no picture")
+
+    assert status("pose", people, [("scores", "1")]) == (400, "scores")
+    assert status("pose", people, [("response_mask_format", "rle")]) == (400, "response_mask_format")
+    assert status("pose", people, [], "image/png") == (406, "Accept")
+    assert status("pose", people, []) == "read"
+    assert status("pose", people, [("overlay", "1")], "image/png") == "read"
+    for query in ([], [("scores", "1")], [("response_mask_format", "rle")]):
+        assert status("segmentation", labels, query) == "read"
+    assert status("segmentation", labels, [], "image/png") == "read"

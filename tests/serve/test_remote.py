@@ -82,6 +82,7 @@ def test_answers_are_the_pipelines(call: Call, artifacts: Path) -> None:
     found = call("ModelInfer", picture_request(file, outputs=("class_id", "probability")))
     with Pipeline.open(artifacts / "built", threads=1) as pipeline:
         want = pipeline(file, scores=True)
+    assert (found.model_name, found.model_version) == ("tiny", "1")
     assert found.id == "mine" and [each.name for each in found.outputs] == ["class_id", "probability"]
     assert found.raw_output_contents[0] == want.class_id.tobytes()
     assert found.raw_output_contents[1] == want.probability.astype("<f4").tobytes()
