@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -112,6 +113,50 @@ def test_a_network_prepared_for_training_with_quantisation_is_refused_in_words(t
     net.qconfig = torch.ao.quantization.get_default_qat_qconfig("x86")
     with pytest.raises(BadGraphError, match=r"quantisation-aware training.*Make the plain network"):
         export(torch.ao.quantization.prepare_qat(net), tmp_path / "float", labels=["a", "b"], options=SMALL)
+
+
+def quantised(how: str) -> torch.nn.Module:
+    from torch.ao import quantization
+
+    mapping = quantization.get_default_qconfig_mapping("x86")
+    if how == "layers":
+        linear = torch.nn.Sequential(torch.nn.Flatten(2), torch.nn.Linear(64, 64)).eval()
+        return quantization.quantize_dynamic(linear, {torch.nn.Linear}, dtype=torch.qint8)
+    stubs = (quantization.QuantStub(), torch.nn.Conv2d(3, 2, 1), quantization.DeQuantStub())
+    net = torch.nn.Sequential(*stubs).eval()
+    if how == "graph":
+        from torch.ao.quantization import quantize_fx
+
+        image = torch.zeros(1, 3, 8, 8)
+        return quantize_fx.convert_fx(quantize_fx.prepare_fx(net[1:2], mapping, (image,)))
+    net.qconfig = quantization.get_default_qconfig("x86")
+    quantization.prepare(net, inplace=True)(torch.rand(1, 3, 8, 8))
+    return quantization.convert(net, inplace=True)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch announces another package
+@pytest.mark.parametrize("how", ["stubs", "layers", "graph"])
+def test_a_quantised_network_is_refused_in_words(how: str, tmp_path: Path) -> None:
+    with pytest.raises(BadGraphError, match=r"is quantised in PyTorch.*Export the float network"):
+        export(quantised(how), tmp_path / "float", labels=["a", "b"], options=SMALL)
+
+
+@pytest.mark.filterwarnings("ignore")  # as above
+def test_a_quantised_script_is_refused_in_words(tmp_path: Path) -> None:
+    torch.jit.trace(quantised("stubs"), torch.zeros(1, 3, 8, 8)).save(tmp_path / "net.pt")
+    with pytest.raises(BadGraphError, match=r"net\.pt is quantised in PyTorch.*Export the float network"):
+        export(tmp_path / "net.pt", tmp_path / "float", labels=["a", "b"], options=SMALL)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch's own copy of a program
+def test_a_program_of_torch_export_is_its_module(tmp_path: Path) -> None:
+    net = torch.nn.Conv2d(3, 2, 3, padding=1).eval()
+    size = {axis: torch.export.Dim(name, min=8, max=1024) for axis, name in ((2, "height"), (3, "width"))}
+    program = torch.export.export(net, (torch.zeros(1, 3, 32, 48),), dynamic_shapes=(size,))
+    artifact = export(program, tmp_path / "float", labels=["a", "b"], options=SMALL)
+    image = np.random.default_rng(0).normal(size=(1, 3, 32, 48)).astype(np.float32)
+    (found,) = onnxruntime.InferenceSession(artifact.folder / "model.onnx").run(None, {artifact.spec.input.name: image})
+    np.testing.assert_allclose(found, net(torch.from_numpy(image)).detach().numpy(), atol=1e-5)
 
 
 def test_unnamed_maps_of_one_size_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

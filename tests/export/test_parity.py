@@ -36,6 +36,14 @@ def test_a_difference_above_the_tolerance_fails_without_an_exact_result() -> Non
         check(framework, lambda feed: framework(feed) + np.float32(0.1), [IMAGE], 1e-4)
 
 
+def test_a_framework_that_cannot_compute_in_float64_is_compared_as_it_is() -> None:
+    def exact(feed: np.ndarray) -> np.ndarray:
+        raise RuntimeError("expected scalar type Double but found Float")
+
+    with pytest.raises(ParityError, match=r"more than the tolerance[^.]*\.$"):
+        check(framework, lambda feed: framework(feed) + np.float32(0.1), [IMAGE], 1e-1 / 64, exact)
+
+
 def test_a_graph_as_near_to_the_exact_result_as_its_framework_passes() -> None:
     def exact(feed: np.ndarray) -> np.ndarray:
         return feed.astype(np.float64) * 2 + 1e-3  # the framework is off by as much as this

@@ -14,14 +14,24 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_QUANTISED = (
+    "torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.sparse.quantized", "torchao.",
+    "bitsandbytes.",
+)  # fmt: skip
+
+
 def unwrapped(module: nn.Module) -> nn.Module:
-    """The network inside of what only runs it: torch.compile's, DataParallel's, and averaged weights' (SWA, EMA).
+    """The network inside of what only holds or runs it.
+
+    That is torch.export's program, torch.compile's module, DataParallel, and averaged weights (SWA, EMA).
 
     Raises:
         UsageError: it is no module.
     """
     import torch
 
+    if isinstance(module, torch.export.ExportedProgram):
+        module = module.module()
     if not isinstance(module, torch.nn.Module):
         raise UsageError(
             f"export takes a name, a file, a folder or a torch.nn.Module, got {type(module).__qualname__}. An ONNX "
@@ -55,14 +65,34 @@ def of(module: nn.Module) -> nn.Module:
         ) from error
 
 
+quantised = (
+    "{} is quantised in PyTorch, in layers that engines do not run. Export the float network that it was made of, and "
+    "let build choose the ranges of int8 (-p int8)."
+)
+"""What to say of a quantised network, with its name."""
+
+
+def _is_quantised(part: nn.Module) -> bool:
+    """Whether a module computes in integers: torch.ao's layers and graphs, weights of torchao's and bitsandbytes'."""
+    import torch
+
+    kinds = (type(part), *(type(each) for each in (*part.parameters(recurse=False), *part.buffers(recurse=False))))
+    if any(kind.__module__.startswith(_QUANTISED) for kind in kinds):
+        return True
+    nodes = part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ()
+    return any(node.op == "call_function" and "quantized" in str(node.target) for node in nodes)
+
+
 def _refuse_quantised(module: nn.Module) -> None:
-    """Refuse a network prepared for training with quantisation, whose ranges no graph of floats holds.
+    """Refuse a network that is quantised, or prepared for training with quantisation: no graph of floats holds that.
 
     Raises:
-        BadGraphError: says how to take them out.
+        BadGraphError: says what to export instead.
     """
     import torch
 
+    if any(_is_quantised(part) for part in module.modules()):
+        raise BadGraphError(quantised.format(type(module).__name__))
     if any(isinstance(part, torch.ao.quantization.FakeQuantizeBase) for part in module.modules()):
         raise BadGraphError(
             f"{type(module).__name__} is prepared for quantisation-aware training (torch.ao's FakeQuantize), which "

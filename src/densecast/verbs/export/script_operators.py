@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from densecast.errors import BadGraphError
+from densecast.verbs.export import own_copy
 
 _MAX_SOURCE_BYTES = 64 << 20
 _SHOWN = 5
@@ -86,6 +87,8 @@ def check(module: Any, path: Path) -> None:
 
 def _refuse(used: set[str], path: Path) -> None:
     refused = sorted(name for name in used if not _is_allowed(name))
+    if any(name.startswith("quantized::") for name in used):
+        raise BadGraphError(own_copy.quantised.format(path))
     if refused:
         raise BadGraphError(f"{path} holds operators that no network needs: {', '.join(refused[:_SHOWN])}.")
 
