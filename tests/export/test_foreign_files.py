@@ -249,6 +249,12 @@ def test_a_confined_process_may_work_in_its_scratch_folder(tmp_path: Path) -> No
     assert (tmp_path / "scratch" / "folder" / "b").read_text() == "text"
 
 
+def test_a_fault_of_densecasts_own_code_is_told_as_such_and_not_laid_to_the_file(tmp_path: Path) -> None:
+    function = "densecast.backends._openvino_trial:compile_and_run"
+    with pytest.raises(RuntimeError, match=r"KeyError[\s\S]*in compile_and_run"):
+        cell.run_in_cell(function, {}, tmp_path, subject="it", bounds=SMALL)
+
+
 def test_however_the_process_ends_the_caller_gets_one_line(tmp_path: Path) -> None:
     for what, words in (
         ("crash", "signal 11, SIGSEGV"),

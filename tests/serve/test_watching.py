@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -11,9 +12,12 @@ import malformed_requests
 import pytest
 import serve_client
 
+from densecast.artifact import MANIFEST, CompiledArtifact
 from densecast.errors import MissingFileError
 from densecast.spec.serve_options import ServeOptions
 from densecast.verbs.serve import serving
+from densecast.verbs.serve.models import Models, Place
+from densecast.verbs.serve.watching import Watch
 
 
 def until(what: Any, value: Any) -> None:
@@ -47,6 +51,60 @@ def test_what_lies_in_a_watched_folder_is_served(artifacts: Path, people: Path, 
         until(listed, ["mine", "old"])
         shutil.rmtree(tmp_path / "mine")
         until(listed, ["old"])
+
+
+class Loaded:
+    """Stands for an opened model: notes how it is closed."""
+
+    def __init__(self, place: Place) -> None:
+        self.name, self.version, self.artifact = place.name, place.version, place.artifact
+        self.closed: list[float] = []
+
+    def close(self, leave_s: float) -> None:
+        self.closed.append(leave_s)
+
+
+def test_each_artifact_has_one_model_and_whoever_leaves_is_closed(
+    artifacts: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A manifest that is written anew is another model; hidden folders are not read."""
+    models, loaded = Models(), list[Loaded]()
+
+    def load(place: Place) -> Any:
+        loaded.append(Loaded(place))
+        return loaded[-1]
+
+    def told() -> list[str]:
+        return [each for each in caplog.messages if each.startswith(("mine", "other", f"{tmp_path}"))]
+
+    other: Any = Loaded(Place("taken", "1", CompiledArtifact.open(artifacts / "built")))
+    models.replace(None, other)
+    for name in ("mine", ".hidden", "taken"):
+        shutil.copytree(artifacts / "built", tmp_path / name)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / MANIFEST).write_text("{}")
+    (tmp_path / "empty").mkdir()
+    watch = Watch(tmp_path, models, load, every_s=0.01)
+    watch.start()
+    try:
+        assert [(each.name, each.version) for each in models] == [("taken", "1"), ("mine", "1")]
+        assert "mine is served, as it is new." in told()
+        os.utime(tmp_path / "mine" / MANIFEST, ns=(1, 1))
+        until(lambda: [each.closed for each in loaded], [[30.0], []])
+        assert next(each for each in models if each.name == "mine") is loaded[1]
+        (tmp_path / "mine").rename(tmp_path / "other")
+        until(lambda: [each.name for each in models], ["taken", "other"])
+        until(lambda: [each.closed for each in loaded], [[30.0], [30.0], []])
+    finally:
+        watch.stop()
+    assert [each.closed for each in loaded] == [[30.0], [30.0], [0.0]] and not other.closed
+    # What cannot be served is said once, though it was tried again and again.
+    assert [each for each in told() if str(tmp_path / "taken") in each] == [
+        f"{tmp_path / 'taken'} is not served: another model is served as taken. Rename the folder."
+    ]
+    assert len([each for each in told() if str(tmp_path / "broken") in each]) == 1
+    assert "mine is served, in place of the one before." in told() and "mine is no longer served." in told()
+    assert not [each for each in caplog.messages if "hidden" in each or "empty" in each]
 
 
 def test_a_folder_that_is_not_there_is_told(artifacts: Path, tmp_path: Path) -> None:

@@ -28,8 +28,10 @@ class Watch:
     loaded is told of once, and tried again: it may still be being copied.
     """
 
-    def __init__(self, folder: Path, models: Models, load: Callable[[Place], Served]) -> None:
-        self._folder, self._models, self._load = folder, models, load
+    def __init__(
+        self, folder: Path, models: Models, load: Callable[[Place], Served], every_s: float = _EVERY_S
+    ) -> None:
+        self._folder, self._models, self._load, self._every_s = folder, models, load, every_s
         self._served: dict[str, tuple[Stamp, Served]] = {}
         self._told: dict[str, Stamp] = {}
         self._ends = threading.Event()
@@ -49,7 +51,7 @@ class Watch:
             served.close(0.0)
 
     def _run(self) -> None:
-        while not self._ends.wait(_EVERY_S):
+        while not self._ends.wait(self._every_s):
             try:
                 self._look()
             except Exception as error:
