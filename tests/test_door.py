@@ -62,6 +62,14 @@ def test_pillow_images_of_any_mode_are_what_pillow_converts_them_to(mode: str) -
     np.testing.assert_array_equal(as_image(image, model()), np.asarray(image.convert("RGB")))
 
 
+def test_pillow_images_for_a_model_of_four_bands_keep_their_own() -> None:
+    image = Image.fromarray(np.dstack([RGB, GREY]), "RGBA")
+    np.testing.assert_array_equal(as_image(image, model(4)), np.dstack([RGB, GREY]))
+    np.testing.assert_array_equal(as_image(image, model(1)), as_image(RGB, model(1)))
+    with pytest.raises(BadShapeError):
+        as_image(Image.fromarray(RGB), model(4))
+
+
 def test_pillow_images_are_turned_upright_where_files_are() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -11,6 +11,7 @@ import pytest
 from made_mask_folders import COLOURS, labels_of, painted, pairs, write
 from PIL import Image
 
+from densecast.datasets import _mask_arrays
 from densecast.datasets.pairs import DATASET, survey
 from densecast.errors import BadImageError, DensecastError
 from densecast.spec.data_options import DataOptions, Reading
@@ -208,3 +209,17 @@ def test_pictures_of_val_that_are_in_train_are_remarked(tmp_path: Path) -> None:
     (listed / "val.txt").write_text("p02\np03\n", encoding="utf-8")
     remarks = DATASET.for_model(how).open(listed, "val").remarks
     assert [text.partition(":")[0] for text in remarks] == ["1 of 2 pictures of val are in train as well"]
+
+
+def test_the_size_of_an_array_is_that_of_its_plane_and_of_a_picture_that_of_its_header(tmp_path: Path) -> None:
+    np.save(tmp_path / "plane.npy", np.zeros((5, 7), np.uint8))
+    np.save(tmp_path / "first.npy", np.zeros((1, 5, 7), np.int64))
+    np.save(tmp_path / "last.npy", np.zeros((5, 7, 1), np.int64))
+    (tmp_path / "last.npy").rename(tmp_path / "last.NPY")
+    np.savez(tmp_path / "one.npz", mask=np.zeros((5, 7), bool))
+    Image.new("L", (7, 5)).save(tmp_path / "picture.png")
+    for name in ("plane.npy", "first.npy", "last.NPY", "one.npz"):
+        assert _mask_arrays.is_array(tmp_path / name)
+        assert _mask_arrays.size_hw(tmp_path / name) == (5, 7)
+    assert not _mask_arrays.is_array(tmp_path / "picture.png")
+    assert _mask_arrays.size_hw(tmp_path / "picture.png") == (5, 7)

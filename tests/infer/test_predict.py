@@ -153,8 +153,12 @@ class Pages(http.server.BaseHTTPRequestHandler):
             return self.answer(302, b"", Location="/a.png" if count == 1 else f"/hop/{count - 1}")
         if self.path == "/elsewhere":
             return self.answer(302, b"", Location="file:///etc/passwd")
+        if self.path.startswith("/code/"):
+            return self.answer(int(self.path.rpartition("/")[2]), b"")
         if self.path == "/cut.png":
             return self.answer(200, png()[:100], **{"Content-Length": "4000"})
+        if self.path == "/typed.png":
+            return self.answer(200, png(), **{"Content-Type": "image/png; charset=binary"})
         if self.path == "/huge.png":
             return self.answer(200, b"", **{"Content-Length": str(1 << 40)})
         found = {
@@ -235,6 +239,20 @@ def test_what_goes_wrong_behind_a_url_is_said_of_the_url(
         infer(bright, [f"{site}{page}"], tmp_path / "out", options=InferOptions(allow_url=True))
     assert f"{site}" in str(caught.value) and "densecast-" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("code", [404, 410, 403, 405, 500])
+def test_what_is_not_there_is_told_from_what_cannot_be_read(code: int, site: str, tmp_path: Path) -> None:
+    """By the standard of HTTP 404 is not found, and 410 is gone."""
+    with pytest.raises((MissingFileError, BadInputError), match=f"the server answers {code} ") as caught:
+        download.fetch(f"{site}/code/{code}", tmp_path / "a")
+    assert caught.type is (MissingFileError if code in (404, 410) else BadInputError)
+
+
+def test_the_media_type_is_told_where_there_is_one(site: str, tmp_path: Path) -> None:
+    assert download.fetch(f"{site}/a.png", tmp_path / "a") == ""
+    assert download.fetch(f"{site}/typed.png", tmp_path / "a") == "image/png"
+    assert (download.suffix_of("image/png"), download.suffix_of("made/up")) == (".png", "")
 
 
 def test_a_slow_or_endless_answer_is_left(site: str, tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ def test_a_server_is_ready_when_all_its_processes_are_and_ends_with_them(
     assert server.exitcode == 0
     *told, counts = (tmp_path / "ready").read_text(encoding="utf-8").splitlines()
     assert told == ["True", "2", "True"]
+    # Each had its time to end in, which is the grace and some seconds more.
+    ended = {each.name.removeprefix("ended_") for each in tmp_path.glob("ended_*")}
+    assert ended == {each.name.removeprefix("started_") for each in tmp_path.glob("started_*")}
     for started in tmp_path.glob("started_*"):
         with pytest.raises(ProcessLookupError):
             os.kill(int(started.name.removeprefix("started_")), 0)

@@ -17,7 +17,14 @@ Tell = Callable[[Any], None]
 
 
 def tell_and_wait(tell: Tell, listening: socket.socket, folder: Path) -> None:
-    """Tell where the server listens, then wait for the signal that ends a process."""
+    """Tell where the server listens, wait for the signal that ends a process, and end what is in work."""
+
+    def end(number: int, frame: object) -> None:
+        time.sleep(0.1)
+        (folder / f"ended_{os.getpid()}").touch()
+        raise SystemExit
+
+    signal.signal(signal.SIGTERM, end)
     (folder / f"started_{os.getpid()}").touch()
     tell(listening.getsockname()[1])
     while True:
@@ -59,5 +66,5 @@ def serve_until_told(folder: Path) -> None:
             (folder / "ready").write_text("\n".join(map(str, lines)), encoding="utf-8")
             os.kill(os.getpid(), signal.SIGTERM)
 
-        workers.run(tell_and_wait, (folder,), listening, count=2, grace_s=30, ready=ready)
+        workers.run(tell_and_wait, (folder,), listening, count=2, grace_s=3, ready=ready)
     assert metrics.MULTIPROCESS not in os.environ
