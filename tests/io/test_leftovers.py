@@ -81,3 +81,20 @@ def test_whatever_is_there_is_removed_and_a_links_target_stays(tmp_path: Path, k
         path.symlink_to(kept)
     temporaries.remove(path)
     assert not os.path.lexists(path) and (kept / "a").exists()
+
+
+def test_of_a_folder_all_goes_that_can_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, asked, unlink = tmp_path / "folder", list[object](), os.unlink
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}").touch()
+
+    def first_stays(path: object, **more: object) -> None:
+        asked.append(path)
+        if len(asked) == 1:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "unlink", first_stays)
+    temporaries.remove(folder)
+    assert len(asked) == 5 and [each.name for each in folder.iterdir()] == [Path(str(asked[0])).name]
