@@ -166,6 +166,28 @@ def test_images_too_small_for_a_graph_are_known(tmp_path: Path) -> None:
     assert "too small" in artifact.manifest.passes[0]
 
 
+@pytest.mark.parametrize(
+    ("layer", "least"),
+    [
+        ("MaxPool <kernel_shape = [9, 9], strides = [9, 9]> (image)", 16),
+        ("MaxPool <kernel_shape = [12, 24], strides = [12, 24]> (image)", 32),
+        ("MaxPool <kernel_shape = [9, 9], dilations = [2, 2], strides = [9, 9]> (image)", 32),
+        ("AveragePool <kernel_shape = [40, 40], strides = [20, 20], pads = [4, 4, 4, 4]> (image)", 32),
+        ('MaxPool <kernel_shape = [24, 24], strides = [24, 24], auto_pad = "SAME_UPPER"> (image)', 8),
+    ],
+)
+def test_images_smaller_than_the_window_of_a_layer_are_too_small(tmp_path: Path, layer: str, least: int) -> None:
+    """ONNX Runtime answers them, PyTorch and OpenVINO do not. The least sides are doubled from 8 until they hold it."""
+    model = graph(
+        f"(float[N,3,H,W] image) => (float[N,2,h,w] logits) <float[2,3,1,1] own = {{{OWN}}}>",
+        f"few = {layer} base = Conv (few, own) plain = Conv (image, own) size = Shape (plain) "
+        'back = Resize <mode = "nearest"> (base, , , size) logits = Add (back, plain)',
+    )
+    height, width = exported(tmp_path, model).spec.input.shape[2:]
+    assert isinstance(height, Dim) and isinstance(width, Dim)
+    assert (height.min, width.min) == (least, least)
+
+
 def test_graphs_that_run_at_no_size_are_refused_with_the_reason(tmp_path: Path) -> None:
     model = graph(
         "(float[N,3,H,W] a) => (float[N,2,H,W] c) <int64[4] s = {1, 2, 3, 5}>",

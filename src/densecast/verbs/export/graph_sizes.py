@@ -18,7 +18,7 @@ from densecast.errors import BadGraphError
 from densecast.runtime import engine_words
 from densecast.spec.model import ModelSpec
 from densecast.spec.tensor import Array, Dim, Feeds
-from densecast.verbs.export import outputs, trial_sizes, whole_patches
+from densecast.verbs.export import outputs, trial_sizes, vanished, whole_patches
 
 Run = Callable[[Feeds], Feeds]
 Shape = tuple[int, int, int, int]
@@ -89,7 +89,7 @@ def _fit_sides(spec: ModelSpec, run: Run, model: Any, where: str) -> tuple[Model
                 turned, reasons = tried, [(tried, patch.why)]
             found = _of_multiple(spec, multiple)
             notes = [trial_sizes.said(spec, multiple, reasons[0][1])] if multiple > 1 and reasons else []
-            found, shape, small = _fit_least(found, works, min(tried, turned, key=lambda each: each[2] * each[3]))
+            found, shape, small = _fit_least(found, works, (tried, turned), model)
             return found, (*notes, *small), shape
     fixed = all(isinstance(size, int) for size in (height, width))
     for high, wide in () if fixed else islice(_single_sizes(spec, model), _MOST_SINGLE_SIZES):
@@ -123,14 +123,18 @@ def _grow_alike(
     return True
 
 
-def _fit_least(spec: ModelSpec, works: Callable[[Shape], bool], known: Shape) -> tuple[ModelSpec, Shape, list[str]]:
-    """Raises the least height and width until the graph takes them; `known` works."""
+def _fit_least(
+    spec: ModelSpec, works: Callable[[Shape, Shape | None], bool], sound: tuple[Shape, Shape], model: Any
+) -> tuple[ModelSpec, Shape, list[str]]:
+    """Raises the least height and width until the graph takes them; both of `sound` work."""
+    known = min(sound, key=lambda each: each[2] * each[3])
+    skeleton = vanished.skeleton_of(model)
     batch, channels, height, width = spec.input.shape
     images, assured = known[0], known[1]
     least = [size.min if isinstance(size, Dim) else size for size in (height, width)]
     while True:
         shape = (images, assured, least[0], least[1])
-        if works(shape):
+        if works(shape, None) and vanished.layer_in(skeleton, spec.input.name, shape) is None:
             break
         doubled = [
             _up(2 * now, size.multiple) if isinstance(size, Dim) else size
