@@ -16,7 +16,7 @@ from densecast.errors import BadConfigError
 from densecast.spec.options import BuildOptions, Range
 from densecast.spec.preprocess import Native, Preprocess
 from densecast.verbs.builder import build
-from densecast.verbs.export import SpecFile, export_file
+from densecast.verbs.export import SpecFile, export_file, own_normalisation
 
 BYTES, UNIT = Preprocess(Native(), std=(1.0,)), Preprocess(Native())
 IMAGENET = Preprocess(Native(), mean=(123.7, 116.3, 103.5), std=(58.4, 57.1, 57.4))
@@ -139,3 +139,21 @@ def test_a_module_that_normalises_itself_is_fed_0_to_255(tmp_path: Path) -> None
 
     artifact = export(Normalises().eval(), tmp_path / "out", labels=["a", "b"])
     assert (artifact.spec.preprocess.mean, artifact.spec.preprocess.std) == ((0.0,), (1.0,))
+
+
+def test_a_graph_that_halves_its_open_sides_before_its_first_layer_is_seen_through(tmp_path: Path) -> None:
+    """It takes sides of even numbers alone, as many that put blocks of pixels into channels."""
+    numbers = ", ".join(f"{value:.5f}" for value in np.random.default_rng(4).normal(size=36))
+    model = onnx.parser.parse_model(f"""
+<ir_version: 8, opset_import: ["" : 17]>
+found (float[N, 3, H, W] image) => (float[N, 3, h, w] out)
+<float[3, 12, 1, 1] w = {{{numbers}}}, {CONSTANTS}>
+{{
+    a = Sub (image, mean)
+    b = Div (a, deviation)
+    x = SpaceToDepth <blocksize = 2> (b)
+    out = Conv (x, w)
+}}
+""")
+    rule, (note,) = own_normalisation.settle(model, "image", UNIT)
+    assert (rule.mean, rule.std, rule.divisor) == ((0.0,), (1.0,), 1.0) and "from values 0..255" in note

@@ -10,7 +10,7 @@ from command_line import tree
 
 from densecast import artifact
 from densecast.errors import UsageError
-from densecast.io import files
+from densecast.io import files, system
 
 
 class Killed(BaseException):
@@ -128,3 +128,16 @@ def test_text_with_a_tilde_is_in_the_home_folder_and_a_path_is_what_it_says(
     assert files.given("~/a/b") == tmp_path / "a" / "b"
     assert files.given("./~/a") == files.given(Path("~/a")) == Path("~/a")
     assert files.given("a~/b") == Path("a~/b")
+
+
+def test_what_cannot_be_exchanged_is_told_from_what_fails(tmp_path: Path) -> None:
+    """By rename(2): a folder and what lies in it are EINVAL, and a name that is not there is ENOENT."""
+    inner = tmp_path / "folder" / "in"
+    inner.mkdir(parents=True)
+    (tmp_path / "file").write_text("a")
+    assert not system.exchange(tmp_path / "folder", inner)
+    can = system.exchange(tmp_path / "folder", tmp_path / "file")
+    assert (tmp_path / "folder").is_file() == (tmp_path / "file" / "in").is_dir() == can
+    if can:  # as on Linux; elsewhere nothing is exchanged, and nothing fails
+        with pytest.raises(FileNotFoundError):
+            system.exchange(tmp_path / "file", tmp_path / "none")

@@ -203,3 +203,22 @@ def test_a_store_of_a_comparison_is_merged_to_the_same(tmp_path: Path) -> None:
     before = result_of_comparison(made)
     assert len(made.names("done")) == 2
     assert densecast.merge(tmp_path / "s") == before and len(made.names("done")) == 1
+
+
+def test_a_part_that_is_not_as_it_was_written_is_never_read(tmp_path: Path) -> None:
+    """Even where any program could read what it holds now."""
+    made = store(tmp_path / "s", ["a", "b"])
+    columns = CountColumns.of_kind(ForegroundCount, "count_")
+    for name, both in (("a", 4), ("b", 1)):
+        made.write([Record(name, count=count(name, both), finished=NOW)], MAKER, columns)
+    first, second = made.names("done")
+    content = made.read(second)
+    (tmp_path / "s" / first).write_bytes(content)
+    with pytest.raises(BadStoreError, match=f"{first} is damaged"):
+        made.read(first)
+    with pytest.raises(BadStoreError, match=f"{first} is damaged"):
+        report_store(tmp_path / "s")
+    made.remove(first)
+    with pytest.raises(BadStoreError, match=f"{first} is damaged"):
+        made.read(first)
+    assert made.read(second) == content
