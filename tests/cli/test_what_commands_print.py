@@ -8,15 +8,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import made_report
 import pytest
 from command_line import Ended, densecast
 from made_images import write_jpeg
 
+from densecast import report
 from densecast.cli import _stored
 from densecast.results.data_check import DataCheckResult, DataProblem
 from densecast.results.handover import BundleResult
 from densecast.results.json_result import ModelRecord, PrecisionReport
-from densecast.results.predictions import EvaluateResult
+from densecast.results.predictions import CollectResult, EvaluateResult
 from densecast.results.stored import ShardResult
 from densecast.spec.handover_options import BundleOptions
 from densecast.spec.precision import PrecisionRan
@@ -190,3 +192,37 @@ def test_a_device_is_simulated_as_the_tool_that_is_named(
     assert json.loads((tmp_path / "a.json").read_text()) == {"outputs": str(tmp_path / "there"), "tool": tool}
     ended = densecast(*words, "--tool", "ais_bensh")
     assert ended.code == 2 and "Did you mean 'ais_bench'" in ended.err
+
+
+@pytest.mark.parametrize("is_simulated", [False, True])
+def test_a_devices_score_is_told_with_its_speed_and_added_to_a_report(
+    is_simulated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("jinja2")
+    metric = made_report.row("openvino", "force_float32", 0).score.name
+    score = replace(SCORE, name=metric)
+    ran = PrecisionReport("force_float16", PrecisionRan("float16", {}, "as it was asked"))
+    figures = {"perf.txt": {"compute_per_s": 12.5, "mean_ms": 80.0}}
+    result = CollectResult(
+        score, figures, "tiny", "Ascend", ran, 4, Path("handoff"), Path("out"), "on a CPU", is_simulated
+    )  # fmt: skip
+    verb = Verb(result)
+    made = made_report.report(tmp_path / "run")
+    report.write(made, tmp_path / "run")
+    handoff = SimpleNamespace(spec=made.spec, split="val", precision="force_float16")
+    monkeypatch.setattr("densecast.verbs.handoff.collect", verb)
+    monkeypatch.setattr("densecast.verbs.handoff.open_handoff", lambda folder: handoff)
+    words = ("handoff", "collect", "handoff", "out", "--performance", "a.txt", "--performance", "b.txt", "--tool", "x")
+    ended = densecast(*words, "--data", "data", "--report", tmp_path / "run", "-q")
+    assert lines(ended)[-3 - is_simulated :] == [
+        f"{metric}: 0.7124 over 5 images (val), Ascend",
+        *(["on a CPU"] if is_simulated else []),
+        "aAcc: 0.9000",
+        "perf.txt: compute_per_s 12.5, mean_ms 80",
+    ]
+    assert verb.given == (Path("handoff"), Path("out"))
+    assert (verb.named["data"], verb.named["tool"]) == (Path("data"), "x")
+    assert verb.named["performance"] == [Path("a.txt"), Path("b.txt")]
+    (row,) = report.read(tmp_path / "run").devices
+    assert (row.device, row.asked, row.batch, row.score.value) == ("Ascend", "force_float16", 4, 0.71236)
+    assert (row.performance, row.hardware, row.is_simulated) == (figures, "on a CPU", is_simulated)

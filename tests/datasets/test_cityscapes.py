@@ -99,6 +99,23 @@ def test_where_only_validation_is_there_the_error_says_what_to_pass(root: Path) 
     assert len(cityscapes.open(root, "all").samples) == 4
 
 
+def test_values_as_they_lie_in_files_are_told_with_the_class_of_each(root: Path) -> None:
+    """Of ids 34 are known, of which 19 are evaluated; of train ids those, and 255."""
+    sample = cityscapes.open(root, "val").samples[0]
+    striped = made_label_maps.striped((24, 48), 19)
+    values, classes = cityscapes.survey(root).values(sample)
+    np.testing.assert_array_equal(values, striped)
+    assert {value: found for value, found in classes.items() if found >= 0} == {each: each for each in range(19)}
+    assert classes[255] < 0
+    official = {train_id: number for number, train_id in EVALUATED.items()}
+    stored = np.vectorize(lambda train_id: official.get(int(train_id), 0))(striped).astype(np.uint8)
+    path = train_ids_to_ids(sample, stored)
+    found = cityscapes.survey(root)
+    values, classes = found.values(next(each for each in found.samples if each.target == path))
+    np.testing.assert_array_equal(values, stored)
+    assert {value: label for value, label in classes.items() if label >= 0} == EVALUATED
+
+
 def test_drawn_streets_are_such_a_folder(tmp_path: Path) -> None:
     write_cityscapes.write(tmp_path, 2, size_hw=(64, 128), workers=1)
     report = cityscapes.check(tmp_path)

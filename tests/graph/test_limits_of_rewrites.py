@@ -162,3 +162,22 @@ def test_a_mean_over_the_whole_map_and_its_border_is_not_made_global() -> None:
 
     assert kinds("") == ["GlobalAveragePool", "Relu"]
     assert kinds(", pads = [1, 1, 1, 1]") == ["AveragePool", "Relu"]
+
+
+def test_a_mean_is_spread_to_the_map_beside_it_wherever_that_is_made() -> None:
+    """Before the mean, or behind it: what reads a tensor has to stand behind what makes it."""
+    mean = "mean = AveragePool <kernel_shape = [4, 5]> (x)"
+    big = 'big = Resize <mode = "nearest"> (mean, none, none, whole)'
+    tail = "y = Concat <axis = 1> (big, beside)"
+    for nodes in (f"beside = Neg (x) {mean} {big} {tail}", f"{mean} {big} made = Neg (x) beside = Relu (made) {tail}"):
+        model = graph((1, 2, 4, 5), {}, nodes)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 2, 4, 5]), "whole"))
+        result = open_sizes.apply(model)
+        assert "1 single pixels spread" in result.notes
+        onnx.checker.check_model(result.model)  # its nodes are in order
+        np.testing.assert_allclose(run(result.model, (1, 2, 4, 5))[0], run(model, (1, 2, 4, 5))[0], atol=1e-6)
+        (found,) = run(result.model, (1, 2, 6, 3))
+        image = np.random.default_rng(1).normal(size=(1, 2, 6, 3)).astype(np.float32)
+        spread = np.broadcast_to(image.mean(axis=(2, 3), keepdims=True), image.shape)
+        beside = -image if "Relu" not in nodes else np.maximum(-image, 0)
+        np.testing.assert_allclose(found, np.concatenate([spread, beside], axis=1), atol=1e-6)

@@ -10,7 +10,9 @@ from made_mask_folders import labels_of, painted, write
 
 import densecast
 from densecast.artifact import Artifact
+from densecast.measure.store.store import Store
 from densecast.results.predictions import EvaluateResult
+from densecast.spec.data_options import Data, DataOptions
 from densecast.spec.handoff_options import PrepareOptions
 from densecast.spec.model import Evaluation
 from densecast.verbs.handoff import collect, prepare, simulate
@@ -62,3 +64,20 @@ def test_a_devices_outputs_tell_the_same(
     prepare(exported, tmp_path / "handoff", PrepareOptions(processes=1), data=inverted)
     simulate(tmp_path / "handoff", tmp_path / "result", "benchmark")
     assert collect(tmp_path / "handoff", tmp_path / "result", data=inverted).score.remarks == told
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_what_may_be_ignored_is_kept_with_the_records(
+    allowed: bool, built: Artifact, inverted: Path, tmp_path: Path
+) -> None:
+    """A store that is scored later, and elsewhere, is judged as the run was meant."""
+    data = Data(inverted, DataOptions(allow_ignored=allowed))
+    for verb, store in (("evaluate", tmp_path / "scored"), ("compare", tmp_path / "compared")):
+        stored = densecast.StoreOptions(str(store))
+        if verb == "evaluate":
+            densecast.evaluate(built, data, stored=stored)
+        else:
+            densecast.compare(built.folder, [built.folder], data=data, threads=1, stored=stored)
+        manifest = Store.at(str(store)).manifest
+        assert (manifest.verb, manifest.allow_ignored) == (verb, allowed)
+        assert manifest.record is not None and manifest.record.count == manifest.images == COUNT
