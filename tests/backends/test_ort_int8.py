@@ -98,6 +98,14 @@ def test_one_calibration_serves_every_mixture(tmp_path: Path) -> None:
     assert np.abs(run(kept) - exact).max() < np.abs(run(whole) - exact).max()
 
 
+def test_one_image_is_enough_and_seen_twice_it_says_no_more(tmp_path: Path) -> None:
+    path = saved(tiny_graphs.segmentation(), tmp_path)
+    once, ranges = _ort_int8.quantize(path, FEEDS[:1], OPTIONS, full_weights=True)
+    twice, _ = _ort_int8.quantize(path, [FEEDS[0], FEEDS[0]], OPTIONS, full_weights=True)
+    assert ranges.images == 1
+    np.testing.assert_array_equal(run(once, FEEDS[1]), run(twice, FEEDS[1]))
+
+
 @pytest.mark.parametrize("ignored", [{"excluded_types": ("Conv",)}, {"excluded_names": ("node",)}])
 def test_layers_that_are_never_quantised_are_no_choice(tmp_path: Path, ignored: dict[str, tuple[str, ...]]) -> None:
     model = tiny_graphs.segmentation(24, 32, batch=1)

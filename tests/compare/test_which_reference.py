@@ -18,7 +18,7 @@ from densecast.errors import UsageError
 from densecast.results.compare import Findings, Location
 from densecast.spec.options import BuildOptions, InputShape
 from densecast.verbs.builder import build
-from densecast.verbs.compare import open_stage, root_cause
+from densecast.verbs.compare import open_chain, open_stage, root_cause
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,19 @@ def test_an_engine_that_shows_nothing_inside_is_compared_before_and_after_it(tmp
         assert found.note == f"{engine.title} and {engine.title} shows no inner tensors"
         with pytest.raises(UsageError, match="at least one image"):
             root_cause.localise(graph, engine, [])
+
+
+def test_a_graph_after_passes_stands_before_what_was_built_from_the_reference_alone(tmp_path: Path) -> None:
+    fixed = BuildOptions("reference", shape=InputShape((1,), 24, 32))
+    for name, seed in (("own", 1), ("other", 2)):
+        (tmp_path / name).mkdir()
+        source = tiny_artifacts.exported(tmp_path / name, tiny_graphs.segmentation(seed=seed))
+        build(source, tmp_path / name / "built", fixed)
+
+    def kinds(*candidates: str) -> list[str]:
+        with open_chain(tmp_path / "own" / "float", [tmp_path / each for each in candidates], 1) as (_, stages):
+            return [stage.title for stage in stages]
+
+    own, other = kinds("own/built")[-1], kinds("other/built")
+    assert len(other) == 1 and kinds("own/built") == ["optimised graph", own]
+    assert kinds("own/built", "other/built", "own/built") == ["optimised graph", own, *other, own]

@@ -225,8 +225,14 @@ def test_people_are_coco_keypoints_and_cvat_skeletons(people: Path, tmp_path: Pa
         np.testing.assert_array_equal(points[:, 2], np.where(score > 0, 2, 0))
         np.testing.assert_allclose(points[score > 0, :2], xy[score > 0])
         assert annotation["num_keypoints"] == (score > 0).sum()
-    skeletons = ElementTree.parse(tmp_path / "out" / "cvat.xml").getroot().findall("image/skeleton")
+    root = ElementTree.parse(tmp_path / "out" / "cvat.xml").getroot()
+    skeletons = root.findall("image/skeleton")
     assert len(skeletons) == len(found) and len(skeletons[0].findall("points")) == 17
+    # A label of skeletons, and below it one of points for each joint.
+    whole, *joints = root.findall("meta/task/labels/label")
+    assert (whole.findtext("name"), whole.findtext("type")) == (skeletons[0].get("label"), "skeleton")
+    assert [each.findtext("name") for each in joints] == [each.get("label") for each in skeletons[0].findall("points")]
+    assert {(each.findtext("type"), each.findtext("parent")) for each in joints} == {("points", whole.findtext("name"))}
 
 
 @pytest.mark.parametrize(
