@@ -101,3 +101,15 @@ def test_of_a_layer_only_the_weights_are_moved(tmp_path: Path) -> None:
 
 def test_weights_are_had_by_node_with_output_channels_first(inspector: Inspector) -> None:
     assert sorted(array.shape for array in inspector.weights().values()) == [(2, 8, 1, 1), (8, 3, 3, 3)]
+
+
+def test_the_reference_computes_one_inference_at_a_time_in_float32_as_onnx_does(tmp_path: Path) -> None:
+    source = tiny_artifacts.exported(tmp_path, graph())
+    artifact = build(source, tmp_path / "built", BuildOptions("reference", shape=InputShape((1,), *SHAPE[2:])))
+    runner = BACKENDS.load("reference").load(artifact, ExecutionConfig(8, 4))
+    assert (runner.max_concurrency, runner.reuses_buffers, runner.batch_sizes) == (1, False, None)
+    assert runner.precision.compute == "float32"
+    (expected,) = ReferenceEvaluator(graph()).run(["logits"], {"image": FEED})
+    found = runner.run({"image": FEED})
+    np.testing.assert_array_equal(found["logits"], expected)
+    assert runner.run({"image": FEED})["logits"] is not found["logits"]

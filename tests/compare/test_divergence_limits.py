@@ -10,6 +10,7 @@ import pytest
 
 from densecast.backends._inspection import Inspector, TensorPoint, Tensors, WeightType
 from densecast.spec.tensor import Array
+from densecast.verbs.compare import divergence_search
 from densecast.verbs.compare.divergence_search import relative_l2, search
 
 FEED = np.zeros((1, 3, 2, 2), np.float32)
@@ -94,3 +95,21 @@ def test_the_relative_error_is_the_norm_of_the_difference_over_that_of_the_refer
     assert relative_l2(right, left) == pytest.approx(3 / np.sqrt(10))
     assert relative_l2(left * 0, left * 0) == 0 and relative_l2(left * 0, left) == 1
     assert relative_l2(left, right * np.float32("nan")) == np.inf and relative_l2(left, left[:1]) == np.inf
+
+
+def test_each_run_asks_for_tensors_evenly_spaced_among_those_that_may_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty layers in a row, each the last of 97 tensors; eight tensors a run. The fourteenth is wrong."""
+    monkeypatch.setattr(divergence_search, "BUDGET", 8 * VALUES.size)
+    chain = {97 * number: number for number in range(41)}
+    points = tuple(
+        point(f"t{place}", "Conv", *([f"t{place - 97}"] if chain.get(place) else [])) for place in range(97 * 40 + 1)
+    )
+    right = {each.name: VALUES for each in points}
+    wrong = {**right, **{f"t{place}": VALUES * np.float32(2) for place, number in chain.items() if number >= 13}}
+    candidate = Made(points, wrong)
+    found = search(Made(points, right), candidate, "float16", FEED, FEED)
+    assert found.location is not None and found.location.node == f"node of t{97 * 13}"
+    # What the output is made of are forty: every eighth. Then all between the last that is right and the first wrong.
+    assert candidate.runs[1] == tuple(f"t{97 * number}" for number in (4, 12, 20, 28, 36))
+    assert candidate.runs[2] == tuple(f"t{97 * number}" for number in range(13, 20))
+    assert len(candidate.runs[0]) <= 9
