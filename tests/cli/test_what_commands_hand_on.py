@@ -1,0 +1,152 @@
+"""Every option of a command reaches the verb that does the work, as it was typed or as its default."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import densecast
+from made_images import write_jpeg
+
+from densecast.pipeline import PipelineConfig
+from densecast.results.json_result import ModelRecord, PrecisionReport
+from densecast.results.predictions import FailedImage, InferredImage, InferredVideo, InferResult
+from densecast.results.stored import ShardResult
+from densecast.spec.augment import Augment
+from densecast.spec.precision import PrecisionRan
+from densecast.spec.serve_options import ServeOptions
+from densecast.spec.store_options import StoreOptions
+from densecast.spec.verb_options import InferOptions
+from densecast.verbs.serve import ServedModel, Serving
+
+MODEL = ModelRecord("tiny", "openvino", "made", PrecisionReport(None, PrecisionRan("f16", {"f16": 3}, "made up")))
+RESULT = InferResult((InferredImage(Path("a.jpg"), Path("out/a.png")),), MODEL)
+
+
+class Verb:
+    """Stands for a verb: notes what it is given, and returns what it was made with."""
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+        self.given: tuple[Any, ...] = ()
+        self.named: dict[str, Any] = {}
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        self.given, self.named = given, named
+        return self.result
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    write_jpeg(tmp_path / "images" / "a.jpg", (8, 8))
+    write_jpeg(tmp_path / "images" / "b.jpg", (8, 8))
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def infer(monkeypatch: pytest.MonkeyPatch) -> Verb:
+    verb = Verb(RESULT)
+    monkeypatch.setattr("densecast.verbs.infer.infer", verb)
+    return verb
+
+
+def test_predictions_are_made_as_it_is_asked(infer: Verb, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ended = densecast("infer", "made", images, "--out", out, "-q")
+    assert (ended.code, ended.out, ended.err) == (0, f"1 results in {out} (f16)\n", "")
+    config, found, where = infer.given
+    assert config == PipelineConfig(Path("made"), None, "latency", Augment(), "")
+    assert [each.path.name for each in found.images] == ["a.jpg", "b.jpg"] and where == out
+    assert infer.named["options"] == InferOptions() and infer.named["batch"] is infer.named["json_file"] is None
+    assert not any(infer.named[name] for name in ("overlay", "scores", "colour"))
+    words = ("--threads", "3", "--batch", "2", "--device", "GPU", "--flip", "--ratios", "0.5,1.5", "--limit", "1")
+    file = tmp_path / "a.json"
+    ended = densecast("infer", "made", images, "--out", out, "-q", *words, "--json", file, "--recursive", "--colour")
+    assert ended.code == 0, ended.err
+    config, found, _ = infer.given
+    assert config == PipelineConfig(Path("made"), 3, "latency", Augment((0.5, 1.5), True), "GPU")
+    assert [each.path.name for each in found.images] == ["a.jpg"]
+    assert (infer.named["batch"], infer.named["json_file"]) == (2, file) and infer.named["options"].recursive
+    assert [infer.named[name] for name in ("overlay", "scores", "colour")] == [False, False, True]
+    assert not file.exists()  # the verb writes it, image by image
+
+
+def test_what_became_of_images_and_videos_is_told_line_by_line(infer: Verb, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    infer.result = replace(
+        RESULT,
+        failed=(FailedImage("b.jpg", "b.jpg is damaged."),),
+        skipped=RESULT.results * 2,
+        videos=(
+            InferredVideo("clip.mp4", Path("out/clip.jsonl"), 7, 1.5),
+            InferredVideo("0", Path("out/0.jsonl"), 5, 0.25, 2, Path("out/0.mp4")),
+        ),
+    )
+    ended = densecast("infer", "made", images, "--out", out, "-q")
+    assert ended.out.splitlines() == [
+        f"1 results in {out} (f16), 2 were there",
+        "clip.mp4: 7 frames of 1.50 s in out/clip.jsonl",
+        "0: 5 frames of 0.25 s in out/0.jsonl, 2 missed, drawn in out/0.mp4",
+    ]
+    assert ended.code == 3
+    assert ended.err.splitlines() == [
+        "densecast: b.jpg is damaged.",
+        f"densecast: 1 of 4 images could not be used; the others' results are in {out}.",
+    ]
+    infer.result = RESULT
+    plain = json.loads(densecast("infer", "made", images, "--out", out, "-q", "--json", "-").out)
+    assert plain["results"] == [{"image": "a.jpg", "file": "out/a.png"}] and infer.named["json_file"] is None
+
+
+def test_with_a_store_predictions_are_kept_and_what_has_no_effect_is_refused(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow")
+    verb = Verb(ShardResult("kept", "1/2", 4, 3, {"a": "a is bad"}))
+    monkeypatch.setattr("densecast.verbs.stored.infer.infer_stored", verb)
+    words = ("infer", "made", images, "--store", "kept", "--shard", "1/2", "--max-errors", "1", "-q")
+    ended = densecast(*words, "--batch", "2", "--threads", "3", "--flip")
+    assert (ended.code, ended.out) == (0, "shard 1/2 of kept: 3 of 4 images done, 1 failed\n")
+    assert ended.err == "densecast: failed: a is bad\n"
+    assert verb.given == (
+        PipelineConfig(Path("made"), 3, "throughput", Augment(flip=True), ""),
+        [str(images)],
+        StoreOptions("kept", shard="1/2", max_errors="1"),
+    )
+    assert (verb.named["out"], verb.named["batch"], verb.named["options"]) == (None, 2, InferOptions())
+    (tmp_path / "list.txt").write_text("a.jpg\n")
+    for name, value in (
+        ("overlay", ()),
+        ("scores", ()),
+        ("colour", ()),
+        ("list", (tmp_path / "list.txt",)),
+        ("limit", (1,)),
+    ):
+        ended = densecast(*words, f"--{name}", *map(str, value))
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err == f"densecast: --{name} has no effect on runs with --store: leave it out.\n"
+    ended = densecast("infer", "made", images, "-q")
+    assert ended.code == 2 and "name a folder for the predictions with --out, or a --store" in ended.err
+
+
+def test_a_server_says_where_it_is_and_what_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    verb = Verb(None)
+    monkeypatch.setattr("densecast.verbs.serve.serve", verb)
+    assert densecast("serve", "a", "b=c", "--port", "0", "--workers", "2").code == 0
+    assert verb.given == (["a", "b=c"], ServeOptions(port=0, workers=2, access_log=True))
+    assert densecast("serve", "a", "-q").code == 0
+    assert verb.given == (["a"], ServeOptions(access_log=False))
+    told: list[str] = []
+    for models in ((), (ServedModel("a", "1", "made", "float16"), ServedModel("b", "7", "other", "int8"))):
+        monkeypatch.setattr(
+            "densecast.verbs.serve.serve",
+            lambda artifacts, options, *, ready, models=models: ready(Serving("http://here:1", models)),
+        )
+        told.append(densecast("serve", "a").out)
+    assert told == [
+        "Serving nothing yet at http://here:1\n",
+        "Serving a:1 (float16), b:7 (int8) at http://here:1\n",
+    ]
