@@ -175,13 +175,12 @@ def looks_like(root: Path) -> bool:
     """Whether this is a data file, holds one, or has folders of pictures and masks."""
     if data_file.find(root) is not None:
         return True
+    home = _inner.inner(root)
     try:
-        home = _inner.inner(root)
-        if _tables.lone(home):
-            return True
         _folders.find(home, DataFile(home))
     except DensecastError:
-        return False
+        # Tables are read last: they may be long.
+        return home.is_dir() and bool(_tables.lone(home))
     return True
 
 

@@ -165,9 +165,10 @@ def _file_of(name: str, table: Path, what: str) -> Path:
 
 
 def _in(root: Path) -> list[Path]:
-    """The tables directly in a folder; what cannot be read is none."""
+    """The tables directly in a folder, without those that are too large to be lists."""
     found = [path for path in sorted(root.iterdir()) if path.suffix.lower() in TABLES] if root.is_dir() else []
-    return [path for path in found if path.is_file() and not _names.is_hidden(path)]
+    found = [path for path in found if path.is_file() and not _names.is_hidden(path)]
+    return [path for path in found if path.stat().st_size <= _MAX_BYTES]
 
 
 def _by_split(tables: Sequence[Path]) -> dict[Split, Path]:
