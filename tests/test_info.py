@@ -28,11 +28,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> package.Artifact:
     return tiny_artifacts.exported(tmp_path_factory.mktemp("tiny"))
 
 
-def test_an_onnx_file_is_told_of_by_layer(tmp_path: Path) -> None:
+def test_an_onnx_file_is_told_of_by_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_graphs.segmentation()
     onnx.helper.set_model_props(model, {"names": json.dumps({0: "road", 1: "car"})})
     onnx.save(model, tmp_path / "net.onnx")
-    found = package.info(tmp_path / "net.onnx", size_hw=(40, 60))
+    monkeypatch.chdir(tmp_path)
+    found = package.info("net.onnx", size_hw=(40, 60))
+    assert (found.path, found.size_bytes) == ("net.onnx", (tmp_path / "net.onnx").stat().st_size)
     assert found.kind == "ONNX file" and found.labels == ("road", "car") and found.at_shape == (1, 3, 40, 60)
     assert [(layer.operator, layer.macs) for layer in found.layers] == [("Conv", 2400 * each) for each in WEIGHTS]
     assert found.parameters == PARAMETERS and found.macs == 2400 * sum(WEIGHTS)
