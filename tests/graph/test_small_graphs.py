@@ -285,3 +285,15 @@ def test_halves_in_weights_constants_and_casts_are_each_found() -> None:
         assert result.changed and ReferenceEvaluator(result.model).run(None, {"x": np.array([2], np.float32)})[
             0
         ].tolist() == [3.5]
+
+
+def test_float64_is_lowered_where_it_is_asked_for_alone() -> None:
+    model = parsed("(float[1] x) => (float[1] y)", "c = Cast <to = 11> (x) d = Mul (c, k) y = Cast <to = 1> (d)")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1.5], np.float64), "k"))
+    assert not as_float32.apply(model).changed
+    result = as_float32.apply(model, as_float32.DOUBLES)
+    assert result.changed and "float64" in result.notes
+    kinds = {tensor.data_type for tensor in result.model.graph.initializer}
+    assert kinds == {onnx.TensorProto.FLOAT} and "Cast" not in [node.op_type for node in result.model.graph.node][:-1]
+    (found,) = ReferenceEvaluator(result.model).run(None, {"x": np.array([3], np.float32)})
+    assert found.dtype == np.float32 and found.tolist() == [4.5]

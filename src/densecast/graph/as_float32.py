@@ -1,4 +1,4 @@
-"""Computes a graph of float16 or bfloat16 in float32, for tools that only know float32."""
+"""Computes a graph of other floats in float32, for tools that only know float32."""
 
 from __future__ import annotations
 
@@ -11,48 +11,50 @@ from onnx import TensorProto, numpy_helper
 from densecast.graph import _tensors
 from densecast.graph._base import PassResult
 
-_HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+DOUBLES = (TensorProto.DOUBLE,)
 # Attributes that name the type of a result.
 _TYPES = ("to", "dtype")
 
 
-def apply(model: onnx.ModelProto) -> PassResult:
-    """Make all tensors of 16-bit floats float32, and drop the casts that then do nothing.
+def apply(model: onnx.ModelProto, types: tuple[int, ...] = HALVES) -> PassResult:
+    """Make all tensors of the `types`, 16-bit floats or float64, float32, and drop the casts that then do nothing.
 
-    The values of weights stay what they are; sums are no longer rounded to 16 bits.
+    The values of weights of 16 bits stay what they are, and sums are no longer rounded to 16 bits.
     """
-    if not any(_is_half(graph) for graph in _tensors.graphs(model.graph)):
-        return PassResult(model, False, "no tensor is of 16-bit floats")
+    words = "float64" if types == DOUBLES else "16-bit floats"
+    if not any(_has(graph, types) for graph in _tensors.graphs(model.graph)):
+        return PassResult(model, False, f"no tensor is of {words}")
     changed = copy.deepcopy(model)
     for graph in _tensors.graphs(changed.graph):
-        _widen(graph)
+        _change(graph, types)
     _drop_casts(changed)
-    return PassResult(changed, True, "what was computed in 16-bit floats is computed in float32")
+    return PassResult(changed, True, f"what was computed in {words} is computed in float32")
 
 
-def _is_half(graph: onnx.GraphProto) -> bool:
-    has_weights = any(tensor.data_type in _HALVES for tensor in graph.initializer)
+def _has(graph: onnx.GraphProto, types: tuple[int, ...]) -> bool:
+    has_weights = any(tensor.data_type in types for tensor in graph.initializer)
     return has_weights or any(
-        (each.name in _TYPES and each.i in _HALVES) or (each.HasField("t") and each.t.data_type in _HALVES)
+        (each.name in _TYPES and each.i in types) or (each.HasField("t") and each.t.data_type in types)
         for node in graph.node
         for each in node.attribute
     )
 
 
-def _widen(graph: onnx.GraphProto) -> None:
+def _change(graph: onnx.GraphProto, types: tuple[int, ...]) -> None:
     tensors = [*graph.initializer]
     for node in graph.node:
         for each in node.attribute:
-            if each.name in _TYPES and each.i in _HALVES:
+            if each.name in _TYPES and each.i in types:
                 each.i = TensorProto.FLOAT
             if each.HasField("t"):
                 tensors.append(each.t)
     for tensor in tensors:
-        if tensor.data_type in _HALVES:
+        if tensor.data_type in types:
             values = numpy_helper.to_array(tensor).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     for value in (*graph.input, *graph.output, *graph.value_info):
-        if value.type.tensor_type.elem_type in _HALVES:
+        if value.type.tensor_type.elem_type in types:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
 
 

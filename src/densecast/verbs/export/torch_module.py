@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from densecast import artifact
 from densecast.artifact import FloatArtifact, FloatManifest
 from densecast.errors import BadGraphError, BadShapeError, ParityError
-from densecast.graph import _quantised
+from densecast.graph import _quantised, as_float32
 from densecast.io import files
 from densecast.runtime import stages
 from densecast.spec.model import ModelSpec
@@ -104,11 +104,10 @@ def export(
     behaviour.check_types(model)
     onnx_file.check(model, "the exported graph")
     behaviour.check_reads_image(model, spec.input.name)
-    serialised = model.SerializeToString()
+    model, serialised, graph, lowered = _running(model)
     trials = tuple(zip(feeds, results, strict=True))
     stages.at("comparing the graph with the framework")
     exact = Framework(network, framework.names, selection.names, is_exact=True)
-    graph = onnx_file.graph_runner(serialised)
     if manifest.network is None:
         for narrowed, note in decided_sizes.of_multiples(manifest.spec, made.decides, framework, graph, trials):
             with contextlib.suppress(BadGraphError, BadShapeError, ParityError):
@@ -120,9 +119,26 @@ def export(
     described = outputs.describe_all(selection.names, list(zip(shapes, results, strict=True)), spec.input)
     settled = output_form.refined(model, *next(iter(results[0].items())), image_hw, stated, spec)
     spec, said = _as_found(model, settled, described)
-    notes = (*_of_graph(made, selection), *notes_on_sizes, *said, *dropped, *([remark] if remark else []))
+    notes = (*_of_graph(made, selection), *lowered, *notes_on_sizes, *said, *dropped, *([remark] if remark else []))
     exported = Exported(module, spec, framework.places(selection.names), trials)
     return _written(out, replace(manifest, parity=record), serialised, notes, exported, keep)
+
+
+def _running(model: Any) -> tuple[Any, bytes, Callable[[Feeds], Feeds], tuple[str, ...]]:
+    """The graph, serialised, and as a function; without the float64 that torch's tracer makes of ramps of fixed sizes.
+
+    Raises:
+        BadGraphError: ONNX Runtime does not take it, in float32 neither.
+    """
+    serialised = model.SerializeToString()
+    try:
+        return model, serialised, onnx_file.graph_runner(serialised), ()
+    except BadGraphError:
+        changed = as_float32.apply(model, as_float32.DOUBLES)
+        if not changed.changed:
+            raise
+    serialised = changed.model.SerializeToString()
+    return changed.model, serialised, onnx_file.graph_runner(serialised), (changed.notes,)
 
 
 def _written(
