@@ -65,7 +65,7 @@ def of(module: nn.Module) -> nn.Module:
         ) from error
 
 
-quantised = (
+QUANTISED_WORDS = (
     "{} is quantised in PyTorch, in layers that engines do not run. Export the float network that it was made of, and "
     "let build choose the ranges of int8 (-p int8)."
 )
@@ -92,7 +92,7 @@ def _refuse_quantised(module: nn.Module) -> None:
     import torch
 
     if any(_is_quantised(part) for part in module.modules()):
-        raise BadGraphError(quantised.format(type(module).__name__))
+        raise BadGraphError(QUANTISED_WORDS.format(type(module).__name__))
     if any(isinstance(part, torch.ao.quantization.FakeQuantizeBase) for part in module.modules()):
         raise BadGraphError(
             f"{type(module).__name__} is prepared for quantisation-aware training (torch.ao's FakeQuantize), which "

@@ -88,7 +88,7 @@ def check(module: Any, path: Path) -> None:
 def _refuse(used: set[str], path: Path) -> None:
     refused = sorted(name for name in used if not _is_allowed(name))
     if any(name.startswith("quantized::") for name in used):
-        raise BadGraphError(own_copy.quantised.format(path))
+        raise BadGraphError(own_copy.QUANTISED_WORDS.format(path))
     if refused:
         raise BadGraphError(f"{path} holds operators that no network needs: {', '.join(refused[:_SHOWN])}.")
 
