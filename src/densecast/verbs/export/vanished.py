@@ -26,7 +26,7 @@ def layer_in(skeleton: Any, name: str, shape: tuple[int, ...]) -> str | None:
                 sides.dim.add().dim_value = side
     try:
         graph = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
-    except Exception:  # a graph that cannot be inferred is told by running it
+    except (onnx.shape_inference.InferenceError, ValueError):  # it is told by running it
         return None
     shapes = {value.name: _sides(value) for value in (*graph.value_info, *graph.input)}
     shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
