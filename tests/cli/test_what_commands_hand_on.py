@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import densecast
+from command_line import StandInVerb, densecast
 from made_images import write_jpeg
 
 from densecast.errors import BadInputError
@@ -30,19 +30,6 @@ MODEL = ModelRecord("tiny", "openvino", "made", PrecisionReport(None, PrecisionR
 RESULT = InferResult((InferredImage(Path("a.jpg"), Path("out/a.png")),), MODEL)
 
 
-class Verb:
-    """Stands for a verb: notes what it is given, and returns what it was made with."""
-
-    def __init__(self, result: Any) -> None:
-        self.result = result
-        self.given: tuple[Any, ...] = ()
-        self.named: dict[str, Any] = {}
-
-    def __call__(self, *given: Any, **named: Any) -> Any:
-        self.given, self.named = given, named
-        return self.result
-
-
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     write_jpeg(tmp_path / "images" / "a.jpg", (8, 8))
@@ -51,13 +38,13 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def infer(monkeypatch: pytest.MonkeyPatch) -> Verb:
-    verb = Verb(RESULT)
+def infer(monkeypatch: pytest.MonkeyPatch) -> StandInVerb:
+    verb = StandInVerb(RESULT)
     monkeypatch.setattr("densecast.verbs.infer.infer", verb)
     return verb
 
 
-def test_predictions_are_made_as_it_is_asked(infer: Verb, images: Path, tmp_path: Path) -> None:
+def test_predictions_are_made_as_it_is_asked(infer: StandInVerb, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     ended = densecast("infer", "made", images, "--out", out, "-q")
     assert (ended.code, ended.out, ended.err) == (0, f"1 results in {out} (f16)\n", "")
@@ -78,7 +65,9 @@ def test_predictions_are_made_as_it_is_asked(infer: Verb, images: Path, tmp_path
     assert not file.exists()  # the verb writes it, image by image
 
 
-def test_what_became_of_images_and_videos_is_told_line_by_line(infer: Verb, images: Path, tmp_path: Path) -> None:
+def test_what_became_of_images_and_videos_is_told_line_by_line(
+    infer: StandInVerb, images: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     infer.result = replace(
         RESULT,
@@ -109,7 +98,7 @@ def test_with_a_store_predictions_are_kept_and_what_has_no_effect_is_refused(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyarrow")
-    verb = Verb(ShardResult("kept", "1/2", 4, 3, {"a": "a is bad"}))
+    verb = StandInVerb(ShardResult("kept", "1/2", 4, 3, {"a": "a is bad"}))
     monkeypatch.setattr("densecast.verbs.stored.infer.infer_stored", verb)
     words = ("infer", "made", images, "--store", "kept", "--shard", "1/2", "--max-errors", "1", "-q")
     ended = densecast(*words, "--batch", "2", "--threads", "3", "--flip")
@@ -137,7 +126,7 @@ def test_with_a_store_predictions_are_kept_and_what_has_no_effect_is_refused(
 
 
 def test_a_server_says_where_it_is_and_what_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    verb = Verb(None)
+    verb = StandInVerb(None)
     monkeypatch.setattr("densecast.verbs.serve.serve", verb)
     assert densecast("serve", "a", "b=c", "--port", "0", "--workers", "2").code == 0
     assert verb.given == (["a", "b=c"], ServeOptions(port=0, workers=2, access_log=True))
@@ -156,7 +145,7 @@ def test_a_server_says_where_it_is_and_what_it_serves(monkeypatch: pytest.Monkey
     ]
 
 
-class Ends(Verb):
+class Ends(StandInVerb):
     """Stands for a verb whose result is not looked at: ends once it was asked."""
 
     def __call__(self, *given: Any, **named: Any) -> Any:

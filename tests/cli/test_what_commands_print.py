@@ -10,7 +10,7 @@ from typing import Any
 
 import made_report
 import pytest
-from command_line import Ended, densecast
+from command_line import Ended, StandInVerb, densecast
 from made_images import write_jpeg
 
 from densecast import report
@@ -28,19 +28,10 @@ from densecast.verbs.diagnose import Finding
 from densecast.verbs.verify import Check, Verification
 
 
-class Verb:
-    """Stands for a verb: notes what it is given, tells that all is done, and returns what it was made with."""
+class AllDone(StandInVerb):
+    """Tells that all is done."""
 
-    def __init__(self, result: Any) -> None:
-        self.result = result
-        self.given: tuple[Any, ...] = ()
-        self.named: dict[str, Any] = {}
-
-    def __call__(self, *given: Any, **named: Any) -> Any:
-        self.given, self.named = given, named
-        if "progress" in named:
-            named["progress"](1, 1)
-        return self.result
+    told = (1, 1)
 
 
 def lines(ended: Ended, code: int = 0) -> list[str]:
@@ -54,7 +45,7 @@ def test_a_bundle_is_told_with_its_size_and_how_it_is_installed(
     result = BundleResult(
         "out", "3.12", "manylinux", "densecast[onnx]", ("a.whl", "b.whl"), ("one",), 12_400_000, {}, ("it is big",)
     )  # fmt: skip
-    verb = Verb(result)
+    verb = AllDone(result)
     monkeypatch.setattr("densecast.verbs.bundle.bundle", verb)
     out = tmp_path / "out"
     told = lines(densecast("bundle", "one", "two", "--out", out, "--json", tmp_path / "a.json", "-q"))
@@ -79,7 +70,7 @@ def test_an_artifact_is_verified_check_by_check(
     states: tuple[Any, Any], words: tuple[str, ...], code: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checks = tuple(Check(name, state, "told") for name, state in zip(("a", "longer"), states, strict=True))
-    verb = Verb(Verification("made", checks, 1.25))
+    verb = AllDone(Verification("made", checks, 1.25))
     monkeypatch.setattr("densecast.verbs.verify.verify", verb)
     ended = densecast("verify", "made", *words)
     assert lines(ended, code) == [
@@ -98,7 +89,7 @@ def test_a_diagnosis_looks_at_twenty_images_and_fails_for_what_is_no_number(
     for index in range(1, 22):
         (tmp_path / "images" / f"{index:02}.jpg").write_bytes((tmp_path / "images" / "00.jpg").read_bytes())
     words = ("diagnose", artifacts / "float", "--images", tmp_path / "images", "-q")
-    verb = Verb([])
+    verb = AllDone([])
     monkeypatch.setattr("densecast.verbs.diagnose.diagnose", verb)
     assert lines(densecast(*words)) == ["nothing to act on", "20 images"]
     assert [path.name for path in verb.given[1]] == [f"{index:02}.jpg" for index in range(20)]
@@ -165,7 +156,7 @@ def test_what_a_shard_holds_is_told_and_its_failures_on_standard_error(
 @pytest.mark.parametrize(("count", "words"), [(0, ""), (1, "1 problem in pictures."), (2, "2 problems in pictures.")])
 def test_problems_of_data_are_counted(count: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     problems = (DataProblem("size", "of another size"),) * count
-    verb = Verb(DataCheckResult(Path("pictures"), "pairs", "", {}, {}, (), 0, 0, {}, {}, problems, ()))
+    verb = AllDone(DataCheckResult(Path("pictures"), "pairs", "", {}, {}, (), 0, 0, {}, {}, problems, ()))
     monkeypatch.setattr("densecast.verbs.data_check.check_data", verb)
     monkeypatch.setattr("densecast.report.data_check.as_text", lambda found: "as it was found")
     page = tmp_path / "page.html"
@@ -183,7 +174,7 @@ def test_problems_of_data_are_counted(count: int, words: str, tmp_path: Path, mo
 def test_a_device_is_simulated_as_the_tool_that_is_named(
     tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verb = Verb(SimpleNamespace(folder=tmp_path / "there"))
+    verb = AllDone(SimpleNamespace(folder=tmp_path / "there"))
     monkeypatch.setattr("densecast.verbs.handoff.simulate", verb)
     words = ("handoff", "simulate", "folder", "--out", "out", "--json", tmp_path / "a.json", "-q")
     more = () if tool == "benchmark" else ("--tool", tool, "--device", "3")
@@ -206,7 +197,7 @@ def test_a_devices_score_is_told_with_its_speed_and_added_to_a_report(
     result = CollectResult(
         score, figures, "tiny", "Ascend", ran, 4, Path("handoff"), Path("out"), "on a CPU", is_simulated
     )  # fmt: skip
-    verb = Verb(result)
+    verb = AllDone(result)
     made = made_report.report(tmp_path / "run")
     report.write(made, tmp_path / "run")
     handoff = SimpleNamespace(spec=made.spec, split="val", precision="force_float16")

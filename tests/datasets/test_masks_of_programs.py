@@ -21,8 +21,8 @@ LABELS = ("ground", "red", "green")
 COUNT = 4
 
 
-def opened(root: Path, split: Split = "all", palette: bool = True, **options: object) -> list[np.ndarray]:
-    how = Reading(LABELS, COLOURS[:3] if palette else (), False, DataOptions(**options))  # type: ignore[arg-type]
+def opened(root: Path, split: Split = "all", palette: bool = True, suffix: str | None = None) -> list[np.ndarray]:
+    how = Reading(LABELS, COLOURS[:3] if palette else (), False, DataOptions(suffix=suffix))
     dataset = DATASET.for_model(how).open(root, split)
     return [dataset.read_target(sample) for sample in dataset.samples]
 

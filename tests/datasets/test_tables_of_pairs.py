@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_mask_folders import COLOURS, labels_of, pairs
 
-from densecast.datasets.pairs import DATASET, Pairs, looks_like, survey
+from densecast.datasets.pairs import FORMAT, looks_like, survey
 from densecast.errors import BadDatasetError, DensecastError
 from densecast.spec.data_options import Reading
 from densecast.spec.sample import Split
@@ -20,7 +20,7 @@ HOW = Reading(LABELS, COLOURS[:3])
 
 def numbers(root: Path, split: Split) -> list[int]:
     """The pictures of a split by their numbers; each mask is checked to be its picture's."""
-    dataset: Pairs = DATASET.for_model(HOW).open(root, split)  # type: ignore[attr-defined]
+    dataset = FORMAT.for_model(HOW).open(root, split)
     found = [int(sample.image.stem.strip("p")) for sample in dataset.samples]
     for number, sample in zip(found, dataset.samples, strict=True):
         np.testing.assert_array_equal(dataset.read_target(sample), labels_of(number))
@@ -67,7 +67,7 @@ def test_a_column_of_splits_and_a_table_for_each_tell_them(tmp_path: Path) -> No
         assert numbers(data, "all") == list(range(COUNT))
 
 
-@pytest.mark.parametrize("line", ["{name}", "{name}.png", "images/{name}.png", "/home/me/images/{name}.png"])
+@pytest.mark.parametrize("line", ["{name}", "{name}.png", "images/{name}.png", "/elsewhere/images/{name}.png"])
 def test_tables_tell_the_splits_of_usual_folders(line: str, tmp_path: Path) -> None:
     root = pairs(tmp_path / "one", COUNT)
     table(root / "folds.csv", "filename,split", f"{line},{{split}}")
@@ -111,7 +111,7 @@ def test_a_table_that_is_no_data_set_says_what_it_lacks(head: str, line: str, to
     root = pairs(tmp_path, COUNT, images="a", masks="b")
     path = table(root / "data.csv", head, line)
     with pytest.raises(BadDatasetError, match=told):
-        DATASET.for_model(HOW).open(path, "all")  # type: ignore[attr-defined]
+        FORMAT.for_model(HOW).open(path, "all")
 
 
 def test_a_listed_picture_that_is_not_there_is_named(tmp_path: Path) -> None:

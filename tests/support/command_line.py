@@ -8,6 +8,7 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import typer.main
@@ -58,3 +59,20 @@ def failed(code: int, *arguments: str | Path) -> str:
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file below, hidden ones too: equal before and after where nothing may be left behind."""
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
+
+
+class StandInVerb:
+    """Stands for a verb: notes what it is given, and returns what it was made with; `told` is its progress, if any."""
+
+    told: tuple[Any, ...] = ()
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+        self.given: tuple[Any, ...] = ()
+        self.named: dict[str, Any] = {}
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        self.given, self.named = given, named
+        if self.told and "progress" in named:
+            named["progress"](*self.told)
+        return self.result
